@@ -1,0 +1,10 @@
+//! The built-in stores. Each loads what the model needs and saves what it says, atomically.
+
+mod bell;
+mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteOptions, SqliteStore};

@@ -1,0 +1,57 @@
+//! Where stamps come from: an input, so that tests need no sleeps.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use crate::model::Timestamp;
+
+/// The clock a store stamps with. Stamps are for people; no decision rests on them.
+#[derive(Clone, Default)]
+pub struct Clock(Option<Arc<AtomicI64>>);
+
+impl Clock {
+    /// The system's wall clock.
+    #[must_use]
+    pub fn system() -> Clock {
+        Clock(None)
+    }
+
+    /// A clock that stands still until it is told otherwise. Its clones show the same time.
+    #[must_use]
+    pub fn manual(start: Timestamp) -> Clock {
+        Clock(Some(Arc::new(AtomicI64::new(start.as_micros()))))
+    }
+
+    /// The time it shows.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            None => SystemTime::now().into(),
+            Some(manual) => Timestamp::from_micros(manual.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Moves a manual clock forward. Does nothing to the system's.
+    pub fn advance(&self, by: Duration) {
+        if let Some(manual) = &self.0 {
+            let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+            manual.fetch_add(micros, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets a manual clock, also back. Does nothing to the system's.
+    pub fn set(&self, to: Timestamp) {
+        if let Some(manual) = &self.0 {
+            manual.store(to.as_micros(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.0.is_some() { "manual" } else { "system" };
+        write!(f, "Clock({kind})")
+    }
+}

@@ -1,0 +1,1 @@
+//! The public proof of a store.

@@ -1,0 +1,1 @@
+//! The documented read endpoints as an axum router.

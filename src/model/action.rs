@@ -1,0 +1,671 @@
+//! An action as it is recorded.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::json::Json;
+use super::limits::{Invalid, Limits, at_most, label, label_opt, prose, prose_opt};
+use super::new_action::NewAction;
+use super::object::{ObjectRef, RelatedObject};
+use super::owner::OwnerRef;
+use super::progress::Progress;
+use super::time::Timestamp;
+
+/// A word that is none of those a type is written with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{word:?} is not a known {what}")]
+pub struct UnknownWord {
+    /// What was expected: `status`, `outcome`.
+    pub what: &'static str,
+    /// The word found, cut to 64 characters.
+    pub word: String,
+}
+
+/// An enum that is written as words in text, JSON and logs, and as small integers in tables.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident, $what:literal, {
+        $($(#[$vmeta:meta])* $variant:ident = $code:literal $word:literal,)+
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$vmeta])* $variant,)+ }
+
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)+];
+
+            /// The word it is written as.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word,)+ }
+            }
+
+            /// The small integer a table keeps. Settled for ever.
+            #[must_use]
+            pub const fn code(self) -> u8 {
+                match self { $($name::$variant => $code,)+ }
+            }
+
+            /// The variant a small integer stands for.
+            #[must_use]
+            pub const fn from_code(code: u8) -> Option<$name> {
+                match code { $($code => Some($name::$variant),)+ _ => None }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+            fn from_str(word: &str) -> Result<$name, UnknownWord> {
+                match word {
+                    $($word => Ok($name::$variant),)+
+                    _ => Err(UnknownWord { what: $what, word: word.chars().take(64).collect() }),
+                }
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// Where an action is. Forward only.
+    Status, "status", {
+        /// Accepted, not started.
+        Queued = 0 "queued",
+        /// Somebody owns it and works on it.
+        Executing = 1 "executing",
+        /// Over; [`Action::outcome`] says how. Never changes again.
+        Completed = 2 "completed",
+    }
+}
+
+words! {
+    /// How a completed action ended.
+    Outcome, "outcome", {
+        /// It did what it was for.
+        Succeeded = 0 "succeeded",
+        /// It ended with an error of its own.
+        Failed = 1 "failed",
+        /// Its owner ended it because somebody asked.
+        Cancelled = 2 "cancelled",
+        /// Its owner stopped before it was through, or nobody ever started it.
+        Interrupted = 3 "interrupted",
+        /// Its owner ended without a word; nobody knows how far it came.
+        Lost = 4 "lost",
+    }
+}
+
+words! {
+    /// What kind of machinery an action belongs to; decides its shape on the wire.
+    Source, "source", {
+        /// A task.
+        Task = 0 "task",
+        /// A state machine; it always has an object.
+        StateMachine = 1 "state-machine",
+        /// Anything else.
+        Other = 2 "other",
+    }
+}
+
+words! {
+    /// How an owner that no longer acts came to its end, as the store saw it.
+    OwnerEnd, "owner end", {
+        /// A later incarnation or a sweeper fenced it.
+        Fenced = 0 "fenced",
+        /// It released its name itself.
+        Released = 1 "released",
+        /// The store remembers no such incarnation: its entry was dropped for newer ones, or the
+        /// action was imported.
+        Unknown = 2 "unknown",
+    }
+}
+
+/// An identity made of a UUID and written in the one canonical form: lower-case, hyphenated.
+macro_rules! identity {
+    ($(#[$meta:meta])* $name:ident, $field:literal) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Draws a new one (UUID version 7: later ones sort after earlier ones).
+            #[must_use]
+            #[allow(clippy::new_without_default)] // a default that differs each time surprises
+            pub fn new() -> $name {
+                $name(Uuid::now_v7())
+            }
+
+            /// Wraps a UUID, of any version.
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> $name {
+                $name(uuid)
+            }
+
+            /// The UUID.
+            #[must_use]
+            pub const fn as_uuid(&self) -> &Uuid {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Invalid;
+
+            /// Reads the canonical form only: the other spellings a UUID has would give one
+            /// thing several names.
+            fn from_str(text: &str) -> Result<$name, Invalid> {
+                let canonical = text.len() == 36
+                    && !text.bytes().any(|b| b.is_ascii_uppercase())
+                    && text.as_bytes().get(8) == Some(&b'-');
+                match Uuid::try_parse(text) {
+                    Ok(uuid) if canonical => Ok($name(uuid)),
+                    _ => Err(Invalid::new(
+                        $field,
+                        "is not a UUID in lower-case hyphenated form",
+                    )),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0.hyphenated(), f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    };
+}
+
+identity! {
+    /// Which action. Drawn by [`NewAction::new`], or brought by the caller.
+    ActionUid, "uid"
+}
+
+identity! {
+    /// Which operation. A command sent twice with the same one acts once.
+    OpId, "op"
+}
+
+/// Counts one action's changes: 1 when it is created, then one more with each change, no hole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Version(u64);
+
+impl Version {
+    /// The version of an action nobody has changed since it was created.
+    pub const FIRST: Version = Version(1);
+
+    /// Wraps a number; versions start at 1.
+    ///
+    /// # Errors
+    /// [`Invalid`] for 0 and for what a signed 64-bit column cannot hold.
+    pub fn new(number: u64) -> Result<Version, Invalid> {
+        match number {
+            1..=0x7fff_ffff_ffff_ffff => Ok(Version(number)),
+            _ => Err(Invalid::new("version", "is not between 1 and 2^63 - 1")),
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The version after one more change.
+    #[must_use]
+    pub const fn next(self) -> Version {
+        Version(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A digest of what a [`NewAction`] asks for, to tell a repeated create from a different one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest(Uuid);
+
+impl Digest {
+    /// Wraps what a store kept.
+    #[must_use]
+    pub const fn from_uuid(uuid: Uuid) -> Digest {
+        Digest(uuid)
+    }
+
+    /// The 16 bytes.
+    #[must_use]
+    pub const fn as_uuid(&self) -> &Uuid {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({})", self.0.simple())
+    }
+}
+
+/// Why an action did not succeed, for two audiences.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ActionError {
+    /// A word for programs: `disk_full`, `lost`. A label.
+    pub code: Arc<str>,
+    /// A sentence for everybody who may see the action. Prose.
+    pub message: Arc<str>,
+    /// What only operators may see: sources, paths, drivers' words. Prose.
+    pub detail: Option<Arc<str>>,
+}
+
+impl ActionError {
+    /// The code of an action whose owner ended without a word.
+    pub const LOST: &'static str = "lost";
+    /// The code of an action that was stopped before it was through or never started.
+    pub const INTERRUPTED: &'static str = "interrupted";
+
+    /// A code for programs and a message for everybody.
+    #[must_use]
+    pub fn new(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> ActionError {
+        ActionError {
+            code: code.into(),
+            message: message.into(),
+            detail: None,
+        }
+    }
+
+    /// Adds what only operators may see.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<Arc<str>>) -> ActionError {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        label("error.code", &self.code)?;
+        prose("error.message", &self.message)?;
+        prose_opt("error.detail", self.detail.as_deref())
+    }
+}
+
+impl fmt::Debug for ActionError {
+    /// Leaves the operators' detail out: `Debug` ends up in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActionError")
+            .field("code", &self.code)
+            .field("message", &self.message)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for ActionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// That somebody asked for an action to be cancelled. A wish, not a status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cancel {
+    /// When.
+    pub at: Timestamp,
+    /// Who asked. A label.
+    pub by: Option<Arc<str>>,
+    /// Why. Prose.
+    pub reason: Option<Arc<str>>,
+}
+
+impl Cancel {
+    /// A wish of that time.
+    #[must_use]
+    pub fn new(at: Timestamp) -> Cancel {
+        Cancel {
+            at,
+            by: None,
+            reason: None,
+        }
+    }
+}
+
+/// What is known about an owner in whose place somebody else completed the action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Evidence {
+    /// Who owned the action.
+    pub owner: OwnerRef,
+    /// How that owner came to its end, as the store saw it.
+    pub end: OwnerEnd,
+    /// The action's last sign of life before that.
+    pub last_seen_at: Timestamp,
+    /// Who decided. A label: an owner's name, or what the decider called itself.
+    pub decided_by: Arc<str>,
+}
+
+impl Evidence {
+    /// What is known about an owner.
+    #[must_use]
+    pub fn new(
+        owner: OwnerRef,
+        end: OwnerEnd,
+        last_seen_at: Timestamp,
+        decided_by: impl Into<Arc<str>>,
+    ) -> Evidence {
+        Evidence {
+            owner,
+            end,
+            last_seen_at,
+            decided_by: decided_by.into(),
+        }
+    }
+}
+
+/// An action as it is recorded.
+///
+/// Flat, because this is the edge: a store reads and writes it field by field. Its invariants
+/// (which fields a status brings and forbids) are checked by [`Action::check`] wherever one comes
+/// in from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Action {
+    /// Which action.
+    pub uid: ActionUid,
+    /// What kind of machinery.
+    pub source: Source,
+    /// What is done: `backup_bdb`, `SMCreateBDB`. A label.
+    pub name: Arc<str>,
+    /// What it is done to.
+    pub object: Option<ObjectRef>,
+    /// What else it touches.
+    pub related: Arc<[RelatedObject]>,
+    /// Whose action it is. A label; `default` unless the host says otherwise.
+    pub tenant: Arc<str>,
+    /// Who asked for it. A label.
+    pub actor: Option<Arc<str>>,
+    /// The action it is a part of.
+    pub parent: Option<ActionUid>,
+    /// The completed action it tries again.
+    pub retry_of: Option<ActionUid>,
+    /// The host's request or trace id. A label.
+    pub correlation: Option<Arc<str>>,
+    /// Keys that no other unfinished action of the tenant may hold. Labels.
+    pub exclusive: Arc<[Arc<str>]>,
+    /// The key under which a repeated create finds this action, for as long as it is kept.
+    pub idempotency_key: Option<Arc<str>>,
+
+    /// Where it is.
+    pub status: Status,
+    /// How it ended; exactly when completed.
+    pub outcome: Option<Outcome>,
+    /// How far it has come.
+    pub progress: Progress,
+    /// The step it is in. A label.
+    pub step: Option<Arc<str>>,
+    /// A sentence about it. Prose.
+    pub description: Option<Arc<str>>,
+    /// Whatever else the host wants shown: a small JSON object.
+    pub attributes: Option<Json>,
+    /// What it brought about, for whoever started it.
+    pub result: Option<Json>,
+    /// Why it did not succeed; always for failed, interrupted and lost, never for succeeded.
+    pub error: Option<ActionError>,
+    /// What went not quite right. Prose, each said once.
+    pub warnings: Arc<[Arc<str>]>,
+    /// Who runs it. An executing action always has one.
+    pub owner: Option<OwnerRef>,
+    /// Whether somebody asked to cancel it.
+    pub cancel: Option<Cancel>,
+    /// What is known of the owner it was taken from.
+    pub evidence: Option<Evidence>,
+
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+    /// When it was completed; exactly when completed.
+    pub finished_at: Option<Timestamp>,
+    /// Its last sign of life: the last accepted change or report of the action itself.
+    pub last_seen_at: Timestamp,
+
+    /// How many changes it has had.
+    pub version: Version,
+    /// How many log entries it has had; the newest [`Limits::LOG_ENTRIES`] are kept.
+    pub log_entries: u32,
+    /// The operation that changed it last; none since it was created.
+    pub last_op: Option<OpId>,
+    /// What its create asked for.
+    pub digest: Digest,
+}
+
+impl Action {
+    /// The action that a `NewAction` becomes: queued, version 1.
+    #[must_use]
+    pub fn new(new: &NewAction, digest: Digest, at: Timestamp) -> Action {
+        Action {
+            uid: new.uid,
+            source: new.source,
+            name: new.name.clone(),
+            object: new.object.clone(),
+            related: new.related.clone().into(),
+            tenant: new.tenant.clone(),
+            actor: new.actor.clone(),
+            parent: new.parent,
+            retry_of: new.retry_of,
+            correlation: new.correlation.clone(),
+            exclusive: new.exclusive.clone().into(),
+            idempotency_key: new.idempotency_key.clone(),
+            status: Status::Queued,
+            outcome: None,
+            progress: Progress::ZERO,
+            step: None,
+            description: new.description.clone(),
+            attributes: new.attributes.clone(),
+            result: None,
+            error: None,
+            warnings: Arc::new([]),
+            owner: None,
+            cancel: None,
+            evidence: None,
+            created_at: at,
+            started_at: None,
+            finished_at: None,
+            last_seen_at: at,
+            version: Version::FIRST,
+            log_entries: 1,
+            last_op: None,
+            digest,
+        }
+    }
+
+    /// Whether it is queued or executing.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.status != Status::Completed
+    }
+
+    /// Whether it touches an object, as its subject or as a related one.
+    #[must_use]
+    pub fn touches(&self, object: &ObjectRef) -> bool {
+        self.object.as_ref() == Some(object) || self.related.iter().any(|r| &r.object == object)
+    }
+
+    /// Checks every limit and every invariant: for actions that come from outside, by import or
+    /// from a row.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the field that breaks a rule.
+    pub fn check(&self) -> Result<(), Invalid> {
+        self.check_texts()?;
+        self.check_invariants()
+    }
+
+    fn check_texts(&self) -> Result<(), Invalid> {
+        NewAction::from(self).check()?;
+        label_opt("step", self.step.as_deref())?;
+        at_most("warnings", self.warnings.len(), Limits::WARNINGS)?;
+        for warning in &*self.warnings {
+            prose("warnings", warning)?;
+        }
+        if let Some(error) = &self.error {
+            error.check()?;
+        }
+        if let Some(owner) = &self.owner {
+            owner.check()?;
+        }
+        if let Some(cancel) = &self.cancel {
+            label_opt("cancel.by", cancel.by.as_deref())?;
+            prose_opt("cancel.reason", cancel.reason.as_deref())?;
+        }
+        if let Some(evidence) = &self.evidence {
+            evidence.owner.check()?;
+            label("evidence.decided_by", &evidence.decided_by)?;
+        }
+        Ok(())
+    }
+
+    /// Checks what a status brings and forbids.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the field that does not fit the status.
+    pub fn check_invariants(&self) -> Result<(), Invalid> {
+        use Outcome::{Cancelled, Failed, Interrupted, Lost, Succeeded};
+        let rule = |holds: bool, field: &'static str, reason: &'static str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(Invalid::new(field, reason))
+            }
+        };
+        let completed = self.status == Status::Completed;
+        rule(
+            self.outcome.is_some() == completed,
+            "outcome",
+            "is there exactly when the action is completed",
+        )?;
+        rule(
+            self.finished_at.is_some() == completed,
+            "finished_at",
+            "is there exactly when the action is completed",
+        )?;
+        rule(
+            completed || self.result.is_none(),
+            "result",
+            "comes with completion only",
+        )?;
+        rule(
+            completed || self.evidence.is_none(),
+            "evidence",
+            "comes with completion only",
+        )?;
+        rule(
+            self.status != Status::Executing || self.owner.is_some(),
+            "owner",
+            "is missing: an executing action has one",
+        )?;
+        rule(
+            self.status != Status::Executing || self.started_at.is_some(),
+            "started_at",
+            "is missing: an executing action was started",
+        )?;
+        rule(
+            self.status != Status::Queued || self.started_at.is_none(),
+            "started_at",
+            "is there although the action is queued",
+        )?;
+        rule(
+            self.started_at.is_some() || self.progress == Progress::ZERO,
+            "progress",
+            "is there although the action never started",
+        )?;
+        rule(
+            match self.outcome {
+                None | Some(Succeeded) => self.error.is_none(),
+                Some(Failed | Interrupted | Lost) => self.error.is_some(),
+                Some(Cancelled) => true,
+            },
+            "error",
+            "does not fit the outcome",
+        )?;
+        rule(
+            self.outcome != Some(Succeeded) || self.progress == Progress::DONE,
+            "progress",
+            "is below 100 although the action succeeded",
+        )?;
+        rule(
+            self.outcome != Some(Lost) || self.evidence.is_some(),
+            "evidence",
+            "is missing: a lost action has it",
+        )?;
+        rule(
+            self.started_at.is_some() || !matches!(self.outcome, Some(Succeeded | Lost)),
+            "started_at",
+            "is missing: only a started action can succeed or be lost",
+        )?;
+        rule(
+            self.log_entries >= 1,
+            "log_entries",
+            "is 0 although creation is one",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_canonical_form_of_a_uid_is_read() {
+        let canonical = "159ca2f8-7bf3-4cda-97e8-4eb560665c28";
+        assert_eq!(
+            canonical.parse::<ActionUid>().unwrap().to_string(),
+            canonical
+        );
+        for bad in [
+            "",
+            "159ca2f87bf34cda97e84eb560665c28",
+            "159CA2F8-7BF3-4CDA-97E8-4EB560665C28",
+            "{159ca2f8-7bf3-4cda-97e8-4eb560665c28}",
+            "urn:uuid:159ca2f8-7bf3-4cda-97e8-4eb560665c28",
+            "159ca2f8-7bf3-4cda-97e8-4eb560665c2",
+            "159ca2f8-7bf3-4cda-97e8-4eb560665c2g",
+            "é59ca2f8-7bf3-4cda-97e8-4eb560665c2",
+        ] {
+            assert!(bad.parse::<ActionUid>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn words_and_codes_come_back() {
+        for status in Status::ALL {
+            assert_eq!(status.as_str().parse(), Ok(*status));
+            assert_eq!(Status::from_code(status.code()), Some(*status));
+        }
+        assert!("running".parse::<Status>().is_err());
+        assert_eq!(Outcome::from_code(5), None);
+    }
+
+    #[test]
+    fn versions_start_at_one() {
+        assert!(Version::new(0).is_err());
+        assert!(Version::new(u64::MAX).is_err());
+        assert_eq!(Version::new(1), Ok(Version::FIRST));
+        assert_eq!(Version::FIRST.next().get(), 2);
+    }
+}

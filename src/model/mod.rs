@@ -1,0 +1,47 @@
+//! The model: what an action is, which changes are legal, what a query means.
+//!
+//! Pure: no I/O, no clock, no async. Every backend loads what [`needs`] names, lets [`plan`]
+//! decide, and saves what [`Loaded::into_changes`] says; none of them decides anything itself.
+//! (The only thing drawn here are identities: [`NewAction::new`], [`OpId::new`] and
+//! [`OwnerRef::new`] draw a UUID for callers that bring none.)
+
+mod action;
+mod command;
+mod json;
+mod lifecycle;
+mod limits;
+mod new_action;
+mod object;
+mod owner;
+mod plan;
+mod progress;
+mod query;
+mod time;
+mod transition;
+mod workspace;
+
+pub use action::{
+    Action, ActionError, ActionUid, Cancel, Digest, Evidence, OpId, Outcome, OwnerEnd, Source,
+    Status, UnknownWord, Version,
+};
+pub use command::{
+    Batch, BatchMode, CancelRequest, Change, Clash, Command, Done, Effect, Finish, Refused, Report,
+};
+pub use json::Json;
+pub use lifecycle::{Authority, EDGES, Edge, Move};
+pub use limits::{Invalid, Limits};
+pub use new_action::NewAction;
+pub use object::{ObjectRef, RelatedObject};
+pub use owner::{Incarnation, Owner, OwnerRef, OwnerState};
+pub use plan::{Needs, needs, plan};
+pub use progress::Progress;
+pub(crate) use query::Driver;
+#[cfg(feature = "sqlite")]
+pub(crate) use query::touched;
+pub use query::{
+    CheckError, Cursor, CursorError, Detail, LogQuery, Order, Page, Position, Query, Revision,
+    StoreId, Term,
+};
+pub use time::Timestamp;
+pub use transition::{Transition, TransitionKind};
+pub use workspace::{Changes, Key, KeyKind, Loaded};

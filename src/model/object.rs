@@ -1,0 +1,186 @@
+//! What an action is about.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::limits::{Invalid, Limits, label};
+
+/// What an action is about: the cluster, a node, a database, or any kind of thing the host names.
+///
+/// Written `kind:id` (`bdb:1`, `node:2`, `fleet:eu/7`); the cluster, of which there is one, is
+/// written `cluster`. The kind holds no colon, the id may. At most [`Limits::LABEL`] bytes in all.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Arc<str>", into = "Arc<str>")]
+pub struct ObjectRef(Arc<str>);
+
+impl ObjectRef {
+    /// The kind written without an id.
+    const CLUSTER: &'static str = "cluster";
+
+    /// An object of a kind the host names.
+    ///
+    /// # Errors
+    /// [`Invalid`] for an empty part, a colon in the kind, a control character, more than 255
+    /// bytes in all, and for the kind `cluster` (see [`ObjectRef::cluster`]).
+    pub fn new(kind: &str, id: &str) -> Result<ObjectRef, Invalid> {
+        if kind.contains(':') {
+            return Err(Invalid::new("object", "a kind holds no colon"));
+        }
+        format!("{kind}:{id}").parse()
+    }
+
+    /// The cluster itself.
+    #[must_use]
+    pub fn cluster() -> ObjectRef {
+        ObjectRef(ObjectRef::CLUSTER.into())
+    }
+
+    /// Node `uid`.
+    #[must_use]
+    pub fn node(uid: u64) -> ObjectRef {
+        ObjectRef(format!("node:{uid}").into())
+    }
+
+    /// Database `uid`.
+    #[must_use]
+    pub fn bdb(uid: u64) -> ObjectRef {
+        ObjectRef(format!("bdb:{uid}").into())
+    }
+
+    /// What kind of thing it is: `cluster`, `node`, `bdb`, or the host's own.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.0.split_once(':').map_or(&*self.0, |(kind, _)| kind)
+    }
+
+    /// Which one of its kind; `None` for the cluster.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.0.split_once(':').map(|(_, id)| id)
+    }
+
+    /// The written form: `bdb:1`, `cluster`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<Arc<str>> for ObjectRef {
+    type Error = Invalid;
+
+    fn try_from(text: Arc<str>) -> Result<ObjectRef, Invalid> {
+        label("object", &text)?;
+        match text.split_once(':') {
+            Some((ObjectRef::CLUSTER, _)) => Err(Invalid::new("object", "the cluster has no id")),
+            Some((kind, id)) if kind.is_empty() || id.is_empty() => {
+                Err(Invalid::new("object", "kind and id must not be empty"))
+            }
+            None if &*text != ObjectRef::CLUSTER => Err(Invalid::new(
+                "object",
+                "is written kind:id, or cluster for the cluster",
+            )),
+            _ => Ok(ObjectRef(text)),
+        }
+    }
+}
+
+impl From<ObjectRef> for Arc<str> {
+    fn from(object: ObjectRef) -> Arc<str> {
+        object.0
+    }
+}
+
+impl FromStr for ObjectRef {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<ObjectRef, Invalid> {
+        // Checked before it is copied: the text may come from a request.
+        if text.len() > Limits::LABEL {
+            label("object", text)?;
+        }
+        ObjectRef::try_from(Arc::<str>::from(text))
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectRef({})", self.0)
+    }
+}
+
+/// Another object that an action touches, in a role, under the name it had at that time (the
+/// object may be gone when somebody asks).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RelatedObject {
+    /// What the object is to the action: `source`, `destination`, `created`. A label.
+    pub role: Arc<str>,
+    /// The object.
+    pub object: ObjectRef,
+    /// What it was called then, if it had a name beside its id. A label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Arc<str>>,
+}
+
+impl RelatedObject {
+    /// Names an object and its role.
+    #[must_use]
+    pub fn new(role: impl Into<Arc<str>>, object: ObjectRef) -> RelatedObject {
+        RelatedObject {
+            role: role.into(),
+            object,
+            name: None,
+        }
+    }
+
+    /// Keeps the name the object has now.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<Arc<str>>) -> RelatedObject {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_written_form_comes_back() {
+        for text in ["bdb:1", "node:2", "cluster", "fleet:eu/7:b"] {
+            assert_eq!(text.parse::<ObjectRef>().unwrap().as_str(), text);
+        }
+        let object: ObjectRef = "fleet:eu/7:b".parse().unwrap();
+        assert_eq!((object.kind(), object.id()), ("fleet", Some("eu/7:b")));
+        assert_eq!(ObjectRef::cluster().id(), None);
+        assert_eq!(ObjectRef::new("bdb", "1").unwrap(), ObjectRef::bdb(1));
+    }
+
+    #[test]
+    fn a_bad_form_is_refused() {
+        let long = format!("bdb:{}", "1".repeat(252));
+        for bad in [
+            "",
+            "bdb",
+            "bdb:",
+            ":1",
+            "cluster:1",
+            "a\n:1",
+            "bdb:\0",
+            &long,
+        ] {
+            assert!(bad.parse::<ObjectRef>().is_err(), "{bad:?}");
+        }
+        assert!(ObjectRef::new("a:b", "1").is_err());
+    }
+}

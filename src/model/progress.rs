@@ -1,0 +1,109 @@
+//! How far an action has come.
+
+use std::fmt;
+
+use super::limits::Invalid;
+
+/// How far an action has come, 0 to 100 percent, in whole hundredths of a percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Progress(u16);
+
+impl Progress {
+    /// Nothing done yet.
+    pub const ZERO: Progress = Progress(0);
+    /// All done.
+    pub const DONE: Progress = Progress(10_000);
+
+    /// From hundredths of a percent, 0..=10000.
+    ///
+    /// # Errors
+    /// [`Invalid`] above 10000.
+    pub fn from_hundredths(hundredths: u16) -> Result<Progress, Invalid> {
+        if hundredths > 10_000 {
+            return Err(Invalid::new("progress", "is above 100 percent"));
+        }
+        Ok(Progress(hundredths))
+    }
+
+    /// From a percentage, 0.0..=100.0, rounded down to the hundredth (so that nothing reads 100
+    /// before it is done).
+    ///
+    /// # Errors
+    /// [`Invalid`] outside that range and for NaN.
+    pub fn percent(percent: f64) -> Result<Progress, Invalid> {
+        if !(0.0..=100.0).contains(&percent) {
+            return Err(Invalid::new("progress", "is not between 0 and 100"));
+        }
+        // In range by the line above, and 14.29 * 100 is 1428.9999999999998 in floating point.
+        Ok(Progress((percent * 100.0 + 1e-6).floor() as u16))
+    }
+
+    /// `done` of `total`, rounded down; more than `total` counts as all of it, nothing of nothing
+    /// as done.
+    #[must_use]
+    pub fn ratio(done: u64, total: u64) -> Progress {
+        if done >= total {
+            return Progress::DONE;
+        }
+        let hundredths = u128::from(done) * 10_000 / u128::from(total);
+        Progress(u16::try_from(hundredths).unwrap_or(10_000))
+    }
+
+    /// Hundredths of a percent, 0..=10000.
+    #[must_use]
+    pub const fn hundredths(self) -> u16 {
+        self.0
+    }
+
+    /// As a percentage, 0.0..=100.0.
+    #[must_use]
+    pub fn as_percent(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+}
+
+impl fmt::Display for Progress {
+    /// The shortest decimal: `100`, `50`, `14.29`, `0.5`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, rest) = (self.0 / 100, self.0 % 100);
+        match rest {
+            0 => write!(f, "{whole}"),
+            _ if rest % 10 == 0 => write!(f, "{whole}.{}", rest / 10),
+            _ => write!(f, "{whole}.{rest:02}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_of_range_and_not_finite_are_refused() {
+        for bad in [-0.01, 100.01, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(Progress::percent(bad).is_err(), "{bad}");
+        }
+        assert!(Progress::from_hundredths(10_001).is_err());
+        assert_eq!(Progress::percent(100.0).unwrap(), Progress::DONE);
+    }
+
+    #[test]
+    fn every_hundredth_survives_the_way_through_a_float_and_text() {
+        for h in 0..=10_000 {
+            let p = Progress::from_hundredths(h).unwrap();
+            assert_eq!(Progress::percent(p.as_percent()).unwrap(), p);
+            let shown: f64 = p.to_string().parse().unwrap();
+            assert_eq!(Progress::percent(shown).unwrap(), p);
+        }
+        assert_eq!(Progress::percent(14.29).unwrap().to_string(), "14.29");
+        assert_eq!(Progress::percent(0.5).unwrap().to_string(), "0.5");
+    }
+
+    #[test]
+    fn a_ratio_reads_100_only_when_all_is_done() {
+        assert_eq!(Progress::ratio(1, 7).to_string(), "14.28");
+        assert_eq!(Progress::ratio(u64::MAX - 1, u64::MAX).to_string(), "99.99");
+        assert_eq!(Progress::ratio(5, 4), Progress::DONE);
+        assert_eq!(Progress::ratio(0, 0), Progress::DONE);
+    }
+}

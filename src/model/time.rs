@@ -1,0 +1,89 @@
+//! Points in time, in whole microseconds.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A point in time: whole microseconds since the Unix epoch, which is what both SQLite and
+/// PostgreSQL keep exactly.
+///
+/// Stamps are for people. No decision of this library rests on them, and within one action they
+/// never run backwards even if the clock does.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From microseconds since the Unix epoch.
+    #[must_use]
+    pub const fn from_micros(micros: i64) -> Timestamp {
+        Timestamp(micros)
+    }
+
+    /// From seconds since the Unix epoch, at the ends of the range if they do not fit.
+    #[must_use]
+    pub const fn from_seconds(seconds: i64) -> Timestamp {
+        Timestamp(seconds.saturating_mul(1_000_000))
+    }
+
+    /// Microseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    #[must_use]
+    pub const fn as_seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// The time that passed since `earlier`; zero if `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Timestamp) -> Duration {
+        let micros = self.0.saturating_sub(earlier.0);
+        Duration::from_micros(if micros > 0 { micros.unsigned_abs() } else { 0 })
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// Rounds down to the microsecond; the ends of the range stand for what lies beyond them.
+    fn from(time: SystemTime) -> Timestamp {
+        let micros = |d: Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX);
+        Timestamp(match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => micros(after),
+            Err(before) => -micros(before.duration()),
+        })
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// Unix seconds with six decimals: `1760400087.123456`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let micros = self.0.unsigned_abs();
+        write!(f, "{sign}{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_round_down_and_display_is_exact() {
+        assert_eq!(Timestamp::from_micros(1_999_999).as_seconds(), 1);
+        assert_eq!(Timestamp::from_micros(-1).as_seconds(), -1);
+        assert_eq!(
+            Timestamp::from_micros(1_760_400_087_000_042).to_string(),
+            "1760400087.000042"
+        );
+        assert_eq!(Timestamp::from_micros(-1_500_000).to_string(), "-1.500000");
+        let (a, b) = (Timestamp::from_seconds(1), Timestamp::from_seconds(3));
+        assert_eq!(b.since(a), Duration::from_secs(2));
+        assert_eq!(a.since(b), Duration::ZERO);
+    }
+}

@@ -1,0 +1,1 @@
+//! The ergonomic face: begin, report, finish, recover.
