@@ -40,15 +40,18 @@ pub(super) struct Stored {
     pub(super) last_entry: i64,
 }
 
-/// Begins the transaction and loads what all the batches need. Also says which number each
-/// loaded action has.
-pub(super) async fn load(
-    connection: &mut SqliteConnection,
-    needs: impl Iterator<Item = &Needs>,
-) -> Result<(Loaded, Stored, HashMap<ActionUid, i64>), StoreError> {
+/// The script that begins a transaction and loads what its batches need.
+pub(super) struct Load<'n> {
+    pub(super) script: Script,
+    /// The keys it looks up, in the order in which it names them.
+    keys: Vec<&'n Key>,
+    any_ops: bool,
+}
+
+pub(super) fn script<'n>(needs: impl Iterator<Item = &'n Needs>) -> Result<Load<'n>, sqlx::Error> {
     let (mut uids, mut keys, mut ops) = (Envelope::new(), Envelope::new(), Envelope::new());
     let mut names = Envelope::new();
-    let mut asked: Vec<&Key> = Vec::new();
+    let mut asked = Vec::new();
     for needs in needs {
         for uid in &needs.actions {
             uids.row(|row| row.blob(uid.as_uuid()));
@@ -71,11 +74,10 @@ pub(super) async fn load(
             names.row(|row| row.text(name));
         }
     }
-    let (any_ops, any_keys) = (!ops.is_empty(), !keys.is_empty());
+    let any_ops = !ops.is_empty();
     let mut script = Script::new();
-    let before = |error| store_error("write", Phase::Before, error);
     for envelope in [uids, keys, ops, names] {
-        script.bind(envelope.finish()).map_err(before)?;
+        script.bind(envelope.finish())?;
     }
     script.push(BEGIN);
     script.push(POSITION);
@@ -95,9 +97,29 @@ pub(super) async fn load(
     if any_ops {
         script.push(OPS);
     }
-    if any_keys {
+    if !asked.is_empty() {
         script.push(KEYS);
     }
+    let keys = asked;
+    Ok(Load {
+        script,
+        keys,
+        any_ops,
+    })
+}
+
+/// Begins the transaction and loads what all the batches need. Also says which number each
+/// loaded action has.
+pub(super) async fn load(
+    connection: &mut SqliteConnection,
+    needs: impl Iterator<Item = &Needs>,
+) -> Result<(Loaded, Stored, HashMap<ActionUid, i64>), StoreError> {
+    let before = |error| store_error("write", Phase::Before, error);
+    let Load {
+        script,
+        keys,
+        any_ops,
+    } = script(needs).map_err(before)?;
     let mut results = script
         .run(connection)
         .await
@@ -128,11 +150,11 @@ pub(super) async fn load(
             loaded.put_op(uid, OpId::from_uuid(columns.blob()?));
         }
     }
-    if any_keys {
+    if !keys.is_empty() {
         for row in rows() {
             let mut columns = Columns::new("write", &row);
             let (index, number): (usize, i64) = (columns.number()?, columns.int()?);
-            if let (Some(key), Some(holder)) = (asked.get(index), uids.get(&number)) {
+            if let (Some(key), Some(holder)) = (keys.get(index), uids.get(&number)) {
                 loaded.put_key((*key).clone(), *holder);
             }
         }

@@ -3,6 +3,8 @@
 mod errors;
 mod list;
 mod load;
+#[cfg(test)]
+mod plans;
 mod reader;
 mod rows;
 mod save;
@@ -38,6 +40,7 @@ pub struct SqliteOptions {
     readers: usize,
     queue_bytes: usize,
     timeout: Duration,
+    max_bytes: Option<u64>,
     clock: Clock,
 }
 
@@ -47,6 +50,7 @@ impl Default for SqliteOptions {
             readers: 2,
             queue_bytes: 64 * 1024 * 1024,
             timeout: Duration::from_secs(30),
+            max_bytes: None,
             clock: Clock::system(),
         }
     }
@@ -79,6 +83,14 @@ impl SqliteOptions {
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> SqliteOptions {
         self.timeout = timeout;
+        self
+    }
+
+    /// How large the file may grow, in bytes, rounded down to whole pages of 4 KiB; no limit unless
+    /// set. A write that would need more is `Unavailable`; reads and removals go on.
+    #[must_use]
+    pub fn with_max_bytes(mut self, bytes: u64) -> SqliteOptions {
+        self.max_bytes = Some(bytes);
         self
     }
 
@@ -150,6 +162,9 @@ struct Tasks {
 /// What the queue's room is counted in.
 const ROOM_UNIT: usize = 512;
 
+/// SQLite's default, which no file of ours departs from.
+const PAGE_SIZE: u64 = 4096;
+
 /// Questions that may wait for a reader.
 const QUESTIONS: usize = 1024;
 
@@ -170,7 +185,8 @@ impl SqliteStore {
         schema::check_path(path)?;
         let lock = Arc::new(schema::lock(path)?);
         let life = schema::prepare(path, &options.clock).await?;
-        let mut connection = schema::connect(path).await?;
+        let max_pages = options.max_bytes.map(|bytes| bytes / PAGE_SIZE);
+        let mut connection = schema::connect_writer(path, max_pages).await?;
         let position = position(&mut connection, life).await?;
         let bell = Arc::new(Bell::new(position));
 
@@ -194,6 +210,7 @@ impl SqliteStore {
             path: path.to_owned(),
             clock: options.clock,
             bell: bell.clone(),
+            max_pages,
             connection: Some(connection),
             lock,
         };

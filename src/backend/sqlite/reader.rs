@@ -124,7 +124,7 @@ impl Reader {
     }
 }
 
-fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
+pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
     let mut script = Script::new();
     let mut envelope = Envelope::new();
     for uid in uids {
@@ -169,7 +169,7 @@ pub(super) fn read_position(
     })
 }
 
-fn log_script(query: &LogQuery) -> Result<Script, sqlx::Error> {
+pub(super) fn log_script(query: &LogQuery) -> Result<Script, sqlx::Error> {
     let mut script = Script::new();
     let after = query.after.map_or(0, |cursor| cursor.position());
     script.bind(i64::try_from(after).unwrap_or(i64::MAX))?;

@@ -117,7 +117,19 @@ pub(super) fn connect_options(path: &Path) -> SqliteConnectOptions {
 
 /// Opens one connection.
 pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
-    let connection = connect_options(path).connect().await;
+    connect_writer(path, None).await
+}
+
+/// Opens the connection that writes, which lets the file grow to so many pages.
+pub(super) async fn connect_writer(
+    path: &Path,
+    max_pages: Option<u64>,
+) -> Result<SqliteConnection, StoreError> {
+    let mut options = connect_options(path);
+    if let Some(pages) = max_pages {
+        options = options.pragma("max_page_count", pages.to_string());
+    }
+    let connection = options.connect().await;
     connection.map_err(|error| store_error("open", Phase::Before, error))
 }
 

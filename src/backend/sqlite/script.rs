@@ -40,6 +40,11 @@ impl Script {
         self.count
     }
 
+    #[cfg(test)]
+    pub(super) fn statements(&self) -> impl Iterator<Item = &str> {
+        self.sql.split(";\n")
+    }
+
     /// Appends a statement: text of this module's own, never of a user's.
     pub(super) fn push(&mut self, statement: &str) {
         if self.count > 0 {

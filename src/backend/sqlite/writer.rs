@@ -74,6 +74,7 @@ pub(super) struct Writer {
     pub(super) path: PathBuf,
     pub(super) clock: Clock,
     pub(super) bell: Arc<Bell>,
+    pub(super) max_pages: Option<u64>,
     /// None after a failure that leaves the connection in doubt; the next transaction opens one.
     pub(super) connection: Option<SqliteConnection>,
     pub(super) lock: Arc<Lock>,
@@ -126,7 +127,10 @@ impl Writer {
     ) -> Result<Vec<Vec<Result<Done, Refused>>>, StoreError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => schema::connect(&self.path).await.map_err(reconnected)?,
+            None => {
+                let connection = schema::connect_writer(&self.path, self.max_pages).await;
+                connection.map_err(reconnected)?
+            }
         };
         let written = self.transact_on(&mut connection, jobs).await;
         match &written {
