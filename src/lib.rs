@@ -27,3 +27,8 @@ pub use model::{
     StoreId, Term, Timestamp, Transition, TransitionKind, UnknownWord, Version, needs, plan,
 };
 pub use store::{ActionStore, ActionStoreExt, Capabilities, Durability, Pages};
+#[cfg(feature = "tracker")]
+pub use tracker::{
+    ActionHandle, LeftQueued, Recovery, Reporter, RunError, Spawned, Tracker, TrackerOptions,
+    Unsettled,
+};

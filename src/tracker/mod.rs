@@ -1,1 +1,355 @@
 //! The ergonomic face: begin, report, finish, recover.
+
+mod failure;
+mod handle;
+mod keeper;
+mod open;
+mod options;
+mod recovery;
+mod run;
+mod shared;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+pub use handle::{ActionHandle, Reporter};
+pub use options::{LeftQueued, TrackerOptions};
+pub use recovery::{Recovery, Unsettled};
+pub use run::{RunError, Spawned};
+
+use crate::error::{Error, ErrorKind, StoreError};
+use crate::model::{
+    Action, ActionError, ActionUid, Batch, Change, Command, Finish, NewAction, OpId, Outcome,
+    OwnerRef, Refused,
+};
+use crate::store::{ActionStore, ActionStoreExt};
+use keeper::AbortOnDrop;
+use open::Entry;
+use recovery::Whose;
+use shared::{Core, Ownership, Shared, drive};
+
+/// Records what this process does, in the name of one owner. Cheap to clone.
+///
+/// Starting one claims the owner name and settles what an earlier incarnation of it left. From
+/// then on one task renews the claim, once in a sixth of the lease whatever the number of
+/// actions, and another writes in the background what nobody waits for.
+///
+/// End it with [`shutdown`](Tracker::shutdown). When the last clone and the last handle are
+/// dropped instead, the same happens in the background, if the runtime lives long enough;
+/// otherwise the next start settles it. The store is not closed by either.
+///
+/// ```
+/// # async fn example() -> Result<(), action_store::Error> {
+/// use std::sync::Arc;
+///
+/// use action_store::{MemoryStore, NewAction, Progress, Tracker};
+///
+/// let store = Arc::new(MemoryStore::new());
+/// let tracker = Tracker::start(store, "plane@host-1").await?;
+/// let action = tracker.begin(NewAction::task("backup_bdb")).await?;
+/// action.step("copy").await?;
+/// action.progress(Progress::ratio(1, 2));
+/// action.succeed().await?;
+/// tracker.shutdown().await
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Tracker {
+    core: Arc<Core>,
+    recovery: Arc<Recovery>,
+}
+
+impl Tracker {
+    /// Claims an owner name, with the default options. See [`start_with`](Tracker::start_with).
+    ///
+    /// # Errors
+    /// As [`start_with`](Tracker::start_with).
+    pub async fn start(
+        store: Arc<dyn ActionStore>,
+        name: impl Into<Arc<str>>,
+    ) -> Result<Tracker, Error> {
+        Tracker::start_with(store, name, TrackerOptions::default()).await
+    }
+
+    /// Claims an owner name for a new incarnation and settles what earlier ones left: what was
+    /// executing is completed as lost, with evidence, what was queued as
+    /// [`left_queued`](TrackerOptions::left_queued) says. What could not be settled stands in
+    /// [`recovery`](Tracker::recovery) and does not keep the tracker from starting.
+    ///
+    /// The name, a label, must be unique per live process that shares the store:
+    /// `plane@host-1`, not `plane` on every host. Call this within a tokio runtime that has its
+    /// timer enabled; the tracker's tasks live there.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad name or option, `OwnerAlive` with `take_over: false`, `Fenced` if
+    /// somebody took the name over meanwhile, `Closed` outside a runtime, and what the store may
+    /// say.
+    pub async fn start_with(
+        store: Arc<dyn ActionStore>,
+        name: impl Into<Arc<str>>,
+        options: TrackerOptions,
+    ) -> Result<Tracker, Error> {
+        options.check()?;
+        let owner = OwnerRef::new(name);
+        let runtime = Handle::try_current().map_err(|error| {
+            let message = "there is no tokio runtime";
+            StoreError::new(ErrorKind::Closed, "start", message).with_source(error)
+        })?;
+        let work = Tracker::claim(store, owner, options, runtime.clone());
+        drive(&runtime, "start", work).await
+    }
+
+    async fn claim(
+        store: Arc<dyn ActionStore>,
+        owner: OwnerRef,
+        options: TrackerOptions,
+        runtime: Handle,
+    ) -> Result<Tracker, Error> {
+        let claimed = Instant::now();
+        let claim = Command::Claim {
+            owner: owner.clone(),
+            take_over: options.take_over,
+        };
+        store.command(claim).await?;
+        // Renewed from here on: what was left may take longer than a lease to settle. If it
+        // fails, the drop of the core gives the name back.
+        let shared = Arc::new(Shared::new(store, owner, options));
+        let renewer = runtime.spawn(keeper::renew(shared.clone(), claimed));
+        let renewer = AbortOnDrop(renewer.abort_handle());
+        let keeper = runtime.spawn(keeper::keep(shared.clone(), renewer));
+        let core = Arc::new(Core::new(shared, keeper, runtime));
+        let recovery = Arc::new(recovery::settle(&core.shared, Whose::Earlier).await?);
+        Ok(Tracker { core, recovery })
+    }
+
+    /// Who this tracker is.
+    #[must_use]
+    pub fn owner(&self) -> &OwnerRef {
+        &self.core.shared.owner
+    }
+
+    /// Where it records.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn ActionStore> {
+        &self.core.shared.store
+    }
+
+    /// What became of what earlier incarnations had left.
+    #[must_use]
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// Whether this tracker owns its actions, as far as it knows: it has renewed within two
+    /// thirds of the lease, and the store has not said otherwise. A store out of reach for that
+    /// long makes it false until a renewal succeeds again; a fence makes it false for good, and a
+    /// new tracker is needed.
+    #[must_use]
+    pub fn is_owner(&self) -> bool {
+        self.core.shared.ownership() == Ownership::Held
+    }
+
+    /// Records a new action, queued, in this owner's name. Start it with
+    /// [`start_queued`](Tracker::start_queued). A repeat, by uid or idempotency key, answers with
+    /// the action there is; the uid tells.
+    ///
+    /// # Errors
+    /// `Invalid` for a broken limit, `Conflict` for a key that is taken, `Fenced` if this tracker
+    /// is no longer the owner, `Closed` after the shutdown, and what the store may say.
+    pub async fn enqueue(&self, new: NewAction) -> Result<Arc<Action>, Error> {
+        let core = self.core.clone();
+        let work = async move {
+            let _gate = core.enter("enqueue").await?;
+            let create = create_of(new, &core);
+            noted(&core, core.shared.store.command_on_action(create).await)
+        };
+        self.core.drive("enqueue", work).await
+    }
+
+    /// Records a new action and starts it, in one commit.
+    ///
+    /// A repeat finds the action there is, by uid or idempotency key, and starts it if it is
+    /// queued; otherwise it is `Conflict` with that action in [`Error::current`]. So an action
+    /// has one handle, ever. If the outcome stays unknown, whatever came of it is interrupted in
+    /// the background.
+    ///
+    /// # Errors
+    /// As [`enqueue`](Tracker::enqueue).
+    pub async fn begin(&self, new: NewAction) -> Result<ActionHandle, Error> {
+        let core = self.core.clone();
+        let work = async move {
+            let _gate = core.enter("begin").await?;
+            begin(&core, new).await
+        };
+        self.core.drive("begin", work).await
+    }
+
+    /// Starts a queued action.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` if it is not queued, and as [`enqueue`](Tracker::enqueue).
+    pub async fn start_queued(&self, uid: ActionUid) -> Result<ActionHandle, Error> {
+        let core = self.core.clone();
+        let work = async move {
+            let _gate = core.enter("start").await?;
+            start(&core, uid).await
+        };
+        self.core.drive("start", work).await
+    }
+
+    /// Does work as an action, begun before it and ended with its result; see
+    /// [`ActionHandle::run`].
+    ///
+    /// ```
+    /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::RunError> {
+    /// use action_store::NewAction;
+    ///
+    /// let bytes = tracker
+    ///     .run(NewAction::task("read_config"), async |action| {
+    ///         action.step("read").await?;
+    ///         Ok(std::fs::read("plane.toml")?)
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`RunError::NotBegun`] as [`begin`](Tracker::begin), and as [`ActionHandle::run`].
+    ///
+    /// # Panics
+    /// If the work panics, once that is recorded.
+    pub async fn run<T, W, F>(&self, new: NewAction, work: W) -> Result<T, RunError>
+    where
+        W: FnOnce(Reporter) -> F,
+        F: Future<Output = Result<T, ActionError>>,
+    {
+        let action = self.begin(new).await.map_err(RunError::NotBegun)?;
+        action.run(work).await
+    }
+
+    /// Does work as an action in a task of its own, and returns once the action is begun.
+    ///
+    /// # Errors
+    /// As [`begin`](Tracker::begin).
+    pub async fn spawn<T, W, F>(&self, new: NewAction, work: W) -> Result<Spawned<T>, Error>
+    where
+        T: Send + 'static,
+        W: FnOnce(Reporter) -> F + Send + 'static,
+        F: Future<Output = Result<T, ActionError>> + Send + 'static,
+    {
+        let handle = self.begin(new).await?;
+        let action = handle.action();
+        let task = self.core.runtime().spawn(handle.run(work));
+        Ok(Spawned::new(action, task))
+    }
+
+    /// Ends the tracker, for all its clones: waits for calls that are being answered, writes what
+    /// waits to be written, completes as interrupted what is still executing, and what is queued
+    /// unless [`LeftQueued::Leave`] says otherwise, and gives the name back. Let work come to its
+    /// end first if it should. Handles that are still there find their actions over; `begin` and
+    /// the like are `Closed` from now on. The store stays open.
+    ///
+    /// Once this is first polled it goes on even if the future is dropped. A second call waits
+    /// for the first and is fine.
+    ///
+    /// # Errors
+    /// What the store may say; then some actions are left to the next start.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        let core = self.core.clone();
+        let work = async move {
+            *core.gate.write().await = true;
+            core.shared.close();
+            let mut keeper = core.keeper.lock().await;
+            let Some(task) = keeper.take() else {
+                return Ok(());
+            };
+            task.await.unwrap_or_else(|gone| {
+                let message = "the tracker's task ended before its time";
+                let error = StoreError::new(ErrorKind::OutcomeUnknown, "shutdown", message);
+                Err(error.with_source(gone).into())
+            })
+        };
+        self.core.drive("shutdown", work).await
+    }
+}
+
+fn create_of(new: NewAction, core: &Core) -> Command {
+    Command::Create {
+        new: Arc::new(new),
+        by: Some(core.shared.owner.clone()),
+    }
+}
+
+fn start_of(uid: ActionUid, core: &Core) -> Command {
+    Command::Apply {
+        uid,
+        op: OpId::new(),
+        change: Change::Start,
+        by: Some(core.shared.owner.clone()),
+        if_version: None,
+    }
+}
+
+/// Takes note of what an answer says about the owner.
+fn noted<T>(core: &Core, answer: Result<T, Error>) -> Result<T, Error> {
+    if let Err(Error::Refused(refused)) = &answer {
+        core.shared.note(refused);
+    }
+    answer
+}
+
+async fn begin(core: &Arc<Core>, new: NewAction) -> Result<ActionHandle, Error> {
+    let uid = new.uid;
+    let create = create_of(new, core);
+    let batch = Batch::all(vec![create.clone(), start_of(uid, core)]);
+    let answers = match core.shared.store.write_repeating(batch).await {
+        Ok(answers) => answers,
+        Err(error) => return Err(unknown(core, uid, error).into()),
+    };
+    let mut begun = None;
+    for answer in answers {
+        match answer {
+            Ok(done) => begun = done.action,
+            // Says only that another command was refused.
+            Err(Refused::Batch(_)) => {}
+            // The create found another action by its idempotency key, and this one never was.
+            Err(Refused::NotFound(missing)) if missing == uid => {
+                let found = core.shared.store.command_on_action(create).await;
+                return start(core, noted(core, found)?.uid).await;
+            }
+            Err(refused) => return noted(core, Err(refused.into())),
+        }
+    }
+    let action = begun.ok_or_else(|| {
+        let message = "the store did not answer the command";
+        StoreError::new(ErrorKind::Corrupt, "begin", message)
+    })?;
+    Ok(ActionHandle::new(core.clone(), action))
+}
+
+async fn start(core: &Arc<Core>, uid: ActionUid) -> Result<ActionHandle, Error> {
+    let started = core
+        .shared
+        .store
+        .command_on_action(start_of(uid, core))
+        .await;
+    match noted(core, started) {
+        Ok(action) => Ok(ActionHandle::new(core.clone(), action)),
+        Err(Error::Store(error)) => Err(unknown(core, uid, error).into()),
+        Err(refused) => Err(refused),
+    }
+}
+
+/// If nobody knows whether an action was started, nobody will ever work on it: whatever came of
+/// it is to be interrupted.
+fn unknown(core: &Core, uid: ActionUid, error: StoreError) -> StoreError {
+    if error.kind() == ErrorKind::OutcomeUnknown {
+        let finish = Finish::new(Outcome::Interrupted);
+        core.shared.put_end(Entry::unknown(uid, finish));
+    }
+    error
+}

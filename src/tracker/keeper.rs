@@ -1,0 +1,181 @@
+//! What goes on in the background: one renewal an interval, and writing what nobody waits for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::open::Entry;
+use super::recovery::{self, Whose};
+use super::shared::{Ownership, Shared};
+use crate::error::{Error, ErrorKind, StoreError};
+use crate::model::{Batch, Command, Refused};
+use crate::store::ActionStoreExt;
+
+/// Most commands in one background write: whoever waits behind it waits for this many.
+pub(super) const CHUNK: usize = 256;
+/// Longest pause before a store that fails is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often what is left is tried when the tracker ends.
+const LAST_TRIES: u32 = 3;
+
+/// Ends a task with whoever holds this.
+#[derive(Debug)]
+pub(super) struct AbortOnDrop(pub(super) AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Renews, one command an interval, until the owner is fenced or the task is aborted.
+///
+/// `claimed` is when the claim was sent. A renewal counts from the moment it was sent, too: what
+/// the store has seen is at least as late.
+pub(super) async fn renew(shared: Arc<Shared>, claimed: Instant) {
+    let (interval, trust) = (shared.options.renewal_interval(), shared.options.trust());
+    let mut renewed = claimed;
+    let mut due = claimed + interval;
+    loop {
+        watched(&shared, renewed + trust, sleep_until(due)).await;
+        let sent = Instant::now();
+        // Not repeated and never dropped: a store that hangs has one renewal waiting, not many.
+        let renewal = shared
+            .store
+            .write(Batch::each(vec![Command::Renew(shared.owner.clone())]));
+        match watched(&shared, renewed + trust, renewal).await {
+            Ok(answers) => match answers.first() {
+                Some(Ok(_)) => {
+                    renewed = sent;
+                    shared.set_ownership(Ownership::Held);
+                }
+                Some(Err(Refused::Fenced { .. })) => {
+                    return shared.set_ownership(Ownership::Lost);
+                }
+                Some(Err(_)) | None => {}
+            },
+            Err(error) if error.kind() == ErrorKind::Closed => {
+                return shared.set_ownership(Ownership::Lost);
+            }
+            Err(_) => {}
+        }
+        due = (sent + interval).max(Instant::now());
+    }
+}
+
+/// Waits for something; the ownership becomes doubtful if that takes beyond a point in time.
+async fn watched<T>(shared: &Shared, doubtful_at: Instant, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    if let Ok(done) = timeout_at(doubtful_at, work.as_mut()).await {
+        return done;
+    }
+    shared.set_ownership(Ownership::Doubtful);
+    work.await
+}
+
+/// Writes what is on the board, at most once in a flush interval, until the tracker closes; then
+/// brings everything of the owner to its end and gives the name back.
+pub(super) async fn keep(shared: Arc<Shared>, renewer: AbortOnDrop) -> Result<(), Error> {
+    let mut next = Instant::now();
+    let mut failures = 0;
+    loop {
+        shared.wake.notified().await;
+        // What comes meanwhile goes along; only the end does not wait for the pace.
+        while !shared.is_closing() && timeout_at(next, shared.wake.notified()).await.is_ok() {}
+        if shared.is_closing() {
+            let ended = end(&shared).await;
+            drop(renewer);
+            return ended;
+        }
+        let (left, _) = flush(&shared, shared.take_board()).await;
+        failures = if left.is_empty() { 0 } else { failures + 1 };
+        shared.put_back(left);
+        let pause = shared.options.flush_interval * 2_u32.pow(failures.min(16));
+        next = Instant::now() + pause.min(LONGEST_PAUSE.max(shared.options.flush_interval));
+    }
+}
+
+/// Writes entries. Returns those that the store could not take now, and why.
+async fn flush(
+    shared: &Shared,
+    mut entries: VecDeque<Entry>,
+) -> (VecDeque<Entry>, Option<StoreError>) {
+    let mut size = CHUNK;
+    while !entries.is_empty() {
+        let (commands, count) = chunk(shared, &entries, size);
+        match shared.store.write_repeating(Batch::each(commands)).await {
+            Ok(answers) => {
+                let mut answers = answers.into_iter();
+                for entry in entries.drain(..count) {
+                    let answer = answers.by_ref().take(entry.len()).last();
+                    // Nobody waits for it; what a refusal means is taken note of.
+                    let _ = shared.settled(&entry, answer);
+                }
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::Unavailable | ErrorKind::OutcomeUnknown => {
+                    return (entries, Some(error));
+                }
+                ErrorKind::Closed => return (VecDeque::new(), Some(error)),
+                // One entry spoils the others: each on its own, and that one is given up.
+                _ if count > 1 => size = 1,
+                _ => drop(entries.pop_front()),
+            },
+        }
+    }
+    (entries, None)
+}
+
+/// The commands of the first entries that fit in one write, and how many entries those are; at
+/// least one.
+fn chunk(shared: &Shared, entries: &VecDeque<Entry>, size: usize) -> (Vec<Command>, usize) {
+    let capabilities = shared.store.capabilities();
+    let mut batch = Batch::each(Vec::new());
+    let (mut bytes, mut count) = (0, 0);
+    for entry in entries.iter().take(size) {
+        let next = Batch::each(entry.commands(&shared.owner));
+        let commands = batch.commands.len() + next.commands.len();
+        bytes += next.bytes();
+        let fits =
+            commands <= CHUNK.min(capabilities.max_commands) && bytes <= capabilities.max_bytes;
+        if count > 0 && !fits {
+            break;
+        }
+        batch.commands.extend(next.commands);
+        count += 1;
+    }
+    (batch.commands, count)
+}
+
+/// The last writes of a tracker.
+async fn end(shared: &Shared) -> Result<(), Error> {
+    for _ in 0..LAST_TRIES {
+        let (left, failed) = flush(shared, shared.take_board()).await;
+        shared.put_back(left);
+        match failed {
+            Some(error) if error.kind() == ErrorKind::Closed => return Err(error.into()),
+            Some(_) => sleep(shared.options.flush_interval).await,
+            None => break,
+        }
+    }
+    let (_, failed) = flush(shared, shared.close_board()).await;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    if shared.ownership() == Ownership::Lost {
+        return Ok(());
+    }
+    recovery::settle(shared, Whose::Own).await?;
+    match shared
+        .store
+        .command(Command::Release(shared.owner.clone()))
+        .await
+    {
+        // Somebody else has the name; there is nothing to give back.
+        Err(error) if error.kind() == ErrorKind::Fenced => Ok(()),
+        answer => answer.map(|_| ()),
+    }
+}

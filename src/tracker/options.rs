@@ -1,0 +1,110 @@
+//! How a tracker behaves.
+
+use std::time::Duration;
+
+use crate::error::StoreError;
+use crate::model::Invalid;
+
+/// What happens to actions that an owner leaves queued when it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum LeftQueued {
+    /// They are completed as interrupted: nobody will start them. The default, because what is
+    /// to be done usually lives in the memory of the process that queued it.
+    #[default]
+    Interrupt,
+    /// They stay queued, for whoever starts them next.
+    Leave,
+}
+
+/// How a [`Tracker`](crate::Tracker) behaves. The defaults suit a plane with one process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TrackerOptions {
+    /// How long an owner may be silent before others may declare it dead: 1 s to 1 h, 30 s unless
+    /// set, the same in all processes that share a store. The tracker renews six times in a
+    /// lease, and holds itself for no longer the owner once nothing has succeeded for two thirds.
+    pub lease: Duration,
+    /// How often progress is written at most, for all actions together: 1 ms to 1 min, 250 ms
+    /// unless set.
+    pub flush_interval: Duration,
+    /// Whether an incarnation that holds the name is fenced at once. True unless set: a name
+    /// belongs to one process, so whoever held it before is gone. With false such a name is
+    /// [`OwnerAlive`](crate::ErrorKind::OwnerAlive), after a crash as well.
+    pub take_over: bool,
+    /// What happens to the queued actions of this owner name when an incarnation ends, by
+    /// shutdown or by crash.
+    pub left_queued: LeftQueued,
+}
+
+impl Default for TrackerOptions {
+    fn default() -> TrackerOptions {
+        TrackerOptions {
+            lease: Duration::from_secs(30),
+            flush_interval: Duration::from_millis(250),
+            take_over: true,
+            left_queued: LeftQueued::Interrupt,
+        }
+    }
+}
+
+impl TrackerOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> TrackerOptions {
+        TrackerOptions::default()
+    }
+
+    /// Sets the lease.
+    #[must_use]
+    pub fn with_lease(mut self, lease: Duration) -> TrackerOptions {
+        self.lease = lease;
+        self
+    }
+
+    /// Sets how often progress is written at most.
+    #[must_use]
+    pub fn with_flush_interval(mut self, flush_interval: Duration) -> TrackerOptions {
+        self.flush_interval = flush_interval;
+        self
+    }
+
+    /// Sets whether an incarnation that holds the name is fenced.
+    #[must_use]
+    pub fn with_take_over(mut self, take_over: bool) -> TrackerOptions {
+        self.take_over = take_over;
+        self
+    }
+
+    /// Sets what happens to queued actions when their owner ends.
+    #[must_use]
+    pub fn with_left_queued(mut self, left_queued: LeftQueued) -> TrackerOptions {
+        self.left_queued = left_queued;
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let within = |field: &'static str, value: Duration, least: Duration, most: Duration| {
+            if (least..=most).contains(&value) {
+                return Ok(());
+            }
+            let reason = format!("is {value:?}, not between {least:?} and {most:?}");
+            Err(StoreError::invalid("start", Invalid::new(field, reason)))
+        };
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        within("lease", self.lease, second, hour)?;
+        let (least, most) = (Duration::from_millis(1), Duration::from_secs(60));
+        within("flush_interval", self.flush_interval, least, most)
+    }
+
+    /// How often the owner renews.
+    pub(super) fn renewal_interval(&self) -> Duration {
+        self.lease / 6
+    }
+
+    /// After how long without a renewal the owner takes itself for dead: before anybody else
+    /// does, since nobody may before a whole lease.
+    pub(super) fn trust(&self) -> Duration {
+        self.lease * 2 / 3
+    }
+}

@@ -1,0 +1,194 @@
+//! Bringing to an end what an owner left unfinished.
+
+use crate::error::{Error, ErrorKind, StoreError};
+use crate::model::{
+    Action, ActionUid, Batch, Change, Command, Finish, OpId, Order, Outcome, Query, Refused,
+    Status, Term,
+};
+use crate::store::ActionStoreExt;
+
+use super::keeper::CHUNK;
+use super::options::LeftQueued;
+use super::shared::Shared;
+
+/// Most rows a report names; it counts them all.
+const MOST_NAMED: usize = 100;
+
+/// What became of the actions that earlier incarnations of an owner name had left unfinished.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// How many were executing and are now lost.
+    pub lost: u64,
+    /// How many had never been started and are now interrupted.
+    pub interrupted: u64,
+    /// How many are still queued, because [`LeftQueued::Leave`] says so.
+    pub left_queued: u64,
+    /// How many could not be settled.
+    pub unsettled: u64,
+    /// The first hundred of those, with what stood in the way.
+    pub unsettled_actions: Vec<Unsettled>,
+    /// What keeps the store from telling all unfinished actions; those it could tell are settled.
+    pub unread: Option<StoreError>,
+}
+
+/// An action that could not be settled.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Unsettled {
+    /// Which.
+    pub uid: ActionUid,
+    /// Why not.
+    pub error: Error,
+}
+
+impl Recovery {
+    /// Whether nothing unfinished is left that should have been settled.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.unsettled == 0 && self.unread.is_none()
+    }
+
+    fn count(&mut self, action: &Action, answer: Result<(), Error>) {
+        match (answer, action.status) {
+            (Ok(()), Status::Queued) => self.interrupted += 1,
+            (Ok(()), _) => self.lost += 1,
+            // Somebody else has settled it meanwhile.
+            (Err(error), _) if error.current().is_some_and(|now| !now.is_unfinished()) => {}
+            (Err(error), _) => {
+                self.unsettled += 1;
+                if self.unsettled_actions.len() < MOST_NAMED {
+                    let uid = action.uid;
+                    self.unsettled_actions.push(Unsettled { uid, error });
+                }
+            }
+        }
+    }
+}
+
+/// Whose unfinished actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Those of earlier incarnations of the name. Nobody knows how far they came.
+    Earlier,
+    /// Those of this incarnation, which is about to end.
+    Own,
+}
+
+/// Settles what an owner left. A row that cannot be settled does not stop the others.
+///
+/// # Errors
+/// The store cannot be read or written at all, or this incarnation has been fenced itself.
+pub(super) async fn settle(shared: &Shared, whose: Whose) -> Result<Recovery, Error> {
+    let mut recovery = Recovery::default();
+    walk(shared, whose, Order::Oldest, &mut recovery).await?;
+    if recovery.unread.is_some() {
+        // There is a row that cannot be read: what lies behind it can be reached from the other
+        // end.
+        walk(shared, whose, Order::Newest, &mut recovery).await?;
+    }
+    Ok(recovery)
+}
+
+async fn walk(
+    shared: &Shared,
+    whose: Whose,
+    order: Order,
+    recovery: &mut Recovery,
+) -> Result<(), Error> {
+    let capabilities = shared.store.capabilities();
+    let mut query = Query::new()
+        .with_term(Term::OwnerName(shared.owner.name.clone()))
+        .with_term(Term::Unfinished)
+        .with_order(order)
+        .with_limit(u16::try_from(CHUNK.min(capabilities.max_commands)).unwrap_or(1));
+    loop {
+        let page = match shared.store.list(&query).await {
+            Ok(page) => page,
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                if query.limit > 1 {
+                    // Comes as close to the damage as can be.
+                    query.limit /= 2;
+                    continue;
+                }
+                recovery.unread = Some(error);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let is_own = |action: &Action| action.owner.as_ref() == Some(&shared.owner);
+        let mut settled = Vec::with_capacity(page.items.len());
+        for action in page.items {
+            if is_own(&action) != (whose == Whose::Own) {
+                continue;
+            }
+            let queued = action.status == Status::Queued;
+            if queued && shared.options.left_queued == LeftQueued::Leave {
+                recovery.left_queued += u64::from(order == Order::Oldest);
+                continue;
+            }
+            let outcome = match whose {
+                Whose::Earlier if !queued => Outcome::Lost,
+                _ => Outcome::Interrupted,
+            };
+            let command = Command::Apply {
+                uid: action.uid,
+                op: OpId::new(),
+                change: Change::Finish(Finish::new(outcome)),
+                by: Some(shared.owner.clone()),
+                if_version: None,
+            };
+            settled.push((action, command));
+        }
+        write(shared, settled, recovery).await?;
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn write(
+    shared: &Shared,
+    rows: Vec<(std::sync::Arc<Action>, Command)>,
+    recovery: &mut Recovery,
+) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let commands = rows.iter().map(|(_, command)| command.clone()).collect();
+    match shared.store.write_repeating(Batch::each(commands)).await {
+        Ok(answers) => {
+            for ((action, _), answer) in rows.iter().zip(answers) {
+                let answer = answer.map(|_| ()).map_err(Error::from);
+                judge(shared, action, answer, recovery)?;
+            }
+        }
+        // One row may have spoilt it for the others.
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            for (action, command) in rows {
+                let answer = shared.store.command(command).await.map(|_| ());
+                judge(shared, &action, answer, recovery)?;
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Counts an answer, unless it says something about all of them.
+fn judge(
+    shared: &Shared,
+    action: &Action,
+    answer: Result<(), Error>,
+    recovery: &mut Recovery,
+) -> Result<(), Error> {
+    if let Err(Error::Refused(refused @ Refused::Fenced { owner, .. })) = &answer
+        && *owner == shared.owner
+    {
+        shared.note(refused);
+        return Err(refused.clone().into());
+    }
+    recovery.count(action, answer);
+    Ok(())
+}

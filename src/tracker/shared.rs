@@ -1,0 +1,301 @@
+//! What a tracker, its handles and its keeper have in common.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, RwLock, RwLockReadGuard, watch};
+use tokio::task::JoinHandle;
+
+use super::open::{Entry, Open, lock};
+use super::options::TrackerOptions;
+use crate::error::{Error, ErrorKind, StoreError};
+use crate::model::{Action, ActionError, Batch, Done, Finish, OpId, Outcome, OwnerRef, Refused};
+use crate::store::ActionStore;
+
+/// Most ends that wait for a store that does not take them, and the most memory their texts take.
+/// What does not fit is left to the shutdown or the next start.
+const MOST_ENDS: usize = 4096;
+const MOST_END_BYTES: usize = 16 * 1024 * 1024;
+
+/// How an owner stands, as far as it knows itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ownership {
+    /// It has renewed in time.
+    Held,
+    /// It has not; the store may say otherwise once it can be asked.
+    Doubtful,
+    /// The store has said that it is not alive.
+    Lost,
+}
+
+/// What waits to be written: one place for each action at most, so it cannot outgrow them.
+#[derive(Debug, Default)]
+struct Board {
+    waiting: Vec<Arc<Open>>,
+    ends: VecDeque<Entry>,
+    end_bytes: usize,
+    stage: Stage,
+}
+
+/// Whether the board is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Stage {
+    #[default]
+    Open,
+    /// The keeper is about to take what is there for the last time.
+    Closing,
+    /// It has.
+    Closed,
+}
+
+/// What handles and tasks share. The tasks hold this and not [`Core`], so that they see when
+/// nobody else is left.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn ActionStore>,
+    pub(super) owner: OwnerRef,
+    pub(super) options: TrackerOptions,
+    pub(super) wake: Notify,
+    ownership: watch::Sender<Ownership>,
+    board: Mutex<Board>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        store: Arc<dyn ActionStore>,
+        owner: OwnerRef,
+        options: TrackerOptions,
+    ) -> Shared {
+        Shared {
+            store,
+            owner,
+            options,
+            wake: Notify::new(),
+            ownership: watch::Sender::new(Ownership::Held),
+            board: Mutex::default(),
+        }
+    }
+
+    pub(super) fn ownership(&self) -> Ownership {
+        *self.ownership.borrow()
+    }
+
+    /// Moves on to another ownership; what the store has denied does not come back.
+    pub(super) fn set_ownership(&self, to: Ownership) {
+        self.ownership.send_if_modified(|ownership| {
+            let moves = *ownership != Ownership::Lost && *ownership != to;
+            if moves {
+                *ownership = to;
+            }
+            moves
+        });
+    }
+
+    /// Takes note of what a refusal says about the owner.
+    pub(super) fn note(&self, refused: &Refused) {
+        if let Refused::Fenced { owner, .. } = refused
+            && *owner == self.owner
+        {
+            self.set_ownership(Ownership::Lost);
+        }
+    }
+
+    /// Puts progress on the board, once.
+    pub(super) fn put_progress(&self, open: &Arc<Open>) {
+        if open.is_over() || open.waiting.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut board = lock(&self.board);
+        if board.stage != Stage::Closed {
+            board.waiting.push(open.clone());
+            self.wake.notify_one();
+        }
+    }
+
+    /// Puts an end on the board, to be tried until the store takes it. Works without a runtime.
+    pub(super) fn put_end(&self, entry: Entry) {
+        let bytes = self.bytes(&entry);
+        let mut board = lock(&self.board);
+        // What has no place is settled by the walk that ends the tracker, or by the next start.
+        let fits = board.ends.len() < MOST_ENDS && board.end_bytes + bytes <= MOST_END_BYTES;
+        if fits && board.stage != Stage::Closed {
+            board.end_bytes += bytes;
+            board.ends.push_back(entry);
+            self.wake.notify_one();
+        }
+    }
+
+    fn bytes(&self, entry: &Entry) -> usize {
+        Batch::each(entry.commands(&self.owner)).bytes()
+    }
+
+    /// All that waits.
+    pub(super) fn take_board(&self) -> VecDeque<Entry> {
+        self.take(|_| ())
+    }
+
+    /// All that waits, for the last time.
+    pub(super) fn close_board(&self) -> VecDeque<Entry> {
+        self.take(|board| board.stage = Stage::Closed)
+    }
+
+    fn take(&self, and: impl FnOnce(&mut Board)) -> VecDeque<Entry> {
+        let mut board = lock(&self.board);
+        and(&mut board);
+        board.end_bytes = 0;
+        let mut entries = std::mem::take(&mut board.ends);
+        let waiting = std::mem::take(&mut board.waiting);
+        drop(board);
+        for open in waiting {
+            // Before the progress is read: whoever reports from here on comes back to the board.
+            open.waiting.store(false, Ordering::Release);
+            if open.unrecorded().is_some() && !open.is_over() {
+                entries.push_back(Entry::progress(open));
+            }
+        }
+        entries
+    }
+
+    /// Puts back what the store did not take.
+    pub(super) fn put_back(&self, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            match &entry.open {
+                Some(open) if entry.end.is_none() => self.put_progress(open),
+                _ => self.put_end(entry),
+            }
+        }
+    }
+
+    /// Takes note of the answer to an entry.
+    pub(super) fn settled(
+        &self,
+        entry: &Entry,
+        answer: Option<Result<Done, Refused>>,
+    ) -> Result<Arc<Action>, Error> {
+        let refused = match answer {
+            Some(Ok(Done {
+                action: Some(action),
+                ..
+            })) => {
+                if let Some(open) = &entry.open {
+                    open.seen(&action);
+                }
+                return Ok(action);
+            }
+            Some(Err(refused)) => refused,
+            _ => {
+                let message = "the store did not answer the command";
+                return Err(StoreError::new(ErrorKind::Corrupt, "write", message).into());
+            }
+        };
+        self.note(&refused);
+        match (&refused, &entry.end) {
+            (Refused::Invalid(invalid), Some((_, finish)))
+                if finish.outcome != Outcome::Interrupted =>
+            {
+                // The action must come to an end all the same.
+                let message = "it is over, but how it ended could not be recorded";
+                let error = ActionError::new(ActionError::INTERRUPTED, message);
+                let finish =
+                    Finish::new(Outcome::Interrupted).with_error(error.with_source(invalid));
+                self.put_end(Entry {
+                    uid: entry.uid,
+                    open: entry.open.clone(),
+                    progress: None,
+                    end: Some((OpId::new(), finish)),
+                });
+            }
+            _ => {}
+        }
+        Err(refused.into())
+    }
+
+    /// Lets the keeper come to its end.
+    pub(super) fn close(&self) {
+        let mut board = lock(&self.board);
+        if board.stage == Stage::Open {
+            board.stage = Stage::Closing;
+        }
+        self.wake.notify_one();
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        lock(&self.board).stage != Stage::Open
+    }
+}
+
+/// What trackers and handles hold: when the last one goes, the keeper ends.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) shared: Arc<Shared>,
+    pub(super) keeper: tokio::sync::Mutex<Option<JoinHandle<Result<(), Error>>>>,
+    /// Held for reading by what must not be overtaken by a shutdown; true once that has begun.
+    pub(super) gate: RwLock<bool>,
+    runtime: Handle,
+}
+
+impl Core {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        keeper: JoinHandle<Result<(), Error>>,
+        runtime: Handle,
+    ) -> Core {
+        Core {
+            shared,
+            keeper: tokio::sync::Mutex::new(Some(keeper)),
+            gate: RwLock::new(false),
+            runtime,
+        }
+    }
+
+    /// Passes the gate, unless the tracker is shut down.
+    pub(super) async fn enter(
+        &self,
+        operation: &'static str,
+    ) -> Result<RwLockReadGuard<'_, bool>, StoreError> {
+        let gate = self.gate.read().await;
+        match *gate {
+            false => Ok(gate),
+            true => Err(StoreError::new(
+                ErrorKind::Closed,
+                operation,
+                "the tracker is shut down",
+            )),
+        }
+    }
+
+    pub(super) async fn drive<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        drive(&self.runtime, operation, work).await
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+/// Does work in a task of its own: a caller that goes away in the middle (an HTTP client that
+/// hangs up) leaves it whole. What it then yields is dropped; a handle interrupts its action.
+pub(super) async fn drive<T: Send + 'static>(
+    runtime: &Handle,
+    operation: &'static str,
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    runtime.spawn(work).await.unwrap_or_else(|gone| {
+        let message = "the tracker's task ended before it had an answer";
+        let error = StoreError::new(ErrorKind::OutcomeUnknown, operation, message);
+        Err(error.with_source(gone).into())
+    })
+}

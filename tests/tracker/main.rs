@@ -1,0 +1,8 @@
+//! The tracker, as its users see it, on a store that counts and misbehaves on demand.
+// A test that fails may panic, outside of a function marked as one, too.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod ends;
+mod life;
+mod owner;
+mod spy;

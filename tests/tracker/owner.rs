@@ -1,0 +1,410 @@
+//! Claiming, renewing, losing, giving back; settling what was left.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use action_store::{
+    ActionStore, ActionStoreExt, ActionUid, Command, ErrorKind, LeftQueued, NewAction, Outcome,
+    OwnerEnd, OwnerRef, OwnerState, Progress, Status, Tracker, TrackerOptions, TransitionKind,
+};
+use tokio::time::sleep;
+
+use crate::spy::{Fault, Spy, finish_of, is_renewal, tracker};
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewals_cost_the_same_however_many_actions_there_are() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    store.writes();
+    sleep(seconds(61)).await;
+    assert_eq!(store.renewals(), 12, "one in a sixth of 30 s");
+    let mut actions = Vec::new();
+    for _ in 0..300 {
+        actions.push(tracker.begin(NewAction::task("backup")).await.unwrap());
+    }
+    store.writes();
+    sleep(seconds(60)).await;
+    assert_eq!(store.renewals(), 12);
+    assert_eq!(store.owners().await.unwrap()[0].renewals, 24);
+}
+
+/// Actions of an incarnation that ended without a word: two executing, one queued.
+async fn left_behind(store: &Spy, name: &str) -> (OwnerRef, Vec<ActionUid>) {
+    let owner = OwnerRef::new(name);
+    let claim = Command::Claim {
+        owner: owner.clone(),
+        take_over: true,
+    };
+    store.command(claim).await.unwrap();
+    let mut uids = Vec::new();
+    for _ in 0..3 {
+        let new = Arc::new(NewAction::task("backup"));
+        let create = Command::Create {
+            new,
+            by: Some(owner.clone()),
+        };
+        uids.push(store.command_on_action(create).await.unwrap().uid);
+    }
+    for uid in &uids[..2] {
+        store.start(*uid, &owner).await.unwrap();
+    }
+    (owner, uids)
+}
+
+#[tokio::test]
+async fn a_start_settles_what_an_earlier_incarnation_left() {
+    let store = Spy::new();
+    let (before, uids) = left_behind(&store, "plane").await;
+    let (_, others) = left_behind(&store, "plane@elsewhere").await;
+    let tracker = tracker(&store).await;
+    let recovery = tracker.recovery();
+    assert_eq!(
+        (recovery.lost, recovery.interrupted, recovery.unsettled),
+        (2, 1, 0)
+    );
+    assert!(recovery.is_complete());
+    for uid in &uids[..2] {
+        let lost = store.now(*uid).await;
+        assert_eq!(lost.outcome, Some(Outcome::Lost));
+        assert_eq!(&*lost.error.as_ref().unwrap().code, "lost");
+        let evidence = lost.evidence.as_ref().unwrap();
+        assert_eq!((&evidence.owner, evidence.end), (&before, OwnerEnd::Fenced));
+        assert_eq!(&*evidence.decided_by, "plane");
+    }
+    let queued = store.now(uids[2]).await;
+    assert_eq!(queued.outcome, Some(Outcome::Interrupted));
+    assert!(
+        queued
+            .error
+            .as_ref()
+            .unwrap()
+            .message
+            .contains("never started")
+    );
+    for uid in others {
+        assert_eq!(
+            store.now(uid).await.outcome,
+            None,
+            "another name is not ours to settle"
+        );
+    }
+}
+
+#[tokio::test]
+async fn queued_actions_may_stay_for_whoever_starts_them() {
+    let store = Spy::new();
+    let (_, uids) = left_behind(&store, "plane").await;
+    let leave = TrackerOptions::new().with_left_queued(LeftQueued::Leave);
+    let tracker = Tracker::start_with(store.clone(), "plane", leave)
+        .await
+        .unwrap();
+    assert_eq!(
+        (tracker.recovery().lost, tracker.recovery().left_queued),
+        (2, 1)
+    );
+    let own = tracker.enqueue(NewAction::task("backup")).await.unwrap();
+    let action = tracker.start_queued(uids[2]).await.unwrap();
+    assert_eq!(action.action().owner.as_ref(), Some(tracker.owner()));
+    tracker.shutdown().await.unwrap();
+    assert_eq!(store.now(uids[2]).await.outcome, Some(Outcome::Interrupted));
+    assert_eq!(store.now(own.uid).await.status, Status::Queued);
+}
+
+#[tokio::test]
+async fn many_rows_are_settled_and_a_bad_one_stops_none() {
+    let store = Spy::new();
+    let (owner, uids) = left_behind(&store, "plane").await;
+    for _ in 0..600 {
+        let new = Arc::new(NewAction::task("backup"));
+        let create = Command::Create {
+            new,
+            by: Some(owner.clone()),
+        };
+        store.command(create).await.unwrap();
+    }
+    let bad = uids[1];
+    store.on_write(move |batch| {
+        let hit = batch
+            .commands
+            .iter()
+            .any(|command| matches!(command, Command::Apply { uid, .. } if *uid == bad));
+        hit.then_some(Fault::Corrupt)
+    });
+    let tracker = tracker(&store).await;
+    let recovery = tracker.recovery();
+    assert_eq!(
+        (recovery.lost, recovery.interrupted, recovery.unsettled),
+        (1, 601, 1)
+    );
+    assert_eq!(recovery.unsettled_actions[0].uid, bad);
+    assert_eq!(
+        recovery.unsettled_actions[0].error.kind(),
+        ErrorKind::Corrupt
+    );
+    assert!(!recovery.is_complete());
+    let largest = store
+        .writes()
+        .iter()
+        .map(|batch| batch.commands.len())
+        .max();
+    assert!(largest <= Some(256), "{largest:?} commands in one write");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_hides_no_other() {
+    let store = Spy::new();
+    let mut uids = Vec::new();
+    for _ in 0..50 {
+        // Each claim fences the one before: many incarnations of one name.
+        uids.extend(left_behind(&store, "plane").await.1);
+    }
+    store.damage(uids[70]);
+    let tracker = tracker(&store).await;
+    let recovery = tracker.recovery();
+    assert_eq!(recovery.lost + recovery.interrupted, 149);
+    assert_eq!(recovery.unread.as_ref().unwrap().kind(), ErrorKind::Corrupt);
+    for uid in uids.iter().filter(|uid| **uid != uids[70]) {
+        assert!(!store.now(*uid).await.is_unfinished(), "{uid}");
+    }
+    assert!(store.now(uids[70]).await.is_unfinished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fenced_tracker_is_told_and_its_late_end_kept_once() {
+    let store = Spy::new();
+    let first = tracker(&store).await;
+    let action = first.begin(NewAction::task("backup")).await.unwrap();
+    let idle = first.begin(NewAction::task("backup")).await.unwrap();
+    let uid = action.uid();
+    let second = tracker(&store).await;
+    assert_eq!(second.recovery().lost, 2);
+    assert!(action.is_owner(), "nobody has told it yet");
+    let fenced = action.step("copy").await.unwrap_err();
+    assert_eq!(fenced.kind(), ErrorKind::Fenced);
+    assert_eq!(fenced.current().unwrap().outcome, Some(Outcome::Lost));
+    assert!(!action.is_owner() && !idle.is_owner() && !first.is_owner());
+    assert_eq!(
+        action.succeed().await.unwrap_err().kind(),
+        ErrorKind::Fenced
+    );
+    let log = store.log_of(uid).await;
+    let late: Vec<_> = log
+        .iter()
+        .filter(|entry| entry.kind == TransitionKind::LateReport)
+        .collect();
+    assert_eq!(late.len(), 1);
+    assert_eq!(late[0].outcome, Some(Outcome::Succeeded));
+    for error in [
+        first.begin(NewAction::task("backup")).await.unwrap_err(),
+        first.enqueue(NewAction::task("backup")).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Fenced);
+    }
+    drop(idle);
+    first.shutdown().await.unwrap();
+    assert!(second.is_owner());
+    second
+        .begin(NewAction::task("backup"))
+        .await
+        .unwrap()
+        .succeed()
+        .await
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_alone_tells_a_tracker_that_it_is_fenced() {
+    let store = Spy::new();
+    let first = tracker(&store).await;
+    let _second = tracker(&store).await;
+    sleep(seconds(6)).await;
+    assert!(!first.is_owner());
+    store.writes();
+    sleep(seconds(60)).await;
+    assert_eq!(store.renewals(), 12, "the fenced one has stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ownership_is_in_doubt_after_two_thirds_of_a_lease_without_renewal() {
+    for fault in [Fault::Unavailable, Fault::Hangs] {
+        let store = Spy::new();
+        let tracker = tracker(&store).await;
+        let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+        sleep(seconds(11)).await;
+        // The last renewal was at 10 s; its word is good until 30 s.
+        store.on_write(move |batch| is_renewal(&batch.commands[0]).then_some(fault));
+        sleep(Duration::from_millis(18_900)).await;
+        assert!(tracker.is_owner() && action.is_owner());
+        sleep(Duration::from_millis(200)).await;
+        assert!(!tracker.is_owner() && !action.is_owner());
+        store.writes();
+        sleep(seconds(60)).await;
+        let hangs = fault == Fault::Hangs;
+        assert_eq!(store.renewals(), if hangs { 0 } else { 12 });
+        store.heal();
+        sleep(seconds(6)).await;
+        assert_eq!(
+            tracker.is_owner(),
+            !hangs,
+            "the store has not given the name away"
+        );
+        // Whatever the tracker thinks of itself, the store knows.
+        action.succeed().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_flush_does_not_delay_renewals() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+    store.on_write(|batch| (!is_renewal(&batch.commands[0])).then_some(Fault::Hangs));
+    action.progress(Progress::ratio(1, 2));
+    store.writes();
+    sleep(seconds(61)).await;
+    assert_eq!(store.renewals(), 12);
+    assert!(tracker.is_owner());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_brings_everything_to_its_end() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+    let queued = tracker.enqueue(NewAction::task("backup")).await.unwrap();
+    let uid = action.uid();
+    // The first is written at once, the second waits for the pace when the end comes.
+    action.progress(Progress::ratio(1, 4));
+    sleep(Duration::from_millis(10)).await;
+    action.progress(Progress::ratio(2, 4));
+    tracker.shutdown().await.unwrap();
+    let ended = store.now(uid).await;
+    assert_eq!(ended.outcome, Some(Outcome::Interrupted));
+    assert_eq!(ended.progress, Progress::ratio(2, 4));
+    assert_eq!(
+        store.now(queued.uid).await.outcome,
+        Some(Outcome::Interrupted)
+    );
+    assert_eq!(store.owners().await.unwrap()[0].state, OwnerState::Released);
+    let late = action.succeed().await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Fenced);
+    assert_eq!(late.current().unwrap().outcome, Some(Outcome::Interrupted));
+    for error in [
+        tracker.begin(NewAction::task("backup")).await.unwrap_err(),
+        tracker
+            .enqueue(NewAction::task("backup"))
+            .await
+            .unwrap_err(),
+        tracker.start_queued(queued.uid).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Closed);
+    }
+    tracker.clone().shutdown().await.unwrap();
+    store.writes();
+    sleep(seconds(60)).await;
+    assert_eq!(store.renewals(), 0);
+    // The store is the host's.
+    assert!(store.changed(None).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_everything_gives_the_name_back_and_ends_the_tasks() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let queued = tracker.enqueue(NewAction::task("backup")).await.unwrap();
+    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+    drop(tracker);
+    // Work in progress keeps the name.
+    sleep(seconds(300)).await;
+    action.step("copy").await.unwrap();
+    let uid = action.uid();
+    drop(action);
+    sleep(seconds(10)).await;
+    assert_eq!(store.now(uid).await.outcome, Some(Outcome::Interrupted));
+    assert_eq!(
+        store.now(queued.uid).await.outcome,
+        Some(Outcome::Interrupted)
+    );
+    assert_eq!(store.owners().await.unwrap()[0].state, OwnerState::Released);
+    assert_eq!(
+        Arc::strong_count(&store),
+        1,
+        "no task holds the store any more"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_end_even_if_the_store_fails_for_ever() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+    store.on_write(|_| Some(Fault::Unavailable));
+    drop((action, tracker));
+    sleep(seconds(60)).await;
+    assert_eq!(Arc::strong_count(&store), 1);
+}
+
+#[tokio::test]
+async fn a_living_owner_is_left_alone_on_request() {
+    let store = Spy::new();
+    let first = tracker(&store).await;
+    let action = first.begin(NewAction::task("backup")).await.unwrap();
+    let polite = TrackerOptions::new().with_take_over(false);
+    let refused = Tracker::start_with(store.clone(), "plane", polite.clone())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::OwnerAlive);
+    action.succeed().await.unwrap();
+    first.shutdown().await.unwrap();
+    Tracker::start_with(store.clone(), "plane", polite)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_start_that_fails_half_way_gives_the_name_back() {
+    let store = Spy::new();
+    left_behind(&store, "plane").await;
+    store.on_write(|batch| finish_of(&batch.commands[0]).map(|_| Fault::Unavailable));
+    let failed = Tracker::start(store.clone(), "plane").await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Unavailable);
+    while store
+        .owners()
+        .await
+        .unwrap()
+        .iter()
+        .any(|owner| owner.is_alive())
+    {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_bad_option_or_name_is_invalid() {
+    let store = Spy::new();
+    for (options, name) in [
+        (
+            TrackerOptions::new().with_lease(Duration::from_millis(999)),
+            "plane",
+        ),
+        (TrackerOptions::new().with_lease(seconds(3601)), "plane"),
+        (
+            TrackerOptions::new().with_flush_interval(Duration::ZERO),
+            "plane",
+        ),
+        (
+            TrackerOptions::new().with_flush_interval(seconds(61)),
+            "plane",
+        ),
+        (TrackerOptions::new(), ""),
+    ] {
+        let error = Tracker::start_with(store.clone(), name, options)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+    }
+}

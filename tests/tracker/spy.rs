@@ -1,0 +1,176 @@
+//! A store in memory that keeps what it was asked to write, and fails as it is told.
+
+use std::sync::{Arc, Mutex};
+
+use action_store::{
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Change, Command, Done,
+    ErrorKind, Finish, LogQuery, MemoryStore, Owner, Page, Position, Query, Refused, Revision,
+    Status, StoreError, Tracker, Transition,
+};
+use async_trait::async_trait;
+
+/// What becomes of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is not applied, and that is said.
+    Unavailable,
+    /// It is applied, and nobody knows.
+    UnknownButDone,
+    /// It is applied, and never answered.
+    HangsButDone,
+    /// It is never answered.
+    Hangs,
+    /// It is refused as a whole because of what is stored.
+    Corrupt,
+}
+
+type Rule = Box<dyn FnMut(&Batch) -> Option<Fault> + Send>;
+
+#[derive(Default)]
+pub(crate) struct Spy {
+    inner: MemoryStore,
+    batches: Mutex<Vec<Batch>>,
+    rule: Mutex<Option<Rule>>,
+    unreadable: Mutex<Option<ActionUid>>,
+}
+
+impl std::fmt::Debug for Spy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Spy")
+    }
+}
+
+impl Spy {
+    pub(crate) fn new() -> Arc<Spy> {
+        Arc::default()
+    }
+
+    pub(crate) fn on_write(&self, rule: impl FnMut(&Batch) -> Option<Fault> + Send + 'static) {
+        *self.rule.lock().unwrap() = Some(Box::new(rule));
+    }
+
+    pub(crate) fn heal(&self) {
+        *self.rule.lock().unwrap() = None;
+    }
+
+    /// No page with this action can be read from here on.
+    pub(crate) fn damage(&self, uid: ActionUid) {
+        *self.unreadable.lock().unwrap() = Some(uid);
+    }
+
+    /// What was written since the last call, without renewals.
+    pub(crate) fn writes(&self) -> Vec<Batch> {
+        let mut batches = std::mem::take(&mut *self.batches.lock().unwrap());
+        batches.retain(|batch| !batch.commands.iter().any(is_renewal));
+        batches
+    }
+
+    /// How many renewals there were since the last call.
+    pub(crate) fn renewals(&self) -> usize {
+        let batches = std::mem::take(&mut *self.batches.lock().unwrap());
+        let commands = batches.iter().flat_map(|batch| &batch.commands);
+        commands.filter(|command| is_renewal(command)).count()
+    }
+
+    pub(crate) async fn now(&self, uid: ActionUid) -> Arc<Action> {
+        self.inner.action(uid).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn now_or_none(&self, uid: ActionUid) -> Option<Arc<Action>> {
+        self.inner.action(uid).await.unwrap()
+    }
+
+    /// The action once it is completed.
+    pub(crate) async fn completed(&self, uid: ActionUid) -> Arc<Action> {
+        let mut revision = self.changed(None).await.unwrap().revision;
+        loop {
+            let now = self.now(uid).await;
+            if now.status == Status::Completed {
+                return now;
+            }
+            revision = self.changed(Some(revision)).await.unwrap().revision;
+        }
+    }
+
+    pub(crate) async fn log_of(&self, uid: ActionUid) -> Vec<Transition> {
+        self.log(&LogQuery::of(uid)).await.unwrap().items
+    }
+}
+
+pub(crate) fn is_renewal(command: &Command) -> bool {
+    matches!(command, Command::Renew(_))
+}
+
+/// How a command would end an action, if that is what it does.
+pub(crate) fn finish_of(command: &Command) -> Option<&Finish> {
+    match command {
+        Command::Apply {
+            change: Change::Finish(finish),
+            ..
+        } => Some(finish),
+        _ => None,
+    }
+}
+
+pub(crate) async fn tracker(store: &Arc<Spy>) -> Tracker {
+    Tracker::start(store.clone(), "plane").await.unwrap()
+}
+
+#[async_trait]
+impl ActionStore for Spy {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+        self.batches.lock().unwrap().push(batch.clone());
+        let fault = match &mut *self.rule.lock().unwrap() {
+            Some(rule) => rule(&batch),
+            None => None,
+        };
+        let failed = |kind| StoreError::new(kind, "write", "as it was told");
+        match fault {
+            None => self.inner.write(batch).await,
+            Some(Fault::Unavailable) => Err(failed(ErrorKind::Unavailable)),
+            Some(Fault::Corrupt) => Err(failed(ErrorKind::Corrupt)),
+            Some(Fault::UnknownButDone) => {
+                self.inner.write(batch).await?;
+                Err(failed(ErrorKind::OutcomeUnknown))
+            }
+            Some(Fault::Hangs) => std::future::pending().await,
+            Some(Fault::HangsButDone) => {
+                self.inner.write(batch).await?;
+                std::future::pending().await
+            }
+        }
+    }
+
+    async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
+        self.inner.get(uids).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
+        let page = self.inner.list(query).await?;
+        let damaged = *self.unreadable.lock().unwrap();
+        if page.items.iter().any(|action| Some(action.uid) == damaged) {
+            return Err(StoreError::new(ErrorKind::Corrupt, "list", "a bad row"));
+        }
+        Ok(page)
+    }
+
+    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+        self.inner.log(query).await
+    }
+
+    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
+        self.inner.owners().await
+    }
+
+    async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
+        self.inner.changed(after).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.inner.close().await
+    }
+}
