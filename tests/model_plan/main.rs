@@ -5,6 +5,7 @@ mod batches;
 mod edges;
 mod harness;
 mod input;
+mod naive;
 mod owners;
 mod random;
 mod repeats;
