@@ -1,5 +1,7 @@
 //! The arrows of the design, held true: which part of the crate may know which, and that the
 //! model knows neither clock nor runtime.
+// Helpers of tests are test code too, which clippy sees only in the test functions themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
 use std::fs;

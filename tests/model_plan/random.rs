@@ -62,10 +62,10 @@ impl Cast {
                     4 => new.with_idempotency_key("i"),
                     _ => new.with_idempotency_key("i").with_exclusive("l"),
                 };
-                return create(new, by.filter(|_| draw.op % 2 == 0));
+                return create(new, by.filter(|_| draw.op.is_multiple_of(2)));
             }
             5..=7 => {
-                let take_over = draw.value % 4 != 0;
+                let take_over = !draw.value.is_multiple_of(4);
                 return Command::Claim { owner, take_over };
             }
             8 => return Command::Renew(owner),
@@ -75,7 +75,7 @@ impl Cast {
                 return Command::Fence { owner, if_renewals };
             }
             11 => {
-                let pinned = draw.value % 3 == 0;
+                let pinned = draw.value.is_multiple_of(3);
                 return Command::Pin { uid, pinned };
             }
             12 | 13 => {
@@ -108,7 +108,7 @@ impl Cast {
                 op,
                 change,
                 by,
-                if_version: (draw.op % 5 == 0).then_some(version),
+                if_version: draw.op.is_multiple_of(5).then_some(version),
             },
             other => other,
         }
