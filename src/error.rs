@@ -98,6 +98,7 @@ impl StoreError {
         StoreError::new(ErrorKind::Closed, operation, "the store is closed")
     }
 
+    #[cfg(feature = "tracker")]
     pub(crate) fn invalid(operation: &'static str, invalid: Invalid) -> StoreError {
         StoreError::from_check(operation, invalid.into())
     }
