@@ -217,6 +217,8 @@ fn keys_pass_on_within_one_transaction() {
             Batch::each(vec![create(b.clone(), None)]),
             Batch::each(vec![apply(first, cancelled(), None)]),
             Batch::each(vec![create(b, None), create(c.clone(), None)]),
+            // Of whom the store still says that the first one holds it.
+            Batch::each(vec![create(c.clone(), None)]),
             Batch::each(vec![apply(second, cancelled(), None), create(c, None)]),
         ],
         NOW,
@@ -225,6 +227,7 @@ fn keys_pass_on_within_one_transaction() {
         "exclusive",
         "applied",
         "applied",
+        "exclusive",
         "exclusive",
         "applied",
         "applied",
@@ -359,4 +362,35 @@ fn a_version_condition_in_a_batch_sees_the_commands_before_it() {
         panic!("{answers:?}");
     };
     assert_eq!(current.version.get(), 3);
+}
+
+#[test]
+fn operations_of_what_was_undone_or_removed_in_a_transaction_are_those_that_count() {
+    let owner = OwnerRef::new("plane");
+    let mut tables = tables(&owner);
+    let new = NewAction::task("t");
+    let uid = new.uid;
+    tables.write(&[Batch::each(vec![create(new.clone(), None)])], NOW);
+    let (first, second) = (OpId::new(), OpId::new());
+    let start = || apply_as(first, uid, Change::Start, Some(&owner));
+    let finish = || apply_as(second, uid, cancelled(), Some(&owner));
+    let fails = || apply(ActionUid::new(), cancelled(), None);
+    let answers = tables.write(
+        &[
+            // Undone, so it has not been done.
+            Batch::all(vec![start(), fails()]),
+            Batch::each(vec![start(), finish()]),
+            // The removal undone, so they have been.
+            Batch::all(vec![remove(uid, 3), fails()]),
+            Batch::each(vec![start(), finish()]),
+            // Removed, so they were another action's.
+            Batch::each(vec![remove(uid, 3), create(new, None), start(), finish()]),
+        ],
+        NOW,
+    );
+    assert_eq!(kinds(&answers[0]), ["batch 1", "not found"]);
+    assert_eq!(kinds(&answers[1]), ["applied"; 2]);
+    assert_eq!(kinds(&answers[2]), ["batch 1", "not found"]);
+    assert_eq!(kinds(&answers[3]), ["already"; 2]);
+    assert_eq!(kinds(&answers[4]), ["applied"; 4]);
 }
