@@ -5,7 +5,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::{Action, CheckError, Invalid, Refused};
+#[cfg(feature = "tracker")]
+use crate::model::Invalid;
+use crate::model::{Action, CheckError, Refused};
 
 /// What kind of failure, and so what to do about it.
 ///
