@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::action::{Action, ActionUid, OpId};
+use super::action::Action;
+use super::identity::{ActionUid, OpId};
 use super::limits::Limits;
 use super::owner::{Owner, OwnerRef};
 use super::transition::Transition;
