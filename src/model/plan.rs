@@ -349,11 +349,14 @@ impl Apply<'_> {
     }
 
     fn late_report(&self, by: &OwnerRef, finish: &Finish, current: &Action) -> Transition {
-        let at = self.now.max(current.last_seen_at);
+        // A loss moves no sign of life, so the entry before may be later than the last of those.
+        let at = self.latest(current);
+        let at = at.max(current.finished_at.unwrap_or(at));
         let mut entry = Transition::new(TransitionKind::LateReport, current, at);
         entry.outcome = Some(finish.outcome);
         entry.owner = Some(by.clone());
-        entry.op = Some(self.op);
+        // It did nothing: were its operation in the log, a repeat would be told that it had.
+        entry.op = None;
         entry.note = finish.error.as_ref().map(error_note);
         entry
     }

@@ -57,7 +57,7 @@ pub struct Transition {
     pub owner: Option<OwnerRef>,
     /// Who brought it about, when that is not the owner: who asked to cancel, who decided.
     pub by: Option<Arc<str>>,
-    /// The operation that did it; creation has none.
+    /// The operation that did it; creation has none, and a late report did nothing.
     pub op: Option<OpId>,
     /// Words to it: the reason of a cancel request, the code and message of an error, a warning.
     pub note: Option<Arc<str>>,
