@@ -368,7 +368,9 @@ impl Loaded {
             }
         }
         let over = |action: &&Arc<Action>| action.log_entries > Limits::LOG_ENTRIES;
-        changes.trim = changes.updated.iter().filter(over).map(|a| a.uid).collect();
+        // One batch may create an action and make its log too long.
+        let written = changes.created.iter().chain(&changes.updated);
+        changes.trim = written.filter(over).map(|a| a.uid).collect();
         changes.keys_freed = freed;
         changes.keys_taken = taken;
         let slots = &self.slots;
