@@ -82,11 +82,12 @@ pub struct Loaded {
     owners: HashMap<Arc<str>, Vec<Owner>>,
     touched_owners: BTreeSet<OwnerRef>,
     keys: HashMap<Key, ActionUid>,
-    log: Vec<Transition>,
+    /// Entries, each with the life of its action that it belongs to.
+    log: Vec<(u32, Transition)>,
     /// Actions whose log has a late report.
     late: HashSet<ActionUid>,
     /// Late reports, apart from `log`: a batch that is refused as a whole still leaves these.
-    late_log: Vec<Transition>,
+    late_log: Vec<(u32, Transition)>,
     /// What to put back if the batch at work is refused as a whole.
     undo: Option<Vec<Undo>>,
 }
@@ -97,6 +98,9 @@ struct Slot {
     stored_pin: bool,
     now: Option<Arc<Action>>,
     pinned: bool,
+    /// How often it was removed in this transaction: what is created after that under the same
+    /// uid is another action, whatever version it comes to.
+    life: u32,
 }
 
 #[derive(Debug)]
@@ -165,6 +169,7 @@ impl Loaded {
             stored_pin: pinned,
             now: Some(action.clone()),
             pinned,
+            life: 0,
         };
         self.slots.insert(action.uid, slot);
     }
@@ -291,14 +296,19 @@ impl Loaded {
         let slot = self.slot(uid);
         slot.now = None;
         slot.pinned = false;
+        slot.life += 1;
     }
 
     pub(super) fn set_pin(&mut self, uid: ActionUid, pinned: bool) {
         self.slot(uid).pinned = pinned;
     }
 
+    fn life(&self, uid: ActionUid) -> u32 {
+        self.slots.get(&uid).map_or(0, |slot| slot.life)
+    }
+
     pub(super) fn append(&mut self, entry: Transition) {
-        self.log.push(entry);
+        self.log.push((self.life(entry.uid), entry));
     }
 
     /// Appends a late report, unless the action's log has one.
@@ -308,7 +318,7 @@ impl Loaded {
             .get(&entry.uid)
             .is_some_and(|s| s.stored.is_some());
         if stored && self.late.insert(entry.uid) {
-            self.late_log.push(entry);
+            self.late_log.push((self.life(entry.uid), entry));
         }
     }
 
@@ -350,8 +360,7 @@ impl Loaded {
                     .map(|k| (k, uid)),
             );
             // Removed and created anew in one transaction.
-            let replaced = matches!((&slot.stored, &slot.now), (Some(stored), Some(now))
-                if now.version < stored.version || now.digest != stored.digest);
+            let replaced = slot.life > 0;
             match (&slot.stored, &slot.now) {
                 (Some(stored), now) if now.is_none() || replaced => {
                     changes.removed.push(stored.clone());
@@ -376,8 +385,9 @@ impl Loaded {
         let slots = &self.slots;
         let mut log = std::mem::take(&mut self.log);
         log.append(&mut self.late_log);
-        log.retain(|entry| slots.get(&entry.uid).is_some_and(|slot| slot.now.is_some()));
-        changes.log = log;
+        let kept = |life: u32, slot: &Slot| slot.now.is_some() && slot.life == life;
+        log.retain(|(life, entry)| slots.get(&entry.uid).is_some_and(|slot| kept(*life, slot)));
+        changes.log = log.into_iter().map(|(_, entry)| entry).collect();
         for owner in &self.touched_owners {
             match self.owner(owner) {
                 Some(known) => changes.owners.push(known.clone()),
