@@ -86,8 +86,6 @@ pub struct Loaded {
     log: Vec<(u32, Transition)>,
     /// Actions whose log has a late report.
     late: HashSet<ActionUid>,
-    /// Late reports, apart from `log`: a batch that is refused as a whole still leaves these.
-    late_log: Vec<(u32, Transition)>,
     /// What to put back if the batch at work is refused as a whole.
     undo: Option<Vec<Undo>>,
 }
@@ -254,7 +252,12 @@ impl Loaded {
                 Undo::Op(op) => {
                     self.ops.remove(&op);
                 }
-                Undo::Log(len) => self.log.truncate(len),
+                // A batch that is refused as a whole still leaves its late reports.
+                Undo::Log(len) => {
+                    let mut late = self.log.split_off(len);
+                    late.retain(|(_, entry)| entry.is_late() && self.is_stored(entry.uid));
+                    self.log.append(&mut late);
+                }
             }
         }
     }
@@ -303,6 +306,11 @@ impl Loaded {
         self.slot(uid).pinned = pinned;
     }
 
+    fn is_stored(&self, uid: ActionUid) -> bool {
+        let slot = self.slots.get(&uid);
+        slot.is_some_and(|slot| slot.stored.is_some())
+    }
+
     fn life(&self, uid: ActionUid) -> u32 {
         self.slots.get(&uid).map_or(0, |slot| slot.life)
     }
@@ -313,12 +321,8 @@ impl Loaded {
 
     /// Appends a late report, unless the action's log has one.
     pub(super) fn append_late(&mut self, entry: Transition) {
-        let stored = self
-            .slots
-            .get(&entry.uid)
-            .is_some_and(|s| s.stored.is_some());
-        if stored && self.late.insert(entry.uid) {
-            self.late_log.push((self.life(entry.uid), entry));
+        if self.is_stored(entry.uid) && self.late.insert(entry.uid) {
+            self.append(entry);
         }
     }
 
@@ -384,7 +388,6 @@ impl Loaded {
         changes.keys_taken = taken;
         let slots = &self.slots;
         let mut log = std::mem::take(&mut self.log);
-        log.append(&mut self.late_log);
         let kept = |life: u32, slot: &Slot| slot.now.is_some() && slot.life == life;
         log.retain(|(life, entry)| slots.get(&entry.uid).is_some_and(|slot| kept(*life, slot)));
         changes.log = log.into_iter().map(|(_, entry)| entry).collect();
