@@ -144,6 +144,13 @@ impl Subject {
             .ok_or(Stop::NotApplicable("the fixture brings no manual clock"))
     }
 
+    /// Lets time pass where that can be done. Elsewhere it passes by itself.
+    pub(super) fn tick(&self) {
+        if let Some(clock) = &self.clock {
+            clock.advance(Duration::from_secs(1));
+        }
+    }
+
     pub(super) async fn write(&self, batch: Batch) -> Proof<Vec<Answer>> {
         let commands = batch.commands.len();
         let answers = self.store.write(batch).await?;

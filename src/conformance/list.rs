@@ -157,6 +157,7 @@ macro_rules! __conformance_cases {
                     plain a_queued_action_of_a_dead_owner_is_ended_by_anybody;
                     plain a_queued_action_of_a_dead_owner_may_be_started;
                     plain an_adopted_action_goes_on;
+                    plain an_adopted_action_is_found_with_its_new_owner;
                     plain a_late_report_is_refused_and_kept_once;
                     plain a_late_report_repeated_is_refused_again;
                     plain a_late_report_is_kept_of_a_batch_refused_as_a_whole;
@@ -210,6 +211,7 @@ macro_rules! __conformance_cases {
                     plain the_feed_is_resumed_after_any_revision;
                     crowd a_reader_of_the_feed_misses_nothing;
                     plain a_feed_cursor_expires_when_something_it_has_yet_to_show_is_removed;
+                    plain a_feed_cursor_stays_expired_whatever_is_removed_later;
                     plain a_feed_begun_after_a_removal_works;
                     plain a_feed_walk_outlives_the_removal_of_what_it_has_shown;
                     plain creation_order_is_kept_whatever_changes;

@@ -77,6 +77,17 @@ pub(super) async fn stamps_never_run_backwards(fixture: &dyn Fixture) -> Proof {
         )?;
         last = after;
     }
+    // A request is later than any sign of life, and whatever comes is no earlier.
+    clock.advance(5 * DAY);
+    let cancelled = s.executing(&owner).await?.uid;
+    clock.advance(DAY);
+    let request = Change::RequestCancel(CancelRequest::new());
+    s.changed(apply(cancelled, request, None)).await?;
+    back(&clock);
+    s.apply(cancelled, step("on"), &owner).await?;
+    let log = s.log_of(cancelled).await?;
+    let ascending = log.is_sorted_by_key(|entry| entry.at);
+    holds("a log without a stamp before the last", ascending, &log)?;
     clock.advance(3 * DAY);
     let heir = s.claim("plane").await?;
     s.changed(apply(uid, finish(Outcome::Lost), Some(&heir)))

@@ -42,6 +42,7 @@ pub(super) async fn a_lost_action_keeps_the_evidence(fixture: &dyn Fixture) -> P
         for (change, by, decided_by) in deciders.clone() {
             let owner = s.claim("plane").await?;
             let action = s.executing(&owner).await?;
+            s.tick();
             s.done(match end {
                 OwnerEnd::Released => Command::Release(owner.clone()),
                 _ => fence(&owner, 0),
@@ -132,6 +133,32 @@ pub(super) async fn an_adopted_action_goes_on(fixture: &dyn Fixture) -> Proof {
     demand!(zombie, Refused::Fenced { .. });
     let done = s.apply(uid, finish(Outcome::Succeeded), &heir).await?;
     same("the evidence", done.evidence.as_ref(), None)
+}
+
+pub(super) async fn an_adopted_action_is_found_with_its_new_owner(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let uid = s.executing(&owner).await?.uid;
+    s.done(fence(&owner, 0)).await?;
+    let heir = s.claim("heir").await?;
+    s.apply(uid, Change::Adopt, &heir).await?;
+    for (owner, expected) in [(owner, vec![]), (heir, vec![uid])] {
+        for term in [Term::OwnerName(owner.name.clone()), Term::Owner(owner)] {
+            let query = Query::new().with_term(term);
+            same(
+                "what it owns",
+                uids(&s.walk(query.clone()).await?),
+                expected.clone(),
+            )?;
+            let unfinished = query.with_term(Term::Unfinished);
+            same(
+                "what it works on",
+                uids(&s.walk(unfinished).await?),
+                expected.clone(),
+            )?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn a_late_report_is_refused_and_kept_once(fixture: &dyn Fixture) -> Proof {

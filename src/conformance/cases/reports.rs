@@ -257,6 +257,7 @@ pub(super) async fn a_cancel_request_moves_nothing(fixture: &dyn Fixture) -> Pro
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let before = s.executing(&owner).await?;
+    s.tick();
     let request = Change::RequestCancel(CancelRequest::new());
     let after = s.changed(apply(before.uid, request, None)).await?;
     let mut expected = Action::clone(&before);

@@ -220,6 +220,25 @@ pub(super) async fn a_feed_cursor_expires_when_something_it_has_yet_to_show_is_r
     holds("no mark beyond it", now.removed_to <= after.revision, now)
 }
 
+pub(super) async fn a_feed_cursor_stays_expired_whatever_is_removed_later(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let first = s.completed(&owner).await?;
+    let between = s.position().await?;
+    let second = s.completed(&owner).await?;
+    let after = Some(Cursor::feed(between.life, between.revision));
+    s.queued().await?;
+    // The older one last: what it was changed at is below what was removed before.
+    for action in [second, first] {
+        s.done(remove(&action)).await?;
+        let query = feed().with_after(after);
+        s.list_fails(query, ErrorKind::CursorExpired).await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn a_feed_begun_after_a_removal_works(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
