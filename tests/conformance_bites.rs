@@ -6,7 +6,7 @@ mod faulty;
 
 use std::sync::Arc;
 
-use action_store::conformance::{Failure, Subject, Verdict, case, cases, check_store};
+use action_store::conformance::{Failure, Fixture, Subject, Verdict, case, cases, check_store};
 use action_store::{
     ActionStore, Batch, CancelRequest, Change, Clock, Command, MemoryStore, NewAction, OpId,
     Timestamp, Version,
@@ -190,6 +190,23 @@ async fn what_is_gone_after_reopening_is_noticed() {
         assert_eq!(case.run(&lasting).await.unwrap(), Verdict::Held);
         assert!(case.run(&forgetful).await.is_err(), "{case:?}");
     }
+}
+
+/// A fixture that is a type of one's own.
+struct Shared(Clock);
+
+#[async_trait::async_trait]
+impl Fixture for Shared {
+    async fn open(&self) -> Subject {
+        Subject::new(MemoryStore::with_clock(self.0.clone()))
+    }
+}
+
+#[tokio::test]
+async fn a_fixture_may_be_a_type_of_ones_own() {
+    let case = case("a_completed_action_never_changes").unwrap();
+    let fixture = Shared(Clock::system());
+    assert_eq!(case.run(&fixture).await.unwrap(), Verdict::Held);
 }
 
 #[test]
