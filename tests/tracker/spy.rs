@@ -1,6 +1,7 @@
 //! A store in memory that keeps what it was asked to write, and fails as it is told.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Change, Command, Done,
@@ -80,16 +81,21 @@ impl Spy {
         self.inner.action(uid).await.unwrap()
     }
 
-    /// The action once it is completed.
+    /// The action once it is completed; it must be within 20 s.
     pub(crate) async fn completed(&self, uid: ActionUid) -> Arc<Action> {
-        let mut revision = self.changed(None).await.unwrap().revision;
-        loop {
-            let now = self.now(uid).await;
-            if now.status == Status::Completed {
-                return now;
+        let completed = async {
+            let mut revision = self.changed(None).await.unwrap().revision;
+            loop {
+                let now = self.now(uid).await;
+                if now.status == Status::Completed {
+                    return now;
+                }
+                revision = self.changed(Some(revision)).await.unwrap().revision;
             }
-            revision = self.changed(Some(revision)).await.unwrap().revision;
-        }
+        };
+        tokio::time::timeout(Duration::from_secs(20), completed)
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn log_of(&self, uid: ActionUid) -> Vec<Transition> {
