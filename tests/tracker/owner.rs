@@ -372,15 +372,12 @@ async fn a_start_that_fails_half_way_gives_the_name_back() {
     store.on_write(|batch| finish_of(&batch.commands[0]).map(|_| Fault::Unavailable));
     let failed = Tracker::start(store.clone(), "plane").await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::Unavailable);
-    while store
-        .owners()
-        .await
-        .unwrap()
-        .iter()
-        .any(|owner| owner.is_alive())
-    {
-        tokio::task::yield_now().await;
-    }
+    let given_back = async {
+        while store.owners().await.unwrap().iter().any(|o| o.is_alive()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(seconds(20), given_back).await.unwrap();
 }
 
 #[tokio::test]

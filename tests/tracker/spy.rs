@@ -17,8 +17,6 @@ pub(crate) enum Fault {
     Unavailable,
     /// It is applied, and nobody knows.
     UnknownButDone,
-    /// It is applied, and never answered.
-    HangsButDone,
     /// It is never answered.
     Hangs,
     /// It is refused as a whole because of what is stored.
@@ -144,10 +142,6 @@ impl ActionStore for Spy {
                 Err(failed(ErrorKind::OutcomeUnknown))
             }
             Some(Fault::Hangs) => std::future::pending().await,
-            Some(Fault::HangsButDone) => {
-                self.inner.write(batch).await?;
-                std::future::pending().await
-            }
         }
     }
 
