@@ -156,13 +156,10 @@ impl ActionStore for MemoryStore {
                 }))
             }
             Order::Feed => {
-                if query
-                    .after
-                    .is_some_and(|after| after.is_expired(at.removed_to))
-                {
+                let after = self.resume("list", query.after, 0)?;
+                if query.after.is_some_and(|c| c.is_expired(at.removed_to)) {
                     return Err(expired());
                 }
-                let after = self.resume("list", query.after, 0)?;
                 let rows = tables.feed.range((Excluded(after), Unbounded));
                 let rows = rows.filter_map(|(_, uid)| tables.rows.get(uid));
                 Ok(page(query, rows, at, |row| {

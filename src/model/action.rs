@@ -197,6 +197,11 @@ identity! {
 
 identity! {
     /// Which operation. A command sent twice with the same one acts once.
+    ///
+    /// An action remembers its last operation and those of the entries its log still has. A report
+    /// that makes no entry (progress alone) is therefore remembered until the next change; within
+    /// a batch that is written again it is recognised by what follows it there. Sent again later,
+    /// on its own, it is judged anew, which does not lower progress.
     OpId, "op"
 }
 
@@ -619,10 +624,23 @@ impl Action {
             "is missing: only a started action can succeed or be lost",
         )?;
         rule(
+            self.stamps_run_forward(),
+            "created_at",
+            "is later than the start, the end, the cancel request or the last sign of life",
+        )?;
+        rule(
             self.log_entries >= 1,
             "log_entries",
             "is 0 although creation is one",
         )
+    }
+
+    fn stamps_run_forward(&self) -> bool {
+        let cancel = self.cancel.as_ref().map(|cancel| cancel.at);
+        let within = [self.started_at, cancel, Some(self.last_seen_at)];
+        within.into_iter().flatten().all(|stamp| {
+            self.created_at <= stamp && self.finished_at.is_none_or(|end| stamp <= end)
+        })
     }
 }
 

@@ -115,7 +115,8 @@ pub enum Command {
         /// Refuses unless the action is at this version.
         if_version: Version,
     },
-    /// Takes an action over from another store, as it is, with its log.
+    /// Takes an action over from another store, as it is, with its log. Of one that is there, at
+    /// that version or a later one it came to from there: [`Effect::Already`].
     Import {
         /// The action.
         action: Arc<Action>,
@@ -158,7 +159,10 @@ impl Command {
             },
             Command::Import { action, log } => {
                 let notes: usize = log.iter().map(|entry| BASE + text(&entry.note)).sum();
-                json(&action.attributes) + json(&action.result) + list(&action.warnings) + notes
+                let reason = action.cancel.as_ref().map_or(0, |c| text(&c.reason));
+                let asked = text(&action.description) + json(&action.attributes) + reason;
+                let told = json(&action.result) + error(&action.error) + list(&action.warnings);
+                asked + told + list(&action.exclusive) + action.related.len() * 256 + notes
             }
             _ => 0,
         };
@@ -387,7 +391,8 @@ pub enum Refused {
     Conflict {
         /// What clashes.
         clash: Clash,
-        /// The action that stands in the way, as it is.
+        /// The action that stands in the way, as it is; in a batch that is all or nothing, as
+        /// the commands before this one would have left it.
         current: Arc<Action>,
     },
     /// That owner is alive.

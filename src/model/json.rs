@@ -48,6 +48,12 @@ impl Json {
         Json::new(text)
     }
 
+    /// A text that was checked before it was stored.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn stored(text: Arc<str>) -> Json {
+        Json(text)
+    }
+
     /// The text, byte for byte as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {

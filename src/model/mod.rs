@@ -8,6 +8,7 @@
 mod action;
 mod command;
 mod json;
+mod late;
 mod lifecycle;
 mod limits;
 mod new_action;
@@ -16,6 +17,7 @@ mod owner;
 mod plan;
 mod progress;
 mod query;
+mod repeat;
 mod time;
 mod transition;
 mod workspace;

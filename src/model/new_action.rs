@@ -260,8 +260,11 @@ impl NewAction {
             label_opt("related.name", related.name.as_deref())?;
         }
         at_most("exclusive", self.exclusive.len(), Limits::EXCLUSIVE)?;
-        for key in &self.exclusive {
+        for (index, key) in self.exclusive.iter().enumerate() {
             label("exclusive", key)?;
+            if self.exclusive[..index].contains(key) {
+                return Err(Invalid::new("exclusive", "a key stands there twice"));
+            }
         }
         if self.source == Source::StateMachine && self.object.is_none() {
             return Err(Invalid::new(

@@ -9,12 +9,14 @@ use super::action::{
 use super::command::{
     Batch, BatchMode, CancelRequest, Change, Clash, Command, Done, Effect, Finish, Refused, Report,
 };
+use super::late::{error_note, last_stamp, tell_late};
 use super::lifecycle::{Authority, Edge, Move};
 use super::limits::{Invalid, Limits, at_most, label_opt, prose, prose_opt};
 use super::new_action::{NewAction, check_attributes};
 use super::owner::{Owner, OwnerRef, OwnerState};
 use super::progress::Progress;
 use super::query::CheckError;
+use super::repeat::{descends, told_before};
 use super::time::Timestamp;
 use super::transition::{Transition, TransitionKind, check_log};
 use super::workspace::{Key, Loaded};
@@ -80,6 +82,7 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
             }
             Command::Import { action, .. } => {
                 needs.actions.insert(action.uid);
+                needs.ops.extend(action.last_op.map(|op| (action.uid, op)));
                 if action.is_unfinished() {
                     needs.key(&action.tenant, &action.exclusive, &action.idempotency_key);
                 } else {
@@ -176,28 +179,32 @@ fn check_warnings(warnings: &[Arc<str>]) -> Result<(), Invalid> {
 ///
 /// `now` is the store's clock; within an action it never runs backwards.
 pub fn plan(batch: &Batch, needs: &Needs, loaded: &mut Loaded, now: Timestamp) -> Vec<Answer> {
+    let told = told_before(batch, loaded);
     let static_parts = needs.verdicts.iter().zip(&needs.digests);
-    let mut commands = batch
-        .commands
-        .iter()
-        .zip(static_parts)
-        .map(|(command, parts)| {
-            let (verdict, digest) = parts;
-            (command, verdict, *digest)
-        });
+    let commands = batch.commands.iter().zip(static_parts).enumerate();
+    let mut decided = commands.map(|(index, (command, (verdict, digest)))| {
+        let told = told.contains(&index);
+        move |loaded: &mut Loaded| -> Answer {
+            verdict.clone().map_err(Refused::Invalid)?;
+            decide(command, *digest, told, loaded, now)
+        }
+    });
     match batch.mode {
-        BatchMode::Each => commands
-            .map(|(command, verdict, digest)| {
-                verdict.clone().map_err(Refused::Invalid)?;
-                decide(command, digest, loaded, now)
+        BatchMode::Each => decided
+            .zip(&batch.commands)
+            .map(|(decide, command)| {
+                let answer = decide(loaded);
+                if let Err(refused) = &answer {
+                    tell_late(command, refused, loaded, now);
+                }
+                answer
             })
             .collect(),
         BatchMode::All => {
             loaded.begin();
             let mut answers: Vec<Answer> = Vec::with_capacity(batch.commands.len());
-            let refused = commands.try_for_each(|(command, verdict, digest)| {
-                verdict.clone().map_err(Refused::Invalid)?;
-                answers.push(Ok(decide(command, digest, loaded, now)?));
+            let refused = decided.try_for_each(|decide| {
+                answers.push(Ok(decide(loaded)?));
                 Ok(())
             });
             loaded.end(refused.is_ok());
@@ -205,6 +212,7 @@ pub fn plan(batch: &Batch, needs: &Needs, loaded: &mut Loaded, now: Timestamp) -
                 Ok(()) => answers,
                 Err(refused) => {
                     let index = answers.len();
+                    tell_late(&batch.commands[index], &refused, loaded, now);
                     let mut answers = vec![Err(Refused::Batch(index)); batch.commands.len()];
                     answers[index] = Err(refused);
                     answers
@@ -217,6 +225,7 @@ pub fn plan(batch: &Batch, needs: &Needs, loaded: &mut Loaded, now: Timestamp) -
 fn decide(
     command: &Command,
     digest: Option<Digest>,
+    told: bool,
     loaded: &mut Loaded,
     now: Timestamp,
 ) -> Answer {
@@ -238,6 +247,7 @@ fn decide(
                 change,
                 by: by.as_ref(),
                 if_version: *if_version,
+                told,
                 now,
             };
             apply.decide(loaded)
@@ -300,8 +310,8 @@ fn create(
     let mut action = Action::new(new, digest, now);
     action.owner = by.cloned();
     let action = Arc::new(action);
-    loaded.append(Transition::new(TransitionKind::Created, &action, now));
-    loaded.enter_action(action.clone());
+    let created = Transition::new(TransitionKind::Created, &action, now);
+    loaded.enter_action(action.clone(), [created]);
     applied(action)
 }
 
@@ -319,6 +329,8 @@ struct Apply<'c> {
     change: &'c Change,
     by: Option<&'c OwnerRef>,
     if_version: Option<Version>,
+    /// Whether it is a report that was carried out when its batch was written before.
+    told: bool,
     now: Timestamp,
 }
 
@@ -328,13 +340,10 @@ impl Apply<'_> {
             return Err(Refused::NotFound(self.uid));
         };
         // Before anything that may have changed since the first time.
-        if current.last_op == Some(self.op) || loaded.has_op(self.uid, self.op) {
+        if self.told || loaded.has_op(self.uid, self.op) {
             return already(&current);
         }
         if let Some(by) = self.by.filter(|by| loaded.alive(by).is_none()) {
-            if let Change::Finish(finish) = self.change {
-                loaded.append_late(self.late_report(by, finish, &current));
-            }
             return Err(fenced(by, Some(&current)));
         }
         if let Some(expected) = self.if_version.filter(|v| *v != current.version) {
@@ -346,16 +355,6 @@ impl Apply<'_> {
             Change::RequestCancel(request) => self.request_cancel(request, &current, loaded),
             Change::Start | Change::Finish(_) | Change::Adopt => self.make_move(&current, loaded),
         }
-    }
-
-    fn late_report(&self, by: &OwnerRef, finish: &Finish, current: &Action) -> Transition {
-        let at = self.now.max(current.last_seen_at);
-        let mut entry = Transition::new(TransitionKind::LateReport, current, at);
-        entry.outcome = Some(finish.outcome);
-        entry.owner = Some(by.clone());
-        entry.op = Some(self.op);
-        entry.note = finish.error.as_ref().map(error_note);
-        entry
     }
 
     fn not_possible(&self, change: &'static str, current: &Arc<Action>) -> Refused {
@@ -525,10 +524,7 @@ impl Apply<'_> {
 
     /// The time of a change: never before anything that has happened to the action.
     fn latest(&self, current: &Action) -> Timestamp {
-        let cancel = current.cancel.as_ref().map(|cancel| cancel.at);
-        self.now
-            .max(current.last_seen_at)
-            .max(cancel.unwrap_or(current.last_seen_at))
+        self.now.max(last_stamp(current))
     }
 
     fn save(
@@ -540,7 +536,7 @@ impl Apply<'_> {
     ) -> Answer {
         if let Some(kind) = kind {
             next.log_entries = next.log_entries.saturating_add(1);
-            let at = next.finished_at.unwrap_or_else(|| self.latest(&next));
+            let at = self.latest(&next);
             let mut entry = Transition::new(kind, &next, at);
             complete(&mut entry);
             loaded.append(entry);
@@ -568,16 +564,6 @@ fn own_words(outcome: Outcome, current: &Action) -> Option<ActionError> {
         )),
         Outcome::Succeeded | Outcome::Failed | Outcome::Cancelled => None,
     }
-}
-
-fn error_note(error: &ActionError) -> Arc<str> {
-    let mut note = format!("{}: {}", error.code, error.message);
-    let mut end = note.len().min(Limits::TEXT);
-    while !note.is_char_boundary(end) {
-        end -= 1;
-    }
-    note.truncate(end);
-    note.into()
 }
 
 /// What stands in place of warnings beyond the limit.
@@ -695,7 +681,7 @@ fn remove(uid: ActionUid, if_version: Version, loaded: &mut Loaded) -> Answer {
 
 fn import(action: &Arc<Action>, log: &[Transition], loaded: &mut Loaded) -> Answer {
     if let Some(current) = loaded.action(action.uid) {
-        return match current == action {
+        return match descends(current, action, loaded) {
             true => already(current),
             false => Err(conflict(Clash::Uid, current)),
         };
@@ -710,9 +696,6 @@ fn import(action: &Arc<Action>, log: &[Transition], loaded: &mut Loaded) -> Answ
     if let Some(holder) = idempotency.and_then(|key| loaded.holder(&key)) {
         return Err(conflict(Clash::IdempotencyKey, holder));
     }
-    for entry in log {
-        loaded.append(entry.clone());
-    }
-    loaded.enter_action(action.clone());
+    loaded.enter_action(action.clone(), log.iter().cloned());
     applied(action.clone())
 }

@@ -43,7 +43,8 @@ pub struct Transition {
     pub kind: TransitionKind,
     /// The version of the action that this made; for a late report the version it found.
     pub version: Version,
-    /// When. Never earlier than the entry before.
+    /// When. Never earlier than the entry before (late reports aside: they are of another time
+    /// than what the action's owner does).
     pub at: Timestamp,
     /// Where the action was then.
     pub status: Status,
@@ -57,7 +58,7 @@ pub struct Transition {
     pub owner: Option<OwnerRef>,
     /// Who brought it about, when that is not the owner: who asked to cancel, who decided.
     pub by: Option<Arc<str>>,
-    /// The operation that did it; creation has none.
+    /// The operation that did it; creation has none, nor has a late report, which did nothing.
     pub op: Option<OpId>,
     /// Words to it: the reason of a cancel request, the code and message of an error, a warning.
     pub note: Option<Arc<str>>,
@@ -93,9 +94,18 @@ impl Transition {
 /// Checks that a log can be that of an action: its own entries, in order, the last of them where
 /// the action is.
 pub(crate) fn check_log(action: &Action, log: &[Transition]) -> Result<(), Invalid> {
-    at_most("log", log.len(), Limits::LOG_ENTRIES as usize)?;
+    let late = log.iter().filter(|entry| entry.is_late()).count();
+    if late > 1 {
+        return Err(Invalid::new("log", "has more than one late report"));
+    }
+    // A late report does not count: it must not push out what did happen.
+    let counted = log.len() - late;
+    at_most("log", counted, Limits::LOG_ENTRIES as usize)?;
+    if counted > action.log_entries as usize {
+        let reason = "is less than what the log has";
+        return Err(Invalid::new("log_entries", reason));
+    }
     let mut last: Option<&Transition> = None;
-    let mut late = 0;
     for entry in log {
         label_opt("log.step", entry.step.as_deref())?;
         label_opt("log.by", entry.by.as_deref())?;
@@ -110,16 +120,16 @@ pub(crate) fn check_log(action: &Action, log: &[Transition]) -> Result<(), Inval
             return Err(Invalid::new("log", "goes beyond the action's version"));
         }
         if entry.is_late() {
-            late += 1;
+            if entry.op.is_some() {
+                let reason = "has a late report with an operation: it did nothing";
+                return Err(Invalid::new("log", reason));
+            }
             continue;
         }
         if last.is_some_and(|last| last.version >= entry.version || last.at > entry.at) {
             return Err(Invalid::new("log", "is not in order"));
         }
         last = Some(entry);
-    }
-    if late > 1 {
-        return Err(Invalid::new("log", "has more than one late report"));
     }
     match last {
         Some(last)

@@ -78,15 +78,12 @@ pub struct Loaded {
     slots: HashMap<ActionUid, Slot>,
     /// The uids whose slots changed, in the order of their first change.
     touched: Vec<ActionUid>,
-    ops: HashSet<(ActionUid, OpId)>,
+    /// For each action the operations its log has an entry of.
+    ops: HashMap<ActionUid, HashSet<OpId>>,
     owners: HashMap<Arc<str>, Vec<Owner>>,
     touched_owners: BTreeSet<OwnerRef>,
     keys: HashMap<Key, ActionUid>,
     log: Vec<Transition>,
-    /// Actions whose log has a late report.
-    late: HashSet<ActionUid>,
-    /// Late reports, apart from `log`: a batch that is refused as a whole still leaves these.
-    late_log: Vec<Transition>,
     /// What to put back if the batch at work is refused as a whole.
     undo: Option<Vec<Undo>>,
 }
@@ -97,14 +94,25 @@ struct Slot {
     stored_pin: bool,
     now: Option<Arc<Action>>,
     pinned: bool,
+    /// Whether its log has a late report.
+    late: bool,
+    /// Whether what is stored was removed: what is there now, if anything, was entered anew.
+    removed: bool,
+    /// The entries before this one in [`Loaded::log`] were those of an action that was removed.
+    log_from: usize,
+    /// How far `Loaded::log` had come when the action was entered. Entering makes an entry, so
+    /// this is the order in which actions were entered.
+    entered: usize,
 }
 
 #[derive(Debug)]
 enum Undo {
     Slot(ActionUid, Slot),
     Owners(Arc<str>, Vec<Owner>),
+    TouchedOwner(OwnerRef),
     Key(Key, Option<ActionUid>),
-    Op((ActionUid, OpId)),
+    Op(ActionUid, OpId),
+    Ops(ActionUid, HashSet<OpId>),
     Log(usize),
 }
 
@@ -156,35 +164,41 @@ impl Loaded {
     }
 
     /// Puts an action in, and whether it is pinned and its log has a late report.
+    ///
+    /// What is there already stays: the second of two batches that name an action must find what
+    /// the first made of it.
     pub fn put_action(&mut self, action: Arc<Action>, pinned: bool, late: bool) {
-        if late {
-            self.late.insert(action.uid);
-        }
-        let slot = Slot {
+        self.slots.entry(action.uid).or_insert_with(|| Slot {
             stored: Some(action.clone()),
             stored_pin: pinned,
-            now: Some(action.clone()),
+            now: Some(action),
             pinned,
-        };
-        self.slots.insert(action.uid, slot);
+            late,
+            ..Slot::default()
+        });
     }
 
     /// Puts in that the log of an action has an entry by this operation.
     pub fn put_op(&mut self, uid: ActionUid, op: OpId) {
-        self.ops.insert((uid, op));
+        // The log of an action that was removed is gone, whatever the store still shows.
+        if self.slots.get(&uid).is_none_or(|slot| !slot.removed) {
+            self.ops.entry(uid).or_default().insert(op);
+        }
     }
 
-    /// Puts an owner in. Those of one name come in the order in which they claimed it.
+    /// Puts an owner in. Those of one name come in the order in which they claimed it. One that
+    /// is there already stays as it is.
     pub fn put_owner(&mut self, owner: Owner) {
-        self.owners
-            .entry(owner.owner.name.clone())
-            .or_default()
-            .push(owner);
+        let named = self.owners.entry(owner.owner.name.clone()).or_default();
+        if named.iter().all(|known| known.owner != owner.owner) {
+            named.push(owner);
+        }
     }
 
-    /// Puts in who holds a key; the holder itself is to be put in as well.
+    /// Puts in who holds a key; the holder itself is to be put in as well. A holder that is there
+    /// already stays.
     pub fn put_key(&mut self, key: Key, holder: ActionUid) {
-        self.keys.insert(key, holder);
+        self.keys.entry(key).or_insert(holder);
     }
 
     pub(super) fn action(&self, uid: ActionUid) -> Option<&Arc<Action>> {
@@ -195,8 +209,10 @@ impl Loaded {
         self.slots.get(&uid).is_some_and(|slot| slot.pinned)
     }
 
+    /// Whether an operation is known to have changed an action: its last one, or one in its log.
     pub(super) fn has_op(&self, uid: ActionUid, op: OpId) -> bool {
-        self.ops.contains(&(uid, op))
+        let last = self.action(uid).and_then(|action| action.last_op);
+        last == Some(op) || self.ops.get(&uid).is_some_and(|ops| ops.contains(&op))
     }
 
     /// What is known of an incarnation.
@@ -240,14 +256,20 @@ impl Loaded {
                 Undo::Owners(name, owners) => {
                     self.owners.insert(name, owners);
                 }
+                Undo::TouchedOwner(owner) => {
+                    self.touched_owners.remove(&owner);
+                }
                 Undo::Key(key, Some(holder)) => {
                     self.keys.insert(key, holder);
                 }
                 Undo::Key(key, None) => {
                     self.keys.remove(&key);
                 }
-                Undo::Op(op) => {
-                    self.ops.remove(&op);
+                Undo::Op(uid, op) => {
+                    self.ops.entry(uid).or_default().remove(&op);
+                }
+                Undo::Ops(uid, ops) => {
+                    self.ops.insert(uid, ops);
                 }
                 Undo::Log(len) => self.log.truncate(len),
             }
@@ -269,28 +291,42 @@ impl Loaded {
 
     /// Sets an action to what a command made of it.
     pub(super) fn set_action(&mut self, action: Arc<Action>) {
-        let (uid, op) = (action.uid, action.last_op);
+        let uid = action.uid;
         self.slot(uid).now = Some(action);
-        if let Some(op) = op
-            && self.ops.insert((uid, op))
-        {
-            self.note(|| Undo::Op((uid, op)));
-        }
     }
 
-    /// Enters a new action and the keys it holds.
-    pub(super) fn enter_action(&mut self, action: Arc<Action>) {
+    /// Enters a new action, whose log begins with these entries, and the keys it holds.
+    pub(super) fn enter_action(
+        &mut self,
+        action: Arc<Action>,
+        log: impl IntoIterator<Item = Transition>,
+    ) {
+        let entered = self.log.len();
+        for entry in log {
+            self.append(entry);
+        }
         for key in Key::held_by(&action) {
             let before = self.keys.insert(key.clone(), action.uid);
             self.note(|| Undo::Key(key, before));
         }
-        self.set_action(action);
+        let late = self.log[entered..].iter().any(Transition::is_late);
+        let slot = self.slot(action.uid);
+        slot.now = Some(action);
+        slot.late = late;
+        slot.entered = entered;
     }
 
     pub(super) fn remove_action(&mut self, uid: ActionUid) {
+        let log_from = self.log.len();
         let slot = self.slot(uid);
         slot.now = None;
         slot.pinned = false;
+        slot.late = false;
+        slot.removed = true;
+        slot.log_from = log_from;
+        if let Some(ops) = self.ops.remove(&uid) {
+            self.note(|| Undo::Ops(uid, ops));
+        }
     }
 
     pub(super) fn set_pin(&mut self, uid: ActionUid, pinned: bool) {
@@ -298,17 +334,21 @@ impl Loaded {
     }
 
     pub(super) fn append(&mut self, entry: Transition) {
+        let uid = entry.uid;
+        if let Some(op) = entry.op
+            && self.ops.entry(uid).or_default().insert(op)
+        {
+            self.note(|| Undo::Op(uid, op));
+        }
         self.log.push(entry);
     }
 
     /// Appends a late report, unless the action's log has one.
     pub(super) fn append_late(&mut self, entry: Transition) {
-        let stored = self
-            .slots
-            .get(&entry.uid)
-            .is_some_and(|s| s.stored.is_some());
-        if stored && self.late.insert(entry.uid) {
-            self.late_log.push(entry);
+        let has_one = self.slots.get(&entry.uid).is_none_or(|slot| slot.late);
+        if !has_one {
+            self.slot(entry.uid).late = true;
+            self.append(entry);
         }
     }
 
@@ -321,14 +361,19 @@ impl Loaded {
             Some(known) => *known = owner.clone(),
             None => named.push(owner.clone()),
         }
-        while named.len() > Limits::ENDED_OWNERS + 1 {
+        let mut touched = vec![owner.owner];
+        while named.iter().filter(|known| !known.is_alive()).count() > Limits::ENDED_OWNERS {
             let Some(oldest) = named.iter().position(|known| !known.is_alive()) else {
                 break;
             };
-            self.touched_owners.insert(named.remove(oldest).owner);
+            touched.push(named.remove(oldest).owner);
         }
-        self.touched_owners.insert(owner.owner);
         self.note(|| Undo::Owners(name, before));
+        for owner in touched {
+            if self.touched_owners.insert(owner.clone()) {
+                self.note(|| Undo::TouchedOwner(owner));
+            }
+        }
     }
 
     /// What is to be saved for all that was planned.
@@ -336,46 +381,49 @@ impl Loaded {
     pub fn into_changes(mut self) -> Changes {
         let mut changes = Changes::default();
         let mut seen = HashSet::new();
-        let (mut freed, mut taken) = (Vec::new(), Vec::new());
+        let mut created = Vec::new();
         for uid in std::mem::take(&mut self.touched) {
             let Some(slot) = self.slots.get(&uid).filter(|_| seen.insert(uid)) else {
                 continue;
             };
             let keys = |of: &Option<Arc<Action>>| of.as_deref().map_or(Vec::new(), Key::held_by);
             let (before, now) = (keys(&slot.stored), keys(&slot.now));
-            freed.extend(before.iter().filter(|key| !now.contains(key)).cloned());
-            taken.extend(
-                now.into_iter()
-                    .filter(|key| !before.contains(key))
-                    .map(|k| (k, uid)),
-            );
-            // Removed and created anew in one transaction.
-            let replaced = matches!((&slot.stored, &slot.now), (Some(stored), Some(now))
-                if now.version < stored.version || now.digest != stored.digest);
+            // The keys of a removed action go with it, even if its successor holds the same.
+            let goes = |key: &&Key| slot.removed || !now.contains(key);
+            changes
+                .keys_freed
+                .extend(before.iter().filter(goes).cloned());
+            let comes = now.iter().filter(|k| slot.removed || !before.contains(k));
+            changes
+                .keys_taken
+                .extend(comes.map(|key| (key.clone(), uid)));
             match (&slot.stored, &slot.now) {
-                (Some(stored), now) if now.is_none() || replaced => {
+                (Some(stored), now) if slot.removed => {
                     changes.removed.push(stored.clone());
-                    changes.created.extend(now.clone());
+                    created.extend(now.iter().map(|now| (slot.entered, now.clone())));
                 }
                 (Some(stored), Some(now)) if now.version != stored.version => {
                     changes.updated.push(now.clone());
                 }
-                (None, Some(now)) => changes.created.push(now.clone()),
+                (None, Some(now)) => created.push((slot.entered, now.clone())),
                 _ => {}
             }
-            if slot.now.is_some() && (slot.pinned != slot.stored_pin || replaced) {
+            if slot.now.is_some() && (slot.pinned != slot.stored_pin || slot.removed) {
                 changes.pins.push((uid, slot.pinned));
             }
         }
+        created.sort_by_key(|(entered, _)| *entered);
+        changes.created = created.into_iter().map(|(_, action)| action).collect();
         let over = |action: &&Arc<Action>| action.log_entries > Limits::LOG_ENTRIES;
-        changes.trim = changes.updated.iter().filter(over).map(|a| a.uid).collect();
-        changes.keys_freed = freed;
-        changes.keys_taken = taken;
+        let saved = changes.created.iter().chain(&changes.updated);
+        changes.trim = saved.filter(over).map(|action| action.uid).collect();
         let slots = &self.slots;
-        let mut log = std::mem::take(&mut self.log);
-        log.append(&mut self.late_log);
-        log.retain(|entry| slots.get(&entry.uid).is_some_and(|slot| slot.now.is_some()));
-        changes.log = log;
+        let log = std::mem::take(&mut self.log).into_iter().enumerate();
+        let kept = log.filter(|(index, entry)| {
+            let slot = slots.get(&entry.uid).filter(|slot| slot.now.is_some());
+            slot.is_some_and(|slot| *index >= slot.log_from)
+        });
+        changes.log = kept.map(|(_, entry)| entry).collect();
         for owner in &self.touched_owners {
             match self.owner(owner) {
                 Some(known) => changes.owners.push(known.clone()),

@@ -1,0 +1,233 @@
+-- Actions, their logs, their owners. Everything is named actions_*.
+--
+-- The library decides what is written (its model is the one place that does); the CHECKs and
+-- triggers here repeat the rules, so that no other program can break them.
+-- Identities are 16-byte blobs, times are microseconds since the Unix epoch, small integers are
+-- the codes of the model's words.
+
+-- Which steps of this schema were applied, and who may still use it.
+CREATE TABLE actions_schema (
+  version INTEGER PRIMARY KEY,
+  min_reader INTEGER NOT NULL,  -- the oldest schema version whose libraries may read this
+  min_writer INTEGER NOT NULL,  -- the oldest schema version whose libraries may write this
+  applied_at INTEGER NOT NULL
+) STRICT;
+
+-- One row: where the store stands.
+CREATE TABLE actions_store (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  life BLOB NOT NULL CHECK (length(life) = 16),
+  revision INTEGER NOT NULL DEFAULT 0 CHECK (revision >= 0),
+  removed_to INTEGER NOT NULL DEFAULT 0 CHECK (removed_to BETWEEN 0 AND revision),
+  last_number INTEGER NOT NULL DEFAULT 0,
+  last_entry INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- The actions as they are. `number` is their creation order and never used twice.
+CREATE TABLE actions_action (
+  number INTEGER PRIMARY KEY,
+  uid BLOB NOT NULL UNIQUE CHECK (length(uid) = 16),
+  source INTEGER NOT NULL CHECK (source IN (0, 1, 2)),
+  name TEXT NOT NULL CHECK (name <> ''),
+  object TEXT,
+  related TEXT CHECK (json_valid(related)),
+  tenant TEXT NOT NULL CHECK (tenant <> ''),
+  actor TEXT,
+  parent BLOB CHECK (length(parent) = 16),
+  retry_of BLOB CHECK (length(retry_of) = 16),
+  correlation TEXT,
+  exclusive TEXT CHECK (json_valid(exclusive)),
+  idempotency_key TEXT,
+  digest BLOB NOT NULL CHECK (length(digest) = 16),
+  created_at INTEGER NOT NULL,
+  status INTEGER NOT NULL CHECK (status IN (0, 1, 2)),
+  outcome INTEGER CHECK (outcome IN (0, 1, 2, 3, 4)),
+  progress INTEGER NOT NULL CHECK (progress BETWEEN 0 AND 10000),
+  step TEXT,
+  description TEXT,
+  attributes TEXT CHECK (json_valid(attributes)),
+  result TEXT CHECK (json_valid(result)),
+  error_code TEXT,
+  error_message TEXT,
+  error_detail TEXT,
+  warnings TEXT CHECK (json_valid(warnings)),
+  owner TEXT,
+  incarnation BLOB CHECK (length(incarnation) = 16),
+  cancel_at INTEGER,
+  cancel_by TEXT,
+  cancel_reason TEXT,
+  evidence_owner TEXT,
+  evidence_incarnation BLOB CHECK (length(evidence_incarnation) = 16),
+  evidence_end INTEGER CHECK (evidence_end IN (0, 1, 2)),
+  evidence_seen_at INTEGER,
+  evidence_by TEXT,
+  started_at INTEGER,
+  finished_at INTEGER,
+  last_seen_at INTEGER NOT NULL,
+  version INTEGER NOT NULL CHECK (version >= 1),
+  log_entries INTEGER NOT NULL CHECK (log_entries >= 1),
+  last_op BLOB CHECK (length(last_op) = 16),
+
+  CHECK (source <> 1 OR object IS NOT NULL),
+  CHECK ((owner IS NULL) = (incarnation IS NULL)),
+  CHECK ((error_code IS NULL) = (error_message IS NULL)),
+  CHECK (error_code IS NOT NULL OR error_detail IS NULL),
+  CHECK (cancel_at IS NOT NULL OR (cancel_by IS NULL AND cancel_reason IS NULL)),
+  CHECK ((evidence_owner IS NULL) = (evidence_incarnation IS NULL)),
+  CHECK ((evidence_owner IS NULL) = (evidence_end IS NULL)),
+  CHECK ((evidence_owner IS NULL) = (evidence_seen_at IS NULL)),
+  CHECK ((evidence_owner IS NULL) = (evidence_by IS NULL)),
+  -- What a status brings and forbids.
+  CHECK ((status = 2) = (outcome IS NOT NULL)),
+  CHECK ((status = 2) = (finished_at IS NOT NULL)),
+  CHECK (status = 2 OR (result IS NULL AND error_code IS NULL AND evidence_owner IS NULL)),
+  CHECK (status <> 1 OR (owner IS NOT NULL AND started_at IS NOT NULL)),
+  CHECK (status <> 0 OR started_at IS NULL),
+  CHECK (started_at IS NOT NULL OR (progress = 0 AND (outcome IS NULL OR outcome IN (1, 2, 3)))),
+  CHECK (outcome IS NULL OR outcome NOT IN (1, 3, 4) OR error_code IS NOT NULL),
+  CHECK (outcome IS NULL OR outcome <> 0 OR (error_code IS NULL AND progress = 10000)),
+  CHECK (outcome IS NULL OR outcome <> 4 OR evidence_owner IS NOT NULL)
+) STRICT;
+
+-- Partial wherever most actions are not in the set: completed, succeeded, default tenant.
+CREATE INDEX actions_action_unfinished ON actions_action (number) WHERE status < 2;
+CREATE INDEX actions_action_owner ON actions_action (owner, number) WHERE status < 2;
+CREATE INDEX actions_action_ended ON actions_action (outcome, number) WHERE outcome > 0;
+CREATE INDEX actions_action_tenant ON actions_action (tenant, number) WHERE tenant <> 'default';
+CREATE INDEX actions_action_name ON actions_action (name, number);
+CREATE INDEX actions_action_parent ON actions_action (parent, number) WHERE parent IS NOT NULL;
+CREATE INDEX actions_action_retry ON actions_action (retry_of, number) WHERE retry_of IS NOT NULL;
+CREATE INDEX actions_action_correlation ON actions_action (correlation, number)
+  WHERE correlation IS NOT NULL;
+
+-- Which objects an action touches: its subject and its related ones.
+CREATE TABLE actions_touch (
+  object TEXT NOT NULL,
+  action INTEGER NOT NULL,
+  PRIMARY KEY (object, action)
+) STRICT, WITHOUT ROWID;
+
+-- Each action once, at its latest change. Apart from the wide row, which would be rewritten.
+CREATE TABLE actions_feed (
+  revision INTEGER PRIMARY KEY,
+  action INTEGER NOT NULL UNIQUE
+) STRICT;
+
+-- What happened, in the order in which it was written. `entry` is never used twice.
+CREATE TABLE actions_log (
+  entry INTEGER PRIMARY KEY,
+  action INTEGER NOT NULL,
+  kind INTEGER NOT NULL CHECK (kind BETWEEN 0 AND 7),
+  version INTEGER NOT NULL CHECK (version >= 1),
+  at INTEGER NOT NULL,
+  status INTEGER NOT NULL CHECK (status IN (0, 1, 2)),
+  outcome INTEGER CHECK (outcome IN (0, 1, 2, 3, 4)),
+  progress INTEGER NOT NULL CHECK (progress BETWEEN 0 AND 10000),
+  step TEXT,
+  owner TEXT,
+  incarnation BLOB CHECK (length(incarnation) = 16),
+  by TEXT,
+  op BLOB CHECK (length(op) = 16),
+  note TEXT,
+  CHECK ((owner IS NULL) = (incarnation IS NULL))
+) STRICT;
+
+-- One entry a version; a late report (kind 7) stands beside the entry of the version it found.
+CREATE UNIQUE INDEX actions_log_action ON actions_log (action, version, (kind = 7));
+CREATE UNIQUE INDEX actions_log_late ON actions_log (action) WHERE kind = 7;
+
+-- Keys that at most one action of a tenant holds: exclusive (0) and idempotency (1).
+CREATE TABLE actions_key (
+  tenant TEXT NOT NULL,
+  kind INTEGER NOT NULL CHECK (kind IN (0, 1)),
+  key TEXT NOT NULL,
+  action INTEGER NOT NULL,
+  PRIMARY KEY (tenant, kind, key)
+) STRICT, WITHOUT ROWID;
+
+-- Completed actions that are to be kept.
+CREATE TABLE actions_pin (
+  action INTEGER PRIMARY KEY
+) STRICT;
+
+-- Incarnations: alive (0), fenced (1), released (2).
+CREATE TABLE actions_owner (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL CHECK (name <> ''),
+  incarnation BLOB NOT NULL CHECK (length(incarnation) = 16),
+  state INTEGER NOT NULL CHECK (state IN (0, 1, 2)),
+  renewals INTEGER NOT NULL CHECK (renewals >= 0),
+  claimed_at INTEGER NOT NULL,
+  renewed_at INTEGER NOT NULL,
+  ended_at INTEGER,
+  UNIQUE (name, incarnation),
+  CHECK ((state = 0) = (ended_at IS NULL))
+) STRICT;
+
+-- A name has one living incarnation at most.
+CREATE UNIQUE INDEX actions_owner_alive ON actions_owner (name) WHERE state = 0;
+
+CREATE TRIGGER actions_owner_ended BEFORE UPDATE ON actions_owner WHEN OLD.state <> 0
+BEGIN
+  SELECT RAISE(ABORT, 'actions: an ended incarnation does not come back');
+END;
+
+-- An OR REPLACE would delete the row it replaces without asking any trigger.
+CREATE TRIGGER actions_action_replaced BEFORE INSERT ON actions_action
+WHEN EXISTS (SELECT 1 FROM actions_action WHERE uid = NEW.uid OR number = NEW.number)
+BEGIN
+  SELECT RAISE(ABORT, 'actions: there is such an action');
+END;
+
+CREATE TRIGGER actions_action_completed BEFORE UPDATE ON actions_action WHEN OLD.status = 2
+BEGIN
+  SELECT RAISE(ABORT, 'actions: a completed action does not change');
+END;
+
+CREATE TRIGGER actions_action_forward BEFORE UPDATE ON actions_action
+WHEN NEW.status < OLD.status OR NEW.version <= OLD.version OR NEW.progress < OLD.progress
+  OR NEW.log_entries < OLD.log_entries OR NEW.last_seen_at < OLD.last_seen_at
+BEGIN
+  SELECT RAISE(ABORT, 'actions: an action goes forward only');
+END;
+
+CREATE TRIGGER actions_action_identity
+BEFORE UPDATE OF number, uid, source, name, object, related, tenant, actor, parent, retry_of,
+  correlation, exclusive, idempotency_key, digest, created_at ON actions_action
+BEGIN
+  SELECT RAISE(ABORT, 'actions: what an action is does not change');
+END;
+
+CREATE TRIGGER actions_action_kept BEFORE DELETE ON actions_action
+WHEN OLD.status < 2 OR EXISTS (SELECT 1 FROM actions_pin WHERE action = OLD.number)
+BEGIN
+  SELECT RAISE(ABORT, 'actions: an unfinished or pinned action is not removed');
+END;
+
+-- Triggers, not foreign keys: those are off in connections that do not ask for them.
+CREATE TRIGGER actions_action_removed AFTER DELETE ON actions_action
+BEGIN
+  DELETE FROM actions_log WHERE action = OLD.number;
+  DELETE FROM actions_feed WHERE action = OLD.number;
+END;
+
+CREATE TRIGGER actions_log_replaced BEFORE INSERT ON actions_log
+WHEN EXISTS (SELECT 1 FROM actions_log WHERE entry = NEW.entry)
+BEGIN
+  SELECT RAISE(ABORT, 'actions: there is such an entry');
+END;
+
+CREATE TRIGGER actions_log_written BEFORE UPDATE ON actions_log
+BEGIN
+  SELECT RAISE(ABORT, 'actions: the log does not change');
+END;
+
+-- A log goes with its action, or loses its oldest entry when there are 256 newer ones.
+CREATE TRIGGER actions_log_kept BEFORE DELETE ON actions_log
+WHEN EXISTS (SELECT 1 FROM actions_action WHERE number = OLD.action)
+  AND (OLD.kind = 7 OR (
+    SELECT count(*) FROM actions_log
+    WHERE action = OLD.action AND kind <> 7 AND version > OLD.version) < 256)
+BEGIN
+  SELECT RAISE(ABORT, 'actions: the log is kept');
+END;

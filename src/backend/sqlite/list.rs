@@ -1,0 +1,322 @@
+//! Pages of actions: one index drives, the other terms filter a bounded number of rows.
+
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteRow;
+
+use super::errors::corrupt;
+use super::reader::{POSITION, read_position};
+use super::rows::{ACTION_COLUMNS, Columns, decode_action};
+use super::script::Script;
+use crate::error::{ErrorKind, StoreError};
+use crate::model::{
+    Action, Cursor, Detail, Driver, Limits, Order, Page, Query, Revision, StoreId, Term,
+};
+
+/// The columns that [`Detail::Summary`] leaves out.
+const NOT_IN_SUMMARY: &[&str] = &["result", "error_detail"];
+
+/// How an order walks: over which column, in which direction.
+struct Walk {
+    /// The column a cursor holds.
+    key: &'static str,
+    /// What comes after a cursor.
+    beyond: &'static str,
+    /// What is not beyond the last row a page may look at.
+    within: &'static str,
+    direction: &'static str,
+    /// Before the first row.
+    begin: i64,
+}
+
+/// What drives a query.
+struct Driven {
+    /// The tables, the driving one first; CROSS JOIN keeps that order.
+    from: &'static str,
+    key: &'static str,
+    /// The driving condition; literals stand where a partial index wants to see them.
+    condition: String,
+    /// Whether the condition says all that its term says.
+    exact: bool,
+}
+
+/// The script of one page: the position, the last row it may look at, the rows.
+pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
+    let mut script = Script::new();
+    let driver = match query.order {
+        Order::Feed => Driver::All,
+        _ => query.driver(),
+    };
+    let driven = drive(&mut script, query.order, &driver)?;
+    let walk = walk(query.order, driven.key);
+    let after = query.after.map_or(walk.begin, |cursor| {
+        i64::try_from(cursor.position()).unwrap_or(i64::MAX)
+    });
+    let after = script.bind(after)?;
+    let limit = script.bind(i64::from(query.limit) + 1)?;
+
+    let mut filters = Vec::new();
+    for term in &query.terms {
+        if !(driven.exact && is_driven_by(term, &driver)) {
+            filters.push(filter(&mut script, term)?);
+        }
+    }
+    let Driven {
+        from, condition, ..
+    } = driven;
+    let Walk {
+        key,
+        beyond,
+        within,
+        direction,
+        ..
+    } = walk;
+    let base = format!("FROM {from} WHERE {condition} AND {key} {beyond} ${after}");
+    let columns = columns(query.detail);
+
+    script.push("BEGIN");
+    script.push(POSITION);
+    // Nothing to look past: the page ends with its limit.
+    let mut bound = String::new();
+    if filters.is_empty() {
+        script.push("SELECT NULL");
+    } else {
+        let skip = Limits::SCAN - 1;
+        let last = format!("SELECT {key} {base} ORDER BY {key} {direction} LIMIT 1 OFFSET {skip}");
+        script.push(&last);
+        bound = format!(
+            " AND {key} {within} coalesce(({last}), {})",
+            end(query.order)
+        );
+    }
+    let filters: String = filters
+        .iter()
+        .map(|filter| format!(" AND {filter}"))
+        .collect();
+    script.push(&format!(
+        "SELECT {key}, {columns} {base}{bound}{filters} ORDER BY {key} {direction} LIMIT ${limit}"
+    ));
+    script.push("COMMIT");
+    Ok(script)
+}
+
+fn columns(detail: Detail) -> String {
+    let column = |column: &&str| match detail {
+        Detail::Summary if NOT_IN_SUMMARY.contains(column) => "NULL".to_owned(),
+        _ => format!("a.{column}"),
+    };
+    let columns: Vec<String> = ACTION_COLUMNS.iter().map(column).collect();
+    columns.join(", ")
+}
+
+fn walk(order: Order, key: &'static str) -> Walk {
+    match order {
+        Order::Oldest | Order::Feed => Walk {
+            key,
+            beyond: ">",
+            within: "<=",
+            direction: "ASC",
+            begin: 0,
+        },
+        _ => Walk {
+            key,
+            beyond: "<",
+            within: ">=",
+            direction: "DESC",
+            begin: i64::MAX,
+        },
+    }
+}
+
+/// Beyond the last row of a walk.
+fn end(order: Order) -> i64 {
+    match order {
+        Order::Oldest | Order::Feed => i64::MAX,
+        _ => 0,
+    }
+}
+
+fn drive(script: &mut Script, order: Order, driver: &Driver) -> Result<Driven, sqlx::Error> {
+    const ACTION: &str = "actions_action AS a";
+    let blob = |uid: &crate::model::ActionUid| uid.as_uuid().as_bytes().to_vec();
+    let (from, key, condition, exact) = match driver {
+        Driver::All if order == Order::Feed => (
+            "actions_feed AS f CROSS JOIN actions_action AS a ON a.number = f.action",
+            "f.revision",
+            "true".to_owned(),
+            false,
+        ),
+        Driver::All => (ACTION, "a.number", "true".to_owned(), false),
+        Driver::Parent(uid) => {
+            let value = script.bind(blob(uid))?;
+            (ACTION, "a.number", format!("a.parent = ${value}"), true)
+        }
+        Driver::RetryOf(uid) => {
+            let value = script.bind(blob(uid))?;
+            (ACTION, "a.number", format!("a.retry_of = ${value}"), true)
+        }
+        Driver::Correlation(text) => {
+            let value = script.bind(text.to_string())?;
+            (
+                ACTION,
+                "a.number",
+                format!("a.correlation = ${value}"),
+                true,
+            )
+        }
+        Driver::UnfinishedOf(name) => {
+            let value = script.bind(name.to_string())?;
+            let condition = format!("a.owner = ${value} AND a.status < 2");
+            (ACTION, "a.number", condition, true)
+        }
+        Driver::Touches(object) => {
+            let value = script.bind(object.as_str().to_owned())?;
+            (
+                "actions_touch AS t CROSS JOIN actions_action AS a ON a.number = t.action",
+                "t.action",
+                format!("t.object = ${value}"),
+                true,
+            )
+        }
+        Driver::Unfinished => (ACTION, "a.number", "a.status < 2".to_owned(), true),
+        Driver::Ended(outcome) => {
+            let value = script.bind(i64::from(outcome.code()))?;
+            let condition = format!("a.outcome = ${value} AND a.outcome > 0");
+            (ACTION, "a.number", condition, true)
+        }
+        Driver::Tenant(tenant) => {
+            let value = script.bind(tenant.to_string())?;
+            let condition = format!("a.tenant = ${value} AND a.tenant <> 'default'");
+            (ACTION, "a.number", condition, true)
+        }
+        Driver::Name(name) => {
+            let value = script.bind(name.to_string())?;
+            (ACTION, "a.number", format!("a.name = ${value}"), true)
+        }
+    };
+    Ok(Driven {
+        from,
+        key,
+        condition,
+        exact,
+    })
+}
+
+/// Whether a term says exactly what the driver says.
+fn is_driven_by(term: &Term, driver: &Driver) -> bool {
+    match (term, driver) {
+        (Term::Parent(uid), Driver::Parent(driven)) => uid == driven,
+        (Term::RetryOf(uid), Driver::RetryOf(driven)) => uid == driven,
+        (Term::Correlation(text), Driver::Correlation(driven)) => text == driven,
+        (Term::OwnerName(name), Driver::UnfinishedOf(driven)) => name == driven,
+        (Term::Unfinished, Driver::UnfinishedOf(_) | Driver::Unfinished) => true,
+        (Term::Touches(object), Driver::Touches(driven)) => object == driven,
+        (Term::Outcome(outcome), Driver::Ended(driven)) => outcome == driven,
+        (Term::Tenant(tenant), Driver::Tenant(driven)) => tenant == driven,
+        (Term::Name(name), Driver::Name(driven)) => name == driven,
+        _ => false,
+    }
+}
+
+/// A term that filters. The plus keeps its column from driving instead.
+fn filter(script: &mut Script, term: &Term) -> Result<String, sqlx::Error> {
+    let blob = |uid: &crate::model::ActionUid| uid.as_uuid().as_bytes().to_vec();
+    let mut text = |column: &str, text: &str| {
+        let value = script.bind(text.to_owned())?;
+        Ok(format!("+a.{column} = ${value}"))
+    };
+    match term {
+        Term::Name(name) => text("name", name),
+        Term::Object(object) => text("object", object.as_str()),
+        Term::Tenant(tenant) => text("tenant", tenant),
+        Term::Actor(actor) => text("actor", actor),
+        Term::OwnerName(name) => text("owner", name),
+        Term::Correlation(correlation) => text("correlation", correlation),
+        Term::Touches(object) => {
+            let value = script.bind(object.as_str().to_owned())?;
+            Ok(format!(
+                "EXISTS (SELECT 1 FROM actions_touch AS x \
+                 WHERE x.object = ${value} AND x.action = a.number)"
+            ))
+        }
+        Term::Status(status) => int(script, "status", "=", status.code().into()),
+        Term::Unfinished => Ok("+a.status < 2".to_owned()),
+        Term::Outcome(outcome) => int(script, "outcome", "=", outcome.code().into()),
+        Term::Source(source) => int(script, "source", "=", source.code().into()),
+        Term::Owner(owner) => {
+            let name = script.bind(owner.name.to_string())?;
+            let uuid = owner.incarnation.as_uuid();
+            let incarnation = script.bind(uuid.as_bytes().to_vec())?;
+            Ok(format!(
+                "+a.owner = ${name} AND a.incarnation = ${incarnation}"
+            ))
+        }
+        Term::Parent(uid) => {
+            let value = script.bind(blob(uid))?;
+            Ok(format!("+a.parent = ${value}"))
+        }
+        Term::RetryOf(uid) => {
+            let value = script.bind(blob(uid))?;
+            Ok(format!("+a.retry_of = ${value}"))
+        }
+        Term::CreatedFrom(time) => int(script, "created_at", ">=", time.as_micros()),
+        Term::CreatedBefore(time) => int(script, "created_at", "<", time.as_micros()),
+        Term::FinishedFrom(time) => int(script, "finished_at", ">=", time.as_micros()),
+        Term::FinishedBefore(time) => int(script, "finished_at", "<", time.as_micros()),
+        Term::CancelRequested => Ok("a.cancel_at IS NOT NULL".to_owned()),
+        // `Query::check` refuses it before it comes here.
+        Term::Unknown => Ok("false".to_owned()),
+    }
+}
+
+fn int(script: &mut Script, column: &str, op: &str, number: i64) -> Result<String, sqlx::Error> {
+    let value = script.bind(number)?;
+    Ok(format!("+a.{column} {op} ${value}"))
+}
+
+/// Reads what the script found.
+pub(super) fn read(
+    query: &Query,
+    life: StoreId,
+    results: Vec<Vec<SqliteRow>>,
+) -> Result<Page<Arc<Action>>, StoreError> {
+    let mut results = results.into_iter().skip(1);
+    let mut rows = || results.next().unwrap_or_default();
+    let at = read_position("list", life, &rows())?;
+    if query
+        .after
+        .is_some_and(|after| after.is_expired(at.removed_to))
+    {
+        return Err(StoreError::new(
+            ErrorKind::CursorExpired,
+            "list",
+            "actions this cursor has yet to show were removed",
+        ));
+    }
+    let bound = match rows().first() {
+        Some(row) => Columns::new("list", row).int_opt()?,
+        None => None,
+    };
+    let rows = rows();
+    let limit = usize::from(query.limit);
+    let (mut items, mut last) = (Vec::with_capacity(rows.len().min(limit)), None);
+    for row in rows.iter().take(limit) {
+        let mut columns = Columns::new("list", row);
+        last = Some(columns.int()?);
+        items.push(Arc::new(decode_action(&mut columns)?.1));
+    }
+    // Full: go on after its last row. Short: go on after the last row it may look at.
+    let end = if rows.len() > limit { last } else { bound };
+    let next = match end {
+        None => None,
+        Some(end) => {
+            let end = u64::try_from(end).map_err(|_| corrupt("list", "a number is negative"))?;
+            Some(match query.order {
+                Order::Oldest => Cursor::oldest(life, end),
+                Order::Feed => Cursor::feed_after(Revision::new(end), query.after, at),
+                _ => Cursor::newest(life, end),
+            })
+        }
+    };
+    Ok(Page::new(items, next, at))
+}

@@ -1,0 +1,176 @@
+//! The first half of a transaction: begin, and read what the plan looks at.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::errors::{Phase, corrupt, store_error};
+use super::rows::{ACTION_COLUMNS, Columns, Envelope, OWNER_COLUMNS, decode_action, decode_owner};
+use super::script::Script;
+use crate::error::StoreError;
+use crate::model::{ActionUid, Key, Loaded, Needs, OpId};
+
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
+const POSITION: &str =
+    "SELECT revision, removed_to, last_number, last_entry FROM actions_store WHERE id = 1";
+
+/// The numbers of the actions named by uid ($1) and of those that hold a key ($2).
+const NUMBERS: &str = "SELECT number FROM json_each($1) AS j \
+     JOIN actions_action ON uid = unhex(j.value ->> 0) \
+     UNION SELECT k.action FROM json_each($2) AS j \
+     JOIN actions_key AS k ON k.tenant = j.value ->> 0 AND k.kind = j.value ->> 1 \
+     AND k.key = j.value ->> 2";
+
+const OPS: &str = "SELECT a.uid, l.op FROM json_each($3) AS j \
+     CROSS JOIN actions_action AS a ON a.uid = unhex(j.value ->> 0) \
+     CROSS JOIN actions_log AS l ON l.action = a.number AND +l.op = unhex(j.value ->> 1)";
+
+const KEYS: &str = "SELECT j.key, k.action FROM json_each($2) AS j \
+     CROSS JOIN actions_key AS k ON k.tenant = j.value ->> 0 AND k.kind = j.value ->> 1 \
+     AND k.key = j.value ->> 2";
+
+/// Where the store stands, as read inside the transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stored {
+    pub(super) revision: i64,
+    pub(super) removed_to: i64,
+    pub(super) last_number: i64,
+    pub(super) last_entry: i64,
+}
+
+/// The script that begins a transaction and loads what its batches need.
+pub(super) struct Load<'n> {
+    pub(super) script: Script,
+    /// The keys it looks up, in the order in which it names them.
+    keys: Vec<&'n Key>,
+    any_ops: bool,
+}
+
+pub(super) fn script<'n>(needs: impl Iterator<Item = &'n Needs>) -> Result<Load<'n>, sqlx::Error> {
+    let (mut uids, mut keys, mut ops) = (Envelope::new(), Envelope::new(), Envelope::new());
+    let mut names = Envelope::new();
+    let mut asked = Vec::new();
+    for needs in needs {
+        for uid in &needs.actions {
+            uids.row(|row| row.blob(uid.as_uuid()));
+        }
+        for key in &needs.keys {
+            asked.push(key);
+            keys.row(|row| {
+                row.text(&key.tenant);
+                row.int(key.kind.code().into());
+                row.text(&key.key);
+            });
+        }
+        for (uid, op) in &needs.ops {
+            ops.row(|row| {
+                row.blob(uid.as_uuid());
+                row.blob(op.as_uuid());
+            });
+        }
+        for name in &needs.owners {
+            names.row(|row| row.text(name));
+        }
+    }
+    let any_ops = !ops.is_empty();
+    let mut script = Script::new();
+    for envelope in [uids, keys, ops, names] {
+        script.bind(envelope.finish())?;
+    }
+    script.push(BEGIN);
+    script.push(POSITION);
+    let columns = ACTION_COLUMNS.join(", ");
+    script.push(&format!(
+        "SELECT {columns}, \
+         EXISTS (SELECT 1 FROM actions_pin AS p WHERE p.action = number), \
+         EXISTS (SELECT 1 FROM actions_log AS l WHERE l.action = number AND l.kind = 7) \
+         FROM actions_action WHERE number IN ({NUMBERS})"
+    ));
+    let owner_columns = OWNER_COLUMNS.join(", ");
+    script.push(&format!(
+        "SELECT {owner_columns} FROM actions_owner WHERE name IN (\
+         SELECT j.value ->> 0 FROM json_each($4) AS j \
+         UNION SELECT owner FROM actions_action WHERE number IN ({NUMBERS})) ORDER BY id"
+    ));
+    if any_ops {
+        script.push(OPS);
+    }
+    if !asked.is_empty() {
+        script.push(KEYS);
+    }
+    let keys = asked;
+    Ok(Load {
+        script,
+        keys,
+        any_ops,
+    })
+}
+
+/// Begins the transaction and loads what all the batches need. Also says which number each
+/// loaded action has.
+pub(super) async fn load(
+    connection: &mut SqliteConnection,
+    needs: impl Iterator<Item = &Needs>,
+) -> Result<(Loaded, Stored, HashMap<ActionUid, i64>), StoreError> {
+    let before = |error| store_error("write", Phase::Before, error);
+    let Load {
+        script,
+        keys,
+        any_ops,
+    } = script(needs).map_err(before)?;
+    let mut results = script
+        .run(connection)
+        .await
+        .map_err(|failed| before(failed.error))?
+        .into_iter()
+        .skip(1);
+    let mut rows = || results.next().unwrap_or_default();
+
+    let stored = read_position(&rows())?;
+    let mut loaded = Loaded::new();
+    let mut numbers = HashMap::new();
+    let mut uids = HashMap::new();
+    for row in rows() {
+        let mut columns = Columns::new("write", &row);
+        let (number, action) = decode_action(&mut columns)?;
+        let (pinned, late) = (columns.int()? != 0, columns.int()? != 0);
+        numbers.insert(action.uid, number);
+        uids.insert(number, action.uid);
+        loaded.put_action(Arc::new(action), pinned, late);
+    }
+    for row in rows() {
+        loaded.put_owner(decode_owner(&mut Columns::new("write", &row))?);
+    }
+    if any_ops {
+        for row in rows() {
+            let mut columns = Columns::new("write", &row);
+            let uid = ActionUid::from_uuid(columns.blob()?);
+            loaded.put_op(uid, OpId::from_uuid(columns.blob()?));
+        }
+    }
+    if !keys.is_empty() {
+        for row in rows() {
+            let mut columns = Columns::new("write", &row);
+            let (index, number): (usize, i64) = (columns.number()?, columns.int()?);
+            if let (Some(key), Some(holder)) = (keys.get(index), uids.get(&number)) {
+                loaded.put_key((*key).clone(), *holder);
+            }
+        }
+    }
+    Ok((loaded, stored, numbers))
+}
+
+fn read_position(rows: &[SqliteRow]) -> Result<Stored, StoreError> {
+    let Some(row) = rows.first() else {
+        return Err(corrupt("write", "the store's own row is missing"));
+    };
+    let mut columns = Columns::new("write", row);
+    Ok(Stored {
+        revision: columns.int()?,
+        removed_to: columns.int()?,
+        last_number: columns.int()?,
+        last_entry: columns.int()?,
+    })
+}

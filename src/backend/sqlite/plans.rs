@@ -1,0 +1,241 @@
+//! That every statement finds its rows by an index: SQLite's own query plans, read.
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::script::Script;
+use super::{list, load, reader, save, schema};
+use crate::clock::Clock;
+use crate::model::{
+    ActionUid, Batch, Changes, Command, LogQuery, NewAction, ObjectRef, OpId, Order, Outcome,
+    OwnerRef, Query, Source, Status, Term, Timestamp, needs, plan,
+};
+
+/// The steps of a script's plans, each with the statement it belongs to.
+async fn steps(connection: &mut SqliteConnection, script: &Script) -> Vec<(String, String)> {
+    let mut steps = Vec::new();
+    for statement in script.statements() {
+        if ["BEGIN", "BEGIN IMMEDIATE", "COMMIT"].contains(&statement) {
+            continue;
+        }
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let rows = sqlx::query(explain)
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap();
+        steps.extend(
+            rows.iter()
+                .map(|row| (row.get("detail"), statement.to_owned())),
+        );
+    }
+    steps
+}
+
+/// Steps that walk something, unless it is an envelope or a list that a subquery made.
+async fn scans(connection: &mut SqliteConnection, script: &Script) -> Vec<String> {
+    let harmless = ["SCAN j", "SCAN CONSTANT ROW", "SCAN (subquery"];
+    let scans =
+        |step: &str| step.starts_with("SCAN") && !harmless.iter().any(|h| step.starts_with(h));
+    let steps = steps(connection, script).await.into_iter();
+    steps
+        .filter(|(step, _)| scans(step))
+        .map(|(step, sql)| format!("{step} in {sql}"))
+        .collect()
+}
+
+async fn connection() -> (tempfile::TempDir, SqliteConnection) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("actions.db");
+    schema::prepare(&path, &Clock::system()).await.unwrap();
+    let connection = schema::connect(&path).await.unwrap();
+    (dir, connection)
+}
+
+fn every_term() -> Vec<Term> {
+    let uid = ActionUid::new();
+    let owner = OwnerRef::new("o");
+    vec![
+        Term::Status(Status::Queued),
+        Term::Status(Status::Completed),
+        Term::Unfinished,
+        Term::Outcome(Outcome::Failed),
+        Term::Outcome(Outcome::Succeeded),
+        Term::Source(Source::Task),
+        Term::Name("n".into()),
+        Term::Object(ObjectRef::bdb(1)),
+        Term::Touches(ObjectRef::bdb(1)),
+        Term::Tenant("default".into()),
+        Term::Tenant("t".into()),
+        Term::Actor("a".into()),
+        Term::OwnerName(owner.name.clone()),
+        Term::Owner(owner),
+        Term::Parent(uid),
+        Term::RetryOf(uid),
+        Term::Correlation("c".into()),
+        Term::CreatedFrom(Timestamp::from_seconds(1)),
+        Term::CreatedBefore(Timestamp::from_seconds(1)),
+        Term::FinishedFrom(Timestamp::from_seconds(1)),
+        Term::FinishedBefore(Timestamp::from_seconds(1)),
+        Term::CancelRequested,
+    ]
+}
+
+#[tokio::test]
+async fn every_list_searches_by_the_index_that_drives_it() {
+    let (_dir, mut connection) = connection().await;
+    let terms = every_term();
+    for order in [Order::Newest, Order::Oldest, Order::Feed] {
+        for first in &terms {
+            for second in &terms {
+                let query = Query::new().with_order(order);
+                let query = query.with_term(first.clone()).with_term(second.clone());
+                let script = list::script(&query).unwrap();
+                let found = scans(&mut connection, &script).await;
+                assert!(found.is_empty(), "{query:?}\n{}", found.join("\n"));
+            }
+        }
+        let script = list::script(&Query::new().with_order(order)).unwrap();
+        assert_eq!(scans(&mut connection, &script).await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn each_driving_term_uses_its_own_index() {
+    let (_dir, mut connection) = connection().await;
+    let uid = ActionUid::new();
+    let owner = OwnerRef::new("o");
+    let cases = [
+        (vec![], "a USING INTEGER PRIMARY KEY (rowid<?)"),
+        (
+            vec![Term::Unfinished],
+            "actions_action_unfinished (number<?)",
+        ),
+        (
+            vec![Term::Status(Status::Queued)],
+            "actions_action_unfinished (number<?)",
+        ),
+        (
+            vec![Term::Outcome(Outcome::Lost)],
+            "actions_action_ended (outcome=? AND number<?)",
+        ),
+        (
+            vec![Term::Name("n".into())],
+            "actions_action_name (name=? AND number<?)",
+        ),
+        (
+            vec![Term::Object(ObjectRef::bdb(1))],
+            "t USING PRIMARY KEY (object=? AND action<?)",
+        ),
+        (
+            vec![Term::Touches(ObjectRef::bdb(1))],
+            "t USING PRIMARY KEY (object=? AND action<?)",
+        ),
+        (
+            vec![Term::Tenant("t".into())],
+            "actions_action_tenant (tenant=? AND number<?)",
+        ),
+        (
+            vec![Term::OwnerName("o".into()), Term::Unfinished],
+            "actions_action_owner (owner=? AND number<?)",
+        ),
+        (
+            vec![Term::Owner(owner), Term::Unfinished],
+            "actions_action_owner (owner=? AND number<?)",
+        ),
+        (
+            vec![Term::Parent(uid)],
+            "actions_action_parent (parent=? AND number<?)",
+        ),
+        (
+            vec![Term::RetryOf(uid)],
+            "actions_action_retry (retry_of=? AND number<?)",
+        ),
+        (
+            vec![Term::Correlation("c".into())],
+            "actions_action_correlation (correlation=? AND number<?)",
+        ),
+    ];
+    for (terms, expected) in cases {
+        let mut query = Query::new();
+        query.terms.clone_from(&terms);
+        let script = list::script(&query).unwrap();
+        let steps = steps(&mut connection, &script).await;
+        let rows = steps.iter().filter(|(_, sql)| sql.contains(", a.uid,"));
+        let found: Vec<&str> = rows.map(|(step, _)| step.as_str()).collect();
+        assert!(
+            found.iter().any(|step| step.contains(expected)),
+            "{terms:?}: {found:#?}"
+        );
+        assert!(
+            !found.iter().any(|step| step.contains("TEMP B-TREE")),
+            "{terms:?}: {found:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn get_and_log_search() {
+    let (_dir, mut connection) = connection().await;
+    let uid = ActionUid::new();
+    for script in [
+        reader::get_script(&[uid]).unwrap(),
+        reader::log_script(&LogQuery::of(uid)).unwrap(),
+        reader::log_script(&LogQuery::all()).unwrap(),
+    ] {
+        assert_eq!(scans(&mut connection, &script).await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn writes_search() {
+    let (_dir, mut connection) = connection().await;
+    let owner = OwnerRef::new("o");
+    let new = NewAction::state_machine("SM", ObjectRef::bdb(1))
+        .with_exclusive("k")
+        .with_idempotency_key("i");
+    let batch = Batch::each(vec![
+        Command::Claim {
+            owner: owner.clone(),
+            take_over: true,
+        },
+        Command::Create {
+            new: new.clone().into(),
+            by: Some(owner.clone()),
+        },
+        Command::Apply {
+            uid: new.uid,
+            op: OpId::new(),
+            change: crate::model::Change::Start,
+            by: Some(owner),
+            if_version: None,
+        },
+    ]);
+    let needs = needs(&batch).unwrap();
+    let script = load::script(std::iter::once(&needs)).unwrap().script;
+    assert_eq!(scans(&mut connection, &script).await, [""; 0]);
+
+    // A plan that makes every kind of row, then every kind of change filled by hand.
+    let mut loaded = crate::model::Loaded::new();
+    plan(&batch, &needs, &mut loaded, Timestamp::from_seconds(1));
+    let mut changes: Changes = loaded.into_changes();
+    let action = changes.created[0].clone();
+    changes.updated.push(action.clone());
+    changes.removed.push(action.clone());
+    changes.keys_freed = changes
+        .keys_taken
+        .iter()
+        .map(|(key, _)| key.clone())
+        .collect();
+    changes.trim.push(action.uid);
+    changes.pins = vec![(action.uid, true), (action.uid, false)];
+    changes.owners_forgotten = changes.owners.iter().map(|o| o.owner.clone()).collect();
+    let stored = load::Stored {
+        revision: 0,
+        removed_to: 0,
+        last_number: 0,
+        last_entry: 0,
+    };
+    let save = save::script(&changes, stored, Default::default()).unwrap();
+    assert!(save.script.len() >= 18, "{}", save.script.len());
+    assert_eq!(scans(&mut connection, &save.script).await, [""; 0]);
+}

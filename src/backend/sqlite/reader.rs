@@ -1,0 +1,237 @@
+//! The readers: a few tasks, each with a connection of its own.
+//!
+//! Callers wait for an answer, never for a statement, so a dropped future leaves no transaction
+//! open; and every page is read whole before it is handed out, so that nobody's slowness keeps a
+//! snapshot alive and the log file growing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::errors::{Phase, corrupt, store_error};
+use super::list;
+use super::rows::{
+    ACTION_COLUMNS, Columns, Envelope, LOG_COLUMNS, OWNER_COLUMNS, decode_action, decode_entry,
+    decode_owner,
+};
+use super::schema::{self, Lock};
+use super::script::Script;
+use crate::error::StoreError;
+use crate::model::{
+    Action, ActionUid, Cursor, LogQuery, Owner, Page, Position, Query, Revision, StoreId,
+    Transition,
+};
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// A question and where its answer goes.
+pub(super) enum Read {
+    Get(Vec<ActionUid>, Reply<Vec<Option<Arc<Action>>>>),
+    List(Query, Reply<Page<Arc<Action>>>),
+    Log(LogQuery, Reply<Page<Transition>>),
+    Owners(Reply<Vec<Owner>>),
+}
+
+pub(super) struct Reader {
+    pub(super) path: PathBuf,
+    pub(super) life: StoreId,
+    /// None after a failure that leaves the connection in doubt.
+    pub(super) connection: Option<SqliteConnection>,
+    /// Shared by all readers: whoever is free takes the next question.
+    pub(super) questions: Arc<Mutex<mpsc::Receiver<Read>>>,
+    pub(super) lock: Arc<Lock>,
+}
+
+impl Reader {
+    /// Answers until the store is closed and nobody waits.
+    pub(super) async fn run(mut self) {
+        loop {
+            // The lock is held while waiting: that is how the readers take turns.
+            let question = self.questions.lock().await.recv().await;
+            match question {
+                None => break,
+                Some(Read::Get(uids, reply)) => {
+                    let script = get_script(&uids);
+                    self.answer("get", reply, script, |rows| read_actions(&uids, rows))
+                        .await;
+                }
+                Some(Read::List(query, reply)) => {
+                    let life = self.life;
+                    let script = list::script(&query);
+                    self.answer("list", reply, script, |rows| list::read(&query, life, rows))
+                        .await;
+                }
+                Some(Read::Log(query, reply)) => {
+                    let life = self.life;
+                    let script = log_script(&query);
+                    self.answer("log", reply, script, |rows| read_log(&query, life, rows))
+                        .await;
+                }
+                Some(Read::Owners(reply)) => {
+                    let script = Ok(owners_script());
+                    self.answer("owners", reply, script, read_owners).await;
+                }
+            }
+        }
+        if let Some(connection) = self.connection.take() {
+            // A reader has nothing to lose.
+            drop(connection.close().await);
+        }
+        drop(self.lock);
+    }
+
+    async fn answer<T>(
+        &mut self,
+        operation: &'static str,
+        reply: Reply<T>,
+        script: Result<Script, sqlx::Error>,
+        read: impl FnOnce(Vec<Vec<sqlx::sqlite::SqliteRow>>) -> Result<T, StoreError>,
+    ) {
+        // Nobody waits any more: not worth a query.
+        if reply.is_closed() {
+            return;
+        }
+        let answer = match script {
+            Ok(script) => self.run_script(operation, script).await.and_then(read),
+            Err(error) => Err(store_error(operation, Phase::Before, error)),
+        };
+        let _gone = reply.send(answer);
+    }
+
+    async fn run_script(
+        &mut self,
+        operation: &'static str,
+        script: Script,
+    ) -> Result<Vec<Vec<sqlx::sqlite::SqliteRow>>, StoreError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => schema::connect(&self.path).await?,
+        };
+        match script.run(&mut connection).await {
+            Ok(rows) => {
+                self.connection = Some(connection);
+                Ok(rows)
+            }
+            Err(failed) => {
+                // It may have a transaction open.
+                drop(connection.close().await);
+                Err(store_error(operation, Phase::Before, failed.error))
+            }
+        }
+    }
+}
+
+pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
+    let mut script = Script::new();
+    let mut envelope = Envelope::new();
+    for uid in uids {
+        envelope.row(|row| row.blob(uid.as_uuid()));
+    }
+    script.bind(envelope.finish())?;
+    let columns = ACTION_COLUMNS.join(", ");
+    script.push(&format!(
+        "SELECT {columns} FROM actions_action WHERE uid IN (\
+         SELECT unhex(j.value ->> 0) FROM json_each($1) AS j)"
+    ));
+    Ok(script)
+}
+
+fn read_actions(
+    uids: &[ActionUid],
+    results: Vec<Vec<sqlx::sqlite::SqliteRow>>,
+) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
+    let mut found = std::collections::HashMap::new();
+    for row in results.iter().flatten() {
+        let (_, action) = decode_action(&mut Columns::new("get", row))?;
+        found.insert(action.uid, Arc::new(action));
+    }
+    Ok(uids.iter().map(|uid| found.get(uid).cloned()).collect())
+}
+
+/// Reads where the store stands, as [`POSITION`] selects it.
+pub(super) const POSITION: &str = "SELECT revision, removed_to FROM actions_store WHERE id = 1";
+
+pub(super) fn read_position(
+    operation: &'static str,
+    life: StoreId,
+    rows: &[sqlx::sqlite::SqliteRow],
+) -> Result<Position, StoreError> {
+    let row = rows.first();
+    let row = row.ok_or_else(|| corrupt(operation, "the store's own row is missing"))?;
+    let mut columns = Columns::new(operation, row);
+    Ok(Position {
+        life,
+        revision: Revision::new(columns.number()?),
+        removed_to: Revision::new(columns.number()?),
+    })
+}
+
+pub(super) fn log_script(query: &LogQuery) -> Result<Script, sqlx::Error> {
+    let mut script = Script::new();
+    let after = query.after.map_or(0, |cursor| cursor.position());
+    script.bind(i64::try_from(after).unwrap_or(i64::MAX))?;
+    script.bind(i64::from(query.limit) + 1)?;
+    let columns: Vec<String> = LOG_COLUMNS
+        .iter()
+        .map(|column| format!("l.{column}"))
+        .collect();
+    let columns = columns.join(", ");
+    script.push("BEGIN");
+    script.push(POSITION);
+    match query.uid {
+        Some(uid) => {
+            script.bind(uid.as_uuid().as_bytes().to_vec())?;
+            // The plus keeps the planner from walking the whole log in entry order.
+            script.push(&format!(
+                "SELECT a.uid, {columns} FROM actions_action AS a \
+                 CROSS JOIN actions_log AS l ON l.action = a.number \
+                 WHERE a.uid = $3 AND +l.entry > $1 ORDER BY +l.entry LIMIT $2"
+            ));
+        }
+        None => script.push(&format!(
+            "SELECT a.uid, {columns} FROM actions_log AS l \
+             CROSS JOIN actions_action AS a ON a.number = l.action \
+             WHERE l.entry > $1 ORDER BY l.entry LIMIT $2"
+        )),
+    }
+    script.push("COMMIT");
+    Ok(script)
+}
+
+fn read_log(
+    query: &LogQuery,
+    life: StoreId,
+    results: Vec<Vec<sqlx::sqlite::SqliteRow>>,
+) -> Result<Page<Transition>, StoreError> {
+    let mut results = results.into_iter().skip(1);
+    let mut rows = || results.next().unwrap_or_default();
+    let at = read_position("log", life, &rows())?;
+    let rows = rows();
+    let limit = usize::from(query.limit);
+    let more = rows.len() > limit;
+    let (mut items, mut last) = (Vec::with_capacity(rows.len().min(limit)), 0);
+    for row in rows.iter().take(limit) {
+        let (entry, transition) = decode_entry(&mut Columns::new("log", row))?;
+        items.push(transition);
+        last = entry;
+    }
+    Ok(Page::new(items, more.then(|| Cursor::log(life, last)), at))
+}
+
+fn owners_script() -> Script {
+    let mut script = Script::new();
+    let columns = OWNER_COLUMNS.join(", ");
+    script.push(&format!(
+        "SELECT {columns} FROM actions_owner ORDER BY name, id"
+    ));
+    script
+}
+
+fn read_owners(results: Vec<Vec<sqlx::sqlite::SqliteRow>>) -> Result<Vec<Owner>, StoreError> {
+    let rows = results.iter().flatten();
+    rows.map(|row| decode_owner(&mut Columns::new("owners", row)))
+        .collect()
+}

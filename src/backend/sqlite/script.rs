@@ -1,0 +1,96 @@
+//! Runs several statements as one command.
+//!
+//! sqlx hands each command to the connection's own thread; one hop for a whole transaction is
+//! what makes it fast. Only tasks of this module's own may wait for a script: one that is
+//! abandoned half-way leaves its transaction open.
+
+use futures_core::Stream;
+use std::pin::pin;
+
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Arguments, AssertSqlSafe, Either, Executor};
+
+/// Statements and the values bound to their `$1`, `$2`, ...
+///
+/// Never `?1`: SQLite numbers those itself, and sqlx takes each number that a statement leaves out
+/// for a value without a name, runs out of values and binds NULL without a word.
+pub(super) struct Script {
+    sql: String,
+    arguments: SqliteArguments,
+    count: usize,
+}
+
+/// A script that failed after so many whole statements.
+pub(super) struct Failed {
+    pub(super) done: usize,
+    pub(super) error: sqlx::Error,
+}
+
+impl Script {
+    pub(super) fn new() -> Script {
+        Script {
+            sql: String::new(),
+            arguments: SqliteArguments::default(),
+            count: 0,
+        }
+    }
+
+    /// How many statements it has.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    #[cfg(test)]
+    pub(super) fn statements(&self) -> impl Iterator<Item = &str> {
+        self.sql.split(";\n")
+    }
+
+    /// Appends a statement: text of this module's own, never of a user's.
+    pub(super) fn push(&mut self, statement: &str) {
+        if self.count > 0 {
+            self.sql.push_str(";\n");
+        }
+        self.sql.push_str(statement);
+        self.count += 1;
+    }
+
+    /// Binds the next value and returns its number.
+    pub(super) fn bind<'t, T>(&mut self, value: T) -> Result<usize, sqlx::Error>
+    where
+        T: sqlx::Encode<'t, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+    {
+        self.arguments.add(value).map_err(sqlx::Error::Encode)?;
+        Ok(self.arguments.len())
+    }
+
+    /// Runs it to its end and returns each statement's rows.
+    pub(super) async fn run(
+        self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Vec<Vec<SqliteRow>>, Failed> {
+        let query = sqlx::query_with(AssertSqlSafe(self.sql), self.arguments);
+        let mut results = Vec::with_capacity(self.count);
+        let mut rows = Vec::new();
+        let mut stream = pin!(connection.fetch_many(query));
+        while let Some(item) = next(&mut stream).await {
+            match item {
+                Ok(Either::Right(row)) => rows.push(row),
+                Ok(Either::Left(_)) => results.push(std::mem::take(&mut rows)),
+                Err(error) => {
+                    let done = results.len();
+                    return Err(Failed { done, error });
+                }
+            }
+        }
+        if results.len() == self.count {
+            return Ok(results);
+        }
+        let done = results.len();
+        let error = sqlx::Error::WorkerCrashed;
+        Err(Failed { done, error })
+    }
+}
+
+async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
+    std::future::poll_fn(|cx| std::pin::Pin::new(&mut *stream).poll_next(cx)).await
+}

@@ -1,0 +1,257 @@
+//! The one writer: takes whatever waits, plans it, writes it as one transaction, then answers.
+//!
+//! Callers wait for an answer, never for a statement: dropping their future cannot interrupt a
+//! transaction. That and group commit are the same stroke.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::errors::{Phase, store_error};
+use super::load::{self, Stored};
+use super::save;
+use super::schema::{self, Lock};
+use crate::backend::bell::Bell;
+use crate::clock::Clock;
+use crate::error::{ErrorKind, StoreError};
+use crate::model::{ActionUid, Batch, Done, Loaded, Needs, Position, Refused, plan};
+
+/// What a batch comes to.
+pub(super) type Answer = Result<Vec<Result<Done, Refused>>, StoreError>;
+
+/// Commands that one transaction takes at most, the first batch aside.
+const GROUP_COMMANDS: usize = 2000;
+
+/// Whether a caller may still take a batch back.
+#[derive(Debug, Default)]
+pub(super) struct Claim(AtomicU8);
+
+const WAITING: u8 = 0;
+const TAKEN: u8 = 1;
+const WITHDRAWN: u8 = 2;
+
+impl Claim {
+    /// The writer takes the batch; false if it was withdrawn.
+    fn take(&self) -> bool {
+        self.0
+            .compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// The caller takes the batch back; false if the writer has it.
+    pub(super) fn withdraw(&self) -> bool {
+        self.0
+            .compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+}
+
+/// A batch that waits to be written.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) batch: Batch,
+    pub(super) needs: Needs,
+    pub(super) claim: Arc<Claim>,
+    pub(super) reply: oneshot::Sender<Answer>,
+    /// Its share of the queue's memory, given back when it is done.
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+/// The two lanes: commands about owners overtake everything, so that a queue full of writes never
+/// lets a living owner lapse.
+pub(super) struct Lanes {
+    pub(super) owners: mpsc::UnboundedReceiver<Job>,
+    pub(super) actions: mpsc::UnboundedReceiver<Job>,
+    pub(super) closing: Arc<Notify>,
+}
+
+pub(super) struct Writer {
+    pub(super) path: PathBuf,
+    pub(super) clock: Clock,
+    pub(super) bell: Arc<Bell>,
+    pub(super) max_pages: Option<u64>,
+    /// None after a failure that leaves the connection in doubt; the next transaction opens one.
+    pub(super) connection: Option<SqliteConnection>,
+    pub(super) lock: Arc<Lock>,
+}
+
+impl Writer {
+    /// Works until the store is closed and what waits is done.
+    pub(super) async fn run(mut self, mut lanes: Lanes) {
+        let mut group = Vec::new();
+        while lanes.next_group(&mut group).await {
+            self.write_group(std::mem::take(&mut group)).await;
+        }
+        if let Some(connection) = self.connection.take() {
+            // The last one out: this is what folds the log into the file.
+            let closed = connection.close().await;
+            debug_assert!(closed.is_ok(), "{closed:?}");
+        }
+        drop(self.lock);
+    }
+
+    /// Writes the batches of a group in one transaction; each on its own when together they fail
+    /// for a reason that may lie with one of them.
+    async fn write_group(&mut self, jobs: Vec<Job>) {
+        match self.transact(&jobs).await {
+            Ok(answers) => {
+                for (job, answer) in jobs.into_iter().zip(answers) {
+                    answer_job(job, Ok(answer));
+                }
+            }
+            Err(error) if jobs.len() > 1 && error.kind() == ErrorKind::Corrupt => {
+                for job in jobs {
+                    let answer = self.transact(std::slice::from_ref(&job)).await;
+                    answer_job(
+                        job,
+                        answer.map(|mut answers| answers.pop().unwrap_or_default()),
+                    );
+                }
+            }
+            Err(error) => {
+                for job in jobs {
+                    answer_job(job, Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    async fn transact(
+        &mut self,
+        jobs: &[Job],
+    ) -> Result<Vec<Vec<Result<Done, Refused>>>, StoreError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let connection = schema::connect_writer(&self.path, self.max_pages).await;
+                connection.map_err(reconnected)?
+            }
+        };
+        let written = self.transact_on(&mut connection, jobs).await;
+        match &written {
+            Ok(_) => self.connection = Some(connection),
+            // Whatever is still open is rolled back. A connection that cannot even do that, or
+            // whose commit failed, is in doubt: it is closed, and the next transaction gets a new
+            // one.
+            Err(error) => {
+                let rollback = sqlx::query("ROLLBACK").execute(&mut connection).await;
+                let clean = match rollback {
+                    Ok(_) => true,
+                    Err(error) => error
+                        .as_database_error()
+                        .is_some_and(|error| error.message().contains("no transaction is active")),
+                };
+                if clean && error.kind() != ErrorKind::OutcomeUnknown {
+                    self.connection = Some(connection);
+                } else {
+                    // It failed already; that closing it may fail too changes nothing.
+                    drop(connection.close().await);
+                }
+            }
+        }
+        written
+    }
+
+    async fn transact_on(
+        &self,
+        connection: &mut SqliteConnection,
+        jobs: &[Job],
+    ) -> Result<Vec<Vec<Result<Done, Refused>>>, StoreError> {
+        let loaded = load::load(connection, jobs.iter().map(|job| &job.needs)).await?;
+        let (mut workspace, stored, numbers) = loaded;
+        let now = self.clock.now();
+        let plan_job = |job: &Job| plan(&job.batch, &job.needs, &mut workspace, now);
+        let answers = jobs.iter().map(plan_job).collect();
+        let position = self.save(connection, workspace, stored, numbers).await?;
+        self.bell.ring(position);
+        Ok(answers)
+    }
+
+    async fn save(
+        &self,
+        connection: &mut SqliteConnection,
+        workspace: Loaded,
+        stored: Stored,
+        numbers: HashMap<ActionUid, i64>,
+    ) -> Result<Position, StoreError> {
+        let changes = workspace.into_changes();
+        let encoded = |error| store_error("write", Phase::Before, error);
+        let save = save::script(&changes, stored, numbers).map_err(encoded)?;
+        let statements = save.script.len();
+        match save.script.run(connection).await {
+            Ok(results) => save.position.read(&results, self.bell.position().life),
+            Err(failed) => {
+                let at_commit = failed.done + 1 >= statements;
+                let phase = if at_commit {
+                    Phase::Commit
+                } else {
+                    Phase::Before
+                };
+                Err(store_error("write", phase, failed.error))
+            }
+        }
+    }
+}
+
+/// A connection could not be opened anew: for a write that is "not now".
+fn reconnected(error: StoreError) -> StoreError {
+    StoreError::new(error.kind(), "write", "the database cannot be opened again").with_source(error)
+}
+
+fn answer_job(job: Job, answer: Answer) {
+    // Given back first: a caller that goes on at once finds room.
+    drop(job.room);
+    // A caller that has gone away does not want to know.
+    let _gone = job.reply.send(answer);
+}
+
+impl Lanes {
+    /// Waits for work and takes as much of it as one transaction may have. False once the store
+    /// is closed, or dropped, and nothing waits any more.
+    async fn next_group(&mut self, group: &mut Vec<Job>) -> bool {
+        loop {
+            let first = tokio::select! {
+                biased;
+                job = self.owners.recv() => job,
+                job = self.actions.recv() => job,
+                () = self.closing.notified() => {
+                    self.owners.close();
+                    self.actions.close();
+                    continue;
+                }
+            };
+            // None from either lane: both senders live and die together.
+            let Some(first) = first.or_else(|| self.take_next()) else {
+                return false;
+            };
+            let mut commands = 0;
+            let mut next = Some(first);
+            while let Some(job) = next {
+                if job.claim.take() {
+                    commands += job.batch.commands.len();
+                    group.push(job);
+                }
+                next = if commands < GROUP_COMMANDS {
+                    self.take_next()
+                } else {
+                    None
+                };
+            }
+            if !group.is_empty() {
+                return true;
+            }
+        }
+    }
+
+    fn take_next(&mut self) -> Option<Job> {
+        self.owners
+            .try_recv()
+            .or_else(|_| self.actions.try_recv())
+            .ok()
+    }
+}

@@ -1,0 +1,119 @@
+//! The documented payloads come out exactly as documented, from actions that were recorded.
+
+use action_store::{NewAction, ObjectRef, Timestamp};
+use axum::http::StatusCode;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::support::{Plane, compact, get, ok, uid};
+
+const ACTIONS: &str = include_str!("../fixtures/v1_actions.json");
+const ACTION: &str = include_str!("../fixtures/v1_actions_uid.json");
+const NOT_FOUND: &str = include_str!("../fixtures/v1_action_not_found.json");
+
+/// The payloads as a client would type them.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Actions {
+    actions: Vec<Task>,
+    #[serde(rename = "state-machines")]
+    state_machines: Vec<StateMachine>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Task {
+    action_uid: String,
+    name: String,
+    node_uid: String,
+    progress: String,
+    status: String,
+    task_id: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StateMachine {
+    action_uid: String,
+    heartbeat: u64,
+    name: String,
+    object_name: String,
+    progress: Box<RawValue>,
+    status: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NotFound {
+    description: String,
+    error_code: String,
+}
+
+#[track_caller]
+fn recoded<T: Serialize + DeserializeOwned>(text: &str) -> String {
+    serde_json::to_string(&serde_json::from_str::<T>(text).unwrap()).unwrap()
+}
+
+/// Records what the documents tell of: a database was created, then two nodes tried again.
+async fn recorded() -> Plane {
+    let plane = Plane::new().await;
+    plane
+        .clock
+        .set(Timestamp::from_micros(1_650_378_870_250_000));
+    let create = NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(1))
+        .with_uid(uid("a10586b1-60bc-428e-9bc6-392eb5f0d8ae"));
+    let create = plane.started(create).await;
+    plane
+        .clock
+        .set(Timestamp::from_micros(1_650_378_874_999_999));
+    plane
+        .finish(create, action_store::Finish::succeeded())
+        .await;
+    plane.clock.set(Timestamp::from_seconds(1_650_400_000));
+    for (node, text) in [
+        (1, "661697c5-c747-41bd-ab81-ffc8fd13c494"),
+        (2, "159ca2f8-7bf3-4cda-97e8-4eb560665c28"),
+    ] {
+        let new = NewAction::task("retry_bdb").with_object(ObjectRef::node(node));
+        plane.succeeded(new.with_uid(uid(text))).await;
+    }
+    plane
+}
+
+#[tokio::test]
+async fn the_documented_list_comes_out_exactly() {
+    let app = recorded().await.router();
+    let body = ok(get(&app, "/v1/actions").await);
+    assert_eq!(body, compact(ACTIONS));
+}
+
+#[tokio::test]
+async fn the_documented_action_comes_out_exactly() {
+    let app = recorded().await.router();
+    let path = "/v1/actions/159ca2f8-7bf3-4cda-97e8-4eb560665c28";
+    assert_eq!(ok(get(&app, path).await), compact(ACTION));
+}
+
+#[tokio::test]
+async fn the_documented_404_comes_out_exactly() {
+    let app = recorded().await.router();
+    let answer = get(&app, "/v1/actions/5a42fabf-c603-4950-88d9-3a3148a5d763").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    answer.assert_framed();
+    assert_eq!(answer.body, compact(NOT_FOUND));
+}
+
+#[test]
+fn the_documented_payloads_survive_decoding_and_encoding() {
+    assert_eq!(recoded::<Actions>(ACTIONS), compact(ACTIONS));
+    assert_eq!(recoded::<Task>(ACTION), compact(ACTION));
+    assert_eq!(recoded::<NotFound>(NOT_FOUND), compact(NOT_FOUND));
+}
+
+#[tokio::test]
+async fn a_typed_client_reads_what_we_answer() {
+    let app = recorded().await.router();
+    let body = ok(get(&app, "/v1/actions").await);
+    assert_eq!(recoded::<Actions>(&body), compact(ACTIONS));
+}

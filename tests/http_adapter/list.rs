@@ -1,0 +1,373 @@
+//! `GET /v1/actions`: bounded, and walked to its end without losing anything.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use action_store::http::{AllowAll, RouterOptions, router, router_with};
+use action_store::{
+    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Finish, MemoryStore,
+    NewAction, ObjectRef, OpId, OwnerRef, Page, Query, StoreId,
+};
+use async_trait::async_trait;
+use axum::Router;
+use axum::http::StatusCode;
+
+use crate::support::{Answer, Between, ListAnswer, Plane, Through, get, ok};
+
+/// Records tasks and state machines in turn, the first one first; the last `unfinished` of them
+/// are left so, every other one of those executing.
+async fn many(plane: &Plane, finished: usize, unfinished: usize) -> Vec<ActionUid> {
+    let mut uids = Vec::new();
+    let mut commands = Vec::new();
+    for n in 0..finished + unfinished {
+        let new = match n % 2 {
+            0 => NewAction::task("t"),
+            _ => NewAction::state_machine("SM", ObjectRef::bdb(1)),
+        };
+        let uid = new.uid;
+        let apply = |change| Command::Apply {
+            uid,
+            op: OpId::new(),
+            change,
+            by: Some(plane.owner.clone()),
+            if_version: None,
+        };
+        uids.push(uid);
+        commands.push(Command::Create {
+            new: Arc::new(new),
+            by: None,
+        });
+        if n < finished || n % 2 == 0 {
+            commands.push(apply(Change::Start));
+        }
+        if n < finished {
+            commands.push(apply(Change::Finish(Finish::succeeded())));
+        }
+    }
+    write(&plane.store, commands).await;
+    uids
+}
+
+async fn write(store: &MemoryStore, commands: Vec<Command>) {
+    for chunk in commands.chunks(900) {
+        for answer in store.write(Batch::each(chunk.to_vec())).await.unwrap() {
+            answer.unwrap();
+        }
+    }
+}
+
+/// Ends actions that may not have begun.
+async fn end(store: &MemoryStore, owner: &OwnerRef, uids: Vec<ActionUid>) {
+    let finish = |uid| Command::Apply {
+        uid,
+        op: OpId::new(),
+        change: Change::Finish(Finish::new(action_store::Outcome::Interrupted)),
+        by: Some(owner.clone()),
+        if_version: None,
+    };
+    write(store, uids.into_iter().map(finish).collect()).await;
+}
+
+/// What an answer shows: tasks, then state machines, each with its status.
+fn shown(answer: &Answer) -> Vec<(ActionUid, String)> {
+    let json = answer.json();
+    let mut shown = Vec::new();
+    for array in ["actions", "state-machines"] {
+        for entry in json[array].as_array().unwrap() {
+            let text = |name: &str| entry[name].as_str().unwrap().to_owned();
+            shown.push((text("action_uid").parse().unwrap(), text("status")));
+        }
+    }
+    let distinct: HashSet<ActionUid> = shown.iter().map(|(uid, _)| *uid).collect();
+    assert_eq!(distinct.len(), shown.len(), "something is there twice");
+    shown
+}
+
+/// Walks to the end.
+async fn walk(app: &Router, path: &str) -> Vec<Vec<(ActionUid, String)>> {
+    let mut pages = Vec::new();
+    let mut reference = String::new();
+    for _ in 0..100 {
+        let answer = get(app, &format!("{path}{reference}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        pages.push(shown(&answer));
+        match answer.next() {
+            Some(next) => reference = next,
+            None => return pages,
+        }
+    }
+    panic!("a walk without an end");
+}
+
+fn sizes(pages: &[Vec<(ActionUid, String)>]) -> Vec<usize> {
+    pages.iter().map(Vec::len).collect()
+}
+
+#[tokio::test]
+async fn an_empty_store_is_two_empty_arrays() {
+    let plane = Plane::new().await;
+    let answer = get(&plane.router(), "/v1/actions").await;
+    assert_eq!(answer.next(), None);
+    assert_eq!(ok(answer), r#"{"actions":[],"state-machines":[]}"#);
+}
+
+#[tokio::test]
+async fn each_source_has_its_array_and_the_newest_comes_first() {
+    let plane = Plane::new().await;
+    let old = plane.succeeded(NewAction::task("old")).await;
+    let other = NewAction::new(action_store::Source::Other, "other");
+    let other = plane.succeeded(other).await;
+    let young = plane.succeeded(NewAction::task("young")).await;
+    let first = plane.queued(NewAction::task("first")).await;
+    let machine = NewAction::state_machine("SM", ObjectRef::bdb(1));
+    let machine = plane.started(machine).await;
+    let second = plane.queued(NewAction::task("second")).await;
+    let answer = get(&plane.router(), "/v1/actions").await;
+    let uids: Vec<ActionUid> = shown(&answer).into_iter().map(|(uid, _)| uid).collect();
+    // The unfinished ones before the finished ones, whatever is younger.
+    assert_eq!(uids, [second, first, young, other, old, machine]);
+    assert_eq!(answer.json()["state-machines"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn all_unfinished_ones_then_the_newest_finished_ones_and_a_link() {
+    let plane = Plane::new().await;
+    let uids = many(&plane, 2_490, 10).await;
+    let app = plane.router();
+    let pages = walk(&app, "/v1/actions").await;
+    assert_eq!(sizes(&pages), [1_000, 1_000, 500]);
+    let set = |uids: &[ActionUid]| uids.iter().copied().collect::<HashSet<_>>();
+    let page = |n: usize| pages[n].iter().map(|(uid, _)| *uid).collect::<HashSet<_>>();
+    // Ten unfinished and the 990 newest finished ones are the newest thousand.
+    assert_eq!(page(0), set(&uids[1_500..]));
+    assert_eq!(page(1), set(&uids[500..1_500]));
+    assert_eq!(page(2), set(&uids[..500]));
+    let unfinished = |page: &[(ActionUid, String)]| {
+        page.iter()
+            .filter(|(_, status)| status != "completed")
+            .count()
+    };
+    assert_eq!(unfinished(&pages[0]), 10);
+    assert_eq!(unfinished(&pages[1]) + unfinished(&pages[2]), 0);
+}
+
+#[tokio::test]
+async fn an_old_action_that_is_unfinished_is_on_the_first_page() {
+    let plane = Plane::new().await;
+    let old = plane.started(NewAction::task("old")).await;
+    many(&plane, 1_200, 0).await;
+    let answer = get(&plane.router(), "/v1/actions").await;
+    assert!(shown(&answer).contains(&(old, "executing".to_owned())));
+    let pages = walk(&plane.router(), "/v1/actions").await;
+    assert_eq!(sizes(&pages), [1_000, 201]);
+}
+
+#[tokio::test]
+async fn exactly_a_pageful_has_no_link() {
+    let plane = Plane::new().await;
+    many(&plane, 5, 2).await;
+    let app = |cap| {
+        let options = RouterOptions::new().with_cap(cap);
+        router_with(plane.store.clone(), AllowAll, options)
+    };
+    assert_eq!(sizes(&walk(&app(7), "/v1/actions").await), [7]);
+    assert_eq!(sizes(&walk(&app(6), "/v1/actions").await), [6, 1]);
+    assert_eq!(sizes(&walk(&app(3), "/v1/actions").await), [3, 3, 1]);
+    // A cap of nothing would never come to an end.
+    assert_eq!(walk(&app(0), "/v1/actions").await.concat().len(), 7);
+}
+
+#[tokio::test]
+async fn more_unfinished_ones_than_fit_go_on_before_the_finished_ones() {
+    let plane = Plane::new().await;
+    let uids = many(&plane, 600, 1_900).await;
+    let pages = walk(&plane.router(), "/v1/actions").await;
+    assert_eq!(sizes(&pages), [1_000, 1_000, 500]);
+    let all: HashSet<ActionUid> = pages.concat().into_iter().map(|(uid, _)| uid).collect();
+    assert_eq!(all, uids.into_iter().collect());
+    assert!(pages[0].iter().all(|(_, status)| status != "completed"));
+    let completed = pages[1].iter().filter(|(_, status)| status == "completed");
+    assert_eq!(completed.count(), 100);
+}
+
+/// Ends a few actions before each page that the adapter reads.
+#[derive(Debug)]
+struct EndsBefore {
+    owner: OwnerRef,
+    ends: Mutex<VecDeque<ActionUid>>,
+    at_once: usize,
+}
+
+#[async_trait]
+impl Between for EndsBefore {
+    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+        let ends: Vec<ActionUid> = {
+            let mut ends = self.ends.lock().unwrap();
+            let few = self.at_once.min(ends.len());
+            ends.drain(..few).collect()
+        };
+        end(store, &self.owner, ends).await;
+        store.list(query).await
+    }
+}
+
+#[tokio::test]
+async fn what_ends_during_a_walk_is_not_lost() {
+    // Once with room for all unfinished ones on the first page, once without; ending the oldest,
+    // which the walk comes to last, and the newest, which it has shown.
+    for (finished, unfinished, cap) in [(1_900, 600, 1_000), (700, 1_800, 300)] {
+        for oldest_first in [true, false] {
+            let plane = Plane::new().await;
+            let uids = many(&plane, finished, unfinished).await;
+            let mut ends: VecDeque<ActionUid> = uids[finished..].iter().copied().collect();
+            if !oldest_first {
+                ends = ends.into_iter().rev().collect();
+            }
+            let between = EndsBefore {
+                owner: plane.owner.clone(),
+                ends: Mutex::new(ends),
+                at_once: unfinished / 5,
+            };
+            let store = Through(plane.store.clone(), between);
+            let options = RouterOptions::new().with_cap(cap);
+            let app = router_with(store, AllowAll, options);
+            let pages = walk(&app, "/v1/actions").await;
+            let mut last: HashMap<ActionUid, String> = HashMap::new();
+            let mut times: HashMap<ActionUid, usize> = HashMap::new();
+            for (uid, status) in pages.concat() {
+                // Later entries are later views: nothing goes back to unfinished.
+                let before = last.insert(uid, status.clone());
+                let word = before.as_deref().unwrap_or("queued");
+                assert!(
+                    !["completed", "failed"].contains(&word),
+                    "{word} -> {status}"
+                );
+                *times.entry(uid).or_default() += 1;
+            }
+            let lost = uids.iter().filter(|uid| !last.contains_key(uid)).count();
+            assert_eq!(
+                lost, 0,
+                "of {unfinished} unfinished, cap {cap}, {oldest_first}"
+            );
+            assert!(times.values().all(|times| *times <= 2));
+            // What had ended before is there once.
+            assert!(uids[..finished].iter().all(|uid| times[uid] == 1));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn walks_beside_writers_lose_nothing() {
+    let plane = Plane::new().await;
+    let uids = many(&plane, 1_000, 1_500).await;
+    let app = plane.router();
+    let ends = uids[1_000..].to_vec();
+    let (store, owner) = (plane.store.clone(), plane.owner.clone());
+    let writer = tokio::spawn(async move {
+        for few in ends.chunks(10) {
+            end(&store, &owner, few.to_vec()).await;
+            store.create(NewAction::task("new")).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut walks = 0;
+    while !writer.is_finished() || walks == 0 {
+        let pages = walk(&app, "/v1/actions").await;
+        let all: HashSet<ActionUid> = pages.concat().into_iter().map(|(uid, _)| uid).collect();
+        let lost = uids.iter().filter(|uid| !all.contains(uid)).count();
+        assert_eq!(lost, 0);
+        walks += 1;
+        assert!(walks < 10_000, "the writer does not come to an end");
+    }
+    writer.await.unwrap();
+}
+
+/// A store that looks and looks and finds nothing.
+#[derive(Debug)]
+struct Endless(Arc<AtomicUsize>);
+
+#[async_trait]
+impl Between for Endless {
+    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+        let calls = self.0.fetch_add(1, Ordering::Relaxed);
+        let at = store.list(query).await?.at;
+        let next = Cursor::newest(at.life, 1_000_000 - calls as u64);
+        Ok(Page::new(Vec::new(), Some(next), at))
+    }
+}
+
+#[tokio::test]
+async fn short_pages_are_followed_a_bounded_number_of_times() {
+    let plane = Plane::new().await;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let app = router(
+        Through(plane.store.clone(), Endless(calls.clone())),
+        AllowAll,
+    );
+    let first = get(&app, "/v1/actions").await;
+    let first_calls = calls.load(Ordering::Relaxed);
+    assert!((2..=16).contains(&first_calls), "{first_calls}");
+    let next = first.next().unwrap();
+    assert_eq!(ok(first), r#"{"actions":[],"state-machines":[]}"#);
+    let second = get(&app, &format!("/v1/actions{next}")).await;
+    assert_ne!(second.next().unwrap(), next);
+    assert_eq!(calls.load(Ordering::Relaxed), first_calls * 2);
+}
+
+#[tokio::test]
+async fn the_link_is_relative_to_wherever_the_router_is() {
+    let plane = Plane::new().await;
+    many(&plane, 5, 0).await;
+    let options = RouterOptions::new().with_cap(2);
+    let inner = router_with(plane.store.clone(), AllowAll, options);
+    let app = Router::new().nest("/deep/down", inner);
+    let answer = get(&app, "/deep/down/v1/actions").await;
+    assert!(
+        answer.next().unwrap().starts_with("?cursor=f."),
+        "{answer:?}"
+    );
+    assert_eq!(sizes(&walk(&app, "/deep/down/v1/actions").await), [2, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_not_understood_is_named() {
+    let plane = Plane::new().await;
+    let app = plane.router();
+    let foreign = Cursor::newest(StoreId::new(), 7);
+    let oldest = Cursor::oldest(StoreId::new(), 7);
+    let long = "x".repeat(500);
+    let mut cases = Vec::new();
+    for (query, name) in [
+        ("limit=1", "limit"),
+        ("Cursor=f", "Cursor"),
+        ("%22%3C", "\"<"),
+        ("%ff%00=1", "\u{fffd}\0"),
+        (&long, &long[..64]),
+    ] {
+        cases.push((query.to_owned(), name, "is not known here"));
+    }
+    for query in ["cursor", "cursor=%ff"] {
+        cases.push((query.to_owned(), "cursor", "has no readable value"));
+    }
+    cases.push(("cursor=f&cursor=f".to_owned(), "cursor", "is given twice"));
+    for cursor in ["", "u", "x", "f.", "f.1n", "f.1n.x.1", &long] {
+        let fault = "is not one that this list has given out";
+        cases.push((format!("cursor={cursor}"), "cursor", fault));
+    }
+    for (letter, cursor) in [("f", foreign), ("u", foreign), ("f", oldest)] {
+        let fault = "is not one that this list has given out";
+        cases.push((format!("cursor={letter}.{cursor}"), "cursor", fault));
+    }
+    for (query, name, fault) in cases {
+        let answer = get(&app, &format!("/v1/actions?{query}")).await;
+        let (code, description) = answer.error(StatusCode::BAD_REQUEST);
+        assert_eq!(code, "invalid_parameter", "{query}");
+        assert_eq!(description, format!("Query parameter '{name}' {fault}"));
+        let whole = serde_json::json!({ "description": description, "error_code": code });
+        assert_eq!(answer.body, whole.to_string());
+    }
+    for fine in ["", "&", "cursor=f", "cursor=%66"] {
+        ok(get(&app, &format!("/v1/actions?{fine}")).await);
+    }
+}

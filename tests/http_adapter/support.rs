@@ -1,0 +1,217 @@
+//! A plane that records, a client that asks, and a store to put in between.
+
+use std::fmt;
+use std::sync::Arc;
+
+use action_store::http::{AllowAll, router};
+use action_store::{
+    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Clock,
+    Command, Done, Finish, LogQuery, MemoryStore, NewAction, Owner, OwnerRef, Page, Position,
+    Query, Refused, Report, Revision, StoreError, Timestamp, Transition,
+};
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use tower::ServiceExt as _;
+
+/// A store in memory, its clock, and a living owner.
+pub(crate) struct Plane {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) clock: Clock,
+    pub(crate) owner: OwnerRef,
+}
+
+impl Plane {
+    pub(crate) async fn new() -> Plane {
+        let clock = Clock::manual(Timestamp::from_seconds(1_700_000_000));
+        let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+        let owner = OwnerRef::new("plane");
+        let claim = Command::Claim {
+            owner: owner.clone(),
+            take_over: true,
+        };
+        store.command(claim).await.unwrap();
+        Plane {
+            store,
+            clock,
+            owner,
+        }
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        router(self.store.clone(), AllowAll)
+    }
+
+    pub(crate) async fn queued(&self, new: NewAction) -> ActionUid {
+        self.store.create(new).await.unwrap().uid
+    }
+
+    pub(crate) async fn started(&self, new: NewAction) -> ActionUid {
+        let uid = self.queued(new).await;
+        self.store.start(uid, &self.owner).await.unwrap();
+        uid
+    }
+
+    pub(crate) async fn report(&self, uid: ActionUid, report: Report) {
+        self.store.report(uid, report, &self.owner).await.unwrap();
+    }
+
+    pub(crate) async fn finish(&self, uid: ActionUid, finish: Finish) {
+        let by = Some(&self.owner);
+        self.store.finish(uid, finish, by).await.unwrap();
+    }
+
+    pub(crate) async fn succeeded(&self, new: NewAction) -> ActionUid {
+        let uid = self.started(new).await;
+        self.finish(uid, Finish::succeeded()).await;
+        uid
+    }
+
+    pub(crate) async fn failed(&self, new: NewAction, error: ActionError) -> ActionUid {
+        let uid = self.started(new).await;
+        self.finish(uid, Finish::failed(error)).await;
+        uid
+    }
+}
+
+pub(crate) fn uid(text: &str) -> ActionUid {
+    text.parse().unwrap()
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let mut all = self.headers.get_all(name).iter();
+        let value = all.next().unwrap_or_else(|| panic!("no {name}: {self:?}"));
+        assert!(all.next().is_none(), "{name} twice: {self:?}");
+        value.to_str().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// The `error_code` of an error, which must have the shape all of them have.
+    #[track_caller]
+    pub(crate) fn error(&self, status: StatusCode) -> (String, String) {
+        assert_eq!(self.status, status, "{self:?}");
+        self.assert_framed();
+        let json = self.json();
+        let text = |name: &str| json[name].as_str().unwrap().to_owned();
+        (text("error_code"), text("description"))
+    }
+
+    /// The headers that every answer has.
+    #[track_caller]
+    pub(crate) fn assert_framed(&self) {
+        assert_eq!(self.header("content-type"), "application/json");
+        assert_eq!(self.header("cache-control"), "no-store");
+        assert_eq!(self.header("x-content-type-options"), "nosniff");
+    }
+
+    /// Where the next answer is.
+    pub(crate) fn next(&self) -> Option<String> {
+        self.headers.get(header::LINK)?;
+        let link = self.header("link");
+        let target = link.strip_suffix(">; rel=\"next\"").unwrap();
+        Some(target.strip_prefix('<').unwrap().to_owned())
+    }
+}
+
+pub(crate) async fn send(app: &Router, request: Request<Body>) -> Answer {
+    let response = app.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: String::from_utf8(body.to_vec()).unwrap(),
+    }
+}
+
+pub(crate) async fn ask(app: &Router, method: Method, path: &str) -> Answer {
+    let request = Request::builder().method(method).uri(path);
+    send(app, request.body(Body::empty()).unwrap()).await
+}
+
+pub(crate) async fn get(app: &Router, path: &str) -> Answer {
+    ask(app, Method::GET, path).await
+}
+
+/// The body of what must be a 200.
+#[track_caller]
+pub(crate) fn ok(answer: Answer) -> String {
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    answer.assert_framed();
+    answer.body
+}
+
+/// A JSON text without the white space between its tokens: everything else stays, the order of
+/// keys and the digits of numbers included.
+pub(crate) fn compact(json: &str) -> String {
+    let (mut compact, mut in_string, mut escaped) = (String::new(), false, false);
+    for c in json.chars() {
+        if in_string || !c.is_ascii_whitespace() {
+            compact.push(c);
+        }
+        in_string ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+    }
+    compact
+}
+
+/// What stands between the adapter and a store: it answers a `list` or a `get` itself, or lets it
+/// through.
+#[async_trait]
+pub(crate) trait Between: fmt::Debug + Send + Sync + 'static {
+    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+        store.list(query).await
+    }
+    async fn get(&self, store: &MemoryStore, uids: &[ActionUid]) -> GetAnswer {
+        store.get(uids).await
+    }
+}
+
+pub(crate) type ListAnswer = Result<Page<Arc<Action>>, StoreError>;
+pub(crate) type GetAnswer = Result<Vec<Option<Arc<Action>>>, StoreError>;
+
+#[derive(Debug)]
+pub(crate) struct Through<B>(pub(crate) Arc<MemoryStore>, pub(crate) B);
+
+#[async_trait]
+impl<B: Between> ActionStore for Through<B> {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+        self.0.write(batch).await
+    }
+    async fn get(&self, uids: &[ActionUid]) -> GetAnswer {
+        self.1.get(&self.0, uids).await
+    }
+    async fn list(&self, query: &Query) -> ListAnswer {
+        self.1.list(&self.0, query).await
+    }
+    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+        self.0.log(query).await
+    }
+    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
+        self.0.owners().await
+    }
+    async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
+        self.0.changed(after).await
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        self.0.close().await
+    }
+}

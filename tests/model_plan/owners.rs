@@ -1,0 +1,233 @@
+//! Who is alive, who is fenced, and that a fenced one is accepted nowhere.
+
+use action_store::{
+    CancelRequest, Change, Command, Finish, Limits, NewAction, Outcome, OwnerEnd, OwnerRef,
+    OwnerState, Refused, Report, Timestamp,
+};
+
+use crate::harness::{Bench, apply, at_version, claim, create, kind, kinds};
+
+fn fence(owner: &OwnerRef, if_renewals: u64) -> Command {
+    let owner = owner.clone();
+    Command::Fence { owner, if_renewals }
+}
+
+fn renew(owner: &OwnerRef) -> Command {
+    Command::Renew(owner.clone())
+}
+
+fn release(owner: &OwnerRef) -> Command {
+    Command::Release(owner.clone())
+}
+
+fn states(bench: &Bench) -> Vec<OwnerState> {
+    bench.owners().iter().map(|owner| owner.state).collect()
+}
+
+#[test]
+fn every_command_that_names_a_dead_owner_is_fenced() {
+    let ends: [fn(&Bench, &OwnerRef); 4] = [
+        |bench, _| drop(bench.owner("plane")),
+        |bench, owner| drop(bench.one(fence(owner, 0)).unwrap()),
+        |bench, owner| drop(bench.one(release(owner)).unwrap()),
+        // Never claimed at all.
+        |_, _| (),
+    ];
+    for (index, end) in ends.iter().enumerate() {
+        let bench = Bench::new();
+        let owner = OwnerRef::new("plane");
+        if index < 3 {
+            bench.one(claim(&owner)).unwrap();
+        }
+        let other = bench.owner("other");
+        let (queued, executing) = (bench.create(NewAction::task("t")), bench.started(&other));
+        end(&bench, &owner);
+        let by = Some(&owner);
+        let finish = Change::Finish(Finish::succeeded());
+        let cancel = Change::RequestCancel(CancelRequest::new());
+        let mut commands = vec![
+            create(NewAction::task("t"), by),
+            apply(queued, Change::Start, by),
+            apply(queued, Change::Finish(Finish::new(Outcome::Cancelled)), by),
+            apply(executing, Change::Report(Report::new()), by),
+            apply(executing, cancel, by),
+            apply(executing, finish, by),
+            apply(executing, Change::Finish(Finish::new(Outcome::Lost)), by),
+            apply(executing, Change::Adopt, by),
+            // Before the version is looked at.
+            at_version(9, apply(executing, Change::Report(Report::new()), by)),
+            renew(&owner),
+        ];
+        if index != 2 {
+            commands.push(release(&owner));
+        }
+        if index < 3 {
+            commands.push(claim(&owner));
+        }
+        let count = commands.len();
+        assert_eq!(
+            kinds(&bench.each(commands)),
+            vec!["fenced"; count],
+            "{index}"
+        );
+        assert_eq!(bench.action(queued).version.get(), 1);
+        assert_eq!(bench.action(executing).version.get(), 2);
+    }
+}
+
+#[test]
+fn fencing_takes_effect_within_the_batch_and_says_who_and_what() {
+    let bench = Bench::new();
+    let owner = bench.owner("plane");
+    let uid = bench.started(&owner);
+    let answers = bench.each(vec![
+        apply(uid, Change::Report(Report::new()), Some(&owner)),
+        fence(&owner, 0),
+        apply(uid, Change::Report(Report::new()), Some(&owner)),
+    ]);
+    assert_eq!(kinds(&answers), ["applied", "applied", "fenced"]);
+    let Err(Refused::Fenced {
+        owner: who,
+        current,
+    }) = &answers[2]
+    else {
+        panic!("{answers:?}");
+    };
+    assert_eq!((who, current.as_ref()), (&owner, Some(&bench.action(uid))));
+}
+
+#[test]
+fn a_claim_fences_the_incarnation_before_it_or_waits_for_its_end() {
+    let bench = Bench::new();
+    let (first, second) = (bench.owner("plane"), OwnerRef::new("plane"));
+    let polite = || Command::Claim {
+        owner: second.clone(),
+        take_over: false,
+    };
+    let refused = bench.one(polite()).unwrap_err();
+    assert_eq!(refused.to_string(), format!("owner {first} is alive"));
+    assert_eq!(kind(&bench.one(claim(&first))), "already");
+    // Another name is nobody's business.
+    bench.owner("other");
+    assert_eq!(kind(&bench.one(claim(&second))), "applied");
+    assert_eq!(kind(&bench.one(claim(&second))), "already");
+    use OwnerState::{Alive, Fenced};
+    assert_eq!(states(&bench), [Alive, Fenced, Alive]);
+    assert_eq!(kind(&bench.one(claim(&first))), "fenced");
+    let third = OwnerRef::new("plane");
+    bench.one(release(&second)).unwrap();
+    let owner = third.clone();
+    let take_over = false;
+    assert_eq!(
+        kind(&bench.one(Command::Claim { owner, take_over })),
+        "applied"
+    );
+}
+
+#[test]
+fn a_fence_holds_only_against_one_that_has_not_renewed() {
+    let bench = Bench::new();
+    let owner = bench.owner("plane");
+    bench.clock.advance(std::time::Duration::from_secs(5));
+    assert_eq!(
+        kinds(&bench.each(vec![renew(&owner), renew(&owner)])),
+        ["applied"; 2]
+    );
+    let known = bench.owners().remove(0);
+    assert_eq!(
+        (known.renewals, known.renewed_at),
+        (2, Timestamp::from_seconds(1005))
+    );
+    let answers = bench.each(vec![fence(&owner, 1), fence(&owner, 3), fence(&owner, 2)]);
+    assert_eq!(kinds(&answers), ["owner alive", "owner alive", "applied"]);
+    let again = bench.each(vec![fence(&owner, 2), fence(&owner, 7)]);
+    assert_eq!(kinds(&again), ["already", "already"]);
+    assert_eq!(
+        kind(&bench.one(fence(&OwnerRef::new("nobody"), 0))),
+        "already"
+    );
+    let known = bench.owners().remove(0);
+    assert_eq!(known.state, OwnerState::Fenced);
+    assert_eq!(known.ended_at, Some(Timestamp::from_seconds(1005)));
+}
+
+#[test]
+fn a_release_sent_again_is_already_and_does_not_hide_a_fence() {
+    let bench = Bench::new();
+    let (a, b) = (bench.owner("a"), bench.owner("b"));
+    let answers = bench.each(vec![release(&a), release(&a), fence(&b, 0), release(&b)]);
+    assert_eq!(kinds(&answers), ["applied", "already", "applied", "fenced"]);
+    assert_eq!(states(&bench), [OwnerState::Released, OwnerState::Fenced]);
+}
+
+#[test]
+fn an_owner_name_remembers_its_last_ended_incarnations_only() {
+    let bench = Bench::new();
+    let all: Vec<OwnerRef> = (0..40).map(|_| bench.owner("plane")).collect();
+    let known: Vec<OwnerRef> = bench.owners().into_iter().map(|o| o.owner).collect();
+    assert_eq!(known, all[40 - Limits::ENDED_OWNERS - 1..]);
+    let alive = |bench: &Bench| bench.owners().iter().filter(|o| o.is_alive()).count();
+    assert_eq!(alive(&bench), 1);
+    // Without a living one there are no more than that either.
+    bench.one(release(&all[39])).unwrap();
+    let known: Vec<OwnerRef> = bench.owners().into_iter().map(|o| o.owner).collect();
+    assert_eq!(known, all[40 - Limits::ENDED_OWNERS..]);
+    assert_eq!(alive(&bench), 0);
+}
+
+#[test]
+fn what_a_dead_owner_left_is_lost_with_evidence() {
+    for (end, expected) in [
+        ("fenced", OwnerEnd::Fenced),
+        ("released", OwnerEnd::Released),
+        ("forgotten", OwnerEnd::Unknown),
+    ] {
+        let bench = Bench::new();
+        let owner = bench.owner("plane");
+        let uid = bench.started(&owner);
+        bench.clock.advance(std::time::Duration::from_secs(7));
+        let sweeper = bench.owner("sweeper");
+        match end {
+            "fenced" => drop(bench.one(fence(&owner, 0))),
+            "released" => drop(bench.one(release(&owner))),
+            _ => (0..40).for_each(|_| drop(bench.owner("plane"))),
+        }
+        let lost = Change::Finish(Finish::new(Outcome::Lost));
+        bench.apply(uid, lost, Some(&sweeper)).unwrap();
+        let action = bench.action(uid);
+        let evidence = action.evidence.clone().unwrap();
+        assert_eq!((evidence.owner, evidence.end), (owner, expected), "{end}");
+        assert_eq!(&*evidence.decided_by, "sweeper");
+        // The sweeper's word is no sign of life of the action.
+        assert_eq!(evidence.last_seen_at, Timestamp::from_seconds(1000));
+        assert_eq!(action.last_seen_at, Timestamp::from_seconds(1000));
+        assert_eq!(action.finished_at, Some(Timestamp::from_seconds(1007)));
+        assert_eq!(&*action.error.as_ref().unwrap().code, "lost");
+        let entry = bench.log(uid).pop().unwrap();
+        assert_eq!(entry.by.as_deref(), Some("sweeper"));
+    }
+}
+
+#[test]
+fn what_was_queued_for_a_dead_owner_was_never_started() {
+    let bench = Bench::new();
+    let owner = bench.owner("plane");
+    let new = NewAction::task("t");
+    let uid = new.uid;
+    bench.one(create(new, Some(&owner))).unwrap();
+    bench.one(release(&owner)).unwrap();
+    let interrupted = Finish::new(Outcome::Interrupted).with_decided_by("recovery");
+    bench.apply(uid, Change::Finish(interrupted), None).unwrap();
+    let action = bench.action(uid);
+    let error = action.error.as_ref().unwrap();
+    assert_eq!(
+        (&*error.code, &*error.message),
+        ("interrupted", "it was never started")
+    );
+    assert_eq!(&*action.evidence.as_ref().unwrap().decided_by, "recovery");
+    let uid = bench.create(NewAction::task("t"));
+    bench
+        .apply(uid, Change::Finish(Finish::new(Outcome::Interrupted)), None)
+        .unwrap();
+    assert_eq!(bench.action(uid).evidence, None);
+}

@@ -1,0 +1,565 @@
+//! The store in one SQLite file, as its users see it.
+#![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use action_store::{
+    ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, Finish, LogQuery, NewAction,
+    ObjectRef, Order, OwnerRef, Progress, Query, RelatedObject, Report, SqliteOptions, SqliteStore,
+    Status, StoreError, Term,
+};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+
+struct Place {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("actions.db");
+    Place { _dir: dir, path }
+}
+
+/// Another program's connection to the same file.
+async fn raw(path: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true);
+    options.connect().await.unwrap()
+}
+
+async fn run(connection: &mut SqliteConnection, sql: &str) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(AssertSqlSafe(sql)).execute(connection).await?;
+    Ok(done.rows_affected())
+}
+
+async fn refused_open(path: &Path) -> StoreError {
+    match SqliteStore::open(path).await {
+        Err(error) => error,
+        Ok(store) => panic!("{store:?} was opened"),
+    }
+}
+
+async fn claim(store: &SqliteStore, name: &str) -> OwnerRef {
+    let owner = OwnerRef::new(name);
+    let claim = Command::Claim {
+        owner: owner.clone(),
+        take_over: true,
+    };
+    store.command(claim).await.unwrap();
+    owner
+}
+
+/// An executing action.
+async fn executing(store: &SqliteStore, owner: &OwnerRef) -> ActionUid {
+    let new = NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(1));
+    let uid = store.create(new).await.unwrap().uid;
+    store.start(uid, owner).await.unwrap();
+    uid
+}
+
+#[tokio::test]
+async fn a_whole_life_is_there_after_a_restart() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let owner = claim(&store, "plane").await;
+    let new = NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(1))
+        .with_exclusive("bdb:1")
+        .with_idempotency_key("k")
+        .with_related(RelatedObject::new("host", ObjectRef::node(2)).with_name("n2"));
+    let uid = store.create(new).await.unwrap().uid;
+    store.start(uid, &owner).await.unwrap();
+    let half = Progress::percent(50.0).unwrap();
+    let report = Report::new().with_progress(half).with_step("load");
+    store.report(uid, report, &owner).await.unwrap();
+    let done = store
+        .finish(uid, Finish::succeeded(), Some(&owner))
+        .await
+        .unwrap();
+    let counted = (done.status, done.version.get(), done.log_entries);
+    assert_eq!(counted, (Status::Completed, 4, 4));
+    let before = store.changed(None).await.unwrap();
+    store.close().await.unwrap();
+
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    assert_eq!(store.changed(None).await.unwrap(), before);
+    assert_eq!(store.action(uid).await.unwrap().as_ref(), Some(&done));
+    let again = store
+        .finish(uid, Finish::succeeded(), Some(&owner))
+        .await
+        .unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Conflict);
+    assert_eq!(again.current(), Some(&done));
+    let queries = [
+        Query::new(),
+        Query::new().with_order(Order::Feed),
+        Query::new().with_order(Order::Oldest),
+        Query::new().with_term(Term::Touches(ObjectRef::node(2))),
+        Query::new().with_term(Term::Object(ObjectRef::bdb(1))),
+    ];
+    for query in queries {
+        let page = store.list(&query).await.unwrap();
+        assert_eq!(page.items, std::slice::from_ref(&done), "{query:?}");
+    }
+    let unfinished = Query::new().with_term(Term::Unfinished);
+    assert!(store.list(&unfinished).await.unwrap().items.is_empty());
+    assert_eq!(store.log(&LogQuery::of(uid)).await.unwrap().items.len(), 4);
+    assert_eq!(store.owners().await.unwrap().len(), 1);
+    store.close().await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn its_files_can_be_read_by_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    store.create(NewAction::task("a")).await.unwrap();
+    let mut seen = 0;
+    for file in std::fs::read_dir(place.path.parent().unwrap()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", file.file_name());
+        seen += 1;
+    }
+    // The database, its log and shared memory, and the lock.
+    assert_eq!(seen, 4);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_opener_is_told_and_a_later_one_is_not() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let error = refused_open(&place.path).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("open already"), "{error}");
+    store.close().await.unwrap();
+    SqliteStore::open(&place.path)
+        .await
+        .unwrap()
+        .close()
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_store_is_refused_and_left_as_it_is() {
+    let place = place();
+    for (content, kind) in [
+        (&b""[..], ErrorKind::Corrupt),
+        (
+            &b"this is not a database, but long enough to be looked at as one. It is a text."[..],
+            ErrorKind::Corrupt,
+        ),
+    ] {
+        std::fs::write(&place.path, content).unwrap();
+        let error = refused_open(&place.path).await;
+        assert_eq!(error.kind(), kind, "{error}");
+        assert_eq!(std::fs::read(&place.path).unwrap(), content);
+    }
+    std::fs::remove_file(&place.path).unwrap();
+
+    let mut other = raw(&place.path).await;
+    run(&mut other, "CREATE TABLE theirs (id INTEGER)")
+        .await
+        .unwrap();
+    other.close().await.unwrap();
+    let error = refused_open(&place.path).await;
+    assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_version_is_refused_unless_that_version_allows_it() {
+    let place = place();
+    SqliteStore::open(&place.path)
+        .await
+        .unwrap()
+        .close()
+        .await
+        .unwrap();
+    let mut other = raw(&place.path).await;
+    let newer = "INSERT INTO actions_schema VALUES (99, 1, 1, 0)";
+    run(&mut other, newer).await.unwrap();
+    SqliteStore::open(&place.path)
+        .await
+        .unwrap()
+        .close()
+        .await
+        .unwrap();
+    run(
+        &mut other,
+        "UPDATE actions_schema SET min_writer = 99 WHERE version = 99",
+    )
+    .await
+    .unwrap();
+    other.close().await.unwrap();
+    let error = refused_open(&place.path).await;
+    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    assert!(error.to_string().contains("99"), "{error}");
+}
+
+#[tokio::test]
+async fn a_path_that_sqlite_would_take_for_something_else_is_refused() {
+    for path in ["", ":memory:", "file:actions.db?mode=memory", "a\0b", ".."] {
+        let error = refused_open(Path::new(path)).await;
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{path:?}: {error}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_directory_that_cannot_be_written_is_unavailable() {
+    // Where even root cannot create a file.
+    let error = refused_open(Path::new("/proc/self/actions.db")).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(std::error::Error::source(&error).is_some());
+    let error = refused_open(Path::new("/nowhere/at/all/actions.db")).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn what_a_killed_opener_left_is_cleared_away() {
+    let place = place();
+    let left = place.path.with_extension("db.new");
+    std::fs::write(&left, b"half a store").unwrap();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    store.create(NewAction::task("a")).await.unwrap();
+    store.close().await.unwrap();
+    assert!(!left.exists());
+}
+
+#[tokio::test]
+async fn a_full_store_refuses_writes_and_goes_on_once_there_is_room() {
+    let place = place();
+    let options = SqliteOptions::new().with_max_bytes(512 * 1024);
+    let store = options.open(&place.path).await.unwrap();
+    let long = "x".repeat(4000);
+    let mut over = Vec::new();
+    for _ in 0..20 {
+        let new = NewAction::task("a").with_description(long.clone());
+        let uid = store.create(new).await.unwrap().uid;
+        let end = Finish::new(action_store::Outcome::Cancelled);
+        over.push(store.finish(uid, end, None).await.unwrap());
+    }
+    let mut kept = over.clone();
+    let full = loop {
+        let new = NewAction::task("a").with_description(long.clone());
+        match store.create(new).await {
+            Ok(action) => kept.push(action),
+            Err(error) => break error,
+        }
+        assert!(kept.len() < 1000, "it never got full");
+    };
+    assert_eq!(full.kind(), ErrorKind::Unavailable, "{full}");
+    assert!(full.to_string().contains("full"), "{full}");
+    // Reads go on, and nothing that was acknowledged is missing.
+    let all = Query::new().with_order(Order::Oldest);
+    assert_eq!(store.pages(all).collect().await.unwrap(), kept);
+    // What is over can be removed, and makes room, without opening the store again.
+    for action in over {
+        let (uid, if_version) = (action.uid, action.version);
+        store
+            .command(Command::Remove { uid, if_version })
+            .await
+            .unwrap();
+    }
+    let new = NewAction::task("a").with_description(long);
+    store.create(new).await.unwrap();
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn no_other_program_can_break_the_rules() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let owner = claim(&store, "plane").await;
+    let done = executing(&store, &owner).await;
+    store
+        .finish(done, Finish::succeeded(), Some(&owner))
+        .await
+        .unwrap();
+    let busy = executing(&store, &owner).await;
+    let half = Progress::percent(50.0).unwrap();
+    store
+        .report(busy, Report::new().with_progress(half), &owner)
+        .await
+        .unwrap();
+    store.create(NewAction::task("queued")).await.unwrap();
+    store.close().await.unwrap();
+
+    let mut other = raw(&place.path).await;
+    for sql in [
+        // What is completed, or was logged, stays.
+        "UPDATE actions_action SET outcome = 1, error_code = 'x', error_message = 'x', \
+         version = 9 WHERE number = 1",
+        "UPDATE actions_action SET description = 'other', version = 9 WHERE number = 1",
+        "UPDATE actions_log SET at = 0 WHERE entry = 1",
+        "DELETE FROM actions_log WHERE entry = 1",
+        "INSERT OR REPLACE INTO actions_log (entry, action, kind, version, at, status, progress) \
+         VALUES (1, 1, 0, 1, 0, 0, 0)",
+        "INSERT OR REPLACE INTO actions_action SELECT * FROM actions_action WHERE number = 1",
+        // What is unfinished is not removed, and goes forward only.
+        "DELETE FROM actions_action WHERE number = 2",
+        "DELETE FROM actions_action WHERE number = 3",
+        "UPDATE actions_action SET status = 0, started_at = NULL, version = 9 WHERE number = 2",
+        "UPDATE actions_action SET progress = 1, version = 9 WHERE number = 2",
+        "UPDATE actions_action SET step = 'x' WHERE number = 2",
+        "UPDATE actions_action SET name = 'x', version = 9 WHERE number = 2",
+        // What a status brings and forbids.
+        "UPDATE actions_action SET status = 1, version = 9 WHERE number = 3",
+        "UPDATE actions_action SET status = 2, version = 9 WHERE number = 2",
+        "UPDATE actions_action SET owner = NULL, incarnation = NULL, version = 9 WHERE number = 2",
+        "UPDATE actions_action SET status = 2, outcome = 0, finished_at = 1, version = 9 \
+         WHERE number = 3",
+        "UPDATE actions_action SET status = 2, outcome = 4, finished_at = 1, version = 9, \
+         error_code = 'lost', error_message = '' WHERE number = 2",
+        "UPDATE actions_action SET progress = 10001, version = 9 WHERE number = 2",
+        "UPDATE actions_action SET attributes = '{', version = 9 WHERE number = 2",
+        "UPDATE actions_action SET status = 'two', version = 9 WHERE number = 2",
+        // Two alive under one name; one come back.
+        "INSERT INTO actions_owner (name, incarnation, state, renewals, claimed_at, renewed_at) \
+         VALUES ('plane', zeroblob(16), 0, 0, 0, 0)",
+    ] {
+        let refused = run(&mut other, sql).await;
+        assert!(refused.is_err(), "{sql}");
+    }
+    let fence = "UPDATE actions_owner SET state = 1, ended_at = 0";
+    assert_eq!(run(&mut other, fence).await.unwrap(), 1);
+    let back = "UPDATE actions_owner SET state = 0, ended_at = NULL";
+    assert!(run(&mut other, back).await.is_err());
+    // What is legal stays possible: this is no wall around nothing.
+    let step = "UPDATE actions_action SET step = 'x', version = 9 WHERE number = 2";
+    assert_eq!(run(&mut other, step).await.unwrap(), 1);
+    let remove = "DELETE FROM actions_action WHERE number = 1";
+    assert_eq!(run(&mut other, remove).await.unwrap(), 1);
+    let left = "DELETE FROM actions_log WHERE action = 1";
+    assert_eq!(
+        run(&mut other, left).await.unwrap(),
+        0,
+        "its log went with it"
+    );
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn damage_is_called_corrupt_and_stays_with_the_action_it_befell() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let owner = claim(&store, "plane").await;
+    let sound = executing(&store, &owner).await;
+    let broken = executing(&store, &owner).await;
+    store.close().await.unwrap();
+    let mut other = raw(&place.path).await;
+    run(&mut other, "PRAGMA ignore_check_constraints = ON")
+        .await
+        .unwrap();
+    let damage = "UPDATE actions_action SET progress = 20000, version = 9 WHERE number = 2";
+    assert_eq!(run(&mut other, damage).await.unwrap(), 1);
+    other.close().await.unwrap();
+
+    let store = Arc::new(SqliteStore::open(&place.path).await.unwrap());
+    assert!(store.action(sound).await.unwrap().is_some());
+    assert_eq!(
+        store.action(broken).await.unwrap_err().kind(),
+        ErrorKind::Corrupt
+    );
+    assert_eq!(
+        store.list(&Query::new()).await.unwrap_err().kind(),
+        ErrorKind::Corrupt
+    );
+    // Both wait in one group: whoever shares a transaction with the damage is not harmed by it.
+    for _ in 0..20 {
+        let (good, bad) = tokio::join!(
+            store.report(sound, Report::new(), &owner),
+            store.report(broken, Report::new(), &owner),
+        );
+        good.unwrap();
+        assert_eq!(bad.unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_is_withdrawn_or_unknown_when_its_time_is_up() {
+    let place = place();
+    let options = SqliteOptions::new().with_timeout(Duration::from_millis(300));
+    let store = options.open(&place.path).await.unwrap();
+    let mut other = raw(&place.path).await;
+    run(&mut other, "BEGIN IMMEDIATE").await.unwrap();
+    let (first, second) = (NewAction::task("first"), NewAction::task("second"));
+    let (taken, withdrawn) = (first.uid, second.uid);
+    let create = |new: NewAction| {
+        let new = Arc::new(new);
+        store.write(Batch::each(vec![Command::Create { new, by: None }]))
+    };
+    let (first, second) = tokio::join!(create(first), async {
+        // The writer has the first one by now and waits for the lock.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        create(second).await
+    });
+    assert_eq!(first.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    assert_eq!(second.unwrap_err().kind(), ErrorKind::Unavailable);
+    run(&mut other, "ROLLBACK").await.unwrap();
+    other.close().await.unwrap();
+    // The first may come in now; the second never does.
+    for _ in 0..50 {
+        if store.action(taken).await.unwrap().is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(store.action(taken).await.unwrap().is_some());
+    assert!(store.action(withdrawn).await.unwrap().is_none());
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn another_connections_lock_makes_a_write_unavailable_in_the_end() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let mut other = raw(&place.path).await;
+    run(&mut other, "BEGIN IMMEDIATE").await.unwrap();
+    let new = NewAction::task("a");
+    let uid = new.uid;
+    let error = store.create(new).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    run(&mut other, "ROLLBACK").await.unwrap();
+    other.close().await.unwrap();
+    assert!(store.action(uid).await.unwrap().is_none());
+    store.create(NewAction::task("b")).await.unwrap();
+    store.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_pauses_tokios_clock_finds_nothing_timed_out() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    for _ in 0..20 {
+        let uid = store.create(NewAction::task("a")).await.unwrap().uid;
+        assert!(store.action(uid).await.unwrap().is_some());
+    }
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn dropped_futures_leave_each_batch_whole_or_absent() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let owner = claim(&store, "plane").await;
+    let mut uids = Vec::new();
+    for round in 0..200 {
+        let new = Arc::new(NewAction::task("a"));
+        let uid = new.uid;
+        uids.push(uid);
+        let start = Command::Apply {
+            uid,
+            op: action_store::OpId::new(),
+            change: action_store::Change::Start,
+            by: Some(owner.clone()),
+            if_version: None,
+        };
+        let create = Command::Create {
+            new,
+            by: Some(owner.clone()),
+        };
+        let mut write = Box::pin(store.write(Batch::all(vec![create, start])));
+        // Polled a different number of times in each round, then dropped.
+        for _ in 0..round % 5 {
+            let mut context = Context::from_waker(Waker::noop());
+            if write.as_mut().poll(&mut context).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(write);
+        let query = Query::new().with_limit(1);
+        let mut read = Box::pin(store.list(&query));
+        for _ in 0..round % 3 {
+            let mut context = Context::from_waker(Waker::noop());
+            if read.as_mut().poll(&mut context).is_ready() {
+                break;
+            }
+        }
+        drop(read);
+    }
+    // Behind all of them in the queue.
+    store.create(NewAction::task("last")).await.unwrap();
+    let mut there = 0;
+    for found in store.get(&uids).await.unwrap().into_iter().flatten() {
+        there += 1;
+        assert_eq!((found.status, found.version.get()), (Status::Executing, 2));
+        assert_eq!(
+            store
+                .log(&LogQuery::of(found.uid))
+                .await
+                .unwrap()
+                .items
+                .len(),
+            2
+        );
+    }
+    assert!((100..=200).contains(&there), "{there} of 200");
+    store.close().await.unwrap();
+}
+
+#[test]
+fn it_outlives_its_runtime_without_a_panic_or_a_hang() {
+    let place = place();
+    let first = tokio::runtime::Runtime::new().unwrap();
+    let store = first.block_on(SqliteStore::open(&place.path)).unwrap();
+    first.block_on(store.create(NewAction::task("a"))).unwrap();
+    drop(first);
+    let second = tokio::runtime::Runtime::new().unwrap();
+    let write = second.block_on(store.create(NewAction::task("b")));
+    assert_eq!(write.unwrap_err().kind(), ErrorKind::Closed);
+    let read = second.block_on(store.list(&Query::new()));
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::Closed);
+    drop(second);
+    // Outside any runtime.
+    drop(store);
+    let third = tokio::runtime::Runtime::new().unwrap();
+    third.block_on(async {
+        // The old connections end on threads of their own; the lock went with the tasks.
+        let store = SqliteStore::open(&place.path).await.unwrap();
+        assert_eq!(store.list(&Query::new()).await.unwrap().items.len(), 1);
+        store.close().await.unwrap();
+    });
+}
+
+#[tokio::test]
+async fn closing_finishes_what_was_taken() {
+    let place = place();
+    let store = Arc::new(SqliteStore::open(&place.path).await.unwrap());
+    let writes: Vec<_> = (0..100)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.create(NewAction::task("a")).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    store.close().await.unwrap();
+    store.close().await.unwrap();
+    let mut acknowledged = Vec::new();
+    for write in writes {
+        match write.await.unwrap() {
+            Ok(action) => acknowledged.push(action.uid),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Closed),
+        }
+    }
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let found = store.get(&acknowledged).await.unwrap();
+    assert!(found.iter().all(Option::is_some));
+    assert_eq!(
+        store.list(&Query::new()).await.unwrap().items.len(),
+        acknowledged.len()
+    );
+    store.close().await.unwrap();
+}
