@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Change, Command, Done,
-    ErrorKind, Finish, LogQuery, MemoryStore, Owner, Page, Position, Query, Refused, Revision,
-    Status, StoreError, Tracker, Transition,
+    ErrorKind, Finish, LogQuery, MemoryStore, Owner, OwnerRef, Page, Position, Query, Refused,
+    Revision, Status, StoreError, Tracker, Transition,
 };
 use async_trait::async_trait;
 
@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     Hangs,
     /// It is refused as a whole because of what is stored.
     Corrupt,
+    /// Before it, somebody takes the name `plane` over.
+    TakenOver,
 }
 
 type Rule = Box<dyn FnMut(&Batch) -> Option<Fault> + Send>;
@@ -127,6 +129,8 @@ impl ActionStore for Spy {
     }
 
     async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+        // Like any store that writes to a disk, it has not answered when it is first asked.
+        tokio::task::yield_now().await;
         self.batches.lock().unwrap().push(batch.clone());
         let fault = match &mut *self.rule.lock().unwrap() {
             Some(rule) => rule(&batch),
@@ -140,6 +144,13 @@ impl ActionStore for Spy {
             Some(Fault::UnknownButDone) => {
                 self.inner.write(batch).await?;
                 Err(failed(ErrorKind::OutcomeUnknown))
+            }
+            Some(Fault::TakenOver) => {
+                let owner = OwnerRef::new("plane");
+                let take_over = true;
+                let claim = Command::Claim { owner, take_over };
+                self.inner.write(Batch::each(vec![claim])).await?;
+                self.inner.write(batch).await
             }
             Some(Fault::Hangs) => std::future::pending().await,
         }
