@@ -104,6 +104,18 @@ impl Plane {
     }
 }
 
+/// Waits until an action is over, at most a minute.
+fn ended(plane: &Plane, uid: ActionUid) -> Value {
+    for _ in 0..1200 {
+        let entry = plane.read(uid);
+        if !["queued", "executing"].contains(&entry["status"].as_str().unwrap()) {
+            return entry;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{uid} does not end");
+}
+
 impl Drop for Plane {
     fn drop(&mut self) {
         // SIGKILL on Unix.
@@ -342,4 +354,52 @@ async fn bad_requests_are_refused_and_leave_no_action() {
     let asked_for: Vec<_> = history.values().filter(asked_for).collect();
     assert_eq!(asked_for.len(), 1);
     assert_eq!(asked_for[0].uid, good);
+}
+
+#[test]
+fn what_is_wrong_with_a_database_ends_as_a_failed_action_with_a_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let plane = Plane::start(directory.path());
+    let new = r#"{"name":"small","rows":50}"#;
+    let (status, answer) = plane.request("POST", "/v1/bdbs", new).unwrap();
+    assert_eq!(status, 202, "{answer}");
+    let bdb = answer["bdb_uid"].as_str().unwrap();
+    let created = ended(
+        &plane,
+        answer["action_uid"].as_str().unwrap().parse().unwrap(),
+    );
+    assert_eq!(created["status"], "completed", "{created}");
+    let check = || {
+        let path = format!("/v1/bdbs/{bdb}/actions/check");
+        ended(&plane, plane.ask("POST", &path, "").unwrap())
+    };
+    assert_eq!(check()["status"], "completed");
+    let file = directory.path().join(format!("bdb-{bdb}.db"));
+    std::fs::write(
+        &file,
+        "this is no database, however long one looks at it".repeat(100),
+    )
+    .unwrap();
+    assert_eq!(check()["error_code"], "bdb_corrupt");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let unreadable = check();
+    assert_eq!(unreadable["error_code"], "bdb_file_missing");
+    assert!(
+        !unreadable.to_string().contains(file.to_str().unwrap()),
+        "{unreadable}"
+    );
+    for (method, path) in [
+        ("PUT", "/v1/bdbs/999/actions/backup"),
+        ("POST", "/v1/bdbs/999/actions/check"),
+    ] {
+        let missing = ended(&plane, plane.ask(method, path, "").unwrap());
+        assert_eq!(missing["error_code"], "bdb_not_found");
+        assert_eq!(missing["error_message"], "there is no database 999");
+    }
+    let missing = ended(&plane, plane.ask("DELETE", "/v1/bdbs/999", "").unwrap());
+    assert_eq!(
+        (&missing["status"], &missing["error"]),
+        (&"failed".into(), &"there is no database 999".into())
+    );
 }

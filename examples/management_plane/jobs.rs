@@ -14,7 +14,7 @@ use crate::sql::{self, SHARDS};
 
 /// Rows in one transaction. Between two of them the disk belongs to others.
 const ROWS_AT_ONCE: u64 = 1000;
-const BREATH: Duration = Duration::from_millis(15);
+const BREATH: Duration = Duration::from_millis(25);
 
 /// A part of the whole, in percent.
 struct Span {

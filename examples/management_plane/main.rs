@@ -82,16 +82,15 @@ async fn serve(args: Args) -> Result<bool, Failure> {
     let serving = tokio::spawn(serving.into_future());
 
     // Whatever happens from here on, the plane goes down in order.
-    let mut right = tokio::select! {
-        right = scenario::run(&plane) => right.map(Some),
+    let ended = tokio::select! {
+        ended = scenario::run(&plane) => ended.map(Some),
         () = interrupted() => Ok(None),
     };
-    if !args.once && matches!(right, Ok(Some(_))) {
-        tell_curl(&curl);
+    if let (false, Ok(Some(ended))) = (args.once, &ended) {
+        tell_curl(&curl, ended.bdb);
         println!("\nserving at {url} until Ctrl-C");
         interrupted().await;
         println!();
-        right = Ok(Some(true));
     }
 
     let _ = stop.send(());
@@ -99,8 +98,9 @@ async fn serve(args: Args) -> Result<bool, Failure> {
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), serving).await;
     plane.tracker.shutdown().await?;
     store.close().await?;
-    // A scenario that was interrupted has shown nothing.
-    Ok(right?.unwrap_or(!args.once))
+    // Without --once it is the serving that counts; a scenario that was cut short shows nothing.
+    let right = ended?.is_some_and(|ended| ended.right);
+    Ok(right || !args.once)
 }
 
 /// What earlier lives of this plane have left.
@@ -128,13 +128,13 @@ async fn tell_history(plane: &Plane) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tell_curl(curl: &str) {
+fn tell_curl(curl: &str, bdb: u64) {
     println!("\nTry it:");
     println!("  {curl}/v1/actions");
     println!("  {curl}/v1/bdbs -X POST -d '{{\"name\":\"mine\",\"rows\":50000}}'");
-    println!("  {curl}/v1/bdbs/1/actions/backup -X PUT");
-    println!("  {curl}/v1/bdbs/1/actions/check -X POST");
-    println!("  {curl}/v1/bdbs/1 -X DELETE");
+    println!("  {curl}/v1/bdbs/{bdb}/actions/backup -X PUT");
+    println!("  {curl}/v1/bdbs/{bdb}/actions/check -X POST");
+    println!("  {curl}/v1/bdbs/{bdb} -X DELETE");
 }
 
 /// Waits for Ctrl-C, or for what a supervisor sends.

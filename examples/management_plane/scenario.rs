@@ -38,8 +38,15 @@ impl Expected {
     }
 }
 
-/// Runs it. Says whether every action ended as it should have.
-pub(crate) async fn run(plane: &Arc<Plane>) -> Result<bool, Failure> {
+/// How it went.
+pub(crate) struct Ended {
+    /// Whether every action ended as it should have.
+    pub(crate) right: bool,
+    /// A database that is there and whole.
+    pub(crate) bdb: u64,
+}
+
+pub(crate) async fn run(plane: &Arc<Plane>) -> Result<Ended, Failure> {
     let mut scenario = Scenario {
         plane,
         screen: Screen::new(),
@@ -80,7 +87,8 @@ pub(crate) async fn run(plane: &Arc<Plane>) -> Result<bool, Failure> {
     scenario.block(&title, backups).await?;
 
     let file = plane.catalogue.file(archive);
-    tokio::task::spawn_blocking(move || damage(&file)).await??;
+    let damaged = tokio::task::spawn_blocking(move || damage(&file)).await?;
+    scenario.right &= damaged.is_ok();
     let checks = vec![
         (Operation::Check { uid: orders }, Expected::Succeeded),
         (
@@ -95,7 +103,8 @@ pub(crate) async fn run(plane: &Arc<Plane>) -> Result<bool, Failure> {
 
     let deleted: PathBuf = plane.catalogue.file(catalog);
     scenario.right &= !deleted.exists();
-    scenario.end().await
+    let right = scenario.end().await?;
+    Ok(Ended { right, bdb: orders })
 }
 
 struct Scenario<'p> {
