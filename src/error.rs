@@ -5,7 +5,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::{Action, CheckError, Invalid, Refused};
+#[cfg(feature = "tracker")]
+use crate::model::Invalid;
+use crate::model::{Action, CheckError, Refused};
 
 /// What kind of failure, and so what to do about it.
 ///
@@ -98,6 +100,7 @@ impl StoreError {
         StoreError::new(ErrorKind::Closed, operation, "the store is closed")
     }
 
+    #[cfg(feature = "tracker")]
     pub(crate) fn invalid(operation: &'static str, invalid: Invalid) -> StoreError {
         StoreError::from_check(operation, invalid.into())
     }

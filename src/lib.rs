@@ -1,5 +1,60 @@
-//! Embeddable tracking of a management plane's long-lived actions.
+//! Embeddable tracking of a management plane's long-lived actions: what was started, how far it
+//! is, how it ended, and after a crash the truth about what it left. It records, never runs.
+//!
+//! - [`Tracker`] is the face for whoever does the work: it claims an owner name, settles what an
+//!   earlier life of it left, begins actions, reports on them, ends them.
+//! - [`ActionStore`] is the seam: eight methods and a contract. [`SqliteStore`] keeps its history
+//!   across restarts, [`MemoryStore`] does not; [`ActionStoreExt`] makes any store pleasant.
+//! - [`http`] shows what is recorded at the documented read endpoints.
+//! - [`conformance`] is the proof that a store keeps the contract.
+//!
+//! ```
+//! # async fn example(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//!
+//! use action_store::{ActionStoreExt, NewAction, ObjectRef, Progress, SqliteStore, Tracker};
+//!
+//! let store = Arc::new(SqliteStore::open(dir.join("actions.db")).await?);
+//! let tracker = Tracker::start(store.clone(), "plane@host-1").await?;
+//!
+//! let action = tracker
+//!     .begin(NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(1)))
+//!     .await?;
+//! let uid = action.uid();
+//! action.step("load_rows").await?;
+//! action.progress(Progress::ratio(250, 1000));
+//! action.succeed().await?;
+//!
+//! let recorded = store.action(uid).await?.ok_or("it is there")?;
+//! assert_eq!(recorded.progress, Progress::DONE);
+//! # tracker.shutdown().await?;
+//! # Ok(())
+//! # }
+//! # let dir = tempfile::tempdir().unwrap();
+//! # tokio::runtime::Runtime::new().unwrap().block_on(example(dir.path())).unwrap();
+//! ```
+//!
+//! # Features
+//!
+//! | feature | | what it adds |
+//! | --- | --- | --- |
+//! | `sqlite` | default | [`SqliteStore`]: durable storage in one file (bundled SQLite) |
+//! | `tracker` | default | [`Tracker`], [`ActionHandle`]: claim, begin, report, finish, recover |
+//! | `http` | | [`http`]: the documented read endpoints for axum 0.8 |
+//! | `conformance` | | [`conformance`]: the public suite, for a store of your own |
+//!
+//! A feature adds items and never changes behaviour.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// The links above lead to items of features that may be off.
+#![cfg_attr(
+    not(all(
+        feature = "sqlite",
+        feature = "tracker",
+        feature = "http",
+        feature = "conformance"
+    )),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 mod backend;
 mod clock;
@@ -32,3 +87,8 @@ pub use tracker::{
     ActionHandle, LeftQueued, Recovery, Reporter, RunError, Spawned, Tracker, TrackerOptions,
     Unsettled,
 };
+
+/// The README's example, compiled and run.
+#[cfg(all(doctest, feature = "sqlite", feature = "tracker", feature = "http"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -172,8 +172,39 @@ async fn what_is_no_store_is_refused_and_left_as_it_is() {
         .await
         .unwrap();
     other.close().await.unwrap();
+    let theirs = std::fs::read(&place.path).unwrap();
     let error = refused_open(&place.path).await;
     assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
+    // Not even its journal mode.
+    assert_eq!(std::fs::read(&place.path).unwrap(), theirs);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn another_name_of_the_same_file_is_the_same_store() {
+    let place = place();
+    let link = place.path.with_file_name("link.db");
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    std::os::unix::fs::symlink(&place.path, &link).unwrap();
+    let error = refused_open(&link).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_polls_does_not_keep_the_store_from_closing() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let (query, new) = (Query::new(), Arc::new(NewAction::task("a")));
+    let mut read = Box::pin(store.list(&query));
+    let mut write = Box::pin(store.write(Batch::each(vec![Command::Create { new, by: None }])));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(read.as_mut().poll(&mut context).is_pending());
+    assert!(write.as_mut().poll(&mut context).is_pending());
+    store.close().await.unwrap();
+    // Both were taken before, so both are answered.
+    assert!(read.await.is_ok());
+    assert!(write.await.is_ok());
 }
 
 #[tokio::test]

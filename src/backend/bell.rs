@@ -39,6 +39,7 @@ impl Bell {
         Ok(())
     }
 
+    #[cfg(feature = "sqlite")]
     pub(super) fn position(&self) -> Position {
         self.0.borrow().position
     }

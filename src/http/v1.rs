@@ -147,7 +147,7 @@ fn state_machine(action: &Action) -> Fields<'_> {
     put(&mut fields, "status", Phase::of(action).word());
     let object = action.object.as_ref().map_or("", ObjectRef::as_str);
     put(&mut fields, "object_name", object);
-    fields.insert("progress".into(), Value::Json(number(action.progress)));
+    fields.insert("progress".into(), Value::Json(progress(action)));
     let heartbeat = Value::Integer(action.last_seen_at.as_seconds());
     fields.insert("heartbeat".into(), heartbeat);
     if action.is_unfinished() {
@@ -187,12 +187,10 @@ fn pending_ops(action: &Action) -> Cow<'_, str> {
 }
 
 /// `100` when complete, otherwise at least one and at most two decimals.
-fn number(progress: Progress) -> Cow<'static, str> {
-    if progress == Progress::DONE {
-        return "100".into();
-    }
-    let text = progress.to_string();
-    if text.contains('.') {
+fn progress(action: &Action) -> Cow<'static, str> {
+    let text = action.progress.to_string();
+    let complete = action.progress == Progress::DONE && !action.is_unfinished();
+    if complete || text.contains('.') {
         return text.into();
     }
     format!("{text}.0").into()

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use super::action::{Action, ActionError, ActionUid, OpId, Outcome, Status, Version};
+use super::action::{Action, ActionError};
+use super::identity::{ActionUid, OpId, Version};
 use super::json::Json;
 use super::limits::Invalid;
 use super::new_action::NewAction;
 use super::owner::{Owner, OwnerRef};
 use super::progress::Progress;
 use super::transition::Transition;
+use super::words::{Outcome, Status};
 
 /// Commands that are written as one transaction, in order.
 #[derive(Debug, Clone)]
@@ -283,7 +285,7 @@ impl CancelRequest {
 pub struct Finish {
     /// How.
     pub outcome: Outcome,
-    /// What it brought about. Only with success, cancellation or failure of the owner's telling.
+    /// What it brought about, or how far it came. Never with lost: nobody knows.
     pub result: Option<Json>,
     /// Why it did not succeed. Required for failed; interrupted and lost have words of their own
     /// when none are given; never with success.

@@ -1,7 +1,7 @@
 //! The table of legal edges, and whom each belongs to.
 
-use super::action::{Outcome, Status};
 use super::command::Change;
+use super::words::{Outcome, Status};
 
 /// A change of status or owner that a command asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,8 +7,10 @@
 
 mod action;
 mod command;
+mod cursor;
+mod driver;
+mod identity;
 mod json;
-mod late;
 mod lifecycle;
 mod limits;
 mod new_action;
@@ -17,18 +19,20 @@ mod owner;
 mod plan;
 mod progress;
 mod query;
-mod repeat;
 mod time;
 mod transition;
+mod words;
 mod workspace;
 
-pub use action::{
-    Action, ActionError, ActionUid, Cancel, Digest, Evidence, OpId, Outcome, OwnerEnd, Source,
-    Status, UnknownWord, Version,
-};
+pub use action::{Action, ActionError, Cancel, Evidence};
 pub use command::{
     Batch, BatchMode, CancelRequest, Change, Clash, Command, Done, Effect, Finish, Refused, Report,
 };
+pub use cursor::{Cursor, CursorError, Position, Revision, StoreId};
+pub(crate) use driver::Driver;
+#[cfg(feature = "sqlite")]
+pub(crate) use driver::touched;
+pub use identity::{ActionUid, Digest, OpId, Version};
 pub use json::Json;
 pub use lifecycle::{Authority, EDGES, Edge, Move};
 pub use limits::{Invalid, Limits};
@@ -37,13 +41,8 @@ pub use object::{ObjectRef, RelatedObject};
 pub use owner::{Incarnation, Owner, OwnerRef, OwnerState};
 pub use plan::{Needs, needs, plan};
 pub use progress::Progress;
-pub(crate) use query::Driver;
-#[cfg(feature = "sqlite")]
-pub(crate) use query::touched;
-pub use query::{
-    CheckError, Cursor, CursorError, Detail, LogQuery, Order, Page, Position, Query, Revision,
-    StoreId, Term,
-};
+pub use query::{CheckError, Detail, LogQuery, Order, Page, Query, Term};
 pub use time::Timestamp;
 pub use transition::{Transition, TransitionKind};
+pub use words::{Outcome, OwnerEnd, Source, Status, UnknownWord};
 pub use workspace::{Changes, Key, KeyKind, Loaded};

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::action::{Action, ActionUid, Digest, Source};
+use super::action::Action;
+use super::identity::{ActionUid, Digest};
 use super::json::Json;
 use super::limits::{Invalid, Limits, at_most, label, label_opt, prose_opt};
 use super::object::{ObjectRef, RelatedObject};
+use super::words::Source;
 
 /// The tenant of actions whose host has none.
 pub(crate) const DEFAULT_TENANT: &str = "default";

@@ -50,7 +50,7 @@ impl Timestamp {
 }
 
 impl From<SystemTime> for Timestamp {
-    /// Rounds down to the microsecond; the ends of the range stand for what lies beyond them.
+    /// Rounds towards the epoch, to the microsecond; the ends of the range stand for what lies beyond them.
     fn from(time: SystemTime) -> Timestamp {
         let micros = |d: Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX);
         Timestamp(match time.duration_since(UNIX_EPOCH) {

@@ -4,11 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::action::{Action, ActionUid, OpId, Outcome, Status, UnknownWord, Version, words};
+use super::action::Action;
+use super::identity::{ActionUid, OpId, Version};
 use super::limits::{Invalid, Limits, at_most, label_opt, prose_opt};
 use super::owner::OwnerRef;
 use super::progress::Progress;
 use super::time::Timestamp;
+use super::words::{Outcome, Status, UnknownWord, words};
 
 words! {
     /// What happened.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::action::{Action, ActionUid, OpId};
+use super::action::Action;
+use super::identity::{ActionUid, OpId};
 use super::limits::Limits;
 use super::owner::{Owner, OwnerRef};
 use super::transition::Transition;
@@ -136,7 +137,7 @@ pub struct Changes {
     pub keys_taken: Vec<(Key, ActionUid)>,
     /// Pins to set or to lift.
     pub pins: Vec<(ActionUid, bool)>,
-    /// Owners to insert or overwrite.
+    /// Owners to insert or overwrite; new ones of one name in the order in which they claimed it.
     pub owners: Vec<Owner>,
     /// Ended owners to forget.
     pub owners_forgotten: Vec<OwnerRef>,
@@ -424,12 +425,14 @@ impl Loaded {
             slot.is_some_and(|slot| *index >= slot.log_from)
         });
         changes.log = kept.map(|(_, entry)| entry).collect();
-        for owner in &self.touched_owners {
-            match self.owner(owner) {
-                Some(known) => changes.owners.push(known.clone()),
-                None => changes.owners_forgotten.push(owner.clone()),
-            }
-        }
+        let touched = &self.touched_owners;
+        let names: BTreeSet<&Arc<str>> = touched.iter().map(|owner| &owner.name).collect();
+        // Those of one name in the order in which they claimed it, as they are to be kept.
+        let named = names.iter().filter_map(|name| self.owners.get(*name));
+        let known = named.flatten().filter(|o| touched.contains(&o.owner));
+        changes.owners = known.cloned().collect();
+        let forgotten = touched.iter().filter(|owner| self.owner(owner).is_none());
+        changes.owners_forgotten = forgotten.cloned().collect();
         changes
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use action_store::http::{AllowAll, RouterOptions, router, router_with};
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Finish, MemoryStore,
-    NewAction, ObjectRef, OpId, OwnerRef, Page, Query, StoreId,
+    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Detail, Finish,
+    MemoryStore, NewAction, ObjectRef, OpId, OwnerRef, Page, Query, StoreId,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -255,6 +255,48 @@ async fn what_ends_during_a_walk_is_not_lost() {
             assert!(uids[..finished].iter().all(|uid| times[uid] == 1));
         }
     }
+}
+
+#[tokio::test]
+async fn what_ends_within_an_answer_is_shown_once_as_it_is_now() {
+    let plane = Plane::new().await;
+    let uid = plane.started(NewAction::task("a")).await;
+    let between = EndsBefore {
+        owner: plane.owner.clone(),
+        // Another one before the first page is read, this one before the second.
+        ends: Mutex::new(VecDeque::from([
+            plane.started(NewAction::task("b")).await,
+            uid,
+        ])),
+        at_once: 1,
+    };
+    let app = router(Through(plane.store.clone(), between), AllowAll);
+    let shown = shown(&get(&app, "/v1/actions").await);
+    assert_eq!(shown.len(), 2);
+    assert!(shown.contains(&(uid, "failed".to_owned())), "{shown:?}");
+}
+
+/// Remembers what was asked.
+#[derive(Debug, Default)]
+struct Asked(Arc<Mutex<Vec<Query>>>);
+
+#[async_trait]
+impl Between for Asked {
+    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+        self.0.lock().unwrap().push(query.clone());
+        store.list(query).await
+    }
+}
+
+#[tokio::test]
+async fn results_and_operators_detail_are_not_even_fetched_for_the_list() {
+    let asked = Asked::default();
+    let queries = asked.0.clone();
+    let app = router(Through(Plane::new().await.store, asked), AllowAll);
+    ok(get(&app, "/v1/actions").await);
+    let queries = queries.lock().unwrap();
+    assert_eq!(queries.len(), 2);
+    assert!(queries.iter().all(|q| q.detail == Detail::Summary));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,8 @@
 //! Several commands in one batch, several batches in one transaction.
 
-use std::sync::Arc;
-
 use action_store::{
-    ActionError, ActionUid, Batch, Change, Command, Effect, Finish, Limits, NewAction, OpId,
-    Outcome, OwnerRef, Refused, Report, Status, Timestamp, TransitionKind, Version,
+    ActionError, ActionUid, Batch, Change, Command, Finish, Limits, NewAction, OpId, Outcome,
+    OwnerRef, Refused, Report, Status, Timestamp, TransitionKind, Version,
 };
 
 use crate::harness::{Bench, Tables, apply, apply_as, at_version, claim, create, kind, kinds};
@@ -219,6 +217,8 @@ fn keys_pass_on_within_one_transaction() {
             Batch::each(vec![create(b.clone(), None)]),
             Batch::each(vec![apply(first, cancelled(), None)]),
             Batch::each(vec![create(b, None), create(c.clone(), None)]),
+            // Of whom the store still says that the first one holds it.
+            Batch::each(vec![create(c.clone(), None)]),
             Batch::each(vec![apply(second, cancelled(), None), create(c, None)]),
         ],
         NOW,
@@ -227,6 +227,7 @@ fn keys_pass_on_within_one_transaction() {
         "exclusive",
         "applied",
         "applied",
+        "exclusive",
         "exclusive",
         "applied",
         "applied",
@@ -364,109 +365,32 @@ fn a_version_condition_in_a_batch_sees_the_commands_before_it() {
 }
 
 #[test]
-fn an_import_brings_an_action_as_it_is_and_its_repeat_is_harmless() {
-    let (from, to) = (Bench::new(), Bench::new());
-    let owner = from.owner("plane");
-    let uid = from.started(&owner);
-    let (action, log) = (from.action(uid), from.log(uid));
-    let import = || Command::Import {
-        action: action.clone(),
-        log: log.clone(),
-    };
-    assert_eq!(kind(&to.one(import())), "applied");
-    assert_eq!((to.action(uid), to.log(uid)), (action.clone(), log.clone()));
-    assert_eq!(kind(&to.one(import())), "already");
-    // Known by now as an older state of what is there.
-    let lost = apply(uid, Change::Finish(Finish::new(Outcome::Lost)), None);
-    let answers = to.all(vec![import(), lost.clone()]);
-    assert_eq!(kinds(&answers), ["already", "applied"]);
-    assert_eq!(kinds(&to.all(vec![import(), lost])), ["already", "already"]);
-    // Another life of the same uid.
-    let other = Bench::new();
-    other.create(NewAction::task("u").with_uid(uid));
-    assert_eq!(kind(&other.one(import())), "uid");
-}
-
-#[test]
-fn an_import_with_a_full_log_and_a_late_report_is_taken() {
-    let (from, to) = (Bench::new(), Bench::new());
-    let owner = from.owner("plane");
-    let uid = from.started(&owner);
-    for step in 0..300 {
-        let report = Report::new().with_step(format!("s{step}"));
-        from.apply(uid, Change::Report(report), Some(&owner))
-            .unwrap();
-    }
-    from.owner("plane");
-    let late = from.apply(uid, Change::Finish(Finish::succeeded()), Some(&owner));
-    assert_eq!(kind(&late), "fenced");
-    let (action, log) = (from.action(uid), from.log(uid));
-    assert_eq!(log.len(), 257);
-    assert_eq!(
-        to.one(Command::Import { action, log }).unwrap().effect,
-        Effect::Applied
+fn operations_of_what_was_undone_or_removed_in_a_transaction_are_those_that_count() {
+    let owner = OwnerRef::new("plane");
+    let mut tables = tables(&owner);
+    let new = NewAction::task("t");
+    let uid = new.uid;
+    tables.write(&[Batch::each(vec![create(new.clone(), None)])], NOW);
+    let (first, second) = (OpId::new(), OpId::new());
+    let start = || apply_as(first, uid, Change::Start, Some(&owner));
+    let finish = || apply_as(second, uid, cancelled(), Some(&owner));
+    let fails = || apply(ActionUid::new(), cancelled(), None);
+    let answers = tables.write(
+        &[
+            // Undone, so it has not been done.
+            Batch::all(vec![start(), fails()]),
+            Batch::each(vec![start(), finish()]),
+            // The removal undone, so they have been.
+            Batch::all(vec![remove(uid, 3), fails()]),
+            Batch::each(vec![start(), finish()]),
+            // Removed, so they were another action's.
+            Batch::each(vec![remove(uid, 3), create(new, None), start(), finish()]),
+        ],
+        NOW,
     );
-    assert_eq!(to.log(uid).len(), 257);
-}
-
-#[test]
-fn an_import_that_contradicts_itself_is_refused() {
-    let bench = Bench::new();
-    let owner = bench.owner("plane");
-    let uid = bench.started(&owner);
-    let (action, log) = (bench.action(uid), bench.log(uid));
-    let to = Bench::new();
-    let import = |action: action_store::Action, log: Vec<_>| {
-        let action = Arc::new(action);
-        kind(&to.one(Command::Import { action, log }))
-    };
-    let edit = |edit: fn(&mut action_store::Action)| {
-        let mut action = (*action).clone();
-        edit(&mut action);
-        import(action, log.clone())
-    };
-    assert_eq!(edit(|a| a.owner = None), "invalid owner");
-    assert_eq!(edit(|a| a.started_at = None), "invalid started_at");
-    assert_eq!(
-        edit(|a| a.outcome = Some(Outcome::Failed)),
-        "invalid outcome"
-    );
-    assert_eq!(edit(|a| a.log_entries = 0), "invalid log_entries");
-    assert_eq!(edit(|a| a.log_entries = 1), "invalid log_entries");
-    assert_eq!(edit(|a| a.version = Version::FIRST), "invalid log");
-    assert_eq!(edit(|a| a.step = Some("x".into())), "invalid log");
-    let later = |a: &mut action_store::Action| a.created_at = Timestamp::from_seconds(5000);
-    assert_eq!(edit(later), "invalid created_at");
-    let mut reversed = log.clone();
-    reversed.reverse();
-    assert_eq!(import((*action).clone(), reversed), "invalid log");
-    assert_eq!(import((*action).clone(), Vec::new()), "invalid log");
-    let mut foreign = log.clone();
-    foreign[0].uid = ActionUid::new();
-    assert_eq!(import((*action).clone(), foreign), "invalid log");
-    assert_eq!(import((*action).clone(), log.clone()), "applied");
-}
-
-#[test]
-fn an_import_takes_keys_only_as_an_action_of_its_status_holds_them() {
-    let from = Bench::new();
-    let unfinished = NewAction::task("t").with_exclusive("k");
-    let finished = NewAction::task("t")
-        .with_exclusive("k")
-        .with_idempotency_key("i");
-    let (done, open) = (finished.uid, unfinished.uid);
-    from.create(finished);
-    from.apply(done, cancelled(), None).unwrap();
-    from.create(unfinished);
-    let import = |uid| Command::Import {
-        action: from.action(uid),
-        log: from.log(uid),
-    };
-    let to = Bench::new();
-    to.create(NewAction::task("u").with_exclusive("k"));
-    assert_eq!(kind(&to.one(import(done))), "applied");
-    assert_eq!(kind(&to.one(import(open))), "exclusive");
-    let elsewhere = Bench::new();
-    elsewhere.create(NewAction::task("u").with_idempotency_key("i"));
-    assert_eq!(kind(&elsewhere.one(import(done))), "idempotency key");
+    assert_eq!(kinds(&answers[0]), ["batch 1", "not found"]);
+    assert_eq!(kinds(&answers[1]), ["applied"; 2]);
+    assert_eq!(kinds(&answers[2]), ["batch 1", "not found"]);
+    assert_eq!(kinds(&answers[3]), ["already"; 2]);
+    assert_eq!(kinds(&answers[4]), ["applied"; 4]);
 }

@@ -231,3 +231,12 @@ fn what_was_queued_for_a_dead_owner_was_never_started() {
         .unwrap();
     assert_eq!(bench.action(uid).evidence, None);
 }
+
+#[test]
+fn incarnations_stand_in_the_order_of_their_claims_even_if_claimed_in_one_transaction() {
+    let bench = Bench::new();
+    let (drawn_first, drawn_second) = (OwnerRef::new("plane"), OwnerRef::new("plane"));
+    bench.each(vec![claim(&drawn_second), claim(&drawn_first)]);
+    let known: Vec<OwnerRef> = bench.owners().into_iter().map(|o| o.owner).collect();
+    assert_eq!(known, [drawn_second, drawn_first]);
+}

@@ -207,6 +207,20 @@ fn a_report_that_was_refused_the_first_time_is_not_taken_for_told() {
     let first = bench.each(batch.clone());
     assert_eq!(kinds(&first), ["not owner", "version", "applied"]);
     assert_eq!(kinds(&bench.each(batch)), ["status", "version", "already"]);
+    // Told in another name than the command that is known, by who has adopted it since.
+    let adopted = bench.started(&owner);
+    let batch = vec![
+        apply(adopted, Change::Report(percent(10.0)), Some(&other)),
+        apply(
+            adopted,
+            Change::Report(Report::new().with_step("a")),
+            Some(&owner),
+        ),
+    ];
+    assert_eq!(kinds(&bench.each(batch.clone())), ["not owner", "applied"]);
+    bench.one(Command::Release(owner.clone())).unwrap();
+    bench.apply(adopted, Change::Adopt, Some(&other)).unwrap();
+    assert_eq!(kinds(&bench.each(batch)), ["applied", "already"]);
     // Nobody's action yet: reported too early, then ended by somebody else.
     let queued = bench.create(NewAction::task("q"));
     let ended = Change::Finish(Finish::new(action_store::Outcome::Cancelled));
@@ -249,4 +263,21 @@ fn removal_and_pins_sent_again_are_already() {
         ["version", "applied", "already", "not found"]
     );
     assert!(bench.find(uid).is_none() && bench.log(uid).is_empty());
+}
+
+#[test]
+fn progress_alone_sent_again_is_already_until_the_next_change() {
+    let bench = Bench::new();
+    let owner = bench.owner("plane");
+    let uid = bench.started(&owner);
+    let told = at_version(2, apply(uid, Change::Report(percent(10.0)), Some(&owner)));
+    assert_eq!(kind(&bench.one(told.clone())), "applied");
+    assert_eq!(kind(&bench.one(told.clone())), "already");
+    assert_eq!(bench.action(uid).version.get(), 3);
+    let next = apply(uid, Change::Report(percent(20.0)), Some(&owner));
+    bench.one(next).unwrap();
+    // No entry of the log shows it any more: it is judged anew, and lowers nothing.
+    assert_eq!(kind(&bench.one(told)), "version");
+    let again = apply(uid, Change::Report(percent(10.0)), Some(&owner));
+    assert_eq!(kind(&bench.one(again)), "already");
 }

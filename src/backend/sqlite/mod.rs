@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::reader::{Read, Reader};
@@ -147,9 +147,9 @@ pub struct SqliteStore {
     /// Memory for the batches that wait in a lane, in units of [`ROOM_UNIT`] bytes.
     owners_room: Arc<Semaphore>,
     actions_room: Arc<Semaphore>,
-    closing: Arc<Notify>,
-    /// None once the store is closed: without a sender the readers end.
-    questions: std::sync::RwLock<Option<mpsc::Sender<Read>>>,
+    questions: mpsc::Sender<Read>,
+    /// True once the tasks are to finish what waits and end.
+    closing: watch::Sender<bool>,
     tasks: Mutex<Option<Tasks>>,
 }
 
@@ -182,7 +182,7 @@ impl SqliteStore {
     }
 
     async fn open_with(path: &Path, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
-        schema::check_path(path)?;
+        let path = &schema::resolve(path)?;
         let lock = Arc::new(schema::lock(path)?);
         let life = schema::prepare(path, &options.clock).await?;
         let max_pages = options.max_bytes.map(|bytes| bytes / PAGE_SIZE);
@@ -194,7 +194,7 @@ impl SqliteStore {
         let (actions, actions_lane) = mpsc::unbounded_channel();
         let (questions, asked) = mpsc::channel(QUESTIONS);
         let asked = Arc::new(Mutex::new(asked));
-        let closing = Arc::new(Notify::new());
+        let closing = watch::Sender::new(false);
         let mut readers = Vec::with_capacity(options.readers);
         for _ in 0..options.readers {
             let reader = Reader {
@@ -202,6 +202,7 @@ impl SqliteStore {
                 life,
                 connection: Some(schema::connect(path).await?),
                 questions: asked.clone(),
+                closing: closing.subscribe(),
                 lock: lock.clone(),
             };
             readers.push(tokio::spawn(reader.run()));
@@ -217,7 +218,7 @@ impl SqliteStore {
         let lanes = Lanes {
             owners: owners_lane,
             actions: actions_lane,
-            closing: closing.clone(),
+            closing: closing.subscribe(),
         };
         let writer = tokio::spawn(writer.run(lanes));
         Ok(SqliteStore {
@@ -230,12 +231,12 @@ impl SqliteStore {
             owners_room: Arc::new(Semaphore::new(options.queue_bytes / ROOM_UNIT)),
             actions_room: Arc::new(Semaphore::new(options.queue_bytes / ROOM_UNIT)),
             closing,
-            questions: std::sync::RwLock::new(Some(questions)),
+            questions,
             tasks: Mutex::new(Some(Tasks { writer, readers })),
         })
     }
 
-    /// Where the file is, as it was given.
+    /// Where the file is, links resolved.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -248,18 +249,11 @@ impl SqliteStore {
         question: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Read,
     ) -> Result<T, StoreError> {
         self.bell.check_open(operation)?;
-        let questions = {
-            let questions = self.questions.read();
-            questions
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .clone()
-        };
-        let questions = questions.ok_or_else(|| StoreError::closed(operation))?;
         let (reply, answer) = oneshot::channel();
         let asked = async {
             let gone = || StoreError::closed(operation);
-            questions.send(question(reply)).await.map_err(|_| gone())?;
-            drop(questions);
+            let question = question(reply);
+            self.questions.send(question).await.map_err(|_| gone())?;
             answer.await.map_err(|_| gone())?
         };
         match deadline(self.timeout, asked).await {
@@ -413,12 +407,7 @@ impl ActionStore for SqliteStore {
 
     async fn close(&self) -> Result<(), StoreError> {
         self.bell.close();
-        let questions = {
-            let mut questions = self.questions.write().unwrap_or_else(|e| e.into_inner());
-            questions.take()
-        };
-        drop(questions);
-        self.closing.notify_one();
+        self.closing.send_replace(true);
         let mut tasks = self.tasks.lock().await;
         let mut failed = false;
         if let Some(tasks) = tasks.take() {

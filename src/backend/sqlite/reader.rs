@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::errors::{Phase, corrupt, store_error};
 use super::list;
@@ -42,6 +42,7 @@ pub(super) struct Reader {
     pub(super) connection: Option<SqliteConnection>,
     /// Shared by all readers: whoever is free takes the next question.
     pub(super) questions: Arc<Mutex<mpsc::Receiver<Read>>>,
+    pub(super) closing: watch::Receiver<bool>,
     pub(super) lock: Arc<Lock>,
 }
 
@@ -49,9 +50,7 @@ impl Reader {
     /// Answers until the store is closed and nobody waits.
     pub(super) async fn run(mut self) {
         loop {
-            // The lock is held while waiting: that is how the readers take turns.
-            let question = self.questions.lock().await.recv().await;
-            match question {
+            match self.next_question().await {
                 None => break,
                 Some(Read::Get(uids, reply)) => {
                     let script = get_script(&uids);
@@ -81,6 +80,19 @@ impl Reader {
             drop(connection.close().await);
         }
         drop(self.lock);
+    }
+
+    /// None once the store is closed, or dropped, and nobody waits any more.
+    async fn next_question(&mut self) -> Option<Read> {
+        // The lock is held while waiting: that is how the readers take turns.
+        let mut questions = self.questions.lock().await;
+        tokio::select! {
+            biased;
+            question = questions.recv() => return question,
+            _ = self.closing.wait_for(|closing| *closing) => questions.close(),
+        }
+        // What was asked before is answered.
+        questions.recv().await
     }
 
     async fn answer<T>(

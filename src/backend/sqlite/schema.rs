@@ -38,7 +38,7 @@ const BUSY: Duration = Duration::from_secs(5);
 pub(super) struct Lock(#[expect(dead_code, reason = "held, not used")] File);
 
 /// Checks that a path can be given to SQLite as it is.
-pub(super) fn check_path(path: &Path) -> Result<(), StoreError> {
+fn check_path(path: &Path) -> Result<(), StoreError> {
     let refuse = |reason: &'static str| Err(StoreError::new(ErrorKind::Invalid, "open", reason));
     let Some(text) = path.to_str() else {
         return refuse("path: is not UTF-8");
@@ -56,6 +56,28 @@ pub(super) fn check_path(path: &Path) -> Result<(), StoreError> {
         return refuse("path: names no file");
     }
     Ok(())
+}
+
+/// The one name a file has, whatever links lead to it: two names must not mean two locks.
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+    check_path(path)?;
+    match path.canonicalize() {
+        Ok(path) => Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let directory = directory(path).canonicalize();
+            let directory =
+                directory.map_err(|error| io_error("there is no such directory", error))?;
+            Ok(directory.join(path.file_name().unwrap_or_default()))
+        }
+        Err(error) => Err(io_error("the file cannot be looked at", error)),
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 /// Takes the lock on `<path>.lock`.
@@ -140,7 +162,10 @@ pub(super) async fn connect_writer(
 pub(super) async fn prepare(path: &Path, clock: &Clock) -> Result<StoreId, StoreError> {
     match std::fs::metadata(path) {
         Ok(file) if file.len() == 0 => Err(corrupt("open", "the file is empty: a store never is")),
-        Ok(_) => upgrade(path, clock).await,
+        Ok(_) => {
+            inspect(path).await?;
+            upgrade(path, clock).await
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let new = beside(path, ".new");
             match std::fs::remove_file(&new) {
@@ -162,13 +187,39 @@ pub(super) async fn prepare(path: &Path, clock: &Clock) -> Result<StoreId, Store
 
 /// Makes a renamed file survive a power cut.
 fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
     if cfg!(unix) {
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        File::open(directory(path))?.sync_all()?;
     }
     Ok(())
+}
+
+/// Refuses what is not a store this library can write, before anything about it is changed: even
+/// the journal mode stays with a file that is somebody else's.
+async fn inspect(path: &Path) -> Result<(), StoreError> {
+    let options = SqliteConnectOptions::new().filename(path);
+    let options = options.busy_timeout(BUSY).disable_statement_logging();
+    let opened = options.connect().await;
+    let mut connection = opened.map_err(|error| store_error("open", Phase::Before, error))?;
+    let refused = match ledger(&mut connection).await {
+        Err(error) => Err(error),
+        Ok(Some(found)) if found.min_writer > VERSION => Err(StoreError::new(
+            ErrorKind::Incompatible,
+            "open",
+            format!(
+                "the store needs schema version {}, this library has {VERSION}",
+                found.min_writer
+            ),
+        )),
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(StoreError::new(
+            ErrorKind::Incompatible,
+            "open",
+            "the file is a database of somebody else's",
+        )),
+    };
+    // Only looked at; and the refusal, if any, is the better answer.
+    drop(connection.close().await);
+    refused
 }
 
 /// Brings the schema to this library's version, in one transaction.
@@ -196,33 +247,14 @@ async fn upgrade_connected(
             format!("the database is in mode {mode}/{synchronous}, not wal/2"),
         ));
     }
-    let found = ledger(connection).await?;
-    match found {
-        Some(Ledger { min_writer, .. }) if min_writer > VERSION => {
-            return Err(StoreError::new(
-                ErrorKind::Incompatible,
-                "open",
-                format!("the store needs schema version {min_writer}, this library has {VERSION}"),
-            ));
-        }
-        Some(Ledger { version, .. }) if version >= VERSION => return life(connection).await,
-        Some(_) => {}
-        None => {
-            let tables: i64 = single(connection, "SELECT count(*) FROM sqlite_master").await?;
-            if tables > 0 {
-                return Err(StoreError::new(
-                    ErrorKind::Incompatible,
-                    "open",
-                    "the file is a database of somebody else's",
-                ));
-            }
-        }
+    let applied = ledger(connection).await?.map_or(0, |found| found.version);
+    if applied >= VERSION {
+        return life(connection).await;
     }
     let mut transaction = connection
         .begin_with("BEGIN IMMEDIATE")
         .await
         .map_err(before)?;
-    let applied = found.map_or(0, |ledger| ledger.version);
     let mut version = 0;
     for step in STEPS {
         version += 1;

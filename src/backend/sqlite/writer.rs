@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::errors::{Phase, store_error};
 use super::load::{self, Stored};
@@ -67,7 +67,7 @@ pub(super) struct Job {
 pub(super) struct Lanes {
     pub(super) owners: mpsc::UnboundedReceiver<Job>,
     pub(super) actions: mpsc::UnboundedReceiver<Job>,
-    pub(super) closing: Arc<Notify>,
+    pub(super) closing: watch::Receiver<bool>,
 }
 
 pub(super) struct Writer {
@@ -219,7 +219,7 @@ impl Lanes {
                 biased;
                 job = self.owners.recv() => job,
                 job = self.actions.recv() => job,
-                () = self.closing.notified() => {
+                _ = self.closing.wait_for(|closing| *closing), if !self.owners.is_closed() => {
                     self.owners.close();
                     self.actions.close();
                     continue;

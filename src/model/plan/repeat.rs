@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::action::{Action, ActionUid};
-use super::command::{Batch, BatchMode, Change, Command};
-use super::owner::OwnerRef;
-use super::workspace::Loaded;
+use crate::model::action::Action;
+use crate::model::command::{Batch, BatchMode, Change, Command};
+use crate::model::identity::ActionUid;
+use crate::model::owner::OwnerRef;
+use crate::model::workspace::Loaded;
 
 /// The reports of a batch, by index, that were carried out when the same batch was written
 /// before.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::action::{Action, ActionError};
-use super::command::{Change, Command, Refused};
-use super::limits::Limits;
-use super::time::Timestamp;
-use super::transition::{Transition, TransitionKind};
-use super::workspace::Loaded;
+use crate::model::action::{Action, ActionError};
+use crate::model::command::{Change, Command, Refused};
+use crate::model::limits::Limits;
+use crate::model::time::Timestamp;
+use crate::model::transition::{Transition, TransitionKind};
+use crate::model::workspace::Loaded;
 
 /// Enters a late report if a command was refused because its owner is fenced, and says how an
 /// action of that owner ended.

@@ -1,0 +1,376 @@
+//! What the cases have in common: short ways to bring a store into a state and to read it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::failure::{Failure, Proof, Stop, holds, same};
+use super::subject::{Fixture, Subject};
+use crate::clock::Clock;
+use crate::error::{ErrorKind, StoreError};
+use crate::model::{
+    Action, ActionError, ActionUid, Batch, Change, Command, Detail, Done, Effect, Finish, LogQuery,
+    NewAction, OpId, Order, Outcome, Owner, OwnerRef, Page, Position, Progress, Query, Refused,
+    Report, Transition, Version,
+};
+use crate::store::ActionStore;
+
+pub(super) type Answer = Result<Done, Refused>;
+
+/// How long anything that must come may take. Far beyond what it does take: reaching it is a
+/// failure, never a measurement.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// More pages than any walk of the suite has.
+const PAGES: usize = 5000;
+
+pub(super) async fn open(fixture: &dyn Fixture) -> Proof<Subject> {
+    let subject = fixture.open().await;
+    let page = subject.store.list(&Query::new().with_limit(1)).await?;
+    holds("a fresh store is empty", page.items.is_empty(), &page.items)?;
+    Ok(subject)
+}
+
+/// Waits for what must come.
+#[track_caller]
+pub(super) fn in_time<T>(
+    what: &'static str,
+    future: impl Future<Output = T>,
+) -> impl Future<Output = Proof<T>> {
+    let late = Failure::new(what, "nothing within 30 seconds");
+    async move {
+        let answer = tokio::time::timeout(PATIENCE, future).await;
+        answer.map_err(|_| late.into())
+    }
+}
+
+pub(super) fn create(new: NewAction) -> Command {
+    Command::Create {
+        new: Arc::new(new),
+        by: None,
+    }
+}
+
+pub(super) fn create_by(new: NewAction, by: &OwnerRef) -> Command {
+    Command::Create {
+        new: Arc::new(new),
+        by: Some(by.clone()),
+    }
+}
+
+pub(super) fn apply(uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Command {
+    apply_as(OpId::new(), uid, change, by)
+}
+
+pub(super) fn apply_as(op: OpId, uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Command {
+    Command::Apply {
+        uid,
+        op,
+        change,
+        by: by.cloned(),
+        if_version: None,
+    }
+}
+
+/// The same command, if the action is at this version.
+pub(super) fn at_version(command: Command, version: Version) -> Command {
+    match command {
+        Command::Apply {
+            uid,
+            op,
+            change,
+            by,
+            ..
+        } => Command::Apply {
+            uid,
+            op,
+            change,
+            by,
+            if_version: Some(version),
+        },
+        other => other,
+    }
+}
+
+pub(super) fn claim(owner: &OwnerRef) -> Command {
+    Command::Claim {
+        owner: owner.clone(),
+        take_over: true,
+    }
+}
+
+pub(super) fn fence(owner: &OwnerRef, if_renewals: u64) -> Command {
+    Command::Fence {
+        owner: owner.clone(),
+        if_renewals,
+    }
+}
+
+pub(super) fn remove(action: &Action) -> Command {
+    Command::Remove {
+        uid: action.uid,
+        if_version: action.version,
+    }
+}
+
+/// A finish with what its outcome demands.
+pub(super) fn finish(outcome: Outcome) -> Change {
+    let finish = Finish::new(outcome);
+    Change::Finish(match outcome {
+        Outcome::Failed => finish.with_error(ActionError::new("broken", "it broke")),
+        _ => finish,
+    })
+}
+
+pub(super) fn report(progress: u16) -> Proof<Change> {
+    let progress = Progress::from_hundredths(progress)?;
+    Ok(Change::Report(Report::new().with_progress(progress)))
+}
+
+pub(super) fn step(step: &str) -> Change {
+    Change::Report(Report::new().with_step(step))
+}
+
+pub(super) fn uids(actions: &[Arc<Action>]) -> Vec<ActionUid> {
+    actions.iter().map(|action| action.uid).collect()
+}
+
+impl Subject {
+    pub(super) fn clock(&self) -> Proof<&Clock> {
+        self.clock
+            .as_ref()
+            .ok_or(Stop::NotApplicable("the fixture brings no manual clock"))
+    }
+
+    /// Lets time pass where that can be done. Elsewhere it passes by itself.
+    pub(super) fn tick(&self) {
+        if let Some(clock) = &self.clock {
+            clock.advance(Duration::from_secs(1));
+        }
+    }
+
+    pub(super) async fn write(&self, batch: Batch) -> Proof<Vec<Answer>> {
+        let commands = batch.commands.len();
+        let answers = self.store.write(batch).await?;
+        same("as many answers as commands", answers.len(), commands)?;
+        Ok(answers)
+    }
+
+    pub(super) async fn each(&self, commands: Vec<Command>) -> Proof<Vec<Answer>> {
+        self.write(Batch::each(commands)).await
+    }
+
+    pub(super) async fn all(&self, commands: Vec<Command>) -> Proof<Vec<Answer>> {
+        self.write(Batch::all(commands)).await
+    }
+
+    pub(super) async fn one(&self, command: Command) -> Proof<Answer> {
+        let answer = self.each(vec![command]).await?.into_iter().next();
+        answer.ok_or_else(|| Failure::new("one answer", "none").into())
+    }
+
+    /// Carries out a command that must be applied.
+    pub(super) async fn done(&self, command: Command) -> Proof<Option<Arc<Action>>> {
+        let shown = format!("{command:?}");
+        let done = self.one(command).await??;
+        let what = format!("the effect of {shown}");
+        same(&what, done.effect, Effect::Applied)?;
+        Ok(done.action)
+    }
+
+    /// Carries out a command about an action that must be applied and answered with the action.
+    pub(super) async fn changed(&self, command: Command) -> Proof<Arc<Action>> {
+        let action = self.done(command).await?;
+        action.ok_or_else(|| Failure::new("the action in the answer", "no action").into())
+    }
+
+    /// Carries out a command that must be recognised as done.
+    pub(super) async fn already(&self, command: Command) -> Proof<Option<Arc<Action>>> {
+        let shown = format!("{command:?}");
+        let done = self.one(command).await??;
+        same(
+            &format!("the effect of {shown}"),
+            done.effect,
+            Effect::Already,
+        )?;
+        Ok(done.action)
+    }
+
+    pub(super) async fn refused(&self, command: Command) -> Proof<Refused> {
+        let shown = format!("a refusal of {command:?}");
+        match self.one(command).await? {
+            Ok(done) => Err(Failure::new(shown, format!("{done:?}")).into()),
+            Err(refused) => Ok(refused),
+        }
+    }
+
+    pub(super) async fn claim(&self, name: &str) -> Proof<OwnerRef> {
+        let owner = OwnerRef::new(name);
+        self.done(claim(&owner)).await?;
+        Ok(owner)
+    }
+
+    pub(super) async fn create(&self, new: NewAction) -> Proof<Arc<Action>> {
+        self.changed(create(new)).await
+    }
+
+    pub(super) async fn queued(&self) -> Proof<Arc<Action>> {
+        self.create(NewAction::task("backup_bdb")).await
+    }
+
+    pub(super) async fn executing(&self, by: &OwnerRef) -> Proof<Arc<Action>> {
+        let uid = self.queued().await?.uid;
+        self.apply(uid, Change::Start, by).await
+    }
+
+    pub(super) async fn completed(&self, by: &OwnerRef) -> Proof<Arc<Action>> {
+        let uid = self.executing(by).await?.uid;
+        self.apply(uid, finish(Outcome::Succeeded), by).await
+    }
+
+    pub(super) async fn apply(
+        &self,
+        uid: ActionUid,
+        change: Change,
+        by: &OwnerRef,
+    ) -> Proof<Arc<Action>> {
+        self.changed(apply(uid, change, Some(by))).await
+    }
+
+    pub(super) async fn find(&self, uid: ActionUid) -> Proof<Option<Arc<Action>>> {
+        let found = self.store.get(&[uid]).await?;
+        same("one answer for one uid", found.len(), 1)?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    pub(super) async fn read(&self, uid: ActionUid) -> Proof<Arc<Action>> {
+        let found = self.find(uid).await?;
+        found.ok_or_else(|| Failure::new(format!("action {uid}"), "no such action").into())
+    }
+
+    /// Demands that an action is as it was.
+    pub(super) async fn unchanged(&self, action: &Arc<Action>) -> Proof {
+        let found = self.read(action.uid).await?;
+        same("the action as it was", &found, action)
+    }
+
+    pub(super) async fn log_of(&self, uid: ActionUid) -> Proof<Vec<Transition>> {
+        log_walk(&*self.store, LogQuery::of(uid)).await
+    }
+
+    pub(super) async fn owner(&self, owner: &OwnerRef) -> Proof<Owner> {
+        let owners = self.store.owners().await?;
+        let known = owners.iter().find(|known| known.owner == *owner);
+        known
+            .cloned()
+            .ok_or_else(|| Failure::new(format!("owner {owner}"), format!("{owners:?}")).into())
+    }
+
+    pub(super) async fn position(&self) -> Proof<Position> {
+        Ok(in_time("the position", self.store.changed(None)).await??)
+    }
+
+    pub(super) async fn walk(&self, query: Query) -> Proof<Vec<Arc<Action>>> {
+        walk(&*self.store, query).await
+    }
+
+    pub(super) async fn list(&self, query: Query) -> Proof<Page<Arc<Action>>> {
+        Ok(self.store.list(&query).await?)
+    }
+
+    /// Demands a failure of that kind from a list.
+    pub(super) async fn list_fails(&self, query: Query, kind: ErrorKind) -> Proof {
+        fails(&format!("{query:?}"), self.store.list(&query).await, kind)
+    }
+
+    pub(super) async fn log_fails(&self, query: LogQuery, kind: ErrorKind) -> Proof {
+        fails(&format!("{query:?}"), self.store.log(&query).await, kind)
+    }
+
+    /// Everything the store shows, to be compared with a later look.
+    pub(super) async fn snapshot(&self) -> Proof<Snapshot> {
+        Ok(Snapshot {
+            feed: self.walk(Query::new().with_order(Order::Feed)).await?,
+            newest: self.walk(Query::new()).await?,
+            log: log_walk(&*self.store, LogQuery::all()).await?,
+            owners: self.store.owners().await?,
+        })
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    pub(super) feed: Vec<Arc<Action>>,
+    pub(super) newest: Vec<Arc<Action>>,
+    pub(super) log: Vec<Transition>,
+    pub(super) owners: Vec<Owner>,
+}
+
+/// Demands a failure of that kind.
+#[track_caller]
+pub(super) fn fails<T: std::fmt::Debug>(
+    what: &str,
+    answer: Result<T, StoreError>,
+    kind: ErrorKind,
+) -> Proof {
+    let found = answer.as_ref().err().map(StoreError::kind);
+    let expected = format!("{kind:?} from {what}");
+    holds(&expected, found == Some(kind), &answer)
+}
+
+/// All of a list, page by page; a walk that does not end is a failure.
+pub(super) async fn walk(store: &dyn ActionStore, mut query: Query) -> Proof<Vec<Arc<Action>>> {
+    let mut items = Vec::new();
+    for _ in 0..PAGES {
+        let page = store.list(&query).await?;
+        holds(
+            "no page beyond its limit",
+            page.items.len() <= usize::from(query.limit),
+            page.items.len(),
+        )?;
+        items.extend(page.items);
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(items),
+        }
+    }
+    Err(Failure::new("a walk that ends", format!("{PAGES} pages of {query:?}")).into())
+}
+
+/// All of a log, page by page.
+pub(super) async fn log_walk(
+    store: &dyn ActionStore,
+    mut query: LogQuery,
+) -> Proof<Vec<Transition>> {
+    let mut items = Vec::new();
+    for _ in 0..PAGES {
+        let page = store.log(&query).await?;
+        holds(
+            "no page beyond its limit",
+            page.items.len() <= usize::from(query.limit),
+            page.items.len(),
+        )?;
+        items.extend(page.items);
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(items),
+        }
+    }
+    Err(Failure::new("a walk that ends", format!("{PAGES} pages of {query:?}")).into())
+}
+
+/// A list of summaries.
+pub(super) fn summaries() -> Query {
+    Query::new().with_detail(Detail::Summary)
+}
+
+/// Polls a future once, as a caller does who gives up at once.
+pub(super) fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let mut context = Context::from_waker(Waker::noop());
+    match Pin::new(future).poll(&mut context) {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => None,
+    }
+}

@@ -1,0 +1,354 @@
+//! Batches: order, the two modes, repeats and limits.
+
+use super::*;
+
+pub(super) async fn an_empty_batch_is_accepted(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    for batch in [Batch::each(Vec::new()), Batch::all(Vec::new())] {
+        same("answers", s.write(batch).await?.len(), 0)?;
+    }
+    same("actions", s.walk(Query::new()).await?.len(), 0)
+}
+
+pub(super) async fn answers_stand_in_the_order_of_the_commands(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let news: Vec<NewAction> = (0..10)
+        .map(|n| NewAction::task(format!("task {n}")))
+        .collect();
+    // Uids out of creation order: a store that sorts by them answers somebody else's.
+    let mut commands: Vec<Command> = news.iter().rev().cloned().map(create).collect();
+    let unknown = ActionUid::new();
+    commands.insert(5, apply(unknown, finish(Outcome::Cancelled), None));
+    let answers = s.each(commands).await?;
+    let mut expected: Vec<Option<ActionUid>> = news.iter().rev().map(|new| Some(new.uid)).collect();
+    expected.insert(5, None);
+    let found: Vec<Option<ActionUid>> = answers
+        .iter()
+        .map(|answer| Some(answer.as_ref().ok()?.action.as_ref()?.uid))
+        .collect();
+    same("the answers", found, expected)?;
+    demand!(&answers[5], Err(Refused::NotFound(uid)) if *uid == unknown);
+    let oldest = s.walk(Query::new().with_order(Order::Oldest)).await?;
+    let created: Vec<ActionUid> = news.iter().rev().map(|new| new.uid).collect();
+    same("the order of creation", uids(&oldest), created)
+}
+
+pub(super) async fn a_command_sees_those_before_it(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    for mode in [BatchMode::Each, BatchMode::All] {
+        let owner = OwnerRef::new("plane");
+        let new = NewAction::task("a");
+        let uid = new.uid;
+        let commands = vec![
+            claim(&owner),
+            create_by(new, &owner),
+            apply(uid, Change::Start, Some(&owner)),
+            apply(uid, step("copy"), Some(&owner)),
+            apply(uid, finish(Outcome::Succeeded), Some(&owner)),
+            Command::Release(owner.clone()),
+        ];
+        let answers = s.write(Batch { commands, mode }).await?;
+        let mut versions = Vec::new();
+        for answer in answers {
+            let done = answer?;
+            same("the effect", done.effect, Effect::Applied)?;
+            versions.extend(done.action.map(|action| action.version.get()));
+        }
+        same("the versions in the answers", versions, vec![1, 2, 3, 4])?;
+        let found = s.read(uid).await?;
+        same("the version", found.version.get(), 4)?;
+        same("the number of entries", s.log_of(uid).await?.len(), 4)?;
+        same(
+            "the owner",
+            s.owner(&owner).await?.state,
+            OwnerState::Released,
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) async fn an_action_changed_twice_in_a_batch_is_in_the_feed_once(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let first = s.executing(&owner).await?;
+    let second = s.executing(&owner).await?;
+    let change = |uid, name: &str| apply(uid, step(name), Some(&owner));
+    let commands = vec![
+        change(first.uid, "one"),
+        change(second.uid, "one"),
+        change(first.uid, "two"),
+    ];
+    for answer in s.each(commands).await? {
+        answer?;
+    }
+    let feed = s.walk(Query::new().with_order(Order::Feed)).await?;
+    let mut found = uids(&feed);
+    found.sort();
+    same("each action once", found, vec![first.uid, second.uid])?;
+    let found = s.read(first.uid).await?;
+    same("the version", found.version.get(), first.version.get() + 2)?;
+    same("the step", found.step.as_deref(), Some("two"))
+}
+
+pub(super) async fn with_each_a_refused_command_disturbs_nobody(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let held = s
+        .create(NewAction::task("held").with_exclusive("k"))
+        .await?;
+    let (a, b) = (NewAction::task("a"), NewAction::task("b"));
+    let commands = vec![
+        create(a.clone()),
+        create(NewAction::task("refused").with_exclusive("k")),
+        apply(a.uid, Change::Start, Some(&owner)),
+        create(NewAction::task("")),
+        apply(a.uid, Change::Start, Some(&owner)),
+        Command::Renew(OwnerRef::new("nobody")),
+        create(b.clone()),
+    ];
+    let answers = s.each(commands).await?;
+    let accepted: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+    let expected = vec![true, false, true, false, false, false, true];
+    same("which were accepted", accepted, expected)?;
+    demand!(&answers[3], Err(Refused::Invalid(_)));
+    let all = s.walk(Query::new().with_order(Order::Oldest)).await?;
+    same("the actions", uids(&all), vec![held.uid, a.uid, b.uid])?;
+    same("the version", s.read(a.uid).await?.version.get(), 2)?;
+    s.unchanged(&held).await
+}
+
+pub(super) async fn with_all_one_refusal_refuses_all(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let executing = s.executing(&owner).await?;
+    let ended = s.completed(&owner).await?;
+    let pinned = Command::Pin {
+        uid: ended.uid,
+        pinned: true,
+    };
+    let new = NewAction::task("a")
+        .with_exclusive("k")
+        .with_idempotency_key("i");
+    let accepted = vec![
+        create(new.clone()),
+        apply(new.uid, Change::Start, Some(&owner)),
+        apply(executing.uid, finish(Outcome::Succeeded), Some(&owner)),
+        pinned,
+        Command::Renew(owner.clone()),
+        claim(&OwnerRef::new("plane")),
+    ];
+    let before = s.snapshot().await?;
+    let at = s.position().await?;
+    for index in [0, 3, accepted.len()] {
+        let mut commands = accepted.clone();
+        commands.insert(index, apply(ended.uid, step("late"), None));
+        let answers = s.all(commands).await?;
+        for (number, answer) in answers.iter().enumerate() {
+            match number == index {
+                true => demand!(answer, Err(Refused::Conflict { .. })),
+                false => same("the refusal", answer, &Err(Refused::Batch(index)))?,
+            }
+        }
+        same("the store", &s.snapshot().await?, &before)?;
+        same("the position", s.position().await?, at)?;
+    }
+    // Keys, pins and the operations themselves left no trace either.
+    s.create(NewAction::task("b").with_exclusive("k")).await?;
+    s.create(NewAction::task("b").with_idempotency_key("i"))
+        .await?;
+    s.done(remove(&ended)).await?;
+    s.done(accepted[2].clone()).await?;
+    Ok(())
+}
+
+pub(super) async fn with_all_an_invalid_command_refuses_all(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let commands = vec![
+        create(NewAction::task("a")),
+        create(NewAction::task("")),
+        create(NewAction::task("b")),
+    ];
+    let answers = s.all(commands).await?;
+    same("the first answer", &answers[0], &Err(Refused::Batch(1)))?;
+    demand!(&answers[1], Err(Refused::Invalid(_)));
+    same("the last answer", &answers[2], &Err(Refused::Batch(1)))?;
+    same("actions", s.walk(Query::new()).await?.len(), 0)
+}
+
+pub(super) async fn a_batch_repeated_is_harmless(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let old = s.completed(&owner).await?;
+    for mode in [BatchMode::Each, BatchMode::All] {
+        let (a, b) = (NewAction::task("a"), NewAction::task("b"));
+        let cancel = Change::RequestCancel(CancelRequest::new());
+        let commands = vec![
+            create_by(a.clone(), &owner),
+            create(b.clone()),
+            apply(a.uid, Change::Start, Some(&owner)),
+            apply(b.uid, cancel, None),
+            apply(a.uid, step("copy"), Some(&owner)),
+            apply(b.uid, finish(Outcome::Cancelled), None),
+            apply(a.uid, finish(Outcome::Succeeded), Some(&owner)),
+            claim(&owner),
+            Command::Pin {
+                uid: old.uid,
+                pinned: true,
+            },
+        ];
+        let batch = Batch { commands, mode };
+        for answer in s.write(batch.clone()).await? {
+            answer?;
+        }
+        let before = s.snapshot().await?;
+        for _ in 0..3 {
+            for answer in s.write(batch.clone()).await? {
+                same("the effect", answer?.effect, Effect::Already)?;
+            }
+        }
+        same("the store", s.snapshot().await?, before)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn an_action_created_and_removed_in_one_batch_leaves_nothing(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let new = NewAction::task("a")
+        .with_exclusive("k")
+        .with_idempotency_key("i");
+    let uid = new.uid;
+    let commands = vec![
+        create(new),
+        apply(uid, finish(Outcome::Cancelled), None),
+        Command::Remove {
+            uid,
+            if_version: Version::FIRST.next(),
+        },
+    ];
+    for answer in s.all(commands).await? {
+        answer?;
+    }
+    let found = s.snapshot().await?;
+    same("the actions", found.newest, Vec::new())?;
+    same("the log", found.log, Vec::new())?;
+    let other = NewAction::task("b").with_exclusive("k");
+    s.create(other.with_idempotency_key("i")).await?;
+    Ok(())
+}
+
+pub(super) async fn an_action_removed_and_created_anew_in_one_batch_is_new(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    // The new one comes to a version below, at and above that of the old one.
+    for steps in 0..3 {
+        let key = format!("key {steps}");
+        let new = NewAction::task("a").with_idempotency_key(key);
+        let uid = new.uid;
+        s.create(new.clone()).await?;
+        s.apply(uid, Change::Start, &owner).await?;
+        let end = apply(uid, finish(Outcome::Failed), Some(&owner));
+        let removal = Command::Remove {
+            uid,
+            if_version: Version::new(3)?,
+        };
+        let mut commands = vec![end, removal, create(new.clone())];
+        commands.push(apply(uid, Change::Start, Some(&owner)));
+        for number in 0..steps {
+            commands.push(apply(uid, step(&format!("step {number}")), Some(&owner)));
+        }
+        for answer in s.all(commands).await? {
+            answer?;
+        }
+        let found = s.read(uid).await?;
+        same("the version", found.version.get(), 2 + steps)?;
+        same("the status", found.status, Status::Executing)?;
+        let versions: Vec<u64> = s
+            .log_of(uid)
+            .await?
+            .iter()
+            .map(|e| e.version.get())
+            .collect();
+        same(
+            "the versions in the log",
+            versions,
+            (1..=2 + steps).collect::<Vec<_>>(),
+        )?;
+        // It still holds its key.
+        s.already(create(new.with_uid(ActionUid::new()))).await?;
+    }
+    check_store(&*s.store).await?;
+    Ok(())
+}
+
+pub(super) async fn a_batch_of_the_largest_size_is_accepted(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let most = s.store.capabilities().max_commands;
+    holds("room for a command", most > 0, most)?;
+    let answers = s.each(vec![Command::Renew(owner.clone()); most]).await?;
+    for answer in answers {
+        answer?;
+    }
+    let found = s.owner(&owner).await?;
+    same("the renewals", found.renewals, most as u64)
+}
+
+pub(super) async fn a_batch_with_too_many_commands_is_invalid(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let most = s.store.capabilities().max_commands;
+    for mode in [BatchMode::Each, BatchMode::All] {
+        let commands = vec![Command::Renew(owner.clone()); most + 1];
+        let answer = s.store.write(Batch { commands, mode }).await;
+        fails("a batch too long", answer, ErrorKind::Invalid)?;
+    }
+    same("the renewals", s.owner(&owner).await?.renewals, 0)
+}
+
+pub(super) async fn a_batch_with_too_many_bytes_is_invalid(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let limits = s.store.capabilities();
+    let long = Json::new(format!("{{\"a\":\"{}\"}}", "x".repeat(Limits::JSON - 8)))?;
+    let large = || create(NewAction::task("a").with_attributes(long.clone()));
+    let bytes = |commands: &[Command]| Batch::each(commands.to_vec()).bytes();
+    let each = bytes(&[large()]);
+    let fitting = (limits.max_bytes / each).min(limits.max_commands);
+    holds("room for the largest attributes", fitting > 0, limits)?;
+    let commands: Vec<Command> = (0..fitting).map(|_| large()).collect();
+    // Where so few commands fit that no batch can be too large there is nothing to refuse.
+    if fitting < limits.max_commands {
+        let mut beyond = commands.clone();
+        beyond.push(large());
+        for mode in [BatchMode::Each, BatchMode::All] {
+            let commands = beyond.clone();
+            let answer = s.store.write(Batch { commands, mode }).await;
+            fails("a batch too large", answer, ErrorKind::Invalid)?;
+        }
+        same("actions", s.walk(summaries()).await?.len(), 0)?;
+    }
+    for answer in s.each(commands).await? {
+        answer?;
+    }
+    same("actions", s.walk(summaries()).await?.len(), fitting)
+}
+
+pub(super) async fn an_unknown_command_is_unsupported(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let before = s.snapshot().await?;
+    for mode in [BatchMode::Each, BatchMode::All] {
+        let commands = vec![
+            create(NewAction::task("a")),
+            Command::Unknown,
+            create(NewAction::task("b")),
+        ];
+        let answer = s.store.write(Batch { commands, mode }).await;
+        fails("an unknown command", answer, ErrorKind::Unsupported)?;
+    }
+    same("the store", s.snapshot().await?, before)
+}

@@ -1,0 +1,148 @@
+//! Waiting for changes, and closing.
+
+use super::*;
+
+pub(super) async fn nothing_is_waited_for_without_a_revision(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let first = s.position().await?;
+    same("the revision", first.revision, Revision::ZERO)?;
+    same("removed so far", first.removed_to, Revision::ZERO)?;
+    s.queued().await?;
+    let second = s.position().await?;
+    same("the store", second.life, first.life)?;
+    holds(
+        "a higher revision",
+        second.revision > first.revision,
+        second,
+    )
+}
+
+pub(super) async fn what_is_there_is_not_waited_for(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    s.queued().await?;
+    let changed = s.store.changed(Some(Revision::ZERO));
+    let at = in_time("an answer at once", changed).await??;
+    same("the position", at, s.position().await?)
+}
+
+pub(super) async fn a_change_wakes_who_waits_for_it(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let uid = s.queued().await?.uid;
+    let cancel = Change::RequestCancel(CancelRequest::new());
+    let changes = [
+        Change::Start,
+        report(100)?,
+        step("copy"),
+        cancel,
+        finish(Outcome::Failed),
+    ];
+    for change in changes {
+        let revision = s.position().await?.revision;
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let store = s.store.clone();
+                tokio::spawn(async move { store.changed(Some(revision)).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        s.apply(uid, change, &owner).await?;
+        for waiter in waiting {
+            let at = in_time("a waiter that wakes", waiter).await???;
+            holds("a higher revision", at.revision > revision, at)?;
+        }
+        let after = Some(Cursor::feed(s.position().await?.life, revision));
+        let feed = Query::new().with_order(Order::Feed).with_after(after);
+        same("what is above it", uids(&s.walk(feed).await?), vec![uid])?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_revision_beyond_the_store_is_invalid(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    for _ in 0..2 {
+        let last = s.position().await?.revision.get();
+        for beyond in [last + 1, last + 1000] {
+            let changed = s.store.changed(Some(Revision::new(beyond)));
+            let answer = in_time("an answer at once", changed).await?;
+            fails("a revision beyond the store", answer, ErrorKind::Invalid)?;
+        }
+        s.queued().await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn what_changes_nothing_has_no_revision(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let new = NewAction::task("a");
+    let uid = s.create(new.clone()).await?.uid;
+    s.apply(uid, Change::Start, &owner).await?;
+    let at = s.position().await?;
+    s.already(create(new)).await?;
+    s.refused(apply(uid, Change::Start, Some(&owner))).await?;
+    s.refused(create(NewAction::task(""))).await?;
+    s.done(Command::Renew(owner)).await?;
+    s.claim("other").await?;
+    same("the position", s.position().await?, at)
+}
+
+pub(super) async fn a_closed_store_does_nothing_more(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let action = s.queued().await?;
+    let closing = s.store.close();
+    in_time("the end of closing", closing).await??;
+    let closed = ErrorKind::Closed;
+    fails(
+        "write",
+        s.store
+            .write(Batch::each(vec![create(NewAction::task("a"))]))
+            .await,
+        closed,
+    )?;
+    fails(
+        "an empty write",
+        s.store.write(Batch::each(Vec::new())).await,
+        closed,
+    )?;
+    fails("get", s.store.get(&[action.uid]).await, closed)?;
+    fails("list", s.store.list(&Query::new()).await, closed)?;
+    fails("log", s.store.log(&LogQuery::all()).await, closed)?;
+    fails("owners", s.store.owners().await, closed)?;
+    fails(
+        "changed",
+        in_time("changed", s.store.changed(None)).await?,
+        closed,
+    )?;
+    let waiting = s.store.changed(Some(Revision::ZERO));
+    fails("changed", in_time("changed", waiting).await?, closed)?;
+    in_time("the end of closing", s.store.close()).await??;
+    Ok(())
+}
+
+pub(super) async fn closing_lets_who_waits_go(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    s.queued().await?;
+    let revision = s.position().await?.revision;
+    let mut waiting = s.store.changed(Some(revision));
+    let early = poll_once(&mut waiting);
+    holds("nothing to report yet", early.is_none(), early)?;
+    let store = s.store.clone();
+    let spawned = tokio::spawn(async move { store.changed(Some(revision)).await });
+    tokio::task::yield_now().await;
+    in_time("the end of closing", s.store.close()).await??;
+    let answer = in_time("a waiter that is let go", waiting).await?;
+    fails("changed", answer, ErrorKind::Closed)?;
+    let answer = in_time("a waiter that is let go", spawned).await??;
+    fails("changed", answer, ErrorKind::Closed)
+}
+
+pub(super) async fn two_may_close_at_once(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    s.queued().await?;
+    let store = s.store.clone();
+    let other = tokio::spawn(async move { store.close().await });
+    in_time("the end of closing", s.store.close()).await??;
+    in_time("the end of closing", other).await???;
+    Ok(())
+}

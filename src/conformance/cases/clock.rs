@@ -1,0 +1,192 @@
+//! Stamps, and that nothing rests on them.
+
+use super::*;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn back(clock: &Clock) {
+    let past = clock.now().as_micros() - DAY.as_micros() as i64;
+    clock.set(Timestamp::from_micros(past));
+}
+
+pub(super) async fn stamps_are_those_of_the_clock(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let clock = s.clock()?.clone();
+    let owner = s.claim("plane").await?;
+    let mut stamps = Vec::new();
+    let mut tick = || {
+        clock.advance(Duration::from_micros(1_000_001));
+        stamps.push(clock.now());
+    };
+    tick();
+    let uid = s.queued().await?.uid;
+    tick();
+    s.apply(uid, Change::Start, &owner).await?;
+    tick();
+    let cancel = Change::RequestCancel(CancelRequest::new());
+    s.changed(apply(uid, cancel, None)).await?;
+    tick();
+    let seen = s.apply(uid, Change::Report(Report::new()), &owner).await?;
+    tick();
+    let end = s.apply(uid, finish(Outcome::Succeeded), &owner).await?;
+    tick();
+    s.done(Command::Renew(owner.clone())).await?;
+    same("created", end.created_at, stamps[0])?;
+    same("started", end.started_at, Some(stamps[1]))?;
+    same(
+        "cancel requested",
+        end.cancel.as_ref().map(|c| c.at),
+        Some(stamps[2]),
+    )?;
+    same("the sign of life", seen.last_seen_at, stamps[3])?;
+    same("finished", end.finished_at, Some(stamps[4]))?;
+    same("renewed", s.owner(&owner).await?.renewed_at, stamps[5])
+}
+
+pub(super) async fn stamps_never_run_backwards(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let clock = s.clock()?.clone();
+    let owner = s.claim("plane").await?;
+    let uid = s.queued().await?.uid;
+    let request = Change::RequestCancel(CancelRequest::new());
+    let commands = [
+        apply(uid, Change::Start, Some(&owner)),
+        apply(uid, step("one"), Some(&owner)),
+        apply(uid, request, None),
+        apply(uid, report(100)?, Some(&owner)),
+        apply(uid, step("two"), Some(&owner)),
+    ];
+    let mut last = s.read(uid).await?;
+    let no_earlier = |before: &Action, after: &Action| {
+        let kept =
+            before.created_at == after.created_at && before.last_seen_at <= after.last_seen_at;
+        let in_order = [Some(after.created_at), after.started_at, after.finished_at];
+        kept && in_order.iter().flatten().is_sorted()
+    };
+    for (number, command) in commands.into_iter().enumerate() {
+        if number % 2 == 0 {
+            back(&clock);
+        } else {
+            clock.advance(2 * DAY);
+        }
+        let after = s.changed(command).await?;
+        holds(
+            "no stamp before the last",
+            no_earlier(&last, &after),
+            (&last, &after),
+        )?;
+        last = after;
+    }
+    // A request is later than any sign of life, and whatever comes is no earlier.
+    clock.advance(5 * DAY);
+    let cancelled = s.executing(&owner).await?.uid;
+    clock.advance(DAY);
+    let request = Change::RequestCancel(CancelRequest::new());
+    s.changed(apply(cancelled, request, None)).await?;
+    back(&clock);
+    s.apply(cancelled, step("on"), &owner).await?;
+    let log = s.log_of(cancelled).await?;
+    let ascending = log.is_sorted_by_key(|entry| entry.at);
+    holds("a log without a stamp before the last", ascending, &log)?;
+    clock.advance(3 * DAY);
+    let heir = s.claim("plane").await?;
+    s.changed(apply(uid, finish(Outcome::Lost), Some(&heir)))
+        .await?;
+    back(&clock);
+    back(&clock);
+    s.refused(apply(uid, finish(Outcome::Succeeded), Some(&owner)))
+        .await?;
+    let log = s.log_of(uid).await?;
+    same("the number of entries", log.len(), 7)?;
+    let ascending = log.is_sorted_by_key(|entry| entry.at);
+    holds("a log without a stamp before the last", ascending, &log)?;
+    let known = s.owner(&heir).await?;
+    s.done(Command::Renew(heir.clone())).await?;
+    let renewed = s.owner(&heir).await?;
+    holds(
+        "no renewal before the last",
+        renewed.renewed_at >= known.renewed_at,
+        &renewed,
+    )?;
+    s.done(Command::Release(heir.clone())).await?;
+    let ended = s.owner(&heir).await?;
+    holds(
+        "no end before the last renewal",
+        ended.ended_at >= Some(ended.renewed_at),
+        &ended,
+    )?;
+    check_store(&*s.store).await?;
+    Ok(())
+}
+
+pub(super) async fn lists_and_feeds_do_not_follow_the_clock(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let clock = s.clock()?.clone();
+    let mut created = Vec::new();
+    for _ in 0..5 {
+        created.push(s.queued().await?.uid);
+        back(&clock);
+    }
+    let oldest = s
+        .walk(Query::new().with_order(Order::Oldest).with_limit(2))
+        .await?;
+    same("oldest first", uids(&oldest), created.clone())?;
+    let feed = s
+        .walk(Query::new().with_order(Order::Feed).with_limit(2))
+        .await?;
+    same("the feed", uids(&feed), created.clone())?;
+    created.reverse();
+    same(
+        "newest first",
+        uids(&s.walk(Query::new().with_limit(2)).await?),
+        created,
+    )
+}
+
+pub(super) async fn terms_of_time_tell_stamps_apart_to_the_microsecond(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let clock = s.clock()?.clone();
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        let uid = s.queued().await?.uid;
+        all.push(
+            s.changed(apply(uid, finish(Outcome::Cancelled), None))
+                .await?,
+        );
+        clock.advance(Duration::from_micros(1));
+    }
+    for action in &all {
+        let (created, finished) = (action.created_at, action.last_seen_at);
+        let terms = [
+            Term::CreatedFrom(created),
+            Term::CreatedBefore(created),
+            Term::FinishedFrom(finished),
+            Term::FinishedBefore(finished),
+        ];
+        for term in terms {
+            let what = format!("what matches {term:?}");
+            let query = Query::new().with_term(term).with_order(Order::Oldest);
+            let matching = all.iter().filter(|action| query.matches(action));
+            let expected: Vec<ActionUid> = matching.map(|action| action.uid).collect();
+            same(&what, uids(&s.walk(query).await?), expected)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn an_owner_lives_however_late_it_is(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let clock = s.clock()?.clone();
+    let owner = s.claim("plane").await?;
+    let action = s.executing(&owner).await?;
+    clock.advance(3650 * DAY);
+    let lost = s
+        .refused(apply(action.uid, finish(Outcome::Lost), None))
+        .await?;
+    demand!(lost, Refused::OwnerAlive(_));
+    s.apply(action.uid, step("still here"), &owner).await?;
+    s.done(Command::Renew(owner)).await?;
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Looking actions up.
+
+use super::*;
+
+pub(super) async fn answers_stand_in_the_order_of_the_uids(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let (a, b) = (s.queued().await?, s.queued().await?);
+    let unknown = ActionUid::new();
+    let found = s.store.get(&[b.uid, unknown, a.uid, b.uid, b.uid]).await?;
+    let expected = vec![Some(b.clone()), None, Some(a), Some(b.clone()), Some(b)];
+    same("the answers", found, expected)
+}
+
+pub(super) async fn nothing_is_found_for_no_uids(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    s.queued().await?;
+    same("the answers", s.store.get(&[]).await?, Vec::new())
+}
+
+pub(super) async fn as_many_uids_as_allowed_are_looked_up(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let action = s.queued().await?;
+    let most = s.store.capabilities().max_commands;
+    let mut wanted: Vec<ActionUid> = (1..most).map(|_| ActionUid::new()).collect();
+    wanted.push(action.uid);
+    let found = s.store.get(&wanted).await?;
+    same("answers", found.len(), most)?;
+    same("the last answer", found.last(), Some(&Some(action)))?;
+    wanted.push(ActionUid::new());
+    fails(
+        "too many uids",
+        s.store.get(&wanted).await,
+        ErrorKind::Invalid,
+    )
+}
+
+pub(super) async fn uids_of_any_version_are_taken(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let texts = [
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "159ca2f8-7bf3-4cda-97e8-4eb560665c28",
+    ];
+    for text in texts {
+        let uid: ActionUid = text.parse()?;
+        let action = s.create(NewAction::task("a").with_uid(uid)).await?;
+        same("the uid", action.uid, uid)?;
+        s.unchanged(&action).await?;
+        same("the log's uid", s.log_of(uid).await?[0].uid, uid)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! Exclusive keys and idempotency keys.
+
+use super::*;
+
+pub(super) async fn an_exclusive_key_has_one_holder(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let holder = s.create(NewAction::task("a").with_exclusive("k")).await?;
+    let other = NewAction::task("b")
+        .with_exclusive("free")
+        .with_exclusive("k");
+    let refused = s.refused(create(other)).await?;
+    demand!(refused, Refused::Conflict { clash: Clash::Exclusive(ref key), ref current }
+        if **key == *"k" && *current == holder);
+    // The same content under another uid is another action.
+    let twin = NewAction::task("a").with_exclusive("k");
+    demand!(
+        s.refused(create(twin)).await?,
+        Refused::Conflict {
+            clash: Clash::Exclusive(_),
+            ..
+        }
+    );
+    Ok(())
+}
+
+pub(super) async fn a_refused_create_takes_none_of_its_keys(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    s.create(NewAction::task("a").with_exclusive("held"))
+        .await?;
+    let greedy = NewAction::task("b")
+        .with_exclusive("free")
+        .with_exclusive("held")
+        .with_idempotency_key("once");
+    s.refused(create(greedy)).await?;
+    let new = NewAction::task("c")
+        .with_exclusive("free")
+        .with_idempotency_key("once");
+    s.create(new).await?;
+    Ok(())
+}
+
+pub(super) async fn an_exclusive_key_is_free_once_its_holder_is_completed(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    for outcome in [Outcome::Succeeded, Outcome::Failed, Outcome::Interrupted] {
+        let uid = s
+            .create(NewAction::task("a").with_exclusive("k"))
+            .await?
+            .uid;
+        s.apply(uid, Change::Start, &owner).await?;
+        let other = NewAction::task("a").with_exclusive("k");
+        s.refused(create(other)).await?;
+        s.apply(uid, finish(outcome), &owner).await?;
+    }
+    s.create(NewAction::task("a").with_exclusive("k")).await?;
+    Ok(())
+}
+
+pub(super) async fn keys_are_those_of_a_tenant(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    for tenant in ["acme", "umbrella"] {
+        let new = NewAction::task("a").with_tenant(tenant);
+        s.create(new.with_exclusive("k").with_idempotency_key("i"))
+            .await?;
+    }
+    same("actions", s.walk(Query::new()).await?.len(), 2)
+}
+
+pub(super) async fn the_two_kinds_of_key_do_not_meet(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    s.create(NewAction::task("a").with_exclusive("k")).await?;
+    s.create(NewAction::task("b").with_idempotency_key("k"))
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn keys_are_compared_byte_for_byte(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    // Precomposed and decomposed, with and without a space, in both cases, numbers alike.
+    let keys = [
+        "k", "K", "k ", " k", "\u{e9}", "e\u{301}", "1", "1.0", "01", "ß", "ss", "%", "_",
+    ];
+    for key in keys {
+        let new = NewAction::task("a").with_exclusive(key);
+        s.create(new.with_idempotency_key(key)).await?;
+    }
+    for key in keys {
+        let refused = s
+            .refused(create(NewAction::task("b").with_exclusive(key)))
+            .await?;
+        demand!(refused, Refused::Conflict { clash: Clash::Exclusive(ref held), .. } if **held == *key);
+    }
+    Ok(())
+}
+
+pub(super) async fn an_exclusive_key_is_held_within_its_batch(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let new = |name: &str| create(NewAction::task(name).with_exclusive("k"));
+    let answers = s.each(vec![new("a"), new("b")]).await?;
+    demand!(&answers[0], Ok(_));
+    demand!(
+        &answers[1],
+        Err(Refused::Conflict {
+            clash: Clash::Exclusive(_),
+            ..
+        })
+    );
+    same("actions", s.walk(Query::new()).await?.len(), 1)
+}
+
+pub(super) async fn an_exclusive_key_passes_on_within_a_batch(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let first = s.create(NewAction::task("a").with_exclusive("k")).await?;
+    let next = NewAction::task("b").with_exclusive("k");
+    let end = apply(first.uid, finish(Outcome::Cancelled), None);
+    for answer in s.all(vec![end, create(next.clone())]).await? {
+        answer?;
+    }
+    let refused = s
+        .refused(create(NewAction::task("c").with_exclusive("k")))
+        .await?;
+    demand!(refused, Refused::Conflict { ref current, .. } if current.uid == next.uid);
+    Ok(())
+}
+
+pub(super) async fn an_exclusive_key_named_twice_is_held_once(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let new = NewAction::task("a").with_exclusive("k").with_exclusive("k");
+    let action = s.create(new).await?;
+    s.unchanged(&action).await?;
+    let other = NewAction::task("b").with_exclusive("k");
+    s.refused(create(other.clone())).await?;
+    s.changed(apply(action.uid, finish(Outcome::Cancelled), None))
+        .await?;
+    s.create(other).await?;
+    Ok(())
+}
+
+pub(super) async fn an_idempotency_key_finds_the_first_action(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let new = || NewAction::task("a").with_idempotency_key("i");
+    let first = s.create(new()).await?;
+    let again = s.already(create(new())).await?;
+    same("the action in the answer", again, Some(first.clone()))?;
+    s.apply(first.uid, Change::Start, &owner).await?;
+    let completed = s.apply(first.uid, finish(Outcome::Failed), &owner).await?;
+    let again = s.already(create(new())).await?;
+    same("the action in the answer", again, Some(completed))?;
+    same("actions", s.walk(Query::new()).await?.len(), 1)
+}
+
+pub(super) async fn an_idempotency_key_with_other_content_is_a_conflict(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let first = s
+        .create(NewAction::task("a").with_idempotency_key("i"))
+        .await?;
+    let other = create(NewAction::task("b").with_idempotency_key("i"));
+    let refused = s.refused(other).await?;
+    demand!(refused, Refused::Conflict { clash: Clash::IdempotencyKey, ref current }
+        if *current == first);
+    Ok(())
+}
+
+pub(super) async fn an_idempotency_key_is_free_once_its_action_is_removed(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let new = |name: &str| create(NewAction::task(name).with_idempotency_key("i"));
+    let first = s.changed(new("a")).await?;
+    let ended = s
+        .changed(apply(first.uid, finish(Outcome::Cancelled), None))
+        .await?;
+    s.refused(new("b")).await?;
+    s.done(remove(&ended)).await?;
+    s.changed(new("b")).await?;
+    Ok(())
+}

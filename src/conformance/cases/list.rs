@@ -1,0 +1,355 @@
+//! Lists in the order of creation: terms, pages, cursors.
+
+use super::*;
+
+/// Actions of every kind a term tells apart, in creation order.
+pub(super) async fn variety(s: &Subject) -> Proof<Vec<Arc<Action>>> {
+    let (a, b) = (s.claim("owner a").await?, s.claim("owner b").await?);
+    let parent = s.queued().await?.uid;
+    for number in 0..24u64 {
+        let mut new = match number % 3 {
+            0 => NewAction::task("backup_bdb"),
+            1 => NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(number % 4)),
+            _ => NewAction::new(Source::Other, "other"),
+        };
+        if number % 4 == 0 {
+            let object = ObjectRef::bdb(number % 3);
+            new = new.with_related(RelatedObject::new("source", object.clone()));
+            new = new.with_related(RelatedObject::new("destination", object));
+        }
+        if number % 5 == 0 {
+            new = new
+                .with_tenant("acme")
+                .with_actor("ada")
+                .with_parent(parent);
+        }
+        if number % 7 == 0 {
+            new = new.with_correlation("request-17").with_retry_of(parent);
+        }
+        let by = if number % 2 == 0 { &a } else { &b };
+        let uid = s.changed(create_by(new, by)).await?.uid;
+        if number % 6 == 1 {
+            let cancel = Change::RequestCancel(CancelRequest::new());
+            s.changed(apply(uid, cancel, None)).await?;
+        }
+        if number % 8 != 0 {
+            s.apply(uid, Change::Start, by).await?;
+        }
+        let outcomes = [
+            Outcome::Succeeded,
+            Outcome::Failed,
+            Outcome::Cancelled,
+            Outcome::Interrupted,
+        ];
+        if let Some(outcome) = outcomes.get((number % 8).saturating_sub(2) as usize)
+            && number % 8 >= 2
+        {
+            s.apply(uid, finish(*outcome), by).await?;
+        }
+    }
+    s.done(fence(&b, 0)).await?;
+    let orphans = Query::new()
+        .with_term(Term::Owner(b))
+        .with_term(Term::Status(Status::Executing));
+    for (number, orphan) in s.walk(orphans).await?.iter().enumerate() {
+        if number % 2 == 0 {
+            s.changed(apply(orphan.uid, finish(Outcome::Lost), None))
+                .await?;
+        }
+    }
+    let all = s.walk(Query::new().with_order(Order::Oldest)).await?;
+    same("actions", all.len(), 25)?;
+    Ok(all)
+}
+
+/// Every term, in values that some of them match and in some that none does.
+pub(super) fn terms(all: &[Arc<Action>]) -> Vec<Term> {
+    let middle = &all[all.len() / 2];
+    let mut terms = vec![
+        Term::Unfinished,
+        Term::CancelRequested,
+        Term::Name("SMCreateBDB".into()),
+        Term::Name("nothing".into()),
+        Term::Object(ObjectRef::bdb(1)),
+        Term::Object(ObjectRef::cluster()),
+        Term::Touches(ObjectRef::bdb(1)),
+        Term::Touches(ObjectRef::bdb(2)),
+        Term::Tenant("default".into()),
+        Term::Tenant("acme".into()),
+        Term::Tenant("nobody".into()),
+        Term::Actor("ada".into()),
+        Term::OwnerName("owner a".into()),
+        Term::OwnerName("owner b".into()),
+        Term::Parent(all[0].uid),
+        Term::RetryOf(all[0].uid),
+        Term::Parent(middle.uid),
+        Term::Correlation("request-17".into()),
+        Term::CreatedFrom(middle.created_at),
+        Term::CreatedBefore(middle.created_at),
+    ];
+    terms.extend(Status::ALL.iter().copied().map(Term::Status));
+    terms.extend(Outcome::ALL.iter().copied().map(Term::Outcome));
+    terms.extend(Source::ALL.iter().copied().map(Term::Source));
+    terms.extend(middle.owner.clone().map(Term::Owner));
+    let mut ends: Vec<Timestamp> = all.iter().filter_map(|action| action.finished_at).collect();
+    ends.sort();
+    if let Some(end) = ends.get(ends.len() / 2) {
+        terms.push(Term::FinishedFrom(*end));
+        terms.push(Term::FinishedBefore(*end));
+    }
+    terms
+}
+
+async fn finds(s: &Subject, query: Query, all: &[Arc<Action>]) -> Proof {
+    let what = format!("what matches {:?}", query.terms);
+    let matching = all.iter().filter(|action| query.matches(action)).cloned();
+    let mut expected: Vec<Arc<Action>> = matching.collect();
+    let oldest = s.walk(query.clone().with_order(Order::Oldest)).await?;
+    same(
+        &format!("{what}, oldest first"),
+        uids(&oldest),
+        uids(&expected),
+    )?;
+    same(&what, &oldest, &expected)?;
+    expected.reverse();
+    let newest = s.walk(query).await?;
+    same(
+        &format!("{what}, newest first"),
+        uids(&newest),
+        uids(&expected),
+    )?;
+    same(&what, &newest, &expected)
+}
+
+pub(super) async fn every_term_finds_what_it_matches(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let all = variety(&s).await?;
+    finds(&s, Query::new(), &all).await?;
+    let terms = terms(&all);
+    let matched = |term: &&Term| all.iter().any(|action| term.matches(action));
+    let telling = terms.iter().filter(matched).count();
+    holds("terms that find something", telling > 20, telling)?;
+    for term in terms {
+        finds(&s, Query::new().with_term(term), &all).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn every_pair_of_terms_finds_what_both_match(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let all = variety(&s).await?;
+    let terms = terms(&all);
+    for (number, first) in terms.iter().enumerate() {
+        for second in &terms[number + 1..] {
+            let query = Query::new()
+                .with_term(second.clone())
+                .with_term(first.clone());
+            let expected: Vec<ActionUid> = all
+                .iter()
+                .rev()
+                .filter(|action| query.matches(action))
+                .map(|action| action.uid)
+                .collect();
+            let what = format!("what matches {:?}", query.terms);
+            same(&what, uids(&s.walk(query).await?), expected)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn pages_of_any_size_make_the_same_list(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let all = variety(&s).await?;
+    let unfinished = Query::new().with_term(Term::Unfinished);
+    let named = Query::new().with_term(Term::Name("other".into()));
+    for order in [Order::Oldest, Order::Newest, Order::Feed] {
+        for query in [Query::new(), unfinished.clone(), named.clone()] {
+            let query = query.with_order(order);
+            let whole = s.walk(query.clone().with_limit(Limits::PAGE)).await?;
+            let matching = all.iter().filter(|action| query.matches(action)).count();
+            same("the length of the list", whole.len(), matching)?;
+            for limit in [1, 2, 7, 25, 100] {
+                let found = s.walk(query.clone().with_limit(limit)).await?;
+                same(&format!("pages of {limit}"), uids(&found), uids(&whole))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn a_query_beyond_its_limits_is_invalid(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    s.queued().await?;
+    for order in [Order::Newest, Order::Oldest, Order::Feed] {
+        for limit in [0, Limits::PAGE + 1, u16::MAX] {
+            let query = Query::new().with_order(order).with_limit(limit);
+            s.list_fails(query, ErrorKind::Invalid).await?;
+        }
+    }
+    let mut query = Query::new();
+    for _ in 0..Limits::TERMS {
+        query = query.with_term(Term::Unfinished);
+    }
+    same("actions", s.walk(query.clone()).await?.len(), 1)?;
+    s.list_fails(query.with_term(Term::Unfinished), ErrorKind::Invalid)
+        .await?;
+    for bad in ["", "a\0b", &"x".repeat(Limits::LABEL + 1)] {
+        let text: Arc<str> = bad.into();
+        let terms = [
+            Term::Name(text.clone()),
+            Term::Tenant(text.clone()),
+            Term::OwnerName(text.clone()),
+            Term::Correlation(text.clone()),
+            Term::Actor(text),
+            Term::Owner(OwnerRef::new(bad)),
+        ];
+        for term in terms {
+            s.list_fails(Query::new().with_term(term), ErrorKind::Invalid)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn an_unknown_term_or_order_is_unsupported(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    s.queued().await?;
+    for order in [Order::Newest, Order::Oldest, Order::Feed] {
+        let query = Query::new().with_order(order);
+        let query = query.with_term(Term::Unfinished).with_term(Term::Unknown);
+        s.list_fails(query, ErrorKind::Unsupported).await?;
+    }
+    let query = Query::new().with_order(Order::Unknown);
+    s.list_fails(query, ErrorKind::Unsupported).await
+}
+
+pub(super) async fn a_cursor_of_another_list_is_invalid(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let mut cursors = Vec::new();
+    for _ in 0..3 {
+        s.queued().await?;
+    }
+    let orders = [Order::Newest, Order::Oldest, Order::Feed];
+    for order in orders {
+        let page = s.list(Query::new().with_order(order).with_limit(1)).await?;
+        cursors.push((Some(order), page.next));
+    }
+    let page = s.store.log(&LogQuery::all().with_limit(1)).await?;
+    cursors.push((None, page.next));
+    for (of, cursor) in cursors {
+        holds(
+            "a cursor after the first of three",
+            cursor.is_some(),
+            cursor,
+        )?;
+        for order in orders {
+            let query = Query::new().with_order(order).with_after(cursor);
+            match of == Some(order) {
+                true => same("actions that are left", s.walk(query).await?.len(), 2)?,
+                false => s.list_fails(query, ErrorKind::Invalid).await?,
+            }
+        }
+        if of.is_some() {
+            let query = LogQuery::all().with_after(cursor);
+            s.log_fails(query, ErrorKind::Invalid).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn a_cursor_of_another_store_is_invalid(fixture: &dyn Fixture) -> Proof {
+    let (s, other) = (open(fixture).await?, open(fixture).await?);
+    let owner = s.claim("plane").await?;
+    // What this store has removed says nothing about another one's cursors.
+    let gone = s.completed(&owner).await?;
+    s.done(remove(&gone)).await?;
+    for subject in [&s, &other] {
+        for _ in 0..2 {
+            subject.queued().await?;
+        }
+    }
+    let lives = (s.position().await?.life, other.position().await?.life);
+    holds(
+        "a life of its own for each store",
+        lives.0 != lives.1,
+        lives,
+    )?;
+    for order in [Order::Newest, Order::Oldest, Order::Feed] {
+        let query = Query::new().with_order(order).with_limit(1);
+        let cursor = other.list(query.clone()).await?.next;
+        holds("a cursor after the first of two", cursor.is_some(), cursor)?;
+        s.list_fails(query.with_after(cursor), ErrorKind::Invalid)
+            .await?;
+    }
+    let query = LogQuery::all().with_limit(1);
+    let cursor = other.store.log(&query).await?.next;
+    s.log_fails(query.with_after(cursor), ErrorKind::Invalid)
+        .await
+}
+
+pub(super) async fn a_cursor_comes_back_from_its_text(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    for _ in 0..3 {
+        s.queued().await?;
+    }
+    for order in [Order::Newest, Order::Oldest, Order::Feed] {
+        let query = Query::new().with_order(order).with_limit(1);
+        let whole = s.walk(query.clone()).await?;
+        let (mut found, mut after) = (Vec::new(), None);
+        for _ in 0..3 {
+            let page = s.list(query.clone().with_after(after)).await?;
+            found.extend(page.items);
+            let Some(next) = page.next else { break };
+            let read = next.to_string().parse::<Cursor>();
+            same("the cursor", read, Ok(next))?;
+            after = read.ok();
+        }
+        same("the walk", uids(&found), uids(&whole))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_summary_leaves_out_result_and_detail(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let uid = s.executing(&owner).await?.uid;
+    let error = ActionError::new("broken", "it broke").with_detail("secret");
+    let end = Finish::failed(error).with_result(Json::new("[1]")?);
+    let full = s.apply(uid, Change::Finish(end), &owner).await?;
+    for order in [Order::Newest, Order::Oldest, Order::Feed] {
+        let brief = s.walk(summaries().with_order(order)).await?;
+        same("actions", brief.len(), 1)?;
+        let mut expected = Action::clone(&full);
+        expected.result = None;
+        if let Some(error) = &mut expected.error {
+            error.detail = None;
+        }
+        same("the summary", &*brief[0], &expected)?;
+        let whole = s.walk(Query::new().with_order(order)).await?;
+        same("the whole", &whole, &vec![full.clone()])?;
+    }
+    s.unchanged(&full).await
+}
+
+pub(super) async fn a_page_says_where_the_store_stood(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let empty = s.position().await?;
+    same(
+        "the revision of a fresh store",
+        empty.revision,
+        Revision::ZERO,
+    )?;
+    s.queued().await?;
+    let at = s.position().await?;
+    holds("a higher revision", at.revision > empty.revision, at)?;
+    for order in [Order::Newest, Order::Oldest, Order::Feed] {
+        let page = s.list(Query::new().with_order(order)).await?;
+        same("the page's position", page.at, at)?;
+        same("the end", page.next, None)?;
+    }
+    same(
+        "the log's position",
+        s.store.log(&LogQuery::all()).await?.at,
+        at,
+    )
+}

@@ -1,0 +1,47 @@
+//! The cases, by what they are about. Each is a sentence about every store.
+
+mod batches;
+mod changed;
+mod clock;
+mod contention;
+mod create;
+mod drops;
+mod get;
+mod keys;
+mod lifecycle;
+mod list;
+mod log;
+mod operations;
+mod owners;
+mod recovery;
+mod removal;
+mod reopen;
+mod reports;
+mod texts;
+mod walks;
+
+// What the cases are made of; each imports it with `use super::*`.
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Case;
+use super::bench::{
+    Answer, apply, apply_as, at_version, claim, create, create_by, fails, fence, finish, in_time,
+    log_walk, open, poll_once, remove, report, step, summaries, uids,
+};
+use super::check::check_store;
+use super::failure::{Failure, Proof, Stop, demand, holds, same, shown};
+use super::subject::{Fixture, Subject};
+use crate::clock::Clock;
+use crate::error::{ErrorKind, StoreError};
+use crate::model::{
+    Action, ActionError, ActionUid, Authority, Batch, BatchMode, CancelRequest, Change, Clash,
+    Command, Cursor, Done, EDGES, Edge, Effect, Evidence, Finish, Json, Limits, LogQuery, Move,
+    NewAction, ObjectRef, OpId, Order, Outcome, OwnerEnd, OwnerRef, OwnerState, Position, Progress,
+    Query, Refused, RelatedObject, Report, Revision, Source, Status, Term, Timestamp, Transition,
+    TransitionKind, Version,
+};
+use crate::store::ActionStore;
+
+crate::__conformance_cases! { __conformance_register [] }

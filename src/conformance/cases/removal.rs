@@ -1,0 +1,301 @@
+//! Pinning, removing and importing actions.
+
+use super::*;
+
+fn pin(uid: ActionUid, pinned: bool) -> Command {
+    Command::Pin { uid, pinned }
+}
+
+pub(super) async fn an_unfinished_action_is_not_removed(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    for action in [s.queued().await?, s.executing(&owner).await?] {
+        let refused = s.refused(remove(&action)).await?;
+        demand!(refused, Refused::Conflict { clash: Clash::Status { .. }, ref current }
+            if *current == action);
+        s.unchanged(&action).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_pinned_action_is_not_removed(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let action = s.completed(&owner).await?;
+    let at = s.position().await?;
+    s.done(pin(action.uid, true)).await?;
+    s.already(pin(action.uid, true)).await?;
+    // A pin is no change of the action.
+    s.unchanged(&action).await?;
+    same("the position", s.position().await?, at)?;
+    let refused = s.refused(remove(&action)).await?;
+    demand!(
+        refused,
+        Refused::Conflict {
+            clash: Clash::Pinned,
+            ..
+        }
+    );
+    s.unchanged(&action).await?;
+    s.done(pin(action.uid, false)).await?;
+    s.already(pin(action.uid, false)).await?;
+    s.done(remove(&action)).await?;
+    same("the action", s.find(action.uid).await?, None)?;
+    let refused = s.refused(pin(action.uid, true)).await?;
+    same("the refusal", refused, Refused::NotFound(action.uid))
+}
+
+pub(super) async fn an_unfinished_action_may_be_pinned_ahead(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let uid = s.executing(&owner).await?.uid;
+    s.done(pin(uid, true)).await?;
+    let ended = s.apply(uid, finish(Outcome::Succeeded), &owner).await?;
+    let refused = s.refused(remove(&ended)).await?;
+    demand!(
+        refused,
+        Refused::Conflict {
+            clash: Clash::Pinned,
+            ..
+        }
+    );
+    Ok(())
+}
+
+pub(super) async fn a_removal_demands_the_version(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let action = s.completed(&owner).await?;
+    for if_version in [Version::FIRST, action.version.next()] {
+        let uid = action.uid;
+        let refused = s.refused(Command::Remove { uid, if_version }).await?;
+        demand!(
+            refused,
+            Refused::Conflict {
+                clash: Clash::Version { .. },
+                ..
+            }
+        );
+    }
+    s.unchanged(&action).await
+}
+
+pub(super) async fn a_removed_action_is_gone_with_its_log(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let kept = s.completed(&owner).await?;
+    let new = NewAction::task("a").with_object(ObjectRef::bdb(1));
+    let new = new.with_correlation("request").with_idempotency_key("i");
+    let uid = s.create(new.clone()).await?.uid;
+    s.apply(uid, Change::Start, &owner).await?;
+    let ended = s.apply(uid, finish(Outcome::Failed), &owner).await?;
+    let answer = s.one(remove(&ended)).await??;
+    same("the answer", answer, Done::new(Effect::Applied, None))?;
+    let again = s.one(remove(&ended)).await??;
+    same("the answer", again, Done::new(Effect::Already, None))?;
+    same("the action", s.find(uid).await?, None)?;
+    same("its log", s.log_of(uid).await?, Vec::new())?;
+    let all = s.snapshot().await?;
+    same("the actions", uids(&all.newest), vec![kept.uid])?;
+    same("the feed", uids(&all.feed), vec![kept.uid])?;
+    let of_others = all.log.iter().all(|entry| entry.uid == kept.uid);
+    holds("no log entry of it", of_others, &all.log)?;
+    let terms = [
+        Term::Object(ObjectRef::bdb(1)),
+        Term::Correlation("request".into()),
+        Term::Outcome(Outcome::Failed),
+        Term::Name("a".into()),
+    ];
+    for term in terms {
+        let found = s.walk(Query::new().with_term(term)).await?;
+        same("the actions that match", found, Vec::new())?;
+    }
+    // Its uid is as good as new.
+    let anew = s.create(new).await?;
+    same("the version", anew.version, Version::FIRST)?;
+    same("its log", s.log_of(uid).await?.len(), 1)
+}
+
+pub(super) async fn a_removal_of_what_never_was_is_already(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let uid = ActionUid::new();
+    let if_version = Version::FIRST;
+    let answer = s.one(Command::Remove { uid, if_version }).await??;
+    same("the answer", answer, Done::new(Effect::Already, None))
+}
+
+/// A lost action with everything an action can have, and its log.
+async fn history(s: &Subject) -> Proof<(Arc<Action>, Vec<Transition>)> {
+    let owner = s.claim("plane").await?;
+    let new = NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(7))
+        .with_related(RelatedObject::new("source", ObjectRef::node(2)).with_name("node-2"))
+        .with_tenant("acme")
+        .with_actor("ada")
+        .with_parent(ActionUid::new())
+        .with_retry_of(ActionUid::new())
+        .with_correlation("request-17")
+        .with_description("create orders")
+        .with_attributes(Json::new(r#"{ "shards":3}"#)?)
+        .with_exclusive("bdb:7")
+        .with_idempotency_key("order-17");
+    let uid = s.changed(create_by(new, &owner)).await?.uid;
+    s.apply(uid, Change::Start, &owner).await?;
+    s.apply(uid, report(3000)?, &owner).await?;
+    s.apply(uid, step("copy"), &owner).await?;
+    let cancel = CancelRequest::new().with_by("ada").with_reason("enough");
+    s.changed(apply(uid, Change::RequestCancel(cancel), None))
+        .await?;
+    s.done(fence(&owner, 0)).await?;
+    let error = ActionError::new("lost", "gone").with_detail("host down");
+    let end = Finish::new(Outcome::Lost)
+        .with_error(error)
+        .with_warning("careful");
+    let lost = s.changed(apply(uid, Change::Finish(end), None)).await?;
+    s.refused(apply(uid, finish(Outcome::Succeeded), Some(&owner)))
+        .await?;
+    Ok((lost, s.log_of(uid).await?))
+}
+
+pub(super) async fn an_import_keeps_an_action_and_its_log(fixture: &dyn Fixture) -> Proof {
+    let (from, s) = (open(fixture).await?, open(fixture).await?);
+    let (action, log) = history(&from).await?;
+    let import = Command::Import {
+        action: action.clone(),
+        log: log.clone(),
+    };
+    let imported = s.changed(import.clone()).await?;
+    same("the action", &imported, &action)?;
+    s.unchanged(&action).await?;
+    same("the log", s.log_of(action.uid).await?, log.clone())?;
+    let term = Term::Touches(ObjectRef::node(2));
+    let found = s.walk(Query::new().with_term(term)).await?;
+    same("the actions that match", found, vec![action.clone()])?;
+    let before = s.snapshot().await?;
+    s.already(import).await?;
+    same("the store", s.snapshot().await?, before)?;
+    check_store(&*s.store).await?;
+    let mut other = Action::clone(&action);
+    other.actor = None;
+    let refused = s
+        .refused(Command::Import {
+            action: Arc::new(other),
+            log,
+        })
+        .await?;
+    demand!(refused, Refused::Conflict { clash: Clash::Uid, ref current } if *current == action);
+    Ok(())
+}
+
+pub(super) async fn an_import_takes_its_keys(fixture: &dyn Fixture) -> Proof {
+    let (from, s) = (open(fixture).await?, open(fixture).await?);
+    let new = || NewAction::task("a").with_exclusive("k");
+    let action = from.create(new().with_idempotency_key("i")).await?;
+    let log = from.log_of(action.uid).await?;
+    let import = Command::Import {
+        action: action.clone(),
+        log,
+    };
+    let holder = s.create(new()).await?;
+    let refused = s.refused(import.clone()).await?;
+    demand!(refused, Refused::Conflict { clash: Clash::Exclusive(_), ref current }
+        if *current == holder);
+    s.changed(apply(holder.uid, finish(Outcome::Cancelled), None))
+        .await?;
+    s.changed(import).await?;
+    s.refused(create(new())).await?;
+    let again = s.already(create(new().with_idempotency_key("i"))).await?;
+    same("the action in the answer", again, Some(action))
+}
+
+pub(super) async fn an_imported_action_of_an_unknown_owner_may_be_lost(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let (from, s) = (open(fixture).await?, open(fixture).await?);
+    let owner = from.claim("plane").await?;
+    let action = from.executing(&owner).await?;
+    let log = from.log_of(action.uid).await?;
+    s.changed(Command::Import {
+        action: action.clone(),
+        log: log.clone(),
+    })
+    .await?;
+    // An operation of its log is as well known here as there.
+    let op = log[1].op.unwrap_or_else(OpId::new);
+    s.already(apply_as(op, action.uid, Change::Start, Some(&owner)))
+        .await?;
+    let lost = s
+        .changed(apply(action.uid, finish(Outcome::Lost), None))
+        .await?;
+    let end = lost.evidence.as_ref().map(|evidence| evidence.end);
+    same("how its owner ended", end, Some(OwnerEnd::Unknown))?;
+    s.unchanged(&lost).await
+}
+
+pub(super) async fn stamps_of_any_time_are_imported(fixture: &dyn Fixture) -> Proof {
+    let (from, s) = (open(fixture).await?, open(fixture).await?);
+    for micros in [i64::MIN, -1, 0, i64::MAX] {
+        let at = Timestamp::from_micros(micros);
+        let created = from.queued().await?;
+        let mut action = Action::clone(&created);
+        (action.created_at, action.last_seen_at) = (at, at);
+        let mut log = from.log_of(action.uid).await?;
+        log[0].at = at;
+        let action = Arc::new(action);
+        s.changed(Command::Import {
+            action: action.clone(),
+            log: log.clone(),
+        })
+        .await?;
+        s.unchanged(&action).await?;
+        same("the log", s.log_of(action.uid).await?, log)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn an_import_that_contradicts_itself_is_invalid(fixture: &dyn Fixture) -> Proof {
+    let (from, s) = (open(fixture).await?, open(fixture).await?);
+    let (action, log) = history(&from).await?;
+    let broken = |change: fn(&mut Action)| {
+        let mut action = Action::clone(&action);
+        change(&mut action);
+        Command::Import {
+            action: Arc::new(action),
+            log: log.clone(),
+        }
+    };
+    let mut commands = vec![
+        broken(|action| action.outcome = None),
+        broken(|action| action.finished_at = None),
+        broken(|action| action.started_at = None),
+        broken(|action| action.evidence = None),
+        broken(|action| action.error = None),
+        broken(|action| action.status = Status::Executing),
+        broken(|action| action.outcome = Some(Outcome::Succeeded)),
+        broken(|action| action.step = Some("another".into())),
+        broken(|action| action.owner = None),
+        broken(|action| action.name = "".into()),
+        broken(|action| action.version = Version::FIRST),
+        broken(|action| action.log_entries = 0),
+    ];
+    let mut shuffled = log.clone();
+    shuffled.swap(0, 1);
+    let cut = log[..2].to_vec();
+    for log in [Vec::new(), shuffled, cut] {
+        commands.push(Command::Import {
+            action: action.clone(),
+            log,
+        });
+    }
+    for command in commands {
+        let shown = shown(&command);
+        match s.one(command).await? {
+            Err(Refused::Invalid(_)) => {}
+            other => {
+                return Err(
+                    Failure::new(format!("Invalid for {shown}"), format!("{other:?}")).into(),
+                );
+            }
+        }
+    }
+    same("actions", s.walk(Query::new()).await?.len(), 0)
+}

@@ -1,0 +1,129 @@
+//! What is still there after a store was closed and opened again.
+
+use super::*;
+
+pub(super) async fn what_was_acknowledged_is_there_after_reopening(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let all = list::variety(&s).await?;
+    let (before, at) = (s.snapshot().await?, s.position().await?);
+    let s = s.reopened().await?;
+    same("the store", s.snapshot().await?, before)?;
+    same("the position", s.position().await?, at)?;
+    for term in list::terms(&all) {
+        let query = Query::new().with_term(term).with_order(Order::Oldest);
+        let what = format!("what matches {:?}", query.terms);
+        let matching = all.iter().filter(|action| query.matches(action));
+        let expected: Vec<ActionUid> = matching.map(|action| action.uid).collect();
+        same(&what, uids(&s.walk(query).await?), expected)?;
+    }
+    check_store(&*s.store).await?;
+    Ok(())
+}
+
+pub(super) async fn repeats_are_recognised_after_reopening(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let new = NewAction::task("a").with_idempotency_key("i");
+    let uid = new.uid;
+    let commands = vec![
+        claim(&owner),
+        create_by(new, &owner),
+        apply(uid, Change::Start, Some(&owner)),
+        apply(uid, step("copy"), Some(&owner)),
+        apply(uid, report(500)?, Some(&owner)),
+    ];
+    for answer in s.each(commands.clone()).await? {
+        answer?;
+    }
+    let before = s.snapshot().await?;
+    let s = s.reopened().await?;
+    for answer in s.each(commands).await? {
+        same("the effect of a repeat", answer?.effect, Effect::Already)?;
+    }
+    let again = NewAction::task("a").with_idempotency_key("i");
+    s.already(create(again)).await?;
+    same("the store", s.snapshot().await?, before)
+}
+
+pub(super) async fn keys_pins_and_fences_hold_after_reopening(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let (alive, dead) = (s.claim("alive").await?, s.claim("dead").await?);
+    let pinned = s.completed(&alive).await?;
+    s.done(Command::Pin {
+        uid: pinned.uid,
+        pinned: true,
+    })
+    .await?;
+    s.create(NewAction::task("a").with_exclusive("k")).await?;
+    let orphan = s.executing(&dead).await?;
+    s.done(fence(&dead, 0)).await?;
+    let running = s.executing(&alive).await?;
+    s.done(Command::Renew(alive.clone())).await?;
+    let s = s.reopened().await?;
+    let refused = s
+        .refused(create(NewAction::task("b").with_exclusive("k")))
+        .await?;
+    demand!(
+        refused,
+        Refused::Conflict {
+            clash: Clash::Exclusive(_),
+            ..
+        }
+    );
+    demand!(
+        s.refused(remove(&pinned)).await?,
+        Refused::Conflict {
+            clash: Clash::Pinned,
+            ..
+        }
+    );
+    let zombie = s
+        .refused(apply(orphan.uid, step("zombie"), Some(&dead)))
+        .await?;
+    demand!(zombie, Refused::Fenced { .. });
+    s.apply(running.uid, step("on"), &alive).await?;
+    demand!(s.refused(fence(&alive, 0)).await?, Refused::OwnerAlive(_));
+    s.done(fence(&alive, 1)).await?;
+    Ok(())
+}
+
+pub(super) async fn walks_go_on_after_reopening(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    for _ in 0..4 {
+        s.completed(&owner).await?;
+    }
+    let gone = s.completed(&owner).await?;
+    let orders = [Order::Newest, Order::Oldest, Order::Feed];
+    s.done(remove(&gone)).await?;
+    let mut rests = Vec::new();
+    for order in orders {
+        let query = Query::new().with_order(order).with_limit(2);
+        let cursor = s.list(query.clone()).await?.next;
+        let query = query.with_after(cursor);
+        rests.push((s.walk(query.clone()).await?, query));
+    }
+    let query = LogQuery::all().with_limit(5);
+    let cursor = s.store.log(&query).await?.next;
+    let query = query.with_after(cursor);
+    let log = log_walk(&*s.store, query.clone()).await?;
+    let before = s.position().await?;
+    let s = s.reopened().await?;
+    for (rest, query) in rests {
+        same("the rest of the walk", s.walk(query).await?, rest)?;
+    }
+    same(
+        "the rest of the log",
+        log_walk(&*s.store, query).await?,
+        log,
+    )?;
+    // Numbers are never used twice: neither those before nor that of the removed action.
+    s.queued().await?;
+    let after = s.position().await?;
+    holds("a higher revision", after.revision > before.revision, after)?;
+    let resumed = Cursor::feed(before.life, before.revision);
+    let feed = Query::new()
+        .with_order(Order::Feed)
+        .with_after(Some(resumed));
+    same("what came later", s.walk(feed).await?.len(), 1)
+}

@@ -1,0 +1,288 @@
+//! Reports and cancel requests.
+
+use super::*;
+
+pub(super) async fn a_report_is_recorded_whole(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let before = s.executing(&owner).await?;
+    let whole = Report::new()
+        .with_progress(Progress::from_hundredths(1429)?)
+        .with_step("copy")
+        .with_description("copying shard 3")
+        .with_attributes(Json::new(r#"{"shard":3}"#)?)
+        .with_warning("slow disk");
+    let after = s.apply(before.uid, Change::Report(whole), &owner).await?;
+    same("the progress", after.progress.hundredths(), 1429)?;
+    same("the step", after.step.as_deref(), Some("copy"))?;
+    same(
+        "the description",
+        after.description.as_deref(),
+        Some("copying shard 3"),
+    )?;
+    let attributes = after.attributes.as_ref().map(Json::as_str);
+    same("the attributes", attributes, Some(r#"{"shard":3}"#))?;
+    same("the warnings", &*after.warnings, &["slow disk".into()][..])?;
+    same("the version", after.version, before.version.next())?;
+    s.unchanged(&after).await?;
+    // What a report leaves out stays as it was.
+    let later = s.apply(before.uid, report(2000)?, &owner).await?;
+    same("the step", later.step.as_deref(), Some("copy"))?;
+    same("the description", &later.description, &after.description)?;
+    same("the attributes", &later.attributes, &after.attributes)?;
+    same("the warnings", &later.warnings, &after.warnings)
+}
+
+pub(super) async fn progress_never_goes_down(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let uid = s.executing(&owner).await?.uid;
+    let half = s.apply(uid, report(5000)?, &owner).await?;
+    for lower in [0, 1, 4999] {
+        let again = s.already(apply(uid, report(lower)?, Some(&owner))).await?;
+        same("the action in the answer", again, Some(half.clone()))?;
+    }
+    s.unchanged(&half).await?;
+    let same_again = s.apply(uid, report(5000)?, &owner).await?;
+    same("the progress", same_again.progress.hundredths(), 5000)?;
+    let higher = s.apply(uid, report(5001)?, &owner).await?;
+    same("the progress", higher.progress.hundredths(), 5001)
+}
+
+pub(super) async fn a_lower_progress_with_news_keeps_the_higher(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let uid = s.executing(&owner).await?.uid;
+    s.apply(uid, report(5000)?, &owner).await?;
+    let lower = Report::new().with_progress(Progress::from_hundredths(100)?);
+    let news = [
+        lower.clone().with_step("verify"),
+        lower.clone().with_description("verifying"),
+        lower.with_warning("slow"),
+    ];
+    for report in news {
+        let after = s.apply(uid, Change::Report(report), &owner).await?;
+        same("the progress", after.progress.hundredths(), 5000)?;
+        s.unchanged(&after).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn progress_alone_makes_no_log_entry(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let action = s.executing(&owner).await?;
+    let log = s.log_of(action.uid).await?;
+    let reports = [report(100)?, Change::Report(Report::new())];
+    for (number, report) in reports.into_iter().enumerate() {
+        let after = s.apply(action.uid, report, &owner).await?;
+        let expected = action.version.get() + number as u64 + 1;
+        same("the version", after.version.get(), expected)?;
+        same(
+            "the number of entries",
+            after.log_entries,
+            action.log_entries,
+        )?;
+    }
+    same("the log", s.log_of(action.uid).await?, log)?;
+    let after = s.apply(action.uid, step("copy"), &owner).await?;
+    let log = s.log_of(action.uid).await?;
+    same("the number of entries", log.len(), 3)?;
+    let last = &log[2];
+    same("the kind of entry", last.kind, TransitionKind::Step)?;
+    same("its version", last.version, after.version)?;
+    same("its progress", last.progress.hundredths(), 100)?;
+    // The same step again is no other step.
+    s.apply(action.uid, step("copy"), &owner).await?;
+    same("the log", s.log_of(action.uid).await?, log)
+}
+
+pub(super) async fn a_note_makes_a_log_entry(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let uid = s.executing(&owner).await?.uid;
+    let notes = [
+        Report::new().with_description("copying"),
+        Report::new().with_attributes(Json::new("{}")?),
+        Report::new().with_warning("slow disk"),
+    ];
+    for report in notes {
+        s.apply(uid, Change::Report(report), &owner).await?;
+    }
+    let log = s.log_of(uid).await?;
+    let kinds: Vec<TransitionKind> = log.iter().skip(2).map(|entry| entry.kind).collect();
+    same(
+        "the kinds of entries",
+        kinds,
+        vec![TransitionKind::Noted; 3],
+    )?;
+    same(
+        "the warning in the log",
+        log[4].note.as_deref(),
+        Some("slow disk"),
+    )
+}
+
+pub(super) async fn attributes_are_replaced_as_a_whole(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let new = NewAction::task("a").with_attributes(Json::new(r#"{"a":1}"#)?);
+    let uid = s.create(new).await?.uid;
+    s.apply(uid, Change::Start, &owner).await?;
+    let report = Report::new().with_attributes(Json::new(r#"{"b":2}"#)?);
+    s.apply(uid, Change::Report(report), &owner).await?;
+    let found = s.read(uid).await?;
+    let attributes = found.attributes.as_ref().map(Json::as_str);
+    same("the attributes", attributes, Some(r#"{"b":2}"#))
+}
+
+pub(super) async fn a_warning_is_kept_once_and_warnings_are_bounded(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let uid = s.executing(&owner).await?.uid;
+    let warn = |text: String| Change::Report(Report::new().with_warning(text));
+    for _ in 0..2 {
+        s.apply(uid, warn("slow disk".into()), &owner).await?;
+    }
+    let found = s.read(uid).await?;
+    same("the warnings", &*found.warnings, &["slow disk".into()][..])?;
+    for number in 0..Limits::WARNINGS {
+        s.apply(uid, warn(format!("warning {number}")), &owner)
+            .await?;
+    }
+    let found = s.read(uid).await?;
+    same(
+        "the number of warnings",
+        found.warnings.len(),
+        Limits::WARNINGS,
+    )?;
+    let last = found.warnings.last().map(|text| &**text);
+    holds(
+        "the last says that there are more",
+        last != Some("warning 30"),
+        last,
+    )?;
+    let mut report = Report::new();
+    for number in 0..=Limits::WARNINGS {
+        report = report.with_warning(format!("more {number}"));
+    }
+    let refused = s
+        .refused(apply(uid, Change::Report(report), Some(&owner)))
+        .await?;
+    demand!(refused, Refused::Invalid(_));
+    Ok(())
+}
+
+pub(super) async fn only_the_owner_reports(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let other = s.claim("other").await?;
+    let action = s.executing(&owner).await?;
+    for by in [None, Some(&other)] {
+        let refused = s.refused(apply(action.uid, report(100)?, by)).await?;
+        demand!(
+            refused,
+            Refused::Conflict {
+                clash: Clash::NotOwner,
+                ..
+            }
+        );
+    }
+    s.unchanged(&action).await
+}
+
+pub(super) async fn a_report_before_the_start_or_after_the_end_is_refused(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let queued = s.changed(create_by(NewAction::task("a"), &owner)).await?;
+    let completed = s.completed(&owner).await?;
+    for action in [queued, completed] {
+        let refused = s
+            .refused(apply(action.uid, report(10_000)?, Some(&owner)))
+            .await?;
+        demand!(refused, Refused::Conflict { clash: Clash::Status { status, .. }, .. }
+            if status == action.status);
+        s.unchanged(&action).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn the_first_cancel_request_stays(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let request = |by: &str, why: &str| {
+        Change::RequestCancel(CancelRequest::new().with_by(by).with_reason(why))
+    };
+    for action in [s.queued().await?, s.executing(&owner).await?] {
+        // Anybody may ask, in anybody's name or nobody's.
+        let after = s
+            .changed(apply(action.uid, request("ada", "too slow"), None))
+            .await?;
+        let cancel = after.cancel.as_ref();
+        same(
+            "who asked",
+            cancel.and_then(|c| c.by.as_deref()),
+            Some("ada"),
+        )?;
+        same(
+            "why",
+            cancel.and_then(|c| c.reason.as_deref()),
+            Some("too slow"),
+        )?;
+        s.unchanged(&after).await?;
+        let second = apply(action.uid, request("eve", "for fun"), Some(&owner));
+        same(
+            "the action in the answer",
+            s.already(second).await?,
+            Some(after.clone()),
+        )?;
+        s.unchanged(&after).await?;
+        let last = s.log_of(action.uid).await?.pop();
+        let last = last.map(|entry| (entry.kind, entry.by, entry.note));
+        let expected = (
+            TransitionKind::CancelRequested,
+            Some("ada".into()),
+            Some("too slow".into()),
+        );
+        same("the last log entry", last, Some(expected))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_cancel_request_moves_nothing(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let before = s.executing(&owner).await?;
+    s.tick();
+    let request = Change::RequestCancel(CancelRequest::new());
+    let after = s.changed(apply(before.uid, request, None)).await?;
+    let mut expected = Action::clone(&before);
+    expected.version = before.version.next();
+    expected.log_entries = before.log_entries + 1;
+    expected.last_op = after.last_op;
+    expected.cancel = after.cancel.clone();
+    holds("a cancel request", after.cancel.is_some(), &after.cancel)?;
+    same("the action but for the request", &*after, &expected)?;
+    // It is a wish: the owner may still bring it to another end.
+    let end = s
+        .apply(before.uid, finish(Outcome::Succeeded), &owner)
+        .await?;
+    same("the request", end.cancel.clone(), after.cancel.clone())
+}
+
+pub(super) async fn a_cancel_request_for_a_completed_action_is_refused(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let action = s.completed(&owner).await?;
+    let request = Change::RequestCancel(CancelRequest::new());
+    let refused = s.refused(apply(action.uid, request, None)).await?;
+    demand!(refused, Refused::Conflict { clash: Clash::Status { .. }, ref current }
+        if *current == action);
+    s.unchanged(&action).await
+}

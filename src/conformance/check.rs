@@ -1,0 +1,195 @@
+//! The check of a whole store.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::bench::{log_walk, uids, walk};
+use super::failure::{Failure, Proof, Stop, holds, same};
+use crate::model::{
+    Action, ActionUid, Limits, LogQuery, Order, Query, Revision, Status, Term, Transition,
+    TransitionKind, Version,
+};
+use crate::store::ActionStore;
+
+/// What [`check_store`] has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Checked {
+    /// How many actions.
+    pub actions: usize,
+    /// How many log entries.
+    pub entries: usize,
+}
+
+/// Reads all of a store and checks that it is whole: every action keeps its invariants, agrees
+/// with its log and has dense versions in it, newest, oldest, feed and `get` show the same
+/// actions, no key is held twice, no owner name has two that live.
+///
+/// For a test's end, after whatever a store was put through: a crash, a full disk, a crowd.
+/// Nobody may write meanwhile. Memory grows with the store. An import that brought less of a log
+/// than its action counts is reported as well.
+///
+/// # Errors
+/// [`Failure`] says what does not agree; also when the store fails to answer.
+pub async fn check_store(store: &dyn ActionStore) -> Result<Checked, Failure> {
+    match check(store).await {
+        Ok(checked) => Ok(checked),
+        Err(Stop::Failed(failure)) => Err(*failure),
+        Err(Stop::NotApplicable(why)) => Err(Failure::new("a whole store", why)),
+    }
+}
+
+async fn check(store: &dyn ActionStore) -> Proof<Checked> {
+    let pages = |order| Query::new().with_order(order).with_limit(Limits::PAGE);
+    let oldest = walk(store, pages(Order::Oldest)).await?;
+    let mut newest = walk(store, pages(Order::Newest)).await?;
+    newest.reverse();
+    same(
+        "oldest and newest are one list",
+        uids(&newest),
+        uids(&oldest),
+    )?;
+    same("oldest and newest show the same actions", &newest, &oldest)?;
+    let actions: BTreeMap<ActionUid, Arc<Action>> = oldest
+        .iter()
+        .map(|action| (action.uid, action.clone()))
+        .collect();
+    same("each action once", actions.len(), oldest.len())?;
+    check_feed(store, &actions).await?;
+    let most = store.capabilities().max_commands.clamp(1, 500);
+    for some in oldest.chunks(most) {
+        let found = store.get(&uids(some)).await?;
+        let found: Vec<Arc<Action>> = found.into_iter().flatten().collect();
+        same("what a list shows is found by uid", &found[..], some)?;
+    }
+    let unfinished = walk(store, pages(Order::Oldest).with_term(Term::Unfinished)).await?;
+    let expected = oldest.iter().filter(|action| action.is_unfinished());
+    let expected: Vec<ActionUid> = expected.map(|action| action.uid).collect();
+    same("the unfinished actions", uids(&unfinished), expected)?;
+    let mut logs: HashMap<ActionUid, Vec<Transition>> = HashMap::new();
+    let all = log_walk(store, LogQuery::all().with_limit(Limits::PAGE)).await?;
+    let entries = all.len();
+    for entry in all {
+        logs.entry(entry.uid).or_default().push(entry);
+    }
+    for action in &oldest {
+        action.check()?;
+        let own = log_walk(store, LogQuery::of(action.uid)).await?;
+        let of_all = logs.remove(&action.uid).unwrap_or_default();
+        same(
+            "the log of all has the same entries as that of one",
+            &of_all,
+            &own,
+        )?;
+        check_log(action, &own)?;
+    }
+    holds("no log without its action", logs.is_empty(), &logs)?;
+    check_keys(&oldest)?;
+    let mut alive = BTreeSet::new();
+    for owner in store.owners().await? {
+        let only = !owner.is_alive() || alive.insert(owner.owner.name.clone());
+        holds("one that lives of each owner name", only, &owner)?;
+    }
+    Ok(Checked {
+        actions: oldest.len(),
+        entries,
+    })
+}
+
+/// The feed shows the same actions, each once, at ascending revisions.
+async fn check_feed(store: &dyn ActionStore, actions: &BTreeMap<ActionUid, Arc<Action>>) -> Proof {
+    let mut left = actions.clone();
+    let mut query = Query::new().with_order(Order::Feed).with_limit(100);
+    let mut last = Revision::ZERO;
+    loop {
+        let page = store.list(&query).await?;
+        for action in &page.items {
+            let expected = left.remove(&action.uid);
+            same(
+                "the feed has each action once, as it is",
+                Some(action),
+                expected.as_ref(),
+            )?;
+        }
+        let Some(next) = page.next else { break };
+        let at = Revision::new(next.position());
+        let ascends = at > last && at <= page.at.revision;
+        holds("revisions that ascend", ascends, (last, at, page.at))?;
+        last = at;
+        query.after = Some(next);
+    }
+    holds("every action is in the feed", left.is_empty(), left.keys())
+}
+
+fn check_log(action: &Action, log: &[Transition]) -> Proof {
+    let counted: Vec<&Transition> = log.iter().filter(|entry| !entry.is_late()).collect();
+    let kept = action.log_entries.min(Limits::LOG_ENTRIES) as usize;
+    let what = |what: &str| format!("{what} of action {}", action.uid);
+    same(&what("the number of log entries"), counted.len(), kept)?;
+    holds(&what("one late report at most"), log.len() <= kept + 1, log)?;
+    let stamps = log.windows(2).all(|pair| pair[0].at <= pair[1].at);
+    holds(&what("stamps in the log that ascend"), stamps, log)?;
+    for pair in counted.windows(2) {
+        let (before, after) = (pair[0], pair[1]);
+        let forward = before.version < after.version
+            && before.status <= after.status
+            && before.progress <= after.progress
+            && before.outcome.is_none();
+        holds(&what("a log that goes forward"), forward, (before, after))?;
+        let fits = match after.kind {
+            TransitionKind::Created | TransitionKind::LateReport => false,
+            TransitionKind::Started => {
+                (before.status, after.status) == (Status::Queued, Status::Executing)
+            }
+            TransitionKind::Step | TransitionKind::Noted => {
+                (before.status, after.status) == (Status::Executing, Status::Executing)
+                    && before.owner == after.owner
+            }
+            TransitionKind::Adopted => {
+                after.status == Status::Executing && before.owner != after.owner
+            }
+            TransitionKind::CancelRequested => before.status == after.status,
+            TransitionKind::Finished => after.status == Status::Completed,
+        };
+        holds(&what("a log of legal changes"), fits, (before, after))?;
+    }
+    if action.log_entries <= Limits::LOG_ENTRIES {
+        let first = counted.first().map(|entry| (entry.kind, entry.version));
+        let expected = Some((TransitionKind::Created, Version::FIRST));
+        same(&what("the first log entry"), first, expected)?;
+    }
+    let Some(last) = counted.last() else {
+        return Ok(());
+    };
+    let found = (last.status, last.outcome, &last.step, &last.owner);
+    let expected = (action.status, action.outcome, &action.step, &action.owner);
+    same(&what("where the log ends"), found, expected)?;
+    let version = last.version <= action.version
+        && (action.is_unfinished() || last.version == action.version);
+    holds(
+        &what("the version where the log ends"),
+        version,
+        (last.version, action.version),
+    )?;
+    let last_op = action.last_op.filter(|_| last.version == action.version);
+    let op = last.op.filter(|_| last.version == action.version);
+    same(&what("the operation where the log ends"), op, last_op)
+}
+
+fn check_keys(actions: &[Arc<Action>]) -> Proof {
+    let (mut exclusive, mut idempotency) = (BTreeSet::new(), BTreeSet::new());
+    for action in actions {
+        if action.is_unfinished() {
+            // One action may name a key twice.
+            for key in action.exclusive.iter().collect::<BTreeSet<_>>() {
+                let free = exclusive.insert((&action.tenant, key));
+                holds("one holder of an exclusive key", free, (action.uid, key))?;
+            }
+        }
+        if let Some(key) = &action.idempotency_key {
+            let free = idempotency.insert((&action.tenant, key));
+            holds("one holder of an idempotency key", free, (action.uid, key))?;
+        }
+    }
+    Ok(())
+}

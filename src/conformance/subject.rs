@@ -1,0 +1,112 @@
+//! The store under test and how to get a fresh one.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::failure::{Proof, Stop};
+use crate::clock::Clock;
+use crate::error::StoreError;
+use crate::store::ActionStore;
+
+type Opening = Pin<Box<dyn Future<Output = Result<Arc<dyn ActionStore>, StoreError>> + Send>>;
+type Reopen = Box<dyn Fn() -> Opening + Send + Sync>;
+
+/// Opens stores for the suite. Every function and closure without arguments whose future is a
+/// [`Subject`] is one.
+#[async_trait]
+pub trait Fixture: Send + Sync {
+    /// Opens a store that is fresh and empty, and shares nothing with those opened before.
+    async fn open(&self) -> Subject;
+}
+
+#[async_trait]
+impl<F, Opening> Fixture for F
+where
+    F: Fn() -> Opening + Send + Sync,
+    Opening: Future<Output = Subject> + Send,
+{
+    async fn open(&self) -> Subject {
+        self().await
+    }
+}
+
+/// A fresh store, and what the suite may do with it beside the trait's methods.
+#[must_use]
+pub struct Subject {
+    pub(super) store: Arc<dyn ActionStore>,
+    pub(super) clock: Option<Clock>,
+    pub(super) reopen: Option<Reopen>,
+    kept: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl Subject {
+    /// A store that is fresh and empty.
+    pub fn new(store: impl ActionStore) -> Subject {
+        Subject {
+            store: Arc::new(store),
+            clock: None,
+            reopen: None,
+            kept: None,
+        }
+    }
+
+    /// Says which manual clock the store stamps with. With it the suite shows what happens when a
+    /// clock is set back.
+    pub fn with_clock(mut self, clock: Clock) -> Subject {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Says how the same store is opened again after it was closed. With it the suite shows that
+    /// what was acknowledged is still there.
+    pub fn with_reopen<F, Fut, S>(mut self, reopen: F) -> Subject
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<S, StoreError>> + Send + 'static,
+        S: ActionStore,
+    {
+        self.reopen = Some(Box::new(move || {
+            let opening = reopen();
+            Box::pin(async move { Ok(Arc::new(opening.await?) as Arc<dyn ActionStore>) })
+        }));
+        self
+    }
+
+    /// Keeps something (a temporary directory, a server) alive for as long as the store is used.
+    pub fn with_kept(mut self, kept: impl Any + Send + Sync) -> Subject {
+        self.kept = Some(Box::new(kept));
+        self
+    }
+
+    /// The same store, closed and opened again.
+    pub(super) async fn reopened(self) -> Proof<Subject> {
+        let Some(reopen) = self.reopen else {
+            return Err(Stop::NotApplicable("the fixture cannot reopen its store"));
+        };
+        self.store.close().await?;
+        // Whoever holds a lock on the store lets it go here at the latest.
+        drop(self.store);
+        Ok(Subject {
+            store: reopen().await?,
+            clock: self.clock,
+            reopen: Some(reopen),
+            kept: self.kept,
+        })
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject")
+            .field("store", &self.store)
+            .field("clock", &self.clock)
+            .field("reopen", &self.reopen.is_some())
+            .field("kept", &self.kept.is_some())
+            .finish()
+    }
+}

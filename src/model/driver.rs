@@ -1,0 +1,130 @@
+//! Which index drives a query, and which sets an action is in: one choice for all stores.
+
+use std::sync::Arc;
+
+use super::action::Action;
+use super::identity::ActionUid;
+use super::new_action::DEFAULT_TENANT;
+use super::object::ObjectRef;
+use super::query::{Query, Term};
+use super::words::{Outcome, Status};
+
+impl Query {
+    /// The index that drives this query; its other terms filter what that finds. One choice for
+    /// all backends, most selective first.
+    pub(crate) fn driver(&self) -> Driver {
+        let unfinished = self.terms.iter().any(|term| {
+            matches!(
+                term,
+                Term::Unfinished | Term::Status(Status::Queued | Status::Executing)
+            )
+        });
+        self.terms
+            .iter()
+            .filter_map(|term| match term {
+                Term::Parent(parent) => Some(Driver::Parent(*parent)),
+                Term::RetryOf(retry_of) => Some(Driver::RetryOf(*retry_of)),
+                Term::Correlation(text) => Some(Driver::Correlation(text.clone())),
+                Term::OwnerName(name) if unfinished => Some(Driver::UnfinishedOf(name.clone())),
+                Term::Owner(owner) if unfinished => Some(Driver::UnfinishedOf(owner.name.clone())),
+                Term::Object(object) | Term::Touches(object) => {
+                    Some(Driver::Touches(object.clone()))
+                }
+                Term::Unfinished | Term::Status(Status::Queued | Status::Executing) => {
+                    Some(Driver::Unfinished)
+                }
+                Term::Outcome(outcome) if *outcome != Outcome::Succeeded => {
+                    Some(Driver::Ended(*outcome))
+                }
+                Term::Tenant(tenant) if **tenant != *DEFAULT_TENANT => {
+                    Some(Driver::Tenant(tenant.clone()))
+                }
+                Term::Name(name) => Some(Driver::Name(name.clone())),
+                _ => None,
+            })
+            .min_by_key(Driver::rank)
+            .unwrap_or(Driver::All)
+    }
+}
+
+/// The index that drives a query. Each but `All` is a set of actions in creation order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Driver {
+    /// The parts of an action.
+    Parent(ActionUid),
+    /// The retries of an action.
+    RetryOf(ActionUid),
+    /// What belongs to a request or trace.
+    Correlation(Arc<str>),
+    /// The unfinished actions of an owner name.
+    UnfinishedOf(Arc<str>),
+    /// The actions that touch an object.
+    Touches(ObjectRef),
+    /// The unfinished actions.
+    Unfinished,
+    /// The actions that ended so; succeeded ones, nearly all there are, have no index.
+    Ended(Outcome),
+    /// The actions of a tenant; those of the default tenant have no index.
+    Tenant(Arc<str>),
+    /// The actions of a name.
+    Name(Arc<str>),
+    /// All actions.
+    All,
+}
+
+impl Driver {
+    fn rank(&self) -> u8 {
+        match self {
+            Driver::Parent(_) => 0,
+            Driver::RetryOf(_) => 1,
+            Driver::Correlation(_) => 2,
+            Driver::UnfinishedOf(_) => 3,
+            Driver::Touches(_) => 4,
+            Driver::Unfinished => 5,
+            Driver::Ended(_) => 6,
+            Driver::Tenant(_) => 7,
+            Driver::Name(_) => 8,
+            Driver::All => 9,
+        }
+    }
+
+    /// The sets that an action belongs to. `Unfinished`, `UnfinishedOf` and `Ended` change with
+    /// its status and owner, the others never.
+    pub(crate) fn sets_of(action: &Action) -> Vec<Driver> {
+        let mut sets = vec![Driver::Name(action.name.clone())];
+        sets.extend(action.parent.map(Driver::Parent));
+        sets.extend(action.retry_of.map(Driver::RetryOf));
+        sets.extend(action.correlation.clone().map(Driver::Correlation));
+        sets.extend(touched(action).into_iter().cloned().map(Driver::Touches));
+        if *action.tenant != *DEFAULT_TENANT {
+            sets.push(Driver::Tenant(action.tenant.clone()));
+        }
+        sets.extend(Driver::moving_sets_of(action));
+        sets
+    }
+
+    /// Those of its sets that its status and owner decide.
+    pub(crate) fn moving_sets_of(action: &Action) -> Vec<Driver> {
+        match action.outcome {
+            None => {
+                let owner = action.owner.as_ref().map(|owner| owner.name.clone());
+                let mut sets = vec![Driver::Unfinished];
+                sets.extend(owner.map(Driver::UnfinishedOf));
+                sets
+            }
+            Some(Outcome::Succeeded) => Vec::new(),
+            Some(outcome) => vec![Driver::Ended(outcome)],
+        }
+    }
+}
+
+/// The objects an action touches, each once, its subject first.
+pub(crate) fn touched(action: &Action) -> Vec<&ObjectRef> {
+    let mut touched: Vec<&ObjectRef> = action.object.iter().collect();
+    for related in &*action.related {
+        if !touched.contains(&&related.object) {
+            touched.push(&related.object);
+        }
+    }
+    touched
+}

@@ -1,0 +1,284 @@
+//! A change to an action: whether it is possible, whose it is, and what it makes of the action.
+
+use std::sync::Arc;
+
+use super::late::{error_note, last_stamp};
+use super::{Answer, already, applied, conflict, fenced};
+use crate::model::action::{Action, ActionError, Cancel, Evidence};
+use crate::model::command::{CancelRequest, Change, Clash, Finish, Refused, Report};
+use crate::model::identity::{ActionUid, OpId, Version};
+use crate::model::lifecycle::{Authority, Edge, Move};
+use crate::model::limits::Limits;
+use crate::model::owner::{OwnerRef, OwnerState};
+use crate::model::progress::Progress;
+use crate::model::time::Timestamp;
+use crate::model::transition::{Transition, TransitionKind};
+use crate::model::words::{Outcome, OwnerEnd};
+use crate::model::workspace::Loaded;
+
+/// One `Command::Apply`.
+pub(super) struct Apply<'c> {
+    pub(super) uid: ActionUid,
+    pub(super) op: OpId,
+    pub(super) change: &'c Change,
+    pub(super) by: Option<&'c OwnerRef>,
+    pub(super) if_version: Option<Version>,
+    /// Whether it is a report that was carried out when its batch was written before.
+    pub(super) told: bool,
+    pub(super) now: Timestamp,
+}
+
+impl Apply<'_> {
+    pub(super) fn decide(&self, loaded: &mut Loaded) -> Answer {
+        let Some(current) = loaded.action(self.uid).cloned() else {
+            return Err(Refused::NotFound(self.uid));
+        };
+        // Before anything that may have changed since the first time.
+        if self.told || loaded.has_op(self.uid, self.op) {
+            return already(&current);
+        }
+        if let Some(by) = self.by.filter(|by| loaded.alive(by).is_none()) {
+            return Err(fenced(by, Some(&current)));
+        }
+        if let Some(expected) = self.if_version.filter(|v| *v != current.version) {
+            let found = current.version;
+            return Err(conflict(Clash::Version { expected, found }, &current));
+        }
+        match self.change {
+            Change::Report(report) => self.report(report, &current, loaded),
+            Change::RequestCancel(request) => self.request_cancel(request, &current, loaded),
+            Change::Start | Change::Finish(_) | Change::Adopt => self.make_move(&current, loaded),
+        }
+    }
+
+    fn not_possible(&self, change: &'static str, current: &Arc<Action>) -> Refused {
+        let status = current.status;
+        conflict(Clash::Status { status, change }, current)
+    }
+
+    fn report(&self, report: &Report, current: &Arc<Action>, loaded: &mut Loaded) -> Answer {
+        if current.started_at.is_none() || !current.is_unfinished() {
+            return Err(self.not_possible("a report", current));
+        }
+        if self.by.is_none() || self.by != current.owner.as_ref() {
+            return Err(conflict(Clash::NotOwner, current));
+        }
+        let mut next = self.next_of(current);
+        let new_step = report.step.is_some() && report.step != current.step;
+        if new_step {
+            next.step.clone_from(&report.step);
+        }
+        if report.description.is_some() {
+            next.description.clone_from(&report.description);
+        }
+        if report.attributes.is_some() {
+            next.attributes.clone_from(&report.attributes);
+        }
+        let warning = add_warnings(&mut next, &report.warnings);
+        let noted = warning.is_some()
+            || next.description != current.description
+            || next.attributes != current.attributes;
+        let lower = report.progress.is_some_and(|p| p < current.progress);
+        if lower && !new_step && !noted {
+            return already(current);
+        }
+        next.progress = current.progress.max(report.progress.unwrap_or_default());
+        let kind = match (new_step, noted) {
+            (true, _) => Some(TransitionKind::Step),
+            (false, true) => Some(TransitionKind::Noted),
+            (false, false) => None,
+        };
+        self.save(next, kind, |entry| entry.note = warning, loaded)
+    }
+
+    fn request_cancel(
+        &self,
+        request: &CancelRequest,
+        current: &Arc<Action>,
+        loaded: &mut Loaded,
+    ) -> Answer {
+        if !current.is_unfinished() {
+            return Err(self.not_possible("a cancel request", current));
+        }
+        if current.cancel.is_some() {
+            return already(current);
+        }
+        let mut next = self.next_of(current);
+        let mut cancel = Cancel::new(next.last_seen_at);
+        cancel.by.clone_from(&request.by);
+        cancel.reason.clone_from(&request.reason);
+        next.cancel = Some(cancel);
+        // Somebody's wish is no sign of life of the action.
+        next.last_seen_at = current.last_seen_at;
+        let (by, reason) = (request.by.clone(), request.reason.clone());
+        let note = |entry: &mut Transition| {
+            entry.by = by;
+            entry.note = reason;
+        };
+        self.save(next, Some(TransitionKind::CancelRequested), note, loaded)
+    }
+
+    fn make_move(&self, current: &Arc<Action>, loaded: &mut Loaded) -> Answer {
+        let Some(by_move) = Move::of(self.change) else {
+            return already(current);
+        };
+        let Some(edge) = Edge::find(current.status, by_move) else {
+            let change = match by_move {
+                Move::Start => "start",
+                Move::Adopt => "adoption",
+                Move::Finish(outcome) => outcome.as_str(),
+            };
+            return Err(self.not_possible(change, current));
+        };
+        let its_owner = self.by.is_some() && self.by == current.owner.as_ref();
+        let owner_alive = current.owner.as_ref().and_then(|owner| loaded.alive(owner));
+        match (edge.authority, owner_alive) {
+            (Authority::AnyOwner, _) => {}
+            (Authority::ItsOwner, _) if its_owner => {}
+            (Authority::ItsOwnerOrAnybodyWithout, Some(_)) if its_owner => {}
+            (Authority::ItsOwnerOrAnybodyWithout | Authority::AnybodyOnceOwnerDied, None) => {}
+            (Authority::AnybodyOnceOwnerDied, Some(alive)) => {
+                return Err(Refused::OwnerAlive(Box::new(alive.clone())));
+            }
+            (Authority::ItsOwner | Authority::ItsOwnerOrAnybodyWithout, _) => {
+                return Err(conflict(Clash::NotOwner, current));
+            }
+        }
+        let mut next = self.next_of(current);
+        next.status = edge.to;
+        match self.change {
+            Change::Start => {
+                next.owner = self.by.cloned();
+                next.started_at = Some(next.last_seen_at);
+                self.save(next, Some(TransitionKind::Started), |_| (), loaded)
+            }
+            Change::Adopt => {
+                next.owner = self.by.cloned();
+                self.save(next, Some(TransitionKind::Adopted), |_| (), loaded)
+            }
+            Change::Finish(finish) => self.finish(finish, next, current, loaded),
+            Change::Report(_) | Change::RequestCancel(_) => already(current),
+        }
+    }
+
+    fn finish(
+        &self,
+        finish: &Finish,
+        mut next: Action,
+        current: &Action,
+        loaded: &mut Loaded,
+    ) -> Answer {
+        next.outcome = Some(finish.outcome);
+        next.finished_at = Some(next.last_seen_at);
+        next.result.clone_from(&finish.result);
+        next.error = finish
+            .error
+            .clone()
+            .or_else(|| own_words(finish.outcome, current));
+        add_warnings(&mut next, &finish.warnings);
+        if finish.outcome == Outcome::Succeeded {
+            next.progress = Progress::DONE;
+        }
+        let mut decided_by = finish.decided_by.clone();
+        if let Some(owner) = current
+            .owner
+            .as_ref()
+            .filter(|owner| self.by != Some(*owner))
+        {
+            // The action itself gave no sign of life: somebody spoke in its owner's place.
+            next.last_seen_at = current.last_seen_at;
+            let decider = decided_by.or_else(|| self.by.map(|by| by.name.clone()));
+            let decider = decider.unwrap_or_else(|| "unnamed".into());
+            let end = loaded
+                .owner(owner)
+                .map_or(OwnerEnd::Unknown, |o| match o.state {
+                    OwnerState::Released => OwnerEnd::Released,
+                    OwnerState::Fenced | OwnerState::Alive => OwnerEnd::Fenced,
+                });
+            let seen = current.last_seen_at;
+            next.evidence = Some(Evidence::new(owner.clone(), end, seen, decider.clone()));
+            decided_by = Some(decider);
+        }
+        let note = next.error.as_ref().map(error_note);
+        let finished = |entry: &mut Transition| {
+            entry.by = decided_by;
+            entry.note = note;
+        };
+        self.save(next, Some(TransitionKind::Finished), finished, loaded)
+    }
+
+    /// The action one change later, with a sign of life.
+    fn next_of(&self, current: &Action) -> Action {
+        let mut next = current.clone();
+        next.version = current.version.next();
+        next.last_op = Some(self.op);
+        next.last_seen_at = self.latest(current);
+        next
+    }
+
+    /// The time of a change: never before anything that has happened to the action.
+    fn latest(&self, current: &Action) -> Timestamp {
+        self.now.max(last_stamp(current))
+    }
+
+    fn save(
+        &self,
+        mut next: Action,
+        kind: Option<TransitionKind>,
+        complete: impl FnOnce(&mut Transition),
+        loaded: &mut Loaded,
+    ) -> Answer {
+        if let Some(kind) = kind {
+            next.log_entries = next.log_entries.saturating_add(1);
+            let at = self.latest(&next);
+            let mut entry = Transition::new(kind, &next, at);
+            complete(&mut entry);
+            loaded.append(entry);
+        }
+        let next = Arc::new(next);
+        loaded.set_action(next.clone());
+        applied(next)
+    }
+}
+
+/// What an outcome that nobody explained says for itself.
+fn own_words(outcome: Outcome, current: &Action) -> Option<ActionError> {
+    match outcome {
+        Outcome::Lost => Some(ActionError::new(
+            ActionError::LOST,
+            "its owner ended without reporting how it went",
+        )),
+        Outcome::Interrupted if current.started_at.is_none() => Some(ActionError::new(
+            ActionError::INTERRUPTED,
+            "it was never started",
+        )),
+        Outcome::Interrupted => Some(ActionError::new(
+            ActionError::INTERRUPTED,
+            "it was stopped before it was through",
+        )),
+        Outcome::Succeeded | Outcome::Failed | Outcome::Cancelled => None,
+    }
+}
+
+/// What stands in place of warnings beyond the limit.
+const MORE_WARNINGS: &str = "further warnings were left out";
+
+/// Adds the warnings an action does not have yet; returns the first it added.
+fn add_warnings(action: &mut Action, new: &[Arc<str>]) -> Option<Arc<str>> {
+    let mut warnings = action.warnings.to_vec();
+    for warning in new {
+        if !warnings.contains(warning) && warnings.len() < Limits::WARNINGS {
+            let full = warnings.len() + 1 == Limits::WARNINGS;
+            warnings.push(if full {
+                MORE_WARNINGS.into()
+            } else {
+                warning.clone()
+            });
+        }
+    }
+    let first = warnings.get(action.warnings.len()).cloned();
+    if first.is_some() {
+        action.warnings = warnings.into();
+    }
+    first
+}

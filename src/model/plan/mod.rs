@@ -1,0 +1,136 @@
+//! The decisions: what to load for a batch, and what its commands come to.
+
+mod apply;
+mod late;
+mod needs;
+mod owners;
+mod records;
+mod repeat;
+
+use std::sync::Arc;
+
+use super::action::Action;
+use super::command::{Batch, BatchMode, Clash, Command, Done, Effect, Refused};
+use super::identity::Digest;
+use super::limits::Invalid;
+use super::owner::OwnerRef;
+use super::time::Timestamp;
+use super::workspace::Loaded;
+use apply::Apply;
+use late::tell_late;
+use repeat::told_before;
+
+pub use needs::{Needs, needs};
+
+type Answer = Result<Done, Refused>;
+
+/// Applies a batch's commands, in order, to what is loaded, and says what to answer. What is to
+/// be saved gathers in `loaded`; see [`Loaded::into_changes`].
+///
+/// `now` is the store's clock; within an action it never runs backwards.
+pub fn plan(batch: &Batch, needs: &Needs, loaded: &mut Loaded, now: Timestamp) -> Vec<Answer> {
+    let told = told_before(batch, loaded);
+    let static_parts = needs.verdicts.iter().zip(&needs.digests);
+    let commands = batch.commands.iter().zip(static_parts).enumerate();
+    let mut decided = commands.map(|(index, (command, (verdict, digest)))| {
+        let told = told.contains(&index);
+        move |loaded: &mut Loaded| -> Answer {
+            verdict.clone().map_err(Refused::Invalid)?;
+            decide(command, *digest, told, loaded, now)
+        }
+    });
+    match batch.mode {
+        BatchMode::Each => decided
+            .zip(&batch.commands)
+            .map(|(decide, command)| {
+                let answer = decide(loaded);
+                if let Err(refused) = &answer {
+                    tell_late(command, refused, loaded, now);
+                }
+                answer
+            })
+            .collect(),
+        BatchMode::All => {
+            loaded.begin();
+            let mut answers: Vec<Answer> = Vec::with_capacity(batch.commands.len());
+            let refused = decided.try_for_each(|decide| {
+                answers.push(Ok(decide(loaded)?));
+                Ok(())
+            });
+            loaded.end(refused.is_ok());
+            match refused {
+                Ok(()) => answers,
+                Err(refused) => {
+                    let index = answers.len();
+                    tell_late(&batch.commands[index], &refused, loaded, now);
+                    let mut answers = vec![Err(Refused::Batch(index)); batch.commands.len()];
+                    answers[index] = Err(refused);
+                    answers
+                }
+            }
+        }
+    }
+}
+
+fn decide(
+    command: &Command,
+    digest: Option<Digest>,
+    told: bool,
+    loaded: &mut Loaded,
+    now: Timestamp,
+) -> Answer {
+    match command {
+        Command::Create { new, by } => {
+            let digest = digest.unwrap_or_else(|| new.digest());
+            records::create(new, digest, by.as_ref(), loaded, now)
+        }
+        Command::Apply {
+            uid,
+            op,
+            change,
+            by,
+            if_version,
+        } => {
+            let apply = Apply {
+                uid: *uid,
+                op: *op,
+                change,
+                by: by.as_ref(),
+                if_version: *if_version,
+                told,
+                now,
+            };
+            apply.decide(loaded)
+        }
+        Command::Claim { owner, take_over } => owners::claim(owner, *take_over, loaded, now),
+        Command::Renew(owner) => owners::renew(owner, loaded, now),
+        Command::Release(owner) => owners::release(owner, loaded, now),
+        Command::Fence { owner, if_renewals } => owners::fence(owner, *if_renewals, loaded, now),
+        Command::Pin { uid, pinned } => records::pin(*uid, *pinned, loaded),
+        Command::Remove { uid, if_version } => records::remove(*uid, *if_version, loaded),
+        Command::Import { action, log } => records::import(action, log, loaded),
+        Command::Unknown => Err(Refused::Invalid(Invalid::new("command", "is unknown"))),
+    }
+}
+
+fn already(action: &Arc<Action>) -> Answer {
+    Ok(Done::new(Effect::Already, Some(action.clone())))
+}
+
+fn applied(action: Arc<Action>) -> Answer {
+    Ok(Done::new(Effect::Applied, Some(action)))
+}
+
+fn conflict(clash: Clash, current: &Arc<Action>) -> Refused {
+    Refused::Conflict {
+        clash,
+        current: current.clone(),
+    }
+}
+
+fn fenced(owner: &OwnerRef, current: Option<&Arc<Action>>) -> Refused {
+    Refused::Fenced {
+        owner: owner.clone(),
+        current: current.cloned(),
+    }
+}

@@ -1,0 +1,165 @@
+//! What to load for a batch, and what is wrong with it whatever the store holds.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::model::command::{Batch, Change, Command, Finish, Report};
+use crate::model::identity::{ActionUid, Digest, OpId};
+use crate::model::limits::{Invalid, Limits, at_most, label_opt, prose, prose_opt};
+use crate::model::new_action::check_attributes;
+use crate::model::owner::OwnerRef;
+use crate::model::query::CheckError;
+use crate::model::transition::check_log;
+use crate::model::words::Outcome;
+use crate::model::workspace::Key;
+
+/// What a batch's plan looks at, and what can be said of its commands without looking.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Needs {
+    /// The actions to load, each with its pin and whether its log has a late report.
+    pub actions: BTreeSet<ActionUid>,
+    /// The operations to look for in the logs of those actions.
+    pub ops: BTreeSet<(ActionUid, OpId)>,
+    /// The owner names of which to load every incarnation. To these come the owners of the
+    /// actions loaded.
+    pub owners: BTreeSet<Arc<str>>,
+    /// The keys to look up. To the actions above come those that hold them.
+    pub keys: BTreeSet<Key>,
+    /// For each command what is wrong with it whatever the store holds.
+    pub(super) verdicts: Vec<Result<(), Invalid>>,
+    /// For each create what it asks for.
+    pub(super) digests: Vec<Option<Digest>>,
+}
+
+/// What to load for a batch. Everything that can be checked without the store is checked here,
+/// in the caller's own task.
+///
+/// # Errors
+/// [`CheckError::Unsupported`] if the batch has a command this version does not know.
+pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
+    let mut needs = Needs {
+        actions: BTreeSet::new(),
+        ops: BTreeSet::new(),
+        owners: BTreeSet::new(),
+        keys: BTreeSet::new(),
+        verdicts: Vec::with_capacity(batch.commands.len()),
+        digests: Vec::with_capacity(batch.commands.len()),
+    };
+    for command in &batch.commands {
+        needs.verdicts.push(check(command));
+        let mut digest = None;
+        match command {
+            Command::Create { new, by } => {
+                digest = Some(new.digest());
+                needs.actions.insert(new.uid);
+                needs.own(by);
+                needs.key(&new.tenant, &new.exclusive, &new.idempotency_key);
+            }
+            Command::Apply { uid, op, by, .. } => {
+                needs.actions.insert(*uid);
+                needs.ops.insert((*uid, *op));
+                needs.own(by);
+            }
+            Command::Claim { owner, .. }
+            | Command::Renew(owner)
+            | Command::Release(owner)
+            | Command::Fence { owner, .. } => {
+                needs.owners.insert(owner.name.clone());
+            }
+            Command::Pin { uid, .. } | Command::Remove { uid, .. } => {
+                needs.actions.insert(*uid);
+            }
+            Command::Import { action, .. } => {
+                needs.actions.insert(action.uid);
+                needs.ops.extend(action.last_op.map(|op| (action.uid, op)));
+                if action.is_unfinished() {
+                    needs.key(&action.tenant, &action.exclusive, &action.idempotency_key);
+                } else {
+                    needs.key(&action.tenant, &[], &action.idempotency_key);
+                }
+            }
+            Command::Unknown => return Err(CheckError::Unsupported("this command")),
+        }
+        needs.digests.push(digest);
+    }
+    Ok(needs)
+}
+
+impl Needs {
+    fn own(&mut self, by: &Option<OwnerRef>) {
+        self.owners.extend(by.as_ref().map(|by| by.name.clone()));
+    }
+
+    fn key(&mut self, tenant: &Arc<str>, exclusive: &[Arc<str>], idempotency: &Option<Arc<str>>) {
+        let exclusive = exclusive.iter().map(|key| Key::exclusive(tenant, key));
+        self.keys.extend(exclusive);
+        let idempotency = idempotency.as_ref();
+        self.keys
+            .extend(idempotency.map(|key| Key::idempotency(tenant, key)));
+    }
+}
+
+/// Everything about a command that can be judged without the store.
+fn check(command: &Command) -> Result<(), Invalid> {
+    let named = |by: &Option<OwnerRef>| by.as_ref().map_or(Ok(()), OwnerRef::check);
+    match command {
+        Command::Create { new, by } => {
+            new.check()?;
+            named(by)
+        }
+        Command::Apply { change, by, .. } => {
+            named(by)?;
+            if by.is_none() && matches!(change, Change::Start | Change::Adopt) {
+                return Err(Invalid::new("by", "is missing: it becomes the owner"));
+            }
+            match change {
+                Change::Start | Change::Adopt => Ok(()),
+                Change::Report(report) => check_report(report),
+                Change::RequestCancel(request) => {
+                    label_opt("by", request.by.as_deref())?;
+                    prose_opt("reason", request.reason.as_deref())
+                }
+                Change::Finish(finish) => check_finish(finish),
+            }
+        }
+        Command::Claim { owner, .. }
+        | Command::Renew(owner)
+        | Command::Release(owner)
+        | Command::Fence { owner, .. } => owner.check(),
+        Command::Pin { .. } | Command::Remove { .. } | Command::Unknown => Ok(()),
+        Command::Import { action, log } => {
+            action.check()?;
+            check_log(action, log)
+        }
+    }
+}
+
+fn check_report(report: &Report) -> Result<(), Invalid> {
+    label_opt("step", report.step.as_deref())?;
+    prose_opt("description", report.description.as_deref())?;
+    report
+        .attributes
+        .as_ref()
+        .map_or(Ok(()), check_attributes)?;
+    check_warnings(&report.warnings)
+}
+
+fn check_finish(finish: &Finish) -> Result<(), Invalid> {
+    label_opt("decided_by", finish.decided_by.as_deref())?;
+    check_warnings(&finish.warnings)?;
+    if let Some(error) = &finish.error {
+        error.check()?;
+    }
+    match (finish.outcome, &finish.error, &finish.result) {
+        (Outcome::Failed, None, _) => Err(Invalid::new("error", "is missing: a failure has one")),
+        (Outcome::Succeeded, Some(_), _) => Err(Invalid::new("error", "comes with success")),
+        (Outcome::Lost, _, Some(_)) => Err(Invalid::new("result", "nobody knows a lost result")),
+        _ => Ok(()),
+    }
+}
+
+fn check_warnings(warnings: &[Arc<str>]) -> Result<(), Invalid> {
+    at_most("warnings", warnings.len(), Limits::WARNINGS)?;
+    warnings.iter().try_for_each(|text| prose("warnings", text))
+}

@@ -1,0 +1,72 @@
+//! Claiming a name, renewing, releasing, fencing.
+
+use super::{Answer, fenced};
+use crate::model::command::{Done, Effect, Refused};
+use crate::model::owner::{Owner, OwnerRef, OwnerState};
+use crate::model::time::Timestamp;
+use crate::model::workspace::Loaded;
+
+pub(super) fn claim(
+    owner: &OwnerRef,
+    take_over: bool,
+    loaded: &mut Loaded,
+    now: Timestamp,
+) -> Answer {
+    match loaded.owner(owner) {
+        Some(known) if known.is_alive() => return Ok(Done::new(Effect::Already, None)),
+        // An incarnation that has ended does not come back.
+        Some(_) => return Err(fenced(owner, None)),
+        None => {}
+    }
+    if let Some(living) = loaded.living(&owner.name).cloned() {
+        if !take_over {
+            return Err(Refused::OwnerAlive(Box::new(living)));
+        }
+        loaded.set_owner(ended(living, OwnerState::Fenced, now));
+    }
+    loaded.set_owner(Owner::claimed(owner.clone(), now));
+    Ok(Done::new(Effect::Applied, None))
+}
+
+fn ended(mut owner: Owner, state: OwnerState, now: Timestamp) -> Owner {
+    owner.state = state;
+    owner.ended_at = Some(now.max(owner.renewed_at));
+    owner
+}
+
+pub(super) fn renew(owner: &OwnerRef, loaded: &mut Loaded, now: Timestamp) -> Answer {
+    let Some(mut known) = loaded.alive(owner).cloned() else {
+        return Err(fenced(owner, None));
+    };
+    known.renewals = known.renewals.saturating_add(1);
+    known.renewed_at = now.max(known.renewed_at);
+    loaded.set_owner(known);
+    Ok(Done::new(Effect::Applied, None))
+}
+
+pub(super) fn release(owner: &OwnerRef, loaded: &mut Loaded, now: Timestamp) -> Answer {
+    match loaded.owner(owner).cloned() {
+        Some(known) if known.is_alive() => {
+            loaded.set_owner(ended(known, OwnerState::Released, now));
+            Ok(Done::new(Effect::Applied, None))
+        }
+        Some(known) if known.state == OwnerState::Released => Ok(Done::new(Effect::Already, None)),
+        _ => Err(fenced(owner, None)),
+    }
+}
+
+pub(super) fn fence(
+    owner: &OwnerRef,
+    if_renewals: u64,
+    loaded: &mut Loaded,
+    now: Timestamp,
+) -> Answer {
+    match loaded.alive(owner).cloned() {
+        Some(alive) if alive.renewals == if_renewals => {
+            loaded.set_owner(ended(alive, OwnerState::Fenced, now));
+            Ok(Done::new(Effect::Applied, None))
+        }
+        Some(alive) => Err(Refused::OwnerAlive(Box::new(alive))),
+        None => Ok(Done::new(Effect::Already, None)),
+    }
+}

@@ -1,0 +1,220 @@
+//! The suite bites: for each way in which a store goes wrong there is a case that fails.
+#![cfg(feature = "conformance")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod faulty;
+
+use std::sync::Arc;
+
+use action_store::conformance::{Failure, Fixture, Subject, Verdict, case, cases, check_store};
+use action_store::{
+    ActionStore, Batch, CancelRequest, Change, Clock, Command, MemoryStore, NewAction, OpId,
+    Timestamp, Version,
+};
+use faulty::{Fault, Faulty};
+
+/// Each fault, and a case that it must fail.
+const BITES: &[(Fault, &str)] = &[
+    (Fault::DropsVersionConditions, "a_version_condition_is_kept"),
+    (
+        Fault::DropsVersionConditions,
+        "compare_and_set_loses_no_change",
+    ),
+    (
+        Fault::ForgetsWhoAsks,
+        "nothing_of_a_fenced_owner_is_accepted",
+    ),
+    (Fault::ForgetsOperations, "an_operation_repeated_is_already"),
+    (Fault::ForgetsOperations, "a_batch_repeated_is_harmless"),
+    (Fault::TakesAllForEach, "with_all_one_refusal_refuses_all"),
+    (
+        Fault::ReversesAnswers,
+        "answers_stand_in_the_order_of_the_commands",
+    ),
+    (Fault::SplitsBatches, "an_unknown_command_is_unsupported"),
+    (
+        Fault::LiesAboutWhatIsApplied,
+        "an_operation_repeated_is_already",
+    ),
+    (
+        Fault::LosesTheLastOfAPage,
+        "pages_of_any_size_make_the_same_list",
+    ),
+    (Fault::RepeatsAnItem, "pages_of_any_size_make_the_same_list"),
+    (
+        Fault::ReversesOldest,
+        "creation_order_is_kept_whatever_changes",
+    ),
+    (Fault::IgnoresATerm, "every_term_finds_what_it_matches"),
+    (
+        Fault::IgnoresUnknownTerms,
+        "an_unknown_term_or_order_is_unsupported",
+    ),
+    (Fault::TrimsNames, "labels_come_back_byte_for_byte"),
+    (Fault::RewritesJson, "json_comes_back_byte_for_byte"),
+    (
+        Fault::IgnoresDetail,
+        "a_summary_leaves_out_result_and_detail",
+    ),
+    (Fault::IgnoresLimits, "a_query_beyond_its_limits_is_invalid"),
+    (Fault::LosesLogEntries, "the_first_cancel_request_stays"),
+    (
+        Fault::SortsTheLogOfAll,
+        "the_log_of_all_is_in_the_order_of_writing",
+    ),
+    (Fault::ConfusesEnds, "a_claim_fences_the_incarnation_before"),
+    (
+        Fault::AnswersDuplicatesOnce,
+        "answers_stand_in_the_order_of_the_uids",
+    ),
+    (
+        Fault::ToleratesTheFuture,
+        "a_revision_beyond_the_store_is_invalid",
+    ),
+    (Fault::NeverCloses, "a_closed_store_does_nothing_more"),
+    (
+        Fault::NeverExpires,
+        "a_feed_cursor_expires_when_something_it_has_yet_to_show_is_removed",
+    ),
+    (
+        Fault::HalvesDroppedWrites,
+        "a_dropped_write_happens_whole_or_not_at_all",
+    ),
+    (Fault::ChecksThenActs, "of_many_ends_one_stays"),
+];
+
+async fn run(fault: Fault, name: &str) -> Result<Verdict, Failure> {
+    let open = move || async move {
+        let clock = Clock::manual(Timestamp::from_seconds(1_760_400_000));
+        let store = MemoryStore::with_clock(clock.clone());
+        Subject::new(Faulty::new(fault, Arc::new(store))).with_clock(clock)
+    };
+    case(name)
+        .unwrap_or_else(|| panic!("no case {name}"))
+        .run(&open)
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_fault_fails_its_case() {
+    let mut passed = Vec::new();
+    for (fault, name) in BITES {
+        let whole = run(Fault::None, name).await;
+        assert_eq!(whole.unwrap(), Verdict::Held, "{name} without a fault");
+        let Err(failure) = run(*fault, name).await else {
+            passed.push((fault, name));
+            continue;
+        };
+        assert_eq!(failure.case, *name);
+        let text = failure.to_string();
+        for part in [*name, "expected: ", "found: ", "src/conformance/"] {
+            assert!(text.contains(part), "{text} does not say {part}");
+        }
+    }
+    assert!(passed.is_empty(), "not noticed: {passed:?}");
+}
+
+#[tokio::test]
+async fn the_check_of_a_store_finds_what_does_not_agree() {
+    let faults = [
+        Fault::None,
+        Fault::LosesTheLastOfAPage,
+        Fault::ReversesOldest,
+        Fault::LosesLogEntries,
+    ];
+    for fault in faults {
+        let store = Faulty::new(fault, Arc::new(MemoryStore::new()));
+        let mut commands = Vec::new();
+        for _ in 0..150 {
+            let new = NewAction::task("a");
+            let (uid, by, op) = (new.uid, None, OpId::new());
+            let change = Change::RequestCancel(CancelRequest::new());
+            commands.push(Command::Create {
+                new: Arc::new(new),
+                by: None,
+            });
+            let if_version = Some(Version::FIRST);
+            commands.push(Command::Apply {
+                uid,
+                op,
+                change,
+                by,
+                if_version,
+            });
+        }
+        for answer in store.write(Batch::all(commands)).await.unwrap() {
+            answer.unwrap();
+        }
+        let checked = check_store(&store).await;
+        assert_eq!(
+            checked.is_ok(),
+            fault == Fault::None,
+            "{fault:?}: {checked:?}"
+        );
+        if let Ok(checked) = checked {
+            assert_eq!((checked.actions, checked.entries), (150, 300));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_fixture_does_not_offer_is_not_passed_over() {
+    let open = || async { Subject::new(MemoryStore::new()) };
+    let mut without = Vec::new();
+    for case in cases()
+        .iter()
+        .filter(|case| ["clock", "reopen"].contains(&case.group()))
+    {
+        match case.run(&open).await.unwrap() {
+            Verdict::NotApplicable(why) => without.push((case.name(), why)),
+            Verdict::Held => panic!("{case:?} shows nothing and holds"),
+        }
+    }
+    assert!(without.len() >= 9, "{without:?}");
+}
+
+#[tokio::test]
+async fn what_is_gone_after_reopening_is_noticed() {
+    // What it keeps outlives its close, as a file would.
+    let lasting = || async {
+        let kept = Arc::new(MemoryStore::new());
+        let open = move || Faulty::new(Fault::NeverCloses, kept.clone());
+        Subject::new(open()).with_reopen(move || std::future::ready(Ok(open())))
+    };
+    let forgetful = || async {
+        let open = || async { Ok(MemoryStore::new()) };
+        Subject::new(MemoryStore::new()).with_reopen(open)
+    };
+    let about_reopening = cases().iter().filter(|case| case.group() == "reopen");
+    for case in about_reopening {
+        assert_eq!(case.run(&lasting).await.unwrap(), Verdict::Held);
+        assert!(case.run(&forgetful).await.is_err(), "{case:?}");
+    }
+}
+
+/// A fixture that is a type of one's own.
+struct Shared(Clock);
+
+#[async_trait::async_trait]
+impl Fixture for Shared {
+    async fn open(&self) -> Subject {
+        Subject::new(MemoryStore::with_clock(self.0.clone()))
+    }
+}
+
+#[tokio::test]
+async fn a_fixture_may_be_a_type_of_ones_own() {
+    let case = case("a_completed_action_never_changes").unwrap();
+    let fixture = Shared(Clock::system());
+    assert_eq!(case.run(&fixture).await.unwrap(), Verdict::Held);
+}
+
+#[test]
+fn every_case_has_a_name_of_its_own() {
+    let mut names: Vec<&str> = cases().iter().map(|case| case.name()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all);
+    assert!(all >= 170, "{all}");
+}
