@@ -131,7 +131,13 @@ impl ActionStore for Spy {
     async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
         // Like any store that writes to a disk, it has not answered when it is first asked.
         tokio::task::yield_now().await;
-        self.batches.lock().unwrap().push(batch.clone());
+        let written = {
+            let mut batches = self.batches.lock().unwrap();
+            batches.push(batch.clone());
+            batches.len()
+        };
+        // On a paused clock a loop that does not wait would never end.
+        assert!(written < 20_000, "somebody writes without a pause");
         let fault = match &mut *self.rule.lock().unwrap() {
             Some(rule) => rule(&batch),
             None => None,
