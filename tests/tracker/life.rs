@@ -108,6 +108,8 @@ async fn progress_is_written_before_the_end_and_with_a_step() {
     action.progress(percent(40.0));
     let stepped = action.step("verify").await.unwrap();
     assert_eq!(stepped.progress, percent(40.0));
+    // The keeper has just written and waits for its pace.
+    sleep(Duration::from_millis(10)).await;
     action.progress(percent(73.0));
     store.writes();
     let failed = action

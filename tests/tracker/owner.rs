@@ -217,6 +217,18 @@ async fn a_fenced_tracker_is_told_and_its_late_end_kept_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_end_alone_tells_a_tracker_that_it_is_fenced() {
+    let store = Spy::new();
+    let first = tracker(&store).await;
+    let action = first.begin(NewAction::task("backup")).await.unwrap();
+    let _second = tracker(&store).await;
+    assert!(first.is_owner());
+    let late = action.succeed().await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Fenced);
+    assert!(!first.is_owner());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_renewal_alone_tells_a_tracker_that_it_is_fenced() {
     let store = Spy::new();
     let first = tracker(&store).await;
@@ -372,15 +384,21 @@ async fn a_start_that_fails_half_way_gives_the_name_back() {
     store.on_write(|batch| finish_of(&batch.commands[0]).map(|_| Fault::Unavailable));
     let failed = Tracker::start(store.clone(), "plane").await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::Unavailable);
-    while store
-        .owners()
-        .await
-        .unwrap()
-        .iter()
-        .any(|owner| owner.is_alive())
-    {
-        tokio::task::yield_now().await;
-    }
+    let given_back = async {
+        while store.owners().await.unwrap().iter().any(|o| o.is_alive()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(seconds(20), given_back).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_that_is_overtaken_says_so() {
+    let store = Spy::new();
+    left_behind(&store, "plane").await;
+    store.on_write(|batch| finish_of(&batch.commands[0]).map(|_| Fault::TakenOver));
+    let overtaken = Tracker::start(store.clone(), "plane").await.unwrap_err();
+    assert_eq!(overtaken.kind(), ErrorKind::Fenced);
 }
 
 #[tokio::test]

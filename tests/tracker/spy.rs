@@ -1,11 +1,12 @@
 //! A store in memory that keeps what it was asked to write, and fails as it is told.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Change, Command, Done,
-    ErrorKind, Finish, LogQuery, MemoryStore, Owner, Page, Position, Query, Refused, Revision,
-    Status, StoreError, Tracker, Transition,
+    ErrorKind, Finish, LogQuery, MemoryStore, Owner, OwnerRef, Page, Position, Query, Refused,
+    Revision, Status, StoreError, Tracker, Transition,
 };
 use async_trait::async_trait;
 
@@ -16,12 +17,12 @@ pub(crate) enum Fault {
     Unavailable,
     /// It is applied, and nobody knows.
     UnknownButDone,
-    /// It is applied, and never answered.
-    HangsButDone,
     /// It is never answered.
     Hangs,
     /// It is refused as a whole because of what is stored.
     Corrupt,
+    /// Before it, somebody takes the name `plane` over.
+    TakenOver,
 }
 
 type Rule = Box<dyn FnMut(&Batch) -> Option<Fault> + Send>;
@@ -80,16 +81,21 @@ impl Spy {
         self.inner.action(uid).await.unwrap()
     }
 
-    /// The action once it is completed.
+    /// The action once it is completed; it must be within 20 s.
     pub(crate) async fn completed(&self, uid: ActionUid) -> Arc<Action> {
-        let mut revision = self.changed(None).await.unwrap().revision;
-        loop {
-            let now = self.now(uid).await;
-            if now.status == Status::Completed {
-                return now;
+        let completed = async {
+            let mut revision = self.changed(None).await.unwrap().revision;
+            loop {
+                let now = self.now(uid).await;
+                if now.status == Status::Completed {
+                    return now;
+                }
+                revision = self.changed(Some(revision)).await.unwrap().revision;
             }
-            revision = self.changed(Some(revision)).await.unwrap().revision;
-        }
+        };
+        tokio::time::timeout(Duration::from_secs(20), completed)
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn log_of(&self, uid: ActionUid) -> Vec<Transition> {
@@ -123,7 +129,15 @@ impl ActionStore for Spy {
     }
 
     async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
-        self.batches.lock().unwrap().push(batch.clone());
+        // Like any store that writes to a disk, it has not answered when it is first asked.
+        tokio::task::yield_now().await;
+        let written = {
+            let mut batches = self.batches.lock().unwrap();
+            batches.push(batch.clone());
+            batches.len()
+        };
+        // On a paused clock a loop that does not wait would never end.
+        assert!(written < 20_000, "somebody writes without a pause");
         let fault = match &mut *self.rule.lock().unwrap() {
             Some(rule) => rule(&batch),
             None => None,
@@ -137,11 +151,14 @@ impl ActionStore for Spy {
                 self.inner.write(batch).await?;
                 Err(failed(ErrorKind::OutcomeUnknown))
             }
-            Some(Fault::Hangs) => std::future::pending().await,
-            Some(Fault::HangsButDone) => {
-                self.inner.write(batch).await?;
-                std::future::pending().await
+            Some(Fault::TakenOver) => {
+                let owner = OwnerRef::new("plane");
+                let take_over = true;
+                let claim = Command::Claim { owner, take_over };
+                self.inner.write(Batch::each(vec![claim])).await?;
+                self.inner.write(batch).await
             }
+            Some(Fault::Hangs) => std::future::pending().await,
         }
     }
 

@@ -1,0 +1,119 @@
+//! Which databases there are. A small JSON file, replaced as a whole, so that a crash leaves the
+//! old one or the new one.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+/// A database that can be used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Bdb {
+    pub(crate) name: String,
+    pub(crate) rows: u64,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Entries {
+    last_uid: u64,
+    bdbs: BTreeMap<u64, Bdb>,
+}
+
+/// The databases of a data directory.
+#[derive(Debug)]
+pub(crate) struct Catalogue {
+    data: PathBuf,
+    entries: Mutex<Arc<Entries>>,
+}
+
+impl Catalogue {
+    /// Reads the catalogue and removes what a crash left half made or half removed.
+    pub(crate) fn open(data: &Path) -> io::Result<Catalogue> {
+        let backups = data.join("backups");
+        fs::create_dir_all(&backups)?;
+        let entries: Entries = match fs::read(data.join("bdbs.json")) {
+            Ok(text) => serde_json::from_slice(&text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Entries::default(),
+            Err(error) => return Err(error),
+        };
+        let catalogue = Catalogue {
+            data: data.to_owned(),
+            entries: Mutex::default(),
+        };
+        let files: Vec<PathBuf> = entries
+            .bdbs
+            .keys()
+            .map(|uid| catalogue.file(*uid))
+            .collect();
+        for entry in fs::read_dir(data)?.chain(fs::read_dir(backups)?) {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let name = name.unwrap_or_default();
+            let unlisted = name.starts_with("bdb-") && name.ends_with(".db");
+            let unlisted = unlisted && path.parent() == Some(data) && !files.contains(&path);
+            if unlisted || name.contains(".part") {
+                fs::remove_file(&path)?;
+            }
+        }
+        *catalogue.entries.try_lock().map_err(io::Error::other)? = Arc::new(entries);
+        Ok(catalogue)
+    }
+
+    /// Where a database's file is.
+    pub(crate) fn file(&self, uid: u64) -> PathBuf {
+        self.data.join(format!("bdb-{uid}.db"))
+    }
+
+    /// Where the backup goes that an action makes of a database.
+    pub(crate) fn backup(&self, uid: u64, action: impl std::fmt::Display) -> PathBuf {
+        let name = format!("bdb-{uid}-{action}.db");
+        self.data.join("backups").join(name)
+    }
+
+    pub(crate) async fn find(&self, uid: u64) -> Option<Bdb> {
+        self.entries.lock().await.bdbs.get(&uid).cloned()
+    }
+
+    /// Draws the uid of a database to be. None is used twice, so that the history of one database
+    /// is never mistaken for that of another.
+    pub(crate) async fn next_uid(&self) -> io::Result<u64> {
+        self.change(|entries| {
+            entries.last_uid += 1;
+            entries.last_uid
+        })
+        .await
+    }
+
+    pub(crate) async fn add(&self, uid: u64, bdb: Bdb) -> io::Result<()> {
+        self.change(|entries| drop(entries.bdbs.insert(uid, bdb)))
+            .await
+    }
+
+    pub(crate) async fn remove(&self, uid: u64) -> io::Result<()> {
+        self.change(|entries| drop(entries.bdbs.remove(&uid))).await
+    }
+
+    async fn change<T>(&self, change: impl FnOnce(&mut Entries) -> T) -> io::Result<T> {
+        let mut entries = self.entries.lock().await;
+        let mut next = Entries::clone(&entries);
+        let answer = change(&mut next);
+        let next = Arc::new(next);
+        let (data, saved) = (self.data.clone(), next.clone());
+        tokio::task::spawn_blocking(move || save(&data, &saved)).await??;
+        *entries = next;
+        Ok(answer)
+    }
+}
+
+fn save(data: &Path, entries: &Entries) -> io::Result<()> {
+    let part = data.join("bdbs.json.part");
+    let mut file = File::create(&part)?;
+    file.write_all(&serde_json::to_vec_pretty(entries)?)?;
+    file.sync_all()?;
+    fs::rename(part, data.join("bdbs.json"))?;
+    File::open(data)?.sync_all()
+}

@@ -1,0 +1,169 @@
+//! A small real management plane, whose databases are SQLite files.
+//!
+//!     cargo run --release --all-features --example management_plane -- --help
+//!
+//! What is the library's here: `SqliteStore` keeps the history, `Tracker` records what the plane
+//! does (`plane.rs`), `http::router` shows it (`api.rs`). Everything else is what a plane has
+//! anyway.
+
+mod api;
+mod args;
+mod catalogue;
+mod jobs;
+mod plane;
+mod scenario;
+mod screen;
+mod sql;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use action_store::http::BasicAuth;
+use action_store::{ActionStore, OpId, Query, SqliteStore, Tracker};
+use tokio::net::TcpListener;
+
+use args::Args;
+use catalogue::Catalogue;
+use plane::Plane;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = match Args::read(std::env::args().skip(1)) {
+        Ok(Some(args)) => args,
+        Ok(None) => {
+            print!("{}", args::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(words) => {
+            eprintln!("{words}");
+            return ExitCode::from(2);
+        }
+    };
+    match serve(args).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let cause = error.source().map(|cause| format!(": {cause}"));
+            eprintln!("{error}{}", cause.unwrap_or_default());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the plane. Says whether all was as it should be.
+async fn serve(args: Args) -> Result<bool, Failure> {
+    std::fs::create_dir_all(&args.data)?;
+    // The store first: it also sees to it that no second plane works in this directory.
+    let store = Arc::new(SqliteStore::open(args.data.join("actions.db")).await?);
+    let catalogue = Catalogue::open(&args.data)?;
+    let tracker = Tracker::start(store.clone(), "plane@localhost").await?;
+    let plane = Plane::new(tracker, catalogue);
+
+    let password = args.password.clone().unwrap_or_else(drawn_password);
+    let auth = BasicAuth::new(&args.user, &password)?;
+    let app = api::app(plane.clone(), auth, &args.user);
+    let listener = TcpListener::bind(args.addr).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    println!("listening on {url}");
+    tell_history(&plane).await?;
+    let curl = format!(
+        "curl -s -u {}:{} {url}",
+        quoted(&args.user),
+        quoted(&password)
+    );
+    println!("watch with: {curl}/v1/actions");
+
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(async {
+        let _ = stopped.await;
+    });
+    let serving = tokio::spawn(serving.into_future());
+
+    // Whatever happens from here on, the plane goes down in order.
+    let ended = tokio::select! {
+        ended = scenario::run(&plane) => ended.map(Some),
+        () = interrupted() => Ok(None),
+    };
+    if let (false, Ok(Some(ended))) = (args.once, &ended) {
+        tell_curl(&curl, ended.bdb);
+        println!("\nserving at {url} until Ctrl-C");
+        interrupted().await;
+        println!();
+    }
+
+    let _ = stop.send(());
+    // A client that holds its connection open does not hold up the end.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), serving).await;
+    plane.tracker.shutdown().await?;
+    store.close().await?;
+    // Without --once it is the serving that counts; a scenario that was cut short shows nothing.
+    let right = ended?.is_some_and(|ended| ended.right);
+    Ok(right || !args.once)
+}
+
+/// What earlier lives of this plane have left.
+async fn tell_history(plane: &Plane) -> Result<(), Failure> {
+    let known = plane.tracker.store().list(&Query::new()).await?;
+    let more = if known.next.is_some() {
+        "more than "
+    } else {
+        ""
+    };
+    match known.items.len() {
+        0 => println!("the history is empty"),
+        count => println!("the history has {more}{count} actions of earlier runs"),
+    }
+    let recovery = plane.tracker.recovery();
+    if recovery.lost + recovery.interrupted > 0 {
+        println!(
+            "the last run ended without a word: {} of its actions are lost, {} were never started",
+            recovery.lost, recovery.interrupted
+        );
+    }
+    if !recovery.is_complete() {
+        println!("not everything could be settled: {recovery:?}");
+    }
+    Ok(())
+}
+
+fn tell_curl(curl: &str, bdb: u64) {
+    println!("\nTry it:");
+    println!("  {curl}/v1/actions");
+    println!("  {curl}/v1/bdbs -X POST -d '{{\"name\":\"mine\",\"rows\":50000}}'");
+    println!("  {curl}/v1/bdbs/{bdb}/actions/backup -X PUT");
+    println!("  {curl}/v1/bdbs/{bdb}/actions/check -X POST");
+    println!("  {curl}/v1/bdbs/{bdb} -X DELETE");
+}
+
+/// Waits for Ctrl-C, or for what a supervisor sends.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// A password nobody guesses: the random ends of two identities.
+fn drawn_password() -> String {
+    let random = || OpId::new().to_string().split_off(24);
+    format!("{}{}", random(), random())
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    match word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
