@@ -66,13 +66,18 @@ fn files() -> Vec<(String, PathBuf, String)> {
         .collect()
 }
 
-/// A file without its comments (documentation links may point anywhere), on one line.
+/// A file without its comments (documentation links may point anywhere) and its tests at the end
+/// (which may need a store to test with), on one line.
 fn code_of(text: &str) -> String {
-    let lines = text.lines().map(|line| match line.split_once("//") {
-        // A slash pair within a string, as in a URL, is no comment.
-        Some((code, _)) if code.matches('"').count() % 2 == 0 => code,
-        _ => line,
-    });
+    let shipped = text.split("\n#[cfg(test)]\nmod tests {").next();
+    let lines = shipped
+        .unwrap_or_default()
+        .lines()
+        .map(|line| match line.split_once("//") {
+            // A slash pair within a string, as in a URL, is no comment.
+            Some((code, _)) if code.matches('"').count() % 2 == 0 => code,
+            _ => line,
+        });
     lines.collect::<Vec<_>>().join(" ")
 }
 
