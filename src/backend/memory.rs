@@ -326,6 +326,12 @@ impl Tables {
     }
 
     fn save(&mut self, changes: Changes) {
+        for action in changes.updated {
+            self.update(action);
+        }
+        for uid in changes.unpinned {
+            self.set_pin(uid, false);
+        }
         for action in &changes.removed {
             self.remove(action);
         }
@@ -334,9 +340,6 @@ impl Tables {
         }
         for action in changes.created {
             self.create(action);
-        }
-        for action in changes.updated {
-            self.update(action);
         }
         for entry in changes.log {
             self.last_entry += 1;
@@ -349,10 +352,8 @@ impl Tables {
             self.trim(uid);
         }
         self.keys.extend(changes.keys_taken);
-        for (uid, pinned) in changes.pins {
-            if let Some(row) = self.rows.get_mut(&uid) {
-                row.pinned = pinned;
-            }
+        for uid in changes.pinned {
+            self.set_pin(uid, true);
         }
         for owner in changes.owners {
             let named = self.owners.entry(owner.owner.name.clone()).or_default();
@@ -365,6 +366,12 @@ impl Tables {
             if let Some(named) = self.owners.get_mut(&gone.name) {
                 named.retain(|known| known.owner != gone);
             }
+        }
+    }
+
+    fn set_pin(&mut self, uid: ActionUid, pinned: bool) {
+        if let Some(row) = self.rows.get_mut(&uid) {
+            row.pinned = pinned;
         }
     }
 

@@ -72,7 +72,7 @@ macro_rules! __conformance_cases {
                     plain keys_are_compared_byte_for_byte;
                     plain an_exclusive_key_is_held_within_its_batch;
                     plain an_exclusive_key_passes_on_within_a_batch;
-                    plain an_exclusive_key_named_twice_is_held_once;
+                    plain an_exclusive_key_named_twice_is_invalid;
                     plain an_idempotency_key_finds_the_first_action;
                     plain an_idempotency_key_with_other_content_is_a_conflict;
                     plain an_idempotency_key_is_free_once_its_action_is_removed;

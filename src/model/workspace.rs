@@ -99,6 +99,8 @@ struct Slot {
     late: bool,
     /// Whether what is stored was removed: what is there now, if anything, was entered anew.
     removed: bool,
+    /// What is stored, as it was when it was removed.
+    removed_as: Option<Arc<Action>>,
     /// The entries before this one in [`Loaded::log`] were those of an action that was removed.
     log_from: usize,
     /// How far `Loaded::log` had come when the action was entered. Entering makes an entry, so
@@ -117,26 +119,29 @@ enum Undo {
     Log(usize),
 }
 
-/// What is to be saved, so that it can be saved in this order: removals first.
+/// What is to be saved, in this order: whoever repeats the model's rules must never see an
+/// unfinished or pinned action go.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Changes {
-    /// Actions to remove with their logs, as they were stored.
+    /// Actions to overwrite, those that are removed next included.
+    pub updated: Vec<Arc<Action>>,
+    /// Actions whose pins to lift.
+    pub unpinned: Vec<ActionUid>,
+    /// Actions to remove with their logs.
     pub removed: Vec<Arc<Action>>,
     /// Keys that nobody holds any more, or that another action takes.
     pub keys_freed: Vec<Key>,
     /// Actions to insert, in creation order.
     pub created: Vec<Arc<Action>>,
-    /// Actions to overwrite.
-    pub updated: Vec<Arc<Action>>,
     /// Log entries to append.
     pub log: Vec<Transition>,
     /// Actions whose log now has more than [`Limits::LOG_ENTRIES`]: drop the oldest of it.
     pub trim: Vec<ActionUid>,
     /// Keys to enter.
     pub keys_taken: Vec<(Key, ActionUid)>,
-    /// Pins to set or to lift.
-    pub pins: Vec<(ActionUid, bool)>,
+    /// Actions to pin.
+    pub pinned: Vec<ActionUid>,
     /// Owners to insert or overwrite; new ones of one name in the order in which they claimed it.
     pub owners: Vec<Owner>,
     /// Ended owners to forget.
@@ -151,7 +156,8 @@ impl Changes {
             && self.created.is_empty()
             && self.updated.is_empty()
             && self.log.is_empty()
-            && self.pins.is_empty()
+            && self.unpinned.is_empty()
+            && self.pinned.is_empty()
             && self.owners.is_empty()
             && self.owners_forgotten.is_empty()
     }
@@ -320,7 +326,10 @@ impl Loaded {
     pub(super) fn remove_action(&mut self, uid: ActionUid) {
         let log_from = self.log.len();
         let slot = self.slot(uid);
-        slot.now = None;
+        let gone = slot.now.take();
+        if !slot.removed {
+            slot.removed_as = gone;
+        }
         slot.pinned = false;
         slot.late = false;
         slot.removed = true;
@@ -400,7 +409,11 @@ impl Loaded {
                 .extend(comes.map(|key| (key.clone(), uid)));
             match (&slot.stored, &slot.now) {
                 (Some(stored), now) if slot.removed => {
-                    changes.removed.push(stored.clone());
+                    let gone = slot.removed_as.as_ref().unwrap_or(stored);
+                    if gone.version != stored.version {
+                        changes.updated.push(gone.clone());
+                    }
+                    changes.removed.push(gone.clone());
                     created.extend(now.iter().map(|now| (slot.entered, now.clone())));
                 }
                 (Some(stored), Some(now)) if now.version != stored.version => {
@@ -409,15 +422,23 @@ impl Loaded {
                 (None, Some(now)) => created.push((slot.entered, now.clone())),
                 _ => {}
             }
-            if slot.now.is_some() && (slot.pinned != slot.stored_pin || slot.removed) {
-                changes.pins.push((uid, slot.pinned));
+            let was_pinned = slot.stored_pin && !slot.removed;
+            if slot.stored_pin && (slot.removed || !slot.pinned) {
+                changes.unpinned.push(uid);
+            }
+            if slot.now.is_some() && slot.pinned && !was_pinned {
+                changes.pinned.push(uid);
             }
         }
         created.sort_by_key(|(entered, _)| *entered);
         changes.created = created.into_iter().map(|(_, action)| action).collect();
-        let over = |action: &&Arc<Action>| action.log_entries > Limits::LOG_ENTRIES;
+        let over = |uid: &ActionUid| {
+            let now = self.action(*uid);
+            now.is_some_and(|now| now.log_entries > Limits::LOG_ENTRIES)
+        };
         let saved = changes.created.iter().chain(&changes.updated);
-        changes.trim = saved.filter(over).map(|action| action.uid).collect();
+        let saved: BTreeSet<ActionUid> = saved.map(|action| action.uid).collect();
+        changes.trim = saved.into_iter().filter(over).collect();
         let slots = &self.slots;
         let log = std::mem::take(&mut self.log).into_iter().enumerate();
         let kept = log.filter(|(index, entry)| {

@@ -228,9 +228,19 @@ impl Tables {
     }
 
     fn save(&mut self, changes: Changes) {
+        for action in changes.updated {
+            let row = self.rows.get_mut(&action.uid).expect("updated: not there");
+            assert!(row.action.version < action.version, "updated: no newer");
+            row.action = action;
+        }
+        for uid in changes.unpinned {
+            let row = self.rows.get_mut(&uid).expect("unpin of nothing");
+            assert!(std::mem::take(&mut row.pinned), "unpinned: was not pinned");
+        }
         for action in &changes.removed {
             let gone = self.rows.remove(&action.uid).expect("removed: not there");
-            assert_eq!(gone.action, *action, "removed: as it was stored");
+            assert_eq!(gone.action, *action, "removed: as it was by then");
+            assert!(!action.is_unfinished() && !gone.pinned, "removed: kept");
             self.order.retain(|uid| *uid != action.uid);
         }
         for key in &changes.keys_freed {
@@ -245,11 +255,6 @@ impl Tables {
             };
             let before = self.rows.insert(action.uid, row);
             assert!(before.is_none(), "created: is there");
-        }
-        for action in changes.updated {
-            let row = self.rows.get_mut(&action.uid).expect("updated: not there");
-            assert!(row.action.version < action.version, "updated: no newer");
-            row.action = action;
         }
         for entry in changes.log {
             let row = self.rows.get_mut(&entry.uid).expect("log of nothing");
@@ -269,8 +274,9 @@ impl Tables {
             assert!(self.rows.contains_key(&uid), "taken: by nobody");
             assert!(self.keys.insert(key, uid).is_none(), "taken: it is held");
         }
-        for (uid, pinned) in changes.pins {
-            self.rows.get_mut(&uid).expect("pin of nothing").pinned = pinned;
+        for uid in changes.pinned {
+            let row = self.rows.get_mut(&uid).expect("pin of nothing");
+            assert!(!std::mem::replace(&mut row.pinned, true), "pinned: was");
         }
         for owner in changes.owners {
             let named = self.owners.entry(owner.owner.name.clone()).or_default();

@@ -227,7 +227,8 @@ async fn writes_search() {
         .map(|(key, _)| key.clone())
         .collect();
     changes.trim.push(action.uid);
-    changes.pins = vec![(action.uid, true), (action.uid, false)];
+    changes.pinned.push(action.uid);
+    changes.unpinned.push(action.uid);
     changes.owners_forgotten = changes.owners.iter().map(|o| o.owner.clone()).collect();
     let stored = load::Stored {
         revision: 0,

@@ -80,9 +80,10 @@ pub(super) fn script(
     let mut numbers = Numbers { known, last };
     let mut entry = stored.last_entry;
 
-    remove(&mut script, changes, &numbers)?;
-    create(&mut script, changes, &mut numbers, &mut after)?;
     update(&mut script, changes, &numbers, &mut after)?;
+    remove(&mut script, changes, &numbers, &after)?;
+    free_keys(&mut script, changes)?;
+    create(&mut script, changes, &mut numbers, &mut after)?;
     append_log(&mut script, changes, &numbers, &mut entry)?;
     save_keys_and_pins(&mut script, changes, &numbers)?;
     save_owners(&mut script, changes)?;
@@ -159,18 +160,37 @@ fn push(script: &mut Script, statement: &str, envelope: Envelope) -> Result<(), 
     Ok(())
 }
 
-fn remove(script: &mut Script, changes: &Changes, numbers: &Numbers) -> Result<(), sqlx::Error> {
+fn remove(
+    script: &mut Script,
+    changes: &Changes,
+    numbers: &Numbers,
+    after: &After,
+) -> Result<(), sqlx::Error> {
+    let unpin = "DELETE FROM actions_pin WHERE action IN (\
+         SELECT j.value ->> 0 FROM json_each($#) AS j)";
+    let unpinned = changes.unpinned.iter().copied();
+    push(script, unpin, numbers_of(unpinned, numbers))?;
     let removed = || numbers_of(changes.removed.iter().map(|action| action.uid), numbers);
-    let highest = "UPDATE actions_store SET removed_to = max(removed_to, coalesce((\
+    if changes.removed.is_empty() {
+        return Ok(());
+    }
+    // The updates before may have gone beyond the revision that is stored.
+    let revision = script.bind(after.revision)?;
+    let highest = format!(
+        "UPDATE actions_store SET revision = ${revision}, removed_to = max(removed_to, coalesce((\
          SELECT max(f.revision) FROM json_each($#) AS j \
-         JOIN actions_feed AS f ON f.action = j.value ->> 0), 0)) WHERE id = 1";
-    push(script, highest, removed())?;
+         JOIN actions_feed AS f ON f.action = j.value ->> 0), 0)) WHERE id = 1"
+    );
+    push(script, &highest, removed())?;
     let untouch = "DELETE FROM actions_touch WHERE (object, action) IN (\
          SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j)";
     push(script, untouch, touches(&changes.removed, numbers))?;
     let gone = "DELETE FROM actions_action WHERE number IN (\
          SELECT j.value ->> 0 FROM json_each($#) AS j)";
-    push(script, gone, removed())?;
+    push(script, gone, removed())
+}
+
+fn free_keys(script: &mut Script, changes: &Changes) -> Result<(), sqlx::Error> {
     let mut freed = Envelope::new();
     for key in &changes.keys_freed {
         key_row(&mut freed, key, None);
@@ -286,15 +306,9 @@ fn save_keys_and_pins(
          SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3 \
          FROM json_each($#) AS j";
     push(script, take, taken)?;
-    let pins = |pinned: bool| {
-        let those = changes.pins.iter().filter(move |(_, pin)| *pin == pinned);
-        numbers_of(those.map(|(uid, _)| *uid), numbers)
-    };
     let pin = "INSERT INTO actions_pin (action) SELECT j.value ->> 0 FROM json_each($#) AS j";
-    push(script, pin, pins(true))?;
-    let unpin = "DELETE FROM actions_pin WHERE action IN (\
-         SELECT j.value ->> 0 FROM json_each($#) AS j)";
-    push(script, unpin, pins(false))
+    let pinned = changes.pinned.iter().copied();
+    push(script, pin, numbers_of(pinned, numbers))
 }
 
 fn save_owners(script: &mut Script, changes: &Changes) -> Result<(), sqlx::Error> {

@@ -125,16 +125,15 @@ pub(super) async fn an_exclusive_key_passes_on_within_a_batch(fixture: &dyn Fixt
     Ok(())
 }
 
-pub(super) async fn an_exclusive_key_named_twice_is_held_once(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_exclusive_key_named_twice_is_invalid(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let new = NewAction::task("a").with_exclusive("k").with_exclusive("k");
-    let action = s.create(new).await?;
-    s.unchanged(&action).await?;
-    let other = NewAction::task("b").with_exclusive("k");
-    s.refused(create(other.clone())).await?;
-    s.changed(apply(action.uid, finish(Outcome::Cancelled), None))
-        .await?;
-    s.create(other).await?;
+    match s.refused(create(new)).await? {
+        Refused::Invalid(invalid) => same("the field at fault", &*invalid.field, "exclusive")?,
+        other => return Err(Failure::new("Invalid", format!("{other:?}")).into()),
+    }
+    // It left no trace: the key is free.
+    s.create(NewAction::task("b").with_exclusive("k")).await?;
     Ok(())
 }
 
