@@ -164,7 +164,9 @@ impl ActionHandle {
     ///
     /// # Errors
     /// `Fenced` if the tracker is no longer the owner (the end is kept once in the action's log),
-    /// `Conflict` if the action is over already, and what the store may say.
+    /// `Conflict` if the action is over already, `Invalid` or `OwnerAlive` for an end that an owner
+    /// cannot give (a failure without an error, `Lost`): the action is then recorded as
+    /// interrupted. And what the store may say; then this end is tried again in the background.
     pub async fn finish(self, finish: Finish) -> Result<Arc<Action>, Error> {
         let Reporter { core, open } = self.reporter.clone();
         // From here on the drop of this handle means nothing.

@@ -55,6 +55,7 @@ use shared::{Core, Ownership, Shared, drive};
 /// action.succeed().await?;
 /// tracker.shutdown().await
 /// # }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 /// ```
 #[derive(Debug, Clone)]
 pub struct Tracker {

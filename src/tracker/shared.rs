@@ -193,14 +193,14 @@ impl Shared {
         };
         self.note(&refused);
         match (&refused, &entry.end) {
-            (Refused::Invalid(invalid), Some((_, finish)))
+            (Refused::Invalid(_) | Refused::OwnerAlive(_), Some((_, finish)))
                 if finish.outcome != Outcome::Interrupted =>
             {
                 // The action must come to an end all the same.
                 let message = "it is over, but how it ended could not be recorded";
                 let error = ActionError::new(ActionError::INTERRUPTED, message);
                 let finish =
-                    Finish::new(Outcome::Interrupted).with_error(error.with_source(invalid));
+                    Finish::new(Outcome::Interrupted).with_error(error.with_source(&refused));
                 self.put_end(Entry {
                     uid: entry.uid,
                     open: entry.open.clone(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use action_store::{
-    ActionError, ErrorKind, NewAction, Outcome, Progress, RunError, Status, Tracker,
+    ActionError, ErrorKind, Finish, NewAction, Outcome, Progress, RunError, Status, Tracker,
 };
 use tokio::time::{sleep, timeout};
 
@@ -294,6 +294,23 @@ async fn an_end_that_the_store_does_not_take_is_tried_until_it_does() {
         Some(Outcome::Interrupted)
     );
     assert!(tracker.is_owner());
+}
+
+#[tokio::test]
+async fn an_end_that_cannot_be_is_refused_and_the_action_over_all_the_same() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    for (impossible, kind) in [
+        (Finish::new(Outcome::Failed), ErrorKind::Invalid),
+        (Finish::new(Outcome::Lost), ErrorKind::OwnerAlive),
+    ] {
+        let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+        let uid = action.uid();
+        assert_eq!(action.finish(impossible).await.unwrap_err().kind(), kind);
+        let ended = store.completed(uid).await;
+        assert_eq!(ended.outcome, Some(Outcome::Interrupted));
+        assert!(ended.error.as_ref().unwrap().detail.is_some());
+    }
 }
 
 #[tokio::test(start_paused = true)]
