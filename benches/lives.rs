@@ -5,7 +5,7 @@
 //! medians; `-- --quick` runs one short round. Afterwards every acknowledged life is looked for,
 //! with its log: a bench that lost one fails. Times depend on the machine and its disk; compare
 //! the rows of one run.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

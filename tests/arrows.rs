@@ -132,6 +132,8 @@ fn crate_paths(code: &str) -> BTreeSet<String> {
             }
         }
     }
+    // `$crate::$name`: a macro's own variable names whatever its caller does.
+    paths.remove("");
     paths
 }
 
@@ -162,7 +164,14 @@ fn forbidden(part: &str, code: &str, exports: &[(String, String)]) -> Vec<String
 fn every_arrow_points_one_way() {
     let files = files();
     let lib = files.iter().find(|(part, ..)| part == "lib");
-    let exports = exports(&lib.expect("src/lib.rs").2);
+    let mut exports = exports(&lib.expect("src/lib.rs").2);
+    // An exported macro stands at the root, whichever part defines it.
+    for (part, _, code) in &files {
+        for definition in code.split("macro_rules! ").skip(1) {
+            let name = definition.split_whitespace().next().unwrap_or_default();
+            exports.push((name.to_owned(), part.clone()));
+        }
+    }
     assert!(exports.len() > 50, "what lib.rs exports was not read");
     let mut uses = 0;
     for (part, path, code) in files.iter().filter(|(part, ..)| part != "lib") {
