@@ -70,7 +70,7 @@ macro_rules! identity {
 }
 
 identity! {
-    /// Which action. Drawn by [`NewAction::new`], or brought by the caller.
+    /// Which action. Drawn by [`NewAction::new`](crate::NewAction::new), or brought by the caller.
     ActionUid, "uid"
 }
 
@@ -124,7 +124,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// A digest of what a [`NewAction`] asks for, to tell a repeated create from a different one.
+/// A digest of what a [`NewAction`](crate::NewAction) asks for, to tell a repeated create from a different one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(Uuid);
 

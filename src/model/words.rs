@@ -71,7 +71,7 @@ words! {
         Queued = 0 "queued",
         /// Somebody owns it and works on it.
         Executing = 1 "executing",
-        /// Over; [`Action::outcome`] says how. Never changes again.
+        /// Over; [`Action::outcome`](crate::Action::outcome) says how. Never changes again.
         Completed = 2 "completed",
     }
 }
