@@ -410,13 +410,17 @@ impl ActionStore for SqliteStore {
         self.closing.send_replace(true);
         let mut tasks = self.tasks.lock().await;
         let mut failed = false;
-        if let Some(tasks) = tasks.take() {
+        if let Some(tasks) = &mut *tasks {
             // Readers first: the writer's connection is the last, and folds the log into the file.
-            for reader in tasks.readers {
+            // Each stays here until it has ended: a close that is dropped meanwhile leaves the rest
+            // to the next one.
+            while let Some(reader) = tasks.readers.last_mut() {
                 failed |= reader.await.is_err();
+                tasks.readers.pop();
             }
-            failed |= tasks.writer.await.is_err();
+            failed |= (&mut tasks.writer).await.is_err();
         }
+        *tasks = None;
         if failed {
             let message = "a task of the store had ended before";
             return Err(StoreError::new(ErrorKind::Unavailable, "close", message));
