@@ -374,3 +374,22 @@ pub(super) fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> 
         Poll::Pending => None,
     }
 }
+
+/// Polls a future that many times, each when it asks for it, and drops it. What it answered, if it
+/// did by then.
+pub(super) async fn poll_times<F: Future>(future: F, times: usize) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let mut polls = 0;
+    std::future::poll_fn(|context| {
+        if polls == times {
+            return Poll::Ready(None);
+        }
+        polls += 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending if polls == times => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}

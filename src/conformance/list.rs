@@ -177,6 +177,16 @@ macro_rules! __conformance_cases {
                     plain stamps_of_any_time_are_imported;
                     plain an_import_that_contradicts_itself_is_invalid;
                 }
+                pruning {
+                    plain a_list_goes_on_where_it_stood_when_that_is_removed;
+                    plain a_log_goes_on_where_it_stood_when_that_is_removed;
+                    plain what_was_removed_gives_no_place_to_what_comes;
+                    crowd what_stays_is_met_once_while_others_are_removed;
+                }
+                transfer {
+                    plain a_store_carried_over_is_the_same;
+                    plain a_refused_import_leaves_nothing_and_disturbs_nobody;
+                }
                 get {
                     plain answers_stand_in_the_order_of_the_uids;
                     plain nothing_is_found_for_no_uids;
@@ -186,6 +196,8 @@ macro_rules! __conformance_cases {
                 texts {
                     plain labels_come_back_byte_for_byte;
                     plain labels_are_found_byte_for_byte;
+                    plain owners_are_found_byte_for_byte;
+                    plain codes_and_deciders_come_back_byte_for_byte;
                     plain prose_comes_back_byte_for_byte;
                     plain json_comes_back_byte_for_byte;
                     plain objects_of_any_kind_come_back;
@@ -216,6 +228,10 @@ macro_rules! __conformance_cases {
                     plain a_feed_walk_outlives_the_removal_of_what_it_has_shown;
                     plain creation_order_is_kept_whatever_changes;
                 }
+                paging {
+                    crowd pages_of_every_size_are_whole_while_others_write;
+                    crowd a_log_read_in_pages_of_every_size_is_whole_while_others_write;
+                }
                 log {
                     plain a_log_is_in_order_and_ends_where_its_action_is;
                     plain the_log_of_an_unknown_action_is_empty;
@@ -240,6 +256,12 @@ macro_rules! __conformance_cases {
                     plain dropped_reads_harm_nobody;
                     plain a_dropped_write_keeps_its_place;
                 }
+                polls {
+                    plain a_write_dropped_at_any_poll_happens_whole_or_not_at_all;
+                    plain a_read_dropped_at_any_poll_harms_nobody;
+                    plain a_waiter_dropped_at_any_poll_harms_nobody;
+                    plain a_close_dropped_at_any_poll_is_finished_by_the_next;
+                }
                 contention {
                     crowd of_many_ends_one_stays;
                     crowd compare_and_set_loses_no_change;
@@ -262,6 +284,8 @@ macro_rules! __conformance_cases {
                     reopen repeats_are_recognised_after_reopening;
                     reopen keys_pins_and_fences_hold_after_reopening;
                     reopen walks_go_on_after_reopening;
+                    reopen what_was_removed_before_reopening_gives_no_place_to_what_comes;
+                    reopen a_store_whose_close_was_dropped_is_reopened_whole;
                 }
             }
         }

@@ -8,12 +8,16 @@
 //! ten minutes.
 //!
 //! [`check_store`] reads a whole store and checks that it agrees with itself, for tests of one's
-//! own that crash, fill or crowd a store.
+//! own that crash, fill or crowd a store. [`FaultyStore`] makes any store fail as a [`FaultPlan`]
+//! says, for tests of what you build on one; [`Clock::manual`](crate::Clock::manual) is the clock
+//! that such tests set.
 
 mod bench;
 mod cases;
 mod check;
 mod failure;
+mod fault_plan;
+mod faulty;
 mod list;
 mod subject;
 
@@ -25,6 +29,8 @@ use std::time::Duration;
 pub use check::{Checked, check_store};
 pub use failure::Failure;
 use failure::{Proof, Stop};
+pub use fault_plan::{Call, Fault, FaultPlan, Method};
+pub use faulty::FaultyStore;
 pub use subject::{Fixture, Subject};
 
 /// How long a case may take before that counts as hanging.

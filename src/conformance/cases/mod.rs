@@ -13,22 +13,27 @@ mod list;
 mod log;
 mod operations;
 mod owners;
+mod paging;
+mod polls;
+mod pruning;
 mod recovery;
 mod removal;
 mod reopen;
 mod reports;
 mod texts;
+mod transfer;
 mod walks;
 
 // What the cases are made of; each imports it with `use super::*`.
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Case;
 use super::bench::{
     Answer, apply, apply_as, at_version, claim, create, create_by, fails, fence, finish, in_time,
-    log_walk, open, poll_once, remove, report, step, summaries, uids,
+    log_walk, open, poll_once, poll_times, remove, report, step, summaries, uids, walk,
 };
 use super::check::check_store;
 use super::failure::{Failure, Proof, Stop, demand, holds, same, shown};

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn pin(uid: ActionUid, pinned: bool) -> Command {
+pub(super) fn pin(uid: ActionUid, pinned: bool) -> Command {
     Command::Pin { uid, pinned }
 }
 
@@ -125,7 +125,7 @@ pub(super) async fn a_removal_of_what_never_was_is_already(fixture: &dyn Fixture
 }
 
 /// A lost action with everything an action can have, and its log.
-async fn history(s: &Subject) -> Proof<(Arc<Action>, Vec<Transition>)> {
+pub(super) async fn history(s: &Subject) -> Proof<(Arc<Action>, Vec<Transition>)> {
     let owner = s.claim("plane").await?;
     let new = NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(7))
         .with_related(RelatedObject::new("source", ObjectRef::node(2)).with_name("node-2"))

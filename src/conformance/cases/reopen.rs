@@ -127,3 +127,23 @@ pub(super) async fn walks_go_on_after_reopening(fixture: &dyn Fixture) -> Proof 
         .with_after(Some(resumed));
     same("what came later", s.walk(feed).await?.len(), 1)
 }
+
+pub(super) async fn what_was_removed_before_reopening_gives_no_place_to_what_comes(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let ends = pruning::Ends::removed(&s).await?;
+    let s = s.reopened().await?;
+    ends.meet_what_comes(&s).await
+}
+
+pub(super) async fn a_store_whose_close_was_dropped_is_reopened_whole(
+    fixture: &dyn Fixture,
+) -> Proof {
+    polls::reopened_after_dropped_closes(fixture, |s, action| async move {
+        s.unchanged(&action).await?;
+        s.queued().await?;
+        same("actions", check_store(&*s.store).await?.actions, 2)
+    })
+    .await
+}

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Labels that are legal and that a careless store breaks.
-fn labels() -> Vec<String> {
+pub(super) fn labels() -> Vec<String> {
     let mut labels: Vec<String> = [
         "'; DROP TABLE actions; --",
         "\"double\" 'single' `back`",
@@ -40,7 +40,7 @@ fn proses() -> Vec<String> {
     proses
 }
 
-const JSONS: [&str; 10] = [
+pub(super) const JSONS: [&str; 10] = [
     "{}",
     " { \"b\" : 1 ,\n\t\"a\" : 1.50 } ",
     r#"{"big":12345678901234567890123456789,"small":1e-300,"zero":-0.0,"exact":0.1000}"#,
@@ -109,6 +109,49 @@ pub(super) async fn labels_are_found_byte_for_byte(fixture: &dyn Fixture) -> Pro
             let found = s.walk(Query::new().with_term(term)).await?;
             same(&what, uids(&found), vec![uid])?;
         }
+    }
+    Ok(())
+}
+
+pub(super) async fn owners_are_found_byte_for_byte(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let mut labels = labels();
+    labels.extend(["case", "CASE", "case ", " case"].map(String::from));
+    let mut owned = Vec::new();
+    for text in &labels {
+        let owner = s.claim(text).await?;
+        owned.push((s.executing(&owner).await?.uid, owner));
+    }
+    for (uid, owner) in owned {
+        for term in [
+            Term::OwnerName(owner.name.clone()),
+            Term::Owner(owner.clone()),
+        ] {
+            let what = format!("what matches {term:?}");
+            let found = s.walk(Query::new().with_term(term)).await?;
+            same(&what, uids(&found), vec![uid])?;
+        }
+        // Fencing one must not touch another whose name looks like it.
+        s.apply(uid, step("on"), &owner).await?;
+        s.done(fence(&owner, 0)).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn codes_and_deciders_come_back_byte_for_byte(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    for text in labels() {
+        let uid = s.executing(&owner).await?.uid;
+        let end = Finish::failed(ActionError::new(text.clone(), "it broke"));
+        let end = end.with_decided_by(text.clone());
+        let ended = s.apply(uid, Change::Finish(end), &owner).await?;
+        let code = ended.error.as_ref().map(|error| &*error.code);
+        same("the code", code, Some(&*text))?;
+        s.unchanged(&ended).await?;
+        let last = s.log_of(uid).await?.pop();
+        let by = last.as_ref().and_then(|entry| entry.by.as_deref());
+        same("who decided", by, Some(&*text))?;
     }
     Ok(())
 }

@@ -1,14 +1,17 @@
 //! Walks while others write, and the feed.
 
 use super::*;
-use crate::conformance::bench::walk;
 
-fn feed() -> Query {
+pub(super) fn feed() -> Query {
     Query::new().with_order(Order::Feed)
 }
 
 /// Creates, starts, reports and ends actions until told to stop.
-async fn churn(store: Arc<dyn ActionStore>, name: String, rounds: usize) -> Proof<usize> {
+pub(super) async fn churn(
+    store: Arc<dyn ActionStore>,
+    name: String,
+    rounds: usize,
+) -> Proof<usize> {
     let owner = OwnerRef::new(name);
     let written = |answers: Vec<Result<Done, Refused>>| -> Proof {
         for answer in answers {
@@ -42,7 +45,7 @@ fn churners(s: &Subject) -> Vec<tokio::task::JoinHandle<Proof<usize>>> {
 }
 
 /// Demands that each of `wanted` is in `found` once, in that order.
-fn once_in_order(what: &str, found: &[ActionUid], wanted: &[ActionUid]) -> Proof {
+pub(super) fn once_in_order(what: &str, found: &[ActionUid], wanted: &[ActionUid]) -> Proof {
     let of_these: Vec<ActionUid> = found
         .iter()
         .copied()

@@ -1,0 +1,132 @@
+//! Pages of every size while others write.
+
+use tokio::sync::Semaphore;
+
+use super::*;
+
+/// How many actions stay as they are, and how many others are written for each walk.
+const STAY: usize = 12;
+const TURNS: usize = 3;
+
+/// Writers that go on for as long as they are given turns, so that no walk can be outrun.
+struct Writers {
+    turns: Arc<Semaphore>,
+    tasks: Vec<tokio::task::JoinHandle<Proof<usize>>>,
+}
+
+impl Writers {
+    fn start(s: &Subject) -> Writers {
+        let turns = Arc::new(Semaphore::new(0));
+        let work = |number: usize| {
+            let (store, turns) = (s.store.clone(), turns.clone());
+            tokio::spawn(async move {
+                let mut rounds = 0;
+                while let Ok(turn) = turns.acquire().await {
+                    turn.forget();
+                    rounds += walks::churn(store.clone(), format!("writer {number}"), 1).await?;
+                }
+                Ok(rounds)
+            })
+        };
+        let tasks = (0..4).map(work).collect();
+        Writers { turns, tasks }
+    }
+
+    fn turn(&self) {
+        self.turns.add_permits(TURNS);
+    }
+
+    /// Lets them come to their end; how many actions they have written.
+    async fn end(self) -> Proof<usize> {
+        self.turns.close();
+        let mut written = 0;
+        for task in self.tasks {
+            written += in_time("the writers' end", task).await???;
+        }
+        Ok(written)
+    }
+}
+
+/// Every size up to one that holds more than what stays, and the largest.
+fn sizes() -> impl Iterator<Item = u16> {
+    (1..=STAY as u16 + 2).chain([Limits::PAGE])
+}
+
+async fn staying(s: &Subject) -> Proof<Vec<ActionUid>> {
+    let owner = s.claim("plane").await?;
+    let mut staying = Vec::new();
+    for number in 0..STAY {
+        staying.push(match number % 2 {
+            0 => s.executing(&owner).await?.uid,
+            _ => s.completed(&owner).await?.uid,
+        });
+    }
+    Ok(staying)
+}
+
+pub(super) async fn pages_of_every_size_are_whole_while_others_write(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let staying = staying(&s).await?;
+    let backward: Vec<ActionUid> = staying.iter().rev().copied().collect();
+    let writers = Writers::start(&s);
+    for limit in sizes() {
+        for order in [Order::Newest, Order::Oldest, Order::Feed] {
+            writers.turn();
+            let query = Query::new().with_order(order).with_limit(limit);
+            let found = uids(&s.walk(query.clone()).await?);
+            let wanted = match order {
+                Order::Newest => &backward,
+                _ => &staying,
+            };
+            let what = format!("pages of {limit}, {order:?}");
+            walks::once_in_order(&what, &found, wanted)?;
+            if order != Order::Feed {
+                // In the feed what changes meanwhile comes again.
+                let distinct: BTreeSet<&ActionUid> = found.iter().collect();
+                same(&what, distinct.len(), found.len())?;
+            }
+            let done = query.with_term(Term::Status(Status::Completed));
+            let found = uids(&s.walk(done).await?);
+            let wanted: Vec<ActionUid> = match order {
+                Order::Newest => backward.iter().step_by(2).copied().collect(),
+                _ => staying.iter().skip(1).step_by(2).copied().collect(),
+            };
+            walks::once_in_order(&format!("{what}, completed"), &found, &wanted)?;
+        }
+    }
+    let written = writers.end().await?;
+    let checked = check_store(&*s.store).await?;
+    holds("others that wrote", written > STAY, written)?;
+    same("actions", checked.actions, STAY + written)
+}
+
+pub(super) async fn a_log_read_in_pages_of_every_size_is_whole_while_others_write(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let staying = staying(&s).await?;
+    let whole = log_walk(&*s.store, LogQuery::all()).await?;
+    let writers = Writers::start(&s);
+    for limit in sizes() {
+        writers.turn();
+        let query = LogQuery::all().with_limit(limit);
+        let mut found = log_walk(&*s.store, query).await?;
+        let (mut seen, all) = (BTreeSet::new(), found.len());
+        seen.extend(found.iter().map(|entry| (entry.uid, entry.version)));
+        same("each entry once", seen.len(), all)?;
+        found.truncate(whole.len());
+        same(&format!("pages of {limit}"), &found, &whole)?;
+        for uid in &staying {
+            let own = whole.iter().filter(|entry| entry.uid == *uid);
+            let query = LogQuery::of(*uid).with_limit(limit);
+            let found = log_walk(&*s.store, query).await?;
+            same("its log", found, own.cloned().collect::<Vec<_>>())?;
+        }
+    }
+    let written = writers.end().await?;
+    holds("others that wrote", written > 0, written)?;
+    check_store(&*s.store).await?;
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! Removal beside walks, feeds, logs and writers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+
+const ORDERS: [Order; 2] = [Order::Newest, Order::Oldest];
+
+pub(super) async fn a_list_goes_on_where_it_stood_when_that_is_removed(
+    fixture: &dyn Fixture,
+) -> Proof {
+    for order in ORDERS {
+        let s = open(fixture).await?;
+        let owner = s.claim("plane").await?;
+        for _ in 0..8 {
+            s.completed(&owner).await?;
+        }
+        let done = Query::new().with_term(Term::Status(Status::Completed));
+        for query in [Query::new(), done] {
+            let query = query.with_order(order);
+            let whole = s.walk(query.clone()).await?;
+            let page = s.list(query.clone().with_limit(3)).await?;
+            same("the first page", &page.items[..], &whole[..3])?;
+            // The one it stands at, one it has shown and the one it would show next.
+            for gone in [&whole[2], &whole[0], &whole[3]] {
+                s.done(remove(gone)).await?;
+            }
+            for limit in [1, 2, 100] {
+                let rest = query.clone().with_after(page.next).with_limit(limit);
+                same("the rest", &s.walk(rest).await?[..], &whole[4..])?;
+            }
+            for _ in 0..3 {
+                s.completed(&owner).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn a_log_goes_on_where_it_stood_when_that_is_removed(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let mut done = Vec::new();
+    for _ in 0..4 {
+        done.push(s.completed(&owner).await?);
+    }
+    let whole = log_walk(&*s.store, LogQuery::all()).await?;
+    same("log entries", whole.len(), 12)?;
+    // In the middle of the second one's log.
+    let page = s.store.log(&LogQuery::all().with_limit(5)).await?;
+    let own = LogQuery::of(done[1].uid).with_limit(1);
+    let own = own.clone().with_after(s.store.log(&own).await?.next);
+    for gone in [&done[1], &done[0], &done[2]] {
+        s.done(remove(gone)).await?;
+    }
+    for limit in [1, 2, 100] {
+        let rest = LogQuery::all().with_after(page.next).with_limit(limit);
+        same(
+            "the rest",
+            &log_walk(&*s.store, rest).await?[..],
+            &whole[9..],
+        )?;
+    }
+    same("a removed log", log_walk(&*s.store, own).await?, Vec::new())
+}
+
+/// Walks that stand at the newest of all there is, before it is removed.
+pub(super) struct Ends {
+    list: Query,
+    feed: Query,
+    log: LogQuery,
+    position: Position,
+}
+
+impl Ends {
+    /// Puts walks at their ends and removes what they stand at.
+    pub(super) async fn removed(s: &Subject) -> Proof<Ends> {
+        let owner = s.claim("plane").await?;
+        s.completed(&owner).await?;
+        let (last, gone) = (s.completed(&owner).await?, s.completed(&owner).await?);
+        let oldest = Query::new().with_order(Order::Oldest);
+        let list = s.list(oldest.clone().with_limit(2)).await?.next;
+        let log = s.store.log(&LogQuery::all().with_limit(6)).await?.next;
+        let at = s.position().await?;
+        for action in [gone, last] {
+            s.done(remove(&action)).await?;
+        }
+        Ok(Ends {
+            list: oldest.with_after(list),
+            feed: walks::feed().with_after(Some(Cursor::feed(at.life, at.revision))),
+            log: LogQuery::all().with_after(log),
+            position: at,
+        })
+    }
+
+    /// What comes has to come after them.
+    pub(super) async fn meet_what_comes(self, s: &Subject) -> Proof {
+        let before = s.position().await?;
+        holds(
+            "no lower revision",
+            before.revision >= self.position.revision,
+            before,
+        )?;
+        let new = s.queued().await?;
+        let after = s.position().await?.revision;
+        holds("a higher revision", after > before.revision, after)?;
+        let found = s.walk(self.list).await?;
+        same("the rest of the list", uids(&found), vec![new.uid])?;
+        let found = s.walk(self.feed).await?;
+        same("the rest of the feed", uids(&found), vec![new.uid])?;
+        let rest = log_walk(&*s.store, self.log).await?;
+        let of: Vec<ActionUid> = rest.iter().map(|entry| entry.uid).collect();
+        same("the rest of the log", of, vec![new.uid])
+    }
+}
+
+pub(super) async fn what_was_removed_gives_no_place_to_what_comes(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let ends = Ends::removed(&s).await?;
+    ends.meet_what_comes(&s).await
+}
+
+const WRITERS: usize = 8;
+const ROUNDS: usize = 20;
+/// Bounds every loop of who reads or removes; reaching it is a failure.
+const TURNS: usize = 100_000;
+
+type Shared = Arc<dyn ActionStore>;
+
+fn endless<T>(what: &str) -> Proof<T> {
+    Err(Failure::new(what, format!("none in {TURNS} turns")).into())
+}
+
+/// Removes what is completed and not pinned, until the writers are done and nothing is left.
+async fn prune(store: Shared, over: Arc<AtomicBool>) -> Proof<Vec<ActionUid>> {
+    let mut gone = Vec::new();
+    for _ in 0..TURNS {
+        let last = over.load(Ordering::Acquire);
+        let done = Query::new().with_term(Term::Status(Status::Completed));
+        let done = done.with_order(Order::Oldest).with_limit(7);
+        let found = walk(&*store, done).await?;
+        for some in found.chunks(5) {
+            let removals = some.iter().map(|action| remove(action)).collect();
+            let answers = store.write(Batch::each(removals)).await?;
+            for (action, answer) in some.iter().zip(answers) {
+                match answer {
+                    Ok(done) => {
+                        same("the effect", done.effect, Effect::Applied)?;
+                        gone.push(action.uid);
+                    }
+                    Err(refused) => demand!(
+                        refused,
+                        Refused::Conflict {
+                            clash: Clash::Pinned,
+                            ..
+                        }
+                    ),
+                }
+            }
+        }
+        if last {
+            return Ok(gone);
+        }
+        tokio::task::yield_now().await;
+    }
+    endless("the writers' end")
+}
+
+/// Reads the feed for ever; where it has expired, anew. What it saw last of each action.
+async fn follow(store: Shared, over: Arc<AtomicBool>) -> Proof<BTreeMap<ActionUid, Arc<Action>>> {
+    let mut latest: BTreeMap<ActionUid, Arc<Action>> = BTreeMap::new();
+    // Up to where it may be lost what was removed: where the walk began, or is.
+    let (mut cursor, mut floor) = (None, None);
+    for _ in 0..TURNS {
+        let last = over.load(Ordering::Acquire);
+        let query = walks::feed().with_after(cursor).with_limit(5);
+        let page = match store.list(&query).await {
+            Ok(page) => page,
+            Err(error) => {
+                same("the failure", error.kind(), ErrorKind::CursorExpired)?;
+                let at = store.changed(None).await?;
+                let lost = floor.is_some_and(|floor| at.removed_to > floor);
+                holds("a removal above the cursor", lost, (floor, at))?;
+                (cursor, floor) = (None, None);
+                latest.clear();
+                continue;
+            }
+        };
+        for action in &page.items {
+            let before = latest.insert(action.uid, action.clone());
+            let fresh = before.as_ref().is_none_or(|b| b.version < action.version);
+            holds("only what has changed since", fresh, (before, action))?;
+        }
+        floor = floor.or(Some(page.at.revision));
+        if page.next.is_none() {
+            if last {
+                return Ok(latest);
+            }
+            floor = Some(page.at.revision);
+            cursor = Some(Cursor::feed(page.at.life, page.at.revision));
+            tokio::task::yield_now().await;
+        } else {
+            cursor = page.next;
+        }
+    }
+    endless("the feed's end")
+}
+
+/// Walks lists of all sizes and orders; what stays is met once, in order, and nothing twice.
+async fn browse(store: Shared, over: Arc<AtomicBool>, staying: Vec<ActionUid>) -> Proof<usize> {
+    let backward: Vec<ActionUid> = staying.iter().rev().copied().collect();
+    for turn in 0..TURNS {
+        let last = over.load(Ordering::Acquire);
+        let limit = [3, 1, 7, 100, 2][turn % 5];
+        let wanted = [&backward, &staying][turn % 2];
+        let query = Query::new().with_order(ORDERS[turn % 2]).with_limit(limit);
+        let found = uids(&walk(&*store, query).await?);
+        walks::once_in_order("what stays", &found, wanted)?;
+        let distinct: BTreeSet<&ActionUid> = found.iter().collect();
+        same("each action once", distinct.len(), found.len())?;
+        if last {
+            return Ok(turn);
+        }
+        tokio::task::yield_now().await;
+    }
+    endless("the writers' end")
+}
+
+/// Reads the log of all from its beginning on. The entries of what stays, as it met them.
+async fn read_log(
+    store: Shared,
+    over: Arc<AtomicBool>,
+    staying: Vec<ActionUid>,
+) -> Proof<Vec<Transition>> {
+    let (mut entries, mut query) = (Vec::new(), LogQuery::all().with_limit(3));
+    for _ in 0..TURNS {
+        let last = over.load(Ordering::Acquire);
+        let page = store.log(&query).await?;
+        let more = page.next.is_some();
+        // The end of the log gives no cursor: until there is more, its last page is read again.
+        if more || last {
+            let of_staying = page.items.into_iter().filter(|e| staying.contains(&e.uid));
+            entries.extend(of_staying);
+        }
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None if last => return Ok(entries),
+            None => tokio::task::yield_now().await,
+        }
+    }
+    endless("the log's end")
+}
+
+pub(super) async fn what_stays_is_met_once_while_others_are_removed(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let mut staying = Vec::new();
+    for number in 0..20 {
+        let uid = s.executing(&owner).await?.uid;
+        if number % 2 == 0 {
+            s.apply(uid, finish(Outcome::Failed), &owner).await?;
+            s.done(removal::pin(uid, true)).await?;
+        }
+        staying.push(uid);
+    }
+    let log = log_walk(&*s.store, LogQuery::all()).await?;
+    let over = Arc::new(AtomicBool::new(false));
+    let (store, flag) = (|| s.store.clone(), || over.clone());
+    let churn = |n| tokio::spawn(walks::churn(store(), format!("writer {n}"), ROUNDS));
+    let writers: Vec<_> = (0..WRITERS).map(churn).collect();
+    let pruner = tokio::spawn(prune(store(), flag()));
+    let reader = tokio::spawn(follow(store(), flag()));
+    let walker = tokio::spawn(browse(store(), flag(), staying.clone()));
+    let logger = tokio::spawn(read_log(store(), flag(), staying.clone()));
+    for writer in writers {
+        in_time("the writers' end", writer).await???;
+    }
+    over.store(true, Ordering::Release);
+    let gone = in_time("the end of removing", pruner).await???;
+    in_time("the walker's end", walker).await???;
+    let latest = in_time("the feed reader's end", reader).await???;
+    let entries = in_time("the log reader's end", logger).await???;
+
+    // Half of what they write they complete.
+    same("removed", gone.len(), WRITERS * ROUNDS / 2)?;
+    let all = s.walk(Query::new()).await?;
+    same("left", all.len(), 20 + WRITERS * ROUNDS / 2)?;
+    let no_trace = all.iter().all(|action| !gone.contains(&action.uid));
+    holds("nothing that was removed", no_trace, &gone)?;
+    for action in &all {
+        let seen = latest.get(&action.uid);
+        same("the last that the feed showed of it", seen, Some(action))?;
+    }
+    same("the log entries of what stays", entries, log)?;
+    for uid in gone.iter().take(20) {
+        same("a removed action", s.find(*uid).await?, None)?;
+        same("its log", s.log_of(*uid).await?, Vec::new())?;
+    }
+    check_store(&*s.store).await?;
+    Ok(())
+}

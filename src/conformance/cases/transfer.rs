@@ -1,0 +1,149 @@
+//! A whole store carried over to another: read by lists and logs, written by imports.
+
+use super::*;
+
+/// Fills a store with everything that can be in one.
+async fn filled(fixture: &dyn Fixture) -> Proof<Subject> {
+    let s = open(fixture).await?;
+    list::variety(&s).await?;
+    removal::history(&s).await?;
+    let owner = s.claim("hostile").await?;
+    for text in texts::labels() {
+        let label = || text.clone();
+        let new = NewAction::task(label())
+            .with_tenant(label())
+            .with_actor(label())
+            .with_description(label())
+            .with_correlation(label())
+            .with_exclusive(label())
+            .with_idempotency_key(label())
+            .with_related(RelatedObject::new(label(), ObjectRef::cluster()).with_name(label()));
+        let uid = s.changed(create_by(new, &owner)).await?.uid;
+        s.apply(uid, Change::Start, &owner).await?;
+        let cancel = CancelRequest::new().with_by(label()).with_reason(label());
+        s.changed(apply(uid, Change::RequestCancel(cancel), None))
+            .await?;
+        s.apply(uid, step(&text), &owner).await?;
+    }
+    for text in texts::JSONS {
+        let json = Json::new(text)?;
+        let new = NewAction::task("json").with_attributes(json.clone());
+        let uid = s.changed(create_by(new, &owner)).await?.uid;
+        s.apply(uid, Change::Start, &owner).await?;
+        let end = Finish::succeeded().with_result(json).with_warning(text);
+        s.apply(uid, Change::Finish(end), &owner).await?;
+    }
+    // A log of which the oldest entries are gone.
+    let long = s.executing(&owner).await?.uid;
+    let steps = Limits::LOG_ENTRIES as usize + 5;
+    let most = s.store.capabilities().max_commands;
+    let one = |number: usize| apply(long, step(&format!("step {number}")), Some(&owner));
+    for some in (0..steps).map(one).collect::<Vec<_>>().chunks(most) {
+        for answer in s.each(some.to_vec()).await? {
+            answer?;
+        }
+    }
+    Ok(s)
+}
+
+/// All actions, oldest first, with their logs, as imports.
+async fn exported(s: &Subject) -> Proof<Vec<(Arc<Action>, Vec<Transition>)>> {
+    let mut all = Vec::new();
+    for action in s.walk(Query::new().with_order(Order::Oldest)).await? {
+        let log = s.log_of(action.uid).await?;
+        all.push((action, log));
+    }
+    Ok(all)
+}
+
+pub(super) async fn a_store_carried_over_is_the_same(fixture: &dyn Fixture) -> Proof {
+    let (from, s) = (filled(fixture).await?, open(fixture).await?);
+    let all = exported(&from).await?;
+    let imports = |(action, log): &(Arc<Action>, Vec<Transition>)| Command::Import {
+        action: action.clone(),
+        log: log.clone(),
+    };
+    let imports: Vec<Command> = all.iter().map(imports).collect();
+    let most = s.store.capabilities().max_commands.min(10);
+    for some in imports.chunks(most) {
+        for answer in s.all(some.to_vec()).await? {
+            same("the effect", answer?.effect, Effect::Applied)?;
+        }
+    }
+    let found = exported(&s).await?;
+    same("actions", found.len(), all.len())?;
+    for ((action, log), (expected, entries)) in found.iter().zip(&all) {
+        same("an action", action, expected)?;
+        same("its log", log, entries)?;
+        // `Debug` and `==` of JSON are of what it says: what counts here is how it says it.
+        let text = |json: &Option<Json>| json.as_ref().map(|json| json.as_str().to_owned());
+        let bytes = |action: &Action| (text(&action.attributes), text(&action.result));
+        same("its JSON", bytes(action), bytes(expected))?;
+    }
+    let actions: Vec<Arc<Action>> = all.iter().map(|(action, _)| action.clone()).collect();
+    let mut changed = s.walk(walks::feed()).await?;
+    same("the feed", &changed, &actions)?;
+    changed.reverse();
+    same("newest first", &s.walk(Query::new()).await?, &changed)?;
+    for term in list::terms(&actions) {
+        list::finds(&s, Query::new().with_term(term), &actions).await?;
+    }
+    check_store(&*s.store).await?;
+
+    let before = s.snapshot().await?;
+    for some in imports.chunks(most) {
+        for answer in s.each(some.to_vec()).await? {
+            same("the effect of a repeat", answer?.effect, Effect::Already)?;
+        }
+    }
+    same("the store", s.snapshot().await?, before)?;
+    // Owners stay where they are: nobody acts in their name here.
+    same("owners", s.store.owners().await?, Vec::new())?;
+    for action in actions.iter().filter(|action| action.is_unfinished()) {
+        for key in action.exclusive.iter() {
+            let new = NewAction::task("a").with_tenant(action.tenant.clone());
+            let refused = s.refused(create(new.with_exclusive(key.clone()))).await?;
+            demand!(refused, Refused::Conflict { clash: Clash::Exclusive(_), ref current }
+                if current == action);
+        }
+        if let (Some(by), Status::Executing) = (&action.owner, action.status) {
+            let late = s.refused(apply(action.uid, step("late"), Some(by))).await?;
+            demand!(late, Refused::Fenced { .. });
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn a_refused_import_leaves_nothing_and_disturbs_nobody(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let (from, s) = (open(fixture).await?, open(fixture).await?);
+    let owner = from.claim("plane").await?;
+    let mut imports = Vec::new();
+    for _ in 0..3 {
+        let action = from.completed(&owner).await?;
+        imports.push((action.clone(), from.log_of(action.uid).await?));
+    }
+    let mut broken = Action::clone(&imports[1].0);
+    broken.finished_at = None;
+    let gone = broken.uid;
+    imports[1].0 = Arc::new(broken);
+    let import = |(action, log): &(Arc<Action>, Vec<Transition>)| Command::Import {
+        action: action.clone(),
+        log: log.clone(),
+    };
+    let commands: Vec<Command> = imports.iter().map(import).collect();
+    for answer in s.all(commands.clone()).await? {
+        demand!(answer, Err(Refused::Invalid(_) | Refused::Batch(_)));
+    }
+    same("actions", s.walk(Query::new()).await?.len(), 0)?;
+    let answers = s.each(commands).await?;
+    demand!(&answers[..], [Ok(_), Err(Refused::Invalid(_)), Ok(_)]);
+    same("the refused one", s.find(gone).await?, None)?;
+    same("its log", s.log_of(gone).await?, Vec::new())?;
+    let whole = log_walk(&*s.store, LogQuery::all()).await?;
+    let expected: Vec<Transition> = [&imports[0].1[..], &imports[2].1[..]].concat();
+    same("the log of all", whole, expected)?;
+    check_store(&*s.store).await?;
+    Ok(())
+}
