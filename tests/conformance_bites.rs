@@ -4,6 +4,7 @@
 
 mod faulty;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use action_store::conformance::{Failure, Fixture, Subject, Verdict, case, cases, check_store};
@@ -80,7 +81,137 @@ const BITES: &[(Fault, &str)] = &[
         Fault::HalvesDroppedWrites,
         "a_dropped_write_happens_whole_or_not_at_all",
     ),
+    (
+        Fault::HalvesDroppedWrites,
+        "a_write_dropped_at_any_poll_happens_whole_or_not_at_all",
+    ),
     (Fault::ChecksThenActs, "of_many_ends_one_stays"),
+    (
+        Fault::IgnoresATerm,
+        "every_pair_of_terms_finds_what_both_match",
+    ),
+    (
+        Fault::FeedsByCreation,
+        "the_feed_has_each_action_once_at_its_latest_change",
+    ),
+    (
+        Fault::FeedsFromTheBeginning,
+        "the_feed_is_resumed_after_any_revision",
+    ),
+    (
+        Fault::ExpiresTooSoon,
+        "a_feed_walk_outlives_the_removal_of_what_it_has_shown",
+    ),
+    (
+        Fault::CountsRevisionsBack,
+        "what_was_removed_gives_no_place_to_what_comes",
+    ),
+    (
+        Fault::PagesByOffset,
+        "a_list_goes_on_where_it_stood_when_that_is_removed",
+    ),
+    (
+        Fault::PagesLogsByOffset,
+        "a_log_goes_on_where_it_stood_when_that_is_removed",
+    ),
+    (
+        Fault::LosesTheLastOfAPage,
+        "pages_of_every_size_are_whole_while_others_write",
+    ),
+    (
+        Fault::SkipsALogEntry,
+        "a_log_read_in_pages_of_every_size_is_whole_while_others_write",
+    ),
+    (Fault::FoldsOwnerNames, "owners_are_found_byte_for_byte"),
+    (
+        Fault::KeepsRemovedLogs,
+        "a_removed_action_is_gone_with_its_log",
+    ),
+    (
+        Fault::SkipsALogEntry,
+        "the_log_of_all_is_resumed_where_it_ended",
+    ),
+    (Fault::LosesNotes, "prose_comes_back_byte_for_byte"),
+    (
+        Fault::LosesWhoDecided,
+        "codes_and_deciders_come_back_byte_for_byte",
+    ),
+    (
+        Fault::ImportsWithoutDescription,
+        "a_store_carried_over_is_the_same",
+    ),
+    (Fault::ImportsWithoutKeys, "an_import_takes_its_keys"),
+    (
+        Fault::ForgetsImports,
+        "an_import_keeps_an_action_and_its_log",
+    ),
+    (
+        Fault::TakesAllForEach,
+        "a_refused_import_leaves_nothing_and_disturbs_nobody",
+    ),
+    (Fault::ForgetsRenewals, "a_renewal_counts"),
+    (Fault::ForgetsReleases, "a_release_ends_an_owner"),
+    (
+        Fault::AlwaysTakesOver,
+        "without_take_over_a_living_owner_is_left_alone",
+    ),
+    (
+        Fault::FencesWhoeverRenews,
+        "a_fence_is_by_the_renewals_seen",
+    ),
+    (Fault::ReversesOwners, "owners_are_listed_by_name_and_claim"),
+    (Fault::AnswersWhatIsKnown, "what_is_there_is_not_waited_for"),
+    (
+        Fault::CountsRenewalsAsChanges,
+        "what_changes_nothing_has_no_revision",
+    ),
+    (Fault::ClosesOnce, "a_closed_store_does_nothing_more"),
+    (
+        Fault::ForgetsADroppedClose,
+        "a_close_dropped_at_any_poll_is_finished_by_the_next",
+    ),
+    (Fault::FoldsKeys, "keys_are_compared_byte_for_byte"),
+    (
+        Fault::HoldsKeysForEver,
+        "an_exclusive_key_is_free_once_its_holder_is_completed",
+    ),
+    (
+        Fault::ForgetsIdempotencyKeys,
+        "an_idempotency_key_finds_the_first_action",
+    ),
+    (Fault::ForgetsPins, "a_pinned_action_is_not_removed"),
+    (Fault::RemovesWhatIsPinned, "a_pinned_action_is_not_removed"),
+    (
+        Fault::RemovesWhatIsPinned,
+        "what_stays_is_met_once_while_others_are_removed",
+    ),
+    (Fault::CutsDescriptions, "prose_comes_back_byte_for_byte"),
+    (
+        Fault::RefusesTheLargest,
+        "a_batch_of_the_largest_size_is_accepted",
+    ),
+    (
+        Fault::TakesTooMany,
+        "a_batch_with_too_many_commands_is_invalid",
+    ),
+    (
+        Fault::LooksUpTooMany,
+        "as_many_uids_as_allowed_are_looked_up",
+    ),
+];
+
+/// Faults that a case notices by waiting in vain, and so on a clock that a test may pause.
+const HANGS: &[(Fault, &str)] = &[
+    (Fault::NeverWakes, "a_change_wakes_who_waits_for_it"),
+    (Fault::KeepsWaitersAtClose, "closing_lets_who_waits_go"),
+    (
+        Fault::LosesReaders,
+        "a_read_dropped_at_any_poll_harms_nobody",
+    ),
+    (
+        Fault::LosesWaiters,
+        "a_waiter_dropped_at_any_poll_harms_nobody",
+    ),
 ];
 
 async fn run(fault: Fault, name: &str) -> Result<Verdict, Failure> {
@@ -95,10 +226,10 @@ async fn run(fault: Fault, name: &str) -> Result<Verdict, Failure> {
         .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_fault_fails_its_case() {
+/// Runs each case without and with its fault, and demands that it holds and fails.
+async fn bite(bites: &[(Fault, &str)]) {
     let mut passed = Vec::new();
-    for (fault, name) in BITES {
+    for (fault, name) in bites {
         let whole = run(Fault::None, name).await;
         assert_eq!(whole.unwrap(), Verdict::Held, "{name} without a fault");
         let Err(failure) = run(*fault, name).await else {
@@ -112,6 +243,48 @@ async fn every_fault_fails_its_case() {
         }
     }
     assert!(passed.is_empty(), "not noticed: {passed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_fault_fails_its_case() {
+    bite(BITES).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_fault_that_hangs_fails_its_case() {
+    bite(HANGS).await;
+}
+
+#[test]
+fn there_is_a_case_for_each_fault_and_a_group_of_them_for_each_part() {
+    let bites = || BITES.iter().chain(HANGS);
+    let faults: HashSet<Fault> = bites().map(|(fault, _)| *fault).collect();
+    assert!(faults.len() >= 60, "{}", faults.len());
+    let groups: HashSet<&str> = bites()
+        .map(|(_, name)| case(name).unwrap().group())
+        .collect();
+    let parts = [
+        "batches",
+        "changed",
+        "contention",
+        "drops",
+        "get",
+        "keys",
+        "list",
+        "log",
+        "operations",
+        "owners",
+        "paging",
+        "polls",
+        "pruning",
+        "removal",
+        "texts",
+        "transfer",
+        "walks",
+    ];
+    for part in parts {
+        assert!(groups.contains(part), "no fault in {part}: {groups:?}");
+    }
 }
 
 #[tokio::test]
@@ -216,5 +389,5 @@ fn every_case_has_a_name_of_its_own() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), all);
-    assert!(all >= 170, "{all}");
+    assert!(all >= 185, "{all}");
 }

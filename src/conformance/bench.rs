@@ -335,6 +335,8 @@ pub(super) async fn walk(store: &dyn ActionStore, mut query: Query) -> Proof<Vec
             Some(next) => query.after = Some(next),
             None => return Ok(items),
         }
+        // Lets others write between two pages, where a store answers without waiting.
+        tokio::task::yield_now().await;
     }
     Err(Failure::new("a walk that ends", format!("{PAGES} pages of {query:?}")).into())
 }
@@ -357,6 +359,8 @@ pub(super) async fn log_walk(
             Some(next) => query.after = Some(next),
             None => return Ok(items),
         }
+        // Lets others write between two pages, where a store answers without waiting.
+        tokio::task::yield_now().await;
     }
     Err(Failure::new("a walk that ends", format!("{PAGES} pages of {query:?}")).into())
 }

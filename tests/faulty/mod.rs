@@ -2,71 +2,22 @@
 #![allow(clippy::unwrap_used, reason = "a test's store may panic")]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, BatchMode, Capabilities, Change, Command, Done, Effect,
-    ErrorKind, Json, LogQuery, MemoryStore, Order, Owner, OwnerState, Page, Position, Query,
+    Action, ActionStore, ActionUid, Batch, BatchMode, Capabilities, Change, Command, Cursor, Done,
+    Effect, ErrorKind, LogQuery, MemoryStore, Order, Owner, OwnerState, Page, Position, Query,
     Refused, Revision, StoreError, Term, Transition, TransitionKind,
 };
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 
-/// What is wrong with a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    None,
-    /// Ignores `if_version`.
-    DropsVersionConditions,
-    /// Forgets in whose name a cancel request is, and so that its owner is fenced.
-    ForgetsWhoAsks,
-    /// Draws a new operation id for each change: no repeat is recognised.
-    ForgetsOperations,
-    /// Carries `All` out as `Each`.
-    TakesAllForEach,
-    /// Answers in reverse order.
-    ReversesAnswers,
-    /// Carries commands out one by one, each in a transaction of its own.
-    SplitsBatches,
-    /// Answers `Unavailable` after having applied, every third time.
-    LiesAboutWhatIsApplied,
-    /// Leaves out the last item of a full page.
-    LosesTheLastOfAPage,
-    /// Begins a page with the last item of the page before.
-    RepeatsAnItem,
-    /// Shows each page of an oldest-first list newest first.
-    ReversesOldest,
-    /// Leaves a term out.
-    IgnoresATerm,
-    /// Leaves terms out that it does not know.
-    IgnoresUnknownTerms,
-    /// Trims labels.
-    TrimsNames,
-    /// Parses and writes JSON again.
-    RewritesJson,
-    /// Shows full actions where summaries are asked for.
-    IgnoresDetail,
-    /// Takes any limit.
-    IgnoresLimits,
-    /// Loses the log entries of cancel requests.
-    LosesLogEntries,
-    /// Sorts each page of the log of all by action.
-    SortsTheLogOfAll,
-    /// Says of a fenced owner that it was released.
-    ConfusesEnds,
-    /// Answers duplicates of a uid once.
-    AnswersDuplicatesOnce,
-    /// Takes a revision beyond the store for its last.
-    ToleratesTheFuture,
-    /// Goes on after it was closed.
-    NeverCloses,
-    /// Begins a feed anew instead of saying that it has expired.
-    NeverExpires,
-    /// Writes a batch in two halves, of which a caller that gives up sees one.
-    HalvesDroppedWrites,
-    /// Decides by what it read before it writes: several callers win.
-    ChecksThenActs,
-}
+mod commands;
+mod fault;
+
+pub(crate) use fault::Fault;
 
 #[derive(Debug)]
 pub(crate) struct Faulty {
@@ -75,6 +26,16 @@ pub(crate) struct Faulty {
     writes: AtomicUsize,
     /// What a page of a walk ended with, by its cursor's text.
     ends: Mutex<HashMap<String, Arc<Action>>>,
+    /// How many items a walk had shown, by its cursor's text.
+    offsets: Mutex<HashMap<String, usize>>,
+    /// Who was the first to hold a key.
+    held: Mutex<HashMap<Arc<str>, ActionUid>>,
+    /// What logs there were.
+    logs: Mutex<HashMap<ActionUid, Vec<Transition>>>,
+    /// By how much a revision is wrong.
+    extra: AtomicU64,
+    closes: AtomicUsize,
+    places: Semaphore,
 }
 
 impl Faulty {
@@ -84,46 +45,39 @@ impl Faulty {
             fault,
             writes: AtomicUsize::new(0),
             ends: Mutex::default(),
+            offsets: Mutex::default(),
+            held: Mutex::default(),
+            logs: Mutex::default(),
+            extra: AtomicU64::new(0),
+            closes: AtomicUsize::new(0),
+            places: Semaphore::new(3),
         }
+    }
+
+    /// Takes a place for the time of a call, for good if the call is dropped.
+    async fn in_place<T>(&self, fault: Fault, call: impl Future<Output = T>) -> T {
+        if !self.is(fault) {
+            return call.await;
+        }
+        self.places.acquire().await.unwrap().forget();
+        tokio::task::yield_now().await;
+        let answer = call.await;
+        self.places.add_permits(1);
+        answer
+    }
+
+    fn position(&self, mut at: Position) -> Position {
+        let extra = self.extra.load(Ordering::Relaxed);
+        let revision = at.revision.get();
+        at.revision = Revision::new(match self.fault {
+            Fault::CountsRevisionsBack => revision.saturating_sub(extra),
+            _ => revision + extra,
+        });
+        at
     }
 
     fn is(&self, fault: Fault) -> bool {
         self.fault == fault
-    }
-
-    fn spoil(&self, command: &mut Command) {
-        match (self.fault, command) {
-            (Fault::DropsVersionConditions, Command::Apply { if_version, .. }) => {
-                *if_version = None
-            }
-            (
-                Fault::ForgetsWhoAsks,
-                Command::Apply {
-                    by,
-                    change: Change::RequestCancel(_),
-                    ..
-                },
-            ) => {
-                *by = None;
-            }
-            (Fault::ForgetsOperations, Command::Apply { op, .. }) => {
-                *op = action_store::OpId::new();
-            }
-            (Fault::TrimsNames, Command::Create { new, .. }) if new.check().is_ok() => {
-                let mut trimmed = (**new).clone();
-                trimmed.name = trimmed.name.trim().into();
-                *new = Arc::new(trimmed);
-            }
-            (Fault::RewritesJson, Command::Create { new, .. }) => {
-                let mut rewritten = (**new).clone();
-                rewritten.attributes = rewritten.attributes.map(|json| {
-                    let value: serde_json::Value = serde_json::from_str(json.as_str()).unwrap();
-                    Json::of(&value).unwrap()
-                });
-                *new = Arc::new(rewritten);
-            }
-            _ => {}
-        }
     }
 }
 
@@ -140,7 +94,12 @@ impl ActionStore for Faulty {
             .commands
             .iter_mut()
             .for_each(|command| self.spoil(command));
+        if let Some(answer) = self.answered(&batch).await? {
+            return Ok(vec![answer]);
+        }
+        self.before(&mut batch).await?;
         let writes = self.writes.fetch_add(1, Ordering::Relaxed);
+        let most = self.inner.capabilities().max_commands;
         match self.fault {
             Fault::TakesAllForEach => batch.mode = BatchMode::Each,
             Fault::SplitsBatches if batch.mode == BatchMode::Each => {
@@ -150,7 +109,17 @@ impl ActionStore for Faulty {
                 }
                 return Ok(answers);
             }
-            Fault::HalvesDroppedWrites if batch.commands.len() == 4 => {
+            Fault::RefusesTheLargest if batch.commands.len() == most => {
+                let message = "it is too large";
+                return Err(StoreError::new(ErrorKind::Invalid, "write", message));
+            }
+            Fault::TakesTooMany if batch.commands.len() > most => {
+                let rest = batch.commands.split_off(most);
+                let mut answers = self.inner.write(batch).await?;
+                answers.extend(self.inner.write(Batch::each(rest)).await?);
+                return Ok(answers);
+            }
+            Fault::HalvesDroppedWrites if batch.commands.len() >= 4 => {
                 let rest = batch.commands.split_off(2);
                 let mut answers = self.inner.write(batch).await?;
                 tokio::task::yield_now().await;
@@ -203,7 +172,15 @@ impl ActionStore for Faulty {
     }
 
     async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
-        let mut found = self.inner.get(uids).await?;
+        let most = self.inner.capabilities().max_commands;
+        if self.is(Fault::LooksUpTooMany) && uids.len() > most {
+            let mut found = self.inner.get(&uids[..most]).await?;
+            found.extend(self.inner.get(&uids[most..]).await?);
+            return Ok(found);
+        }
+        let mut found = self
+            .in_place(Fault::LosesReaders, self.inner.get(uids))
+            .await?;
         if self.is(Fault::AnswersDuplicatesOnce) {
             let mut seen = Vec::new();
             for (uid, found) in uids.iter().zip(&mut found) {
@@ -230,9 +207,28 @@ impl ActionStore for Faulty {
                     asked.after = None;
                 }
             }
+            Fault::FeedsFromTheBeginning if asked.order == Order::Feed => asked.after = None,
+            Fault::ExpiresTooSoon if asked.order == Order::Feed && asked.after.is_some() => {
+                if self.inner.changed(None).await?.removed_to > Revision::ZERO {
+                    let message = "something was removed";
+                    return Err(StoreError::new(ErrorKind::CursorExpired, "list", message));
+                }
+            }
+            Fault::FoldsOwnerNames => {
+                let named = |term: &Term| matches!(term, Term::OwnerName(_));
+                if asked.check().is_ok() && asked.terms.iter().any(named) {
+                    asked.terms.retain(|term| !named(term));
+                }
+            }
+            Fault::PagesByOffset => asked.after = None,
             _ => {}
         }
-        let mut page = self.inner.list(&asked).await?;
+        let mut page = match self.fault {
+            Fault::PagesByOffset => self.inner.list(&asked.with_limit(1000)).await?,
+            _ => self.inner.list(&asked).await?,
+        };
+        asked = query.clone();
+        page.at = self.position(page.at);
         match self.fault {
             Fault::LosesTheLastOfAPage if page.next.is_some() => {
                 page.items.pop();
@@ -249,6 +245,42 @@ impl ActionStore for Faulty {
                     page.items.splice(0..0, before);
                 }
             }
+            Fault::PagesByOffset if asked.order != Order::Feed => {
+                let mut offsets = self.offsets.lock().unwrap();
+                let after = asked.after.map(|after| after.to_string());
+                let offset = after.and_then(|text| offsets.get(&text).copied());
+                let limit = usize::from(asked.limit);
+                let end = offset.unwrap_or(0) + limit;
+                let more = end < page.items.len();
+                page.items = std::mem::take(&mut page.items)
+                    .into_iter()
+                    .skip(offset.unwrap_or(0))
+                    .take(limit)
+                    .collect();
+                // Any text that was not a cursor before will do for the next one.
+                page.next = more.then(|| match asked.order {
+                    Order::Oldest => Cursor::oldest(page.at.life, end as u64),
+                    _ => Cursor::newest(page.at.life, end as u64),
+                });
+                if let Some(next) = page.next {
+                    offsets.insert(next.to_string(), end);
+                }
+            }
+            Fault::FeedsByCreation if asked.order == Order::Feed => {
+                page.items.sort_by_key(|action| action.uid);
+            }
+            Fault::FoldsOwnerNames => {
+                let wanted = asked.terms.iter().find_map(|term| match term {
+                    Term::OwnerName(name) => Some(name.clone()),
+                    _ => None,
+                });
+                if let Some(wanted) = wanted {
+                    page.items.retain(|action| {
+                        let owner = action.owner.as_ref();
+                        owner.is_some_and(|owner| owner.name.eq_ignore_ascii_case(&wanted))
+                    });
+                }
+            }
             Fault::ReversesOldest if asked.order == Order::Oldest => page.items.reverse(),
             _ => {}
         }
@@ -256,8 +288,30 @@ impl ActionStore for Faulty {
     }
 
     async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
-        let mut page = self.inner.log(query).await?;
+        let mut asked = query.clone();
+        let offset = query.after.map_or(0, |after| after.position() as usize);
+        if self.is(Fault::PagesLogsByOffset) {
+            (asked.after, asked.limit) = (None, 1000);
+        }
+        let mut page = self.inner.log(&asked).await?;
+        page.at = self.position(page.at);
         match self.fault {
+            Fault::PagesLogsByOffset => {
+                let end = offset + usize::from(query.limit);
+                let more = end < page.items.len();
+                page.next = more.then(|| Cursor::log(page.at.life, end as u64));
+                page.items = page.items.into_iter().take(end).skip(offset).collect();
+            }
+            Fault::KeepsRemovedLogs if page.items.is_empty() => {
+                let logs = self.logs.lock().unwrap();
+                let kept = query.uid.and_then(|uid| logs.get(&uid).cloned());
+                page.items.extend(kept.unwrap_or_default());
+            }
+            Fault::SkipsALogEntry if query.after.is_some() && !page.items.is_empty() => {
+                page.items.remove(0);
+            }
+            Fault::LosesNotes => page.items.iter_mut().for_each(|entry| entry.note = None),
+            Fault::LosesWhoDecided => page.items.iter_mut().for_each(|entry| entry.by = None),
             Fault::LosesLogEntries => {
                 page.items
                     .retain(|entry| entry.kind != TransitionKind::CancelRequested);
@@ -270,6 +324,9 @@ impl ActionStore for Faulty {
 
     async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
         let mut owners = self.inner.owners().await?;
+        if self.is(Fault::ReversesOwners) {
+            owners.reverse();
+        }
         if self.is(Fault::ConfusesEnds) {
             for owner in owners.iter_mut().filter(|o| o.state == OwnerState::Fenced) {
                 owner.state = OwnerState::Released;
@@ -279,21 +336,48 @@ impl ActionStore for Faulty {
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
-        match (self.fault, after) {
+        let inner = self.inner.changed(after);
+        let answer = match (self.fault, after) {
             (Fault::ToleratesTheFuture, Some(after)) => {
                 let at = self.inner.changed(None).await?;
                 if after > at.revision {
                     return Ok(at);
                 }
-                self.inner.changed(Some(after)).await
+                inner.await
             }
-            (_, after) => self.inner.changed(after).await,
-        }
+            (Fault::NeverWakes, Some(after)) => {
+                if self.inner.changed(None).await?.revision == after {
+                    std::future::pending::<()>().await;
+                }
+                inner.await
+            }
+            (Fault::AnswersWhatIsKnown, Some(after)) => inner.await.map(|mut at| {
+                at.revision = after;
+                at
+            }),
+            (Fault::KeepsWaitersAtClose, Some(_)) => match inner.await {
+                Err(error) if error.kind() == ErrorKind::Closed => std::future::pending().await,
+                answer => answer,
+            },
+            (Fault::LosesWaiters, Some(_)) => self.in_place(Fault::LosesWaiters, inner).await,
+            _ => inner.await,
+        };
+        answer.map(|at| self.position(at))
     }
 
     async fn close(&self) -> Result<(), StoreError> {
+        let before = self.closes.fetch_add(1, Ordering::Relaxed);
         match self.fault {
             Fault::NeverCloses => Ok(()),
+            Fault::ClosesOnce if before > 0 => {
+                let message = "it is closed";
+                Err(StoreError::new(ErrorKind::Closed, "close", message))
+            }
+            Fault::ForgetsADroppedClose if before > 0 => Ok(()),
+            Fault::ForgetsADroppedClose => {
+                tokio::task::yield_now().await;
+                self.inner.close().await
+            }
             _ => self.inner.close().await,
         }
     }

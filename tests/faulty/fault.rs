@@ -1,0 +1,139 @@
+//! The list of what can be wrong with a store.
+
+/// What is wrong with a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Fault {
+    None,
+    /// Ignores `if_version`.
+    DropsVersionConditions,
+    /// Forgets in whose name a cancel request is, and so that its owner is fenced.
+    ForgetsWhoAsks,
+    /// Draws a new operation id for each change: no repeat is recognised.
+    ForgetsOperations,
+    /// Carries `All` out as `Each`.
+    TakesAllForEach,
+    /// Answers in reverse order.
+    ReversesAnswers,
+    /// Carries commands out one by one, each in a transaction of its own.
+    SplitsBatches,
+    /// Answers `Unavailable` after having applied, every third time.
+    LiesAboutWhatIsApplied,
+    /// Leaves out the last item of a full page.
+    LosesTheLastOfAPage,
+    /// Begins a page with the last item of the page before.
+    RepeatsAnItem,
+    /// Shows each page of an oldest-first list newest first.
+    ReversesOldest,
+    /// Leaves a term out.
+    IgnoresATerm,
+    /// Leaves terms out that it does not know.
+    IgnoresUnknownTerms,
+    /// Trims labels.
+    TrimsNames,
+    /// Parses and writes JSON again.
+    RewritesJson,
+    /// Shows full actions where summaries are asked for.
+    IgnoresDetail,
+    /// Takes any limit.
+    IgnoresLimits,
+    /// Loses the log entries of cancel requests.
+    LosesLogEntries,
+    /// Sorts each page of the log of all by action.
+    SortsTheLogOfAll,
+    /// Says of a fenced owner that it was released.
+    ConfusesEnds,
+    /// Answers duplicates of a uid once.
+    AnswersDuplicatesOnce,
+    /// Takes a revision beyond the store for its last.
+    ToleratesTheFuture,
+    /// Goes on after it was closed.
+    NeverCloses,
+    /// Begins a feed anew instead of saying that it has expired.
+    NeverExpires,
+    /// Writes a batch in two halves, of which a caller that gives up sees one.
+    HalvesDroppedWrites,
+    /// Decides by what it read before it writes: several callers win.
+    ChecksThenActs,
+    // What is shown in the feed.
+    /// Shows the feed in the order of creation.
+    FeedsByCreation,
+    /// Begins every feed at its beginning.
+    FeedsFromTheBeginning,
+    /// Says that a feed has expired once anything was removed.
+    ExpiresTooSoon,
+    /// Counts revisions of what is removed back.
+    CountsRevisionsBack,
+    // Lists and logs.
+    /// Goes on in a list after as many as it has shown.
+    PagesByOffset,
+    /// Goes on in a log after as many as it has shown.
+    PagesLogsByOffset,
+    /// Finds owners whatever the case of their name.
+    FoldsOwnerNames,
+    /// Keeps the log of what is removed.
+    KeepsRemovedLogs,
+    /// Goes on in a log one entry too late.
+    SkipsALogEntry,
+    /// Loses the notes of log entries.
+    LosesNotes,
+    /// Loses who brought a log entry about.
+    LosesWhoDecided,
+    // Imports.
+    /// Imports without the description.
+    ImportsWithoutDescription,
+    /// Imports without the exclusive keys.
+    ImportsWithoutKeys,
+    /// Takes an import repeated for a conflict.
+    ForgetsImports,
+    // Owners.
+    /// Answers renewals without counting them.
+    ForgetsRenewals,
+    /// Answers releases and lets the owner live.
+    ForgetsReleases,
+    /// Takes a name over though it was asked not to.
+    AlwaysTakesOver,
+    /// Fences whatever the renewals.
+    FencesWhoeverRenews,
+    /// Lists owners in the reverse order.
+    ReversesOwners,
+    // Changes.
+    /// Never wakes who waits.
+    NeverWakes,
+    /// Answers who waits with the revision that was known.
+    AnswersWhatIsKnown,
+    /// Counts a renewal as a change.
+    CountsRenewalsAsChanges,
+    // Closing.
+    /// Leaves who waits waiting when it closes.
+    KeepsWaitersAtClose,
+    /// Fails to close twice.
+    ClosesOnce,
+    /// Takes a close that was begun for one that was done.
+    ForgetsADroppedClose,
+    // Keys.
+    /// Compares exclusive keys whatever their case.
+    FoldsKeys,
+    /// Holds exclusive keys for ever.
+    HoldsKeysForEver,
+    /// Forgets idempotency keys.
+    ForgetsIdempotencyKeys,
+    // Pins.
+    /// Answers pins and pins nothing.
+    ForgetsPins,
+    /// Removes what is pinned as well.
+    RemovesWhatIsPinned,
+    // Limits.
+    /// Cuts long descriptions.
+    CutsDescriptions,
+    /// Refuses a batch of the largest size.
+    RefusesTheLargest,
+    /// Takes more commands than it says, in pieces.
+    TakesTooMany,
+    /// Looks up more uids than it says.
+    LooksUpTooMany,
+    // Futures that are dropped.
+    /// Loses a place for readers with each read that is dropped.
+    LosesReaders,
+    /// Loses a place for waiters with each that is dropped.
+    LosesWaiters,
+}
