@@ -1,5 +1,8 @@
 //! Pages of every size while others write.
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -11,45 +14,55 @@ const TURNS: usize = 3;
 /// Writers that go on for as long as they are given turns, so that no walk can be outrun.
 struct Writers {
     turns: Arc<Semaphore>,
-    tasks: Vec<tokio::task::JoinHandle<Proof<usize>>>,
+    given: usize,
+    written: Arc<AtomicUsize>,
+    tasks: Vec<tokio::task::JoinHandle<Proof>>,
 }
 
 impl Writers {
     fn start(s: &Subject) -> Writers {
         let turns = Arc::new(Semaphore::new(0));
+        let written = Arc::new(AtomicUsize::new(0));
         let work = |number: usize| {
-            let (store, turns) = (s.store.clone(), turns.clone());
+            let (store, turns, written) = (s.store.clone(), turns.clone(), written.clone());
             tokio::spawn(async move {
-                let mut rounds = 0;
                 while let Ok(turn) = turns.acquire().await {
                     turn.forget();
-                    rounds += walks::churn(store.clone(), format!("writer {number}"), 1).await?;
+                    let name = format!("writer {number}");
+                    let rounds = walks::churn(store.clone(), name, 1).await?;
+                    written.fetch_add(rounds, Relaxed);
                 }
-                Ok(rounds)
+                Ok(())
             })
         };
-        let tasks = (0..4).map(work).collect();
-        Writers { turns, tasks }
+        Writers {
+            tasks: (0..4).map(work).collect(),
+            turns,
+            given: 0,
+            written,
+        }
     }
 
-    fn turn(&self) {
+    fn turn(&mut self) {
+        self.given += TURNS;
         self.turns.add_permits(TURNS);
     }
 
     /// Lets them come to their end; how many actions they have written.
     async fn end(self) -> Proof<usize> {
-        let taken = async {
-            while self.turns.available_permits() > 0 {
+        let working = || self.tasks.iter().any(|task| !task.is_finished());
+        let done = async {
+            // One that has ended by now has failed, and says so below.
+            while self.written.load(Relaxed) < self.given && working() {
                 tokio::task::yield_now().await;
             }
         };
-        in_time("the writers' last turns", taken).await?;
+        in_time("the writers' last turns", done).await?;
         self.turns.close();
-        let mut written = 0;
         for task in self.tasks {
-            written += in_time("the writers' end", task).await???;
+            in_time("the writers' end", task).await???;
         }
-        Ok(written)
+        Ok(self.written.load(Relaxed))
     }
 }
 
@@ -76,7 +89,7 @@ pub(super) async fn pages_of_every_size_are_whole_while_others_write(
     let s = open(fixture).await?;
     let staying = staying(&s).await?;
     let backward: Vec<ActionUid> = staying.iter().rev().copied().collect();
-    let writers = Writers::start(&s);
+    let mut writers = Writers::start(&s);
     for limit in sizes() {
         for order in [Order::Newest, Order::Oldest, Order::Feed] {
             writers.turn();
@@ -115,7 +128,7 @@ pub(super) async fn a_log_read_in_pages_of_every_size_is_whole_while_others_writ
     let s = open(fixture).await?;
     let staying = staying(&s).await?;
     let whole = log_walk(&*s.store, LogQuery::all()).await?;
-    let writers = Writers::start(&s);
+    let mut writers = Writers::start(&s);
     for limit in sizes() {
         writers.turn();
         let query = LogQuery::all().with_limit(limit);

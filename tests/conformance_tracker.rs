@@ -1,0 +1,319 @@
+//! The tracker over a store that fails: nothing is lost, and each outcome is recorded once.
+#![cfg(all(feature = "conformance", feature = "tracker"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use action_store::conformance::{Call, Fault, FaultPlan, FaultyStore, Method, check_store};
+use action_store::{
+    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Change, Command, ErrorKind,
+    Finish, LogQuery, MemoryStore, NewAction, OpId, Outcome, Progress, Status, Tracker,
+    TrackerOptions, TransitionKind,
+};
+use tokio::time::timeout;
+
+type Store = Arc<FaultyStore<MemoryStore>>;
+
+/// The seed a test draws with, printed: `FAULT_SEED=7 cargo test ...` has it again.
+fn seeded() -> FaultPlan {
+    let given = std::env::var("FAULT_SEED").ok();
+    let plan = match given.map(|seed| seed.parse().unwrap()) {
+        Some(seed) => FaultPlan::seeded(seed),
+        None => FaultPlan::drawn(),
+    };
+    println!("FAULT_SEED={}", plan.seed());
+    plan
+}
+
+fn store(plan: FaultPlan) -> Store {
+    Arc::new(FaultyStore::new(MemoryStore::new(), plan))
+}
+
+async fn tracker(store: &Store) -> Tracker {
+    let options = TrackerOptions::new().with_flush_interval(Duration::from_millis(5));
+    Tracker::start_with(store.clone(), "plane", options)
+        .await
+        .unwrap()
+}
+
+/// The action once it is completed.
+async fn completed(store: &MemoryStore, uid: ActionUid) -> Arc<Action> {
+    let completed = async {
+        let mut revision = store.changed(None).await.unwrap().revision;
+        loop {
+            let now = store.action(uid).await.unwrap().unwrap();
+            if now.status == Status::Completed {
+                return now;
+            }
+            revision = store.changed(Some(revision)).await.unwrap().revision;
+        }
+    };
+    let waited = timeout(Duration::from_secs(600), completed).await;
+    waited.unwrap_or_else(|_| panic!("action {uid} never ends"))
+}
+
+async fn kinds(store: &MemoryStore, uid: ActionUid) -> Vec<TransitionKind> {
+    let log = store.log(&LogQuery::of(uid)).await.unwrap().items;
+    log.iter().map(|entry| entry.kind).collect()
+}
+
+fn end_of(command: &Command) -> Option<(ActionUid, OpId)> {
+    match command {
+        Command::Apply {
+            uid,
+            op,
+            change: Change::Finish(_),
+            ..
+        } => Some((*uid, *op)),
+        _ => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_is_tried_under_one_operation_id_until_it_is_recorded_once() {
+    for fault in [
+        Fault::UnknownButDone,
+        Fault::UnknownNotDone,
+        Fault::Unavailable,
+    ] {
+        let store = store(FaultPlan::new());
+        let tracker = tracker(&store).await;
+        let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+        let uid = action.uid();
+        // The first twenty writes that end something fail.
+        let tries: Arc<Mutex<Vec<OpId>>> = Arc::default();
+        let seen = tries.clone();
+        store.set_plan(FaultPlan::new().with_rule(move |call: &Call<'_>| {
+            let (_, op) = call.commands.iter().find_map(end_of)?;
+            let mut seen = seen.lock().unwrap();
+            seen.push(op);
+            (seen.len() <= 20).then_some(fault)
+        }));
+        action.progress(Progress::ratio(3, 4));
+        let error = ActionError::new("broken", "it broke");
+        let said = action.fail(error.clone()).await;
+        // Three tries, of which the second may have found the first one done; the rest goes on
+        // behind the caller's back.
+        let expected = match fault {
+            Fault::Unavailable => ErrorKind::Unavailable,
+            _ => ErrorKind::OutcomeUnknown,
+        };
+        assert_eq!(said.unwrap_err().kind(), expected, "{fault:?}");
+        let ended = completed(store.inner(), uid).await;
+        assert_eq!(ended.outcome, Some(Outcome::Failed));
+        assert_eq!(ended.error.as_ref(), Some(&error));
+        assert_eq!(ended.progress, Progress::ratio(3, 4));
+        // Until the store answers, however often that takes.
+        let tried = || tries.lock().unwrap().len();
+        for _ in 0..600 {
+            if tried() > 20 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        tracker.shutdown().await.unwrap();
+
+        let tries = tries.lock().unwrap();
+        assert!(tries.len() > 20, "{fault:?}: {}", tries.len());
+        assert!(tries.iter().all(|op| *op == tries[0]), "{tries:?}");
+        let now = store.inner().action(uid).await.unwrap().unwrap();
+        assert_eq!(now, ended, "one outcome for ever");
+        let expected = [
+            TransitionKind::Created,
+            TransitionKind::Started,
+            TransitionKind::Finished,
+        ];
+        assert_eq!(kinds(store.inner(), uid).await, expected, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_is_never_answered_is_in_the_store_or_at_the_next_start() {
+    for (fault, outcome) in [
+        (Fault::SilentButDone, Outcome::Succeeded),
+        (Fault::SilentNotDone, Outcome::Lost),
+    ] {
+        let store = store(FaultPlan::new());
+        let tracker = tracker(&store).await;
+        let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+        let uid = action.uid();
+        store.set_plan(FaultPlan::new().with_rule(move |call| {
+            let ends = call
+                .commands
+                .iter()
+                .any(|command| end_of(command).is_some());
+            ends.then_some(fault)
+        }));
+        let waiting = timeout(Duration::from_secs(60), action.succeed()).await;
+        assert!(waiting.is_err(), "{fault:?}");
+        store.heal();
+        // This process gives up; another one takes the name over.
+        let next = Tracker::start(store.clone(), "plane").await.unwrap();
+        let ended = store.inner().action(uid).await.unwrap().unwrap();
+        assert_eq!(ended.outcome, Some(outcome), "{fault:?}");
+        assert_eq!(next.recovery().lost, u64::from(outcome == Outcome::Lost));
+        next.shutdown().await.unwrap();
+        check_store(store.inner()).await.unwrap();
+    }
+}
+
+/// What the work of an action comes to, and how it says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Succeeds,
+    Fails,
+    Drops,
+}
+
+/// Begins actions, reports on them and ends them, over a store that fails; each is then in the
+/// store as it ended, once.
+async fn lives(plan: FaultPlan, tasks: usize, each: usize) {
+    let store = store(FaultPlan::new());
+    let tracker = tracker(&store).await;
+    store.set_plan(plan);
+    let work = |task: usize| {
+        let tracker = tracker.clone();
+        async move {
+            let mut expected = HashMap::new();
+            for number in 0..each {
+                let new = NewAction::task("backup");
+                let uid = new.uid;
+                let mut begun = None;
+                // Asked for again with the same uid it is the same action; that it was begun
+                // and nobody was told is found out by its being there.
+                for _ in 0..50 {
+                    match tracker.begin(new.clone()).await {
+                        Ok(action) => {
+                            begun = Some(action);
+                            break;
+                        }
+                        Err(error) if error.kind() == ErrorKind::Unavailable => {}
+                        // It is executing without a handle, and interrupted in the background.
+                        Err(error) => {
+                            let known = [ErrorKind::OutcomeUnknown, ErrorKind::Conflict];
+                            assert!(known.contains(&error.kind()), "{error:?}");
+                            break;
+                        }
+                    }
+                }
+                let Some(action) = begun else {
+                    expected.insert(uid, (Outcome::Interrupted, None));
+                    continue;
+                };
+                let mut step = None;
+                for _ in 0..50 {
+                    match action.step("copy").await {
+                        Ok(_) => {
+                            step = Some("copy");
+                            break;
+                        }
+                        Err(error) => assert!(
+                            [ErrorKind::OutcomeUnknown, ErrorKind::Unavailable]
+                                .contains(&error.kind()),
+                            "{error:?}"
+                        ),
+                    }
+                }
+                assert_eq!(step, Some("copy"));
+                action.progress(Progress::ratio(1, 2));
+                let end = [End::Succeeds, End::Fails, End::Drops][(task + number) % 3];
+                let answer = match end {
+                    End::Succeeds => action.finish(Finish::succeeded()).await.err(),
+                    End::Fails => action
+                        .fail(ActionError::new("broken", "it broke"))
+                        .await
+                        .err(),
+                    End::Drops => {
+                        drop(action);
+                        None
+                    }
+                };
+                // Said or not: it is tried again in the background until it is recorded.
+                if let Some(error) = answer {
+                    let known = [ErrorKind::OutcomeUnknown, ErrorKind::Unavailable];
+                    assert!(known.contains(&error.kind()), "{error:?}");
+                }
+                let outcome = match end {
+                    End::Succeeds => Outcome::Succeeded,
+                    End::Fails => Outcome::Failed,
+                    End::Drops => Outcome::Interrupted,
+                };
+                expected.insert(uid, (outcome, step));
+            }
+            expected
+        }
+    };
+    let tasks: Vec<_> = (0..tasks).map(|task| tokio::spawn(work(task))).collect();
+    let mut expected = HashMap::new();
+    for task in tasks {
+        expected.extend(task.await.unwrap());
+    }
+    // While the store still fails: what is in the background comes through all the same.
+    let mut recorded = HashMap::new();
+    for (uid, (_, step)) in &expected {
+        let there = store.inner().action(*uid).await.unwrap();
+        if step.is_some() || there.is_some() {
+            let ended = completed(store.inner(), *uid).await;
+            recorded.insert(*uid, ended);
+        }
+    }
+    assert!(store.faults(Method::Write) > 100, "{store:?}");
+    store.heal();
+    tracker.shutdown().await.unwrap();
+    for (uid, (outcome, step)) in &expected {
+        let Some(now) = store.inner().action(*uid).await.unwrap() else {
+            assert_eq!(*step, None, "action {uid} is lost");
+            continue;
+        };
+        assert_eq!(now.outcome, Some(*outcome), "{now:?}");
+        assert_eq!(now.step.as_deref(), *step);
+        if let Some(before) = recorded.get(uid) {
+            assert_eq!(&now, before, "one outcome for ever");
+        }
+        let kinds = kinds(store.inner(), *uid).await;
+        let mut life = vec![TransitionKind::Created, TransitionKind::Started];
+        life.extend(step.map(|_| TransitionKind::Step));
+        life.push(TransitionKind::Finished);
+        assert_eq!(kinds, life, "{now:?}");
+    }
+    let checked = check_store(store.inner()).await.unwrap();
+    assert!(checked.actions <= expected.len(), "an action too many");
+    assert!(checked.actions > expected.len() / 2, "{checked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_lost_or_doubled_though_writes_fail_after_they_were_done() {
+    let plan = seeded().with_percent(Method::Write, 30, Fault::UnknownButDone);
+    lives(plan, 8, 50).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_lost_or_doubled_whatever_becomes_of_a_write() {
+    let plan = seeded()
+        .with_percent(Method::Write, 20, Fault::UnknownButDone)
+        .with_percent(Method::Write, 10, Fault::UnknownNotDone)
+        .with_percent(Method::Write, 20, Fault::Unavailable)
+        .with_percent(Method::Write, 20, Fault::Delay(Duration::from_millis(50)));
+    lives(plan, 8, 50).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_out_of_reach_makes_the_owner_doubtful_and_a_renewal_certain_again() {
+    let store = store(FaultPlan::new());
+    let tracker = tracker(&store).await;
+    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+    let uid = action.uid();
+    store.set_plan(FaultPlan::new().with_percent(Method::Write, 100, Fault::Unavailable));
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    assert!(!tracker.is_owner());
+    let said = action.succeed().await;
+    assert_eq!(said.unwrap_err().kind(), ErrorKind::Unavailable);
+    store.heal();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(tracker.is_owner());
+    let ended = completed(store.inner(), uid).await;
+    assert_eq!(ended.outcome, Some(Outcome::Succeeded));
+    tracker.shutdown().await.unwrap();
+}
