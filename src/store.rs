@@ -224,20 +224,22 @@ pub trait ActionStoreExt: ActionStore {
     /// Writes a batch, repeating it while its outcome is unknown.
     ///
     /// # Errors
-    /// As [`ActionStore::write`].
+    /// As [`ActionStore::write`], about all tries together: once the outcome of one is unknown, a
+    /// later one that certainly did nothing does not make it known.
     async fn write_repeating(
         &self,
         batch: Batch,
     ) -> Result<Vec<Result<Done, Refused>>, StoreError> {
-        let mut tries = 1;
-        loop {
+        let mut unknown = None;
+        for _ in 0..TRIES {
             match self.write(batch.clone()).await {
-                Err(error) if error.kind() == ErrorKind::OutcomeUnknown && tries < TRIES => {
-                    tries += 1;
-                }
+                Err(error) if error.kind() == ErrorKind::OutcomeUnknown => unknown = Some(error),
+                // That this try did nothing says nothing about those before it.
+                Err(_) if unknown.is_some() => {}
                 answer => return answer,
             }
         }
+        Err(unknown.unwrap_or_else(unanswered))
     }
 
     /// Carries one command out.

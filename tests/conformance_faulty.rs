@@ -429,6 +429,24 @@ async fn three_tries_are_made_and_then_the_truth_is_said() {
 }
 
 #[tokio::test]
+async fn what_one_try_leaves_unknown_a_later_failure_does_not_deny() {
+    for third in [Fault::Unavailable, Fault::UnknownNotDone] {
+        let plan = FaultPlan::new()
+            .with_call(Method::Write, 1, Fault::UnknownButDone)
+            .with_call(Method::Write, 2, Fault::Unavailable)
+            .with_call(Method::Write, 3, third);
+        let store = faulty(plan);
+        let new = NewAction::task("a");
+        let error = store.create(new.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+        assert_eq!((store.calls(Method::Write), count(&store).await), (3, 1));
+        // Its third try would have found it done.
+        store.create(new).await.unwrap();
+        assert_eq!(count(&store).await, 1);
+    }
+}
+
+#[tokio::test]
 async fn a_walk_goes_on_after_a_page_that_failed() {
     let store = faulty(seeded().with_percent(Method::List, 30, Fault::UnknownButDone));
     let mut created = Vec::new();
