@@ -115,7 +115,7 @@ async fn an_end_is_tried_under_one_operation_id_until_it_is_recorded_once() {
         }
         tracker.shutdown().await.unwrap();
 
-        let tries = tries.lock().unwrap();
+        let tries = tries.lock().unwrap().clone();
         assert!(tries.len() > 20, "{fault:?}: {}", tries.len());
         assert!(tries.iter().all(|op| *op == tries[0]), "{tries:?}");
         let now = store.inner().action(uid).await.unwrap().unwrap();
