@@ -39,11 +39,6 @@ impl Bell {
         Ok(())
     }
 
-    #[cfg(feature = "sqlite")]
-    pub(super) fn position(&self) -> Position {
-        self.0.borrow().position
-    }
-
     /// [`ActionStore::changed`](crate::ActionStore::changed).
     pub(super) async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
         let mut watcher = self.0.subscribe();

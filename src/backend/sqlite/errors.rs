@@ -31,6 +31,11 @@ fn primary_code(error: &sqlx::Error) -> Option<i32> {
     Some(extended & 0xff)
 }
 
+/// Whether a statement was refused by a rule of the schema.
+pub(super) fn is_constraint(error: &sqlx::Error) -> bool {
+    primary_code(error) == Some(code::CONSTRAINT)
+}
+
 /// Says what an error means for the whole call.
 pub(super) fn store_error(operation: &'static str, phase: Phase, error: sqlx::Error) -> StoreError {
     let (kind, message) = match (primary_code(&error), phase) {

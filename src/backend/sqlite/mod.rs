@@ -1,6 +1,7 @@
 //! The store in one SQLite file.
 
 mod errors;
+mod heads;
 mod list;
 mod load;
 #[cfg(test)]
@@ -202,6 +203,7 @@ impl SqliteStore {
                 life,
                 connection: Some(schema::connect(path).await?),
                 questions: asked.clone(),
+                put_off: None,
                 closing: closing.subscribe(),
                 lock: lock.clone(),
             };
@@ -213,6 +215,8 @@ impl SqliteStore {
             bell: bell.clone(),
             max_pages,
             connection: Some(connection),
+            life,
+            heads: None,
             lock,
         };
         let lanes = Lanes {

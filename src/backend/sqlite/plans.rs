@@ -178,7 +178,7 @@ async fn get_and_log_search() {
     let (_dir, mut connection) = connection().await;
     let uid = ActionUid::new();
     for script in [
-        reader::get_script(&[uid]).unwrap(),
+        reader::get_script(&[uid].into()).unwrap(),
         reader::log_script(&LogQuery::of(uid)).unwrap(),
         reader::log_script(&LogQuery::all()).unwrap(),
     ] {
@@ -236,7 +236,7 @@ async fn writes_search() {
         last_number: 0,
         last_entry: 0,
     };
-    let save = save::script(&changes, stored, Default::default()).unwrap();
+    let save = save::script(&changes, stored, Default::default(), true).unwrap();
     assert!(save.script.len() >= 18, "{}", save.script.len());
     assert_eq!(scans(&mut connection, &save.script).await, [""; 0]);
 }

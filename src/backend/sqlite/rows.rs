@@ -225,6 +225,16 @@ pub(super) fn encode_update(out: &mut Envelope, action: &Action, number: i64, re
     out.int(revision);
 }
 
+/// The number, what progress alone changes, and the revision after it.
+pub(super) fn encode_progress(out: &mut Envelope, action: &Action, number: i64, revision: i64) {
+    out.int(number);
+    out.int(action.progress.hundredths().into());
+    out.int(action.last_seen_at.as_micros());
+    out.int(to_column(action.version.get()));
+    out.blob_opt(action.last_op.as_ref().map(OpId::as_uuid));
+    out.int(revision);
+}
+
 fn encode_changeable(out: &mut Envelope, action: &Action) {
     out.int(action.status.code().into());
     out.int_opt(action.outcome.map(|outcome| outcome.code().into()));
@@ -301,6 +311,13 @@ impl<'r> Columns<'r> {
             next: 0,
             operation,
         }
+    }
+
+    /// The uid of a row of [`ACTION_COLUMNS`], before it is read.
+    pub(super) fn peek_uid(&self) -> Result<ActionUid, StoreError> {
+        let mut columns = Columns::new(self.operation, self.row);
+        columns.next = 1;
+        Ok(ActionUid::from_uuid(columns.blob()?))
     }
 
     fn broken(&self, what: &str) -> StoreError {
