@@ -197,8 +197,8 @@ fn to_column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// An action as the columns of [`ACTION_COLUMNS`], and the revision after them.
-pub(super) fn encode_action(out: &mut Envelope, action: &Action, number: i64, revision: i64) {
+/// An action as the columns of [`ACTION_COLUMNS`].
+pub(super) fn encode_action(out: &mut Envelope, action: &Action, number: i64) {
     out.int(number);
     out.blob(action.uid.as_uuid());
     out.int(action.source.code().into());
@@ -215,24 +215,21 @@ pub(super) fn encode_action(out: &mut Envelope, action: &Action, number: i64, re
     out.blob(action.digest.as_uuid());
     out.int(action.created_at.as_micros());
     encode_changeable(out, action);
-    out.int(revision);
 }
 
-/// The number, the columns from [`FIRST_CHANGEABLE`] on, and the revision after them.
-pub(super) fn encode_update(out: &mut Envelope, action: &Action, number: i64, revision: i64) {
+/// The number, and the columns from [`FIRST_CHANGEABLE`] on.
+pub(super) fn encode_update(out: &mut Envelope, action: &Action, number: i64) {
     out.int(number);
     encode_changeable(out, action);
-    out.int(revision);
 }
 
-/// The number, what progress alone changes, and the revision after it.
-pub(super) fn encode_progress(out: &mut Envelope, action: &Action, number: i64, revision: i64) {
+/// The number, and what progress alone changes.
+pub(super) fn encode_progress(out: &mut Envelope, action: &Action, number: i64) {
     out.int(number);
     out.int(action.progress.hundredths().into());
     out.int(action.last_seen_at.as_micros());
     out.int(to_column(action.version.get()));
     out.blob_opt(action.last_op.as_ref().map(OpId::as_uuid));
-    out.int(revision);
 }
 
 fn encode_changeable(out: &mut Envelope, action: &Action) {

@@ -108,6 +108,17 @@ pub(super) fn script(
     })
 }
 
+/// The rows of an envelope with many fields. Not `json_each` as it stands: that writes a row's text
+/// anew for every field that is taken from it.
+const ROWS: &str = "WITH j AS MATERIALIZED (SELECT value FROM json_each($#))";
+
+fn position(positions: &mut Envelope, number: i64, revision: i64) {
+    positions.row(|row| {
+        row.int(revision);
+        row.int(number);
+    });
+}
+
 /// The fields of an envelope's rows, from the one at `first` on, as the columns they are for.
 fn fields(columns: &[&str], first: usize) -> String {
     let field = |(index, column): (usize, &&str)| {
@@ -197,26 +208,20 @@ fn create(
     numbers: &mut Numbers,
     revisions: &mut RangeFrom<i64>,
 ) -> Result<(), sqlx::Error> {
-    let mut rows = Envelope::new();
+    let (mut rows, mut positions) = (Envelope::new(), Envelope::new());
     for (action, revision) in changes.created.iter().zip(revisions) {
         numbers.last += 1;
         let number = numbers.last;
         numbers.known.insert(action.uid, number);
-        rows.row(|row| encode_action(row, action, number, revision));
+        rows.row(|row| encode_action(row, action, number));
+        position(&mut positions, number, revision);
     }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let value = script.bind(rows.finish())?;
     let (columns, fields) = (ACTION_COLUMNS.join(", "), fields(ACTION_COLUMNS, 0));
-    script.push(&format!(
-        "INSERT INTO actions_action ({columns}) SELECT {fields} FROM json_each(${value}) AS j"
-    ));
-    let revision = ACTION_COLUMNS.len();
-    script.push(&format!(
-        "INSERT INTO actions_feed (revision, action) \
-         SELECT j.value ->> {revision}, j.value ->> 0 FROM json_each(${value}) AS j"
-    ));
+    let insert = format!("INSERT INTO actions_action ({columns}) {ROWS} SELECT {fields} FROM j");
+    push(script, &insert, rows)?;
+    let feed = "INSERT INTO actions_feed (revision, action) \
+         SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j";
+    push(script, feed, positions)?;
     let touch = "INSERT INTO actions_touch (object, action) \
          SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j";
     push(script, touch, touches(&changes.created, numbers))
@@ -234,37 +239,33 @@ fn update(
 ) -> Result<(), sqlx::Error> {
     let logged: HashSet<ActionUid> = changes.log.iter().map(|entry| entry.uid).collect();
     let (mut wide, mut narrow) = (Envelope::new(), Envelope::new());
+    let mut positions = Envelope::new();
     for (action, revision) in changes.updated.iter().zip(revisions) {
         let number = numbers.of(action.uid);
         // Whatever else changes makes an entry in the log. That of a removed action is gone.
         let removed = || changes.removed.iter().any(|gone| gone.uid == action.uid);
         if logged.contains(&action.uid) || removed() {
-            wide.row(|row| encode_update(row, action, number, revision));
+            wide.row(|row| encode_update(row, action, number));
         } else {
-            narrow.row(|row| encode_progress(row, action, number, revision));
+            narrow.row(|row| encode_progress(row, action, number));
         }
+        position(&mut positions, number, revision);
     }
     overwrite(script, &ACTION_COLUMNS[FIRST_CHANGEABLE..], wide)?;
-    overwrite(script, PROGRESS_COLUMNS, narrow)
+    overwrite(script, PROGRESS_COLUMNS, narrow)?;
+    let feed = "UPDATE actions_feed SET revision = j.value ->> 0 \
+         FROM json_each($#) AS j WHERE action = j.value ->> 1";
+    push(script, feed, positions)
 }
 
-/// Overwrites some columns with rows that hold the number, the columns and the revision.
+/// Overwrites some columns with rows that hold the number and the columns.
 fn overwrite(script: &mut Script, columns: &[&str], rows: Envelope) -> Result<(), sqlx::Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let value = script.bind(rows.finish())?;
     let (names, fields) = (columns.join(", "), fields(columns, 1));
-    script.push(&format!(
-        "UPDATE actions_action SET ({names}) = ({fields}) FROM json_each(${value}) AS j \
+    let overwrite = format!(
+        "{ROWS} UPDATE actions_action SET ({names}) = ({fields}) FROM j \
          WHERE number = j.value ->> 0"
-    ));
-    let revision = columns.len() + 1;
-    script.push(&format!(
-        "UPDATE actions_feed SET revision = j.value ->> {revision} \
-         FROM json_each(${value}) AS j WHERE action = j.value ->> 0"
-    ));
-    Ok(())
+    );
+    push(script, &overwrite, rows)
 }
 
 fn append_log(
@@ -279,8 +280,7 @@ fn append_log(
         rows.row(|row| encode_entry(row, transition, entry, number));
     }
     let (columns, fields) = (LOG_COLUMNS.join(", "), fields(LOG_COLUMNS, 0));
-    let append =
-        format!("INSERT INTO actions_log ({columns}) SELECT {fields} FROM json_each($#) AS j");
+    let append = format!("INSERT INTO actions_log ({columns}) {ROWS} SELECT {fields} FROM j");
     push(script, &append, rows)?;
     let kept = Limits::LOG_ENTRIES;
     let trim = format!(
