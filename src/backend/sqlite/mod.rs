@@ -185,7 +185,8 @@ impl SqliteStore {
         let path = &schema::resolve(path)?;
         let lock = Arc::new(schema::lock(path)?);
         let life = schema::prepare(path, &options.clock).await?;
-        let max_pages = options.max_bytes.map(|bytes| bytes / PAGE_SIZE);
+        // SQLite takes a limit of 0 for none.
+        let max_pages = options.max_bytes.map(|bytes| (bytes / PAGE_SIZE).max(1));
         let mut connection = schema::connect_writer(path, max_pages).await?;
         let position = position(&mut connection, life).await?;
         let bell = Arc::new(Bell::new(position));
