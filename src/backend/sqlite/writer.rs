@@ -12,7 +12,7 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
-use super::errors::{Phase, store_error};
+use super::errors::{self, Phase, store_error};
 use super::load::{self, Stored};
 use super::save;
 use super::schema::{self, Lock};
@@ -104,7 +104,7 @@ impl Writer {
                     answer_job(job, Ok(answer));
                 }
             }
-            Err(error) if jobs.len() > 1 && error.kind() == ErrorKind::Corrupt => {
+            Err(error) if jobs.len() > 1 && errors::may_lie_with_one(&error) => {
                 for job in jobs {
                     let answer = self.transact(std::slice::from_ref(&job)).await;
                     answer_job(
