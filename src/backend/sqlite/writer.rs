@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 use super::errors::{self, Phase, store_error};
 use super::load::{self, Stored};
@@ -77,22 +78,35 @@ pub(super) struct Writer {
     pub(super) max_pages: Option<u64>,
     /// None after a failure that leaves the connection in doubt; the next transaction opens one.
     pub(super) connection: Option<SqliteConnection>,
+    /// The readers, who end when the writer does.
+    pub(super) readers: Vec<JoinHandle<()>>,
     pub(super) lock: Arc<Lock>,
 }
 
 impl Writer {
-    /// Works until the store is closed and what waits is done.
-    pub(super) async fn run(mut self, mut lanes: Lanes) {
+    /// Works until the store is closed and what waits is done. Says whether all the readers
+    /// ended as they should.
+    pub(super) async fn run(mut self, mut lanes: Lanes) -> bool {
         let mut group = Vec::new();
         while lanes.next_group(&mut group).await {
             self.write_group(std::mem::take(&mut group)).await;
         }
-        if let Some(connection) = self.connection.take() {
-            // The last one out: this is what folds the log into the file.
+        let mut whole = true;
+        for reader in self.readers.drain(..) {
+            whole &= reader.await.is_ok();
+        }
+        // The last one out: this is what folds the log into the file. Two that close at the same
+        // time leave it to each other, and whoever copied the file would miss the log.
+        let connection = match self.connection.take() {
+            Some(connection) => Some(connection),
+            None => schema::connect(&self.path).await.ok(),
+        };
+        if let Some(connection) = connection {
             let closed = connection.close().await;
             debug_assert!(closed.is_ok(), "{closed:?}");
         }
         drop(self.lock);
+        whole
     }
 
     /// Writes the batches of a group in one transaction; each on its own when together they fail
