@@ -23,7 +23,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::reader::{Read, Reader};
-use self::writer::{Claim, Job, Lanes, Writer};
+use self::writer::{Claim, Job, Lanes, Ringer, Writer};
 use super::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
@@ -199,6 +199,7 @@ impl SqliteStore {
                 connection: Some(schema::connect(path).await?),
                 questions: asked.clone(),
                 closing: closing.subscribe(),
+                bell: bell.clone(),
                 lock: lock.clone(),
             };
             readers.push(tokio::spawn(reader.run()));
@@ -206,11 +207,11 @@ impl SqliteStore {
         let writer = Writer {
             path: path.to_owned(),
             clock: options.clock,
-            bell: bell.clone(),
+            bell: Ringer(bell.clone()),
             max_pages,
             connection: Some(connection),
-            lock,
             readers,
+            lock,
         };
         let lanes = Lanes {
             owners: owners_lane,

@@ -19,6 +19,7 @@ use super::rows::{
 };
 use super::schema::{self, Lock};
 use super::script::Script;
+use crate::backend::bell::Bell;
 use crate::error::StoreError;
 use crate::model::{
     Action, ActionUid, Cursor, LogQuery, Owner, Page, Position, Query, Revision, StoreId,
@@ -43,6 +44,9 @@ pub(super) struct Reader {
     /// Shared by all readers: whoever is free takes the next question.
     pub(super) questions: Arc<Mutex<mpsc::Receiver<Read>>>,
     pub(super) closing: watch::Receiver<bool>,
+    /// Rung for what a page shows: the writer may not have come to ring for that commit yet, and
+    /// never does for one that failed and was made all the same.
+    pub(super) bell: Arc<Bell>,
     pub(super) lock: Arc<Lock>,
 }
 
@@ -59,15 +63,17 @@ impl Reader {
                 }
                 Some(Read::List(query, reply)) => {
                     let life = self.life;
-                    let script = list::script(&query);
-                    self.answer("list", reply, script, |rows| list::read(&query, life, rows))
-                        .await;
+                    let (script, bell) = (list::script(&query), self.bell.clone());
+                    let read = |rows| list::read(&query, life, rows);
+                    let read = |rows| read(rows).inspect(|page| bell.ring(page.at));
+                    self.answer("list", reply, script, read).await;
                 }
                 Some(Read::Log(query, reply)) => {
                     let life = self.life;
-                    let script = log_script(&query);
-                    self.answer("log", reply, script, |rows| read_log(&query, life, rows))
-                        .await;
+                    let (script, bell) = (log_script(&query), self.bell.clone());
+                    let read = |rows| read_log(&query, life, rows);
+                    let read = |rows| read(rows).inspect(|page| bell.ring(page.at));
+                    self.answer("log", reply, script, read).await;
                 }
                 Some(Read::Owners(reply)) => {
                     let script = Ok(owners_script());

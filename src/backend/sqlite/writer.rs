@@ -74,7 +74,7 @@ pub(super) struct Lanes {
 pub(super) struct Writer {
     pub(super) path: PathBuf,
     pub(super) clock: Clock,
-    pub(super) bell: Arc<Bell>,
+    pub(super) bell: Ringer,
     pub(super) max_pages: Option<u64>,
     /// None after a failure that leaves the connection in doubt; the next transaction opens one.
     pub(super) connection: Option<SqliteConnection>,
@@ -182,7 +182,7 @@ impl Writer {
         let plan_job = |job: &Job| plan(&job.batch, &job.needs, &mut workspace, now);
         let answers = jobs.iter().map(plan_job).collect();
         let position = self.save(connection, workspace, stored, numbers).await?;
-        self.bell.ring(position);
+        self.bell.0.ring(position);
         Ok(answers)
     }
 
@@ -198,7 +198,7 @@ impl Writer {
         let save = save::script(&changes, stored, numbers).map_err(encoded)?;
         let statements = save.script.len();
         match save.script.run(connection).await {
-            Ok(results) => save.position.read(&results, self.bell.position().life),
+            Ok(results) => save.position.read(&results, self.bell.0.position().life),
             Err(failed) => {
                 let at_commit = failed.done + 1 >= statements;
                 let phase = if at_commit {
@@ -209,6 +209,16 @@ impl Writer {
                 Err(store_error("write", phase, failed.error))
             }
         }
+    }
+}
+
+/// The writer's hold on the bell. However the writer ends, also with its runtime, nothing will ring
+/// any more: whoever waits is let go.
+pub(super) struct Ringer(pub(super) Arc<Bell>);
+
+impl Drop for Ringer {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
