@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::reader::{Read, Reader};
-use self::writer::{Claim, Job, Lanes, Writer};
+use self::writer::{Claim, Job, Lanes, Ringer, Writer};
 use super::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
@@ -151,13 +151,8 @@ pub struct SqliteStore {
     questions: mpsc::Sender<Read>,
     /// True once the tasks are to finish what waits and end.
     closing: watch::Sender<bool>,
-    tasks: Mutex<Option<Tasks>>,
-}
-
-#[derive(Debug)]
-struct Tasks {
-    writer: JoinHandle<()>,
-    readers: Vec<JoinHandle<()>>,
+    /// The task that writes, as long as nobody has seen it end; it is the last one to.
+    writer: Mutex<Option<JoinHandle<bool>>>,
 }
 
 /// What the queue's room is counted in.
@@ -186,7 +181,8 @@ impl SqliteStore {
         let path = &schema::resolve(path)?;
         let lock = Arc::new(schema::lock(path)?);
         let life = schema::prepare(path, &options.clock).await?;
-        let max_pages = options.max_bytes.map(|bytes| bytes / PAGE_SIZE);
+        // SQLite takes a limit of 0 for none.
+        let max_pages = options.max_bytes.map(|bytes| (bytes / PAGE_SIZE).max(1));
         let mut connection = schema::connect_writer(path, max_pages).await?;
         let position = position(&mut connection, life).await?;
         let bell = Arc::new(Bell::new(position));
@@ -205,6 +201,7 @@ impl SqliteStore {
                 questions: asked.clone(),
                 put_off: None,
                 closing: closing.subscribe(),
+                bell: bell.clone(),
                 lock: lock.clone(),
             };
             readers.push(tokio::spawn(reader.run()));
@@ -212,11 +209,12 @@ impl SqliteStore {
         let writer = Writer {
             path: path.to_owned(),
             clock: options.clock,
-            bell: bell.clone(),
+            bell: Ringer(bell.clone()),
             max_pages,
             connection: Some(connection),
             life,
             heads: None,
+            readers,
             lock,
         };
         let lanes = Lanes {
@@ -236,7 +234,7 @@ impl SqliteStore {
             actions_room: Arc::new(Semaphore::new(options.queue_bytes / ROOM_UNIT)),
             closing,
             questions,
-            tasks: Mutex::new(Some(Tasks { writer, readers })),
+            writer: Mutex::new(Some(writer)),
         })
     }
 
@@ -412,19 +410,17 @@ impl ActionStore for SqliteStore {
     async fn close(&self) -> Result<(), StoreError> {
         self.bell.close();
         self.closing.send_replace(true);
-        let mut tasks = self.tasks.lock().await;
-        let mut failed = false;
-        if let Some(tasks) = tasks.take() {
-            // Readers first: the writer's connection is the last, and folds the log into the file.
-            for reader in tasks.readers {
-                failed |= reader.await.is_err();
-            }
-            failed |= tasks.writer.await.is_err();
+        let mut writer = self.writer.lock().await;
+        let Some(task) = writer.as_mut() else {
+            return Ok(());
+        };
+        let ended = task.await;
+        // Forgotten only now: a close that is given up before leaves it to the next.
+        *writer = None;
+        if let Ok(true) = ended {
+            return Ok(());
         }
-        if failed {
-            let message = "a task of the store had ended before";
-            return Err(StoreError::new(ErrorKind::Unavailable, "close", message));
-        }
-        Ok(())
+        let message = "a task of the store had ended before";
+        Err(StoreError::new(ErrorKind::Unavailable, "close", message))
     }
 }

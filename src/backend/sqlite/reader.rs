@@ -20,6 +20,7 @@ use super::rows::{
 };
 use super::schema::{self, Lock};
 use super::script::Script;
+use crate::backend::bell::Bell;
 use crate::error::StoreError;
 use crate::model::{
     Action, ActionUid, Cursor, LogQuery, Owner, Page, Position, Query, Revision, StoreId,
@@ -55,6 +56,9 @@ pub(super) struct Reader {
     /// A question that was taken from the queue while look-ups were gathered.
     pub(super) put_off: Option<Read>,
     pub(super) closing: watch::Receiver<bool>,
+    /// Rung for what a page shows: the writer may not have come to ring for that commit yet, and
+    /// never does for one that failed and was made all the same.
+    pub(super) bell: Arc<Bell>,
     pub(super) lock: Arc<Lock>,
 }
 
@@ -69,13 +73,15 @@ impl Reader {
                     self.look_up(looked_up).await;
                 }
                 Read::List(query, reply) => {
-                    let script = list::script(&query);
+                    let (script, bell) = (list::script(&query), self.bell.clone());
                     let read = |rows| list::read(&query, life, rows);
+                    let read = |rows| read(rows).inspect(|page| bell.ring(page.at));
                     self.answer("list", reply, script, read).await;
                 }
                 Read::Log(query, reply) => {
-                    let script = log_script(&query);
+                    let (script, bell) = (log_script(&query), self.bell.clone());
                     let read = |rows| read_log(&query, life, rows);
+                    let read = |rows| read(rows).inspect(|page| bell.ring(page.at));
                     self.answer("log", reply, script, read).await;
                 }
                 Read::Owners(reply) => {

@@ -467,8 +467,8 @@ pub(super) fn decode_action(columns: &mut Columns<'_>) -> Result<(i64, Action), 
     action.started_at = c.time_opt()?;
     action.finished_at = c.time_opt()?;
     action.last_seen_at = c.time()?;
-    let version = Version::new(c.number()?);
-    action.version = c.known(version)?;
+    let version = Version::stored(c.number()?);
+    action.version = c.some(version)?;
     action.log_entries = c.number()?;
     action.last_op = c.blob_opt()?.map(OpId::from_uuid);
     match action.check_invariants() {
@@ -485,8 +485,8 @@ pub(super) fn decode_entry(columns: &mut Columns<'_>) -> Result<(u64, Transition
     let entry = c.number()?;
     let _action = c.int()?;
     let kind = c.word(TransitionKind::from_code)?;
-    let version = Version::new(c.number()?);
-    let version = c.known(version)?;
+    let version = Version::stored(c.number()?);
+    let version = c.some(version)?;
     let at = c.time()?;
     let status = c.word(Status::from_code)?;
     let outcome = c.word_opt(Outcome::from_code)?;

@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
-use super::errors::{Phase, is_constraint, store_error};
+use super::errors::{self, Phase, is_constraint, store_error};
 use super::heads::{Heads, Remembered};
 use super::load::{self, Stored};
 use super::save::{self, Save};
@@ -76,29 +77,42 @@ pub(super) struct Lanes {
 pub(super) struct Writer {
     pub(super) path: PathBuf,
     pub(super) clock: Clock,
-    pub(super) bell: Arc<Bell>,
+    pub(super) bell: Ringer,
     pub(super) max_pages: Option<u64>,
     /// None after a failure that leaves the connection in doubt; the next transaction opens one.
     pub(super) connection: Option<SqliteConnection>,
     pub(super) life: StoreId,
     /// None until it is read, and after every failure.
     pub(super) heads: Option<Heads>,
+    /// The readers, who end when the writer does.
+    pub(super) readers: Vec<JoinHandle<()>>,
     pub(super) lock: Arc<Lock>,
 }
 
 impl Writer {
-    /// Works until the store is closed and what waits is done.
-    pub(super) async fn run(mut self, mut lanes: Lanes) {
+    /// Works until the store is closed and what waits is done. Says whether all the readers
+    /// ended as they should.
+    pub(super) async fn run(mut self, mut lanes: Lanes) -> bool {
         let mut group = Vec::new();
         while lanes.next_group(&mut group).await {
             self.write_group(std::mem::take(&mut group)).await;
         }
-        if let Some(connection) = self.connection.take() {
-            // The last one out: this is what folds the log into the file.
+        let mut whole = true;
+        for reader in self.readers.drain(..) {
+            whole &= reader.await.is_ok();
+        }
+        // The last one out: this is what folds the log into the file. Two that close at the same
+        // time leave it to each other, and whoever copied the file would miss the log.
+        let connection = match self.connection.take() {
+            Some(connection) => Some(connection),
+            None => schema::connect(&self.path).await.ok(),
+        };
+        if let Some(connection) = connection {
             let closed = connection.close().await;
             debug_assert!(closed.is_ok(), "{closed:?}");
         }
         drop(self.lock);
+        whole
     }
 
     /// Writes the batches of a group in one transaction; each on its own when together they fail
@@ -110,7 +124,7 @@ impl Writer {
                     answer_job(job, Ok(answer));
                 }
             }
-            Err(error) if jobs.len() > 1 && error.kind() == ErrorKind::Corrupt => {
+            Err(error) if jobs.len() > 1 && errors::may_lie_with_one(&error) => {
                 for job in jobs {
                     let answer = self.transact(std::slice::from_ref(&job)).await;
                     answer_job(
@@ -167,7 +181,7 @@ impl Writer {
         if let Some(remembered) = heads.recall(jobs)
             && let Some(answers) = from_memory(connection, heads, remembered, jobs, now).await?
         {
-            self.bell.ring(position(self.life, heads.stored));
+            self.bell.0.ring(position(self.life, heads.stored));
             return Ok(answers);
         }
         let needs = jobs.iter().map(|job| &job.needs);
@@ -187,7 +201,7 @@ impl Writer {
             // Somebody else has been here: what is remembered is of another time.
             self.heads = None;
         }
-        self.bell.ring(position(self.life, after));
+        self.bell.0.ring(position(self.life, after));
         Ok(answers)
     }
 }
@@ -271,6 +285,16 @@ pub(super) fn position(life: StoreId, stored: Stored) -> Position {
         life,
         revision: revision(stored.revision),
         removed_to: revision(stored.removed_to),
+    }
+}
+
+/// The writer's hold on the bell. However the writer ends, also with its runtime, nothing will ring
+/// any more: whoever waits is let go.
+pub(super) struct Ringer(pub(super) Arc<Bell>);
+
+impl Drop for Ringer {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
