@@ -631,3 +631,14 @@ async fn what_another_program_wrote_meanwhile_is_seen() {
     assert_eq!((done.version.get(), done.log_entries), (9, 6));
     store.close().await.unwrap();
 }
+
+#[test]
+fn opening_outside_a_runtime_is_an_error_and_no_panic() {
+    let place = place();
+    let mut open = Box::pin(SqliteStore::open(&place.path));
+    let mut context = Context::from_waker(Waker::noop());
+    match open.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::Closed),
+        other => panic!("{other:?}"),
+    }
+}

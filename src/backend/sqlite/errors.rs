@@ -43,14 +43,14 @@ pub(super) fn is_constraint(error: &sqlx::Error) -> bool {
 /// Says what an error means for the whole call.
 pub(super) fn store_error(operation: &'static str, phase: Phase, error: sqlx::Error) -> StoreError {
     let (kind, message) = match (primary_code(&error), phase) {
-        (Some(code::CORRUPT), _) => (ErrorKind::Corrupt, "the database is damaged"),
-        (Some(code::NOTADB), _) => (ErrorKind::Corrupt, "the file is not a database"),
         // Busy at COMMIT leaves the transaction open, so it is rolled back and gone.
         (Some(code::BUSY | code::LOCKED), _) => (ErrorKind::Unavailable, "the database is busy"),
         (_, Phase::Commit) => (
             ErrorKind::OutcomeUnknown,
             "the commit failed and may yet be found after a crash",
         ),
+        (Some(code::CORRUPT), _) => (ErrorKind::Corrupt, "the database is damaged"),
+        (Some(code::NOTADB), _) => (ErrorKind::Corrupt, "the file is not a database"),
         (Some(code::FULL), _) => (ErrorKind::Unavailable, "the database or its disk is full"),
         (Some(code::READONLY | code::PERM), _) => {
             (ErrorKind::Unavailable, "the database cannot be written")

@@ -172,12 +172,22 @@ impl SqliteStore {
     /// `Invalid` for a path that SQLite would not take as it is (`file:...`, `:memory:`, not
     /// UTF-8), `Unavailable` if the store is open already or the file cannot be created, read or
     /// written, `Corrupt` for an empty file and for one that is no database, `Incompatible` for a
-    /// database of somebody else's and for a store of a newer version of this library.
+    /// database of somebody else's and for a store of a newer version of this library, `Closed`
+    /// outside a tokio runtime.
+    ///
+    /// # Panics
+    /// Calls panic if the runtime they are made in has no timer
+    /// ([`enable_time`](tokio::runtime::Builder::enable_time)).
     pub async fn open(path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
         SqliteStore::open_with(path.as_ref(), SqliteOptions::default()).await
     }
 
     async fn open_with(path: &Path, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
+        // sqlx and the tasks below would panic without one.
+        tokio::runtime::Handle::try_current().map_err(|error| {
+            let message = "there is no tokio runtime";
+            StoreError::new(ErrorKind::Closed, "open", message).with_source(error)
+        })?;
         let path = &schema::resolve(path)?;
         let lock = Arc::new(schema::lock(path)?);
         let life = schema::prepare(path, &options.clock).await?;
