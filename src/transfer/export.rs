@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use std::sync::Arc;
 
 use super::error::TransferError;
-use super::line::{Checkpoint, Count, DUE, Header, Line, Sum, action_line};
+use super::line::{Checkpoint, Count, DUE, Line, Origin, Sum, action_line};
 use super::text::Lines;
 use super::walk::{PAGE, Walk, whole};
 use crate::error::StoreError;
@@ -145,11 +145,11 @@ impl<'s, S: ActionStore + ?Sized> Exporter<'s, S> {
             let at = walk.begin(self.store).await?;
             self.walk = Some(walk);
             if self.header {
-                let header = Header {
+                let origin = Origin {
                     store: at.life,
                     revision: at.revision,
                 };
-                return Ok(Some(self.yielded(header.to_string())));
+                return Ok(Some(self.yielded(origin.to_string())));
             }
         }
         loop {

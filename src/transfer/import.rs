@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::enter::{Entering, Imported};
 use super::error::{BadLine, TransferError};
-use super::line::{Checkpoint, Count, DUE, Line, MOST, Sum};
+use super::line::{Checkpoint, Count, DUE, Line, MOST, Origin, Sum};
 use super::text::Lines;
 use crate::store::ActionStore;
 
@@ -45,6 +45,7 @@ where
 pub struct Importer<'s, S: ActionStore + ?Sized> {
     store: &'s S,
     stage: Stage,
+    origin: Option<Origin>,
     lines: u64,
     count: Count,
     sum: Sum,
@@ -67,6 +68,7 @@ impl<'s, S: ActionStore + ?Sized> Importer<'s, S> {
         Importer {
             store,
             stage: Stage::Before,
+            origin: None,
             lines: 0,
             count: Count::default(),
             sum: Sum::NONE,
@@ -80,6 +82,12 @@ impl<'s, S: ActionStore + ?Sized> Importer<'s, S> {
     #[must_use]
     pub fn report(&self) -> &Imported {
         &self.report
+    }
+
+    /// Where the export comes from, once its first line was seen.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        self.origin
     }
 
     /// Whether the last line of the export was seen.
@@ -108,7 +116,7 @@ impl<'s, S: ActionStore + ?Sized> Importer<'s, S> {
         let bad = |bad: BadLine| bad.at(number);
         match self.stage {
             Stage::Before => {
-                Line::first(line).map_err(bad)?;
+                self.origin = Some(Line::first(line).map_err(bad)?);
                 self.stage = Stage::Within;
                 return Ok(());
             }
@@ -116,7 +124,7 @@ impl<'s, S: ActionStore + ?Sized> Importer<'s, S> {
             Stage::Within => {}
         }
         match Line::read(line).map_err(bad)? {
-            Line::Header(_) => Err(bad(BadLine::corrupt("is a first line"))),
+            Line::Header => Err(bad(BadLine::corrupt("is a first line"))),
             Line::Action(action, log) => {
                 if self.queue.len() == MOST || self.since >= DUE {
                     return Err(bad(BadLine::corrupt("a checkpoint is missing before it")));

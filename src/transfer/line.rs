@@ -53,11 +53,14 @@ impl Count {
     }
 }
 
-/// The first line: of which store this is, and where that stood when the export began.
+/// Where an export comes from; what its first line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) store: StoreId,
-    pub(super) revision: Revision,
+#[non_exhaustive]
+pub struct Origin {
+    /// Which store was exported.
+    pub store: StoreId,
+    /// Its revision when the export began.
+    pub revision: Revision,
 }
 
 /// A line of an export that says how many actions and entries stand before it and what the sum
@@ -81,7 +84,7 @@ impl Checkpoint {
 /// One line.
 #[derive(Debug)]
 pub(super) enum Line {
-    Header(Header),
+    Header,
     Action(Box<Action>, Vec<Transition>),
     Checkpoint(Checkpoint),
     /// The last line; its cursor means nothing.
@@ -155,7 +158,8 @@ pub(super) fn action_line(action: &Action, log: &[Transition]) -> String {
     })
 }
 
-impl fmt::Display for Header {
+impl fmt::Display for Origin {
+    /// As it stands in the export.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&written(&WireHeader {
             action_store_export: VERSION,
@@ -208,7 +212,7 @@ impl WireMark {
 
 impl Line {
     /// Reads the first line.
-    pub(super) fn first(line: &str) -> Result<Header, BadLine> {
+    pub(super) fn first(line: &str) -> Result<Origin, BadLine> {
         // Looked at on its own, before fields a later version may have are complained about.
         let any: AnyHeader = read(line).map_err(|bad| {
             let reason = format!("this is no export of an action store: {}", bad.reason);
@@ -222,7 +226,7 @@ impl Line {
             ));
         }
         let header: WireHeader = read(line)?;
-        Ok(Header {
+        Ok(Origin {
             store: StoreId::from_uuid(canonical("store", &header.store)?),
             revision: Revision::new(header.revision),
         })
@@ -240,7 +244,7 @@ impl Line {
             return Ok(Line::End(wire.end.read()?));
         }
         if line.starts_with("{\"action_store_export\"") {
-            return Ok(Line::Header(Line::first(line)?));
+            return Ok(Line::Header);
         }
         let wire: WireLine = read(line)?;
         match wire.action.read(wire.log) {

@@ -121,4 +121,4 @@ pub use enter::{Imported, LISTED, Refusal};
 pub use error::{Side, TransferError};
 pub use export::{Exporter, ResumePoint, export, resume_point};
 pub use import::{Importer, import};
-pub use line::{Checkpoint, Count, VERSION};
+pub use line::{Checkpoint, Count, Origin, VERSION};
