@@ -155,13 +155,13 @@ mod tests {
             (9, Unavailable, OutcomeUnknown, false),    // SQLITE_INTERRUPT
             (10, Unavailable, OutcomeUnknown, false),   // SQLITE_IOERR
             (1034, Unavailable, OutcomeUnknown, false), // SQLITE_IOERR_FSYNC
-            (11, Corrupt, Corrupt, true),               // SQLITE_CORRUPT
+            (11, Corrupt, OutcomeUnknown, true),        // SQLITE_CORRUPT
             (13, Unavailable, OutcomeUnknown, true),    // SQLITE_FULL
             (15, Unavailable, OutcomeUnknown, false),   // SQLITE_PROTOCOL
             (18, Unavailable, OutcomeUnknown, true),    // SQLITE_TOOBIG
             (19, Corrupt, OutcomeUnknown, true),        // SQLITE_CONSTRAINT
             (787, Corrupt, OutcomeUnknown, true),       // SQLITE_CONSTRAINT_FOREIGNKEY
-            (26, Corrupt, Corrupt, true),               // SQLITE_NOTADB
+            (26, Corrupt, OutcomeUnknown, true),        // SQLITE_NOTADB
         ] {
             let (early, late) = (of(code, Phase::Before), of(code, Phase::Commit));
             assert_eq!((early.kind(), late.kind()), (before, at_commit), "{code}");
