@@ -6,6 +6,7 @@
 //! - [`ActionStore`] is the seam: eight methods and a contract. [`SqliteStore`] keeps its history
 //!   across restarts, [`MemoryStore`] does not; [`ActionStoreExt`] makes any store pleasant.
 //! - [`http`] shows what is recorded at the documented read endpoints.
+//! - [`transfer`] exports a store as text, imports it, and copies one store into another.
 //! - [`conformance`] is the proof that a store keeps the contract.
 //!
 //! ```
@@ -67,6 +68,7 @@ mod model;
 mod store;
 #[cfg(feature = "tracker")]
 mod tracker;
+pub mod transfer;
 
 pub use backend::MemoryStore;
 #[cfg(feature = "sqlite")]

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("backend", &["model", "store", "error", "clock"]),
     ("tracker", &["model", "store", "error", "clock"]),
     ("http", &["model", "store", "error"]),
+    ("transfer", &["model", "store", "error"]),
     ("conformance", &["model", "store", "error", "clock"]),
 ];
 

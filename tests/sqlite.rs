@@ -594,3 +594,51 @@ async fn closing_finishes_what_was_taken() {
     );
     store.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn what_another_program_wrote_meanwhile_is_seen() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let owner = claim(&store, "plane").await;
+    let uid = executing(&store, &owner).await;
+    let mut other = raw(&place.path).await;
+    for step in 1..=3 {
+        // As a well-behaved program would: the action, its log, the store's row.
+        let sql = format!(
+            "BEGIN IMMEDIATE; \
+             UPDATE actions_action SET step = 'theirs {step}', version = version + 1, \
+             log_entries = log_entries + 1 WHERE number = 1; \
+             INSERT INTO actions_log (entry, action, kind, version, at, status, progress, step, \
+             owner, incarnation) SELECT (SELECT last_entry + 1 FROM actions_store), number, 2, \
+             version, last_seen_at, status, progress, step, owner, incarnation \
+             FROM actions_action WHERE number = 1; \
+             UPDATE actions_store SET revision = revision + 1, last_entry = last_entry + 1; \
+             UPDATE actions_feed SET revision = (SELECT revision FROM actions_store); COMMIT"
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut other)
+            .await
+            .unwrap();
+        let seen = store.report(uid, Report::new(), &owner).await.unwrap();
+        assert_eq!(seen.step.as_deref(), Some(&*format!("theirs {step}")));
+        assert_eq!(seen.version.get(), 2 + 2 * step);
+    }
+    other.close().await.unwrap();
+    let done = store
+        .finish(uid, Finish::succeeded(), Some(&owner))
+        .await
+        .unwrap();
+    assert_eq!((done.version.get(), done.log_entries), (9, 6));
+    store.close().await.unwrap();
+}
+
+#[test]
+fn opening_outside_a_runtime_is_an_error_and_no_panic() {
+    let place = place();
+    let mut open = Box::pin(SqliteStore::open(&place.path));
+    let mut context = Context::from_waker(Waker::noop());
+    match open.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::Closed),
+        other => panic!("{other:?}"),
+    }
+}

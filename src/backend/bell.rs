@@ -22,9 +22,17 @@ impl Bell {
         Bell(watch::Sender::new(State { position, closed }))
     }
 
-    /// Announces a position that has become readable.
+    /// Announces a position that has become readable. One that is behind what was announced
+    /// before changes nothing.
     pub(super) fn ring(&self, position: Position) {
-        self.0.send_modify(|state| state.position = position);
+        let stand = |position: Position| (position.revision, position.removed_to);
+        self.0.send_if_modified(|state| {
+            let goes_on = stand(position) > stand(state.position);
+            if goes_on {
+                state.position = position;
+            }
+            goes_on
+        });
     }
 
     /// Lets every waiter go, now and later.
@@ -37,11 +45,6 @@ impl Bell {
             return Err(StoreError::closed(operation));
         }
         Ok(())
-    }
-
-    #[cfg(feature = "sqlite")]
-    pub(super) fn position(&self) -> Position {
-        self.0.borrow().position
     }
 
     /// [`ActionStore::changed`](crate::ActionStore::changed).

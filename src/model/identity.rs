@@ -105,6 +105,12 @@ impl Version {
         }
     }
 
+    /// A number that was stored: one that came in at the limit has gone on from there.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn stored(number: u64) -> Option<Version> {
+        (number > 0).then_some(Version(number))
+    }
+
     /// The number.
     #[must_use]
     pub const fn get(self) -> u64 {

@@ -43,6 +43,7 @@ pub use plan::{Needs, needs, plan};
 pub use progress::Progress;
 pub use query::{CheckError, Detail, LogQuery, Order, Page, Query, Term};
 pub use time::Timestamp;
+pub(crate) use transition::check_log;
 pub use transition::{Transition, TransitionKind};
 pub use words::{Outcome, OwnerEnd, Source, Status, UnknownWord};
 pub use workspace::{Changes, Key, KeyKind, Loaded};

@@ -11,9 +11,9 @@ use super::script::Script;
 use crate::error::StoreError;
 use crate::model::{ActionUid, Key, Loaded, Needs, OpId};
 
-const BEGIN: &str = "BEGIN IMMEDIATE";
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-const POSITION: &str =
+pub(super) const POSITION: &str =
     "SELECT revision, removed_to, last_number, last_entry FROM actions_store WHERE id = 1";
 
 /// The numbers of the actions named by uid ($1) and of those that hold a key ($2).
@@ -32,7 +32,7 @@ const KEYS: &str = "SELECT j.key, k.action FROM json_each($2) AS j \
      AND k.key = j.value ->> 2";
 
 /// Where the store stands, as read inside the transaction.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) revision: i64,
     pub(super) removed_to: i64,
@@ -162,7 +162,7 @@ pub(super) async fn load(
     Ok((loaded, stored, numbers))
 }
 
-fn read_position(rows: &[SqliteRow]) -> Result<Stored, StoreError> {
+pub(super) fn read_position(rows: &[SqliteRow]) -> Result<Stored, StoreError> {
     let Some(row) = rows.first() else {
         return Err(corrupt("write", "the store's own row is missing"));
     };

@@ -1,6 +1,7 @@
 //! The store in one SQLite file.
 
 mod errors;
+mod heads;
 mod list;
 mod load;
 #[cfg(test)]
@@ -23,7 +24,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::reader::{Read, Reader};
-use self::writer::{Claim, Job, Lanes, Writer};
+use self::writer::{Claim, Job, Lanes, Ringer, Writer};
 use super::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
@@ -150,13 +151,8 @@ pub struct SqliteStore {
     questions: mpsc::Sender<Read>,
     /// True once the tasks are to finish what waits and end.
     closing: watch::Sender<bool>,
-    tasks: Mutex<Option<Tasks>>,
-}
-
-#[derive(Debug)]
-struct Tasks {
-    writer: JoinHandle<()>,
-    readers: Vec<JoinHandle<()>>,
+    /// The task that writes, as long as nobody has seen it end; it is the last one to.
+    writer: Mutex<Option<JoinHandle<bool>>>,
 }
 
 /// What the queue's room is counted in.
@@ -176,16 +172,27 @@ impl SqliteStore {
     /// `Invalid` for a path that SQLite would not take as it is (`file:...`, `:memory:`, not
     /// UTF-8), `Unavailable` if the store is open already or the file cannot be created, read or
     /// written, `Corrupt` for an empty file and for one that is no database, `Incompatible` for a
-    /// database of somebody else's and for a store of a newer version of this library.
+    /// database of somebody else's and for a store of a newer version of this library, `Closed`
+    /// outside a tokio runtime.
+    ///
+    /// # Panics
+    /// Calls panic if the runtime they are made in has no timer
+    /// ([`enable_time`](tokio::runtime::Builder::enable_time)).
     pub async fn open(path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
         SqliteStore::open_with(path.as_ref(), SqliteOptions::default()).await
     }
 
     async fn open_with(path: &Path, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
+        // sqlx and the tasks below would panic without one.
+        tokio::runtime::Handle::try_current().map_err(|error| {
+            let message = "there is no tokio runtime";
+            StoreError::new(ErrorKind::Closed, "open", message).with_source(error)
+        })?;
         let path = &schema::resolve(path)?;
         let lock = Arc::new(schema::lock(path)?);
         let life = schema::prepare(path, &options.clock).await?;
-        let max_pages = options.max_bytes.map(|bytes| bytes / PAGE_SIZE);
+        // SQLite takes a limit of 0 for none.
+        let max_pages = options.max_bytes.map(|bytes| (bytes / PAGE_SIZE).max(1));
         let mut connection = schema::connect_writer(path, max_pages).await?;
         let position = position(&mut connection, life).await?;
         let bell = Arc::new(Bell::new(position));
@@ -202,7 +209,9 @@ impl SqliteStore {
                 life,
                 connection: Some(schema::connect(path).await?),
                 questions: asked.clone(),
+                put_off: None,
                 closing: closing.subscribe(),
+                bell: bell.clone(),
                 lock: lock.clone(),
             };
             readers.push(tokio::spawn(reader.run()));
@@ -210,9 +219,12 @@ impl SqliteStore {
         let writer = Writer {
             path: path.to_owned(),
             clock: options.clock,
-            bell: bell.clone(),
+            bell: Ringer(bell.clone()),
             max_pages,
             connection: Some(connection),
+            life,
+            heads: None,
+            readers,
             lock,
         };
         let lanes = Lanes {
@@ -232,7 +244,7 @@ impl SqliteStore {
             actions_room: Arc::new(Semaphore::new(options.queue_bytes / ROOM_UNIT)),
             closing,
             questions,
-            tasks: Mutex::new(Some(Tasks { writer, readers })),
+            writer: Mutex::new(Some(writer)),
         })
     }
 
@@ -408,23 +420,17 @@ impl ActionStore for SqliteStore {
     async fn close(&self) -> Result<(), StoreError> {
         self.bell.close();
         self.closing.send_replace(true);
-        let mut tasks = self.tasks.lock().await;
-        let mut failed = false;
-        if let Some(tasks) = &mut *tasks {
-            // Readers first: the writer's connection is the last, and folds the log into the file.
-            // Each stays here until it has ended: a close that is dropped meanwhile leaves the rest
-            // to the next one.
-            while let Some(reader) = tasks.readers.last_mut() {
-                failed |= reader.await.is_err();
-                tasks.readers.pop();
-            }
-            failed |= (&mut tasks.writer).await.is_err();
+        let mut writer = self.writer.lock().await;
+        let Some(task) = writer.as_mut() else {
+            return Ok(());
+        };
+        let ended = task.await;
+        // Forgotten only now: a close that is given up before leaves it to the next.
+        *writer = None;
+        if let Ok(true) = ended {
+            return Ok(());
         }
-        *tasks = None;
-        if failed {
-            let message = "a task of the store had ended before";
-            return Err(StoreError::new(ErrorKind::Unavailable, "close", message));
-        }
-        Ok(())
+        let message = "a task of the store had ended before";
+        Err(StoreError::new(ErrorKind::Unavailable, "close", message))
     }
 }

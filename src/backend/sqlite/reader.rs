@@ -4,6 +4,7 @@
 //! open; and every page is read whole before it is handed out, so that nobody's slowness keeps a
 //! snapshot alive and the log file growing.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use super::rows::{
 };
 use super::schema::{self, Lock};
 use super::script::Script;
+use crate::backend::bell::Bell;
 use crate::error::StoreError;
 use crate::model::{
     Action, ActionUid, Cursor, LogQuery, Owner, Page, Position, Query, Revision, StoreId,
@@ -27,9 +29,18 @@ use crate::model::{
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
+/// What a look-up finds, in the order of its uids.
+type Found = Vec<Option<Arc<Action>>>;
+
+/// Somebody's look-up.
+type LookUp = (Vec<ActionUid>, Reply<Found>);
+
+/// Uids that are looked up together, unless one caller alone asks for more.
+const GATHERED: usize = 256;
+
 /// A question and where its answer goes.
 pub(super) enum Read {
-    Get(Vec<ActionUid>, Reply<Vec<Option<Arc<Action>>>>),
+    Get(Vec<ActionUid>, Reply<Found>),
     List(Query, Reply<Page<Arc<Action>>>),
     Log(LogQuery, Reply<Page<Transition>>),
     Owners(Reply<Vec<Owner>>),
@@ -42,34 +53,38 @@ pub(super) struct Reader {
     pub(super) connection: Option<SqliteConnection>,
     /// Shared by all readers: whoever is free takes the next question.
     pub(super) questions: Arc<Mutex<mpsc::Receiver<Read>>>,
+    /// A question that was taken from the queue while look-ups were gathered.
+    pub(super) put_off: Option<Read>,
     pub(super) closing: watch::Receiver<bool>,
+    /// Rung for what a page shows: the writer may not have come to ring for that commit yet, and
+    /// never does for one that failed and was made all the same.
+    pub(super) bell: Arc<Bell>,
     pub(super) lock: Arc<Lock>,
 }
 
 impl Reader {
     /// Answers until the store is closed and nobody waits.
     pub(super) async fn run(mut self) {
-        loop {
-            match self.next_question().await {
-                None => break,
-                Some(Read::Get(uids, reply)) => {
-                    let script = get_script(&uids);
-                    self.answer("get", reply, script, |rows| read_actions(&uids, rows))
-                        .await;
+        while let Some(question) = self.next_question().await {
+            let life = self.life;
+            match question {
+                Read::Get(uids, reply) => {
+                    let looked_up = self.gather(uids, reply);
+                    self.look_up(looked_up).await;
                 }
-                Some(Read::List(query, reply)) => {
-                    let life = self.life;
-                    let script = list::script(&query);
-                    self.answer("list", reply, script, |rows| list::read(&query, life, rows))
-                        .await;
+                Read::List(query, reply) => {
+                    let (script, bell) = (list::script(&query), self.bell.clone());
+                    let read = |rows| list::read(&query, life, rows);
+                    let read = |rows| read(rows).inspect(|page| bell.ring(page.at));
+                    self.answer("list", reply, script, read).await;
                 }
-                Some(Read::Log(query, reply)) => {
-                    let life = self.life;
-                    let script = log_script(&query);
-                    self.answer("log", reply, script, |rows| read_log(&query, life, rows))
-                        .await;
+                Read::Log(query, reply) => {
+                    let (script, bell) = (log_script(&query), self.bell.clone());
+                    let read = |rows| read_log(&query, life, rows);
+                    let read = |rows| read(rows).inspect(|page| bell.ring(page.at));
+                    self.answer("log", reply, script, read).await;
                 }
-                Some(Read::Owners(reply)) => {
+                Read::Owners(reply) => {
                     let script = Ok(owners_script());
                     self.answer("owners", reply, script, read_owners).await;
                 }
@@ -84,6 +99,9 @@ impl Reader {
 
     /// None once the store is closed, or dropped, and nobody waits any more.
     async fn next_question(&mut self) -> Option<Read> {
+        if let Some(question) = self.put_off.take() {
+            return Some(question);
+        }
         // The lock is held while waiting: that is how the readers take turns.
         let mut questions = self.questions.lock().await;
         tokio::select! {
@@ -93,6 +111,72 @@ impl Reader {
         }
         // What was asked before is answered.
         questions.recv().await
+    }
+
+    /// Takes along whoever else wants to look something up: one hop to SQLite's thread serves
+    /// them all.
+    fn gather(&mut self, uids: Vec<ActionUid>, reply: Reply<Found>) -> Vec<LookUp> {
+        let mut count = uids.len();
+        let mut looked_up = vec![(uids, reply)];
+        // Another reader that waits for its turn has the lock; then it takes them.
+        let Ok(mut questions) = self.questions.try_lock() else {
+            return looked_up;
+        };
+        while count < GATHERED {
+            match questions.try_recv() {
+                Ok(Read::Get(uids, reply)) => {
+                    count += uids.len();
+                    looked_up.push((uids, reply));
+                }
+                Ok(other) => {
+                    self.put_off = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        looked_up
+    }
+
+    async fn look_up(&mut self, mut looked_up: Vec<LookUp>) {
+        looked_up.retain(|(_, reply)| !reply.is_closed());
+        let uids: BTreeSet<ActionUid> = looked_up
+            .iter()
+            .flat_map(|(uids, _)| uids)
+            .copied()
+            .collect();
+        let script = get_script(&uids);
+        let rows = match script {
+            Ok(script) => self.run_script("get", script).await,
+            Err(error) => Err(store_error("get", Phase::Before, error)),
+        };
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) => {
+                for (_, reply) in looked_up {
+                    let _gone = reply.send(Err(error.clone()));
+                }
+                return;
+            }
+        };
+        let mut found = HashMap::new();
+        for row in rows.iter().flatten() {
+            let mut columns = Columns::new("get", row);
+            // Whoever asks for what cannot be read hears of it; the others are not harmed.
+            match columns.peek_uid() {
+                Ok(uid) => {
+                    let action = decode_action(&mut columns);
+                    found.insert(uid, action.map(|(_, action)| Arc::new(action)));
+                }
+                Err(error) => {
+                    found.extend(uids.iter().map(|uid| (*uid, Err(error.clone()))));
+                }
+            }
+        }
+        for (uids, reply) in looked_up {
+            let found = uids.iter().map(|uid| found.get(uid).cloned().transpose());
+            let _gone = reply.send(found.collect());
+        }
     }
 
     async fn answer<T>(
@@ -136,7 +220,7 @@ impl Reader {
     }
 }
 
-pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
+pub(super) fn get_script(uids: &BTreeSet<ActionUid>) -> Result<Script, sqlx::Error> {
     let mut script = Script::new();
     let mut envelope = Envelope::new();
     for uid in uids {
@@ -149,18 +233,6 @@ pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
          SELECT unhex(j.value ->> 0) FROM json_each($1) AS j)"
     ));
     Ok(script)
-}
-
-fn read_actions(
-    uids: &[ActionUid],
-    results: Vec<Vec<sqlx::sqlite::SqliteRow>>,
-) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
-    let mut found = std::collections::HashMap::new();
-    for row in results.iter().flatten() {
-        let (_, action) = decode_action(&mut Columns::new("get", row))?;
-        found.insert(action.uid, Arc::new(action));
-    }
-    Ok(uids.iter().map(|uid| found.get(uid).cloned()).collect())
 }
 
 /// Reads where the store stands, as [`POSITION`] selects it.

@@ -197,8 +197,8 @@ fn to_column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// An action as the columns of [`ACTION_COLUMNS`], and the revision after them.
-pub(super) fn encode_action(out: &mut Envelope, action: &Action, number: i64, revision: i64) {
+/// An action as the columns of [`ACTION_COLUMNS`].
+pub(super) fn encode_action(out: &mut Envelope, action: &Action, number: i64) {
     out.int(number);
     out.blob(action.uid.as_uuid());
     out.int(action.source.code().into());
@@ -215,14 +215,21 @@ pub(super) fn encode_action(out: &mut Envelope, action: &Action, number: i64, re
     out.blob(action.digest.as_uuid());
     out.int(action.created_at.as_micros());
     encode_changeable(out, action);
-    out.int(revision);
 }
 
-/// The number, the columns from [`FIRST_CHANGEABLE`] on, and the revision after them.
-pub(super) fn encode_update(out: &mut Envelope, action: &Action, number: i64, revision: i64) {
+/// The number, and the columns from [`FIRST_CHANGEABLE`] on.
+pub(super) fn encode_update(out: &mut Envelope, action: &Action, number: i64) {
     out.int(number);
     encode_changeable(out, action);
-    out.int(revision);
+}
+
+/// The number, and what progress alone changes.
+pub(super) fn encode_progress(out: &mut Envelope, action: &Action, number: i64) {
+    out.int(number);
+    out.int(action.progress.hundredths().into());
+    out.int(action.last_seen_at.as_micros());
+    out.int(to_column(action.version.get()));
+    out.blob_opt(action.last_op.as_ref().map(OpId::as_uuid));
 }
 
 fn encode_changeable(out: &mut Envelope, action: &Action) {
@@ -301,6 +308,13 @@ impl<'r> Columns<'r> {
             next: 0,
             operation,
         }
+    }
+
+    /// The uid of a row of [`ACTION_COLUMNS`], before it is read.
+    pub(super) fn peek_uid(&self) -> Result<ActionUid, StoreError> {
+        let mut columns = Columns::new(self.operation, self.row);
+        columns.next = 1;
+        Ok(ActionUid::from_uuid(columns.blob()?))
     }
 
     fn broken(&self, what: &str) -> StoreError {
@@ -453,8 +467,8 @@ pub(super) fn decode_action(columns: &mut Columns<'_>) -> Result<(i64, Action), 
     action.started_at = c.time_opt()?;
     action.finished_at = c.time_opt()?;
     action.last_seen_at = c.time()?;
-    let version = Version::new(c.number()?);
-    action.version = c.known(version)?;
+    let version = Version::stored(c.number()?);
+    action.version = c.some(version)?;
     action.log_entries = c.number()?;
     action.last_op = c.blob_opt()?.map(OpId::from_uuid);
     match action.check_invariants() {
@@ -471,8 +485,8 @@ pub(super) fn decode_entry(columns: &mut Columns<'_>) -> Result<(u64, Transition
     let entry = c.number()?;
     let _action = c.int()?;
     let kind = c.word(TransitionKind::from_code)?;
-    let version = Version::new(c.number()?);
-    let version = c.known(version)?;
+    let version = Version::stored(c.number()?);
+    let version = c.some(version)?;
     let at = c.time()?;
     let status = c.word(Status::from_code)?;
     let outcome = c.word_opt(Outcome::from_code)?;

@@ -1,53 +1,38 @@
 //! The second half of a transaction: write what the plan says, and commit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::RangeFrom;
 
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::errors::corrupt;
-use super::load::Stored;
+use super::load::{self, Stored};
 use super::rows::{
-    ACTION_COLUMNS, BLOBS, Columns, Envelope, FIRST_CHANGEABLE, LOG_COLUMNS, OWNER_COLUMNS,
-    encode_action, encode_entry, encode_owner, encode_update,
+    ACTION_COLUMNS, BLOBS, Envelope, FIRST_CHANGEABLE, LOG_COLUMNS, OWNER_COLUMNS, encode_action,
+    encode_entry, encode_owner, encode_progress, encode_update,
 };
 use super::script::Script;
-use crate::error::StoreError;
-use crate::model::{
-    Action, ActionUid, Changes, Key, Limits, OwnerState, Position, Revision, StoreId, touched,
-};
+use crate::model::{Action, ActionUid, Changes, Key, Limits, OwnerState, touched};
 
-/// A script that saves, and how to tell where the store stands after it.
+/// A script that saves, and what is so once it has committed.
 pub(super) struct Save {
     pub(super) script: Script,
-    pub(super) position: After,
-}
-
-/// Where the store stands after the commit.
-pub(super) struct After {
-    revision: i64,
-    removed_to: i64,
+    /// Which numbers the actions have, the new ones included.
+    pub(super) numbers: HashMap<ActionUid, i64>,
+    after: Stored,
     /// The statement that reads `removed_to`, if something was removed.
     removed_at: Option<usize>,
 }
 
-impl After {
-    pub(super) fn read(
-        &self,
-        results: &[Vec<SqliteRow>],
-        life: StoreId,
-    ) -> Result<Position, StoreError> {
-        let mut removed_to = self.removed_to;
-        if let Some(at) = self.removed_at {
-            let row = results.get(at).and_then(|rows| rows.first());
-            let row = row.ok_or_else(|| corrupt("write", "the store's own row is missing"))?;
-            removed_to = Columns::new("write", row).int()?;
-        }
-        let revision = |number: i64| Revision::new(u64::try_from(number).unwrap_or_default());
-        Ok(Position {
-            life,
-            revision: revision(self.revision),
-            removed_to: revision(removed_to),
-        })
+impl Save {
+    /// Where the store stands after the commit, whose results these are.
+    pub(super) fn after(&self, results: &[Vec<SqliteRow>]) -> Stored {
+        let mut after = self.after;
+        let row = self.removed_at.and_then(|at| results.get(at)?.first());
+        // A row that was just written; failing to read it back says nothing about the commit.
+        let read = row.and_then(|row| row.try_get(0).ok());
+        after.removed_to = read.unwrap_or(after.removed_to);
+        after
     }
 }
 
@@ -65,44 +50,73 @@ impl Numbers {
 }
 
 /// What saves the changes: each kind of row in one statement, whose rows travel in one envelope.
+///
+/// `begin` is for a plan made from memory: the script then begins the transaction itself. Either
+/// way its first change fails, and with it all others, unless the store is where it is taken to
+/// be.
 pub(super) fn script(
     changes: &Changes,
     stored: Stored,
     known: HashMap<ActionUid, i64>,
+    begin: bool,
 ) -> Result<Save, sqlx::Error> {
     let mut script = Script::new();
-    let mut after = After {
-        revision: stored.revision,
+    let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
+    let changed = count(changes.updated.len() + changes.created.len());
+    let after = Stored {
+        revision: stored.revision + changed,
         removed_to: stored.removed_to,
-        removed_at: None,
+        last_number: stored.last_number + count(changes.created.len()),
+        last_entry: stored.last_entry + count(changes.log.len()),
     };
-    let last = stored.last_number;
-    let mut numbers = Numbers { known, last };
-    let mut entry = stored.last_entry;
+    if begin {
+        script.push(load::BEGIN);
+    }
+    let before = script.bind(stored.revision)?;
+    let revision = script.bind(after.revision)?;
+    let number = script.bind(after.last_number)?;
+    let entry = script.bind(after.last_entry)?;
+    // NULL, which the column refuses, unless the revision is the one the plan was made at.
+    script.push(&format!(
+        "UPDATE actions_store SET revision = CASE WHEN revision = ${before} THEN ${revision} END, \
+         last_number = ${number}, last_entry = ${entry} WHERE id = 1"
+    ));
 
-    update(&mut script, changes, &numbers, &mut after)?;
-    remove(&mut script, changes, &numbers, &after)?;
+    let mut revisions = stored.revision + 1..;
+    let mut numbers = Numbers {
+        known,
+        last: stored.last_number,
+    };
+    update(&mut script, changes, &numbers, &mut revisions)?;
+    remove(&mut script, changes, &numbers)?;
     free_keys(&mut script, changes)?;
-    create(&mut script, changes, &mut numbers, &mut after)?;
-    append_log(&mut script, changes, &numbers, &mut entry)?;
+    create(&mut script, changes, &mut numbers, &mut revisions)?;
+    append_log(&mut script, changes, &numbers, stored.last_entry)?;
     save_keys_and_pins(&mut script, changes, &numbers)?;
     save_owners(&mut script, changes)?;
-    if after.revision != stored.revision || entry != stored.last_entry {
-        let revision = script.bind(after.revision)?;
-        let number = script.bind(numbers.last)?;
-        let entry = script.bind(entry)?;
-        script.push(&format!(
-            "UPDATE actions_store SET revision = ${revision}, last_number = ${number}, \
-             last_entry = ${entry} WHERE id = 1"
-        ));
-    }
+    let mut removed_at = None;
     if !changes.removed.is_empty() {
-        after.removed_at = Some(script.len());
+        removed_at = Some(script.len());
         script.push("SELECT removed_to FROM actions_store WHERE id = 1");
     }
     script.push("COMMIT");
-    let position = after;
-    Ok(Save { script, position })
+    Ok(Save {
+        script,
+        numbers: numbers.known,
+        after,
+        removed_at,
+    })
+}
+
+/// The rows of an envelope with many fields. Not `json_each` as it stands: that writes a row's text
+/// anew for every field that is taken from it.
+const ROWS: &str = "WITH j AS MATERIALIZED (SELECT value FROM json_each($#))";
+
+fn position(positions: &mut Envelope, number: i64, revision: i64) {
+    positions.row(|row| {
+        row.int(revision);
+        row.int(number);
+    });
 }
 
 /// The fields of an envelope's rows, from the one at `first` on, as the columns they are for.
@@ -160,28 +174,16 @@ fn push(script: &mut Script, statement: &str, envelope: Envelope) -> Result<(), 
     Ok(())
 }
 
-fn remove(
-    script: &mut Script,
-    changes: &Changes,
-    numbers: &Numbers,
-    after: &After,
-) -> Result<(), sqlx::Error> {
+fn remove(script: &mut Script, changes: &Changes, numbers: &Numbers) -> Result<(), sqlx::Error> {
     let unpin = "DELETE FROM actions_pin WHERE action IN (\
          SELECT j.value ->> 0 FROM json_each($#) AS j)";
     let unpinned = changes.unpinned.iter().copied();
     push(script, unpin, numbers_of(unpinned, numbers))?;
     let removed = || numbers_of(changes.removed.iter().map(|action| action.uid), numbers);
-    if changes.removed.is_empty() {
-        return Ok(());
-    }
-    // The updates before may have gone beyond the revision that is stored.
-    let revision = script.bind(after.revision)?;
-    let highest = format!(
-        "UPDATE actions_store SET revision = ${revision}, removed_to = max(removed_to, coalesce((\
+    let highest = "UPDATE actions_store SET removed_to = max(removed_to, coalesce((\
          SELECT max(f.revision) FROM json_each($#) AS j \
-         JOIN actions_feed AS f ON f.action = j.value ->> 0), 0)) WHERE id = 1"
-    );
-    push(script, &highest, removed())?;
+         JOIN actions_feed AS f ON f.action = j.value ->> 0), 0)) WHERE id = 1";
+    push(script, highest, removed())?;
     let untouch = "DELETE FROM actions_touch WHERE (object, action) IN (\
          SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j)";
     push(script, untouch, touches(&changes.removed, numbers))?;
@@ -204,79 +206,81 @@ fn create(
     script: &mut Script,
     changes: &Changes,
     numbers: &mut Numbers,
-    after: &mut After,
+    revisions: &mut RangeFrom<i64>,
 ) -> Result<(), sqlx::Error> {
-    let mut rows = Envelope::new();
-    for action in &changes.created {
+    let (mut rows, mut positions) = (Envelope::new(), Envelope::new());
+    for (action, revision) in changes.created.iter().zip(revisions) {
         numbers.last += 1;
-        after.revision += 1;
-        let (number, revision) = (numbers.last, after.revision);
+        let number = numbers.last;
         numbers.known.insert(action.uid, number);
-        rows.row(|row| encode_action(row, action, number, revision));
+        rows.row(|row| encode_action(row, action, number));
+        position(&mut positions, number, revision);
     }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let value = script.bind(rows.finish())?;
     let (columns, fields) = (ACTION_COLUMNS.join(", "), fields(ACTION_COLUMNS, 0));
-    script.push(&format!(
-        "INSERT INTO actions_action ({columns}) SELECT {fields} FROM json_each(${value}) AS j"
-    ));
-    let revision = ACTION_COLUMNS.len();
-    script.push(&format!(
-        "INSERT INTO actions_feed (revision, action) \
-         SELECT j.value ->> {revision}, j.value ->> 0 FROM json_each(${value}) AS j"
-    ));
+    let insert = format!("INSERT INTO actions_action ({columns}) {ROWS} SELECT {fields} FROM j");
+    push(script, &insert, rows)?;
+    let feed = "INSERT INTO actions_feed (revision, action) \
+         SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j";
+    push(script, feed, positions)?;
     let touch = "INSERT INTO actions_touch (object, action) \
          SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j";
     push(script, touch, touches(&changes.created, numbers))
 }
 
+/// The columns that progress alone changes, in the order of [`encode_progress`]. Half of all
+/// changes are no more than that, and spare the indexes.
+const PROGRESS_COLUMNS: &[&str] = &["progress", "last_seen_at", "version", "last_op"];
+
 fn update(
     script: &mut Script,
     changes: &Changes,
     numbers: &Numbers,
-    after: &mut After,
+    revisions: &mut RangeFrom<i64>,
 ) -> Result<(), sqlx::Error> {
-    let mut rows = Envelope::new();
-    for action in &changes.updated {
-        after.revision += 1;
-        let revision = after.revision;
-        rows.row(|row| encode_update(row, action, numbers.of(action.uid), revision));
+    let logged: HashSet<ActionUid> = changes.log.iter().map(|entry| entry.uid).collect();
+    let (mut wide, mut narrow) = (Envelope::new(), Envelope::new());
+    let mut positions = Envelope::new();
+    for (action, revision) in changes.updated.iter().zip(revisions) {
+        let number = numbers.of(action.uid);
+        // Whatever else changes makes an entry in the log. That of a removed action is gone.
+        let removed = || changes.removed.iter().any(|gone| gone.uid == action.uid);
+        if logged.contains(&action.uid) || removed() {
+            wide.row(|row| encode_update(row, action, number));
+        } else {
+            narrow.row(|row| encode_progress(row, action, number));
+        }
+        position(&mut positions, number, revision);
     }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let value = script.bind(rows.finish())?;
-    let columns = &ACTION_COLUMNS[FIRST_CHANGEABLE..];
+    overwrite(script, &ACTION_COLUMNS[FIRST_CHANGEABLE..], wide)?;
+    overwrite(script, PROGRESS_COLUMNS, narrow)?;
+    let feed = "UPDATE actions_feed SET revision = j.value ->> 0 \
+         FROM json_each($#) AS j WHERE action = j.value ->> 1";
+    push(script, feed, positions)
+}
+
+/// Overwrites some columns with rows that hold the number and the columns.
+fn overwrite(script: &mut Script, columns: &[&str], rows: Envelope) -> Result<(), sqlx::Error> {
     let (names, fields) = (columns.join(", "), fields(columns, 1));
-    script.push(&format!(
-        "UPDATE actions_action SET ({names}) = ({fields}) FROM json_each(${value}) AS j \
+    let overwrite = format!(
+        "{ROWS} UPDATE actions_action SET ({names}) = ({fields}) FROM j \
          WHERE number = j.value ->> 0"
-    ));
-    let revision = columns.len() + 1;
-    script.push(&format!(
-        "UPDATE actions_feed SET revision = j.value ->> {revision} \
-         FROM json_each(${value}) AS j WHERE action = j.value ->> 0"
-    ));
-    Ok(())
+    );
+    push(script, &overwrite, rows)
 }
 
 fn append_log(
     script: &mut Script,
     changes: &Changes,
     numbers: &Numbers,
-    entry: &mut i64,
+    last_entry: i64,
 ) -> Result<(), sqlx::Error> {
     let mut rows = Envelope::new();
-    for transition in &changes.log {
-        *entry += 1;
+    for (transition, entry) in changes.log.iter().zip(last_entry + 1..) {
         let number = numbers.of(transition.uid);
-        rows.row(|row| encode_entry(row, transition, *entry, number));
+        rows.row(|row| encode_entry(row, transition, entry, number));
     }
     let (columns, fields) = (LOG_COLUMNS.join(", "), fields(LOG_COLUMNS, 0));
-    let append =
-        format!("INSERT INTO actions_log ({columns}) SELECT {fields} FROM json_each($#) AS j");
+    let append = format!("INSERT INTO actions_log ({columns}) {ROWS} SELECT {fields} FROM j");
     push(script, &append, rows)?;
     let kept = Limits::LOG_ENTRIES;
     let trim = format!(

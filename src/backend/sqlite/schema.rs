@@ -35,7 +35,15 @@ const BUSY: Duration = Duration::from_secs(5);
 /// That this process, and no other, has the store open. Held until the last connection is closed;
 /// the system lets go of it when the process dies.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held, not used")] File);
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not left to the closing of the file: a process that is being started right now has a copy
+        // of it until it is its own program, and would keep the lock as long.
+        let _closed_next = self.0.unlock();
+    }
+}
 
 /// Checks that a path can be given to SQLite as it is.
 fn check_path(path: &Path) -> Result<(), StoreError> {
@@ -63,6 +71,8 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     check_path(path)?;
     match path.canonicalize() {
         Ok(path) => Ok(path),
+        // What the link leads to may come yet, with the store in it.
+        Err(error) if path.is_symlink() => Err(io_error("it is a link that leads nowhere", error)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let directory = directory(path).canonicalize();
             let directory =
@@ -167,15 +177,29 @@ pub(super) async fn prepare(path: &Path, clock: &Clock) -> Result<StoreId, Store
             upgrade(path, clock).await
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // SQLite would replay them into the new store. They may be the last writes of one that
+            // was moved away, so they are not removed either.
+            if holds_something(&beside(path, "-wal")) || holds_something(&beside(path, "-journal"))
+            {
+                let message = "there is a log file (-wal or -journal) without its database";
+                return Err(corrupt("open", message));
+            }
             let new = beside(path, ".new");
-            match std::fs::remove_file(&new) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(io_error("what an opener left cannot be removed", error));
+            for suffix in ["", "-wal", "-shm", "-journal"] {
+                match std::fs::remove_file(beside(&new, suffix)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(io_error("what an opener left cannot be removed", error));
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
             drop(create(&new, true)?);
             let life = upgrade(&new, clock).await?;
+            // Closing folds the log into the file, and does not say so when it could not.
+            if holds_something(&beside(&new, "-wal")) {
+                let message = "the new store could not be written in full";
+                return Err(StoreError::new(ErrorKind::Unavailable, "open", message));
+            }
             std::fs::rename(&new, path)
                 .and_then(|()| sync_directory(path))
                 .map_err(|error| io_error("the new store cannot be moved to its place", error))?;
@@ -183,6 +207,10 @@ pub(super) async fn prepare(path: &Path, clock: &Clock) -> Result<StoreId, Store
         }
         Err(error) => Err(io_error("the file cannot be looked at", error)),
     }
+}
+
+fn holds_something(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.len() > 0)
 }
 
 /// Makes a renamed file survive a power cut.
@@ -329,4 +357,22 @@ where
             sqlx::Error::RowNotFound => corrupt("open", "a row that every store has is missing"),
             error => store_error("open", Phase::Before, error),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_lock_file_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("actions.db");
+        let held = lock(&path).unwrap();
+        // As a process has that was forked and has not become its own program yet.
+        let copy = held.0.try_clone().unwrap();
+        assert!(lock(&path).is_err());
+        drop(held);
+        drop(lock(&path).unwrap());
+        drop(copy);
+    }
 }

@@ -35,6 +35,11 @@ impl Script {
         }
     }
 
+    /// Itself, leaving nothing behind.
+    pub(super) fn take(&mut self) -> Script {
+        std::mem::replace(self, Script::new())
+    }
+
     /// How many statements it has.
     pub(super) fn len(&self) -> usize {
         self.count

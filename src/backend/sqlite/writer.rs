@@ -3,7 +3,7 @@
 //! Callers wait for an answer, never for a statement: dropping their future cannot interrupt a
 //! transaction. That and group commit are the same stroke.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -11,15 +11,19 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
-use super::errors::{Phase, store_error};
+use super::errors::{self, Phase, is_constraint, store_error};
+use super::heads::{Heads, Remembered};
 use super::load::{self, Stored};
-use super::save;
+use super::save::{self, Save};
 use super::schema::{self, Lock};
 use crate::backend::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
-use crate::model::{ActionUid, Batch, Done, Loaded, Needs, Position, Refused, plan};
+use crate::model::{
+    ActionUid, Batch, Done, Loaded, Needs, Position, Refused, Revision, StoreId, Timestamp, plan,
+};
 
 /// What a batch comes to.
 pub(super) type Answer = Result<Vec<Result<Done, Refused>>, StoreError>;
@@ -73,26 +77,42 @@ pub(super) struct Lanes {
 pub(super) struct Writer {
     pub(super) path: PathBuf,
     pub(super) clock: Clock,
-    pub(super) bell: Arc<Bell>,
+    pub(super) bell: Ringer,
     pub(super) max_pages: Option<u64>,
     /// None after a failure that leaves the connection in doubt; the next transaction opens one.
     pub(super) connection: Option<SqliteConnection>,
+    pub(super) life: StoreId,
+    /// None until it is read, and after every failure.
+    pub(super) heads: Option<Heads>,
+    /// The readers, who end when the writer does.
+    pub(super) readers: Vec<JoinHandle<()>>,
     pub(super) lock: Arc<Lock>,
 }
 
 impl Writer {
-    /// Works until the store is closed and what waits is done.
-    pub(super) async fn run(mut self, mut lanes: Lanes) {
+    /// Works until the store is closed and what waits is done. Says whether all the readers
+    /// ended as they should.
+    pub(super) async fn run(mut self, mut lanes: Lanes) -> bool {
         let mut group = Vec::new();
         while lanes.next_group(&mut group).await {
             self.write_group(std::mem::take(&mut group)).await;
         }
-        if let Some(connection) = self.connection.take() {
-            // The last one out: this is what folds the log into the file.
+        let mut whole = true;
+        for reader in self.readers.drain(..) {
+            whole &= reader.await.is_ok();
+        }
+        // The last one out: this is what folds the log into the file. Two that close at the same
+        // time leave it to each other, and whoever copied the file would miss the log.
+        let connection = match self.connection.take() {
+            Some(connection) => Some(connection),
+            None => schema::connect(&self.path).await.ok(),
+        };
+        if let Some(connection) = connection {
             let closed = connection.close().await;
             debug_assert!(closed.is_ok(), "{closed:?}");
         }
         drop(self.lock);
+        whole
     }
 
     /// Writes the batches of a group in one transaction; each on its own when together they fail
@@ -104,7 +124,7 @@ impl Writer {
                     answer_job(job, Ok(answer));
                 }
             }
-            Err(error) if jobs.len() > 1 && error.kind() == ErrorKind::Corrupt => {
+            Err(error) if jobs.len() > 1 && errors::may_lie_with_one(&error) => {
                 for job in jobs {
                     let answer = self.transact(std::slice::from_ref(&job)).await;
                     answer_job(
@@ -121,10 +141,7 @@ impl Writer {
         }
     }
 
-    async fn transact(
-        &mut self,
-        jobs: &[Job],
-    ) -> Result<Vec<Vec<Result<Done, Refused>>>, StoreError> {
+    async fn transact(&mut self, jobs: &[Job]) -> Result<Answers, StoreError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
@@ -135,17 +152,11 @@ impl Writer {
         let written = self.transact_on(&mut connection, jobs).await;
         match &written {
             Ok(_) => self.connection = Some(connection),
-            // Whatever is still open is rolled back. A connection that cannot even do that, or
-            // whose commit failed, is in doubt: it is closed, and the next transaction gets a new
-            // one.
+            // A connection that cannot even be rolled back, or whose commit failed, is in doubt:
+            // it is closed, and the next transaction gets a new one.
             Err(error) => {
-                let rollback = sqlx::query("ROLLBACK").execute(&mut connection).await;
-                let clean = match rollback {
-                    Ok(_) => true,
-                    Err(error) => error
-                        .as_database_error()
-                        .is_some_and(|error| error.message().contains("no transaction is active")),
-                };
+                self.heads = None;
+                let clean = roll_back(&mut connection).await;
                 if clean && error.kind() != ErrorKind::OutcomeUnknown {
                     self.connection = Some(connection);
                 } else {
@@ -158,43 +169,132 @@ impl Writer {
     }
 
     async fn transact_on(
-        &self,
+        &mut self,
         connection: &mut SqliteConnection,
         jobs: &[Job],
-    ) -> Result<Vec<Vec<Result<Done, Refused>>>, StoreError> {
-        let loaded = load::load(connection, jobs.iter().map(|job| &job.needs)).await?;
-        let (mut workspace, stored, numbers) = loaded;
+    ) -> Result<Answers, StoreError> {
+        let heads = match &mut self.heads {
+            Some(heads) => heads,
+            none => none.insert(Heads::read(connection).await?),
+        };
         let now = self.clock.now();
-        let plan_job = |job: &Job| plan(&job.batch, &job.needs, &mut workspace, now);
-        let answers = jobs.iter().map(plan_job).collect();
-        let position = self.save(connection, workspace, stored, numbers).await?;
-        self.bell.ring(position);
+        if let Some(remembered) = heads.recall(jobs)
+            && let Some(answers) = from_memory(connection, heads, remembered, jobs, now).await?
+        {
+            self.bell.0.ring(position(self.life, heads.stored));
+            return Ok(answers);
+        }
+        let needs = jobs.iter().map(|job| &job.needs);
+        let (mut loaded, stored, numbers) = load::load(connection, needs).await?;
+        let answers = plan_jobs(jobs, &mut loaded, now);
+        let changes = loaded.into_changes();
+        if changes.is_empty() {
+            roll_back(connection).await;
+            return Ok(answers);
+        }
+        let mut save = save::script(&changes, stored, numbers, false).map_err(before)?;
+        let after = commit(connection, &mut save).await;
+        let after = after.map_err(|(phase, error)| store_error("write", phase, error))?;
+        if heads.stored == stored {
+            heads.apply(changes, &save.numbers, after);
+        } else {
+            // Somebody else has been here: what is remembered is of another time.
+            self.heads = None;
+        }
+        self.bell.0.ring(position(self.life, after));
         Ok(answers)
     }
+}
 
-    async fn save(
-        &self,
-        connection: &mut SqliteConnection,
-        workspace: Loaded,
-        stored: Stored,
-        numbers: HashMap<ActionUid, i64>,
-    ) -> Result<Position, StoreError> {
-        let changes = workspace.into_changes();
-        let encoded = |error| store_error("write", Phase::Before, error);
-        let save = save::script(&changes, stored, numbers).map_err(encoded)?;
-        let statements = save.script.len();
-        match save.script.run(connection).await {
-            Ok(results) => save.position.read(&results, self.bell.position().life),
-            Err(failed) => {
-                let at_commit = failed.done + 1 >= statements;
-                let phase = if at_commit {
-                    Phase::Commit
-                } else {
-                    Phase::Before
-                };
-                Err(store_error("write", phase, failed.error))
-            }
+/// What the batches of a group come to.
+type Answers = Vec<Vec<Result<Done, Refused>>>;
+
+fn plan_jobs(jobs: &[Job], loaded: &mut Loaded, now: Timestamp) -> Answers {
+    let plan_job = |job: &Job| plan(&job.batch, &job.needs, loaded, now);
+    jobs.iter().map(plan_job).collect()
+}
+
+/// Writes what a plan from memory comes to, in one command. None if it turns out that memory was
+/// wrong; then nothing was applied.
+async fn from_memory(
+    connection: &mut SqliteConnection,
+    heads: &mut Heads,
+    remembered: Remembered,
+    jobs: &[Job],
+    now: Timestamp,
+) -> Result<Option<Answers>, StoreError> {
+    let Remembered {
+        mut loaded,
+        numbers,
+        assumed,
+    } = remembered;
+    let answers = plan_jobs(jobs, &mut loaded, now);
+    let changes = loaded.into_changes();
+    let entered: HashSet<ActionUid> = changes.created.iter().map(|a| a.uid).collect();
+    if !assumed.is_subset(&entered) {
+        return Ok(None);
+    }
+    if changes.is_empty() {
+        return Ok(Some(answers));
+    }
+    let mut save = save::script(&changes, heads.stored, numbers, true).map_err(before)?;
+    match commit(connection, &mut save).await {
+        Ok(after) => {
+            heads.apply(changes, &save.numbers, after);
+            Ok(Some(answers))
         }
+        Err((_, error)) if is_constraint(&error) => {
+            roll_back(connection).await;
+            Ok(None)
+        }
+        Err((phase, error)) => Err(store_error("write", phase, error)),
+    }
+}
+
+/// Runs what saves, to its COMMIT. Says where the store stands then, or how far it came.
+async fn commit(
+    connection: &mut SqliteConnection,
+    save: &mut Save,
+) -> Result<Stored, (Phase, sqlx::Error)> {
+    let statements = save.script.len();
+    match save.script.take().run(connection).await {
+        Ok(results) => Ok(save.after(&results)),
+        Err(failed) if failed.done + 1 >= statements => Err((Phase::Commit, failed.error)),
+        Err(failed) => Err((Phase::Before, failed.error)),
+    }
+}
+
+/// Undoes what is still open; false if that cannot be done.
+async fn roll_back(connection: &mut SqliteConnection) -> bool {
+    match sqlx::query("ROLLBACK").execute(connection).await {
+        Ok(_) => true,
+        Err(error) => {
+            let database = error.as_database_error();
+            database.is_some_and(|e| e.message().contains("no transaction is active"))
+        }
+    }
+}
+
+fn before(error: sqlx::Error) -> StoreError {
+    store_error("write", Phase::Before, error)
+}
+
+pub(super) fn position(life: StoreId, stored: Stored) -> Position {
+    let revision = |number: i64| Revision::new(u64::try_from(number).unwrap_or_default());
+    Position {
+        life,
+        revision: revision(stored.revision),
+        removed_to: revision(stored.removed_to),
+    }
+}
+
+/// The writer's hold on the bell. However the writer ends, also with its runtime, nothing will ring
+/// any more: whoever waits is let go.
+pub(super) struct Ringer(pub(super) Arc<Bell>);
+
+impl Drop for Ringer {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

@@ -1,0 +1,236 @@
+//! What the writer remembers: where the store stands, the owners, and the unfinished actions it
+//! has written itself.
+//!
+//! Most commands are about these, so most transactions need not load anything: one command to
+//! SQLite's thread instead of two, and no wide rows to read back. Only the one writer of a store
+//! opened exclusively may do that, and the transaction itself verifies that the store is still at
+//! the revision all this is as of. Whatever goes wrong, it is forgotten and read anew.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::errors::{Phase, store_error};
+use super::load::{self, Stored};
+use super::rows::{Columns, OWNER_COLUMNS, decode_owner};
+use super::script::Script;
+use super::writer::Job;
+use crate::error::StoreError;
+use crate::model::{Action, ActionUid, Changes, Command, Limits, Loaded, OpId, Owner};
+
+/// Most actions remembered, and about how much memory they take at most, in bytes. What does not
+/// fit is loaded when it is needed.
+const MOST_HEADS: usize = 65_536;
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// About what an action takes beside its long texts.
+const HEAD_BYTES: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Heads {
+    /// Where the store stood when all this was so.
+    pub(super) stored: Stored,
+    owners: HashMap<Arc<str>, Vec<Owner>>,
+    heads: HashMap<ActionUid, Head>,
+    bytes: usize,
+}
+
+/// An unfinished action, with everything a plan looks at.
+#[derive(Debug)]
+struct Head {
+    action: Arc<Action>,
+    number: i64,
+    /// The operations its log has an entry of, all of them.
+    ops: Vec<OpId>,
+    late: bool,
+    pinned: bool,
+}
+
+/// What a group of batches needs, from memory.
+pub(super) struct Remembered {
+    pub(super) loaded: Loaded,
+    pub(super) numbers: HashMap<ActionUid, i64>,
+    /// Actions that are taken for new. True only if the plan enters them: then the database
+    /// refuses the transaction should they be there.
+    pub(super) assumed: HashSet<ActionUid>,
+}
+
+impl Heads {
+    /// Reads where the store stands, and the owners.
+    pub(super) async fn read(connection: &mut SqliteConnection) -> Result<Heads, StoreError> {
+        let mut script = Script::new();
+        script.push("BEGIN");
+        script.push(load::POSITION);
+        let columns = OWNER_COLUMNS.join(", ");
+        script.push(&format!("SELECT {columns} FROM actions_owner ORDER BY id"));
+        script.push("COMMIT");
+        let results = script.run(connection).await;
+        let results = results.map_err(|f| store_error("write", Phase::Before, f.error))?;
+        let mut results = results.into_iter().skip(1);
+        let mut rows = || results.next().unwrap_or_default();
+        let mut heads = Heads {
+            stored: load::read_position(&rows())?,
+            owners: HashMap::new(),
+            heads: HashMap::new(),
+            bytes: 0,
+        };
+        for row in rows() {
+            heads.set_owner(decode_owner(&mut Columns::new("write", &row))?);
+        }
+        Ok(heads)
+    }
+
+    /// What the batches need, if all of it is remembered.
+    pub(super) fn recall(&self, jobs: &[Job]) -> Option<Remembered> {
+        let commands = || jobs.iter().flat_map(|job| &job.batch.commands);
+        let created: HashSet<ActionUid> = commands()
+            .filter_map(|command| match command {
+                Command::Create { new, .. } => Some(new.uid),
+                _ => None,
+            })
+            .collect();
+        let mut recalled = Remembered {
+            loaded: Loaded::new(),
+            numbers: HashMap::new(),
+            assumed: HashSet::new(),
+        };
+        let mut names: BTreeSet<&Arc<str>> = BTreeSet::new();
+        for needs in jobs.iter().map(|job| &job.needs) {
+            if !needs.keys.is_empty() {
+                return None;
+            }
+            names.extend(&needs.owners);
+            for uid in &needs.actions {
+                match self.heads.get(uid) {
+                    Some(head) => {
+                        names.extend(head.action.owner.as_ref().map(|owner| &owner.name));
+                        recalled.numbers.insert(*uid, head.number);
+                        let action = head.action.clone();
+                        recalled.loaded.put_action(action, head.pinned, head.late);
+                    }
+                    None if created.contains(uid) => {
+                        recalled.assumed.insert(*uid);
+                    }
+                    None => return None,
+                }
+            }
+            for (uid, op) in &needs.ops {
+                if self
+                    .heads
+                    .get(uid)
+                    .is_some_and(|head| head.ops.contains(op))
+                {
+                    recalled.loaded.put_op(*uid, *op);
+                }
+            }
+        }
+        for owner in names
+            .into_iter()
+            .filter_map(|name| self.owners.get(name))
+            .flatten()
+        {
+            recalled.loaded.put_owner(owner.clone());
+        }
+        Some(recalled)
+    }
+
+    /// Remembers what was saved.
+    pub(super) fn apply(
+        &mut self,
+        changes: Changes,
+        numbers: &HashMap<ActionUid, i64>,
+        stored: Stored,
+    ) {
+        self.stored = stored;
+        for action in changes.updated {
+            let Some(head) = self.heads.get_mut(&action.uid) else {
+                continue;
+            };
+            self.bytes = self.bytes + bytes(&action) - bytes(&head.action);
+            head.action = action;
+            if !head.action.is_unfinished() {
+                let uid = head.action.uid;
+                self.forget(uid);
+            }
+        }
+        for uid in changes.unpinned {
+            self.set_pin(uid, false);
+        }
+        for action in changes.removed {
+            self.forget(action.uid);
+        }
+        for action in changes.created {
+            if let Some(number) = numbers.get(&action.uid) {
+                self.remember(action, *number);
+            }
+        }
+        for entry in changes.log {
+            if let Some(head) = self.heads.get_mut(&entry.uid) {
+                head.late |= entry.is_late();
+                // As many as the log keeps entries; older ones would be found in neither.
+                if head.ops.len() >= Limits::LOG_ENTRIES as usize {
+                    head.ops.remove(0);
+                }
+                head.ops.extend(entry.op);
+            }
+        }
+        for uid in changes.pinned {
+            self.set_pin(uid, true);
+        }
+        for owner in changes.owners {
+            self.set_owner(owner);
+        }
+        for gone in changes.owners_forgotten {
+            if let Some(named) = self.owners.get_mut(&gone.name) {
+                named.retain(|known| known.owner != gone);
+            }
+        }
+    }
+
+    fn remember(&mut self, action: Arc<Action>, number: i64) {
+        let bytes = bytes(&action);
+        let fits = self.heads.len() < MOST_HEADS && self.bytes + bytes <= MOST_BYTES;
+        if action.is_unfinished() && fits {
+            self.bytes += bytes;
+            let head = Head {
+                action,
+                number,
+                ops: Vec::new(),
+                late: false,
+                pinned: false,
+            };
+            self.heads.insert(head.action.uid, head);
+        }
+    }
+
+    fn forget(&mut self, uid: ActionUid) {
+        if let Some(head) = self.heads.remove(&uid) {
+            self.bytes -= bytes(&head.action);
+        }
+    }
+
+    fn set_pin(&mut self, uid: ActionUid, pinned: bool) {
+        if let Some(head) = self.heads.get_mut(&uid) {
+            head.pinned = pinned;
+        }
+    }
+
+    fn set_owner(&mut self, owner: Owner) {
+        let named = self.owners.entry(owner.owner.name.clone()).or_default();
+        match named.iter_mut().find(|known| known.owner == owner.owner) {
+            Some(known) => *known = owner,
+            None => named.push(owner),
+        }
+    }
+}
+
+/// About how much memory an action takes, with its operations.
+fn bytes(action: &Action) -> usize {
+    let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+    let attributes = action.attributes.as_ref().map_or(0, |a| a.as_str().len());
+    let warnings: usize = action.warnings.iter().map(|text| text.len()).sum();
+    let lists = action.related.len() * 128 + action.exclusive.len() * 64;
+    let ops = (action.log_entries.min(Limits::LOG_ENTRIES) as usize) * 16;
+    HEAD_BYTES + text(&action.description) + attributes + warnings + lists + ops
+}

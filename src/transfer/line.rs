@@ -1,0 +1,258 @@
+//! The lines of an export.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
+use uuid::Uuid;
+
+use super::error::BadLine;
+use super::wire::{Unreadable, WireAction, WireEntry, canonical};
+use crate::error::ErrorKind;
+use crate::model::{Action, Cursor, Revision, StoreId, Transition};
+
+/// The version of the format that is written, and the only one that is read.
+pub const VERSION: u32 = 1;
+
+/// Longest line that is read, in bytes. The longest that can be written has about 8 MiB.
+pub(super) const LONGEST: usize = 16 * 1024 * 1024;
+
+/// Text since the last checkpoint, in bytes, that makes the next one due.
+pub(super) const DUE: usize = 4 * 1024 * 1024;
+
+/// Most actions between two checkpoints.
+pub(super) const MOST: usize = 1000;
+
+/// The sum over the lines of an export so far: a UUID of version 5, of the bytes of each line in
+/// the namespace of the sum before it. Against damage, not against forgery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sum(Uuid);
+
+impl Sum {
+    pub(super) const NONE: Sum = Sum(Uuid::nil());
+
+    pub(super) fn and(self, line: &str) -> Sum {
+        Sum(Uuid::new_v5(&self.0, line.as_bytes()))
+    }
+}
+
+/// Actions and log entries, counted from the beginning of the export.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Count {
+    /// Actions.
+    pub actions: u64,
+    /// Entries of their logs.
+    pub entries: u64,
+}
+
+impl Count {
+    pub(super) fn add(&mut self, entries: usize) {
+        self.actions += 1;
+        self.entries += entries as u64;
+    }
+}
+
+/// Where an export comes from; what its first line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Origin {
+    /// Which store was exported.
+    pub store: StoreId,
+    /// Its revision when the export began.
+    pub revision: Revision,
+}
+
+/// A line of an export that says how many actions and entries stand before it and what the sum
+/// over all lines before it is; from most of them an export that was broken off can
+/// [go on](super::Exporter::resume). Written by `Display` as it stands in the export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub(super) count: Count,
+    pub(super) after: Option<Cursor>,
+    pub(super) sum: Sum,
+}
+
+impl Checkpoint {
+    /// How much stands before it.
+    #[must_use]
+    pub fn count(&self) -> Count {
+        self.count
+    }
+}
+
+/// One line.
+#[derive(Debug)]
+pub(super) enum Line {
+    Header,
+    Action(Box<Action>, Vec<Transition>),
+    Checkpoint(Checkpoint),
+    /// The last line; its cursor means nothing.
+    End(Checkpoint),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireHeader {
+    action_store_export: u32,
+    store: String,
+    revision: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireMark {
+    actions: u64,
+    entries: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
+    checksum: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireCheckpoint {
+    checkpoint: WireMark,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireEnd {
+    end: WireMark,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireLine {
+    action: WireAction,
+    log: Vec<WireEntry>,
+}
+
+/// All that is looked at of a first line until its version is known.
+#[derive(Deserialize)]
+struct AnyHeader {
+    action_store_export: u64,
+}
+
+fn written<T: Serialize>(wire: &T) -> String {
+    // Strings, integers and lists of them: there is nothing serde_json could not write.
+    serde_json::to_string(wire).unwrap_or_default()
+}
+
+fn read<'l, T: Deserialize<'l>>(line: &'l str) -> Result<T, BadLine> {
+    serde_json::from_str(line).map_err(|error| {
+        // The place in the line, which serde_json adds, is wanted; its "line 1" is not.
+        let reason = error.to_string().replace(" at line 1 column", ", column");
+        match error.classify() {
+            Category::Data => BadLine::new(ErrorKind::Incompatible, reason),
+            _ => BadLine::corrupt(reason),
+        }
+    })
+}
+
+/// An action and its log as a line, without the newline.
+pub(super) fn action_line(action: &Action, log: &[Transition]) -> String {
+    written(&WireLine {
+        action: WireAction::from(action),
+        log: log.iter().map(WireEntry::from).collect(),
+    })
+}
+
+impl fmt::Display for Origin {
+    /// As it stands in the export.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&written(&WireHeader {
+            action_store_export: VERSION,
+            store: self.store.to_string(),
+            revision: self.revision.get(),
+        }))
+    }
+}
+
+impl fmt::Display for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let checkpoint = WireMark::from(self);
+        f.write_str(&written(&WireCheckpoint { checkpoint }))
+    }
+}
+
+impl Checkpoint {
+    /// The same as the last line.
+    pub(super) fn end_line(&self) -> String {
+        let end = WireMark::from(self);
+        written(&WireEnd { end })
+    }
+}
+
+impl From<&Checkpoint> for WireMark {
+    fn from(checkpoint: &Checkpoint) -> WireMark {
+        WireMark {
+            actions: checkpoint.count.actions,
+            entries: checkpoint.count.entries,
+            after: checkpoint.after.map(|after| after.to_string()),
+            checksum: checkpoint.sum.0.to_string(),
+        }
+    }
+}
+
+impl WireMark {
+    fn read(self) -> Result<Checkpoint, BadLine> {
+        let after = self.after.map(|after| after.parse()).transpose();
+        Ok(Checkpoint {
+            count: Count {
+                actions: self.actions,
+                entries: self.entries,
+            },
+            after: after
+                .map_err(|_| BadLine::new(ErrorKind::Invalid, "after: this is not a cursor"))?,
+            sum: Sum(canonical("checksum", &self.checksum)?),
+        })
+    }
+}
+
+impl Line {
+    /// Reads the first line.
+    pub(super) fn first(line: &str) -> Result<Origin, BadLine> {
+        // Looked at on its own, before fields a later version may have are complained about.
+        let any: AnyHeader = read(line).map_err(|bad| {
+            let reason = format!("this is no export of an action store: {}", bad.reason);
+            BadLine { reason, ..bad }
+        })?;
+        if any.action_store_export != u64::from(VERSION) {
+            let found = any.action_store_export;
+            return Err(BadLine::new(
+                ErrorKind::Incompatible,
+                format!("the export has version {found}, this library reads version {VERSION}"),
+            ));
+        }
+        let header: WireHeader = read(line)?;
+        Ok(Origin {
+            store: StoreId::from_uuid(canonical("store", &header.store)?),
+            revision: Revision::new(header.revision),
+        })
+    }
+
+    /// Reads any line.
+    pub(super) fn read(line: &str) -> Result<Line, BadLine> {
+        // What a line is stands at its beginning: nothing else is written there.
+        if line.starts_with("{\"checkpoint\"") {
+            let wire: WireCheckpoint = read(line)?;
+            return Ok(Line::Checkpoint(wire.checkpoint.read()?));
+        }
+        if line.starts_with("{\"end\"") {
+            let wire: WireEnd = read(line)?;
+            return Ok(Line::End(wire.end.read()?));
+        }
+        if line.starts_with("{\"action_store_export\"") {
+            return Ok(Line::Header);
+        }
+        let wire: WireLine = read(line)?;
+        match wire.action.read(wire.log) {
+            Ok((action, log)) => Ok(Line::Action(Box::new(action), log)),
+            Err(Unreadable::Invalid(invalid)) => Err(invalid.into()),
+            Err(Unreadable::Word(word)) => {
+                Err(BadLine::new(ErrorKind::Incompatible, word.to_string()))
+            }
+        }
+    }
+}

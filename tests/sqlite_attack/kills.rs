@@ -1,0 +1,273 @@
+//! Processes that die in the middle, and many that open at once.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use action_store::{
+    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Finish, NewAction, ObjectRef,
+    OpId, OwnerRef, Report, SqliteStore,
+};
+
+use super::{Dice, beside, place, reopened_and_checked};
+
+const ROLE: &str = "ATTACK_ROLE";
+const PATH: &str = "ATTACK_PATH";
+
+/// Starts this very program as another process that plays a role with the store at a path.
+fn child(role: &str, path: &Path) -> Child {
+    let program = std::env::current_exe().unwrap();
+    let mut process = Process::new(program);
+    let arguments = ["--exact", "kills::in_a_process_of_its_own", "--ignored"];
+    process.args(arguments).arg("--nocapture");
+    process.env(ROLE, role).env(PATH, path);
+    process.stdin(Stdio::piped()).stdout(Stdio::piped());
+    process.stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// One line, whole or not at all.
+fn say(line: &str) {
+    let line = format!("\n={line}=\n");
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
+}
+
+/// The next thing a child says; none once it has ended.
+fn heard(lines: &mut impl Iterator<Item = std::io::Result<String>>) -> Option<String> {
+    lines.find_map(|line| {
+        let line = line.ok()?;
+        let said = line.strip_prefix('=')?.strip_suffix('=')?;
+        Some(said.to_owned())
+    })
+}
+
+#[test]
+#[ignore = "a part of the other tests, which start it"]
+fn in_a_process_of_its_own() {
+    let (Ok(role), Ok(path)) = (std::env::var(ROLE), std::env::var(PATH)) else {
+        panic!("started by nobody");
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        match &*role {
+            "writer" => write_until_killed(Path::new(&path)).await,
+            "opener" => {
+                let mut go = String::new();
+                std::io::stdin().read_line(&mut go).unwrap();
+                open_and_wait(Path::new(&path)).await;
+            }
+            other => panic!("no role {other:?}"),
+        }
+    });
+}
+
+async fn open_and_wait(path: &Path) {
+    match SqliteStore::open(path).await {
+        Ok(store) => {
+            let uid = store.create(NewAction::task("won")).await.unwrap().uid;
+            say(&format!("won {uid}"));
+            // Until the parent lets go.
+            let mut rest = Vec::new();
+            std::io::stdin().read_to_end(&mut rest).unwrap();
+            store.close().await.unwrap();
+        }
+        Err(error) => say(&format!("{:?}", error.kind())),
+    }
+}
+
+/// Eight tasks write, each in its own way, and say what was acknowledged.
+async fn write_until_killed(path: &Path) {
+    let store = Arc::new(SqliteStore::open(path).await.unwrap());
+    let owner = OwnerRef::new("plane");
+    let claim = Command::Claim {
+        owner: owner.clone(),
+        take_over: true,
+    };
+    store.command(claim).await.unwrap();
+    let tasks: Vec<_> = (0..8)
+        .map(|task| {
+            let (store, owner) = (store.clone(), owner.clone());
+            tokio::spawn(async move {
+                loop {
+                    live(&store, &owner, task).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+async fn live(store: &SqliteStore, owner: &OwnerRef, task: usize) {
+    let new = NewAction::state_machine(format!("SM{task}"), ObjectRef::bdb(1))
+        .with_exclusive(format!("task:{task}:{}", ActionUid::new()))
+        .with_description("d".repeat(task * 500));
+    let uid = new.uid;
+    let by = Some(owner.clone());
+    let apply = |change: Change| Command::Apply {
+        uid,
+        op: OpId::new(),
+        change,
+        by: Some(owner.clone()),
+        if_version: None,
+    };
+    let create = Command::Create {
+        new: new.into(),
+        by,
+    };
+    if task.is_multiple_of(2) {
+        let both = Batch::all(vec![create, apply(Change::Start)]);
+        let answers = store.write(both).await.unwrap();
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    } else {
+        store.command(create).await.unwrap();
+        say(&format!("ack {uid} 1"));
+        store.command(apply(Change::Start)).await.unwrap();
+    }
+    say(&format!("ack {uid} 2"));
+    let report = Report::new().with_step("load").with_description("busy");
+    store.command(apply(Change::Report(report))).await.unwrap();
+    say(&format!("ack {uid} 3"));
+    let done = apply(Change::Finish(Finish::succeeded()));
+    let done = store.command(done).await.unwrap().action.unwrap();
+    say(&format!("ack {uid} {}", done.version));
+    if task == 7 {
+        let if_version = done.version;
+        store
+            .command(Command::Remove { uid, if_version })
+            .await
+            .unwrap();
+        say(&format!("gone {uid}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_twenty_kills() {
+    let (dice, place) = (Dice::new(), place());
+    let mut acknowledged: BTreeMap<ActionUid, u64> = BTreeMap::new();
+    let mut gone = Vec::new();
+    for round in 0..20 {
+        let mut child = child("writer", &place.path);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut left = 20 + dice.roll(150);
+        while let Some(said) = heard(&mut lines) {
+            let words: Vec<&str> = said.split(' ').collect();
+            let uid: ActionUid = words[1].parse().unwrap();
+            match words[0] {
+                "ack" => {
+                    acknowledged.insert(uid, words[2].parse().unwrap());
+                }
+                _ => gone.push(uid),
+            }
+            left = left.saturating_sub(1);
+            // What it says between the kill and its end counts as well.
+            if left == 0 {
+                child.kill().unwrap();
+            }
+        }
+        assert_eq!(left, 0, "round {round}: it ended by itself");
+        child.wait().unwrap();
+
+        let (store, checked) = reopened_and_checked(&place.path).await;
+        for uid in gone.drain(..) {
+            acknowledged.remove(&uid);
+            assert!(store.action(uid).await.unwrap().is_none(), "{uid} is back");
+        }
+        let uids: Vec<ActionUid> = acknowledged.keys().copied().collect();
+        let mut missing = Vec::new();
+        for some in uids.chunks(1000) {
+            let found = store.get(some).await.unwrap();
+            for (uid, found) in some.iter().zip(found) {
+                let version = found.map_or(0, |found| found.version.get());
+                let removing = version == 0 && acknowledged[uid] == 4;
+                if version < acknowledged[uid] && !removing {
+                    missing.push((*uid, version, acknowledged[uid]));
+                }
+                if removing {
+                    // Removed, and killed before it said so: once a round at most.
+                    gone.push(*uid);
+                }
+            }
+        }
+        assert_eq!(missing, [], "round {round}: lost");
+        assert!(gone.len() <= 1, "round {round}: {gone:?} are gone");
+        for uid in gone.drain(..) {
+            acknowledged.remove(&uid);
+        }
+        assert!(checked.actions >= acknowledged.len());
+        store.close().await.unwrap();
+    }
+    assert!(acknowledged.len() > 100, "{} only", acknowledged.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opener_killed_anywhere_leaves_no_store_or_a_whole_one() {
+    let dice = Dice::new();
+    let (mut none, mut whole) = (0, 0);
+    for round in 0..30 {
+        let place = place();
+        let mut child = child("opener", &place.path);
+        child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+        // The moments of an opening show as files; some time after one of them it dies.
+        let moments = [".lock", ".new", ".new-journal", ".new-wal", ""];
+        let moment = beside(&place.path, moments[round % moments.len()]);
+        let begun = Instant::now();
+        while !moment.exists() && begun.elapsed() < Duration::from_secs(20) {
+            // Some are too short to be seen; then it is the end of the opening that counts.
+            if place.path.exists() {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+        std::thread::sleep(Duration::from_micros(dice.roll(4000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        match place.path.exists() {
+            true => whole += 1,
+            false => none += 1,
+        }
+        let left = place.files();
+        let (store, _) = reopened_and_checked(&place.path).await;
+        store.create(NewAction::task("after")).await.unwrap();
+        store.close().await.unwrap();
+        let (store, checked) = reopened_and_checked(&place.path).await;
+        assert!(checked.actions >= 1);
+        store.close().await.unwrap();
+        let files = place.files();
+        let expected = ["actions.db", "actions.db.lock"];
+        assert_eq!(files, expected, "round {round}: after {left:?}");
+    }
+    println!("{none} left none, {whole} a whole one");
+    assert!(none > 0, "all of them were through before they died");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_eight_processes_that_open_a_new_store_one_wins() {
+    for round in 0..5 {
+        let place = place();
+        let mut children: Vec<Child> = (0..8).map(|_| child("opener", &place.path)).collect();
+        for child in &mut children {
+            child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+        }
+        let mut lines: Vec<_> = children
+            .iter_mut()
+            .map(|child| BufReader::new(child.stdout.take().unwrap()).lines())
+            .collect();
+        let said: Vec<_> = lines.iter_mut().map(|l| heard(l).unwrap()).collect();
+        let told = said.iter().filter(|said| *said == "Unavailable").count();
+        let won: Vec<&str> = said.iter().filter_map(|s| s.strip_prefix("won ")).collect();
+        assert_eq!((won.len(), told), (1, 7), "round {round}: {said:?}");
+        for child in &mut children {
+            drop(child.stdin.take());
+            assert!(child.wait().unwrap().success());
+        }
+        let (store, checked) = reopened_and_checked(&place.path).await;
+        assert_eq!(checked.actions, 1);
+        let uid = won[0].parse().unwrap();
+        assert!(store.action(uid).await.unwrap().is_some());
+        store.close().await.unwrap();
+    }
+}
