@@ -268,7 +268,7 @@ async fn lives(kind: Kind, callers: usize, time: Duration, scratch: &Path) -> Me
         let contestant = contestant.clone();
         async move {
             let mut lived = Vec::new();
-            while caller.goes_on() {
+            while caller.goes_on().await {
                 let new = New::of(caller.number() as u64);
                 let uid = new.uid;
                 contestant.create(new).await;
@@ -336,7 +336,7 @@ impl Filled {
             async move {
                 // A linear congruence: rows in no order, the same for everybody.
                 let mut at = caller.number().wrapping_mul(7919);
-                while caller.goes_on() {
+                while caller.goes_on().await {
                     at = at
                         .wrapping_mul(6_364_136_223_846_793_005)
                         .wrapping_add(1_442_695_040_888_963_407);
@@ -355,7 +355,7 @@ impl Filled {
             let (contestant, uids) = (self.contestant.clone(), self.uids.clone());
             async move {
                 let page = uids.len().min(usize::from(PAGE));
-                while caller.goes_on() {
+                while caller.goes_on().await {
                     let found = contestant.list(PAGE).await;
                     assert_eq!(found, (page, uids.last().copied()));
                     caller.lap();

@@ -27,7 +27,9 @@ impl Caller {
 
     /// Whether there is time for another round; the next lap begins now. There always is for the
     /// first: a caller that came late has measured something too.
-    pub fn goes_on(&mut self) -> bool {
+    pub async fn goes_on(&mut self) -> bool {
+        // A store that answers without ever waiting would let the first callers work alone.
+        tokio::task::consume_budget().await;
         self.last = Instant::now();
         self.last < self.until || self.latencies.count() == 0
     }
@@ -41,7 +43,7 @@ impl Caller {
 }
 
 /// Runs so many callers, each in a task of its own, and measures them together. A caller works
-/// `while caller.goes_on()`, calls [`Caller::lap`] after each answer, and returns the [`Caller`]
+/// `while caller.goes_on().await`, calls [`Caller::lap`] after each answer, and returns the [`Caller`]
 /// with whatever it wants to hand on.
 ///
 /// For comparing a store with something that is no store: what the workloads themselves run on.

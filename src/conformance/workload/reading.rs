@@ -62,7 +62,7 @@ pub(super) async fn get(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
 
 async fn get_caller(store: &dyn ActionStore, uids: &[ActionUid], caller: &mut Caller) -> Proof {
     let mut state = caller.number() as u64;
-    while caller.goes_on() {
+    while caller.goes_on().await {
         let at = random(&mut state) % uids.len() as u64;
         let uid = uids.get(at as usize).copied();
         let uid = uid.ok_or_else(|| Failure::new("a uid of the stock", "none"))?;
@@ -93,7 +93,7 @@ async fn list_caller(
     expected: &[ActionUid],
     caller: &mut Caller,
 ) -> Proof {
-    while caller.goes_on() {
+    while caller.goes_on().await {
         let (mut query, mut found) = (query.clone(), Vec::new());
         // A page may be short and go on: then what it lacks must come after it.
         loop {
@@ -125,7 +125,7 @@ pub(super) async fn feed(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
 }
 
 async fn feed_caller(store: &dyn ActionStore, count: usize, caller: &mut Caller) -> Proof {
-    while caller.goes_on() {
+    while caller.goes_on().await {
         let (mut query, mut seen) = (Query::new().with_order(Order::Feed), 0);
         loop {
             let page = store.list(&query).await?;

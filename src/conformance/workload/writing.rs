@@ -47,7 +47,7 @@ pub(super) async fn create(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
 
 async fn create_caller(store: &dyn ActionStore, caller: &mut Caller) -> Proof<Vec<ActionUid>> {
     let mut created = Vec::new();
-    while caller.goes_on() {
+    while caller.goes_on().await {
         let action = store.create(new_action(caller.number() as u64)).await?;
         caller.lap();
         created.push(action.uid);
@@ -69,7 +69,7 @@ pub(super) async fn lives(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
             async move {
                 let mut lived = Vec::new();
                 let mut ended = Ok(());
-                while ended.is_ok() && caller.goes_on() {
+                while ended.is_ok() && caller.goes_on().await {
                     let life = live(&*store, &owner, &mut caller).await;
                     ended = life.map(|uid| lived.push(uid));
                 }
