@@ -8,7 +8,8 @@
 //! ten minutes.
 //!
 //! [`check_store`] reads a whole store and checks that it agrees with itself, for tests of one's
-//! own that crash, fill or crowd a store.
+//! own that crash, fill or crowd a store. [`workload`] measures a store, and verifies what it
+//! measured.
 
 mod bench;
 mod cases;
@@ -16,6 +17,7 @@ mod check;
 mod failure;
 mod list;
 mod subject;
+pub mod workload;
 
 use std::fmt;
 use std::future::Future;
