@@ -10,7 +10,7 @@
 //! [`check_store`] reads a whole store and checks that it agrees with itself, for tests of one's
 //! own that crash, fill or crowd a store. [`FaultyStore`] makes any store fail as a [`FaultPlan`]
 //! says, for tests of what you build on one; [`Clock::manual`](crate::Clock::manual) is the clock
-//! that such tests set.
+//! that such tests set. [`workload`] measures a store, and verifies what it measured.
 
 mod bench;
 mod cases;
@@ -20,6 +20,7 @@ mod fault_plan;
 mod faulty;
 mod list;
 mod subject;
+pub mod workload;
 
 use std::fmt;
 use std::future::Future;

@@ -1,0 +1,368 @@
+//! The library's stores beside those one would write by hand.
+//!
+//! `cargo bench --all-features --bench compare` runs every workload in interleaved rounds and
+//! writes `results.json`, `table.md` and plots under `target/compare`; `-- --quick` runs one short
+//! round of each, to show that it works. `--only lives-64` runs the workloads whose name begins so,
+//! `--rounds N`, `--time MILLISECONDS` and `--size N` (rows of the reading workloads) override.
+//!
+//! # What is compared
+//!
+//! All do the same: a row with all the library's columns, its indexes, its log and its feed, each
+//! write acknowledged only when durable and a compare-and-set on the version. `schema.sql` pins
+//! that, `schema.rs` checks it against what ships. None of those written by hand knows owners,
+//! retries, terms or limits: what they lack makes them faster, not slower.
+//!
+//! - `sqlx by hand`, the baseline: see `sqlx_by_hand.rs`;
+//! - `rusqlite grouped`, the ceiling: group commit in a thread of its own;
+//! - `rusqlite per call`: `spawn_blocking`, a transaction a call;
+//! - `redb by hand`: a key-value store, a transaction a call;
+//! - `locked map`, the baseline in memory.
+//!
+//! # What makes it honest
+//!
+//! A writing round begins with a fresh store, and afterwards everything acknowledged is looked
+//! for: actions, their versions, log entries. Readers are given a store that was filled the same
+//! way. Rounds are interleaved, the first contestant another one each time, and a ratio is taken
+//! within a round, since a disk has moods. Figures are medians.
+#![allow(missing_docs, unreachable_pub, reason = "nobody imports a benchmark")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what fails has lost"
+)]
+
+mod contestant;
+mod locked_map;
+mod machine;
+mod ours;
+mod plot;
+mod redb_by_hand;
+mod report;
+mod rusqlite_by_hand;
+mod schema;
+mod sql;
+mod sqlx_by_hand;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use action_store::conformance::workload::{Caller, Measured, closed_loop};
+use uuid::Uuid;
+
+use contestant::{Contestant, ENTRIES, Head, LAST_VERSION, New, life};
+use report::{Group, Line, Sample};
+
+/// Rows of a page.
+const PAGE: u16 = 100;
+
+/// Each call is a write of a life, a look-up, a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Lives,
+    Get,
+    Newest,
+}
+
+const WORKLOADS: [(&str, Work, usize); 7] = [
+    ("lives-1", Work::Lives, 1),
+    ("lives-8", Work::Lives, 8),
+    ("lives-64", Work::Lives, 64),
+    ("lives-512", Work::Lives, 512),
+    ("get-1", Work::Get, 1),
+    ("get-64", Work::Get, 64),
+    ("newest-8", Work::Newest, 8),
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Sqlite,
+    Sqlx,
+    Grouped,
+    PerCall,
+    Redb,
+    Memory,
+    Map,
+}
+
+/// Ours first, then the baseline, then the others.
+const DURABLE: [Kind; 5] = [
+    Kind::Sqlite,
+    Kind::Sqlx,
+    Kind::Grouped,
+    Kind::PerCall,
+    Kind::Redb,
+];
+const VOLATILE: [Kind; 2] = [Kind::Memory, Kind::Map];
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Sqlite => "SqliteStore",
+            Kind::Sqlx => "sqlx by hand",
+            Kind::Grouped => "rusqlite grouped",
+            Kind::PerCall => "rusqlite per call",
+            Kind::Redb => "redb by hand",
+            Kind::Memory => "MemoryStore",
+            Kind::Map => "locked map",
+        }
+    }
+
+    fn durability(self) -> &'static str {
+        match self {
+            Kind::Memory | Kind::Map => "nothing",
+            _ => "a power cut",
+        }
+    }
+
+    async fn open(self, directory: &Path) -> Arc<dyn Contestant> {
+        match self {
+            Kind::Sqlite => Arc::new(ours::Ours::sqlite(directory).await),
+            Kind::Sqlx => Arc::new(sqlx_by_hand::SqlxByHand::open(directory).await),
+            Kind::Grouped => Arc::new(rusqlite_by_hand::Grouped::open(directory)),
+            Kind::PerCall => Arc::new(rusqlite_by_hand::PerCall::open(directory)),
+            Kind::Redb => Arc::new(redb_by_hand::Redb::open(directory)),
+            Kind::Memory => Arc::new(ours::Ours::memory().await),
+            Kind::Map => Arc::new(locked_map::LockedMap::new()),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Options {
+    only: String,
+    rounds: usize,
+    time: Duration,
+    size: usize,
+}
+
+impl Options {
+    fn read() -> Options {
+        // Cargo passes `--bench` on.
+        let arguments: Vec<String> = std::env::args()
+            .skip(1)
+            .filter(|a| a != "--bench")
+            .collect();
+        let quick = arguments.iter().any(|argument| argument == "--quick");
+        let mut options = Options {
+            only: String::new(),
+            rounds: if quick { 1 } else { 5 },
+            time: Duration::from_millis(if quick { 300 } else { 1000 }),
+            size: if quick { 5000 } else { 100_000 },
+        };
+        let mut rest = arguments.iter().filter(|argument| *argument != "--quick");
+        while let Some(name) = rest.next() {
+            let value = rest
+                .next()
+                .unwrap_or_else(|| panic!("{name} needs a value"));
+            let number = || value.parse::<usize>().unwrap();
+            match name.as_str() {
+                "--only" => options.only.clone_from(value),
+                "--rounds" => options.rounds = number().max(1),
+                "--time" => options.time = Duration::from_millis(number() as u64),
+                "--size" => options.size = number().max(1),
+                _ => panic!("compare: {name} is not known"),
+            }
+        }
+        options
+    }
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() {
+    let options = Options::read();
+    // Beside the results, on whatever disk the build is on: /tmp is often memory.
+    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("compare");
+    std::fs::create_dir_all(&output).unwrap();
+    let scratch = tempfile::tempdir_in(&output).unwrap();
+    schema::check(scratch.path()).await;
+
+    let machine = machine::describe(scratch.path());
+    let conditions = format!(
+        "{} rounds of {:?}, interleaved, fresh stores; {} rows where it is read; medians. A life is \
+         six writes, each awaited.",
+        options.rounds, options.time, options.size
+    );
+    let mut groups = Vec::new();
+    let mut families = [("durable", Vec::new()), ("memory", Vec::new())];
+    let chosen = |name: &str| name.starts_with(options.only.as_str());
+    for (name, work, callers) in WORKLOADS.into_iter().filter(|(name, ..)| chosen(name)) {
+        for (family, kinds) in families.iter_mut().zip([&DURABLE[..], &VOLATILE[..]]) {
+            family.1.push(groups.len());
+            let lines = compare(work, callers, kinds, &options, scratch.path()).await;
+            let workload = format!("{name}, {}", family.0);
+            groups.push(Group { workload, lines });
+        }
+    }
+    assert!(
+        !groups.is_empty(),
+        "no workload begins with {:?}",
+        options.only
+    );
+
+    let table = report::table(&machine, &conditions, &groups);
+    println!("{table}");
+    let json = report::json(&machine, &conditions, &groups);
+    let json = serde_json::to_string_pretty(&json).unwrap();
+    std::fs::write(output.join("results.json"), json).unwrap();
+    std::fs::write(output.join("table.md"), table).unwrap();
+    for (family, indexes) in families {
+        let groups: Vec<&Group> = indexes.iter().map(|index| &groups[*index]).collect();
+        let base = groups[0].baseline().contestant;
+        let title = format!("Calls a second, as multiples of {base} ({family})");
+        let svg = plot::ratios(&title, &groups);
+        std::fs::write(output.join(format!("{family}.svg")), svg).unwrap();
+    }
+}
+
+async fn compare(
+    work: Work,
+    callers: usize,
+    kinds: &[Kind],
+    options: &Options,
+    scratch: &Path,
+) -> Vec<Line> {
+    let mut lines: Vec<Line> = kinds
+        .iter()
+        .map(|kind| Line {
+            contestant: kind.name(),
+            durability: kind.durability(),
+            rounds: Vec::new(),
+        })
+        .collect();
+    let mut filled = Vec::new();
+    if work != Work::Lives {
+        for kind in kinds {
+            filled.push(Filled::new(*kind, options.size, scratch).await);
+        }
+    }
+    for round in 0..options.rounds {
+        for turn in 0..kinds.len() {
+            let index = (round + turn) % kinds.len();
+            let measured = match work {
+                Work::Lives => lives(kinds[index], callers, options.time, scratch).await,
+                Work::Get => filled[index].get(callers, options.time).await,
+                Work::Newest => filled[index].newest(callers, options.time).await,
+            };
+            lines[index].rounds.push(Sample::from(&measured));
+        }
+    }
+    for filled in filled {
+        verify(&*filled.contestant, filled.uids.to_vec()).await;
+        filled.contestant.close().await;
+    }
+    lines
+}
+
+fn directory(scratch: &Path) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir_in(scratch).unwrap();
+    let path = directory.path().to_owned();
+    (directory, path)
+}
+
+async fn lives(kind: Kind, callers: usize, time: Duration, scratch: &Path) -> Measured {
+    let (_kept, path) = directory(scratch);
+    let contestant = kind.open(&path).await;
+    let caller = |mut caller: Caller| {
+        let contestant = contestant.clone();
+        async move {
+            let mut lived = Vec::new();
+            while caller.goes_on().await {
+                let new = New::of(caller.number() as u64);
+                let uid = new.uid;
+                contestant.create(new).await;
+                caller.lap();
+                for change in life(uid) {
+                    contestant.change(change).await;
+                    caller.lap();
+                }
+                lived.push(uid);
+            }
+            (caller, lived)
+        }
+    };
+    let (measured, lived) = closed_loop(callers, time, caller).await.unwrap();
+    let lived: Vec<Uuid> = lived.into_iter().flatten().collect();
+    assert_eq!(
+        measured.calls() as usize,
+        lived.len() * LAST_VERSION as usize
+    );
+    verify(&*contestant, lived).await;
+    contestant.close().await;
+    measured
+}
+
+/// Everything acknowledged is there, completed, with its log, and nothing else.
+async fn verify(contestant: &dyn Contestant, uids: Vec<Uuid>) {
+    let head = |uid| Head {
+        uid,
+        status: 2,
+        version: LAST_VERSION,
+    };
+    let mut expected: Vec<Head> = uids.into_iter().map(head).collect();
+    let mut held = contestant.held().await;
+    expected.sort();
+    held.heads.sort();
+    assert_eq!(held.entries, expected.len() * ENTRIES, "log entries");
+    assert!(
+        held.heads == expected,
+        "an acknowledged life is not there, or not as it was"
+    );
+}
+
+/// A contestant with rows to read.
+struct Filled {
+    contestant: Arc<dyn Contestant>,
+    uids: Arc<[Uuid]>,
+    _kept: tempfile::TempDir,
+}
+
+impl Filled {
+    async fn new(kind: Kind, size: usize, scratch: &Path) -> Filled {
+        let (_kept, path) = directory(scratch);
+        let contestant = kind.open(&path).await;
+        let uids = contestant.fill(size).await.into();
+        Filled {
+            contestant,
+            uids,
+            _kept,
+        }
+    }
+
+    async fn get(&self, callers: usize, time: Duration) -> Measured {
+        let caller = |mut caller: Caller| {
+            let (contestant, uids) = (self.contestant.clone(), self.uids.clone());
+            async move {
+                // A linear congruence: rows in no order, the same for everybody.
+                let mut at = caller.number().wrapping_mul(7919);
+                while caller.goes_on().await {
+                    at = at
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                    let uid = uids[(at >> 33) % uids.len()];
+                    assert_eq!(contestant.get(uid).await, uid);
+                    caller.lap();
+                }
+                (caller, ())
+            }
+        };
+        closed_loop(callers, time, caller).await.unwrap().0
+    }
+
+    async fn newest(&self, callers: usize, time: Duration) -> Measured {
+        let caller = |mut caller: Caller| {
+            let (contestant, uids) = (self.contestant.clone(), self.uids.clone());
+            async move {
+                let page = uids.len().min(usize::from(PAGE));
+                while caller.goes_on().await {
+                    let found = contestant.list(PAGE).await;
+                    assert_eq!(found, (page, uids.last().copied()));
+                    caller.lap();
+                }
+                (caller, ())
+            }
+        };
+        closed_loop(callers, time, caller).await.unwrap().0
+    }
+}

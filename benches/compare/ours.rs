@@ -1,0 +1,148 @@
+//! The library's own stores as contestants. Nothing but the public trait.
+
+use std::path::Path;
+
+use action_store::{
+    ActionStore, ActionStoreExt, ActionUid, Batch, Change as StoreChange, Command, Finish,
+    LogQuery, MemoryStore, NewAction, ObjectRef, OpId, Order, OwnerRef, Progress, Query, Report,
+    SqliteStore, Status, Version,
+};
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::contestant::{Change, Contestant, Head, Held, Kind, NAME, New, life};
+
+pub struct Ours {
+    store: Box<dyn ActionStore>,
+    owner: OwnerRef,
+}
+
+impl Ours {
+    pub async fn memory() -> Ours {
+        Ours::with(Box::new(MemoryStore::new())).await
+    }
+
+    /// As it comes: with every default.
+    pub async fn sqlite(directory: &Path) -> Ours {
+        let store = SqliteStore::open(directory.join("actions.db")).await;
+        Ours::with(Box::new(store.unwrap())).await
+    }
+
+    async fn with(store: Box<dyn ActionStore>) -> Ours {
+        let owner = OwnerRef::new("bench");
+        let claim = Command::Claim {
+            owner: owner.clone(),
+            take_over: true,
+        };
+        store.command(claim).await.unwrap();
+        Ours { store, owner }
+    }
+
+    fn command(&self, change: Change) -> Command {
+        Command::Apply {
+            uid: ActionUid::from_uuid(change.uid),
+            op: OpId::new(),
+            change: match change.kind {
+                Kind::Start => StoreChange::Start,
+                Kind::Progress(progress) => {
+                    let progress = u16::try_from(progress).unwrap();
+                    let progress = Progress::from_hundredths(progress).unwrap();
+                    StoreChange::Report(Report::new().with_progress(progress))
+                }
+                Kind::Finish => StoreChange::Finish(Finish::succeeded()),
+            },
+            by: Some(self.owner.clone()),
+            if_version: Some(Version::new(u64::try_from(change.version).unwrap()).unwrap()),
+        }
+    }
+}
+
+fn status(status: Status) -> i64 {
+    match status {
+        Status::Queued => 0,
+        Status::Executing => 1,
+        Status::Completed => 2,
+    }
+}
+
+fn new_action(new: &New) -> NewAction {
+    let object: ObjectRef = new.object.parse().unwrap();
+    NewAction::state_machine(NAME, object)
+        .with_uid(ActionUid::from_uuid(new.uid))
+        .with_description(new.description)
+}
+
+#[async_trait]
+impl Contestant for Ours {
+    async fn create(&self, new: New) {
+        self.store.create(new_action(&new)).await.unwrap();
+    }
+
+    async fn change(&self, change: Change) {
+        let action = self.store.command_on_action(self.command(change)).await;
+        assert_eq!(action.unwrap().version.get() as i64, change.version + 1);
+    }
+
+    async fn get(&self, uid: Uuid) -> Uuid {
+        let found = self.store.action(ActionUid::from_uuid(uid)).await.unwrap();
+        *found.unwrap().uid.as_uuid()
+    }
+
+    async fn list(&self, limit: u16) -> (usize, Option<Uuid>) {
+        let page = self.store.list(&Query::new().with_limit(limit)).await;
+        let items = page.unwrap().items;
+        (
+            items.len(),
+            items.first().map(|action| *action.uid.as_uuid()),
+        )
+    }
+
+    async fn fill(&self, count: usize) -> Vec<Uuid> {
+        let mut uids = Vec::with_capacity(count);
+        // A life is six commands; a batch has a thousand at most.
+        for begin in (0..count).step_by(150) {
+            let mut commands = Vec::new();
+            for row in begin..count.min(begin + 150) {
+                let new = New::of(row as u64 % 100);
+                uids.push(new.uid);
+                commands.push(Command::Create {
+                    new: new_action(&new).into(),
+                    by: None,
+                });
+                commands.extend(life(new.uid).map(|change| self.command(change)));
+            }
+            for answer in self.store.write(Batch::each(commands)).await.unwrap() {
+                answer.unwrap();
+            }
+        }
+        uids
+    }
+
+    async fn held(&self) -> Held {
+        let mut heads = Vec::new();
+        let mut pages = self
+            .store
+            .pages(Query::new().with_order(Order::Oldest).with_limit(1000));
+        while let Some(page) = pages.next().await.unwrap() {
+            heads.extend(page.items.iter().map(|action| Head {
+                uid: *action.uid.as_uuid(),
+                status: status(action.status),
+                version: action.version.get() as i64,
+            }));
+        }
+        let mut entries = 0;
+        let mut query = LogQuery::all().with_limit(1000);
+        loop {
+            let page = self.store.log(&query).await.unwrap();
+            entries += page.items.len();
+            query.after = page.next;
+            if query.after.is_none() {
+                return Held { heads, entries };
+            }
+        }
+    }
+
+    async fn close(&self) {
+        self.store.close().await.unwrap();
+    }
+}

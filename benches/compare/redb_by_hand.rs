@@ -1,0 +1,271 @@
+//! Written by hand with redb: records, log and indexes as tables of an embedded key-value store.
+//! One write transaction a transition, durable at its commit (redb's default), each call in
+//! `spawn_blocking`. Records are JSON; the indexes are those of the SQL schema that have rows here.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    WriteTransaction,
+};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::contestant::{Change, Contestant, Head, Held, NAME, New, Owner, Record, life, now};
+
+const RECORDS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("records");
+const NUMBERS: TableDefinition<'_, u128, i64> = TableDefinition::new("numbers");
+const UNFINISHED: TableDefinition<'_, i64, ()> = TableDefinition::new("unfinished");
+const OWNERS: TableDefinition<'_, (&str, i64), ()> = TableDefinition::new("owners");
+const NAMES: TableDefinition<'_, (&str, i64), ()> = TableDefinition::new("names");
+const TOUCHES: TableDefinition<'_, (&str, i64), ()> = TableDefinition::new("touches");
+const FEED: TableDefinition<'_, i64, i64> = TableDefinition::new("feed");
+const REVISIONS: TableDefinition<'_, i64, i64> = TableDefinition::new("revisions");
+const LOG: TableDefinition<'_, (i64, i64), &[u8]> = TableDefinition::new("log");
+
+/// A log entry, but for its key: action and version.
+#[derive(Serialize)]
+pub struct Entry<'r> {
+    kind: i64,
+    at: i64,
+    status: i64,
+    outcome: Option<i64>,
+    progress: i64,
+    owner: Option<&'r str>,
+    incarnation: Option<&'r [u8]>,
+    op: Option<&'r [u8]>,
+}
+
+impl Entry<'_> {
+    fn of(record: &Record, kind: i64) -> Entry<'_> {
+        Entry {
+            kind,
+            at: record.last_seen_at,
+            status: record.status,
+            outcome: record.outcome,
+            progress: record.progress,
+            owner: record.owner.as_deref(),
+            incarnation: record.incarnation.as_deref(),
+            op: record.last_op.as_deref(),
+        }
+    }
+}
+
+pub struct Redb {
+    database: Arc<Database>,
+    owner: Arc<Owner>,
+}
+
+impl Redb {
+    pub fn open(directory: &Path) -> Redb {
+        let database = Database::create(directory.join("actions.redb")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        // Reading a table that was never opened for writing fails.
+        transaction.open_table(RECORDS).unwrap();
+        transaction.open_table(NUMBERS).unwrap();
+        transaction.open_table(LOG).unwrap();
+        transaction.commit().unwrap();
+        Redb {
+            database: Arc::new(database),
+            owner: Owner::new(),
+        }
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Database) -> T + Send + 'static,
+    ) -> T {
+        let database = self.database.clone();
+        let called = tokio::task::spawn_blocking(move || call(&database));
+        called.await.unwrap()
+    }
+}
+
+fn create(transaction: &WriteTransaction, new: &New) {
+    let mut record = new.record(now());
+    let mut records = transaction.open_table(RECORDS).unwrap();
+    record.number = records.last().unwrap().map_or(0, |last| last.0.value()) + 1;
+    let number = record.number;
+    let json = serde_json::to_vec(&record).unwrap();
+    records.insert(number, json.as_slice()).unwrap();
+    let mut numbers = transaction.open_table(NUMBERS).unwrap();
+    numbers.insert(new.uid.as_u128(), number).unwrap();
+    let mut unfinished = transaction.open_table(UNFINISHED).unwrap();
+    unfinished.insert(number, ()).unwrap();
+    let mut names = transaction.open_table(NAMES).unwrap();
+    names.insert((NAME, number), ()).unwrap();
+    let mut touches = transaction.open_table(TOUCHES).unwrap();
+    touches.insert((new.object.as_str(), number), ()).unwrap();
+    follow(transaction, &record, Some(0));
+}
+
+/// The feed and the log of a change.
+fn follow(transaction: &WriteTransaction, record: &Record, kind: Option<i64>) {
+    let mut feed = transaction.open_table(FEED).unwrap();
+    let mut revisions = transaction.open_table(REVISIONS).unwrap();
+    let revision = feed.last().unwrap().map_or(0, |last| last.0.value()) + 1;
+    let before = revisions.insert(record.number, revision).unwrap();
+    if let Some(before) = before.map(|before| before.value()) {
+        feed.remove(before).unwrap();
+    }
+    feed.insert(revision, record.number).unwrap();
+    if let Some(kind) = kind {
+        let mut log = transaction.open_table(LOG).unwrap();
+        let entry = serde_json::to_vec(&Entry::of(record, kind)).unwrap();
+        let key = (record.number, record.version);
+        log.insert(key, entry.as_slice()).unwrap();
+    }
+}
+
+/// False when the version is another one.
+fn change(transaction: &WriteTransaction, change: Change, owner: &Owner) -> bool {
+    let numbers = transaction.open_table(NUMBERS).unwrap();
+    let number = numbers.get(change.uid.as_u128()).unwrap().unwrap().value();
+    let mut records = transaction.open_table(RECORDS).unwrap();
+    let mut record: Record = {
+        let stored = records.get(number).unwrap().unwrap();
+        serde_json::from_slice(stored.value()).unwrap()
+    };
+    if record.version != change.version {
+        return false;
+    }
+    apply(&mut record, change, owner);
+    let json = serde_json::to_vec(&record).unwrap();
+    records.insert(number, json.as_slice()).unwrap();
+    let mut owners = transaction.open_table(OWNERS).unwrap();
+    if record.status == 2 {
+        let mut unfinished = transaction.open_table(UNFINISHED).unwrap();
+        unfinished.remove(number).unwrap();
+        owners.remove((owner.name.as_str(), number)).unwrap();
+    } else if record.version == 2 {
+        owners.insert((owner.name.as_str(), number), ()).unwrap();
+    }
+    follow(transaction, &record, change.kind.entry());
+    true
+}
+
+/// What a change makes of a record.
+pub fn apply(record: &mut Record, change: Change, owner: &Owner) {
+    let now = now();
+    (record.status, record.outcome, record.progress) = change.kind.state();
+    record.owner = Some(owner.name.clone());
+    record.incarnation = Some(owner.incarnation.clone());
+    record.started_at = record.started_at.or(Some(now));
+    record.finished_at = record.outcome.map(|_| now);
+    record.last_seen_at = now;
+    record.version += 1;
+    record.log_entries += i64::from(change.kind.entry().is_some());
+    record.last_op = Some(Uuid::now_v7().as_bytes().to_vec());
+}
+
+#[async_trait]
+impl Contestant for Redb {
+    async fn create(&self, new: New) {
+        self.call(move |database| {
+            let transaction = database.begin_write().unwrap();
+            create(&transaction, &new);
+            transaction.commit().unwrap();
+        })
+        .await;
+    }
+
+    async fn change(&self, what: Change) {
+        let owner = self.owner.clone();
+        let write = move |database: &Database| {
+            let transaction = database.begin_write().unwrap();
+            let done = change(&transaction, what, &owner);
+            transaction.commit().unwrap();
+            done
+        };
+        assert!(self.call(write).await, "nobody else changes this action");
+    }
+
+    async fn get(&self, uid: Uuid) -> Uuid {
+        self.call(move |database| {
+            let transaction = database.begin_read().unwrap();
+            let numbers = transaction.open_table(NUMBERS).unwrap();
+            let number = numbers.get(uid.as_u128()).unwrap().unwrap().value();
+            let records = transaction.open_table(RECORDS).unwrap();
+            let stored = records.get(number).unwrap().unwrap();
+            let record: Record = serde_json::from_slice(stored.value()).unwrap();
+            Uuid::from_slice(&record.uid).unwrap()
+        })
+        .await
+    }
+
+    async fn list(&self, limit: u16) -> (usize, Option<Uuid>) {
+        self.call(move |database| {
+            let transaction = database.begin_read().unwrap();
+            let records = transaction.open_table(RECORDS).unwrap();
+            let newest = records.iter().unwrap().rev().take(usize::from(limit));
+            let read = |stored: Result<(_, redb::AccessGuard<'_, &[u8]>), _>| {
+                let (_, stored) = stored.unwrap();
+                let record: Record = serde_json::from_slice(stored.value()).unwrap();
+                record
+            };
+            let newest: Vec<Record> = newest
+                .map(
+                    |stored: Result<(redb::AccessGuard<'_, i64>, _), redb::StorageError>| {
+                        read(stored)
+                    },
+                )
+                .collect();
+            let first = newest.first();
+            (
+                newest.len(),
+                first.map(|record| Uuid::from_slice(&record.uid).unwrap()),
+            )
+        })
+        .await
+    }
+
+    async fn fill(&self, count: usize) -> Vec<Uuid> {
+        let owner = self.owner.clone();
+        self.call(move |database| {
+            let mut uids = Vec::with_capacity(count);
+            for begin in (0..count).step_by(1000) {
+                let transaction = database.begin_write().unwrap();
+                for row in begin..count.min(begin + 1000) {
+                    let new = New::of(row as u64 % 100);
+                    create(&transaction, &new);
+                    for step in life(new.uid) {
+                        assert!(change(&transaction, step, &owner));
+                    }
+                    uids.push(new.uid);
+                }
+                transaction.commit().unwrap();
+            }
+            uids
+        })
+        .await
+    }
+
+    async fn held(&self) -> Held {
+        self.call(|database| {
+            let transaction = database.begin_read().unwrap();
+            let records = transaction.open_table(RECORDS).unwrap();
+            let head = |stored: &[u8]| {
+                let record: Record = serde_json::from_slice(stored).unwrap();
+                Head {
+                    uid: Uuid::from_slice(&record.uid).unwrap(),
+                    status: record.status,
+                    version: record.version,
+                }
+            };
+            let heads = records
+                .iter()
+                .unwrap()
+                .map(|row| head(row.unwrap().1.value()));
+            let log = transaction.open_table(LOG).unwrap();
+            Held {
+                heads: heads.collect(),
+                entries: usize::try_from(log.len().unwrap()).unwrap(),
+            }
+        })
+        .await
+    }
+
+    async fn close(&self) {}
+}

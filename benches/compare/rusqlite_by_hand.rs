@@ -1,0 +1,215 @@
+//! Written by hand with rusqlite, in two ways.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::contestant::{Change, Contestant, Held, New, Owner, Record};
+use crate::sql;
+
+/// Commands that one commit takes at most, as in the library.
+const GROUP: usize = 2000;
+
+enum Work {
+    Create(New),
+    Change(Change),
+}
+
+struct Job {
+    work: Work,
+    reply: oneshot::Sender<bool>,
+}
+
+/// The ceiling: one thread that owns the connection and writes whatever waits as one transaction,
+/// statements prepared, no sqlx between. Group commit as the library's, without its model, its
+/// owners and its errors. Reads are inline, on two connections, one for each core: a blocking call
+/// in an async task, which a host would not allow itself.
+pub struct Grouped {
+    path: PathBuf,
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    readers: [Mutex<Connection>; 2],
+    turn: AtomicUsize,
+    owner: Arc<Owner>,
+    get: String,
+    list: String,
+}
+
+impl Grouped {
+    pub fn open(directory: &Path) -> Grouped {
+        let path = directory.join("actions.db");
+        let connection = sql::make(&path);
+        let owner = Owner::new();
+        let (jobs, waiting) = mpsc::channel();
+        let writer = {
+            let owner = owner.clone();
+            std::thread::spawn(move || write(&connection, &waiting, &owner))
+        };
+        Grouped {
+            jobs: Mutex::new(Some(jobs)),
+            writer: Mutex::new(Some(writer)),
+            readers: [0, 1].map(|_| Mutex::new(sql::open(&path))),
+            turn: AtomicUsize::new(0),
+            path,
+            owner,
+            get: sql::get(),
+            list: sql::list(),
+        }
+    }
+
+    async fn write(&self, work: Work) {
+        let (reply, answer) = oneshot::channel();
+        let jobs = self.jobs.lock().unwrap().clone().unwrap();
+        jobs.send(Job { work, reply }).unwrap();
+        assert!(answer.await.unwrap(), "nobody else changes this action");
+    }
+
+    fn reader(&self) -> std::sync::MutexGuard<'_, Connection> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.readers[turn % 2].lock().unwrap()
+    }
+}
+
+fn write(connection: &Connection, waiting: &mpsc::Receiver<Job>, owner: &Owner) {
+    let mut replies = Vec::new();
+    while let Ok(first) = waiting.recv() {
+        sql::begin(connection);
+        let mut next = Some(first);
+        while let Some(job) = next {
+            let done = match job.work {
+                Work::Create(new) => {
+                    sql::create(connection, &new);
+                    true
+                }
+                Work::Change(change) => sql::change(connection, change, owner),
+            };
+            replies.push((job.reply, done));
+            next = match replies.len() < GROUP {
+                true => waiting.try_recv().ok(),
+                false => None,
+            };
+        }
+        sql::commit(connection);
+        for (reply, done) in replies.drain(..) {
+            reply.send(done).unwrap();
+        }
+    }
+}
+
+fn uid(record: &Record) -> Uuid {
+    Uuid::from_slice(&record.uid).unwrap()
+}
+
+#[async_trait]
+impl Contestant for Grouped {
+    async fn create(&self, new: New) {
+        self.write(Work::Create(new)).await;
+    }
+
+    async fn change(&self, change: Change) {
+        self.write(Work::Change(change)).await;
+    }
+
+    async fn get(&self, wanted: Uuid) -> Uuid {
+        uid(&sql::read_one(&self.reader(), &self.get, wanted))
+    }
+
+    async fn list(&self, limit: u16) -> (usize, Option<Uuid>) {
+        let records = sql::read_list(&self.reader(), &self.list, limit);
+        (records.len(), records.first().map(uid))
+    }
+
+    async fn fill(&self, count: usize) -> Vec<Uuid> {
+        sql::fill(&self.path, count, &self.owner)
+    }
+
+    async fn held(&self) -> Held {
+        sql::held(&self.path)
+    }
+
+    async fn close(&self) {
+        drop(self.jobs.lock().unwrap().take());
+        let writer = self.writer.lock().unwrap().take();
+        writer.unwrap().join().unwrap();
+    }
+}
+
+/// One connection behind a lock; each call in `spawn_blocking`, each write a transaction.
+pub struct PerCall {
+    path: PathBuf,
+    connection: Arc<Mutex<Connection>>,
+    owner: Arc<Owner>,
+}
+
+impl PerCall {
+    pub fn open(directory: &Path) -> PerCall {
+        let path = directory.join("actions.db");
+        PerCall {
+            connection: Arc::new(Mutex::new(sql::make(&path))),
+            path,
+            owner: Owner::new(),
+        }
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Connection) -> T + Send + 'static,
+    ) -> T {
+        let connection = self.connection.clone();
+        let called = tokio::task::spawn_blocking(move || call(&connection.lock().unwrap()));
+        called.await.unwrap()
+    }
+}
+
+#[async_trait]
+impl Contestant for PerCall {
+    async fn create(&self, new: New) {
+        self.call(move |connection| {
+            sql::begin(connection);
+            sql::create(connection, &new);
+            sql::commit(connection);
+        })
+        .await;
+    }
+
+    async fn change(&self, change: Change) {
+        let owner = self.owner.clone();
+        let write = move |connection: &Connection| {
+            sql::begin(connection);
+            let done = sql::change(connection, change, &owner);
+            sql::commit(connection);
+            done
+        };
+        assert!(self.call(write).await, "nobody else changes this action");
+    }
+
+    async fn get(&self, wanted: Uuid) -> Uuid {
+        let read =
+            move |connection: &Connection| uid(&sql::read_one(connection, &sql::get(), wanted));
+        self.call(read).await
+    }
+
+    async fn list(&self, limit: u16) -> (usize, Option<Uuid>) {
+        self.call(move |connection| {
+            let records = sql::read_list(connection, &sql::list(), limit);
+            (records.len(), records.first().map(uid))
+        })
+        .await
+    }
+
+    async fn fill(&self, count: usize) -> Vec<Uuid> {
+        sql::fill(&self.path, count, &self.owner)
+    }
+
+    async fn held(&self) -> Held {
+        sql::held(&self.path)
+    }
+
+    async fn close(&self) {}
+}

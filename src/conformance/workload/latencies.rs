@@ -1,0 +1,134 @@
+//! How long calls took, in bounded memory.
+
+use std::time::Duration;
+
+/// Buckets for each doubling of the time: values are kept to within a thirty-second of themselves.
+const FINE: usize = 32;
+const FINE_BITS: u32 = FINE.trailing_zeros();
+
+/// The times of many calls: counted in buckets that grow with the time, so that memory (16 KiB)
+/// does not grow with the calls. A quantile is at most a thirty-second above the true one, and
+/// never below it.
+#[derive(Debug, Clone, Default)]
+pub struct Latencies {
+    counts: Vec<u64>,
+    total: u64,
+    longest: Duration,
+}
+
+impl Latencies {
+    /// Counts one call.
+    pub fn record(&mut self, time: Duration) {
+        let bucket = bucket(nanos(time));
+        if self.counts.len() <= bucket {
+            self.counts.resize(bucket + 1, 0);
+        }
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
+        }
+        self.total += 1;
+        self.longest = self.longest.max(time);
+    }
+
+    /// Adds what another has counted.
+    pub fn merge(&mut self, other: &Latencies) {
+        if self.counts.len() < other.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.total += other.total;
+        self.longest = self.longest.max(other.longest);
+    }
+
+    /// How many calls.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.total
+    }
+
+    /// The time within which this share of the calls was done: 0.5 is the median, 0.999 all but
+    /// one of a thousand. Zero when nothing was counted.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> Duration {
+        let rank = ((share.clamp(0.0, 1.0) * self.total as f64).ceil() as u64).max(1);
+        let mut seen = 0;
+        for (bucket, count) in self.counts.iter().enumerate() {
+            seen += count;
+            if seen >= rank {
+                return Duration::from_nanos(upper(bucket)).min(self.longest);
+            }
+        }
+        self.longest
+    }
+
+    /// The longest of all, exactly.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.longest
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Small values have a bucket each; above, the highest bits say which.
+fn bucket(nanos: u64) -> usize {
+    let doublings = (u64::BITS - nanos.leading_zeros()).saturating_sub(FINE_BITS + 1);
+    (doublings as usize) * FINE + (nanos >> doublings) as usize
+}
+
+/// The largest value of a bucket.
+fn upper(bucket: usize) -> u64 {
+    let doublings = (bucket / FINE).saturating_sub(1);
+    let above = (bucket - doublings * FINE + 1) as u128;
+    u64::try_from((above << doublings) - 1).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_falls_into_a_bucket_that_ends_little_above_it() {
+        let mut last = 0;
+        for shift in 0..64 {
+            for offset in [0_u64, 1, 2] {
+                let value = (1_u64 << shift).saturating_add(offset << (shift / 2));
+                let end = upper(bucket(value));
+                assert!(end >= value, "{value} ends at {end}");
+                assert!(end - value <= value / 32, "{value} ends at {end}");
+                assert!(bucket(value) >= last || offset > 0);
+            }
+            last = bucket(1 << shift);
+        }
+        assert_eq!(upper(bucket(u64::MAX)), u64::MAX);
+        // Neighbouring buckets leave no gap.
+        for b in 0..bucket(u64::MAX) {
+            assert_eq!(bucket(upper(b)), b);
+            assert_eq!(bucket(upper(b) + 1), b + 1);
+        }
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_sorted_values() {
+        let mut halves = [Latencies::default(), Latencies::default()];
+        for value in 1..=10_000_u64 {
+            halves[(value % 2) as usize].record(Duration::from_micros(value));
+        }
+        let [mut all, odd] = halves;
+        all.merge(&odd);
+        assert_eq!(all.count(), 10_000);
+        for (share, exact) in [(0.5, 5000), (0.99, 9900), (0.999, 9990), (1.0, 10_000)] {
+            let (exact, found) = (Duration::from_micros(exact), all.quantile(share));
+            assert!(
+                found >= exact && found <= exact + exact / 32,
+                "{share}: {found:?}"
+            );
+        }
+        assert_eq!(all.longest(), Duration::from_micros(10_000));
+        assert_eq!(Latencies::default().quantile(0.5), Duration::ZERO);
+    }
+}

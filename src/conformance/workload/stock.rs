@@ -1,0 +1,206 @@
+//! What is in the store before a workload begins: actions of all kinds, always the same.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::ledger::{Ledger, Standing};
+use super::work::ListBy;
+use crate::conformance::bench::{apply, create, finish};
+use crate::conformance::failure::{Failure, Proof, same};
+use crate::model::{
+    Action, ActionUid, Batch, CancelRequest, Change, Command, Done, Limits, NewAction, ObjectRef,
+    Order, Outcome, OwnerRef, Query, Refused, RelatedObject, Source, Status, Term, Timestamp,
+    Version,
+};
+use crate::store::{ActionStore, ActionStoreExt};
+
+/// What the workload itself is called among the owners.
+const OWNER: &str = "workload";
+
+/// Rows written in one batch: at most four commands each.
+const ROWS: usize = 200;
+
+/// A store with its stock.
+pub(super) struct Stock {
+    pub(super) store: Arc<dyn ActionStore>,
+    pub(super) owner: OwnerRef,
+    /// In the order of their creation.
+    pub(super) uids: Vec<ActionUid>,
+    pub(super) ledger: Ledger,
+    middle: Option<Arc<Action>>,
+}
+
+impl Stock {
+    /// Claims an owner and writes that many actions.
+    pub(super) async fn fill(store: Arc<dyn ActionStore>, count: usize) -> Proof<Stock> {
+        let owner = OwnerRef::new(OWNER);
+        let take_over = true;
+        let claim = Command::Claim {
+            owner: owner.clone(),
+            take_over,
+        };
+        store.command(claim).await?;
+        let mut stock = Stock {
+            store,
+            owner,
+            uids: Vec::with_capacity(count),
+            ledger: Ledger::default(),
+            middle: None,
+        };
+        let rows = (stock.store.capabilities().max_commands / 4).clamp(1, ROWS);
+        for begin in (0..count).step_by(rows) {
+            stock.write(begin..count.min(begin + rows)).await?;
+        }
+        if let Some(uid) = stock.uids.get(count / 2) {
+            stock.middle = stock.store.action(*uid).await?;
+        }
+        Ok(stock)
+    }
+
+    async fn write(&mut self, rows: std::ops::Range<usize>) -> Proof {
+        let mut commands = Vec::new();
+        for row in rows {
+            let new = self.row(row);
+            let uid = new.uid;
+            self.uids.push(uid);
+            commands.push(create(new));
+            let by = Some(&self.owner);
+            let mut standing = Standing {
+                status: Status::Queued,
+                version: Version::FIRST,
+                entries: 1,
+            };
+            let mut changes = Vec::new();
+            if row % 25 == 7 {
+                let request = CancelRequest::new().with_by("user-1");
+                changes.push((Change::RequestCancel(request), Status::Queued));
+            }
+            if row % 20 != 18 {
+                changes.push((Change::Start, Status::Executing));
+            }
+            if row % 20 < 18 {
+                let outcome = match row % 10 {
+                    3 => Outcome::Failed,
+                    _ => Outcome::Succeeded,
+                };
+                changes.push((finish(outcome), Status::Completed));
+            }
+            for (change, status) in changes {
+                commands.push(apply(uid, change, by));
+                standing.status = status;
+                standing.version = standing.version.next();
+                standing.entries += 1;
+            }
+            self.ledger.write(uid, standing);
+        }
+        let count = commands.len();
+        let answers = self.store.write_repeating(Batch::each(commands)).await?;
+        accepted(answers, count)
+    }
+
+    /// The action in this place: a tenth of each name, a hundredth of each object.
+    fn row(&self, row: usize) -> NewAction {
+        let source = match row % 3 {
+            0 => Source::Task,
+            1 => Source::StateMachine,
+            _ => Source::Other,
+        };
+        let node = RelatedObject::new("node", ObjectRef::node((row % 10) as u64));
+        let mut new = NewAction::new(source, format!("work_{}", row % 10))
+            .with_object(ObjectRef::bdb((row % 100) as u64))
+            .with_related(node)
+            .with_actor(format!("user-{}", row % 20))
+            .with_correlation(format!("request-{}", row % 50))
+            .with_description("resize to 3 shards of 4 GB, replicated");
+        if row % 10 == 9 {
+            new = new.with_tenant("tenant-1");
+        }
+        match (row % 50, self.uids.first()) {
+            (48, Some(first)) => new.with_retry_of(*first),
+            (49, Some(first)) => new.with_parent(*first),
+            _ => new,
+        }
+    }
+
+    /// The list of that kind, one page of it.
+    pub(super) fn query(&self, by: ListBy, limit: u16) -> Query {
+        let first = || self.uids.first().copied().unwrap_or_else(ActionUid::new);
+        let time = |of: fn(&Action) -> Option<Timestamp>| {
+            let middle = self.middle.as_deref();
+            middle.and_then(of).unwrap_or(Timestamp::from_micros(0))
+        };
+        let created = || time(|action| Some(action.created_at));
+        let finished = || time(|action| action.finished_at);
+        let term = match by {
+            ListBy::Newest => None,
+            ListBy::Oldest => return Query::new().with_order(Order::Oldest).with_limit(limit),
+            ListBy::Status => Some(Term::Status(Status::Completed)),
+            ListBy::Unfinished => Some(Term::Unfinished),
+            ListBy::Outcome => Some(Term::Outcome(Outcome::Failed)),
+            ListBy::Source => Some(Term::Source(Source::StateMachine)),
+            ListBy::Name => Some(Term::Name("work_7".into())),
+            ListBy::Object => Some(Term::Object(ObjectRef::bdb(42))),
+            ListBy::Touches => Some(Term::Touches(ObjectRef::node(4))),
+            ListBy::Tenant => Some(Term::Tenant("tenant-1".into())),
+            ListBy::Actor => Some(Term::Actor("user-7".into())),
+            ListBy::Owner => Some(Term::Owner(self.owner.clone())),
+            ListBy::OwnerName => Some(Term::OwnerName(self.owner.name.clone())),
+            ListBy::Parent => Some(Term::Parent(first())),
+            ListBy::RetryOf => Some(Term::RetryOf(first())),
+            ListBy::Correlation => Some(Term::Correlation("request-7".into())),
+            ListBy::CreatedFrom => Some(Term::CreatedFrom(created())),
+            ListBy::CreatedBefore => Some(Term::CreatedBefore(created())),
+            ListBy::FinishedFrom => Some(Term::FinishedFrom(finished())),
+            ListBy::FinishedBefore => Some(Term::FinishedBefore(finished())),
+            ListBy::CancelRequested => Some(Term::CancelRequested),
+        };
+        let query = Query::new().with_limit(limit);
+        match term {
+            None => query,
+            Some(term) => query.with_term(term),
+        }
+    }
+
+    /// What the first page of a query holds at most: read in creation order without any term,
+    /// and chosen by what the model says of each action.
+    pub(super) async fn expected(&self, query: &Query) -> Proof<Vec<ActionUid>> {
+        let limit = usize::from(query.limit);
+        let mut matching = VecDeque::with_capacity(limit + 1);
+        let all = Query::new()
+            .with_order(Order::Oldest)
+            .with_limit(Limits::PAGE);
+        let mut pages = self.store.pages(all);
+        let mut seen = 0;
+        while let Some(page) = pages.next().await? {
+            seen += page.items.len();
+            for action in page.items.iter().filter(|action| query.matches(action)) {
+                if matching.len() == limit {
+                    match query.order {
+                        Order::Oldest => break,
+                        _ => drop(matching.pop_front()),
+                    }
+                }
+                matching.push_back(action.uid);
+            }
+            if seen > self.uids.len() {
+                break;
+            }
+        }
+        same("the stock in a walk", seen, self.uids.len())?;
+        let newest_first = query.order != Order::Oldest;
+        let uids = matching.into_iter();
+        Ok(match newest_first {
+            true => uids.rev().collect(),
+            false => uids.collect(),
+        })
+    }
+}
+
+/// Demands that every command was carried out.
+pub(super) fn accepted(answers: Vec<Result<Done, Refused>>, count: usize) -> Proof {
+    same("an answer for each command", answers.len(), count)?;
+    for answer in answers {
+        answer.map_err(|refused| Failure::new("every command accepted", format!("{refused:?}")))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! The works that write.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::callers::Caller;
+use super::ledger::{Ledger, Standing};
+use super::measured::Measured;
+use super::reading::Crowd;
+use super::stock::{Stock, accepted};
+use crate::conformance::failure::{Failure, Proof, holds};
+use crate::model::{
+    ActionUid, Batch, Command, Effect, Finish, NewAction, ObjectRef, OwnerRef, Progress, Report,
+    Status, Version,
+};
+use crate::store::{ActionStore, ActionStoreExt};
+
+/// Actions removed in one batch.
+const REMOVED_AT_ONCE: usize = 100;
+
+/// Changes of a whole life after its creation.
+const CHANGES: usize = 5;
+
+pub(super) fn new_action(object: u64) -> NewAction {
+    NewAction::state_machine("SMUpdateBDB", ObjectRef::bdb(object))
+        .with_description("resize to 3 shards of 4 GB, replicated")
+}
+
+pub(super) async fn create(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
+    let standing = Standing {
+        status: Status::Queued,
+        version: Version::FIRST,
+        entries: 1,
+    };
+    let (measured, written) = crowd
+        .run(|mut caller| {
+            let store = stock.store.clone();
+            async move {
+                let ended = create_caller(&*store, &mut caller).await;
+                (caller, ended)
+            }
+        })
+        .await?;
+    write_down(&mut stock.ledger, written, standing);
+    Ok(measured)
+}
+
+async fn create_caller(store: &dyn ActionStore, caller: &mut Caller) -> Proof<Vec<ActionUid>> {
+    let mut created = Vec::new();
+    while caller.goes_on().await {
+        let action = store.create(new_action(caller.number() as u64)).await?;
+        caller.lap();
+        created.push(action.uid);
+    }
+    Ok(created)
+}
+
+pub(super) async fn lives(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
+    // Created, then its changes; progress makes no entry in the log.
+    let version = (0..CHANGES).fold(Version::FIRST, |version, _| version.next());
+    let standing = Standing {
+        status: Status::Completed,
+        version,
+        entries: 3,
+    };
+    let (measured, written) = crowd
+        .run(|mut caller| {
+            let (store, owner) = (stock.store.clone(), stock.owner.clone());
+            async move {
+                let mut lived = Vec::new();
+                let mut ended = Ok(());
+                while ended.is_ok() && caller.goes_on().await {
+                    let life = live(&*store, &owner, &mut caller).await;
+                    ended = life.map(|uid| lived.push(uid));
+                }
+                (caller, ended.map(|()| lived))
+            }
+        })
+        .await?;
+    write_down(&mut stock.ledger, written, standing);
+    Ok(measured)
+}
+
+async fn live(store: &dyn ActionStore, owner: &OwnerRef, caller: &mut Caller) -> Proof<ActionUid> {
+    let uid = store.create(new_action(caller.number() as u64)).await?.uid;
+    caller.lap();
+    store.start(uid, owner).await?;
+    caller.lap();
+    for quarter in 1..=3 {
+        let report = Report::new().with_progress(Progress::ratio(quarter, 4));
+        store.report(uid, report, owner).await?;
+        caller.lap();
+    }
+    store.finish(uid, Finish::succeeded(), Some(owner)).await?;
+    caller.lap();
+    Ok(uid)
+}
+
+fn write_down(ledger: &mut Ledger, written: Vec<Vec<ActionUid>>, standing: Standing) {
+    for uid in written.into_iter().flatten() {
+        ledger.write(uid, standing);
+    }
+}
+
+/// Lives, while another task removes the completed actions of the stock.
+pub(super) async fn prune(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
+    let completed = stock.ledger.completed(&stock.uids);
+    holds("a stock to remove from", !completed.is_empty(), 0)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let pruning = tokio::spawn(remove(stock.store.clone(), completed, stop.clone()));
+    let measured = lives(stock, crowd).await;
+    stop.store(true, Ordering::Relaxed);
+    let removed = pruning.await?;
+    let measured = measured?;
+    for uid in removed? {
+        stock.ledger.remove(uid);
+    }
+    Ok(measured)
+}
+
+async fn remove(
+    store: Arc<dyn ActionStore>,
+    completed: Vec<(ActionUid, Version)>,
+    stop: Arc<AtomicBool>,
+) -> Proof<Vec<ActionUid>> {
+    let mut removed = Vec::new();
+    let most = store.capabilities().max_commands.clamp(1, REMOVED_AT_ONCE);
+    for some in completed.chunks(most) {
+        let remove = |(uid, version): &(ActionUid, Version)| Command::Remove {
+            uid: *uid,
+            if_version: *version,
+        };
+        let batch = Batch::each(some.iter().map(remove).collect());
+        // Not repeated: `Already` would then be right, and here it means that a row was lost.
+        let answers = store.write(batch).await?;
+        let already = answers
+            .iter()
+            .flatten()
+            .find(|done| done.effect == Effect::Already);
+        if let Some(done) = already {
+            return Err(Failure::new("a removal that is applied", format!("{done:?}")).into());
+        }
+        accepted(answers, some.len())?;
+        removed.extend(some.iter().map(|(uid, _)| *uid));
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    Ok(removed)
+}
