@@ -46,7 +46,7 @@ async fn a_full_queue_lets_go_of_what_it_did_not_begin_and_of_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let options = SqliteOptions::new()
         .with_queue_bytes(0)
-        .with_timeout(Duration::from_millis(700));
+        .with_timeout(Duration::from_secs(3));
     let path = dir.path().join("actions.db");
     let store = Arc::new(options.open(&path).await.unwrap());
     let mut other = other(&store).await;

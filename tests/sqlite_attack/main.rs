@@ -1,5 +1,7 @@
 //! Attacks on the store in one SQLite file: kills, crowds, failures in the middle, wrong moments.
 #![cfg(all(unix, feature = "conformance", feature = "sqlite"))]
+// Futures polled by hand stay on the thread that polls them.
+#![allow(clippy::future_not_send)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod crowd;
