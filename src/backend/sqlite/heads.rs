@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use sqlx::sqlite::SqliteConnection;
 
+use super::decode::{Columns, decode_owner};
 use super::errors::{Phase, store_error};
 use super::load::{self, Stored};
-use super::rows::{Columns, OWNER_COLUMNS, decode_owner};
+use super::rows::OWNER_COLUMNS;
 use super::script::Script;
 use super::writer::Job;
 use crate::error::StoreError;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use sqlx::sqlite::SqliteRow;
 
+use super::decode::{Columns, decode_action};
 use super::errors::corrupt;
 use super::reader::{POSITION, read_position};
-use super::rows::{ACTION_COLUMNS, Columns, decode_action};
+use super::rows::ACTION_COLUMNS;
 use super::script::Script;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::decode::{Columns, decode_action, decode_owner};
+use super::encode::Envelope;
 use super::errors::{Phase, corrupt, store_error};
-use super::rows::{ACTION_COLUMNS, Columns, Envelope, OWNER_COLUMNS, decode_action, decode_owner};
+use super::rows::{ACTION_COLUMNS, OWNER_COLUMNS};
 use super::script::Script;
 use crate::error::StoreError;
 use crate::model::{ActionUid, Key, Loaded, Needs, OpId};

@@ -1,5 +1,7 @@
 //! The store in one SQLite file.
 
+mod decode;
+mod encode;
 mod errors;
 mod heads;
 mod list;

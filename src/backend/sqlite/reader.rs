@@ -12,12 +12,11 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
+use super::decode::{Columns, decode_action, decode_entry, decode_owner};
+use super::encode::Envelope;
 use super::errors::{Phase, corrupt, store_error};
 use super::list;
-use super::rows::{
-    ACTION_COLUMNS, Columns, Envelope, LOG_COLUMNS, OWNER_COLUMNS, decode_action, decode_entry,
-    decode_owner,
-};
+use super::rows::{ACTION_COLUMNS, LOG_COLUMNS, OWNER_COLUMNS};
 use super::schema::{self, Lock};
 use super::script::Script;
 use crate::backend::bell::Bell;

@@ -6,11 +6,11 @@ use std::ops::RangeFrom;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::load::{self, Stored};
-use super::rows::{
-    ACTION_COLUMNS, BLOBS, Envelope, FIRST_CHANGEABLE, LOG_COLUMNS, OWNER_COLUMNS, encode_action,
-    encode_entry, encode_owner, encode_progress, encode_update,
+use super::encode::{
+    Envelope, encode_action, encode_entry, encode_owner, encode_progress, encode_update,
 };
+use super::load::{self, Stored};
+use super::rows::{ACTION_COLUMNS, BLOBS, FIRST_CHANGEABLE, LOG_COLUMNS, OWNER_COLUMNS};
 use super::script::Script;
 use crate::model::{Action, ActionUid, Changes, Key, Limits, OwnerState, touched};
 

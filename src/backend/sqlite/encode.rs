@@ -1,0 +1,220 @@
+//! Actions, log entries and owners on their way into rows.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::model::{
+    Action, ActionUid, Json, OpId, Owner, OwnerRef, OwnerState, Timestamp, Transition,
+};
+
+/// Builds one JSON array of arrays: the envelope in which the rows of a batch travel.
+#[derive(Debug)]
+pub(super) struct Envelope {
+    json: Vec<u8>,
+    rows: usize,
+    in_row: bool,
+}
+
+impl Envelope {
+    pub(super) fn new() -> Envelope {
+        Envelope {
+            json: vec![b'['],
+            rows: 0,
+            in_row: false,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    pub(super) fn finish(mut self) -> String {
+        self.json.push(b']');
+        // serde_json writes UTF-8 only; without unsafe code this is how to say so.
+        String::from_utf8(self.json).unwrap_or_default()
+    }
+
+    /// Begins a row, fills it, ends it.
+    pub(super) fn row(&mut self, fill: impl FnOnce(&mut Envelope)) {
+        if self.rows > 0 {
+            self.json.push(b',');
+        }
+        self.rows += 1;
+        self.json.push(b'[');
+        self.in_row = false;
+        fill(self);
+        self.json.push(b']');
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, value: &T) {
+        if self.in_row {
+            self.json.push(b',');
+        }
+        self.in_row = true;
+        // Texts and numbers into memory: neither can fail.
+        let written = serde_json::to_writer(&mut self.json, value);
+        debug_assert!(written.is_ok());
+    }
+
+    pub(super) fn text(&mut self, text: &str) {
+        self.field(text);
+    }
+
+    fn text_opt(&mut self, text: Option<&str>) {
+        self.field(&text);
+    }
+
+    pub(super) fn int(&mut self, number: i64) {
+        self.field(&number);
+    }
+
+    fn int_opt(&mut self, number: Option<i64>) {
+        self.field(&number);
+    }
+
+    pub(super) fn blob(&mut self, uuid: &Uuid) {
+        self.blob_opt(Some(uuid));
+    }
+
+    fn blob_opt(&mut self, uuid: Option<&Uuid>) {
+        let mut buffer = Uuid::encode_buffer();
+        self.field(&uuid.map(|uuid| &*uuid.simple().encode_lower(&mut buffer)));
+    }
+
+    /// A list as JSON text; an empty one is NULL.
+    fn list<T: Serialize>(&mut self, items: &[T]) {
+        let text = (!items.is_empty()).then(|| serde_json::to_string(items).unwrap_or_default());
+        self.field(&text);
+    }
+
+    fn owner(&mut self, owner: Option<&OwnerRef>) {
+        self.text_opt(owner.map(|owner| &*owner.name));
+        self.blob_opt(owner.map(|owner| owner.incarnation.as_uuid()));
+    }
+}
+
+fn to_column(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// An action as the columns of [`ACTION_COLUMNS`](super::rows::ACTION_COLUMNS).
+pub(super) fn encode_action(out: &mut Envelope, action: &Action, number: i64) {
+    out.int(number);
+    out.blob(action.uid.as_uuid());
+    out.int(action.source.code().into());
+    out.text(&action.name);
+    out.text_opt(action.object.as_ref().map(|object| object.as_str()));
+    out.list(&action.related);
+    out.text(&action.tenant);
+    out.text_opt(action.actor.as_deref());
+    out.blob_opt(action.parent.as_ref().map(ActionUid::as_uuid));
+    out.blob_opt(action.retry_of.as_ref().map(ActionUid::as_uuid));
+    out.text_opt(action.correlation.as_deref());
+    out.list(&action.exclusive);
+    out.text_opt(action.idempotency_key.as_deref());
+    out.blob(action.digest.as_uuid());
+    out.int(action.created_at.as_micros());
+    encode_changeable(out, action);
+}
+
+/// The number, and the columns from [`FIRST_CHANGEABLE`](super::rows::FIRST_CHANGEABLE) on.
+pub(super) fn encode_update(out: &mut Envelope, action: &Action, number: i64) {
+    out.int(number);
+    encode_changeable(out, action);
+}
+
+/// The number, and what progress alone changes.
+pub(super) fn encode_progress(out: &mut Envelope, action: &Action, number: i64) {
+    out.int(number);
+    out.int(action.progress.hundredths().into());
+    out.int(action.last_seen_at.as_micros());
+    out.int(to_column(action.version.get()));
+    out.blob_opt(action.last_op.as_ref().map(OpId::as_uuid));
+}
+
+fn encode_changeable(out: &mut Envelope, action: &Action) {
+    out.int(action.status.code().into());
+    out.int_opt(action.outcome.map(|outcome| outcome.code().into()));
+    out.int(action.progress.hundredths().into());
+    out.text_opt(action.step.as_deref());
+    out.text_opt(action.description.as_deref());
+    out.text_opt(action.attributes.as_ref().map(Json::as_str));
+    out.text_opt(action.result.as_ref().map(Json::as_str));
+    let error = action.error.as_ref();
+    out.text_opt(error.map(|error| &*error.code));
+    out.text_opt(error.map(|error| &*error.message));
+    out.text_opt(error.and_then(|error| error.detail.as_deref()));
+    out.list(&action.warnings);
+    out.owner(action.owner.as_ref());
+    let cancel = action.cancel.as_ref();
+    out.int_opt(cancel.map(|cancel| cancel.at.as_micros()));
+    out.text_opt(cancel.and_then(|cancel| cancel.by.as_deref()));
+    out.text_opt(cancel.and_then(|cancel| cancel.reason.as_deref()));
+    let evidence = action.evidence.as_ref();
+    out.owner(evidence.map(|evidence| &evidence.owner));
+    out.int_opt(evidence.map(|evidence| evidence.end.code().into()));
+    out.int_opt(evidence.map(|evidence| evidence.last_seen_at.as_micros()));
+    out.text_opt(evidence.map(|evidence| &*evidence.decided_by));
+    out.int_opt(action.started_at.map(Timestamp::as_micros));
+    out.int_opt(action.finished_at.map(Timestamp::as_micros));
+    out.int(action.last_seen_at.as_micros());
+    out.int(to_column(action.version.get()));
+    out.int(action.log_entries.into());
+    out.blob_opt(action.last_op.as_ref().map(OpId::as_uuid));
+}
+
+/// A log entry as the columns of [`LOG_COLUMNS`](super::rows::LOG_COLUMNS).
+pub(super) fn encode_entry(out: &mut Envelope, t: &Transition, entry: i64, action: i64) {
+    out.int(entry);
+    out.int(action);
+    out.int(t.kind.code().into());
+    out.int(to_column(t.version.get()));
+    out.int(t.at.as_micros());
+    out.int(t.status.code().into());
+    out.int_opt(t.outcome.map(|outcome| outcome.code().into()));
+    out.int(t.progress.hundredths().into());
+    out.text_opt(t.step.as_deref());
+    out.owner(t.owner.as_ref());
+    out.text_opt(t.by.as_deref());
+    out.blob_opt(t.op.as_ref().map(OpId::as_uuid));
+    out.text_opt(t.note.as_deref());
+}
+
+/// An owner as the columns of [`OWNER_COLUMNS`](super::rows::OWNER_COLUMNS).
+pub(super) fn encode_owner(out: &mut Envelope, owner: &Owner) {
+    out.owner(Some(&owner.owner));
+    out.int(match owner.state {
+        OwnerState::Alive => 0,
+        OwnerState::Fenced => 1,
+        OwnerState::Released => 2,
+    });
+    out.int(to_column(owner.renewals));
+    out.int(owner.claimed_at.as_micros());
+    out.int(owner.renewed_at.as_micros());
+    out.int_opt(owner.ended_at.map(Timestamp::as_micros));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_character_survives_the_envelope() {
+        let all: String = (1..0x250u32)
+            .filter_map(char::from_u32)
+            .chain(['😀', '\u{ffff}'])
+            .collect();
+        let mut envelope = Envelope::new();
+        envelope.row(|row| {
+            row.text(&all);
+            row.text_opt(None);
+            row.int(i64::MIN);
+        });
+        let (text, nothing, number): (String, (), i64) =
+            serde_json::from_str::<Vec<_>>(&envelope.finish())
+                .unwrap()
+                .pop()
+                .unwrap();
+        assert_eq!((text, nothing, number), (all, (), i64::MIN));
+    }
+}
