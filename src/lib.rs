@@ -72,7 +72,7 @@ pub mod transfer;
 
 pub use backend::MemoryStore;
 #[cfg(feature = "sqlite")]
-pub use backend::{SqliteOptions, SqliteStore};
+pub use backend::{SqliteAccess, SqliteDiagnostics, SqliteOptions, SqliteStore};
 pub use clock::Clock;
 pub use error::{Error, ErrorKind, StoreError};
 pub use model::{
@@ -83,6 +83,10 @@ pub use model::{
     Page, Position, Progress, Query, Refused, RelatedObject, Report, Revision, Source, Status,
     StoreId, Term, Timestamp, Transition, TransitionKind, UnknownWord, Version, needs, plan,
 };
+/// The sqlx that [`SqliteStore::on_pool`] and [`SqliteStore::write_in`] are about, for a host that
+/// has another one, or none.
+#[cfg(feature = "sqlite")]
+pub use sqlx;
 pub use store::{ActionStore, ActionStoreExt, Capabilities, Durability, Pages};
 #[cfg(feature = "tracker")]
 pub use tracker::{

@@ -231,3 +231,9 @@ WHEN EXISTS (SELECT 1 FROM actions_action WHERE number = OLD.action)
 BEGIN
   SELECT RAISE(ABORT, 'actions: the log is kept');
 END;
+
+-- What this step leaves: its entry in the ledger, and a store with an identity of its own.
+INSERT INTO actions_schema (version, min_reader, min_writer, applied_at)
+VALUES (1, 1, 1, CAST(unixepoch('subsec') * 1000000 AS INTEGER));
+
+INSERT INTO actions_store (id, life) VALUES (1, randomblob(16));

@@ -10,16 +10,23 @@ use crate::model::{Position, Revision};
 #[derive(Debug)]
 pub(super) struct Bell(watch::Sender<State>);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct State {
     position: Position,
     closed: bool,
+    /// How often looking for news has failed, and why it last did.
+    failures: u64,
+    failure: Option<StoreError>,
 }
 
 impl Bell {
     pub(super) fn new(position: Position) -> Bell {
-        let closed = false;
-        Bell(watch::Sender::new(State { position, closed }))
+        Bell(watch::Sender::new(State {
+            position,
+            closed: false,
+            failures: 0,
+            failure: None,
+        }))
     }
 
     /// Announces a position that has become readable. One that is behind what was announced
@@ -33,6 +40,21 @@ impl Bell {
             }
             goes_on
         });
+    }
+
+    /// Tells whoever waits that nobody can tell whether there is news.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn fail(&self, error: StoreError) {
+        self.0.send_modify(|state| {
+            state.failures += 1;
+            state.failure = Some(error);
+        });
+    }
+
+    /// Whether a revision is beyond what was announced.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn is_behind(&self, revision: Revision) -> bool {
+        revision > self.0.borrow().position.revision
     }
 
     /// Lets every waiter go, now and later.
@@ -50,8 +72,12 @@ impl Bell {
     /// [`ActionStore::changed`](crate::ActionStore::changed).
     pub(super) async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
         let mut watcher = self.0.subscribe();
+        let failures = watcher.borrow().failures;
         let beyond = |state: &State| match after {
-            Some(after) => state.closed || state.position.revision > after,
+            Some(after) => {
+                let news = state.position.revision > after || state.failures != failures;
+                state.closed || news
+            }
             None => true,
         };
         if after.is_some_and(|after| after > watcher.borrow().position.revision) {
@@ -64,11 +90,14 @@ impl Bell {
         }
         let state = watcher.wait_for(beyond).await;
         match state.as_deref() {
-            Ok(State {
-                closed: false,
-                position,
-            }) => Ok(*position),
-            _ => Err(StoreError::closed("changed")),
+            Ok(state) if state.closed => Err(StoreError::closed("changed")),
+            Ok(state) => match (&state.failure, after) {
+                (Some(error), Some(after)) if state.position.revision <= after => {
+                    Err(error.clone())
+                }
+                _ => Ok(state.position),
+            },
+            Err(_) => Err(StoreError::closed("changed")),
         }
     }
 }

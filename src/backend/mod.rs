@@ -7,4 +7,4 @@ mod sqlite;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{SqliteAccess, SqliteDiagnostics, SqliteOptions, SqliteStore};

@@ -73,6 +73,11 @@ pub(super) fn store_error(operation: &'static str, phase: Phase, error: sqlx::Er
         ),
         (Some(_), _) => (ErrorKind::Corrupt, "the database is not what it was"),
         (None, _) => match &error {
+            sqlx::Error::PoolClosed => (ErrorKind::Closed, "the host's pool is closed"),
+            sqlx::Error::PoolTimedOut => (
+                ErrorKind::Unavailable,
+                "no connection of the host's pool came free in time",
+            ),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
                 (ErrorKind::Corrupt, "a stored value cannot be read")
             }
@@ -83,6 +88,13 @@ pub(super) fn store_error(operation: &'static str, phase: Phase, error: sqlx::Er
         },
     };
     StoreError::new(kind, operation, message).with_source(error)
+}
+
+/// Whether somebody else held the database for longer than the connection waits.
+pub(super) fn is_busy(error: &StoreError) -> bool {
+    let source = std::error::Error::source(error);
+    let code = source.and_then(|source| primary_code(source.downcast_ref()?));
+    matches!(code, Some(code::BUSY | code::LOCKED))
 }
 
 /// Whether a transaction of several batches may have failed for what one of them needs or meets,

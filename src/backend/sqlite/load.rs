@@ -50,7 +50,11 @@ pub(super) struct Load<'n> {
     any_ops: bool,
 }
 
-pub(super) fn script<'n>(needs: impl Iterator<Item = &'n Needs>) -> Result<Load<'n>, sqlx::Error> {
+/// `begin` is the statement that comes first.
+pub(super) fn script<'n>(
+    needs: impl Iterator<Item = &'n Needs>,
+    begin: &str,
+) -> Result<Load<'n>, sqlx::Error> {
     let (mut uids, mut keys, mut ops) = (Envelope::new(), Envelope::new(), Envelope::new());
     let mut names = Envelope::new();
     let mut asked = Vec::new();
@@ -81,7 +85,7 @@ pub(super) fn script<'n>(needs: impl Iterator<Item = &'n Needs>) -> Result<Load<
     for envelope in [uids, keys, ops, names] {
         script.bind(envelope.finish())?;
     }
-    script.push(BEGIN);
+    script.push(begin);
     script.push(POSITION);
     let columns = ACTION_COLUMNS.join(", ");
     script.push(&format!(
@@ -115,13 +119,14 @@ pub(super) fn script<'n>(needs: impl Iterator<Item = &'n Needs>) -> Result<Load<
 pub(super) async fn load(
     connection: &mut SqliteConnection,
     needs: impl Iterator<Item = &Needs>,
+    begin: &str,
 ) -> Result<(Loaded, Stored, HashMap<ActionUid, i64>), StoreError> {
     let before = |error| store_error("write", Phase::Before, error);
     let Load {
         script,
         keys,
         any_ops,
-    } = script(needs).map_err(before)?;
+    } = script(needs, begin).map_err(before)?;
     let mut results = script
         .run(connection)
         .await

@@ -1,18 +1,27 @@
 //! The store in one SQLite file.
 
+mod backup;
 mod decode;
+mod diagnostics;
 mod encode;
 mod errors;
+mod file;
 mod heads;
+mod host;
 mod list;
 mod load;
+mod open;
+mod options;
 #[cfg(test)]
 mod plans;
+mod poll;
 mod reader;
 mod rows;
 mod save;
 mod schema;
 mod script;
+mod source;
+mod version;
 mod writer;
 
 use std::future::Future;
@@ -22,96 +31,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use sqlx::sqlite::SqlitePool;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use self::reader::{Read, Reader};
-use self::writer::{Claim, Job, Lanes, Ringer, Writer};
+pub use self::diagnostics::{SqliteAccess, SqliteDiagnostics};
+pub use self::options::SqliteOptions;
+use self::poll::Poll;
+use self::reader::Read;
+use self::source::Source;
+use self::version::Version;
+use self::writer::{Claim, Job};
 use super::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Command, Cursor, Done, LogQuery, Owner, Page, Position, Query,
+    Action, ActionUid, Batch, Command, Cursor, Done, LogQuery, Needs, Owner, Page, Position, Query,
     Refused, Revision, StoreId, Transition, needs,
 };
-use crate::store::{ActionStore, Capabilities, Durability};
-
-/// How a [`SqliteStore`] is opened.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct SqliteOptions {
-    readers: usize,
-    queue_bytes: usize,
-    timeout: Duration,
-    max_bytes: Option<u64>,
-    clock: Clock,
-}
-
-impl Default for SqliteOptions {
-    fn default() -> SqliteOptions {
-        SqliteOptions {
-            readers: 2,
-            queue_bytes: 64 * 1024 * 1024,
-            timeout: Duration::from_secs(30),
-            max_bytes: None,
-            clock: Clock::system(),
-        }
-    }
-}
-
-impl SqliteOptions {
-    /// The defaults.
-    #[must_use]
-    pub fn new() -> SqliteOptions {
-        SqliteOptions::default()
-    }
-
-    /// How many connections read; at least 1, 2 unless set. Each has a thread of its own.
-    #[must_use]
-    pub fn with_readers(mut self, readers: usize) -> SqliteOptions {
-        self.readers = readers.clamp(1, 64);
-        self
-    }
-
-    /// How many bytes of batches may wait to be written; at least 8 MiB (one largest batch), 64
-    /// MiB unless set. A write that finds no room waits for it until its time is up.
-    #[must_use]
-    pub fn with_queue_bytes(mut self, bytes: usize) -> SqliteOptions {
-        self.queue_bytes = bytes.clamp(8 * 1024 * 1024, 4 * 1024 * 1024 * 1024);
-        self
-    }
-
-    /// How long a call may take; 30 seconds unless set. A write that was not begun by then is
-    /// withdrawn and `Unavailable`; one that was is `OutcomeUnknown`.
-    #[must_use]
-    pub fn with_timeout(mut self, timeout: Duration) -> SqliteOptions {
-        self.timeout = timeout;
-        self
-    }
-
-    /// How large the file may grow, in bytes, rounded down to whole pages of 4 KiB; no limit unless
-    /// set. A write that would need more is `Unavailable`; reads and removals go on.
-    #[must_use]
-    pub fn with_max_bytes(mut self, bytes: u64) -> SqliteOptions {
-        self.max_bytes = Some(bytes);
-        self
-    }
-
-    /// The clock that stamps; the system's unless set.
-    #[must_use]
-    pub fn with_clock(mut self, clock: Clock) -> SqliteOptions {
-        self.clock = clock;
-        self
-    }
-
-    /// Opens the store at a path, or makes a new one there.
-    ///
-    /// # Errors
-    /// As [`SqliteStore::open`].
-    pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
-        SqliteStore::open_with(path.as_ref(), self).await
-    }
-}
+use crate::store::{ActionStore, Capabilities};
 
 /// A store in one SQLite file: durable when acknowledged, readable after a crash.
 ///
@@ -143,6 +81,11 @@ impl SqliteOptions {
 pub struct SqliteStore {
     path: PathBuf,
     life: StoreId,
+    access: SqliteAccess,
+    version: Version,
+    source: Source,
+    clock: Clock,
+    capabilities: Capabilities,
     timeout: Duration,
     bell: Arc<Bell>,
     owners: mpsc::UnboundedSender<Job>,
@@ -150,7 +93,11 @@ pub struct SqliteStore {
     /// Memory for the batches that wait in a lane, in units of [`ROOM_UNIT`] bytes.
     owners_room: Arc<Semaphore>,
     actions_room: Arc<Semaphore>,
+    /// How many of those there are.
+    room: usize,
     questions: mpsc::Sender<Read>,
+    /// Looks for others' commits, unless there are no others.
+    poll: Option<Poll>,
     /// True once the tasks are to finish what waits and end.
     closing: watch::Sender<bool>,
     /// The task that writes, as long as nobody has seen it end; it is the last one to.
@@ -172,82 +119,50 @@ impl SqliteStore {
     ///
     /// # Errors
     /// `Invalid` for a path that SQLite would not take as it is (`file:...`, `:memory:`, not
-    /// UTF-8), `Unavailable` if the store is open already or the file cannot be created, read or
-    /// written, `Corrupt` for an empty file and for one that is no database, `Incompatible` for a
-    /// database of somebody else's and for a store of a newer version of this library, `Closed`
-    /// outside a tokio runtime.
+    /// UTF-8), `Unavailable` if the store is open already, if it is not there but must be, or if
+    /// the file cannot be created, read or written, `Corrupt` for an empty file and for one that
+    /// is no database, `Incompatible` for a database of somebody else's, for a store of a newer
+    /// version of this library, for a schema that is not as it should be and may not be changed,
+    /// and for a SQLite that is too old or would damage the store, `Closed` outside a tokio
+    /// runtime.
     ///
     /// # Panics
     /// Calls panic if the runtime they are made in has no timer
     /// ([`enable_time`](tokio::runtime::Builder::enable_time)).
     pub async fn open(path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
-        SqliteStore::open_with(path.as_ref(), SqliteOptions::default()).await
+        SqliteOptions::default().open(path).await
     }
 
-    async fn open_with(path: &Path, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
-        // sqlx and the tasks below would panic without one.
-        tokio::runtime::Handle::try_current().map_err(|error| {
-            let message = "there is no tokio runtime";
-            StoreError::new(ErrorKind::Closed, "open", message).with_source(error)
-        })?;
-        let path = &schema::resolve(path)?;
-        let lock = Arc::new(schema::lock(path)?);
-        let life = schema::prepare(path, &options.clock).await?;
-        // SQLite takes a limit of 0 for none.
-        let max_pages = options.max_bytes.map(|bytes| (bytes / PAGE_SIZE).max(1));
-        let mut connection = schema::connect_writer(path, max_pages).await?;
-        let position = position(&mut connection, life).await?;
-        let bell = Arc::new(Bell::new(position));
+    /// Opens the store in the database of a host's pool, or makes one there beside the host's own
+    /// tables, with the default [options](SqliteOptions).
+    ///
+    /// Everything of ours is named `actions_*`; nothing else is touched, no setting of the
+    /// connections is changed, and none is kept between two calls, so that a pool of one is enough.
+    /// How durable the store is follows from the host's settings
+    /// ([`Capabilities::durability`]); with `journal_mode=WAL` and `synchronous=FULL` it is
+    /// [`Durability::Disk`](crate::Durability::Disk). Other processes may use the same database, by
+    /// a path ([`SqliteOptions::shared`]) or a pool of their own.
+    ///
+    /// A write waits while somebody else writes: for a connection of the pool until its time is up,
+    /// then for the database as long as the connection's `busy_timeout` says. Both end as
+    /// `Unavailable`, also when it is the caller's own open transaction that is in the way: use
+    /// [`write_in`](SqliteStore::write_in) there.
+    ///
+    /// Closing the store leaves the pool open.
+    ///
+    /// # Errors
+    /// As [`open`](SqliteStore::open), and `Invalid` for a database in memory, for
+    /// `journal_mode` `MEMORY` or `OFF`, and with [`SqliteOptions::with_max_bytes`].
+    pub async fn on_pool(pool: SqlitePool) -> Result<SqliteStore, StoreError> {
+        SqliteOptions::default().on_pool(pool).await
+    }
 
-        let (owners, owners_lane) = mpsc::unbounded_channel();
-        let (actions, actions_lane) = mpsc::unbounded_channel();
-        let (questions, asked) = mpsc::channel(QUESTIONS);
-        let asked = Arc::new(Mutex::new(asked));
-        let closing = watch::Sender::new(false);
-        let mut readers = Vec::with_capacity(options.readers);
-        for _ in 0..options.readers {
-            let reader = Reader {
-                path: path.to_owned(),
-                life,
-                connection: Some(schema::connect(path).await?),
-                questions: asked.clone(),
-                put_off: None,
-                closing: closing.subscribe(),
-                bell: bell.clone(),
-                lock: lock.clone(),
-            };
-            readers.push(tokio::spawn(reader.run()));
-        }
-        let writer = Writer {
-            path: path.to_owned(),
-            clock: options.clock,
-            bell: Ringer(bell.clone()),
-            max_pages,
-            connection: Some(connection),
-            life,
-            heads: None,
-            readers,
-            lock,
-        };
-        let lanes = Lanes {
-            owners: owners_lane,
-            actions: actions_lane,
-            closing: closing.subscribe(),
-        };
-        let writer = tokio::spawn(writer.run(lanes));
-        Ok(SqliteStore {
-            path: path.to_owned(),
-            life,
-            timeout: options.timeout,
-            bell,
-            owners,
-            actions,
-            owners_room: Arc::new(Semaphore::new(options.queue_bytes / ROOM_UNIT)),
-            actions_room: Arc::new(Semaphore::new(options.queue_bytes / ROOM_UNIT)),
-            closing,
-            questions,
-            writer: Mutex::new(Some(writer)),
-        })
+    /// The SQL that makes the schema, one text for each version, for a host whose own tool applies
+    /// it: each once, in order, each in a transaction. Open with
+    /// [`SqliteOptions::verify_schema`] then. A released text never changes.
+    #[must_use]
+    pub fn schema() -> &'static [&'static str] {
+        schema::STEPS
     }
 
     /// Where the file is, links resolved.
@@ -280,6 +195,24 @@ impl SqliteStore {
         }
     }
 
+    /// The memory that waiting batches take.
+    fn queued_bytes(&self) -> usize {
+        let lanes = [&self.owners_room, &self.actions_room];
+        let taken = lanes.map(|room| self.room.saturating_sub(room.available_permits()));
+        taken.iter().sum::<usize>() * ROOM_UNIT
+    }
+
+    /// Whether a batch can be tried at all, and what it needs.
+    fn check(&self, operation: &'static str, batch: &Batch) -> Result<Needs, StoreError> {
+        self.bell.check_open(operation)?;
+        if self.access == SqliteAccess::ReadOnly {
+            let message = "the store is open for reading only";
+            return Err(StoreError::new(ErrorKind::Unsupported, operation, message));
+        }
+        self.capabilities.check(batch)?;
+        needs(batch).map_err(|e| StoreError::from_check(operation, e))
+    }
+
     /// The position a cursor stands for must be one of this store.
     fn check_life(&self, operation: &'static str, after: Option<Cursor>) -> Result<(), StoreError> {
         match after {
@@ -291,17 +224,6 @@ impl SqliteStore {
             _ => Ok(()),
         }
     }
-}
-
-async fn position(
-    connection: &mut sqlx::sqlite::SqliteConnection,
-    life: StoreId,
-) -> Result<Position, StoreError> {
-    let mut script = script::Script::new();
-    script.push(reader::POSITION);
-    let rows = script.run(connection).await;
-    let rows = rows.map_err(|f| errors::store_error("open", errors::Phase::Before, f.error))?;
-    reader::read_position("open", life, rows.first().map_or(&[], Vec::as_slice))
 }
 
 /// Waits for a future, but no longer than the time given; `None` when that is up.
@@ -328,13 +250,11 @@ async fn deadline<F: Future>(time: Duration, future: F) -> Option<F::Output> {
 #[async_trait]
 impl ActionStore for SqliteStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(Durability::Disk)
+        self.capabilities
     }
 
     async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
-        self.bell.check_open("write")?;
-        self.capabilities().check(&batch)?;
-        let needs = needs(&batch).map_err(|e| StoreError::from_check("write", e))?;
+        let needs = self.check("write", &batch)?;
         let about_owners = |command: &Command| {
             matches!(
                 command,
@@ -416,6 +336,14 @@ impl ActionStore for SqliteStore {
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
         self.bell.check_open("changed")?;
+        let Some(poll) = &self.poll else {
+            return self.bell.changed(after).await;
+        };
+        // What others have committed since somebody last looked.
+        if after.is_none_or(|after| self.bell.is_behind(after)) {
+            self.ask("changed", Read::Position).await?;
+        }
+        let _waiting = after.map(|_| poll.wait());
         self.bell.changed(after).await
     }
 

@@ -3,9 +3,9 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::schema::{self, Policy};
 use super::script::Script;
-use super::{list, load, reader, save, schema};
-use crate::clock::Clock;
+use super::{list, load, reader, save};
 use crate::model::{
     ActionUid, Batch, Changes, Command, LogQuery, NewAction, ObjectRef, OpId, Order, Outcome,
     OwnerRef, Query, Source, Status, Term, Timestamp, needs, plan,
@@ -51,8 +51,9 @@ async fn scans(connection: &mut SqliteConnection, script: &Script) -> Vec<String
 async fn connection() -> (tempfile::TempDir, SqliteConnection) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("actions.db");
-    schema::prepare(&path, &Clock::system()).await.unwrap();
-    let connection = schema::connect(&path).await.unwrap();
+    let options = schema::connect_options(&path, false).create_if_missing(true);
+    let mut connection = schema::connect(options, None).await.unwrap();
+    schema::apply(&mut connection, Policy::Apply).await.unwrap();
     (dir, connection)
 }
 
@@ -216,7 +217,9 @@ async fn writes_search() {
         },
     ]);
     let needs = needs(&batch).unwrap();
-    let script = load::script(std::iter::once(&needs)).unwrap().script;
+    let script = load::script(std::iter::once(&needs), load::BEGIN)
+        .unwrap()
+        .script;
     assert_eq!(scans(&mut connection, &script).await, [""; 0]);
 
     // A plan that makes every kind of row, then every kind of change filled by hand.
@@ -241,7 +244,13 @@ async fn writes_search() {
         last_number: 0,
         last_entry: 0,
     };
-    let save = save::script(&changes, stored, Default::default(), true).unwrap();
+    let save = save::script(
+        &changes,
+        stored,
+        Default::default(),
+        save::Frame::BeginAndCommit,
+    )
+    .unwrap();
     assert!(save.script.len() >= 18, "{}", save.script.len());
     assert_eq!(scans(&mut connection, &save.script).await, [""; 0]);
 }

@@ -5,20 +5,18 @@
 //! snapshot alive and the log file growing.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use sqlx::Connection;
-use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::decode::{Columns, decode_action, decode_entry, decode_owner};
 use super::encode::Envelope;
 use super::errors::{Phase, corrupt, store_error};
+use super::file::Lock;
 use super::list;
 use super::rows::{ACTION_COLUMNS, LOG_COLUMNS, OWNER_COLUMNS};
-use super::schema::{self, Lock};
 use super::script::Script;
+use super::source::Line;
 use crate::backend::bell::Bell;
 use crate::error::StoreError;
 use crate::model::{
@@ -43,13 +41,13 @@ pub(super) enum Read {
     List(Query, Reply<Page<Arc<Action>>>),
     Log(LogQuery, Reply<Page<Transition>>),
     Owners(Reply<Vec<Owner>>),
+    /// Where the store stands; the bell is rung for it.
+    Position(Reply<Position>),
 }
 
 pub(super) struct Reader {
-    pub(super) path: PathBuf,
     pub(super) life: StoreId,
-    /// None after a failure that leaves the connection in doubt.
-    pub(super) connection: Option<SqliteConnection>,
+    pub(super) line: Line,
     /// Shared by all readers: whoever is free takes the next question.
     pub(super) questions: Arc<Mutex<mpsc::Receiver<Read>>>,
     /// A question that was taken from the queue while look-ups were gathered.
@@ -58,7 +56,7 @@ pub(super) struct Reader {
     /// Rung for what a page shows: the writer may not have come to ring for that commit yet, and
     /// never does for one that failed and was made all the same.
     pub(super) bell: Arc<Bell>,
-    pub(super) lock: Arc<Lock>,
+    pub(super) lock: Arc<Option<Lock>>,
 }
 
 impl Reader {
@@ -83,16 +81,22 @@ impl Reader {
                     let read = |rows| read(rows).inspect(|page| bell.ring(page.at));
                     self.answer("log", reply, script, read).await;
                 }
+                Read::Position(reply) => {
+                    let (mut script, bell) = (Script::new(), self.bell.clone());
+                    script.push(POSITION);
+                    let read = |rows: Vec<Vec<_>>| {
+                        let rows = rows.first().map_or(&[][..], Vec::as_slice);
+                        read_position("changed", life, rows).inspect(|at| bell.ring(*at))
+                    };
+                    self.answer("changed", reply, Ok(script), read).await;
+                }
                 Read::Owners(reply) => {
                     let script = Ok(owners_script());
                     self.answer("owners", reply, script, read_owners).await;
                 }
             }
         }
-        if let Some(connection) = self.connection.take() {
-            // A reader has nothing to lose.
-            drop(connection.close().await);
-        }
+        self.line.close().await;
         drop(self.lock);
     }
 
@@ -201,13 +205,10 @@ impl Reader {
         operation: &'static str,
         script: Script,
     ) -> Result<Vec<Vec<sqlx::sqlite::SqliteRow>>, StoreError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => schema::connect(&self.path).await?,
-        };
+        let mut connection = self.line.take().await?;
         match script.run(&mut connection).await {
             Ok(rows) => {
-                self.connection = Some(connection);
+                self.line.hand_back(connection);
                 Ok(rows)
             }
             Err(failed) => {

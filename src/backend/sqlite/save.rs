@@ -49,16 +49,25 @@ impl Numbers {
     }
 }
 
+/// How much of its transaction a script is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// All of it, for a plan made from memory.
+    BeginAndCommit,
+    /// The rest of one that was begun to load what the plan looked at.
+    Commit,
+    /// A part of the host's, who commits it.
+    Inside,
+}
+
 /// What saves the changes: each kind of row in one statement, whose rows travel in one envelope.
 ///
-/// `begin` is for a plan made from memory: the script then begins the transaction itself. Either
-/// way its first change fails, and with it all others, unless the store is where it is taken to
-/// be.
+/// Its first change fails, and with it all others, unless the store is where it is taken to be.
 pub(super) fn script(
     changes: &Changes,
     stored: Stored,
     known: HashMap<ActionUid, i64>,
-    begin: bool,
+    frame: Frame,
 ) -> Result<Save, sqlx::Error> {
     let mut script = Script::new();
     let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
@@ -69,7 +78,7 @@ pub(super) fn script(
         last_number: stored.last_number + count(changes.created.len()),
         last_entry: stored.last_entry + count(changes.log.len()),
     };
-    if begin {
+    if frame == Frame::BeginAndCommit {
         script.push(load::BEGIN);
     }
     let before = script.bind(stored.revision)?;
@@ -99,7 +108,9 @@ pub(super) fn script(
         removed_at = Some(script.len());
         script.push("SELECT removed_to FROM actions_store WHERE id = 1");
     }
-    script.push("COMMIT");
+    if frame != Frame::Inside {
+        script.push("COMMIT");
+    }
     Ok(Save {
         script,
         numbers: numbers.known,

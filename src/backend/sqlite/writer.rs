@@ -8,16 +8,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::diagnostics::SqliteAccess;
 use super::errors::{self, Phase, is_constraint, store_error};
+use super::file::{Hold, Lock};
 use super::heads::{Heads, Remembered};
 use super::load::{self, Stored};
-use super::save::{self, Save};
-use super::schema::{self, Lock};
+use super::save::{self, Frame, Save};
+use super::source::Line;
 use crate::backend::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
@@ -69,50 +70,77 @@ pub(super) struct Job {
 /// The two lanes: commands about owners overtake everything, so that a queue full of writes never
 /// lets a living owner lapse.
 pub(super) struct Lanes {
-    pub(super) owners: mpsc::UnboundedReceiver<Job>,
-    pub(super) actions: mpsc::UnboundedReceiver<Job>,
-    pub(super) closing: watch::Receiver<bool>,
+    owners: mpsc::UnboundedReceiver<Job>,
+    actions: mpsc::UnboundedReceiver<Job>,
+    closing: watch::Receiver<bool>,
+    /// Taken from a lane, but not from its caller.
+    next: Option<Job>,
 }
 
 pub(super) struct Writer {
+    pub(super) access: SqliteAccess,
     pub(super) path: PathBuf,
     pub(super) clock: Clock,
     pub(super) bell: Ringer,
-    pub(super) max_pages: Option<u64>,
-    /// None after a failure that leaves the connection in doubt; the next transaction opens one.
-    pub(super) connection: Option<SqliteConnection>,
+    pub(super) line: Line,
     pub(super) life: StoreId,
-    /// None until it is read, and after every failure.
+    /// None until it is read, after every failure, and always where others write too.
     pub(super) heads: Option<Heads>,
     /// The readers, who end when the writer does.
     pub(super) readers: Vec<JoinHandle<()>>,
-    pub(super) lock: Arc<Lock>,
+    pub(super) lock: Arc<Option<Lock>>,
 }
 
 impl Writer {
     /// Works until the store is closed and what waits is done. Says whether all the readers
     /// ended as they should.
     pub(super) async fn run(mut self, mut lanes: Lanes) -> bool {
-        let mut group = Vec::new();
-        while lanes.next_group(&mut group).await {
-            self.write_group(std::mem::take(&mut group)).await;
+        while lanes.wait().await {
+            // First a connection, which may take its time, then the batches: until then their
+            // callers can take them back and know that nothing was applied.
+            let ready = self.line.ready().await;
+            let group = lanes.take_group();
+            match ready {
+                Ok(()) if group.is_empty() => self.line.rest(),
+                Ok(()) => self.write_group(group).await,
+                Err(error) => {
+                    let error = reconnected(error);
+                    for job in group {
+                        answer_job(job, Err(error.clone()));
+                    }
+                }
+            }
         }
         let mut whole = true;
         for reader in self.readers.drain(..) {
             whole &= reader.await.is_ok();
         }
-        // The last one out: this is what folds the log into the file. Two that close at the same
-        // time leave it to each other, and whoever copied the file would miss the log.
-        let connection = match self.connection.take() {
-            Some(connection) => Some(connection),
-            None => schema::connect(&self.path).await.ok(),
-        };
-        if let Some(connection) = connection {
-            let closed = connection.close().await;
-            debug_assert!(closed.is_ok(), "{closed:?}");
-        }
-        drop(self.lock);
+        self.fold().await;
         whole
+    }
+
+    /// Ends the last connection: that is what folds the log into the file. Two that end at the same
+    /// time leave it to each other, and whoever copied the file then would miss the log.
+    async fn fold(mut self) {
+        match self.access {
+            SqliteAccess::Exclusive => drop(self.line.ready().await),
+            SqliteAccess::Shared => {
+                self.line.close().await;
+                drop(self.lock);
+                // Others may have ended in this moment too. Whoever is alone now tries again.
+                match Lock::try_take(&self.path, Hold::Exclusive) {
+                    Ok(Some(_alone)) => {
+                        drop(self.line.ready().await);
+                        self.line.close().await;
+                    }
+                    Ok(None) | Err(_) => {}
+                }
+                return;
+            }
+            SqliteAccess::HostPool | SqliteAccess::ReadOnly => {}
+        }
+        self.line.close().await;
+        drop(self.lock);
     }
 
     /// Writes the batches of a group in one transaction; each on its own when together they fail
@@ -142,23 +170,17 @@ impl Writer {
     }
 
     async fn transact(&mut self, jobs: &[Job]) -> Result<Answers, StoreError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let connection = schema::connect_writer(&self.path, self.max_pages).await;
-                connection.map_err(reconnected)?
-            }
-        };
+        let mut connection = self.line.take().await.map_err(reconnected)?;
         let written = self.transact_on(&mut connection, jobs).await;
         match &written {
-            Ok(_) => self.connection = Some(connection),
+            Ok(_) => self.line.hand_back(connection),
             // A connection that cannot even be rolled back, or whose commit failed, is in doubt:
             // it is closed, and the next transaction gets a new one.
             Err(error) => {
                 self.heads = None;
                 let clean = roll_back(&mut connection).await;
                 if clean && error.kind() != ErrorKind::OutcomeUnknown {
-                    self.connection = Some(connection);
+                    self.line.hand_back(connection);
                 } else {
                     // It failed already; that closing it may fail too changes nothing.
                     drop(connection.close().await);
@@ -173,33 +195,32 @@ impl Writer {
         connection: &mut SqliteConnection,
         jobs: &[Job],
     ) -> Result<Answers, StoreError> {
-        let heads = match &mut self.heads {
-            Some(heads) => heads,
-            none => none.insert(Heads::read(connection).await?),
-        };
+        if self.access == SqliteAccess::Exclusive && self.heads.is_none() {
+            self.heads = Some(Heads::read(connection).await?);
+        }
         let now = self.clock.now();
-        if let Some(remembered) = heads.recall(jobs)
+        if let Some(heads) = &mut self.heads
+            && let Some(remembered) = heads.recall(jobs)
             && let Some(answers) = from_memory(connection, heads, remembered, jobs, now).await?
         {
             self.bell.0.ring(position(self.life, heads.stored));
             return Ok(answers);
         }
         let needs = jobs.iter().map(|job| &job.needs);
-        let (mut loaded, stored, numbers) = load::load(connection, needs).await?;
+        let (mut loaded, stored, numbers) = load::load(connection, needs, load::BEGIN).await?;
         let answers = plan_jobs(jobs, &mut loaded, now);
         let changes = loaded.into_changes();
         if changes.is_empty() {
             roll_back(connection).await;
             return Ok(answers);
         }
-        let mut save = save::script(&changes, stored, numbers, false).map_err(before)?;
+        let mut save = save::script(&changes, stored, numbers, Frame::Commit).map_err(before)?;
         let after = commit(connection, &mut save).await;
         let after = after.map_err(|(phase, error)| store_error("write", phase, error))?;
-        if heads.stored == stored {
-            heads.apply(changes, &save.numbers, after);
-        } else {
+        match &mut self.heads {
+            Some(heads) if heads.stored == stored => heads.apply(changes, &save.numbers, after),
             // Somebody else has been here: what is remembered is of another time.
-            self.heads = None;
+            _ => self.heads = None,
         }
         self.bell.0.ring(position(self.life, after));
         Ok(answers)
@@ -237,7 +258,8 @@ async fn from_memory(
     if changes.is_empty() {
         return Ok(Some(answers));
     }
-    let mut save = save::script(&changes, heads.stored, numbers, true).map_err(before)?;
+    let mut save =
+        save::script(&changes, heads.stored, numbers, Frame::BeginAndCommit).map_err(before)?;
     match commit(connection, &mut save).await {
         Ok(after) => {
             heads.apply(changes, &save.numbers, after);
@@ -311,11 +333,23 @@ fn answer_job(job: Job, answer: Answer) {
 }
 
 impl Lanes {
-    /// Waits for work and takes as much of it as one transaction may have. False once the store
-    /// is closed, or dropped, and nothing waits any more.
-    async fn next_group(&mut self, group: &mut Vec<Job>) -> bool {
-        loop {
-            let first = tokio::select! {
+    pub(super) fn new(
+        owners: mpsc::UnboundedReceiver<Job>,
+        actions: mpsc::UnboundedReceiver<Job>,
+        closing: watch::Receiver<bool>,
+    ) -> Lanes {
+        Lanes {
+            owners,
+            actions,
+            closing,
+            next: None,
+        }
+    }
+
+    /// Waits for work. False once the store is closed, or dropped, and nothing waits any more.
+    async fn wait(&mut self) -> bool {
+        while self.next.is_none() {
+            let next = tokio::select! {
                 biased;
                 job = self.owners.recv() => job,
                 job = self.actions.recv() => job,
@@ -326,29 +360,32 @@ impl Lanes {
                 }
             };
             // None from either lane: both senders live and die together.
-            let Some(first) = first.or_else(|| self.take_next()) else {
+            self.next = next.or_else(|| self.try_next());
+            if self.next.is_none() {
                 return false;
-            };
-            let mut commands = 0;
-            let mut next = Some(first);
-            while let Some(job) = next {
-                if job.claim.take() {
-                    commands += job.batch.commands.len();
-                    group.push(job);
-                }
-                next = if commands < GROUP_COMMANDS {
-                    self.take_next()
-                } else {
-                    None
-                };
-            }
-            if !group.is_empty() {
-                return true;
             }
         }
+        true
     }
 
-    fn take_next(&mut self) -> Option<Job> {
+    /// Takes as much of what waits as one transaction may have; nothing if it was all withdrawn.
+    fn take_group(&mut self) -> Vec<Job> {
+        let (mut group, mut commands) = (Vec::new(), 0);
+        let mut next = self.next.take();
+        while let Some(job) = next {
+            if job.claim.take() {
+                commands += job.batch.commands.len();
+                group.push(job);
+            }
+            next = match commands < GROUP_COMMANDS {
+                true => self.try_next(),
+                false => None,
+            };
+        }
+        group
+    }
+
+    fn try_next(&mut self) -> Option<Job> {
         self.owners
             .try_recv()
             .or_else(|_| self.actions.try_recv())

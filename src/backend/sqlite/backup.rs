@@ -1,0 +1,53 @@
+//! A copy of the store while it is in use.
+
+use std::path::Path;
+
+use super::SqliteStore;
+use super::errors::{Phase, store_error};
+use super::file::{self, NewFile};
+use super::source::Line;
+use crate::error::{ErrorKind, StoreError};
+
+impl SqliteStore {
+    /// Writes a copy of the whole database, as it is at one moment, to a new file: compact, durable
+    /// once this answers, readable by its owner only (mode 0600). Readers and writers go on
+    /// meanwhile; the log file grows until it is done. On a host's pool the copy has the host's
+    /// tables too, and one connection is in use as long as it takes.
+    ///
+    /// The copy is the same store as of then: its cursors and positions are of one life, so open it
+    /// in the place of the original, not beside it. Where the original went on, it does not know
+    /// its later cursors: a revision it has not come to is `Invalid`.
+    ///
+    /// Once this is first polled it goes on even if the future is dropped. It may take long and has
+    /// no time-out.
+    ///
+    /// # Errors
+    /// `Invalid` for a path that SQLite would not take, `Unavailable` if there is a file at that
+    /// place already or it cannot be written, `Corrupt`, `Closed`.
+    pub async fn backup_to(&self, path: impl AsRef<Path>) -> Result<(), StoreError> {
+        self.bell.check_open("backup")?;
+        let path = file::resolve(path.as_ref())?;
+        let source = self.source.clone();
+        let work = async move {
+            if path.exists() {
+                let message = "there is a file at that place already";
+                return Err(StoreError::new(ErrorKind::Unavailable, "backup", message));
+            }
+            let new = NewFile::beside(&path)?;
+            let mut line = Line::new(source);
+            let mut connection = line.take().await?;
+            let name = new.path.to_string_lossy().into_owned();
+            let copied = sqlx::query("VACUUM INTO $1")
+                .bind(name)
+                .execute(&mut *connection)
+                .await;
+            line.hand_back(connection);
+            line.close().await;
+            copied.map_err(|error| store_error("backup", Phase::Before, error))?;
+            new.finish()
+        };
+        tokio::spawn(work)
+            .await
+            .map_err(|gone| StoreError::closed("backup").with_source(gone))?
+    }
+}

@@ -1,0 +1,216 @@
+//! The file: its one name, the lock beside it, and making one.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::errors::corrupt;
+use crate::error::{ErrorKind, StoreError};
+
+/// How a store holds its file against others. Held until the last connection is closed; the system
+/// lets go of it when the process dies.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+/// Whom a lock keeps out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Everybody.
+    Exclusive,
+    /// Those who want it exclusively.
+    Shared,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not left to the closing of the file: a process that is being started right now has a copy
+        // of it until it is its own program, and would keep the lock as long.
+        let _closed_next = self.0.unlock();
+    }
+}
+
+impl Lock {
+    /// Takes the lock on `<path>.lock`; none if it is held in a way that keeps this one out.
+    pub(super) fn try_take(path: &Path, hold: Hold) -> Result<Option<Lock>, StoreError> {
+        let file = create(&beside(path, ".lock"), false)?;
+        let taken = match hold {
+            Hold::Exclusive => file.try_lock(),
+            Hold::Shared => file.try_lock_shared(),
+        };
+        match taken {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(io_error("the lock cannot be taken", error)),
+        }
+    }
+}
+
+/// Checks that a path can be given to SQLite as it is.
+fn check_path(path: &Path) -> Result<(), StoreError> {
+    let refuse = |reason: &'static str| Err(StoreError::new(ErrorKind::Invalid, "open", reason));
+    let Some(text) = path.to_str() else {
+        return refuse("path: is not UTF-8");
+    };
+    if text.is_empty() || text.contains('\0') {
+        return refuse("path: is empty or contains U+0000");
+    }
+    if text.starts_with("file:") {
+        return refuse("path: SQLite would read it as a URI");
+    }
+    if text.starts_with(":memory:") {
+        return refuse("path: a store in memory is MemoryStore");
+    }
+    if path.file_name().is_none() {
+        return refuse("path: names no file");
+    }
+    Ok(())
+}
+
+/// The one name a file has, whatever links lead to it: two names must not mean two locks.
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+    check_path(path)?;
+    match path.canonicalize() {
+        Ok(path) => Ok(path),
+        // What the link leads to may come yet, with the store in it.
+        Err(error) if path.is_symlink() => Err(io_error("it is a link that leads nowhere", error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let directory = directory(path).canonicalize();
+            let directory =
+                directory.map_err(|error| io_error("there is no such directory", error))?;
+            Ok(directory.join(path.file_name().unwrap_or_default()))
+        }
+        Err(error) => Err(io_error("the file cannot be looked at", error)),
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Whether there is a file that may be a store. An empty one is not: a new store appears whole.
+pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
+    match std::fs::metadata(path) {
+        Ok(file) if file.len() == 0 => Err(corrupt("open", "the file is empty: a store never is")),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_error("the file cannot be looked at", error)),
+    }
+}
+
+/// How many bytes a file has; 0 if it is not there.
+pub(super) fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |file| file.len())
+}
+
+/// A new file that grows beside its place, until it is whole and is moved there: nobody ever finds
+/// half of one.
+#[derive(Debug)]
+pub(super) struct NewFile {
+    pub(super) path: PathBuf,
+    place: PathBuf,
+}
+
+impl NewFile {
+    pub(super) fn beside(place: &Path) -> Result<NewFile, StoreError> {
+        let path = beside(place, ".new");
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            match std::fs::remove_file(beside(&path, suffix)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(io_error(
+                        "what an earlier try left cannot be removed",
+                        error,
+                    ));
+                }
+                _ => {}
+            }
+        }
+        drop(create(&path, true)?);
+        let place = place.to_owned();
+        Ok(NewFile { path, place })
+    }
+
+    /// Moves it to its place, whole and for good.
+    pub(super) fn finish(self) -> Result<(), StoreError> {
+        // Closing folds the log into the file, and does not say so when it could not.
+        if size(&beside(&self.path, "-wal")) > 0 {
+            let message = "the new file could not be written in full";
+            return Err(StoreError::new(ErrorKind::Unavailable, "open", message));
+        }
+        File::open(&self.path)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| std::fs::rename(&self.path, &self.place))
+            .and_then(|()| sync_directory(&self.place))
+            .map_err(|error| io_error("the new file cannot be moved to its place", error))
+    }
+}
+
+/// Makes a renamed file survive a power cut.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(directory(path))?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Opens a file that only its owner can read, and creates it if need be.
+fn create(path: &Path, must_be_new: bool) -> Result<File, StoreError> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .create_new(must_be_new);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path);
+    file.map_err(|error| io_error("the file cannot be created or opened", error))
+}
+
+pub(super) fn io_error(message: &'static str, error: io::Error) -> StoreError {
+    StoreError::new(ErrorKind::Unavailable, "open", message).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(path: &Path, hold: Hold) -> Option<Lock> {
+        Lock::try_take(path, hold).unwrap()
+    }
+
+    #[test]
+    fn a_copy_of_the_lock_file_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("actions.db");
+        let held = take(&path, Hold::Exclusive).unwrap();
+        // As a process has that was forked and has not become its own program yet.
+        let copy = held.0.try_clone().unwrap();
+        assert!(take(&path, Hold::Exclusive).is_none());
+        drop(held);
+        drop(take(&path, Hold::Exclusive).unwrap());
+        drop(copy);
+    }
+
+    #[test]
+    fn those_who_share_keep_out_whoever_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("actions.db");
+        let one = take(&path, Hold::Shared).unwrap();
+        let other = take(&path, Hold::Shared).unwrap();
+        drop(one);
+        assert!(take(&path, Hold::Exclusive).is_none());
+        drop(other);
+        let alone = take(&path, Hold::Exclusive).unwrap();
+        assert!(take(&path, Hold::Shared).is_none());
+        drop(alone);
+    }
+}

@@ -1,0 +1,137 @@
+//! Writing in the host's own transaction.
+
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+
+use super::errors::{self, Phase, store_error};
+use super::save::{self, Frame};
+use super::{SqliteAccess, SqliteStore, load, schema};
+use crate::error::{ErrorKind, StoreError};
+use crate::model::{Batch, Done, Needs, Refused, plan};
+
+/// Changes nothing, and so takes the right to write without reading anything first: what is then
+/// read is the newest there is.
+const TAKE_WRITE_LOCK: &str = "UPDATE actions_store SET id = id WHERE id = 1";
+
+impl SqliteStore {
+    /// Carries commands out as a part of the host's own transaction: they are there if and when the
+    /// host commits, together with whatever else it did. The answers speak for that case; they are
+    /// what [`write`](crate::ActionStore::write) would have answered.
+    ///
+    /// Begin the transaction with `begin_with("BEGIN IMMEDIATE")`. In a deferred one (`begin()`)
+    /// this works only as long as nobody else writes: SQLite then refuses at once (code 517 or 5),
+    /// and so does this. Keep it short: everybody else's writes wait for it, those of this store
+    /// too, so a `write` that is awaited inside ends as `Unavailable`.
+    ///
+    /// A repeat is as harmless as that of a `write`. Dropping the future takes its commands back
+    /// out of the transaction. After an error roll the transaction back: SQLite may have done so
+    /// already.
+    ///
+    /// # Errors
+    /// `Invalid` without a transaction begun through sqlx, for a connection to another database,
+    /// and for a batch as in `write`; `Unsupported` unless the store is [shared] or on a
+    /// [pool](SqliteStore::on_pool); `Unavailable` if the transaction may not write (now); as
+    /// `write` otherwise, but never `OutcomeUnknown`: that is for the host's commit to say.
+    ///
+    /// ```
+    /// # async fn example(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    ///
+    /// use action_store::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
+    /// use action_store::{Batch, Command, NewAction, SqliteStore};
+    ///
+    /// let options = SqliteConnectOptions::new().filename(dir.join("plane.db"));
+    /// let options = options.create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    /// let pool = SqlitePool::connect_with(options).await?;
+    /// let store = SqliteStore::on_pool(pool.clone()).await?;
+    ///
+    /// let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    /// // The host's own statements, and then:
+    /// let new = Arc::new(NewAction::task("create_bdb"));
+    /// let batch = Batch::all(vec![Command::Create { new, by: None }]);
+    /// for answer in store.write_in(&mut transaction, batch).await? {
+    ///     answer?;
+    /// }
+    /// transaction.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example(dir.path())).unwrap();
+    /// ```
+    ///
+    /// [shared]: crate::SqliteOptions::shared
+    pub async fn write_in(
+        &self,
+        connection: &mut SqliteConnection,
+        batch: Batch,
+    ) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+        let needs = self.check("write_in", &batch)?;
+        if self.access == SqliteAccess::Exclusive {
+            let message = "open the store shared, or on the host's pool";
+            return Err(refused(ErrorKind::Unsupported, message));
+        }
+        if !connection.is_in_transaction() {
+            let message = "there is no transaction: begin one with begin_with(\"BEGIN IMMEDIATE\")";
+            return Err(refused(ErrorKind::Invalid, message));
+        }
+        let before = |error| store_error("write_in", Phase::Before, error);
+        // A savepoint of sqlx's: should this future be dropped half-way, sqlx rolls back to it, and
+        // the host cannot commit a half.
+        let mut inside = connection.begin().await.map_err(before)?;
+        match self.write_inside(&mut inside, &batch, &needs).await {
+            Ok(answers) => {
+                inside.commit().await.map_err(before)?;
+                Ok(answers)
+            }
+            Err(error) => {
+                // If it cannot, SQLite has undone the host's transaction as a whole.
+                drop(inside.rollback().await);
+                Err(error)
+            }
+        }
+    }
+
+    async fn write_inside(
+        &self,
+        connection: &mut SqliteConnection,
+        batch: &Batch,
+        needs: &Needs,
+    ) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+        let before = |error| store_error("write_in", Phase::Before, error);
+        self.take_write_lock(connection).await?;
+        let needs_of_all = std::iter::once(needs);
+        let (mut loaded, stored, numbers) =
+            load::load(connection, needs_of_all, "SELECT 1").await?;
+        let answers = plan(batch, needs, &mut loaded, self.clock.now());
+        let changes = loaded.into_changes();
+        if !changes.is_empty() {
+            let save = save::script(&changes, stored, numbers, Frame::Inside).map_err(before)?;
+            let saved = save.script.run(connection).await;
+            saved.map_err(|failed| before(failed.error))?;
+        }
+        Ok(answers)
+    }
+
+    async fn take_write_lock(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let other = "the connection is not to this store's database";
+        let life = schema::life(connection).await;
+        if !life.is_ok_and(|life| life == self.life) {
+            return Err(refused(ErrorKind::Invalid, other));
+        }
+        let taken = sqlx::query(TAKE_WRITE_LOCK).execute(connection).await;
+        let Err(error) = taken else {
+            return Ok(());
+        };
+        let error = store_error("write_in", Phase::Before, error);
+        if errors::is_busy(&error) {
+            let message = "somebody else writes, or has written since this transaction began: \
+                           begin it with BEGIN IMMEDIATE";
+            return Err(refused(ErrorKind::Unavailable, message).with_source(error));
+        }
+        Err(error)
+    }
+}
+
+fn refused(kind: ErrorKind, message: &'static str) -> StoreError {
+    StoreError::new(kind, "write_in", message)
+}

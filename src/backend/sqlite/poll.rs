@@ -1,0 +1,65 @@
+//! Sees other processes' commits: looks for them as long as somebody waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::reader::Read;
+use crate::backend::bell::Bell;
+
+/// How many wait. One look serves them all.
+#[derive(Debug, Clone)]
+pub(super) struct Poll {
+    waiting: watch::Sender<usize>,
+    interval: Duration,
+}
+
+/// Somebody waits as long as this is held.
+pub(super) struct Waiting<'p>(&'p Poll);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.send_modify(|waiting| *waiting -= 1);
+    }
+}
+
+impl Poll {
+    pub(super) fn new(interval: Duration) -> Poll {
+        let waiting = watch::Sender::new(0);
+        Poll { waiting, interval }
+    }
+
+    pub(super) fn wait(&self) -> Waiting<'_> {
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        Waiting(self)
+    }
+
+    /// Looks, rings, pauses, until the store is closed or dropped.
+    pub(super) async fn run(
+        self,
+        questions: mpsc::Sender<Read>,
+        bell: Arc<Bell>,
+        mut closing: watch::Receiver<bool>,
+    ) {
+        let look = async {
+            let mut waiting = self.waiting.subscribe();
+            // This task holds a sender too, so the channel does not close before it ends.
+            while waiting.wait_for(|waiting| *waiting > 0).await.is_ok() {
+                let (reply, answer) = oneshot::channel();
+                if questions.send(Read::Position(reply)).await.is_err() {
+                    return;
+                }
+                // The reader that looked has rung.
+                if let Ok(Err(error)) = answer.await {
+                    bell.fail(error);
+                }
+                tokio::time::sleep(self.interval).await;
+            }
+        };
+        tokio::select! {
+            () = look => {}
+            _ = closing.wait_for(|closing| *closing) => {}
+        }
+    }
+}

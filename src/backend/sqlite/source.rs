@@ -1,0 +1,137 @@
+//! Where connections come from: the store's own file, or the host's pool.
+
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
+
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::{Connection as _, Sqlite};
+
+use super::errors::{Phase, store_error};
+use super::schema;
+use crate::error::StoreError;
+
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// A file, to which every user of this keeps a connection of its own.
+    File {
+        path: PathBuf,
+        read_only: bool,
+        /// How far a connection may let the file grow.
+        max_pages: Option<u64>,
+    },
+    /// The host's pool. A connection is borrowed for one command or transaction and never kept: a
+    /// pool of one is enough, and the host finds it as it left it.
+    Pool(SqlitePool),
+}
+
+/// A connection in use.
+#[derive(Debug)]
+pub(super) enum Connection {
+    Own(SqliteConnection),
+    Borrowed(PoolConnection<Sqlite>),
+}
+
+impl Deref for Connection {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        match self {
+            Connection::Own(connection) => connection,
+            Connection::Borrowed(connection) => connection,
+        }
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        match self {
+            Connection::Own(connection) => connection,
+            Connection::Borrowed(connection) => connection,
+        }
+    }
+}
+
+impl Connection {
+    /// Ends it; the pool, if it is of one, makes room for another.
+    pub(super) async fn close(self) -> Result<(), sqlx::Error> {
+        match self {
+            Connection::Own(connection) => connection.close().await,
+            Connection::Borrowed(connection) => connection.close().await,
+        }
+    }
+}
+
+impl Source {
+    /// Opens or borrows a connection.
+    pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
+        match self {
+            Source::File {
+                path,
+                read_only,
+                max_pages,
+            } => {
+                let options = schema::connect_options(path, *read_only);
+                Ok(Connection::Own(schema::connect(options, *max_pages).await?))
+            }
+            Source::Pool(pool) => {
+                let borrowed = pool.acquire().await;
+                borrowed
+                    .map(Connection::Borrowed)
+                    .map_err(|error| store_error("connect", Phase::Before, error))
+            }
+        }
+    }
+}
+
+/// One user's way to the database: keeps a connection of its own between two uses, and gives a
+/// borrowed one back.
+#[derive(Debug)]
+pub(super) struct Line {
+    source: Source,
+    kept: Option<Connection>,
+}
+
+impl Line {
+    pub(super) fn new(source: Source) -> Line {
+        Line { source, kept: None }
+    }
+
+    /// Makes sure that the next use need not wait for a connection.
+    pub(super) async fn ready(&mut self) -> Result<(), StoreError> {
+        let connection = self.take().await?;
+        self.kept = Some(connection);
+        Ok(())
+    }
+
+    /// There is no use for it now: a borrowed connection goes back.
+    pub(super) fn rest(&mut self) {
+        if let Some(connection) = self.kept.take() {
+            self.hand_back(connection);
+        }
+    }
+
+    /// A connection to use. Hand it back when it is whole; close it when it is in doubt, and the
+    /// next use gets another.
+    pub(super) async fn take(&mut self) -> Result<Connection, StoreError> {
+        match self.kept.take() {
+            Some(connection) => Ok(connection),
+            None => self.source.connect().await,
+        }
+    }
+
+    pub(super) fn hand_back(&mut self, connection: Connection) {
+        self.kept = match connection {
+            own @ Connection::Own(_) => Some(own),
+            Connection::Borrowed(_) => None,
+        };
+    }
+
+    /// Ends the connection it keeps, if it does.
+    pub(super) async fn close(&mut self) {
+        if let Some(connection) = self.kept.take() {
+            // Whatever had to be kept was committed; that closing fails changes nothing.
+            drop(connection.close().await);
+        }
+    }
+}
