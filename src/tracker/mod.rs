@@ -5,6 +5,7 @@ mod handle;
 mod keeper;
 mod open;
 mod options;
+mod prepared;
 mod recovery;
 mod run;
 mod shared;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 pub use handle::{ActionHandle, Reporter};
 pub use options::{LeftQueued, TrackerOptions};
+pub use prepared::{Prepared, ToBegin};
 pub use recovery::{Recovery, Unsettled};
 pub use run::{RunError, Spawned};
 
@@ -170,7 +172,45 @@ impl Tracker {
         self.core.drive("enqueue", work).await
     }
 
-    /// Records a new action and starts it, in one commit.
+    /// Makes an action ready to be created in the host's own transaction, so that both are there
+    /// or neither is. It writes nothing. Hand [`Prepared::batch`] to the store inside the
+    /// transaction, commit, and then [`begin`](Tracker::begin), [`run`](Tracker::run) or
+    /// [`spawn`](Tracker::spawn) it. In between it is queued in this owner's name: if the process
+    /// dies there, it is settled as what was never started.
+    ///
+    /// # Errors
+    /// `Invalid` for a broken limit.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # async fn example(pool: sqlx::sqlite::SqlitePool) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    ///
+    /// use action_store::{NewAction, SqliteStore, Tracker, sqlx};
+    ///
+    /// let store = Arc::new(SqliteStore::on_pool(pool.clone()).await?);
+    /// let tracker = Tracker::start(store.clone(), "plane@host-1").await?;
+    ///
+    /// let prepared = tracker.prepare(NewAction::task("create_bdb"))?;
+    /// let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    /// sqlx::query("INSERT INTO bdb (name, action) VALUES ('orders', $1)")
+    ///     .bind(prepared.uid().to_string())
+    ///     .execute(&mut *transaction)
+    ///     .await?;
+    /// for answer in store.write_in(&mut transaction, prepared.batch()).await? {
+    ///     answer?;
+    /// }
+    /// transaction.commit().await?;
+    /// tracker.spawn(prepared, async |action| Ok(action.step("create").await?)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn prepare(&self, new: NewAction) -> Result<Prepared, Error> {
+        Prepared::new(self.core.shared.owner.clone(), new)
+    }
+
+    /// Records a new action and starts it, in one commit; or starts a [prepared](Tracker::prepare)
+    /// one, which is `NotFound` if the host's transaction was not committed.
     ///
     /// A repeat finds the action there is, by uid or idempotency key, and starts it if it is
     /// queued; otherwise it is `Conflict` with that action in [`Error::current`]. So an action
@@ -179,11 +219,15 @@ impl Tracker {
     ///
     /// # Errors
     /// As [`enqueue`](Tracker::enqueue).
-    pub async fn begin(&self, new: NewAction) -> Result<ActionHandle, Error> {
+    pub async fn begin(&self, action: impl Into<ToBegin>) -> Result<ActionHandle, Error> {
         let core = self.core.clone();
+        let action = action.into();
         let work = async move {
             let _gate = core.enter("begin").await?;
-            begin(&core, new).await
+            match action {
+                ToBegin::New(new) => begin(&core, new).await,
+                ToBegin::Prepared(prepared) => start(&core, prepared.uid()).await,
+            }
         };
         self.core.drive("begin", work).await
     }
@@ -223,26 +267,30 @@ impl Tracker {
     ///
     /// # Panics
     /// If the work panics, once that is recorded.
-    pub async fn run<T, W, F>(&self, new: NewAction, work: W) -> Result<T, RunError>
+    pub async fn run<T, W, F>(&self, action: impl Into<ToBegin>, work: W) -> Result<T, RunError>
     where
         W: FnOnce(Reporter) -> F,
         F: Future<Output = Result<T, ActionError>>,
     {
-        let action = self.begin(new).await.map_err(RunError::NotBegun)?;
-        action.run(work).await
+        let handle = self.begin(action).await.map_err(RunError::NotBegun)?;
+        handle.run(work).await
     }
 
     /// Does work as an action in a task of its own, and returns once the action is begun.
     ///
     /// # Errors
     /// As [`begin`](Tracker::begin).
-    pub async fn spawn<T, W, F>(&self, new: NewAction, work: W) -> Result<Spawned<T>, Error>
+    pub async fn spawn<T, W, F>(
+        &self,
+        action: impl Into<ToBegin>,
+        work: W,
+    ) -> Result<Spawned<T>, Error>
     where
         T: Send + 'static,
         W: FnOnce(Reporter) -> F + Send + 'static,
         F: Future<Output = Result<T, ActionError>> + Send + 'static,
     {
-        let handle = self.begin(new).await?;
+        let handle = self.begin(action).await?;
         let action = handle.action();
         let task = self.core.runtime().spawn(handle.run(work));
         Ok(Spawned::new(action, task))

@@ -5,4 +5,6 @@
 mod ends;
 mod life;
 mod owner;
+#[cfg(feature = "sqlite")]
+mod prepared;
 mod spy;

@@ -12,6 +12,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::ROOM_UNIT;
 use super::diagnostics::SqliteAccess;
 use super::errors::{self, Phase, is_constraint, store_error};
 use super::file::{Hold, Lock};
@@ -29,8 +30,9 @@ use crate::model::{
 /// What a batch comes to.
 pub(super) type Answer = Result<Vec<Result<Done, Refused>>, StoreError>;
 
-/// Commands that one transaction takes at most, the first batch aside.
+/// Commands, and bytes of them, after which a transaction takes no further batch.
 const GROUP_COMMANDS: usize = 2000;
+const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
 /// Whether a caller may still take a batch back.
 #[derive(Debug, Default)]
@@ -128,12 +130,9 @@ impl Writer {
                 self.line.close().await;
                 drop(self.lock);
                 // Others may have ended in this moment too. Whoever is alone now tries again.
-                match Lock::try_take(&self.path, Hold::Exclusive) {
-                    Ok(Some(_alone)) => {
-                        drop(self.line.ready().await);
-                        self.line.close().await;
-                    }
-                    Ok(None) | Err(_) => {}
+                if let Ok(Some(_alone)) = Lock::try_take(&self.path, Hold::Exclusive) {
+                    drop(self.line.ready().await);
+                    self.line.close().await;
                 }
                 return;
             }
@@ -370,14 +369,15 @@ impl Lanes {
 
     /// Takes as much of what waits as one transaction may have; nothing if it was all withdrawn.
     fn take_group(&mut self) -> Vec<Job> {
-        let (mut group, mut commands) = (Vec::new(), 0);
+        let (mut group, mut commands, mut bytes) = (Vec::new(), 0, 0);
         let mut next = self.next.take();
         while let Some(job) = next {
             if job.claim.take() {
                 commands += job.batch.commands.len();
+                bytes += job.room.num_permits() * ROOM_UNIT;
                 group.push(job);
             }
-            next = match commands < GROUP_COMMANDS {
+            next = match commands < GROUP_COMMANDS && bytes < GROUP_BYTES {
                 true => self.try_next(),
                 false => None,
             };
