@@ -87,7 +87,10 @@ fn exports(lib: &str) -> Vec<(String, String)> {
     let mut exports = Vec::new();
     for statement in lib.split("pub use ").skip(1) {
         let statement = statement.split(';').next().unwrap();
-        let (part, items) = statement.split_once("::").unwrap();
+        // A crate that is passed on is no part of ours.
+        let Some((part, items)) = statement.split_once("::") else {
+            continue;
+        };
         for item in items.trim_matches(['{', '}']).split(',') {
             let item = item.trim().trim_matches(['{', '}']).trim();
             if !item.is_empty() {

@@ -53,10 +53,14 @@ use crate::store::{ActionStore, Capabilities};
 
 /// A store in one SQLite file: durable when acknowledged, readable after a crash.
 ///
-/// One process at a time has it open; a lock on `<path>.lock` tells a second one. The file and
-/// those beside it are created readable by their owner only (mode 0600). It is in WAL mode with
-/// `synchronous=FULL`, so that what was acknowledged survives a power cut. Keep it on a local disk:
-/// WAL needs memory that all its users share. Copy it only while it is closed.
+/// One process at a time has it open, unless each says [`shared`](SqliteOptions::shared); a lock on
+/// `<path>.lock` tells a second one. The file and those beside it are created readable by their
+/// owner only (mode 0600). It is in WAL mode with `synchronous=FULL`, so that what was acknowledged
+/// survives a power cut. Keep it on a local disk: WAL needs memory that all its users share. Copy it
+/// with [`backup_to`](SqliteStore::backup_to), or while it is closed.
+///
+/// It can also live in the host's own database, [on its pool](SqliteStore::on_pool), and take part in
+/// the host's [transactions](SqliteStore::write_in).
 ///
 /// All writes go through one task, which takes whatever waits and writes it as one transaction:
 /// many callers share one flush of the disk. It and the reading tasks run on the tokio runtime
