@@ -107,6 +107,10 @@ const BITES: &[(Fault, &str)] = &[
         "what_was_removed_gives_no_place_to_what_comes",
     ),
     (
+        Fault::ForgetsThatItRemoved,
+        "a_store_knows_since_when_its_history_is_whole",
+    ),
+    (
         Fault::PagesByOffset,
         "a_list_goes_on_where_it_stood_when_that_is_removed",
     ),

@@ -19,6 +19,7 @@ CREATE TABLE actions_store (
   life BLOB NOT NULL CHECK (length(life) = 16),
   revision INTEGER NOT NULL DEFAULT 0 CHECK (revision >= 0),
   removed_to INTEGER NOT NULL DEFAULT 0 CHECK (removed_to BETWEEN 0 AND revision),
+  removed_created INTEGER,  -- when the youngest action was created that was ever removed
   last_number INTEGER NOT NULL DEFAULT 0,
   last_entry INTEGER NOT NULL DEFAULT 0
 ) STRICT;

@@ -32,7 +32,7 @@ impl Bell {
     /// Announces a position that has become readable. One that is behind what was announced
     /// before changes nothing.
     pub(super) fn ring(&self, position: Position) {
-        let stand = |position: Position| (position.revision, position.removed_to);
+        let stand = |at: Position| (at.revision, at.removed_to, at.removed_created);
         self.0.send_if_modified(|state| {
             let goes_on = stand(position) > stand(state.position);
             if goes_on {

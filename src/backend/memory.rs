@@ -11,7 +11,8 @@ use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
     Action, ActionUid, Batch, Changes, Cursor, Done, Driver, Key, Limits, Loaded, LogQuery, Needs,
-    Order, Owner, Page, Position, Query, Refused, Revision, StoreId, Transition, needs, plan,
+    Order, Owner, Page, Position, Query, Refused, Revision, StoreId, Timestamp, Transition, needs,
+    plan,
 };
 use crate::store::{ActionStore, Capabilities, Durability};
 
@@ -46,6 +47,7 @@ struct Tables {
     last_revision: u64,
     last_entry: u64,
     removed_to: u64,
+    removed_created: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -265,6 +267,7 @@ impl Tables {
             life,
             revision: Revision::new(self.last_revision),
             removed_to: Revision::new(self.removed_to),
+            removed_created: self.removed_created,
         }
     }
 
@@ -382,6 +385,7 @@ impl Tables {
         self.numbers.remove(&row.number);
         self.feed.remove(&row.revision);
         self.removed_to = self.removed_to.max(row.revision);
+        self.removed_created = self.removed_created.max(Some(row.action.created_at));
         for entry in row.entries {
             self.log.remove(&entry);
         }

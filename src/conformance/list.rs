@@ -224,6 +224,7 @@ macro_rules! __conformance_cases {
                     crowd a_reader_of_the_feed_misses_nothing;
                     plain a_feed_cursor_expires_when_something_it_has_yet_to_show_is_removed;
                     plain a_feed_cursor_stays_expired_whatever_is_removed_later;
+                    plain a_store_knows_since_when_its_history_is_whole;
                     plain a_feed_begun_after_a_removal_works;
                     plain a_feed_walk_outlives_the_removal_of_what_it_has_shown;
                     plain creation_order_is_kept_whatever_changes;

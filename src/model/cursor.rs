@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
+use super::time::Timestamp;
+
 /// The store-wide position of a change: one for each changed action in each commit, unique,
 /// readable in order. One that is not readable once a higher one is never appears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -74,6 +76,9 @@ pub struct Position {
     /// The highest revision of an action that was removed: a feed resumed below it may have
     /// missed something for good.
     pub removed_to: Revision,
+    /// When the youngest action was created that was ever removed: what was created later is all
+    /// there. None if nothing was.
+    pub removed_created: Option<Timestamp>,
 }
 
 /// Which kind of walk a cursor belongs to.
@@ -242,6 +247,7 @@ mod tests {
             life,
             revision: Revision::new(9),
             removed_to: Revision::ZERO,
+            removed_created: None,
         };
         for cursor in [
             Cursor::newest(life, 7),
@@ -284,6 +290,7 @@ mod tests {
             life,
             revision: Revision::new(revision),
             removed_to: Revision::new(removed_to),
+            removed_created: None,
         };
         // A walk from the beginning of a store that has removed before.
         let walk = Cursor::feed_after(Revision::new(5), None, at(100, 50));

@@ -63,6 +63,8 @@ pub(crate) enum Fault {
     ExpiresTooSoon,
     /// Counts revisions of what is removed back.
     CountsRevisionsBack,
+    /// Does not know that anything was ever removed.
+    ForgetsThatItRemoved,
     // Lists and logs.
     /// Goes on in a list after as many as it has shown.
     PagesByOffset,

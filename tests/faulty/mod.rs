@@ -73,6 +73,9 @@ impl Faulty {
             Fault::CountsRevisionsBack => revision.saturating_sub(extra),
             _ => revision + extra,
         });
+        at.removed_created = at
+            .removed_created
+            .filter(|_| !self.is(Fault::ForgetsThatItRemoved));
         at
     }
 

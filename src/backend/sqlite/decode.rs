@@ -97,7 +97,7 @@ impl<'r> Columns<'r> {
         self.known(word.transpose())
     }
 
-    fn time_opt(&mut self) -> Result<Option<Timestamp>, StoreError> {
+    pub(super) fn time_opt(&mut self) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.int_opt()?.map(Timestamp::from_micros))
     }
 

@@ -15,8 +15,8 @@ use crate::model::{ActionUid, Key, Loaded, Needs, OpId};
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-pub(super) const POSITION: &str =
-    "SELECT revision, removed_to, last_number, last_entry FROM actions_store WHERE id = 1";
+pub(super) const POSITION: &str = "SELECT revision, removed_to, removed_created, last_number, last_entry \
+     FROM actions_store WHERE id = 1";
 
 /// The numbers of the actions named by uid ($1) and of those that hold a key ($2).
 const NUMBERS: &str = "SELECT number FROM json_each($1) AS j \
@@ -38,6 +38,7 @@ const KEYS: &str = "SELECT j.key, k.action FROM json_each($2) AS j \
 pub(super) struct Stored {
     pub(super) revision: i64,
     pub(super) removed_to: i64,
+    pub(super) removed_created: Option<i64>,
     pub(super) last_number: i64,
     pub(super) last_entry: i64,
 }
@@ -177,6 +178,7 @@ pub(super) fn read_position(rows: &[SqliteRow]) -> Result<Stored, StoreError> {
     Ok(Stored {
         revision: columns.int()?,
         removed_to: columns.int()?,
+        removed_created: columns.int_opt()?,
         last_number: columns.int()?,
         last_entry: columns.int()?,
     })

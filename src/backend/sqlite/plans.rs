@@ -241,6 +241,7 @@ async fn writes_search() {
     let stored = load::Stored {
         revision: 0,
         removed_to: 0,
+        removed_created: None,
         last_number: 0,
         last_entry: 0,
     };

@@ -236,7 +236,8 @@ pub(super) fn get_script(uids: &BTreeSet<ActionUid>) -> Result<Script, sqlx::Err
 }
 
 /// Reads where the store stands, as [`POSITION`] selects it.
-pub(super) const POSITION: &str = "SELECT revision, removed_to FROM actions_store WHERE id = 1";
+pub(super) const POSITION: &str =
+    "SELECT revision, removed_to, removed_created FROM actions_store WHERE id = 1";
 
 pub(super) fn read_position(
     operation: &'static str,
@@ -250,6 +251,7 @@ pub(super) fn read_position(
         life,
         revision: Revision::new(columns.number()?),
         removed_to: Revision::new(columns.number()?),
+        removed_created: columns.time_opt()?,
     })
 }
 

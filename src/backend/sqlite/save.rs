@@ -75,6 +75,12 @@ pub(super) fn script(
     let after = Stored {
         revision: stored.revision + changed,
         removed_to: stored.removed_to,
+        removed_created: changes
+            .removed
+            .iter()
+            .map(|action| action.created_at.as_micros())
+            .max()
+            .max(stored.removed_created),
         last_number: stored.last_number + count(changes.created.len()),
         last_entry: stored.last_entry + count(changes.log.len()),
     };
@@ -97,7 +103,7 @@ pub(super) fn script(
         last: stored.last_number,
     };
     update(&mut script, changes, &numbers, &mut revisions)?;
-    remove(&mut script, changes, &numbers)?;
+    remove(&mut script, changes, &numbers, after)?;
     free_keys(&mut script, changes)?;
     create(&mut script, changes, &mut numbers, &mut revisions)?;
     append_log(&mut script, changes, &numbers, stored.last_entry)?;
@@ -185,16 +191,28 @@ fn push(script: &mut Script, statement: &str, envelope: Envelope) -> Result<(), 
     Ok(())
 }
 
-fn remove(script: &mut Script, changes: &Changes, numbers: &Numbers) -> Result<(), sqlx::Error> {
+fn remove(
+    script: &mut Script,
+    changes: &Changes,
+    numbers: &Numbers,
+    after: Stored,
+) -> Result<(), sqlx::Error> {
     let unpin = "DELETE FROM actions_pin WHERE action IN (\
          SELECT j.value ->> 0 FROM json_each($#) AS j)";
     let unpinned = changes.unpinned.iter().copied();
     push(script, unpin, numbers_of(unpinned, numbers))?;
+    if changes.removed.is_empty() {
+        return Ok(());
+    }
+    let created = script.bind(after.removed_created)?;
     let removed = || numbers_of(changes.removed.iter().map(|action| action.uid), numbers);
-    let highest = "UPDATE actions_store SET removed_to = max(removed_to, coalesce((\
+    let highest = format!(
+        "UPDATE actions_store SET removed_created = ${created}, \
+         removed_to = max(removed_to, coalesce((\
          SELECT max(f.revision) FROM json_each($#) AS j \
-         JOIN actions_feed AS f ON f.action = j.value ->> 0), 0)) WHERE id = 1";
-    push(script, highest, removed())?;
+         JOIN actions_feed AS f ON f.action = j.value ->> 0), 0)) WHERE id = 1"
+    );
+    push(script, &highest, removed())?;
     let untouch = "DELETE FROM actions_touch WHERE (object, action) IN (\
          SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j)";
     push(script, untouch, touches(&changes.removed, numbers))?;

@@ -306,6 +306,7 @@ pub(super) fn position(life: StoreId, stored: Stored) -> Position {
         life,
         revision: revision(stored.revision),
         removed_to: revision(stored.removed_to),
+        removed_created: stored.removed_created.map(Timestamp::from_micros),
     }
 }
 

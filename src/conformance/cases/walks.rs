@@ -223,6 +223,27 @@ pub(super) async fn a_feed_cursor_expires_when_something_it_has_yet_to_show_is_r
     holds("no mark beyond it", now.removed_to <= after.revision, now)
 }
 
+pub(super) async fn a_store_knows_since_when_its_history_is_whole(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let (first, second) = (s.completed(&owner).await?, s.completed(&owner).await?);
+    s.completed(&owner).await?;
+    same("nothing removed", s.position().await?.removed_created, None)?;
+    // The older one last: the younger one is what counts.
+    for action in [&second, &first] {
+        s.done(remove(action)).await?;
+        let at = s.position().await?;
+        same(
+            "the youngest removed",
+            at.removed_created,
+            Some(second.created_at),
+        )?;
+        let page = s.store.list(&Query::new()).await?;
+        same("the same on a page", page.at, at)?;
+    }
+    Ok(())
+}
+
 pub(super) async fn a_feed_cursor_stays_expired_whatever_is_removed_later(
     fixture: &dyn Fixture,
 ) -> Proof {
