@@ -90,8 +90,8 @@ pub use sqlx;
 pub use store::{ActionStore, ActionStoreExt, Capabilities, Durability, Pages};
 #[cfg(feature = "tracker")]
 pub use tracker::{
-    ActionHandle, LeftQueued, Prepared, Recovery, Reporter, RunError, Spawned, ToBegin, Tracker,
-    TrackerOptions, Unsettled,
+    ActionHandle, Correlation, Decide, Health, LeftQueued, Orphan, Prepared, Recovery, Reporter,
+    RunError, Spawned, ToBegin, Tracker, TrackerOptions, Unsettled,
 };
 
 /// The README's example, compiled and run.

@@ -153,7 +153,10 @@ async fn an_end_that_is_never_answered_is_in_the_store_or_at_the_next_start() {
         let next = Tracker::start(store.clone(), "plane").await.unwrap();
         let ended = store.inner().action(uid).await.unwrap().unwrap();
         assert_eq!(ended.outcome, Some(outcome), "{fault:?}");
-        assert_eq!(next.recovery().lost, u64::from(outcome == Outcome::Lost));
+        assert_eq!(
+            next.recovery().await.lost,
+            u64::from(outcome == Outcome::Lost)
+        );
         next.shutdown().await.unwrap();
         check_store(store.inner()).await.unwrap();
     }

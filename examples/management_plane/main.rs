@@ -115,7 +115,7 @@ async fn tell_history(plane: &Plane) -> Result<(), Failure> {
         0 => println!("the history is empty"),
         count => println!("the history has {more}{count} actions of earlier runs"),
     }
-    let recovery = plane.tracker.recovery();
+    let recovery = plane.tracker.recovery().await;
     if recovery.lost + recovery.interrupted > 0 {
         println!(
             "the last run ended without a word: {} of its actions are lost, {} were never started",

@@ -13,6 +13,16 @@ impl ActionError {
     /// The code of a failure for which nobody chose one: a foreign error that came through `?`.
     pub const INTERNAL: &'static str = "internal_error";
 
+    /// The code of work that stopped because somebody asked for that.
+    pub const CANCELLED: &'static str = "cancelled";
+
+    /// What work returns that has stopped because somebody asked for that:
+    /// [`ActionHandle::run`](crate::ActionHandle::run) records it as cancelled, not as failed.
+    #[must_use]
+    pub fn cancelled() -> ActionError {
+        ActionError::new(ActionError::CANCELLED, "it was cancelled on request")
+    }
+
     /// Keeps an error and what caused it as the operators' detail; what was there before stays in
     /// front. A text beyond [`Limits::TEXT`] is cut, visibly.
     #[must_use]

@@ -7,7 +7,7 @@ use super::open::{Entry, Open};
 use super::shared::{Core, Ownership};
 use crate::error::Error;
 use crate::model::{
-    Action, ActionError, ActionUid, Batch, Change, Finish, Json, Outcome, Progress, Report,
+    Action, ActionError, ActionUid, Batch, Cancel, Change, Finish, Json, Outcome, Progress, Report,
 };
 use crate::store::ActionStoreExt;
 
@@ -40,6 +40,27 @@ impl Reporter {
     #[must_use]
     pub fn is_owner(&self) -> bool {
         self.core.shared.ownership() == Ownership::Held
+    }
+
+    /// Resolves once the tracker is no longer the action's owner, as far as it knows: it has been
+    /// fenced, or has not renewed for two thirds of its lease. For `select!` in work that must not
+    /// be done twice: stop, and leave the action to whoever settles or adopts it.
+    pub async fn ownership_lost(&self) {
+        self.core.shared.ownership_lost().await;
+    }
+
+    /// Resolves once somebody has asked for the action to be cancelled, in whatever process, and
+    /// says who and why; at once if that has happened. Nothing happens by itself: work that stops
+    /// for it ends with [`ActionError::cancelled`], other work goes on.
+    pub async fn cancel_requested(&self) -> Cancel {
+        let mut cancel = self.open.cancel();
+        loop {
+            if let Ok(known) = cancel.wait_for(Option::is_some).await
+                && let Some(known) = known.as_ref()
+            {
+                return known.clone();
+            }
+        }
     }
 
     /// Goes on to another step, a label, and returns when that is recorded, with the progress
@@ -116,6 +137,7 @@ pub struct ActionHandle {
 impl ActionHandle {
     pub(super) fn new(core: Arc<Core>, action: Arc<Action>) -> ActionHandle {
         let open = Arc::new(Open::new(action));
+        core.shared.register(&open);
         ActionHandle {
             reporter: Reporter { core, open },
         }
@@ -171,6 +193,7 @@ impl ActionHandle {
         let Reporter { core, open } = self.reporter.clone();
         // From here on the drop of this handle means nothing.
         open.end();
+        core.shared.retire(open.uid);
         let shared = core.shared.clone();
         let work = async move {
             let _gate = core.gate.read().await;
@@ -203,6 +226,7 @@ impl Drop for ActionHandle {
         if !open.end() {
             return;
         }
+        core.shared.retire(open.uid);
         let mut finish = Finish::new(Outcome::Interrupted);
         if std::thread::panicking() {
             finish = finish.with_error(failure::stopped_by_panic());

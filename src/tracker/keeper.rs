@@ -50,7 +50,7 @@ pub(super) async fn renew(shared: Arc<Shared>, claimed: Instant) {
             Ok(answers) => match answers.first() {
                 Some(Ok(_)) => {
                     renewed = sent;
-                    shared.set_ownership(Ownership::Held);
+                    shared.renewed(sent);
                 }
                 Some(Err(Refused::Fenced { .. })) => {
                     return shared.set_ownership(Ownership::Lost);
@@ -78,7 +78,7 @@ async fn watched<T>(shared: &Shared, doubtful_at: Instant, work: impl Future<Out
 
 /// Writes what is on the board, at most once in a flush interval, until the tracker closes; then
 /// brings everything of the owner to its end and gives the name back.
-pub(super) async fn keep(shared: Arc<Shared>, renewer: AbortOnDrop) -> Result<(), Error> {
+pub(super) async fn keep(shared: Arc<Shared>, others: Vec<AbortOnDrop>) -> Result<(), Error> {
     let mut next = Instant::now();
     let mut failures = 0;
     loop {
@@ -87,10 +87,11 @@ pub(super) async fn keep(shared: Arc<Shared>, renewer: AbortOnDrop) -> Result<()
         while !shared.is_closing() && timeout_at(next, shared.wake.notified()).await.is_ok() {}
         if shared.is_closing() {
             let ended = end(&shared).await;
-            drop(renewer);
+            drop(others);
             return ended;
         }
-        let (left, _) = flush(&shared, shared.take_board()).await;
+        let (left, failed) = flush(&shared, shared.take_board()).await;
+        shared.note_background(failed);
         failures = if left.is_empty() { 0 } else { failures + 1 };
         shared.put_back(left);
         let pause = shared.options.flush_interval * 2_u32.pow(failures.min(16));

@@ -1,7 +1,9 @@
 //! The ergonomic face: begin, report, finish, recover.
 
+mod cancels;
 mod failure;
 mod handle;
+mod health;
 mod keeper;
 mod open;
 mod options;
@@ -9,28 +11,30 @@ mod prepared;
 mod recovery;
 mod run;
 mod shared;
+mod sweep;
 
 use std::future::Future;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use handle::{ActionHandle, Reporter};
-pub use options::{LeftQueued, TrackerOptions};
+pub use health::Health;
+pub use options::{Correlation, Decide, LeftQueued, Orphan, TrackerOptions};
 pub use prepared::{Prepared, ToBegin};
 pub use recovery::{Recovery, Unsettled};
 pub use run::{RunError, Spawned};
 
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionError, ActionUid, Batch, Change, Command, Finish, NewAction, OpId, Outcome,
-    OwnerRef, Refused,
+    Action, ActionError, ActionUid, Batch, CancelRequest, Change, Command, Finish, NewAction, OpId,
+    Outcome, OwnerRef, Refused, Status,
 };
 use crate::store::{ActionStore, ActionStoreExt};
 use keeper::AbortOnDrop;
 use open::Entry;
-use recovery::Whose;
 use shared::{Core, Ownership, Shared, drive};
 
 /// Records what this process does, in the name of one owner. Cheap to clone.
@@ -62,7 +66,7 @@ use shared::{Core, Ownership, Shared, drive};
 #[derive(Debug, Clone)]
 pub struct Tracker {
     core: Arc<Core>,
-    recovery: Arc<Recovery>,
+    recovery: watch::Receiver<Option<Arc<Recovery>>>,
 }
 
 impl Tracker {
@@ -77,19 +81,21 @@ impl Tracker {
         Tracker::start_with(store, name, TrackerOptions::default()).await
     }
 
-    /// Claims an owner name for a new incarnation and settles what earlier ones left: what was
-    /// executing is completed as lost, with evidence, what was queued as
-    /// [`left_queued`](TrackerOptions::left_queued) says. What could not be settled stands in
-    /// [`recovery`](Tracker::recovery) and does not keep the tracker from starting.
+    /// Claims an owner name for a new incarnation, which fences earlier ones at once, and goes on to
+    /// settle in the background what those left: what was executing is completed as lost, with
+    /// evidence, what was queued as [`left_queued`](TrackerOptions::left_queued) says.
+    /// [`recovery`](Tracker::recovery) waits for that; new work need not.
+    ///
+    /// From then on it also looks after other names, unless [`sweep`](TrackerOptions::sweep) is
+    /// off: an owner that shows no life for a whole lease is fenced, and what it left is settled.
     ///
     /// The name, a label, must be unique per live process that shares the store:
     /// `plane@host-1`, not `plane` on every host. Call this within a tokio runtime that has its
     /// timer enabled; the tracker's tasks live there.
     ///
     /// # Errors
-    /// `Invalid` for a bad name or option, `OwnerAlive` with `take_over: false`, `Fenced` if
-    /// somebody took the name over meanwhile, `Closed` outside a runtime, and what the store may
-    /// say.
+    /// `Invalid` for a bad name or option, `OwnerAlive` with `take_over: false`, `Closed` outside a
+    /// runtime, and what the store may say.
     pub async fn start_with(
         store: Arc<dyn ActionStore>,
         name: impl Into<Arc<str>>,
@@ -117,14 +123,19 @@ impl Tracker {
             take_over: options.take_over,
         };
         store.command(claim).await?;
-        // Renewed from here on: what was left may take longer than a lease to settle. If it
-        // fails, the drop of the core gives the name back.
         let shared = Arc::new(Shared::new(store, owner, options));
         let renewer = runtime.spawn(keeper::renew(shared.clone(), claimed));
-        let renewer = AbortOnDrop(renewer.abort_handle());
-        let keeper = runtime.spawn(keeper::keep(shared.clone(), renewer));
+        let (first, recovery) = watch::channel(None);
+        let sweeper = runtime.spawn(sweep::sweep(shared.clone(), first));
+        let listener = runtime.spawn(cancels::listen(shared.clone()));
+        let others = [
+            renewer.abort_handle(),
+            sweeper.abort_handle(),
+            listener.abort_handle(),
+        ];
+        let others = others.into_iter().map(AbortOnDrop).collect();
+        let keeper = runtime.spawn(keeper::keep(shared.clone(), others));
         let core = Arc::new(Core::new(shared, keeper, runtime));
-        let recovery = Arc::new(recovery::settle(&core.shared, Whose::Earlier).await?);
         Ok(Tracker { core, recovery })
     }
 
@@ -140,10 +151,29 @@ impl Tracker {
         &self.core.shared.store
     }
 
-    /// What became of what earlier incarnations had left.
+    /// Waits until what earlier incarnations of the name had left is settled, and says what became
+    /// of it. New work need not wait for it, unless it takes an exclusive key that an action of an
+    /// earlier incarnation may hold. What could not be settled is tried again, several times in a
+    /// lease.
+    pub async fn recovery(&self) -> Arc<Recovery> {
+        let mut recovery = self.recovery.clone();
+        match recovery.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(recovery)) => recovery.clone(),
+            // The tracker has ended before it came to that.
+            _ => Arc::default(),
+        }
+    }
+
+    /// How the tracker stands.
     #[must_use]
-    pub fn recovery(&self) -> &Recovery {
-        &self.recovery
+    pub fn health(&self) -> Health {
+        self.core.shared.health()
+    }
+
+    /// Resolves once this tracker no longer owns its actions, as far as it knows: the opposite of
+    /// [`is_owner`](Tracker::is_owner).
+    pub async fn ownership_lost(&self) {
+        self.core.shared.ownership_lost().await;
     }
 
     /// Whether this tracker owns its actions, as far as it knows: it has renewed within two
@@ -164,8 +194,10 @@ impl Tracker {
     /// is no longer the owner, `Closed` after the shutdown, and what the store may say.
     pub async fn enqueue(&self, new: NewAction) -> Result<Arc<Action>, Error> {
         let core = self.core.clone();
+        let new = core.shared.options.correlation.fill(new);
         let work = async move {
             let _gate = core.enter("enqueue").await?;
+            core.shared.has_queued();
             let create = create_of(new, &core);
             noted(&core, core.shared.store.command_on_action(create).await)
         };
@@ -206,7 +238,9 @@ impl Tracker {
     /// # }
     /// ```
     pub fn prepare(&self, new: NewAction) -> Result<Prepared, Error> {
-        Prepared::new(self.core.shared.owner.clone(), new)
+        let shared = &self.core.shared;
+        shared.has_queued();
+        Prepared::new(shared.owner.clone(), shared.options.correlation.fill(new))
     }
 
     /// Records a new action and starts it, in one commit; or starts a [prepared](Tracker::prepare)
@@ -221,7 +255,11 @@ impl Tracker {
     /// As [`enqueue`](Tracker::enqueue).
     pub async fn begin(&self, action: impl Into<ToBegin>) -> Result<ActionHandle, Error> {
         let core = self.core.clone();
-        let action = action.into();
+        let correlation = &core.shared.options.correlation;
+        let action = match action.into() {
+            ToBegin::New(new) => ToBegin::New(correlation.fill(new)),
+            prepared => prepared,
+        };
         let work = async move {
             let _gate = core.enter("begin").await?;
             match action {
@@ -243,6 +281,59 @@ impl Tracker {
             start(&core, uid).await
         };
         self.core.drive("start", work).await
+    }
+
+    /// Takes an executing action over whose owner is not alive, to go on with it: for what
+    /// [`Orphan::Leave`] has left.
+    ///
+    /// # Errors
+    /// `NotFound`, `OwnerAlive` if its owner is alive, `Conflict` if it is not executing, and as
+    /// [`enqueue`](Tracker::enqueue).
+    pub async fn adopt(&self, uid: ActionUid) -> Result<ActionHandle, Error> {
+        let core = self.core.clone();
+        let work = async move {
+            let _gate = core.enter("adopt").await?;
+            take(&core, uid, Change::Adopt).await
+        };
+        self.core.drive("adopt", work).await
+    }
+
+    /// Asks for an action to be cancelled, whoever owns it, in whatever process. A queued one is
+    /// ended at once; an executing one when its owner says so, who hears of it within moments
+    /// ([`Reporter::cancel_requested`]). Answers with the action as it then is.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` if it is completed, `Invalid` for a broken limit, and what the store
+    /// may say.
+    pub async fn cancel(
+        &self,
+        uid: ActionUid,
+        request: CancelRequest,
+    ) -> Result<Arc<Action>, Error> {
+        let core = self.core.clone();
+        let work = async move { cancel(&core, uid, request).await };
+        self.core.drive("cancel", work).await
+    }
+
+    /// Brings an action of a dead owner to its end by hand, for a reason that operators will read:
+    /// an executing one as lost, a queued one as interrupted.
+    ///
+    /// # Errors
+    /// `NotFound`, `OwnerAlive` if its owner is alive, `Conflict` if it is completed, and as
+    /// [`enqueue`](Tracker::enqueue).
+    pub async fn settle(
+        &self,
+        uid: ActionUid,
+        reason: impl Into<Arc<str>> + Send,
+    ) -> Result<Arc<Action>, Error> {
+        let core = self.core.clone();
+        let mut reason = reason.into();
+        let work = async move {
+            let _gate = core.enter("settle").await?;
+            failure::fit(&mut reason);
+            settle(&core, uid, reason).await
+        };
+        self.core.drive("settle", work).await
     }
 
     /// Does work as an action, begun before it and ended with its result; see
@@ -334,10 +425,14 @@ fn create_of(new: NewAction, core: &Core) -> Command {
 }
 
 fn start_of(uid: ActionUid, core: &Core) -> Command {
+    apply_of(uid, Change::Start, core)
+}
+
+fn apply_of(uid: ActionUid, change: Change, core: &Core) -> Command {
     Command::Apply {
         uid,
         op: OpId::new(),
-        change: Change::Start,
+        change,
         by: Some(core.shared.owner.clone()),
         if_version: None,
     }
@@ -381,16 +476,68 @@ async fn begin(core: &Arc<Core>, new: NewAction) -> Result<ActionHandle, Error> 
 }
 
 async fn start(core: &Arc<Core>, uid: ActionUid) -> Result<ActionHandle, Error> {
-    let started = core
-        .shared
-        .store
-        .command_on_action(start_of(uid, core))
-        .await;
-    match noted(core, started) {
+    take(core, uid, Change::Start).await
+}
+
+/// Takes an action into this owner's hands.
+async fn take(core: &Arc<Core>, uid: ActionUid, change: Change) -> Result<ActionHandle, Error> {
+    let command = apply_of(uid, change, core);
+    let taken = core.shared.store.command_on_action(command).await;
+    match noted(core, taken) {
         Ok(action) => Ok(ActionHandle::new(core.clone(), action)),
         Err(Error::Store(error)) => Err(unknown(core, uid, error).into()),
         Err(refused) => Err(refused),
     }
+}
+
+async fn cancel(
+    core: &Arc<Core>,
+    uid: ActionUid,
+    request: CancelRequest,
+) -> Result<Arc<Action>, Error> {
+    let store = &core.shared.store;
+    let asked = store.request_cancel(uid, request).await?;
+    if asked.status != Status::Queued {
+        return Ok(asked);
+    }
+    // Its owner's to end, if it has one that is alive and elsewhere: that one hears of it. And
+    // only if nobody has started it meanwhile.
+    let own = asked.owner.as_ref() == Some(&core.shared.owner);
+    let end = Command::Apply {
+        uid,
+        op: OpId::new(),
+        change: Change::Finish(Finish::new(Outcome::Cancelled)),
+        by: own.then(|| core.shared.owner.clone()),
+        if_version: Some(asked.version),
+    };
+    match store.command_on_action(end).await {
+        Err(Error::Refused(Refused::Conflict { current, .. })) => Ok(current),
+        Err(Error::Refused(_)) => Ok(asked),
+        answer => answer,
+    }
+}
+
+async fn settle(core: &Core, uid: ActionUid, reason: Arc<str>) -> Result<Arc<Action>, Error> {
+    let store = &core.shared.store;
+    let now = store.action(uid).await?.ok_or(Refused::NotFound(uid))?;
+    let (outcome, code, message) = match now.status {
+        Status::Queued => (
+            Outcome::Interrupted,
+            ActionError::INTERRUPTED,
+            "it was never started, and settled by an operator",
+        ),
+        _ => (
+            Outcome::Lost,
+            ActionError::LOST,
+            "its owner ended without a word; settled by an operator",
+        ),
+    };
+    let error = ActionError::new(code, message).with_detail(reason);
+    let finish = Change::Finish(Finish::new(outcome).with_error(error));
+    noted(
+        core,
+        store.command_on_action(apply_of(uid, finish, core)).await,
+    )
 }
 
 /// If nobody knows whether an action was started, nobody will ever work on it: whatever came of

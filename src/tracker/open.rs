@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::model::{
-    Action, ActionUid, Change, Command, Finish, OpId, Outcome, OwnerRef, Progress, Report,
+    Action, ActionUid, Cancel, Change, Command, Finish, OpId, Outcome, OwnerRef, Progress, Report,
 };
 
 /// An action in work, as this process knows it.
@@ -19,6 +21,8 @@ pub(super) struct Open {
     pub(super) waiting: AtomicBool,
     /// Whether somebody here has taken it upon himself to end it.
     over: AtomicBool,
+    /// That it is to be cancelled, once that is known.
+    cancel: watch::Sender<Option<Cancel>>,
 }
 
 impl Open {
@@ -26,6 +30,7 @@ impl Open {
         let progress = action.progress.hundredths();
         Open {
             uid: action.uid,
+            cancel: watch::Sender::new(action.cancel.clone()),
             latest: Mutex::new(action),
             reported: AtomicU16::new(progress),
             recorded: AtomicU16::new(progress),
@@ -42,10 +47,26 @@ impl Open {
     pub(super) fn seen(&self, action: &Arc<Action>) {
         let progress = action.progress.hundredths();
         self.recorded.fetch_max(progress, Ordering::AcqRel);
+        self.tell_cancel(action.cancel.as_ref());
         let mut latest = lock(&self.latest);
         if latest.version < action.version {
             *latest = action.clone();
         }
+    }
+
+    /// Takes note of a cancel request; the first one counts.
+    pub(super) fn tell_cancel(&self, cancel: Option<&Cancel>) {
+        self.cancel.send_if_modified(|known| {
+            let news = known.is_none() && cancel.is_some();
+            if news {
+                *known = cancel.cloned();
+            }
+            news
+        });
+    }
+
+    pub(super) fn cancel(&self) -> watch::Receiver<Option<Cancel>> {
+        self.cancel.subscribe()
     }
 
     /// Takes note of progress; says whether it is news.

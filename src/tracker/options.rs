@@ -1,9 +1,11 @@
 //! How a tracker behaves.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::StoreError;
-use crate::model::Invalid;
+use crate::model::{Action, Invalid, NewAction};
 
 /// What happens to actions that an owner leaves queued when it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -18,7 +20,7 @@ pub enum LeftQueued {
 }
 
 /// How a [`Tracker`](crate::Tracker) behaves. The defaults suit a plane with one process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TrackerOptions {
     /// How long an owner may be silent before others may declare it dead: 1 s to 1 h, 30 s unless
@@ -35,6 +37,74 @@ pub struct TrackerOptions {
     /// What happens to the queued actions of this owner name when an incarnation ends, by
     /// shutdown or by crash.
     pub left_queued: LeftQueued,
+    /// Whether this tracker also looks after other names: fences an owner whose renewals it has
+    /// watched standing still for a whole lease, and settles what it left. True unless set. Where
+    /// several do, each of them can; one is enough.
+    pub sweep: bool,
+    /// What the host says about each action that is to be settled.
+    pub decide: Decide,
+    /// Where the correlation of new actions comes from that bring none.
+    pub correlation: Correlation,
+}
+
+/// What becomes of an unfinished action whose owner is not alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Orphan {
+    /// It is completed: as lost, with evidence, or as interrupted if it was never started. The
+    /// default.
+    #[default]
+    Settle,
+    /// It stays as it is, for the host to [adopt](crate::Tracker::adopt). It is asked about again
+    /// at each start, not in between.
+    Leave,
+}
+
+/// What decides about actions without a living owner: settle all unless set.
+#[derive(Clone, Default)]
+pub struct Decide(Option<Arc<dyn Fn(&Action) -> Orphan + Send + Sync>>);
+
+impl Decide {
+    pub(super) fn on(&self, action: &Action) -> Orphan {
+        self.0
+            .as_ref()
+            .map_or(Orphan::Settle, |decide| decide(action))
+    }
+}
+
+impl fmt::Debug for Decide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "Decide(host)"
+        } else {
+            "Decide(settle)"
+        })
+    }
+}
+
+/// What knows the correlation of what is going on where an action is created: nothing unless set.
+#[derive(Clone, Default)]
+pub struct Correlation(Option<Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>>);
+
+impl Correlation {
+    pub(super) fn fill(&self, mut new: NewAction) -> NewAction {
+        if new.correlation.is_none()
+            && let Some(current) = &self.0
+        {
+            new.correlation = current();
+        }
+        new
+    }
+}
+
+impl fmt::Debug for Correlation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "Correlation(host)"
+        } else {
+            "Correlation(none)"
+        })
+    }
 }
 
 impl Default for TrackerOptions {
@@ -44,6 +114,9 @@ impl Default for TrackerOptions {
             flush_interval: Duration::from_millis(250),
             take_over: true,
             left_queued: LeftQueued::Interrupt,
+            sweep: true,
+            decide: Decide::default(),
+            correlation: Correlation::default(),
         }
     }
 }
@@ -80,6 +153,35 @@ impl TrackerOptions {
     #[must_use]
     pub fn with_left_queued(mut self, left_queued: LeftQueued) -> TrackerOptions {
         self.left_queued = left_queued;
+        self
+    }
+
+    /// Sets whether this tracker looks after other names, too.
+    #[must_use]
+    pub fn with_sweep(mut self, sweep: bool) -> TrackerOptions {
+        self.sweep = sweep;
+        self
+    }
+
+    /// Lets the host decide about each unfinished action whose owner is not alive. Called in the
+    /// tracker's own task: it must not block, and a panic ends the sweeping, not the tracker.
+    #[must_use]
+    pub fn with_decide(
+        mut self,
+        decide: impl Fn(&Action) -> Orphan + Send + Sync + 'static,
+    ) -> TrackerOptions {
+        self.decide = Decide(Some(Arc::new(decide)));
+        self
+    }
+
+    /// Asks, in the caller's own task, for the correlation of each new action that brings none: the
+    /// host's request or trace id, from a task-local or the current span.
+    #[must_use]
+    pub fn with_correlation(
+        mut self,
+        current: impl Fn() -> Option<Arc<str>> + Send + Sync + 'static,
+    ) -> TrackerOptions {
+        self.correlation = Correlation(Some(Arc::new(current)));
         self
     }
 

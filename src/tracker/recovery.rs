@@ -1,14 +1,16 @@
 //! Bringing to an end what an owner left unfinished.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Change, Command, Finish, OpId, Order, Outcome, Query, Refused,
-    Status, Term,
+    Action, ActionUid, Batch, Change, Command, Finish, OpId, Order, Outcome, OwnerRef, Query,
+    Refused, Status, Term,
 };
 use crate::store::ActionStoreExt;
 
 use super::keeper::CHUNK;
-use super::options::LeftQueued;
+use super::options::{LeftQueued, Orphan};
 use super::shared::Shared;
 
 /// Most rows a report names; it counts them all.
@@ -24,6 +26,9 @@ pub struct Recovery {
     pub interrupted: u64,
     /// How many are still queued, because [`LeftQueued::Leave`] says so.
     pub left_queued: u64,
+    /// How many are as they were, because the host's [decision](crate::TrackerOptions::decide)
+    /// said so.
+    pub left_unfinished: u64,
     /// How many could not be settled.
     pub unsettled: u64,
     /// The first hundred of those, with what stood in the way.
@@ -68,18 +73,42 @@ impl Recovery {
 
 /// Whose unfinished actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
-    /// Those of earlier incarnations of the name. Nobody knows how far they came.
-    Earlier,
+pub(super) enum Whose<'w> {
+    /// Those of all incarnations of a name but the living one. Nobody knows how far they came.
+    Earlier {
+        name: &'w Arc<str>,
+        but: Option<&'w OwnerRef>,
+    },
     /// Those of this incarnation, which is about to end.
     Own,
+}
+
+/// Settles what earlier incarnations of this owner's name left.
+///
+/// # Errors
+/// As [`settle`].
+pub(super) async fn settle_earlier(shared: &Shared) -> Result<Recovery, Error> {
+    let (name, but) = (&shared.owner.name, Some(&shared.owner));
+    settle(shared, Whose::Earlier { name, but }).await
+}
+
+/// Settles what the incarnations of another name left, but for the living one.
+///
+/// # Errors
+/// As [`settle`].
+pub(super) async fn settle_name(
+    shared: &Shared,
+    name: &Arc<str>,
+    but: Option<&OwnerRef>,
+) -> Result<Recovery, Error> {
+    settle(shared, Whose::Earlier { name, but }).await
 }
 
 /// Settles what an owner left. A row that cannot be settled does not stop the others.
 ///
 /// # Errors
 /// The store cannot be read or written at all, or this incarnation has been fenced itself.
-pub(super) async fn settle(shared: &Shared, whose: Whose) -> Result<Recovery, Error> {
+pub(super) async fn settle(shared: &Shared, whose: Whose<'_>) -> Result<Recovery, Error> {
     let mut recovery = Recovery::default();
     walk(shared, whose, Order::Oldest, &mut recovery).await?;
     if recovery.unread.is_some() {
@@ -92,13 +121,21 @@ pub(super) async fn settle(shared: &Shared, whose: Whose) -> Result<Recovery, Er
 
 async fn walk(
     shared: &Shared,
-    whose: Whose,
+    whose: Whose<'_>,
     order: Order,
     recovery: &mut Recovery,
 ) -> Result<(), Error> {
     let capabilities = shared.store.capabilities();
+    let (name, own) = match whose {
+        Whose::Earlier { name, .. } => (name, false),
+        Whose::Own => (&shared.owner.name, true),
+    };
+    let concerns = |action: &Action| match whose {
+        Whose::Earlier { but, .. } => action.owner.as_ref() != but,
+        Whose::Own => action.owner.as_ref() == Some(&shared.owner),
+    };
     let mut query = Query::new()
-        .with_term(Term::OwnerName(shared.owner.name.clone()))
+        .with_term(Term::OwnerName(name.clone()))
         .with_term(Term::Unfinished)
         .with_order(order)
         .with_limit(u16::try_from(CHUNK.min(capabilities.max_commands)).unwrap_or(1));
@@ -116,10 +153,9 @@ async fn walk(
             }
             Err(error) => return Err(error.into()),
         };
-        let is_own = |action: &Action| action.owner.as_ref() == Some(&shared.owner);
         let mut settled = Vec::with_capacity(page.items.len());
         for action in page.items {
-            if is_own(&action) != (whose == Whose::Own) {
+            if !concerns(&action) {
                 continue;
             }
             let queued = action.status == Status::Queued;
@@ -127,9 +163,13 @@ async fn walk(
                 recovery.left_queued += u64::from(order == Order::Oldest);
                 continue;
             }
-            let outcome = match whose {
-                Whose::Earlier if !queued => Outcome::Lost,
-                _ => Outcome::Interrupted,
+            if !own && shared.options.decide.on(&action) == Orphan::Leave {
+                recovery.left_unfinished += u64::from(order == Order::Oldest);
+                continue;
+            }
+            let outcome = match own || queued {
+                false => Outcome::Lost,
+                true => Outcome::Interrupted,
             };
             let command = Command::Apply {
                 uid: action.uid,
@@ -150,7 +190,7 @@ async fn walk(
 
 async fn write(
     shared: &Shared,
-    rows: Vec<(std::sync::Arc<Action>, Command)>,
+    rows: Vec<(Arc<Action>, Command)>,
     recovery: &mut Recovery,
 ) -> Result<(), Error> {
     if rows.is_empty() {

@@ -41,8 +41,8 @@ pub enum RunError {
 }
 
 impl ActionHandle {
-    /// Does work and records its result as the action's end: `Ok` as succeeded, `Err` as failed,
-    /// a panic as interrupted. (Inside, `?` turns any error into an [`ActionError`] that keeps it
+    /// Does work and records its result as the action's end: `Ok` as succeeded, `Err` as failed
+    /// ([`ActionError::cancelled`] as cancelled), a panic as interrupted. (Inside, `?` turns any error into an [`ActionError`] that keeps it
     /// from the public.) Dropping the future records the action as interrupted.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl ActionHandle {
                     error,
                 }),
             },
-            Ok(Err(failure)) => match self.finish(Finish::failed(failure.clone())).await {
+            Ok(Err(failure)) => match self.finish(finish_of(failure.clone())).await {
                 Ok(_) => Err(RunError::Failed(failure)),
                 Err(error) => Err(RunError::Unrecorded {
                     failure: Some(failure),
@@ -79,6 +79,14 @@ impl ActionHandle {
                 resume_unwind(payload)
             }
         }
+    }
+}
+
+/// Work that says it was cancelled has not failed.
+fn finish_of(failure: ActionError) -> Finish {
+    match &*failure.code {
+        ActionError::CANCELLED => Finish::new(Outcome::Cancelled).with_error(failure),
+        _ => Finish::failed(failure),
     }
 }
 

@@ -1,18 +1,22 @@
 //! What a tracker, its handles and its keeper have in common.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock, RwLockReadGuard, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use super::health::Health;
 use super::open::{Entry, Open, lock};
 use super::options::TrackerOptions;
 use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{Action, ActionError, Batch, Done, Finish, OpId, Outcome, OwnerRef, Refused};
+use crate::model::{
+    Action, ActionError, ActionUid, Batch, Done, Finish, OpId, Outcome, OwnerRef, Refused,
+};
 use crate::store::ActionStore;
 
 /// Most ends that wait for a store that does not take them, and the most memory their texts take.
@@ -61,6 +65,21 @@ pub(super) struct Shared {
     pub(super) wake: Notify,
     ownership: watch::Sender<Ownership>,
     board: Mutex<Board>,
+    /// The actions that have a handle here.
+    works: Mutex<HashMap<ActionUid, Weak<Open>>>,
+    /// How many reasons there are to listen for cancel requests: a handle each, and one for ever
+    /// once something was queued.
+    work: watch::Sender<usize>,
+    queued: AtomicBool,
+    vitals: Mutex<Vitals>,
+}
+
+/// What a health page wants to know.
+#[derive(Debug)]
+struct Vitals {
+    renewed: Instant,
+    given_up: u64,
+    failure: Option<StoreError>,
 }
 
 impl Shared {
@@ -76,6 +95,86 @@ impl Shared {
             wake: Notify::new(),
             ownership: watch::Sender::new(Ownership::Held),
             board: Mutex::default(),
+            works: Mutex::default(),
+            work: watch::Sender::new(0),
+            queued: AtomicBool::new(false),
+            vitals: Mutex::new(Vitals {
+                renewed: Instant::now(),
+                given_up: 0,
+                failure: None,
+            }),
+        }
+    }
+
+    /// Takes an action in work on.
+    pub(super) fn register(&self, open: &Arc<Open>) {
+        lock(&self.works).insert(open.uid, Arc::downgrade(open));
+        self.work.send_modify(|work| *work += 1);
+    }
+
+    /// Nobody works on it any more.
+    pub(super) fn retire(&self, uid: ActionUid) {
+        if lock(&self.works).remove(&uid).is_some() {
+            self.work.send_modify(|work| *work -= 1);
+        }
+    }
+
+    /// Something waits in this owner's name without anybody who works on it.
+    pub(super) fn has_queued(&self) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            self.work.send_modify(|work| *work += 1);
+        }
+    }
+
+    /// Waits until there is something somebody could want to cancel.
+    pub(super) async fn has_work(&self) {
+        let mut work = self.work.subscribe();
+        // The sender is held here, so this does not fail.
+        let _ = work.wait_for(|work| *work > 0).await;
+    }
+
+    /// Passes a cancel request on to whoever works on the action.
+    pub(super) fn tell_cancel(&self, action: &Action) {
+        let open = lock(&self.works).get(&action.uid).and_then(Weak::upgrade);
+        if let Some(open) = open {
+            open.tell_cancel(action.cancel.as_ref());
+        }
+    }
+
+    /// Waits until the owner is, or may be, no longer alive.
+    pub(super) async fn ownership_lost(&self) {
+        let mut ownership = self.ownership.subscribe();
+        let _ = ownership.wait_for(|o| *o != Ownership::Held).await;
+    }
+
+    /// Takes note of a renewal that succeeded, sent at a point in time.
+    pub(super) fn renewed(&self, sent: Instant) {
+        lock(&self.vitals).renewed = sent;
+        self.set_ownership(Ownership::Held);
+    }
+
+    /// Takes note of how a write in the background went.
+    pub(super) fn note_background(&self, failure: Option<StoreError>) {
+        lock(&self.vitals).failure = failure;
+    }
+
+    pub(super) fn health(&self) -> Health {
+        let (waiting_progress, waiting_ends, waiting_bytes) = {
+            let board = lock(&self.board);
+            (board.waiting.len(), board.ends.len(), board.end_bytes)
+        };
+        let in_work = lock(&self.works).len();
+        let vitals = lock(&self.vitals);
+        Health {
+            is_owner: self.ownership() == Ownership::Held,
+            is_fenced: self.ownership() == Ownership::Lost,
+            since_renewal: vitals.renewed.elapsed(),
+            in_work,
+            waiting_progress,
+            waiting_ends,
+            waiting_bytes,
+            given_up: vitals.given_up,
+            failure: vitals.failure.clone(),
         }
     }
 
@@ -125,6 +224,9 @@ impl Shared {
             board.end_bytes += bytes;
             board.ends.push_back(entry);
             self.wake.notify_one();
+        } else {
+            drop(board);
+            lock(&self.vitals).given_up += 1;
         }
     }
 

@@ -68,7 +68,7 @@ fn a_handle_can_be_dropped_without_a_runtime() {
     let next = second
         .block_on(Tracker::start(store.clone(), "plane"))
         .unwrap();
-    assert_eq!(next.recovery().lost, 1);
+    assert_eq!(second.block_on(next.recovery()).lost, 1);
     let lost = second.block_on(store.now(uid));
     assert_eq!(lost.outcome, Some(Outcome::Lost));
 }

@@ -8,3 +8,5 @@ mod owner;
 #[cfg(feature = "sqlite")]
 mod prepared;
 mod spy;
+mod stop;
+mod sweep;

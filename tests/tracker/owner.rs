@@ -61,7 +61,7 @@ async fn a_start_settles_what_an_earlier_incarnation_left() {
     let (before, uids) = left_behind(&store, "plane").await;
     let (_, others) = left_behind(&store, "plane@elsewhere").await;
     let tracker = tracker(&store).await;
-    let recovery = tracker.recovery();
+    let recovery = tracker.recovery().await;
     assert_eq!(
         (recovery.lost, recovery.interrupted, recovery.unsettled),
         (2, 1, 0)
@@ -103,7 +103,10 @@ async fn queued_actions_may_stay_for_whoever_starts_them() {
         .await
         .unwrap();
     assert_eq!(
-        (tracker.recovery().lost, tracker.recovery().left_queued),
+        (
+            tracker.recovery().await.lost,
+            tracker.recovery().await.left_queued
+        ),
         (2, 1)
     );
     let own = tracker.enqueue(NewAction::task("backup")).await.unwrap();
@@ -135,7 +138,7 @@ async fn many_rows_are_settled_and_a_bad_one_stops_none() {
         hit.then_some(Fault::Corrupt)
     });
     let tracker = tracker(&store).await;
-    let recovery = tracker.recovery();
+    let recovery = tracker.recovery().await;
     assert_eq!(
         (recovery.lost, recovery.interrupted, recovery.unsettled),
         (1, 601, 1)
@@ -164,7 +167,7 @@ async fn a_row_that_cannot_be_read_hides_no_other() {
     }
     store.damage(uids[70]);
     let tracker = tracker(&store).await;
-    let recovery = tracker.recovery();
+    let recovery = tracker.recovery().await;
     assert_eq!(recovery.lost + recovery.interrupted, 149);
     assert_eq!(recovery.unread.as_ref().unwrap().kind(), ErrorKind::Corrupt);
     for uid in uids.iter().filter(|uid| **uid != uids[70]) {
@@ -181,7 +184,7 @@ async fn a_fenced_tracker_is_told_and_its_late_end_kept_once() {
     let idle = first.begin(NewAction::task("backup")).await.unwrap();
     let uid = action.uid();
     let second = tracker(&store).await;
-    assert_eq!(second.recovery().lost, 2);
+    assert_eq!(second.recovery().await.lost, 2);
     assert!(action.is_owner(), "nobody has told it yet");
     let fenced = action.step("copy").await.unwrap_err();
     assert_eq!(fenced.kind(), ErrorKind::Fenced);
@@ -377,28 +380,31 @@ async fn a_living_owner_is_left_alone_on_request() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_start_that_fails_half_way_gives_the_name_back() {
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_settled_at_the_start_is_settled_later() {
     let store = Spy::new();
-    left_behind(&store, "plane").await;
+    let (_, uids) = left_behind(&store, "plane").await;
     store.on_write(|batch| finish_of(&batch.commands[0]).map(|_| Fault::Unavailable));
-    let failed = Tracker::start(store.clone(), "plane").await.unwrap_err();
-    assert_eq!(failed.kind(), ErrorKind::Unavailable);
-    let given_back = async {
-        while store.owners().await.unwrap().iter().any(|o| o.is_alive()) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(seconds(20), given_back).await.unwrap();
+    let tracker = tracker(&store).await;
+    let recovery = tracker.recovery().await;
+    assert!(!recovery.is_complete());
+    assert_eq!(recovery.lost + recovery.interrupted, 0);
+    store.heal();
+    sleep(seconds(8)).await;
+    for uid in uids {
+        assert!(!store.now(uid).await.is_unfinished());
+    }
 }
 
 #[tokio::test]
-async fn a_start_that_is_overtaken_says_so() {
+async fn a_tracker_that_is_overtaken_while_it_settles_knows() {
     let store = Spy::new();
     left_behind(&store, "plane").await;
     store.on_write(|batch| finish_of(&batch.commands[0]).map(|_| Fault::TakenOver));
-    let overtaken = Tracker::start(store.clone(), "plane").await.unwrap_err();
-    assert_eq!(overtaken.kind(), ErrorKind::Fenced);
+    let overtaken = tracker(&store).await;
+    assert!(!overtaken.recovery().await.is_complete());
+    overtaken.ownership_lost().await;
+    assert!(!overtaken.is_owner() && overtaken.health().is_fenced);
 }
 
 #[tokio::test]

@@ -132,7 +132,7 @@ async fn what_was_committed_but_never_begun_is_settled_by_the_next_start() {
     let next = Tracker::start(host.store.clone(), "plane@host-1")
         .await
         .unwrap();
-    assert_eq!(next.recovery().interrupted, 1);
+    assert_eq!(next.recovery().await.interrupted, 1);
     let settled = host.store.action(prepared.uid()).await.unwrap().unwrap();
     assert_eq!(settled.outcome, Some(Outcome::Interrupted));
     // The old tracker is fenced, and what it prepared stays over.

@@ -1,0 +1,90 @@
+//! Hears of cancel requests, wherever they were made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::shared::Shared;
+use crate::error::{ErrorKind, StoreError};
+use crate::model::{
+    Action, Change, Command, Detail, Finish, OpId, Order, Outcome, Query, Revision, Status, Term,
+};
+use crate::store::ActionStoreExt;
+
+/// Between two looks, at least; and so many times as long as a look took.
+const PAUSE: Duration = Duration::from_millis(20);
+const PATIENCE: u32 = 10;
+
+/// Before a store that fails is asked again.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Listens as long as there are unfinished actions of this process, until the task is aborted or
+/// the store is closed.
+pub(super) async fn listen(shared: Arc<Shared>) {
+    let mut known: Option<Revision> = None;
+    loop {
+        shared.has_work().await;
+        let begun = Instant::now();
+        let heard = async {
+            let at = shared.store.changed(known).await?;
+            let begun = Instant::now();
+            look(&shared).await?;
+            Ok::<_, StoreError>((at.revision, begun.elapsed()))
+        };
+        match heard.await {
+            Ok((revision, took)) => {
+                known = Some(revision);
+                sleep(PAUSE.max(took * PATIENCE)).await;
+            }
+            Err(error) if error.kind() == ErrorKind::Closed => return,
+            Err(_) => {
+                known = None;
+                sleep(AFTER_FAILURE.max(begun.elapsed())).await;
+            }
+        }
+    }
+}
+
+/// Passes on what was asked for, and ends what is still queued.
+async fn look(shared: &Shared) -> Result<(), StoreError> {
+    let query = Query::new()
+        .with_term(Term::OwnerName(shared.owner.name.clone()))
+        .with_term(Term::Unfinished)
+        .with_term(Term::CancelRequested)
+        .with_order(Order::Oldest)
+        .with_detail(Detail::Summary);
+    let mut pages = shared.store.pages(query);
+    while let Some(page) = pages.next().await? {
+        for action in page.items {
+            if action.owner.as_ref() != Some(&shared.owner) {
+                continue;
+            }
+            match action.status {
+                Status::Queued => end_queued(shared, &action).await?,
+                _ => shared.tell_cancel(&action),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Nobody works on it yet, so nobody needs to be asked. Unless it has changed meanwhile: it may have
+/// been started.
+async fn end_queued(shared: &Shared, action: &Action) -> Result<(), StoreError> {
+    let end = Command::Apply {
+        uid: action.uid,
+        op: OpId::new(),
+        change: Change::Finish(Finish::new(Outcome::Cancelled)),
+        by: Some(shared.owner.clone()),
+        if_version: Some(action.version),
+    };
+    match shared.store.command(end).await {
+        Ok(_) => Ok(()),
+        Err(crate::error::Error::Refused(refused)) => {
+            shared.note(&refused);
+            Ok(())
+        }
+        Err(crate::error::Error::Store(error)) => Err(error),
+    }
+}

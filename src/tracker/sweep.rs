@@ -1,0 +1,169 @@
+//! The standing query: what is unfinished and whose owner is not alive.
+//!
+//! Looks at the owners a few times in a lease. One whose renewals have stood still for a whole lease
+//! is fenced, on the condition that they still do; what an incarnation that is not alive left is
+//! settled. No clock but this process's own monotonic one has a say.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::{Duration, Instant, sleep};
+
+use super::recovery::{self, Recovery};
+use super::shared::{Ownership, Shared};
+use crate::error::{Error, ErrorKind};
+use crate::model::{Command, Incarnation, Owner, OwnerRef};
+use crate::store::ActionStoreExt;
+
+/// Looks in a lease.
+const LOOKS: u32 = 4;
+
+/// How often an owner's renewals must have been seen standing still, at least.
+const LEAST_LOOKS: u32 = 3;
+
+/// What is known of a living owner's renewals.
+#[derive(Debug)]
+struct Watched {
+    renewals: u64,
+    looks: u32,
+    /// For how long they have been seen standing still. A look counts for no more than the time
+    /// between two: a process that was itself stopped has not watched anybody.
+    still: Duration,
+}
+
+/// Sweeps until the task is aborted or the owner is no more. Publishes what the first sweep of this
+/// owner's own name came to.
+pub(super) async fn sweep(shared: Arc<Shared>, first: watch::Sender<Option<Arc<Recovery>>>) {
+    let interval = shared.options.lease / LOOKS;
+    let mut sweep = Sweep {
+        shared: &shared,
+        interval,
+        looked: Instant::now(),
+        watched: HashMap::new(),
+        settled: HashMap::new(),
+    };
+    let own = match recovery::settle_earlier(&shared).await {
+        Ok(own) => own,
+        Err(error) => Recovery::failed(error),
+    };
+    let complete = own.is_complete();
+    first.send_replace(Some(Arc::new(own)));
+    let mut pending = !complete;
+    loop {
+        if shared.ownership() == Ownership::Lost {
+            return;
+        }
+        if pending {
+            // What the first one could not do is tried until it is done.
+            let again = recovery::settle_earlier(&shared).await;
+            pending = !again.is_ok_and(|again| again.is_complete());
+        }
+        if shared.options.sweep {
+            // What fails now is looked at again next time.
+            let _ = sweep.look().await;
+        }
+        sleep(interval).await;
+    }
+}
+
+struct Sweep<'s> {
+    shared: &'s Shared,
+    interval: Duration,
+    looked: Instant,
+    watched: HashMap<OwnerRef, Watched>,
+    /// The ended incarnations of a name that have nothing left.
+    settled: HashMap<Arc<str>, Vec<Incarnation>>,
+}
+
+impl Sweep<'_> {
+    async fn look(&mut self) -> Result<(), Error> {
+        let mut owners = self.shared.store.owners().await?;
+        let credit = self.looked.elapsed().min(self.interval * 3 / 2);
+        self.looked = Instant::now();
+        let others = |owner: &Owner| owner.owner.name != self.shared.owner.name;
+        owners.retain(others);
+        self.watched
+            .retain(|known, _| owners.iter().any(|o| o.is_alive() && o.owner == *known));
+        for owner in &mut owners {
+            if owner.is_alive() && self.is_silent(owner, credit) {
+                let fence = Command::Fence {
+                    owner: owner.owner.clone(),
+                    if_renewals: owner.renewals,
+                };
+                match self.shared.store.command(fence).await {
+                    Ok(_) => self.watched.remove(&owner.owner),
+                    // It has shown life after all, or the store is out of reach.
+                    Err(_) => continue,
+                };
+                owner.state = crate::model::OwnerState::Fenced;
+            }
+        }
+        self.settle(&owners).await
+    }
+
+    /// Whether an owner has been silent for a whole lease.
+    fn is_silent(&mut self, owner: &Owner, credit: Duration) -> bool {
+        let renewals = owner.renewals;
+        let watched = self
+            .watched
+            .entry(owner.owner.clone())
+            .and_modify(|watched| {
+                watched.looks += 1;
+                watched.still += credit;
+            })
+            .or_insert(Watched {
+                renewals,
+                looks: 1,
+                still: Duration::ZERO,
+            });
+        if watched.renewals != renewals {
+            *watched = Watched {
+                renewals,
+                looks: 1,
+                still: Duration::ZERO,
+            };
+        }
+        watched.looks >= LEAST_LOOKS && watched.still >= self.shared.options.lease
+    }
+
+    /// Settles what ended incarnations of other names have left, each name once.
+    async fn settle(&mut self, owners: &[Owner]) -> Result<(), Error> {
+        let mut ended: HashMap<&Arc<str>, Vec<Incarnation>> = HashMap::new();
+        for owner in owners.iter().filter(|owner| !owner.is_alive()) {
+            let incarnations = ended.entry(&owner.owner.name).or_default();
+            incarnations.push(owner.owner.incarnation);
+        }
+        for (name, incarnations) in ended {
+            if self.settled.get(name) == Some(&incarnations) {
+                continue;
+            }
+            let alive = owners.iter().filter(|owner| owner.is_alive());
+            let alive = alive.map(|owner| &owner.owner).find(|o| o.name == *name);
+            let left = recovery::settle_name(self.shared, name, alive).await?;
+            if left.is_complete() {
+                self.settled.insert(name.clone(), incarnations);
+            }
+        }
+        let names = |name: &Arc<str>| owners.iter().any(|owner| owner.owner.name == *name);
+        self.settled.retain(|name, _| names(name));
+        Ok(())
+    }
+}
+
+impl Recovery {
+    /// One that came to nothing.
+    fn failed(error: Error) -> Recovery {
+        let error = match error {
+            Error::Store(error) => error,
+            Error::Refused(refused) => {
+                let message = "the owner was fenced meanwhile";
+                crate::error::StoreError::new(ErrorKind::Unavailable, "recover", message)
+                    .with_source(refused)
+            }
+        };
+        let mut recovery = Recovery::default();
+        recovery.unread = Some(error);
+        recovery
+    }
+}

@@ -1,0 +1,224 @@
+//! Stopping: cancel requests, lost ownership; and how a tracker says it stands.
+
+use std::time::Duration;
+
+use action_store::{
+    ActionError, ActionStore, ActionStoreExt, ActionUid, CancelRequest, ErrorKind, Finish,
+    NewAction, Outcome, Progress, RunError, Status, Tracker, TrackerOptions,
+};
+use tokio::time::{sleep, timeout};
+
+use crate::spy::{Fault, Spy, is_renewal, tracker};
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn backup() -> NewAction {
+    NewAction::task("backup")
+}
+
+fn please() -> CancelRequest {
+    CancelRequest::new().with_by("ann").with_reason("too slow")
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_hears_of_a_cancel_request_wherever_it_was_made() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let work = tracker
+        .spawn(backup(), async |action| {
+            let cancel = action.cancel_requested().await;
+            assert_eq!(cancel.by.as_deref(), Some("ann"));
+            Err::<(), _>(ActionError::cancelled())
+        })
+        .await
+        .unwrap();
+    let uid = work.uid();
+    sleep(seconds(100)).await;
+    // Another process, through the store alone.
+    store.request_cancel(uid, please()).await.unwrap();
+    let failed = timeout(seconds(1), work.join()).await.unwrap();
+    assert!(matches!(failed, Err(RunError::Failed(_))), "{failed:?}");
+    let ended = store.now(uid).await;
+    assert_eq!(ended.outcome, Some(Outcome::Cancelled));
+    assert_eq!(
+        ended.cancel.as_ref().unwrap().reason.as_deref(),
+        Some("too slow")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_does_not_listen_goes_on() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let action = tracker.begin(backup()).await.unwrap();
+    let asked = tracker.cancel(action.uid(), please()).await.unwrap();
+    assert_eq!(asked.status, Status::Executing);
+    sleep(seconds(10)).await;
+    let done = action.succeed().await.unwrap();
+    assert_eq!(done.outcome, Some(Outcome::Succeeded));
+    let late = tracker.cancel(done.uid, please()).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Conflict);
+    let missing = tracker
+        .cancel(ActionUid::new(), please())
+        .await
+        .unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_queued_is_ended_at_once() {
+    let store = Spy::new();
+    let one = tracker(&store).await;
+    let two = Tracker::start(store.clone(), "plane-2").await.unwrap();
+    let nobodys = store.create(backup()).await.unwrap().uid;
+    let own = one.enqueue(backup()).await.unwrap().uid;
+    let of_two = two.enqueue(backup()).await.unwrap().uid;
+    for uid in [nobodys, own] {
+        let ended = one.cancel(uid, please()).await.unwrap();
+        assert_eq!(ended.outcome, Some(Outcome::Cancelled));
+    }
+    // Its owner ends it, who hears of it within moments.
+    let asked = one.cancel(of_two, please()).await.unwrap();
+    assert_eq!(asked.status, Status::Queued);
+    sleep(seconds(1)).await;
+    let ended = store.now(of_two).await;
+    assert_eq!(ended.outcome, Some(Outcome::Cancelled));
+    assert_eq!(ended.owner.as_ref(), Some(two.owner()));
+    let refused = two.start_queued(of_two).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_started_meanwhile_is_not_ended_under_its_work() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let queued = tracker.enqueue(backup()).await.unwrap().uid;
+    store.request_cancel(queued, please()).await.unwrap();
+    let action = tracker.start_queued(queued).await.unwrap();
+    sleep(seconds(10)).await;
+    assert_eq!(store.now(queued).await.status, Status::Executing);
+    let known = timeout(seconds(1), action.cancel_requested())
+        .await
+        .unwrap();
+    assert_eq!(known.by.as_deref(), Some("ann"));
+    action.cancelled().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fence_wakes_the_work() {
+    let store = Spy::new();
+    let first = tracker(&store).await;
+    let action = first.begin(backup()).await.unwrap();
+    let lost = tokio::spawn({
+        let reporter = action.reporter();
+        async move { reporter.ownership_lost().await }
+    });
+    sleep(seconds(60)).await;
+    assert!(!lost.is_finished());
+    let _second = tracker(&store).await;
+    // No later than its next renewal.
+    timeout(seconds(6), lost).await.unwrap().unwrap();
+    timeout(seconds(1), first.ownership_lost()).await.unwrap();
+    assert!(first.health().is_fenced && !first.health().is_owner);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_for_two_thirds_of_a_lease_wakes_the_work() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let action = tracker.begin(backup()).await.unwrap();
+    sleep(seconds(11)).await;
+    store.on_write(|batch| is_renewal(&batch.commands[0]).then_some(Fault::Unavailable));
+    // The last renewal was at 10 s; its word is good until 30 s.
+    let early = timeout(Duration::from_millis(18_900), action.ownership_lost()).await;
+    assert!(early.is_err());
+    timeout(Duration::from_millis(200), action.ownership_lost())
+        .await
+        .unwrap();
+    let health = tracker.health();
+    assert!(!health.is_owner && !health.is_fenced);
+    assert!(health.since_renewal >= seconds(20), "{health:?}");
+    store.heal();
+    sleep(seconds(6)).await;
+    assert!(tracker.health().is_owner);
+    assert!(tracker.health().since_renewal < seconds(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_shows_what_waits() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let (one, two) = (
+        tracker.begin(backup()).await.unwrap(),
+        tracker.begin(backup()).await.unwrap(),
+    );
+    let idle = tracker.health();
+    assert_eq!((idle.in_work, idle.waiting_ends, idle.given_up), (2, 0, 0));
+    assert!(idle.failure.is_none());
+    store.on_write(|batch| (!is_renewal(&batch.commands[0])).then_some(Fault::Unavailable));
+    one.finish(Finish::succeeded()).await.unwrap_err();
+    two.progress(Progress::ratio(1, 2));
+    sleep(seconds(1)).await;
+    let ill = tracker.health();
+    assert_eq!(
+        (ill.in_work, ill.waiting_ends, ill.waiting_progress),
+        (1, 1, 1)
+    );
+    assert!(ill.waiting_bytes > 0);
+    assert_eq!(ill.failure.unwrap().kind(), ErrorKind::Unavailable);
+    store.heal();
+    sleep(seconds(10)).await;
+    let well = tracker.health();
+    assert_eq!(
+        (well.waiting_ends, well.waiting_bytes, well.waiting_progress),
+        (0, 0, 0)
+    );
+    assert!(well.failure.is_none());
+    two.succeed().await.unwrap();
+    assert_eq!(tracker.health().in_work, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_that_find_no_place_are_counted_and_settled_by_the_shutdown() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let mut works = Vec::new();
+    for _ in 0..4_200 {
+        works.push(tracker.begin(backup()).await.unwrap());
+    }
+    store.on_write(|batch| (!is_renewal(&batch.commands[0])).then_some(Fault::Unavailable));
+    drop(works);
+    let full = tracker.health();
+    assert_eq!((full.waiting_ends, full.given_up), (4_096, 104));
+    store.heal();
+    tracker.shutdown().await.unwrap();
+    let unfinished = action_store::Query::new().with_term(action_store::Term::Unfinished);
+    assert_eq!(store.list(&unfinished).await.unwrap().items.len(), 0);
+}
+
+#[tokio::test]
+async fn the_host_says_what_a_new_action_belongs_to() {
+    tokio::task_local! {
+        static REQUEST: &'static str;
+    }
+    let store = Spy::new();
+    let options = TrackerOptions::new()
+        .with_correlation(|| REQUEST.try_with(|request| (*request).into()).ok());
+    let tracker = Tracker::start_with(store.clone(), "plane", options)
+        .await
+        .unwrap();
+    let begun = REQUEST.scope("r-1", tracker.begin(backup())).await.unwrap();
+    assert_eq!(begun.action().correlation.as_deref(), Some("r-1"));
+    let queued = REQUEST
+        .scope("r-2", tracker.enqueue(backup()))
+        .await
+        .unwrap();
+    assert_eq!(queued.correlation.as_deref(), Some("r-2"));
+    let own = backup().with_correlation("mine");
+    let kept = REQUEST.scope("r-3", tracker.begin(own)).await.unwrap();
+    assert_eq!(kept.action().correlation.as_deref(), Some("mine"));
+    let none = tracker.begin(backup()).await.unwrap();
+    assert_eq!(none.action().correlation, None);
+}

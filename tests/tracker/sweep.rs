@@ -1,0 +1,231 @@
+//! The standing query: silent owners, and what the dead have left.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use action_store::{
+    ActionStore, ActionStoreExt, ActionUid, Command, ErrorKind, NewAction, Orphan, Outcome,
+    OwnerEnd, OwnerRef, OwnerState, Status, Tracker, TrackerOptions,
+};
+use tokio::time::{advance, sleep};
+
+use crate::spy::{Fault, Spy, finish_of, tracker};
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// An owner of a process that the tests play, and an executing action of it.
+async fn owner(store: &Spy, name: &str) -> (OwnerRef, ActionUid) {
+    let owner = OwnerRef::new(name);
+    let claim = Command::Claim {
+        owner: owner.clone(),
+        take_over: true,
+    };
+    store.command(claim).await.unwrap();
+    let uid = store.create(NewAction::task("backup")).await.unwrap().uid;
+    store.start(uid, &owner).await.unwrap();
+    (owner, uid)
+}
+
+async fn renew(store: &Spy, owner: &OwnerRef) {
+    store.command(Command::Renew(owner.clone())).await.unwrap();
+}
+
+async fn state(store: &Spy, owner: &OwnerRef) -> OwnerState {
+    let owners = store.owners().await.unwrap();
+    owners.iter().find(|o| o.owner == *owner).unwrap().state
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_of_another_name_is_fenced_after_a_whole_lease_of_silence() {
+    let store = Spy::new();
+    let (silent, uid) = owner(&store, "elsewhere").await;
+    let _tracker = tracker(&store).await;
+    sleep(Duration::from_millis(29_900)).await;
+    assert_eq!(state(&store, &silent).await, OwnerState::Alive);
+    sleep(seconds(8)).await;
+    assert_eq!(state(&store, &silent).await, OwnerState::Fenced);
+    let lost = store.now(uid).await;
+    assert_eq!(lost.outcome, Some(Outcome::Lost));
+    let evidence = lost.evidence.as_ref().unwrap();
+    assert_eq!((&evidence.owner, evidence.end), (&silent, OwnerEnd::Fenced));
+    assert_eq!(&*evidence.decided_by, "plane");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_living_owner_is_never_robbed_however_late_it_renews_within_its_lease() {
+    let store = Spy::new();
+    let _tracker = tracker(&store).await;
+    let (late, uid) = owner(&store, "elsewhere").await;
+    // Any sequence does; this one comes back the same.
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    for round in 0..200 {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        sleep(Duration::from_millis(seed % 29_000)).await;
+        assert_eq!(
+            state(&store, &late).await,
+            OwnerState::Alive,
+            "round {round}"
+        );
+        renew(&store, &late).await;
+    }
+    assert!(store.now(uid).await.is_unfinished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_stopped_itself_has_not_watched_anybody() {
+    let store = Spy::new();
+    let _tracker = tracker(&store).await;
+    let (other, _) = owner(&store, "elsewhere").await;
+    // Three looks, then nothing runs for ten leases: nobody could renew.
+    sleep(seconds(23)).await;
+    advance(seconds(300)).await;
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(state(&store, &other).await, OwnerState::Alive);
+    renew(&store, &other).await;
+    sleep(seconds(25)).await;
+    assert_eq!(state(&store, &other).await, OwnerState::Alive);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_released_or_fenced_owner_left_is_settled_without_waiting() {
+    let store = Spy::new();
+    let (gone, uid) = owner(&store, "elsewhere").await;
+    store.command(Command::Release(gone)).await.unwrap();
+    let _tracker = tracker(&store).await;
+    sleep(seconds(1)).await;
+    let lost = store.now(uid).await;
+    assert_eq!(lost.outcome, Some(Outcome::Lost));
+    assert_eq!(lost.evidence.as_ref().unwrap().end, OwnerEnd::Released);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_sweep_other_names_are_left_alone() {
+    let store = Spy::new();
+    let (silent, uid) = owner(&store, "elsewhere").await;
+    let options = TrackerOptions::new().with_sweep(false);
+    let _tracker = Tracker::start_with(store.clone(), "plane", options)
+        .await
+        .unwrap();
+    sleep(seconds(300)).await;
+    assert_eq!(state(&store, &silent).await, OwnerState::Alive);
+    assert!(store.now(uid).await.is_unfinished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_host_may_leave_an_action_to_be_adopted() {
+    let store = Spy::new();
+    let (_, kept) = owner(&store, "plane").await;
+    let (before, _) = owner(&store, "plane").await;
+    let lost = store.create(NewAction::task("resize")).await.unwrap().uid;
+    store.start(lost, &before).await.unwrap();
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = asked.clone();
+    let options = TrackerOptions::new().with_decide(move |action| {
+        count.fetch_add(1, Ordering::Relaxed);
+        match &*action.name {
+            "backup" => Orphan::Leave,
+            _ => Orphan::Settle,
+        }
+    });
+    let tracker = Tracker::start_with(store.clone(), "plane", options)
+        .await
+        .unwrap();
+    let recovery = tracker.recovery().await;
+    assert_eq!((recovery.left_unfinished, recovery.lost), (2, 1));
+    assert!(recovery.is_complete());
+    sleep(seconds(300)).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 3, "each once");
+    let action = tracker.adopt(kept).await.unwrap();
+    assert_eq!(action.action().owner.as_ref(), Some(tracker.owner()));
+    action.succeed().await.unwrap();
+    assert_eq!(store.now(kept).await.outcome, Some(Outcome::Succeeded));
+    assert_eq!(store.now(lost).await.outcome, Some(Outcome::Lost));
+    let refused = tracker.adopt(lost).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_of_a_living_owner_cannot_be_adopted_or_settled() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let (_, uid) = owner(&store, "elsewhere").await;
+    for refused in [
+        tracker.adopt(uid).await.unwrap_err(),
+        tracker.settle(uid, "it hangs").await.unwrap_err(),
+    ] {
+        assert_eq!(refused.kind(), ErrorKind::OwnerAlive);
+    }
+    assert_eq!(store.now(uid).await.status, Status::Executing);
+}
+
+#[tokio::test(start_paused = true)]
+async fn operators_settle_an_action_of_a_dead_owner_with_a_reason() {
+    let store = Spy::new();
+    let (_, executing) = owner(&store, "plane").await;
+    let before = owner(&store, "plane").await.0;
+    let create = Command::Create {
+        new: Arc::new(NewAction::task("backup")),
+        by: Some(before),
+    };
+    let queued = store.command_on_action(create).await.unwrap().uid;
+    let options = TrackerOptions::new().with_decide(|_| Orphan::Leave);
+    let options = options.with_left_queued(action_store::LeftQueued::Leave);
+    let tracker = Tracker::start_with(store.clone(), "plane", options)
+        .await
+        .unwrap();
+    tracker.recovery().await;
+    let lost = tracker
+        .settle(executing, "node 7 burnt down")
+        .await
+        .unwrap();
+    assert_eq!(lost.outcome, Some(Outcome::Lost));
+    let error = lost.error.as_ref().unwrap();
+    assert_eq!(&*error.code, "lost");
+    assert_eq!(error.detail.as_deref(), Some("node 7 burnt down"));
+    assert!(!error.message.contains("node 7"), "{}", error.message);
+    let never = tracker.settle(queued, "nobody wants it").await.unwrap();
+    assert_eq!(never.outcome, Some(Outcome::Interrupted));
+    let missing = tracker.settle(ActionUid::new(), "?").await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_work_need_not_wait_for_the_old() {
+    let store = Spy::new();
+    let (_, uid) = owner(&store, "plane").await;
+    store.on_write(|batch| {
+        let lost = |command| finish_of(command).is_some_and(|f| f.outcome == Outcome::Lost);
+        batch.commands.iter().any(lost).then_some(Fault::Hangs)
+    });
+    let tracker = tracker(&store).await;
+    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+    action.succeed().await.unwrap();
+    assert!(store.now(uid).await.is_unfinished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_sweepers_settle_each_action_once() {
+    let store = Spy::new();
+    let mut left = Vec::new();
+    for name in ["a", "b", "c"] {
+        left.push(owner(&store, name).await.1);
+    }
+    let one = tracker(&store).await;
+    let two = Tracker::start(store.clone(), "plane-2").await.unwrap();
+    sleep(seconds(50)).await;
+    for uid in left {
+        let lost = store.now(uid).await;
+        assert_eq!(lost.outcome, Some(Outcome::Lost));
+        let log = store.log_of(uid).await;
+        let ends = log
+            .iter()
+            .filter(|entry| entry.outcome == Some(Outcome::Lost));
+        assert_eq!(ends.count(), 1);
+    }
+    assert!(one.is_owner() && two.is_owner());
+}
