@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     Corrupt,
     /// Before it, somebody takes the name `plane` over.
     TakenOver,
+    /// Before it, its owner starts the action it is about.
+    Started,
 }
 
 type Rule = Box<dyn FnMut(&Batch) -> Option<Fault> + Send>;
@@ -156,6 +158,12 @@ impl ActionStore for Spy {
                 let take_over = true;
                 let claim = Command::Claim { owner, take_over };
                 self.inner.write(Batch::each(vec![claim])).await?;
+                self.inner.write(batch).await
+            }
+            Some(Fault::Started) => {
+                if let Some(Command::Apply { uid, by, .. }) = batch.commands.first() {
+                    self.inner.start(*uid, by.as_ref().unwrap()).await.unwrap();
+                }
                 self.inner.write(batch).await
             }
             Some(Fault::Hangs) => std::future::pending().await,

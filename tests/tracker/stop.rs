@@ -8,7 +8,7 @@ use action_store::{
 };
 use tokio::time::{sleep, timeout};
 
-use crate::spy::{Fault, Spy, is_renewal, tracker};
+use crate::spy::{Fault, Spy, finish_of, is_renewal, tracker};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -94,6 +94,12 @@ async fn what_is_queued_is_ended_at_once() {
 async fn what_was_started_meanwhile_is_not_ended_under_its_work() {
     let store = Spy::new();
     let tracker = tracker(&store).await;
+    let queued = tracker.enqueue(backup()).await.unwrap().uid;
+    store.on_write(|batch| finish_of(&batch.commands[0]).map(|_| Fault::Started));
+    store.request_cancel(queued, please()).await.unwrap();
+    sleep(seconds(10)).await;
+    store.heal();
+    assert_eq!(store.now(queued).await.status, Status::Executing);
     let queued = tracker.enqueue(backup()).await.unwrap().uid;
     store.request_cancel(queued, please()).await.unwrap();
     let action = tracker.start_queued(queued).await.unwrap();
