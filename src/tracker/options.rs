@@ -62,7 +62,9 @@ pub enum Orphan {
 
 /// What decides about actions without a living owner: settle all unless set.
 #[derive(Clone, Default)]
-pub struct Decide(Option<Arc<dyn Fn(&Action) -> Orphan + Send + Sync>>);
+pub struct Decide(Option<Arc<Decider>>);
+
+type Decider = dyn Fn(&Action) -> Orphan + Send + Sync;
 
 impl Decide {
     pub(super) fn on(&self, action: &Action) -> Orphan {

@@ -162,8 +162,9 @@ impl Recovery {
                     .with_source(refused)
             }
         };
-        let mut recovery = Recovery::default();
-        recovery.unread = Some(error);
-        recovery
+        Recovery {
+            unread: Some(error),
+            ..Recovery::default()
+        }
     }
 }
