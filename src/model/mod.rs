@@ -8,6 +8,7 @@
 mod action;
 mod command;
 mod cursor;
+mod draw;
 mod driver;
 mod identity;
 mod json;
