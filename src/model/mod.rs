@@ -10,6 +10,7 @@ mod command;
 mod cursor;
 mod draw;
 mod driver;
+mod few;
 mod identity;
 mod json;
 mod lifecycle;
