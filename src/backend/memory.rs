@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 
+use super::ascending::Ascending;
 use super::bell::Bell;
+use super::uid_map::UidMap;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
@@ -31,15 +33,15 @@ pub struct MemoryStore {
 /// Everything, consistent whenever the lock is free.
 #[derive(Debug, Default)]
 struct Tables {
-    rows: HashMap<ActionUid, Row>,
+    rows: UidMap<Row>,
     /// Which action has which number, in creation order.
-    numbers: BTreeMap<u64, ActionUid>,
+    numbers: Ascending<ActionUid>,
     /// The numbers of the actions in each set that can drive a query.
     sets: HashMap<Driver, BTreeSet<u64>>,
     /// Which action changed last at which revision.
-    feed: BTreeMap<u64, ActionUid>,
+    feed: Ascending<ActionUid>,
     /// Whose log has which entry, in the order in which they were written.
-    entries: BTreeMap<u64, ActionUid>,
+    entries: Ascending<ActionUid>,
     owners: BTreeMap<Arc<str>, Arc<Vec<Owner>>>,
     keys: HashMap<Key, ActionUid>,
     last_number: u64,
@@ -196,7 +198,7 @@ impl ActionStore for MemoryStore {
             }
             None => {
                 let rest = tables.entries.range((Excluded(after), Unbounded));
-                let known = rest.filter_map(|(entry, uid)| tables.rows.get(uid)?.entry(*entry));
+                let known = rest.filter_map(|(entry, uid)| tables.rows.get(uid)?.entry(entry));
                 known.take(limit + 1).collect()
             }
         };
@@ -281,7 +283,7 @@ impl Tables {
         let uids = numbers
             .into_iter()
             .flatten()
-            .filter_map(|number| self.numbers.get(number));
+            .filter_map(|number| self.numbers.get(*number));
         Box::new(uids.filter_map(row))
     }
 
@@ -342,7 +344,7 @@ impl Tables {
         for entry in changes.log {
             self.last_entry += 1;
             if let Some(row) = self.rows.get_mut(&entry.uid) {
-                self.entries.insert(self.last_entry, entry.uid);
+                self.entries.push(self.last_entry, entry.uid);
                 row.late |= entry.is_late();
                 row.log.push((self.last_entry, entry));
             }
@@ -379,11 +381,11 @@ impl Tables {
         let Some(row) = self.rows.remove(&action.uid) else {
             return;
         };
-        self.numbers.remove(&row.number);
-        self.feed.remove(&row.revision);
+        self.numbers.remove(row.number);
+        self.feed.remove(row.revision);
         self.removed_to = self.removed_to.max(row.revision);
         for (entry, _) in &row.log {
-            self.entries.remove(entry);
+            self.entries.remove(*entry);
         }
         for set in Driver::sets_of(&row.action) {
             self.leave(set, row.number);
@@ -394,8 +396,8 @@ impl Tables {
         self.last_number += 1;
         self.last_revision += 1;
         let (number, revision, uid) = (self.last_number, self.last_revision, action.uid);
-        self.numbers.insert(number, uid);
-        self.feed.insert(revision, uid);
+        self.numbers.push(number, uid);
+        self.feed.push(revision, uid);
         for set in Driver::sets_of(&action) {
             self.sets.entry(set).or_default().insert(number);
         }
@@ -414,10 +416,10 @@ impl Tables {
         let Some(row) = self.rows.get_mut(&action.uid) else {
             return;
         };
-        self.feed.remove(&row.revision);
+        self.feed.remove(row.revision);
         self.last_revision += 1;
         row.revision = self.last_revision;
-        self.feed.insert(row.revision, action.uid);
+        self.feed.push(row.revision, action.uid);
         let number = row.number;
         let before = std::mem::replace(&mut row.action, action.clone());
         if before.status != action.status || before.owner != action.owner {
@@ -451,7 +453,7 @@ impl Tables {
             let goes = excess > 0 && !entry.is_late();
             if goes {
                 excess -= 1;
-                self.entries.remove(number);
+                self.entries.remove(*number);
             }
             !goes
         });

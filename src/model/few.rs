@@ -13,25 +13,24 @@ const LIST: usize = 8;
 #[derive(Debug)]
 pub(super) struct Few<K, V> {
     entries: Vec<(K, V)>,
-    /// Where each key stands; empty while the list is short.
-    index: HashMap<K, usize>,
+    /// Where each key stands, once the list is long.
+    index: Option<HashMap<K, usize>>,
 }
 
 impl<K, V> Default for Few<K, V> {
     fn default() -> Few<K, V> {
         Few {
             entries: Vec::new(),
-            index: HashMap::new(),
+            index: None,
         }
     }
 }
 
 impl<K: Clone + Eq + Hash, V> Few<K, V> {
     fn position(&self, key: &K) -> Option<usize> {
-        if self.entries.len() <= LIST {
-            self.entries.iter().position(|(known, _)| known == key)
-        } else {
-            self.index.get(key).copied()
+        match &self.index {
+            None => self.entries.iter().position(|(known, _)| known == key),
+            Some(index) => index.get(key).copied(),
         }
     }
 
@@ -47,25 +46,26 @@ impl<K: Clone + Eq + Hash, V> Few<K, V> {
 
     /// What stands under a key; what is made here if nothing does.
     pub(super) fn or_insert_with(&mut self, key: &K, value: impl FnOnce() -> V) -> &mut V {
-        let position = self.position(key).unwrap_or_else(|| {
-            self.entries.push((key.clone(), value()));
-            self.index_last();
-            self.entries.len() - 1
-        });
+        let position = match self.position(key) {
+            Some(position) => position,
+            None => self.push(key.clone(), value()),
+        };
         &mut self.entries[position].1
     }
 
-    fn index_last(&mut self) {
-        let len = self.entries.len();
-        // The first time the list is too long, those before it come in as well.
-        let from = match len {
-            0..=LIST => len,
-            _ if self.index.is_empty() => 0,
-            _ => len - 1,
-        };
-        let news = self.entries.iter().enumerate().skip(from);
-        self.index
-            .extend(news.map(|(position, (key, _))| (key.clone(), position)));
+    fn push(&mut self, key: K, value: V) -> usize {
+        let position = self.entries.len();
+        if let Some(index) = &mut self.index {
+            index.insert(key.clone(), position);
+        } else if position == LIST {
+            let known = self.entries.iter().map(|(key, _)| key).chain([&key]);
+            self.index = Some(known.cloned().zip(0..).collect());
+        } else if position == 0 {
+            // Most often the only one: a list that grows by itself would make room for four.
+            self.entries.reserve_exact(1);
+        }
+        self.entries.push((key, value));
+        position
     }
 
     /// All entries, in the order in which they came.

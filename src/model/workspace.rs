@@ -60,6 +60,10 @@ impl Key {
 
     /// The keys an action holds as it is.
     fn held_by(action: &Action) -> Vec<Key> {
+        // As most do.
+        if action.exclusive.is_empty() && action.idempotency_key.is_none() {
+            return Vec::new();
+        }
         let exclusive = action.exclusive.iter().filter(|_| action.is_unfinished());
         let mut keys: Vec<Key> = exclusive
             .map(|key| Key::exclusive(&action.tenant, key))
@@ -437,23 +441,32 @@ impl Loaded {
             }
         }
         created.sort_by_key(|(entered, _)| *entered);
-        changes.created = created.into_iter().map(|(_, action)| action).collect();
-        let saved = changes.created.iter().chain(&changes.updated);
-        let uids = saved.map(|action| action.uid);
-        let over = |uid: &ActionUid| {
-            let now = self.action(*uid);
+        let created = created.into_iter().map(|(_, action)| action);
+        changes.created.extend(created);
+        let over = |action: &Arc<Action>| {
+            let now = self.action(action.uid);
             now.is_some_and(|now| now.log_entries > Limits::LOG_ENTRIES)
         };
+        let saved = changes.created.iter().chain(&changes.updated);
+        let over = saved.filter(|action| over(action));
+        changes.trim.extend(over.map(|action| action.uid));
         // One that was removed and entered anew is in both.
-        let trim: BTreeSet<ActionUid> = uids.filter(over).collect();
-        changes.trim = trim.into_iter().collect();
-        let slots = &self.slots;
-        let log = std::mem::take(&mut self.log).into_iter().enumerate();
-        let kept = log.filter(|(index, entry)| {
-            let slot = slots.get(&entry.uid).filter(|slot| slot.now.is_some());
-            slot.is_some_and(|slot| *index >= slot.log_from)
+        changes.trim.sort_unstable();
+        changes.trim.dedup();
+        changes.log = std::mem::take(&mut self.log);
+        let mut indexes = 0..;
+        changes.log.retain(|entry| {
+            let slot = self.slots.get(&entry.uid).filter(|slot| slot.now.is_some());
+            let index = indexes.next();
+            slot.is_some_and(|slot| index >= Some(slot.log_from))
         });
-        changes.log = kept.map(|(_, entry)| entry).collect();
+        if !self.touched_owners.is_empty() {
+            self.change_owners(&mut changes);
+        }
+        changes
+    }
+
+    fn change_owners(&self, changes: &mut Changes) {
         let touched = &self.touched_owners;
         let names: BTreeSet<&Arc<str>> = touched.iter().map(|owner| &owner.name).collect();
         // Those of one name in the order in which they claimed it, as they are to be kept.
@@ -464,6 +477,5 @@ impl Loaded {
         changes.owners = known.cloned().collect();
         let forgotten = touched.iter().filter(|owner| self.owner(owner).is_none());
         changes.owners_forgotten = forgotten.cloned().collect();
-        changes
     }
 }

@@ -37,10 +37,13 @@ pub struct Needs {
 /// # Errors
 /// [`CheckError::Unsupported`] if the batch has a command this version does not know.
 pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
-    let mut needs = Needs {
-        checked: Vec::with_capacity(batch.commands.len()),
-        ..Needs::default()
-    };
+    let mut needs = Needs::default();
+    // Whatever there is of a kind, there is nearly always one for each command.
+    let most = batch.commands.len();
+    needs.actions.reserve_exact(most);
+    needs.ops.reserve_exact(most);
+    needs.checked.reserve_exact(most);
+    needs.owners.reserve_exact(1);
     for command in &batch.commands {
         needs.checked.push(check(command).map(|()| digest(command)));
         match command {
