@@ -129,9 +129,12 @@ impl ActionStore for MemoryStore {
         let mut tables = self.lock();
         let mut loaded = tables.load(&needs);
         let answers = plan(&batch, &needs, &mut loaded, self.clock.now());
-        tables.save(loaded.into_changes());
+        let mut changes = loaded.into_changes();
+        tables.save(&mut changes);
         // While the lock is held: positions are announced in order.
         self.bell.ring(tables.position(self.life));
+        // Before what was replaced is dropped.
+        drop(tables);
         Ok(answers)
     }
 
@@ -325,12 +328,13 @@ impl Tables {
         }
     }
 
-    fn save(&mut self, changes: Changes) {
-        for action in changes.updated {
+    /// Saves what changed. What that replaces stays behind in `changes`.
+    fn save(&mut self, changes: &mut Changes) {
+        for action in &mut changes.updated {
             self.update(action);
         }
-        for uid in changes.unpinned {
-            self.set_pin(uid, false);
+        for uid in &changes.unpinned {
+            self.set_pin(*uid, false);
         }
         for action in &changes.removed {
             self.remove(action);
@@ -338,10 +342,10 @@ impl Tables {
         for key in &changes.keys_freed {
             self.keys.remove(key);
         }
-        for action in changes.created {
+        for action in changes.created.drain(..) {
             self.create(action);
         }
-        for entry in changes.log {
+        for entry in changes.log.drain(..) {
             self.last_entry += 1;
             if let Some(row) = self.rows.get_mut(&entry.uid) {
                 self.entries.push(self.last_entry, entry.uid);
@@ -349,14 +353,14 @@ impl Tables {
                 row.log.push((self.last_entry, entry));
             }
         }
-        for uid in changes.trim {
-            self.trim(uid);
+        for uid in &changes.trim {
+            self.trim(*uid);
         }
-        self.keys.extend(changes.keys_taken);
-        for uid in changes.pinned {
-            self.set_pin(uid, true);
+        self.keys.extend(changes.keys_taken.drain(..));
+        for uid in &changes.pinned {
+            self.set_pin(*uid, true);
         }
-        for owner in changes.owners {
+        for owner in changes.owners.drain(..) {
             let named = self.owners.entry(owner.owner.name.clone()).or_default();
             let named = Arc::make_mut(named);
             match named.iter_mut().find(|known| known.owner == owner.owner) {
@@ -364,9 +368,9 @@ impl Tables {
                 None => named.push(owner),
             }
         }
-        for gone in changes.owners_forgotten {
+        for gone in &changes.owners_forgotten {
             if let Some(named) = self.owners.get_mut(&gone.name) {
-                Arc::make_mut(named).retain(|known| known.owner != gone);
+                Arc::make_mut(named).retain(|known| known.owner != *gone);
             }
         }
     }
@@ -412,22 +416,24 @@ impl Tables {
         self.rows.insert(uid, row);
     }
 
-    fn update(&mut self, action: Arc<Action>) {
+    /// Puts an action in the place of what it was before, and that in its.
+    fn update(&mut self, action: &mut Arc<Action>) {
         let Some(row) = self.rows.get_mut(&action.uid) else {
             return;
         };
-        self.feed.remove(row.revision);
+        std::mem::swap(&mut row.action, action);
+        let (before, after) = (&*action, &row.action);
         self.last_revision += 1;
+        self.feed.remove(row.revision);
+        self.feed.push(self.last_revision, after.uid);
         row.revision = self.last_revision;
-        self.feed.push(row.revision, action.uid);
-        let number = row.number;
-        let before = std::mem::replace(&mut row.action, action.clone());
-        if before.status != action.status || before.owner != action.owner {
+        if before.status != after.status || before.owner != after.owner {
+            let (after, number) = (after.clone(), row.number);
             let sets = Driver::moving_sets_of;
-            for set in sets(&before).filter(|set| sets(&action).all(|other| other != *set)) {
+            for set in sets(before).filter(|set| sets(&after).all(|other| other != *set)) {
                 self.leave(set, number);
             }
-            for set in sets(&action).filter(|set| sets(&before).all(|other| other != *set)) {
+            for set in sets(&after).filter(|set| sets(before).all(|other| other != *set)) {
                 self.sets.entry(set).or_default().insert(number);
             }
         }
