@@ -1,6 +1,8 @@
 //! The one seam: what every store offers, and what is built on top of it for all of them.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -174,36 +176,74 @@ pub enum Durability {
     Disk,
 }
 
+/// What a method of [`ActionStore`] returns, as `async_trait` writes it.
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+// Written out, so that it hands on the future of the store itself: `async_trait` would box that once
+// more for every pointer on the way.
 macro_rules! forward {
     ($($pointer:ident)::+) => {
-        #[async_trait]
         impl<S: ActionStore + ?Sized> ActionStore for $($pointer)::+<S> {
             fn capabilities(&self) -> Capabilities {
                 (**self).capabilities()
             }
-            async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
-                (**self).write(batch).await
+            fn write<'s, 'a>(
+                &'s self,
+                batch: Batch,
+            ) -> Answer<'a, Vec<Result<Done, Refused>>>
+            where
+                's: 'a,
+                Self: 'a,
+            {
+                (**self).write(batch)
             }
-            async fn get(
-                &self,
-                uids: &[ActionUid],
-            ) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
-                (**self).get(uids).await
+            fn get<'s, 'u, 'a>(
+                &'s self,
+                uids: &'u [ActionUid],
+            ) -> Answer<'a, Vec<Option<Arc<Action>>>>
+            where
+                's: 'a,
+                'u: 'a,
+                Self: 'a,
+            {
+                (**self).get(uids)
             }
-            async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
-                (**self).list(query).await
+            fn list<'s, 'q, 'a>(&'s self, query: &'q Query) -> Answer<'a, Page<Arc<Action>>>
+            where
+                's: 'a,
+                'q: 'a,
+                Self: 'a,
+            {
+                (**self).list(query)
             }
-            async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
-                (**self).log(query).await
+            fn log<'s, 'q, 'a>(&'s self, query: &'q LogQuery) -> Answer<'a, Page<Transition>>
+            where
+                's: 'a,
+                'q: 'a,
+                Self: 'a,
+            {
+                (**self).log(query)
             }
-            async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-                (**self).owners().await
+            fn owners<'s, 'a>(&'s self) -> Answer<'a, Vec<Owner>>
+            where
+                's: 'a,
+                Self: 'a,
+            {
+                (**self).owners()
             }
-            async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
-                (**self).changed(after).await
+            fn changed<'s, 'a>(&'s self, after: Option<Revision>) -> Answer<'a, Position>
+            where
+                's: 'a,
+                Self: 'a,
+            {
+                (**self).changed(after)
             }
-            async fn close(&self) -> Result<(), StoreError> {
-                (**self).close().await
+            fn close<'s, 'a>(&'s self) -> Answer<'a, ()>
+            where
+                's: 'a,
+                Self: 'a,
+            {
+                (**self).close()
             }
         }
     };
@@ -219,38 +259,43 @@ const TRIES: u32 = 3;
 ///
 /// A write whose outcome is unknown is repeated as it is, up to three times in all, before the
 /// caller hears of it.
-#[async_trait]
 pub trait ActionStoreExt: ActionStore {
     /// Writes a batch, repeating it while its outcome is unknown.
     ///
     /// # Errors
     /// As [`ActionStore::write`], about all tries together: once the outcome of one is unknown, a
     /// later one that certainly did nothing does not make it known.
-    async fn write_repeating(
+    fn write_repeating(
         &self,
         batch: Batch,
-    ) -> Result<Vec<Result<Done, Refused>>, StoreError> {
-        let mut unknown = None;
-        for _ in 0..TRIES {
-            match self.write(batch.clone()).await {
-                Err(error) if error.kind() == ErrorKind::OutcomeUnknown => unknown = Some(error),
-                // That this try did nothing says nothing about those before it.
-                Err(_) if unknown.is_some() => {}
-                answer => return answer,
+    ) -> impl Future<Output = Result<Vec<Result<Done, Refused>>, StoreError>> + Send {
+        async move {
+            let mut unknown = None;
+            for _ in 0..TRIES {
+                match self.write(batch.clone()).await {
+                    Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
+                        unknown = Some(error)
+                    }
+                    // That this try did nothing says nothing about those before it.
+                    Err(_) if unknown.is_some() => {}
+                    answer => return answer,
+                }
             }
+            Err(unknown.unwrap_or_else(unanswered))
         }
-        Err(unknown.unwrap_or_else(unanswered))
     }
 
     /// Carries one command out.
     ///
     /// # Errors
     /// Why it was refused, or what failed.
-    async fn command(&self, command: Command) -> Result<Done, Error> {
-        let answers = self.write_repeating(Batch::each(vec![command])).await?;
-        match answers.into_iter().next() {
-            Some(answer) => Ok(answer?),
-            None => Err(unanswered().into()),
+    fn command(&self, command: Command) -> impl Future<Output = Result<Done, Error>> + Send {
+        async move {
+            let answers = self.write_repeating(Batch::each(vec![command])).await?;
+            match answers.into_iter().next() {
+                Some(answer) => Ok(answer?),
+                None => Err(unanswered().into()),
+            }
         }
     }
 
@@ -258,31 +303,35 @@ pub trait ActionStoreExt: ActionStore {
     ///
     /// # Errors
     /// Why it was refused, or what failed.
-    async fn command_on_action(&self, command: Command) -> Result<Arc<Action>, Error> {
-        let done = self.command(command).await?;
-        Ok(done.action.ok_or_else(unanswered)?)
+    fn command_on_action(
+        &self,
+        command: Command,
+    ) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
+        async move {
+            let done = self.command(command).await?;
+            Ok(done.action.ok_or_else(unanswered)?)
+        }
     }
 
     /// Records a new action, queued and without an owner.
     ///
     /// # Errors
     /// Why it was refused, or what failed.
-    async fn create(&self, new: NewAction) -> Result<Arc<Action>, Error> {
+    fn create(&self, new: NewAction) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
         let new = Arc::new(new);
         self.command_on_action(Command::Create { new, by: None })
-            .await
     }
 
     /// Changes an action, under an operation id drawn now.
     ///
     /// # Errors
     /// Why it was refused, or what failed.
-    async fn apply(
+    fn apply(
         &self,
         uid: ActionUid,
         change: Change,
         by: Option<&OwnerRef>,
-    ) -> Result<Arc<Action>, Error> {
+    ) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
         self.command_on_action(Command::Apply {
             uid,
             op: OpId::new(),
@@ -290,61 +339,67 @@ pub trait ActionStoreExt: ActionStore {
             by: by.cloned(),
             if_version: None,
         })
-        .await
     }
 
     /// Starts an action in an owner's name.
     ///
     /// # Errors
     /// Why it was refused, or what failed.
-    async fn start(&self, uid: ActionUid, by: &OwnerRef) -> Result<Arc<Action>, Error> {
-        self.apply(uid, Change::Start, Some(by)).await
+    fn start(
+        &self,
+        uid: ActionUid,
+        by: &OwnerRef,
+    ) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
+        self.apply(uid, Change::Start, Some(by))
     }
 
     /// Reports on an action in its owner's name.
     ///
     /// # Errors
     /// Why it was refused, or what failed.
-    async fn report(
+    fn report(
         &self,
         uid: ActionUid,
         report: Report,
         by: &OwnerRef,
-    ) -> Result<Arc<Action>, Error> {
-        self.apply(uid, Change::Report(report), Some(by)).await
+    ) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
+        self.apply(uid, Change::Report(report), Some(by))
     }
 
     /// Completes an action in its owner's name, or in nobody's.
     ///
     /// # Errors
     /// Why it was refused, or what failed.
-    async fn finish(
+    fn finish(
         &self,
         uid: ActionUid,
         finish: Finish,
         by: Option<&OwnerRef>,
-    ) -> Result<Arc<Action>, Error> {
-        self.apply(uid, Change::Finish(finish), by).await
+    ) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
+        self.apply(uid, Change::Finish(finish), by)
     }
 
     /// Asks for an action to be cancelled.
     ///
     /// # Errors
     /// Why it was refused, or what failed.
-    async fn request_cancel(
+    fn request_cancel(
         &self,
         uid: ActionUid,
         request: CancelRequest,
-    ) -> Result<Arc<Action>, Error> {
-        self.apply(uid, Change::RequestCancel(request), None).await
+    ) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
+        self.apply(uid, Change::RequestCancel(request), None)
     }
 
     /// Looks one action up.
     ///
     /// # Errors
     /// As [`ActionStore::get`].
-    async fn action(&self, uid: ActionUid) -> Result<Option<Arc<Action>>, StoreError> {
-        Ok(self.get(&[uid]).await?.into_iter().next().flatten())
+    fn action(
+        &self,
+        uid: ActionUid,
+    ) -> impl Future<Output = Result<Option<Arc<Action>>, StoreError>> + Send {
+        async move { Ok(self.get(&[uid]).await?.into_iter().next().flatten()) }
     }
 
     /// Walks through all pages of a query.

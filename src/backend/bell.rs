@@ -38,7 +38,9 @@ impl Bell {
             if goes_on {
                 state.position = position;
             }
-            goes_on
+            // Nobody is missed: whoever counts himself in after this looks at the state first, for
+            // which he waits until this is over.
+            goes_on && self.0.receiver_count() > 0
         });
     }
 

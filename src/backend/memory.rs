@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 
+use super::ascending::Ascending;
 use super::bell::Bell;
+use super::uid_map::UidMap;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
@@ -32,16 +34,16 @@ pub struct MemoryStore {
 /// Everything, consistent whenever the lock is free.
 #[derive(Debug, Default)]
 struct Tables {
-    rows: HashMap<ActionUid, Row>,
+    rows: UidMap<Row>,
     /// Which action has which number, in creation order.
-    numbers: BTreeMap<u64, ActionUid>,
+    numbers: Ascending<ActionUid>,
     /// The numbers of the actions in each set that can drive a query.
     sets: HashMap<Driver, BTreeSet<u64>>,
     /// Which action changed last at which revision.
-    feed: BTreeMap<u64, ActionUid>,
-    /// Log entries by the order in which they were written.
-    log: BTreeMap<u64, Transition>,
-    owners: BTreeMap<Arc<str>, Vec<Owner>>,
+    feed: Ascending<ActionUid>,
+    /// Whose log has which entry, in the order in which they were written.
+    entries: Ascending<ActionUid>,
+    owners: BTreeMap<Arc<str>, Arc<Vec<Owner>>>,
     keys: HashMap<Key, ActionUid>,
     last_number: u64,
     last_revision: u64,
@@ -56,8 +58,10 @@ struct Row {
     number: u64,
     revision: u64,
     pinned: bool,
-    /// Where its log entries are in `Tables::log`, oldest first.
-    entries: Vec<u64>,
+    /// Its log, oldest first, each with its place in `Tables::entries`.
+    log: Vec<(u64, Transition)>,
+    /// Whether there is a late report in it.
+    late: bool,
 }
 
 impl Default for MemoryStore {
@@ -127,9 +131,12 @@ impl ActionStore for MemoryStore {
         let mut tables = self.lock();
         let mut loaded = tables.load(&needs);
         let answers = plan(&batch, &needs, &mut loaded, self.clock.now());
-        tables.save(loaded.into_changes());
+        let mut changes = loaded.into_changes();
+        tables.save(&mut changes);
         // While the lock is held: positions are announced in order.
         self.bell.ring(tables.position(self.life));
+        // Before what was replaced is dropped.
+        drop(tables);
         Ok(answers)
     }
 
@@ -188,18 +195,16 @@ impl ActionStore for MemoryStore {
         let tables = self.read();
         let after = self.resume("log", query.after, 0)?;
         let limit = usize::from(query.limit);
-        let mut items: Vec<(u64, Transition)> = match query.uid {
+        let mut items: Vec<&(u64, Transition)> = match query.uid {
             Some(uid) => {
-                let entries = tables.rows.get(&uid).map_or(&[][..], |row| &row.entries);
-                let rest = entries.iter().skip_while(|entry| **entry <= after);
-                let known = |entry: &u64| Some((*entry, tables.log.get(entry)?.clone()));
-                rest.filter_map(known).take(limit + 1).collect()
+                let log = tables.rows.get(&uid).map_or(&[][..], |row| &row.log);
+                let rest = log.iter().skip_while(|(entry, _)| *entry <= after);
+                rest.take(limit + 1).collect()
             }
             None => {
-                let rest = tables.log.range((Excluded(after), Unbounded));
-                rest.map(|(entry, t)| (*entry, t.clone()))
-                    .take(limit + 1)
-                    .collect()
+                let rest = tables.entries.range((Excluded(after), Unbounded));
+                let known = rest.filter_map(|(entry, uid)| tables.rows.get(uid)?.entry(entry));
+                known.take(limit + 1).collect()
             }
         };
         let more = items.len() > limit;
@@ -208,16 +213,15 @@ impl ActionStore for MemoryStore {
             .last()
             .filter(|_| more)
             .map(|(entry, _)| Cursor::log(self.life, *entry));
-        let items = items
-            .into_iter()
-            .map(|(_, transition)| transition)
-            .collect();
+        let items = items.into_iter().map(|(_, t)| t.clone()).collect();
         Ok(Page::new(items, next, tables.position(self.life)))
     }
 
     async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
         self.bell.check_open("owners")?;
-        Ok(self.read().owners.values().flatten().cloned().collect())
+        let tables = self.read();
+        let owners = tables.owners.values().flat_map(|named| named.iter());
+        Ok(owners.cloned().collect())
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
@@ -285,55 +289,55 @@ impl Tables {
         let uids = numbers
             .into_iter()
             .flatten()
-            .filter_map(|number| self.numbers.get(number));
+            .filter_map(|number| self.numbers.get(*number));
         Box::new(uids.filter_map(row))
     }
 
     fn load(&self, needs: &Needs) -> Loaded {
         let mut loaded = Loaded::new();
-        let held = needs
-            .keys
-            .iter()
-            .filter_map(|key| Some((key, *self.keys.get(key)?)));
-        let held: Vec<(&Key, ActionUid)> = held.collect();
-        let holders = held.iter().map(|(_, holder)| holder);
-        let mut names: BTreeSet<&Arc<str>> = needs.owners.iter().collect();
-        for uid in needs.actions.iter().chain(holders).collect::<BTreeSet<_>>() {
-            if let Some(row) = self.rows.get(uid) {
-                names.extend(row.action.owner.as_ref().map(|owner| &owner.name));
-                let late = self.entries(row).any(Transition::is_late);
-                loaded.put_action(row.action.clone(), row.pinned, late);
-            }
+        for uid in &needs.actions {
+            self.load_action(*uid, &mut loaded);
         }
         for (uid, op) in &needs.ops {
             let row = self.rows.get(uid);
-            if row.is_some_and(|row| self.entries(row).any(|e| e.op == Some(*op))) {
+            if row.is_some_and(|row| row.log.iter().any(|(_, e)| e.op == Some(*op))) {
                 loaded.put_op(*uid, *op);
             }
         }
-        for (key, holder) in held {
-            loaded.put_key(key.clone(), holder);
+        for key in &needs.keys {
+            if let Some(holder) = self.keys.get(key) {
+                self.load_action(*holder, &mut loaded);
+                loaded.put_key(key.clone(), *holder);
+            }
         }
-        for owner in names
-            .into_iter()
-            .filter_map(|name| self.owners.get(name))
-            .flatten()
-        {
-            loaded.put_owner(owner.clone());
+        for name in &needs.owners {
+            self.load_owners(name, &mut loaded);
         }
         loaded
     }
 
-    fn entries<'t>(&'t self, row: &'t Row) -> impl Iterator<Item = &'t Transition> {
-        row.entries.iter().filter_map(|entry| self.log.get(entry))
+    fn load_action(&self, uid: ActionUid, loaded: &mut Loaded) {
+        if let Some(row) = self.rows.get(&uid) {
+            loaded.put_action(row.action.clone(), row.pinned, row.late);
+            if let Some(owner) = &row.action.owner {
+                self.load_owners(&owner.name, loaded);
+            }
+        }
     }
 
-    fn save(&mut self, changes: Changes) {
-        for action in changes.updated {
+    fn load_owners(&self, name: &Arc<str>, loaded: &mut Loaded) {
+        if let Some(named) = self.owners.get(name) {
+            loaded.put_owners(named);
+        }
+    }
+
+    /// Saves what changed. What that replaces stays behind in `changes`.
+    fn save(&mut self, changes: &mut Changes) {
+        for action in &mut changes.updated {
             self.update(action);
         }
-        for uid in changes.unpinned {
-            self.set_pin(uid, false);
+        for uid in &changes.unpinned {
+            self.set_pin(*uid, false);
         }
         for action in &changes.removed {
             self.remove(action);
@@ -341,33 +345,35 @@ impl Tables {
         for key in &changes.keys_freed {
             self.keys.remove(key);
         }
-        for action in changes.created {
+        for action in changes.created.drain(..) {
             self.create(action);
         }
-        for entry in changes.log {
+        for entry in changes.log.drain(..) {
             self.last_entry += 1;
             if let Some(row) = self.rows.get_mut(&entry.uid) {
-                row.entries.push(self.last_entry);
-                self.log.insert(self.last_entry, entry);
+                self.entries.push(self.last_entry, entry.uid);
+                row.late |= entry.is_late();
+                row.log.push((self.last_entry, entry));
             }
         }
-        for uid in changes.trim {
-            self.trim(uid);
+        for uid in &changes.trim {
+            self.trim(*uid);
         }
-        self.keys.extend(changes.keys_taken);
-        for uid in changes.pinned {
-            self.set_pin(uid, true);
+        self.keys.extend(changes.keys_taken.drain(..));
+        for uid in &changes.pinned {
+            self.set_pin(*uid, true);
         }
-        for owner in changes.owners {
+        for owner in changes.owners.drain(..) {
             let named = self.owners.entry(owner.owner.name.clone()).or_default();
+            let named = Arc::make_mut(named);
             match named.iter_mut().find(|known| known.owner == owner.owner) {
                 Some(known) => *known = owner,
                 None => named.push(owner),
             }
         }
-        for gone in changes.owners_forgotten {
+        for gone in &changes.owners_forgotten {
             if let Some(named) = self.owners.get_mut(&gone.name) {
-                named.retain(|known| known.owner != gone);
+                Arc::make_mut(named).retain(|known| known.owner != *gone);
             }
         }
     }
@@ -382,12 +388,12 @@ impl Tables {
         let Some(row) = self.rows.remove(&action.uid) else {
             return;
         };
-        self.numbers.remove(&row.number);
-        self.feed.remove(&row.revision);
+        self.numbers.remove(row.number);
+        self.feed.remove(row.revision);
         self.removed_to = self.removed_to.max(row.revision);
         self.removed_created = self.removed_created.max(Some(row.action.created_at));
-        for entry in row.entries {
-            self.log.remove(&entry);
+        for (entry, _) in &row.log {
+            self.entries.remove(*entry);
         }
         for set in Driver::sets_of(&row.action) {
             self.leave(set, row.number);
@@ -398,8 +404,8 @@ impl Tables {
         self.last_number += 1;
         self.last_revision += 1;
         let (number, revision, uid) = (self.last_number, self.last_revision, action.uid);
-        self.numbers.insert(number, uid);
-        self.feed.insert(revision, uid);
+        self.numbers.push(number, uid);
+        self.feed.push(revision, uid);
         for set in Driver::sets_of(&action) {
             self.sets.entry(set).or_default().insert(number);
         }
@@ -408,26 +414,30 @@ impl Tables {
             number,
             revision,
             pinned: false,
-            entries: Vec::new(),
+            log: Vec::new(),
+            late: false,
         };
         self.rows.insert(uid, row);
     }
 
-    fn update(&mut self, action: Arc<Action>) {
+    /// Puts an action in the place of what it was before, and that in its.
+    fn update(&mut self, action: &mut Arc<Action>) {
         let Some(row) = self.rows.get_mut(&action.uid) else {
             return;
         };
-        self.feed.remove(&row.revision);
+        std::mem::swap(&mut row.action, action);
+        let (before, after) = (&*action, &row.action);
         self.last_revision += 1;
+        self.feed.remove(row.revision);
+        self.feed.push(self.last_revision, after.uid);
         row.revision = self.last_revision;
-        self.feed.insert(row.revision, action.uid);
-        let number = row.number;
-        let before = std::mem::replace(&mut row.action, action.clone());
-        if before.status != action.status || before.owner != action.owner {
-            for set in Driver::moving_sets_of(&before) {
+        if before.status != after.status || before.owner != after.owner {
+            let (after, number) = (after.clone(), row.number);
+            let sets = Driver::moving_sets_of;
+            for set in sets(before).filter(|set| sets(&after).all(|other| other != *set)) {
                 self.leave(set, number);
             }
-            for set in Driver::moving_sets_of(&action) {
+            for set in sets(&after).filter(|set| sets(before).all(|other| other != *set)) {
                 self.sets.entry(set).or_default().insert(number);
             }
         }
@@ -447,14 +457,26 @@ impl Tables {
         let Some(row) = self.rows.get_mut(&uid) else {
             return;
         };
-        let late = |entry: &u64| self.log.get(entry).is_some_and(Transition::is_late);
-        let mut counted: Vec<u64> = row.entries.iter().copied().filter(|e| !late(e)).collect();
-        let excess = counted.len().saturating_sub(Limits::LOG_ENTRIES as usize);
-        counted.truncate(excess);
-        row.entries.retain(|entry| !counted.contains(entry));
-        for entry in counted {
-            self.log.remove(&entry);
-        }
+        let counted = row.log.iter().filter(|(_, entry)| !entry.is_late()).count();
+        let mut excess = counted.saturating_sub(Limits::LOG_ENTRIES as usize);
+        row.log.retain(|(number, entry)| {
+            let goes = excess > 0 && !entry.is_late();
+            if goes {
+                excess -= 1;
+                self.entries.remove(*number);
+            }
+            !goes
+        });
+    }
+}
+
+impl Row {
+    /// The entry of its log that has this place among all.
+    fn entry(&self, number: u64) -> Option<&(u64, Transition)> {
+        let at = self
+            .log
+            .binary_search_by_key(&number, |(number, _)| *number);
+        at.ok().and_then(|at| self.log.get(at))
     }
 }
 

@@ -1,9 +1,11 @@
 //! The built-in stores. Each loads what the model needs and saves what it says, atomically.
 
+mod ascending;
 mod bell;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod uid_map;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]

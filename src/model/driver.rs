@@ -104,17 +104,17 @@ impl Driver {
     }
 
     /// Those of its sets that its status and owner decide.
-    pub(crate) fn moving_sets_of(action: &Action) -> Vec<Driver> {
-        match action.outcome {
-            None => {
-                let owner = action.owner.as_ref().map(|owner| owner.name.clone());
-                let mut sets = vec![Driver::Unfinished];
-                sets.extend(owner.map(Driver::UnfinishedOf));
-                sets
-            }
-            Some(Outcome::Succeeded) => Vec::new(),
-            Some(outcome) => vec![Driver::Ended(outcome)],
-        }
+    pub(crate) fn moving_sets_of(action: &Action) -> impl Iterator<Item = Driver> {
+        let unfinished = action.outcome.is_none();
+        let owner = action.owner.as_ref().filter(|_| unfinished);
+        let ended = action.outcome.filter(|o| *o != Outcome::Succeeded);
+        let of_owner = owner.map(|owner| Driver::UnfinishedOf(owner.name.clone()));
+        let sets = [
+            unfinished.then_some(Driver::Unfinished),
+            of_owner,
+            ended.map(Driver::Ended),
+        ];
+        sets.into_iter().flatten()
     }
 }
 

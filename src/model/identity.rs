@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::draw;
 use super::limits::Invalid;
 
 /// An identity made of a UUID and written in the one canonical form: lower-case, hyphenated.
@@ -16,11 +17,12 @@ macro_rules! identity {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Draws a new one (UUID version 7: later ones sort after earlier ones).
+            /// Draws a new one (UUID version 7: later ones sort after earlier ones of the same
+            /// thread, and by the clock after those of others).
             #[must_use]
             #[allow(clippy::new_without_default)] // a default that differs each time surprises
             pub fn new() -> $name {
-                $name(Uuid::now_v7())
+                $name(draw::uuid())
             }
 
             /// Wraps a UUID, of any version.

@@ -8,7 +8,9 @@
 mod action;
 mod command;
 mod cursor;
+mod draw;
 mod driver;
+mod few;
 mod identity;
 mod json;
 mod lifecycle;

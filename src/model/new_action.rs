@@ -210,18 +210,13 @@ impl NewAction {
     /// correlation (a request that is repeated has a new one).
     #[must_use]
     pub fn digest(&self) -> Digest {
-        // Each part is preceded by its length, so that no two contents read alike.
+        // Each part is preceded by its length, and what is not there stands as a length that none
+        // has, so that no two contents read alike. (A text of 4 GiB is refused by its limit.)
         let mut bytes = Vec::with_capacity(256);
-        let mut part = |text: &str| {
-            bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(text.as_bytes());
-        };
-        let mut optional = |text: Option<&str>| match text {
-            Some(text) => {
-                part("1");
-                part(text);
-            }
-            None => part("0"),
+        let mut optional = |text: Option<&str>| {
+            let len = text.map_or(u32::MAX, |text| text.len() as u32);
+            bytes.extend_from_slice(&len.to_le_bytes());
+            bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
         };
         optional(Some(self.source.as_str()));
         optional(Some(&self.name));

@@ -1,9 +1,10 @@
 //! What a transaction has loaded, what the commands made of it, and what is to be saved.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::action::Action;
+use super::few::Few;
 use super::identity::{ActionUid, OpId};
 use super::limits::Limits;
 use super::owner::{Owner, OwnerRef};
@@ -59,6 +60,10 @@ impl Key {
 
     /// The keys an action holds as it is.
     fn held_by(action: &Action) -> Vec<Key> {
+        // As most do.
+        if action.exclusive.is_empty() && action.idempotency_key.is_none() {
+            return Vec::new();
+        }
         let exclusive = action.exclusive.iter().filter(|_| action.is_unfinished());
         let mut keys: Vec<Key> = exclusive
             .map(|key| Key::exclusive(&action.tenant, key))
@@ -76,14 +81,12 @@ impl Key {
 /// same `Loaded`; [`Loaded::into_changes`] then says what to save for all of them.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    slots: HashMap<ActionUid, Slot>,
-    /// The uids whose slots changed, in the order of their first change.
-    touched: Vec<ActionUid>,
-    /// For each action the operations its log has an entry of.
-    ops: HashMap<ActionUid, HashSet<OpId>>,
-    owners: HashMap<Arc<str>, Vec<Owner>>,
+    slots: Few<ActionUid, Slot>,
+    /// The incarnations of a name, in the order in which they claimed it.
+    owners: Few<Arc<str>, Arc<Vec<Owner>>>,
     touched_owners: BTreeSet<OwnerRef>,
-    keys: HashMap<Key, ActionUid>,
+    /// Who holds a key; `None` once it is as if nobody ever had.
+    keys: Few<Key, Option<ActionUid>>,
     log: Vec<Transition>,
     /// What to put back if the batch at work is refused as a whole.
     undo: Option<Vec<Undo>>,
@@ -95,6 +98,8 @@ struct Slot {
     stored_pin: bool,
     now: Option<Arc<Action>>,
     pinned: bool,
+    /// The operations its log is known to have an entry of.
+    ops: Vec<OpId>,
     /// Whether its log has a late report.
     late: bool,
     /// Whether what is stored was removed: what is there now, if anything, was entered anew.
@@ -111,11 +116,9 @@ struct Slot {
 #[derive(Debug)]
 enum Undo {
     Slot(ActionUid, Slot),
-    Owners(Arc<str>, Vec<Owner>),
+    Owners(Arc<str>, Arc<Vec<Owner>>),
     TouchedOwner(OwnerRef),
     Key(Key, Option<ActionUid>),
-    Op(ActionUid, OpId),
-    Ops(ActionUid, HashSet<OpId>),
     Log(usize),
 }
 
@@ -175,7 +178,8 @@ impl Loaded {
     /// What is there already stays: the second of two batches that name an action must find what
     /// the first made of it.
     pub fn put_action(&mut self, action: Arc<Action>, pinned: bool, late: bool) {
-        self.slots.entry(action.uid).or_insert_with(|| Slot {
+        let uid = action.uid;
+        self.slots.or_insert_with(&uid, || Slot {
             stored: Some(action.clone()),
             stored_pin: pinned,
             now: Some(action),
@@ -185,27 +189,38 @@ impl Loaded {
         });
     }
 
-    /// Puts in that the log of an action has an entry by this operation.
+    /// Puts in that the log of an action has an entry by this operation. The action itself comes
+    /// first.
     pub fn put_op(&mut self, uid: ActionUid, op: OpId) {
         // The log of an action that was removed is gone, whatever the store still shows.
-        if self.slots.get(&uid).is_none_or(|slot| !slot.removed) {
-            self.ops.entry(uid).or_default().insert(op);
+        if let Some(slot) = self.slots.get_mut(&uid).filter(|slot| !slot.removed) {
+            slot.ops.push(op);
         }
     }
 
     /// Puts an owner in. Those of one name come in the order in which they claimed it. One that
     /// is there already stays as it is.
     pub fn put_owner(&mut self, owner: Owner) {
-        let named = self.owners.entry(owner.owner.name.clone()).or_default();
+        let named = self.owners.or_insert_with(&owner.owner.name, Arc::default);
         if named.iter().all(|known| known.owner != owner.owner) {
-            named.push(owner);
+            Arc::make_mut(named).push(owner);
+        }
+    }
+
+    /// Puts all incarnations of a name in, in the order in which they claimed it; nothing if some
+    /// of that name are there already. For a store that has them at hand: nothing is copied unless
+    /// a command changes one.
+    pub fn put_owners(&mut self, named: &Arc<Vec<Owner>>) {
+        if let Some(first) = named.first() {
+            self.owners
+                .or_insert_with(&first.owner.name, || named.clone());
         }
     }
 
     /// Puts in who holds a key; the holder itself is to be put in as well. A holder that is there
     /// already stays.
     pub fn put_key(&mut self, key: Key, holder: ActionUid) {
-        self.keys.entry(key).or_insert(holder);
+        self.keys.or_insert_with(&key, || Some(holder));
     }
 
     pub(super) fn action(&self, uid: ActionUid) -> Option<&Arc<Action>> {
@@ -218,8 +233,11 @@ impl Loaded {
 
     /// Whether an operation is known to have changed an action: its last one, or one in its log.
     pub(super) fn has_op(&self, uid: ActionUid, op: OpId) -> bool {
-        let last = self.action(uid).and_then(|action| action.last_op);
-        last == Some(op) || self.ops.get(&uid).is_some_and(|ops| ops.contains(&op))
+        let Some(slot) = self.slots.get(&uid) else {
+            return false;
+        };
+        let last = slot.now.as_ref().and_then(|action| action.last_op);
+        last == Some(op) || slot.ops.contains(&op)
     }
 
     /// What is known of an incarnation.
@@ -229,7 +247,7 @@ impl Loaded {
     }
 
     /// The living incarnation of a name.
-    pub(super) fn living(&self, name: &str) -> Option<&Owner> {
+    pub(super) fn living(&self, name: &Arc<str>) -> Option<&Owner> {
         self.owners.get(name)?.iter().find(|o| o.is_alive())
     }
 
@@ -240,7 +258,7 @@ impl Loaded {
 
     /// The action that holds a key now.
     pub(super) fn holder(&self, key: &Key) -> Option<&Arc<Action>> {
-        let action = self.action(*self.keys.get(key)?)?;
+        let action = self.action((*self.keys.get(key)?)?)?;
         Key::held_by(action).contains(key).then_some(action)
     }
 
@@ -257,30 +275,27 @@ impl Loaded {
         }
         for step in undo.into_iter().rev() {
             match step {
-                Undo::Slot(uid, slot) => {
-                    self.slots.insert(uid, slot);
-                }
-                Undo::Owners(name, owners) => {
-                    self.owners.insert(name, owners);
-                }
+                Undo::Slot(uid, slot) => *self.slot(uid) = slot,
+                Undo::Owners(name, owners) => *self.named(&name) = owners,
                 Undo::TouchedOwner(owner) => {
                     self.touched_owners.remove(&owner);
                 }
-                Undo::Key(key, Some(holder)) => {
-                    self.keys.insert(key, holder);
-                }
-                Undo::Key(key, None) => {
-                    self.keys.remove(&key);
-                }
-                Undo::Op(uid, op) => {
-                    self.ops.entry(uid).or_default().remove(&op);
-                }
-                Undo::Ops(uid, ops) => {
-                    self.ops.insert(uid, ops);
-                }
+                Undo::Key(key, holder) => *self.holder_of(&key) = holder,
                 Undo::Log(len) => self.log.truncate(len),
             }
         }
+    }
+
+    fn slot(&mut self, uid: ActionUid) -> &mut Slot {
+        self.slots.or_insert_with(&uid, Slot::default)
+    }
+
+    fn named(&mut self, name: &Arc<str>) -> &mut Arc<Vec<Owner>> {
+        self.owners.or_insert_with(name, Arc::default)
+    }
+
+    fn holder_of(&mut self, key: &Key) -> &mut Option<ActionUid> {
+        self.keys.or_insert_with(key, || None)
     }
 
     fn note(&mut self, undo: impl FnOnce() -> Undo) {
@@ -289,17 +304,19 @@ impl Loaded {
         }
     }
 
-    fn slot(&mut self, uid: ActionUid) -> &mut Slot {
-        let before = self.slots.get(&uid).cloned().unwrap_or_default();
-        self.note(|| Undo::Slot(uid, before));
-        self.touched.push(uid);
-        self.slots.entry(uid).or_default()
+    /// An action's slot, to be changed.
+    fn change(&mut self, uid: ActionUid) -> &mut Slot {
+        let slot = self.slots.or_insert_with(&uid, Slot::default);
+        if let Some(steps) = &mut self.undo {
+            steps.push(Undo::Slot(uid, slot.clone()));
+        }
+        slot
     }
 
     /// Sets an action to what a command made of it.
     pub(super) fn set_action(&mut self, action: Arc<Action>) {
         let uid = action.uid;
-        self.slot(uid).now = Some(action);
+        self.change(uid).now = Some(action);
     }
 
     /// Enters a new action, whose log begins with these entries, and the keys it holds.
@@ -313,11 +330,11 @@ impl Loaded {
             self.append(entry);
         }
         for key in Key::held_by(&action) {
-            let before = self.keys.insert(key.clone(), action.uid);
+            let before = self.holder_of(&key).replace(action.uid);
             self.note(|| Undo::Key(key, before));
         }
         let late = self.log[entered..].iter().any(Transition::is_late);
-        let slot = self.slot(action.uid);
+        let slot = self.change(action.uid);
         slot.now = Some(action);
         slot.late = late;
         slot.entered = entered;
@@ -325,7 +342,7 @@ impl Loaded {
 
     pub(super) fn remove_action(&mut self, uid: ActionUid) {
         let log_from = self.log.len();
-        let slot = self.slot(uid);
+        let slot = self.change(uid);
         let gone = slot.now.take();
         if !slot.removed {
             slot.removed_as = gone;
@@ -334,21 +351,16 @@ impl Loaded {
         slot.late = false;
         slot.removed = true;
         slot.log_from = log_from;
-        if let Some(ops) = self.ops.remove(&uid) {
-            self.note(|| Undo::Ops(uid, ops));
-        }
+        slot.ops.clear();
     }
 
     pub(super) fn set_pin(&mut self, uid: ActionUid, pinned: bool) {
-        self.slot(uid).pinned = pinned;
+        self.change(uid).pinned = pinned;
     }
 
     pub(super) fn append(&mut self, entry: Transition) {
-        let uid = entry.uid;
-        if let Some(op) = entry.op
-            && self.ops.entry(uid).or_default().insert(op)
-        {
-            self.note(|| Undo::Op(uid, op));
+        if let Some(op) = entry.op {
+            self.change(entry.uid).ops.push(op);
         }
         self.log.push(entry);
     }
@@ -357,7 +369,7 @@ impl Loaded {
     pub(super) fn append_late(&mut self, entry: Transition) {
         let has_one = self.slots.get(&entry.uid).is_none_or(|slot| slot.late);
         if !has_one {
-            self.slot(entry.uid).late = true;
+            self.change(entry.uid).late = true;
             self.append(entry);
         }
     }
@@ -365,8 +377,9 @@ impl Loaded {
     /// Sets an owner, and forgets the oldest ended ones of its name beyond the limit.
     pub(super) fn set_owner(&mut self, owner: Owner) {
         let name = owner.owner.name.clone();
-        let named = self.owners.entry(name.clone()).or_default();
+        let named = self.named(&name);
         let before = named.clone();
+        let named = Arc::make_mut(named);
         match named.iter_mut().find(|known| known.owner == owner.owner) {
             Some(known) => *known = owner.clone(),
             None => named.push(owner.clone()),
@@ -390,12 +403,9 @@ impl Loaded {
     #[must_use]
     pub fn into_changes(mut self) -> Changes {
         let mut changes = Changes::default();
-        let mut seen = HashSet::new();
         let mut created = Vec::new();
-        for uid in std::mem::take(&mut self.touched) {
-            let Some(slot) = self.slots.get(&uid).filter(|_| seen.insert(uid)) else {
-                continue;
-            };
+        for (uid, slot) in self.slots.iter() {
+            let uid = *uid;
             let keys = |of: &Option<Arc<Action>>| of.as_deref().map_or(Vec::new(), Key::held_by);
             let (before, now) = (keys(&slot.stored), keys(&slot.now));
             // The keys of a removed action go with it, even if its successor holds the same.
@@ -431,29 +441,41 @@ impl Loaded {
             }
         }
         created.sort_by_key(|(entered, _)| *entered);
-        changes.created = created.into_iter().map(|(_, action)| action).collect();
-        let over = |uid: &ActionUid| {
-            let now = self.action(*uid);
+        let created = created.into_iter().map(|(_, action)| action);
+        changes.created.extend(created);
+        let over = |action: &Arc<Action>| {
+            let now = self.action(action.uid);
             now.is_some_and(|now| now.log_entries > Limits::LOG_ENTRIES)
         };
         let saved = changes.created.iter().chain(&changes.updated);
-        let saved: BTreeSet<ActionUid> = saved.map(|action| action.uid).collect();
-        changes.trim = saved.into_iter().filter(over).collect();
-        let slots = &self.slots;
-        let log = std::mem::take(&mut self.log).into_iter().enumerate();
-        let kept = log.filter(|(index, entry)| {
-            let slot = slots.get(&entry.uid).filter(|slot| slot.now.is_some());
-            slot.is_some_and(|slot| *index >= slot.log_from)
+        let over = saved.filter(|action| over(action));
+        changes.trim.extend(over.map(|action| action.uid));
+        // One that was removed and entered anew is in both.
+        changes.trim.sort_unstable();
+        changes.trim.dedup();
+        changes.log = std::mem::take(&mut self.log);
+        let mut indexes = 0..;
+        changes.log.retain(|entry| {
+            let slot = self.slots.get(&entry.uid).filter(|slot| slot.now.is_some());
+            let index = indexes.next();
+            slot.is_some_and(|slot| index >= Some(slot.log_from))
         });
-        changes.log = kept.map(|(_, entry)| entry).collect();
+        if !self.touched_owners.is_empty() {
+            self.change_owners(&mut changes);
+        }
+        changes
+    }
+
+    fn change_owners(&self, changes: &mut Changes) {
         let touched = &self.touched_owners;
         let names: BTreeSet<&Arc<str>> = touched.iter().map(|owner| &owner.name).collect();
         // Those of one name in the order in which they claimed it, as they are to be kept.
-        let named = names.iter().filter_map(|name| self.owners.get(*name));
-        let known = named.flatten().filter(|o| touched.contains(&o.owner));
+        let named = names.iter().filter_map(|name| self.owners.get(name));
+        let known = named
+            .flat_map(|named| named.iter())
+            .filter(|o| touched.contains(&o.owner));
         changes.owners = known.cloned().collect();
         let forgotten = touched.iter().filter(|owner| self.owner(owner).is_none());
         changes.owners_forgotten = forgotten.cloned().collect();
-        changes
     }
 }

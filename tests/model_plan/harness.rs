@@ -203,14 +203,14 @@ impl Tables {
     }
 
     fn load(&self, needs: &Needs, loaded: &mut Loaded) {
-        let mut uids: BTreeSet<ActionUid> = needs.actions.clone();
+        let mut uids: BTreeSet<ActionUid> = needs.actions.iter().copied().collect();
         for key in &needs.keys {
             if let Some(holder) = self.keys.get(key) {
                 loaded.put_key(key.clone(), *holder);
                 uids.insert(*holder);
             }
         }
-        let mut names = needs.owners.clone();
+        let mut names: BTreeSet<Arc<str>> = needs.owners.iter().cloned().collect();
         for row in uids.iter().filter_map(|uid| self.rows.get(uid)) {
             names.extend(row.action.owner.iter().map(|owner| owner.name.clone()));
             let late = row.log.iter().any(Transition::is_late);

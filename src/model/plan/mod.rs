@@ -30,13 +30,12 @@ type Answer = Result<Done, Refused>;
 /// `now` is the store's clock; within an action it never runs backwards.
 pub fn plan(batch: &Batch, needs: &Needs, loaded: &mut Loaded, now: Timestamp) -> Vec<Answer> {
     let told = told_before(batch, loaded);
-    let static_parts = needs.verdicts.iter().zip(&needs.digests);
-    let commands = batch.commands.iter().zip(static_parts).enumerate();
-    let mut decided = commands.map(|(index, (command, (verdict, digest)))| {
+    let commands = batch.commands.iter().zip(&needs.checked).enumerate();
+    let mut decided = commands.map(|(index, (command, checked))| {
         let told = told.contains(&index);
         move |loaded: &mut Loaded| -> Answer {
-            verdict.clone().map_err(Refused::Invalid)?;
-            decide(command, *digest, told, loaded, now)
+            let digest = checked.clone().map_err(Refused::Invalid)?;
+            decide(command, digest, told, loaded, now)
         }
     });
     match batch.mode {

@@ -1,6 +1,5 @@
 //! What to load for a batch, and what is wrong with it whatever the store holds.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::command::{Batch, Change, Command, Finish, Report};
@@ -13,23 +12,23 @@ use crate::model::transition::check_log;
 use crate::model::words::Outcome;
 use crate::model::workspace::Key;
 
-/// What a batch's plan looks at, and what can be said of its commands without looking.
-#[derive(Debug, Clone)]
+/// What a batch's plan looks at, and what can be said of its commands without looking. Each list
+/// is in order and names everything once.
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Needs {
     /// The actions to load, each with its pin and whether its log has a late report.
-    pub actions: BTreeSet<ActionUid>,
+    pub actions: Vec<ActionUid>,
     /// The operations to look for in the logs of those actions.
-    pub ops: BTreeSet<(ActionUid, OpId)>,
+    pub ops: Vec<(ActionUid, OpId)>,
     /// The owner names of which to load every incarnation. To these come the owners of the
     /// actions loaded.
-    pub owners: BTreeSet<Arc<str>>,
+    pub owners: Vec<Arc<str>>,
     /// The keys to look up. To the actions above come those that hold them.
-    pub keys: BTreeSet<Key>,
-    /// For each command what is wrong with it whatever the store holds.
-    pub(super) verdicts: Vec<Result<(), Invalid>>,
-    /// For each create what it asks for.
-    pub(super) digests: Vec<Option<Digest>>,
+    pub keys: Vec<Key>,
+    /// For each command what is wrong with it whatever the store holds; of a create also the
+    /// digest of what it asks for.
+    pub(super) checked: Vec<Result<Option<Digest>, Invalid>>,
 }
 
 /// What to load for a batch. Everything that can be checked without the store is checked here,
@@ -38,40 +37,37 @@ pub struct Needs {
 /// # Errors
 /// [`CheckError::Unsupported`] if the batch has a command this version does not know.
 pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
-    let mut needs = Needs {
-        actions: BTreeSet::new(),
-        ops: BTreeSet::new(),
-        owners: BTreeSet::new(),
-        keys: BTreeSet::new(),
-        verdicts: Vec::with_capacity(batch.commands.len()),
-        digests: Vec::with_capacity(batch.commands.len()),
-    };
+    let mut needs = Needs::default();
+    // Whatever there is of a kind, there is nearly always one for each command.
+    let most = batch.commands.len();
+    needs.actions.reserve_exact(most);
+    needs.ops.reserve_exact(most);
+    needs.checked.reserve_exact(most);
+    needs.owners.reserve_exact(1);
     for command in &batch.commands {
-        needs.verdicts.push(check(command));
-        let mut digest = None;
+        needs.checked.push(check(command).map(|()| digest(command)));
         match command {
             Command::Create { new, by } => {
-                digest = Some(new.digest());
-                needs.actions.insert(new.uid);
+                needs.actions.push(new.uid);
                 needs.own(by);
                 needs.key(&new.tenant, &new.exclusive, &new.idempotency_key);
             }
             Command::Apply { uid, op, by, .. } => {
-                needs.actions.insert(*uid);
-                needs.ops.insert((*uid, *op));
+                needs.actions.push(*uid);
+                needs.ops.push((*uid, *op));
                 needs.own(by);
             }
             Command::Claim { owner, .. }
             | Command::Renew(owner)
             | Command::Release(owner)
             | Command::Fence { owner, .. } => {
-                needs.owners.insert(owner.name.clone());
+                needs.owner(owner);
             }
             Command::Pin { uid, .. } | Command::Remove { uid, .. } => {
-                needs.actions.insert(*uid);
+                needs.actions.push(*uid);
             }
             Command::Import { action, .. } => {
-                needs.actions.insert(action.uid);
+                needs.actions.push(action.uid);
                 needs.ops.extend(action.last_op.map(|op| (action.uid, op)));
                 if action.is_unfinished() {
                     needs.key(&action.tenant, &action.exclusive, &action.idempotency_key);
@@ -81,14 +77,38 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
             }
             Command::Unknown => return Err(CheckError::Unsupported("this command")),
         }
-        needs.digests.push(digest);
     }
+    put_in_order(&mut needs.actions);
+    put_in_order(&mut needs.ops);
+    put_in_order(&mut needs.owners);
+    put_in_order(&mut needs.keys);
     Ok(needs)
+}
+
+fn put_in_order<T: Ord>(list: &mut Vec<T>) {
+    list.sort_unstable();
+    list.dedup();
+}
+
+fn digest(command: &Command) -> Option<Digest> {
+    match command {
+        Command::Create { new, .. } => Some(new.digest()),
+        _ => None,
+    }
 }
 
 impl Needs {
     fn own(&mut self, by: &Option<OwnerRef>) {
-        self.owners.extend(by.as_ref().map(|by| by.name.clone()));
+        if let Some(by) = by {
+            self.owner(by);
+        }
+    }
+
+    fn owner(&mut self, owner: &OwnerRef) {
+        // Nearly always all of a batch is said in one name.
+        if self.owners.last() != Some(&owner.name) {
+            self.owners.push(owner.name.clone());
+        }
     }
 
     fn key(&mut self, tenant: &Arc<str>, exclusive: &[Arc<str>], idempotency: &Option<Arc<str>>) {
