@@ -142,6 +142,8 @@ pub(super) fn connect_options(path: &Path) -> SqliteConnectOptions {
         // What a burst left of the log file is given back.
         .pragma("journal_size_limit", "67108864")
         .pragma("cell_size_check", "ON")
+        // 16 MB, not 2: a look-up in 100,000 actions else reads most of its pages anew.
+        .pragma("cache_size", "-16384")
         .row_buffer_size(ROW_BUFFER)
         .statement_cache_capacity(256)
         .disable_statement_logging()
