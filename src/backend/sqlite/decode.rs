@@ -1,58 +1,131 @@
 //! Actions, log entries and owners on their way out of rows.
+//!
+//! A row comes as one JSON array, made by SQLite. sqlx copies each column of a row into a value of
+//! its own, on SQLite's thread, and frees it on ours: for an action's 42 that was most of what a
+//! look-up cost.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Visitor};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::errors::corrupt;
+use super::rows::ACTION_COLUMNS;
 use crate::error::StoreError;
 use crate::model::{
-    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Incarnation, Json, NewAction, OpId,
+    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Incarnation, Json, ObjectRef, OpId,
     Outcome, Owner, OwnerEnd, OwnerRef, OwnerState, Progress, Source, Status, Timestamp,
     Transition, TransitionKind, Version,
 };
 
-/// Reads a row's columns one after the other.
+/// A column of a packed row.
+enum Field<'r> {
+    Null,
+    Int(i64),
+    Text(Cow<'r, str>),
+}
+
+impl<'de> Deserialize<'de> for Field<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Field<'de>, D::Error> {
+        deserializer.deserialize_any(FieldVisitor)
+    }
+}
+
+struct FieldVisitor;
+
+impl<'de> Visitor<'de> for FieldVisitor {
+    type Value = Field<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a text, an integer or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<Field<'de>, E> {
+        Ok(Field::Null)
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Field<'de>, E> {
+        Ok(Field::Int(number))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Field<'de>, E> {
+        i64::try_from(number).map(Field::Int).map_err(E::custom)
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Field<'de>, E> {
+        Ok(Field::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Field<'de>, E> {
+        Ok(Field::Text(Cow::Owned(text.to_owned())))
+    }
+}
+
+/// The fields of a packed row, in the order of its columns.
+struct Fields<'r>(Vec<Field<'r>>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<'de>, D::Error> {
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an array")
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut columns: A,
+            ) -> Result<Fields<'de>, A::Error> {
+                // Two more than the widest table: what a transaction asks about an action beside.
+                let mut fields = Vec::with_capacity(ACTION_COLUMNS.len() + 2);
+                while let Some(field) = columns.next_element()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_seq(Visit)
+    }
+}
+
+/// Reads a packed row's columns one after the other.
 pub(super) struct Columns<'r> {
-    row: &'r SqliteRow,
-    next: usize,
+    fields: std::vec::IntoIter<Field<'r>>,
+    width: usize,
     operation: &'static str,
 }
 
 impl<'r> Columns<'r> {
-    pub(super) fn new(operation: &'static str, row: &'r SqliteRow) -> Columns<'r> {
-        Columns {
-            row,
-            next: 0,
+    /// Those packed into the last column of a row; what stands before them is its key.
+    pub(super) fn new(
+        operation: &'static str,
+        row: &'r SqliteRow,
+    ) -> Result<Columns<'r>, StoreError> {
+        let broken = || corrupt(operation, "a stored row cannot be read");
+        // As bytes: what is not UTF-8 is this row's trouble.
+        let packed = row.try_get::<&[u8], usize>(row.len().saturating_sub(1));
+        let packed = packed.map_err(|error| broken().with_source(error))?;
+        let fields = serde_json::from_slice::<Fields<'r>>(packed);
+        let Fields(fields) = fields.map_err(|error| broken().with_source(error))?;
+        Ok(Columns {
+            width: fields.len(),
+            fields: fields.into_iter(),
             operation,
-        }
-    }
-
-    /// The uid of a row of [`ACTION_COLUMNS`](super::rows::ACTION_COLUMNS), before it is read.
-    pub(super) fn peek_uid(&self) -> Result<ActionUid, StoreError> {
-        let mut columns = Columns::new(self.operation, self.row);
-        columns.next = 1;
-        Ok(ActionUid::from_uuid(columns.blob()?))
+        })
     }
 
     fn broken(&self, what: &str) -> StoreError {
-        let column = self.next.saturating_sub(1);
+        let column = (self.width - self.fields.len()).saturating_sub(1);
         corrupt(
             self.operation,
             format!("column {column} of a stored row {what}"),
         )
-    }
-
-    fn get<T>(&mut self) -> Result<Option<T>, StoreError>
-    where
-        T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
-    {
-        let value = self.row.try_get::<Option<T>, usize>(self.next);
-        self.next += 1;
-        value.map_err(|error| self.broken("cannot be read").with_source(error))
     }
 
     fn some<T>(&self, value: Option<T>) -> Result<T, StoreError> {
@@ -63,8 +136,16 @@ impl<'r> Columns<'r> {
         value.map_err(|_| self.broken("is none of the values it can have"))
     }
 
+    fn get_text(&mut self) -> Result<Option<Cow<'r, str>>, StoreError> {
+        match self.fields.next() {
+            Some(Field::Text(text)) => Ok(Some(text)),
+            Some(Field::Null) => Ok(None),
+            _ => Err(self.broken("is no text")),
+        }
+    }
+
     fn text_opt(&mut self) -> Result<Option<Arc<str>>, StoreError> {
-        Ok(self.get::<&str>()?.map(Arc::from))
+        Ok(self.get_text()?.map(Arc::from))
     }
 
     fn text(&mut self) -> Result<Arc<str>, StoreError> {
@@ -73,7 +154,11 @@ impl<'r> Columns<'r> {
     }
 
     pub(super) fn int_opt(&mut self) -> Result<Option<i64>, StoreError> {
-        self.get::<i64>()
+        match self.fields.next() {
+            Some(Field::Int(number)) => Ok(Some(number)),
+            Some(Field::Null) => Ok(None),
+            _ => Err(self.broken("is no integer")),
+        }
     }
 
     pub(super) fn int(&mut self) -> Result<i64, StoreError> {
@@ -105,9 +190,15 @@ impl<'r> Columns<'r> {
         Ok(Timestamp::from_micros(self.int()?))
     }
 
+    // As `hex` writes it, to which NULL is an empty blob.
     fn blob_opt(&mut self) -> Result<Option<Uuid>, StoreError> {
-        let bytes = self.get::<&[u8]>()?.map(Uuid::from_slice);
-        self.known(bytes.transpose())
+        match self.get_text()? {
+            Some(hex) if !hex.is_empty() => {
+                let uuid = Uuid::try_parse_ascii(hex.as_bytes());
+                self.known(uuid).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     pub(super) fn blob(&mut self) -> Result<Uuid, StoreError> {
@@ -120,11 +211,26 @@ impl<'r> Columns<'r> {
         Ok(self.text_opt()?.map(Json::stored))
     }
 
-    fn list<T: DeserializeOwned>(&mut self) -> Result<Vec<T>, StoreError> {
-        match self.get::<&str>()? {
-            None => Ok(Vec::new()),
-            Some(text) => self.known(serde_json::from_str(text)),
+    fn list<T: DeserializeOwned>(&mut self) -> Result<Arc<[T]>, StoreError> {
+        match self.get_text()? {
+            None => Ok(Arc::default()),
+            Some(text) => self.known(serde_json::from_str(&text).map(Vec::into)),
         }
+    }
+
+    fn object(&mut self) -> Result<Option<ObjectRef>, StoreError> {
+        let object = self.text_opt()?.map(TryInto::try_into);
+        self.known(object.transpose())
+    }
+
+    fn progress(&mut self) -> Result<Progress, StoreError> {
+        let progress = Progress::from_hundredths(self.number()?);
+        self.known(progress)
+    }
+
+    fn version(&mut self) -> Result<Version, StoreError> {
+        let version = Version::stored(self.number()?);
+        self.some(version)
     }
 
     fn owner(&mut self) -> Result<Option<OwnerRef>, StoreError> {
@@ -135,66 +241,91 @@ impl<'r> Columns<'r> {
         });
         Ok(owner)
     }
+
+    fn error(&mut self) -> Result<Option<ActionError>, StoreError> {
+        let (code, message) = (self.text_opt()?, self.text_opt()?);
+        let detail = self.text_opt()?;
+        Ok(code.zip(message).map(|(code, message)| {
+            let mut error = ActionError::new(code, message);
+            error.detail = detail;
+            error
+        }))
+    }
+
+    fn cancel(&mut self) -> Result<Option<Cancel>, StoreError> {
+        let (at, by, reason) = (self.time_opt()?, self.text_opt()?, self.text_opt()?);
+        Ok(at.map(|at| {
+            let mut cancel = Cancel::new(at);
+            cancel.by = by;
+            cancel.reason = reason;
+            cancel
+        }))
+    }
+
+    fn evidence(&mut self) -> Result<Option<Evidence>, StoreError> {
+        let (owner, end) = (self.owner()?, self.word_opt(OwnerEnd::from_code)?);
+        let (seen_at, decided_by) = (self.time_opt()?, self.text_opt()?);
+        Ok(match (owner, end, seen_at, decided_by) {
+            (Some(owner), Some(end), Some(at), Some(by)) => Some(Evidence::new(owner, end, at, by)),
+            _ => None,
+        })
+    }
+}
+
+/// The key that a row has before what is packed.
+pub(super) fn read_key<'r, K>(operation: &'static str, row: &'r SqliteRow) -> Result<K, StoreError>
+where
+    K: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+{
+    let key = row.try_get::<K, usize>(0);
+    key.map_err(|error| corrupt(operation, "a row's key cannot be read").with_source(error))
 }
 
 /// Reads the columns of [`ACTION_COLUMNS`](super::rows::ACTION_COLUMNS): the number and the action.
 pub(super) fn decode_action(columns: &mut Columns<'_>) -> Result<(i64, Action), StoreError> {
     let c = columns;
     let number = c.int()?;
-    let uid = ActionUid::from_uuid(c.blob()?);
-    let source = c.word(Source::from_code)?;
-    let mut new = NewAction::new(source, c.text()?).with_uid(uid);
-    let object = c.text_opt()?.map(TryInto::try_into);
-    new.object = c.known(object.transpose())?;
-    new.related = c.list()?;
-    new.tenant = c.text()?;
-    new.actor = c.text_opt()?;
-    new.parent = c.blob_opt()?.map(ActionUid::from_uuid);
-    new.retry_of = c.blob_opt()?.map(ActionUid::from_uuid);
-    new.correlation = c.text_opt()?;
-    new.exclusive = c.list()?;
-    new.idempotency_key = c.text_opt()?;
-    let digest = Digest::from_uuid(c.blob()?);
-    let mut action = Action::new(&new, digest, c.time()?);
-    action.status = c.word(Status::from_code)?;
-    action.outcome = c.word_opt(Outcome::from_code)?;
-    let progress = Progress::from_hundredths(c.number()?);
-    action.progress = c.known(progress)?;
-    action.step = c.text_opt()?;
-    action.description = c.text_opt()?;
-    action.attributes = c.json_opt()?;
-    action.result = c.json_opt()?;
-    let (code, message, detail) = (c.text_opt()?, c.text_opt()?, c.text_opt()?);
-    action.error = code.zip(message).map(|(code, message)| {
-        let mut error = ActionError::new(code, message);
-        error.detail = detail;
-        error
-    });
-    action.warnings = c.list()?.into();
-    action.owner = c.owner()?;
-    let (at, by, reason) = (c.time_opt()?, c.text_opt()?, c.text_opt()?);
-    action.cancel = at.map(|at| {
-        let mut cancel = Cancel::new(at);
-        cancel.by = by;
-        cancel.reason = reason;
-        cancel
-    });
-    let (owner, end) = (c.owner()?, c.word_opt(OwnerEnd::from_code)?);
-    let (seen_at, decided_by) = (c.time_opt()?, c.text_opt()?);
-    action.evidence = match (owner, end, seen_at, decided_by) {
-        (Some(owner), Some(end), Some(at), Some(by)) => Some(Evidence::new(owner, end, at, by)),
-        _ => None,
+    // In the order of the columns, which is the order in which fields are evaluated.
+    let action = Action {
+        uid: ActionUid::from_uuid(c.blob()?),
+        source: c.word(Source::from_code)?,
+        name: c.text()?,
+        object: c.object()?,
+        related: c.list()?,
+        tenant: c.text()?,
+        actor: c.text_opt()?,
+        parent: c.blob_opt()?.map(ActionUid::from_uuid),
+        retry_of: c.blob_opt()?.map(ActionUid::from_uuid),
+        correlation: c.text_opt()?,
+        exclusive: c.list()?,
+        idempotency_key: c.text_opt()?,
+        digest: Digest::from_uuid(c.blob()?),
+        created_at: c.time()?,
+        status: c.word(Status::from_code)?,
+        outcome: c.word_opt(Outcome::from_code)?,
+        progress: c.progress()?,
+        step: c.text_opt()?,
+        description: c.text_opt()?,
+        attributes: c.json_opt()?,
+        result: c.json_opt()?,
+        error: c.error()?,
+        warnings: c.list()?,
+        owner: c.owner()?,
+        cancel: c.cancel()?,
+        evidence: c.evidence()?,
+        started_at: c.time_opt()?,
+        finished_at: c.time_opt()?,
+        last_seen_at: c.time()?,
+        version: c.version()?,
+        log_entries: c.number()?,
+        last_op: c.blob_opt()?.map(OpId::from_uuid),
     };
-    action.started_at = c.time_opt()?;
-    action.finished_at = c.time_opt()?;
-    action.last_seen_at = c.time()?;
-    let version = Version::stored(c.number()?);
-    action.version = c.some(version)?;
-    action.log_entries = c.number()?;
-    action.last_op = c.blob_opt()?.map(OpId::from_uuid);
     match action.check_invariants() {
         Ok(()) => Ok((number, action)),
-        Err(broken) => Err(corrupt(c.operation, format!("action {uid}: {broken}"))),
+        Err(broken) => {
+            let what = format!("action {}: {broken}", action.uid);
+            Err(corrupt(c.operation, what))
+        }
     }
 }
 
@@ -206,20 +337,14 @@ pub(super) fn decode_entry(columns: &mut Columns<'_>) -> Result<(u64, Transition
     let entry = c.number()?;
     let _action = c.int()?;
     let kind = c.word(TransitionKind::from_code)?;
-    let version = Version::stored(c.number()?);
-    let version = c.some(version)?;
-    let at = c.time()?;
-    let status = c.word(Status::from_code)?;
-    let outcome = c.word_opt(Outcome::from_code)?;
-    let progress = Progress::from_hundredths(c.number()?);
     let transition = Transition {
         uid,
         kind,
-        version,
-        at,
-        status,
-        outcome,
-        progress: c.known(progress)?,
+        version: c.version()?,
+        at: c.time()?,
+        status: c.word(Status::from_code)?,
+        outcome: c.word_opt(Outcome::from_code)?,
+        progress: c.progress()?,
         step: c.text_opt()?,
         owner: c.owner()?,
         by: c.text_opt()?,

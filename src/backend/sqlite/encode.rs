@@ -46,6 +46,13 @@ impl Envelope {
         self.json.push(b']');
     }
 
+    /// A row that is but an identity.
+    pub(super) fn item(&mut self, uuid: &Uuid) {
+        self.in_row = self.rows > 0;
+        self.rows += 1;
+        self.blob(uuid);
+    }
+
     fn field<T: Serialize + ?Sized>(&mut self, value: &T) {
         if self.in_row {
             self.json.push(b',');

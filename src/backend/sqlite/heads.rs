@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::decode::{Columns, decode_owner};
 use super::errors::{Phase, store_error};
 use super::load::{self, Stored};
-use super::rows::OWNER_COLUMNS;
+use super::rows::PACKED_OWNER;
 use super::script::Script;
 use super::writer::Job;
 use crate::error::StoreError;
@@ -63,8 +63,8 @@ impl Heads {
         let mut script = Script::new();
         script.push("BEGIN");
         script.push(load::POSITION);
-        let columns = OWNER_COLUMNS.join(", ");
-        script.push(&format!("SELECT {columns} FROM actions_owner ORDER BY id"));
+        let owner = &*PACKED_OWNER;
+        script.push(&format!("SELECT {owner} FROM actions_owner ORDER BY id"));
         script.push("COMMIT");
         let results = script.run(connection).await;
         let results = results.map_err(|f| store_error("write", Phase::Before, f.error))?;
@@ -77,7 +77,7 @@ impl Heads {
             bytes: 0,
         };
         for row in rows() {
-            heads.set_owner(decode_owner(&mut Columns::new("write", &row))?);
+            heads.set_owner(decode_owner(&mut Columns::new("write", &row)?)?);
         }
         Ok(heads)
     }

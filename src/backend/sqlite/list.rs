@@ -1,21 +1,28 @@
 //! Pages of actions: one index drives, the other terms filter a bounded number of rows.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sqlx::sqlite::SqliteRow;
 
-use super::decode::{Columns, decode_action};
+use super::decode::{Columns, decode_action, read_key};
 use super::errors::corrupt;
-use super::reader::{POSITION, read_position};
-use super::rows::ACTION_COLUMNS;
+use super::reader::read_first;
+use super::rows::{ACTION_COLUMNS, PACKED_ACTION, packed};
 use super::script::Script;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
     Action, Cursor, Detail, Driver, Limits, Order, Page, Query, Revision, StoreId, Term,
 };
 
-/// The columns that [`Detail::Summary`] leaves out.
-const NOT_IN_SUMMARY: &[&str] = &["result", "error_detail"];
+/// An action without what [`Detail::Summary`] leaves out.
+static PACKED_SUMMARY: LazyLock<String> = LazyLock::new(|| {
+    let column = |column: &&str| match *column {
+        "result" | "error_detail" => "NULL".to_owned(),
+        column => packed("a.", &[column]),
+    };
+    let columns: Vec<String> = ACTION_COLUMNS.iter().map(column).collect();
+    format!("json_array({})", columns.join(", "))
+});
 
 /// How an order walks: over which column, in which direction.
 struct Walk {
@@ -41,7 +48,8 @@ struct Driven {
     exact: bool,
 }
 
-/// The script of one page: the position, the last row it may look at, the rows.
+/// The script of one page: a row with the position and the last row it may look at, then the rows,
+/// each after its key. One statement, so all of it is of one moment.
 pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
     let mut script = Script::new();
     let driver = match query.order {
@@ -73,41 +81,28 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
         ..
     } = walk;
     let base = format!("FROM {from} WHERE {condition} AND {key} {beyond} ${after}");
-    let columns = columns(query.detail);
+    let action = match query.detail {
+        Detail::Summary => &*PACKED_SUMMARY,
+        _ => &*PACKED_ACTION,
+    };
 
-    script.push("BEGIN");
-    script.push(POSITION);
     // Nothing to look past: the page ends with its limit.
-    let mut bound = String::new();
-    if filters.is_empty() {
-        script.push("SELECT NULL");
-    } else {
+    let (mut last, mut bound) = ("NULL".to_owned(), String::new());
+    if !filters.is_empty() {
         let skip = Limits::SCAN - 1;
-        let last = format!("SELECT {key} {base} ORDER BY {key} {direction} LIMIT 1 OFFSET {skip}");
-        script.push(&last);
-        bound = format!(
-            " AND {key} {within} coalesce(({last}), {})",
-            end(query.order)
-        );
+        last = format!("(SELECT {key} {base} ORDER BY {key} {direction} LIMIT 1 OFFSET {skip})");
+        bound = format!(" AND {key} {within} coalesce({last}, {})", end(query.order));
     }
     let filters: String = filters
         .iter()
         .map(|filter| format!(" AND {filter}"))
         .collect();
     script.push(&format!(
-        "SELECT {key}, {columns} {base}{bound}{filters} ORDER BY {key} {direction} LIMIT ${limit}"
+        "SELECT NULL, json_array(revision, removed_to, {last}) FROM actions_store WHERE id = 1 \
+         UNION ALL SELECT * FROM (SELECT {key}, {action} {base}{bound}{filters} \
+         ORDER BY {key} {direction} LIMIT ${limit})"
     ));
-    script.push("COMMIT");
     Ok(script)
-}
-
-fn columns(detail: Detail) -> String {
-    let column = |column: &&str| match detail {
-        Detail::Summary if NOT_IN_SUMMARY.contains(column) => "NULL".to_owned(),
-        _ => format!("a.{column}"),
-    };
-    let columns: Vec<String> = ACTION_COLUMNS.iter().map(column).collect();
-    columns.join(", ")
 }
 
 fn walk(order: Order, key: &'static str) -> Walk {
@@ -279,11 +274,9 @@ fn int(script: &mut Script, column: &str, op: &str, number: i64) -> Result<Strin
 pub(super) fn read(
     query: &Query,
     life: StoreId,
-    results: Vec<Vec<SqliteRow>>,
+    results: &[Vec<SqliteRow>],
 ) -> Result<Page<Arc<Action>>, StoreError> {
-    let mut results = results.into_iter().skip(1);
-    let mut rows = || results.next().unwrap_or_default();
-    let at = read_position("list", life, &rows())?;
+    let (at, mut columns, rows) = read_first("list", life, results)?;
     if query
         .after
         .is_some_and(|after| after.is_expired(at.removed_to))
@@ -294,20 +287,16 @@ pub(super) fn read(
             "actions this cursor has yet to show were removed",
         ));
     }
-    let bound = match rows().first() {
-        Some(row) => Columns::new("list", row).int_opt()?,
-        None => None,
-    };
-    let rows = rows();
+    let bound = columns.int_opt()?;
     let limit = usize::from(query.limit);
+    let full = rows.len() > limit;
     let (mut items, mut last) = (Vec::with_capacity(rows.len().min(limit)), None);
     for row in rows.iter().take(limit) {
-        let mut columns = Columns::new("list", row);
-        last = Some(columns.int()?);
-        items.push(Arc::new(decode_action(&mut columns)?.1));
+        last = Some(read_key("list", row)?);
+        items.push(Arc::new(decode_action(&mut Columns::new("list", row)?)?.1));
     }
     // Full: go on after its last row. Short: go on after the last row it may look at.
-    let end = if rows.len() > limit { last } else { bound };
+    let end = if full { last } else { bound };
     let next = match end {
         None => None,
         Some(end) => {

@@ -1,21 +1,21 @@
 //! The first half of a transaction: begin, and read what the plan looks at.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::decode::{Columns, decode_action, decode_owner};
 use super::encode::Envelope;
 use super::errors::{Phase, corrupt, store_error};
-use super::rows::{ACTION_COLUMNS, OWNER_COLUMNS};
+use super::rows::{ACTION_COLUMNS, PACKED_OWNER, packed};
 use super::script::Script;
 use crate::error::StoreError;
 use crate::model::{ActionUid, Key, Loaded, Needs, OpId};
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-pub(super) const POSITION: &str = "SELECT revision, removed_to, removed_created, last_number, last_entry \
+pub(super) const POSITION: &str = "SELECT json_array(revision, removed_to, removed_created, last_number, last_entry) \
      FROM actions_store WHERE id = 1";
 
 /// The numbers of the actions named by uid ($1) and of those that hold a key ($2).
@@ -25,13 +25,32 @@ const NUMBERS: &str = "SELECT number FROM json_each($1) AS j \
      JOIN actions_key AS k ON k.tenant = j.value ->> 0 AND k.kind = j.value ->> 1 \
      AND k.key = j.value ->> 2";
 
-const OPS: &str = "SELECT a.uid, l.op FROM json_each($3) AS j \
+const OPS: &str = "SELECT json_array(hex(a.uid), hex(l.op)) FROM json_each($3) AS j \
      CROSS JOIN actions_action AS a ON a.uid = unhex(j.value ->> 0) \
      CROSS JOIN actions_log AS l ON l.action = a.number AND +l.op = unhex(j.value ->> 1)";
 
-const KEYS: &str = "SELECT j.key, k.action FROM json_each($2) AS j \
+const KEYS: &str = "SELECT json_array(j.key, k.action) FROM json_each($2) AS j \
      CROSS JOIN actions_key AS k ON k.tenant = j.value ->> 0 AND k.kind = j.value ->> 1 \
      AND k.key = j.value ->> 2";
+
+static ACTIONS: LazyLock<String> = LazyLock::new(|| {
+    let columns = packed("a.", ACTION_COLUMNS);
+    format!(
+        "SELECT json_array({columns}, \
+         EXISTS (SELECT 1 FROM actions_pin AS p WHERE p.action = a.number), \
+         EXISTS (SELECT 1 FROM actions_log AS l WHERE l.action = a.number AND l.kind = 7)) \
+         FROM actions_action AS a WHERE a.number IN ({NUMBERS})"
+    )
+});
+
+static OWNERS: LazyLock<String> = LazyLock::new(|| {
+    let owner = &*PACKED_OWNER;
+    format!(
+        "SELECT {owner} FROM actions_owner WHERE name IN (\
+         SELECT j.value ->> 0 FROM json_each($4) AS j \
+         UNION SELECT owner FROM actions_action WHERE number IN ({NUMBERS})) ORDER BY id"
+    )
+});
 
 /// Where the store stands, as read inside the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,19 +107,8 @@ pub(super) fn script<'n>(
     }
     script.push(begin);
     script.push(POSITION);
-    let columns = ACTION_COLUMNS.join(", ");
-    script.push(&format!(
-        "SELECT {columns}, \
-         EXISTS (SELECT 1 FROM actions_pin AS p WHERE p.action = number), \
-         EXISTS (SELECT 1 FROM actions_log AS l WHERE l.action = number AND l.kind = 7) \
-         FROM actions_action WHERE number IN ({NUMBERS})"
-    ));
-    let owner_columns = OWNER_COLUMNS.join(", ");
-    script.push(&format!(
-        "SELECT {owner_columns} FROM actions_owner WHERE name IN (\
-         SELECT j.value ->> 0 FROM json_each($4) AS j \
-         UNION SELECT owner FROM actions_action WHERE number IN ({NUMBERS})) ORDER BY id"
-    ));
+    script.push(&ACTIONS);
+    script.push(&OWNERS);
     if any_ops {
         script.push(OPS);
     }
@@ -141,7 +149,7 @@ pub(super) async fn load(
     let mut numbers = HashMap::new();
     let mut uids = HashMap::new();
     for row in rows() {
-        let mut columns = Columns::new("write", &row);
+        let mut columns = Columns::new("write", &row)?;
         let (number, action) = decode_action(&mut columns)?;
         let (pinned, late) = (columns.int()? != 0, columns.int()? != 0);
         numbers.insert(action.uid, number);
@@ -149,18 +157,18 @@ pub(super) async fn load(
         loaded.put_action(Arc::new(action), pinned, late);
     }
     for row in rows() {
-        loaded.put_owner(decode_owner(&mut Columns::new("write", &row))?);
+        loaded.put_owner(decode_owner(&mut Columns::new("write", &row)?)?);
     }
     if any_ops {
         for row in rows() {
-            let mut columns = Columns::new("write", &row);
+            let mut columns = Columns::new("write", &row)?;
             let uid = ActionUid::from_uuid(columns.blob()?);
             loaded.put_op(uid, OpId::from_uuid(columns.blob()?));
         }
     }
     if !keys.is_empty() {
         for row in rows() {
-            let mut columns = Columns::new("write", &row);
+            let mut columns = Columns::new("write", &row)?;
             let (index, number): (usize, i64) = (columns.number()?, columns.int()?);
             if let (Some(key), Some(holder)) = (keys.get(index), uids.get(&number)) {
                 loaded.put_key((*key).clone(), *holder);
@@ -174,7 +182,7 @@ pub(super) fn read_position(rows: &[SqliteRow]) -> Result<Stored, StoreError> {
     let Some(row) = rows.first() else {
         return Err(corrupt("write", "the store's own row is missing"));
     };
-    let mut columns = Columns::new("write", row);
+    let mut columns = Columns::new("write", row)?;
     Ok(Stored {
         revision: columns.int()?,
         removed_to: columns.int()?,

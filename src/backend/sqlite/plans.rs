@@ -166,7 +166,7 @@ async fn each_driving_term_uses_its_own_index() {
         query.terms.clone_from(&terms);
         let script = list::script(&query).unwrap();
         let steps = steps(&mut connection, &script).await;
-        let rows = steps.iter().filter(|(_, sql)| sql.contains(", a.uid,"));
+        let rows = steps.iter().filter(|(_, sql)| sql.contains("hex(a.uid)"));
         let found: Vec<&str> = rows.map(|(step, _)| step.as_str()).collect();
         assert!(
             found.iter().any(|step| step.contains(expected)),
@@ -184,7 +184,7 @@ async fn get_and_log_search() {
     let (_dir, mut connection) = connection().await;
     let uid = ActionUid::new();
     for script in [
-        reader::get_script(&[uid].into()).unwrap(),
+        reader::get_script(&[uid]).unwrap(),
         reader::log_script(&LogQuery::of(uid)).unwrap(),
         reader::log_script(&LogQuery::all()).unwrap(),
     ] {

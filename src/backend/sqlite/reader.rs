@@ -4,17 +4,18 @@
 //! open; and every page is read whole before it is handed out, so that nobody's slowness keeps a
 //! snapshot alive and the log file growing.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use sqlx::sqlite::SqliteRow;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use uuid::Uuid;
 
-use super::decode::{Columns, decode_action, decode_entry, decode_owner};
+use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key};
 use super::encode::Envelope;
 use super::errors::{Phase, corrupt, store_error};
 use super::file::Lock;
 use super::list;
-use super::rows::{ACTION_COLUMNS, LOG_COLUMNS, OWNER_COLUMNS};
+use super::rows::{PACKED_ACTION, PACKED_ENTRY, PACKED_OWNER};
 use super::script::Script;
 use super::source::Line;
 use crate::backend::bell::Bell;
@@ -71,27 +72,27 @@ impl Reader {
                 }
                 Read::List(query, reply) => {
                     let (script, bell) = (list::script(&query), self.bell.clone());
-                    let read = |rows| list::read(&query, life, rows);
-                    let read = |rows| read(rows).inspect(|page| bell.ring(page.at));
+                    let read = |rows: &[_]| list::read(&query, life, rows);
+                    let read = |rows: &[_]| read(rows).inspect(|page| bell.ring(page.at));
                     self.answer("list", reply, script, read).await;
                 }
                 Read::Log(query, reply) => {
                     let (script, bell) = (log_script(&query), self.bell.clone());
-                    let read = |rows| read_log(&query, life, rows);
-                    let read = |rows| read(rows).inspect(|page| bell.ring(page.at));
+                    let read = |rows: &[_]| read_log(&query, life, rows);
+                    let read = |rows: &[_]| read(rows).inspect(|page| bell.ring(page.at));
                     self.answer("log", reply, script, read).await;
                 }
                 Read::Position(reply) => {
                     let (mut script, bell) = (Script::new(), self.bell.clone());
                     script.push(POSITION);
-                    let read = |rows: Vec<Vec<_>>| {
+                    let read = |rows: &[Vec<_>]| {
                         let rows = rows.first().map_or(&[][..], Vec::as_slice);
                         read_position("changed", life, rows).inspect(|at| bell.ring(*at))
                     };
                     self.answer("changed", reply, Ok(script), read).await;
                 }
                 Read::Owners(reply) => {
-                    let script = Ok(owners_script());
+                    let script = Ok(Script::of(&OWNERS));
                     self.answer("owners", reply, script, read_owners).await;
                 }
             }
@@ -143,42 +144,26 @@ impl Reader {
 
     async fn look_up(&mut self, mut looked_up: Vec<LookUp>) {
         looked_up.retain(|(_, reply)| !reply.is_closed());
-        let uids: BTreeSet<ActionUid> = looked_up
+        let mut uids: Vec<ActionUid> = looked_up
             .iter()
-            .flat_map(|(uids, _)| uids)
-            .copied()
+            .flat_map(|(uids, _)| uids.clone())
             .collect();
-        let script = get_script(&uids);
-        let rows = match script {
+        uids.sort_unstable();
+        uids.dedup();
+        let rows = match get_script(&uids) {
             Ok(script) => self.run_script("get", script).await,
             Err(error) => Err(store_error("get", Phase::Before, error)),
         };
-        let rows = match rows {
-            Ok(rows) => rows,
-            Err(error) => {
-                for (_, reply) in looked_up {
-                    let _gone = reply.send(Err(error.clone()));
-                }
-                return;
-            }
-        };
-        let mut found = HashMap::new();
-        for row in rows.iter().flatten() {
-            let mut columns = Columns::new("get", row);
-            // Whoever asks for what cannot be read hears of it; the others are not harmed.
-            match columns.peek_uid() {
-                Ok(uid) => {
-                    let action = decode_action(&mut columns);
-                    found.insert(uid, action.map(|(_, action)| Arc::new(action)));
-                }
-                Err(error) => {
-                    found.extend(uids.iter().map(|uid| (*uid, Err(error.clone()))));
-                }
-            }
-        }
-        for (uids, reply) in looked_up {
-            let found = uids.iter().map(|uid| found.get(uid).cloned().transpose());
-            let _gone = reply.send(found.collect());
+        let found = rows.and_then(|rows| read_found(&uids, &rows));
+        for (uids_of_one, reply) in looked_up {
+            let found = found.as_ref().map_err(StoreError::clone).and_then(|found| {
+                let one = |uid| match uids.binary_search(uid) {
+                    Ok(at) => found[at].clone(),
+                    Err(_) => Ok(None),
+                };
+                uids_of_one.iter().map(one).collect()
+            });
+            let _gone = reply.send(found);
         }
     }
 
@@ -187,14 +172,17 @@ impl Reader {
         operation: &'static str,
         reply: Reply<T>,
         script: Result<Script, sqlx::Error>,
-        read: impl FnOnce(Vec<Vec<sqlx::sqlite::SqliteRow>>) -> Result<T, StoreError>,
+        read: impl FnOnce(&[Vec<SqliteRow>]) -> Result<T, StoreError>,
     ) {
         // Nobody waits any more: not worth a query.
         if reply.is_closed() {
             return;
         }
         let answer = match script {
-            Ok(script) => self.run_script(operation, script).await.and_then(read),
+            Ok(script) => {
+                let results = self.run_script(operation, script).await;
+                results.and_then(|results| read(&results))
+            }
             Err(error) => Err(store_error(operation, Phase::Before, error)),
         };
         let _gone = reply.send(answer);
@@ -204,7 +192,7 @@ impl Reader {
         &mut self,
         operation: &'static str,
         script: Script,
-    ) -> Result<Vec<Vec<sqlx::sqlite::SqliteRow>>, StoreError> {
+    ) -> Result<Vec<Vec<SqliteRow>>, StoreError> {
         let mut connection = self.line.take().await?;
         match script.run(&mut connection).await {
             Ok(rows) => {
@@ -220,33 +208,59 @@ impl Reader {
     }
 }
 
-pub(super) fn get_script(uids: &BTreeSet<ActionUid>) -> Result<Script, sqlx::Error> {
-    let mut script = Script::new();
+static GET: LazyLock<String> = LazyLock::new(|| {
+    // The join, not `IN`: that would sort the uids once more.
+    let action = &*PACKED_ACTION;
+    format!(
+        "SELECT a.uid, {action} FROM json_each($1) AS j \
+         CROSS JOIN actions_action AS a ON a.uid = unhex(j.value)"
+    )
+});
+
+/// Looks up what is named, each uid once.
+pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
+    let mut script = Script::of(&GET);
     let mut envelope = Envelope::new();
     for uid in uids {
-        envelope.row(|row| row.blob(uid.as_uuid()));
+        envelope.item(uid.as_uuid());
     }
     script.bind(envelope.finish())?;
-    let columns = ACTION_COLUMNS.join(", ");
-    script.push(&format!(
-        "SELECT {columns} FROM actions_action WHERE uid IN (\
-         SELECT unhex(j.value ->> 0) FROM json_each($1) AS j)"
-    ));
     Ok(script)
 }
 
-/// Reads where the store stands, as [`POSITION`] selects it.
+/// What is found of each uid. Whoever asks for what cannot be read hears of it; the others are not
+/// harmed.
+fn read_found(
+    uids: &[ActionUid],
+    results: &[Vec<SqliteRow>],
+) -> Result<Vec<Result<Option<Arc<Action>>, StoreError>>, StoreError> {
+    let mut found = vec![Ok(None); uids.len()];
+    for row in results.iter().flatten() {
+        let key = Uuid::from_slice(read_key("get", row)?);
+        let uid = key.map(ActionUid::from_uuid).ok();
+        if let Some(Ok(at)) = uid.map(|uid| uids.binary_search(&uid)) {
+            let action = Columns::new("get", row).and_then(|mut c| decode_action(&mut c));
+            found[at] = action.map(|(_, action)| Some(Arc::new(action)));
+        }
+    }
+    Ok(found)
+}
+
+/// Reads where the store stands, for [`read_position`].
 pub(super) const POSITION: &str =
-    "SELECT revision, removed_to, removed_created FROM actions_store WHERE id = 1";
+    "SELECT json_array(revision, removed_to, removed_created) FROM actions_store WHERE id = 1";
 
 pub(super) fn read_position(
     operation: &'static str,
     life: StoreId,
-    rows: &[sqlx::sqlite::SqliteRow],
+    rows: &[SqliteRow],
 ) -> Result<Position, StoreError> {
     let row = rows.first();
     let row = row.ok_or_else(|| corrupt(operation, "the store's own row is missing"))?;
-    let mut columns = Columns::new(operation, row);
+    position_of(life, &mut Columns::new(operation, row)?)
+}
+
+fn position_of(life: StoreId, columns: &mut Columns<'_>) -> Result<Position, StoreError> {
     Ok(Position {
         life,
         revision: Revision::new(columns.number()?),
@@ -255,69 +269,78 @@ pub(super) fn read_position(
     })
 }
 
+/// Reads what a page begins with: where the store stands, and what else its first row says. Also
+/// gives the rows after it.
+pub(super) fn read_first<'r>(
+    operation: &'static str,
+    life: StoreId,
+    results: &'r [Vec<SqliteRow>],
+) -> Result<(Position, Columns<'r>, &'r [SqliteRow]), StoreError> {
+    let rows = results.first().and_then(|rows| rows.split_first());
+    let (first, rows) = rows.ok_or_else(|| corrupt(operation, "the store's own row is missing"))?;
+    let mut columns = Columns::new(operation, first)?;
+    Ok((position_of(life, &mut columns)?, columns, rows))
+}
+
+static LOG_OF_ACTION: LazyLock<String> = LazyLock::new(|| {
+    // The plus keeps the planner from walking the whole log in entry order.
+    log_statement(
+        "actions_action AS a CROSS JOIN actions_log AS l ON l.action = a.number \
+         WHERE a.uid = $3 AND +l.entry > $1 ORDER BY +l.entry LIMIT $2",
+    )
+});
+
+static LOG: LazyLock<String> = LazyLock::new(|| {
+    log_statement(
+        "actions_log AS l CROSS JOIN actions_action AS a ON a.number = l.action \
+         WHERE l.entry > $1 ORDER BY l.entry LIMIT $2",
+    )
+});
+
+/// One statement, so that the position and the entries are of one moment.
+fn log_statement(entries: &str) -> String {
+    let entry = &*PACKED_ENTRY;
+    format!("{POSITION} UNION ALL SELECT * FROM (SELECT {entry} FROM {entries})")
+}
+
 pub(super) fn log_script(query: &LogQuery) -> Result<Script, sqlx::Error> {
-    let mut script = Script::new();
+    let mut script = Script::of(match query.uid {
+        Some(_) => &LOG_OF_ACTION,
+        None => &LOG,
+    });
     let after = query.after.map_or(0, |cursor| cursor.position());
     script.bind(i64::try_from(after).unwrap_or(i64::MAX))?;
     script.bind(i64::from(query.limit) + 1)?;
-    let columns: Vec<String> = LOG_COLUMNS
-        .iter()
-        .map(|column| format!("l.{column}"))
-        .collect();
-    let columns = columns.join(", ");
-    script.push("BEGIN");
-    script.push(POSITION);
-    match query.uid {
-        Some(uid) => {
-            script.bind(uid.as_uuid().as_bytes().to_vec())?;
-            // The plus keeps the planner from walking the whole log in entry order.
-            script.push(&format!(
-                "SELECT a.uid, {columns} FROM actions_action AS a \
-                 CROSS JOIN actions_log AS l ON l.action = a.number \
-                 WHERE a.uid = $3 AND +l.entry > $1 ORDER BY +l.entry LIMIT $2"
-            ));
-        }
-        None => script.push(&format!(
-            "SELECT a.uid, {columns} FROM actions_log AS l \
-             CROSS JOIN actions_action AS a ON a.number = l.action \
-             WHERE l.entry > $1 ORDER BY l.entry LIMIT $2"
-        )),
+    if let Some(uid) = query.uid {
+        script.bind(uid.as_uuid().as_bytes().to_vec())?;
     }
-    script.push("COMMIT");
     Ok(script)
 }
 
 fn read_log(
     query: &LogQuery,
     life: StoreId,
-    results: Vec<Vec<sqlx::sqlite::SqliteRow>>,
+    results: &[Vec<SqliteRow>],
 ) -> Result<Page<Transition>, StoreError> {
-    let mut results = results.into_iter().skip(1);
-    let mut rows = || results.next().unwrap_or_default();
-    let at = read_position("log", life, &rows())?;
-    let rows = rows();
+    let (at, _, rows) = read_first("log", life, results)?;
     let limit = usize::from(query.limit);
     let more = rows.len() > limit;
     let (mut items, mut last) = (Vec::with_capacity(rows.len().min(limit)), 0);
     for row in rows.iter().take(limit) {
-        let (entry, transition) = decode_entry(&mut Columns::new("log", row))?;
+        let (entry, transition) = decode_entry(&mut Columns::new("log", row)?)?;
         items.push(transition);
         last = entry;
     }
     Ok(Page::new(items, more.then(|| Cursor::log(life, last)), at))
 }
 
-fn owners_script() -> Script {
-    let mut script = Script::new();
-    let columns = OWNER_COLUMNS.join(", ");
-    script.push(&format!(
-        "SELECT {columns} FROM actions_owner ORDER BY name, id"
-    ));
-    script
-}
+static OWNERS: LazyLock<String> = LazyLock::new(|| {
+    let owner = &*PACKED_OWNER;
+    format!("SELECT {owner} FROM actions_owner ORDER BY name, id")
+});
 
-fn read_owners(results: Vec<Vec<sqlx::sqlite::SqliteRow>>) -> Result<Vec<Owner>, StoreError> {
+fn read_owners(results: &[Vec<SqliteRow>]) -> Result<Vec<Owner>, StoreError> {
     let rows = results.iter().flatten();
-    rows.map(|row| decode_owner(&mut Columns::new("owners", row)))
+    rows.map(|row| decode_owner(&mut Columns::new("owners", row)?))
         .collect()
 }

@@ -1,5 +1,7 @@
 //! The columns of the tables, in the order in which `encode` writes and `decode` reads them.
 
+use std::sync::LazyLock;
+
 /// The columns of `actions_action`, in the order in which `decode_action` reads and
 /// `encode_action` writes them.
 pub(super) const ACTION_COLUMNS: &[&str] = &[
@@ -90,6 +92,28 @@ pub(super) const OWNER_COLUMNS: &[&str] = &[
     "renewed_at",
     "ended_at",
 ];
+
+/// All the columns of an action as one, in a query that calls its table `a`.
+pub(super) static PACKED_ACTION: LazyLock<String> =
+    LazyLock::new(|| format!("json_array({})", packed("a.", ACTION_COLUMNS)));
+
+/// An action's uid and all the columns of its log entry as one; that table is called `l`.
+pub(super) static PACKED_ENTRY: LazyLock<String> =
+    LazyLock::new(|| format!("json_array(hex(a.uid), {})", packed("l.", LOG_COLUMNS)));
+
+/// All the columns of an owner as one.
+pub(super) static PACKED_OWNER: LazyLock<String> =
+    LazyLock::new(|| format!("json_array({})", packed("", OWNER_COLUMNS)));
+
+/// A table's columns as what JSON can hold: no blobs.
+pub(super) fn packed(table: &str, columns: &[&str]) -> String {
+    let column = |column: &&str| match BLOBS.contains(column) {
+        true => format!("hex({table}{column})"),
+        false => format!("{table}{column}"),
+    };
+    let columns: Vec<String> = columns.iter().map(column).collect();
+    columns.join(", ")
+}
 
 #[cfg(test)]
 mod tests {

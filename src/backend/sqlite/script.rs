@@ -4,18 +4,20 @@
 //! what makes it fast. Only tasks of this module's own may wait for a script: one that is
 //! abandoned half-way leaves its transaction open.
 
-use futures_core::Stream;
+use std::borrow::Cow;
 use std::pin::pin;
 
+use futures_core::Stream;
+
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Either, Executor};
+use sqlx::{Arguments, AssertSqlSafe, Either, Executor, SqlSafeStr};
 
 /// Statements and the values bound to their `$1`, `$2`, ...
 ///
 /// Never `?1`: SQLite numbers those itself, and sqlx takes each number that a statement leaves out
 /// for a value without a name, runs out of values and binds NULL without a word.
 pub(super) struct Script {
-    sql: String,
+    sql: Cow<'static, str>,
     arguments: SqliteArguments,
     count: usize,
 }
@@ -29,9 +31,18 @@ pub(super) struct Failed {
 impl Script {
     pub(super) fn new() -> Script {
         Script {
-            sql: String::new(),
+            sql: Cow::Borrowed(""),
             arguments: SqliteArguments::default(),
             count: 0,
+        }
+    }
+
+    /// A single statement whose text is always the same.
+    pub(super) fn of(statement: &'static str) -> Script {
+        Script {
+            sql: Cow::Borrowed(statement),
+            arguments: SqliteArguments::default(),
+            count: 1,
         }
     }
 
@@ -53,9 +64,9 @@ impl Script {
     /// Appends a statement: text of this module's own, never of a user's.
     pub(super) fn push(&mut self, statement: &str) {
         if self.count > 0 {
-            self.sql.push_str(";\n");
+            self.sql.to_mut().push_str(";\n");
         }
-        self.sql.push_str(statement);
+        self.sql.to_mut().push_str(statement);
         self.count += 1;
     }
 
@@ -73,7 +84,11 @@ impl Script {
         self,
         connection: &mut SqliteConnection,
     ) -> Result<Vec<Vec<SqliteRow>>, Failed> {
-        let query = sqlx::query_with(AssertSqlSafe(self.sql), self.arguments);
+        let sql = match self.sql {
+            Cow::Borrowed(sql) => sql.into_sql_str(),
+            Cow::Owned(sql) => AssertSqlSafe(sql).into_sql_str(),
+        };
+        let query = sqlx::query_with(sql, self.arguments);
         let mut results = Vec::with_capacity(self.count);
         let mut rows = Vec::new();
         let mut stream = pin!(connection.fetch_many(query));
