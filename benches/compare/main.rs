@@ -245,7 +245,8 @@ async fn main() {
     for (family, groups) in &families {
         let base = groups[0].baseline().contestant;
         let title = format!("Calls a second, as multiples of {base} ({family})");
-        let note = "Longer to the right is faster. Medians of interleaved rounds; logarithmic.";
+        let note =
+            "Right of 1x is faster, left of it slower. Medians of interleaved rounds; logarithmic.";
         let svg = report::plot(&title, note, groups);
         std::fs::write(output.join(format!("{family}.svg")), svg).unwrap();
     }

@@ -75,6 +75,8 @@ pub struct Group {
 }
 
 impl Group {
+    const BASELINE: usize = 1;
+
     /// How many times as fast as a contestant is the baseline. The middle of the rounds' ratios:
     /// what is interleaved is compared within its round.
     pub fn ratio(&self, line: &Line, base: &Line) -> f64 {
@@ -83,7 +85,7 @@ impl Group {
     }
 
     pub fn baseline(&self) -> &Line {
-        &self.lines[1]
+        &self.lines[Group::BASELINE]
     }
 }
 
@@ -154,13 +156,16 @@ pub fn plot(title: &str, note: &str, groups: &[&Group]) -> String {
         value: group.ratio(&group.lines[index], group.baseline()),
         tone: match index {
             0 => Tone::First,
-            1 => Tone::Second,
             _ => Tone::Other,
         },
     };
     let block = |group: &&Group| Block {
         title: group.what.clone(),
-        bars: (0..group.lines.len()).map(|i| bar(group, i)).collect(),
+        // All but the baseline itself.
+        bars: (0..group.lines.len())
+            .filter(|index| *index != Group::BASELINE)
+            .map(|index| bar(group, index))
+            .collect(),
     };
     let blocks = groups.iter().map(block).collect();
     let scale = Scale::Ratios { goal: None };

@@ -16,9 +16,19 @@ pub fn wal(path: &Path) -> u64 {
 
 /// Bytes this process has given the system to write, to whatever file; none where it is not said.
 pub fn written() -> Option<u64> {
-    let io = std::fs::read_to_string("/proc/self/io").ok()?;
-    let line = io.lines().find_map(|line| line.strip_prefix("wchar: "))?;
-    line.parse().ok()
+    number("/proc/self/io", "wchar:")
+}
+
+/// Bytes that came from the disk for this process, since the system's memory did not have them.
+pub fn from_disk() -> Option<u64> {
+    number("/proc/self/io", "read_bytes:")
+}
+
+/// A number of what Linux says about this process.
+fn number(file: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// How things stood at the end of a part of the run.
@@ -34,19 +44,12 @@ pub struct Footprint {
 
 impl Footprint {
     pub fn now(after: impl Into<String>, stores: &[&Path]) -> Footprint {
+        let kibibytes = |name| Some(number("/proc/self/status", name)? * 1024);
         Footprint {
             after: after.into(),
-            resident: status("VmRSS:"),
-            most_resident: status("VmHWM:"),
+            resident: kibibytes("VmRSS:"),
+            most_resident: kibibytes("VmHWM:"),
             wal: stores.iter().map(|path| wal(path)).max().unwrap_or(0),
         }
     }
-}
-
-/// A line of what Linux says about this process, in bytes.
-fn status(name: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib * 1024)
 }

@@ -30,6 +30,7 @@ pub fn of(report: &Report) -> Value {
             "rate_ratio": compared.rate_ratio(),
             "p50_seconds": times.collect::<Vec<_>>(),
             "calls_a_second": compared.rate,
+                "bytes_from_disk_a_call": compared.from_disk,
         })
     };
     let lives = |lives: &lives::Compared| {

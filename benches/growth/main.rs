@@ -3,8 +3,8 @@
 //! `cargo bench --all-features --bench growth` writes `results.json`, `table.md`, plots and what
 //! the README says (`readme.md`, which `benches/readme` enters) under `target/growth`; `-- --quick`
 //! does little of each, to show that it works, and writes under `target/growth/quick`.
-//! `--rows 10000000` makes the large store that large (a million unless set; ten million take 8 GB
-//! of disk and some minutes), `--small N` the small one, `--lives N` the one in which lives are
+//! `--rows 10000000` makes the large store that large (a million unless set; ten million take 6 GB
+//! of disk and a quarter of an hour), `--small N` the small one, `--lives N` the one in which lives are
 //! measured, `--actions N` the one whose pages are counted; `--rounds N` and `--time MILLISECONDS`
 //! of each; `--only pages`, `lives`, `space` or `indexes` runs one part.
 //!

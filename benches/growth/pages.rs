@@ -9,6 +9,7 @@ use action_store::{
     Status, StoreId, Term,
 };
 
+use crate::footprint::from_disk;
 use crate::middle::middle;
 use crate::stock::{LONG_LOG, Plan, Stock, mix};
 
@@ -130,6 +131,8 @@ pub struct Compared {
     pub time: Vec<[Duration; 2]>,
     /// Calls a second, many callers.
     pub rate: Vec<[f64; 2]>,
+    /// Bytes from the disk for a call, one caller: what memory did not hold of the file.
+    pub from_disk: Vec<[Option<f64>; 2]>,
 }
 
 impl Compared {
@@ -153,6 +156,11 @@ impl Compared {
         Duration::from_secs_f64(middle(seconds))
     }
 
+    pub fn median_from_disk(&self, of: usize) -> Option<f64> {
+        let bytes: Option<Vec<f64>> = self.from_disk.iter().map(|both| both[of]).collect();
+        Some(middle(bytes?.into_iter()))
+    }
+
     pub fn median_rate(&self, of: usize) -> f64 {
         middle(self.rate.iter().map(|both| both[of]))
     }
@@ -162,33 +170,41 @@ impl Compared {
 pub async fn compare(both: [&Stock; 2], rounds: usize, time: Duration) -> Vec<Compared> {
     for stock in both {
         check_spread(stock).await;
+        // Begins with as much of either in memory as there is room for.
+        let mut file = std::fs::File::open(&stock.path).unwrap();
+        std::io::copy(&mut file, &mut std::io::sink()).unwrap();
     }
     let mut compared = Vec::new();
     for read in Read::ALL {
-        // What is read for the first time is read from the disk.
         for stock in both {
             read.measure(stock, 1, time / 4, 0).await;
         }
-        let (mut times, mut rates) = (Vec::new(), Vec::new());
+        let mut figures = Compared {
+            read,
+            time: Vec::new(),
+            rate: Vec::new(),
+            from_disk: Vec::new(),
+        };
         for round in 0..rounds {
-            let mut round_times = [Duration::ZERO; 2];
-            let mut round_rates = [0.0; 2];
+            let (mut times, mut rates) = ([Duration::ZERO; 2], [0.0; 2]);
+            let mut disk = [None; 2];
             for turn in 0..2 {
                 let which = (round + turn) % 2;
                 let seed = 1000 * (round as u64 + 1);
+                let before = from_disk();
                 let one = read.measure(both[which], 1, time, seed).await;
-                round_times[which] = one.latencies.quantile(0.5);
+                let bytes = before.zip(from_disk());
+                disk[which] =
+                    bytes.map(|(before, after)| (after - before) as f64 / one.calls() as f64);
+                times[which] = one.latencies.quantile(0.5);
                 let many = read.measure(both[which], MANY, time, seed + 100).await;
-                round_rates[which] = many.throughput();
+                rates[which] = many.throughput();
             }
-            times.push(round_times);
-            rates.push(round_rates);
+            figures.time.push(times);
+            figures.rate.push(rates);
+            figures.from_disk.push(disk);
         }
-        compared.push(Compared {
-            read,
-            time: times,
-            rate: rates,
-        });
+        compared.push(figures);
     }
     compared
 }

@@ -182,13 +182,15 @@ impl Report {
         let _ = write!(
             out,
             "\n### A call, {large} rows against {small}\n\n| | p50 x | p50, {small} | p50, {large} \
-             | rate x, {MANY} callers | calls/s, {small} | calls/s, {large} |\n\
-             | --- | --: | --: | --: | --: | --: | --: |\n"
+             | rate x, {MANY} callers | calls/s, {small} | calls/s, {large} \
+             | from disk a call, {large} |\n| --- | --: | --: | --: | --: | --: | --: | --: |\n"
         );
         for compared in &self.pages {
+            let disk = compared.median_from_disk(1);
+            let disk = disk.map_or("?".to_owned(), |bytes| format!("{:.1} KiB", bytes / 1024.0));
             let _ = writeln!(
                 out,
-                "| {} | **{:.2}** | {:.1?} | {:.1?} | {:.2} | {:.0} | {:.0} |",
+                "| {} | **{:.2}** | {:.1?} | {:.1?} | {:.2} | {:.0} | {:.0} | {disk} |",
                 compared.read.name(),
                 compared.time_ratio(),
                 compared.median_time(0),

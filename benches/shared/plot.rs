@@ -14,7 +14,7 @@ const BETWEEN: f64 = 10.0;
 const HEAD: f64 = 84.0;
 const FOOT: f64 = 14.0;
 /// Of a letter, on the average.
-const LETTER: f64 = 7.2;
+const LETTER: f64 = 7.8;
 
 /// Letters have a rim of the ground's colour, so that no line crosses them.
 const STYLE: &str = "\
@@ -142,7 +142,7 @@ impl Axis {
         let steps: &[f64] = match self.high - self.low {
             wide if wide > 2.5 => &[1.0],
             wide if wide > 0.9 => &[1.0, 2.0, 5.0],
-            _ => &[1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+            _ => &[1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0],
         };
         (-4..=5)
             .flat_map(|decade| steps.iter().map(move |step| step * 10_f64.powi(decade)))
