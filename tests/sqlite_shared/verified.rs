@@ -93,7 +93,14 @@ impl Verified {
         for shown in shown {
             let missed =
                 |(uid, action): &(&ActionUid, &Arc<Action>)| shown.get(*uid) != Some(*action);
-            verified.not_shown += actions.iter().filter(missed).count() as u64;
+            for (uid, action) in actions.iter().filter(missed) {
+                println!(
+                    "recorded {action:?}\nbut shown {:?}\n{:?}",
+                    shown.get(uid),
+                    logs[uid]
+                );
+                verified.not_shown += 1;
+            }
             let invented = shown.keys().filter(|uid| !actions.contains_key(*uid));
             verified.invented += invented.count() as u64;
         }
