@@ -1,9 +1,11 @@
 //! The library's stores beside those one would write by hand.
 //!
 //! `cargo bench --all-features --bench compare` runs every workload in interleaved rounds and
-//! writes `results.json`, `table.md` and plots under `target/compare`; `-- --quick` runs one short
-//! round of each, to show that it works. `--only lives-64` runs the workloads whose name begins so,
-//! `--rounds N`, `--time MILLISECONDS` and `--size N` (rows of the reading workloads) override.
+//! writes `results.json`, `table.md`, plots and what the README says (`readme.md`, which
+//! `benches/readme` enters) under `target/compare`; `-- --quick` runs one short round of each, to
+//! show that it works, and writes under `target/compare/quick`. `--only lives-64` runs the
+//! workloads whose name begins so, `--rounds N`, `--time MILLISECONDS` and `--size N` (rows of the
+//! reading workloads) override.
 //!
 //! # What is compared
 //!
@@ -34,8 +36,12 @@
 
 mod contestant;
 mod locked_map;
+#[path = "../shared/machine.rs"]
 mod machine;
+#[path = "../shared/middle.rs"]
+mod middle;
 mod ours;
+#[path = "../shared/plot.rs"]
 mod plot;
 mod redb_by_hand;
 mod report;
@@ -74,6 +80,22 @@ const WORKLOADS: [(&str, Work, usize); 7] = [
     ("get-64", Work::Get, 64),
     ("newest-8", Work::Newest, 8),
 ];
+
+impl Work {
+    /// In words, by so many at once.
+    fn by(self, callers: usize) -> String {
+        let what = match self {
+            Work::Lives => "whole lives",
+            Work::Get => "one action by uid",
+            Work::Newest => "newest hundred",
+        };
+        let callers = match callers {
+            1 => "1 caller".to_owned(),
+            many => format!("{many} callers"),
+        };
+        format!("{what}, {callers}")
+    }
+}
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -131,6 +153,7 @@ impl Kind {
 
 #[derive(Debug)]
 struct Options {
+    quick: bool,
     only: String,
     rounds: usize,
     time: Duration,
@@ -146,6 +169,7 @@ impl Options {
             .collect();
         let quick = arguments.iter().any(|argument| argument == "--quick");
         let mut options = Options {
+            quick,
             only: String::new(),
             rounds: if quick { 1 } else { 5 },
             time: Duration::from_millis(if quick { 300 } else { 1000 }),
@@ -173,7 +197,11 @@ impl Options {
 async fn main() {
     let options = Options::read();
     // Beside the results, on whatever disk the build is on: /tmp is often memory.
-    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("compare");
+    let mut output = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("compare");
+    if options.quick {
+        // Not in the place of what took longer.
+        output.push("quick");
+    }
     std::fs::create_dir_all(&output).unwrap();
     let scratch = tempfile::tempdir_in(&output).unwrap();
     schema::check(scratch.path()).await;
@@ -191,8 +219,11 @@ async fn main() {
         for (family, kinds) in families.iter_mut().zip([&DURABLE[..], &VOLATILE[..]]) {
             family.1.push(groups.len());
             let lines = compare(work, callers, kinds, &options, scratch.path()).await;
-            let workload = format!("{name}, {}", family.0);
-            groups.push(Group { workload, lines });
+            groups.push(Group {
+                workload: format!("{name}, {}", family.0),
+                what: work.by(callers),
+                lines,
+            });
         }
     }
     assert!(
@@ -207,13 +238,20 @@ async fn main() {
     let json = serde_json::to_string_pretty(&json).unwrap();
     std::fs::write(output.join("results.json"), json).unwrap();
     std::fs::write(output.join("table.md"), table).unwrap();
-    for (family, indexes) in families {
+    let families = families.map(|(family, indexes)| {
         let groups: Vec<&Group> = indexes.iter().map(|index| &groups[*index]).collect();
+        (family, groups)
+    });
+    for (family, groups) in &families {
         let base = groups[0].baseline().contestant;
         let title = format!("Calls a second, as multiples of {base} ({family})");
-        let svg = plot::ratios(&title, &groups);
+        let note =
+            "Right of 1x is faster, left of it slower. Medians of interleaved rounds; logarithmic.";
+        let svg = report::plot(&title, note, groups);
         std::fs::write(output.join(format!("{family}.svg")), svg).unwrap();
     }
+    let readme = report::readme(&machine, &conditions, &families.map(|(_, groups)| groups));
+    std::fs::write(output.join("readme.md"), readme).unwrap();
 }
 
 async fn compare(

@@ -7,6 +7,10 @@ use std::time::Duration;
 use action_store::conformance::workload::Measured;
 use serde_json::{Value, json};
 
+use crate::machine;
+use crate::middle::middle;
+use crate::plot::{Bar, Block, Plot, Scale, Tone};
+
 /// One contestant in one round of one workload.
 #[derive(Debug, Clone)]
 pub struct Sample {
@@ -37,20 +41,14 @@ pub struct Line {
     pub rounds: Vec<Sample>,
 }
 
-/// The middle one; the lower of the two in the middle.
-fn median<T: Clone>(rounds: &[Sample], by: impl Fn(&Sample) -> T, key: impl Fn(&T) -> f64) -> T {
-    let mut values: Vec<T> = rounds.iter().map(by).collect();
-    values.sort_by(|a, b| key(a).total_cmp(&key(b)));
-    values[(values.len() - 1) / 2].clone()
-}
-
 impl Line {
     fn time(&self, by: impl Fn(&Sample) -> Duration) -> Duration {
-        median(&self.rounds, by, Duration::as_secs_f64)
+        let rounds = self.rounds.iter().map(by);
+        Duration::from_secs_f64(middle(rounds.map(|time| time.as_secs_f64())))
     }
 
     pub fn calls_a_second(&self) -> f64 {
-        median(&self.rounds, |round| round.calls_a_second, |value| *value)
+        middle(self.rounds.iter().map(|round| round.calls_a_second))
     }
 
     fn cpu(&self) -> Option<Duration> {
@@ -71,40 +69,28 @@ impl Line {
 #[derive(Debug)]
 pub struct Group {
     pub workload: String,
+    /// The same in words, without what it survives.
+    pub what: String,
     pub lines: Vec<Line>,
 }
 
 impl Group {
+    const BASELINE: usize = 1;
+
     /// How many times as fast as a contestant is the baseline. The middle of the rounds' ratios:
     /// what is interleaved is compared within its round.
     pub fn ratio(&self, line: &Line, base: &Line) -> f64 {
-        let mut ratios: Vec<f64> = line
-            .rounds
-            .iter()
-            .zip(&base.rounds)
-            .map(|(line, base)| line.calls_a_second / base.calls_a_second)
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        ratios[(ratios.len() - 1) / 2]
+        let rounds = line.rounds.iter().zip(&base.rounds);
+        middle(rounds.map(|(line, base)| line.calls_a_second / base.calls_a_second))
     }
 
     pub fn baseline(&self) -> &Line {
-        &self.lines[1]
+        &self.lines[Group::BASELINE]
     }
 }
 
 pub fn table(machine: &Value, conditions: &str, groups: &[Group]) -> String {
-    let text = |name: &str| machine[name].as_str().unwrap_or("?").to_owned();
-    let mut out = format!(
-        "{} cores, {}; Linux {}, {}; {}; SQLite {}; commit {}\n\n{conditions}\n",
-        machine["cores"],
-        text("cpu"),
-        text("kernel"),
-        text("file_system"),
-        text("rustc"),
-        text("sqlite"),
-        text("commit"),
-    );
+    let mut out = format!("{}\n\n{conditions}\n", machine::line(machine));
     for group in groups {
         let base = group.baseline();
         let _ = write!(
@@ -136,6 +122,60 @@ pub fn table(machine: &Value, conditions: &str, groups: &[Group]) -> String {
         }
     }
     out
+}
+
+/// What the README says: the library's store as a multiple of each of the others.
+pub fn readme(machine: &Value, conditions: &str, families: &[Vec<&Group>]) -> String {
+    let mut out = format!("{}\n\n{conditions}\n", machine::line(machine));
+    for groups in families {
+        let Some(first) = groups.first() else {
+            continue;
+        };
+        let (ours, others) = (first.lines[0].contestant, &first.lines[1..]);
+        let _ = write!(out, "\n| {ours}, calls a second, as a multiple of |");
+        for other in others {
+            let _ = write!(out, " {} |", other.contestant);
+        }
+        let _ = write!(out, "\n| --- |{}", " --: |".repeat(others.len()));
+        for group in groups {
+            let _ = write!(out, "\n| {} |", group.what);
+            for other in &group.lines[1..] {
+                let ratio = group.ratio(&group.lines[0], other);
+                let _ = write!(out, " {ratio:.2} |");
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// All ratios against the baseline, a block for each workload.
+pub fn plot(title: &str, note: &str, groups: &[&Group]) -> String {
+    let bar = |group: &Group, index: usize| Bar {
+        label: group.lines[index].contestant.to_owned(),
+        value: group.ratio(&group.lines[index], group.baseline()),
+        tone: match index {
+            0 => Tone::First,
+            _ => Tone::Other,
+        },
+    };
+    let block = |group: &&Group| Block {
+        title: group.what.clone(),
+        // All but the baseline itself.
+        bars: (0..group.lines.len())
+            .filter(|index| *index != Group::BASELINE)
+            .map(|index| bar(group, index))
+            .collect(),
+    };
+    let blocks = groups.iter().map(block).collect();
+    let scale = Scale::Ratios { goal: None };
+    Plot {
+        title,
+        note,
+        blocks,
+        scale,
+    }
+    .svg()
 }
 
 pub fn json(machine: &Value, conditions: &str, groups: &[Group]) -> Value {

@@ -1,5 +1,9 @@
 //! Writing in the host's own transaction.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
@@ -8,6 +12,11 @@ use super::save::{self, Frame};
 use super::{SqliteAccess, SqliteStore, load, schema};
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{Batch, Done, Needs, Refused, plan};
+
+/// What `write_in` does within the host's transaction, so that it can be taken back alone.
+const BEGIN_INSIDE: &str = "SAVEPOINT actions_write_in";
+const COMMIT_INSIDE: &str = "RELEASE actions_write_in";
+const ROLL_BACK_INSIDE: &str = "ROLLBACK TO actions_write_in";
 
 /// Changes nothing, and so takes the right to write without reading anything first: what is then
 /// read is the newest there is.
@@ -75,19 +84,15 @@ impl SqliteStore {
             return Err(refused(ErrorKind::Invalid, message));
         }
         let before = |error| store_error("write_in", Phase::Before, error);
-        // A savepoint of sqlx's: should this future be dropped half-way, sqlx rolls back to it, and
-        // the host cannot commit a half.
-        let mut inside = connection.begin().await.map_err(before)?;
-        match self.write_inside(&mut inside, &batch, &needs).await {
+        let inside = Inside::begin(connection).await.map_err(before)?;
+        match self.write_inside(inside.connection, &batch, &needs).await {
             Ok(answers) => {
                 inside.commit().await.map_err(before)?;
                 Ok(answers)
             }
-            Err(error) => {
-                // If it cannot, SQLite has undone the host's transaction as a whole.
-                drop(inside.rollback().await);
-                Err(error)
-            }
+            // Dropped, it takes back what was done in it. If that cannot be done, SQLite has undone
+            // the host's transaction as a whole.
+            Err(error) => Err(error),
         }
     }
 
@@ -129,6 +134,50 @@ impl SqliteStore {
             return Err(refused(ErrorKind::Unavailable, message).with_source(error));
         }
         Err(error)
+    }
+}
+
+/// A savepoint in the host's transaction. Should it be dropped, what was done since is taken back
+/// before anything else is done on the connection, and the host cannot commit a half.
+///
+/// Not one of sqlx's: where the future of its `begin` is dropped, two levels are rolled back. The
+/// second is the host's own transaction, and the host's commit says nothing of it.
+struct Inside<'c> {
+    connection: &'c mut SqliteConnection,
+    open: bool,
+}
+
+impl<'c> Inside<'c> {
+    async fn begin(connection: &'c mut SqliteConnection) -> Result<Inside<'c>, sqlx::Error> {
+        let open = true;
+        // Before the first poll: what was sent is done, whoever waits for it.
+        let inside = Inside { connection, open };
+        let begun = sqlx::query(BEGIN_INSIDE).persistent(false);
+        begun.execute(&mut *inside.connection).await?;
+        Ok(inside)
+    }
+
+    async fn commit(mut self) -> Result<(), sqlx::Error> {
+        let done = sqlx::query(COMMIT_INSIDE).persistent(false);
+        done.execute(&mut *self.connection).await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        for undo in [ROLL_BACK_INSIDE, COMMIT_INSIDE] {
+            let undo = sqlx::query(undo).persistent(false);
+            let undone = pin!(undo.execute(&mut *self.connection));
+            // The first poll hands it to the connection's thread, which does one thing after the
+            // other. It fails if the savepoint is gone: with the host's transaction, or because it
+            // was committed and nobody waited to hear it.
+            let _later = undone.poll(&mut Context::from_waker(Waker::noop()));
+        }
     }
 }
 

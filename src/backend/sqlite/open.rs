@@ -30,7 +30,7 @@ struct Ready {
     source: Source,
     path: PathBuf,
     lock: Option<Lock>,
-    life: StoreId,
+    position: Position,
     version: Version,
     durability: Durability,
     /// The connection that made it ready.
@@ -80,6 +80,7 @@ pub(super) async fn at_path(
         )));
     }
     let life = schema::apply(&mut connection, options.policy()).await?;
+    let position = position(&mut connection, life).await?;
     let durability = match access {
         // What the others' commits survive is not known to one who only looks.
         SqliteAccess::ReadOnly => Durability::Process,
@@ -90,7 +91,7 @@ pub(super) async fn at_path(
         source,
         path,
         lock,
-        life,
+        position,
         version,
         durability,
         connection,
@@ -113,12 +114,8 @@ pub(super) async fn on_pool(
     let version = version::check(&mut connection, true, options.allow_wal_reset_bug).await?;
     let file = "SELECT coalesce((SELECT file FROM pragma_database_list WHERE name = 'main'), '')";
     let file: String = single(&mut connection, file).await?;
-    let (mode, synchronous) = modes(&mut connection).await?;
     if file.is_empty() {
         return invalid("pool: its database is no file; a store in memory is MemoryStore");
-    }
-    if mode == "memory" || mode == "off" {
-        return invalid("pool: with journal_mode memory or off a crash would damage the store");
     }
     let path = PathBuf::from(file);
     let policy = options.policy();
@@ -136,10 +133,10 @@ pub(super) async fn on_pool(
     };
     // Whatever the host's patience is: others that open it now may take a moment.
     let begun = Instant::now();
-    let life = loop {
-        match schema::apply(&mut connection, policy).await {
+    let (synchronous, position) = loop {
+        match settle(&mut connection, policy).await {
             Err(error) if errors::is_busy(&error) && begun.elapsed() < BUSY => pause(begun).await?,
-            life => break life?,
+            settled => break settled?,
         }
     };
     let access = match options.read_only {
@@ -155,12 +152,27 @@ pub(super) async fn on_pool(
         source,
         path,
         lock,
-        life,
+        position,
         version,
         durability,
         connection,
     };
     start(ready, options).await
+}
+
+/// Makes the store ready in a host's database. Says what `synchronous` is there, and where the
+/// store stands.
+async fn settle(
+    connection: &mut SqliteConnection,
+    policy: Policy,
+) -> Result<(i64, Position), StoreError> {
+    let (mode, synchronous) = modes(connection).await?;
+    if mode == "memory" || mode == "off" {
+        let message = "pool: with journal_mode memory or off a crash would damage the store";
+        return Err(StoreError::new(ErrorKind::Invalid, "open", message));
+    }
+    let life = schema::apply(connection, policy).await?;
+    Ok((synchronous, position(connection, life).await?))
 }
 
 /// Takes a share in a file that several processes open, and makes it if nobody has.
@@ -266,12 +278,12 @@ async fn start(ready: Ready, options: SqliteOptions) -> Result<SqliteStore, Stor
         source,
         path,
         lock,
-        life,
+        position,
         version,
         durability,
-        mut connection,
+        connection,
     } = ready;
-    let position = position(&mut connection, life).await?;
+    let life = position.life;
     let bell = Arc::new(Bell::new(position));
     let mut line = Line::new(source.clone());
     line.hand_back(connection);

@@ -57,3 +57,18 @@ pub fn describe(directory: &Path) -> Value {
         "sqlite": rusqlite::version(),
     })
 }
+
+/// All of it in one line.
+pub fn line(machine: &Value) -> String {
+    let text = |name: &str| machine[name].as_str().unwrap_or("?").to_owned();
+    format!(
+        "{} cores, {}; Linux {}, {}; {}; SQLite {}; commit {}",
+        machine["cores"],
+        text("cpu"),
+        text("kernel"),
+        text("file_system"),
+        text("rustc"),
+        text("sqlite"),
+        text("commit"),
+    )
+}

@@ -1,0 +1,236 @@
+//! Reads from a large store and a small one, in turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use action_store::conformance::workload::{Caller, Measured, closed_loop};
+use action_store::{
+    ActionStore, ActionStoreExt, Cursor, LogQuery, ObjectRef, Order, Outcome, Query, Revision,
+    Status, StoreId, Term,
+};
+
+use crate::footprint::from_disk;
+use crate::middle::middle;
+use crate::stock::{LONG_LOG, Plan, Stock, mix};
+
+/// Actions of a page.
+const PAGE: u16 = 100;
+
+/// Callers where the rate is measured; the time of a page is measured with one.
+pub const MANY: usize = 8;
+
+/// A call. Where there is something to choose, each call chooses at random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    Newest,
+    NewestFrom,
+    Object,
+    Node,
+    Unfinished,
+    Failed,
+    Feed,
+    Get,
+    Log,
+}
+
+impl Read {
+    pub const ALL: [Read; 9] = [
+        Read::Newest,
+        Read::NewestFrom,
+        Read::Object,
+        Read::Node,
+        Read::Unfinished,
+        Read::Failed,
+        Read::Feed,
+        Read::Get,
+        Read::Log,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Read::Newest => "newest first",
+            Read::NewestFrom => "newest first, from anywhere",
+            Read::Object => "by object",
+            Read::Node => "by object, all over the store",
+            Read::Unfinished => "unfinished",
+            Read::Failed => "failed",
+            Read::Feed => "feed, from anywhere",
+            Read::Get => "one action by uid",
+            Read::Log => "the log of one action",
+        }
+    }
+
+    fn query(self, plan: Plan, life: StoreId, chance: u64) -> Query {
+        // So that a full page lies beyond.
+        let place = u64::from(PAGE) + chance % (plan.rows - 2 * u64::from(PAGE));
+        let query = Query::new().with_limit(PAGE);
+        match self {
+            Read::NewestFrom => query.with_after(Some(Cursor::newest(life, place))),
+            Read::Object => query.with_term(Term::Touches(ObjectRef::bdb(chance % plan.objects()))),
+            Read::Node => query.with_term(Term::Touches(ObjectRef::node(chance % plan.nodes()))),
+            Read::Unfinished => query.with_term(Term::Unfinished),
+            Read::Failed => query.with_term(Term::Outcome(Outcome::Failed)),
+            Read::Feed => query
+                .with_order(Order::Feed)
+                .with_after(Some(Cursor::feed(life, Revision::new(place)))),
+            Read::Newest | Read::Get | Read::Log => query,
+        }
+    }
+
+    /// One call. What is not a full page of what was asked for is a failure.
+    async fn call(self, store: &dyn ActionStore, plan: Plan, life: StoreId, chance: u64) {
+        match self {
+            Read::Get => {
+                let uid = plan.uid(chance % plan.rows);
+                let found = store.action(uid).await.unwrap();
+                assert_eq!(found.map(|action| action.uid), Some(uid));
+            }
+            Read::Log => {
+                let uid = plan.uid(plan.long(chance));
+                let query = LogQuery::of(uid).with_limit(PAGE);
+                let found = store.log(&query).await.unwrap().items;
+                assert_eq!(found.len(), LONG_LOG);
+                assert!(found.iter().all(|entry| entry.uid == uid));
+            }
+            _ => {
+                let query = self.query(plan, life, chance);
+                let found = store.list(&query).await.unwrap().items;
+                assert_eq!(found.len(), usize::from(PAGE), "{}", self.name());
+                assert!(found.iter().all(|action| query.matches(action)));
+            }
+        }
+    }
+
+    async fn measure(self, stock: &Stock, callers: usize, time: Duration, seed: u64) -> Measured {
+        let (plan, life) = (stock.plan, life(stock).await);
+        let caller = |mut caller: Caller| {
+            let store: Arc<dyn ActionStore> = stock.store.clone();
+            async move {
+                let mut chance = mix(seed + caller.number() as u64);
+                while caller.goes_on().await {
+                    chance = mix(chance);
+                    self.call(&*store, plan, life, chance).await;
+                    caller.lap();
+                }
+                (caller, ())
+            }
+        };
+        closed_loop(callers, time, caller).await.unwrap().0
+    }
+}
+
+async fn life(stock: &Stock) -> StoreId {
+    stock.store.changed(None).await.unwrap().life
+}
+
+/// What one kind of read came to: a figure for each store, the small one first, in each round.
+#[derive(Debug)]
+pub struct Compared {
+    pub read: Read,
+    /// The median time of a call, one caller.
+    pub time: Vec<[Duration; 2]>,
+    /// Calls a second, many callers.
+    pub rate: Vec<[f64; 2]>,
+    /// Bytes from the disk for a call, one caller: what memory did not hold of the file.
+    pub from_disk: Vec<[Option<f64>; 2]>,
+}
+
+impl Compared {
+    /// How many times as long a call takes in the large store. What is interleaved is compared
+    /// within its round.
+    pub fn time_ratio(&self) -> f64 {
+        middle(
+            self.time
+                .iter()
+                .map(|[small, large]| large.as_secs_f64() / small.as_secs_f64().max(1e-9)),
+        )
+    }
+
+    /// How many times as many calls the small store answers.
+    pub fn rate_ratio(&self) -> f64 {
+        middle(self.rate.iter().map(|[small, large]| small / large))
+    }
+
+    pub fn median_time(&self, of: usize) -> Duration {
+        let seconds = self.time.iter().map(|both| both[of].as_secs_f64());
+        Duration::from_secs_f64(middle(seconds))
+    }
+
+    pub fn median_from_disk(&self, of: usize) -> Option<f64> {
+        let bytes: Option<Vec<f64>> = self.from_disk.iter().map(|both| both[of]).collect();
+        Some(middle(bytes?.into_iter()))
+    }
+
+    pub fn median_rate(&self, of: usize) -> f64 {
+        middle(self.rate.iter().map(|both| both[of]))
+    }
+}
+
+/// Every read from both stores, in interleaved rounds.
+pub async fn compare(both: [&Stock; 2], rounds: usize, time: Duration) -> Vec<Compared> {
+    for stock in both {
+        check_spread(stock).await;
+        // Begins with as much of either in memory as there is room for.
+        let mut file = std::fs::File::open(&stock.path).unwrap();
+        std::io::copy(&mut file, &mut std::io::sink()).unwrap();
+    }
+    let mut compared = Vec::new();
+    for read in Read::ALL {
+        for stock in both {
+            read.measure(stock, 1, time / 4, 0).await;
+        }
+        let mut figures = Compared {
+            read,
+            time: Vec::new(),
+            rate: Vec::new(),
+            from_disk: Vec::new(),
+        };
+        for round in 0..rounds {
+            let (mut times, mut rates) = ([Duration::ZERO; 2], [0.0; 2]);
+            let mut disk = [None; 2];
+            for turn in 0..2 {
+                let which = (round + turn) % 2;
+                let seed = 1000 * (round as u64 + 1);
+                let before = from_disk();
+                let one = read.measure(both[which], 1, time, seed).await;
+                let bytes = before.zip(from_disk());
+                disk[which] =
+                    bytes.map(|(before, after)| (after - before) as f64 / one.calls() as f64);
+                times[which] = one.latencies.quantile(0.5);
+                let many = read.measure(both[which], MANY, time, seed + 100).await;
+                rates[which] = many.throughput();
+            }
+            figures.time.push(times);
+            figures.rate.push(rates);
+            figures.from_disk.push(disk);
+        }
+        compared.push(figures);
+    }
+    compared
+}
+
+/// Holds the stock to what the reads are said to look for: the unfinished are some of many, and
+/// what touches a node lies all over the store.
+async fn check_spread(stock: &Stock) {
+    let life = life(stock).await;
+    let list = async |read: Read| {
+        let query = read.query(stock.plan, life, 0);
+        stock.store.list(&query).await.unwrap()
+    };
+    let unfinished = list(Read::Unfinished).await;
+    assert!(unfinished.next.is_some(), "more than a page is unfinished");
+    let executing = |status| status == Status::Executing;
+    assert!(unfinished.items.iter().all(|a| executing(a.status)));
+    let node = list(Read::Node).await;
+    assert!(node.next.is_none(), "a node has a hundred actions");
+    // Batches that were written at once may have come in any order: neither end is the oldest.
+    let created = || {
+        node.items
+            .iter()
+            .map(|action| action.created_at.as_micros())
+    };
+    let apart = created().max().unwrap() - created().min().unwrap();
+    // A row a millisecond.
+    let rows = i64::try_from(stock.plan.rows).unwrap();
+    assert!(apart / 1000 > rows * 9 / 10, "all over the store");
+}

@@ -1,0 +1,8 @@
+//! The figure that stands for several.
+
+/// The middle one; the lower of the two in the middle.
+pub fn middle(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[(values.len() - 1) / 2]
+}

@@ -1,0 +1,398 @@
+//! Futures dropped after every number of polls, on every kind of store in SQLite.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use action_store::conformance::check_store;
+use action_store::{
+    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Effect, LogQuery, NewAction,
+    OpId, Order, OwnerRef, Query, SqliteOptions, SqliteStore,
+};
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+
+use super::{Place, create, place, poll_times, pool, raw, run};
+
+/// More polls than an answer takes.
+const POLLS: usize = 1000;
+
+/// How often each number of polls is tried: what is lost each time runs out sooner or later.
+const ROUNDS: usize = 4;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    Exclusive,
+    Shared,
+    Pool { connections: u32 },
+}
+
+const WAYS: [Way; 4] = [
+    Way::Exclusive,
+    Way::Shared,
+    Way::Pool { connections: 1 },
+    Way::Pool { connections: 4 },
+];
+
+/// A store, the host's pool if it is on one, and how long calls took at worst after a drop.
+struct Victim {
+    store: SqliteStore,
+    pool: Option<SqlitePool>,
+    place: Place,
+    worst: Duration,
+}
+
+async fn open(way: Way, path: &Path) -> (SqliteStore, Option<SqlitePool>) {
+    let options = SqliteOptions::new();
+    match way {
+        Way::Exclusive => (options.open(path).await.unwrap(), None),
+        Way::Shared => (options.shared().open(path).await.unwrap(), None),
+        Way::Pool { connections } => {
+            let pool = pool(path, connections).await;
+            (options.on_pool(pool.clone()).await.unwrap(), Some(pool))
+        }
+    }
+}
+
+async fn victim(way: Way) -> Victim {
+    let place = place();
+    let (store, pool) = open(way, &place.path).await;
+    Victim {
+        store,
+        pool,
+        place,
+        worst: Duration::ZERO,
+    }
+}
+
+/// A call after a drop: it is answered in ten seconds, whatever was dropped.
+async fn in_time<F: Future>(what: &str, worst: &mut Duration, call: F) -> F::Output {
+    let begun = Instant::now();
+    let answer = tokio::time::timeout(Duration::from_secs(10), call).await;
+    *worst = begun.elapsed().max(*worst);
+    answer.unwrap_or_else(|_| panic!("{what}: no answer to the next call"))
+}
+
+impl Victim {
+    /// A write and a read, as they come next.
+    async fn next_calls(&mut self, what: &str) {
+        let new = NewAction::task("next");
+        let uid = new.uid;
+        let written = in_time(what, &mut self.worst, self.store.create(new)).await;
+        let found = in_time(what, &mut self.worst, self.store.action(uid)).await;
+        assert_eq!(found.unwrap(), Some(written.unwrap()), "{what}");
+    }
+
+    async fn end(self, what: &str) -> Duration {
+        check_store(&self.store).await.unwrap();
+        self.store.close().await.unwrap();
+        drop(self.store);
+        if let Some(pool) = &self.pool {
+            pool.close().await;
+        }
+        println!("{what}: the next call took {:?} at worst", self.worst);
+        self.worst
+    }
+}
+
+/// A batch that is done as a whole or not at all, and its actions.
+fn pair(owner: &OwnerRef) -> (Batch, [ActionUid; 2]) {
+    let (a, b) = (NewAction::task("a"), NewAction::task("b"));
+    let uids = [a.uid, b.uid];
+    let start = Command::Apply {
+        uid: b.uid,
+        op: OpId::new(),
+        change: Change::Start,
+        by: Some(owner.clone()),
+        if_version: None,
+    };
+    (Batch::each(vec![create(a), create(b), start]), uids)
+}
+
+async fn claimed(store: &SqliteStore) -> OwnerRef {
+    let owner = OwnerRef::new("plane");
+    let claim = Command::Claim {
+        owner: owner.clone(),
+        take_over: true,
+    };
+    store.command(claim).await.unwrap();
+    owner
+}
+
+/// Whether a pair is there: as a whole, or nothing of it.
+async fn is_whole(store: &SqliteStore, uids: &[ActionUid; 2], what: &str) -> bool {
+    let found = store.get(uids).await.unwrap();
+    let versions: Vec<u64> = found.iter().flatten().map(|a| a.version.get()).collect();
+    assert!(
+        versions.is_empty() || versions == [1, 2],
+        "{what}: torn, {versions:?}"
+    );
+    !versions.is_empty()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_write_is_whole_or_nothing_and_the_next_call_is_answered() {
+    for way in WAYS {
+        let mut v = victim(way).await;
+        let owner = claimed(&v.store).await;
+        let (mut there, mut not) = (0, 0);
+        for polls in 0..POLLS {
+            let (what, mut answered) = (format!("write on {way:?}, {polls} polls"), true);
+            for _ in 0..ROUNDS {
+                let (batch, uids) = pair(&owner);
+                let answer = poll_times(v.store.write(batch.clone()), polls).await;
+                v.next_calls(&what).await;
+                let whole = is_whole(&v.store, &uids, &what).await;
+                match whole {
+                    true => there += 1,
+                    false => not += 1,
+                }
+                answered &= answer.is_some();
+                assert!(whole || answer.is_none(), "{what}: an answer, and nothing");
+                for again in v.store.write(batch).await.unwrap() {
+                    let expected = if whole {
+                        Effect::Already
+                    } else {
+                        Effect::Applied
+                    };
+                    assert_eq!(again.unwrap().effect, expected, "{what}");
+                }
+            }
+            if answered {
+                break;
+            }
+            assert!(polls + 1 < POLLS, "{what}: never answered");
+        }
+        assert!(there > 0 && not > 0, "{there} there, {not} not");
+        v.end(&format!("write on {way:?}")).await;
+    }
+}
+
+/// A call of the store's that changes nothing.
+#[derive(Debug, Clone, Copy)]
+enum Call {
+    Get,
+    List(Order),
+    Log,
+    LogOfOne,
+    Owners,
+    Position,
+    Changed,
+    Diagnostics,
+    Backup,
+}
+
+impl Call {
+    const ALL: [Call; 11] = [
+        Call::Get,
+        Call::List(Order::Newest),
+        Call::List(Order::Oldest),
+        Call::List(Order::Feed),
+        Call::Log,
+        Call::LogOfOne,
+        Call::Owners,
+        Call::Position,
+        Call::Changed,
+        Call::Diagnostics,
+        Call::Backup,
+    ];
+
+    /// Calls, polls and drops it; whether it had answered.
+    async fn dropped(self, v: &Victim, uid: ActionUid, polls: usize) -> bool {
+        let store = &v.store;
+        let list = |order| Query::new().with_order(order).with_limit(3);
+        match self {
+            Call::Get => poll_times(store.get(&[uid]), polls)
+                .await
+                .map(Result::unwrap)
+                .is_some(),
+            Call::List(order) => {
+                let answer = poll_times(store.list(&list(order)), polls).await;
+                answer.map(Result::unwrap).is_some()
+            }
+            Call::Log => {
+                let answer = poll_times(store.log(&LogQuery::all().with_limit(3)), polls).await;
+                answer.map(Result::unwrap).is_some()
+            }
+            Call::LogOfOne => {
+                let answer = poll_times(store.log(&LogQuery::of(uid)), polls).await;
+                answer.map(Result::unwrap).is_some()
+            }
+            Call::Owners => poll_times(store.owners(), polls)
+                .await
+                .map(Result::unwrap)
+                .is_some(),
+            Call::Position => {
+                let answer = poll_times(store.changed(None), polls).await;
+                answer.map(Result::unwrap).is_some()
+            }
+            Call::Changed => {
+                let at = store.changed(None).await.unwrap().revision;
+                let (answer, written) = tokio::join!(
+                    poll_times(store.changed(Some(at)), polls),
+                    store.create(NewAction::task("news"))
+                );
+                written.unwrap();
+                answer.map(Result::unwrap).is_some()
+            }
+            Call::Diagnostics => {
+                let answer = poll_times(store.diagnostics(), polls).await;
+                answer.map(Result::unwrap).is_some()
+            }
+            Call::Backup => {
+                let path = v
+                    .place
+                    .dir
+                    .path()
+                    .join(format!("{}.copy", ActionUid::new()));
+                let answer = poll_times(store.backup_to(&path), polls).await;
+                answer.map(Result::unwrap).is_some()
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_read_that_was_dropped_the_next_call_is_answered() {
+    for way in WAYS {
+        let mut v = victim(way).await;
+        claimed(&v.store).await;
+        let uid = v.store.create(NewAction::task("a")).await.unwrap().uid;
+        for call in Call::ALL {
+            for polls in 0..POLLS {
+                let (what, mut answered) = (format!("{call:?} on {way:?}, {polls} polls"), true);
+                for _ in 0..ROUNDS {
+                    answered &= call.dropped(&v, uid, polls).await;
+                    v.next_calls(&what).await;
+                }
+                if answered {
+                    break;
+                }
+                assert!(polls + 1 < POLLS, "{what}: never answered");
+            }
+        }
+        v.end(&format!("reads on {way:?}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_close_is_finished_by_the_next_one_and_leaves_the_pool_to_the_host() {
+    for way in WAYS {
+        let mut worst = Duration::ZERO;
+        let place = place();
+        for polls in 0..POLLS {
+            let what = format!("close on {way:?}, {polls} polls");
+            let (store, pool) = open(way, &place.path).await;
+            let uid = store.create(NewAction::task("a")).await.unwrap().uid;
+            let answered = poll_times(store.close(), polls).await.is_some();
+            in_time(&what, &mut worst, store.close()).await.unwrap();
+            drop(store);
+            if let Some(pool) = &pool {
+                let host = in_time(&what, &mut worst, pool.begin_with("BEGIN IMMEDIATE")).await;
+                host.unwrap().rollback().await.unwrap();
+                pool.close().await;
+            }
+            // Everything was given back: the next one may have it for itself.
+            let next = match way {
+                Way::Pool { .. } => open(way, &place.path).await.0,
+                _ => {
+                    let next = SqliteOptions::new().open(&place.path);
+                    in_time(&what, &mut worst, next).await.unwrap()
+                }
+            };
+            let found = in_time(&what, &mut worst, next.action(uid)).await;
+            assert!(found.unwrap().is_some(), "{what}");
+            next.close().await.unwrap();
+            if answered {
+                break;
+            }
+            assert!(polls + 1 < POLLS, "{what}: never answered");
+        }
+        println!("close on {way:?}: the next call took {worst:?} at worst");
+    }
+}
+
+/// How a host ends the transaction in which a `write_in` was dropped.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    Commit,
+    RollBack,
+    Drop,
+}
+
+/// Writes in a transaction on one connection, drops that after so many polls, and ends it. Says
+/// whether `write_in` had answered.
+async fn write_in_dropped(
+    store: &SqliteStore,
+    connection: &mut SqliteConnection,
+    batch: Batch,
+    polls: usize,
+    end: End,
+) -> bool {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    run(
+        &mut transaction,
+        "INSERT INTO host (name) VALUES ('before')",
+    )
+    .await;
+    let answer = poll_times(store.write_in(&mut transaction, batch), polls).await;
+    if let Some(answers) = &answer {
+        let answers = answers.as_ref().unwrap();
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    }
+    // The transaction is the host's, whatever became of what was asked for inside.
+    run(&mut transaction, "INSERT INTO host (name) VALUES ('after')").await;
+    match end {
+        End::Commit => transaction.commit().await.unwrap(),
+        End::RollBack => transaction.rollback().await.unwrap(),
+        End::Drop => drop(transaction),
+    }
+    answer.is_some()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_write_in_is_whole_or_nothing_in_the_hosts_transaction() {
+    for way in [Way::Shared, WAYS[2], WAYS[3]] {
+        let mut v = victim(way).await;
+        let owner = claimed(&v.store).await;
+        let mut host = raw(&v.place.path).await;
+        run(&mut host, "CREATE TABLE host (name TEXT)").await;
+        let (mut there, mut not, mut rows) = (0, 0, 0);
+        for polls in 0..POLLS {
+            let mut answered = true;
+            for end in [End::Commit, End::Commit, End::RollBack, End::Drop] {
+                let what = format!("write_in on {way:?}, {polls} polls, {end:?}");
+                let (batch, uids) = pair(&owner);
+                let had_answered = match &v.pool {
+                    Some(pool) => {
+                        let mut connection = pool.acquire().await.unwrap();
+                        write_in_dropped(&v.store, &mut connection, batch, polls, end).await
+                    }
+                    None => write_in_dropped(&v.store, &mut host, batch, polls, end).await,
+                };
+                answered &= had_answered;
+                v.next_calls(&what).await;
+                let whole = is_whole(&v.store, &uids, &what).await;
+                if end == End::Commit {
+                    rows += 2;
+                    assert!(whole || !had_answered, "{what}: an answer, and nothing");
+                    match whole {
+                        true => there += 1,
+                        false => not += 1,
+                    }
+                } else {
+                    assert!(!whole, "{what}: it is there all the same");
+                }
+                let count = sqlx::query_scalar("SELECT count(*) FROM host");
+                let count: i64 = count.fetch_one(&mut host).await.unwrap();
+                assert_eq!(count, rows, "{what}: the host's own rows");
+            }
+            if answered {
+                break;
+            }
+            assert!(polls + 1 < POLLS, "never answered on {way:?}");
+        }
+        assert!(there > 0 && not > 0, "{there} there, {not} not");
+        host.close().await.unwrap();
+        v.end(&format!("write_in on {way:?}")).await;
+    }
+}
