@@ -98,7 +98,7 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
         .map(|filter| format!(" AND {filter}"))
         .collect();
     script.push(&format!(
-        "SELECT NULL, json_array(revision, removed_to, {last}) FROM actions_store WHERE id = 1 \
+        "SELECT NULL, json_array(revision, removed_to, removed_created, {last}) FROM actions_store WHERE id = 1 \
          UNION ALL SELECT * FROM (SELECT {key}, {action} {base}{bound}{filters} \
          ORDER BY {key} {direction} LIMIT ${limit})"
     ));
