@@ -186,8 +186,7 @@ impl Report {
              | from disk a call, {large} |\n| --- | --: | --: | --: | --: | --: | --: | --: |\n"
         );
         for compared in &self.pages {
-            let disk = compared.median_from_disk(1);
-            let disk = disk.map_or("?".to_owned(), |bytes| format!("{:.1} KiB", bytes / 1024.0));
+            let disk = disk(compared.median_from_disk(1));
             let _ = writeln!(
                 out,
                 "| {} | **{:.2}** | {:.1?} | {:.1?} | {:.2} | {:.0} | {:.0} | {disk} |",
@@ -234,36 +233,54 @@ impl Report {
     fn readme(&self) -> String {
         let [small, large] = self.sizes();
         let mut out = format!(
-            "{}\n\n{}\n\n| as it grows | ratio |\n| --- | --: |\n",
+            "{}\n\n{}\n\n| time of a call at {large} rows, as a multiple of that at {small} | | from the \
+             disk |\n| --- | --: | --: |\n",
             machine::line(&self.machine),
             self.conditions
         );
         for compared in &self.pages {
+            let disk = disk(compared.median_from_disk(1));
             let _ = writeln!(
                 out,
-                "| {}, {large} rows against {small}: time | {:.2} |",
+                "| {} | {:.2} | {disk} a call |",
                 compared.read.name(),
-                compared.time_ratio()
+                compared.time_ratio(),
             );
         }
         if let Some(lives) = &self.lives {
             let _ = writeln!(
                 out,
-                "| whole lives, {CALLERS} callers, {} rows against none: calls a second | {:.2} |",
-                self.lives_rows(),
-                lives.ratio()
+                "\nWhole lives by {CALLERS} callers run at {:.2} of their rate in an empty store when \
+                 there are {} rows.",
+                lives.ratio(),
+                self.lives_rows()
             );
         }
         if let Some(space) = &self.space {
             let _ = writeln!(
                 out,
-                "\nA completed action with its log of three entries takes {:.0} bytes on the disk, \
+                "A completed action with its log of three entries takes {:.0} bytes on the disk, \
                  all indexes included.",
                 space.bytes()
             );
         }
+        let all = self.indexes.as_ref().and_then(|costs| {
+            let line = costs.lines.last()?;
+            Some(costs.rate_ratio(line))
+        });
+        if let Some(ratio) = all {
+            let _ = writeln!(
+                out,
+                "With the indexes that only readers need, whole lives run at {ratio:.2} of the rate \
+                 they have without."
+            );
+        }
         out
     }
+}
+
+fn disk(bytes: Option<f64>) -> String {
+    bytes.map_or("?".to_owned(), |bytes| format!("{:.0} KiB", bytes / 1024.0))
 }
 
 fn space_table(out: &mut String, space: &Space) {
