@@ -30,6 +30,9 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What a look-up finds, in the order of its uids.
 type Found = Vec<Option<Arc<Action>>>;
 
+/// What is found of one uid.
+type FoundOne = Result<Option<Arc<Action>>, StoreError>;
+
 /// Somebody's look-up.
 type LookUp = (Vec<ActionUid>, Reply<Found>);
 
@@ -230,10 +233,7 @@ pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
 
 /// What is found of each uid. Whoever asks for what cannot be read hears of it; the others are not
 /// harmed.
-fn read_found(
-    uids: &[ActionUid],
-    results: &[Vec<SqliteRow>],
-) -> Result<Vec<Result<Option<Arc<Action>>, StoreError>>, StoreError> {
+fn read_found(uids: &[ActionUid], results: &[Vec<SqliteRow>]) -> Result<Vec<FoundOne>, StoreError> {
     let mut found = vec![Ok(None); uids.len()];
     for row in results.iter().flatten() {
         let key = Uuid::from_slice(read_key("get", row)?);
