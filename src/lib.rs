@@ -39,7 +39,8 @@
 //!
 //! | feature | | what it adds |
 //! | --- | --- | --- |
-//! | `sqlite` | default | [`SqliteStore`]: durable storage in one file (bundled SQLite) |
+//! | `sqlite` | default | [`SqliteStore`]: durable storage in a file or a host's pool (bundled SQLite) |
+//! | `sqlite-unbundled` | | the same with the SQLite that the host links |
 //! | `tracker` | default | [`Tracker`], [`ActionHandle`]: claim, begin, report, finish, recover |
 //! | `http` | | [`http`]: the documented read endpoints for axum 0.8 |
 //! | `conformance` | | [`conformance`]: the public suite, for a store of your own |
@@ -49,7 +50,7 @@
 // The links above lead to items of features that may be off.
 #![cfg_attr(
     not(all(
-        feature = "sqlite",
+        feature = "sqlite-unbundled",
         feature = "tracker",
         feature = "http",
         feature = "conformance"
@@ -71,7 +72,7 @@ mod tracker;
 pub mod transfer;
 
 pub use backend::MemoryStore;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "sqlite-unbundled")]
 pub use backend::{SqliteAccess, SqliteDiagnostics, SqliteOptions, SqliteStore};
 pub use clock::Clock;
 pub use error::{Error, ErrorKind, StoreError};
@@ -85,7 +86,7 @@ pub use model::{
 };
 /// The sqlx that [`SqliteStore::on_pool`] and [`SqliteStore::write_in`] are about, for a host that
 /// has another one, or none.
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "sqlite-unbundled")]
 pub use sqlx;
 pub use store::{ActionStore, ActionStoreExt, Capabilities, Durability, Pages};
 #[cfg(feature = "tracker")]
@@ -95,6 +96,6 @@ pub use tracker::{
 };
 
 /// The README's example, compiled and run.
-#[cfg(all(doctest, feature = "sqlite", feature = "tracker", feature = "http"))]
+#[cfg(all(doctest, feature = "sqlite-unbundled", feature = "tracker", feature = "http"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -214,6 +214,8 @@ END;
 
 CREATE TRIGGER actions_log_replaced BEFORE INSERT ON actions_log
 WHEN EXISTS (SELECT 1 FROM actions_log WHERE entry = NEW.entry)
+  OR EXISTS (SELECT 1 FROM actions_log
+    WHERE action = NEW.action AND version = NEW.version AND (kind = 7) = (NEW.kind = 7))
 BEGIN
   SELECT RAISE(ABORT, 'actions: there is such an entry');
 END;

@@ -45,7 +45,7 @@ impl Bell {
     }
 
     /// Tells whoever waits that nobody can tell whether there is news.
-    #[cfg(feature = "sqlite")]
+    #[cfg(feature = "sqlite-unbundled")]
     pub(super) fn fail(&self, error: StoreError) {
         self.0.send_modify(|state| {
             state.failures += 1;
@@ -54,7 +54,7 @@ impl Bell {
     }
 
     /// Whether a revision is beyond what was announced.
-    #[cfg(feature = "sqlite")]
+    #[cfg(feature = "sqlite-unbundled")]
     pub(super) fn is_behind(&self, revision: Revision) -> bool {
         revision > self.0.borrow().position.revision
     }

@@ -3,10 +3,10 @@
 mod ascending;
 mod bell;
 mod memory;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "sqlite-unbundled")]
 mod sqlite;
 mod uid_map;
 
 pub use memory::MemoryStore;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "sqlite-unbundled")]
 pub use sqlite::{SqliteAccess, SqliteDiagnostics, SqliteOptions, SqliteStore};

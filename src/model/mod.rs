@@ -32,7 +32,7 @@ pub use command::{
 };
 pub use cursor::{Cursor, CursorError, Position, Revision, StoreId};
 pub(crate) use driver::Driver;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "sqlite-unbundled")]
 pub(crate) use driver::touched;
 pub use identity::{ActionUid, Digest, OpId, Version};
 pub use json::Json;

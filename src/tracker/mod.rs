@@ -214,7 +214,7 @@ impl Tracker {
     /// `Invalid` for a broken limit.
     ///
     /// ```
-    /// # #[cfg(feature = "sqlite")]
+    /// # #[cfg(feature = "sqlite-unbundled")]
     /// # async fn example(pool: sqlx::sqlite::SqlitePool) -> Result<(), Box<dyn std::error::Error>> {
     /// use std::sync::Arc;
     ///
