@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, ErrorKind, Finish,
@@ -27,7 +28,7 @@ pub(crate) async fn work_until_let_go(path: &Path, _more: &str) {
                 Ok(_) => say(&format!("claimed {}", owner.incarnation)),
                 // Whoever fenced this one may have the name for now.
                 Err(_) => {
-                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                    tokio::time::sleep(Duration::from_millis(2)).await;
                     continue;
                 }
             }
@@ -107,12 +108,12 @@ async fn nothing_of_an_owner_is_accepted_once_another_process_has_fenced_it() {
     let mut child = Child::start("fenced", &place.path, "");
     let (mut left, mut after) = (0, 0);
     let mut owners = Vec::new();
-    let (mut worst, begun) = (std::time::Duration::ZERO, std::time::Instant::now());
+    let (mut worst, begun) = (Duration::ZERO, Instant::now());
     for round in 0..fences {
         let said = child.heard().unwrap();
         let incarnation = said.strip_prefix("claimed ").expect(&said).to_owned();
         // Not before it works, and then at any moment.
-        let pause = std::time::Duration::from_millis(5 + round % 25);
+        let pause = Duration::from_millis(2 + round % 8);
         tokio::time::sleep(pause).await;
         let alive = store.owners().await.unwrap();
         let alive = alive.into_iter().find(|owner| owner.is_alive()).unwrap();
@@ -129,7 +130,7 @@ async fn nothing_of_an_owner_is_accepted_once_another_process_has_fenced_it() {
                 take_over: true,
             },
         };
-        let asked = std::time::Instant::now();
+        let asked = Instant::now();
         store.command(ended_by).await.unwrap();
         worst = worst.max(asked.elapsed());
         let at_the_answer = left_by(&store, &owner).await;

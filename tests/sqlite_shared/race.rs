@@ -31,19 +31,21 @@ struct Seen {
     backwards: u64,
 }
 
-/// Follows the feed until told to end and there is no more of it. Says what it was shown of each
-/// action last.
-async fn follow(
-    store: Arc<SqliteStore>,
-    end: Arc<AtomicBool>,
-) -> (HashMap<ActionUid, Arc<Action>>, Seen) {
-    let (mut shown, mut seen) = (HashMap::<ActionUid, Arc<Action>>::new(), Seen::default());
+/// What a follower of the feed was shown of each action last, and where it has come to.
+#[derive(Default)]
+struct Shown {
+    actions: HashMap<ActionUid, Arc<Action>>,
+    after: Option<Cursor>,
+}
+
+/// Follows the feed until told to end and there is no more of it.
+async fn follow(store: Arc<SqliteStore>, end: Arc<AtomicBool>, mut shown: Shown) -> (Shown, Seen) {
+    let mut seen = Seen::default();
     let query = Query::new().with_order(Order::Feed).with_limit(50);
-    let mut after = None;
     loop {
         // Asked before: what was written by then is on the page.
         let last = end.load(Ordering::Acquire);
-        let page = match store.list(&query.clone().with_after(after)).await {
+        let page = match store.list(&query.clone().with_after(shown.after)).await {
             Ok(page) => page,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
@@ -53,12 +55,12 @@ async fn follow(
         };
         seen.pages += 1;
         for action in page.items {
-            if let Some(before) = shown.insert(action.uid, action.clone()) {
+            if let Some(before) = shown.actions.insert(action.uid, action.clone()) {
                 seen.backwards += u64::from(before.version > action.version);
             }
         }
         let (life, revision) = (page.at.life, page.at.revision);
-        after = page.next.or(Some(Cursor::feed(life, revision)));
+        shown.after = page.next.or(Some(Cursor::feed(life, revision)));
         if page.next.is_some() {
             continue;
         }
@@ -176,7 +178,8 @@ async fn race(ways: [&'static str; 2], seconds: u64) {
     let looker = SqliteOptions::new().read_only().open(&place.path).await;
     let looker = Arc::new(looker.unwrap());
     let end = Arc::new(AtomicBool::new(false));
-    let followers = [&store, &looker].map(|store| tokio::spawn(follow(store.clone(), end.clone())));
+    let followers = [&store, &looker]
+        .map(|store| tokio::spawn(follow(store.clone(), end.clone(), Shown::default())));
     let snapshots = tokio::spawn({
         let (store, path, end) = (store.clone(), place.path.clone(), end.clone());
         async move { snapshots(store, &path, end).await }
@@ -213,12 +216,24 @@ async fn race(ways: [&'static str; 2], seconds: u64) {
     drop((store, looker));
 
     let (store, checked) = reopened_and_checked(&place.path).await;
+    let store = Arc::new(store);
+    let (mut last_shown, mut found_late) = (Vec::new(), 0);
+    for shown in shown {
+        // The commit of the one that was killed last may have been found only now, when all others
+        // had closed the file: its frames were in the log, and it died before it said so there.
+        let before = shown.actions.clone();
+        let (shown, _) = super::ends(follow(store.clone(), end.clone(), shown)).await;
+        let is_new = |(uid, action): &(&ActionUid, &Arc<Action>)| before.get(*uid) != Some(*action);
+        found_late += shown.actions.iter().filter(is_new).count();
+        last_shown.push(shown.actions);
+    }
     let mut tally = tally.lock().unwrap();
-    let verified = Verified::of(&store, &tally, &shown).await;
+    let verified = Verified::of(&store, &tally, &last_shown).await;
     println!(
         "{ways:?}, {seconds} s: {} batches, {} commands answered, {} accepted, {} refused; \
          {kills} kills, {} unknown, {} unavailable, {} rolled back by the host, {} changes without \
-         an answer; {} actions, {} log entries; {} feed pages, {} logs, {} looks, {} reads busy",
+         an answer; {} actions, {} log entries; {} feed pages, {} logs, {} looks, {} reads busy, \
+         {found_late} shown after the last kill's commit was found",
         tally.batches,
         tally.commands,
         tally.accepted,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::SqliteStore;
 use super::errors::{Phase, store_error};
-use super::file::{self, NewFile};
+use super::file::{self, Hold, Lock, NewFile};
 use super::source::Line;
 use crate::error::{ErrorKind, StoreError};
 
@@ -19,19 +19,28 @@ impl SqliteStore {
     /// its later cursors: a revision it has not come to is `Invalid`.
     ///
     /// Once this is first polled it goes on even if the future is dropped. It may take long and has
-    /// no time-out.
+    /// no time-out. Beside the copy stays its lock file (`<path>.lock`), as beside every store.
     ///
     /// # Errors
     /// `Invalid` for a path that SQLite would not take, `Unavailable` if there is a file at that
-    /// place already or it cannot be written, `Corrupt`, `Closed`.
+    /// place already, or its log (`-wal`, `-journal`), if somebody makes or opens one there just
+    /// now, or if it cannot be written, `Corrupt`, `Closed`.
     pub async fn backup_to(&self, path: impl AsRef<Path>) -> Result<(), StoreError> {
         self.bell.check_open("backup")?;
         let path = file::resolve(path.as_ref())?;
         let source = self.source.clone();
         let work = async move {
+            let refuse = |message| Err(StoreError::new(ErrorKind::Unavailable, "backup", message));
+            // Whoever makes a store there has it too: also an earlier copy that was given up, and
+            // goes on.
+            let Some(_alone) = Lock::try_take(&path, Hold::Exclusive)? else {
+                return refuse("somebody makes or opens a file at that place");
+            };
             if path.exists() {
-                let message = "there is a file at that place already";
-                return Err(StoreError::new(ErrorKind::Unavailable, "backup", message));
+                return refuse("there is a file at that place already");
+            }
+            if file::has_log(&path) {
+                return refuse("there is a log file (-wal or -journal) at that place");
             }
             let new = NewFile::beside(&path)?;
             let mut line = Line::new(source);

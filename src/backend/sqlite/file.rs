@@ -111,6 +111,14 @@ pub(super) fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |file| file.len())
 }
 
+/// Whether there is something in a log of the file's. Where there is no file, SQLite would replay
+/// it into one that comes; it may be the last writes of a store that was moved away, so it is not
+/// removed either.
+pub(super) fn has_log(path: &Path) -> bool {
+    let left = |suffix| size(&beside(path, suffix)) > 0;
+    left("-wal") || left("-journal")
+}
+
 /// A new file that grows beside its place, until it is whole and is moved there: nobody ever finds
 /// half of one.
 #[derive(Debug)]

@@ -200,10 +200,7 @@ async fn join(path: &Path, options: &SqliteOptions) -> Result<Lock, StoreError> 
 
 /// Makes a new store at a place of which this process holds the lock.
 async fn make(path: &Path, options: &SqliteOptions) -> Result<(), StoreError> {
-    // SQLite would replay them into the new store. They may be the last writes of one that was
-    // moved away, so they are not removed either.
-    let left = |suffix| file::size(&file::beside(path, suffix)) > 0;
-    if left("-wal") || left("-journal") {
+    if file::has_log(path) {
         let message = "there is a log file (-wal or -journal) without its database";
         return Err(corrupt("open", message));
     }
@@ -285,8 +282,17 @@ async fn start(ready: Ready, options: SqliteOptions) -> Result<SqliteStore, Stor
     } = ready;
     let life = position.life;
     let bell = Arc::new(Bell::new(position));
-    let mut line = Line::new(source.clone());
-    line.hand_back(connection);
+    let mut first = Line::new(source.clone());
+    first.hand_back(connection);
+    let mut first = Some(first);
+    let writers_line = match access {
+        SqliteAccess::Shared => {
+            let mut line = Line::impatient(source.clone());
+            line.ready().await?;
+            line
+        }
+        _ => first.take().unwrap_or_else(|| Line::new(source.clone())),
+    };
 
     let lock = Arc::new(lock);
     let (owners, owners_lane) = mpsc::unbounded_channel();
@@ -296,7 +302,7 @@ async fn start(ready: Ready, options: SqliteOptions) -> Result<SqliteStore, Stor
     let closing = watch::Sender::new(false);
     let mut readers = Vec::with_capacity(options.readers);
     for _ in 0..options.readers {
-        let mut line = Line::new(source.clone());
+        let mut line = first.take().unwrap_or_else(|| Line::new(source.clone()));
         if !matches!(source, Source::Pool(_)) {
             // What cannot be opened is said now, not at the first question.
             line.ready().await?;
@@ -317,11 +323,12 @@ async fn start(ready: Ready, options: SqliteOptions) -> Result<SqliteStore, Stor
         path: path.clone(),
         clock: options.clock.clone(),
         bell: Ringer(bell.clone()),
-        line,
+        line: writers_line,
         life,
         heads: None,
         readers,
         lock,
+        met: None,
     };
     let lanes = Lanes::new(owners_lane, actions_lane, closing.subscribe());
     let writer = tokio::spawn(writer.run(lanes));

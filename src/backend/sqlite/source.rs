@@ -90,11 +90,26 @@ impl Source {
 pub(super) struct Line {
     source: Source,
     kept: Option<Connection>,
+    /// Whether a connection is told at once when somebody else writes.
+    impatient: bool,
 }
 
 impl Line {
     pub(super) fn new(source: Source) -> Line {
-        Line { source, kept: None }
+        Line {
+            source,
+            kept: None,
+            impatient: false,
+        }
+    }
+
+    /// One whose user tries again by itself while somebody else writes. Only for connections of
+    /// the store's own.
+    pub(super) fn impatient(source: Source) -> Line {
+        Line {
+            impatient: true,
+            ..Line::new(source)
+        }
     }
 
     /// Makes sure that the next use need not wait for a connection.
@@ -114,10 +129,16 @@ impl Line {
     /// A connection to use. Hand it back when it is whole; close it when it is in doubt, and the
     /// next use gets another.
     pub(super) async fn take(&mut self) -> Result<Connection, StoreError> {
-        match self.kept.take() {
-            Some(connection) => Ok(connection),
-            None => self.source.connect().await,
+        if let Some(connection) = self.kept.take() {
+            return Ok(connection);
         }
+        let mut connection = self.source.connect().await?;
+        if self.impatient {
+            let told = sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *connection);
+            told.await
+                .map_err(|error| store_error("connect", Phase::Before, error))?;
+        }
+        Ok(connection)
     }
 
     pub(super) fn hand_back(&mut self, connection: Connection) {

@@ -3,10 +3,11 @@
 //! Callers wait for an answer, never for a statement: dropping their future cannot interrupt a
 //! transaction. That and group commit are the same stroke.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
@@ -19,6 +20,7 @@ use super::file::{Hold, Lock};
 use super::heads::{Heads, Remembered};
 use super::load::{self, Stored};
 use super::save::{self, Frame, Save};
+use super::schema::BUSY;
 use super::source::Line;
 use crate::backend::bell::Bell;
 use crate::clock::Clock;
@@ -33,6 +35,13 @@ pub(super) type Answer = Result<Vec<Result<Done, Refused>>, StoreError>;
 /// Commands, and bytes of them, after which a transaction takes no further batch.
 const GROUP_COMMANDS: usize = 2000;
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
+
+/// When a writer looks again whether another process still writes.
+const COME_BACK: Duration = Duration::from_millis(1);
+
+/// How long it leaves the file to others after a commit, if it has met them lately.
+const GIVE_WAY: Duration = Duration::from_millis(2);
+const LATELY: Duration = Duration::from_secs(1);
 
 /// Whether a caller may still take a batch back.
 #[derive(Debug, Default)]
@@ -91,6 +100,8 @@ pub(super) struct Writer {
     /// The readers, who end when the writer does.
     pub(super) readers: Vec<JoinHandle<()>>,
     pub(super) lock: Arc<Option<Lock>>,
+    /// When another process was last found writing.
+    pub(super) met: Option<Instant>,
 }
 
 impl Writer {
@@ -104,7 +115,12 @@ impl Writer {
             let group = lanes.take_group();
             match ready {
                 Ok(()) if group.is_empty() => self.line.rest(),
-                Ok(()) => self.write_group(group).await,
+                Ok(()) => {
+                    self.write_group(group).await;
+                    if self.met.is_some_and(|met| met.elapsed() < LATELY) {
+                        tokio::time::sleep(GIVE_WAY).await;
+                    }
+                }
                 Err(error) => {
                     let error = reconnected(error);
                     for job in group {
@@ -205,8 +221,7 @@ impl Writer {
             self.bell.0.ring(position(self.life, heads.stored));
             return Ok(answers);
         }
-        let needs = jobs.iter().map(|job| &job.needs);
-        let (mut loaded, stored, numbers) = load::load(connection, needs, load::BEGIN).await?;
+        let (mut loaded, stored, numbers) = self.begin(connection, jobs).await?;
         let answers = plan_jobs(jobs, &mut loaded, now);
         let changes = loaded.into_changes();
         if changes.is_empty() {
@@ -223,6 +238,37 @@ impl Writer {
         }
         self.bell.0.ring(position(self.life, after));
         Ok(answers)
+    }
+}
+
+impl Writer {
+    /// Begins a transaction and loads what its batches need.
+    ///
+    /// On a shared file it comes back soon and again while somebody else writes. SQLite would come
+    /// back every 100 milliseconds in the end, and find that another process, which goes from one
+    /// transaction to the next, has the file nearly always. Others may wait in that way all the
+    /// same (a host's pool does), so whoever has met them gives way for a moment after a commit.
+    async fn begin(
+        &mut self,
+        connection: &mut SqliteConnection,
+        jobs: &[Job],
+    ) -> Result<(Loaded, Stored, HashMap<ActionUid, i64>), StoreError> {
+        let begun = Instant::now();
+        loop {
+            let needs = jobs.iter().map(|job| &job.needs);
+            let loaded = load::load(connection, needs, load::BEGIN).await;
+            match loaded {
+                Err(error) if self.comes_back(&error) && begun.elapsed() < BUSY => {}
+                loaded => return loaded,
+            }
+            self.met = Some(Instant::now());
+            roll_back(connection).await;
+            tokio::time::sleep(COME_BACK).await;
+        }
+    }
+
+    fn comes_back(&self, error: &StoreError) -> bool {
+        self.access == SqliteAccess::Shared && errors::is_busy(error)
     }
 }
 
