@@ -96,6 +96,11 @@ pub use tracker::{
 };
 
 /// The README's example, compiled and run.
-#[cfg(all(doctest, feature = "sqlite-unbundled", feature = "tracker", feature = "http"))]
+#[cfg(all(
+    doctest,
+    feature = "sqlite-unbundled",
+    feature = "tracker",
+    feature = "http"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -336,6 +336,8 @@ async fn no_other_program_can_break_the_rules() {
         "DELETE FROM actions_log WHERE entry = 1",
         "INSERT OR REPLACE INTO actions_log (entry, action, kind, version, at, status, progress) \
          VALUES (1, 1, 0, 1, 0, 0, 0)",
+        "INSERT OR REPLACE INTO actions_log (entry, action, kind, version, at, status, progress) \
+         VALUES (99, 1, 0, 1, 0, 0, 0)",
         "INSERT OR REPLACE INTO actions_action SELECT * FROM actions_action WHERE number = 1",
         // What is unfinished is not removed, and goes forward only.
         "DELETE FROM actions_action WHERE number = 2",

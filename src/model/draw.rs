@@ -1,9 +1,8 @@
 //! Draws identities.
 
 use std::cell::RefCell;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use uuid::{Builder, Uuid};
+use uuid::{Builder, NoContext, Timestamp, Uuid};
 
 /// Random bytes of one identity.
 const RANDOM: usize = 8;
@@ -35,9 +34,8 @@ impl Source {
             self.used = 0;
         }
         let random = self.random.get(self.used..self.used + RANDOM)?;
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let nanos = since.unwrap_or_default().as_nanos();
-        let time = u64::try_from(nanos * 4096 / 1_000_000).unwrap_or(u64::MAX);
+        let (seconds, nanos) = Timestamp::now(NoContext).to_unix();
+        let time = seconds * 1000 * 4096 + u64::from(nanos) * 4096 / 1_000_000;
         self.last = time.max(self.last.saturating_add(1));
         self.used += RANDOM;
         let mut rest = [0; 2 + RANDOM];
@@ -63,6 +61,7 @@ pub(super) fn uuid() -> Uuid {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::time::{SystemTime, UNIX_EPOCH};
 
     use super::*;
 

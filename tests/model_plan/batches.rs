@@ -236,6 +236,27 @@ fn keys_pass_on_within_one_transaction() {
 }
 
 #[test]
+fn a_key_that_passed_on_in_a_batch_that_was_refused_is_its_first_holders_again() {
+    let mut tables = Tables::default();
+    let holder = || NewAction::task("t").with_exclusive("k");
+    let a = holder();
+    let first = a.uid;
+    tables.write(&[Batch::each(vec![create(a, None)])], NOW);
+    let answers = tables.write(
+        &[
+            Batch::all(vec![
+                apply(first, cancelled(), None),
+                create(holder(), None),
+                apply(ActionUid::new(), cancelled(), None),
+            ]),
+            Batch::each(vec![create(holder(), None)]),
+        ],
+        NOW,
+    );
+    assert_eq!(kinds(&answers[1]), ["exclusive"]);
+}
+
+#[test]
 fn a_log_that_outgrows_its_limit_in_the_transaction_that_created_it_is_trimmed() {
     let bench = Bench::new();
     let owner = bench.owner("plane");
