@@ -3,6 +3,7 @@
 //!
 //! - [`Tracker`] is the face for whoever does the work: it claims an owner name, settles what an
 //!   earlier life of it left, begins actions, reports on them, ends them.
+//! - [`Watcher`] waits for actions and watches them, from any process that shares the store.
 //! - [`ActionStore`] is the seam: eight methods and a contract. [`SqliteStore`] keeps its history
 //!   across restarts, [`MemoryStore`] does not; [`ActionStoreExt`] makes any store pleasant.
 //! - [`http`] shows what is recorded at the documented read endpoints.
@@ -41,7 +42,7 @@
 //! | --- | --- | --- |
 //! | `sqlite` | default | [`SqliteStore`]: durable storage in a file or a host's pool (bundled SQLite) |
 //! | `sqlite-unbundled` | | the same with the SQLite that the host links |
-//! | `tracker` | default | [`Tracker`], [`ActionHandle`]: claim, begin, report, finish, recover |
+//! | `tracker` | default | [`Tracker`], [`ActionHandle`]: claim, begin, report, finish, recover; [`Watcher`]: wait, watch |
 //! | `http` | | [`http`]: the documented read endpoints for axum 0.8 |
 //! | `conformance` | | [`conformance`]: the public suite, for a store of your own |
 //!
@@ -70,6 +71,8 @@ mod store;
 #[cfg(feature = "tracker")]
 mod tracker;
 pub mod transfer;
+#[cfg(feature = "tracker")]
+mod watch;
 
 pub use backend::MemoryStore;
 #[cfg(feature = "sqlite-unbundled")]
@@ -94,6 +97,8 @@ pub use tracker::{
     ActionHandle, Correlation, Decide, Health, LeftQueued, Orphan, Prepared, Recovery, Reporter,
     RunError, Spawned, ToBegin, Tracker, TrackerOptions, Unsettled,
 };
+#[cfg(feature = "tracker")]
+pub use watch::{Feed, Waited, Watch, Watcher};
 
 /// The README's example, compiled and run.
 #[cfg(all(

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tracker", &["model", "store", "error", "clock"]),
     ("http", &["model", "store", "error"]),
     ("transfer", &["model", "store", "error"]),
+    ("watch", &["model", "store", "error"]),
     ("conformance", &["model", "store", "error", "clock"]),
 ];
 

@@ -1,0 +1,103 @@
+//! Watching one action.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+
+use super::hub::{Hub, State, Waiter};
+use crate::error::Error;
+use crate::model::{Action, ActionUid, Refused};
+
+/// The changes of one action, made by [`Watcher::watch`](crate::Watcher::watch); also a
+/// [`Stream`].
+///
+/// First it shows the action as it is, then at each change it can catch: who reads slowly, or what
+/// changes faster than about every 10 ms, gets the latest only. Versions rise, and the last one shown
+/// is the completed action. Nothing is kept for a slow reader but that latest.
+#[derive(Debug)]
+#[must_use = "it watches nothing until it is asked for what is next"]
+pub struct Watch {
+    hub: Arc<Hub>,
+    uid: ActionUid,
+    waiter: Option<Waiter>,
+    shown: Option<Arc<Action>>,
+    ended: bool,
+}
+
+impl Watch {
+    pub(super) fn new(hub: Arc<Hub>, uid: ActionUid) -> Watch {
+        Watch {
+            hub,
+            uid,
+            waiter: None,
+            shown: None,
+            ended: false,
+        }
+    }
+
+    /// The action as it is now, once that differs from what was last shown. None after the
+    /// completed action, and after an error. Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// `NotFound` if it is not there or was removed meanwhile, and, as
+    /// [`ActionStore::get`](crate::ActionStore::get) and
+    /// [`changed`](crate::ActionStore::changed), `Corrupt`, `Closed`. While the store is
+    /// `Unavailable` it waits.
+    pub async fn next(&mut self) -> Result<Option<Arc<Action>>, Error> {
+        std::future::poll_fn(|context| self.poll(context))
+            .await
+            .transpose()
+    }
+
+    fn poll(&mut self, context: &Context<'_>) -> Poll<Option<Result<Arc<Action>, Error>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let waiter = match &mut self.waiter {
+            Some(waiter) => waiter,
+            none => match self.hub.register(vec![self.uid]) {
+                Ok(waiter) => none.insert(waiter),
+                Err(error) => {
+                    self.ended = true;
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+            },
+        };
+        let shown = self.shown.as_deref();
+        let next = ready!(waiter.poll(context, |uid, state| next(shown, uid, state)));
+        self.ended = next.as_ref().map_or(true, |action| !action.is_unfinished());
+        if self.ended {
+            self.waiter = None;
+        }
+        self.shown = next.as_ref().ok().cloned();
+        Poll::Ready(Some(next))
+    }
+}
+
+/// What there is to show after what was shown.
+fn next(
+    shown: Option<&Action>,
+    uid: ActionUid,
+    state: &State,
+) -> Option<Result<Arc<Action>, Error>> {
+    if let (State::There(now), Some(shown)) = (state, shown) {
+        if (now.version, now.status) == (shown.version, shown.status) {
+            return None;
+        }
+        // Versions of one action rise: this is another of the same uid, entered after it had gone.
+        if now.version <= shown.version {
+            return Some(Err(Refused::NotFound(uid).into()));
+        }
+    }
+    Some(state.clone().answer(uid))
+}
+
+impl Stream for Watch {
+    type Item = Result<Arc<Action>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(context)
+    }
+}

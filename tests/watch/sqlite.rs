@@ -1,0 +1,95 @@
+//! On SQLite: alone, and between two who share one file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use action_store::{ActionStore, Cursor, SqliteOptions, SqliteStore, Waited, Watcher};
+
+use crate::spy::{cancelled, created, in_time, owner, started, step};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_wakes_who_waits_in_the_same_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path().join("plane.db")).await;
+    let store = Arc::new(store.unwrap());
+    let watcher = Watcher::new(store.clone());
+    for _ in 0..50 {
+        let uid = created(&*store).await;
+        let waiting = tokio::spawn({
+            let watcher = watcher.clone();
+            async move { watcher.wait(uid).await }
+        });
+        let ended = cancelled(&*store, uid).await;
+        assert_eq!(in_time(waiting).await.unwrap().unwrap(), ended);
+    }
+    assert_eq!(watcher.watched(), 0);
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_by_one_wakes_who_waits_with_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plane.db");
+    let shared = || SqliteOptions::new().shared().open(path.clone());
+    let (here, there) = (shared().await.unwrap(), shared().await.unwrap());
+    let watcher = Watcher::new(Arc::new(there));
+    let mut uids = Vec::new();
+    for _ in 0..20 {
+        uids.push(created(&here).await);
+    }
+    let mut feed = watcher.watch_all(None).await.unwrap();
+    let mut waiting = Vec::new();
+    for uid in uids.iter().copied() {
+        let watcher = watcher.clone();
+        waiting.push(tokio::spawn(async move { watcher.wait(uid).await }));
+    }
+    let waited = watcher.wait_for(uids[0], Duration::from_millis(100)).await;
+    assert!(matches!(waited.unwrap(), Waited::Unfinished(_)));
+    for (uid, waiting) in uids.iter().zip(waiting) {
+        let ended = cancelled(&here, *uid).await;
+        assert_eq!(in_time(waiting).await.unwrap().unwrap(), ended);
+        assert_eq!(in_time(feed.next()).await.unwrap(), ended);
+    }
+    let owner = owner(&here).await;
+    let uid = started(&here, &owner).await;
+    let mut watch = watcher.watch(uid);
+    in_time(watch.next()).await.unwrap();
+    for word in ["a", "b"] {
+        step(&here, uid, &owner, word).await;
+        let seen = in_time(watch.next()).await.unwrap().unwrap();
+        assert_eq!(seen.step.as_deref(), Some(word));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_goes_on_after_the_store_was_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plane.db");
+    let mut cursor: Option<Cursor> = None;
+    for life in 0..3 {
+        let store = Arc::new(SqliteStore::open(&path).await.unwrap());
+        let watcher = Watcher::new(store.clone());
+        let mut feed = match cursor {
+            None => watcher.watch_from_beginning(),
+            Some(cursor) => {
+                let text = cursor.to_string();
+                watcher
+                    .watch_all(Some(text.parse().unwrap()))
+                    .await
+                    .unwrap()
+            }
+        };
+        if life > 0 {
+            // What changed after the cursor was taken, in the life before.
+            let left = in_time(feed.next()).await.unwrap();
+            assert!(!left.is_unfinished());
+        }
+        let uid = created(&*store).await;
+        let shown = in_time(feed.next()).await.unwrap();
+        assert_eq!((shown.uid, shown.is_unfinished()), (uid, true));
+        cursor = feed.cursor();
+        cancelled(&*store, uid).await;
+        drop((feed, watcher));
+        store.close().await.unwrap();
+    }
+}
