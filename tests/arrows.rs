@@ -17,6 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tracker", &["model", "store", "error", "clock"]),
     ("http", &["model", "store", "error"]),
     ("transfer", &["model", "store", "error"]),
+    ("retention", &["model", "store", "error", "clock"]),
+    ("expectations", &["model", "store", "error"]),
     ("conformance", &["model", "store", "error", "clock"]),
 ];
 
