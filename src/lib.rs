@@ -8,6 +8,8 @@
 //!   across restarts, [`MemoryStore`] does not; [`ActionStoreExt`] makes any store pleasant.
 //! - [`http`] shows what is recorded at the documented read endpoints.
 //! - [`transfer`] exports a store as text, imports it, and copies one store into another.
+//! - [`retention`] keeps a store small: what may go, what would go, and letting it go.
+//! - [`Expectations`] says how long actions of a name take and how often they fail.
 //! - [`conformance`] is the proof that a store keeps the contract.
 //!
 //! ```
@@ -64,9 +66,11 @@ mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+mod expectations;
 #[cfg(feature = "http")]
 pub mod http;
 mod model;
+pub mod retention;
 mod store;
 #[cfg(feature = "tracker")]
 mod tracker;
@@ -79,6 +83,7 @@ pub use backend::MemoryStore;
 pub use backend::{SqliteAccess, SqliteDiagnostics, SqliteOptions, SqliteStore};
 pub use clock::Clock;
 pub use error::{Error, ErrorKind, StoreError};
+pub use expectations::{Expectations, Remaining};
 pub use model::{
     Action, ActionError, ActionUid, Authority, Batch, BatchMode, Cancel, CancelRequest, Change,
     Changes, CheckError, Clash, Command, Cursor, CursorError, Detail, Digest, Done, EDGES, Edge,

@@ -18,6 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("http", &["model", "store", "error"]),
     ("transfer", &["model", "store", "error"]),
     ("watch", &["model", "store", "error"]),
+    ("retention", &["model", "store", "error", "clock"]),
+    ("expectations", &["model", "store", "error"]),
     ("conformance", &["model", "store", "error", "clock"]),
 ];
 

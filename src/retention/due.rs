@@ -1,0 +1,446 @@
+//! Finds what a policy would remove, a page at a time.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::policy::Retention;
+use crate::error::{ErrorKind, StoreError};
+use crate::model::{
+    Action, ActionUid, Cursor, Detail, ObjectRef, Order, Outcome, Page, Query, Revision, Status,
+    Term, Timestamp,
+};
+use crate::store::ActionStore;
+
+/// Why an action would go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// It is older than actions that ended so are kept, and not among the last of its object.
+    Aged,
+    /// There are more completed actions than the cap allows, and it was completed before those.
+    OverCap,
+}
+
+/// How many actions, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// For their age.
+    pub aged: u64,
+    /// For the cap.
+    pub over_cap: u64,
+}
+
+impl Counts {
+    /// For whatever reason.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.aged + self.over_cap
+    }
+
+    pub(super) fn add(&mut self, reason: Reason) {
+        match reason {
+            Reason::Aged => self.aged += 1,
+            Reason::OverCap => self.over_cap += 1,
+        }
+    }
+}
+
+/// Actions read at once.
+pub(super) const PAGE: u16 = 500;
+/// Most uids remembered of what is kept for its object; beyond it, all are forgotten and asked anew.
+const REMEMBERED: usize = 200_000;
+/// How often a feed that expires is taken up again before that is said.
+const TRIES: u32 = 32;
+
+/// What a policy would remove: first what is old, by outcome, then what is over the cap. Whether
+/// what was found is removed meanwhile makes no difference to what is found next.
+#[derive(Debug)]
+pub(super) struct Due {
+    policy: Retention,
+    now: Timestamp,
+    kept: Kept,
+    stage: Stage,
+    cutoff: Option<Timestamp>,
+    /// What was counted for the cap.
+    blocks: Vec<Block>,
+}
+
+#[derive(Debug, Clone)]
+enum Stage {
+    /// Looks for the newest completion.
+    Newest(Option<Cursor>),
+    /// Walks through what is old of this outcome, by its place in [`Outcome::ALL`].
+    Aged(usize, Option<Cursor>),
+    /// Counts what is completed and not old, in the order of completion, up to where the store
+    /// stood when that began: what is completed later is not waited for.
+    Counting(Option<Cursor>, Option<Revision>),
+    /// Looks at the page in which those begin that stay under the cap.
+    Bounding,
+    OverCap(Boundary, Option<Cursor>),
+    Over,
+}
+
+/// A page that was counted: some bytes for each [`PAGE`] actions, whatever the store has.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    after: Option<Cursor>,
+    /// The revision it ends with, or a later one before the next block.
+    end: Revision,
+    /// How many actions it showed, and how many of them count.
+    shown: usize,
+    counted: u64,
+    last: ActionUid,
+}
+
+/// Where those that stay under the cap begin.
+#[derive(Debug, Clone)]
+struct Boundary {
+    /// Some of those that stay, the first ones completed.
+    first: HashSet<ActionUid>,
+    /// The revision of the last of these.
+    end: Revision,
+}
+
+impl Due {
+    pub(super) fn new(policy: Retention, now: Timestamp) -> Due {
+        Due {
+            kept: Kept::new(policy.keep_last),
+            policy,
+            now,
+            stage: Stage::Newest(None),
+            cutoff: None,
+            blocks: Vec::new(),
+        }
+    }
+
+    /// The time ages are counted back from, once it is known.
+    pub(super) fn cutoff(&self) -> Option<Timestamp> {
+        self.cutoff
+    }
+
+    /// Takes one step: some that would go, perhaps none; nothing at the end. The state moves on
+    /// only once the step is through, so that a step that failed or was dropped can be repeated.
+    pub(super) async fn next<S>(
+        &mut self,
+        store: &S,
+    ) -> Result<Option<Vec<(Arc<Action>, Reason)>>, StoreError>
+    where
+        S: ActionStore + ?Sized,
+    {
+        let (found, stage) = match self.stage.clone() {
+            Stage::Newest(after) => {
+                self.policy.check()?;
+                (Vec::new(), self.newest(store, after).await?)
+            }
+            Stage::Aged(outcome, after) => self.aged(store, outcome, after).await?,
+            Stage::Counting(after, until) => (Vec::new(), self.count(store, after, until).await?),
+            Stage::Bounding => (Vec::new(), self.bound(store).await?),
+            Stage::OverCap(boundary, after) => self.over_cap(store, boundary, after).await?,
+            Stage::Over => return Ok(None),
+        };
+        self.stage = stage;
+        Ok(Some(found))
+    }
+
+    /// Each page asks for what is newer than all before, so that hardly any row is brought.
+    async fn newest<S>(&mut self, store: &S, after: Option<Cursor>) -> Result<Stage, StoreError>
+    where
+        S: ActionStore + ?Sized,
+    {
+        let beyond = match self.cutoff {
+            Some(cutoff) => {
+                Term::FinishedFrom(Timestamp::from_micros(cutoff.as_micros().saturating_add(1)))
+            }
+            None => Term::Status(Status::Completed),
+        };
+        let query = query(Order::Newest, after).with_term(beyond).with_limit(10);
+        let page = store.list(&query).await?;
+        let finished = page.items.iter().filter_map(|action| action.finished_at);
+        self.cutoff = self.cutoff.max(finished.max());
+        let ahead = self.cutoff.is_some_and(|newest| newest >= self.now);
+        Ok(match page.next {
+            Some(next) if !ahead => Stage::Newest(Some(next)),
+            _ if self.cutoff.is_none() => Stage::Over,
+            _ => {
+                self.cutoff = self.cutoff.map(|newest| newest.min(self.now));
+                Stage::Aged(0, None)
+            }
+        })
+    }
+
+    async fn aged<S>(
+        &mut self,
+        store: &S,
+        place: usize,
+        after: Option<Cursor>,
+    ) -> Result<(Vec<(Arc<Action>, Reason)>, Stage), StoreError>
+    where
+        S: ActionStore + ?Sized,
+    {
+        let mut found = Vec::new();
+        let (Some(outcome), Some(cutoff)) = (Outcome::ALL.get(place), self.cutoff) else {
+            return Ok((found, Stage::Counting(None, None)));
+        };
+        let Some(before) = self.policy.old_before(*outcome, cutoff) else {
+            return Ok((found, Stage::Aged(place + 1, None)));
+        };
+        let query = query(Order::Oldest, after)
+            .with_term(Term::Outcome(*outcome))
+            .with_term(Term::FinishedBefore(before));
+        let page = store.list(&query).await?;
+        for action in page.items {
+            if !self.kept.holds(store, &action).await? {
+                found.push((action, Reason::Aged));
+            }
+        }
+        let stage = match page.next {
+            Some(next) => Stage::Aged(place, Some(next)),
+            None => Stage::Aged(place + 1, None),
+        };
+        Ok((found, stage))
+    }
+
+    /// Whether an action goes for its age, and so does not count for the cap.
+    async fn is_aged<S>(&mut self, store: &S, action: &Action) -> Result<bool, StoreError>
+    where
+        S: ActionStore + ?Sized,
+    {
+        let before = action.outcome.zip(self.cutoff);
+        let before = before.and_then(|(outcome, cutoff)| self.policy.old_before(outcome, cutoff));
+        let old = before.zip(action.finished_at).is_some_and(|(b, at)| at < b);
+        Ok(old && !self.kept.holds(store, action).await?)
+    }
+
+    /// How many of some do not go for their age, and which.
+    async fn young<S>(
+        &mut self,
+        store: &S,
+        actions: &[Arc<Action>],
+    ) -> Result<Vec<Arc<Action>>, StoreError>
+    where
+        S: ActionStore + ?Sized,
+    {
+        let mut young = Vec::with_capacity(actions.len());
+        for action in actions {
+            if !self.is_aged(store, action).await? {
+                young.push(action.clone());
+            }
+        }
+        Ok(young)
+    }
+
+    async fn count<S>(
+        &mut self,
+        store: &S,
+        after: Option<Cursor>,
+        until: Option<Revision>,
+    ) -> Result<Stage, StoreError>
+    where
+        S: ActionStore + ?Sized,
+    {
+        let Some(cap) = self.policy.cap else {
+            return Ok(Stage::Over);
+        };
+        let (page, next) = by_completion(store, after).await?;
+        // Each action has a revision of its own, so there cannot be more of them than that.
+        if page.at.revision.get() <= cap {
+            return Ok(Stage::Over);
+        }
+        let until = until.unwrap_or(page.at.revision);
+        let end = next.map_or(page.at.revision, |next| Revision::new(next.position()));
+        let counted = self.young(store, &page.items).await?.len() as u64;
+        if let Some(last) = page.items.last() {
+            self.blocks.push(Block {
+                after,
+                end,
+                shown: page.items.len(),
+                counted,
+                last: last.uid,
+            });
+        }
+        Ok(match next {
+            Some(next) if end < until => Stage::Counting(Some(next), Some(until)),
+            _ => Stage::Bounding,
+        })
+    }
+
+    async fn bound<S>(&mut self, store: &S) -> Result<Stage, StoreError>
+    where
+        S: ActionStore + ?Sized,
+    {
+        let total: u64 = self.blocks.iter().map(|block| block.counted).sum();
+        let mut excess = total.saturating_sub(self.policy.cap.unwrap_or(u64::MAX));
+        if excess == 0 {
+            return Ok(Stage::Over);
+        }
+        let mut blocks = self.blocks.iter();
+        let begin = blocks.find(|block| {
+            let begins = excess < block.counted;
+            excess -= if begins { 0 } else { block.counted };
+            begins
+        });
+        Ok(match begin.copied() {
+            Some(block) => Stage::OverCap(self.boundary(store, block, excess).await?, None),
+            None => Stage::Over,
+        })
+    }
+
+    /// Where those that stay begin, within a page that was counted: after so many that go.
+    async fn boundary<S>(
+        &mut self,
+        store: &S,
+        block: Block,
+        excess: u64,
+    ) -> Result<Boundary, StoreError>
+    where
+        S: ActionStore + ?Sized,
+    {
+        let (page, _) = by_completion(store, block.after).await?;
+        let same = page.items.get(block.shown - 1);
+        let same = same.is_some_and(|action| action.uid == block.last);
+        // If others have removed some of it, the places are no longer those that were counted:
+        // all of the page stays, until the next time.
+        let (actions, skip, end) = match same {
+            true => (page.items.get(..block.shown), excess, block.end),
+            false => (
+                None,
+                0,
+                block
+                    .after
+                    .map_or(Revision::ZERO, |after| Revision::new(after.position())),
+            ),
+        };
+        let young = self.young(store, actions.unwrap_or(&page.items)).await?;
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        let first = young.iter().skip(skip).map(|action| action.uid).collect();
+        Ok(Boundary { first, end })
+    }
+
+    async fn over_cap<S>(
+        &mut self,
+        store: &S,
+        boundary: Boundary,
+        after: Option<Cursor>,
+    ) -> Result<(Vec<(Arc<Action>, Reason)>, Stage), StoreError>
+    where
+        S: ActionStore + ?Sized,
+    {
+        let (page, next) = by_completion(store, after).await?;
+        let stays = |action: &Arc<Action>| boundary.first.contains(&action.uid);
+        let place = page.items.iter().position(stays);
+        let beyond = next.is_none_or(|next| Revision::new(next.position()) > boundary.end);
+        let (before, stage) = match (place, next) {
+            (Some(place), _) => (page.items.get(..place), Stage::Over),
+            // Others have removed those it should have met: where they were is not known.
+            (None, _) if beyond => (None, Stage::Over),
+            (None, next) => (Some(&page.items[..]), Stage::OverCap(boundary, next)),
+        };
+        let young = self.young(store, before.unwrap_or_default()).await?;
+        let found = young.into_iter().map(|action| (action, Reason::OverCap));
+        Ok((found.collect(), stage))
+    }
+}
+
+fn query(order: Order, after: Option<Cursor>) -> Query {
+    Query::new()
+        .with_order(order)
+        .with_after(after)
+        .with_limit(PAGE)
+        .with_detail(Detail::Summary)
+}
+
+/// A page of what is completed, in the order in which that was recorded: the feed, where a
+/// completed action never moves again. And where to go on.
+///
+/// A feed expires when it may have lost what was removed unseen. Here that is no loss, so the walk
+/// is taken up as one that begins now, at the same place.
+async fn by_completion<S>(
+    store: &S,
+    after: Option<Cursor>,
+) -> Result<(Page<Arc<Action>>, Option<Cursor>), StoreError>
+where
+    S: ActionStore + ?Sized,
+{
+    let mut after = after;
+    for _ in 0..TRIES {
+        let query = query(Order::Feed, after).with_term(Term::Status(Status::Completed));
+        let (expired, at) = match store.list(&query).await {
+            Ok(page) => {
+                let next = page
+                    .next
+                    .map(|next| Cursor::feed_after(Revision::new(next.position()), None, page.at));
+                return Ok((page, next));
+            }
+            Err(error) if error.kind() == ErrorKind::CursorExpired => (error, after),
+            Err(error) => return Err(error),
+        };
+        let Some(cursor) = at else {
+            return Err(expired);
+        };
+        let now = store.changed(None).await?;
+        let place = Revision::new(cursor.position());
+        after = Some(Cursor::feed_after(place, None, now));
+    }
+    Err(StoreError::new(
+        ErrorKind::Unavailable,
+        "list",
+        "actions are removed faster than the feed can be read",
+    ))
+}
+
+/// The last actions of objects, remembered in bounded memory.
+#[derive(Debug)]
+struct Kept {
+    last: u16,
+    of: HashMap<ObjectRef, HashSet<ActionUid>>,
+    uids: usize,
+}
+
+impl Kept {
+    fn new(last: u16) -> Kept {
+        Kept {
+            last,
+            of: HashMap::new(),
+            uids: 0,
+        }
+    }
+
+    /// Whether a completed action is among the last of its object.
+    ///
+    /// What was once read is trusted for the whole walk: later completions only push more out.
+    async fn holds<S>(&mut self, store: &S, action: &Action) -> Result<bool, StoreError>
+    where
+        S: ActionStore + ?Sized,
+    {
+        let Some(object) = action.object.as_ref().filter(|_| self.last > 0) else {
+            return Ok(false);
+        };
+        if let Some(uids) = self.of.get(object) {
+            return Ok(uids.contains(&action.uid));
+        }
+        let last = usize::from(self.last);
+        let mut uids = HashSet::new();
+        let mut query = query(Order::Newest, None)
+            .with_term(Term::Object(object.clone()))
+            .with_term(Term::Status(Status::Completed))
+            .with_limit(self.last);
+        loop {
+            let page = store.list(&query).await?;
+            let missing = last - uids.len();
+            uids.extend(page.items.iter().take(missing).map(|action| action.uid));
+            query.after = page.next;
+            if uids.len() >= last || page.next.is_none() {
+                break;
+            }
+        }
+        if self.uids + uids.len() > REMEMBERED {
+            self.of.clear();
+            self.uids = 0;
+        }
+        self.uids += uids.len();
+        let holds = uids.contains(&action.uid);
+        self.of.insert(object.clone(), uids);
+        Ok(holds)
+    }
+}
