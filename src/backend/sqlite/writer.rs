@@ -144,12 +144,9 @@ impl Writer {
                 self.line.close().await;
                 drop(self.lock);
                 // Others may have ended in this moment too. Whoever is alone now tries again.
-                match Lock::try_take(&self.path, Hold::Exclusive) {
-                    Ok(Some(_alone)) => {
-                        drop(self.line.ready().await);
-                        self.line.close().await;
-                    }
-                    Ok(None) | Err(_) => {}
+                if let Ok(Some(_alone)) = Lock::try_take(&self.path, Hold::Exclusive) {
+                    drop(self.line.ready().await);
+                    self.line.close().await;
                 }
                 return;
             }
