@@ -227,7 +227,8 @@ async fn race(ways: [&'static str; 2], seconds: u64) {
         found_late += shown.actions.iter().filter(is_new).count();
         last_shown.push(shown.actions);
     }
-    let mut tally = tally.lock().unwrap();
+    // All that listened have ended.
+    let mut tally = std::mem::take(&mut *tally.lock().unwrap());
     let verified = Verified::of(&store, &tally, &last_shown).await;
     println!(
         "{ways:?}, {seconds} s: {} batches, {} commands answered, {} accepted, {} refused; \
