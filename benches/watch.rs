@@ -46,16 +46,14 @@ fn now() -> u128 {
 /// was done.
 async fn child(path: &Path) {
     let store = open(path).await;
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let mut out = tokio::io::stdout();
-    while let Some(line) = lines.next_line().await.unwrap() {
-        let uid: ActionUid = line.parse().unwrap();
+    // The thread that reads is none of those that drive the store.
+    let next_line = || std::io::stdin().lines().next();
+    while let Some(line) = next_line() {
+        let uid: ActionUid = line.unwrap().parse().unwrap();
         let begun = now();
         let finish = Finish::new(Outcome::Cancelled);
         store.finish(uid, finish, None).await.unwrap();
-        let said = format!("{begun} {}\n", now());
-        out.write_all(said.as_bytes()).await.unwrap();
-        out.flush().await.unwrap();
+        println!("{begun} {}", now());
     }
     store.close().await.unwrap();
 }

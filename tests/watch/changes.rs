@@ -2,7 +2,9 @@
 
 use std::pin::Pin;
 
-use action_store::{ActionStore, ActionUid, Batch, Command, ErrorKind, NewAction, Status};
+use action_store::{
+    ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, NewAction, Status,
+};
 use futures_core::Stream;
 use tokio::time::sleep;
 
@@ -19,7 +21,6 @@ async fn a_watch_shows_each_change_and_then_the_end() {
     let early = tokio::time::timeout(seconds(30), watch.next()).await;
     assert!(early.is_err(), "nothing has changed");
 
-    use action_store::ActionStoreExt;
     store.start(uid, &owner).await.unwrap();
     let seen = in_time(watch.next()).await.unwrap().unwrap();
     assert_eq!(seen.status, Status::Executing);
@@ -58,7 +59,6 @@ async fn a_slow_reader_gets_the_latest_only_and_versions_rise() {
                 step(&*store, uid, &owner, &round.to_string()).await;
                 sleep(millis(1)).await;
             }
-            use action_store::ActionStoreExt;
             let finish = action_store::Finish::new(action_store::Outcome::Succeeded);
             store.finish(uid, finish, Some(&owner)).await.unwrap()
         }

@@ -1,5 +1,6 @@
 //! A thousand who wait cost the store no more than one.
 
+use action_store::{ActionStore, Batch};
 use tokio::time::{Instant, sleep};
 
 use crate::spy::*;
@@ -28,8 +29,7 @@ async fn asked(waiters: usize, writes: u32, pause: u64) -> (u64, usize, usize) {
     }
     assert_eq!(watcher.watched(), waiters);
     let ends = uids.iter().map(|uid| cancel(*uid)).collect();
-    use action_store::ActionStore;
-    store.write(action_store::Batch::each(ends)).await.unwrap();
+    store.write(Batch::each(ends)).await.unwrap();
     while let Some(waited) = in_time(waiting.join_next()).await {
         waited.unwrap().unwrap();
     }
