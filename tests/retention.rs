@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use action_store::retention::{self, Eraser, Pruner, Reason, Retention, Stays};
@@ -420,16 +421,18 @@ async fn a_policy_beyond_its_limits_is_refused() {
 }
 
 /// Polls a future a few times and drops it.
-async fn drop_after<F: Future>(future: F, polls: usize) -> bool {
+async fn drop_after(future: impl Future + Send, polls: usize) {
+    fn poll(future: Pin<&mut impl Future>) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        future.poll(&mut context).is_ready()
+    }
     let mut future = Box::pin(future);
-    let mut context = Context::from_waker(Waker::noop());
     for _ in 0..polls {
-        if let Poll::Ready(_) = future.as_mut().poll(&mut context) {
-            return true;
+        if poll(future.as_mut()) {
+            return;
         }
         tokio::task::yield_now().await;
     }
-    false
 }
 
 #[tokio::test]
