@@ -26,7 +26,9 @@ impl Plane {
         let clock = || Clock::manual(Timestamp::from_seconds(1_760_000_000));
         let memory = clock();
         let store = Arc::new(MemoryStore::with_clock(memory.clone()));
-        let mut planes = vec![Plane::on(store, memory, None).await];
+        let plane = Plane::on(store, memory, None).await;
+        #[cfg(not(feature = "sqlite"))]
+        return vec![plane];
         #[cfg(feature = "sqlite")]
         {
             use action_store::SqliteOptions;
@@ -34,9 +36,8 @@ impl Plane {
             let options = SqliteOptions::new().with_clock(clock.clone());
             let store = options.open(dir.path().join("actions.db"));
             let store = Arc::new(store.await.unwrap());
-            planes.push(Plane::on(store, clock, Some(dir)).await);
+            vec![plane, Plane::on(store, clock, Some(dir)).await]
         }
-        planes
     }
 
     async fn on(
