@@ -498,6 +498,42 @@ async fn two_that_have_counted_the_same_remove_it_once() {
     assert_eq!(plane.uids().await, set(uids[1300..].iter().copied()));
 }
 
+#[tokio::test]
+async fn what_others_remove_unseen_does_not_stop_it() {
+    for plane in Plane::both().await {
+        let uids = plane.many(1200).await;
+        let policy = Retention::keep_all().with_cap(Some(400)).with_batch(1000);
+        let mut pruner = Pruner::new(&*plane.store, &policy, plane.clock.now());
+        // At each step the feed that it reads would have expired.
+        while pruner.next().await.unwrap().is_some() {
+            let uid = plane.done(task()).await;
+            let removed = plane.store.action(uid).await.unwrap().unwrap();
+            let if_version = removed.version;
+            let command = Command::Remove { uid, if_version };
+            plane.store.command(command).await.unwrap();
+        }
+        assert_eq!(pruner.report().removed.over_cap, 800);
+        assert_eq!(plane.uids().await, set(uids[800..].iter().copied()));
+    }
+}
+
+#[tokio::test]
+async fn where_those_that_stay_are_gone_nothing_later_goes() {
+    let plane = Plane::memory().await;
+    let uids = plane.many(600).await;
+    let policy = Retention::keep_all().with_cap(Some(1)).with_batch(1000);
+    let mut pruner = Pruner::new(&*plane.store, &policy, plane.clock.now());
+    while pruner.next().await.unwrap() == Some(0) {}
+    let last = plane.store.action(uids[599]).await.unwrap().unwrap();
+    let (uid, if_version) = (last.uid, last.version);
+    let command = Command::Remove { uid, if_version };
+    plane.store.command(command).await.unwrap();
+    let new = plane.many(700).await;
+    while pruner.next().await.unwrap().is_some() {}
+    let left = plane.uids().await;
+    assert_eq!(set(new).difference(&left).count(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_should_stay_is_lost_while_others_write() {
     for plane in Plane::both().await {
@@ -690,7 +726,9 @@ async fn a_keeper_stops_when_it_is_dropped_or_closed() {
     let left = plane.uids().await.len();
     assert!((40..50).contains(&left), "{left}");
     tokio::time::sleep(Duration::from_secs(3600 * 50)).await;
+    // The store is no longer held either.
     assert_eq!(plane.uids().await.len(), left);
+    assert_eq!(Arc::strong_count(&plane.store), 1);
     let keeper = keep();
     tokio::time::sleep(Duration::from_secs(3600 * 5)).await;
     let round = keeper.close().await.unwrap();

@@ -1,13 +1,14 @@
 //! Finds what a policy would remove, a page at a time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::kept::Kept;
 use super::policy::Retention;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Cursor, Detail, ObjectRef, Order, Outcome, Page, Query, Revision, Status,
-    Term, Timestamp,
+    Action, ActionUid, Cursor, Detail, Order, Outcome, Page, Query, Revision, Status, Term,
+    Timestamp,
 };
 use crate::store::ActionStore;
 
@@ -48,8 +49,6 @@ impl Counts {
 
 /// Actions read at once.
 pub(super) const PAGE: u16 = 500;
-/// Most uids remembered of what is kept for its object; beyond it, all are forgotten and asked anew.
-const REMEMBERED: usize = 200_000;
 /// How often a feed that expires is taken up again before that is said.
 const TRIES: u32 = 32;
 
@@ -342,7 +341,7 @@ impl Due {
     }
 }
 
-fn query(order: Order, after: Option<Cursor>) -> Query {
+pub(super) fn query(order: Order, after: Option<Cursor>) -> Query {
     Query::new()
         .with_order(order)
         .with_after(after)
@@ -387,60 +386,4 @@ where
         "list",
         "actions are removed faster than the feed can be read",
     ))
-}
-
-/// The last actions of objects, remembered in bounded memory.
-#[derive(Debug)]
-struct Kept {
-    last: u16,
-    of: HashMap<ObjectRef, HashSet<ActionUid>>,
-    uids: usize,
-}
-
-impl Kept {
-    fn new(last: u16) -> Kept {
-        Kept {
-            last,
-            of: HashMap::new(),
-            uids: 0,
-        }
-    }
-
-    /// Whether a completed action is among the last of its object.
-    ///
-    /// What was once read is trusted for the whole walk: later completions only push more out.
-    async fn holds<S>(&mut self, store: &S, action: &Action) -> Result<bool, StoreError>
-    where
-        S: ActionStore + ?Sized,
-    {
-        let Some(object) = action.object.as_ref().filter(|_| self.last > 0) else {
-            return Ok(false);
-        };
-        if let Some(uids) = self.of.get(object) {
-            return Ok(uids.contains(&action.uid));
-        }
-        let last = usize::from(self.last);
-        let mut uids = HashSet::new();
-        let mut query = query(Order::Newest, None)
-            .with_term(Term::Object(object.clone()))
-            .with_term(Term::Status(Status::Completed))
-            .with_limit(self.last);
-        loop {
-            let page = store.list(&query).await?;
-            let missing = last - uids.len();
-            uids.extend(page.items.iter().take(missing).map(|action| action.uid));
-            query.after = page.next;
-            if uids.len() >= last || page.next.is_none() {
-                break;
-            }
-        }
-        if self.uids + uids.len() > REMEMBERED {
-            self.of.clear();
-            self.uids = 0;
-        }
-        self.uids += uids.len();
-        let holds = uids.contains(&action.uid);
-        self.of.insert(object.clone(), uids);
-        Ok(holds)
-    }
 }

@@ -31,8 +31,8 @@ pub struct Round {
 
 /// Prunes in the background, at once and then again and again: [`Retention::keep`].
 ///
-/// One round never begins before the one before it has ended. Dropped, it stops where it is, which
-/// harms nothing; [`close`](Keeper::close) lets the transaction that is under way come to its end.
+/// One round never begins before the one before it has ended. Dropped, it stops after the page or
+/// the transaction that is under way; [`close`](Keeper::close) waits for that.
 #[derive(Debug)]
 #[must_use = "dropped, it stops"]
 pub struct Keeper {
@@ -100,12 +100,6 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 async fn keep(
     policy: Retention,
     store: Arc<dyn ActionStore>,
@@ -120,7 +114,12 @@ async fn keep(
         let error = loop {
             match pruning.next(&*store).await {
                 Ok(None) => break None,
-                Ok(Some(0)) if !*stop.borrow() => tokio::task::yield_now().await,
+                Ok(Some(0)) => {
+                    tokio::task::yield_now().await;
+                    if is_stopping(&stop) {
+                        break None;
+                    }
+                }
                 Ok(Some(_)) => {
                     if stopped(&mut stop, policy.pause).await {
                         break None;
@@ -142,7 +141,12 @@ async fn keep(
     }
 }
 
+/// Whether it was told to, or whoever could tell it is gone.
+fn is_stopping(stop: &watch::Receiver<bool>) -> bool {
+    *stop.borrow() || stop.has_changed().is_err()
+}
+
 /// Waits; whether it is to stop.
 async fn stopped(stop: &mut watch::Receiver<bool>, wait: Duration) -> bool {
-    *stop.borrow() || timeout(wait, stop.changed()).await.is_ok()
+    is_stopping(stop) || timeout(wait, stop.changed()).await.is_ok()
 }

@@ -48,6 +48,7 @@ mod due;
 mod erase;
 #[cfg(feature = "tracker")]
 mod keeper;
+mod kept;
 mod plan;
 mod policy;
 mod prune;

@@ -1,0 +1,67 @@
+//! Which actions are kept because they are the last of their object.
+
+use std::collections::{HashMap, HashSet};
+
+use super::due::query;
+use crate::error::StoreError;
+use crate::model::{Action, ActionUid, ObjectRef, Order, Status, Term};
+use crate::store::ActionStore;
+
+/// Most uids remembered of what is kept for its object; beyond it, all are forgotten and asked anew.
+const REMEMBERED: usize = 200_000;
+
+/// The last actions of objects, remembered in bounded memory.
+#[derive(Debug)]
+pub(super) struct Kept {
+    last: u16,
+    of: HashMap<ObjectRef, HashSet<ActionUid>>,
+    uids: usize,
+}
+
+impl Kept {
+    pub(super) fn new(last: u16) -> Kept {
+        Kept {
+            last,
+            of: HashMap::new(),
+            uids: 0,
+        }
+    }
+
+    /// Whether a completed action is among the last of its object.
+    ///
+    /// What was once read is trusted for the whole walk: later completions only push more out.
+    pub(super) async fn holds<S>(&mut self, store: &S, action: &Action) -> Result<bool, StoreError>
+    where
+        S: ActionStore + ?Sized,
+    {
+        let Some(object) = action.object.as_ref().filter(|_| self.last > 0) else {
+            return Ok(false);
+        };
+        if let Some(uids) = self.of.get(object) {
+            return Ok(uids.contains(&action.uid));
+        }
+        let last = usize::from(self.last);
+        let mut uids = HashSet::new();
+        let mut query = query(Order::Newest, None)
+            .with_term(Term::Object(object.clone()))
+            .with_term(Term::Status(Status::Completed))
+            .with_limit(self.last);
+        loop {
+            let page = store.list(&query).await?;
+            let missing = last - uids.len();
+            uids.extend(page.items.iter().take(missing).map(|action| action.uid));
+            query.after = page.next;
+            if uids.len() >= last || page.next.is_none() {
+                break;
+            }
+        }
+        if self.uids + uids.len() > REMEMBERED {
+            self.of.clear();
+            self.uids = 0;
+        }
+        self.uids += uids.len();
+        let holds = uids.contains(&action.uid);
+        self.of.insert(object.clone(), uids);
+        Ok(holds)
+    }
+}
