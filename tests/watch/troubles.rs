@@ -64,6 +64,26 @@ async fn waiting_goes_on_after_a_changed_that_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn news_that_could_not_be_looked_at_are_not_forgotten() {
+    let store = Spy::new();
+    let watcher = watcher(&store);
+    let uid = created(&*store).await;
+    let waiting = tokio::spawn({
+        let watcher = watcher.clone();
+        async move { watcher.wait(uid).await }
+    });
+    sleep(seconds(1)).await;
+    // The look after the last change there will be.
+    let mut failures = 2;
+    store.on_get(move || {
+        failures -= 1;
+        (failures >= 0).then_some(Fate::Unavailable)
+    });
+    let ended = cancelled(&*store, uid).await;
+    assert_eq!(in_time(waiting).await.unwrap().unwrap(), ended);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_holds_nobody_who_has_an_end() {
     let store = Spy::new();
     let watcher = watcher(&store);
@@ -191,7 +211,11 @@ fn without_a_runtime_it_is_closed() {
         .build()
         .unwrap();
     store.on_get(|| Some(Fate::Unavailable));
-    let error = bare.block_on(watcher.wait(uid)).unwrap_err();
+    let (said, hear) = std::sync::mpsc::channel();
+    // In a thread that can be left alone: without a timer nothing here could give it up.
+    let waiting = watcher.clone();
+    std::thread::spawn(move || said.send(bare.block_on(waiting.wait(uid))));
+    let error = hear.recv_timeout(seconds(60)).unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
     assert_eq!(watcher.watched(), 0);
 }

@@ -72,10 +72,12 @@ async fn a_wait_with_an_end_shows_the_action_as_it_is() {
 
     let queued = created(&*store).await;
     cancelled(&*store, queued).await;
-    let waited = watcher.wait_for(queued, seconds(10)).await.unwrap();
+    let waited = in_time(watcher.wait_for(queued, seconds(10)))
+        .await
+        .unwrap();
     assert!(matches!(&waited, Waited::Completed(a) if a.outcome == Some(Outcome::Cancelled)));
     // However long: no arithmetic goes over.
-    let forever = watcher.wait_for(queued, std::time::Duration::MAX).await;
+    let forever = in_time(watcher.wait_for(queued, std::time::Duration::MAX)).await;
     assert_eq!(forever.unwrap(), waited);
 }
 
@@ -115,13 +117,11 @@ async fn the_first_of_several_ends_the_wait() {
     // Of several the one named first, also when it is named twice.
     let other = cancelled(&*store, uids[3]).await;
     let named = [uids[5], uids[700], uids[3], uids[700]];
-    assert_eq!(watcher.wait_any(&named).await.unwrap(), ended);
+    assert_eq!(in_time(watcher.wait_any(&named)).await.unwrap(), ended);
     let named = [uids[5], uids[3], uids[700]];
-    assert_eq!(watcher.wait_any(&named).await.unwrap(), other);
-    let error = watcher
-        .wait_any(&[uids[5], ActionUid::new()])
-        .await
-        .unwrap_err();
+    assert_eq!(in_time(watcher.wait_any(&named)).await.unwrap(), other);
+    let neither = [uids[5], ActionUid::new()];
+    let error = in_time(watcher.wait_any(&neither)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 
     let error = watcher.wait_any(&[]).await.unwrap_err();
