@@ -80,7 +80,9 @@ impl StoreError {
         self.kind
     }
 
-    /// Which operation failed: `open`, `write`, `get`, `list`, `log`, `owners`, `changed`.
+    /// Which operation failed, by the name of the method or task (`write`, `list`, `backup`), for the
+    /// log: `open` for all that comes with opening, and `connect` where the database was not
+    /// reached at all.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.operation

@@ -208,36 +208,6 @@ async fn a_call_that_nobody_polls_does_not_keep_the_store_from_closing() {
 }
 
 #[tokio::test]
-async fn a_store_of_a_newer_version_is_refused_unless_that_version_allows_it() {
-    let place = place();
-    SqliteStore::open(&place.path)
-        .await
-        .unwrap()
-        .close()
-        .await
-        .unwrap();
-    let mut other = raw(&place.path).await;
-    let newer = "INSERT INTO actions_schema VALUES (99, 1, 1, 0)";
-    run(&mut other, newer).await.unwrap();
-    SqliteStore::open(&place.path)
-        .await
-        .unwrap()
-        .close()
-        .await
-        .unwrap();
-    run(
-        &mut other,
-        "UPDATE actions_schema SET min_writer = 99 WHERE version = 99",
-    )
-    .await
-    .unwrap();
-    other.close().await.unwrap();
-    let error = refused_open(&place.path).await;
-    assert_eq!(error.kind(), ErrorKind::Incompatible);
-    assert!(error.to_string().contains("99"), "{error}");
-}
-
-#[tokio::test]
 async fn a_path_that_sqlite_would_take_for_something_else_is_refused() {
     for path in ["", ":memory:", "file:actions.db?mode=memory", "a\0b", ".."] {
         let error = refused_open(Path::new(path)).await;
@@ -394,7 +364,9 @@ async fn damage_is_called_corrupt_and_stays_with_the_action_it_befell() {
     run(&mut other, "PRAGMA ignore_check_constraints = ON")
         .await
         .unwrap();
-    let damage = "UPDATE actions_action SET progress = 20000, version = 9 WHERE number = 2";
+    // A number out of range, and a text that is none, with a line break in it.
+    let damage = "UPDATE actions_action SET progress = 20000, \
+         step = CAST(x'ff0aff' AS TEXT), version = 9 WHERE number = 2";
     assert_eq!(run(&mut other, damage).await.unwrap(), 1);
     other.close().await.unwrap();
 
@@ -408,6 +380,16 @@ async fn damage_is_called_corrupt_and_stays_with_the_action_it_befell() {
         store.list(&Query::new()).await.unwrap_err().kind(),
         ErrorKind::Corrupt
     );
+    // Nor whoever shares a look-up.
+    for _ in 0..20 {
+        let (good, bad, again) = tokio::join!(
+            store.action(sound),
+            store.action(broken),
+            store.action(sound)
+        );
+        assert!(good.unwrap().is_some() && again.unwrap().is_some());
+        assert_eq!(bad.unwrap_err().kind(), ErrorKind::Corrupt);
+    }
     // Both wait in one group: whoever shares a transaction with the damage is not harmed by it.
     for _ in 0..20 {
         let (good, bad) = tokio::join!(

@@ -175,20 +175,19 @@ END;
 
 -- An OR REPLACE would delete the row it replaces without asking any trigger.
 CREATE TRIGGER actions_action_replaced BEFORE INSERT ON actions_action
-WHEN EXISTS (SELECT 1 FROM actions_action WHERE uid = NEW.uid OR number = NEW.number)
+WHEN EXISTS (SELECT 1 FROM actions_action WHERE uid = NEW.uid)
+  OR EXISTS (SELECT 1 FROM actions_action WHERE number = NEW.number)
 BEGIN
   SELECT RAISE(ABORT, 'actions: there is such an action');
 END;
 
-CREATE TRIGGER actions_action_completed BEFORE UPDATE ON actions_action WHEN OLD.status = 2
+-- After, not before: SQLite would read the whole row a second time, should a trigger have changed it.
+CREATE TRIGGER actions_action_forward AFTER UPDATE ON actions_action
+WHEN OLD.status = 2 OR NEW.status < OLD.status OR NEW.version <= OLD.version
+  OR NEW.progress < OLD.progress OR NEW.log_entries < OLD.log_entries
+  OR NEW.last_seen_at < OLD.last_seen_at
 BEGIN
-  SELECT RAISE(ABORT, 'actions: a completed action does not change');
-END;
-
-CREATE TRIGGER actions_action_forward BEFORE UPDATE ON actions_action
-WHEN NEW.status < OLD.status OR NEW.version <= OLD.version OR NEW.progress < OLD.progress
-  OR NEW.log_entries < OLD.log_entries OR NEW.last_seen_at < OLD.last_seen_at
-BEGIN
+  SELECT RAISE(ABORT, 'actions: a completed action does not change') WHERE OLD.status = 2;
   SELECT RAISE(ABORT, 'actions: an action goes forward only');
 END;
 

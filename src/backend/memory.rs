@@ -1,7 +1,9 @@
 //! The store in memory: the contract at its plainest.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter::Peekable;
 use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::RangeBounds as _;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
@@ -159,7 +161,8 @@ impl ActionStore for MemoryStore {
         match query.order {
             Order::Oldest => {
                 let after = self.resume("list", query.after, 0)?;
-                let rows = tables.driven(&query.driver(), (Excluded(after), Unbounded));
+                let range = (Excluded(after), Unbounded);
+                let rows = tables.driven(&query.driver(), range, false);
                 Ok(page(query, rows, at, |row| {
                     Cursor::oldest(life, row.number)
                 }))
@@ -177,9 +180,8 @@ impl ActionStore for MemoryStore {
             }
             _ => {
                 let after = self.resume("list", query.after, u64::MAX)?;
-                let rows = tables
-                    .driven(&query.driver(), (Unbounded, Excluded(after)))
-                    .rev();
+                let range = (Unbounded, Excluded(after));
+                let rows = tables.driven(&query.driver(), range, true);
                 Ok(page(query, rows, at, |row| {
                     Cursor::newest(life, row.number)
                 }))
@@ -275,42 +277,50 @@ impl Tables {
         }
     }
 
-    /// The rows a driver finds, in creation order.
-    fn driven(&self, driver: &Driver, range: Range) -> Box<dyn Rows<'_> + '_> {
-        let row = |uid: &ActionUid| self.rows.get(uid);
-        if *driver == Driver::All {
-            return Box::new(
-                self.numbers
-                    .range(range)
-                    .filter_map(move |(_, uid)| row(uid)),
-            );
-        }
-        let numbers = self.sets.get(driver).map(|set| set.range(range));
-        let uids = numbers
-            .into_iter()
-            .flatten()
-            .filter_map(|number| self.numbers.get(*number));
-        Box::new(uids.filter_map(row))
+    /// The rows a driver finds, in creation order or the newest first.
+    fn driven(&self, driver: &Driver, range: Range, newest: bool) -> Walk<'_, &Row> {
+        let numbers = match driver {
+            Driver::All => {
+                let uids = self.numbers.range(range).map(|(_, uid)| uid);
+                return directed(uids.filter_map(|uid| self.rows.get(uid)), newest);
+            }
+            Driver::Uid(uid) => {
+                let row = self.rows.get(uid);
+                return Box::new(row.filter(|row| range.contains(&row.number)).into_iter());
+            }
+            Driver::TouchesAny(objects) => {
+                let sets = objects.iter().map(|object| Driver::Touches(object.clone()));
+                let sets = sets.filter_map(|set| self.sets.get(&set));
+                let walks = sets.map(|set| directed(set.range(range).copied(), newest).peekable());
+                merged(walks.collect(), newest)
+            }
+            _ => {
+                let numbers = self.sets.get(driver).map(|set| set.range(range).copied());
+                directed(numbers.into_iter().flatten(), newest)
+            }
+        };
+        let uids = numbers.filter_map(|number| self.numbers.get(number));
+        Box::new(uids.filter_map(|uid| self.rows.get(uid)))
     }
 
     fn load(&self, needs: &Needs) -> Loaded {
         let mut loaded = Loaded::new();
-        for uid in &needs.actions {
+        for uid in needs.actions() {
             self.load_action(*uid, &mut loaded);
         }
-        for (uid, op) in &needs.ops {
+        for (uid, op) in needs.ops() {
             let row = self.rows.get(uid);
             if row.is_some_and(|row| row.log.iter().any(|(_, e)| e.op == Some(*op))) {
                 loaded.put_op(*uid, *op);
             }
         }
-        for key in &needs.keys {
+        for key in needs.keys() {
             if let Some(holder) = self.keys.get(key) {
                 self.load_action(*holder, &mut loaded);
                 loaded.put_key(key.clone(), *holder);
             }
         }
-        for name in &needs.owners {
+        for name in needs.owners() {
             self.load_owners(name, &mut loaded);
         }
         loaded
@@ -480,5 +490,23 @@ impl Row {
     }
 }
 
-trait Rows<'t>: DoubleEndedIterator<Item = &'t Row> {}
-impl<'t, I: DoubleEndedIterator<Item = &'t Row>> Rows<'t> for I {}
+type Walk<'t, T> = Box<dyn Iterator<Item = T> + 't>;
+
+fn directed<'t, T: 't>(walk: impl DoubleEndedIterator<Item = T> + 't, newest: bool) -> Walk<'t, T> {
+    match newest {
+        true => Box::new(walk.rev()),
+        false => Box::new(walk),
+    }
+}
+
+/// What several walks meet, each number once.
+fn merged<'t>(mut walks: Vec<Peekable<Walk<'t, u64>>>, newest: bool) -> Walk<'t, u64> {
+    Box::new(std::iter::from_fn(move || {
+        let heads = walks.iter_mut().filter_map(|walk| walk.peek().copied());
+        let next = if newest { heads.max() } else { heads.min() }?;
+        for walk in &mut walks {
+            walk.next_if_eq(&next);
+        }
+        Some(next)
+    }))
+}

@@ -7,7 +7,7 @@ use super::identity::{ActionUid, Digest, OpId, Version};
 use super::json::Json;
 use super::limits::{Invalid, Limits, at_most, label, label_opt, prose, prose_opt};
 use super::new_action::NewAction;
-use super::object::{ObjectRef, RelatedObject};
+use super::object::{ObjectRef, ObjectSet, RelatedObject};
 use super::owner::OwnerRef;
 use super::progress::Progress;
 use super::time::Timestamp;
@@ -254,6 +254,16 @@ impl Action {
     #[must_use]
     pub fn touches(&self, object: &ObjectRef) -> bool {
         self.object.as_ref() == Some(object) || self.related.iter().any(|r| &r.object == object)
+    }
+
+    /// Whether it touches one of these objects, as its subject or as a related one.
+    #[must_use]
+    pub fn touches_any(&self, objects: &ObjectSet) -> bool {
+        let related = self.related.iter().map(|related| &related.object);
+        self.object
+            .iter()
+            .chain(related)
+            .any(|o| objects.contains(o))
     }
 
     /// Checks every limit and every invariant: for actions that come from outside, by import or

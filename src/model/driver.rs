@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::action::Action;
 use super::identity::ActionUid;
 use super::new_action::DEFAULT_TENANT;
-use super::object::ObjectRef;
+use super::object::{ObjectRef, ObjectSet};
 use super::query::{Query, Term};
 use super::words::{Outcome, Status};
 
@@ -22,6 +22,7 @@ impl Query {
         self.terms
             .iter()
             .filter_map(|term| match term {
+                Term::Uid(uid) => Some(Driver::Uid(*uid)),
                 Term::Parent(parent) => Some(Driver::Parent(*parent)),
                 Term::RetryOf(retry_of) => Some(Driver::RetryOf(*retry_of)),
                 Term::Correlation(text) => Some(Driver::Correlation(text.clone())),
@@ -36,6 +37,7 @@ impl Query {
                 Term::Outcome(outcome) if *outcome != Outcome::Succeeded => {
                     Some(Driver::Ended(*outcome))
                 }
+                Term::TouchesAny(objects) => Some(Driver::TouchesAny(objects.clone())),
                 Term::Tenant(tenant) if **tenant != *DEFAULT_TENANT => {
                     Some(Driver::Tenant(tenant.clone()))
                 }
@@ -47,9 +49,12 @@ impl Query {
     }
 }
 
-/// The index that drives a query. Each but `All` is a set of actions in creation order.
+/// The index that drives a query. Each but `Uid`, `TouchesAny` and `All` is a set of actions in
+/// creation order; what touches any of several objects is in the sets of those.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Driver {
+    /// One action.
+    Uid(ActionUid),
     /// The parts of an action.
     Parent(ActionUid),
     /// The retries of an action.
@@ -64,6 +69,8 @@ pub(crate) enum Driver {
     Unfinished,
     /// The actions that ended so; succeeded ones, nearly all there are, have no index.
     Ended(Outcome),
+    /// The actions that touch any of these.
+    TouchesAny(ObjectSet),
     /// The actions of a tenant; those of the default tenant have no index.
     Tenant(Arc<str>),
     /// The actions of a name.
@@ -75,16 +82,18 @@ pub(crate) enum Driver {
 impl Driver {
     fn rank(&self) -> u8 {
         match self {
-            Driver::Parent(_) => 0,
-            Driver::RetryOf(_) => 1,
-            Driver::Correlation(_) => 2,
-            Driver::UnfinishedOf(_) => 3,
-            Driver::Touches(_) => 4,
-            Driver::Unfinished => 5,
-            Driver::Ended(_) => 6,
-            Driver::Tenant(_) => 7,
-            Driver::Name(_) => 8,
-            Driver::All => 9,
+            Driver::Uid(_) => 0,
+            Driver::Parent(_) => 1,
+            Driver::RetryOf(_) => 2,
+            Driver::Correlation(_) => 3,
+            Driver::UnfinishedOf(_) => 4,
+            Driver::Touches(_) => 5,
+            Driver::Unfinished => 6,
+            Driver::Ended(_) => 7,
+            Driver::TouchesAny(_) => 8,
+            Driver::Tenant(_) => 9,
+            Driver::Name(_) => 10,
+            Driver::All => 11,
         }
     }
 

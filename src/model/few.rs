@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use super::short::Short;
+
 /// A list of so many entries is searched from end to end; a longer one gets an index.
 const LIST: usize = 8;
 
@@ -12,7 +14,7 @@ const LIST: usize = 8;
 /// more than all that is decided; a group commit is about thousands.
 #[derive(Debug)]
 pub(super) struct Few<K, V> {
-    entries: Vec<(K, V)>,
+    entries: Short<(K, V)>,
     /// Where each key stands, once the list is long.
     index: Option<HashMap<K, usize>>,
 }
@@ -20,7 +22,7 @@ pub(super) struct Few<K, V> {
 impl<K, V> Default for Few<K, V> {
     fn default() -> Few<K, V> {
         Few {
-            entries: Vec::new(),
+            entries: Short::default(),
             index: None,
         }
     }
@@ -60,9 +62,6 @@ impl<K: Clone + Eq + Hash, V> Few<K, V> {
         } else if position == LIST {
             let known = self.entries.iter().map(|(key, _)| key).chain([&key]);
             self.index = Some(known.cloned().zip(0..).collect());
-        } else if position == 0 {
-            // Most often the only one: a list that grows by itself would make room for four.
-            self.entries.reserve_exact(1);
         }
         self.entries.push((key, value));
         position

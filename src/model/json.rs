@@ -1,5 +1,6 @@
 //! JSON payloads: validated once, kept as the text they came as.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -70,26 +71,62 @@ impl Json {
     /// Empty for anything but an object.
     #[must_use]
     pub fn members(&self) -> Vec<(String, &str)> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Vec<(String, &'de RawValue)>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
-        }
+        let members = self.raw_members().into_iter();
+        members
+            .map(|(name, value)| (name.into_owned(), value.get()))
+            .collect()
+    }
+
+    /// As [`members`](Json::members), without a copy of a name that is written without escapes.
+    pub(crate) fn raw_members(&self) -> Vec<(Cow<'_, str>, &RawValue)> {
         let mut parser = serde_json::Deserializer::from_str(&self.0);
         // A checked text that is no object is the only way to fail here.
-        (&mut parser)
-            .deserialize_map(Members)
-            .map(|members| members.into_iter().map(|(k, v)| (k, v.get())).collect())
-            .unwrap_or_default()
+        (&mut parser).deserialize_map(Members).unwrap_or_default()
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(name) = map.next_key_seed(Name)? {
+            members.push((name, map.next_value()?));
+        }
+        Ok(members)
+    }
+}
+
+/// A name, borrowed where the text allows it.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
     }
 }
 
@@ -231,6 +268,8 @@ mod tests {
             json.members(),
             [("a".to_owned(), "1.0"), ("b".to_owned(), r#"{"c":[ ]}"#)]
         );
+        let escaped = Json::new(r#"{"\u0061\"": null}"#).unwrap();
+        assert_eq!(escaped.members(), [("a\"".to_owned(), "null")]);
         assert!(Json::new("[1]").unwrap().members().is_empty());
         assert_eq!(format!("{json:?}"), "Json(25 bytes)");
     }

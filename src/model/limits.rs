@@ -31,6 +31,8 @@ impl Limits {
     pub const LOG_ENTRIES: u32 = 256;
     /// Most terms in a query.
     pub const TERMS: usize = 16;
+    /// Most objects in a set that a query asks about.
+    pub const OBJECTS: usize = 1000;
     /// Largest page.
     pub const PAGE: u16 = 1000;
     /// Page size of [`Query::default`](crate::Query) and [`LogQuery::default`](crate::LogQuery).

@@ -21,6 +21,7 @@ mod owner;
 mod plan;
 mod progress;
 mod query;
+mod short;
 mod time;
 mod transition;
 mod words;
@@ -39,7 +40,9 @@ pub use json::Json;
 pub use lifecycle::{Authority, EDGES, Edge, Move};
 pub use limits::{Invalid, Limits};
 pub use new_action::NewAction;
-pub use object::{ObjectRef, RelatedObject};
+#[cfg(feature = "http")]
+pub(crate) use new_action::PENDING_OPS;
+pub use object::{ObjectRef, ObjectSet, RelatedObject};
 pub use owner::{Incarnation, Owner, OwnerRef, OwnerState};
 pub use plan::{Needs, needs, plan};
 pub use progress::Progress;

@@ -26,6 +26,7 @@ const RESERVED: &[&str] = &[
     "description",
     "error",
     "error_code",
+    "error_detail",
     "error_message",
     "heartbeat",
     "name",
@@ -51,6 +52,50 @@ pub(crate) const PENDING_OPS: &str = "pending_ops";
 /// let new = NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(1))
 ///     .with_actor("ada@example.com")
 ///     .with_description("create orders, 3 shards");
+/// ```
+///
+/// # Keys
+///
+/// An action may bring keys of two kinds, none unless asked for. Both are labels of its tenant,
+/// compared byte for byte; two tenants never meet in a key, and neither do the two kinds.
+///
+/// | | exclusive keys | idempotency key |
+/// | --- | --- | --- |
+/// | says | not beside another one | not a second time |
+/// | how many | [`Limits::EXCLUSIVE`] | one |
+/// | held from | its create | its create |
+/// | held until | it is completed, however it ends | it is removed, by retention or by hand |
+/// | another create with it | [`Conflict`](crate::Refused::Conflict) with the holder | the same content: [`Already`](crate::Effect::Already) with the action there is; other content: `Conflict` with it |
+///
+/// An exclusive key is also held while its action is only queued, and by an action whose owner has
+/// died until that is settled. A create takes all its keys or none, in the transaction that records
+/// it. The idempotency key is looked at first: a create that is repeated is not in its own way.
+/// Nobody queues for a key: who wants its turn waits for the holder
+/// ([`Error::current`](crate::Error::current)) and creates again.
+///
+/// One at a time for each database, and a request that may come twice:
+///
+/// ```
+/// # async fn example() -> Result<(), action_store::Error> {
+/// use action_store::{ActionStoreExt, Clash, Error, MemoryStore, NewAction, ObjectRef, Refused};
+///
+/// let store = MemoryStore::new();
+/// let on_bdb = |name: &str| {
+///     NewAction::task(name).with_object(ObjectRef::bdb(1)).exclusive_on_object()
+/// };
+/// let backup = || on_bdb("backup_bdb").with_idempotency_key("request-17");
+/// let first = store.create(backup()).await?;
+///
+/// match store.create(on_bdb("check_bdb")).await {
+///     Err(Error::Refused(Refused::Conflict { clash: Clash::Exclusive(key), current })) => {
+///         assert_eq!((&*key, current.uid), ("bdb:1", first.uid));
+///     }
+///     other => unreachable!("{other:?}"),
+/// }
+/// assert_eq!(store.create(backup()).await?.uid, first.uid); // the same request again
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,10 +125,10 @@ pub struct NewAction {
     /// A JSON object of whatever else the host wants shown.
     pub attributes: Option<Json>,
     /// Keys that no other unfinished action of the tenant may hold; at most
-    /// [`Limits::EXCLUSIVE`]. Labels.
+    /// [`Limits::EXCLUSIVE`]. Labels. See [Keys](NewAction#keys).
     pub exclusive: Vec<Arc<str>>,
     /// A create that repeats this key within the tenant finds the first one's action, for as long
-    /// as that action is kept. A label.
+    /// as that action is kept. A label. See [Keys](NewAction#keys).
     pub idempotency_key: Option<Arc<str>>,
 }
 
@@ -157,7 +202,21 @@ impl NewAction {
         self
     }
 
-    /// Makes it a part of another action.
+    /// Makes it a part of another action, of that one's tenant, unless it is of another than
+    /// `default`, and with its actor and correlation, unless it brings its own.
+    #[must_use]
+    pub fn part_of(mut self, parent: &NewAction) -> NewAction {
+        self.parent = Some(parent.uid);
+        if *self.tenant == *DEFAULT_TENANT {
+            self.tenant = parent.tenant.clone();
+        }
+        self.actor = self.actor.or_else(|| parent.actor.clone());
+        self.correlation = self.correlation.or_else(|| parent.correlation.clone());
+        self
+    }
+
+    /// Names the action it is a part of, which need not be there. See also
+    /// [`part_of`](NewAction::part_of).
     #[must_use]
     pub fn with_parent(mut self, parent: ActionUid) -> NewAction {
         self.parent = Some(parent);
@@ -192,14 +251,28 @@ impl NewAction {
         self
     }
 
-    /// Holds a key that no other unfinished action of the tenant may hold.
+    /// Holds a key that no other unfinished action of the tenant may hold; see
+    /// [Keys](NewAction#keys).
     #[must_use]
     pub fn with_exclusive(mut self, key: impl Into<Arc<str>>) -> NewAction {
         self.exclusive.push(key.into());
         self
     }
 
-    /// Lets a repeated create find this action.
+    /// Holds its object's written form (`bdb:1`) as an exclusive key: one action at a time on an
+    /// object, among those that ask for it. Comes after the object is named; without one the key is
+    /// empty, so the action is [`Invalid`].
+    ///
+    /// What must have other objects to itself as well takes their keys, too:
+    /// `with_exclusive(ObjectRef::node(7).as_str())`.
+    #[must_use]
+    pub fn exclusive_on_object(self) -> NewAction {
+        // An empty key is none that the check lets through.
+        let key: Arc<str> = self.object.clone().map_or("".into(), Arc::from);
+        self.with_exclusive(key)
+    }
+
+    /// Lets a repeated create find this action; see [Keys](NewAction#keys).
     #[must_use]
     pub fn with_idempotency_key(mut self, key: impl Into<Arc<str>>) -> NewAction {
         self.idempotency_key = Some(key.into());
@@ -282,14 +355,14 @@ pub(crate) fn check_attributes(attributes: &Json) -> Result<(), Invalid> {
         return Err(Invalid::new("attributes", "must be a JSON object"));
     }
     let mut seen = HashSet::new();
-    for (name, value) in attributes.members() {
-        if RESERVED.contains(&name.as_str()) {
+    for (name, value) in attributes.raw_members() {
+        if RESERVED.contains(&&*name) {
             return Err(Invalid::new(
                 "attributes",
                 format!("{name:?} is a reserved name"),
             ));
         }
-        if name == PENDING_OPS && !value.starts_with('{') {
+        if name == PENDING_OPS && !value.get().starts_with('{') {
             return Err(Invalid::new("attributes", "pending_ops must be an object"));
         }
         if !seen.insert(name) {
@@ -371,6 +444,19 @@ mod tests {
         assert!(with(r#"{"a":1,"\u0061":2}"#).is_err());
         assert!(with(r#"{"pending_ops":1}"#).is_err());
         assert!(with("[]").is_err());
+    }
+
+    #[test]
+    fn what_is_to_be_exclusive_on_its_object_needs_one() {
+        let early = NewAction::task("a").exclusive_on_object();
+        for without in [early.clone(), early.with_object(ObjectRef::bdb(1))] {
+            let invalid = without.check().unwrap_err();
+            assert_eq!(invalid.field, "exclusive");
+            assert_eq!(invalid.reason, "must not be empty");
+        }
+        let sound = NewAction::state_machine("SM", ObjectRef::bdb(1)).exclusive_on_object();
+        assert_eq!(sound.check(), Ok(()));
+        assert_eq!(*sound.exclusive, ["bdb:1".into()]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::limits::{Invalid, Limits, label};
+use super::limits::{Invalid, Limits, at_most, label};
 
 /// What an action is about: the cluster, a node, a database, or any kind of thing the host names.
 ///
@@ -118,6 +118,56 @@ impl fmt::Debug for ObjectRef {
     }
 }
 
+/// A set of objects, for questions about all of them at once. Clones share it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ObjectSet(Arc<[ObjectRef]>);
+
+impl ObjectSet {
+    /// These objects, each once, in whatever order they come. A query takes at most
+    /// [`Limits::OBJECTS`]; of none, nothing is found.
+    #[must_use]
+    pub fn new(objects: impl IntoIterator<Item = ObjectRef>) -> ObjectSet {
+        let mut objects: Vec<ObjectRef> = objects.into_iter().collect();
+        objects.sort_unstable();
+        objects.dedup();
+        ObjectSet(objects.into())
+    }
+
+    /// Whether an object is one of them.
+    #[must_use]
+    pub fn contains(&self, object: &ObjectRef) -> bool {
+        self.0.binary_search(object).is_ok()
+    }
+
+    /// The objects, in the order of their written forms.
+    #[must_use]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &ObjectRef> {
+        self.0.iter()
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        at_most("objects", self.len(), Limits::OBJECTS)
+    }
+}
+
+impl fmt::Debug for ObjectSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(&*self.0).finish()
+    }
+}
+
 /// Another object that an action touches, in a role, under the name it had at that time (the
 /// object may be gone when somebody asks).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -164,6 +214,23 @@ mod tests {
         assert_eq!((object.kind(), object.id()), ("fleet", Some("eu/7:b")));
         assert_eq!(ObjectRef::cluster().id(), None);
         assert_eq!(ObjectRef::new("bdb", "1").unwrap(), ObjectRef::bdb(1));
+    }
+
+    #[test]
+    fn a_set_holds_each_once_and_nothing_else() {
+        let set = ObjectSet::new([3, 1, 2, 1, 10].map(ObjectRef::bdb));
+        assert_eq!(set.len(), 4);
+        assert!(
+            [1, 2, 3, 10]
+                .map(ObjectRef::bdb)
+                .iter()
+                .all(|o| set.contains(o))
+        );
+        assert!(!set.contains(&ObjectRef::bdb(4)) && !set.contains(&ObjectRef::node(1)));
+        assert_eq!(set, ObjectSet::new([10, 2, 3, 1].map(ObjectRef::bdb)));
+        let many = |count| ObjectSet::new((0..count).map(ObjectRef::bdb)).check();
+        assert!(many(Limits::OBJECTS as u64).is_ok());
+        assert!(many(Limits::OBJECTS as u64 + 1).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::action::Action;
 use super::cursor::{Cursor, Position, Walk};
 use super::identity::ActionUid;
 use super::limits::{Invalid, Limits, at_most, label};
-use super::object::ObjectRef;
+use super::object::{ObjectRef, ObjectSet};
 use super::owner::OwnerRef;
 use super::time::Timestamp;
 use super::words::{Outcome, Source, Status};
@@ -15,6 +15,8 @@ use super::words::{Outcome, Source, Status};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Term {
+    /// It is this action.
+    Uid(ActionUid),
     /// It has this status.
     Status(Status),
     /// It is queued or executing.
@@ -29,6 +31,8 @@ pub enum Term {
     Object(ObjectRef),
     /// This is its object or a related one.
     Touches(ObjectRef),
+    /// Its object or a related one is among these.
+    TouchesAny(ObjectSet),
     /// It belongs to this tenant.
     Tenant(Arc<str>),
     /// This one asked for it.
@@ -64,6 +68,7 @@ impl Term {
     #[must_use]
     pub fn matches(&self, action: &Action) -> bool {
         match self {
+            Term::Uid(uid) => action.uid == *uid,
             Term::Status(status) => action.status == *status,
             Term::Unfinished => action.is_unfinished(),
             Term::Outcome(outcome) => action.outcome == Some(*outcome),
@@ -71,6 +76,7 @@ impl Term {
             Term::Name(name) => action.name == *name,
             Term::Object(object) => action.object.as_ref() == Some(object),
             Term::Touches(object) => action.touches(object),
+            Term::TouchesAny(objects) => action.touches_any(objects),
             Term::Tenant(tenant) => action.tenant == *tenant,
             Term::Actor(actor) => action.actor.as_ref() == Some(actor),
             Term::Owner(owner) => action.owner.as_ref() == Some(owner),
@@ -95,6 +101,7 @@ impl Term {
             | Term::OwnerName(text)
             | Term::Correlation(text) => Ok(label("terms", text)?),
             Term::Owner(owner) => Ok(owner.check()?),
+            Term::TouchesAny(objects) => Ok(objects.check()?),
             Term::Unknown => Err(CheckError::Unsupported("this term")),
             _ => Ok(()),
         }

@@ -8,6 +8,7 @@ use super::few::Few;
 use super::identity::{ActionUid, OpId};
 use super::limits::Limits;
 use super::owner::{Owner, OwnerRef};
+use super::short::Short;
 use super::transition::Transition;
 
 /// What a key is for.
@@ -30,7 +31,7 @@ impl KeyKind {
     }
 }
 
-/// A key that at most one action of a tenant holds.
+/// A key that at most one action of a tenant holds; see [`NewAction`](crate::NewAction#keys).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Within which tenant.
@@ -99,7 +100,7 @@ struct Slot {
     now: Option<Arc<Action>>,
     pinned: bool,
     /// The operations its log is known to have an entry of.
-    ops: Vec<OpId>,
+    ops: Short<OpId>,
     /// Whether its log has a late report.
     late: bool,
     /// Whether what is stored was removed: what is there now, if anything, was entered anew.

@@ -203,20 +203,20 @@ impl Tables {
     }
 
     fn load(&self, needs: &Needs, loaded: &mut Loaded) {
-        let mut uids: BTreeSet<ActionUid> = needs.actions.iter().copied().collect();
-        for key in &needs.keys {
+        let mut uids: BTreeSet<ActionUid> = needs.actions().iter().copied().collect();
+        for key in needs.keys() {
             if let Some(holder) = self.keys.get(key) {
                 loaded.put_key(key.clone(), *holder);
                 uids.insert(*holder);
             }
         }
-        let mut names: BTreeSet<Arc<str>> = needs.owners.iter().cloned().collect();
+        let mut names: BTreeSet<Arc<str>> = needs.owners().iter().cloned().collect();
         for row in uids.iter().filter_map(|uid| self.rows.get(uid)) {
             names.extend(row.action.owner.iter().map(|owner| owner.name.clone()));
             let late = row.log.iter().any(Transition::is_late);
             loaded.put_action(row.action.clone(), row.pinned, late);
         }
-        for (uid, op) in &needs.ops {
+        for (uid, op) in needs.ops() {
             let mut log = self.rows.get(uid).into_iter().flat_map(|row| &row.log);
             if log.any(|entry| entry.op == Some(*op)) {
                 loaded.put_op(*uid, *op);

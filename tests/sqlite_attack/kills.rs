@@ -1,9 +1,7 @@
 //! Processes that die in the middle, and many that open at once.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command as Process, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,65 +10,16 @@ use action_store::{
     OpId, OwnerRef, Report, SqliteStore,
 };
 
+use super::children::{Child, say, told, until_let_go};
 use super::{Dice, beside, place, reopened_and_checked};
 
-const ROLE: &str = "ATTACK_ROLE";
-const PATH: &str = "ATTACK_PATH";
-
-/// Starts this very program as another process that plays a role with the store at a path.
-fn child(role: &str, path: &Path) -> Child {
-    let program = std::env::current_exe().unwrap();
-    let mut process = Process::new(program);
-    let arguments = ["--exact", "kills::in_a_process_of_its_own", "--ignored"];
-    process.args(arguments).arg("--nocapture");
-    process.env(ROLE, role).env(PATH, path);
-    process.stdin(Stdio::piped()).stdout(Stdio::piped());
-    process.stderr(Stdio::null()).spawn().unwrap()
-}
-
-/// One line, whole or not at all.
-fn say(line: &str) {
-    let line = format!("\n={line}=\n");
-    std::io::stdout().write_all(line.as_bytes()).unwrap();
-}
-
-/// The next thing a child says; none once it has ended.
-fn heard(lines: &mut impl Iterator<Item = std::io::Result<String>>) -> Option<String> {
-    lines.find_map(|line| {
-        let line = line.ok()?;
-        let said = line.strip_prefix('=')?.strip_suffix('=')?;
-        Some(said.to_owned())
-    })
-}
-
-#[test]
-#[ignore = "a part of the other tests, which start it"]
-fn in_a_process_of_its_own() {
-    let (Ok(role), Ok(path)) = (std::env::var(ROLE), std::env::var(PATH)) else {
-        panic!("started by nobody");
-    };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        match &*role {
-            "writer" => write_until_killed(Path::new(&path)).await,
-            "opener" => {
-                let mut go = String::new();
-                std::io::stdin().read_line(&mut go).unwrap();
-                open_and_wait(Path::new(&path)).await;
-            }
-            other => panic!("no role {other:?}"),
-        }
-    });
-}
-
-async fn open_and_wait(path: &Path) {
+pub(crate) async fn open_when_told(path: &Path) {
+    told();
     match SqliteStore::open(path).await {
         Ok(store) => {
             let uid = store.create(NewAction::task("won")).await.unwrap().uid;
             say(&format!("won {uid}"));
-            // Until the parent lets go.
-            let mut rest = Vec::new();
-            std::io::stdin().read_to_end(&mut rest).unwrap();
+            until_let_go();
             store.close().await.unwrap();
         }
         Err(error) => say(&format!("{:?}", error.kind())),
@@ -78,7 +27,7 @@ async fn open_and_wait(path: &Path) {
 }
 
 /// Eight tasks write, each in its own way, and say what was acknowledged.
-async fn write_until_killed(path: &Path) {
+pub(crate) async fn write_until_killed(path: &Path) {
     let store = Arc::new(SqliteStore::open(path).await.unwrap());
     let owner = OwnerRef::new("plane");
     let claim = Command::Claim {
@@ -152,10 +101,9 @@ async fn what_was_acknowledged_survives_twenty_kills() {
     let mut acknowledged: BTreeMap<ActionUid, u64> = BTreeMap::new();
     let mut gone = Vec::new();
     for round in 0..20 {
-        let mut child = child("writer", &place.path);
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut child = Child::start("writer", &place.path, "");
         let mut left = 20 + dice.roll(150);
-        while let Some(said) = heard(&mut lines) {
+        while let Some(said) = child.heard() {
             let words: Vec<&str> = said.split(' ').collect();
             let uid: ActionUid = words[1].parse().unwrap();
             match words[0] {
@@ -167,11 +115,11 @@ async fn what_was_acknowledged_survives_twenty_kills() {
             left = left.saturating_sub(1);
             // What it says between the kill and its end counts as well.
             if left == 0 {
-                child.kill().unwrap();
+                child.kill();
             }
         }
         assert_eq!(left, 0, "round {round}: it ended by itself");
-        child.wait().unwrap();
+        child.ended();
 
         let (store, checked) = reopened_and_checked(&place.path).await;
         for uid in gone.drain(..) {
@@ -211,8 +159,8 @@ async fn an_opener_killed_anywhere_leaves_no_store_or_a_whole_one() {
     let (mut none, mut whole) = (0, 0);
     for round in 0..30 {
         let place = place();
-        let mut child = child("opener", &place.path);
-        child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+        let mut child = Child::start("opener", &place.path, "");
+        child.tell("go");
         // The moments of an opening show as files; some time after one of them it dies.
         let moments = [".lock", ".new", ".new-journal", ".new-wal", ""];
         let moment = beside(&place.path, moments[round % moments.len()]);
@@ -225,8 +173,8 @@ async fn an_opener_killed_anywhere_leaves_no_store_or_a_whole_one() {
             std::hint::spin_loop();
         }
         std::thread::sleep(Duration::from_micros(dice.roll(4000)));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        child.kill();
+        child.ended();
         match place.path.exists() {
             true => whole += 1,
             false => none += 1,
@@ -250,21 +198,18 @@ async fn an_opener_killed_anywhere_leaves_no_store_or_a_whole_one() {
 async fn of_eight_processes_that_open_a_new_store_one_wins() {
     for round in 0..5 {
         let place = place();
-        let mut children: Vec<Child> = (0..8).map(|_| child("opener", &place.path)).collect();
+        let start = |_| Child::start("opener", &place.path, "");
+        let mut children: Vec<Child> = (0..8).map(start).collect();
         for child in &mut children {
-            child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+            child.tell("go");
         }
-        let mut lines: Vec<_> = children
-            .iter_mut()
-            .map(|child| BufReader::new(child.stdout.take().unwrap()).lines())
-            .collect();
-        let said: Vec<_> = lines.iter_mut().map(|l| heard(l).unwrap()).collect();
+        let said: Vec<_> = children.iter_mut().map(|c| c.heard().unwrap()).collect();
         let told = said.iter().filter(|said| *said == "Unavailable").count();
         let won: Vec<&str> = said.iter().filter_map(|s| s.strip_prefix("won ")).collect();
         assert_eq!((won.len(), told), (1, 7), "round {round}: {said:?}");
         for child in &mut children {
-            drop(child.stdin.take());
-            assert!(child.wait().unwrap().success());
+            child.let_go();
+            assert!(child.ended().success());
         }
         let (store, checked) = reopened_and_checked(&place.path).await;
         assert_eq!(checked.actions, 1);

@@ -8,13 +8,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, SeqAccess, Visitor};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::errors::corrupt;
-use super::rows::ACTION_COLUMNS;
 use crate::error::StoreError;
 use crate::model::{
     Action, ActionError, ActionUid, Cancel, Digest, Evidence, Incarnation, Json, ObjectRef, OpId,
@@ -22,11 +21,13 @@ use crate::model::{
     Transition, TransitionKind, Version,
 };
 
-/// A column of a packed row.
+/// A field of a packed row.
 enum Field<'r> {
     Null,
     Int(i64),
     Text(Cow<'r, str>),
+    /// What few rows have, [in an array](super::rows::Part::Seldom) of its own.
+    Row(Fields<'r>),
 }
 
 impl<'de> Deserialize<'de> for Field<'de> {
@@ -41,7 +42,7 @@ impl<'de> Visitor<'de> for FieldVisitor {
     type Value = Field<'de>;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a text, an integer or null")
+        out.write_str("a text, an integer, an array or null")
     }
 
     fn visit_unit<E>(self) -> Result<Field<'de>, E> {
@@ -63,10 +64,27 @@ impl<'de> Visitor<'de> for FieldVisitor {
     fn visit_str<E>(self, text: &str) -> Result<Field<'de>, E> {
         Ok(Field::Text(Cow::Owned(text.to_owned())))
     }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, row: A) -> Result<Field<'de>, A::Error> {
+        Fields::read(row).map(Field::Row)
+    }
 }
 
-/// The fields of a packed row, in the order of its columns.
+/// The fields of a packed row, in the order of its [`Layout`](super::rows::Layout).
 struct Fields<'r>(Vec<Field<'r>>);
+
+/// As many as an action has that has nothing seldom, with what a transaction asks beside.
+const WIDTH: usize = 24;
+
+impl<'de> Fields<'de> {
+    fn read<A: SeqAccess<'de>>(mut row: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Vec::with_capacity(WIDTH);
+        while let Some(field) = row.next_element()? {
+            fields.push(field);
+        }
+        Ok(Fields(fields))
+    }
+}
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<'de>, D::Error> {
@@ -78,25 +96,21 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 out.write_str("an array")
             }
 
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                mut columns: A,
-            ) -> Result<Fields<'de>, A::Error> {
-                // Two more than the widest table: what a transaction asks about an action beside.
-                let mut fields = Vec::with_capacity(ACTION_COLUMNS.len() + 2);
-                while let Some(field) = columns.next_element()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
+            fn visit_seq<A: SeqAccess<'de>>(self, row: A) -> Result<Fields<'de>, A::Error> {
+                Fields::read(row)
             }
         }
         deserializer.deserialize_seq(Visit)
     }
 }
 
+const UNREADABLE: &str = "a stored row cannot be read";
+
 /// Reads a packed row's columns one after the other.
 pub(super) struct Columns<'r> {
     fields: std::vec::IntoIter<Field<'r>>,
+    /// Whether there is no row, so that all of it is NULL.
+    nothing: bool,
     width: usize,
     operation: &'static str,
 }
@@ -107,17 +121,46 @@ impl<'r> Columns<'r> {
         operation: &'static str,
         row: &'r SqliteRow,
     ) -> Result<Columns<'r>, StoreError> {
-        let broken = || corrupt(operation, "a stored row cannot be read");
         // As bytes: what is not UTF-8 is this row's trouble.
         let packed = row.try_get::<&[u8], usize>(row.len().saturating_sub(1));
-        let packed = packed.map_err(|error| broken().with_source(error))?;
+        let broken = |error| corrupt(operation, UNREADABLE).with_source(error);
+        Columns::parse(operation, packed.map_err(broken)?)
+    }
+
+    /// Those packed into one text.
+    pub(super) fn parse(
+        operation: &'static str,
+        packed: &'r [u8],
+    ) -> Result<Columns<'r>, StoreError> {
         let fields = serde_json::from_slice::<Fields<'r>>(packed);
-        let Fields(fields) = fields.map_err(|error| broken().with_source(error))?;
-        Ok(Columns {
-            width: fields.len(),
-            fields: fields.into_iter(),
+        let broken = |error| corrupt(operation, UNREADABLE).with_source(error);
+        let Fields(fields) = fields.map_err(broken)?;
+        Ok(Columns::of(operation, Some(fields)))
+    }
+
+    fn of(operation: &'static str, fields: Option<Vec<Field<'r>>>) -> Columns<'r> {
+        Columns {
+            nothing: fields.is_none(),
+            width: fields.as_ref().map_or(0, Vec::len),
+            fields: fields.unwrap_or_default().into_iter(),
             operation,
-        })
+        }
+    }
+
+    /// What few rows have.
+    fn seldom(&mut self) -> Result<Columns<'r>, StoreError> {
+        match self.next() {
+            Some(Field::Row(Fields(fields))) => Ok(Columns::of(self.operation, Some(fields))),
+            Some(Field::Null) => Ok(Columns::of(self.operation, None)),
+            _ => Err(self.broken("is no array")),
+        }
+    }
+
+    fn next(&mut self) -> Option<Field<'r>> {
+        match self.nothing {
+            true => Some(Field::Null),
+            false => self.fields.next(),
+        }
     }
 
     fn broken(&self, what: &str) -> StoreError {
@@ -137,7 +180,7 @@ impl<'r> Columns<'r> {
     }
 
     fn get_text(&mut self) -> Result<Option<Cow<'r, str>>, StoreError> {
-        match self.fields.next() {
+        match self.next() {
             Some(Field::Text(text)) => Ok(Some(text)),
             Some(Field::Null) => Ok(None),
             _ => Err(self.broken("is no text")),
@@ -154,7 +197,7 @@ impl<'r> Columns<'r> {
     }
 
     pub(super) fn int_opt(&mut self) -> Result<Option<i64>, StoreError> {
-        match self.fields.next() {
+        match self.next() {
             Some(Field::Int(number)) => Ok(Some(number)),
             Some(Field::Null) => Ok(None),
             _ => Err(self.broken("is no integer")),
@@ -281,24 +324,31 @@ where
     key.map_err(|error| corrupt(operation, "a row's key cannot be read").with_source(error))
 }
 
-/// Reads the columns of [`ACTION_COLUMNS`](super::rows::ACTION_COLUMNS): the number and the action.
+/// Reads a row of [`ACTION`](super::rows::ACTION): the number and the action.
 pub(super) fn decode_action(columns: &mut Columns<'_>) -> Result<(i64, Action), StoreError> {
     let c = columns;
     let number = c.int()?;
-    // In the order of the columns, which is the order in which fields are evaluated.
+    let s = &mut c.seldom()?;
+    // Each of the two in its order, which is the order in which fields are evaluated.
     let action = Action {
+        actor: s.text_opt()?,
+        idempotency_key: s.text_opt()?,
+        parent: s.blob_opt()?.map(ActionUid::from_uuid),
+        retry_of: s.blob_opt()?.map(ActionUid::from_uuid),
+        correlation: s.text_opt()?,
+        related: s.list()?,
+        exclusive: s.list()?,
+        attributes: s.json_opt()?,
+        result: s.json_opt()?,
+        error: s.error()?,
+        warnings: s.list()?,
+        cancel: s.cancel()?,
+        evidence: s.evidence()?,
         uid: ActionUid::from_uuid(c.blob()?),
         source: c.word(Source::from_code)?,
         name: c.text()?,
         object: c.object()?,
-        related: c.list()?,
         tenant: c.text()?,
-        actor: c.text_opt()?,
-        parent: c.blob_opt()?.map(ActionUid::from_uuid),
-        retry_of: c.blob_opt()?.map(ActionUid::from_uuid),
-        correlation: c.text_opt()?,
-        exclusive: c.list()?,
-        idempotency_key: c.text_opt()?,
         digest: Digest::from_uuid(c.blob()?),
         created_at: c.time()?,
         status: c.word(Status::from_code)?,
@@ -306,13 +356,7 @@ pub(super) fn decode_action(columns: &mut Columns<'_>) -> Result<(i64, Action), 
         progress: c.progress()?,
         step: c.text_opt()?,
         description: c.text_opt()?,
-        attributes: c.json_opt()?,
-        result: c.json_opt()?,
-        error: c.error()?,
-        warnings: c.list()?,
         owner: c.owner()?,
-        cancel: c.cancel()?,
-        evidence: c.evidence()?,
         started_at: c.time_opt()?,
         finished_at: c.time_opt()?,
         last_seen_at: c.time()?,
@@ -329,32 +373,32 @@ pub(super) fn decode_action(columns: &mut Columns<'_>) -> Result<(i64, Action), 
     }
 }
 
-/// Reads the uid of the action, then the columns of [`LOG_COLUMNS`](super::rows::LOG_COLUMNS): the entry's number and the
-/// entry.
+/// Reads the uid of the action, then a row of [`ENTRY`](super::rows::ENTRY): the entry's number and
+/// the entry.
 pub(super) fn decode_entry(columns: &mut Columns<'_>) -> Result<(u64, Transition), StoreError> {
     let c = columns;
     let uid = ActionUid::from_uuid(c.blob()?);
+    let s = &mut c.seldom()?;
     let entry = c.number()?;
     let _action = c.int()?;
-    let kind = c.word(TransitionKind::from_code)?;
     let transition = Transition {
         uid,
-        kind,
+        step: s.text_opt()?,
+        by: s.text_opt()?,
+        note: s.text_opt()?,
+        kind: c.word(TransitionKind::from_code)?,
         version: c.version()?,
         at: c.time()?,
         status: c.word(Status::from_code)?,
         outcome: c.word_opt(Outcome::from_code)?,
         progress: c.progress()?,
-        step: c.text_opt()?,
         owner: c.owner()?,
-        by: c.text_opt()?,
         op: c.blob_opt()?.map(OpId::from_uuid),
-        note: c.text_opt()?,
     };
     Ok((entry, transition))
 }
 
-/// Reads the columns of [`OWNER_COLUMNS`](super::rows::OWNER_COLUMNS).
+/// Reads a row of [`OWNER`](super::rows::OWNER).
 pub(super) fn decode_owner(columns: &mut Columns<'_>) -> Result<Owner, StoreError> {
     let c = columns;
     let name = c.text()?;

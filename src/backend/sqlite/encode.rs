@@ -13,6 +13,9 @@ pub(super) struct Envelope {
     json: Vec<u8>,
     rows: usize,
     in_row: bool,
+    /// Whether the fields at hand are all null so far.
+    empty: bool,
+    any_seldom: bool,
 }
 
 impl Envelope {
@@ -21,15 +24,33 @@ impl Envelope {
             json: vec![b'['],
             rows: 0,
             in_row: false,
+            empty: true,
+            any_seldom: false,
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows == 0
+    /// How many rows it has.
+    pub(super) fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether a row has anything [seldom](super::rows::Part::Seldom).
+    pub(super) fn any_seldom(&self) -> bool {
+        self.any_seldom
+    }
+
+    /// The one row it has, without the envelope.
+    pub(super) fn into_row(mut self) -> String {
+        self.json.remove(0);
+        self.into_text()
     }
 
     pub(super) fn finish(mut self) -> String {
         self.json.push(b']');
+        self.into_text()
+    }
+
+    fn into_text(self) -> String {
         // serde_json writes UTF-8 only; without unsafe code this is how to say so.
         String::from_utf8(self.json).unwrap_or_default()
     }
@@ -46,6 +67,25 @@ impl Envelope {
         self.json.push(b']');
     }
 
+    /// The field of a row that holds what few have.
+    fn seldom(&mut self, fill: impl FnOnce(&mut Envelope)) {
+        if self.in_row {
+            self.json.push(b',');
+        }
+        let begin = self.json.len();
+        self.json.push(b'[');
+        (self.in_row, self.empty) = (false, true);
+        fill(self);
+        self.in_row = true;
+        if self.empty {
+            self.json.truncate(begin);
+            self.json.extend_from_slice(b"null");
+        } else {
+            self.json.push(b']');
+            self.any_seldom = true;
+        }
+    }
+
     /// A row that is but an identity.
     pub(super) fn item(&mut self, uuid: &Uuid) {
         self.in_row = self.rows > 0;
@@ -53,14 +93,24 @@ impl Envelope {
         self.blob(uuid);
     }
 
-    fn field<T: Serialize + ?Sized>(&mut self, value: &T) {
+    fn next_field(&mut self) {
         if self.in_row {
             self.json.push(b',');
         }
         self.in_row = true;
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, value: &T) {
+        self.next_field();
+        self.empty = false;
         // Texts and numbers into memory: neither can fail.
         let written = serde_json::to_writer(&mut self.json, value);
         debug_assert!(written.is_ok());
+    }
+
+    fn null(&mut self) {
+        self.next_field();
+        self.json.extend_from_slice(b"null");
     }
 
     pub(super) fn text(&mut self, text: &str) {
@@ -68,7 +118,10 @@ impl Envelope {
     }
 
     fn text_opt(&mut self, text: Option<&str>) {
-        self.field(&text);
+        match text {
+            Some(text) => self.text(text),
+            None => self.null(),
+        }
     }
 
     pub(super) fn int(&mut self, number: i64) {
@@ -76,22 +129,36 @@ impl Envelope {
     }
 
     fn int_opt(&mut self, number: Option<i64>) {
-        self.field(&number);
+        match number {
+            Some(number) => self.int(number),
+            None => self.null(),
+        }
     }
 
     pub(super) fn blob(&mut self, uuid: &Uuid) {
-        self.blob_opt(Some(uuid));
+        let mut buffer = Uuid::encode_buffer();
+        let hex = uuid.simple().encode_lower(&mut buffer);
+        self.next_field();
+        self.empty = false;
+        // Nothing in it is to be escaped.
+        self.json.push(b'"');
+        self.json.extend_from_slice(hex.as_bytes());
+        self.json.push(b'"');
     }
 
     fn blob_opt(&mut self, uuid: Option<&Uuid>) {
-        let mut buffer = Uuid::encode_buffer();
-        self.field(&uuid.map(|uuid| &*uuid.simple().encode_lower(&mut buffer)));
+        match uuid {
+            Some(uuid) => self.blob(uuid),
+            None => self.null(),
+        }
     }
 
     /// A list as JSON text; an empty one is NULL.
     fn list<T: Serialize>(&mut self, items: &[T]) {
-        let text = (!items.is_empty()).then(|| serde_json::to_string(items).unwrap_or_default());
-        self.field(&text);
+        match items.is_empty() {
+            true => self.null(),
+            false => self.text(&serde_json::to_string(items).unwrap_or_default()),
+        }
     }
 
     fn owner(&mut self, owner: Option<&OwnerRef>) {
@@ -104,33 +171,37 @@ fn to_column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// An action as the columns of [`ACTION_COLUMNS`](super::rows::ACTION_COLUMNS).
+/// A row of [`ACTION`](super::rows::ACTION).
 pub(super) fn encode_action(out: &mut Envelope, action: &Action, number: i64) {
     out.int(number);
+    out.seldom(|out| {
+        out.text_opt(action.actor.as_deref());
+        out.text_opt(action.idempotency_key.as_deref());
+        out.blob_opt(action.parent.as_ref().map(ActionUid::as_uuid));
+        out.blob_opt(action.retry_of.as_ref().map(ActionUid::as_uuid));
+        out.text_opt(action.correlation.as_deref());
+        out.list(&action.related);
+        out.list(&action.exclusive);
+        encode_seldom(out, action);
+    });
     out.blob(action.uid.as_uuid());
     out.int(action.source.code().into());
     out.text(&action.name);
     out.text_opt(action.object.as_ref().map(|object| object.as_str()));
-    out.list(&action.related);
     out.text(&action.tenant);
-    out.text_opt(action.actor.as_deref());
-    out.blob_opt(action.parent.as_ref().map(ActionUid::as_uuid));
-    out.blob_opt(action.retry_of.as_ref().map(ActionUid::as_uuid));
-    out.text_opt(action.correlation.as_deref());
-    out.list(&action.exclusive);
-    out.text_opt(action.idempotency_key.as_deref());
     out.blob(action.digest.as_uuid());
     out.int(action.created_at.as_micros());
     encode_changeable(out, action);
 }
 
-/// The number, and the columns from [`FIRST_CHANGEABLE`](super::rows::FIRST_CHANGEABLE) on.
+/// A row of [`UPDATE`](super::rows::UPDATE).
 pub(super) fn encode_update(out: &mut Envelope, action: &Action, number: i64) {
     out.int(number);
+    out.seldom(|out| encode_seldom(out, action));
     encode_changeable(out, action);
 }
 
-/// The number, and what progress alone changes.
+/// A row of [`PROGRESS`](super::rows::PROGRESS).
 pub(super) fn encode_progress(out: &mut Envelope, action: &Action, number: i64) {
     out.int(number);
     out.int(action.progress.hundredths().into());
@@ -139,12 +210,7 @@ pub(super) fn encode_progress(out: &mut Envelope, action: &Action, number: i64) 
     out.blob_opt(action.last_op.as_ref().map(OpId::as_uuid));
 }
 
-fn encode_changeable(out: &mut Envelope, action: &Action) {
-    out.int(action.status.code().into());
-    out.int_opt(action.outcome.map(|outcome| outcome.code().into()));
-    out.int(action.progress.hundredths().into());
-    out.text_opt(action.step.as_deref());
-    out.text_opt(action.description.as_deref());
+fn encode_seldom(out: &mut Envelope, action: &Action) {
     out.text_opt(action.attributes.as_ref().map(Json::as_str));
     out.text_opt(action.result.as_ref().map(Json::as_str));
     let error = action.error.as_ref();
@@ -152,7 +218,6 @@ fn encode_changeable(out: &mut Envelope, action: &Action) {
     out.text_opt(error.map(|error| &*error.message));
     out.text_opt(error.and_then(|error| error.detail.as_deref()));
     out.list(&action.warnings);
-    out.owner(action.owner.as_ref());
     let cancel = action.cancel.as_ref();
     out.int_opt(cancel.map(|cancel| cancel.at.as_micros()));
     out.text_opt(cancel.and_then(|cancel| cancel.by.as_deref()));
@@ -162,6 +227,15 @@ fn encode_changeable(out: &mut Envelope, action: &Action) {
     out.int_opt(evidence.map(|evidence| evidence.end.code().into()));
     out.int_opt(evidence.map(|evidence| evidence.last_seen_at.as_micros()));
     out.text_opt(evidence.map(|evidence| &*evidence.decided_by));
+}
+
+fn encode_changeable(out: &mut Envelope, action: &Action) {
+    out.int(action.status.code().into());
+    out.int_opt(action.outcome.map(|outcome| outcome.code().into()));
+    out.int(action.progress.hundredths().into());
+    out.text_opt(action.step.as_deref());
+    out.text_opt(action.description.as_deref());
+    out.owner(action.owner.as_ref());
     out.int_opt(action.started_at.map(Timestamp::as_micros));
     out.int_opt(action.finished_at.map(Timestamp::as_micros));
     out.int(action.last_seen_at.as_micros());
@@ -170,8 +244,13 @@ fn encode_changeable(out: &mut Envelope, action: &Action) {
     out.blob_opt(action.last_op.as_ref().map(OpId::as_uuid));
 }
 
-/// A log entry as the columns of [`LOG_COLUMNS`](super::rows::LOG_COLUMNS).
+/// A row of [`ENTRY`](super::rows::ENTRY).
 pub(super) fn encode_entry(out: &mut Envelope, t: &Transition, entry: i64, action: i64) {
+    out.seldom(|out| {
+        out.text_opt(t.step.as_deref());
+        out.text_opt(t.by.as_deref());
+        out.text_opt(t.note.as_deref());
+    });
     out.int(entry);
     out.int(action);
     out.int(t.kind.code().into());
@@ -180,14 +259,11 @@ pub(super) fn encode_entry(out: &mut Envelope, t: &Transition, entry: i64, actio
     out.int(t.status.code().into());
     out.int_opt(t.outcome.map(|outcome| outcome.code().into()));
     out.int(t.progress.hundredths().into());
-    out.text_opt(t.step.as_deref());
     out.owner(t.owner.as_ref());
-    out.text_opt(t.by.as_deref());
     out.blob_opt(t.op.as_ref().map(OpId::as_uuid));
-    out.text_opt(t.note.as_deref());
 }
 
-/// An owner as the columns of [`OWNER_COLUMNS`](super::rows::OWNER_COLUMNS).
+/// A row of [`OWNER`](super::rows::OWNER).
 pub(super) fn encode_owner(out: &mut Envelope, owner: &Owner) {
     out.owner(Some(&owner.owner));
     out.int(match owner.state {

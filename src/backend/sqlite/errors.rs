@@ -13,6 +13,7 @@ pub(super) enum Phase {
 
 /// Primary result codes, from SQLite's documentation ("Result and Error Codes").
 mod code {
+    pub(super) const ERROR: i32 = 1;
     pub(super) const PERM: i32 = 3;
     pub(super) const BUSY: i32 = 5;
     pub(super) const LOCKED: i32 = 6;
@@ -38,6 +39,11 @@ fn primary_code(error: &sqlx::Error) -> Option<i32> {
 /// Whether a statement was refused by a rule of the schema.
 pub(super) fn is_constraint(error: &sqlx::Error) -> bool {
     primary_code(error) == Some(code::CONSTRAINT)
+}
+
+/// Whether a statement names a table or column that is not there.
+pub(super) fn is_unknown_name(error: &sqlx::Error) -> bool {
+    primary_code(error) == Some(code::ERROR)
 }
 
 /// Says what an error means for the whole call.

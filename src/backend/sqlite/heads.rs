@@ -13,6 +13,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::decode::{Columns, decode_owner};
 use super::errors::{Phase, store_error};
+use super::hot::Hot;
 use super::load::{self, Stored};
 use super::rows::PACKED_OWNER;
 use super::script::Script;
@@ -35,6 +36,15 @@ pub(super) struct Heads {
     owners: HashMap<Arc<str>, Vec<Owner>>,
     heads: HashMap<ActionUid, Head>,
     bytes: usize,
+    /// The same actions, for those who look them up.
+    hot: Arc<Hot>,
+}
+
+/// What is forgotten is not shown either.
+impl Drop for Heads {
+    fn drop(&mut self) {
+        self.hot.clear();
+    }
 }
 
 /// An unfinished action, with everything a plan looks at.
@@ -59,7 +69,10 @@ pub(super) struct Remembered {
 
 impl Heads {
     /// Reads where the store stands, and the owners.
-    pub(super) async fn read(connection: &mut SqliteConnection) -> Result<Heads, StoreError> {
+    pub(super) async fn read(
+        connection: &mut SqliteConnection,
+        hot: Arc<Hot>,
+    ) -> Result<Heads, StoreError> {
         let mut script = Script::new();
         script.push("BEGIN");
         script.push(load::POSITION);
@@ -75,6 +88,7 @@ impl Heads {
             owners: HashMap::new(),
             heads: HashMap::new(),
             bytes: 0,
+            hot,
         };
         for row in rows() {
             heads.set_owner(decode_owner(&mut Columns::new("write", &row)?)?);
@@ -98,11 +112,11 @@ impl Heads {
         };
         let mut names: BTreeSet<&Arc<str>> = BTreeSet::new();
         for needs in jobs.iter().map(|job| &job.needs) {
-            if !needs.keys.is_empty() {
+            if !needs.keys().is_empty() {
                 return None;
             }
-            names.extend(&needs.owners);
-            for uid in &needs.actions {
+            names.extend(needs.owners());
+            for uid in needs.actions() {
                 match self.heads.get(uid) {
                     Some(head) => {
                         names.extend(head.action.owner.as_ref().map(|owner| &owner.name));
@@ -116,7 +130,7 @@ impl Heads {
                     None => return None,
                 }
             }
-            for (uid, op) in &needs.ops {
+            for (uid, op) in needs.ops() {
                 if self
                     .heads
                     .get(uid)
@@ -136,7 +150,12 @@ impl Heads {
         Some(recalled)
     }
 
-    /// Remembers what was saved.
+    /// Shows nobody any more what is about to change. To be called before anything that may commit.
+    pub(super) fn withhold(&self, changes: &Changes) {
+        self.hot.withhold(changes);
+    }
+
+    /// Remembers what was saved, and shows it. To be called before anybody is answered.
     pub(super) fn apply(
         &mut self,
         changes: Changes,
@@ -144,6 +163,8 @@ impl Heads {
         stored: Stored,
     ) {
         self.stored = stored;
+        let changed = changes.updated.iter().chain(&changes.created);
+        let changed: Vec<ActionUid> = changed.map(|action| action.uid).collect();
         for action in changes.updated {
             let Some(head) = self.heads.get_mut(&action.uid) else {
                 continue;
@@ -187,6 +208,8 @@ impl Heads {
                 named.retain(|known| known.owner != gone);
             }
         }
+        let heads = changed.iter().filter_map(|uid| self.heads.get(uid));
+        self.hot.publish(heads.map(|head| head.action.clone()));
     }
 
     fn remember(&mut self, action: Arc<Action>, number: i64) {

@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::errors::{self, Phase, store_error};
 use super::save::{self, Frame};
-use super::{SqliteAccess, SqliteStore, load, schema};
+use super::{SqliteAccess, SqliteStore, load};
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{Batch, Done, Needs, Refused, plan};
 
@@ -19,8 +19,8 @@ const COMMIT_INSIDE: &str = "RELEASE actions_write_in";
 const ROLL_BACK_INSIDE: &str = "ROLLBACK TO actions_write_in";
 
 /// Changes nothing, and so takes the right to write without reading anything first: what is then
-/// read is the newest there is.
-const TAKE_WRITE_LOCK: &str = "UPDATE actions_store SET id = id WHERE id = 1";
+/// read is the newest there is. It finds its row in this store's database only.
+const TAKE_WRITE_LOCK: &str = "UPDATE actions_store SET id = id WHERE id = 1 AND life = $1";
 
 impl SqliteStore {
     /// Carries commands out as a part of the host's own transaction: they are there if and when the
@@ -74,7 +74,7 @@ impl SqliteStore {
         connection: &mut SqliteConnection,
         batch: Batch,
     ) -> Result<Vec<Result<Done, Refused>>, StoreError> {
-        let needs = self.check("write_in", &batch)?;
+        let (needs, _) = self.check("write_in", &batch)?;
         if self.access == SqliteAccess::Exclusive {
             let message = "open the store shared, or on the host's pool";
             return Err(refused(ErrorKind::Unsupported, message));
@@ -85,15 +85,11 @@ impl SqliteStore {
         }
         let before = |error| store_error("write_in", Phase::Before, error);
         let inside = Inside::begin(connection).await.map_err(before)?;
-        match self.write_inside(inside.connection, &batch, &needs).await {
-            Ok(answers) => {
-                inside.commit().await.map_err(before)?;
-                Ok(answers)
-            }
-            // Dropped, it takes back what was done in it. If that cannot be done, SQLite has undone
-            // the host's transaction as a whole.
-            Err(error) => Err(error),
-        }
+        // Dropped after an error, `inside` takes back what was done in it. If that cannot be done,
+        // SQLite has undone the host's transaction as a whole.
+        let answers = self.write_inside(inside.connection, &batch, &needs).await?;
+        inside.commit().await.map_err(before)?;
+        Ok(answers)
     }
 
     async fn write_inside(
@@ -105,8 +101,7 @@ impl SqliteStore {
         let before = |error| store_error("write_in", Phase::Before, error);
         self.take_write_lock(connection).await?;
         let needs_of_all = std::iter::once(needs);
-        let (mut loaded, stored, numbers) =
-            load::load(connection, needs_of_all, "SELECT 1").await?;
+        let (mut loaded, stored, numbers) = load::load(connection, needs_of_all, None).await?;
         let answers = plan(batch, needs, &mut loaded, self.clock.now());
         let changes = loaded.into_changes();
         if !changes.is_empty() {
@@ -118,22 +113,26 @@ impl SqliteStore {
     }
 
     async fn take_write_lock(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        let other = "the connection is not to this store's database";
-        let life = schema::life(connection).await;
-        if !life.is_ok_and(|life| life == self.life) {
-            return Err(refused(ErrorKind::Invalid, other));
-        }
-        let taken = sqlx::query(TAKE_WRITE_LOCK).execute(connection).await;
-        let Err(error) = taken else {
-            return Ok(());
+        let life = self.life.as_uuid().as_bytes().as_slice();
+        let taken = sqlx::query(TAKE_WRITE_LOCK).bind(life);
+        let elsewhere = match taken.execute(connection).await {
+            Ok(taken) => taken.rows_affected() == 0,
+            Err(error) if errors::is_unknown_name(&error) => true,
+            Err(error) => {
+                let error = store_error("write_in", Phase::Before, error);
+                if !errors::is_busy(&error) {
+                    return Err(error);
+                }
+                let message = "somebody else writes, or has written since this transaction \
+                               began: begin it with BEGIN IMMEDIATE";
+                return Err(refused(ErrorKind::Unavailable, message).with_source(error));
+            }
         };
-        let error = store_error("write_in", Phase::Before, error);
-        if errors::is_busy(&error) {
-            let message = "somebody else writes, or has written since this transaction began: \
-                           begin it with BEGIN IMMEDIATE";
-            return Err(refused(ErrorKind::Unavailable, message).with_source(error));
+        if elsewhere {
+            let message = "the connection is not to this store's database";
+            return Err(refused(ErrorKind::Invalid, message));
         }
-        Err(error)
+        Ok(())
     }
 }
 

@@ -1,28 +1,19 @@
 //! Pages of actions: one index drives, the other terms filter a bounded number of rows.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use sqlx::sqlite::SqliteRow;
 
 use super::decode::{Columns, decode_action, read_key};
 use super::errors::corrupt;
 use super::reader::read_first;
-use super::rows::{ACTION_COLUMNS, PACKED_ACTION, packed};
+use super::rows::{PACKED_ACTION, PACKED_SUMMARY};
 use super::script::Script;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, Cursor, Detail, Driver, Limits, Order, Page, Query, Revision, StoreId, Term,
+    Action, ActionUid, Cursor, Detail, Driver, Limits, ObjectRef, ObjectSet, Order, Page, Query,
+    Revision, StoreId, Term,
 };
-
-/// An action without what [`Detail::Summary`] leaves out.
-static PACKED_SUMMARY: LazyLock<String> = LazyLock::new(|| {
-    let column = |column: &&str| match *column {
-        "result" | "error_detail" => "NULL".to_owned(),
-        column => packed("a.", &[column]),
-    };
-    let columns: Vec<String> = ACTION_COLUMNS.iter().map(column).collect();
-    format!("json_array({})", columns.join(", "))
-});
 
 /// How an order walks: over which column, in which direction.
 struct Walk {
@@ -52,10 +43,7 @@ struct Driven {
 /// each after its key. One statement, so all of it is of one moment.
 pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
     let mut script = Script::new();
-    let driver = match query.order {
-        Order::Feed => Driver::All,
-        _ => query.driver(),
-    };
+    let driver = driver(query);
     let driven = drive(&mut script, query.order, &driver)?;
     let walk = walk(query.order, driven.key);
     let after = query.after.map_or(walk.begin, |cursor| {
@@ -67,7 +55,10 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
     let mut filters = Vec::new();
     for term in &query.terms {
         if !(driven.exact && is_driven_by(term, &driver)) {
-            filters.push(filter(&mut script, term)?);
+            filters.push(match (term, &driver) {
+                (Term::Uid(uid), Driver::TouchesAny(_)) => touching(&mut script, uid)?,
+                _ => filter(&mut script, term)?,
+            });
         }
     }
     let Driven {
@@ -86,23 +77,66 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
         _ => &*PACKED_ACTION,
     };
 
-    // Nothing to look past: the page ends with its limit.
-    let (mut last, mut bound) = ("NULL".to_owned(), String::new());
-    if !filters.is_empty() {
-        let skip = Limits::SCAN - 1;
-        last = format!("(SELECT {key} {base} ORDER BY {key} {direction} LIMIT 1 OFFSET {skip})");
-        bound = format!(" AND {key} {within} coalesce({last}, {})", end(query.order));
-    }
+    let one = query.terms.iter().any(|term| matches!(term, Term::Uid(_)));
+    let last = match &driver {
+        // There is one row at most.
+        Driver::Uid(_) => "NULL".to_owned(),
+        Driver::TouchesAny(_) if one => "NULL".to_owned(),
+        Driver::TouchesAny(objects) => {
+            // Of each object the same share, so that what the shares have in common is whole: the
+            // page ends where the first of them does.
+            let skip = Limits::SCAN / objects.len().max(1) - 1;
+            let first = if direction == "ASC" { "min" } else { "max" };
+            format!(
+                "(SELECT {first}((SELECT x.action FROM actions_touch AS x \
+                 WHERE x.object = j.value AND x.action {beyond} ${after} \
+                 ORDER BY x.action {direction} LIMIT 1 OFFSET {skip})) FROM json_each($1) AS j)"
+            )
+        }
+        // Nothing to look past: the page ends with its limit.
+        _ if filters.is_empty() => "NULL".to_owned(),
+        _ => {
+            let skip = Limits::SCAN - 1;
+            format!("(SELECT {key} {base} ORDER BY {key} {direction} LIMIT 1 OFFSET {skip})")
+        }
+    };
+    let bound = match &*last {
+        "NULL" => String::new(),
+        last => format!(" AND {key} {within} coalesce({last}, {})", end(query.order)),
+    };
     let filters: String = filters
         .iter()
         .map(|filter| format!(" AND {filter}"))
         .collect();
+    let rows = format!("{base}{bound}{filters}");
+    let rows = match driver {
+        // Found by several of them, an action is one row; and what has to be sorted is numbers.
+        Driver::TouchesAny(_) => format!(
+            "SELECT n.number, {action} FROM (SELECT DISTINCT a.number {rows} \
+             ORDER BY a.number {direction} LIMIT ${limit}) AS n \
+             CROSS JOIN actions_action AS a ON a.number = n.number ORDER BY n.number {direction}"
+        ),
+        _ => format!("SELECT {key}, {action} {rows} ORDER BY {key} {direction} LIMIT ${limit}"),
+    };
     script.push(&format!(
         "SELECT NULL, json_array(revision, removed_to, removed_created, {last}) FROM actions_store WHERE id = 1 \
-         UNION ALL SELECT * FROM (SELECT {key}, {action} {base}{bound}{filters} \
-         ORDER BY {key} {direction} LIMIT ${limit})"
+         UNION ALL SELECT * FROM ({rows})"
     ));
     Ok(script)
+}
+
+fn driver(query: &Query) -> Driver {
+    let objects = query.terms.iter().find_map(|term| match term {
+        Term::TouchesAny(objects) => Some(objects),
+        _ => None,
+    });
+    match (query.order, query.driver(), objects) {
+        (Order::Feed, ..) => Driver::All,
+        // Each of the objects is looked at, whether there is such an action or not: were they
+        // looked at for what is there only, time would tell that it is.
+        (_, Driver::Uid(_), Some(objects)) => Driver::TouchesAny(objects.clone()),
+        (_, driver, _) => driver,
+    }
 }
 
 fn walk(order: Order, key: &'static str) -> Walk {
@@ -134,7 +168,7 @@ fn end(order: Order) -> i64 {
 
 fn drive(script: &mut Script, order: Order, driver: &Driver) -> Result<Driven, sqlx::Error> {
     const ACTION: &str = "actions_action AS a";
-    let blob = |uid: &crate::model::ActionUid| uid.as_uuid().as_bytes().to_vec();
+    let blob = |uid: &ActionUid| uid.as_uuid().as_bytes().to_vec();
     let (from, key, condition, exact) = match driver {
         Driver::All if order == Order::Feed => (
             "actions_feed AS f CROSS JOIN actions_action AS a ON a.number = f.action",
@@ -143,6 +177,11 @@ fn drive(script: &mut Script, order: Order, driver: &Driver) -> Result<Driven, s
             false,
         ),
         Driver::All => (ACTION, "a.number", "true".to_owned(), false),
+        Driver::Uid(uid) => {
+            let (number, value) = nearest(script, uid)?;
+            let condition = format!("a.number = {number} AND +a.uid = ${value}");
+            (ACTION, "a.number", condition, true)
+        }
         Driver::Parent(uid) => {
             let value = script.bind(blob(uid))?;
             (ACTION, "a.number", format!("a.parent = ${value}"), true)
@@ -174,6 +213,17 @@ fn drive(script: &mut Script, order: Order, driver: &Driver) -> Result<Driven, s
                 true,
             )
         }
+        Driver::TouchesAny(objects) => {
+            let first = script.bind(written(objects))?;
+            debug_assert_eq!(first, 1, "named $1 here and where the page ends");
+            (
+                "json_each($1) AS j CROSS JOIN actions_touch AS t \
+                 CROSS JOIN actions_action AS a ON a.number = t.action",
+                "t.action",
+                "t.object = j.value".to_owned(),
+                true,
+            )
+        }
         Driver::Unfinished => (ACTION, "a.number", "a.status < 2".to_owned(), true),
         Driver::Ended(outcome) => {
             let value = script.bind(i64::from(outcome.code()))?;
@@ -201,6 +251,8 @@ fn drive(script: &mut Script, order: Order, driver: &Driver) -> Result<Driven, s
 /// Whether a term says exactly what the driver says.
 fn is_driven_by(term: &Term, driver: &Driver) -> bool {
     match (term, driver) {
+        (Term::Uid(uid), Driver::Uid(driven)) => uid == driven,
+        (Term::TouchesAny(objects), Driver::TouchesAny(driven)) => objects == driven,
         (Term::Parent(uid), Driver::Parent(driven)) => uid == driven,
         (Term::RetryOf(uid), Driver::RetryOf(driven)) => uid == driven,
         (Term::Correlation(text), Driver::Correlation(driven)) => text == driven,
@@ -216,7 +268,7 @@ fn is_driven_by(term: &Term, driver: &Driver) -> bool {
 
 /// A term that filters. The plus keeps its column from driving instead.
 fn filter(script: &mut Script, term: &Term) -> Result<String, sqlx::Error> {
-    let blob = |uid: &crate::model::ActionUid| uid.as_uuid().as_bytes().to_vec();
+    let blob = |uid: &ActionUid| uid.as_uuid().as_bytes().to_vec();
     let mut text = |column: &str, text: &str| {
         let value = script.bind(text.to_owned())?;
         Ok(format!("+a.{column} = ${value}"))
@@ -234,6 +286,20 @@ fn filter(script: &mut Script, term: &Term) -> Result<String, sqlx::Error> {
                 "EXISTS (SELECT 1 FROM actions_touch AS x \
                  WHERE x.object = ${value} AND x.action = a.number)"
             ))
+        }
+        Term::TouchesAny(objects) => {
+            let value = script.bind(written(objects))?;
+            // By its own columns and not by `actions_touch`, which would have to be searched for
+            // each of the objects.
+            Ok(format!(
+                "(a.object IN (SELECT value FROM json_each(${value})) \
+                 OR EXISTS (SELECT 1 FROM json_each(a.related) AS j \
+                 WHERE j.value ->> 'object' IN (SELECT value FROM json_each(${value}))))"
+            ))
+        }
+        Term::Uid(uid) => {
+            let value = script.bind(blob(uid))?;
+            Ok(format!("+a.uid = ${value}"))
         }
         Term::Status(status) => int(script, "status", "=", status.code().into()),
         Term::Unfinished => Ok("+a.status < 2".to_owned()),
@@ -263,6 +329,32 @@ fn filter(script: &mut Script, term: &Term) -> Result<String, sqlx::Error> {
         // `Query::check` refuses it before it comes here.
         Term::Unknown => Ok("false".to_owned()),
     }
+}
+
+/// The number of an action, and the value that its uid is. Of one that is not there, the number of
+/// its neighbour: a row is looked at in either case, so that time does not tell which it was.
+fn nearest(script: &mut Script, uid: &ActionUid) -> Result<(String, usize), sqlx::Error> {
+    let value = script.bind(uid.as_uuid().as_bytes().to_vec())?;
+    let number = format!(
+        "(SELECT u.number FROM actions_action AS u WHERE u.uid <= ${value} \
+         ORDER BY u.uid DESC LIMIT 1)"
+    );
+    Ok((number, value))
+}
+
+/// What touches an object is one action; none, if there is no such action.
+fn touching(script: &mut Script, uid: &ActionUid) -> Result<String, sqlx::Error> {
+    let (number, value) = nearest(script, uid)?;
+    Ok(format!(
+        "t.action = coalesce({number}, 0) AND +a.uid = ${value}"
+    ))
+}
+
+/// Objects as a JSON array.
+fn written(objects: &ObjectSet) -> String {
+    let texts: Vec<&str> = objects.iter().map(ObjectRef::as_str).collect();
+    // Texts into memory cannot fail.
+    serde_json::to_string(&texts).unwrap_or_default()
 }
 
 fn int(script: &mut Script, column: &str, op: &str, number: i64) -> Result<String, sqlx::Error> {

@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::decode::{Columns, decode_action, decode_owner};
 use super::encode::Envelope;
 use super::errors::{Phase, corrupt, store_error};
-use super::rows::{ACTION_COLUMNS, PACKED_OWNER, packed};
+use super::rows::{ACTION, PACKED_OWNER, packed};
 use super::script::Script;
 use crate::error::StoreError;
 use crate::model::{ActionUid, Key, Loaded, Needs, OpId};
@@ -34,7 +34,7 @@ const KEYS: &str = "SELECT json_array(j.key, k.action) FROM json_each($2) AS j \
      AND k.key = j.value ->> 2";
 
 static ACTIONS: LazyLock<String> = LazyLock::new(|| {
-    let columns = packed("a.", ACTION_COLUMNS);
+    let columns = packed("a.", ACTION, &[]);
     format!(
         "SELECT json_array({columns}, \
          EXISTS (SELECT 1 FROM actions_pin AS p WHERE p.action = a.number), \
@@ -70,19 +70,19 @@ pub(super) struct Load<'n> {
     any_ops: bool,
 }
 
-/// `begin` is the statement that comes first.
+/// `begin` is the statement that begins it; none within one that somebody else has begun.
 pub(super) fn script<'n>(
     needs: impl Iterator<Item = &'n Needs>,
-    begin: &str,
+    begin: Option<&str>,
 ) -> Result<Load<'n>, sqlx::Error> {
     let (mut uids, mut keys, mut ops) = (Envelope::new(), Envelope::new(), Envelope::new());
     let mut names = Envelope::new();
     let mut asked = Vec::new();
     for needs in needs {
-        for uid in &needs.actions {
+        for uid in needs.actions() {
             uids.row(|row| row.blob(uid.as_uuid()));
         }
-        for key in &needs.keys {
+        for key in needs.keys() {
             asked.push(key);
             keys.row(|row| {
                 row.text(&key.tenant);
@@ -90,22 +90,24 @@ pub(super) fn script<'n>(
                 row.text(&key.key);
             });
         }
-        for (uid, op) in &needs.ops {
+        for (uid, op) in needs.ops() {
             ops.row(|row| {
                 row.blob(uid.as_uuid());
                 row.blob(op.as_uuid());
             });
         }
-        for name in &needs.owners {
+        for name in needs.owners() {
             names.row(|row| row.text(name));
         }
     }
-    let any_ops = !ops.is_empty();
+    let any_ops = ops.len() > 0;
     let mut script = Script::new();
     for envelope in [uids, keys, ops, names] {
         script.bind(envelope.finish())?;
     }
-    script.push(begin);
+    if let Some(begin) = begin {
+        script.push(begin);
+    }
     script.push(POSITION);
     script.push(&ACTIONS);
     script.push(&OWNERS);
@@ -123,12 +125,12 @@ pub(super) fn script<'n>(
     })
 }
 
-/// Begins the transaction and loads what all the batches need. Also says which number each
-/// loaded action has.
+/// Begins the transaction, if told how, and loads what all the batches need. Also says which number
+/// each loaded action has.
 pub(super) async fn load(
     connection: &mut SqliteConnection,
     needs: impl Iterator<Item = &Needs>,
-    begin: &str,
+    begin: Option<&str>,
 ) -> Result<(Loaded, Stored, HashMap<ActionUid, i64>), StoreError> {
     let before = |error| store_error("write", Phase::Before, error);
     let Load {
@@ -141,7 +143,7 @@ pub(super) async fn load(
         .await
         .map_err(|failed| before(failed.error))?
         .into_iter()
-        .skip(1);
+        .skip(usize::from(begin.is_some()));
     let mut rows = || results.next().unwrap_or_default();
 
     let stored = read_position(&rows())?;

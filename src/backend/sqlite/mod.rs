@@ -8,6 +8,7 @@ mod errors;
 mod file;
 mod heads;
 mod host;
+mod hot;
 mod list;
 mod load;
 mod open;
@@ -21,6 +22,7 @@ mod save;
 mod schema;
 mod script;
 mod source;
+mod statement;
 mod version;
 mod writer;
 
@@ -36,6 +38,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use self::diagnostics::{SqliteAccess, SqliteDiagnostics};
+use self::hot::Hot;
 pub use self::options::SqliteOptions;
 use self::poll::Poll;
 use self::reader::Read;
@@ -92,6 +95,8 @@ pub struct SqliteStore {
     capabilities: Capabilities,
     timeout: Duration,
     bell: Arc<Bell>,
+    /// Actions that are looked up without asking the database; none unless access is exclusive.
+    hot: Arc<Hot>,
     owners: mpsc::UnboundedSender<Job>,
     actions: mpsc::UnboundedSender<Job>,
     /// Memory for the batches that wait in a lane, in units of [`ROOM_UNIT`] bytes.
@@ -206,15 +211,16 @@ impl SqliteStore {
         taken.iter().sum::<usize>() * ROOM_UNIT
     }
 
-    /// Whether a batch can be tried at all, and what it needs.
-    fn check(&self, operation: &'static str, batch: &Batch) -> Result<Needs, StoreError> {
+    /// Whether a batch can be tried at all, what it needs, and how many bytes it has.
+    fn check(&self, operation: &'static str, batch: &Batch) -> Result<(Needs, usize), StoreError> {
         self.bell.check_open(operation)?;
         if self.access == SqliteAccess::ReadOnly {
             let message = "the store is open for reading only";
             return Err(StoreError::new(ErrorKind::Unsupported, operation, message));
         }
-        self.capabilities.check(batch)?;
-        needs(batch).map_err(|e| StoreError::from_check(operation, e))
+        let bytes = self.capabilities.check(batch)?;
+        let needs = needs(batch).map_err(|e| StoreError::from_check(operation, e))?;
+        Ok((needs, bytes))
     }
 
     /// The position a cursor stands for must be one of this store.
@@ -258,7 +264,7 @@ impl ActionStore for SqliteStore {
     }
 
     async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
-        let needs = self.check("write", &batch)?;
+        let (needs, bytes) = self.check("write", &batch)?;
         let about_owners = |command: &Command| {
             matches!(
                 command,
@@ -272,7 +278,7 @@ impl ActionStore for SqliteStore {
             true => (&self.owners, &self.owners_room),
             false => (&self.actions, &self.actions_room),
         };
-        let units = u32::try_from(batch.bytes().div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
+        let units = u32::try_from(bytes.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
         let claim = Arc::new(Claim::default());
         let (reply, answer) = oneshot::channel();
         let written = async {
@@ -311,7 +317,13 @@ impl ActionStore for SqliteStore {
     }
 
     async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
-        self.capabilities().check_count("get", uids.len())?;
+        self.capabilities.check_count("get", uids.len())?;
+        self.bell.check_open("get")?;
+        if let Some(found) = self.hot.get(uids) {
+            // Whoever asks again and again must let the writer have its turn, were it on this thread.
+            tokio::task::consume_budget().await;
+            return Ok(found);
+        }
         self.ask("get", |reply| Read::Get(uids.to_vec(), reply))
             .await
     }

@@ -10,31 +10,27 @@ use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use super::diagnostics::SqliteAccess;
 use super::errors::{self, Phase, corrupt};
 use super::file::{self, Hold, Lock, NewFile};
+use super::hot::Hot;
 use super::options::SqliteOptions;
 use super::poll::Poll;
 use super::reader::{self, Reader};
 use super::schema::{self, BUSY, Policy, single};
 use super::script::Script;
 use super::source::{Connection, Line, Source};
-use super::version::{self, Version};
+use super::version;
 use super::writer::{Lanes, Ringer, Writer};
 use super::{PAGE_SIZE, QUESTIONS, ROOM_UNIT, SqliteStore};
 use crate::backend::bell::Bell;
 use crate::error::{ErrorKind, StoreError};
-use crate::model::{Position, StoreId};
+use crate::model::Position;
 use crate::store::{Capabilities, Durability};
 
-/// A database that is ready to be worked on.
-struct Ready {
+/// Where a store is, and by what right it is there.
+struct Place {
     access: SqliteAccess,
     source: Source,
     path: PathBuf,
     lock: Option<Lock>,
-    position: Position,
-    version: Version,
-    durability: Durability,
-    /// The connection that made it ready.
-    connection: Connection,
 }
 
 /// Opens the store at a path.
@@ -68,35 +64,16 @@ pub(super) async fn at_path(
         read_only: options.read_only,
         // SQLite takes a limit of 0 for none.
         max_pages: options.max_bytes.map(|bytes| (bytes / PAGE_SIZE).max(1)),
+        impatient: false,
     };
-    let mut connection = source.connect().await?;
-    let several = access == SqliteAccess::Shared;
-    let version = version::check(&mut connection, several, options.allow_wal_reset_bug).await?;
-    let (mode, synchronous) = modes(&mut connection).await?;
-    // The mode asked for is not always the mode one gets.
-    if !options.read_only && (mode != "wal" || synchronous < 2) {
-        return Err(unavailable(format!(
-            "the database is in mode {mode}/{synchronous}, not wal/2"
-        )));
-    }
-    let life = schema::apply(&mut connection, options.policy()).await?;
-    let position = position(&mut connection, life).await?;
-    let durability = match access {
-        // What the others' commits survive is not known to one who only looks.
-        SqliteAccess::ReadOnly => Durability::Process,
-        _ => Durability::Disk,
-    };
-    let ready = Ready {
+    let connection = source.connect().await?;
+    let place = Place {
         access,
         source,
         path,
         lock,
-        position,
-        version,
-        durability,
-        connection,
     };
-    start(ready, options).await
+    start(place, connection, options).await
 }
 
 /// Opens the store in the database of a host's pool.
@@ -111,68 +88,32 @@ pub(super) async fn on_pool(
     }
     let source = Source::Pool(pool);
     let mut connection = source.connect().await?;
-    let version = version::check(&mut connection, true, options.allow_wal_reset_bug).await?;
     let file = "SELECT coalesce((SELECT file FROM pragma_database_list WHERE name = 'main'), '')";
     let file: String = single(&mut connection, file).await?;
     if file.is_empty() {
         return invalid("pool: its database is no file; a store in memory is MemoryStore");
     }
     let path = PathBuf::from(file);
-    let policy = options.policy();
-    let lock = match options.read_only {
-        true => None,
+    let (access, lock) = match options.read_only {
+        true => (SqliteAccess::ReadOnly, None),
         false => {
             let begun = Instant::now();
-            Some(loop {
+            let lock = loop {
                 if let Some(lock) = Lock::try_take(&path, Hold::Shared)? {
                     break lock;
                 }
                 pause(begun).await?;
-            })
+            };
+            (SqliteAccess::HostPool, Some(lock))
         }
     };
-    // Whatever the host's patience is: others that open it now may take a moment.
-    let begun = Instant::now();
-    let (synchronous, position) = loop {
-        match settle(&mut connection, policy).await {
-            Err(error) if errors::is_busy(&error) && begun.elapsed() < BUSY => pause(begun).await?,
-            settled => break settled?,
-        }
-    };
-    let access = match options.read_only {
-        true => SqliteAccess::ReadOnly,
-        false => SqliteAccess::HostPool,
-    };
-    let durability = match synchronous {
-        2.. => Durability::Disk,
-        _ => Durability::Process,
-    };
-    let ready = Ready {
+    let place = Place {
         access,
         source,
         path,
         lock,
-        position,
-        version,
-        durability,
-        connection,
     };
-    start(ready, options).await
-}
-
-/// Makes the store ready in a host's database. Says what `synchronous` is there, and where the
-/// store stands.
-async fn settle(
-    connection: &mut SqliteConnection,
-    policy: Policy,
-) -> Result<(i64, Position), StoreError> {
-    let (mode, synchronous) = modes(connection).await?;
-    if mode == "memory" || mode == "off" {
-        let message = "pool: with journal_mode memory or off a crash would damage the store";
-        return Err(StoreError::new(ErrorKind::Invalid, "open", message));
-    }
-    let life = schema::apply(connection, policy).await?;
-    Ok((synchronous, position(connection, life).await?))
+    start(place, connection, options).await
 }
 
 /// Takes a share in a file that several processes open, and makes it if nobody has.
@@ -209,6 +150,7 @@ async fn make(path: &Path, options: &SqliteOptions) -> Result<(), StoreError> {
         path: new.path.clone(),
         read_only: false,
         max_pages: None,
+        impatient: false,
     };
     let mut connection = fresh.connect().await?;
     let made = async {
@@ -257,42 +199,77 @@ pub(super) async fn modes(connection: &mut SqliteConnection) -> Result<(String, 
     Ok((mode.to_lowercase(), synchronous))
 }
 
-async fn position(
+/// What `access` gets for its writes, given how the database works: not always what was asked for.
+fn durability(
+    access: SqliteAccess,
+    mode: &str,
+    synchronous: i64,
+) -> Result<Durability, StoreError> {
+    match access {
+        // What the others' commits survive is not known to one who only looks.
+        SqliteAccess::ReadOnly => Ok(Durability::Process),
+        SqliteAccess::HostPool if matches!(mode, "memory" | "off") => {
+            let message = "pool: with journal_mode memory or off a crash would damage the store";
+            Err(StoreError::new(ErrorKind::Invalid, "open", message))
+        }
+        SqliteAccess::HostPool if synchronous < 2 => Ok(Durability::Process),
+        SqliteAccess::HostPool => Ok(Durability::Disk),
+        _ if mode == "wal" && synchronous >= 2 => Ok(Durability::Disk),
+        _ => Err(unavailable(format!(
+            "the database is in mode {mode}/{synchronous}, not wal/2"
+        ))),
+    }
+}
+
+/// Makes the database ready, and says where the store in it stands.
+async fn settle(
     connection: &mut SqliteConnection,
-    life: StoreId,
-) -> Result<Position, StoreError> {
+    access: SqliteAccess,
+    policy: Policy,
+) -> Result<(Durability, Position), StoreError> {
+    let (mode, synchronous) = modes(connection).await?;
+    let durability = durability(access, &mode, synchronous)?;
+    let life = schema::apply(connection, policy).await?;
     let mut script = Script::new();
     script.push(reader::POSITION);
     let rows = script.run(connection).await;
     let rows = rows.map_err(|f| errors::store_error("open", Phase::Before, f.error))?;
-    reader::read_position("open", life, rows.first().map_or(&[], Vec::as_slice))
+    let rows = rows.first().map_or(&[][..], Vec::as_slice);
+    Ok((durability, reader::read_position("open", life, rows)?))
 }
 
-/// Starts the tasks.
-async fn start(ready: Ready, options: SqliteOptions) -> Result<SqliteStore, StoreError> {
-    let Ready {
+/// Makes the database ready and starts the tasks.
+async fn start(
+    place: Place,
+    mut connection: Connection,
+    options: SqliteOptions,
+) -> Result<SqliteStore, StoreError> {
+    let Place {
         access,
         source,
         path,
         lock,
-        position,
-        version,
-        durability,
-        connection,
-    } = ready;
+    } = place;
+    let several = access == SqliteAccess::Shared || matches!(source, Source::Pool(_));
+    let version = version::check(&mut connection, several, options.allow_wal_reset_bug).await?;
+    // Whatever the connection's patience is: others that open it now may take a moment.
+    let begun = Instant::now();
+    let (durability, position) = loop {
+        match settle(&mut connection, access, options.policy()).await {
+            Err(error) if errors::is_busy(&error) && begun.elapsed() < BUSY => pause(begun).await?,
+            settled => break settled?,
+        }
+    };
     let life = position.life;
     let bell = Arc::new(Bell::new(position));
-    let mut first = Line::new(source.clone());
-    first.hand_back(connection);
-    let mut first = Some(first);
-    let writers_line = match access {
-        SqliteAccess::Shared => {
-            let mut line = Line::impatient(source.clone());
-            line.ready().await?;
-            line
-        }
-        _ => first.take().unwrap_or_else(|| Line::new(source.clone())),
+    let hot = Arc::new(Hot::default());
+    let writers = match access {
+        SqliteAccess::Shared => source.for_impatient(),
+        _ => source.clone(),
     };
+    writers.tune(&mut connection).await?;
+    let mut writers_line = Line::new(writers);
+    writers_line.hand_back(connection);
 
     let lock = Arc::new(lock);
     let (owners, owners_lane) = mpsc::unbounded_channel();
@@ -302,7 +279,7 @@ async fn start(ready: Ready, options: SqliteOptions) -> Result<SqliteStore, Stor
     let closing = watch::Sender::new(false);
     let mut readers = Vec::with_capacity(options.readers);
     for _ in 0..options.readers {
-        let mut line = first.take().unwrap_or_else(|| Line::new(source.clone()));
+        let mut line = Line::new(source.clone());
         if !matches!(source, Source::Pool(_)) {
             // What cannot be opened is said now, not at the first question.
             line.ready().await?;
@@ -326,6 +303,7 @@ async fn start(ready: Ready, options: SqliteOptions) -> Result<SqliteStore, Stor
         line: writers_line,
         life,
         heads: None,
+        hot: hot.clone(),
         readers,
         lock,
         met: None,
@@ -353,6 +331,7 @@ async fn start(ready: Ready, options: SqliteOptions) -> Result<SqliteStore, Stor
         capabilities,
         timeout: options.timeout,
         bell,
+        hot,
         owners,
         actions,
         owners_room: Arc::new(Semaphore::new(room)),

@@ -7,8 +7,8 @@ use super::schema::{self, Policy};
 use super::script::Script;
 use super::{list, load, reader, save};
 use crate::model::{
-    ActionUid, Batch, Changes, Command, LogQuery, NewAction, ObjectRef, OpId, Order, Outcome,
-    OwnerRef, Query, Source, Status, Term, Timestamp, needs, plan,
+    ActionUid, Batch, Changes, Command, Loaded, LogQuery, Needs, NewAction, ObjectRef, ObjectSet,
+    OpId, Order, Outcome, OwnerRef, Query, Source, Status, Term, Timestamp, needs, plan,
 };
 
 /// The steps of a script's plans, each with the statement it belongs to.
@@ -38,6 +38,8 @@ async fn scans(connection: &mut SqliteConnection, script: &Script) -> Vec<String
         "SCAN CONSTANT ROW",
         "SCAN (subquery",
         "SCAN json_each",
+        // The numbers of a page's rows, found by searching.
+        "SCAN n",
     ];
     let scans =
         |step: &str| step.starts_with("SCAN") && !harmless.iter().any(|h| step.starts_with(h));
@@ -98,6 +100,7 @@ fn every_term() -> Vec<Term> {
     let uid = ActionUid::new();
     let owner = OwnerRef::new("o");
     vec![
+        Term::Uid(uid),
         Term::Status(Status::Queued),
         Term::Status(Status::Completed),
         Term::Unfinished,
@@ -107,6 +110,7 @@ fn every_term() -> Vec<Term> {
         Term::Name("n".into()),
         Term::Object(ObjectRef::bdb(1)),
         Term::Touches(ObjectRef::bdb(1)),
+        Term::TouchesAny(ObjectSet::new([ObjectRef::bdb(1), ObjectRef::bdb(2)])),
         Term::Tenant("default".into()),
         Term::Tenant("t".into()),
         Term::Actor("a".into()),
@@ -176,6 +180,21 @@ async fn each_driving_term_uses_its_own_index() {
             "t USING PRIMARY KEY (object=? AND action<?)",
         ),
         (
+            vec![Term::TouchesAny(ObjectSet::new([ObjectRef::bdb(1)]))],
+            "t USING PRIMARY KEY (object=? AND action>? AND action<?)",
+        ),
+        (
+            vec![
+                Term::Uid(uid),
+                Term::TouchesAny(ObjectSet::new([ObjectRef::bdb(1)])),
+            ],
+            "t USING PRIMARY KEY (object=? AND action=?)",
+        ),
+        (
+            vec![Term::Uid(uid)],
+            "u USING COVERING INDEX sqlite_autoindex_actions_action_1 (uid<?)",
+        ),
+        (
             vec![Term::Tenant("t".into())],
             "actions_action_tenant (tenant=? AND number<?)",
         ),
@@ -211,8 +230,11 @@ async fn each_driving_term_uses_its_own_index() {
             found.iter().any(|step| step.contains(expected)),
             "{terms:?}: {found:#?}"
         );
+        // What several objects have in common is put in order as numbers; rows never are.
+        let numbers = found.iter().position(|step| *step == "SCAN n");
+        let rows = &found[numbers.unwrap_or(0)..];
         assert!(
-            !found.iter().any(|step| step.contains("TEMP B-TREE")),
+            !rows.iter().any(|step| step.contains("TEMP B-TREE")),
             "{terms:?}: {found:#?}"
         );
     }
@@ -259,42 +281,66 @@ async fn writes_search() {
             },
         ]);
         let needs = needs(&batch).unwrap();
-        let script = load::script(std::iter::once(&needs), load::BEGIN)
+        let script = load::script(std::iter::once(&needs), Some(load::BEGIN))
             .unwrap()
             .script;
         assert_eq!(scans(&mut connection, &script).await, [""; 0]);
 
-        // A plan that makes every kind of row, then every kind of change filled by hand.
-        let mut loaded = crate::model::Loaded::new();
-        plan(&batch, &needs, &mut loaded, Timestamp::from_seconds(1));
-        let mut changes: Changes = loaded.into_changes();
-        let action = changes.created[0].clone();
-        changes.updated.push(action.clone());
-        changes.removed.push(action.clone());
-        changes.keys_freed = changes
-            .keys_taken
-            .iter()
-            .map(|(key, _)| key.clone())
-            .collect();
-        changes.trim.push(action.uid);
-        changes.pinned.push(action.uid);
-        changes.unpinned.push(action.uid);
-        changes.owners_forgotten = changes.owners.iter().map(|o| o.owner.clone()).collect();
-        let stored = load::Stored {
-            revision: 0,
-            removed_to: 0,
-            removed_created: None,
-            last_number: 0,
-            last_entry: 0,
-        };
-        let save = save::script(
-            &changes,
-            stored,
-            Default::default(),
-            save::Frame::BeginAndCommit,
-        )
-        .unwrap();
-        assert!(save.script.len() >= 18, "{}", save.script.len());
-        assert_eq!(scans(&mut connection, &save.script).await, [""; 0]);
+        // A row alone and rows in a list are different statements.
+        for rows_of_a_kind in [1, 2] {
+            let changes = every_change(&batch, &needs, rows_of_a_kind);
+            let stored = load::Stored {
+                revision: 0,
+                removed_to: 0,
+                removed_created: None,
+                last_number: 0,
+                last_entry: 0,
+            };
+            let numbers = Default::default();
+            let frame = save::Frame::BeginAndCommit;
+            let save = save::script(&changes, stored, numbers, frame).unwrap();
+            assert!(save.script.len() >= 18, "{}", save.script.len());
+            assert_eq!(scans(&mut connection, &save.script).await, [""; 0]);
+        }
     }
+}
+
+/// What a plan that makes every kind of row comes to, then every kind of change filled by hand,
+/// with so many rows of each kind.
+fn every_change(batch: &Batch, needs: &Needs, rows: usize) -> Changes {
+    fn repeat<T: Clone>(those: &mut Vec<T>, times: usize) {
+        *those = vec![&those[..]; times].concat();
+    }
+    let mut loaded = Loaded::new();
+    plan(batch, needs, &mut loaded, Timestamp::from_seconds(1));
+    let mut changes: Changes = loaded.into_changes();
+    changes.log.truncate(1);
+    let action = changes.created[0].clone();
+    changes.updated.push(action.clone());
+    changes.removed.push(action.clone());
+    changes.trim.push(action.uid);
+    changes.pinned.push(action.uid);
+    changes.unpinned.push(action.uid);
+    for actions in [
+        &mut changes.created,
+        &mut changes.updated,
+        &mut changes.removed,
+    ] {
+        repeat(actions, rows);
+    }
+    for uids in [
+        &mut changes.trim,
+        &mut changes.pinned,
+        &mut changes.unpinned,
+    ] {
+        repeat(uids, rows);
+    }
+    changes.keys_taken.truncate(1);
+    repeat(&mut changes.keys_taken, rows);
+    let keys = changes.keys_taken.iter();
+    changes.keys_freed = keys.map(|(key, _)| key.clone()).collect();
+    repeat(&mut changes.log, rows);
+    repeat(&mut changes.owners, rows);
+    changes.owners_forgotten = changes.owners.iter().map(|o| o.owner.clone()).collect();
+    changes
 }

@@ -211,14 +211,20 @@ impl Reader {
     }
 }
 
+/// All that is found as one text, a line for each: its uid in hexadecimal, then the action. Each row
+/// of its own would be a message from SQLite's thread, which costs more than to look it up. There
+/// is no line break in what `json_array` writes.
 static GET: LazyLock<String> = LazyLock::new(|| {
     // The join, not `IN`: that would sort the uids once more.
     let action = &*PACKED_ACTION;
     format!(
-        "SELECT a.uid, {action} FROM json_each($1) AS j \
+        "SELECT group_concat(hex(a.uid) || {action}, char(10)) FROM json_each($1) AS j \
          CROSS JOIN actions_action AS a ON a.uid = unhex(j.value)"
     )
 });
+
+/// How long a uid is there.
+const HEX: usize = 32;
 
 /// Looks up what is named, each uid once.
 pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
@@ -235,11 +241,16 @@ pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
 /// harmed.
 fn read_found(uids: &[ActionUid], results: &[Vec<SqliteRow>]) -> Result<Vec<FoundOne>, StoreError> {
     let mut found = vec![Ok(None); uids.len()];
-    for row in results.iter().flatten() {
-        let key = Uuid::from_slice(read_key("get", row)?);
-        let uid = key.map(ActionUid::from_uuid).ok();
+    let row = results.first().and_then(|rows| rows.first());
+    let row = row.ok_or_else(|| corrupt("get", "a look-up has no answer"))?;
+    let Some(lines) = read_key::<Option<&[u8]>>("get", row)? else {
+        return Ok(found);
+    };
+    for line in lines.split(|byte| *byte == b'\n') {
+        let (uid, action) = line.split_at_checked(HEX).unwrap_or_default();
+        let uid = Uuid::try_parse_ascii(uid).map(ActionUid::from_uuid).ok();
         if let Some(Ok(at)) = uid.map(|uid| uids.binary_search(&uid)) {
-            let action = Columns::new("get", row).and_then(|mut c| decode_action(&mut c));
+            let action = Columns::parse("get", action).and_then(|mut c| decode_action(&mut c));
             found[at] = action.map(|(_, action)| Some(Arc::new(action)));
         }
     }

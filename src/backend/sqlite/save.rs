@@ -10,9 +10,11 @@ use super::encode::{
     Envelope, encode_action, encode_entry, encode_owner, encode_progress, encode_update,
 };
 use super::load::{self, Stored};
-use super::rows::{ACTION_COLUMNS, BLOBS, FIRST_CHANGEABLE, LOG_COLUMNS, OWNER_COLUMNS};
 use super::script::Script;
-use crate::model::{Action, ActionUid, Changes, Key, Limits, OwnerState, touched};
+use super::statement::{
+    ACTIONS, ENTRIES, KEYS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, TRIM, UPDATES,
+};
+use crate::model::{Action, ActionUid, Changes, Key, OwnerState, touched};
 
 /// A script that saves, and what is so once it has committed.
 pub(super) struct Save {
@@ -125,28 +127,11 @@ pub(super) fn script(
     })
 }
 
-/// The rows of an envelope with many fields. Not `json_each` as it stands: that writes a row's text
-/// anew for every field that is taken from it.
-const ROWS: &str = "WITH j AS MATERIALIZED (SELECT value FROM json_each($#))";
-
 fn position(positions: &mut Envelope, number: i64, revision: i64) {
     positions.row(|row| {
-        row.int(revision);
         row.int(number);
+        row.int(revision);
     });
-}
-
-/// The fields of an envelope's rows, from the one at `first` on, as the columns they are for.
-fn fields(columns: &[&str], first: usize) -> String {
-    let field = |(index, column): (usize, &&str)| {
-        let index = index + first;
-        match BLOBS.contains(column) {
-            true => format!("unhex(j.value ->> {index})"),
-            false => format!("j.value ->> {index}"),
-        }
-    };
-    let fields: Vec<String> = columns.iter().enumerate().map(field).collect();
-    fields.join(", ")
 }
 
 /// One row of numbers: actions by number alone.
@@ -183,12 +168,11 @@ fn key_row(envelope: &mut Envelope, key: &Key, number: Option<i64>) {
 }
 
 /// Pushes a statement whose one value, written `$#`, is the envelope; none for an empty one.
-fn push(script: &mut Script, statement: &str, envelope: Envelope) -> Result<(), sqlx::Error> {
-    if !envelope.is_empty() {
-        let value = script.bind(envelope.finish())?;
-        script.push(&statement.replace("$#", &format!("${value}")));
+fn push_list(script: &mut Script, statement: &str, rows: Envelope) -> Result<(), sqlx::Error> {
+    match rows.len() {
+        0 => Ok(()),
+        _ => script.push_about(statement, rows.finish()),
     }
-    Ok(())
 }
 
 fn remove(
@@ -200,7 +184,7 @@ fn remove(
     let unpin = "DELETE FROM actions_pin WHERE action IN (\
          SELECT j.value ->> 0 FROM json_each($#) AS j)";
     let unpinned = changes.unpinned.iter().copied();
-    push(script, unpin, numbers_of(unpinned, numbers))?;
+    push_list(script, unpin, numbers_of(unpinned, numbers))?;
     if changes.removed.is_empty() {
         return Ok(());
     }
@@ -212,13 +196,13 @@ fn remove(
          SELECT max(f.revision) FROM json_each($#) AS j \
          JOIN actions_feed AS f ON f.action = j.value ->> 0), 0)) WHERE id = 1"
     );
-    push(script, &highest, removed())?;
+    push_list(script, &highest, removed())?;
     let untouch = "DELETE FROM actions_touch WHERE (object, action) IN (\
          SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j)";
-    push(script, untouch, touches(&changes.removed, numbers))?;
+    push_list(script, untouch, touches(&changes.removed, numbers))?;
     let gone = "DELETE FROM actions_action WHERE number IN (\
          SELECT j.value ->> 0 FROM json_each($#) AS j)";
-    push(script, gone, removed())
+    push_list(script, gone, removed())
 }
 
 fn free_keys(script: &mut Script, changes: &Changes) -> Result<(), sqlx::Error> {
@@ -228,7 +212,7 @@ fn free_keys(script: &mut Script, changes: &Changes) -> Result<(), sqlx::Error> 
     }
     let free = "DELETE FROM actions_key WHERE (tenant, kind, key) IN (\
          SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2 FROM json_each($#) AS j)";
-    push(script, free, freed)
+    push_list(script, free, freed)
 }
 
 fn create(
@@ -245,20 +229,11 @@ fn create(
         rows.row(|row| encode_action(row, action, number));
         position(&mut positions, number, revision);
     }
-    let (columns, fields) = (ACTION_COLUMNS.join(", "), fields(ACTION_COLUMNS, 0));
-    let insert = format!("INSERT INTO actions_action ({columns}) {ROWS} SELECT {fields} FROM j");
-    push(script, &insert, rows)?;
-    let feed = "INSERT INTO actions_feed (revision, action) \
-         SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j";
-    push(script, feed, positions)?;
-    let touch = "INSERT INTO actions_touch (object, action) \
-         SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j";
-    push(script, touch, touches(&changes.created, numbers))
+    ACTIONS.push(script, rows)?;
+    POSITIONS.push(script, positions)?;
+    let touches = touches(&changes.created, numbers);
+    TOUCHES.push(script, touches)
 }
-
-/// The columns that progress alone changes, in the order of [`encode_progress`]. Half of all
-/// changes are no more than that, and spare the indexes.
-const PROGRESS_COLUMNS: &[&str] = &["progress", "last_seen_at", "version", "last_op"];
 
 fn update(
     script: &mut Script,
@@ -280,21 +255,9 @@ fn update(
         }
         position(&mut positions, number, revision);
     }
-    overwrite(script, &ACTION_COLUMNS[FIRST_CHANGEABLE..], wide)?;
-    overwrite(script, PROGRESS_COLUMNS, narrow)?;
-    let feed = "UPDATE actions_feed SET revision = j.value ->> 0 \
-         FROM json_each($#) AS j WHERE action = j.value ->> 1";
-    push(script, feed, positions)
-}
-
-/// Overwrites some columns with rows that hold the number and the columns.
-fn overwrite(script: &mut Script, columns: &[&str], rows: Envelope) -> Result<(), sqlx::Error> {
-    let (names, fields) = (columns.join(", "), fields(columns, 1));
-    let overwrite = format!(
-        "{ROWS} UPDATE actions_action SET ({names}) = ({fields}) FROM j \
-         WHERE number = j.value ->> 0"
-    );
-    push(script, &overwrite, rows)
+    UPDATES.push(script, wide)?;
+    PROGRESS.push(script, narrow)?;
+    MOVES.push(script, positions)
 }
 
 fn append_log(
@@ -308,22 +271,9 @@ fn append_log(
         let number = numbers.of(transition.uid);
         rows.row(|row| encode_entry(row, transition, entry, number));
     }
-    let (columns, fields) = (LOG_COLUMNS.join(", "), fields(LOG_COLUMNS, 0));
-    let append = format!("INSERT INTO actions_log ({columns}) {ROWS} SELECT {fields} FROM j");
-    push(script, &append, rows)?;
-    let kept = Limits::LOG_ENTRIES;
-    let trim = format!(
-        "DELETE FROM actions_log WHERE entry IN (\
-         SELECT o.entry FROM json_each($#) AS j CROSS JOIN actions_log AS o \
-         ON o.action = j.value ->> 0 AND o.kind <> 7 AND o.version <= (\
-         SELECT n.version FROM actions_log AS n WHERE n.action = j.value ->> 0 AND n.kind <> 7 \
-         ORDER BY n.version DESC LIMIT 1 OFFSET {kept}))"
-    );
-    push(
-        script,
-        &trim,
-        numbers_of(changes.trim.iter().copied(), numbers),
-    )
+    ENTRIES.push(script, rows)?;
+    let trimmed = changes.trim.iter().copied();
+    push_list(script, &TRIM, numbers_of(trimmed, numbers))
 }
 
 fn save_keys_and_pins(
@@ -335,13 +285,9 @@ fn save_keys_and_pins(
     for (key, uid) in &changes.keys_taken {
         key_row(&mut taken, key, Some(numbers.of(*uid)));
     }
-    let take = "INSERT INTO actions_key (tenant, kind, key, action) \
-         SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2, j.value ->> 3 \
-         FROM json_each($#) AS j";
-    push(script, take, taken)?;
-    let pin = "INSERT INTO actions_pin (action) SELECT j.value ->> 0 FROM json_each($#) AS j";
-    let pinned = changes.pinned.iter().copied();
-    push(script, pin, numbers_of(pinned, numbers))
+    KEYS.push(script, taken)?;
+    let pinned = numbers_of(changes.pinned.iter().copied(), numbers);
+    PINS.push(script, pinned)
 }
 
 fn save_owners(script: &mut Script, changes: &Changes) -> Result<(), sqlx::Error> {
@@ -354,21 +300,14 @@ fn save_owners(script: &mut Script, changes: &Changes) -> Result<(), sqlx::Error
     }
     let forget = "DELETE FROM actions_owner WHERE (name, incarnation) IN (\
          SELECT j.value ->> 0, unhex(j.value ->> 1) FROM json_each($#) AS j)";
-    push(script, forget, forgotten)?;
+    push_list(script, forget, forgotten)?;
     // Those that ended first: a name has one living incarnation at any moment.
-    let mut rows = Envelope::new();
+    let mut owners = Envelope::new();
     for alive in [false, true] {
         let those = changes.owners.iter();
         for owner in those.filter(|owner| (owner.state == OwnerState::Alive) == alive) {
-            rows.row(|row| encode_owner(row, owner));
+            owners.row(|row| encode_owner(row, owner));
         }
     }
-    let (columns, fields) = (OWNER_COLUMNS.join(", "), fields(OWNER_COLUMNS, 0));
-    let save = format!(
-        "INSERT INTO actions_owner ({columns}) SELECT {fields} FROM json_each($#) AS j WHERE true \
-         ON CONFLICT (name, incarnation) DO UPDATE SET state = excluded.state, \
-         renewals = excluded.renewals, renewed_at = excluded.renewed_at, \
-         ended_at = excluded.ended_at"
-    );
-    push(script, &save, rows)
+    push_list(script, &OWNERS, owners)
 }

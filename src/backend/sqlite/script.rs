@@ -70,6 +70,19 @@ impl Script {
         self.count += 1;
     }
 
+    /// Appends a statement that is about one value, and binds that; `$#` stands for it.
+    pub(super) fn push_about(&mut self, statement: &str, value: String) -> Result<(), sqlx::Error> {
+        let number = self.bind(value)?.to_string();
+        let mut pieces = statement.split('#');
+        self.push(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            let sql = self.sql.to_mut();
+            sql.push_str(&number);
+            sql.push_str(piece);
+        }
+        Ok(())
+    }
+
     /// Binds the next value and returns its number.
     pub(super) fn bind<'t, T>(&mut self, value: T) -> Result<usize, sqlx::Error>
     where

@@ -19,6 +19,9 @@ pub(super) enum Source {
         read_only: bool,
         /// How far a connection may let the file grow.
         max_pages: Option<u64>,
+        /// Whether its user tries again by itself while somebody else writes, and so wants to be
+        /// told at once.
+        impatient: bool,
     },
     /// The host's pool. A connection is borrowed for one command or transaction and never kept: a
     /// pool of one is enough, and the host finds it as it left it.
@@ -63,6 +66,15 @@ impl Connection {
 }
 
 impl Source {
+    /// The same for a user that tries again by itself. A host's connections stay as they are.
+    pub(super) fn for_impatient(&self) -> Source {
+        let mut source = self.clone();
+        if let Source::File { impatient, .. } = &mut source {
+            *impatient = true;
+        }
+        source
+    }
+
     /// Opens or borrows a connection.
     pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
         match self {
@@ -70,9 +82,12 @@ impl Source {
                 path,
                 read_only,
                 max_pages,
+                impatient: _,
             } => {
                 let options = schema::connect_options(path, *read_only);
-                Ok(Connection::Own(schema::connect(options, *max_pages).await?))
+                let mut connection = schema::connect(options, *max_pages).await?;
+                self.tune(&mut connection).await?;
+                Ok(Connection::Own(connection))
             }
             Source::Pool(pool) => {
                 let borrowed = pool.acquire().await;
@@ -82,6 +97,21 @@ impl Source {
             }
         }
     }
+
+    /// Gives a connection the patience that this source's have. Not while it is being opened: that
+    /// may have to wait for a moment.
+    pub(super) async fn tune(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let Source::File {
+            impatient: true, ..
+        } = self
+        else {
+            return Ok(());
+        };
+        let told = sqlx::query("PRAGMA busy_timeout = 0").execute(connection);
+        told.await
+            .map(drop)
+            .map_err(|error| store_error("connect", Phase::Before, error))
+    }
 }
 
 /// One user's way to the database: keeps a connection of its own between two uses, and gives a
@@ -90,26 +120,11 @@ impl Source {
 pub(super) struct Line {
     source: Source,
     kept: Option<Connection>,
-    /// Whether a connection is told at once when somebody else writes.
-    impatient: bool,
 }
 
 impl Line {
     pub(super) fn new(source: Source) -> Line {
-        Line {
-            source,
-            kept: None,
-            impatient: false,
-        }
-    }
-
-    /// One whose user tries again by itself while somebody else writes. Only for connections of
-    /// the store's own.
-    pub(super) fn impatient(source: Source) -> Line {
-        Line {
-            impatient: true,
-            ..Line::new(source)
-        }
+        Line { source, kept: None }
     }
 
     /// Makes sure that the next use need not wait for a connection.
@@ -132,13 +147,7 @@ impl Line {
         if let Some(connection) = self.kept.take() {
             return Ok(connection);
         }
-        let mut connection = self.source.connect().await?;
-        if self.impatient {
-            let told = sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *connection);
-            told.await
-                .map_err(|error| store_error("connect", Phase::Before, error))?;
-        }
-        Ok(connection)
+        self.source.connect().await
     }
 
     pub(super) fn hand_back(&mut self, connection: Connection) {

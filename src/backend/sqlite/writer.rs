@@ -18,6 +18,7 @@ use super::diagnostics::SqliteAccess;
 use super::errors::{self, Phase, is_constraint, store_error};
 use super::file::{Hold, Lock};
 use super::heads::{Heads, Remembered};
+use super::hot::Hot;
 use super::load::{self, Stored};
 use super::save::{self, Frame, Save};
 use super::schema::BUSY;
@@ -97,6 +98,8 @@ pub(super) struct Writer {
     pub(super) life: StoreId,
     /// None until it is read, after every failure, and always where others write too.
     pub(super) heads: Option<Heads>,
+    /// What of that is shown to those who look it up.
+    pub(super) hot: Arc<Hot>,
     /// The readers, who end when the writer does.
     pub(super) readers: Vec<JoinHandle<()>>,
     pub(super) lock: Arc<Option<Lock>>,
@@ -211,7 +214,7 @@ impl Writer {
         jobs: &[Job],
     ) -> Result<Answers, StoreError> {
         if self.access == SqliteAccess::Exclusive && self.heads.is_none() {
-            self.heads = Some(Heads::read(connection).await?);
+            self.heads = Some(Heads::read(connection, self.hot.clone()).await?);
         }
         let now = self.clock.now();
         if let Some(heads) = &mut self.heads
@@ -229,6 +232,9 @@ impl Writer {
             return Ok(answers);
         }
         let mut save = save::script(&changes, stored, numbers, Frame::Commit).map_err(before)?;
+        if let Some(heads) = &self.heads {
+            heads.withhold(&changes);
+        }
         let after = commit(connection, &mut save).await;
         let after = after.map_err(|(phase, error)| store_error("write", phase, error))?;
         match &mut self.heads {
@@ -256,7 +262,7 @@ impl Writer {
         let begun = Instant::now();
         loop {
             let needs = jobs.iter().map(|job| &job.needs);
-            let loaded = load::load(connection, needs, load::BEGIN).await;
+            let loaded = load::load(connection, needs, Some(load::BEGIN)).await;
             match loaded {
                 Err(error) if self.comes_back(&error) && begun.elapsed() < BUSY => {}
                 loaded => return loaded,
@@ -305,6 +311,7 @@ async fn from_memory(
     }
     let mut save =
         save::script(&changes, heads.stored, numbers, Frame::BeginAndCommit).map_err(before)?;
+    heads.withhold(&changes);
     match commit(connection, &mut save).await {
         Ok(after) => {
             heads.apply(changes, &save.numbers, after);

@@ -30,7 +30,7 @@ type Answer = Result<Done, Refused>;
 /// `now` is the store's clock; within an action it never runs backwards.
 pub fn plan(batch: &Batch, needs: &Needs, loaded: &mut Loaded, now: Timestamp) -> Vec<Answer> {
     let told = told_before(batch, loaded);
-    let commands = batch.commands.iter().zip(&needs.checked).enumerate();
+    let commands = batch.commands.iter().zip(&*needs.checked).enumerate();
     let mut decided = commands.map(|(index, (command, checked))| {
         let told = told.contains(&index);
         move |loaded: &mut Loaded| -> Answer {

@@ -8,6 +8,7 @@ use crate::model::limits::{Invalid, Limits, at_most, label_opt, prose, prose_opt
 use crate::model::new_action::check_attributes;
 use crate::model::owner::OwnerRef;
 use crate::model::query::CheckError;
+use crate::model::short::Short;
 use crate::model::transition::check_log;
 use crate::model::words::Outcome;
 use crate::model::workspace::Key;
@@ -15,20 +16,14 @@ use crate::model::workspace::Key;
 /// What a batch's plan looks at, and what can be said of its commands without looking. Each list
 /// is in order and names everything once.
 #[derive(Debug, Clone, Default)]
-#[non_exhaustive]
 pub struct Needs {
-    /// The actions to load, each with its pin and whether its log has a late report.
-    pub actions: Vec<ActionUid>,
-    /// The operations to look for in the logs of those actions.
-    pub ops: Vec<(ActionUid, OpId)>,
-    /// The owner names of which to load every incarnation. To these come the owners of the
-    /// actions loaded.
-    pub owners: Vec<Arc<str>>,
-    /// The keys to look up. To the actions above come those that hold them.
-    pub keys: Vec<Key>,
+    actions: Short<ActionUid>,
+    ops: Short<(ActionUid, OpId)>,
+    owners: Short<Arc<str>>,
+    keys: Short<Key>,
     /// For each command what is wrong with it whatever the store holds; of a create also the
     /// digest of what it asks for.
-    pub(super) checked: Vec<Result<Option<Digest>, Invalid>>,
+    pub(super) checked: Short<Result<Option<Digest>, Invalid>>,
 }
 
 /// What to load for a batch. Everything that can be checked without the store is checked here,
@@ -37,13 +32,14 @@ pub struct Needs {
 /// # Errors
 /// [`CheckError::Unsupported`] if the batch has a command this version does not know.
 pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
-    let mut needs = Needs::default();
     // Whatever there is of a kind, there is nearly always one for each command.
     let most = batch.commands.len();
-    needs.actions.reserve_exact(most);
-    needs.ops.reserve_exact(most);
-    needs.checked.reserve_exact(most);
-    needs.owners.reserve_exact(1);
+    let mut needs = Needs {
+        actions: Short::with_capacity(most),
+        ops: Short::with_capacity(most),
+        checked: Short::with_capacity(most),
+        ..Needs::default()
+    };
     for command in &batch.commands {
         needs.checked.push(check(command).map(|()| digest(command)));
         match command {
@@ -68,7 +64,9 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
             }
             Command::Import { action, .. } => {
                 needs.actions.push(action.uid);
-                needs.ops.extend(action.last_op.map(|op| (action.uid, op)));
+                if let Some(op) = action.last_op {
+                    needs.ops.push((action.uid, op));
+                }
                 if action.is_unfinished() {
                     needs.key(&action.tenant, &action.exclusive, &action.idempotency_key);
                 } else {
@@ -78,16 +76,11 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
             Command::Unknown => return Err(CheckError::Unsupported("this command")),
         }
     }
-    put_in_order(&mut needs.actions);
-    put_in_order(&mut needs.ops);
-    put_in_order(&mut needs.owners);
-    put_in_order(&mut needs.keys);
+    needs.actions.put_in_order();
+    needs.ops.put_in_order();
+    needs.owners.put_in_order();
+    needs.keys.put_in_order();
     Ok(needs)
-}
-
-fn put_in_order<T: Ord>(list: &mut Vec<T>) {
-    list.sort_unstable();
-    list.dedup();
 }
 
 fn digest(command: &Command) -> Option<Digest> {
@@ -98,6 +91,31 @@ fn digest(command: &Command) -> Option<Digest> {
 }
 
 impl Needs {
+    /// The actions to load, each with its pin and whether its log has a late report.
+    #[must_use]
+    pub fn actions(&self) -> &[ActionUid] {
+        &self.actions
+    }
+
+    /// The operations to look for in the logs of those actions.
+    #[must_use]
+    pub fn ops(&self) -> &[(ActionUid, OpId)] {
+        &self.ops
+    }
+
+    /// The owner names of which to load every incarnation. To these come the owners of the
+    /// actions loaded.
+    #[must_use]
+    pub fn owners(&self) -> &[Arc<str>] {
+        &self.owners
+    }
+
+    /// The keys to look up. To the actions above come those that hold them.
+    #[must_use]
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
     fn own(&mut self, by: &Option<OwnerRef>) {
         if let Some(by) = by {
             self.owner(by);
@@ -112,11 +130,12 @@ impl Needs {
     }
 
     fn key(&mut self, tenant: &Arc<str>, exclusive: &[Arc<str>], idempotency: &Option<Arc<str>>) {
-        let exclusive = exclusive.iter().map(|key| Key::exclusive(tenant, key));
-        self.keys.extend(exclusive);
-        let idempotency = idempotency.as_ref();
-        self.keys
-            .extend(idempotency.map(|key| Key::idempotency(tenant, key)));
+        for key in exclusive {
+            self.keys.push(Key::exclusive(tenant, key));
+        }
+        if let Some(key) = idempotency {
+            self.keys.push(Key::idempotency(tenant, key));
+        }
     }
 }
 

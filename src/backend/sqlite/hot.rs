@@ -1,0 +1,197 @@
+//! Hot reads: the unfinished actions that the writer remembers, for whoever looks them up.
+//!
+//! # Why memory never differs from the database
+//!
+//! What is here of an action is, at every moment, what the database would answer at that moment:
+//!
+//! - Only one process has the store (`SqliteAccess::Exclusive`), and in it only the writer changes
+//!   actions.
+//! - *Before* it sends what may commit, it [withholds](Hot::withhold) every action the transaction
+//!   changes. Until it knows how that ended these are not here, and are looked up in the database,
+//!   which alone knows whether the commit has happened.
+//! - *After* the commit, and before anybody is answered, it [publishes](Hot::publish) what they are
+//!   now. What was completed or removed is published by its absence.
+//! - Should anything fail, the writer forgets all it remembers, and with it goes all of this
+//!   ([`Heads`](super::heads::Heads), as it is dropped).
+//!
+//! So a look-up here is one in the database, only faster: it shows what was acknowledged before it
+//! began, nothing that is not yet durable, and nothing older than what a page, a log or another
+//! look-up has shown. Readers need not tell what they have shown, and no revisions are compared: a
+//! page may show a commit of which the writer does not know yet, but what that commit changed is
+//! not here then.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+
+use crate::backend::uid_map::UidMap;
+use crate::model::{Action, ActionUid, Changes};
+
+#[derive(Debug, Default)]
+pub(super) struct Hot {
+    actions: RwLock<UidMap<Arc<Action>>>,
+}
+
+impl Hot {
+    /// The actions, if all of them are here: otherwise they are to be read as of one moment.
+    pub(super) fn get(&self, uids: &[ActionUid]) -> Option<Vec<Option<Arc<Action>>>> {
+        let actions = self.actions.read().unwrap_or_else(PoisonError::into_inner);
+        let all_here = uids.iter().all(|uid| actions.contains_key(uid));
+        all_here.then(|| uids.iter().map(|uid| actions.get(uid).cloned()).collect())
+    }
+
+    /// Takes out what is about to change.
+    pub(super) fn withhold(&self, changes: &Changes) {
+        if changes.updated.is_empty() && changes.removed.is_empty() {
+            return;
+        }
+        let mut actions = self.lock();
+        for action in changes.updated.iter().chain(&changes.removed) {
+            actions.remove(&action.uid);
+        }
+    }
+
+    /// Shows actions as they have been committed.
+    pub(super) fn publish(&self, committed: impl Iterator<Item = Arc<Action>>) {
+        let committed = committed.map(|action| (action.uid, action));
+        self.lock().extend(committed);
+    }
+
+    pub(super) fn clear(&self) {
+        // Its memory too.
+        *self.lock() = UidMap::default();
+    }
+
+    fn lock(&self) -> RwLockWriteGuard<'_, UidMap<Arc<Action>>> {
+        self.actions.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::model::{Batch, Command, Finish, Json, NewAction, Outcome};
+    use crate::store::{ActionStore, ActionStoreExt};
+    use crate::{SqliteOptions, SqliteStore};
+
+    async fn open(dir: &tempfile::TempDir, options: SqliteOptions) -> SqliteStore {
+        options.open(dir.path().join("actions.db")).await.unwrap()
+    }
+
+    /// An action of the store, which is shown from memory.
+    async fn hot(store: &SqliteStore) -> Arc<Action> {
+        let new = NewAction::task("hot")
+            .with_attributes(Json::new("{\"a\": [1.50, \"\\u00e9\"]}").unwrap());
+        let action = store.create(new).await.unwrap();
+        assert_eq!(
+            store.hot.get(&[action.uid]),
+            Some(vec![Some(action.clone())])
+        );
+        action
+    }
+
+    /// What the database says, which is asked for all if one is not in memory.
+    async fn stored(store: &SqliteStore, uid: ActionUid) -> Option<Arc<Action>> {
+        let mut found = store.get(&[ActionUid::new(), uid]).await.unwrap();
+        found.pop().unwrap()
+    }
+
+    fn cancelled() -> Finish {
+        Finish::new(Outcome::Cancelled)
+    }
+
+    #[tokio::test]
+    async fn what_is_unfinished_is_here_as_it_is_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, SqliteOptions::new()).await;
+        let (one, other) = (hot(&store).await, hot(&store).await);
+        assert_eq!(stored(&store, one.uid).await, Some(one.clone()));
+        let both = vec![Some(one.clone()), Some(other.clone())];
+        assert_eq!(store.hot.get(&[one.uid, other.uid]), Some(both));
+
+        let requested = store
+            .request_cancel(one.uid, Default::default())
+            .await
+            .unwrap();
+        assert_eq!(requested.version.get(), 2);
+        assert_eq!(
+            store.hot.get(&[one.uid]),
+            Some(vec![Some(requested.clone())])
+        );
+        assert_eq!(stored(&store, one.uid).await, Some(requested));
+
+        let done = store.finish(one.uid, cancelled(), None).await.unwrap();
+        assert_eq!(store.hot.get(&[one.uid]), None);
+        assert_eq!(store.action(one.uid).await.unwrap(), Some(done));
+        let ended = store.finish(other.uid, cancelled(), None).await.unwrap();
+        let (uid, if_version) = (ended.uid, ended.version);
+        let remove = Command::Remove { uid, if_version };
+        store.command(remove).await.unwrap();
+        assert_eq!(store.action(uid).await.unwrap(), None);
+        store.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_failed_leaves_nothing_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, SqliteOptions::new().with_max_bytes(600 * 1024)).await;
+        let before = hot(&store).await;
+        let long = || {
+            NewAction::task("long")
+                .with_description("x".repeat(4000))
+                .into()
+        };
+        let create = || Command::Create {
+            new: long(),
+            by: None,
+        };
+        let full = Batch::all((0..300).map(|_| create()).collect());
+        let full = store.write(full).await.unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::Unavailable);
+        assert_eq!(store.hot.get(&[before.uid]), None);
+        assert_eq!(store.action(before.uid).await.unwrap(), Some(before));
+        // It begins anew.
+        hot(&store).await;
+        store.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_closed_store_shows_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, SqliteOptions::new()).await;
+        let action = hot(&store).await;
+        store.close().await.unwrap();
+        let closed = store.action(action.uid).await.unwrap_err();
+        assert_eq!(closed.kind(), ErrorKind::Closed);
+        assert_eq!(store.hot.get(&[action.uid]), None);
+    }
+
+    #[tokio::test]
+    async fn a_shared_store_keeps_nothing_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, SqliteOptions::new().shared()).await;
+        let action = store.create(NewAction::task("cold")).await.unwrap();
+        assert_eq!(store.hot.get(&[action.uid]), None);
+        assert_eq!(store.action(action.uid).await.unwrap(), Some(action));
+        store.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_again_and_again_lets_the_writer_have_its_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(open(&dir, SqliteOptions::new()).await);
+        let uid = hot(&store).await.uid;
+        let writing = store.clone();
+        let writing = tokio::spawn(async move { writing.finish(uid, cancelled(), None).await });
+        let begun = Instant::now();
+        while store.action(uid).await.unwrap().unwrap().is_unfinished() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "nobody else has a turn"
+            );
+        }
+        writing.await.unwrap().unwrap();
+        store.close().await.unwrap();
+    }
+}

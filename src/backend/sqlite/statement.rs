@@ -1,0 +1,128 @@
+//! The statements that write the rows of an envelope. Their texts are made once: making one takes
+//! longer than what one caller's transaction else takes here.
+
+use std::sync::LazyLock;
+
+use super::encode::Envelope;
+use super::rows::{self, Layout, fields};
+use super::script::Script;
+use crate::model::Limits;
+
+pub(super) static ACTIONS: LazyLock<Statement> =
+    LazyLock::new(|| insert("actions_action", rows::ACTION));
+pub(super) static UPDATES: LazyLock<Statement> =
+    LazyLock::new(|| overwrite("actions_action", rows::UPDATE));
+pub(super) static PROGRESS: LazyLock<Statement> =
+    LazyLock::new(|| overwrite("actions_action", rows::PROGRESS));
+pub(super) static POSITIONS: LazyLock<Statement> =
+    LazyLock::new(|| insert("actions_feed", rows::POSITION));
+pub(super) static MOVES: LazyLock<Statement> =
+    LazyLock::new(|| overwrite("actions_feed", rows::POSITION));
+pub(super) static TOUCHES: LazyLock<Statement> =
+    LazyLock::new(|| insert("actions_touch", rows::TOUCH));
+pub(super) static ENTRIES: LazyLock<Statement> =
+    LazyLock::new(|| insert("actions_log", rows::ENTRY));
+pub(super) static KEYS: LazyLock<Statement> = LazyLock::new(|| insert("actions_key", rows::KEY));
+pub(super) static PINS: LazyLock<Statement> = LazyLock::new(|| insert("actions_pin", rows::PIN));
+
+/// Inserts or overwrites owners, whose list is the value `$#`.
+pub(super) static OWNERS: LazyLock<String> = LazyLock::new(|| {
+    let (columns, fields) = split(rows::OWNER, "j.value", false);
+    let (columns, fields) = (columns.join(", "), fields.join(", "));
+    format!(
+        "INSERT INTO actions_owner ({columns}) SELECT {fields} FROM json_each($#) AS j WHERE true \
+         ON CONFLICT (name, incarnation) DO UPDATE SET state = excluded.state, \
+         renewals = excluded.renewals, renewed_at = excluded.renewed_at, \
+         ended_at = excluded.ended_at"
+    )
+});
+
+/// Drops the oldest entries of logs that have too many; the list of their actions is `$#`.
+pub(super) static TRIM: LazyLock<String> = LazyLock::new(|| {
+    let kept = Limits::LOG_ENTRIES;
+    format!(
+        "DELETE FROM actions_log WHERE entry IN (\
+         SELECT o.entry FROM json_each($#) AS j CROSS JOIN actions_log AS o \
+         ON o.action = j.value ->> 0 AND o.kind <> 7 AND o.version <= (\
+         SELECT n.version FROM actions_log AS n WHERE n.action = j.value ->> 0 AND n.kind <> 7 \
+         ORDER BY n.version DESC LIMIT 1 OFFSET {kept}))"
+    )
+});
+
+/// A list of the rows of an envelope. Not `json_each` as it stands: that writes a row's text anew
+/// for every field that is taken from it.
+const LIST: &str = "WITH j AS MATERIALIZED (SELECT value FROM json_each($#))";
+
+/// A statement that writes rows of one kind, in the forms it has; its value is written `$#`.
+pub(super) struct Statement {
+    /// For a list of rows: none has, or some have, what is [seldom](rows::Part::Seldom).
+    lists: [String; 2],
+    /// For one row, which goes without the envelope: a list, were it of one row, is a table that
+    /// SQLite makes and drops again.
+    alone: [String; 2],
+}
+
+impl Statement {
+    /// `list` and `alone` make a text of the columns and what the rows hold for them.
+    fn new(
+        layout: Layout,
+        list: impl Fn(&[&str], &[String]) -> String,
+        alone: impl Fn(&[&str], &[String]) -> String,
+    ) -> Statement {
+        let text = |row, any_seldom, make: &dyn Fn(&[&str], &[String]) -> String| {
+            let (columns, fields) = split(layout, row, any_seldom);
+            make(&columns, &fields)
+        };
+        Statement {
+            lists: [false, true].map(|any_seldom| text("j.value", any_seldom, &list)),
+            alone: [false, true].map(|any_seldom| text("$#", any_seldom, &alone)),
+        }
+    }
+
+    /// Pushes it with its rows; nothing if there are none.
+    pub(super) fn push(&self, script: &mut Script, rows: Envelope) -> Result<(), sqlx::Error> {
+        let form = usize::from(rows.any_seldom());
+        match rows.len() {
+            0 => Ok(()),
+            1 => script.push_about(&self.alone[form], rows.into_row()),
+            _ => script.push_about(&self.lists[form], rows.finish()),
+        }
+    }
+}
+
+fn insert(table: &str, layout: Layout) -> Statement {
+    let begin = |columns: &[&str]| format!("INSERT INTO {table} ({})", columns.join(", "));
+    let list = |columns: &[&str], fields: &[String]| {
+        format!(
+            "{} {LIST} SELECT {} FROM j",
+            begin(columns),
+            fields.join(", ")
+        )
+    };
+    let alone = |columns: &[&str], fields: &[String]| {
+        format!("{} VALUES ({})", begin(columns), fields.join(", "))
+    };
+    Statement::new(layout, list, alone)
+}
+
+/// Overwrites columns; the first of a row says where.
+fn overwrite(table: &str, layout: Layout) -> Statement {
+    let set = |columns: &[&str], fields: &[String]| {
+        let (columns, fields) = (columns[1..].join(", "), fields[1..].join(", "));
+        format!("UPDATE {table} SET ({columns}) = ({fields})")
+    };
+    let place = |columns: &[&str], fields: &[String]| format!("{} = {}", columns[0], fields[0]);
+    let list = |columns: &[&str], fields: &[String]| {
+        let (set, place) = (set(columns, fields), place(columns, fields));
+        format!("{LIST} {set} FROM j WHERE {place}")
+    };
+    let alone = |columns: &[&str], fields: &[String]| {
+        let (set, place) = (set(columns, fields), place(columns, fields));
+        format!("{set} WHERE {place}")
+    };
+    Statement::new(layout, list, alone)
+}
+
+fn split(layout: Layout, row: &str, any_seldom: bool) -> (Vec<&'static str>, Vec<String>) {
+    fields(layout, row, any_seldom).unzip()
+}

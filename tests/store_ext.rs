@@ -1,0 +1,66 @@
+//! What `ActionStoreExt` makes of a store's answers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+
+use action_store::{
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
+    LogQuery, MemoryStore, NewAction, Owner, Page, Position, Query, Refused, Revision, StoreError,
+    Transition,
+};
+use async_trait::async_trait;
+
+/// Does everything and tells all of it but the last.
+#[derive(Debug, Default)]
+struct Terse(MemoryStore);
+
+#[async_trait]
+impl ActionStore for Terse {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+        let mut answers = self.0.write(batch).await?;
+        answers.pop();
+        Ok(answers)
+    }
+
+    async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
+        self.0.get(uids).await
+    }
+
+    async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
+        self.0.list(query).await
+    }
+
+    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+        self.0.log(query).await
+    }
+
+    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
+        self.0.owners().await
+    }
+
+    async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
+        self.0.changed(after).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.0.close().await
+    }
+}
+
+#[tokio::test]
+async fn an_answer_short_of_the_batch_is_an_error_and_not_half_an_answer() {
+    let create = || Command::Create {
+        new: Arc::new(NewAction::task("one of two")),
+        by: None,
+    };
+    let store = Terse::default();
+    let batch = Batch::each(vec![create(), create()]);
+    let error = store.write_repeating(batch).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let error = store.command(create()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+}
