@@ -111,8 +111,8 @@ pub fn case(name: &str) -> Option<&'static Case> {
 
 /// What a test of [`conformance_tests!`](crate::conformance_tests) does.
 ///
-/// A case that turns out not to be applicable is a failure here: what a fixture does not declare
-/// is ignored, not run.
+/// A case that turns out not to be applicable is a failure here: what needs something that a
+/// fixture does not declare is not among its tests.
 ///
 /// # Errors
 /// [`Failure`] if the store breaks the contract.
@@ -134,7 +134,7 @@ pub async fn prove(name: &'static str, fixture: &dyn Fixture) -> Result<(), Fail
 /// Checks that a fixture brings a clock and can reopen exactly if it is said to.
 ///
 /// # Errors
-/// [`Failure`] if not: a case would be ignored that could run.
+/// [`Failure`] if not: a case would be left out that could run.
 #[doc(hidden)]
 pub async fn check_fixture(
     fixture: &dyn Fixture,

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use action_store::{
-    ActionStore, ActionUid, Batch, Change, Clash, Command, Done, Effect, Json, LogQuery, Refused,
-    StoreError,
+    Action, ActionStore, ActionUid, Batch, Change, Clash, Command, Done, Effect, Json, LogQuery,
+    NewAction, Refused, StoreError,
 };
 
-use super::{Fault, Faulty};
+use super::{Answer, Fault, Faulty};
 
 impl Faulty {
     pub(super) fn spoil(&self, command: &mut Command) {
@@ -58,6 +58,9 @@ impl Faulty {
             (Fault::ForgetsIdempotencyKeys, Command::Create { new, .. }) => {
                 Arc::make_mut(new).idempotency_key = None;
             }
+            (Fault::ForgetsParents, Command::Create { new, .. }) => {
+                Arc::make_mut(new).parent = None;
+            }
             (Fault::CutsDescriptions, Command::Create { new, .. }) if new.check().is_ok() => {
                 let new = Arc::make_mut(new);
                 new.description = new.description.as_ref().map(|text| {
@@ -70,10 +73,7 @@ impl Faulty {
     }
 
     /// Answers a batch of one command itself, where that is what is wrong.
-    pub(super) async fn answered(
-        &self,
-        batch: &Batch,
-    ) -> Result<Option<Result<Done, Refused>>, StoreError> {
+    pub(super) async fn answered(&self, batch: &Batch) -> Result<Option<Answer>, StoreError> {
         let [command] = &batch.commands[..] else {
             return Ok(None);
         };
@@ -89,24 +89,53 @@ impl Faulty {
                     Err(Refused::Conflict { clash, current })
                 })
             }
-            (Fault::HoldsKeysForEver, Command::Create { new, .. }) => {
-                for key in &new.exclusive {
-                    let holder = self.held.lock().unwrap().get(key).copied();
-                    if let Some(holder) = holder.filter(|holder| *holder != new.uid)
-                        && let Some(current) = self.find(holder).await?
-                    {
-                        let clash = Clash::Exclusive(key.clone());
-                        return Ok(Some(Err(Refused::Conflict { clash, current })));
-                    }
-                    self.held.lock().unwrap().insert(key.clone(), new.uid);
-                }
-                None
-            }
+            (_, Command::Create { new, .. }) => self.judged_by_keys(new).await?,
             _ => None,
         })
     }
 
-    async fn find(&self, uid: ActionUid) -> Result<Option<Arc<action_store::Action>>, StoreError> {
+    /// What a store that is wrong about keys says of a create, if it does not ask the other one.
+    async fn judged_by_keys(&self, new: &NewAction) -> Result<Option<Answer>, StoreError> {
+        for key in &new.exclusive {
+            let holder = self.held.lock().unwrap().get(key).copied();
+            let holder = match holder {
+                Some(holder) => self.find(holder).await?,
+                None => None,
+            };
+            let in_the_way = |held: &Arc<Action>| match self.fault {
+                Fault::HoldsKeysForEver => held.uid != new.uid,
+                Fault::SharesKeysAmongTenants => held.tenant != new.tenant,
+                Fault::LooksAtKeysFirst => held.uid != new.uid && held.is_unfinished(),
+                _ => false,
+            };
+            match holder {
+                Some(current) if in_the_way(&current) => {
+                    let clash = Clash::Exclusive(key.clone());
+                    return Ok(Some(Err(Refused::Conflict { clash, current })));
+                }
+                Some(_) => {}
+                None => drop(self.held.lock().unwrap().insert(key.clone(), new.uid)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What it says of a create that was refused.
+    pub(super) async fn misnamed(&self, answers: &mut [Answer]) -> Result<(), StoreError> {
+        for answer in answers {
+            if let Err(Refused::Conflict { clash, current }) = answer
+                && matches!(clash, Clash::Exclusive(_))
+            {
+                let first = self.held.lock().unwrap().values().min().copied();
+                if let Some(first) = first {
+                    *current = self.find(first).await?.unwrap();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn find(&self, uid: ActionUid) -> Result<Option<Arc<Action>>, StoreError> {
         Ok(self.inner.get(&[uid]).await?.pop().flatten())
     }
 

@@ -26,6 +26,14 @@ pub(crate) enum Fault {
     ReversesOldest,
     /// Leaves a term out.
     IgnoresATerm,
+    /// Leaves out which action is asked for.
+    IgnoresUids,
+    /// Takes the first of several objects for all of them.
+    LooksAtOneObject,
+    /// Shows an action once for each of several objects that it touches.
+    RepeatsWhatTouchesTwo,
+    /// Takes any number of objects.
+    TakesTooManyObjects,
     /// Leaves terms out that it does not know.
     IgnoresUnknownTerms,
     /// Trims labels.
@@ -119,6 +127,17 @@ pub(crate) enum Fault {
     HoldsKeysForEver,
     /// Forgets idempotency keys.
     ForgetsIdempotencyKeys,
+    /// Lets tenants meet in an exclusive key.
+    SharesKeysAmongTenants,
+    /// Says of whatever exclusive key that whoever took the first one holds it.
+    NamesAnotherHolder,
+    /// Looks at exclusive keys before it looks whether a create is a repeat.
+    LooksAtKeysFirst,
+    // Relations.
+    /// Finds actions by their object, not by related ones.
+    FindsSubjectsOnly,
+    /// Forgets what an action is a part of.
+    ForgetsParents,
     // Pins.
     /// Answers pins and pins nothing.
     ForgetsPins,

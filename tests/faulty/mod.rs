@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use action_store::{
     Action, ActionStore, ActionUid, Batch, BatchMode, Capabilities, Change, Command, Cursor, Done,
-    Effect, ErrorKind, LogQuery, MemoryStore, Order, Owner, OwnerState, Page, Position, Query,
-    Refused, Revision, StoreError, Term, Transition, TransitionKind,
+    Effect, ErrorKind, Limits, LogQuery, MemoryStore, ObjectSet, Order, Owner, OwnerState, Page,
+    Position, Query, Refused, Revision, StoreError, Term, Transition, TransitionKind,
 };
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -84,7 +84,8 @@ impl Faulty {
     }
 }
 
-type Written = Result<Vec<Result<Done, Refused>>, StoreError>;
+type Answer = Result<Done, Refused>;
+type Written = Result<Vec<Answer>, StoreError>;
 
 #[async_trait]
 impl ActionStore for Faulty {
@@ -161,8 +162,10 @@ impl ActionStore for Faulty {
             _ => {}
         }
         let mut answers = self.inner.write(batch).await?;
-        if self.is(Fault::ReversesAnswers) {
-            answers.reverse();
+        match self.fault {
+            Fault::ReversesAnswers => answers.reverse(),
+            Fault::NamesAnotherHolder => self.misnamed(&mut answers).await?,
+            _ => {}
         }
         if self.is(Fault::LiesAboutWhatIsApplied) && writes % 3 == 2 {
             return Err(StoreError::new(
@@ -208,6 +211,9 @@ impl ActionStore for Faulty {
         }
         match self.fault {
             Fault::IgnoresATerm => asked.terms.retain(|term| !matches!(term, Term::Actor(_))),
+            Fault::IgnoresUids => asked.terms.retain(|term| !matches!(term, Term::Uid(_))),
+            Fault::LooksAtOneObject => asked.terms.iter_mut().for_each(only_first_object),
+            Fault::TakesTooManyObjects => asked.terms.iter_mut().for_each(fewer_objects),
             Fault::IgnoresUnknownTerms => asked.terms.retain(query_knows),
             Fault::IgnoresDetail => asked.detail = action_store::Detail::Full,
             Fault::IgnoresLimits => asked.limit = asked.limit.clamp(1, 1000),
@@ -226,6 +232,13 @@ impl ActionStore for Faulty {
                 }
             }
             Fault::PagesByOffset => asked.after = None,
+            Fault::FindsSubjectsOnly => {
+                for term in &mut asked.terms {
+                    if let Term::Touches(object) = term {
+                        *term = Term::Object(object.clone());
+                    }
+                }
+            }
             _ => {}
         }
         let mut page = match self.fault {
@@ -284,6 +297,16 @@ impl ActionStore for Faulty {
                         let owner = action.owner.as_ref();
                         owner.is_some_and(|owner| owner.name.eq_ignore_ascii_case(&wanted))
                     });
+                }
+            }
+            Fault::RepeatsWhatTouchesTwo => {
+                let several = |term: &Term| matches!(term, Term::TouchesAny(_));
+                if asked.terms.iter().any(several) {
+                    let twice = |action: Arc<Action>| {
+                        let times = if action.related.is_empty() { 1 } else { 2 };
+                        std::iter::repeat_n(action, times)
+                    };
+                    page.items = page.items.into_iter().flat_map(twice).collect();
                 }
             }
             Fault::ReversesOldest if asked.order == Order::Oldest => page.items.reverse(),
@@ -385,6 +408,18 @@ impl ActionStore for Faulty {
             }
             _ => self.inner.close().await,
         }
+    }
+}
+
+fn only_first_object(term: &mut Term) {
+    if let Term::TouchesAny(objects) = term {
+        *objects = ObjectSet::new(objects.iter().take(1).cloned());
+    }
+}
+
+fn fewer_objects(term: &mut Term) {
+    if let Term::TouchesAny(objects) = term {
+        *objects = ObjectSet::new(objects.iter().take(Limits::OBJECTS).cloned());
     }
 }
 

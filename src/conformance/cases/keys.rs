@@ -68,6 +68,107 @@ pub(super) async fn keys_are_those_of_a_tenant(fixture: &dyn Fixture) -> Proof {
     same("actions", s.walk(Query::new()).await?.len(), 2)
 }
 
+pub(super) async fn a_conflict_names_the_holder_within_the_tenant(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let of = |tenant: &str, name: &str| NewAction::task(name).with_tenant(tenant);
+    let mut holders = Vec::new();
+    for tenant in ["acme", "umbrella", "default"] {
+        let new = of(tenant, "a").with_exclusive("k");
+        holders.push((tenant, s.create(new.with_idempotency_key("i")).await?));
+    }
+    for (tenant, holder) in holders {
+        let refused = s
+            .refused(create(of(tenant, "b").with_exclusive("k")))
+            .await?;
+        demand!(refused, Refused::Conflict { clash: Clash::Exclusive(_), ref current }
+            if *current == holder);
+        let refused = s
+            .refused(create(of(tenant, "b").with_idempotency_key("i")))
+            .await?;
+        demand!(refused, Refused::Conflict { clash: Clash::IdempotencyKey, ref current }
+            if *current == holder);
+        let again = of(tenant, "a").with_exclusive("k");
+        let again = s.already(create(again.with_idempotency_key("i"))).await?;
+        same("the action in the answer", again, Some(holder))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_conflict_names_the_key_and_its_holder(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let mut holders = BTreeMap::new();
+    for key in ["k0", "k1", "k2"] {
+        let uid = s
+            .create(NewAction::task(key).with_exclusive(key))
+            .await?
+            .uid;
+        // As it is now, not as it was when it took the key.
+        holders.insert(key, s.apply(uid, Change::Start, &owner).await?);
+    }
+    for (taken, other) in [("k1", "k2"), ("k2", "k1"), ("k0", "k2")] {
+        let new = NewAction::task("b").with_exclusive("free");
+        let new = new.with_exclusive(taken).with_exclusive(other);
+        let refused = s.refused(create(new)).await?;
+        demand!(refused, Refused::Conflict { clash: Clash::Exclusive(ref key), ref current }
+            if holders.get(&**key) == Some(current));
+    }
+    Ok(())
+}
+
+pub(super) async fn an_action_exclusive_on_its_object_keeps_off_who_asks_for_it(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let on = |bdb: u64| NewAction::task("a").with_object(ObjectRef::bdb(bdb));
+    let first = s.create(on(1).exclusive_on_object()).await?;
+    same("its keys", &*first.exclusive, &["bdb:1".into()])?;
+    let refused = s.refused(create(on(1).exclusive_on_object())).await?;
+    demand!(refused, Refused::Conflict { clash: Clash::Exclusive(ref key), ref current }
+        if **key == *"bdb:1" && *current == first);
+    // Another object, another tenant, and who does not ask.
+    s.create(on(2).exclusive_on_object()).await?;
+    s.create(on(1).with_tenant("acme").exclusive_on_object())
+        .await?;
+    s.create(on(1)).await?;
+    // An action that has several objects to itself.
+    let both = || {
+        let new = on(3).exclusive_on_object();
+        new.with_exclusive(ObjectRef::bdb(1).as_str())
+    };
+    s.refused(create(both())).await?;
+    s.changed(apply(first.uid, finish(Outcome::Cancelled), None))
+        .await?;
+    s.create(both()).await?;
+    s.refused(create(on(1).exclusive_on_object())).await?;
+    let invalid = s.refused(create(NewAction::task("a").exclusive_on_object()));
+    match invalid.await? {
+        Refused::Invalid(invalid) => same("the field at fault", &*invalid.field, "exclusive"),
+        other => Err(Failure::new("Invalid", format!("{other:?}")).into()),
+    }
+}
+
+pub(super) async fn a_create_repeated_is_not_in_its_own_way(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let new = || {
+        let new = NewAction::task("a").with_exclusive("k");
+        new.with_idempotency_key("i")
+    };
+    let first = new();
+    let uid = s.create(first.clone()).await?.uid;
+    for repeat in [first.clone(), new()] {
+        let found = s.already(create(repeat)).await?;
+        same("the action found", found.map(|found| found.uid), Some(uid))?;
+    }
+    let started = s.apply(uid, Change::Start, &owner).await?;
+    for repeat in [first, new()] {
+        let found = s.already(create(repeat)).await?;
+        same("the action found", found, Some(started.clone()))?;
+    }
+    same("actions", s.walk(Query::new()).await?.len(), 1)
+}
+
 pub(super) async fn the_two_kinds_of_key_do_not_meet(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     s.create(NewAction::task("a").with_exclusive("k")).await?;

@@ -74,6 +74,11 @@ pub(super) fn terms(all: &[Arc<Action>]) -> Vec<Term> {
         Term::Object(ObjectRef::cluster()),
         Term::Touches(ObjectRef::bdb(1)),
         Term::Touches(ObjectRef::bdb(2)),
+        Term::TouchesAny(ObjectSet::new([1, 2].map(ObjectRef::bdb))),
+        Term::TouchesAny(ObjectSet::new([ObjectRef::bdb(3), ObjectRef::cluster()])),
+        Term::TouchesAny(ObjectSet::new([])),
+        Term::Uid(middle.uid),
+        Term::Uid(ActionUid::new()),
         Term::Tenant("default".into()),
         Term::Tenant("acme".into()),
         Term::Tenant("nobody".into()),
@@ -167,6 +172,47 @@ pub(super) async fn every_pair_of_terms_finds_what_both_match(fixture: &dyn Fixt
     Ok(())
 }
 
+pub(super) async fn what_touches_any_of_many_objects_is_met_once_in_order(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    // One object has most of the actions, many have one, and every third action touches two.
+    let busy = ObjectRef::bdb(0);
+    let mut commands = Vec::new();
+    for number in 0..900u64 {
+        let object = match number % 3 {
+            0 => ObjectRef::bdb(number),
+            _ => busy.clone(),
+        };
+        let mut new = NewAction::task("a").with_object(object);
+        if number % 3 == 0 {
+            new = new.with_related(RelatedObject::new("with", busy.clone()));
+        }
+        commands.push(create(new));
+    }
+    for commands in commands.chunks(s.store.capabilities().max_commands) {
+        for answer in s.store.write(Batch::each(commands.to_vec())).await? {
+            answer?;
+        }
+    }
+    let all = s.walk(Query::new().with_order(Order::Oldest)).await?;
+    same("actions", all.len(), 900)?;
+    let rare = (1..=Limits::OBJECTS as u64).map(ObjectRef::bdb);
+    let sets = [
+        ObjectSet::new(rare.clone().take(Limits::OBJECTS - 1).chain([busy.clone()])),
+        ObjectSet::new(rare),
+        ObjectSet::new([busy]),
+    ];
+    for set in sets {
+        let query = Query::new().with_term(Term::TouchesAny(set)).with_limit(7);
+        finds(&s, query.clone(), &all).await?;
+        // And when another term, which drives or which filters, has to hold as well.
+        finds(&s, query.clone().with_term(Term::Unfinished), &all).await?;
+        finds(&s, query.with_term(Term::Source(Source::Task)), &all).await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn pages_of_any_size_make_the_same_list(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let all = variety(&s).await?;
@@ -202,6 +248,13 @@ pub(super) async fn a_query_beyond_its_limits_is_invalid(fixture: &dyn Fixture) 
     }
     same("actions", s.walk(query.clone()).await?.len(), 1)?;
     s.list_fails(query.with_term(Term::Unfinished), ErrorKind::Invalid)
+        .await?;
+    let objects = |count| {
+        let objects = ObjectSet::new((0..count as u64).map(ObjectRef::bdb));
+        Query::new().with_term(Term::TouchesAny(objects))
+    };
+    same("actions", s.walk(objects(Limits::OBJECTS)).await?.len(), 0)?;
+    s.list_fails(objects(Limits::OBJECTS + 1), ErrorKind::Invalid)
         .await?;
     for bad in ["", "a\0b", &"x".repeat(Limits::LABEL + 1)] {
         let text: Arc<str> = bad.into();

@@ -17,6 +17,7 @@ mod paging;
 mod polls;
 mod pruning;
 mod recovery;
+mod relations;
 mod removal;
 mod reopen;
 mod reports;
@@ -43,9 +44,9 @@ use crate::error::{ErrorKind, StoreError};
 use crate::model::{
     Action, ActionError, ActionUid, Authority, Batch, BatchMode, CancelRequest, Change, Clash,
     Command, Cursor, Done, EDGES, Edge, Effect, Evidence, Finish, Json, Limits, LogQuery, Move,
-    NewAction, ObjectRef, OpId, Order, Outcome, OwnerEnd, OwnerRef, OwnerState, Position, Progress,
-    Query, Refused, RelatedObject, Report, Revision, Source, Status, Term, Timestamp, Transition,
-    TransitionKind, Version,
+    NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, OwnerEnd, OwnerRef, OwnerState,
+    Position, Progress, Query, Refused, RelatedObject, Report, Revision, Source, Status, Term,
+    Timestamp, Transition, TransitionKind, Version,
 };
 use crate::store::ActionStore;
 

@@ -1,0 +1,112 @@
+//! Objects in their roles, and actions that are parts of others.
+
+use super::*;
+
+pub(super) async fn an_action_is_found_once_by_each_object_it_touches(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let (bdb, node) = (ObjectRef::bdb(1), ObjectRef::node(1));
+    let task = || NewAction::task("a");
+    let related = |role: &str, object: &ObjectRef| RelatedObject::new(role, object.clone());
+    let news = [
+        task().with_object(bdb.clone()),
+        task()
+            .with_object(node.clone())
+            .with_related(related("source", &bdb).with_name("orders")),
+        // Its subject, and in two roles more.
+        task()
+            .with_object(bdb.clone())
+            .with_related(related("source", &bdb))
+            .with_related(related("destination", &bdb)),
+        task().with_object(node.clone()),
+        task().with_related(related("created", &ObjectRef::bdb(2))),
+    ];
+    let mut all = Vec::new();
+    for new in news {
+        let uid = s.create(new).await?.uid;
+        s.apply(uid, Change::Start, &owner).await?;
+        // Whatever became of it, and of the object.
+        all.push(s.apply(uid, finish(Outcome::Succeeded), &owner).await?);
+    }
+    let touching = [
+        (bdb, vec![0, 1, 2]),
+        (node, vec![1, 3]),
+        (ObjectRef::bdb(2), vec![4]),
+        (ObjectRef::bdb(3), vec![]),
+    ];
+    for (object, expected) in touching {
+        for limit in [1, 2, 100] {
+            let query = Query::new().with_order(Order::Oldest).with_limit(limit);
+            let found = s
+                .walk(query.with_term(Term::Touches(object.clone())))
+                .await?;
+            let expected: Vec<_> = expected.iter().map(|at: &usize| all[*at].clone()).collect();
+            same("what touches the object", found, expected)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn the_parts_of_an_action_are_found_by_it(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let parent = s.create(NewAction::task("upgrade")).await?;
+    let part = |of: ActionUid| create(NewAction::task("node").with_parent(of));
+    // Of this action, and of one that is not there, any more or yet.
+    let absent = ActionUid::new();
+    let batch = vec![part(parent.uid), part(absent), part(parent.uid)];
+    let mut parts = Vec::new();
+    for answer in s.all(batch).await? {
+        parts.extend(answer?.action);
+    }
+    let of = |parent: ActionUid| {
+        let query = Query::new().with_order(Order::Oldest);
+        query.with_term(Term::Parent(parent))
+    };
+    let expected = vec![parts[0].clone(), parts[2].clone()];
+    same("its parts", s.walk(of(parent.uid)).await?, expected.clone())?;
+    same(
+        "parts of the other",
+        s.walk(of(absent)).await?,
+        vec![parts[1].clone()],
+    )?;
+    same("parts of a part", s.walk(of(parts[0].uid)).await?, vec![])?;
+    // They outlive it.
+    let ended = s
+        .changed(apply(parent.uid, finish(Outcome::Cancelled), None))
+        .await?;
+    s.done(remove(&ended)).await?;
+    same("its parts", s.walk(of(parent.uid)).await?, expected)
+}
+
+pub(super) async fn an_action_and_its_parts_are_recorded_together_or_not_at_all(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let new = NewAction::task("upgrade").with_idempotency_key("i");
+    let part = |of: &NewAction, key: &str| {
+        let part = NewAction::task("node").with_parent(of.uid);
+        create_by(part.with_exclusive(key), &owner)
+    };
+    let family = |new: &NewAction, keys: [&str; 2]| {
+        let mut commands = vec![create_by(new.clone(), &owner)];
+        commands.push(apply(new.uid, Change::Start, Some(&owner)));
+        commands.extend(keys.map(|key| part(new, key)));
+        commands
+    };
+    for answer in s.all(family(&new, ["node:1", "node:2"])).await? {
+        answer?;
+    }
+    same("actions", s.walk(Query::new()).await?.len(), 3)?;
+    // A part whose key is taken.
+    let other = NewAction::task("upgrade");
+    s.all(family(&other, ["node:3", "node:2"])).await?;
+    // A repeat that finds the first by its key: there is no action that the parts could be of.
+    let mut again = new.clone();
+    again.uid = ActionUid::new();
+    let answers = s.all(family(&again, ["node:4", "node:5"])).await?;
+    demand!(&answers[1], Err(Refused::NotFound(uid)) if *uid == again.uid);
+    same("actions", s.walk(Query::new()).await?.len(), 3)
+}
