@@ -38,6 +38,20 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example(dir.path())).unwrap();
 //! ```
 //!
+//! # The short ways
+//!
+//! | what is wanted | what does it |
+//! | --- | --- |
+//! | one at a time for each database | [`NewAction::exclusive_on_object`]; [what keys promise](NewAction#keys) |
+//! | a request that comes twice acts once | [`NewAction::with_idempotency_key`] |
+//! | an operation made of others | [`Tracker::begin_with_children`], [`Reporter::begin_child`], [`ChildCounts`] |
+//! | wait until it is over | [`Tracker::watcher`], [`Watcher::wait`] |
+//! | stop it, from anywhere | [`Tracker::cancel`], [`Reporter::cancel_requested`], [`ActionError::cancelled`] |
+//! | an error that tells the public nothing | `?` in [`Tracker::run`]; [`ActionError::with_source`] |
+//! | what ever happened to node 7 | [`ActionStoreExt::touching`] |
+//! | the request or span it belongs to | [`TrackerOptions::with_correlation`] |
+//! | how long it still takes | [`Expectations::remaining`] |
+//!
 //! # Features
 //!
 //! | feature | | what it adds |
@@ -45,7 +59,9 @@
 //! | `sqlite` | default | [`SqliteStore`]: durable storage in a file or a host's pool (bundled SQLite) |
 //! | `sqlite-unbundled` | | the same with the SQLite that the host links |
 //! | `tracker` | default | [`Tracker`], [`ActionHandle`]: claim, begin, report, finish, recover; [`Watcher`]: wait, watch |
-//! | `http` | | [`http`]: the documented read endpoints for axum 0.8 |
+//! | `http` | | [`http`]: the documented read endpoints for axum 0.8; [`Watcher`] |
+//! | `console` | | [`http::console`](crate::http::console()): a page for people, over what `http` serves |
+//! | `openapi` | | [`http::openapi`](crate::http::openapi()): a description of what `http` serves, in OpenAPI 3.1 |
 //! | `conformance` | | [`conformance`]: the public suite, for a store of your own |
 //!
 //! A feature adds items and never changes behaviour.
@@ -55,13 +71,15 @@
     not(all(
         feature = "sqlite-unbundled",
         feature = "tracker",
-        feature = "http",
+        feature = "console",
+        feature = "openapi",
         feature = "conformance"
     )),
     allow(rustdoc::broken_intra_doc_links)
 )]
 
 mod backend;
+mod children;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -75,12 +93,13 @@ mod store;
 #[cfg(feature = "tracker")]
 mod tracker;
 pub mod transfer;
-#[cfg(feature = "tracker")]
+#[cfg(any(feature = "tracker", feature = "http"))]
 mod watch;
 
 pub use backend::MemoryStore;
 #[cfg(feature = "sqlite-unbundled")]
 pub use backend::{SqliteAccess, SqliteDiagnostics, SqliteOptions, SqliteStore};
+pub use children::ChildCounts;
 pub use clock::Clock;
 pub use error::{Error, ErrorKind, StoreError};
 pub use expectations::{Expectations, Remaining};
@@ -88,9 +107,10 @@ pub use model::{
     Action, ActionError, ActionUid, Authority, Batch, BatchMode, Cancel, CancelRequest, Change,
     Changes, CheckError, Clash, Command, Cursor, CursorError, Detail, Digest, Done, EDGES, Edge,
     Effect, Evidence, Finish, Incarnation, Invalid, Json, Key, KeyKind, Limits, Loaded, LogQuery,
-    Move, Needs, NewAction, ObjectRef, OpId, Order, Outcome, Owner, OwnerEnd, OwnerRef, OwnerState,
-    Page, Position, Progress, Query, Refused, RelatedObject, Report, Revision, Source, Status,
-    StoreId, Term, Timestamp, Transition, TransitionKind, UnknownWord, Version, needs, plan,
+    Move, Needs, NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, Owner, OwnerEnd, OwnerRef,
+    OwnerState, Page, Position, Progress, Query, Refused, RelatedObject, Report, Revision, Source,
+    Status, StoreId, Term, Timestamp, Transition, TransitionKind, UnknownWord, Version, needs,
+    plan,
 };
 /// The sqlx that [`SqliteStore::on_pool`] and [`SqliteStore::write_in`] are about, for a host that
 /// has another one, or none.
@@ -102,7 +122,7 @@ pub use tracker::{
     ActionHandle, Correlation, Decide, Health, LeftQueued, Orphan, Prepared, Recovery, Reporter,
     RunError, Spawned, ToBegin, Tracker, TrackerOptions, Unsettled,
 };
-#[cfg(feature = "tracker")]
+#[cfg(any(feature = "tracker", feature = "http"))]
 pub use watch::{Feed, Waited, Watch, Watcher};
 
 /// The README's example, compiled and run.

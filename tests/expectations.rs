@@ -2,64 +2,25 @@
 // Helpers of tests are test code too, which clippy sees only in the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/plane.rs"]
+mod plane;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::{
-    Action, ActionError, ActionStore, ActionStoreExt, Clock, Command, ErrorKind, Expectations,
-    Finish, MemoryStore, NewAction, Outcome, OwnerRef, Remaining, Timestamp,
+    Action, ActionStoreExt, ErrorKind, Expectations, Finish, NewAction, Outcome, Remaining,
+    Timestamp,
 };
+
+use plane::Plane;
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-struct Plane {
-    store: Arc<dyn ActionStore>,
-    clock: Clock,
-    owner: OwnerRef,
-    _dir: Option<tempfile::TempDir>,
-}
-
 impl Plane {
-    async fn both() -> Vec<Plane> {
-        let clock = || Clock::manual(Timestamp::from_seconds(1_760_000_000));
-        let memory = clock();
-        let store = Arc::new(MemoryStore::with_clock(memory.clone()));
-        let plane = Plane::on(store, memory, None).await;
-        #[cfg(not(feature = "sqlite"))]
-        return vec![plane];
-        #[cfg(feature = "sqlite")]
-        {
-            use action_store::SqliteOptions;
-            let (clock, dir) = (clock(), tempfile::tempdir().unwrap());
-            let options = SqliteOptions::new().with_clock(clock.clone());
-            let store = options.open(dir.path().join("actions.db"));
-            let store = Arc::new(store.await.unwrap());
-            vec![plane, Plane::on(store, clock, Some(dir)).await]
-        }
-    }
-
-    async fn on(
-        store: Arc<dyn ActionStore>,
-        clock: Clock,
-        dir: Option<tempfile::TempDir>,
-    ) -> Plane {
-        let owner = OwnerRef::new("plane");
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: true,
-        };
-        store.command(claim).await.unwrap();
-        Plane {
-            store,
-            clock,
-            owner,
-            _dir: dir,
-        }
-    }
-
-    async fn started(&self, name: &str) -> Arc<Action> {
+    async fn began(&self, name: &str) -> Arc<Action> {
         // Time in the queue counts for nothing.
         let uid = self.store.create(NewAction::task(name)).await.unwrap().uid;
         self.clock.advance(secs(1000));
@@ -67,14 +28,9 @@ impl Plane {
     }
 
     async fn took(&self, name: &str, time: Duration, outcome: Outcome) {
-        let uid = self.started(name).await.uid;
+        let uid = self.began(name).await.uid;
         self.clock.advance(time);
-        let finish = match outcome {
-            Outcome::Failed => Finish::failed(ActionError::new("disk_full", "no room")),
-            outcome => Finish::new(outcome),
-        };
-        let by = Some(&self.owner);
-        self.store.finish(uid, finish, by).await.unwrap();
+        self.end(uid, outcome).await;
     }
 }
 
@@ -91,7 +47,7 @@ async fn typical_and_slow_are_of_the_succeeded_ones_of_the_name() {
         plane.took("backup", secs(1), Outcome::Interrupted).await;
         plane.took("backup", secs(1), Outcome::Cancelled).await;
         // Neither an unfinished one nor one that never ran counts.
-        plane.started("backup").await;
+        plane.began("backup").await;
         let never = plane.store.create(NewAction::task("backup")).await.unwrap();
         let cancelled = Finish::new(Outcome::Cancelled);
         plane
@@ -132,7 +88,7 @@ async fn what_remains_is_never_negative_and_says_what_it_rests_on() {
         for second in [10, 20, 30, 40] {
             plane.took("backup", secs(second), Outcome::Succeeded).await;
         }
-        let running = plane.started("backup").await;
+        let running = plane.began("backup").await;
         let began = running.started_at.unwrap();
         let expected = || Expectations::of(&*plane.store, "backup");
         let too_few = expected().await.unwrap();
@@ -158,7 +114,7 @@ async fn what_remains_is_never_negative_and_says_what_it_rests_on() {
 
         let queued = plane.store.create(NewAction::task("backup")).await.unwrap();
         assert_eq!(expected.remaining(&queued, began), None);
-        let other = plane.started("other").await;
+        let other = plane.began("other").await;
         assert_eq!(expected.remaining(&other, began), None);
         let finish = Finish::succeeded();
         let by = Some(&plane.owner);

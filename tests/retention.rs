@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg(feature = "tracker")]
 
+#[path = "support/plane.rs"]
+mod plane;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,86 +15,20 @@ use std::time::Duration;
 
 use action_store::retention::{self, Eraser, Pruner, Reason, Retention, Stays};
 use action_store::{
-    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, CancelRequest, Clock, Command,
-    ErrorKind, Finish, MemoryStore, NewAction, ObjectRef, Order, Outcome, OwnerRef, Query,
-    RelatedObject, Status, StoreError, Term, Timestamp,
+    Action, ActionStore, ActionStoreExt, ActionUid, Clock, Command, ErrorKind, Finish, MemoryStore,
+    NewAction, ObjectRef, Order, Outcome, OwnerRef, Query, RelatedObject, Status, StoreError, Term,
+    Timestamp,
 };
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const ERA: i64 = 1_760_000_000;
+use plane::{ERA, Plane};
 
-/// A store on a manual clock, and an owner.
-struct Plane {
-    store: Arc<dyn ActionStore>,
-    clock: Clock,
-    owner: OwnerRef,
-    _dir: Option<tempfile::TempDir>,
-}
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Plane {
-    async fn on(
-        store: Arc<dyn ActionStore>,
-        clock: Clock,
-        dir: Option<tempfile::TempDir>,
-    ) -> Plane {
-        let owner = OwnerRef::new("plane");
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: true,
-        };
-        store.command(claim).await.unwrap();
-        Plane {
-            store,
-            clock,
-            owner,
-            _dir: dir,
-        }
-    }
-
-    async fn memory() -> Plane {
-        let clock = Clock::manual(Timestamp::from_seconds(ERA));
-        let store = Arc::new(MemoryStore::with_clock(clock.clone()));
-        Plane::on(store, clock, None).await
-    }
-
-    #[cfg(feature = "sqlite")]
-    async fn sqlite() -> Plane {
-        use action_store::SqliteOptions;
-        let clock = Clock::manual(Timestamp::from_seconds(ERA));
-        let dir = tempfile::tempdir().unwrap();
-        let options = SqliteOptions::new().with_clock(clock.clone());
-        let store = options.open(dir.path().join("actions.db"));
-        let store = Arc::new(store.await.unwrap());
-        Plane::on(store, clock, Some(dir)).await
-    }
-
-    async fn both() -> Vec<Plane> {
-        vec![
-            Plane::memory().await,
-            #[cfg(feature = "sqlite")]
-            Plane::sqlite().await,
-        ]
-    }
-
     async fn started(&self, new: NewAction) -> ActionUid {
         let uid = self.store.create(new).await.unwrap().uid;
         self.store.start(uid, &self.owner).await.unwrap();
         uid
-    }
-
-    async fn end(&self, uid: ActionUid, outcome: Outcome) {
-        let finish = match outcome {
-            Outcome::Failed => Finish::failed(ActionError::new("disk_full", "no room")),
-            outcome => Finish::new(outcome),
-        };
-        if outcome == Outcome::Cancelled {
-            let request = CancelRequest::new();
-            self.store.request_cancel(uid, request).await.unwrap();
-        }
-        self.store
-            .finish(uid, finish, Some(&self.owner))
-            .await
-            .unwrap();
     }
 
     async fn done(&self, new: NewAction) -> ActionUid {

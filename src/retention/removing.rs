@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::error::{ErrorKind, StoreError};
-use crate::model::{Action, ActionUid, Batch, Clash, Command, Effect, Refused, Version};
+use crate::error::StoreError;
+use crate::model::{Action, ActionUid, Clash, Command, Effect, Refused, Version};
 use crate::store::{ActionStore, ActionStoreExt};
 
 /// What became of a removal.
@@ -46,30 +46,14 @@ impl<T: Copy> Removing<T> {
     where
         S: ActionStore + ?Sized,
     {
-        let limits = store.capabilities();
-        let most = usize::from(most).min(limits.max_commands).max(1);
-        let mut commands = Vec::new();
-        let mut bytes = 0;
-        for (uid, if_version, _) in self.queue.iter().take(most) {
-            let single = Batch::each(vec![Command::Remove {
+        let commands = self.queue.iter().map(|(uid, if_version, _)| {
+            vec![Command::Remove {
                 uid: *uid,
                 if_version: *if_version,
-            }]);
-            bytes += single.bytes();
-            if bytes > limits.max_bytes && !commands.is_empty() {
-                break;
-            }
-            commands.extend(single.commands);
-        }
-        let count = commands.len();
-        let answers = store.write_repeating(Batch::each(commands)).await?;
-        if answers.len() != count {
-            return Err(StoreError::new(
-                ErrorKind::Corrupt,
-                "write",
-                "the store did not answer every command",
-            ));
-        }
+            }]
+        });
+        let (batch, count) = store.capabilities().fill(commands, most.into());
+        let answers = store.write_repeating(batch).await?;
         let removed = self.queue.drain(..count).zip(answers);
         let fates = removed.map(|((uid, _, what), answer)| {
             let fate = match answer {

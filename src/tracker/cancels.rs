@@ -27,14 +27,18 @@ pub(super) async fn listen(shared: Arc<Shared>) {
         shared.has_work().await;
         let begun = Instant::now();
         let heard = async {
-            let at = shared.store.changed(known).await?;
+            let at = tokio::select! {
+                at = shared.store.changed(known) => Some(at?.revision),
+                // Its request may have come before there was anybody to pass it on to.
+                () = shared.taken_on() => known,
+            };
             let begun = Instant::now();
             look(&shared).await?;
-            Ok::<_, StoreError>((at.revision, begun.elapsed()))
+            Ok::<_, StoreError>((at, begun.elapsed()))
         };
         match heard.await {
             Ok((revision, took)) => {
-                known = Some(revision);
+                known = revision;
                 sleep(PAUSE.max(took * PATIENCE)).await;
             }
             Err(error) if error.kind() == ErrorKind::Closed => return,

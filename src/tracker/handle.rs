@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::failure;
 use super::open::{Entry, Open};
-use super::shared::{Core, Ownership};
+use super::shared::Core;
 use crate::error::Error;
 use crate::model::{
     Action, ActionError, ActionUid, Batch, Cancel, Change, Finish, Json, Outcome, Progress, Report,
@@ -16,7 +16,7 @@ use crate::store::ActionStoreExt;
 /// Reporting on an action that is over is refused as a conflict; progress is then ignored.
 #[derive(Debug, Clone)]
 pub struct Reporter {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     open: Arc<Open>,
 }
 
@@ -39,7 +39,7 @@ impl Reporter {
     /// this says, what is reported counts only if the store still sees the owner alive.
     #[must_use]
     pub fn is_owner(&self) -> bool {
-        self.core.shared.ownership() == Ownership::Held
+        self.core.shared.is_owner()
     }
 
     /// Resolves once the tracker is no longer the action's owner, as far as it knows: it has been

@@ -23,8 +23,8 @@ pub struct Health {
     pub waiting_ends: usize,
     /// The memory those take, in bytes; at most 16 MiB.
     pub waiting_bytes: usize,
-    /// How many ends found no place to wait. Their actions are completed as interrupted by the
-    /// shutdown, or by the next start.
+    /// How many ends found no place to wait, or cannot be written because of what is stored. Their
+    /// actions are completed by the shutdown, or by the next start.
     pub given_up: u64,
     /// Why the last write in the background failed; none if it did not.
     pub failure: Option<StoreError>,

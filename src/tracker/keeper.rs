@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::open::Entry;
-use super::recovery::{self, Whose};
+use super::recovery::{self, Recovery, Whose};
 use super::shared::{Ownership, Shared};
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Batch, Command, Refused};
@@ -31,25 +31,28 @@ impl Drop for AbortOnDrop {
     }
 }
 
+/// A renewal that failed is tried again so many times in an interval.
+const TRIES: u32 = 5;
+
 /// Renews, one command an interval, until the owner is fenced or the task is aborted.
 ///
-/// `claimed` is when the claim was sent. A renewal counts from the moment it was sent, too: what
-/// the store has seen is at least as late.
-pub(super) async fn renew(shared: Arc<Shared>, claimed: Instant) {
-    let (interval, trust) = (shared.options.renewal_interval(), shared.options.trust());
-    let mut renewed = claimed;
-    let mut due = claimed + interval;
+/// A renewal, as the claim before it, counts from the moment it was sent: what the store has seen
+/// is at least as late.
+pub(super) async fn renew(shared: Arc<Shared>) {
+    let interval = shared.options.renewal_interval();
+    let mut due = shared.last_renewal() + interval;
     loop {
-        watched(&shared, renewed + trust, sleep_until(due)).await;
+        watched(&shared, sleep_until(due)).await;
         let sent = Instant::now();
+        due = sent + interval / TRIES;
         // Not repeated and never dropped: a store that hangs has one renewal waiting, not many.
         let renewal = shared
             .store
             .write(Batch::each(vec![Command::Renew(shared.owner.clone())]));
-        match watched(&shared, renewed + trust, renewal).await {
+        match watched(&shared, renewal).await {
             Ok(answers) => match answers.first() {
                 Some(Ok(_)) => {
-                    renewed = sent;
+                    due = sent + interval;
                     shared.renewed(sent);
                 }
                 Some(Err(Refused::Fenced { .. })) => {
@@ -62,13 +65,14 @@ pub(super) async fn renew(shared: Arc<Shared>, claimed: Instant) {
             }
             Err(_) => {}
         }
-        due = (sent + interval).max(Instant::now());
+        due = due.max(Instant::now());
     }
 }
 
-/// Waits for something; the ownership becomes doubtful if that takes beyond a point in time.
-async fn watched<T>(shared: &Shared, doubtful_at: Instant, work: impl Future<Output = T>) -> T {
+/// Waits for something; the ownership becomes doubtful if that takes too long.
+async fn watched<T>(shared: &Shared, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
+    let doubtful_at = shared.last_renewal() + shared.options.trust();
     if let Ok(done) = timeout_at(doubtful_at, work.as_mut()).await {
         return done;
     }
@@ -106,8 +110,10 @@ async fn flush(
 ) -> (VecDeque<Entry>, Option<StoreError>) {
     let mut size = CHUNK;
     while !entries.is_empty() {
-        let (commands, count) = chunk(shared, &entries, size);
-        match shared.store.write_repeating(Batch::each(commands)).await {
+        let commands = entries.iter().map(|entry| entry.commands(&shared.owner));
+        let limits = shared.store.capabilities();
+        let (batch, count) = limits.fill(commands.take(size), CHUNK);
+        match shared.store.write_repeating(batch).await {
             Ok(answers) => {
                 let mut answers = answers.into_iter();
                 for entry in entries.drain(..count) {
@@ -123,32 +129,14 @@ async fn flush(
                 ErrorKind::Closed => return (VecDeque::new(), Some(error)),
                 // One entry spoils the others: each on its own, and that one is given up.
                 _ if count > 1 => size = 1,
-                _ => drop(entries.pop_front()),
+                _ => {
+                    let spoilt = entries.pop_front();
+                    shared.give_up(spoilt.is_some_and(|entry| entry.end.is_some()));
+                }
             },
         }
     }
     (entries, None)
-}
-
-/// The commands of the first entries that fit in one write, and how many entries those are; at
-/// least one.
-fn chunk(shared: &Shared, entries: &VecDeque<Entry>, size: usize) -> (Vec<Command>, usize) {
-    let capabilities = shared.store.capabilities();
-    let mut batch = Batch::each(Vec::new());
-    let (mut bytes, mut count) = (0, 0);
-    for entry in entries.iter().take(size) {
-        let next = Batch::each(entry.commands(&shared.owner));
-        let commands = batch.commands.len() + next.commands.len();
-        bytes += next.bytes();
-        let fits =
-            commands <= CHUNK.min(capabilities.max_commands) && bytes <= capabilities.max_bytes;
-        if count > 0 && !fits {
-            break;
-        }
-        batch.commands.extend(next.commands);
-        count += 1;
-    }
-    (batch.commands, count)
 }
 
 /// The last writes of a tracker.
@@ -169,7 +157,7 @@ async fn end(shared: &Shared) -> Result<(), Error> {
     if shared.ownership() == Ownership::Lost {
         return Ok(());
     }
-    recovery::settle(shared, Whose::Own).await?;
+    recovery::settle(shared, Whose::Own, &mut Recovery::default()).await?;
     match shared
         .store
         .command(Command::Release(shared.owner.clone()))

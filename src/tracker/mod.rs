@@ -1,6 +1,9 @@
 //! The ergonomic face: begin, report, finish, recover.
 
+mod begin;
 mod cancels;
+mod children;
+mod end;
 mod failure;
 mod handle;
 mod health;
@@ -29,13 +32,12 @@ pub use run::{RunError, Spawned};
 
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionError, ActionUid, Batch, CancelRequest, Change, Command, Finish, NewAction, OpId,
-    Outcome, OwnerRef, Refused, Status,
+    Action, ActionError, ActionUid, CancelRequest, Change, Command, NewAction, OwnerRef,
 };
 use crate::store::{ActionStore, ActionStoreExt};
+use crate::watch::Watcher;
 use keeper::AbortOnDrop;
-use open::Entry;
-use shared::{Core, Ownership, Shared, drive};
+use shared::{Core, Shared, drive};
 
 /// Records what this process does, in the name of one owner. Cheap to clone.
 ///
@@ -63,6 +65,28 @@ use shared::{Core, Ownership, Shared, drive};
 /// # }
 /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 /// ```
+///
+/// # A rolling restart
+///
+/// The old process drains: it takes no new work, lets what it has begun come to its end, and
+/// calls [`shutdown`](Tracker::shutdown), then the store's
+/// [`close`](crate::ActionStore::close). When the new one may start depends on the store and the
+/// name:
+///
+/// - A store for one process: the new one is refused (`Unavailable`) until the old one has closed
+///   it. Try again, with a bound and a pause; the name can stay the same.
+/// - A shared store and a name for each process (`plane@a1`, `plane@a2`): both live and work side
+///   by side, and neither touches the other's. The recommended way. Should the old one die while
+///   it drains, the new one's [sweep](TrackerOptions::sweep) settles what it left a lease later.
+/// - A shared store and the same name: the new one [takes over](TrackerOptions::take_over) at
+///   once, which fences the old one; what that is still working on is lost, and its handles
+///   [hear](crate::Reporter::ownership_lost) of it. With `take_over: false` the new one is
+///   `OwnerAlive` until the old one has shut down; after a crash until somebody with another name
+///   has swept it.
+///
+/// What the old one leaves queued is interrupted by its shutdown. With
+/// [`LeftQueued::Leave`], in both processes (whoever settles decides), it stays, and the new one
+/// lists it and calls [`start_queued`](Tracker::start_queued) for each.
 #[derive(Debug, Clone)]
 pub struct Tracker {
     core: Arc<Core>,
@@ -88,6 +112,9 @@ impl Tracker {
     ///
     /// From then on it also looks after other names, unless [`sweep`](TrackerOptions::sweep) is
     /// off: an owner that shows no life for a whole lease is fenced, and what it left is settled.
+    /// A time in which this tracker could not renew either (a host's long transaction, a full
+    /// disk) does not count; a runtime that does not run for a lease, its threads blocked by the
+    /// host, looks dead to others.
     ///
     /// The name, a label, must be unique per live process that shares the store:
     /// `plane@host-1`, not `plane` on every host. Call this within a tokio runtime that has its
@@ -123,8 +150,8 @@ impl Tracker {
             take_over: options.take_over,
         };
         store.command(claim).await?;
-        let shared = Arc::new(Shared::new(store, owner, options));
-        let renewer = runtime.spawn(keeper::renew(shared.clone(), claimed));
+        let shared = Arc::new(Shared::new(store, owner, options, claimed));
+        let renewer = runtime.spawn(keeper::renew(shared.clone()));
         let (first, recovery) = watch::channel(None);
         let sweeper = runtime.spawn(sweep::sweep(shared.clone(), first));
         let listener = runtime.spawn(cancels::listen(shared.clone()));
@@ -151,6 +178,30 @@ impl Tracker {
         &self.core.shared.store
     }
 
+    /// Waits for actions of the store and watches them, in this process or another: the one
+    /// [`Watcher`] of all clones of this tracker.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), action_store::Error> {
+    /// use std::sync::Arc;
+    ///
+    /// use action_store::{MemoryStore, NewAction, Outcome, Tracker};
+    ///
+    /// let tracker = Tracker::start(Arc::new(MemoryStore::new()), "plane@host-1").await?;
+    /// let backup = NewAction::task("backup_bdb");
+    /// let work = tracker.spawn(backup, async |action| Ok(action.step("copy").await?)).await?;
+    ///
+    /// let ended = tracker.watcher().wait(work.uid()).await?;
+    /// assert_eq!(ended.outcome, Some(Outcome::Succeeded));
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    #[must_use]
+    pub fn watcher(&self) -> &Watcher {
+        &self.core.watcher
+    }
+
     /// Waits until what earlier incarnations of the name had left is settled, and says what became
     /// of it. New work need not wait for it, unless it takes an exclusive key that an action of an
     /// earlier incarnation may hold. What could not be settled is tried again, several times in a
@@ -159,8 +210,7 @@ impl Tracker {
         let mut recovery = self.recovery.clone();
         match recovery.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(recovery)) => recovery.clone(),
-            // The tracker has ended before it came to that.
-            _ => Arc::default(),
+            _ => Arc::new(Recovery::none()),
         }
     }
 
@@ -182,7 +232,7 @@ impl Tracker {
     /// new tracker is needed.
     #[must_use]
     pub fn is_owner(&self) -> bool {
-        self.core.shared.ownership() == Ownership::Held
+        self.core.shared.is_owner()
     }
 
     /// Records a new action, queued, in this owner's name. Start it with
@@ -198,8 +248,8 @@ impl Tracker {
         let work = async move {
             let _gate = core.enter("enqueue").await?;
             core.shared.has_queued();
-            let create = create_of(new, &core);
-            noted(&core, core.shared.store.command_on_action(create).await)
+            let create = begin::create_of(new, &core);
+            begin::noted(&core, core.shared.store.command_on_action(create).await)
         };
         self.core.drive("enqueue", work).await
     }
@@ -263,8 +313,8 @@ impl Tracker {
         let work = async move {
             let _gate = core.enter("begin").await?;
             match action {
-                ToBegin::New(new) => begin(&core, new).await,
-                ToBegin::Prepared(prepared) => start(&core, prepared.uid()).await,
+                ToBegin::New(new) => begin::begin(&core, new).await,
+                ToBegin::Prepared(prepared) => begin::start(&core, prepared.uid()).await,
             }
         };
         self.core.drive("begin", work).await
@@ -278,7 +328,7 @@ impl Tracker {
         let core = self.core.clone();
         let work = async move {
             let _gate = core.enter("start").await?;
-            start(&core, uid).await
+            begin::start(&core, uid).await
         };
         self.core.drive("start", work).await
     }
@@ -293,7 +343,7 @@ impl Tracker {
         let core = self.core.clone();
         let work = async move {
             let _gate = core.enter("adopt").await?;
-            take(&core, uid, Change::Adopt).await
+            begin::take(&core, uid, Change::Adopt).await
         };
         self.core.drive("adopt", work).await
     }
@@ -311,7 +361,7 @@ impl Tracker {
         request: CancelRequest,
     ) -> Result<Arc<Action>, Error> {
         let core = self.core.clone();
-        let work = async move { cancel(&core, uid, request).await };
+        let work = async move { end::cancel(&core, uid, request).await };
         self.core.drive("cancel", work).await
     }
 
@@ -319,7 +369,8 @@ impl Tracker {
     /// an executing one as lost, a queued one as interrupted.
     ///
     /// # Errors
-    /// `NotFound`, `OwnerAlive` if its owner is alive, `Conflict` if it is completed, and as
+    /// `NotFound`, `OwnerAlive` if its owner is alive, `Conflict` if it is completed, has changed
+    /// meanwhile or waits in the queue of somebody else who is alive, and as
     /// [`enqueue`](Tracker::enqueue).
     pub async fn settle(
         &self,
@@ -331,7 +382,7 @@ impl Tracker {
         let work = async move {
             let _gate = core.enter("settle").await?;
             failure::fit(&mut reason);
-            settle(&core, uid, reason).await
+            end::settle(&core, uid, reason).await
         };
         self.core.drive("settle", work).await
     }
@@ -415,137 +466,4 @@ impl Tracker {
         };
         self.core.drive("shutdown", work).await
     }
-}
-
-fn create_of(new: NewAction, core: &Core) -> Command {
-    Command::Create {
-        new: Arc::new(new),
-        by: Some(core.shared.owner.clone()),
-    }
-}
-
-fn start_of(uid: ActionUid, core: &Core) -> Command {
-    apply_of(uid, Change::Start, core)
-}
-
-fn apply_of(uid: ActionUid, change: Change, core: &Core) -> Command {
-    Command::Apply {
-        uid,
-        op: OpId::new(),
-        change,
-        by: Some(core.shared.owner.clone()),
-        if_version: None,
-    }
-}
-
-/// Takes note of what an answer says about the owner.
-fn noted<T>(core: &Core, answer: Result<T, Error>) -> Result<T, Error> {
-    if let Err(Error::Refused(refused)) = &answer {
-        core.shared.note(refused);
-    }
-    answer
-}
-
-async fn begin(core: &Arc<Core>, new: NewAction) -> Result<ActionHandle, Error> {
-    let uid = new.uid;
-    let create = create_of(new, core);
-    let batch = Batch::all(vec![create.clone(), start_of(uid, core)]);
-    let answers = match core.shared.store.write_repeating(batch).await {
-        Ok(answers) => answers,
-        Err(error) => return Err(unknown(core, uid, error).into()),
-    };
-    let mut begun = None;
-    for answer in answers {
-        match answer {
-            Ok(done) => begun = done.action,
-            // Says only that another command was refused.
-            Err(Refused::Batch(_)) => {}
-            // The create found another action by its idempotency key, and this one never was.
-            Err(Refused::NotFound(missing)) if missing == uid => {
-                let found = core.shared.store.command_on_action(create).await;
-                return start(core, noted(core, found)?.uid).await;
-            }
-            Err(refused) => return noted(core, Err(refused.into())),
-        }
-    }
-    let action = begun.ok_or_else(|| {
-        let message = "the store did not answer the command";
-        StoreError::new(ErrorKind::Corrupt, "begin", message)
-    })?;
-    Ok(ActionHandle::new(core.clone(), action))
-}
-
-async fn start(core: &Arc<Core>, uid: ActionUid) -> Result<ActionHandle, Error> {
-    take(core, uid, Change::Start).await
-}
-
-/// Takes an action into this owner's hands.
-async fn take(core: &Arc<Core>, uid: ActionUid, change: Change) -> Result<ActionHandle, Error> {
-    let command = apply_of(uid, change, core);
-    let taken = core.shared.store.command_on_action(command).await;
-    match noted(core, taken) {
-        Ok(action) => Ok(ActionHandle::new(core.clone(), action)),
-        Err(Error::Store(error)) => Err(unknown(core, uid, error).into()),
-        Err(refused) => Err(refused),
-    }
-}
-
-async fn cancel(
-    core: &Arc<Core>,
-    uid: ActionUid,
-    request: CancelRequest,
-) -> Result<Arc<Action>, Error> {
-    let store = &core.shared.store;
-    let asked = store.request_cancel(uid, request).await?;
-    if asked.status != Status::Queued {
-        return Ok(asked);
-    }
-    // Its owner's to end, if it has one that is alive and elsewhere: that one hears of it. And
-    // only if nobody has started it meanwhile.
-    let own = asked.owner.as_ref() == Some(&core.shared.owner);
-    let end = Command::Apply {
-        uid,
-        op: OpId::new(),
-        change: Change::Finish(Finish::new(Outcome::Cancelled)),
-        by: own.then(|| core.shared.owner.clone()),
-        if_version: Some(asked.version),
-    };
-    match store.command_on_action(end).await {
-        Err(Error::Refused(Refused::Conflict { current, .. })) => Ok(current),
-        Err(Error::Refused(_)) => Ok(asked),
-        answer => answer,
-    }
-}
-
-async fn settle(core: &Core, uid: ActionUid, reason: Arc<str>) -> Result<Arc<Action>, Error> {
-    let store = &core.shared.store;
-    let now = store.action(uid).await?.ok_or(Refused::NotFound(uid))?;
-    let (outcome, code, message) = match now.status {
-        Status::Queued => (
-            Outcome::Interrupted,
-            ActionError::INTERRUPTED,
-            "it was never started, and settled by an operator",
-        ),
-        _ => (
-            Outcome::Lost,
-            ActionError::LOST,
-            "its owner ended without a word; settled by an operator",
-        ),
-    };
-    let error = ActionError::new(code, message).with_detail(reason);
-    let finish = Change::Finish(Finish::new(outcome).with_error(error));
-    noted(
-        core,
-        store.command_on_action(apply_of(uid, finish, core)).await,
-    )
-}
-
-/// If nobody knows whether an action was started, nobody will ever work on it: whatever came of
-/// it is to be interrupted.
-fn unknown(core: &Core, uid: ActionUid, error: StoreError) -> StoreError {
-    if error.kind() == ErrorKind::OutcomeUnknown {
-        let finish = Finish::new(Outcome::Interrupted);
-        core.shared.put_end(Entry::unknown(uid, finish));
-    }
-    error
 }

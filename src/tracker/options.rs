@@ -1,10 +1,11 @@
 //! How a tracker behaves.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::StoreError;
+use crate::error::{ErrorKind, StoreError};
 use crate::model::{Action, Invalid, NewAction};
 
 /// What happens to actions that an owner leaves queued when it ends.
@@ -25,7 +26,10 @@ pub enum LeftQueued {
 pub struct TrackerOptions {
     /// How long an owner may be silent before others may declare it dead: 1 s to 1 h, 30 s unless
     /// set, the same in all processes that share a store. The tracker renews six times in a
-    /// lease, and holds itself for no longer the owner once nothing has succeeded for two thirds.
+    /// lease, tries a renewal that failed again after a thirtieth of it, and holds itself for no
+    /// longer the owner once nothing has succeeded for two thirds. So a host's transaction on the
+    /// same database should not last for half a lease; a longer one makes owners doubt, and robs
+    /// nobody.
     pub lease: Duration,
     /// How often progress is written at most, for all actions together: 1 ms to 1 min, 250 ms
     /// unless set.
@@ -67,10 +71,16 @@ pub struct Decide(Option<Arc<Decider>>);
 type Decider = dyn Fn(&Action) -> Orphan + Send + Sync;
 
 impl Decide {
-    pub(super) fn on(&self, action: &Action) -> Orphan {
-        self.0
-            .as_ref()
-            .map_or(Orphan::Settle, |decide| decide(action))
+    /// # Errors
+    /// It panicked: one action's fault is not that of the others.
+    pub(super) fn on(&self, action: &Action) -> Result<Orphan, StoreError> {
+        let Some(decide) = &self.0 else {
+            return Ok(Orphan::Settle);
+        };
+        catch_unwind(AssertUnwindSafe(|| decide(action))).map_err(|_| {
+            let message = "the host's decision about the action panicked";
+            StoreError::new(ErrorKind::Invalid, "decide", message)
+        })
     }
 }
 
@@ -166,7 +176,8 @@ impl TrackerOptions {
     }
 
     /// Lets the host decide about each unfinished action whose owner is not alive. Called in the
-    /// tracker's own task: it must not block, and a panic ends the sweeping, not the tracker.
+    /// tracker's own task: it must not block. Where it panics the action stays as it is, is among
+    /// those that [could not be settled](crate::Recovery::unsettled), and is asked about again.
     #[must_use]
     pub fn with_decide(
         mut self,
@@ -177,7 +188,21 @@ impl TrackerOptions {
     }
 
     /// Asks, in the caller's own task, for the correlation of each new action that brings none: the
-    /// host's request or trace id, from a task-local or the current span.
+    /// host's request or trace id, from a task-local or the current span. It must not block. What is
+    /// no label is refused as `Invalid` with its action, so cut what a client may choose.
+    ///
+    /// Of the current `tracing` span (this library does not depend on `tracing`), its number as the
+    /// host's subscriber gave it; spans use numbers again, so where there is a trace id, take that:
+    ///
+    /// ```
+    /// use action_store::TrackerOptions;
+    ///
+    /// let options = TrackerOptions::new().with_correlation(|| {
+    ///     let span = tracing::Span::current().id()?;
+    ///     Some(format!("span-{}", span.into_u64()).into())
+    /// });
+    /// # let _ = options;
+    /// ```
     #[must_use]
     pub fn with_correlation(
         mut self,

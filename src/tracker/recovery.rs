@@ -33,7 +33,8 @@ pub struct Recovery {
     pub unsettled: u64,
     /// The first hundred of those, with what stood in the way.
     pub unsettled_actions: Vec<Unsettled>,
-    /// What keeps the store from telling all unfinished actions; those it could tell are settled.
+    /// What kept the store from telling all unfinished actions, or stopped the settling before
+    /// its end; the counts say what was done by then.
     pub unread: Option<StoreError>,
 }
 
@@ -48,6 +49,15 @@ pub struct Unsettled {
 }
 
 impl Recovery {
+    /// One of a tracker that has ended before it came to that.
+    pub(super) fn none() -> Recovery {
+        let message = "the tracker ended before it had settled what was left";
+        Recovery {
+            unread: Some(StoreError::new(ErrorKind::Closed, "recover", message)),
+            ..Recovery::default()
+        }
+    }
+
     /// Whether nothing unfinished is left that should have been settled.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -58,8 +68,11 @@ impl Recovery {
         match (answer, action.status) {
             (Ok(()), Status::Queued) => self.interrupted += 1,
             (Ok(()), _) => self.lost += 1,
-            // Somebody else has settled it meanwhile.
-            (Err(error), _) if error.current().is_some_and(|now| !now.is_unfinished()) => {}
+            // Somebody else has settled it meanwhile, or started or adopted it.
+            (Err(error), _)
+                if error
+                    .current()
+                    .is_some_and(|now| !now.is_unfinished() || now.owner != action.owner) => {}
             (Err(error), _) => {
                 self.unsettled += 1;
                 if self.unsettled_actions.len() < MOST_NAMED {
@@ -83,40 +96,43 @@ pub(super) enum Whose<'w> {
     Own,
 }
 
-/// Settles what earlier incarnations of this owner's name left.
-///
-/// # Errors
-/// As [`settle`].
-pub(super) async fn settle_earlier(shared: &Shared) -> Result<Recovery, Error> {
-    let (name, but) = (&shared.owner.name, Some(&shared.owner));
-    settle(shared, Whose::Earlier { name, but }).await
-}
-
-/// Settles what the incarnations of another name left, but for the living one.
-///
-/// # Errors
-/// As [`settle`].
-pub(super) async fn settle_name(
+/// Settles what the incarnations of a name left, but for the living one. What stops it in the
+/// middle is told beside what was done by then.
+pub(super) async fn settle_earlier(
     shared: &Shared,
     name: &Arc<str>,
     but: Option<&OwnerRef>,
-) -> Result<Recovery, Error> {
-    settle(shared, Whose::Earlier { name, but }).await
+) -> Recovery {
+    let mut recovery = Recovery::default();
+    let settled = settle(shared, Whose::Earlier { name, but }, &mut recovery).await;
+    if let Err(error) = settled {
+        recovery.unread = Some(match error {
+            Error::Store(error) => error,
+            Error::Refused(refused) => {
+                let message = "the owner was fenced meanwhile";
+                StoreError::new(ErrorKind::Unavailable, "recover", message).with_source(refused)
+            }
+        });
+    }
+    recovery
 }
 
 /// Settles what an owner left. A row that cannot be settled does not stop the others.
 ///
 /// # Errors
 /// The store cannot be read or written at all, or this incarnation has been fenced itself.
-pub(super) async fn settle(shared: &Shared, whose: Whose<'_>) -> Result<Recovery, Error> {
-    let mut recovery = Recovery::default();
-    walk(shared, whose, Order::Oldest, &mut recovery).await?;
+pub(super) async fn settle(
+    shared: &Shared,
+    whose: Whose<'_>,
+    recovery: &mut Recovery,
+) -> Result<(), Error> {
+    walk(shared, whose, Order::Oldest, recovery).await?;
     if recovery.unread.is_some() {
         // There is a row that cannot be read: what lies behind it can be reached from the other
         // end.
-        walk(shared, whose, Order::Newest, &mut recovery).await?;
+        walk(shared, whose, Order::Newest, recovery).await?;
     }
-    Ok(recovery)
+    Ok(())
 }
 
 async fn walk(
@@ -163,9 +179,18 @@ async fn walk(
                 recovery.left_queued += u64::from(order == Order::Oldest);
                 continue;
             }
-            if !own && shared.options.decide.on(&action) == Orphan::Leave {
-                recovery.left_unfinished += u64::from(order == Order::Oldest);
-                continue;
+            if !own {
+                match shared.options.decide.on(&action) {
+                    Ok(Orphan::Settle) => {}
+                    Ok(Orphan::Leave) => {
+                        recovery.left_unfinished += u64::from(order == Order::Oldest);
+                        continue;
+                    }
+                    Err(error) => {
+                        recovery.count(&action, Err(error.into()));
+                        continue;
+                    }
+                }
             }
             let outcome = match own || queued {
                 false => Outcome::Lost,
@@ -176,7 +201,8 @@ async fn walk(
                 op: OpId::new(),
                 change: Change::Finish(Finish::new(outcome)),
                 by: Some(shared.owner.clone()),
-                if_version: None,
+                // A queued one may be started meanwhile, by this very owner, who could then end it.
+                if_version: (queued && !own).then_some(action.version),
             };
             settled.push((action, command));
         }

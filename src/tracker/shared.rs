@@ -18,6 +18,7 @@ use crate::model::{
     Action, ActionError, ActionUid, Batch, Done, Finish, OpId, Outcome, OwnerRef, Refused,
 };
 use crate::store::ActionStore;
+use crate::watch::Watcher;
 
 /// Most ends that wait for a store that does not take them, and the most memory their texts take.
 /// What does not fit is left to the shutdown or the next start.
@@ -67,10 +68,12 @@ pub(super) struct Shared {
     board: Mutex<Board>,
     /// The actions that have a handle here.
     works: Mutex<HashMap<ActionUid, Weak<Open>>>,
-    /// How many reasons there are to listen for cancel requests: a handle each, and one for ever
-    /// once something was queued.
-    work: watch::Sender<usize>,
+    /// Whether anything was ever queued in this owner's name.
     queued: AtomicBool,
+    /// Rung when there is a reason to listen for cancel requests.
+    has_work: Notify,
+    /// Rung for each action taken on: whoever looked before may have missed its cancel request.
+    taken_on: Notify,
     vitals: Mutex<Vitals>,
 }
 
@@ -87,6 +90,7 @@ impl Shared {
         store: Arc<dyn ActionStore>,
         owner: OwnerRef,
         options: TrackerOptions,
+        claimed: Instant,
     ) -> Shared {
         Shared {
             store,
@@ -96,10 +100,11 @@ impl Shared {
             ownership: watch::Sender::new(Ownership::Held),
             board: Mutex::default(),
             works: Mutex::default(),
-            work: watch::Sender::new(0),
             queued: AtomicBool::new(false),
+            has_work: Notify::new(),
+            taken_on: Notify::new(),
             vitals: Mutex::new(Vitals {
-                renewed: Instant::now(),
+                renewed: claimed,
                 given_up: 0,
                 failure: None,
             }),
@@ -109,28 +114,37 @@ impl Shared {
     /// Takes an action in work on.
     pub(super) fn register(&self, open: &Arc<Open>) {
         lock(&self.works).insert(open.uid, Arc::downgrade(open));
-        self.work.send_modify(|work| *work += 1);
+        self.has_work.notify_waiters();
+        self.taken_on.notify_one();
+    }
+
+    /// Waits until another action has been taken on.
+    pub(super) async fn taken_on(&self) {
+        self.taken_on.notified().await;
     }
 
     /// Nobody works on it any more.
     pub(super) fn retire(&self, uid: ActionUid) {
-        if lock(&self.works).remove(&uid).is_some() {
-            self.work.send_modify(|work| *work -= 1);
-        }
+        lock(&self.works).remove(&uid);
     }
 
     /// Something waits in this owner's name without anybody who works on it.
     pub(super) fn has_queued(&self) {
         if !self.queued.swap(true, Ordering::AcqRel) {
-            self.work.send_modify(|work| *work += 1);
+            self.has_work.notify_waiters();
         }
     }
 
     /// Waits until there is something somebody could want to cancel.
     pub(super) async fn has_work(&self) {
-        let mut work = self.work.subscribe();
-        // The sender is held here, so this does not fail.
-        let _ = work.wait_for(|work| *work > 0).await;
+        loop {
+            // Hears of what comes from here on, before it is looked at.
+            let rung = self.has_work.notified();
+            if self.queued.load(Ordering::Acquire) || !lock(&self.works).is_empty() {
+                return;
+            }
+            rung.await;
+        }
     }
 
     /// Passes a cancel request on to whoever works on the action.
@@ -144,13 +158,26 @@ impl Shared {
     /// Waits until the owner is, or may be, no longer alive.
     pub(super) async fn ownership_lost(&self) {
         let mut ownership = self.ownership.subscribe();
-        let _ = ownership.wait_for(|o| *o != Ownership::Held).await;
+        if self.is_owner() {
+            let _ = ownership.wait_for(|o| *o != Ownership::Held).await;
+        }
     }
 
     /// Takes note of a renewal that succeeded, sent at a point in time.
     pub(super) fn renewed(&self, sent: Instant) {
         lock(&self.vitals).renewed = sent;
         self.set_ownership(Ownership::Held);
+    }
+
+    /// When the last renewal that succeeded was sent.
+    pub(super) fn last_renewal(&self) -> Instant {
+        lock(&self.vitals).renewed
+    }
+
+    /// Whether it has renewed in time and nobody has denied it. By the clock: in a process that was
+    /// stopped, work may go on before the renewer does.
+    pub(super) fn is_owner(&self) -> bool {
+        self.ownership() == Ownership::Held && self.last_renewal().elapsed() < self.options.trust()
     }
 
     /// Takes note of how a write in the background went.
@@ -164,9 +191,10 @@ impl Shared {
             (board.waiting.len(), board.ends.len(), board.end_bytes)
         };
         let in_work = lock(&self.works).len();
+        let is_owner = self.is_owner();
         let vitals = lock(&self.vitals);
         Health {
-            is_owner: self.ownership() == Ownership::Held,
+            is_owner,
             is_fenced: self.ownership() == Ownership::Lost,
             since_renewal: vitals.renewed.elapsed(),
             in_work,
@@ -226,8 +254,13 @@ impl Shared {
             self.wake.notify_one();
         } else {
             drop(board);
-            lock(&self.vitals).given_up += 1;
+            self.give_up(true);
         }
+    }
+
+    /// Takes note of an entry that will not be written, if it was an end.
+    pub(super) fn give_up(&self, end: bool) {
+        lock(&self.vitals).given_up += u64::from(end);
     }
 
     fn bytes(&self, entry: &Entry) -> usize {
@@ -336,6 +369,7 @@ pub(super) struct Core {
     pub(super) keeper: tokio::sync::Mutex<Option<JoinHandle<Result<(), Error>>>>,
     /// Held for reading by what must not be overtaken by a shutdown; true once that has begun.
     pub(super) gate: RwLock<bool>,
+    pub(super) watcher: Watcher,
     runtime: Handle,
 }
 
@@ -346,6 +380,7 @@ impl Core {
         runtime: Handle,
     ) -> Core {
         Core {
+            watcher: Watcher::new(shared.store.clone()),
             shared,
             keeper: tokio::sync::Mutex::new(Some(keeper)),
             gate: RwLock::new(false),

@@ -2,7 +2,8 @@
 //!
 //! Looks at the owners a few times in a lease. One whose renewals have stood still for a whole lease
 //! is fenced, on the condition that they still do; what an incarnation that is not alive left is
-//! settled. No clock but this process's own monotonic one has a say.
+//! settled. No clock but this process's own monotonic one has a say, and a time in which this
+//! process could not renew either proves nothing: perhaps nobody could write.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::recovery::{self, Recovery};
 use super::shared::{Ownership, Shared};
-use crate::error::{Error, ErrorKind};
+use crate::error::{ErrorKind, StoreError};
 use crate::model::{Command, Incarnation, Owner, OwnerRef};
 use crate::store::ActionStoreExt;
 
@@ -40,13 +41,13 @@ pub(super) async fn sweep(shared: Arc<Shared>, first: watch::Sender<Option<Arc<R
         shared: &shared,
         interval,
         looked: Instant::now(),
+        renewed: shared.last_renewal(),
         watched: HashMap::new(),
         settled: HashMap::new(),
     };
-    let own = match recovery::settle_earlier(&shared).await {
-        Ok(own) => own,
-        Err(error) => Recovery::failed(error),
-    };
+    let owner = &shared.owner;
+    let settle_own = || recovery::settle_earlier(&shared, &owner.name, Some(owner));
+    let own = settle_own().await;
     let complete = own.is_complete();
     first.send_replace(Some(Arc::new(own)));
     let mut pending = !complete;
@@ -56,8 +57,7 @@ pub(super) async fn sweep(shared: Arc<Shared>, first: watch::Sender<Option<Arc<R
         }
         if pending {
             // What the first one could not do is tried until it is done.
-            let again = recovery::settle_earlier(&shared).await;
-            pending = !again.is_ok_and(|again| again.is_complete());
+            pending = !settle_own().await.is_complete();
         }
         if shared.options.sweep {
             // What fails now is looked at again next time.
@@ -71,16 +71,22 @@ struct Sweep<'s> {
     shared: &'s Shared,
     interval: Duration,
     looked: Instant,
+    /// This process's own last renewal at that time.
+    renewed: Instant,
     watched: HashMap<OwnerRef, Watched>,
     /// The ended incarnations of a name that have nothing left.
     settled: HashMap<Arc<str>, Vec<Incarnation>>,
 }
 
 impl Sweep<'_> {
-    async fn look(&mut self) -> Result<(), Error> {
+    async fn look(&mut self) -> Result<(), StoreError> {
         let mut owners = self.shared.store.owners().await?;
-        let credit = self.looked.elapsed().min(self.interval * 3 / 2);
-        self.looked = Instant::now();
+        let renewed = self.shared.last_renewal();
+        let credit = match renewed > self.renewed {
+            true => self.looked.elapsed().min(self.interval * 3 / 2),
+            false => Duration::ZERO,
+        };
+        (self.looked, self.renewed) = (Instant::now(), renewed);
         let others = |owner: &Owner| owner.owner.name != self.shared.owner.name;
         owners.retain(others);
         self.watched
@@ -99,7 +105,8 @@ impl Sweep<'_> {
                 owner.state = crate::model::OwnerState::Fenced;
             }
         }
-        self.settle(&owners).await
+        self.settle(&owners).await;
+        Ok(())
     }
 
     /// Whether an owner has been silent for a whole lease.
@@ -128,7 +135,7 @@ impl Sweep<'_> {
     }
 
     /// Settles what ended incarnations of other names have left, each name once.
-    async fn settle(&mut self, owners: &[Owner]) -> Result<(), Error> {
+    async fn settle(&mut self, owners: &[Owner]) {
         let mut ended: HashMap<&Arc<str>, Vec<Incarnation>> = HashMap::new();
         for owner in owners.iter().filter(|owner| !owner.is_alive()) {
             let incarnations = ended.entry(&owner.owner.name).or_default();
@@ -140,31 +147,16 @@ impl Sweep<'_> {
             }
             let alive = owners.iter().filter(|owner| owner.is_alive());
             let alive = alive.map(|owner| &owner.owner).find(|o| o.name == *name);
-            let left = recovery::settle_name(self.shared, name, alive).await?;
+            let left = recovery::settle_earlier(self.shared, name, alive).await;
             if left.is_complete() {
                 self.settled.insert(name.clone(), incarnations);
+            }
+            if left.unread.is_some_and(|e| e.kind() != ErrorKind::Corrupt) {
+                // The store is out of reach: it would be for the others, too.
+                break;
             }
         }
         let names = |name: &Arc<str>| owners.iter().any(|owner| owner.owner.name == *name);
         self.settled.retain(|name, _| names(name));
-        Ok(())
-    }
-}
-
-impl Recovery {
-    /// One that came to nothing.
-    fn failed(error: Error) -> Recovery {
-        let error = match error {
-            Error::Store(error) => error,
-            Error::Refused(refused) => {
-                let message = "the owner was fenced meanwhile";
-                crate::error::StoreError::new(ErrorKind::Unavailable, "recover", message)
-                    .with_source(refused)
-            }
-        };
-        Recovery {
-            unread: Some(error),
-            ..Recovery::default()
-        }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::error::{ErrorKind, StoreError};
-use crate::model::{Action, ActionUid, Batch, Clash, Command, Effect, Refused, Transition};
+use crate::error::StoreError;
+use crate::model::{Action, ActionUid, Clash, Command, Effect, Refused, Transition};
 use crate::store::{ActionStore, ActionStoreExt};
 
 /// Most refusals, and most differences, that a report lists; beyond it they are only counted.
@@ -66,30 +66,14 @@ impl Imported {
     {
         let limits = store.capabilities();
         while !queue.is_empty() {
-            let (mut commands, mut bytes) = (Vec::new(), 0);
-            for entering in queue.iter() {
-                let command = Command::Import {
+            let commands = queue.iter().map(|entering| {
+                vec![Command::Import {
                     action: entering.action.clone(),
                     log: entering.log.clone(),
-                };
-                let single = Batch::each(vec![command]);
-                bytes += single.bytes();
-                // One that is too large even alone is for the store to refuse.
-                let full = commands.len() == limits.max_commands || bytes > limits.max_bytes;
-                if full && !commands.is_empty() {
-                    break;
-                }
-                commands.extend(single.commands);
-            }
-            let count = commands.len();
-            let answers = store.write_repeating(Batch::each(commands)).await?;
-            if answers.len() != count {
-                return Err(StoreError::new(
-                    ErrorKind::Corrupt,
-                    "write",
-                    "the store did not answer every command",
-                ));
-            }
+                }]
+            });
+            let (batch, count) = limits.fill(commands, limits.max_commands);
+            let answers = store.write_repeating(batch).await?;
             for (entering, answer) in queue.drain(..count).zip(answers) {
                 match answer {
                     Ok(done) if done.effect == Effect::Applied => self.imported += 1,

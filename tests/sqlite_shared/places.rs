@@ -147,7 +147,8 @@ async fn the_ledger_says_who_may_read_and_who_may_write() {
                     store.close().await.unwrap();
                 }
                 false => {
-                    refused(ErrorKind::Incompatible, opened);
+                    let words = refused(ErrorKind::Incompatible, opened);
+                    assert!(words.contains("1000"), "{words}");
                 }
             }
         }

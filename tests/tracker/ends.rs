@@ -353,4 +353,5 @@ async fn one_bad_row_does_not_hold_up_the_other_ends() {
         );
     }
     assert_eq!(store.now(bad).await.status, Status::Executing);
+    assert_eq!(tracker.health().given_up, 1);
 }

@@ -2,11 +2,14 @@
 // A test that fails may panic, outside of a function marked as one, too.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod children;
 mod ends;
 mod life;
 mod owner;
 #[cfg(feature = "sqlite")]
 mod prepared;
+mod recovery;
+mod spans;
 mod spy;
 mod stop;
 mod sweep;

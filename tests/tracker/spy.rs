@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Change, Command, Done,
-    ErrorKind, Finish, LogQuery, MemoryStore, Owner, OwnerRef, Page, Position, Query, Refused,
-    Revision, Status, StoreError, Tracker, Transition,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Capabilities, Change,
+    Command, Done, ErrorKind, Finish, LogQuery, MemoryStore, Owner, OwnerRef, Page, Position,
+    Query, Refused, Revision, Status, StoreError, Tracker, Transition,
 };
 use async_trait::async_trait;
 
@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     UnknownButDone,
     /// It is never answered.
     Hangs,
+    /// After it, and before it is answered, somebody asks for its action to be cancelled.
+    CancelledAtOnce,
     /// It is refused as a whole because of what is stored.
     Corrupt,
     /// Before it, somebody takes the name `plane` over.
@@ -167,6 +169,20 @@ impl ActionStore for Spy {
                 self.inner.write(batch).await
             }
             Some(Fault::Hangs) => std::future::pending().await,
+            Some(Fault::CancelledAtOnce) => {
+                let answers = self.inner.write(batch).await?;
+                if let Some(Ok(Done {
+                    action: Some(action),
+                    ..
+                })) = answers.first()
+                {
+                    let please = CancelRequest::new().with_by("ann");
+                    self.inner.request_cancel(action.uid, please).await.unwrap();
+                }
+                // Long enough for others to look.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(answers)
+            }
         }
     }
 

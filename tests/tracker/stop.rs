@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use action_store::{
-    ActionError, ActionStore, ActionStoreExt, ActionUid, CancelRequest, ErrorKind, Finish,
+    ActionError, ActionStore, ActionStoreExt, ActionUid, CancelRequest, Command, ErrorKind, Finish,
     NewAction, Outcome, Progress, RunError, Status, Tracker, TrackerOptions,
 };
 use tokio::time::{sleep, timeout};
@@ -110,6 +110,23 @@ async fn what_was_started_meanwhile_is_not_ended_under_its_work() {
         .unwrap();
     assert_eq!(known.by.as_deref(), Some("ann"));
     action.cancelled().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_request_that_overtakes_the_answer_to_its_begin_is_heard() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    // Somebody listens already.
+    let _other = tracker.begin(backup()).await.unwrap();
+    sleep(seconds(1)).await;
+    store.on_write(|batch| {
+        let creates = matches!(batch.commands[0], Command::Create { .. });
+        creates.then_some(Fault::CancelledAtOnce)
+    });
+    let action = tracker.begin(backup()).await.unwrap();
+    store.heal();
+    let known = timeout(seconds(10), action.cancel_requested()).await;
+    assert_eq!(known.unwrap().by.as_deref(), Some("ann"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -92,6 +92,24 @@ async fn who_was_stopped_itself_has_not_watched_anybody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_cannot_write_itself_has_not_watched_anybody() {
+    let store = Spy::new();
+    let _tracker = tracker(&store).await;
+    let (other, uid) = owner(&store, "elsewhere").await;
+    // Reads go on, and nobody can write: a full disk, a host in a long transaction.
+    store.on_write(|_| Some(Fault::Unavailable));
+    sleep(seconds(300)).await;
+    // The one that watches comes first.
+    store.heal();
+    sleep(seconds(14)).await;
+    assert_eq!(state(&store, &other).await, OwnerState::Alive);
+    assert!(store.now(uid).await.is_unfinished());
+    // And if it still shows no life, it has none.
+    sleep(seconds(30)).await;
+    assert_eq!(state(&store, &other).await, OwnerState::Fenced);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_released_or_fenced_owner_left_is_settled_without_waiting() {
     let store = Spy::new();
     let (gone, uid) = owner(&store, "elsewhere").await;
@@ -150,6 +168,34 @@ async fn the_host_may_leave_an_action_to_be_adopted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_decision_that_panics_stops_no_other() {
+    let store = Spy::new();
+    let mut uids = Vec::new();
+    for _ in 0..3 {
+        uids.push(owner(&store, "plane").await.1);
+    }
+    let bad = uids[1];
+    let well = Arc::new(AtomicU64::new(0));
+    let now_well = well.clone();
+    let options = TrackerOptions::new().with_decide(move |action| {
+        assert!(
+            action.uid != bad || well.load(Ordering::Relaxed) > 0,
+            "on purpose"
+        );
+        Orphan::Settle
+    });
+    let tracker = Tracker::start_with(store.clone(), "plane", options)
+        .await
+        .unwrap();
+    let recovery = tracker.recovery().await;
+    assert_eq!((recovery.lost, recovery.unsettled), (2, 1));
+    assert_eq!(recovery.unsettled_actions[0].uid, bad);
+    now_well.store(1, Ordering::Relaxed);
+    sleep(seconds(8)).await;
+    assert_eq!(store.now(bad).await.outcome, Some(Outcome::Lost));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_action_of_a_living_owner_cannot_be_adopted_or_settled() {
     let store = Spy::new();
     let tracker = tracker(&store).await;
@@ -192,6 +238,26 @@ async fn operators_settle_an_action_of_a_dead_owner_with_a_reason() {
     assert_eq!(never.outcome, Some(Outcome::Interrupted));
     let missing = tracker.settle(ActionUid::new(), "?").await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_started_before_an_operator_settles_it_goes_on() {
+    let store = Spy::new();
+    let before = owner(&store, "plane").await.0;
+    let create = Command::Create {
+        new: Arc::new(NewAction::task("backup")),
+        by: Some(before),
+    };
+    let queued = store.command_on_action(create).await.unwrap().uid;
+    let options = TrackerOptions::new().with_left_queued(action_store::LeftQueued::Leave);
+    let tracker = Tracker::start_with(store.clone(), "plane", options)
+        .await
+        .unwrap();
+    tracker.recovery().await;
+    store.on_write(|batch| finish_of(&batch.commands[0]).map(|_| Fault::Started));
+    let refused = tracker.settle(queued, "nobody wants it").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert_eq!(store.now(queued).await.status, Status::Executing);
 }
 
 #[tokio::test(start_paused = true)]

@@ -188,6 +188,15 @@ pub(crate) fn watcher(store: &Arc<Spy>) -> Watcher {
     Watcher::new(store.clone())
 }
 
+/// Waits for an action in a task of its own.
+pub(crate) fn wait_for(
+    watcher: &Watcher,
+    uid: ActionUid,
+) -> tokio::task::JoinHandle<Result<Arc<Action>, action_store::Error>> {
+    let watcher = watcher.clone();
+    tokio::spawn(async move { watcher.wait(uid).await })
+}
+
 /// A living owner.
 pub(crate) async fn owner(store: &dyn ActionStore) -> OwnerRef {
     let owner = OwnerRef::new("plane");

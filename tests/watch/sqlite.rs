@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use action_store::{ActionStore, Cursor, SqliteOptions, SqliteStore, Waited, Watcher};
 
-use crate::spy::{cancelled, created, in_time, owner, started, step};
+use crate::spy::{cancelled, created, in_time, owner, started, step, wait_for};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_end_wakes_who_waits_in_the_same_process() {
@@ -15,10 +15,7 @@ async fn an_end_wakes_who_waits_in_the_same_process() {
     let watcher = Watcher::new(store.clone());
     for _ in 0..50 {
         let uid = created(&*store).await;
-        let waiting = tokio::spawn({
-            let watcher = watcher.clone();
-            async move { watcher.wait(uid).await }
-        });
+        let waiting = wait_for(&watcher, uid);
         let ended = cancelled(&*store, uid).await;
         assert_eq!(in_time(waiting).await.unwrap().unwrap(), ended);
     }

@@ -18,10 +18,7 @@ async fn a_store_that_is_unavailable_is_asked_again_later_each_time() {
             true => store.on_get(|| Some(Fate::Unavailable)),
             false => store.on_changed(|| Some(Fate::Unavailable)),
         }
-        let waiting = tokio::spawn({
-            let watcher = watcher.clone();
-            async move { watcher.wait(uid).await }
-        });
+        let waiting = wait_for(&watcher, uid);
         // Who has an end comes to it in time, and hears why.
         let begun = Instant::now();
         let error = watcher.wait_for(uid, seconds(60)).await.unwrap_err();
@@ -50,10 +47,7 @@ async fn waiting_goes_on_after_a_changed_that_fails() {
         calls += 1;
         (2..100).contains(&calls).then_some(Fate::Unavailable)
     });
-    let waiting = tokio::spawn({
-        let watcher = watcher.clone();
-        async move { watcher.wait(uid).await }
-    });
+    let waiting = wait_for(&watcher, uid);
     sleep(seconds(30)).await;
     let (gets, changes, _) = store.counts();
     assert_eq!(gets, 1, "nothing was known to have changed");
@@ -68,10 +62,7 @@ async fn news_that_could_not_be_looked_at_are_not_forgotten() {
     let store = Spy::new();
     let watcher = watcher(&store);
     let uid = created(&*store).await;
-    let waiting = tokio::spawn({
-        let watcher = watcher.clone();
-        async move { watcher.wait(uid).await }
-    });
+    let waiting = wait_for(&watcher, uid);
     sleep(seconds(1)).await;
     // The look after the last change there will be.
     let mut failures = 2;
@@ -141,10 +132,7 @@ async fn a_store_that_is_closed_lets_everybody_go() {
     let store = Spy::new();
     let watcher = watcher(&store);
     let uid = created(&*store).await;
-    let waiting = tokio::spawn({
-        let watcher = watcher.clone();
-        async move { watcher.wait(uid).await }
-    });
+    let waiting = wait_for(&watcher, uid);
     let mut watch = watcher.watch(uid);
     in_time(watch.next()).await.unwrap();
     let mut feed = watcher.watch_all(None).await.unwrap();

@@ -12,10 +12,7 @@ async fn a_wait_ends_with_the_action() {
     let store = Spy::new();
     let watcher = watcher(&store);
     let uid = created(&*store).await;
-    let waiting = tokio::spawn({
-        let watcher = watcher.clone();
-        async move { watcher.wait(uid).await }
-    });
+    let waiting = wait_for(&watcher, uid);
     sleep(seconds(30)).await;
     assert!(!waiting.is_finished());
     let ended = cancelled(&*store, uid).await;
@@ -35,10 +32,7 @@ async fn what_is_not_there_or_goes_is_not_found() {
     assert!(error.to_string().contains(&nowhere.to_string()), "{error}");
 
     // Ended and removed in one transaction: nobody ever sees it completed.
-    let waiting = tokio::spawn({
-        let watcher = watcher.clone();
-        async move { watcher.wait(uid).await }
-    });
+    let waiting = wait_for(&watcher, uid);
     sleep(seconds(1)).await;
     let gone = Batch::all(vec![cancel(uid), remove(uid)]);
     for answer in store.write(gone).await.unwrap() {
@@ -160,10 +154,7 @@ async fn no_change_is_missed_between_two_steps() {
             4 => store.on_changed(move || rule(2, true)),
             _ => store.on_changed(move || rule(2, false)),
         }
-        let waiting = tokio::spawn({
-            let watcher = watcher.clone();
-            async move { watcher.wait(uid).await }
-        });
+        let waiting = wait_for(&watcher, uid);
         if moment == 5 {
             // Something else wakes it; the end comes between that and the look.
             sleep(seconds(1)).await;

@@ -1,5 +1,7 @@
-//! Processes of their own: this very program, started again to play a role with a store.
+//! Processes of their own: this very test program, started again to play a role with a store. It
+//! has a test `in_a_process_of_its_own` in its `main.rs`, which calls [`play`].
 
+use std::future::Future;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child as Process, ChildStdout, Command, ExitStatus, Stdio};
@@ -7,6 +9,9 @@ use std::process::{Child as Process, ChildStdout, Command, ExitStatus, Stdio};
 const ROLE: &str = "ATTACK_ROLE";
 const PATH: &str = "ATTACK_PATH";
 const MORE: &str = "ATTACK_MORE";
+
+/// The role of a child that says what it is told.
+const ECHO: &str = "echo";
 
 /// Another process. It is ended with this value, so that a test that fails leaves none behind.
 pub(crate) struct Child {
@@ -19,8 +24,7 @@ impl Child {
     /// Starts one that plays a role with the store at a path; `more` tells it what the role asks.
     pub(crate) fn start(role: &str, path: &Path, more: &str) -> Child {
         let mut process = Command::new(std::env::current_exe().unwrap());
-        let arguments = ["--exact", "children::in_a_process_of_its_own", "--ignored"];
-        process.args(arguments).arg("--nocapture");
+        process.args(["--exact", "in_a_process_of_its_own", "--nocapture"]);
         process.env(ROLE, role).env(PATH, path).env(MORE, more);
         process.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = process.spawn().unwrap();
@@ -48,6 +52,25 @@ impl Child {
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
+    }
+
+    /// SIGSTOP: it does nothing more until it is [continued](Child::go_on).
+    pub(crate) fn stop(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    /// By the shell's own `kill`, which is there wherever a shell is.
+    fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        let script = "kill -s \"$1\" \"$2\"";
+        let mut shell = Command::new("sh");
+        let status = shell.args(["-c", script, "sh", signal, &id]).status();
+        assert!(status.unwrap().success(), "kill -s {signal} {id}");
     }
 
     /// Closes what it listens to, which is how it is told to end.
@@ -97,23 +120,21 @@ pub(crate) fn until_let_go() {
     std::io::stdin().read_to_end(&mut rest).unwrap();
 }
 
-#[test]
-#[ignore = "a part of the other tests, which start it"]
-fn in_a_process_of_its_own() {
+/// The body of the test that a child begins in: it plays the role it was started for. Started by
+/// nobody, it shows that this program can start itself so, be told something and answer.
+pub(crate) fn play<F: Future<Output = ()>>(role: impl FnOnce(String, PathBuf, String) -> F) {
+    let Ok(name) = std::env::var(ROLE) else {
+        let mut child = Child::start(ECHO, Path::new("nowhere"), "");
+        child.tell("is anybody there?");
+        assert_eq!(child.heard().as_deref(), Some("is anybody there?"));
+        assert!(child.ended().success());
+        return;
+    };
+    if name == ECHO {
+        return say(&told());
+    }
     let variable = |name| std::env::var(name).expect("to be started by a test");
-    let (role, path, more) = (
-        variable(ROLE),
-        PathBuf::from(variable(PATH)),
-        variable(MORE),
-    );
+    let (path, more) = (PathBuf::from(variable(PATH)), variable(MORE));
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        match &*role {
-            "opener" => super::opening::open_when_told(&path, &more).await,
-            "racer" => super::racer::race_until_let_go(&path, &more).await,
-            "fenced" => super::fencing::work_until_let_go(&path, &more).await,
-            "holder" => super::places::hold_until_let_go(&path, &more).await,
-            other => panic!("no role {other:?}"),
-        }
-    });
+    runtime.block_on(role(name, path, more));
 }

@@ -1,0 +1,106 @@
+//! Actions that are parts of others.
+
+use std::sync::Arc;
+
+use super::Tracker;
+use super::begin;
+use super::handle::{ActionHandle, Reporter};
+use crate::error::Error;
+use crate::model::{Action, NewAction};
+
+impl Tracker {
+    /// Records a new action with its children and starts it, in one commit: there is no moment at
+    /// which somebody sees it without them. The children are queued in this owner's name, in the
+    /// order given; start each with [`start_queued`](Tracker::start_queued). They are
+    /// [a part of](NewAction::part_of) the parent: of its tenant, with its actor and correlation.
+    ///
+    /// At most two fewer than [`max_commands`](crate::Capabilities::max_commands); for more, or
+    /// for what turns out later, there is [`Reporter::begin_child`]. How an action ends says
+    /// nothing about its children, nor the other way round: whoever ends the parent has looked at
+    /// them, by [`ChildCounts`](crate::ChildCounts) or by waiting.
+    ///
+    /// A repeat that finds the parent by uid or idempotency key is as that of
+    /// [`begin`](Tracker::begin), with the children that are on record; nothing is recorded.
+    ///
+    /// # Errors
+    /// As [`begin`](Tracker::begin), for the parent and for each child. Then nothing is recorded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    ///
+    /// use action_store::{ChildCounts, MemoryStore, NewAction, ObjectRef, Tracker};
+    ///
+    /// let tracker = Tracker::start(Arc::new(MemoryStore::new()), "plane@host-1").await?;
+    /// let node = |uid| NewAction::task("upgrade_node").with_object(ObjectRef::node(uid));
+    /// let cluster = NewAction::task("upgrade_cluster").with_object(ObjectRef::cluster());
+    ///
+    /// let (upgrade, nodes) = tracker
+    ///     .begin_with_children(cluster, (1..=3).map(node).collect())
+    ///     .await?;
+    /// for node in nodes {
+    ///     tracker.start_queued(node.uid).await?.succeed().await?;
+    ///     let so_far = ChildCounts::of(tracker.store(), upgrade.uid()).await?;
+    ///     upgrade.progress(so_far.progress());
+    /// }
+    /// upgrade.succeed().await?;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    pub async fn begin_with_children(
+        &self,
+        parent: NewAction,
+        children: Vec<NewAction>,
+    ) -> Result<(ActionHandle, Vec<Arc<Action>>), Error> {
+        let core = self.core.clone();
+        let parent = core.shared.options.correlation.fill(parent);
+        let children = children.into_iter();
+        let children = children.map(|child| child.part_of(&parent)).collect();
+        let work = async move {
+            let _gate = core.enter("begin").await?;
+            core.shared.has_queued();
+            begin::begin_with_children(&core, parent, children).await
+        };
+        self.core.drive("begin", work).await
+    }
+}
+
+impl Reporter {
+    /// Records a new action that is [a part of](NewAction::part_of) this one and starts it, in one
+    /// commit, as [`Tracker::begin`] does. It is of this one's tenant, with its actor and
+    /// correlation, unless it brings its own.
+    ///
+    /// ```
+    /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::RunError> {
+    /// use action_store::{NewAction, ObjectRef};
+    ///
+    /// let drain = NewAction::task("drain_node").with_object(ObjectRef::node(7));
+    /// tracker
+    ///     .run(drain, async |action| {
+    ///         for bdb in [1, 2] {
+    ///             let new = NewAction::task("migrate_bdb").with_object(ObjectRef::bdb(bdb));
+    ///             let child = action.begin_child(new).await?;
+    ///             child.run(async |part| Ok(part.step("copy").await?)).await?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tracker::begin`]. That this action is over is no error.
+    pub async fn begin_child(&self, child: NewAction) -> Result<ActionHandle, Error> {
+        let core = self.core.clone();
+        let parent = NewAction::from(&*self.action());
+        let child = core.shared.options.correlation.fill(child.part_of(&parent));
+        let work = async move {
+            let _gate = core.enter("begin").await?;
+            begin::begin(&core, child).await
+        };
+        self.core.drive("begin", work).await
+    }
+}

@@ -1,0 +1,78 @@
+//! A store on a manual clock, and a living owner.
+
+use std::sync::Arc;
+
+use action_store::{
+    ActionError, ActionStore, ActionStoreExt, ActionUid, CancelRequest, Clock, Command, Finish,
+    MemoryStore, Outcome, OwnerRef, Timestamp,
+};
+
+/// When the clock stands at the beginning.
+pub(crate) const ERA: i64 = 1_760_000_000;
+
+pub(crate) struct Plane {
+    pub(crate) store: Arc<dyn ActionStore>,
+    pub(crate) clock: Clock,
+    pub(crate) owner: OwnerRef,
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl Plane {
+    async fn on(
+        store: Arc<dyn ActionStore>,
+        clock: Clock,
+        dir: Option<tempfile::TempDir>,
+    ) -> Plane {
+        let owner = OwnerRef::new("plane");
+        let claim = Command::Claim {
+            owner: owner.clone(),
+            take_over: true,
+        };
+        store.command(claim).await.unwrap();
+        Plane {
+            store,
+            clock,
+            owner,
+            _dir: dir,
+        }
+    }
+
+    pub(crate) async fn memory() -> Plane {
+        let clock = Clock::manual(Timestamp::from_seconds(ERA));
+        let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+        Plane::on(store, clock, None).await
+    }
+
+    #[cfg(feature = "sqlite")]
+    pub(crate) async fn sqlite() -> Plane {
+        use action_store::SqliteOptions;
+        let clock = Clock::manual(Timestamp::from_seconds(ERA));
+        let dir = tempfile::tempdir().unwrap();
+        let options = SqliteOptions::new().with_clock(clock.clone());
+        let store = options.open(dir.path().join("actions.db"));
+        let store = Arc::new(store.await.unwrap());
+        Plane::on(store, clock, Some(dir)).await
+    }
+
+    /// One on each store there is.
+    pub(crate) async fn both() -> Vec<Plane> {
+        vec![
+            Plane::memory().await,
+            #[cfg(feature = "sqlite")]
+            Plane::sqlite().await,
+        ]
+    }
+
+    pub(crate) async fn end(&self, uid: ActionUid, outcome: Outcome) {
+        let finish = match outcome {
+            Outcome::Failed => Finish::failed(ActionError::new("disk_full", "no room")),
+            outcome => Finish::new(outcome),
+        };
+        if outcome == Outcome::Cancelled {
+            let request = CancelRequest::new();
+            self.store.request_cancel(uid, request).await.unwrap();
+        }
+        let ended = self.store.finish(uid, finish, Some(&self.owner));
+        ended.await.unwrap();
+    }
+}
