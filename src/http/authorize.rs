@@ -10,7 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::model::{Action, Invalid, Limits, Term};
+use crate::error::StoreError;
+use crate::model::{Detail, Invalid, Limits, ObjectRef, ObjectSet, Query, Term};
 
 /// Decides who may read what. Asked once per request, before anything is looked up.
 ///
@@ -84,31 +85,98 @@ impl fmt::Display for Permission {
     }
 }
 
-/// Which actions somebody may see. It becomes part of what the store is asked: what is outside
-/// does not exist for them.
+/// Which actions somebody may see, and how much of them.
+///
+/// It becomes part of what the store is asked: what is outside is never read, counted or paged, and
+/// is answered byte for byte as what does not exist.
+///
+/// | scope | actions |
+/// | --- | --- |
+/// | [`everything`](Scope::everything) | all |
+/// | [`tenant`](Scope::tenant) | those of one tenant |
+/// | [`objects`](Scope::objects) | those that touch one of a set of objects |
+/// | `tenant(..).with_objects(..)` | those of the tenant that touch one of them |
+///
+/// A tenant must be a label, and a set have at most [`Limits::OBJECTS`] objects; a scope beyond
+/// that shows nothing: every request is a 500, of which the failure hook hears.
+///
+/// Operator detail of errors ([`ActionError::detail`](crate::ActionError::detail)) is in no scope
+/// unless it is added: [`with_operator_detail`](Scope::with_operator_detail).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     terms: Vec<Term>,
+    operator_detail: bool,
 }
 
 impl Scope {
     /// All actions.
     #[must_use]
     pub const fn everything() -> Scope {
-        Scope { terms: Vec::new() }
+        Scope {
+            terms: Vec::new(),
+            operator_detail: false,
+        }
     }
 
-    #[cfg(test)]
-    pub(super) fn of(terms: Vec<Term>) -> Scope {
-        Scope { terms }
+    /// The actions of a tenant.
+    #[must_use]
+    pub fn tenant(tenant: impl Into<Arc<str>>) -> Scope {
+        Scope::everything().with(Term::Tenant(tenant.into()))
     }
 
+    /// The actions that touch one of these objects: as their object or as a related one, in
+    /// whatever role. Such an action is shown whole, the name of its own object included. Of no
+    /// objects, nothing.
+    #[must_use]
+    pub fn objects(objects: impl IntoIterator<Item = ObjectRef>) -> Scope {
+        Scope::everything().with_objects(objects)
+    }
+
+    /// Only those of them that touch one of these objects.
+    #[must_use]
+    pub fn with_objects(self, objects: impl IntoIterator<Item = ObjectRef>) -> Scope {
+        self.with(Term::TouchesAny(ObjectSet::new(objects)))
+    }
+
+    /// Adds what only operators may see of an error: the field `error_detail` of a failed action
+    /// (in version 2 within `additional_info`), where a single action is asked for. Lists are
+    /// summaries and never have it. The documented shapes do not know that field, so give it to
+    /// whoever asks for it, not to clients that were written for the documents.
+    #[must_use]
+    pub fn with_operator_detail(mut self) -> Scope {
+        self.operator_detail = true;
+        self
+    }
+
+    fn with(mut self, term: Term) -> Scope {
+        self.terms.push(term);
+        self
+    }
+
+    /// What the store is asked beside what the client asks.
     pub(super) fn terms(&self) -> &[Term] {
         &self.terms
     }
 
-    pub(super) fn sees(&self, action: &Action) -> bool {
-        self.terms.iter().all(|term| term.matches(action))
+    /// Whether what only operators may see is shown.
+    pub(super) fn shows_detail(&self) -> bool {
+        self.operator_detail
+    }
+
+    /// How much of a single action may be seen.
+    pub(super) fn detail(&self) -> Detail {
+        match self.operator_detail {
+            true => Detail::Full,
+            false => Detail::Summary,
+        }
+    }
+
+    /// Says so when no store could be asked.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let mut query = Query::new();
+        query.terms.extend_from_slice(&self.terms);
+        let checked = query.check();
+        checked.map_err(|e| StoreError::from_check("authorize", e))
     }
 }
 

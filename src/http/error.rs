@@ -33,12 +33,45 @@ impl fmt::Display for Failure<'_> {
     }
 }
 
+/// What there is too much of.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Busy {
+    /// Requests that wait or stream.
+    Watchers,
+    /// Requests.
+    Requests,
+    /// Time that a request has taken.
+    Time,
+}
+
+impl Busy {
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Busy::Watchers => (
+                "too_many_watchers",
+                "Too many requests wait already, try again",
+            ),
+            Busy::Requests => ("busy", "Too many requests at once, try again"),
+            Busy::Time => ("timed_out", "There was no answer in time, try again"),
+        }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Problem {
     Denied(Denied),
     /// An unknown uid, somebody else's, or something that is no uid: all the same.
     NoSuchAction(String),
+    /// The same, of a uid as old as actions that were removed.
+    Gone(String),
+    /// A position in the feed behind which something was removed unseen, or another store's.
+    Expired,
+    Busy(Busy),
+    /// A request header, and what is wrong with it.
+    Header(&'static str, &'static str),
+    /// The uid of a database without actions: one that nobody knows, somebody else's, or none.
+    NoActionOfBdb(String),
     NoSuchPath,
     NoSuchMethod,
     /// A query parameter, and what is wrong with it.
@@ -54,7 +87,8 @@ impl From<StoreError> for Problem {
 
 /// The one shape of all errors.
 #[derive(Serialize)]
-struct ErrorBody {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Error))]
+pub(super) struct ErrorBody {
     description: String,
     error_code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,8 +97,29 @@ struct ErrorBody {
 
 impl Problem {
     pub(super) fn into_response(self, on_failure: &dyn Fn(&Failure<'_>)) -> Response {
+        let (status, headers, body) = self.tell(on_failure);
+        let mut response = frame(status, body);
+        response.headers_mut().extend(headers);
+        response
+    }
+
+    /// The body alone, for a stream that has begun.
+    pub(super) fn into_body(self, on_failure: &dyn Fn(&Failure<'_>)) -> Vec<u8> {
+        self.tell(on_failure).2
+    }
+
+    fn tell(self, on_failure: &dyn Fn(&Failure<'_>)) -> (StatusCode, HeaderMap, Vec<u8>) {
         let mut headers = HeaderMap::new();
         let mut reference = None;
+        let mut failed = |error: &StoreError, (status, error_code, description): Told| {
+            let drawn = Uuid::now_v7().to_string();
+            on_failure(&Failure {
+                reference: &drawn,
+                error,
+            });
+            reference = Some(drawn);
+            (status, error_code, description.to_owned())
+        };
         let (status, error_code, description) = match self {
             Problem::Denied(Denied::Unauthenticated { challenge }) => {
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
@@ -77,6 +132,25 @@ impl Problem {
             }
             Problem::NoSuchAction(uid) => {
                 let description = format!("Action {} does not exist", shown(&uid));
+                (StatusCode::NOT_FOUND, "action_not_found", description)
+            }
+            Problem::Gone(uid) => {
+                let uid = shown(&uid);
+                let description =
+                    format!("Action {uid} does not exist, and ones of its time were removed");
+                (StatusCode::GONE, "action_gone", description)
+            }
+            Problem::Expired => {
+                let description = "What changed after this position was removed, or it is one of \
+                    another store: begin anew with after=0, and forget what that does not show";
+                (StatusCode::GONE, "cursor_expired", description.to_owned())
+            }
+            Problem::Header(name, fault) => {
+                let description = format!("Header '{name}' {fault}");
+                (StatusCode::BAD_REQUEST, "invalid_header", description)
+            }
+            Problem::NoActionOfBdb(uid) => {
+                let description = format!("There is no action on database {}", shown(&uid));
                 (StatusCode::NOT_FOUND, "action_not_found", description)
             }
             Problem::NoSuchPath => {
@@ -92,63 +166,98 @@ impl Problem {
                 let description = format!("Query parameter '{}' {fault}", shown(&name));
                 (StatusCode::BAD_REQUEST, "invalid_parameter", description)
             }
-            Problem::Denied(Denied::Unavailable) | Problem::Store(_) => {
-                let error = match self {
-                    Problem::Store(error) => error,
-                    _ => StoreError::new(
-                        ErrorKind::Unavailable,
-                        "authorize",
-                        "the authorizer could not decide",
-                    ),
-                };
-                let drawn = Uuid::now_v7().to_string();
-                on_failure(&Failure {
-                    reference: &drawn,
-                    error: &error,
-                });
-                reference = Some(drawn);
-                match error.kind() {
-                    ErrorKind::Unavailable | ErrorKind::OutcomeUnknown | ErrorKind::Closed => {
-                        headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-                        let description = "Actions cannot be read now, try again".to_owned();
-                        (StatusCode::SERVICE_UNAVAILABLE, "unavailable", description)
-                    }
-                    _ => (
-                        StatusCode::INTERNAL_SERVER_ERROR,
-                        "internal_error",
-                        "Actions cannot be read".to_owned(),
-                    ),
-                }
+            Problem::Denied(Denied::Unavailable) => {
+                let message = "the authorizer could not decide";
+                failed(&unavailable("authorize", message), UNAVAILABLE)
             }
+            Problem::Busy(busy) => {
+                let (error_code, description) = busy.words();
+                let told = (StatusCode::SERVICE_UNAVAILABLE, error_code, description);
+                failed(&unavailable("serve", description), told)
+            }
+            Problem::Store(error) => failed(&error, told_of(error.kind())),
         };
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
         let body = ErrorBody {
             description,
             error_code,
             reference,
         };
-        // Two texts cannot fail to be JSON.
-        let mut response = frame(status, serde_json::to_vec(&body).unwrap_or_default());
-        response.headers_mut().extend(headers);
-        response
+        // Texts cannot fail to be JSON.
+        (
+            status,
+            headers,
+            serde_json::to_vec(&body).unwrap_or_default(),
+        )
     }
+}
+
+type Told = (StatusCode, &'static str, &'static str);
+
+const UNAVAILABLE: Told = (
+    StatusCode::SERVICE_UNAVAILABLE,
+    "unavailable",
+    "Actions cannot be read now, try again",
+);
+
+/// What a client hears of a store that failed.
+const fn told_of(kind: ErrorKind) -> Told {
+    match kind {
+        ErrorKind::Unavailable | ErrorKind::OutcomeUnknown | ErrorKind::Closed => UNAVAILABLE,
+        _ => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "Actions cannot be read",
+        ),
+    }
+}
+
+fn unavailable(operation: &'static str, message: &'static str) -> StoreError {
+    StoreError::new(ErrorKind::Unavailable, operation, message)
 }
 
 /// Answers with a value.
 pub(super) fn answer(value: &impl Serialize) -> Result<Response, Problem> {
-    let body = serde_json::to_vec(value).map_err(|error| {
-        let message = "an action cannot be written as JSON";
-        StoreError::new(ErrorKind::Corrupt, "answer", message).with_source(error)
-    })?;
+    answer_of(value, 1024)
+}
+
+/// Answers with a value that takes about so many bytes.
+pub(super) fn answer_of(value: &impl Serialize, bytes: usize) -> Result<Response, Problem> {
+    let mut body = Vec::with_capacity(bytes);
+    serde_json::to_writer(&mut body, value).map_err(not_json)?;
     Ok(frame(StatusCode::OK, body))
 }
 
-/// The headers that every answer has: it is JSON whatever it looks like, and nobody keeps it.
+pub(super) fn not_json(error: serde_json::Error) -> Problem {
+    let message = "an action cannot be written as JSON";
+    StoreError::new(ErrorKind::Corrupt, "answer", message)
+        .with_source(error)
+        .into()
+}
+
+/// An answer with the headers that every one has: it is JSON whatever it looks like, and nobody
+/// keeps it.
 fn frame(status: StatusCode, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
+    framed(status, "application/json", Body::from(body))
+}
+
+pub(super) fn framed(status: StatusCode, content_type: &'static str, body: Body) -> Response {
+    let mut response = bare(status);
+    *response.body_mut() = body;
+    let content_type = HeaderValue::from_static(content_type);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// An answer without a body.
+pub(super) fn bare(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
-    set(header::CONTENT_TYPE, "application/json");
     set(header::CACHE_CONTROL, "no-store");
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     response

@@ -4,11 +4,18 @@
 //! | --- | --- |
 //! | `GET /v1/actions` | `{"actions":[...],"state-machines":[...]}` |
 //! | `GET /v1/actions/{uid}` | one action, as a bare object |
+//! | `GET /v1/actions/bdb/{bdb_uid}` | an array of the actions that touch a database, newest first |
+//! | `GET /v1/actions/{uid}/history` | `{"action":{...},"history":[...]}`: what has happened to it |
+//! | `GET /v1/actions/changes` | `{"changes":[...],"position",...}`: what has changed, or events |
+//! | `GET /v2/actions` | an array of actions |
+//! | `GET /v2/actions/{uid}` | one action, as a bare object |
 //!
-//! `HEAD` works on both; any other method is 405. Every answer is JSON, also every error
+//! `HEAD` works on all of them; any other method is 405. Every answer is JSON, also every error
 //! (`{"description","error_code"}`), and carries `Cache-Control: no-store` and
 //! `X-Content-Type-Options: nosniff`. The router can be merged into the host's or nested under any
-//! path; it has no fallback of its own, so it takes nothing but the paths under `/v1/actions`.
+//! path; it has no fallback of its own, so it takes nothing but the paths under `/v1/actions` and
+//! `/v2/actions`. Either version can be left out ([`RouterOptions::without_v1`],
+//! [`RouterOptions::without_v2`]); its paths are then the host's.
 //!
 //! Nobody reads anything before an [`Authorizer`] has said so: there is no router without one.
 //!
@@ -27,87 +34,146 @@
 //! (Why nothing is lost: the walk through the finished ones begins only when the one through the
 //! unfinished ones has ended, so whatever left the second is in the first.)
 //!
+//! # Parameters
+//!
+//! A client that sends none gets the documented answers. Whatever is unknown, stands there twice or
+//! cannot be read is 400 and named: a filter that is misspelt must not show everything.
+//!
+//! | lists | |
+//! | --- | --- |
+//! | `limit` | 1 to 1000: at most so many |
+//! | `cursor` | from the `Link` of the answer before |
+//! | `status` | `queued`, `executing`, `completed`: the lifecycle, so `completed` whatever the outcome |
+//! | `outcome` | `succeeded`, `failed`, `cancelled`, `interrupted`, `lost` |
+//! | `name`, `tenant` | exactly this one |
+//! | `object` | exactly this object: `bdb:1`, `cluster` |
+//! | `since`, `until` | created at this time or later, before this time: Unix seconds or RFC 3339 |
+//! | `order` | `newest` (unless set) or `oldest` first |
+//!
+//! With any but the first two a list is no walk as above but all that matches, in one order. The
+//! `Link` keeps them. Answers are bounded by their bytes, too
+//! ([`RouterOptions::with_page_bytes`]).
+//!
+//! # Polling, waiting, following
+//!
+//! - One action has an `ETag`; `If-None-Match` makes an answer that has not changed a 304, and
+//!   `Retry-After` says of an unfinished one when to come again.
+//! - `GET /v1/actions/{uid}?wait=30s` (or `500ms`) answers once the action is completed, or as it
+//!   is when the time is up, which is never more than [`RouterOptions::with_longest_wait`].
+//! - `GET /v1/actions/changes?after=POSITION` is the feed: each action once, at its latest change.
+//!   The answer says from which `position` to go on and whether there is `more`; `limit` and `wait`
+//!   work here, too. Without `after` it begins now, with `after=0` at the beginning; the number of
+//!   a revision will do. A position that has missed something is 410 `cursor_expired`: begin anew
+//!   with `after=0` and forget what that does not show.
+//! - With `Accept: text/event-stream` the same comes as server-sent events: each is a page
+//!   (`event: changes`), its id the position after it, so `Last-Event-ID` loses and repeats
+//!   nothing. There is a comment at least every 15 seconds. A stream ends after
+//!   [`RouterOptions::with_stream_time`]; rights are looked at when it begins.
+//!
+//! Those who wait and stream are bounded ([`RouterOptions::with_watchers`]) and need a tokio
+//! runtime with a timer.
+//!
+//! # 404 and 410
+//!
+//! A uid that is not there, or not visible, is 404 `action_not_found`; but 410 `action_gone` if it
+//! is one of version 7 that was drawn no later than some action that was removed. That is decided
+//! by the uid's own time, for all alike, so it tells nobody what is or was there.
+//!
+//! # For people and for machines
+//!
+//! [`console`] is a page that shows all this to people (feature `console`), [`openapi`] its
+//! description in OpenAPI 3.1 (feature `openapi`). The host puts either where the router is.
+//!
 //! # What the host looks after
 //!
-//! TLS, time limits and the number of connections. `axum::serve` waits for a request's head
-//! without a limit.
+//! TLS, and what comes before a request's head has: put [`limits`] around the router, and time
+//! limits and a bound on connections around both. `axum::serve` has neither, so that a client
+//! holds a connection by sending nothing, or by reading an answer as slowly as it likes. With
+//! hyper's own server:
+//!
+//! ```no_run
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use action_store::MemoryStore;
+//! use action_store::http::{AllowAll, RequestLimits, limits, router};
+//! use hyper::server::conn::http1;
+//! use hyper_util::rt::{TokioIo, TokioTimer};
+//! use hyper_util::service::TowerToHyperService;
+//! use tokio::sync::Semaphore;
+//!
+//! let app = limits(router(MemoryStore::new(), AllowAll), RequestLimits::new());
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! let connections = Arc::new(Semaphore::new(1_000));
+//! loop {
+//!     let place = connections.clone().acquire_owned().await?;
+//!     let (stream, _) = listener.accept().await?;
+//!     let service = TowerToHyperService::new(app.clone());
+//!     tokio::spawn(async move {
+//!         // Also ends a connection that is idle between two requests.
+//!         let served = http1::Builder::new()
+//!             .timer(TokioTimer::new())
+//!             .header_read_timeout(Duration::from_secs(30))
+//!             .serve_connection(TokioIo::new(stream), service);
+//!         // A stream of events ends sooner than this; a reader who dawdles is let go.
+//!         let _ = tokio::time::timeout(Duration::from_secs(600), served).await;
+//!         drop(place);
+//!     });
+//! }
+//! # }
+//! ```
 
 mod authorize;
+mod changes;
+#[cfg(feature = "console")]
+mod console;
 mod error;
+mod etag;
+mod fields;
+mod history;
+mod limits;
+mod one;
+#[cfg(feature = "openapi")]
+mod openapi;
+mod options;
 mod parameters;
+mod query;
+mod record;
+mod sse;
 mod v1;
+mod v2;
+mod wait;
 mod walk;
+mod when;
+mod words;
 
-use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use axum::routing::{any, get};
+use axum::routing::{MethodRouter, any, get};
 
 pub use authorize::{AllowAll, Authorizer, BasicAuth, Denied, Permission, Scope};
+#[cfg(feature = "console")]
+pub use console::console;
 pub use error::Failure;
+pub use limits::{RequestLimits, limits};
+#[cfg(feature = "openapi")]
+pub use openapi::{openapi, openapi_router};
+pub use options::RouterOptions;
+pub use words::Words;
 
-use crate::model::{ActionUid, Limits};
-use crate::store::{ActionStore, ActionStoreExt};
-use error::{Problem, answer};
-use walk::Walk;
-
-/// What a router can be told beside its store and its authorizer.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct RouterOptions {
-    cap: u16,
-    on_failure: Arc<dyn Fn(&Failure<'_>) + Send + Sync>,
-}
-
-impl Default for RouterOptions {
-    fn default() -> RouterOptions {
-        RouterOptions {
-            cap: Limits::PAGE,
-            on_failure: Arc::new(|_| {}),
-        }
-    }
-}
-
-impl RouterOptions {
-    /// A cap of 1000 actions an answer, failures told to nobody.
-    #[must_use]
-    pub fn new() -> RouterOptions {
-        RouterOptions::default()
-    }
-
-    /// Sets how many actions an answer of `GET /v1/actions` has at most: 1..=[`Limits::PAGE`],
-    /// which is also the default; what lies outside is taken for the nearest of these.
-    #[must_use]
-    pub fn with_cap(mut self, cap: u16) -> RouterOptions {
-        self.cap = cap.clamp(1, Limits::PAGE);
-        self
-    }
-
-    /// Hears of every answer that is not the client's fault (5xx), with the reference that the
-    /// client was given instead of the reason: log them together. It is called while the request
-    /// waits, so it must not block.
-    #[must_use]
-    pub fn with_failure_hook(
-        mut self,
-        hook: impl Fn(&Failure<'_>) + Send + Sync + 'static,
-    ) -> RouterOptions {
-        self.on_failure = Arc::new(hook);
-        self
-    }
-}
-
-impl fmt::Debug for RouterOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RouterOptions")
-            .field("cap", &self.cap)
-            .finish_non_exhaustive()
-    }
-}
+use crate::model::ObjectRef;
+use crate::store::ActionStore;
+use crate::watch::Watcher;
+use error::{Problem, answer, answer_of};
+use etag::Shape;
+use query::ListRequest;
+use wait::Waiting;
+use walk::Bound;
 
 /// The endpoints over a store, with default [`RouterOptions`].
 ///
@@ -130,39 +196,65 @@ pub fn router_with(
     authorizer: impl Authorizer,
     options: RouterOptions,
 ) -> Router {
-    let adapter = Arc::new(Adapter {
-        store: Box::new(store),
+    let mut router = Router::new();
+    if options.v1 {
+        router = router
+            .route("/v1/actions", on(Endpoint::V1Actions))
+            .route("/v1/actions/{uid}", on(Endpoint::V1Action))
+            .route("/v1/actions/{uid}/history", on(Endpoint::V1History))
+            .route("/v1/actions/bdb/{bdb_uid}", on(Endpoint::V1OfBdb))
+            .route("/v1/actions/changes", on(Endpoint::V1Changes))
+            // Whatever else lies below, so that clients hear JSON there too. A path that the host
+            // adds below, like `/v1/actions/{uid}/cancel`, is more specific and wins.
+            .route("/v1/actions/", any(no_such_path))
+            .route("/v1/actions/{uid}/", any(no_such_path))
+            .route("/v1/actions/{uid}/{*rest}", any(no_such_path));
+    }
+    if options.v2 {
+        router = router
+            .route("/v2/actions", on(Endpoint::V2Actions))
+            .route("/v2/actions/{uid}", on(Endpoint::V2Action))
+            .route("/v2/actions/", any(no_such_path))
+            .route("/v2/actions/{uid}/", any(no_such_path))
+            .route("/v2/actions/{uid}/{*rest}", any(no_such_path));
+    }
+    let store: Arc<dyn ActionStore> = Arc::new(store);
+    router.with_state(Arc::new(Adapter {
+        waiting: Waiting::new(Watcher::new(store.clone()), &options.bounds),
+        store,
         authorizer: Box::new(authorizer),
         options,
-    });
-    // `get` and no `any` for the endpoints: a host that routes the same path by mistake hears of it
-    // when it merges, and one that adds a method of its own finds it in `Allow`, which axum fills.
-    Router::new()
-        .route("/v1/actions", get(actions).fallback(no_such_method))
-        .route("/v1/actions/{uid}", get(action).fallback(no_such_method))
-        // Whatever else lies below, so that clients hear JSON there too. A path that the host
-        // adds below, like `/v1/actions/{uid}/cancel`, is more specific and wins.
-        .route("/v1/actions/", any(no_such_path))
-        .route("/v1/actions/{uid}/", any(no_such_path))
-        .route("/v1/actions/{uid}/{*rest}", any(no_such_path))
-        .with_state(adapter)
+    }))
+}
+
+/// What can be read. Each has one path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Endpoint {
+    V1Actions,
+    V1Action,
+    V1OfBdb,
+    V1History,
+    V1Changes,
+    V2Actions,
+    V2Action,
+}
+
+/// `get` and no `any`: a host that routes the same path by mistake hears of it when it merges, and
+/// one that adds a method of its own finds it in `Allow`, which axum fills.
+fn on(endpoint: Endpoint) -> MethodRouter<Arc<Adapter>> {
+    let handler = async move |State(adapter): State<Arc<Adapter>>, request: Request| {
+        let (parts, _) = request.into_parts();
+        adapter.finish(adapter.read(endpoint, &parts).await)
+    };
+    get(handler).fallback(no_such_method)
 }
 
 /// What the handlers share.
 struct Adapter {
-    store: Box<dyn ActionStore>,
+    store: Arc<dyn ActionStore>,
+    waiting: Waiting,
     authorizer: Box<dyn Authorizer>,
     options: RouterOptions,
-}
-
-async fn actions(State(adapter): State<Arc<Adapter>>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    adapter.finish(adapter.actions(&parts).await)
-}
-
-async fn action(State(adapter): State<Arc<Adapter>>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    adapter.finish(adapter.action(&parts).await)
 }
 
 async fn no_such_path(State(adapter): State<Arc<Adapter>>, request: Request) -> Response {
@@ -181,94 +273,83 @@ impl Adapter {
     async fn admit(&self, parts: &Parts) -> Result<Scope, Problem> {
         let permission = Permission::ViewStatusOfClusterAction;
         let verdict = self.authorizer.authorize(parts, permission).await;
-        verdict.map_err(Problem::Denied)
+        let scope = verdict.map_err(Problem::Denied)?;
+        scope.check()?;
+        Ok(scope)
     }
 
-    async fn actions(&self, parts: &Parts) -> Result<Response, Problem> {
+    /// Nothing is read before the request is admitted, whatever is read.
+    async fn read(
+        self: &Arc<Adapter>,
+        endpoint: Endpoint,
+        parts: &Parts,
+    ) -> Result<Response, Problem> {
         let scope = self.admit(parts).await?;
-        let [cursor] = parameters::read(parts.uri.query(), ["cursor"])?;
-        let walk = match &cursor {
-            Some(text) => text.parse().map_err(|_| walk::not_a_cursor())?,
-            None => Walk::BEGIN,
+        let words = self.options.words;
+        match endpoint {
+            Endpoint::V1Actions => {
+                let asked = ListRequest::read(parts.uri.query(), None)?;
+                let page = self.page(&scope, &asked).await?;
+                let list = v1::list(&page.items, words);
+                asked.linked(answer_of(&list, page.bytes)?, page.next)
+            }
+            Endpoint::V2Actions => {
+                let asked = ListRequest::read(parts.uri.query(), None)?;
+                let page = self.page(&scope, &asked).await?;
+                let list = v2::list(&page.items);
+                asked.linked(answer_of(&list, page.bytes)?, page.next)
+            }
+            Endpoint::V1OfBdb => self.of_bdb(parts, &scope).await,
+            Endpoint::V1Action => {
+                let action = self.one(parts, &scope).await?;
+                let response = answer(&v1::entry(&action, words))?;
+                let shape = Shape::V1(words, scope.shows_detail());
+                Ok(etag::tagged(response, &action, shape, parts))
+            }
+            Endpoint::V2Action => {
+                let action = self.one(parts, &scope).await?;
+                let response = answer(&v2::Entry::of(&action))?;
+                let shape = Shape::V2(scope.shows_detail());
+                Ok(etag::tagged(response, &action, shape, parts))
+            }
+            Endpoint::V1History => self.history(parts, &scope).await,
+            Endpoint::V1Changes => self.changes(parts, &scope).await,
+        }
+    }
+
+    /// A page of a list.
+    async fn page(&self, scope: &Scope, asked: &ListRequest) -> Result<walk::Answer, Problem> {
+        let terms = [scope.terms(), &asked.terms].concat();
+        let bound = Bound {
+            actions: asked.limit.min(self.options.bounds.cap),
+            bytes: self.options.bounds.page_bytes,
         };
-        let page = walk::read(&*self.store, &scope, walk, self.options.cap).await?;
-        let mut response = answer(&v1::list(&page.items))?;
-        if let Some(next) = page.next {
-            // Relative to the request's own path: right wherever the host, or a proxy in front of
-            // it, has put this router.
-            let link = format!("<?cursor={next}>; rel=\"next\"");
-            if let Ok(link) = HeaderValue::try_from(link) {
-                response.headers_mut().insert(header::LINK, link);
+        walk::read(&*self.store, &terms, asked.from, bound).await
+    }
+
+    /// A page of the actions that touch the database that the path names.
+    async fn of_bdb(&self, parts: &Parts, scope: &Scope) -> Result<Response, Problem> {
+        let text = parameters::segment(parts, 0);
+        let bdb = ObjectRef::new("bdb", &text);
+        let asked = ListRequest::read(parts.uri.query(), bdb.as_ref().ok())?;
+        if bdb.is_err() {
+            return Err(Problem::NoActionOfBdb(text));
+        }
+        let mut page = self.page(scope, &asked).await?;
+        if page.items.is_empty() && asked.is_bare() {
+            // This is the end, too. Did it go on, somebody who may see nothing there could tell a
+            // database with a long history from none.
+            page.next = None;
+            if asked.is_first() {
+                return Err(Problem::NoActionOfBdb(text));
             }
         }
-        Ok(response)
-    }
-
-    async fn action(&self, parts: &Parts) -> Result<Response, Problem> {
-        let scope = self.admit(parts).await?;
-        let [] = parameters::read(parts.uri.query(), [])?;
-        // Not by an extractor: axum's refuse in plain text. The uid is the last segment, wherever
-        // the router is nested.
-        let segment = parts.uri.path().rsplit('/').next().unwrap_or_default();
-        let text = parameters::decode(segment).text();
-        let found = match text.parse::<ActionUid>() {
-            Ok(uid) => self.store.action(uid).await?,
-            Err(_) => None,
-        };
-        match found.filter(|action| scope.sees(action)) {
-            Some(action) => answer(&v1::entry(&action)),
-            None => Err(Problem::NoSuchAction(text)),
-        }
+        let words = self.options.words;
+        let entries: Vec<v1::Entry<'_>> = page.items.iter().map(|a| v1::entry(a, words)).collect();
+        asked.linked(answer_of(&entries, page.bytes)?, page.next)
     }
 
     fn finish(&self, result: Result<Response, Problem>) -> Response {
         result.unwrap_or_else(|problem| problem.into_response(&*self.options.on_failure))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::body::to_bytes;
-    use axum::http::StatusCode;
-    use tower::ServiceExt as _;
-
-    use super::*;
-    use crate::backend::MemoryStore;
-    use crate::model::{NewAction, Term};
-
-    /// Scopes other than everything come later; that they hold is settled now.
-    #[tokio::test]
-    async fn what_is_outside_the_scope_does_not_exist() {
-        let store = Arc::new(MemoryStore::new());
-        let mine = store.create(NewAction::task("mine").with_tenant("a")).await;
-        let other = store
-            .create(NewAction::task("other").with_tenant("b"))
-            .await;
-        let (mine, other) = (mine.unwrap().uid, other.unwrap().uid);
-        let app = router(store, |_: &Parts, _: Permission| {
-            Ok(Scope::of(vec![Term::Tenant("a".into())]))
-        });
-        let get = async |path: String| {
-            let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
-            let response = app.clone().oneshot(request).await.unwrap();
-            let (parts, body) = response.into_parts();
-            let body = to_bytes(body, usize::MAX).await.unwrap();
-            (parts.status, String::from_utf8(body.to_vec()).unwrap())
-        };
-        let (_, list) = get("/v1/actions".to_owned()).await;
-        assert!(list.contains(&mine.to_string()), "{list}");
-        assert!(!list.contains(&other.to_string()), "{list}");
-        assert_eq!(get(format!("/v1/actions/{mine}")).await.0, StatusCode::OK);
-        let absent = ActionUid::new();
-        let (status, body) = get(format!("/v1/actions/{other}")).await;
-        let (absent_status, absent_body) = get(format!("/v1/actions/{absent}")).await;
-        assert_eq!(
-            (status, absent_status),
-            (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND)
-        );
-        assert_eq!(
-            body.replace(&other.to_string(), &absent.to_string()),
-            absent_body
-        );
     }
 }

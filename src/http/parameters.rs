@@ -1,6 +1,8 @@
 //! Query parameters and percent-encoding, read by ourselves: axum's extractors refuse in plain
 //! text and may quote what they were sent.
 
+use axum::http::request::Parts;
+
 use super::error::Problem;
 
 /// What percent-encoding stood for.
@@ -40,6 +42,26 @@ pub(super) fn decode(text: &str) -> Decoded {
         }
     }
     Decoded(decoded)
+}
+
+/// A segment of a request's path, counted from its end: right wherever the router is nested. Not
+/// by an extractor, for axum's refuse in plain text.
+pub(super) fn segment(parts: &Parts, from_end: usize) -> String {
+    let segment = parts.uri.path().rsplit('/').nth(from_end);
+    decode(segment.unwrap_or_default()).text()
+}
+
+/// Encodes a value so that it can stand in a query, and within a header.
+pub(super) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'-' | b'.' | b'_' | b'~' | b':' => encoded.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 /// Reads the known parameters of a query, in the order in which they are named. Whatever is
@@ -92,6 +114,15 @@ mod tests {
         ] {
             assert_eq!(decode(text).text(), decoded, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_to_the_same() {
+        let all: String = (1..=255).filter_map(char::from_u32).collect();
+        let encoded = encode(&all);
+        assert!(encoded.bytes().all(|b| b.is_ascii_graphic()));
+        assert!(!encoded.contains(['&', '=', '+', '<', '>', '"', '#']));
+        assert_eq!(decode(&encoded).text(), all);
     }
 
     #[test]

@@ -2,207 +2,215 @@
 //! fields are typed. Keys stand in alphabetical order.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::ser::Error as _;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
 
-use crate::model::{Action, ObjectRef, Outcome, Progress, Source, Status};
-
-/// The attribute that a state machine shows as a field of its own, as the object it is.
-const PENDING_OPS: &str = "pending_ops";
-
-/// What a client can tell apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Queued,
-    Executing,
-    Succeeded,
-    Failed,
-    Cancelled,
-    /// Lost or interrupted: nobody knows, or it was never through.
-    CutShort,
-}
-
-impl Phase {
-    fn of(action: &Action) -> Phase {
-        match (action.status, action.outcome) {
-            (Status::Queued, _) => Phase::Queued,
-            (Status::Executing, _) => Phase::Executing,
-            (Status::Completed, Some(Outcome::Succeeded)) => Phase::Succeeded,
-            (Status::Completed, Some(Outcome::Cancelled)) => Phase::Cancelled,
-            (Status::Completed, Some(Outcome::Lost | Outcome::Interrupted)) => Phase::CutShort,
-            // Without an outcome, which no store accepts, anything but success.
-            (Status::Completed, Some(Outcome::Failed) | None) => Phase::Failed,
-        }
-    }
-
-    /// The one table of status words. Clients poll until `completed`, `failed` or `cancelled` and
-    /// take `completed` for success: nothing else may read so.
-    const fn word(self) -> &'static str {
-        match self {
-            Phase::Queued => "queued",
-            Phase::Executing => "executing",
-            Phase::Succeeded => "completed",
-            Phase::Failed => "failed",
-            Phase::Cancelled => "cancelled",
-            Phase::CutShort => "failed",
-        }
-    }
-
-    const fn is_failed(self) -> bool {
-        matches!(self, Phase::Failed | Phase::CutShort)
-    }
-}
-
-/// A value as it goes out.
-#[derive(Debug)]
-pub(super) enum Value<'a> {
-    Text(Cow<'a, str>),
-    Integer(i64),
-    /// JSON text that goes out as it is: a number that keeps its digits, or what was recorded.
-    Json(Cow<'a, str>),
-}
-
-impl Serialize for Value<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Value::Text(text) => serializer.serialize_str(text),
-            Value::Integer(number) => serializer.serialize_i64(*number),
-            Value::Json(text) => serde_json::from_str::<&RawValue>(text)
-                .map_err(S::Error::custom)?
-                .serialize(serializer),
-        }
-    }
-}
-
-/// An object; the map keeps its keys in order.
-pub(super) type Fields<'a> = BTreeMap<Cow<'a, str>, Value<'a>>;
+use super::fields::{AsText, PendingOps, Percent, Uid, members, pending_ops};
+use super::words::{self, Shape, Words};
+use crate::model::{Action, ObjectRef, Progress, Source};
 
 /// The two arrays of `GET /v1/actions`.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = V1List))]
 pub(super) struct List<'a> {
-    actions: Vec<Fields<'a>>,
+    actions: Vec<Task<'a>>,
     #[serde(rename = "state-machines")]
-    state_machines: Vec<Fields<'a>>,
+    state_machines: Vec<StateMachine<'a>>,
+}
+
+/// A task or a state machine, as a bare object.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = V1Entry))]
+#[serde(untagged)]
+pub(super) enum Entry<'a> {
+    Task(Task<'a>),
+    StateMachine(StateMachine<'a>),
+}
+
+/// A task: every field is a string. Its attributes stand among them.
+#[derive(Debug)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = V1Task))]
+pub(super) struct Task<'a> {
+    action_uid: Uid,
+    bdb_uid: Option<&'a str>,
+    /// Unix seconds; with the vendor's words only.
+    creation_time: Option<String>,
+    error: Option<&'a str>,
+    error_code: Option<&'a str>,
+    /// For who may see what operators see.
+    error_detail: Option<&'a str>,
+    error_message: Option<&'a str>,
+    name: &'a str,
+    node_uid: Option<&'a str>,
+    object_name: Option<&'a str>,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    progress: Cow<'static, str>,
+    #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::v1_task_status))]
+    status: &'static str,
+    task_id: Uid,
+    /// Whatever else was recorded, by name: a string's own text, anything else as JSON text.
+    #[cfg_attr(feature = "openapi", schema(ignore))]
+    attributes: Vec<(Cow<'a, str>, AsText<'a>)>,
+}
+
+impl Serialize for Task<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Among {
+            map: serializer.serialize_map(None)?,
+            attributes: &self.attributes,
+        };
+        fields.known("action_uid", Some(&self.action_uid))?;
+        fields.known("bdb_uid", self.bdb_uid)?;
+        fields.known("creation_time", self.creation_time.as_deref())?;
+        fields.known("error", self.error)?;
+        fields.known("error_code", self.error_code)?;
+        fields.known("error_detail", self.error_detail)?;
+        fields.known("error_message", self.error_message)?;
+        fields.known("name", Some(self.name))?;
+        fields.known("node_uid", self.node_uid)?;
+        fields.known("object_name", self.object_name)?;
+        fields.known("progress", Some(&*self.progress))?;
+        fields.known("status", Some(self.status))?;
+        fields.known("task_id", Some(&self.task_id))?;
+        fields.rest()
+    }
+}
+
+/// Writes known fields in the order of their names, and the attributes among them.
+struct Among<'t, M> {
+    map: M,
+    /// Those that are still to come.
+    attributes: &'t [(Cow<'t, str>, AsText<'t>)],
+}
+
+impl<M: SerializeMap> Among<'_, M> {
+    fn known(&mut self, name: &'static str, value: Option<impl Serialize>) -> Result<(), M::Error> {
+        while let Some(((attribute, text), rest)) = self.attributes.split_first()
+            && **attribute <= *name
+        {
+            // Should one bear a documented name after all, the documented field stands.
+            if attribute != name {
+                self.map.serialize_entry(attribute, text)?;
+            }
+            self.attributes = rest;
+        }
+        match value {
+            Some(value) => self.map.serialize_entry(name, &value),
+            None => Ok(()),
+        }
+    }
+
+    fn rest(mut self) -> Result<M::Ok, M::Error> {
+        for (attribute, text) in self.attributes {
+            self.map.serialize_entry(attribute, text)?;
+        }
+        self.map.end()
+    }
+}
+
+/// A state machine: its fields are typed.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = V1StateMachine))]
+pub(super) struct StateMachine<'a> {
+    action_uid: Uid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    /// For who may see what operators see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_detail: Option<&'a str>,
+    /// Unix seconds of the last accepted change or report of the action itself.
+    heartbeat: i64,
+    name: &'a str,
+    object_name: &'a str,
+    /// While it is not finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_ops: Option<PendingOps<'a>>,
+    progress: Percent,
+    /// While it is not finished, when known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'a str>,
+    #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::v1_state_machine_status))]
+    status: &'static str,
 }
 
 /// Actions, each in the array it belongs to, in the order they come in.
-pub(super) fn list(items: &[Arc<Action>]) -> List<'_> {
+pub(super) fn list(items: &[Arc<Action>], words: Words) -> List<'_> {
     let mut list = List::default();
     for action in items {
-        match action.source {
-            Source::StateMachine => list.state_machines.push(entry(action)),
-            Source::Task | Source::Other => list.actions.push(entry(action)),
+        match entry(action, words) {
+            Entry::Task(task) => list.actions.push(task),
+            Entry::StateMachine(machine) => list.state_machines.push(machine),
         }
     }
     list
 }
 
 /// One action, in the shape of its source.
-pub(super) fn entry(action: &Action) -> Fields<'_> {
+pub(super) fn entry(action: &Action, words: Words) -> Entry<'_> {
     match action.source {
-        Source::StateMachine => state_machine(action),
-        Source::Task | Source::Other => task(action),
+        Source::StateMachine => Entry::StateMachine(state_machine(action, words)),
+        Source::Task | Source::Other => Entry::Task(task(action, words)),
     }
 }
 
-fn task(action: &Action) -> Fields<'_> {
-    let mut fields = Fields::new();
-    // Before all others: should a recorded attribute bear a documented name after all, the
-    // documented field stands.
-    let attributes = action.attributes.as_ref();
-    for (name, value) in attributes.map(|a| a.members()).unwrap_or_default() {
-        fields.insert(name.into(), Value::Text(as_text(value)));
+fn task(action: &Action, words: Words) -> Task<'_> {
+    let status = words::status(action, Shape::V1Task(words));
+    let error = words::error(action, status);
+    let object = action.object.as_ref();
+    let of_kind = |kind| object.filter(|o| o.kind() == kind).and_then(ObjectRef::id);
+    let (node_uid, bdb_uid) = (of_kind("node"), of_kind("bdb"));
+    let other = object.filter(|_| node_uid.is_none() && bdb_uid.is_none());
+    let created_at = action.created_at.as_seconds();
+    Task {
+        action_uid: Uid(action.uid),
+        bdb_uid,
+        creation_time: (words == Words::Vendor).then(|| created_at.to_string()),
+        // The message twice: published clients read only `error`.
+        error: error.message,
+        error_code: error.code,
+        error_detail: error.detail,
+        error_message: error.message,
+        name: &action.name,
+        node_uid,
+        object_name: other.map(ObjectRef::as_str),
+        progress: match action.progress {
+            Progress::ZERO => "0".into(),
+            Progress::DONE => "100".into(),
+            progress => progress.to_string().into(),
+        },
+        status,
+        task_id: Uid(action.uid),
+        attributes: attributes(action),
     }
-    let uid = action.uid.to_string();
-    put(&mut fields, "task_id", uid.clone());
-    put(&mut fields, "action_uid", uid);
-    put(&mut fields, "name", &*action.name);
-    put(&mut fields, "status", Phase::of(action).word());
-    put(&mut fields, "progress", action.progress.to_string());
-    if let Some(object) = &action.object {
-        let (field, text) = match (object.kind(), object.id()) {
-            ("node", Some(id)) => ("node_uid", id),
-            ("bdb", Some(id)) => ("bdb_uid", id),
-            _ => ("object_name", object.as_str()),
-        };
-        put(&mut fields, field, text);
-    }
-    if let Some((code, message)) = error(action) {
-        put(&mut fields, "error_code", code);
-        put(&mut fields, "error_message", message);
-        // Published clients read this one only.
-        put(&mut fields, "error", message);
-    }
-    fields
 }
 
-fn state_machine(action: &Action) -> Fields<'_> {
-    let mut fields = Fields::new();
-    put(&mut fields, "action_uid", action.uid.to_string());
-    put(&mut fields, "name", &*action.name);
-    put(&mut fields, "status", Phase::of(action).word());
-    let object = action.object.as_ref().map_or("", ObjectRef::as_str);
-    put(&mut fields, "object_name", object);
-    fields.insert("progress".into(), Value::Json(progress(action)));
-    let heartbeat = Value::Integer(action.last_seen_at.as_seconds());
-    fields.insert("heartbeat".into(), heartbeat);
-    if action.is_unfinished() {
-        if let Some(step) = action.step.as_deref() {
-            put(&mut fields, "state", step);
-        }
-        fields.insert(PENDING_OPS.into(), Value::Json(pending_ops(action)));
+fn state_machine(action: &Action, words: Words) -> StateMachine<'_> {
+    let status = words::status(action, Shape::V1StateMachine(words));
+    let error = words::error(action, status);
+    let unfinished = action.is_unfinished();
+    StateMachine {
+        action_uid: Uid(action.uid),
+        error: error.message,
+        error_detail: error.detail,
+        heartbeat: action.last_seen_at.as_seconds(),
+        name: &action.name,
+        object_name: action.object.as_ref().map_or("", ObjectRef::as_str),
+        pending_ops: unfinished.then(|| pending_ops(action).unwrap_or_default()),
+        progress: match action.progress {
+            Progress::DONE if !unfinished => Percent::Whole(100),
+            progress => Percent::Decimal(progress.as_percent()),
+        },
+        state: action.step.as_deref().filter(|_| unfinished),
+        status,
     }
-    if let Some((_, message)) = error(action) {
-        put(&mut fields, "error", message);
-    }
-    fields
 }
 
-fn put<'a>(fields: &mut Fields<'a>, name: &'static str, text: impl Into<Cow<'a, str>>) {
-    fields.insert(name.into(), Value::Text(text.into()));
-}
-
-/// A recorded value as a string: a string's own text, anything else as the JSON it is.
-fn as_text(json: &str) -> Cow<'_, str> {
-    if json.starts_with('"')
-        && let Ok(text) = serde_json::from_str::<String>(json)
-    {
-        return text.into();
-    }
-    json.into()
-}
-
-fn pending_ops(action: &Action) -> Cow<'_, str> {
-    let members = action.attributes.as_ref().map(|a| a.members());
-    members
-        .unwrap_or_default()
-        .into_iter()
-        .find_map(|(name, value)| (name == PENDING_OPS && value.starts_with('{')).then_some(value))
-        .unwrap_or("{}")
-        .into()
-}
-
-/// `100` when complete, otherwise at least one and at most two decimals.
-fn progress(action: &Action) -> Cow<'static, str> {
-    let text = action.progress.to_string();
-    let complete = action.progress == Progress::DONE && !action.is_unfinished();
-    if complete || text.contains('.') {
-        return text.into();
-    }
-    format!("{text}.0").into()
-}
-
-/// The code and the public message of an action that reads `failed`; never the operators' detail.
-fn error(action: &Action) -> Option<(&str, &str)> {
-    if !Phase::of(action).is_failed() {
-        return None;
-    }
-    // Every store sees to it that a failed action has an error; a client must find one anyway.
-    let word = action.outcome.unwrap_or(Outcome::Failed).as_str();
-    let said = action.error.as_ref().map(|e| (&*e.code, &*e.message));
-    Some(said.unwrap_or((word, word)))
+/// What was recorded beside the known fields, sorted by name.
+fn attributes(action: &Action) -> Vec<(Cow<'_, str>, AsText<'_>)> {
+    let members = members(action).into_iter();
+    let mut attributes: Vec<_> = members.map(|(name, value)| (name, AsText(value))).collect();
+    attributes.sort_unstable_by(|(name, _), (other, _)| name.cmp(other));
+    attributes
 }

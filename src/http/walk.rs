@@ -1,21 +1,26 @@
-//! The bounded walk through all actions: the unfinished ones, then the finished ones.
+//! The bounded walk through actions: by default the unfinished ones, then the finished ones.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::authorize::Scope;
 use super::error::Problem;
 use crate::error::ErrorKind;
-use crate::model::{Action, ActionUid, Cursor, CursorError, Detail, Query, Status, Term};
+use crate::model::{
+    Action, ActionUid, Cursor, CursorError, Detail, Order, Position, Query, Status, Term,
+};
 use crate::store::ActionStore;
 
-/// Store pages read for one answer. A page looks at a bounded number of rows, so this bounds the
-/// work of a request; what is left is left to the next one.
-const STORE_PAGES: usize = 8;
+/// Actions read at once, which is as many as are held beyond what an answer may have.
+const CHUNK: u16 = 125;
 
-/// Where a walk stands. Written `u.CURSOR`, `f` or `f.CURSOR`.
+/// Store pages read for one answer that came short of what was asked for. Such a page has looked
+/// at a bounded number of rows, so this bounds the work of a request; what is left is left to the
+/// next one.
+const SHORT_PAGES: usize = 8;
+
+/// Where a walk stands. Written `u.CURSOR`, `f` or `f.CURSOR`, a plain one as its cursor.
 ///
 /// The unfinished ones come first, and the finished ones begin only when those are through: an
 /// action that finishes before the first walk comes to it is met by the second.
@@ -23,22 +28,32 @@ const STORE_PAGES: usize = 8;
 pub(super) enum Walk {
     Unfinished(Option<Cursor>),
     Finished(Option<Cursor>),
+    /// Through whatever matches, in one order.
+    Plain(Order, Option<Cursor>),
 }
 
 impl Walk {
     pub(super) const BEGIN: Walk = Walk::Unfinished(None);
 
-    fn query(self, scope: &Scope, limit: u16) -> Query {
-        let (term, after) = match self {
-            Walk::Unfinished(after) => (Term::Unfinished, after),
-            Walk::Finished(after) => (Term::Status(Status::Completed), after),
+    pub(super) fn after(self) -> Option<Cursor> {
+        match self {
+            Walk::Unfinished(after) | Walk::Finished(after) | Walk::Plain(_, after) => after,
+        }
+    }
+
+    fn query(self, terms: &[Term], limit: u16) -> Query {
+        let (term, order) = match self {
+            Walk::Unfinished(_) => (Some(Term::Unfinished), Order::Newest),
+            Walk::Finished(_) => (Some(Term::Status(Status::Completed)), Order::Newest),
+            Walk::Plain(order, _) => (None, order),
         };
         let mut query = Query::new()
-            .with_term(term)
-            .with_after(after)
+            .with_order(order)
+            .with_after(self.after())
             .with_limit(limit)
             .with_detail(Detail::Summary);
-        query.terms.extend_from_slice(scope.terms());
+        query.terms.extend(term);
+        query.terms.extend_from_slice(terms);
         query
     }
 
@@ -48,20 +63,23 @@ impl Walk {
             (Walk::Unfinished(_), Some(_)) => Some(Walk::Unfinished(next)),
             (Walk::Unfinished(_), None) => Some(Walk::Finished(None)),
             (Walk::Finished(_), Some(_)) => Some(Walk::Finished(next)),
-            (Walk::Finished(_), None) => None,
+            (Walk::Plain(order, _), Some(_)) => Some(Walk::Plain(order, next)),
+            (Walk::Finished(_) | Walk::Plain(..), None) => None,
         }
     }
 }
 
 impl fmt::Display for Walk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (letter, after) = match self {
-            Walk::Unfinished(after) => ('u', after),
-            Walk::Finished(after) => ('f', after),
+        let letter = match self {
+            Walk::Unfinished(_) => "u",
+            Walk::Finished(_) => "f",
+            Walk::Plain(..) => "",
         };
-        match after {
-            Some(cursor) => write!(f, "{letter}.{cursor}"),
-            None => write!(f, "{letter}"),
+        let dot = if letter.is_empty() { "" } else { "." };
+        match self.after() {
+            Some(cursor) => write!(f, "{letter}{dot}{cursor}"),
+            None => f.write_str(letter),
         }
     }
 }
@@ -69,6 +87,7 @@ impl fmt::Display for Walk {
 impl FromStr for Walk {
     type Err = CursorError;
 
+    /// Reads a default walk. A plain one has an order that its text does not say.
     fn from_str(text: &str) -> Result<Walk, CursorError> {
         match text.split_once('.') {
             Some(("u", cursor)) => Ok(Walk::Unfinished(Some(cursor.parse()?))),
@@ -87,51 +106,130 @@ pub(super) fn not_a_cursor() -> Problem {
     )
 }
 
+/// How much one answer has at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    pub(super) actions: u16,
+    /// By [`weight`]; but one action there always is.
+    pub(super) bytes: usize,
+}
+
 /// What one answer shows, and where the next one goes on.
 pub(super) struct Answer {
     pub(super) items: Vec<Arc<Action>>,
+    /// About how many bytes these take, and rather more than fewer.
+    pub(super) bytes: usize,
     pub(super) next: Option<Walk>,
+    /// Where the store stood when the last of it was read.
+    pub(super) at: Option<Position>,
 }
 
-/// Reads what one answer shows: at most `cap` actions.
+/// Reads what one answer shows, of what all terms hold for.
 pub(super) async fn read(
     store: &dyn ActionStore,
-    scope: &Scope,
+    terms: &[Term],
     from: Walk,
-    cap: u16,
+    bound: Bound,
 ) -> Result<Answer, Problem> {
-    let mut items: Vec<Arc<Action>> = Vec::new();
-    let mut places: HashMap<ActionUid, usize> = HashMap::new();
-    let mut at = Some(from);
-    for _ in 0..STORE_PAGES {
-        let room = cap.saturating_sub(u16::try_from(items.len()).unwrap_or(u16::MAX));
-        let Some(walk) = at.filter(|_| room > 0) else {
+    let mut gathered = Gathered::default();
+    let (mut walk, mut position) = (Some(from), None);
+    let (mut short, mut limit) = (0, CHUNK);
+    while let Some(at) = walk {
+        let room = bound.actions - gathered.count();
+        let limit_now = limit.min(room);
+        if limit_now == 0 || short == SHORT_PAGES {
             break;
-        };
-        let page = store
-            .list(&walk.query(scope, room))
-            .await
-            .map_err(|error| {
-                // The cursor is all that a client has a hand in.
-                let by_client = walk == from && from != Walk::BEGIN;
-                match error.kind() {
-                    ErrorKind::Invalid if by_client => not_a_cursor(),
-                    _ => Problem::Store(error),
-                }
-            })?;
-        for action in page.items {
-            // Shown as unfinished above and finished since: the later view takes the place.
-            match places.get(&action.uid) {
-                Some(place) => items[*place] = action,
-                None => {
-                    places.insert(action.uid, items.len());
-                    items.push(action);
-                }
-            }
         }
-        at = walk.step(page.next);
+        let list = store.list(&at.query(terms, limit_now)).await;
+        let page = list.map_err(|error| refused(error, at, from))?;
+        let fitting = gathered.fitting(&page.items, bound.bytes);
+        if fitting < page.items.len() && limit == CHUNK {
+            // Read again, as much as fits: only a store knows the cursor within a page.
+            limit = u16::try_from(fitting).unwrap_or(CHUNK);
+            continue;
+        }
+        short += usize::from(page.items.len() < usize::from(limit_now));
+        page.items
+            .into_iter()
+            .for_each(|action| gathered.add(action));
+        walk = at.step(page.next);
+        position = Some(page.at);
+        if limit < CHUNK {
+            break;
+        }
     }
-    Ok(Answer { items, next: at })
+    Ok(Answer {
+        items: gathered.items,
+        bytes: gathered.bytes,
+        next: walk,
+        at: position,
+    })
+}
+
+/// The cursor is all that a client has a hand in.
+fn refused(error: crate::error::StoreError, at: Walk, from: Walk) -> Problem {
+    let by_client = at == from && from.after().is_some();
+    let is_feed = matches!(at, Walk::Plain(Order::Feed, _));
+    match error.kind() {
+        ErrorKind::Invalid if by_client => not_a_cursor(),
+        ErrorKind::CursorExpired if is_feed => Problem::Expired,
+        _ => Problem::Store(error),
+    }
+}
+
+#[derive(Default)]
+struct Gathered {
+    items: Vec<Arc<Action>>,
+    /// Where the unfinished ones stand: they may come again.
+    unfinished: HashMap<ActionUid, usize>,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn count(&self) -> u16 {
+        u16::try_from(self.items.len()).unwrap_or(u16::MAX)
+    }
+
+    /// How many of these, from the first on, an answer of so many bytes still takes.
+    fn fitting(&self, items: &[Arc<Action>], most: usize) -> usize {
+        let mut bytes = self.bytes;
+        let fits = |(n, action): &(usize, &Arc<Action>)| {
+            bytes += weight(action);
+            bytes <= most || (*n == 0 && self.items.is_empty())
+        };
+        items.iter().enumerate().take_while(fits).count()
+    }
+
+    fn add(&mut self, action: Arc<Action>) {
+        self.bytes += weight(&action);
+        // Shown as unfinished above and changed since: the later view takes the place.
+        let known = self.unfinished.get(&action.uid).copied();
+        if action.is_unfinished() {
+            let place = known.unwrap_or(self.items.len());
+            self.unfinished.insert(action.uid, place);
+        }
+        match known {
+            Some(place) => self.items[place] = action,
+            None => self.items.push(action),
+        }
+    }
+}
+
+/// About how many bytes an action takes in an answer: its texts, and names and numbers in every
+/// shape.
+fn weight(action: &Action) -> usize {
+    let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+    let error = action.error.as_ref();
+    // A task's message stands there twice.
+    let error = error.map_or(0, |error| error.code.len() + 2 * error.message.len());
+    let warnings: usize = action.warnings.iter().map(|warning| warning.len()).sum();
+    let attributes = action.attributes.as_ref();
+    512 + action.name.len()
+        + attributes.map_or(0, |attributes| attributes.as_str().len())
+        + text(&action.step)
+        + text(&action.description)
+        + error
+        + warnings
 }
 
 #[cfg(test)]

@@ -381,7 +381,7 @@ async fn a_parameter_that_is_not_understood_is_named() {
     let long = "x".repeat(500);
     let mut cases = Vec::new();
     for (query, name) in [
-        ("limit=1", "limit"),
+        ("Limit=1", "Limit"),
         ("Cursor=f", "Cursor"),
         ("%22%3C", "\"<"),
         ("%ff%00=1", "\u{fffd}\0"),

@@ -4,10 +4,21 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod auth;
+mod changes;
+mod events;
 mod failures;
+mod filters;
 mod fixtures;
+mod gone;
+mod history;
+mod limits;
 mod list;
+mod matrix;
 mod one;
+mod paging;
+mod poll;
+mod scope;
 mod shapes;
 mod support;
+mod versions;
 mod wire;

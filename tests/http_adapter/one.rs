@@ -89,7 +89,7 @@ async fn paths_below_that_are_nothing_answer_in_json() {
     for path in [
         "/v1/actions/".to_owned(),
         format!("/v1/actions/{uid}/"),
-        format!("/v1/actions/{uid}/history"),
+        format!("/v1/actions/{uid}/histories"),
         format!("/v1/actions/{uid}/a/b//c%ff"),
         "/v1/actions//".to_owned(),
     ] {
@@ -117,7 +117,7 @@ async fn the_hosts_own_routes_stay_its_own() {
     let cancel = format!("/v1/actions/{uid}/cancel");
     assert_eq!(ask(&app, Method::POST, &cancel).await.body, "cancelled");
     assert_eq!(ask(&app, Method::POST, "/v1/actions").await.body, "created");
-    for path in ["/", "/v1", "/v1/action", "/v2/actions"] {
+    for path in ["/", "/v1", "/v1/action", "/v2", "/v3/actions"] {
         assert_eq!(get(&app, path).await.body, "the host's", "{path}");
     }
     let answer = ask(&app, Method::DELETE, "/v1/actions").await;

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use action_store::http::{AllowAll, router};
+use action_store::http::{AllowAll, RouterOptions, Words, router, router_with};
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Clock,
-    Command, Done, Finish, LogQuery, MemoryStore, NewAction, Owner, OwnerRef, Page, Position,
-    Query, Refused, Report, Revision, StoreError, Timestamp, Transition,
+    Command, Done, Finish, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerRef, Page,
+    Position, Progress, Query, Refused, Report, Revision, StoreError, Timestamp, Transition,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -43,6 +43,12 @@ impl Plane {
         router(self.store.clone(), AllowAll)
     }
 
+    /// A router whose version 1 speaks in these words.
+    pub(crate) fn router_in(&self, words: Words) -> Router {
+        let options = RouterOptions::new().with_words(words);
+        router_with(self.store.clone(), AllowAll, options)
+    }
+
     pub(crate) async fn queued(&self, new: NewAction) -> ActionUid {
         self.store.create(new).await.unwrap().uid
     }
@@ -71,6 +77,32 @@ impl Plane {
     pub(crate) async fn failed(&self, new: NewAction, error: ActionError) -> ActionUid {
         let uid = self.started(new).await;
         self.finish(uid, Finish::failed(error)).await;
+        uid
+    }
+
+    /// Brings a new action to the end named, by way of 12.5 percent.
+    pub(crate) async fn ended(&self, new: NewAction, outcome: Outcome) -> ActionUid {
+        let uid = self.started(new).await;
+        let half = Report::new().with_progress(Progress::percent(12.5).unwrap());
+        self.report(uid, half.with_step("copy")).await;
+        match outcome {
+            Outcome::Failed => {
+                let error = ActionError::new("disk_full", "no space left").with_detail("/dev/sda1");
+                self.finish(uid, Finish::failed(error)).await;
+            }
+            Outcome::Lost => {
+                // Whoever comes after fences the owner and settles what it left.
+                let next = OwnerRef::new(self.owner.name.clone());
+                let claim = Command::Claim {
+                    owner: next.clone(),
+                    take_over: true,
+                };
+                self.store.command(claim).await.unwrap();
+                let lost = Finish::new(Outcome::Lost);
+                self.store.finish(uid, lost, Some(&next)).await.unwrap();
+            }
+            _ => self.finish(uid, Finish::new(outcome)).await,
+        }
         uid
     }
 }
@@ -146,6 +178,15 @@ pub(crate) async fn ask(app: &Router, method: Method, path: &str) -> Answer {
 
 pub(crate) async fn get(app: &Router, path: &str) -> Answer {
     ask(app, Method::GET, path).await
+}
+
+/// A GET with headers.
+pub(crate) async fn get_with(app: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    send(app, request.body(Body::empty()).unwrap()).await
 }
 
 /// The body of what must be a 200.

@@ -1,0 +1,269 @@
+//! `GET /v1/actions/changes`: each action at its latest change, in the order of these.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde::Serialize;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::error::{Problem, answer};
+use super::query::limit_of;
+use super::record::Record;
+use super::walk::{self, Bound, Walk};
+use super::{Adapter, authorize::Scope, parameters, sse, wait};
+use crate::error::{ErrorKind, StoreError};
+use crate::model::{Action, Cursor, Limits, Order, Position, Query, Revision, Term};
+use crate::store::ActionStore;
+
+/// Least time between two looks of one who waits, in which changes gather.
+const PAUSE: Duration = Duration::from_millis(100);
+
+const LAST_EVENT_ID: &str = "Last-Event-ID";
+
+/// One page of the feed.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct Changes<'a> {
+    changes: Vec<Record<'a>>,
+    /// Where to go on.
+    position: String,
+    /// Where the store stood.
+    revision: u64,
+    /// Whether there is more already.
+    more: bool,
+}
+
+/// A page as it was read.
+pub(super) struct Page {
+    pub(super) items: Vec<Arc<Action>>,
+    revision: Revision,
+    more: bool,
+}
+
+impl Page {
+    /// Whether there is nothing to show and nothing to go on with.
+    fn is_over(&self) -> bool {
+        self.items.is_empty() && !self.more
+    }
+}
+
+/// Where somebody is in the feed of what a scope shows.
+pub(super) struct Feed {
+    store: Arc<dyn ActionStore>,
+    terms: Vec<Term>,
+    bound: Bound,
+    inside: bool,
+    /// After what was read; none before the first action there is.
+    after: Option<Cursor>,
+    /// Once everything was read, up to this: then there is something to wait for.
+    read: Option<Revision>,
+    at: Position,
+}
+
+impl Feed {
+    /// Reads the next page, perhaps an empty one. Moves on only when it has been read.
+    pub(super) async fn read(&mut self) -> Result<Page, Problem> {
+        let from = Walk::Plain(Order::Feed, self.after);
+        let found = walk::read(&*self.store, &self.terms, from, self.bound).await?;
+        let at = found.at.unwrap_or(self.at);
+        // An older copy of the store, put in its place.
+        if at.life != self.at.life || at.revision < self.at.revision {
+            return Err(Problem::Expired);
+        }
+        self.at = at;
+        let more = match found.next {
+            Some(Walk::Plain(_, next)) => {
+                (self.after, self.read) = (next, None);
+                true
+            }
+            _ => {
+                self.after = Some(Cursor::feed(at.life, at.revision));
+                self.read = Some(at.revision);
+                false
+            }
+        };
+        Ok(Page {
+            items: found.items,
+            revision: at.revision,
+            more,
+        })
+    }
+
+    /// Reads on until there is something to show. Nothing is lost when the future is dropped.
+    pub(super) async fn news(&mut self) -> Result<Page, Problem> {
+        loop {
+            if let Some(read) = self.read {
+                let begun = Instant::now();
+                self.store.changed(Some(read)).await.map_err(behind)?;
+                // What has just begun to change often goes on.
+                sleep(PAUSE.saturating_sub(begun.elapsed())).await;
+                self.read = None;
+            }
+            let page = self.read().await?;
+            if !page.items.is_empty() {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// Where to resume, as text.
+    pub(super) fn position(&self) -> String {
+        let beginning = || "0".to_owned();
+        self.after.map_or_else(beginning, |after| after.to_string())
+    }
+
+    /// A page as it goes out.
+    pub(super) fn json(&self, page: &Page) -> Result<Vec<u8>, Problem> {
+        let changes = self.shown(page);
+        serde_json::to_vec(&changes).map_err(super::error::not_json)
+    }
+
+    fn shown<'a>(&self, page: &'a Page) -> Changes<'a> {
+        let record = |action: &'a Arc<Action>| Record::new(action, self.inside);
+        Changes {
+            changes: page.items.iter().map(record).collect(),
+            position: self.position(),
+            revision: page.revision.get(),
+            more: page.more,
+        }
+    }
+}
+
+/// A store that is behind a position it has given out is an older copy of itself.
+fn behind(error: StoreError) -> Problem {
+    match error.kind() {
+        ErrorKind::Invalid => Problem::Expired,
+        _ => Problem::Store(error),
+    }
+}
+
+/// Where to begin.
+enum Start {
+    Now,
+    Beginning,
+    Revision(Revision),
+    Position(Cursor),
+}
+
+impl Start {
+    fn read(text: &str) -> Option<Start> {
+        if let Ok(cursor) = text.parse::<Cursor>() {
+            let feed = Query::new().with_order(Order::Feed);
+            let is_fit = feed.with_after(Some(cursor)).check().is_ok();
+            return is_fit.then_some(Start::Position(cursor));
+        }
+        let canonical = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        match text.parse::<u64>() {
+            Ok(0) if canonical => Some(Start::Beginning),
+            Ok(number) if canonical => Some(Start::Revision(Revision::new(number))),
+            _ => None,
+        }
+    }
+
+    /// The cursor to begin after, in a store that stands at `at`.
+    fn cursor(self, at: Position) -> Result<Option<Cursor>, Problem> {
+        let cursor = match self {
+            Start::Now => Cursor::feed(at.life, at.revision),
+            Start::Beginning => return Ok(None),
+            Start::Revision(revision) => Cursor::feed(at.life, revision),
+            Start::Position(cursor) => cursor,
+        };
+        // Of another store, or of a younger copy of this one.
+        if cursor.life() != at.life || cursor.position() > at.revision.get() {
+            return Err(Problem::Expired);
+        }
+        Ok(Some(cursor))
+    }
+}
+
+impl Adapter {
+    pub(super) async fn changes(
+        self: &Arc<Adapter>,
+        parts: &Parts,
+        scope: &Scope,
+    ) -> Result<Response, Problem> {
+        let known = ["after", "limit", "wait"];
+        let [after, limit, wait] = parameters::read(parts.uri.query(), known)?;
+        let limit = limit_of(limit.as_deref())?.unwrap_or(Limits::DEFAULT_PAGE);
+        let streamed = sse::is_asked_for(&parts.headers);
+        if streamed && wait.is_some() {
+            let fault = "is not for a stream of events, which waits anyway";
+            return Err(Problem::Parameter("wait".to_owned(), fault));
+        }
+        let wait = wait::read(wait.as_deref(), &self.options.bounds)?;
+        let start = match after.as_deref().map(Start::read) {
+            None => Start::Now,
+            Some(Some(start)) => start,
+            Some(None) => {
+                let fault = "is neither a position that this feed has given out nor a revision";
+                return Err(Problem::Parameter("after".to_owned(), fault));
+            }
+        };
+        // What a client has seen since the address was made.
+        let last = match streamed {
+            true => last_event(&parts.headers)?,
+            false => None,
+        };
+        let start = last.unwrap_or(start);
+        let mut feed = self.feed(scope, limit, start).await?;
+        if streamed {
+            return sse::stream(self.clone(), feed).await;
+        }
+        let mut page = feed.read().await?;
+        if page.is_over() && !wait.is_zero() {
+            let _place = self.waiting.place()?;
+            if let Ok(news) = timeout(wait, feed.news()).await {
+                page = news?;
+            }
+        }
+        answer(&feed.shown(&page))
+    }
+
+    async fn feed(&self, scope: &Scope, limit: u16, start: Start) -> Result<Feed, Problem> {
+        let at = self.store.changed(None).await?;
+        let after = start.cursor(at)?;
+        let bound = Bound {
+            actions: limit.min(self.options.bounds.cap),
+            bytes: self.options.bounds.page_bytes,
+        };
+        Ok(Feed {
+            store: self.store.clone(),
+            terms: scope.terms().to_vec(),
+            bound,
+            inside: scope.shows_detail(),
+            after,
+            read: None,
+            at,
+        })
+    }
+}
+
+/// The id of the last event that a client has seen.
+fn last_event(headers: &HeaderMap) -> Result<Option<Start>, Problem> {
+    let fault = || Problem::Header(LAST_EVENT_ID, "is not one that this feed has given out");
+    let mut ids = headers.get_all(LAST_EVENT_ID).iter();
+    let Some(id) = ids.next() else {
+        return Ok(None);
+    };
+    if ids.next().is_some() {
+        return Err(fault());
+    }
+    let start = id.to_str().ok().and_then(Start::read);
+    start.map(Some).ok_or_else(fault)
+}
+
+impl Feed {
+    /// Whether an error passes, so that a stream can wait for better times.
+    pub(super) fn is_passing(problem: &Problem) -> bool {
+        let Problem::Store(error) = problem else {
+            return false;
+        };
+        matches!(
+            error.kind(),
+            ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
+        )
+    }
+}

@@ -1,0 +1,54 @@
+//! `GET /v1/actions/{uid}/history`: what has happened to an action.
+
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::authorize::Scope;
+use super::error::{Problem, answer};
+use super::query::{limit_of, link};
+use super::record::{Entry, Record};
+use super::walk::not_a_cursor;
+use super::{Adapter, parameters};
+use crate::error::ErrorKind;
+use crate::model::{Limits, LogQuery};
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct History<'a> {
+    action: Record<'a>,
+    history: Vec<Entry<'a>>,
+}
+
+impl Adapter {
+    pub(super) async fn history(&self, parts: &Parts, scope: &Scope) -> Result<Response, Problem> {
+        let [limit, cursor] = parameters::read(parts.uri.query(), ["limit", "cursor"])?;
+        let asked = limit_of(limit.as_deref())?;
+        let after = cursor.as_deref().map(str::parse).transpose();
+        let after = after.map_err(|_| not_a_cursor())?;
+        // The uid is the last segment but one, wherever the router is nested.
+        let action = self.visible(&parameters::segment(parts, 1), scope).await?;
+        let query = LogQuery::of(action.uid)
+            .with_after(after)
+            .with_limit(asked.unwrap_or(Limits::PAGE));
+        let log = self.store.log(&query).await;
+        let page = log.map_err(|error| match error.kind() {
+            ErrorKind::Invalid if after.is_some() => not_a_cursor(),
+            _ => Problem::Store(error),
+        })?;
+        let inside = scope.shows_detail();
+        let entry = |transition| Entry::new(transition, inside);
+        let mut response = answer(&History {
+            action: Record::new(&action, inside),
+            history: page.items.iter().map(entry).collect(),
+        })?;
+        if let Some(next) = page.next {
+            let kept = asked.map(|limit| format!("limit={limit}"));
+            if let Some(link) = link(&kept.unwrap_or_default(), &next.to_string()) {
+                response.headers_mut().insert(header::LINK, link);
+            }
+        }
+        Ok(response)
+    }
+}

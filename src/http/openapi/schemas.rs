@@ -1,0 +1,162 @@
+//! The shapes, read off the types that are serialized.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json};
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::super::changes::Changes;
+use super::super::error::ErrorBody;
+use super::super::history::History;
+use super::super::words::{self, Words};
+use super::super::{fields, record, v1, v2};
+use crate::model::{Outcome, Source, TransitionKind};
+
+/// All shapes by name.
+pub(super) fn all(words: Words) -> Map<String, Value> {
+    let mut all = Vec::new();
+    add::<v1::List<'_>>(&mut all);
+    add::<v1::Entry<'_>>(&mut all);
+    add::<v2::Entry<'_>>(&mut all);
+    add::<History<'_>>(&mut all);
+    add::<Changes<'_>>(&mut all);
+    add::<ErrorBody>(&mut all);
+    let written = |(name, schema): (String, RefOr<Schema>)| {
+        let mut schema = serde_json::to_value(schema).unwrap_or_default();
+        never_null(&mut schema);
+        (name, schema)
+    };
+    let mut all: Map<String, Value> = all.into_iter().map(written).collect();
+    // Whatever a host has recorded beside the known fields stands among these.
+    if let Some(task) = all.get_mut("V1Task") {
+        task["additionalProperties"] = json!({ "type": "string" });
+    }
+    let [task, machine, v2] = words::all(words);
+    for (name, words) in [
+        ("V1TaskStatus", task),
+        ("V1StateMachineStatus", machine),
+        ("V2Status", v2),
+    ] {
+        all.insert(name.to_owned(), json!({ "type": "string", "enum": words }));
+    }
+    all
+}
+
+fn add<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
+    T::schemas(all);
+    all.push((T::name().into_owned(), T::schema()));
+}
+
+/// What there is none of is left out; it is never null.
+fn never_null(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::Array(types)) = fields.get_mut("type") {
+                types.retain(|one| one != "null");
+                if let [one] = &types[..] {
+                    let one = one.clone();
+                    fields.insert("type".to_owned(), one);
+                }
+            }
+            if let Some(Value::Array(choices)) = fields.get_mut("oneOf") {
+                choices.retain(|choice| choice["type"] != "null");
+                if let [only] = &choices[..] {
+                    let only = only.as_object().cloned().unwrap_or_default();
+                    fields.remove("oneOf");
+                    fields.extend(only);
+                }
+            }
+            fields.values_mut().for_each(never_null);
+        }
+        Value::Array(all) => all.iter_mut().for_each(never_null),
+        _ => {}
+    }
+}
+
+fn text(words: impl IntoIterator<Item = &'static str>) -> Object {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    text.enum_values(Some(words)).build()
+}
+
+pub(in super::super) fn source() -> Object {
+    text(Source::ALL.iter().map(|source| source.as_str()))
+}
+
+pub(in super::super) fn outcome() -> Object {
+    text(Outcome::ALL.iter().map(|outcome| outcome.as_str()))
+}
+
+pub(in super::super) fn kind() -> Object {
+    text(TransitionKind::ALL.iter().map(|kind| kind.as_str()))
+}
+
+/// The status of a record, whatever the words of version 1.
+pub(in super::super) fn lifecycle() -> Object {
+    text(words::all(Words::Lifecycle)[0].iter().copied())
+}
+
+pub(in super::super) fn percent() -> Object {
+    let percent = ObjectBuilder::new().schema_type(Type::Number);
+    percent.minimum(Some(0)).maximum(Some(100)).build()
+}
+
+/// Gives a type that is written by hand the shape of what it writes.
+macro_rules! shaped {
+    ($($type:ty = $name:literal: $schema:expr;)+) => {$(
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                $schema.into()
+            }
+        }
+        impl ToSchema for $type {
+            fn name() -> Cow<'static, str> {
+                $name.into()
+            }
+        }
+    )+};
+}
+
+shaped! {
+    fields::Uid = "Uid": formatted("uuid", "The uid of an action");
+    fields::Percent = "Percent": percent();
+    fields::PendingOps<'_> = "PendingOps": object();
+    record::Percent = "Percent": percent();
+    record::Seconds = "Seconds": seconds();
+}
+
+fn formatted(format: &str, about: &str) -> Object {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let format = SchemaFormat::Custom(format.to_owned());
+    text.format(Some(format)).description(Some(about)).build()
+}
+
+fn seconds() -> Object {
+    let about = "Unix seconds, with six decimals";
+    let number = ObjectBuilder::new().schema_type(Type::Number);
+    number.description(Some(about)).build()
+}
+
+fn object() -> Object {
+    let about = "What is still to be done, as the host has recorded it";
+    let object = ObjectBuilder::new().schema_type(Type::Object);
+    object.description(Some(about)).build()
+}
+
+/// The shape that another place says.
+fn named(name: &'static str) -> RefOr<Schema> {
+    RefOr::Ref(Ref::from_schema_name(name))
+}
+
+pub(in super::super) fn v1_task_status() -> RefOr<Schema> {
+    named("V1TaskStatus")
+}
+
+pub(in super::super) fn v1_state_machine_status() -> RefOr<Schema> {
+    named("V1StateMachineStatus")
+}
+
+pub(in super::super) fn v2_status() -> RefOr<Schema> {
+    named("V2Status")
+}

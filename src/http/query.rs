@@ -1,0 +1,182 @@
+//! What a client asks of a list, by query parameters.
+
+use std::fmt::Write as _;
+
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+
+use super::error::Problem;
+use super::parameters;
+use super::walk::{Walk, not_a_cursor};
+use super::when;
+use crate::model::{Limits, ObjectRef, Order, Query, Term};
+
+/// All that a list knows. Those from the third on make it a plain one.
+const KNOWN: [&str; 10] = [
+    "limit", "cursor", "status", "outcome", "name", "object", "tenant", "since", "until", "order",
+];
+
+/// One answer of a list: which actions, from where, how many.
+#[derive(Debug)]
+pub(super) struct ListRequest {
+    pub(super) terms: Vec<Term>,
+    /// Nothing was asked for but whatever there is.
+    bare: bool,
+    pub(super) from: Walk,
+    pub(super) limit: u16,
+    /// All parameters but the cursor, as they go on in the link.
+    kept: String,
+}
+
+impl ListRequest {
+    /// Reads the parameters. `touched` is the object that the path names, if it does: all that
+    /// touches it is one plain list.
+    pub(super) fn read(
+        query: Option<&str>,
+        touched: Option<&ObjectRef>,
+    ) -> Result<ListRequest, Problem> {
+        let values = parameters::read(query, KNOWN)?;
+        let kept = kept(&values);
+        let [
+            limit,
+            cursor,
+            status,
+            outcome,
+            name,
+            object,
+            tenant,
+            since,
+            until,
+            order,
+        ] = values;
+        let order = order.as_deref().map(read_order).transpose()?;
+        let filters = [
+            read(status, "status", NO_STATUS, |s| {
+                s.parse().ok().map(Term::Status)
+            })?,
+            read(outcome, "outcome", NO_OUTCOME, |s| {
+                s.parse().ok().map(Term::Outcome)
+            })?,
+            read(name, "name", NO_LABEL, |s| checked(Term::Name(s.into())))?,
+            read(object, "object", NO_OBJECT, |s| {
+                s.parse().ok().map(Term::Object)
+            })?,
+            read(tenant, "tenant", NO_LABEL, |s| {
+                checked(Term::Tenant(s.into()))
+            })?,
+            read(since, "since", NO_TIME, |s| {
+                when::time(s).map(Term::CreatedFrom)
+            })?,
+            read(until, "until", NO_TIME, |s| {
+                when::time(s).map(Term::CreatedBefore)
+            })?,
+        ];
+        let mut terms: Vec<Term> = filters.into_iter().flatten().collect();
+        let bare = order.is_none() && terms.is_empty();
+        terms.extend(touched.cloned().map(Term::Touches));
+        let plain = !bare || touched.is_some();
+        let from = match (plain, cursor) {
+            (false, None) => Walk::BEGIN,
+            (false, Some(text)) => text.parse().map_err(|_| not_a_cursor())?,
+            (true, cursor) => {
+                let after = cursor.map(|text| text.parse()).transpose();
+                let after = after.map_err(|_| not_a_cursor())?;
+                Walk::Plain(order.unwrap_or_default(), after)
+            }
+        };
+        Ok(ListRequest {
+            terms,
+            bare,
+            from,
+            limit: limit_of(limit.as_deref())?.unwrap_or(Limits::PAGE),
+            kept,
+        })
+    }
+
+    /// Whether neither a condition nor an order was asked for.
+    pub(super) fn is_bare(&self) -> bool {
+        self.bare
+    }
+
+    /// Whether it begins at the beginning.
+    pub(super) fn is_first(&self) -> bool {
+        self.from.after().is_none()
+    }
+
+    /// Says on an answer where the next one is. Relative to the request's own path: right wherever
+    /// the host, or a proxy in front of it, has put this router.
+    pub(super) fn linked(
+        &self,
+        mut response: Response,
+        next: Option<Walk>,
+    ) -> Result<Response, Problem> {
+        if let Some(link) = next.and_then(|next| link(&self.kept, &next.to_string())) {
+            response.headers_mut().insert(header::LINK, link);
+        }
+        Ok(response)
+    }
+}
+
+/// `Link: <?kept&cursor=...>; rel="next"`.
+pub(super) fn link(kept: &str, cursor: &str) -> Option<HeaderValue> {
+    let and = if kept.is_empty() { "" } else { "&" };
+    HeaderValue::try_from(format!("<?{kept}{and}cursor={cursor}>; rel=\"next\"")).ok()
+}
+
+/// Reads a page size.
+pub(super) fn limit_of(text: Option<&str>) -> Result<Option<u16>, Problem> {
+    let number = |text| {
+        let number = when::digits(text).and_then(|number| u16::try_from(number).ok());
+        number
+            .filter(|number| (1..=Limits::PAGE).contains(number))
+            .ok_or_else(|| fault("limit", "is not a number from 1 to 1000"))
+    };
+    text.map(number).transpose()
+}
+
+const NO_STATUS: &str = "is none of queued, executing, completed";
+const NO_OUTCOME: &str = "is none of succeeded, failed, cancelled, interrupted, lost";
+const NO_LABEL: &str = "is empty, has more than 255 bytes or holds a control character";
+const NO_OBJECT: &str = "is not written kind:id, or cluster";
+const NO_TIME: &str = "is neither Unix seconds nor a time of RFC 3339";
+
+fn fault(name: &str, fault: &'static str) -> Problem {
+    Problem::Parameter(name.to_owned(), fault)
+}
+
+fn read(
+    value: Option<String>,
+    name: &str,
+    otherwise: &'static str,
+    term: impl Fn(&str) -> Option<Term>,
+) -> Result<Option<Term>, Problem> {
+    let read = |value: String| term(&value).ok_or_else(|| fault(name, otherwise));
+    value.map(read).transpose()
+}
+
+fn read_order(text: &str) -> Result<Order, Problem> {
+    match text {
+        "newest" => Ok(Order::Newest),
+        "oldest" => Ok(Order::Oldest),
+        _ => Err(fault("order", "is none of newest, oldest")),
+    }
+}
+
+/// A term that a store would not refuse.
+fn checked(term: Term) -> Option<Term> {
+    let query = Query::new().with_term(term);
+    query.check().ok()?;
+    query.terms.into_iter().next()
+}
+
+fn kept(values: &[Option<String>; KNOWN.len()]) -> String {
+    let mut kept = String::new();
+    for (name, value) in KNOWN.iter().zip(values) {
+        if let Some(value) = value.as_ref().filter(|_| *name != "cursor") {
+            let and = if kept.is_empty() { "" } else { "&" };
+            // A string takes whatever is written to it.
+            let _ = write!(kept, "{and}{name}={}", parameters::encode(value));
+        }
+    }
+    kept
+}

@@ -1,0 +1,178 @@
+//! The shapes of what is not documented elsewhere: an action as the history and the feed show it,
+//! and the entries of its log.
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::words::lifecycle;
+use crate::model::{Action, Progress, Timestamp, Transition, TransitionKind};
+
+/// Unix seconds with six decimals, as a number that keeps them.
+pub(super) struct Seconds(Timestamp);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        number(self.0.to_string(), serializer)
+    }
+}
+
+/// A percentage with at most two decimals.
+pub(super) struct Percent(Progress);
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        number(self.0.to_string(), serializer)
+    }
+}
+
+/// Its digits as they are, which a float would not keep.
+fn number<S: Serializer>(digits: String, serializer: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::Error as _;
+    let number = RawValue::from_string(digits).map_err(S::Error::custom)?;
+    number.serialize(serializer)
+}
+
+/// An action.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(super) struct Record<'a> {
+    #[cfg_attr(feature = "openapi", schema(value_type = super::fields::Uid))]
+    action_uid: String,
+    #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::source))]
+    source: &'static str,
+    name: &'a str,
+    tenant: &'a str,
+    #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::lifecycle))]
+    status: &'static str,
+    progress: Percent,
+    version: u64,
+    created_at: Seconds,
+    last_seen_at: Seconds,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<Seconds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<Seconds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_requested_at: Option<Seconds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::outcome, required = false))]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<super::fields::Uid>))]
+    parent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<super::fields::Uid>))]
+    retry_of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    warnings: &'a [Arc<str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorOf<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RecordError))]
+struct ErrorOf<'a> {
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+impl<'a> Record<'a> {
+    /// `inside`: whether to show what only operators may see.
+    pub(super) fn new(action: &'a Action, inside: bool) -> Record<'a> {
+        let error = action.error.as_ref().map(|error| ErrorOf {
+            code: &error.code,
+            message: &error.message,
+            detail: error.detail.as_deref().filter(|_| inside),
+        });
+        let owner = action.owner.as_ref().filter(|_| inside);
+        Record {
+            action_uid: action.uid.to_string(),
+            source: action.source.as_str(),
+            name: &action.name,
+            tenant: &action.tenant,
+            status: lifecycle(action.status, action.outcome),
+            progress: Percent(action.progress),
+            version: action.version.get(),
+            created_at: Seconds(action.created_at),
+            last_seen_at: Seconds(action.last_seen_at),
+            started_at: action.started_at.map(Seconds),
+            finished_at: action.finished_at.map(Seconds),
+            cancel_requested_at: action.cancel.as_ref().map(|cancel| Seconds(cancel.at)),
+            outcome: action.outcome.map(|outcome| outcome.as_str()),
+            object: action.object.as_ref().map(|object| object.as_str()),
+            step: action.step.as_deref(),
+            description: action.description.as_deref(),
+            actor: action.actor.as_deref(),
+            parent: action.parent.map(|uid| uid.to_string()),
+            retry_of: action.retry_of.map(|uid| uid.to_string()),
+            correlation: action.correlation.as_deref(),
+            warnings: &action.warnings,
+            error,
+            owner: owner.map(|owner| &*owner.name),
+        }
+    }
+}
+
+/// An entry of a log.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = HistoryEntry))]
+pub(super) struct Entry<'a> {
+    at: Seconds,
+    #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::kind))]
+    kind: &'static str,
+    version: u64,
+    progress: Percent,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::lifecycle, required = false))]
+    status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::outcome, required = false))]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn new(transition: &'a Transition, inside: bool) -> Entry<'a> {
+        let owner = transition.owner.as_ref().filter(|_| inside);
+        // Whoever asked for a cancel is no part of the machinery; whoever decided is.
+        let public = transition.kind == TransitionKind::CancelRequested;
+        let word = lifecycle(transition.status, transition.outcome);
+        Entry {
+            at: Seconds(transition.at),
+            kind: transition.kind.as_str(),
+            version: transition.version.get(),
+            progress: Percent(transition.progress),
+            // What came too late changed nothing, and must not read as if it had.
+            status: (!transition.is_late()).then_some(word),
+            outcome: transition.outcome.map(|outcome| outcome.as_str()),
+            step: transition.step.as_deref(),
+            by: transition.by.as_deref().filter(|_| public || inside),
+            note: transition.note.as_deref(),
+            owner: owner.map(|owner| &*owner.name),
+        }
+    }
+}

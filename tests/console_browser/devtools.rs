@@ -1,0 +1,249 @@
+//! A browser without a window, driven by its DevTools protocol.
+
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tungstenite::{Message, WebSocket};
+
+/// How long anything may take. It only stops a hang.
+const LONGEST: Duration = Duration::from_secs(60);
+
+const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+
+/// Where a Chromium is, if there is one.
+fn program() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let places = std::env::split_paths(&path);
+    let mut found = places.flat_map(|dir| NAMES.map(|name| dir.join(name)));
+    found.find(|file| file.is_file())
+}
+
+/// A running browser; it ends with this value.
+pub(crate) struct Browser {
+    child: Child,
+    /// Its profile, and where it says where it listens.
+    profile: TempDir,
+}
+
+impl Browser {
+    /// Starts one, if there is one.
+    pub(crate) fn start() -> Option<Browser> {
+        let program = program()?;
+        let profile = TempDir::new().unwrap();
+        let child = Command::new(program)
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--disable-dev-shm-usage",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--force-color-profile=srgb",
+                "--remote-debugging-port=0",
+            ])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg("about:blank")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Some(Browser { child, profile })
+    }
+
+    /// Where it listens: port and path of its web socket.
+    fn address(&self) -> (u16, String) {
+        let file = self.profile.path().join("DevToolsActivePort");
+        let begun = Instant::now();
+        while begun.elapsed() < LONGEST {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            if let Some((port, path)) = text.split_once('\n')
+                && path.starts_with("/devtools/browser/")
+            {
+                return (port.parse().unwrap(), path.trim().to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the browser says nowhere where it listens");
+    }
+
+    /// Opens a tab of its own profile, which shares nothing with other tabs.
+    pub(crate) fn tab(&self, url: &str) -> Tab {
+        let (port, path) = self.address();
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(LONGEST)).unwrap();
+        let address = format!("ws://127.0.0.1:{port}{path}");
+        let (socket, _) = tungstenite::client(address, stream).unwrap();
+        let mut tab = Tab {
+            socket,
+            session: None,
+            calls: 0,
+            complaints: Vec::new(),
+        };
+        let context = tab.call("Target.createBrowserContext", json!({}));
+        let context = &context["browserContextId"];
+        let target = json!({ "url": "about:blank", "browserContextId": context });
+        let target = tab.call("Target.createTarget", target);
+        let attach = json!({ "targetId": target["targetId"], "flatten": true });
+        let attached = tab.call("Target.attachToTarget", attach);
+        tab.session = Some(attached["sessionId"].as_str().unwrap().to_owned());
+        for domain in ["Page", "Runtime", "Log", "Network"] {
+            tab.call(&format!("{domain}.enable"), json!({}));
+        }
+        tab.size(1280, 900);
+        tab.call("Page.navigate", json!({ "url": url }));
+        tab.until(&format!(
+            "location.href === {} && document.readyState === 'complete'",
+            json!(url)
+        ));
+        tab
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) struct Tab {
+    socket: WebSocket<TcpStream>,
+    session: Option<String>,
+    calls: u64,
+    /// What the browser's console would show in red or yellow.
+    pub(crate) complaints: Vec<String>,
+}
+
+impl Tab {
+    fn call(&mut self, method: &str, params: Value) -> Value {
+        self.calls += 1;
+        let id = self.calls;
+        let mut call = json!({ "id": id, "method": method, "params": params });
+        if let Some(session) = &self.session {
+            call["sessionId"] = json!(session);
+        }
+        self.socket.send(Message::text(call.to_string())).unwrap();
+        loop {
+            let message = self.socket.read().unwrap();
+            let Message::Text(text) = message else {
+                continue;
+            };
+            let said: Value = serde_json::from_str(&text).unwrap();
+            if said["id"] == json!(id) {
+                assert!(said.get("error").is_none(), "{method}: {said}");
+                return said["result"].clone();
+            }
+            self.hear(&said);
+        }
+    }
+
+    fn hear(&mut self, event: &Value) {
+        let params = &event["params"];
+        let complaint = match event["method"].as_str().unwrap_or_default() {
+            "Runtime.exceptionThrown" => params["exceptionDetails"].to_string(),
+            "Runtime.consoleAPICalled" => params["args"].to_string(),
+            "Log.entryAdded" => params["entry"].to_string(),
+            _ => return,
+        };
+        self.complaints.push(complaint);
+    }
+
+    /// The value of an expression in the page.
+    pub(crate) fn eval(&mut self, expression: &str) -> Value {
+        let params = json!({
+            "expression": expression, "returnByValue": true, "awaitPromise": true,
+        });
+        let said = self.call("Runtime.evaluate", params);
+        let thrown = said.get("exceptionDetails");
+        assert!(thrown.is_none(), "{expression}: {thrown:?}");
+        said["result"]["value"].clone()
+    }
+
+    pub(crate) fn text(&mut self, expression: &str) -> String {
+        let value = self.eval(expression);
+        let text = value.as_str();
+        text.unwrap_or_else(|| panic!("{expression} is {value}"))
+            .to_owned()
+    }
+
+    /// Waits until an expression holds.
+    #[track_caller]
+    pub(crate) fn until(&mut self, expression: &str) {
+        let begun = Instant::now();
+        while begun.elapsed() < LONGEST {
+            if self.eval(&format!("Boolean({expression})")) == json!(true) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let page = self.text("document.body.innerText");
+        let complaints = &self.complaints;
+        panic!("it never came to be that {expression}\n{page}\n{complaints:?}");
+    }
+
+    /// Presses a key as a hand would.
+    pub(crate) fn press(&mut self, key: &str) {
+        let (code, text) = match key {
+            "Enter" => (13, "\r"),
+            "Escape" => (27, ""),
+            "Tab" => (9, ""),
+            "End" => (35, ""),
+            "Home" => (36, ""),
+            "ArrowUp" => (38, ""),
+            "ArrowDown" => (40, ""),
+            "/" => (191, "/"),
+            " " => (32, " "),
+            _ => panic!("no such key here: {key}"),
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let mut press =
+                json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code });
+            if kind == "keyDown" && !text.is_empty() {
+                press["text"] = json!(text);
+            }
+            self.call("Input.dispatchKeyEvent", press);
+        }
+    }
+
+    /// Types into what has the focus.
+    pub(crate) fn write(&mut self, text: &str) {
+        self.call("Input.insertText", json!({ "text": text }));
+    }
+
+    pub(crate) fn size(&mut self, width: u32, height: u32) {
+        let metrics = json!({
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600,
+        });
+        self.call("Emulation.setDeviceMetricsOverride", metrics);
+    }
+
+    pub(crate) fn colours(&mut self, scheme: &str) {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.call(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        );
+    }
+
+    /// Keeps a picture where `ACTIONS_PICTURES` names a directory.
+    pub(crate) fn picture(&mut self, name: &str) {
+        let Some(dir) = std::env::var_os("ACTIONS_PICTURES") else {
+            return;
+        };
+        // The page draws at its own pace.
+        std::thread::sleep(Duration::from_millis(600));
+        let taken = self.call("Page.captureScreenshot", json!({ "format": "png" }));
+        let bytes = STANDARD.decode(taken["data"].as_str().unwrap()).unwrap();
+        std::fs::write(PathBuf::from(dir).join(format!("{name}.png")), bytes).unwrap();
+    }
+}

@@ -1,0 +1,265 @@
+//! `GET /v1/actions/changes` as JSON.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use action_store::{
+    ActionError, ActionStore, ActionStoreExt, ActionUid, Command, Cursor, Finish, MemoryStore,
+    NewAction, Progress, Report, Revision, StoreId,
+};
+use axum::Router;
+use axum::http::StatusCode;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::support::{Plane, get, ok};
+
+const PATH: &str = "/v1/actions/changes";
+
+/// What an answer shows: uid and version, and where to go on.
+struct Changes {
+    shown: Vec<(ActionUid, u64)>,
+    position: String,
+    revision: u64,
+    more: bool,
+}
+
+async fn changes(app: &Router, query: &str) -> Changes {
+    let json: Value =
+        serde_json::from_str(&ok(get(app, &format!("{PATH}?{query}")).await)).unwrap();
+    let shown = json["changes"].as_array().unwrap().iter().map(|record| {
+        let uid = record["action_uid"].as_str().unwrap().parse().unwrap();
+        (uid, record["version"].as_u64().unwrap())
+    });
+    Changes {
+        shown: shown.collect(),
+        position: json["position"].as_str().unwrap().to_owned(),
+        revision: json["revision"].as_u64().unwrap(),
+        more: json["more"].as_bool().unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn each_action_is_shown_once_at_its_latest_change() {
+    let plane = Plane::new().await;
+    let app = plane.router();
+    let mut uids = Vec::new();
+    for _ in 0..300 {
+        uids.push(plane.started(NewAction::task("a")).await);
+    }
+    // The first ones change once more, and so come last.
+    for uid in &uids[..50] {
+        plane.finish(*uid, Finish::succeeded()).await;
+    }
+    let mut expected: Vec<(ActionUid, u64)> = uids[50..].iter().map(|uid| (*uid, 2)).collect();
+    expected.extend(uids[..50].iter().map(|uid| (*uid, 3)));
+    for limit in [1, 7, 100, 125, 299, 300, 1000] {
+        let (mut seen, mut after) = (Vec::new(), "0".to_owned());
+        for _ in 0..310 {
+            let page = changes(&app, &format!("after={after}&limit={limit}")).await;
+            assert!(page.shown.len() <= limit);
+            seen.extend(page.shown);
+            after = page.position;
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!(seen, expected, "{limit}");
+        // From there on, only what is new.
+        assert_eq!(changes(&app, &format!("after={after}")).await.shown, []);
+    }
+}
+
+#[tokio::test]
+async fn it_begins_now_unless_told_otherwise() {
+    let plane = Plane::new().await;
+    let app = plane.router();
+    let old = plane.started(NewAction::task("old")).await;
+    let now = changes(&app, "").await;
+    assert!(now.shown.is_empty() && !now.more);
+    let new = plane.queued(NewAction::task("new")).await;
+    let page = changes(&app, &format!("after={}", now.position)).await;
+    assert_eq!(page.shown, [(new, 1)]);
+    // The number of a revision will do, too.
+    let page = changes(&app, &format!("after={}", now.revision)).await;
+    assert_eq!(page.shown, [(new, 1)]);
+    assert_eq!(page.revision, now.revision + 1);
+    let page = changes(&app, "after=0").await;
+    assert_eq!(page.shown, [(old, 2), (new, 1)]);
+}
+
+#[tokio::test]
+async fn whoever_follows_has_the_last_state_of_everything() {
+    let plane = Plane::new().await;
+    let app = plane.router();
+    let mut uids = Vec::new();
+    for _ in 0..40 {
+        uids.push(plane.started(NewAction::task("a")).await);
+    }
+    let (mut known, mut after) = (HashMap::new(), "0".to_owned());
+    for round in 0..200 {
+        // Some change between any two pages.
+        for n in 0..3 {
+            let uid = uids[(round * 7 + n * 11) % uids.len()];
+            let progress = Progress::ratio(round as u64 + 1, 200);
+            let report = Report::new().with_progress(progress);
+            let _ = plane.store.report(uid, report, &plane.owner).await;
+        }
+        let page = changes(&app, &format!("after={after}&limit=4")).await;
+        known.extend(page.shown);
+        after = page.position;
+    }
+    loop {
+        let page = changes(&app, &format!("after={after}&limit=4")).await;
+        known.extend(page.shown);
+        after = page.position;
+        if !page.more {
+            break;
+        }
+    }
+    for uid in uids {
+        let action = plane.store.action(uid).await.unwrap().unwrap();
+        assert_eq!(known[&uid], action.version.get());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_with_the_first_change() {
+    let plane = Plane::new().await;
+    let app = plane.router();
+    let uid = plane.started(NewAction::task("a")).await;
+    let after = changes(&app, "").await.position;
+    let begun = Instant::now();
+    let waiting = tokio::spawn({
+        let (app, after) = (app.clone(), after.clone());
+        async move { changes(&app, &format!("after={after}&wait=30s")).await }
+    });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(!waiting.is_finished());
+    plane.finish(uid, Finish::succeeded()).await;
+    let page = waiting.await.unwrap();
+    assert_eq!(page.shown, [(uid, 3)]);
+    let took = begun.elapsed();
+    assert!(
+        took >= Duration::from_secs(5) && took < Duration::from_secs(6),
+        "{took:?}"
+    );
+    // What is there already is not waited for, and nothing is said when the time is up.
+    for (after, seconds) in [(&after, 0.0), (&page.position, 30.0)] {
+        let begun = Instant::now();
+        changes(&app, &format!("after={after}&wait=30s")).await;
+        let took = begun.elapsed().as_secs_f64();
+        assert!((took - seconds).abs() < 0.2, "{took}");
+    }
+}
+
+async fn remove(plane: &Plane, uid: ActionUid) {
+    let if_version = plane.store.action(uid).await.unwrap().unwrap().version;
+    let removed = plane
+        .store
+        .command(Command::Remove { uid, if_version })
+        .await;
+    removed.unwrap();
+}
+
+#[tokio::test]
+async fn a_position_that_has_missed_something_is_gone() {
+    let plane = Plane::new().await;
+    let app = plane.router();
+    let first = plane.started(NewAction::task("a")).await;
+    let before = changes(&app, "").await;
+    let second = plane.succeeded(NewAction::task("b")).await;
+    let after = changes(&app, "").await;
+    remove(&plane, second).await;
+    let at = plane.store.changed(None).await.unwrap();
+    let foreign = Cursor::feed(StoreId::new(), Revision::new(1));
+    let ahead = Cursor::feed(at.life, Revision::new(at.revision.get() + 1));
+    for expired in [
+        before.position,
+        before.revision.to_string(),
+        foreign.to_string(),
+        ahead.to_string(),
+        (at.revision.get() + 1).to_string(),
+        u64::MAX.to_string(),
+    ] {
+        let answer = get(&app, &format!("{PATH}?after={expired}")).await;
+        let (code, description) = answer.error(StatusCode::GONE);
+        assert_eq!(code, "cursor_expired", "{expired}");
+        assert!(description.contains("after=0"));
+    }
+    // What has missed nothing goes on, and so does who begins anew.
+    assert_eq!(
+        changes(&app, &format!("after={}", after.position))
+            .await
+            .shown,
+        []
+    );
+    assert_eq!(changes(&app, "after=0").await.shown, [(first, 2)]);
+}
+
+#[tokio::test]
+async fn what_is_malformed_is_named() {
+    let plane = Plane::new().await;
+    plane.queued(NewAction::task("a")).await;
+    plane.queued(NewAction::task("a")).await;
+    let app = plane.router();
+    let next = get(&app, "/v1/actions?order=newest&limit=1").await.next();
+    let newest = next.unwrap().rsplit_once('=').unwrap().1.to_owned();
+    let of_a_list = format!("after={newest}");
+    for (query, name) in [
+        (&*of_a_list, "after"),
+        ("after=", "after"),
+        ("after=-1", "after"),
+        ("after=%2B1", "after"),
+        ("after=1.5", "after"),
+        ("after=18446744073709551616", "after"),
+        ("after=x", "after"),
+        ("after=1&after=1", "after"),
+        ("limit=0", "limit"),
+        ("wait=30", "wait"),
+        ("cursor=x", "cursor"),
+        ("name=x", "name"),
+    ] {
+        let answer = get(&app, &format!("{PATH}?{query}")).await;
+        let (code, description) = answer.error(StatusCode::BAD_REQUEST);
+        assert_eq!(code, "invalid_parameter");
+        assert!(
+            description.contains(&format!("'{name}'")),
+            "{query}: {description}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_bounded_by_its_bytes() {
+    let plane = Plane::new().await;
+    let error = || ActionError::new("a", "x".repeat(4_000));
+    for _ in 0..300 {
+        plane.failed(NewAction::task("a"), error()).await;
+    }
+    let options = action_store::http::RouterOptions::new().with_page_bytes(100_000);
+    let allow = action_store::http::AllowAll;
+    let app = action_store::http::router_with(plane.store.clone(), allow, options);
+    let (mut after, mut seen) = ("0".to_owned(), 0);
+    loop {
+        let answer = get(&app, &format!("{PATH}?after={after}&limit=1000")).await;
+        assert!(answer.body.len() <= 100_000, "{}", answer.body.len());
+        let page = changes(&app, &format!("after={after}&limit=1000")).await;
+        seen += page.shown.len();
+        after = page.position;
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(seen, 300);
+}
+
+#[tokio::test]
+async fn a_closed_store_is_unavailable() {
+    let store = std::sync::Arc::new(MemoryStore::new());
+    let app = action_store::http::router(store.clone(), action_store::http::AllowAll);
+    store.close().await.unwrap();
+    let answer = get(&app, PATH).await;
+    answer.error(StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.header("retry-after"), "1");
+}

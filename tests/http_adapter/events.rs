@@ -1,0 +1,345 @@
+//! `GET /v1/actions/changes` as server-sent events.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use action_store::http::{AllowAll, RouterOptions, router_with};
+use action_store::{
+    ActionStore, ActionStoreExt, ActionUid, Command, Finish, NewAction, Progress, Report,
+};
+use axum::Router;
+use axum::body::{Body, BodyDataStream};
+use axum::http::{Method, Request, StatusCode};
+use futures_core::Stream;
+use tokio::time::{Instant, timeout};
+use tower::ServiceExt as _;
+
+use crate::support::{Plane, get_with};
+
+const PATH: &str = "/v1/actions/changes";
+const ACCEPT: (&str, &str) = ("accept", "text/event-stream");
+
+/// What came between two empty lines.
+#[derive(Debug, Default)]
+struct Block {
+    event: Option<String>,
+    id: Option<String>,
+    data: Option<String>,
+    is_comment: bool,
+}
+
+impl Block {
+    fn shown(&self) -> Vec<(ActionUid, u64)> {
+        let json: serde_json::Value = serde_json::from_str(self.data.as_ref().unwrap()).unwrap();
+        // The same position in both places.
+        assert_eq!(json["position"].as_str(), self.id.as_deref());
+        let record = |record: &serde_json::Value| {
+            let uid = record["action_uid"].as_str().unwrap().parse().unwrap();
+            (uid, record["version"].as_u64().unwrap())
+        };
+        json["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(record)
+            .collect()
+    }
+}
+
+/// A client.
+struct Events {
+    body: BodyDataStream,
+    blocks: VecDeque<String>,
+    /// As a browser keeps it.
+    last_id: Option<String>,
+}
+
+impl Events {
+    async fn connect(app: &Router, query: &str, last_id: Option<&str>) -> Events {
+        let mut request = Request::get(format!("{PATH}{query}")).header(ACCEPT.0, ACCEPT.1);
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = app
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(header("content-type"), "text/event-stream");
+        assert_eq!(header("cache-control"), "no-store");
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        Events {
+            body: response.into_body().into_data_stream(),
+            blocks: VecDeque::new(),
+            last_id: last_id.map(str::to_owned),
+        }
+    }
+
+    async fn next(&mut self) -> Option<Block> {
+        if self.blocks.is_empty() {
+            let chunk = poll_fn(|context| Pin::new(&mut self.body).poll_next(context)).await?;
+            let text = String::from_utf8(chunk.unwrap().to_vec()).unwrap();
+            let blocks = text.strip_suffix("\n\n").unwrap().split("\n\n");
+            self.blocks.extend(blocks.map(str::to_owned));
+        }
+        let text = self.blocks.pop_front()?;
+        let mut block = Block::default();
+        for line in text.lines() {
+            match line.split_once(": ").unwrap_or((line, "")) {
+                ("event", value) => block.event = Some(value.to_owned()),
+                ("id", value) => block.id = Some(value.to_owned()),
+                ("data", value) => block.data = Some(value.to_owned()),
+                ("", _) => block.is_comment = true,
+                ("retry", value) => assert_eq!(value, "1000"),
+                other => panic!("{other:?}"),
+            }
+        }
+        self.last_id = block.id.clone().or(self.last_id.take());
+        Some(block)
+    }
+
+    /// The next one with changes.
+    async fn changes(&mut self) -> Option<Vec<(ActionUid, u64)>> {
+        loop {
+            let block = self.next().await?;
+            match block.event.as_deref() {
+                Some("changes") => return Some(block.shown()),
+                None => assert!(block.is_comment && block.data.is_none(), "{block:?}"),
+                Some(_) => panic!("{block:?}"),
+            }
+        }
+    }
+}
+
+fn app_with(plane: &Plane, options: RouterOptions) -> Router {
+    router_with(plane.store.clone(), AllowAll, options)
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_come_as_they_happen() {
+    let plane = Plane::new().await;
+    plane.queued(NewAction::task("old")).await;
+    let mut events = Events::connect(&plane.router(), "", None).await;
+    // A position before anything has happened: a client that is cut off now loses nothing.
+    let hello = events.next().await.unwrap();
+    assert!(hello.is_comment && hello.id.is_some() && hello.data.is_none());
+    let uid = plane.queued(NewAction::task("new")).await;
+    assert_eq!(events.changes().await.unwrap(), [(uid, 1)]);
+    plane.store.start(uid, &plane.owner).await.unwrap();
+    plane.finish(uid, Finish::succeeded()).await;
+    assert_eq!(events.changes().await.unwrap(), [(uid, 3)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_lost_or_repeated_by_cuts() {
+    let plane = Plane::new().await;
+    let app = plane.router();
+    let mut uids = Vec::new();
+    for _ in 0..30 {
+        uids.push(plane.started(NewAction::task("a")).await);
+    }
+    let mut seen: HashMap<ActionUid, Vec<u64>> = HashMap::new();
+    let mut last_id: Option<String> = None;
+    for round in 0..120_usize {
+        for n in 0..4 {
+            let report = Report::new().with_progress(Progress::ratio(round as u64, 120));
+            let uid = uids[(round * 13 + n * 7) % uids.len()];
+            plane.report(uid, report).await;
+        }
+        // Always the same address, as a browser does it; what it has seen goes before.
+        let mut events = Events::connect(&app, "?after=0&limit=5", last_id.as_deref()).await;
+        // Cut off after so many, the last time after all.
+        let most = if round == 119 { 100 } else { round % 4 };
+        for _ in 0..most {
+            let Ok(page) = timeout(Duration::from_secs(5), events.changes()).await else {
+                break;
+            };
+            let page = page.unwrap();
+            assert!((1..=5).contains(&page.len()));
+            for (uid, version) in page {
+                seen.entry(uid).or_default().push(version);
+            }
+        }
+        last_id = events.last_id.or(last_id);
+    }
+    for uid in uids {
+        let seen = &seen[&uid];
+        // Each change at most once, and the last one.
+        assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
+        let action = plane.store.action(uid).await.unwrap().unwrap();
+        assert_eq!(seen.last(), Some(&action.version.get()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_broken_by_heartbeats_and_ends_by_itself() {
+    let plane = Plane::new().await;
+    let options = RouterOptions::new().with_stream_time(Duration::from_secs(100));
+    let begun = Instant::now();
+    let mut events = Events::connect(&app_with(&plane, options), "", None).await;
+    events.next().await.unwrap();
+    let mut beats = 0;
+    while let Some(block) = events.next().await {
+        beats += 1;
+        assert!(block.is_comment && block.id.is_some() && block.event.is_none());
+        assert_eq!(begun.elapsed().as_secs(), beats * 15);
+    }
+    assert_eq!(beats, 6);
+    assert_eq!(begun.elapsed().as_secs(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_gets_the_latest_and_holds_up_nobody() {
+    let plane = Plane::new().await;
+    let options = RouterOptions::new()
+        .with_stream_time(Duration::from_secs(600))
+        .with_watchers(1);
+    let app = app_with(&plane, options);
+    let uid = plane.started(NewAction::task("a")).await;
+    let mut events = Events::connect(&app, "", None).await;
+    for n in 0..2_000 {
+        let report = Report::new().with_progress(Progress::ratio(n, 2_000));
+        plane.report(uid, report).await;
+        tokio::time::sleep(Duration::from_millis(101)).await;
+    }
+    let latest = plane
+        .store
+        .action(uid)
+        .await
+        .unwrap()
+        .unwrap()
+        .version
+        .get();
+    // One that was read, one that waits to be sent, then how it is now.
+    let mut pages = 0;
+    let last = loop {
+        let page = events.changes().await.unwrap();
+        pages += 1;
+        assert_eq!(page.len(), 1);
+        if page[0].1 == latest {
+            break page[0].0;
+        }
+    };
+    assert_eq!(last, uid);
+    assert!(pages <= 4, "{pages} were kept for it");
+    // One that never reads is let go with its time, and its place with it.
+    get_with(&app, PATH, &[ACCEPT])
+        .await
+        .error(StatusCode::SERVICE_UNAVAILABLE);
+    tokio::time::sleep(Duration::from_secs(601)).await;
+    drop(Events::connect(&app, "", None).await);
+    // And at once, should it hang up.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    drop(Events::connect(&app, "", None).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_removed_unseen_ends_a_stream_and_is_said_at_once_later() {
+    let plane = Plane::new().await;
+    let app = plane.router();
+    let uid = plane.succeeded(NewAction::task("a")).await;
+    let mut events = Events::connect(&app, "?after=1", None).await;
+    assert_eq!(events.changes().await.unwrap().len(), 1);
+    let seen = events.last_id.clone().unwrap();
+    // While it looks the other way: created, completed and gone.
+    let other = plane.succeeded(NewAction::task("b")).await;
+    for uid in [uid, other] {
+        let if_version = plane.store.action(uid).await.unwrap().unwrap().version;
+        let removed = plane
+            .store
+            .command(Command::Remove { uid, if_version })
+            .await;
+        removed.unwrap();
+    }
+    let block = events.next().await.unwrap();
+    assert_eq!(block.event.as_deref(), Some("error"));
+    assert!(block.data.unwrap().contains("\"cursor_expired\""));
+    assert!(events.next().await.is_none());
+    let answer = get_with(&app, PATH, &[ACCEPT, ("last-event-id", &seen)]).await;
+    assert_eq!(answer.error(StatusCode::GONE).0, "cursor_expired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_outlives_bad_times_and_ends_with_the_store() {
+    let plane = Plane::new().await;
+    let mut events = Events::connect(&plane.router(), "", None).await;
+    events.next().await.unwrap();
+    plane.store.close().await.unwrap();
+    let block = events.next().await.unwrap();
+    assert_eq!(block.event.as_deref(), Some("error"));
+    let data = block.data.unwrap();
+    assert!(
+        data.contains("\"unavailable\"") && data.contains("\"reference\""),
+        "{data}"
+    );
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_in_json_before_a_stream_begins() {
+    let plane = Plane::new().await;
+    let app = plane.router();
+    for (query, headers, status, words) in [
+        ("?wait=1s", vec![], 400, "Query parameter 'wait'"),
+        ("?limit=0", vec![], 400, "Query parameter 'limit'"),
+        (
+            "?after=x",
+            vec![("last-event-id", "0")],
+            400,
+            "Query parameter 'after'",
+        ),
+        (
+            "",
+            vec![("last-event-id", "x")],
+            400,
+            "Header 'Last-Event-ID'",
+        ),
+        (
+            "",
+            vec![("last-event-id", "")],
+            400,
+            "Header 'Last-Event-ID'",
+        ),
+        (
+            "",
+            vec![("last-event-id", "0"), ("last-event-id", "0")],
+            400,
+            "Header",
+        ),
+        ("?after=99", vec![], 410, "begin anew"),
+        ("?after=0", vec![("last-event-id", "99")], 410, "begin anew"),
+    ] {
+        let headers = [vec![ACCEPT], headers].concat();
+        let answer = get_with(&app, &format!("{PATH}{query}"), &headers).await;
+        let status = StatusCode::from_u16(status).unwrap();
+        let (_, description) = answer.error(status);
+        assert!(description.contains(words), "{description}");
+    }
+    // Only who names the type gets events.
+    for (accept, stream) in [
+        ("*/*", false),
+        ("application/json", false),
+        ("text/*", false),
+        ("Text/Event-Stream", true),
+        ("application/json, text/event-stream;q=0.5", true),
+    ] {
+        let request = Request::get(PATH).header("accept", accept);
+        let response = app
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let found = response.headers()["content-type"] == "text/event-stream";
+        assert_eq!(found, stream, "{accept}");
+    }
+    let request = Request::builder()
+        .method(Method::HEAD)
+        .uri(PATH)
+        .header(ACCEPT.0, ACCEPT.1);
+    let answer = crate::support::send(&app, request.body(Body::empty()).unwrap()).await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, ""));
+}

@@ -1,0 +1,90 @@
+//! `limits()`: so many requests at once, for so long.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use action_store::NewAction;
+use action_store::http::{RequestLimits, limits};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::routing::get as on_get;
+use tokio::time::Instant;
+use tower::ServiceExt as _;
+
+use crate::support::{Plane, get, ok};
+
+#[tokio::test(start_paused = true)]
+async fn one_too_many_is_turned_away() {
+    let plane = Plane::new().await;
+    let uid = plane.started(NewAction::task("a")).await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let sink = told.clone();
+    let asked = RequestLimits::new()
+        .with_requests(2)
+        .with_failure_hook(move |failure| {
+            sink.lock().unwrap().push(failure.reference.to_owned());
+        });
+    let app = limits(plane.router(), asked);
+    let path = format!("/v1/actions/{uid}?wait=30s");
+    let wait = || {
+        let (app, path) = (app.clone(), path.clone());
+        tokio::spawn(async move { get(&app, &path).await })
+    };
+    let waiting = [wait(), wait()];
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let refused = get(&app, "/v1/actions").await;
+    let (code, _) = refused.error(StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(code, "busy");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(refused.json()["reference"], told.lock().unwrap()[0]);
+    for waiting in waiting {
+        ok(waiting.await.unwrap());
+    }
+    ok(get(&app, "/v1/actions").await);
+}
+
+#[tokio::test]
+async fn a_place_is_held_until_the_body_is_sent() {
+    let plane = Plane::new().await;
+    let app = limits(plane.router(), RequestLimits::new().with_requests(1));
+    let request = || Request::get("/v1/actions").body(Body::empty()).unwrap();
+    let unread = app.clone().oneshot(request()).await.unwrap();
+    assert_eq!(unread.status(), StatusCode::OK);
+    get(&app, "/v1/actions")
+        .await
+        .error(StatusCode::SERVICE_UNAVAILABLE);
+    drop(unread);
+    // Read to its end, and its length known beforehand.
+    let answer = app.clone().oneshot(request()).await.unwrap();
+    let length = axum::body::HttpBody::size_hint(answer.body())
+        .exact()
+        .unwrap();
+    let body = axum::body::to_bytes(answer.into_body(), usize::MAX)
+        .await
+        .unwrap();
+    assert_eq!(body.len() as u64, length);
+    ok(get(&app, "/v1/actions").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_too_long_is_ended() {
+    let host = Router::new().route("/forever", on_get(std::future::pending::<&str>));
+    let app = limits(host, RequestLimits::new().with_time(Duration::from_secs(5)));
+    let begun = Instant::now();
+    let answer = get(&app, "/forever").await;
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    let (code, _) = answer.error(StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(code, "timed_out");
+    assert_eq!(answer.header("retry-after"), "1");
+}
+
+/// By default the longest wait there can be is no failure.
+#[tokio::test(start_paused = true)]
+async fn the_defaults_let_a_long_poll_come_to_its_end() {
+    let plane = Plane::new().await;
+    let uid = plane.started(NewAction::task("a")).await;
+    let app = limits(plane.router(), RequestLimits::new());
+    ok(get(&app, &format!("/v1/actions/{uid}?wait=9999s")).await);
+    ok(get(&app, "/v1/actions/changes?wait=9999s").await);
+}

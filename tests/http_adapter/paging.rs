@@ -1,0 +1,141 @@
+//! Pages: small ones to the end while others write, and ones that are cut by their bytes.
+
+use std::collections::HashMap;
+
+use action_store::http::{AllowAll, RouterOptions, router_with};
+use action_store::{ActionError, ActionStoreExt, ActionUid, Finish, Json, NewAction};
+use axum::Router;
+use axum::http::StatusCode;
+
+use crate::support::{Answer, Plane, get};
+
+fn shown(answer: &Answer) -> Vec<ActionUid> {
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let json = answer.json();
+    let arrays = ["actions", "state-machines"].map(|array| json[array].as_array().unwrap().clone());
+    let uid = |entry: &serde_json::Value| entry["action_uid"].as_str().unwrap().parse().unwrap();
+    arrays.concat().iter().map(uid).collect()
+}
+
+/// Walks to the end. Writes something before each page.
+async fn walk(app: &Router, query: &str, write: impl AsyncFn(usize)) -> Vec<Vec<ActionUid>> {
+    let mut pages = Vec::new();
+    let mut path = format!("/v1/actions?{query}");
+    for n in 0..2_000 {
+        write(n).await;
+        let answer = get(app, &path).await;
+        pages.push(shown(&answer));
+        match answer.next() {
+            Some(next) => path = format!("/v1/actions{next}"),
+            None => return pages,
+        }
+    }
+    panic!("{query}: a walk without an end");
+}
+
+#[tokio::test]
+async fn pages_of_any_size_show_everything_once_while_others_write() {
+    for limit in [1, 2, 3, 7, 50, 124, 125, 126, 299, 300, 301, 1000] {
+        for order in ["newest", "oldest"] {
+            let plane = Plane::new().await;
+            let mut uids = Vec::new();
+            for n in 0..300 {
+                let tenant = if n % 3 == 0 { "other" } else { "mine" };
+                let uid = plane
+                    .started(NewAction::task("a").with_tenant(tenant))
+                    .await;
+                uids.extend((n % 3 != 0).then_some(uid));
+            }
+            let ends = uids.clone();
+            let write = async |n: usize| {
+                // It is created, one ends: neither moves what matched all the time.
+                let new = NewAction::task("new").with_tenant("mine");
+                plane.store.create(new).await.unwrap();
+                if let Some(uid) = ends.get(n) {
+                    plane.finish(*uid, Finish::succeeded()).await;
+                }
+            };
+            let query = format!("tenant=mine&name=a&order={order}&limit={limit}");
+            let pages = walk(&plane.router(), &query, write).await;
+            assert!(pages.iter().all(|page| page.len() <= limit), "{query}");
+            let expected = match order {
+                "oldest" => uids,
+                _ => uids.into_iter().rev().collect(),
+            };
+            assert_eq!(pages.concat(), expected, "{query}");
+        }
+    }
+}
+
+/// An action whose entry has about so many bytes.
+fn big(bytes: usize) -> NewAction {
+    let attributes = Json::of(&serde_json::json!({ "padding": "x".repeat(bytes) }));
+    NewAction::task("big").with_attributes(attributes.unwrap())
+}
+
+#[tokio::test]
+async fn a_page_is_cut_by_its_bytes_and_goes_on() {
+    let plane = Plane::new().await;
+    let mut uids = Vec::new();
+    for n in 0..400 {
+        let bytes = [10, 60_000, 500, 30_000][n % 4];
+        uids.push(plane.queued(big(bytes)).await);
+    }
+    for (most, query) in [
+        (300_000, ""),
+        (300_000, "order=newest"),
+        (1_000_000, "limit=20"),
+        // Less than one takes: one is shown all the same.
+        (1, "name=big"),
+    ] {
+        let options = RouterOptions::new().with_page_bytes(most);
+        let app = router_with(plane.store.clone(), AllowAll, options);
+        let mut path = format!("/v1/actions?{query}");
+        let (mut seen, mut pages) = (Vec::new(), 0);
+        loop {
+            let answer = get(&app, &path).await;
+            let page = shown(&answer);
+            assert!(!page.is_empty() || answer.next().is_none(), "{query}");
+            let fits = answer.body.len() <= most || page.len() == 1;
+            assert!(fits, "{query}: {} of {most}", answer.body.len());
+            seen.extend(page);
+            pages += 1;
+            match answer.next() {
+                Some(next) => path = format!("/v1/actions{next}"),
+                None => break,
+            }
+        }
+        // Nearly full ones: not each action on a page of its own.
+        let bytes: usize = 400 / 4 * (60_000 + 30_000);
+        assert!(most == 1 || pages < 4 * bytes / most, "{query}: {pages}");
+        let newest: Vec<ActionUid> = uids.iter().rev().copied().collect();
+        assert_eq!(seen, newest, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_walk_beside_writers_loses_nothing() {
+    let plane = Plane::new().await;
+    let mut uids = Vec::new();
+    for _ in 0..60 {
+        uids.push(plane.started(big(50_000)).await);
+    }
+    let options = RouterOptions::new().with_page_bytes(400_000);
+    let app = router_with(plane.store.clone(), AllowAll, options);
+    let write = async |n: usize| {
+        // Some of those yet to come, and some of those that were shown.
+        for at in [n * 2, 59 - n * 3 % 60] {
+            let finish = Finish::failed(ActionError::new("a", "b".repeat(4_000)));
+            let _ = plane
+                .store
+                .finish(uids[at], finish, Some(&plane.owner))
+                .await;
+        }
+    };
+    let pages = walk(&app, "", write).await;
+    let mut times: HashMap<ActionUid, usize> = HashMap::new();
+    for uid in pages.concat() {
+        *times.entry(uid).or_default() += 1;
+    }
+    assert!(uids.iter().all(|uid| (1..=2).contains(&times[uid])));
+}

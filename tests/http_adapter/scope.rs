@@ -1,0 +1,132 @@
+//! What a scope asks of the store, and a scope that no store could be asked.
+
+use std::sync::{Arc, Mutex};
+
+use action_store::http::{RouterOptions, Scope, router, router_with};
+use action_store::{
+    ActionStore as _, ActionStoreExt as _, ActionUid, Limits, MemoryStore, NewAction, ObjectRef,
+    Query, Term,
+};
+use async_trait::async_trait;
+use axum::http::StatusCode;
+
+use crate::support::{Between, GetAnswer, ListAnswer, Plane, Through, get, ok};
+
+/// Writes down what was asked and how much was found.
+#[derive(Debug, Clone, Default)]
+struct Asked(Arc<Mutex<Vec<(Query, usize)>>>);
+
+#[async_trait]
+impl Between for Asked {
+    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+        let page = store.list(query).await?;
+        self.0
+            .lock()
+            .unwrap()
+            .push((query.clone(), page.items.len()));
+        Ok(page)
+    }
+    async fn get(&self, _: &MemoryStore, _: &[ActionUid]) -> GetAnswer {
+        panic!("a scope is not part of this question");
+    }
+}
+
+#[tokio::test]
+async fn one_question_with_the_scope_in_it_whatever_is_there() {
+    let plane = Plane::new().await;
+    let object = ObjectRef::bdb(1);
+    let new = |tenant: &str| {
+        NewAction::task("t")
+            .with_tenant(tenant)
+            .with_object(ObjectRef::bdb(1))
+    };
+    let mine = plane.queued(new("acme")).await;
+    let other = plane.queued(new("globex")).await;
+    let asked = Asked::default();
+    let scope = Scope::tenant("acme").with_objects([object]);
+    let given = scope.clone();
+    let app = router(
+        Through(plane.store.clone(), asked.clone()),
+        move |_: &_, _| Ok(given.clone()),
+    );
+    for (uid, found) in [(mine, 1), (other, 0), (ActionUid::new(), 0)] {
+        for version in ["v1", "v2"] {
+            let answer = get(&app, &format!("/{version}/actions/{uid}")).await;
+            assert_eq!(answer.status == StatusCode::OK, found == 1, "{answer:?}");
+            let questions = std::mem::take(&mut *asked.0.lock().unwrap());
+            let [(query, items)] = &questions[..] else {
+                panic!("{questions:?}");
+            };
+            assert_eq!(*items, found);
+            assert_eq!(query.terms.len(), 3);
+            assert!(query.terms.contains(&Term::Uid(uid)));
+            assert!(query.terms.contains(&Term::Tenant("acme".into())));
+        }
+    }
+    // What is no uid needs no question.
+    get(&app, "/v1/actions/nonsense")
+        .await
+        .error(StatusCode::NOT_FOUND);
+    assert!(asked.0.lock().unwrap().is_empty());
+    // Lists find what they show, and nothing else.
+    for path in ["/v1/actions", "/v2/actions", "/v1/actions/bdb/1"] {
+        ok(get(&app, path).await);
+        let questions = std::mem::take(&mut *asked.0.lock().unwrap());
+        let found: usize = questions.iter().map(|(_, items)| items).sum();
+        assert_eq!(found, 1, "{path}: {questions:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_scope_beyond_the_limits_shows_nothing_and_the_host_hears_of_it() {
+    let plane = Plane::new().await;
+    let uid = plane
+        .queued(NewAction::task("t").with_object(ObjectRef::bdb(1)))
+        .await;
+    let objects = |count: usize| (1..=count as u64).map(ObjectRef::bdb);
+    let cases = [
+        (Scope::tenant(""), false),
+        (Scope::tenant("x".repeat(Limits::LABEL + 1)), false),
+        (Scope::objects(objects(Limits::OBJECTS + 1)), false),
+        (Scope::objects(objects(Limits::OBJECTS)), true),
+        // Each counts once.
+        (Scope::objects(objects(600).chain(objects(600))), true),
+    ];
+    for (scope, good) in cases {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sink = told.clone();
+        let options = RouterOptions::new()
+            .with_failure_hook(move |failure| sink.lock().unwrap().push(failure.to_string()));
+        let app = router_with(
+            plane.store.clone(),
+            move |_: &_, _| Ok(scope.clone()),
+            options,
+        );
+        for path in [
+            "/v1/actions".to_owned(),
+            format!("/v1/actions/{uid}"),
+            "/v1/actions/bdb/1".to_owned(),
+            "/v1/actions/x".to_owned(),
+        ] {
+            let answer = get(&app, &path).await;
+            if good {
+                assert_eq!(
+                    answer.status.is_success(),
+                    !path.ends_with('x'),
+                    "{path} {answer:?}"
+                );
+                continue;
+            }
+            assert_eq!(
+                answer.error(StatusCode::INTERNAL_SERVER_ERROR).0,
+                "internal_error"
+            );
+            let told = told.lock().unwrap().pop().unwrap();
+            assert!(told.starts_with("authorize: "), "{told}");
+        }
+        assert!(told.lock().unwrap().is_empty());
+    }
+    let found = plane.store.action(uid).await.unwrap();
+    assert!(found.is_some());
+    plane.store.close().await.unwrap();
+}

@@ -1,0 +1,203 @@
+//! Requests that are nearly HTTP, and ones that are nothing at all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::attack::{Dice, asked_for};
+use crate::server::Server;
+
+/// How long a client waits for more of an answer: what it sent may not be a request yet.
+const PATIENCE: Duration = Duration::from_millis(60);
+
+const CLIENTS: usize = 32;
+
+/// One request, more or less.
+fn request(server: &Server, dice: &Dice) -> Vec<u8> {
+    let methods = [
+        "GET", "GET", "GET", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE",
+        "CONNECT", "BREW", "get", "G\0T", "",
+    ];
+    let versions = [
+        "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/9", "",
+    ];
+    let headers = [
+        "Connection: close",
+        "Accept: text/event-stream",
+        "Last-Event-ID: 0",
+        "Last-Event-ID: 1f.x.1.1",
+        "If-None-Match: *",
+        "If-None-Match: \"1.0.v1\", W/\"\u{e9}\"",
+        "Authorization: Basic !!!!",
+        "Authorization: Basic YTpi",
+        "Content-Length: 5",
+        "Content-Length: -1",
+        "Content-Length: 99999999999999999999",
+        "Transfer-Encoding: chunked",
+        "Expect: 100-continue",
+        "Upgrade: h2c",
+        "Range: bytes=0-1",
+        "Cookie: \u{1}",
+        "X\0Y: z",
+        "no colon here",
+        ": empty name",
+    ];
+    let mut path = server.path(dice);
+    // Half of them are HTTP, so that what they ask for is looked at.
+    let wild = dice.roll(2) == 0;
+    match dice.roll(if wild { 10 } else { 100 }) {
+        0 => path = format!("http://a{path}"),
+        1 => path.push_str(
+            dice.one_of::<&str>(&["%", "%zz", "%00", "?", "#x", "/..", "\u{e9}", "&a=b", " "]),
+        ),
+        2 => path.extend(std::iter::repeat_n('a', dice.roll(70_000) as usize)),
+        3 => {
+            path = (*dice.one_of(&["*", "", "/", "//", "?", "a", "/v1/actions/%2e%2e"])).to_owned()
+        }
+        _ => {}
+    }
+    let (method, version) = match wild {
+        true => (*dice.one_of(&methods), *dice.one_of(&versions)),
+        false => (*dice.one_of(&methods[..6]), "HTTP/1.1"),
+    };
+    let headers = if wild { &headers[..] } else { &headers[..8] };
+    let mut text = format!("{method} {path} {version}\r\nHost: a\r\n");
+    for _ in 0..dice.roll(4) {
+        text.push_str(dice.one_of::<&str>(headers));
+        text.push_str("\r\n");
+    }
+    if dice.roll(40) == 0 {
+        (0..200).for_each(|n| text.push_str(&format!("X-{n}: y\r\n")));
+    }
+    text.push_str("\r\n");
+    let mut bytes = text.into_bytes();
+    match dice.roll(if wild { 8 } else { 80 }) {
+        // A few bytes are others.
+        0 => {
+            for _ in 0..=dice.roll(4) {
+                let at = dice.roll(bytes.len() as u64) as usize;
+                bytes[at] = dice.roll(256) as u8;
+            }
+        }
+        1 => bytes.truncate(dice.roll(bytes.len() as u64) as usize),
+        2 => {
+            let at = dice.roll(bytes.len() as u64) as usize;
+            bytes.insert(at, dice.roll(256) as u8);
+        }
+        3 => bytes.extend((0..dice.roll(300)).map(|_| dice.roll(256) as u8)),
+        4 if dice.roll(4) == 0 => {
+            bytes = (0..dice.roll(400)).map(|_| dice.roll(256) as u8).collect()
+        }
+        5 => bytes.extend_from_within(..),
+        _ => {}
+    }
+    bytes
+}
+
+/// What came back until there was silence.
+async fn exchange(server: &Server, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    // Whoever is not listened to any more has nothing to send.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let mut part = vec![0; 64 * 1024];
+    while let Ok(Ok(read)) = timeout(PATIENCE, stream.read(&mut part)).await {
+        answer.extend_from_slice(&part[..read]);
+        if read == 0 || answer.len() > 16 * 1024 * 1024 {
+            break;
+        }
+    }
+    answer
+}
+
+/// The statuses of all answers in a row, which must be answers. One that was cut off by silence
+/// ends it.
+fn statuses(mut bytes: &[u8], asked: &[u8]) -> Vec<u16> {
+    let said = || String::from_utf8_lossy(asked).into_owned();
+    let mut statuses = Vec::new();
+    while !bytes.is_empty() {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        let end = end.unwrap_or_else(|| panic!("no head in the answer to {:?}", said()));
+        let head = std::str::from_utf8(&bytes[..end]).unwrap();
+        let field = |name: &str| {
+            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+            lines
+                .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value)
+        };
+        let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let retry = field("retry-after").is_some();
+        assert!(
+            status < 500 || (status == 503 && retry),
+            "{head} to {:?}",
+            said()
+        );
+        statuses.push(status);
+        let length = field("content-length").map(|length| length.parse::<usize>().unwrap());
+        let rest = &bytes[end + 4..];
+        let body = &rest[..length.unwrap_or(rest.len()).min(rest.len())];
+        let body = String::from_utf8_lossy(body);
+        for secret in ["SELECT", "sqlite", "actions.db", "panicked"] {
+            assert!(!body.contains(secret), "{body} to {:?}", said());
+        }
+        let is_head = head.contains("content-length") && asked.starts_with(b"HEAD");
+        match length {
+            Some(length) if !is_head && rest.len() > length => bytes = &rest[length..],
+            // A stream, the end, or one whose body was not sent.
+            _ => break,
+        }
+    }
+    statuses
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_a_client_sends_is_the_servers_fault() {
+    let panics = Arc::new(AtomicUsize::new(0));
+    let (counted, before) = (panics.clone(), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |info| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        before(info);
+    }));
+    let server = Arc::new(Server::start(2_000).await);
+    let dice = Arc::new(Dice::new());
+    let most = asked_for("FUZZ_REQUESTS", 2_000);
+    let sent = Arc::new(AtomicU64::new(0));
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (server, dice, sent) = (server.clone(), dice.clone(), sent.clone());
+        clients.spawn(async move {
+            let mut counts = [0_usize; 1000];
+            while sent.fetch_add(1, Ordering::Relaxed) < most {
+                let bytes = request(&server, &dice);
+                let answer = exchange(&server, &bytes).await;
+                let found = statuses(&answer, &bytes);
+                counts[0] += usize::from(found.is_empty());
+                found
+                    .into_iter()
+                    .for_each(|status| counts[usize::from(status)] += 1);
+            }
+            counts
+        });
+    }
+    let mut counts = [0_usize; 1000];
+    while let Some(client) = clients.join_next().await {
+        counts
+            .iter_mut()
+            .zip(client.unwrap())
+            .for_each(|(all, one)| *all += one);
+    }
+    for (status, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+        println!("{status}: {count}");
+    }
+    // All kinds of answers were among them, so the requests got beyond the parser.
+    for status in [200, 304, 400, 404, 405] {
+        assert!(counts[status] > 0, "no {status}");
+    }
+    assert_eq!(panics.load(Ordering::Relaxed), 0);
+    let (status, body) = server.get("/v1/actions?limit=1000&order=oldest").await;
+    assert_eq!((status, body.matches("action_uid").count()), (200, 1000));
+}

@@ -1,0 +1,125 @@
+//! Clients that hang up at any moment.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use action_store::conformance::check_store;
+use action_store::{ActionStore, ActionStoreExt, Finish, NewAction, Outcome};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::attack::{Dice, asked_for, ends};
+use crate::server::{Server, WATCHERS};
+
+/// Comes, asks for something, and is gone.
+async fn visit(server: &Server, dice: &Dice) {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let accept = dice.one_of(&["*/*", "text/event-stream"]);
+    let mut path = server.path(dice);
+    if dice.roll(3) == 0 {
+        let uid = dice.one_of(&server.uids);
+        path = format!("/v1/actions/{uid}?wait=2s");
+    }
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n");
+    let bytes = request.as_bytes();
+    let sent = match dice.roll(4) {
+        0 => dice.roll(bytes.len() as u64) as usize,
+        _ => bytes.len(),
+    };
+    let _ = stream.write_all(&bytes[..sent]).await;
+    let moment = Duration::from_micros(dice.roll(3_000));
+    match dice.roll(3) {
+        // Unread, so that it is a reset for whoever still sends.
+        0 => sleep(moment).await,
+        1 => {}
+        _ => {
+            let mut some = vec![0; 1 + dice.roll(5_000) as usize];
+            let _ = timeout(moment, stream.read(&mut some)).await;
+        }
+    }
+}
+
+/// As many streams as there may be, all at once.
+async fn all_places(server: &Server) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    while streams.len() < usize::from(WATCHERS) {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let request =
+            "GET /v1/actions/changes HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        match &status {
+            b"HTTP/1.1 200" => streams.push(stream),
+            // Those who have just hung up are not all noticed yet.
+            _ => {
+                streams.clear();
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+    streams
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_hangs_up_leaves_nothing_behind() {
+    let server = Arc::new(Server::start(2_000).await);
+    let dice = Arc::new(Dice::new());
+    let most = asked_for("HANG_UPS", 400);
+    let (sent, stop) = (
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let work = tokio::spawn({
+        let (server, stop) = (server.clone(), stop.clone());
+        async move { server.work(stop).await }
+    });
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (server, dice, sent) = (server.clone(), dice.clone(), sent.clone());
+        clients.spawn(async move {
+            while sent.fetch_add(1, Ordering::Relaxed) < most {
+                visit(&server, &dice).await;
+            }
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    let done = work.await.unwrap();
+    println!("{most} hang-ups beside {done} actions");
+    assert!(done > 0);
+
+    // Every place was given back, also those of the clients that never said good-bye.
+    drop(ends(all_places(&server)).await);
+    drop(ends(all_places(&server)).await);
+    // Everything works: a page, and a wait that ends with its action.
+    let (status, body) = server.get("/v1/actions?limit=1000&order=oldest").await;
+    assert_eq!((status, body.matches("action_uid").count()), (200, 1000));
+    let uid = server
+        .store
+        .create(NewAction::task("last"))
+        .await
+        .unwrap()
+        .uid;
+    let waiting = tokio::spawn({
+        let server = server.clone();
+        async move { server.get(&format!("/v1/actions/{uid}?wait=2s")).await }
+    });
+    sleep(Duration::from_millis(50)).await;
+    let finish = Finish::new(Outcome::Cancelled);
+    server.store.finish(uid, finish, None).await.unwrap();
+    let (status, body) = waiting.await.unwrap();
+    assert!(
+        status == 200 && body.contains("\"cancelled\""),
+        "{status} {body}"
+    );
+    // And nothing in the store contradicts anything else.
+    let checked = check_store(&server.store).await.unwrap();
+    println!("{checked:?}");
+    server.store.close().await.unwrap();
+    assert!(server.place.path.exists());
+}

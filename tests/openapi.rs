@@ -1,0 +1,177 @@
+//! The description of the endpoints is committed, current, and says what is served.
+// Helpers of tests are test code too, which clippy sees only in the test functions themselves.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use action_store::http::{RouterOptions, Words, openapi, openapi_router};
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+fn read(options: &RouterOptions) -> Value {
+    serde_json::from_str(&openapi(options)).unwrap()
+}
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+/// Every reference of a document, as the component that it names: `schemas/Error`.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(reference) = fields.get("$ref") {
+                let name = reference.as_str().unwrap();
+                found.insert(name.strip_prefix("#/components/").unwrap().to_owned());
+            }
+            fields.values().for_each(|field| references(field, found));
+        }
+        Value::Array(all) => all.iter().for_each(|one| references(one, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_committed_description_is_current() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
+    let current = openapi(&RouterOptions::new());
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(&file, &current).unwrap();
+    }
+    let committed = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        committed == current,
+        "openapi.json is not what the code says: run this test with UPDATE_OPENAPI=1 and commit it"
+    );
+}
+
+#[test]
+fn what_is_switched_off_is_not_described() {
+    let (one, two) = (
+        RouterOptions::new().without_v2(),
+        RouterOptions::new().without_v1(),
+    );
+    let v1 = [
+        "/v1/actions",
+        "/v1/actions/bdb/{bdb_uid}",
+        "/v1/actions/changes",
+        "/v1/actions/{uid}",
+        "/v1/actions/{uid}/history",
+    ];
+    let v2 = ["/v2/actions", "/v2/actions/{uid}"];
+    assert_eq!(keys(&read(&one)["paths"]), BTreeSet::from(v1));
+    assert_eq!(keys(&read(&two)["paths"]), BTreeSet::from(v2));
+    let both = read(&RouterOptions::new());
+    assert_eq!(keys(&both["paths"]), v1.into_iter().chain(v2).collect());
+    let neither = RouterOptions::new().without_v1().without_v2();
+    assert!(keys(&read(&neither)["paths"]).is_empty());
+}
+
+/// Nothing that is named is missing, and nothing is there that nobody names.
+#[test]
+fn names_lead_to_something_and_everything_is_named() {
+    for options in [
+        RouterOptions::new(),
+        RouterOptions::new().without_v1(),
+        RouterOptions::new().without_v2(),
+    ] {
+        let document = read(&options);
+        let mut named = BTreeSet::new();
+        references(&document, &mut named);
+        let components = &document["components"];
+        let there = |kind: &str| -> BTreeSet<String> {
+            let names = keys(&components[kind]);
+            names.iter().map(|name| format!("{kind}/{name}")).collect()
+        };
+        let [schemas, responses, headers] = ["schemas", "responses", "headers"].map(there);
+        let all: BTreeSet<String> = [schemas, responses, headers]
+            .into_iter()
+            .flatten()
+            .collect();
+        let missing: Vec<_> = named.difference(&all).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        let unused: Vec<_> = all.difference(&named).collect();
+        assert!(unused.is_empty(), "{unused:?}");
+    }
+}
+
+#[test]
+fn the_words_are_those_that_the_host_has_chosen() {
+    let words = |options: &RouterOptions, name: &str| -> Vec<String> {
+        let document = read(options);
+        let words = document["components"]["schemas"][name]["enum"].clone();
+        serde_json::from_value(words).unwrap()
+    };
+    let own = RouterOptions::new();
+    let vendor = RouterOptions::new().with_words(Words::Vendor);
+    let lifecycle = ["cancelled", "completed", "executing", "failed", "queued"];
+    assert_eq!(words(&own, "V1TaskStatus"), lifecycle);
+    assert_eq!(words(&own, "V1StateMachineStatus"), lifecycle);
+    let machine = ["active", "completed", "failed", "pending"];
+    assert_eq!(words(&vendor, "V1StateMachineStatus"), machine);
+    assert!(words(&vendor, "V1TaskStatus").contains(&"cancelling".to_owned()));
+    let v2 = ["completed", "failed", "queued", "running"];
+    assert_eq!(words(&own, "V2Status"), v2);
+    assert_eq!(words(&vendor, "V2Status"), v2);
+}
+
+#[test]
+fn what_is_absent_is_left_out_and_never_null() {
+    let document = openapi(&RouterOptions::new());
+    assert!(!document.contains("null"), "something may be null");
+    let schemas = &read(&RouterOptions::new())["components"]["schemas"];
+    let required = |name: &str| -> BTreeSet<String> {
+        serde_json::from_value(schemas[name]["required"].clone()).unwrap()
+    };
+    let sets = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    let task = ["action_uid", "name", "progress", "status", "task_id"];
+    assert_eq!(required("V1Task"), sets(&task));
+    let machine = [
+        "action_uid",
+        "heartbeat",
+        "name",
+        "object_name",
+        "progress",
+        "status",
+    ];
+    assert_eq!(required("V1StateMachine"), sets(&machine));
+    let v2 = [
+        "action_type",
+        "action_uid",
+        "creation_time",
+        "name",
+        "progress",
+        "status",
+    ];
+    assert_eq!(required("V2Entry"), sets(&v2));
+    assert_eq!(required("Error"), sets(&["description", "error_code"]));
+    assert_eq!(
+        required("HistoryEntry"),
+        sets(&["at", "kind", "progress", "version"])
+    );
+}
+
+#[tokio::test]
+async fn it_is_served_as_it_is() {
+    let options = RouterOptions::new().without_v2();
+    let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
+    let response = openapi_router(&options).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    assert_eq!(body, openapi(&options));
+}
