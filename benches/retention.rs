@@ -14,6 +14,9 @@
     reason = "what fails has lost"
 )]
 
+#[path = "shared/flags.rs"]
+mod flags;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,6 +28,8 @@ use action_store::{
     ObjectRef, OpId, OwnerRef, Progress, Report, SqliteOptions, SqliteStore, Status, Timestamp,
 };
 
+use flags::Flags;
+
 const WRITERS: usize = 8;
 /// Actions filled in one transaction.
 const ROWS: usize = 300;
@@ -35,20 +40,15 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 type Store = Arc<SqliteStore>;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let quick = arguments.iter().any(|argument| argument == "--quick");
-    let number = |name: &str, unless: u64| {
-        let at = arguments.iter().position(|argument| argument == name);
-        at.map_or(unless, |at| arguments[at + 1].parse().expect(name))
-    };
-    let size = number("--size", if quick { 10_000 } else { 1_000_000 }) as usize;
-    let phase = Duration::from_millis(number("--phase", if quick { 500 } else { 10_000 }));
+    let flags = Flags::read(&["--size", "--phase", "--batch", "--pause"]);
+    let size = flags.number("--size", 10_000, 1_000_000);
+    let phase = flags.millis("--phase", 500, 10_000);
     let policy = Retention::new();
-    let batch = number("--batch", policy.batch.into()) as u16;
-    let pause = number("--pause", policy.pause.as_millis() as u64);
+    let pause = policy.pause.as_millis() as u64;
     let policy = policy
-        .with_batch(batch)
-        .with_pause(Duration::from_millis(pause));
+        .clone()
+        .with_batch(flags.number("--batch", policy.batch, policy.batch))
+        .with_pause(flags.millis("--pause", pause, pause));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(run(size, phase, policy));
 }

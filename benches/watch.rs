@@ -1,8 +1,9 @@
 //! How soon one process sees what another one has done, and what a thousand who wait cost.
 //!
 //! `cargo bench --all-features --bench watch` prints both; `-- --quick` does less of it (under
-//! 15 s). The other process is this program again, on the same `.shared()` SQLite file: it
-//! completes actions one after the other, at moments that have nothing to do with the looks.
+//! 15 s), `--completions N` and `--time MILLISECONDS` override. The other process is this program
+//! again, on the same `.shared()` SQLite file: it completes actions one after the other, at moments
+//! that have nothing to do with the looks.
 //!
 //! A latency is from right before the call that completes the action to the moment at which the
 //! wait for it ends in the other process, so the durable write itself is in it; that alone is given
@@ -14,6 +15,9 @@
     clippy::panic,
     reason = "what fails has lost"
 )]
+
+#[path = "shared/flags.rs"]
+mod flags;
 
 use std::path::Path;
 use std::process::Stdio;
@@ -28,6 +32,8 @@ use action_store::{
 };
 use async_trait::async_trait;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+use flags::Flags;
 
 /// Below this the 99th percentile is to be.
 const TARGET: Duration = Duration::from_millis(100);
@@ -212,21 +218,18 @@ async fn cost(path: &Path, waiters: usize, time: Duration) {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, path] = &arguments[..]
-        && first == "--child"
-    {
+    let flags = Flags::read(&["--child", "--completions", "--time"]);
+    if let Some(path) = flags.text("--child") {
         return child(Path::new(path)).await;
     }
-    let quick = arguments.iter().any(|argument| argument == "--quick");
     // On whatever disk the build is on: /tmp is often memory.
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     latency(
         &scratch.path().join("latency.db"),
-        if quick { 50 } else { 500 },
+        flags.number("--completions", 50, 500),
     )
     .await;
-    let time = Duration::from_secs(if quick { 1 } else { 5 });
+    let time = flags.millis("--time", 1000, 5000);
     // Turn by turn, since a disk has moods.
     for round in 0..2 {
         for waiters in [1, WAITERS] {

@@ -25,6 +25,8 @@
     reason = "what fails has lost"
 )]
 
+#[path = "../shared/flags.rs"]
+mod flags;
 mod footprint;
 mod indexes;
 mod json;
@@ -43,6 +45,7 @@ mod stock;
 use std::path::Path;
 use std::time::Duration;
 
+use flags::Flags;
 use footprint::Footprint;
 use report::{Filled, Report};
 use stock::{Plan, Stock};
@@ -61,39 +64,25 @@ struct Options {
 
 impl Options {
     fn read() -> Options {
-        // Cargo passes `--bench` on.
-        let arguments: Vec<String> = std::env::args()
-            .skip(1)
-            .filter(|a| a != "--bench")
-            .collect();
-        let quick = arguments.iter().any(|argument| argument == "--quick");
-        let mut options = Options {
-            quick,
-            only: String::new(),
-            rows: if quick { 50_000 } else { 1_000_000 },
-            small: if quick { 5000 } else { 100_000 },
-            lives: if quick { 50_000 } else { 1_000_000 },
-            actions: if quick { 2000 } else { 100_000 },
-            rounds: if quick { 1 } else { 7 },
-            time: Duration::from_millis(if quick { 100 } else { 500 }),
+        let flags = Flags::read(&[
+            "--only",
+            "--rows",
+            "--small",
+            "--lives",
+            "--actions",
+            "--rounds",
+            "--time",
+        ]);
+        let options = Options {
+            quick: flags.quick(),
+            only: flags.text("--only").unwrap_or_default().to_owned(),
+            rows: flags.number("--rows", 50_000, 1_000_000),
+            small: flags.number("--small", 5000, 100_000),
+            lives: flags.number("--lives", 50_000, 1_000_000),
+            actions: flags.number("--actions", 2000, 100_000).max(1),
+            rounds: flags.number("--rounds", 1, 7).max(1),
+            time: flags.millis("--time", 100, 500),
         };
-        let mut rest = arguments.iter().filter(|argument| *argument != "--quick");
-        while let Some(name) = rest.next() {
-            let value = rest
-                .next()
-                .unwrap_or_else(|| panic!("{name} needs a value"));
-            let number = || value.parse::<u64>().unwrap();
-            match name.as_str() {
-                "--only" => options.only.clone_from(value),
-                "--rows" => options.rows = number(),
-                "--small" => options.small = number(),
-                "--lives" => options.lives = number(),
-                "--actions" => options.actions = number().max(1) as usize,
-                "--rounds" => options.rounds = number().max(1) as usize,
-                "--time" => options.time = Duration::from_millis(number()),
-                _ => panic!("growth: {name} is not known"),
-            }
-        }
         let parts = ["", "pages", "lives", "space", "indexes"];
         assert!(
             parts.contains(&options.only.as_str()),

@@ -1,0 +1,162 @@
+//! Requests a second over loopback, beside the same server answering a constant of the same size.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use action_store::http::{AllowAll, RouterOptions, router_with};
+use action_store::{ActionStore, MemoryStore, SqliteStore};
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::middle::middle;
+use crate::stock::{Load, fill};
+use crate::{Options, ask};
+
+const CONNECTIONS: usize = 8;
+
+/// Serves until the guard is dropped.
+struct Server {
+    address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(app: Router) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Server { address, task }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// One connection that is kept.
+struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    async fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let buffer = vec![0; 1 << 20];
+        Client { stream, buffer }
+    }
+
+    /// Asks, and reads the answer to its last byte.
+    async fn ask(&mut self, request: &[u8], body: usize) {
+        self.stream.write_all(request).await.unwrap();
+        let (mut filled, mut end) = (0, None);
+        while end.is_none_or(|end| filled < end) {
+            let read = self.stream.read(&mut self.buffer[filled..]).await.unwrap();
+            assert!(read > 0, "the connection was closed");
+            filled += read;
+            if end.is_none() {
+                let seen = &self.buffer[..filled];
+                let head = seen.windows(4).position(|w| w == b"\r\n\r\n");
+                end = head.map(|head| head + 4 + body);
+            }
+        }
+        assert!(self.buffer.starts_with(b"HTTP/1.1 200") && Some(filled) == end);
+    }
+}
+
+/// Requests a second of eight connections, from a thread of their own.
+async fn rate(address: SocketAddr, path: &str, body: usize, time: Duration) -> f64 {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n");
+    let clients = async move {
+        let mut tasks = tokio::task::JoinSet::new();
+        let begun = Instant::now();
+        for _ in 0..CONNECTIONS {
+            let request = request.clone();
+            tasks.spawn(async move {
+                let mut client = Client::connect(address).await;
+                let mut count = 0u32;
+                while begun.elapsed() < time {
+                    client.ask(request.as_bytes(), body).await;
+                    count += 1;
+                }
+                count
+            });
+        }
+        let counts = tasks.join_all().await;
+        f64::from(counts.iter().sum::<u32>()) / begun.elapsed().as_secs_f64()
+    };
+    let thread = std::thread::spawn(|| {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build().unwrap().block_on(clients)
+    });
+    let join = tokio::task::spawn_blocking(move || thread.join().unwrap());
+    join.await.unwrap()
+}
+
+pub async fn measure(options: &Options, scratch: &Path) {
+    println!(
+        "\nloopback: {CONNECTIONS} connections that are kept, {} actions, requests a second",
+        options.size
+    );
+    let memory = MemoryStore::new();
+    compare(options, "memory", Arc::new(memory)).await;
+    let sqlite = SqliteStore::open(scratch.join("loopback.db"))
+        .await
+        .unwrap();
+    compare(options, "SQLite", Arc::new(sqlite)).await;
+}
+
+async fn compare(options: &Options, name: &str, store: Arc<dyn ActionStore>) {
+    let uids = fill(&*store, options.size, Load::Plain).await;
+    let page = RouterOptions::new().with_cap(100);
+    let app = router_with(store.clone(), AllowAll, page);
+    let server = Server::start(app.clone()).await;
+    let one = format!("/v1/actions/{}", uids[uids.len() / 2]);
+    for (what, path) in [("one action", &*one), ("a page of 100", "/v1/actions")] {
+        let (status, _, body) = ask(&app, path).await;
+        assert_eq!(status, 200);
+        let constant = constant(body.to_vec()).await;
+        let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..options.rounds {
+            let mut rates = [0.0; 2];
+            for side in [round % 2, 1 - round % 2] {
+                let address = [server.address, constant.address][side];
+                rates[side] = rate(address, path, body.len(), options.time).await;
+            }
+            ours.push(rates[0]);
+            theirs.push(rates[1]);
+            ratios.push(rates[0] / rates[1]);
+        }
+        let [ours, theirs, ratio] = [ours, theirs, ratios].map(|v| middle(v.into_iter()));
+        println!(
+            "  {name}, {what}, {} bytes: {ours:.0}, a constant {theirs:.0}, {ratio:.2} x",
+            body.len()
+        );
+    }
+    store.close().await.unwrap();
+}
+
+/// A server that answers the same body whatever the path.
+async fn constant(body: Vec<u8>) -> Server {
+    let body = axum::body::Bytes::from(body);
+    let answer = async move || {
+        let headers = [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "no-store"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ];
+        (headers, body)
+    };
+    let app = Router::new()
+        .route("/v1/actions", get(answer.clone()))
+        .route("/v1/actions/{uid}", get(answer));
+    Server::start(app).await
+}

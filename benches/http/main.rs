@@ -1,0 +1,130 @@
+//! What the HTTP adapter adds to a store.
+//!
+//! `cargo bench --all-features --bench http` runs all parts, `-- --only blind` one of them,
+//! `-- --quick` less of each, to show that they work. Sides are measured in turn, the first one
+//! another one each time, and a ratio is taken within a round, since a machine has moods. Figures
+//! are medians. A part says what it aims at and whether that was met; nothing fails for being slow.
+//!
+//! | part | what |
+//! | --- | --- |
+//! | `blind` | the time of an answer about somebody else's action beside one about none |
+//! | `pages` | a page of 1000 from memory beside `serde_json::to_vec` of the same content |
+//! | `loopback` | requests a second beside the same server that answers a constant |
+//! | `scope` | lists under a scope of 500 objects in a store of a million actions |
+#![allow(missing_docs, unreachable_pub, reason = "nobody imports a benchmark")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what fails has lost"
+)]
+
+mod blind;
+mod loopback;
+#[path = "../shared/machine.rs"]
+mod machine;
+#[path = "../shared/middle.rs"]
+mod middle;
+mod pages;
+mod scope;
+mod stock;
+
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::Request;
+use tower::ServiceExt as _;
+
+/// How much is measured.
+#[derive(Debug)]
+pub struct Options {
+    only: String,
+    /// Interleaved rounds.
+    pub rounds: usize,
+    /// Of one side in one round.
+    pub time: Duration,
+    /// Actions in a store.
+    pub size: usize,
+    /// Actions in the store of `scope`.
+    pub large: usize,
+}
+
+const PARTS: [&str; 4] = ["blind", "pages", "loopback", "scope"];
+
+impl Options {
+    fn read() -> Options {
+        // Cargo passes `--bench` on.
+        let arguments = || std::env::args().skip(1).filter(|a| a != "--bench");
+        let quick = arguments().any(|argument| argument == "--quick");
+        let mut options = Options {
+            only: String::new(),
+            rounds: if quick { 3 } else { 9 },
+            time: Duration::from_millis(if quick { 100 } else { 1000 }),
+            size: if quick { 2_000 } else { 50_000 },
+            large: if quick { 20_000 } else { 1_000_000 },
+        };
+        let mut rest = arguments().filter(|argument| argument != "--quick");
+        while let Some(name) = rest.next() {
+            let value = rest
+                .next()
+                .unwrap_or_else(|| panic!("{name} needs a value"));
+            let number = || value.parse::<usize>().unwrap().max(1);
+            match name.as_str() {
+                "--only" => options.only.clone_from(&value),
+                "--rounds" => options.rounds = number(),
+                "--time" => options.time = Duration::from_millis(number() as u64),
+                "--size" => options.size = number(),
+                "--large" => options.large = number(),
+                _ => panic!("http: {name} is not known"),
+            }
+        }
+        let known = options.only.is_empty() || PARTS.contains(&options.only.as_str());
+        assert!(known, "there is no part {:?}", options.only);
+        options
+    }
+
+    fn runs(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only == part
+    }
+}
+
+/// Asks a router within this process.
+pub async fn ask(app: &Router, path: &str) -> (u16, Option<String>, Bytes) {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let (parts, body) = app.clone().oneshot(request).await.unwrap().into_parts();
+    let link = parts.headers.get("link");
+    let link = link.map(|link| link.to_str().unwrap().to_owned());
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    (parts.status.as_u16(), link, body)
+}
+
+/// Says whether an aim was met.
+pub fn met(aim: &str, met: bool) {
+    println!("    {}: {aim}", if met { "met" } else { "NOT MET" });
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() {
+    let options = Options::read();
+    // On whatever disk the build is on: /tmp is often memory.
+    let scratch = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
+    println!("{}", machine::line(&machine::describe(scratch.path())));
+    println!(
+        "{} rounds of {:?}, interleaved; medians",
+        options.rounds, options.time
+    );
+    if options.runs("blind") {
+        blind::measure(&options, scratch.path()).await;
+    }
+    if options.runs("pages") {
+        pages::measure(&options).await;
+    }
+    if options.runs("loopback") {
+        loopback::measure(&options, scratch.path()).await;
+    }
+    if options.runs("scope") {
+        scope::measure(&options, scratch.path()).await;
+    }
+}

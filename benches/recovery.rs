@@ -1,0 +1,195 @@
+//! How fast a tracker settles what its last life has left, and what new work feels of it.
+//!
+//! `cargo bench --all-features --bench recovery` leaves 100,000 executing actions behind in each
+//! store, starts a tracker of the same name and takes the time until they are settled: once alone,
+//! and once while 8 callers begin and end actions through that same tracker, from its first moment.
+//! Before that the callers do the same for a while with nothing to settle, in the same store with
+//! the same rows, so that their times can be held against each other. `-- --quick` does it with
+//! few actions; `--size N` overrides.
+#![allow(missing_docs, unreachable_pub, reason = "nobody imports a benchmark")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what fails has lost"
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use action_store::conformance::workload::Latencies;
+use action_store::{
+    ActionStore, ActionStoreExt, Batch, Change, Command, MemoryStore, NewAction, ObjectRef, OpId,
+    Order, OwnerRef, Query, SqliteOptions, Term, Tracker, TrackerOptions,
+};
+
+const CALLERS: usize = 8;
+/// Actions filled in one transaction.
+const ROWS: usize = 500;
+
+type Store = Arc<dyn ActionStore>;
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let size = arguments.iter().position(|argument| argument == "--size");
+    let size = match size {
+        Some(at) => arguments[at + 1].parse().expect("a number"),
+        None if quick => 3000,
+        None => 100_000,
+    };
+    let quiet = Duration::from_millis(if quick { 300 } else { 5000 });
+    println!("{size} executing actions, {CALLERS} callers");
+    println!(
+        "| store | settled | rows a second | begins a second | p50 | p99 | longest |\n\
+         | --- | --- | --- | --- | --- | --- | --- |"
+    );
+    for kind in ["memory", "SQLite", "SQLite, shared"] {
+        // On whatever disk the build is on: /tmp is often memory.
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let store = open(kind, &dir.path().join("actions.db")).await;
+        measure(kind, &store, size, quiet).await;
+        store.close().await.unwrap();
+    }
+}
+
+async fn open(kind: &str, path: &Path) -> Store {
+    let options = SqliteOptions::new();
+    match kind {
+        "memory" => Arc::new(MemoryStore::new()),
+        "SQLite" => Arc::new(options.open(path).await.unwrap()),
+        _ => Arc::new(options.shared().open(path).await.unwrap()),
+    }
+}
+
+async fn measure(kind: &str, store: &Store, size: usize, quiet: Duration) {
+    leave(store, "plane", size).await;
+    let tracker = start(store, "plane").await;
+    let begun = Instant::now();
+    let recovery = tracker.recovery().await;
+    let alone = begun.elapsed();
+    assert_eq!((recovery.lost, recovery.is_complete()), (size as u64, true));
+    tracker.shutdown().await.unwrap();
+    row(kind, Some((size, alone)), None);
+
+    leave(store, "plane", size).await;
+    let beside = start(store, "beside").await;
+    let over = Arc::new(AtomicBool::new(false));
+    let begun = Instant::now();
+    let callers = call(&beside, &over);
+    tokio::time::sleep(quiet).await;
+    over.store(true, Ordering::Release);
+    let times = gather(callers).await;
+    row(kind, None, Some((times, begun.elapsed())));
+    beside.shutdown().await.unwrap();
+
+    let over = Arc::new(AtomicBool::new(false));
+    let tracker = start(store, "plane").await;
+    let begun = Instant::now();
+    let callers = call(&tracker, &over);
+    let recovery = tracker.recovery().await;
+    let took = begun.elapsed();
+    over.store(true, Ordering::Release);
+    let times = gather(callers).await;
+    assert_eq!((recovery.lost, recovery.is_complete()), (size as u64, true));
+    row(kind, Some((size, took)), Some((times, took)));
+    tracker.shutdown().await.unwrap();
+    verify(store).await;
+}
+
+async fn start(store: &Store, name: &str) -> Tracker {
+    let options = TrackerOptions::new().with_sweep(false);
+    Tracker::start_with(store.clone(), name, options)
+        .await
+        .unwrap()
+}
+
+fn row(kind: &str, settled: Option<(usize, Duration)>, called: Option<(Latencies, Duration)>) {
+    let settled = settled.map_or("- | -".to_owned(), |(size, took)| {
+        format!("{took:.2?} | {:.0}", size as f64 / took.as_secs_f64())
+    });
+    let called = called.map_or("- | - | - | -".to_owned(), |(times, took)| {
+        let rate = times.count() as f64 / took.as_secs_f64();
+        let (p50, p99) = (times.quantile(0.5), times.quantile(0.99));
+        format!(
+            "{rate:.0} | {p50:.2?} | {p99:.2?} | {:.2?}",
+            times.longest()
+        )
+    });
+    println!("| {kind} | {settled} | {called} |");
+}
+
+/// Leaves executing actions behind, of an owner that says no more.
+async fn leave(store: &Store, name: &str, size: usize) {
+    let owner = OwnerRef::new(name);
+    let claim = Command::Claim {
+        owner: owner.clone(),
+        take_over: true,
+    };
+    store.command(claim).await.unwrap();
+    for begin in (0..size).step_by(ROWS) {
+        let mut commands = Vec::new();
+        for row in begin..size.min(begin + ROWS) {
+            let new = new_action(row);
+            let (uid, by) = (new.uid, Some(owner.clone()));
+            commands.push(Command::Create {
+                new: Arc::new(new),
+                by: by.clone(),
+            });
+            commands.push(Command::Apply {
+                uid,
+                op: OpId::new(),
+                change: Change::Start,
+                by,
+                if_version: None,
+            });
+        }
+        for answer in store.write(Batch::each(commands)).await.unwrap() {
+            answer.unwrap();
+        }
+    }
+}
+
+fn new_action(row: usize) -> NewAction {
+    NewAction::state_machine("SMUpdateBDB", ObjectRef::bdb(row as u64 % 100))
+        .with_description("resize to 3 shards of 4 GB, replicated")
+}
+
+type Callers = Vec<tokio::task::JoinHandle<Latencies>>;
+
+/// Begins and ends actions until it is over; the times are those of the begins.
+fn call(tracker: &Tracker, over: &Arc<AtomicBool>) -> Callers {
+    let caller = |number| {
+        let (tracker, over) = (tracker.clone(), over.clone());
+        tokio::spawn(async move {
+            let mut times = Latencies::default();
+            while !over.load(Ordering::Acquire) {
+                let asked = Instant::now();
+                let action = tracker.begin(new_action(number)).await.unwrap();
+                times.record(asked.elapsed());
+                action.succeed().await.unwrap();
+            }
+            times
+        })
+    };
+    (0..CALLERS).map(caller).collect()
+}
+
+async fn gather(callers: Callers) -> Latencies {
+    let mut times = Latencies::default();
+    for caller in callers {
+        times.merge(&caller.await.unwrap());
+    }
+    times
+}
+
+/// That nothing is left unfinished.
+async fn verify(store: &Store) {
+    let unfinished = Query::new()
+        .with_term(Term::Unfinished)
+        .with_order(Order::Oldest);
+    assert_eq!(store.pages(unfinished).collect().await.unwrap().len(), 0);
+}

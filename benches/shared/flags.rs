@@ -1,0 +1,50 @@
+//! What a benchmark is told on its command line: `--quick`, and pairs of a name and a value.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub struct Flags {
+    arguments: Vec<String>,
+}
+
+impl Flags {
+    /// Those of this process. `known` names the pairs there are; whatever else is given, ends it.
+    pub fn read(known: &[&str]) -> Flags {
+        // Cargo passes `--bench` on.
+        let arguments = std::env::args().skip(1).filter(|a| a != "--bench");
+        let flags = Flags {
+            arguments: arguments.collect(),
+        };
+        let mut rest = flags.arguments.iter().filter(|a| *a != "--quick");
+        while let Some(name) = rest.next() {
+            assert!(known.contains(&name.as_str()), "{name} is not known");
+            assert!(rest.next().is_some(), "{name} needs a value");
+        }
+        flags
+    }
+
+    pub fn quick(&self) -> bool {
+        self.arguments.iter().any(|argument| argument == "--quick")
+    }
+
+    /// The value of a name, if it is given.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let at = self.arguments.iter().position(|a| a == name)?;
+        Some(&self.arguments[at + 1])
+    }
+
+    /// The number behind a name; without it one for a quick run or one for a whole one.
+    pub fn number<N: FromStr>(&self, name: &str, quick: N, whole: N) -> N {
+        let Some(text) = self.text(name) else {
+            return if self.quick() { quick } else { whole };
+        };
+        let number = text.parse().ok();
+        number.unwrap_or_else(|| panic!("{name} needs a number"))
+    }
+
+    /// As [`number`](Flags::number), in milliseconds.
+    pub fn millis(&self, name: &str, quick: u64, whole: u64) -> Duration {
+        Duration::from_millis(self.number(name, quick, whole))
+    }
+}
