@@ -1,16 +1,17 @@
-//! The example plane, killed at random moments: what it answered is on record, and nothing that
-//! it left in the middle reads as if it were still going on.
+//! The example plane, killed at random moments: what it answered is on record, nothing that it left
+//! in the middle reads as if it were still going on, and it says who decided what became of that.
+//! One operation at a time on a database, and each can be cancelled.
 //!
 //! `MANAGEMENT_PLANE_KILLS` says how often (5 unless set), `MANAGEMENT_PLANE_SEED` when.
 
 // A test that fails may panic, outside of a function marked as one, too.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "support/running_plane.rs"]
+mod running_plane;
+
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,111 +19,7 @@ use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Order, Outcome, Query,
     SqliteStore, Status,
 };
-use base64::Engine as _;
-use serde_json::Value;
-
-/// A running plane. Killed, without a chance to say a word, when this is dropped.
-struct Plane {
-    child: Child,
-    address: String,
-}
-
-impl Plane {
-    fn program() -> PathBuf {
-        // Examples are built beside the directory of the tests.
-        let test = std::env::current_exe().unwrap();
-        let built = test.parent().and_then(Path::parent).unwrap();
-        let program = built.join("examples/management_plane");
-        let program = program.with_extension(std::env::consts::EXE_EXTENSION);
-        assert!(
-            program.exists(),
-            "{} is not built: `cargo test` does it, and `cargo build --example management_plane`",
-            program.display()
-        );
-        program
-    }
-
-    fn command(data: &Path) -> Command {
-        let mut command = Command::new(Plane::program());
-        command.args([
-            "--addr",
-            "127.0.0.1:0",
-            "--user",
-            "ada",
-            "--password",
-            "pass word",
-        ]);
-        command.arg("--data").arg(data);
-        command
-    }
-
-    /// Starts one and waits until it listens: then it has settled what the last one left.
-    fn start(data: &Path) -> Plane {
-        let mut command = Plane::command(data);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let found = lines.find_map(|line| {
-            let line = line.unwrap();
-            Some(line.strip_prefix("listening on http://")?.to_owned())
-        });
-        let address = found.unwrap_or_else(|| panic!("the plane ended: {:?}", child.wait()));
-        // Nobody reads on, and the pipe must not fill up.
-        std::thread::spawn(move || lines.for_each(drop));
-        Plane { child, address }
-    }
-
-    fn request(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, Value)> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        let user = base64::engine::general_purpose::STANDARD.encode("ada:pass word");
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: plane\r\nConnection: close\r\n\
-             Authorization: Basic {user}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let broken = || io::Error::from(io::ErrorKind::UnexpectedEof);
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(broken)?;
-        let status = head.get(9..12).and_then(|code| code.parse().ok());
-        Ok((status.ok_or_else(broken)?, serde_json::from_str(body)?))
-    }
-
-    /// Asks for an operation. An answer is a promise.
-    fn ask(&self, method: &str, path: &str, body: &str) -> io::Result<ActionUid> {
-        let (status, answer) = self.request(method, path, body)?;
-        assert_eq!(status, 202, "{method} {path}: {answer}");
-        Ok(answer["action_uid"].as_str().unwrap().parse().unwrap())
-    }
-
-    fn read(&self, uid: ActionUid) -> Value {
-        let path = format!("/v1/actions/{uid}");
-        let (status, entry) = self.request("GET", &path, "").unwrap();
-        assert_eq!(status, 200, "{entry}");
-        entry
-    }
-}
-
-/// Waits until an action is over, at most a minute.
-fn ended(plane: &Plane, uid: ActionUid) -> Value {
-    for _ in 0..1200 {
-        let entry = plane.read(uid);
-        if !["queued", "executing"].contains(&entry["status"].as_str().unwrap()) {
-            return entry;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("{uid} does not end");
-}
-
-impl Drop for Plane {
-    fn drop(&mut self) {
-        // SIGKILL on Unix.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use running_plane::Plane;
 
 /// Everything on record, while no plane has it open.
 async fn history(data: &Path) -> HashMap<ActionUid, Arc<Action>> {
@@ -211,7 +108,8 @@ fn check_settled(plane: &Plane, before: &HashMap<ActionUid, Arc<Action>>) -> usi
         let task = entry.get("task_id").is_some();
         let code = match action.status {
             Status::Completed => {
-                let over = ["completed", "failed"].contains(&entry["status"].as_str().unwrap());
+                let over = ["completed", "failed", "cancelled"]
+                    .contains(&entry["status"].as_str().unwrap());
                 assert!(over, "{entry}");
                 continue;
             }
@@ -245,26 +143,17 @@ fn ask_until_killed(plane: Plane, moment: Duration, random: &mut Random) -> Vec<
                     _ => plane.ask("DELETE", &format!("/v1/bdbs/{bdb}"), ""),
                 };
                 match asked {
-                    Ok(uid) => answered.push(uid),
+                    Ok(uid) => answered.extend(uid),
                     Err(_) => return,
                 }
                 std::thread::sleep(Duration::from_millis(random.below(60)));
             }
         });
         std::thread::sleep(moment);
-        kill(&plane);
+        plane.kill();
         asking.join().unwrap();
     });
     answered
-}
-
-/// Kills a plane that somebody is still talking to.
-fn kill(plane: &Plane) {
-    let killed = Command::new("kill")
-        .arg("-9")
-        .arg(plane.child.id().to_string())
-        .status();
-    assert!(killed.unwrap().success());
 }
 
 #[tokio::test]
@@ -286,20 +175,23 @@ async fn a_second_run_shows_the_history_of_the_first_unchanged() {
     };
     run().await;
     let first = history(data).await;
-    assert_eq!(first.len(), 11);
+    assert_eq!(first.len(), 13);
+    let cancelled = |action: &&Arc<Action>| action.outcome == Some(Outcome::Cancelled);
+    assert_eq!(first.values().filter(cancelled).count(), 1);
     let failed: Vec<&str> = first
         .values()
+        .filter(|action| action.outcome == Some(Outcome::Failed))
         .filter_map(|action| Some(&*action.error.as_ref()?.code))
         .collect();
     assert_eq!(failed.len(), 2, "{failed:?}");
     assert!(failed.contains(&"bdb_not_found") && failed.contains(&"bdb_corrupt"));
     let said = run().await;
     assert!(
-        said.contains("the history has 11 actions of earlier runs"),
+        said.contains("the history has 13 actions of earlier runs"),
         "{said}"
     );
     let second = history(data).await;
-    assert_eq!(second.len(), 22);
+    assert_eq!(second.len(), 26);
     for (uid, action) in &first {
         assert_eq!(&second[uid], action);
     }
@@ -309,6 +201,7 @@ async fn a_second_run_shows_the_history_of_the_first_unchanged() {
 async fn bad_requests_are_refused_and_leave_no_action() {
     let directory = tempfile::tempdir().unwrap();
     let plane = Plane::start(directory.path());
+    let cancel = format!("/v1/actions/{}/cancel", ActionUid::new());
     for (method, path, body) in [
         ("POST", "/v1/bdbs", "{"),
         ("POST", "/v1/bdbs", r#"{"name":"a"}"#),
@@ -317,6 +210,8 @@ async fn bad_requests_are_refused_and_leave_no_action() {
         ("POST", "/v1/bdbs", r#"{"name":"a","rows":10000001}"#),
         ("PUT", "/v1/bdbs/x/actions/backup", ""),
         ("DELETE", "/v1/bdbs/-1", ""),
+        ("POST", &cancel, "{"),
+        ("POST", &cancel, r#"{"why":"so"}"#),
     ] {
         let (status, answer) = plane.request(method, path, body).unwrap();
         assert_eq!(
@@ -331,23 +226,10 @@ async fn bad_requests_are_refused_and_leave_no_action() {
         "DELETE /v1/bdbs/1 HTTP/1.1\r\n",
         "GET /v1/actions HTTP/1.1\r\n",
     ] {
-        let mut stream = TcpStream::connect(&plane.address).unwrap();
-        let end = "Host: plane\r\nConnection: close\r\n\r\n{\"name\":\"a\",\"rows\":1}";
-        stream
-            .write_all(format!("{request}{end}").as_bytes())
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-        assert!(
-            answer
-                .to_ascii_lowercase()
-                .contains("www-authenticate: basic"),
-            "{answer}"
-        );
+        plane.refuses_without_password(request);
     }
     let good = r#"{"name":"a","rows":1}"#;
-    let good = plane.ask("POST", "/v1/bdbs", good).unwrap();
+    let good = plane.order("POST", "/v1/bdbs", good);
     drop(plane);
     let history = history(directory.path()).await;
     let asked_for = |action: &&Arc<Action>| action.actor.as_deref() == Some("ada");
@@ -364,14 +246,11 @@ fn what_is_wrong_with_a_database_ends_as_a_failed_action_with_a_reason() {
     let (status, answer) = plane.request("POST", "/v1/bdbs", new).unwrap();
     assert_eq!(status, 202, "{answer}");
     let bdb = answer["bdb_uid"].as_str().unwrap();
-    let created = ended(
-        &plane,
-        answer["action_uid"].as_str().unwrap().parse().unwrap(),
-    );
+    let created = plane.ended(answer["action_uid"].as_str().unwrap().parse().unwrap());
     assert_eq!(created["status"], "completed", "{created}");
     let check = || {
         let path = format!("/v1/bdbs/{bdb}/actions/check");
-        ended(&plane, plane.ask("POST", &path, "").unwrap())
+        plane.ended(plane.order("POST", &path, ""))
     };
     assert_eq!(check()["status"], "completed");
     let file = directory.path().join(format!("bdb-{bdb}.db"));
@@ -393,13 +272,93 @@ fn what_is_wrong_with_a_database_ends_as_a_failed_action_with_a_reason() {
         ("PUT", "/v1/bdbs/999/actions/backup"),
         ("POST", "/v1/bdbs/999/actions/check"),
     ] {
-        let missing = ended(&plane, plane.ask(method, path, "").unwrap());
+        let missing = plane.ended(plane.order(method, path, ""));
         assert_eq!(missing["error_code"], "bdb_not_found");
         assert_eq!(missing["error_message"], "there is no database 999");
     }
-    let missing = ended(&plane, plane.ask("DELETE", "/v1/bdbs/999", "").unwrap());
+    let missing = plane.ended(plane.order("DELETE", "/v1/bdbs/999", ""));
     assert_eq!(
         (&missing["status"], &missing["error"]),
         (&"failed".into(), &"there is no database 999".into())
     );
+}
+
+/// Begins to create a database that is not made within the time of a test, and waits until it has
+/// rows.
+fn begin_large(plane: &Plane) -> (ActionUid, String) {
+    let new = r#"{"name":"large","rows":10000000}"#;
+    let (status, answer) = plane.request("POST", "/v1/bdbs", new).unwrap();
+    assert_eq!(status, 202, "{answer}");
+    let text = |field: &str| answer[field].as_str().unwrap().to_owned();
+    let uid = text("action_uid").parse().unwrap();
+    plane.until(uid, |entry| entry["progress"].as_f64() > Some(0.0));
+    (uid, text("bdb_uid"))
+}
+
+#[tokio::test]
+async fn one_operation_at_a_time_on_a_database_and_each_can_be_cancelled() {
+    let directory = tempfile::tempdir().unwrap();
+    let plane = Plane::start(directory.path());
+    let (uid, bdb) = begin_large(&plane);
+    let backup = format!("/v1/bdbs/{bdb}/actions/backup");
+    let conflict = |method: &str, path: &str| {
+        let (status, answer) = plane.request(method, path, "").unwrap();
+        assert_eq!((status, &answer["error_code"]), (409, &"conflict".into()));
+        assert_eq!(answer["action_uid"], uid.to_string(), "{answer}");
+    };
+    conflict("PUT", &backup);
+    conflict("DELETE", &format!("/v1/bdbs/{bdb}"));
+
+    let cancel = format!("/v1/actions/{uid}/cancel");
+    plane.refuses_without_password(&format!("POST {cancel} HTTP/1.1\r\n"));
+    let part = directory.path().join(format!("bdb-{bdb}.part"));
+    assert!(part.exists());
+    let asked = plane.order("POST", &cancel, r#"{"reason":"not wanted"}"#);
+    assert_eq!(asked, uid);
+    assert_eq!(plane.ended(uid)["status"], "cancelled");
+    assert!(!part.exists(), "what was made is gone");
+    conflict("POST", &cancel);
+    for absent in [ActionUid::new().to_string(), "x".to_owned()] {
+        let path = format!("/v1/actions/{absent}/cancel");
+        let (status, answer) = plane.request("POST", &path, "").unwrap();
+        assert_eq!(
+            (status, &answer["error_code"]),
+            (404, &"action_not_found".into())
+        );
+    }
+    // Nothing is in the way any more; but there is no such database either.
+    let backup = plane.ended(plane.order("PUT", &backup, ""));
+    assert_eq!(backup["error_code"], "bdb_not_found");
+    drop(plane);
+    let cancelled = &history(directory.path()).await[&uid];
+    assert_eq!(cancelled.outcome, Some(Outcome::Cancelled));
+    let cancel = cancelled.cancel.as_ref().unwrap();
+    let said = (cancel.by.as_deref(), cancel.reason.as_deref());
+    assert_eq!(said, (Some("ada"), Some("not wanted")));
+}
+
+#[test]
+fn the_next_start_says_what_was_lost_and_who_decided_that() {
+    let directory = tempfile::tempdir().unwrap();
+    let plane = Plane::start(directory.path());
+    let (uid, bdb) = begin_large(&plane);
+    drop(plane);
+    let plane = Plane::start(directory.path());
+    // It serves once it has said it.
+    assert_eq!(plane.read(uid)["status"], "failed");
+    let line = (0..200).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        let said = plane.said.lock().unwrap();
+        said.iter()
+            .find(|line| line.contains(&uid.to_string()))
+            .cloned()
+    });
+    let line = line.unwrap();
+    let object = format!("SMCreateBDB bdb:{bdb} at ");
+    let (owner, decider) = ("its owner plane@localhost/", "decided by plane@localhost");
+    for part in [&object, owner, "is fenced, last seen ", decider] {
+        assert!(line.contains(part), "{line} does not say {part}");
+    }
+    // Its key went with it.
+    plane.order("DELETE", &format!("/v1/bdbs/{bdb}"), "");
 }

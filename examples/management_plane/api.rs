@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use action_store::http::{Authorizer, BasicAuth, Denied, Permission, router};
-use action_store::{Action, ErrorKind};
+use action_store::http::{
+    Authorizer, BasicAuth, Denied, Permission, RequestLimits, RouterOptions, console, limits,
+    openapi_router, router_with,
+};
+use action_store::{Action, ActionUid, CancelRequest, Error, ErrorKind};
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -14,6 +17,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::catalogue::Bdb;
 use crate::plane::{Operation, Plane};
 
 /// Rows of the largest database this plane makes.
@@ -30,19 +34,41 @@ struct Api {
 pub(crate) fn app(plane: Arc<Plane>, auth: BasicAuth, user: &str) -> Router {
     let store = plane.tracker.store().clone();
     let auth = Arc::new(auth);
-    let api = Api {
-        plane,
-        auth: auth.clone(),
-        user: user.into(),
+    let options = RouterOptions::new();
+    // What only reads is the library's, what changes something the plane's.
+    let app = Router::new()
+        .merge(console())
+        .merge(openapi_router(&options))
+        .merge(router_with(store, auth.clone(), options))
+        .merge(writes(Api {
+            plane,
+            auth,
+            user: user.into(),
+        }));
+    limits(app, RequestLimits::new())
+}
+
+fn writes(api: Api) -> Router {
+    let on_bdb = |operation: Operation| {
+        async |State(api): State<Api>, Path(uid): Path<String>| match uid.parse() {
+            Ok(uid) => accept(&api, uid, operation).await,
+            Err(_) => invalid("the uid of a database is a number"),
+        }
     };
     Router::new()
         .route("/v1/bdbs", post(create))
-        .route("/v1/bdbs/{uid}", delete(remove))
-        .route("/v1/bdbs/{uid}/actions/backup", put(backup))
-        .route("/v1/bdbs/{uid}/actions/check", post(check))
+        .route("/v1/bdbs/{uid}", delete(on_bdb(Operation::Delete)))
+        .route(
+            "/v1/bdbs/{uid}/actions/backup",
+            put(on_bdb(Operation::Backup)),
+        )
+        .route(
+            "/v1/bdbs/{uid}/actions/check",
+            post(on_bdb(Operation::Check)),
+        )
+        .route("/v1/actions/{uid}/cancel", post(cancel))
         .route_layer(from_fn_with_state(api.clone(), authenticated))
         .with_state(api)
-        .merge(router(store, auth))
 }
 
 /// Lets nobody through whom the read endpoints would not know either.
@@ -62,16 +88,8 @@ async fn authenticated(State(api): State<Api>, request: Request, next: Next) -> 
     }
 }
 
-/// What a database is to be.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewBdb {
-    name: String,
-    rows: u64,
-}
-
 async fn create(State(api): State<Api>, body: Bytes) -> Response {
-    let new: NewBdb = match serde_json::from_slice(&body) {
+    let new: Bdb = match serde_json::from_slice(&body) {
         Ok(new) => new,
         Err(error) => return invalid(&format!("the body: {error}")),
     };
@@ -81,55 +99,81 @@ async fn create(State(api): State<Api>, body: Bytes) -> Response {
     if new.name.is_empty() || new.name.len() > 64 || new.name.contains(char::is_control) {
         return invalid("name: 1 to 64 bytes, no control characters");
     }
-    let uid = match api.plane.catalogue.next_uid().await {
-        Ok(uid) => uid,
+    match api.plane.catalogue.next_uid().await {
+        Ok(uid) => accept(&api, uid, Operation::Create(new)).await,
         Err(error) => {
             eprintln!("the catalogue cannot be written: {error}");
-            return unavailable();
+            unavailable()
         }
-    };
-    let NewBdb { name, rows } = new;
-    accept(&api, Operation::Create { uid, name, rows }).await
-}
-
-async fn backup(State(api): State<Api>, Path(uid): Path<String>) -> Response {
-    accept_on(&api, &uid, |uid| Operation::Backup { uid }).await
-}
-
-async fn check(State(api): State<Api>, Path(uid): Path<String>) -> Response {
-    accept_on(&api, &uid, |uid| Operation::Check { uid }).await
-}
-
-async fn remove(State(api): State<Api>, Path(uid): Path<String>) -> Response {
-    accept_on(&api, &uid, |uid| Operation::Delete { uid }).await
-}
-
-async fn accept_on(api: &Api, uid: &str, operation: impl Fn(u64) -> Operation) -> Response {
-    match uid.parse() {
-        Ok(uid) => accept(api, operation(uid)).await,
-        Err(_) => invalid("the uid of a database is a number"),
     }
 }
 
-async fn accept(api: &Api, operation: Operation) -> Response {
-    match api.plane.accept(operation, &api.user).await {
-        Ok(action) => accepted(&action),
-        Err(error) if error.kind() == ErrorKind::Invalid => invalid(&error.to_string()),
-        Err(error) => {
+async fn accept(api: &Api, uid: u64, operation: Operation) -> Response {
+    accepted(api.plane.accept(uid, operation, &api.user).await)
+}
+
+/// Why an action is to be cancelled.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cancel {
+    reason: Option<String>,
+}
+
+/// Asks for an action to be cancelled. It is when it says so itself.
+async fn cancel(State(api): State<Api>, Path(uid): Path<String>, body: Bytes) -> Response {
+    let Ok(uid) = uid.parse::<ActionUid>() else {
+        return no_such_action();
+    };
+    let cancel = match &body[..] {
+        [] => Ok(Cancel::default()),
+        body => serde_json::from_slice(body),
+    };
+    let mut request = CancelRequest::new().with_by(api.user.clone());
+    match cancel {
+        Ok(cancel) => request.reason = cancel.reason.map(Arc::from),
+        Err(error) => return invalid(&format!("the body: {error}")),
+    }
+    accepted(api.plane.tracker.cancel(uid, request).await)
+}
+
+fn accepted(answer: Result<Arc<Action>, Error>) -> Response {
+    let error = match answer {
+        Ok(action) => {
+            let bdb = action.object.as_ref().and_then(|object| object.id());
+            let body = json!({ "action_uid": action.uid.to_string(), "bdb_uid": bdb });
+            return (StatusCode::ACCEPTED, Json(body)).into_response();
+        }
+        Err(error) => error,
+    };
+    match (error.kind(), error.current()) {
+        (ErrorKind::Invalid, _) => invalid(&error.to_string()),
+        (ErrorKind::NotFound, _) => no_such_action(),
+        // What stands in the way: the action at work on the same database, or one that is over.
+        (ErrorKind::Conflict, Some(current)) => {
+            let description = error.to_string();
+            let uid = current.uid.to_string();
+            let body = json!({
+                "error_code": "conflict", "description": description, "action_uid": uid,
+            });
+            (StatusCode::CONFLICT, Json(body)).into_response()
+        }
+        _ => {
             eprintln!("not accepted: {error}");
             unavailable()
         }
     }
 }
 
-fn accepted(action: &Action) -> Response {
-    let bdb = action.object.as_ref().and_then(|object| object.id());
-    let body = json!({ "action_uid": action.uid.to_string(), "bdb_uid": bdb });
-    (StatusCode::ACCEPTED, Json(body)).into_response()
-}
-
 fn invalid(words: &str) -> Response {
     problem(StatusCode::BAD_REQUEST, "invalid", words)
+}
+
+fn no_such_action() -> Response {
+    problem(
+        StatusCode::NOT_FOUND,
+        "action_not_found",
+        "there is no such action",
+    )
 }
 
 fn unavailable() -> Response {

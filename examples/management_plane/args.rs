@@ -18,6 +18,9 @@ GET /v1/actions, across restarts and crashes.
     POST   /v1/bdbs/{uid}/actions/check              check its integrity
     DELETE /v1/bdbs/{uid}                            remove it
     GET    /v1/actions, /v1/actions/{action_uid}     what became of it
+    GET    /console                                  the same as a page, live
+    GET    /openapi.json                             what is served, for machines
+    POST   /v1/actions/{action_uid}/cancel           stop it; {\"reason\":\"...\"} if you like
 ";
 
 /// What was asked for.

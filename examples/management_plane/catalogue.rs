@@ -10,8 +10,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-/// A database that can be used.
+/// A database that can be used, or is to be made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Bdb {
     pub(crate) name: String,
     pub(crate) rows: u64,
@@ -40,32 +41,25 @@ impl Catalogue {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Entries::default(),
             Err(error) => return Err(error),
         };
-        let catalogue = Catalogue {
-            data: data.to_owned(),
-            entries: Mutex::default(),
-        };
-        let files: Vec<PathBuf> = entries
-            .bdbs
-            .keys()
-            .map(|uid| catalogue.file(*uid))
-            .collect();
+        let listed = |path: &Path| entries.bdbs.keys().any(|uid| file(data, *uid) == path);
         for entry in fs::read_dir(data)?.chain(fs::read_dir(backups)?) {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str());
             let name = name.unwrap_or_default();
-            let unlisted = name.starts_with("bdb-") && name.ends_with(".db");
-            let unlisted = unlisted && path.parent() == Some(data) && !files.contains(&path);
-            if unlisted || name.contains(".part") {
+            let is_bdb = name.starts_with("bdb-") && path.parent() == Some(data);
+            if name.contains(".part") || (is_bdb && !listed(&path)) {
                 fs::remove_file(&path)?;
             }
         }
-        *catalogue.entries.try_lock().map_err(io::Error::other)? = Arc::new(entries);
-        Ok(catalogue)
+        Ok(Catalogue {
+            data: data.to_owned(),
+            entries: Mutex::new(Arc::new(entries)),
+        })
     }
 
     /// Where a database's file is.
     pub(crate) fn file(&self, uid: u64) -> PathBuf {
-        self.data.join(format!("bdb-{uid}.db"))
+        file(&self.data, uid)
     }
 
     /// Where the backup goes that an action makes of a database.
@@ -107,6 +101,10 @@ impl Catalogue {
         *entries = next;
         Ok(answer)
     }
+}
+
+fn file(data: &Path, uid: u64) -> PathBuf {
+    data.join(format!("bdb-{uid}.db"))
 }
 
 fn save(data: &Path, entries: &Entries) -> io::Result<()> {

@@ -2,9 +2,11 @@
 //!
 //!     cargo run --release --all-features --example management_plane -- --help
 //!
-//! What is the library's here: `SqliteStore` keeps the history, `Tracker` records what the plane
-//! does (`plane.rs`), `http::router` shows it (`api.rs`). Everything else is what a plane has
-//! anyway.
+//! What is the library's here: `SqliteStore` keeps the history and a retention keeper keeps it
+//! small (below), `Tracker` records what the plane does, one thing at a time for each database
+//! (`plane.rs`), work reports and hears that it is to stop (`jobs.rs`), `http::router` shows it
+//! (`api.rs`), a `Watcher` and `Expectations` tell how it goes (`scenario.rs`). Everything else is
+//! what a plane has anyway.
 
 mod api;
 mod args;
@@ -17,9 +19,13 @@ mod sql;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use action_store::http::BasicAuth;
-use action_store::{ActionStore, OpId, Query, SqliteStore, Tracker};
+use action_store::retention::Retention;
+use action_store::{
+    ActionStore, Clock, OpId, Outcome, Query, SqliteStore, Term, Timestamp, Tracker,
+};
 use tokio::net::TcpListener;
 
 use args::Args;
@@ -58,7 +64,10 @@ async fn serve(args: Args) -> Result<bool, Failure> {
     // The store first: it also sees to it that no second plane works in this directory.
     let store = Arc::new(SqliteStore::open(args.data.join("actions.db")).await?);
     let catalogue = Catalogue::open(&args.data)?;
+    let begun = Clock::system().now();
     let tracker = Tracker::start(store.clone(), "plane@localhost").await?;
+    let hour = Duration::from_secs(3600);
+    let keeper = Retention::new().keep(store.clone(), Clock::system(), hour)?;
     let plane = Plane::new(tracker, catalogue);
 
     let password = args.password.clone().unwrap_or_else(drawn_password);
@@ -67,13 +76,11 @@ async fn serve(args: Args) -> Result<bool, Failure> {
     let listener = TcpListener::bind(args.addr).await?;
     let url = format!("http://{}", listener.local_addr()?);
     println!("listening on {url}");
-    tell_history(&plane).await?;
-    let curl = format!(
-        "curl -s -u {}:{} {url}",
-        quoted(&args.user),
-        quoted(&password)
-    );
+    tell_history(&plane, begun).await?;
+    let user = format!("{}:{password}", args.user).replace('\'', r"'\''");
+    let curl = format!("curl -s -u '{user}' {url}");
     println!("watch with: {curl}/v1/actions");
+    println!("or in a browser: {url}/console");
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = axum::serve(listener, app).with_graceful_shutdown(async {
@@ -86,8 +93,8 @@ async fn serve(args: Args) -> Result<bool, Failure> {
         ended = scenario::run(&plane) => ended.map(Some),
         () = interrupted() => Ok(None),
     };
-    if let (false, Ok(Some(ended))) = (args.once, &ended) {
-        tell_curl(&curl, ended.bdb);
+    if let (false, Ok(Some((_, bdb)))) = (args.once, &ended) {
+        tell_curl(&curl, *bdb);
         println!("\nserving at {url} until Ctrl-C");
         interrupted().await;
         println!();
@@ -95,22 +102,20 @@ async fn serve(args: Args) -> Result<bool, Failure> {
 
     let _ = stop.send(());
     // A client that holds its connection open does not hold up the end.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), serving).await;
+    let _ = tokio::time::timeout(Duration::from_secs(2), serving).await;
     plane.tracker.shutdown().await?;
+    keeper.close().await;
     store.close().await?;
     // Without --once it is the serving that counts; a scenario that was cut short shows nothing.
-    let right = ended?.is_some_and(|ended| ended.right);
+    let right = ended?.is_some_and(|(right, _)| right);
     Ok(right || !args.once)
 }
 
-/// What earlier lives of this plane have left.
-async fn tell_history(plane: &Plane) -> Result<(), Failure> {
-    let known = plane.tracker.store().list(&Query::new()).await?;
-    let more = if known.next.is_some() {
-        "more than "
-    } else {
-        ""
-    };
+/// What earlier lives of this plane have left, and what became of it.
+async fn tell_history(plane: &Plane, begun: Timestamp) -> Result<(), Failure> {
+    let store = plane.tracker.store();
+    let known = store.list(&Query::new()).await?;
+    let more = known.next.map_or("", |_| "more than ");
     match known.items.len() {
         0 => println!("the history is empty"),
         count => println!("the history has {more}{count} actions of earlier runs"),
@@ -120,6 +125,23 @@ async fn tell_history(plane: &Plane) -> Result<(), Failure> {
         println!(
             "the last run ended without a word: {} of its actions are lost, {} were never started",
             recovery.lost, recovery.interrupted
+        );
+    }
+    let lost = Query::new().with_term(Term::Outcome(Outcome::Lost));
+    let lost = lost.with_term(Term::FinishedFrom(begun)).with_limit(20);
+    for action in store.list(&lost).await?.items {
+        let (Some(object), Some(evidence)) = (&action.object, &action.evidence) else {
+            continue;
+        };
+        println!(
+            "  {} {} {object} at {} %: its owner {} is {}, last seen {:.1} s before; decided by {}",
+            action.uid,
+            action.name,
+            action.progress,
+            evidence.owner,
+            evidence.end.as_str(),
+            begun.since(evidence.last_seen_at).as_secs_f64(),
+            evidence.decided_by,
         );
     }
     if !recovery.is_complete() {
@@ -134,6 +156,7 @@ fn tell_curl(curl: &str, bdb: u64) {
     println!("  {curl}/v1/bdbs -X POST -d '{{\"name\":\"mine\",\"rows\":50000}}'");
     println!("  {curl}/v1/bdbs/{bdb}/actions/backup -X PUT");
     println!("  {curl}/v1/bdbs/{bdb}/actions/check -X POST");
+    println!("  {curl}/v1/actions/ACTION_UID/cancel -X POST");
     println!("  {curl}/v1/bdbs/{bdb} -X DELETE");
 }
 
@@ -157,13 +180,4 @@ async fn interrupted() {
 fn drawn_password() -> String {
     let random = || OpId::new().to_string().split_off(24);
     format!("{}{}", random(), random())
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
-    match word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
 }

@@ -3,43 +3,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use action_store::{Action, ActionError, ErrorKind, NewAction, ObjectRef, RunError, Tracker};
+use action_store::{Action, Error, ErrorKind, NewAction, ObjectRef, RunError, StoreError, Tracker};
 use tokio::sync::Semaphore;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Bdb, Catalogue};
 use crate::jobs;
 
 /// How many operations run at a time; the others are queued.
 const AT_ONCE: usize = 2;
-/// How often an operation that cannot be started is tried.
-const STARTS: u32 = 5;
 
-/// Something to be done to a database.
+/// What is to be done to a database.
 #[derive(Debug, Clone)]
 pub(crate) enum Operation {
-    Create { uid: u64, name: String, rows: u64 },
-    Backup { uid: u64 },
-    Check { uid: u64 },
-    Delete { uid: u64 },
+    Create(Bdb),
+    Backup,
+    Check,
+    Delete,
 }
 
 impl Operation {
-    fn action(&self) -> NewAction {
-        match self {
-            Operation::Create { uid, name, rows } => {
-                NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(*uid))
-                    .with_description(format!("create {name} with {rows} rows"))
-            }
-            Operation::Backup { uid } => {
-                NewAction::task("backup_bdb").with_object(ObjectRef::bdb(*uid))
-            }
-            Operation::Check { uid } => {
-                NewAction::task("check_bdb").with_object(ObjectRef::bdb(*uid))
-            }
-            Operation::Delete { uid } => {
-                NewAction::state_machine("SMDeleteBDB", ObjectRef::bdb(*uid))
-            }
-        }
+    /// How it goes on record. One at a time for each database: another one is a conflict.
+    fn action(&self, uid: u64) -> NewAction {
+        let bdb = ObjectRef::bdb(uid);
+        let new = match self {
+            Operation::Create(Bdb { name, rows }) => NewAction::state_machine("SMCreateBDB", bdb)
+                .with_description(format!("create {name} with {rows} rows")),
+            Operation::Backup => NewAction::task("backup_bdb").with_object(bdb),
+            Operation::Check => NewAction::task("check_bdb").with_object(bdb),
+            Operation::Delete => NewAction::state_machine("SMDeleteBDB", bdb),
+        };
+        new.exclusive_on_object()
     }
 }
 
@@ -59,51 +52,47 @@ impl Plane {
         })
     }
 
-    /// Records an operation, durably, and sees to it that it is done. It is queued until there is
-    /// a slot for it.
+    /// Records an operation on a database, durably, and sees to it that it is done. It is queued
+    /// until there is a slot for it.
     pub(crate) async fn accept(
         self: &Arc<Plane>,
+        uid: u64,
         operation: Operation,
         actor: &str,
-    ) -> Result<Arc<Action>, action_store::Error> {
+    ) -> Result<Arc<Action>, Error> {
+        let new = operation.action(uid).with_actor(actor);
+        let plane = self.clone();
         // In a task of its own: what is recorded is also done, even if the caller hangs up in
         // between.
-        let (plane, actor) = (self.clone(), actor.to_owned());
-        let accepting = async move {
-            let new = operation.action().with_actor(actor);
+        let accepting = tokio::spawn(async move {
             let action = plane.tracker.enqueue(new).await?;
-            tokio::spawn(plane.perform(action.clone(), operation));
+            tokio::spawn(plane.perform(action.clone(), uid, operation));
             Ok(action)
-        };
-        tokio::spawn(accepting).await.unwrap_or_else(|gone| {
-            let message = "the plane is going down";
-            let error = action_store::StoreError::new(ErrorKind::Closed, "accept", message);
-            Err(error.with_source(gone).into())
+        });
+        accepting.await.unwrap_or_else(|gone| {
+            let closed = StoreError::new(ErrorKind::Closed, "accept", "the plane is going down");
+            Err(closed.with_source(gone).into())
         })
     }
 
-    async fn perform(self: Arc<Plane>, action: Arc<Action>, operation: Operation) {
+    async fn perform(self: Arc<Plane>, action: Arc<Action>, uid: u64, operation: Operation) {
         let Ok(_slot) = self.slots.acquire().await else {
             return;
         };
-        let mut tries = 1;
         let handle = loop {
             match self.tracker.start_queued(action.uid).await {
                 Ok(handle) => break handle,
-                Err(error) if error.kind() == ErrorKind::Unavailable && tries < STARTS => {
-                    tries += 1;
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
-                // It stays queued, and is settled when the plane ends or starts again.
+                // It was cancelled while it was queued.
+                Err(error) if error.kind() == ErrorKind::Conflict => return,
                 Err(error) => return complain(&action, &error),
             }
         };
-        let work = handle.run(|reporter| {
-            let catalogue = &self.catalogue;
-            async move { jobs::run(catalogue, operation, reporter).await }
-        });
+        let work = handle.run(|reporter| jobs::run(&self.catalogue, uid, operation, reporter));
         match work.await {
-            Ok(()) | Err(RunError::Failed(ActionError { .. })) => {}
+            Ok(()) | Err(RunError::Failed(_)) => {}
             Err(error) => complain(&action, &error),
         }
     }

@@ -1,110 +1,82 @@
-//! What the plane does when it is started by hand: real operations, two of which have to fail.
+//! What the plane does when it is started by hand: real operations, some of which must not succeed.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use action_store::{Action, ActionStore, ActionUid, Outcome, Progress};
+use action_store::{
+    Action, ActionStore, ActionUid, CancelRequest, Expectations, Outcome, Progress,
+};
 
+use crate::Failure;
+use crate::catalogue::Bdb;
 use crate::plane::{Operation, Plane};
 use crate::screen::Screen;
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Who asks for it, on record.
 const ACTOR: &str = "scenario";
 const ROWS: u64 = 80_000;
 
-/// How an action should end.
-#[derive(Debug, Clone, Copy)]
-enum Expected {
-    Succeeded,
-    /// With this code.
-    Failed(&'static str),
+/// How an action should end; with which code, if it should fail.
+type End = (Outcome, &'static str);
+
+fn is_met((outcome, code): &End, action: &Action) -> bool {
+    let error = action.error.as_ref().map(|error| &*error.code);
+    let right_error = *outcome != Outcome::Failed || error == Some(code);
+    let whole = *outcome != Outcome::Succeeded || action.progress == Progress::DONE;
+    action.outcome == Some(*outcome) && right_error && whole
 }
 
-impl Expected {
-    fn met_by(self, action: &Action) -> bool {
-        let code = action.error.as_ref().map(|error| &*error.code);
-        match self {
-            Expected::Succeeded => {
-                action.outcome == Some(Outcome::Succeeded) && action.progress == Progress::DONE
-            }
-            Expected::Failed(expected) => {
-                action.outcome == Some(Outcome::Failed) && code == Some(expected)
-            }
-        }
-    }
-}
-
-/// How it went.
-pub(crate) struct Ended {
-    /// Whether every action ended as it should have.
-    pub(crate) right: bool,
-    /// A database that is there and whole.
-    pub(crate) bdb: u64,
-}
-
-pub(crate) async fn run(plane: &Arc<Plane>) -> Result<Ended, Failure> {
+/// Says whether every action ended as it should have, and names a database that is there and whole.
+pub(crate) async fn run(plane: &Arc<Plane>) -> Result<(bool, u64), Failure> {
+    let (done, cancelled) = ((Outcome::Succeeded, ""), (Outcome::Cancelled, ""));
+    let failed = |code| (Outcome::Failed, code);
     let mut scenario = Scenario {
         plane,
         screen: Screen::new(),
         all: Vec::new(),
         right: true,
     };
-    let mut uids = Vec::new();
-    let mut creations = Vec::new();
-    for (name, rows) in [
-        ("orders", ROWS),
-        ("sessions", ROWS / 2),
-        ("catalog", ROWS / 2),
-        ("archive", ROWS),
-    ] {
-        let uid = plane.catalogue.next_uid().await?;
+    let uid = || plane.catalogue.next_uid();
+    let (orders, sessions, catalog) = (uid().await?, uid().await?, uid().await?);
+    let (archive, metrics, staging) = (uid().await?, uid().await?, uid().await?);
+    let missing = uid().await?;
+    let create = |name: &str, rows| {
         let name = name.to_owned();
-        creations.push((Operation::Create { uid, name, rows }, Expected::Succeeded));
-        uids.push(uid);
-    }
-    let [orders, sessions, catalog, archive] = uids[..] else {
-        return Err("four databases".into());
+        Operation::Create(Bdb { name, rows })
     };
-    scenario
-        .block("Creating four databases, two at a time", creations)
-        .await?;
+    let creations = vec![
+        (orders, create("orders", ROWS), done),
+        (staging, create("staging", 100 * ROWS), cancelled),
+        (sessions, create("sessions", ROWS / 2), done),
+        (catalog, create("catalog", ROWS / 2), done),
+        (archive, create("archive", ROWS), done),
+        (metrics, create("metrics", ROWS / 8), done),
+    ];
+    let title = "Creating databases, two at a time; one is cancelled";
+    scenario.block(title, creations).await?;
 
-    let missing = plane.catalogue.next_uid().await?;
     let backups = vec![
-        (Operation::Backup { uid: orders }, Expected::Succeeded),
-        (Operation::Check { uid: sessions }, Expected::Succeeded),
-        (Operation::Backup { uid: catalog }, Expected::Succeeded),
-        (
-            Operation::Backup { uid: missing },
-            Expected::Failed("bdb_not_found"),
-        ),
+        (orders, Operation::Backup, done),
+        (sessions, Operation::Check, done),
+        (catalog, Operation::Backup, done),
+        (missing, Operation::Backup, failed("bdb_not_found")),
     ];
     let title = format!("Backing up, checking; there is no database {missing}");
     scenario.block(&title, backups).await?;
 
-    let file = plane.catalogue.file(archive);
-    let damaged = tokio::task::spawn_blocking(move || damage(&file)).await?;
-    scenario.right &= damaged.is_ok();
+    damage(&plane.catalogue.file(archive))?;
     let checks = vec![
-        (Operation::Check { uid: orders }, Expected::Succeeded),
-        (
-            Operation::Check { uid: archive },
-            Expected::Failed("bdb_corrupt"),
-        ),
-        (Operation::Delete { uid: catalog }, Expected::Succeeded),
+        (orders, Operation::Check, done),
+        (archive, Operation::Check, failed("bdb_corrupt")),
+        (catalog, Operation::Delete, done),
     ];
     let title =
         format!("Checking after database {archive} was damaged on purpose, deleting {catalog}");
     scenario.block(&title, checks).await?;
 
-    let deleted: PathBuf = plane.catalogue.file(catalog);
-    scenario.right &= !deleted.exists();
-    let right = scenario.end().await?;
-    Ok(Ended { right, bdb: orders })
+    scenario.right &= !plane.catalogue.file(catalog).exists();
+    Ok((scenario.end().await?, orders))
 }
 
 struct Scenario<'p> {
@@ -119,29 +91,40 @@ impl Scenario<'_> {
     async fn block(
         &mut self,
         title: &str,
-        operations: Vec<(Operation, Expected)>,
+        operations: Vec<(u64, Operation, End)>,
     ) -> Result<(), Failure> {
         self.screen.title(title)?;
-        let (mut uids, mut expected) = (Vec::new(), Vec::new());
-        for (operation, end) in operations {
-            uids.push(self.plane.accept(operation, ACTOR).await?.uid);
-            expected.push(end);
-        }
-        let store = self.plane.tracker.store();
-        let actions = loop {
-            let actions: Vec<Arc<Action>> = store.get(&uids).await?.into_iter().flatten().collect();
-            self.screen.show(&actions)?;
-            if actions.iter().all(|action| !action.is_unfinished()) {
-                break actions;
+        let tracker = &self.plane.tracker;
+        // Before the first of them, so that none of their changes is missed.
+        let mut changes = tracker.watcher().watch_all(None).await?;
+        let (mut actions, mut ends, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+        for (bdb, operation, end) in operations {
+            let action = self.plane.accept(bdb, operation, ACTOR).await?;
+            if end.0 == Outcome::Cancelled {
+                // Another one on the same database is refused, and told what is in its way.
+                let second = self.plane.accept(bdb, Operation::Check, ACTOR).await;
+                let holder = second.err().and_then(|error| error.current().cloned());
+                self.right &= holder.is_some_and(|holder| holder.uid == action.uid);
+                let request = CancelRequest::new().with_by(ACTOR).with_reason("too large");
+                tracker.cancel(action.uid, request).await?;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        };
-        let met = expected
+            expected.push(Expectations::of(tracker.store(), action.name.clone()).await?);
+            ends.push(end);
+            actions.push(action);
+        }
+        self.screen.show(&actions, &expected)?;
+        while actions.iter().any(|action| action.is_unfinished()) {
+            let changed = changes.next().await?;
+            if let Some(action) = actions.iter_mut().find(|action| action.uid == changed.uid) {
+                *action = changed;
+                self.screen.show(&actions, &expected)?;
+            }
+        }
+        self.right &= ends
             .iter()
             .zip(&actions)
-            .all(|(end, action)| end.met_by(action));
-        self.right &= met && actions.len() == uids.len();
-        self.all.extend(uids);
+            .all(|(end, action)| is_met(end, action));
+        self.all.extend(actions.iter().map(|action| action.uid));
         Ok(())
     }
 

@@ -1,18 +1,18 @@
-//! Actions in a terminal: bars that move, or lines where nothing can move.
+//! Actions in a terminal: lines that move, or one line after the other where nothing can move.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
-use action_store::{Action, ActionUid, Outcome, Status};
+use action_store::{Action, ActionUid, Clock, Expectations};
 
-const WIDTH: usize = 24;
+const WIDTH: usize = 12;
 
 pub(crate) struct Screen {
     moves: bool,
-    /// How many lines of bars stand there now.
+    /// How many lines stand there that move.
     drawn: usize,
-    /// What was said last of each action, where lines are all there is.
+    /// What was said last of each action, where nothing can move.
     said: HashMap<ActionUid, String>,
 }
 
@@ -28,54 +28,50 @@ impl Screen {
     /// Begins a new block below what stands there.
     pub(crate) fn title(&mut self, words: &str) -> io::Result<()> {
         self.drawn = 0;
-        self.print(&format!("\n{words}\n"))
+        print(&format!("\n{words}\n"))
     }
 
-    /// Shows where the actions of the block are.
-    pub(crate) fn show(&mut self, actions: &[Arc<Action>]) -> io::Result<()> {
-        if self.moves {
-            let mut text = String::new();
-            if self.drawn > 0 {
-                text.push_str(&format!("\x1b[{}A", self.drawn));
-            }
-            for action in actions {
-                text.push_str(&format!("\r\x1b[K{}\n", bar(action)));
-            }
-            self.drawn = actions.len();
-            return self.print(&text);
+    /// Shows where the actions of the block are, and what is to be expected of them.
+    pub(crate) fn show(
+        &mut self,
+        actions: &[Arc<Action>],
+        expected: &[Expectations],
+    ) -> io::Result<()> {
+        if self.moves && self.drawn > 0 {
+            print(&format!("\x1b[{}A", self.drawn))?;
         }
         for action in actions {
-            let step = action.step.as_deref().unwrap_or_default();
-            let now = format!("{} {step}", word(action));
-            if self.said.get(&action.uid) != Some(&now) {
-                self.print(&format!("{}\n", line(action)))?;
+            let now = format!("{} {:?}", word(action), action.step);
+            if self.moves {
+                print(&format!(
+                    "\x1b[K{}\n",
+                    line(action, Some(bar(action)), expected)
+                ))?;
+            } else if self.said.get(&action.uid) != Some(&now) {
+                print(&format!("{}\n", line(action, None, expected)))?;
                 self.said.insert(action.uid, now);
             }
         }
+        self.drawn = actions.len();
         Ok(())
     }
 
     /// Shows everything there is to say about actions that are over.
     pub(crate) fn table(&mut self, actions: &[Arc<Action>]) -> io::Result<()> {
         for action in actions {
-            self.print(&format!("  {}{}\n", action.uid, line(action)))?;
+            print(&format!("  {}{}\n", action.uid, line(action, None, &[])))?;
         }
         Ok(())
     }
-
-    /// To a terminal that went away nothing can be said, and that is no reason to stop.
-    fn print(&self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        match printed {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            printed => printed,
-        }
-    }
 }
 
-fn object(action: &Action) -> &str {
-    action.object.as_ref().map_or("", |object| object.as_str())
+/// To a terminal that went away nothing can be said, and that is no reason to stop.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
 }
 
 fn word(action: &Action) -> &'static str {
@@ -86,37 +82,31 @@ fn word(action: &Action) -> &'static str {
 }
 
 fn bar(action: &Action) -> String {
-    let percent = action.progress.as_percent();
     let full = usize::from(action.progress.hundredths()) * WIDTH / 10_000;
-    let colour = match (action.status, action.outcome) {
-        (Status::Queued, _) => "2",
-        (Status::Executing, _) => "36",
-        (_, Some(Outcome::Succeeded)) => "32",
-        _ => "31",
-    };
-    let bar = format!("{}{}", "█".repeat(full), "░".repeat(WIDTH - full));
-    let (name, object) = (&action.name, object(action));
-    format!(
-        "  {name:<12} {object:<8} \x1b[{colour}m{bar}\x1b[0m {percent:>5.1} %  {}",
-        tail(action)
-    )
+    format!("{}{}", "█".repeat(full), "░".repeat(WIDTH - full))
 }
 
-fn line(action: &Action) -> String {
-    let (name, object, word) = (&action.name, object(action), word(action));
+fn line(action: &Action, bar: Option<String>, expected: &[Expectations]) -> String {
+    let object = action.object.as_ref().map_or("", |object| object.as_str());
+    let bar = bar.filter(|_| action.is_unfinished());
+    let state = bar.unwrap_or_else(|| word(action).to_owned());
     let percent = format!("{} %", action.progress);
+    let tail = tail(action, expected);
     let line = format!(
-        "  {name:<12} {object:<8} {word:<11} {percent:<8} {}",
-        tail(action)
+        "  {:<12} {object:<8} {state:<WIDTH$} {percent:<8} {tail}",
+        action.name
     );
     line.trim_end().to_owned()
 }
 
-/// The step it is in, or why it failed.
-fn tail(action: &Action) -> String {
-    match (&action.error, action.outcome, &action.step) {
-        (Some(error), ..) => format!("{}: {}", error.code, error.message),
-        (None, None, Some(step)) => step.to_string(),
-        _ => String::new(),
+/// The step it is in and how long it may still take, or why it did not succeed.
+fn tail(action: &Action, expected: &[Expectations]) -> String {
+    if let Some(error) = &action.error {
+        return format!("{}: {}", error.code, error.message);
     }
+    let step = action.step.as_deref().filter(|_| action.is_unfinished());
+    let now = Clock::system().now();
+    let left = expected.iter().find_map(|of| of.remaining(action, now));
+    let left = left.map(|left| format!(", about {:.1} s left", left.duration().as_secs_f64()));
+    format!("{}{}", step.unwrap_or_default(), left.unwrap_or_default())
 }

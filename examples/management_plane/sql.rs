@@ -8,12 +8,12 @@ use sqlx::{ConnectOptions, Connection};
 
 /// The statements of one shard.
 pub(crate) struct Shard {
-    pub(crate) create: &'static str,
+    create: &'static str,
     /// Binds the first and the last id.
-    pub(crate) load: &'static str,
+    load: &'static str,
     pub(crate) index: &'static str,
-    pub(crate) count: &'static str,
-    pub(crate) check: &'static str,
+    count: &'static str,
+    check: &'static str,
 }
 
 macro_rules! shard {
@@ -42,37 +42,80 @@ pub(crate) const SHARDS: [Shard; 4] = [
     shard!("shard_3"),
 ];
 
-pub(crate) async fn create(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
-    let options = SqliteConnectOptions::new().filename(path);
-    options.create_if_missing(true).connect().await
-}
+/// An open database. What goes wrong with it is put in words for whoever reads the action.
+pub(crate) struct File(SqliteConnection);
 
-pub(crate) async fn open(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
-    let options = SqliteConnectOptions::new().filename(path);
-    options.create_if_missing(false).connect().await
-}
+impl File {
+    pub(crate) async fn create(path: &Path) -> Result<File, ActionError> {
+        let mut file = File::connect(path, true).await?;
+        for shard in &SHARDS {
+            file.run(shard.create).await?;
+        }
+        Ok(file)
+    }
 
-/// Checks one shard and its index.
-pub(crate) async fn check(
-    connection: &mut SqliteConnection,
-    shard: &Shard,
-) -> Result<(), ActionError> {
-    let found: Vec<(String,)> = sqlx::query_as(shard.check)
-        .fetch_all(connection)
-        .await
-        .map_err(failed)?;
-    match found.first() {
-        Some((word,)) if word == "ok" => Ok(()),
-        first => {
-            let first = first.map_or("no answer", |(line,)| line);
-            let detail = format!("{} findings, the first: {first}", found.len());
-            Err(corrupt().with_detail(detail))
+    pub(crate) async fn open(path: &Path) -> Result<File, ActionError> {
+        File::connect(path, false).await
+    }
+
+    async fn connect(path: &Path, create: bool) -> Result<File, ActionError> {
+        let options = SqliteConnectOptions::new().filename(path);
+        let connected = options.create_if_missing(create).connect().await;
+        connected.map(File).map_err(failed)
+    }
+
+    pub(crate) async fn run(&mut self, statement: &'static str) -> Result<(), ActionError> {
+        let run = sqlx::query(statement).execute(&mut self.0).await;
+        run.map(|_| ()).map_err(failed)
+    }
+
+    /// Loads the rows from one number to another, a quarter into each shard, in one transaction.
+    pub(crate) async fn load(&mut self, from: u64, to: u64) -> Result<(), ActionError> {
+        let mut transaction = self.0.begin().await.map_err(failed)?;
+        let shards = SHARDS.len() as u64;
+        for (shard, number) in SHARDS.iter().zip(0..) {
+            let first = from + (to - from) * number / shards;
+            let last = from + (to - from) * (number + 1) / shards;
+            if first < last {
+                let load = sqlx::query(shard.load)
+                    .bind(i64::try_from(first)?)
+                    .bind(i64::try_from(last - 1)?);
+                load.execute(&mut *transaction).await.map_err(failed)?;
+            }
+        }
+        transaction.commit().await.map_err(failed)
+    }
+
+    pub(crate) async fn count(&mut self, shard: &Shard) -> Result<u64, ActionError> {
+        let counted = sqlx::query_scalar(shard.count).fetch_one(&mut self.0);
+        let counted: i64 = counted.await.map_err(failed)?;
+        Ok(u64::try_from(counted)?)
+    }
+
+    /// Checks one shard and its index.
+    pub(crate) async fn check(&mut self, shard: &Shard) -> Result<(), ActionError> {
+        let found = sqlx::query_scalar(shard.check).fetch_all(&mut self.0).await;
+        let found: Vec<String> = found.map_err(failed)?;
+        match found.first().map(String::as_str) {
+            Some("ok") => Ok(()),
+            first => {
+                let detail = format!("{} findings: {first:?}", found.len());
+                Err(corrupt().with_detail(detail))
+            }
         }
     }
-}
 
-pub(crate) async fn close(connection: SqliteConnection) -> Result<(), ActionError> {
-    connection.close().await.map_err(failed)
+    pub(crate) async fn copy_to(&mut self, target: &str) -> Result<(), ActionError> {
+        let copied = sqlx::query("VACUUM INTO ?1")
+            .bind(target)
+            .execute(&mut self.0)
+            .await;
+        copied.map(|_| ()).map_err(failed)
+    }
+
+    pub(crate) async fn close(self) -> Result<(), ActionError> {
+        self.0.close().await.map_err(failed)
+    }
 }
 
 pub(crate) fn corrupt() -> ActionError {
@@ -81,7 +124,7 @@ pub(crate) fn corrupt() -> ActionError {
 
 /// What an error of SQLite means to whoever reads the action. Its own words, with paths in them,
 /// are for operators.
-pub(crate) fn failed(error: sqlx::Error) -> ActionError {
+fn failed(error: sqlx::Error) -> ActionError {
     let code = error.as_database_error().and_then(|error| error.code());
     let code = code.and_then(|code| code.parse::<u32>().ok());
     // The low byte is the class, the rest its finer points.
