@@ -18,6 +18,7 @@ mod kills;
 mod lists;
 mod moments;
 mod places;
+mod waves;
 
 use std::path::Path;
 

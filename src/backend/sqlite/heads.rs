@@ -14,10 +14,10 @@ use sqlx::sqlite::SqliteConnection;
 use super::decode::{Columns, decode_owner};
 use super::errors::{Phase, store_error};
 use super::hot::Hot;
+use super::lanes::Job;
 use super::load::{self, Stored};
 use super::rows::PACKED_OWNER;
 use super::script::Script;
-use super::writer::Job;
 use crate::error::StoreError;
 use crate::model::{Action, ActionUid, Changes, Command, Limits, Loaded, OpId, Owner};
 
@@ -48,7 +48,7 @@ impl Drop for Heads {
 }
 
 /// An unfinished action, with everything a plan looks at.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Head {
     action: Arc<Action>,
     number: i64,
@@ -65,6 +65,23 @@ pub(super) struct Remembered {
     /// Actions that are taken for new. True only if the plan enters them: then the database
     /// refuses the transaction should they be there.
     pub(super) assumed: HashSet<ActionUid>,
+}
+
+/// What is remembered since a transaction that was sent.
+#[derive(Debug)]
+pub(super) struct Applied {
+    /// The actions it changes that are remembered.
+    changed: Vec<Arc<Action>>,
+    before: Before,
+}
+
+/// What was remembered of all that a transaction changes.
+#[derive(Debug)]
+struct Before {
+    stored: Stored,
+    bytes: usize,
+    heads: Vec<(ActionUid, Option<Head>)>,
+    owners: Vec<(Arc<str>, Vec<Owner>)>,
 }
 
 impl Heads {
@@ -155,14 +172,20 @@ impl Heads {
         self.hot.withhold(changes);
     }
 
-    /// Remembers what was saved, and shows it. To be called before anybody is answered.
+    /// Remembers what is saved, on the word that it will be committed.
     pub(super) fn apply(
         &mut self,
         changes: Changes,
         numbers: &HashMap<ActionUid, i64>,
         stored: Stored,
-    ) {
-        self.stored = stored;
+    ) -> Applied {
+        let before = self.before(&changes);
+        // It only grows, and what saves may have been made before the last removal was known.
+        let removed_to = stored.removed_to.max(self.stored.removed_to);
+        self.stored = Stored {
+            removed_to,
+            ..stored
+        };
         let changed = changes.updated.iter().chain(&changes.created);
         let changed: Vec<ActionUid> = changed.map(|action| action.uid).collect();
         for action in changes.updated {
@@ -171,7 +194,7 @@ impl Heads {
             };
             self.bytes = self.bytes + bytes(&action) - bytes(&head.action);
             head.action = action;
-            if !head.action.is_unfinished() {
+            if !head.action.is_unfinished() || self.bytes > MOST_BYTES {
                 let uid = head.action.uid;
                 self.forget(uid);
             }
@@ -209,7 +232,53 @@ impl Heads {
             }
         }
         let heads = changed.iter().filter_map(|uid| self.heads.get(uid));
-        self.hot.publish(heads.map(|head| head.action.clone()));
+        let changed = heads.map(|head| head.action.clone()).collect();
+        Applied { changed, before }
+    }
+
+    /// It was committed: shows it. To be called before anybody is answered.
+    pub(super) fn landed(&mut self, applied: Applied, removed_to: i64) {
+        self.stored.removed_to = self.stored.removed_to.max(removed_to);
+        self.hot.publish(applied.changed.into_iter());
+    }
+
+    /// It was rolled back: all is again as it was before.
+    pub(super) fn undo(&mut self, applied: Applied) {
+        let before = applied.before;
+        self.stored = before.stored;
+        self.bytes = before.bytes;
+        self.owners.extend(before.owners);
+        for (uid, head) in before.heads {
+            match head {
+                Some(head) => {
+                    self.hot.publish(std::iter::once(head.action.clone()));
+                    self.heads.insert(uid, head);
+                }
+                None => drop(self.heads.remove(&uid)),
+            }
+        }
+    }
+
+    fn before(&self, changes: &Changes) -> Before {
+        let actions = [&changes.updated, &changes.created, &changes.removed];
+        let actions = actions.into_iter().flatten().map(|action| action.uid);
+        let pins = changes.unpinned.iter().chain(&changes.pinned).copied();
+        // What else makes an entry changes the action, too.
+        let late = changes.log.iter().filter(|entry| entry.is_late());
+        let touched = actions.chain(pins).chain(late.map(|entry| entry.uid));
+        let owners = changes.owners.iter().map(|owner| &owner.owner);
+        let named = owners.chain(&changes.owners_forgotten).map(|o| &o.name);
+        let incarnations = |name| self.owners.get(name).cloned().unwrap_or_default();
+        Before {
+            stored: self.stored,
+            bytes: self.bytes,
+            heads: touched
+                .map(|uid| (uid, self.heads.get(&uid).cloned()))
+                .collect(),
+            owners: named
+                .map(|name| (name.clone(), incarnations(name)))
+                .collect(),
+        }
     }
 
     fn remember(&mut self, action: Arc<Action>, number: i64) {

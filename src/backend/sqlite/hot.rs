@@ -157,6 +157,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_action_that_was_wrongly_taken_for_new_leaves_all_else_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, SqliteOptions::new()).await;
+        let (one, other) = (hot(&store).await, hot(&store).await);
+        let new = Arc::new(NewAction::task("done"));
+        let uid = new.uid;
+        let create = || Command::Create {
+            new: new.clone(),
+            by: None,
+        };
+        store.command(create()).await.unwrap();
+        let done = store.finish(uid, cancelled(), None).await.unwrap();
+        // One transaction, which the database refuses: nobody remembers that it is there.
+        let request = Command::Apply {
+            uid: one.uid,
+            op: crate::model::OpId::new(),
+            change: crate::model::Change::RequestCancel(Default::default()),
+            by: None,
+            if_version: None,
+        };
+        let both = Batch::each(vec![request, create()]);
+        let answers = store.write(both).await.unwrap();
+        let requested = answers[0].as_ref().unwrap().action.clone();
+        assert_eq!(answers[1].as_ref().unwrap().action, Some(done));
+        assert_eq!(requested.as_ref().unwrap().version.get(), 2);
+        assert_eq!(store.hot.get(&[one.uid]), Some(vec![requested.clone()]));
+        assert_eq!(store.hot.get(&[other.uid]), Some(vec![Some(other.clone())]));
+        assert_eq!(stored(&store, one.uid).await, requested);
+        // It is remembered as it is: the next change needs nothing loaded, and is right.
+        let ended = store.finish(one.uid, cancelled(), None).await.unwrap();
+        assert_eq!(ended.version.get(), 3);
+        store.close().await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_closed_store_shows_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, SqliteOptions::new()).await;

@@ -10,7 +10,9 @@ use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use super::diagnostics::SqliteAccess;
 use super::errors::{self, Phase, corrupt};
 use super::file::{self, Hold, Lock, NewFile};
+use super::flight::Pace;
 use super::hot::Hot;
+use super::lanes::Lanes;
 use super::options::SqliteOptions;
 use super::poll::Poll;
 use super::reader::{self, Reader};
@@ -18,7 +20,7 @@ use super::schema::{self, BUSY, Policy, single};
 use super::script::Script;
 use super::source::{Connection, Line, Source};
 use super::version;
-use super::writer::{Lanes, Ringer, Writer};
+use super::writer::{Ringer, Writer};
 use super::{PAGE_SIZE, QUESTIONS, ROOM_UNIT, SqliteStore};
 use crate::backend::bell::Bell;
 use crate::error::{ErrorKind, StoreError};
@@ -306,6 +308,7 @@ async fn start(
         hot: hot.clone(),
         readers,
         lock,
+        pace: Pace::default(),
         met: None,
     };
     let lanes = Lanes::new(owners_lane, actions_lane, closing.subscribe());

@@ -27,6 +27,11 @@ pub(super) struct Save {
 }
 
 impl Save {
+    /// Where the store stands after the commit, as far as that is known before.
+    pub(super) fn expected(&self) -> Stored {
+        self.after
+    }
+
     /// Where the store stands after the commit, whose results these are.
     pub(super) fn after(&self, results: &[Vec<SqliteRow>]) -> Stored {
         let mut after = self.after;

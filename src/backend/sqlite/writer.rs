@@ -3,39 +3,34 @@
 //! Callers wait for an answer, never for a statement: dropping their future cannot interrupt a
 //! transaction. That and group commit are the same stroke.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::ROOM_UNIT;
 use super::diagnostics::SqliteAccess;
-use super::errors::{self, Phase, is_constraint, store_error};
+use super::errors::{self, Phase, store_error};
 use super::file::{Hold, Lock};
-use super::heads::{Heads, Remembered};
+use super::flight::Pace;
+use super::heads::Heads;
 use super::hot::Hot;
+use super::lanes::{Job, Lanes};
 use super::load::{self, Stored};
 use super::save::{self, Frame, Save};
 use super::schema::BUSY;
-use super::source::Line;
+use super::source::{Connection, Line};
 use crate::backend::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    ActionUid, Batch, Done, Loaded, Needs, Position, Refused, Revision, StoreId, Timestamp, plan,
+    ActionUid, Done, Loaded, Position, Refused, Revision, StoreId, Timestamp, plan,
 };
 
 /// What a batch comes to.
 pub(super) type Answer = Result<Vec<Result<Done, Refused>>, StoreError>;
-
-/// Commands, and bytes of them, after which a transaction takes no further batch.
-const GROUP_COMMANDS: usize = 2000;
-const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
 /// When a writer looks again whether another process still writes.
 const COME_BACK: Duration = Duration::from_millis(1);
@@ -43,51 +38,6 @@ const COME_BACK: Duration = Duration::from_millis(1);
 /// How long it leaves the file to others after a commit, if it has met them lately.
 const GIVE_WAY: Duration = Duration::from_millis(2);
 const LATELY: Duration = Duration::from_secs(1);
-
-/// Whether a caller may still take a batch back.
-#[derive(Debug, Default)]
-pub(super) struct Claim(AtomicU8);
-
-const WAITING: u8 = 0;
-const TAKEN: u8 = 1;
-const WITHDRAWN: u8 = 2;
-
-impl Claim {
-    /// The writer takes the batch; false if it was withdrawn.
-    fn take(&self) -> bool {
-        self.0
-            .compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-    }
-
-    /// The caller takes the batch back; false if the writer has it.
-    pub(super) fn withdraw(&self) -> bool {
-        self.0
-            .compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-    }
-}
-
-/// A batch that waits to be written.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) batch: Batch,
-    pub(super) needs: Needs,
-    pub(super) claim: Arc<Claim>,
-    pub(super) reply: oneshot::Sender<Answer>,
-    /// Its share of the queue's memory, given back when it is done.
-    pub(super) room: OwnedSemaphorePermit,
-}
-
-/// The two lanes: commands about owners overtake everything, so that a queue full of writes never
-/// lets a living owner lapse.
-pub(super) struct Lanes {
-    owners: mpsc::UnboundedReceiver<Job>,
-    actions: mpsc::UnboundedReceiver<Job>,
-    closing: watch::Receiver<bool>,
-    /// Taken from a lane, but not from its caller.
-    next: Option<Job>,
-}
 
 pub(super) struct Writer {
     pub(super) access: SqliteAccess,
@@ -103,6 +53,7 @@ pub(super) struct Writer {
     /// The readers, who end when the writer does.
     pub(super) readers: Vec<JoinHandle<()>>,
     pub(super) lock: Arc<Option<Lock>>,
+    pub(super) pace: Pace,
     /// When another process was last found writing.
     pub(super) met: Option<Instant>,
 }
@@ -115,7 +66,11 @@ impl Writer {
             // First a connection, which may take its time, then the batches: until then their
             // callers can take them back and know that nothing was applied.
             let ready = self.line.ready().await;
-            let group = lanes.take_group();
+            let mut group = match (&ready, self.access) {
+                (Ok(()), SqliteAccess::Exclusive) => self.fly(&mut lanes).await,
+                _ => lanes.next_group(usize::MAX),
+            };
+            group.retain(|job| job.claim.take());
             match ready {
                 Ok(()) if group.is_empty() => self.line.rest(),
                 Ok(()) => {
@@ -124,12 +79,7 @@ impl Writer {
                         tokio::time::sleep(GIVE_WAY).await;
                     }
                 }
-                Err(error) => {
-                    let error = reconnected(error);
-                    for job in group {
-                        answer_job(job, Err(error.clone()));
-                    }
-                }
+                Err(error) => answer_all(group, &reconnected(error)),
             }
         }
         let mut whole = true;
@@ -166,9 +116,7 @@ impl Writer {
     async fn write_group(&mut self, jobs: Vec<Job>) {
         match self.transact(&jobs).await {
             Ok(answers) => {
-                for (job, answer) in jobs.into_iter().zip(answers) {
-                    answer_job(job, Ok(answer));
-                }
+                answer_each(jobs, answers);
             }
             Err(error) if jobs.len() > 1 && errors::may_lie_with_one(&error) => {
                 for job in jobs {
@@ -179,11 +127,7 @@ impl Writer {
                     );
                 }
             }
-            Err(error) => {
-                for job in jobs {
-                    answer_job(job, Err(error.clone()));
-                }
-            }
+            Err(error) => answer_all(jobs, &error),
         }
     }
 
@@ -192,20 +136,23 @@ impl Writer {
         let written = self.transact_on(&mut connection, jobs).await;
         match &written {
             Ok(_) => self.line.hand_back(connection),
-            // A connection that cannot even be rolled back, or whose commit failed, is in doubt:
-            // it is closed, and the next transaction gets a new one.
-            Err(error) => {
-                self.heads = None;
-                let clean = roll_back(&mut connection).await;
-                if clean && error.kind() != ErrorKind::OutcomeUnknown {
-                    self.line.hand_back(connection);
-                } else {
-                    // It failed already; that closing it may fail too changes nothing.
-                    drop(connection.close().await);
-                }
-            }
+            Err(error) => self.failed(connection, error).await,
         }
         written
+    }
+
+    /// After a transaction that failed: forgets everything, and undoes what is still open. A connection
+    /// that cannot even be rolled back, or whose commit failed, is in doubt: it is closed, and the
+    /// next transaction gets a new one.
+    pub(super) async fn failed(&mut self, mut connection: Connection, error: &StoreError) {
+        self.heads = None;
+        let clean = roll_back(&mut connection).await;
+        if clean && error.kind() != ErrorKind::OutcomeUnknown {
+            self.line.hand_back(connection);
+        } else {
+            // It failed already; that closing it may fail too changes nothing.
+            drop(connection.close().await);
+        }
     }
 
     async fn transact_on(
@@ -213,17 +160,7 @@ impl Writer {
         connection: &mut SqliteConnection,
         jobs: &[Job],
     ) -> Result<Answers, StoreError> {
-        if self.access == SqliteAccess::Exclusive && self.heads.is_none() {
-            self.heads = Some(Heads::read(connection, self.hot.clone()).await?);
-        }
         let now = self.clock.now();
-        if let Some(heads) = &mut self.heads
-            && let Some(remembered) = heads.recall(jobs)
-            && let Some(answers) = from_memory(connection, heads, remembered, jobs, now).await?
-        {
-            self.bell.0.ring(position(self.life, heads.stored));
-            return Ok(answers);
-        }
         let (mut loaded, stored, numbers) = self.begin(connection, jobs).await?;
         let answers = plan_jobs(jobs, &mut loaded, now);
         let changes = loaded.into_changes();
@@ -238,7 +175,10 @@ impl Writer {
         let after = commit(connection, &mut save).await;
         let after = after.map_err(|(phase, error)| store_error("write", phase, error))?;
         match &mut self.heads {
-            Some(heads) if heads.stored == stored => heads.apply(changes, &save.numbers, after),
+            Some(heads) if heads.stored == stored => {
+                let applied = heads.apply(changes, &save.numbers, after);
+                heads.landed(applied, after.removed_to);
+            }
             // Somebody else has been here: what is remembered is of another time.
             _ => self.heads = None,
         }
@@ -279,54 +219,15 @@ impl Writer {
 }
 
 /// What the batches of a group come to.
-type Answers = Vec<Vec<Result<Done, Refused>>>;
+pub(super) type Answers = Vec<Vec<Result<Done, Refused>>>;
 
-fn plan_jobs(jobs: &[Job], loaded: &mut Loaded, now: Timestamp) -> Answers {
+pub(super) fn plan_jobs(jobs: &[Job], loaded: &mut Loaded, now: Timestamp) -> Answers {
     let plan_job = |job: &Job| plan(&job.batch, &job.needs, loaded, now);
     jobs.iter().map(plan_job).collect()
 }
 
-/// Writes what a plan from memory comes to, in one command. None if it turns out that memory was
-/// wrong; then nothing was applied.
-async fn from_memory(
-    connection: &mut SqliteConnection,
-    heads: &mut Heads,
-    remembered: Remembered,
-    jobs: &[Job],
-    now: Timestamp,
-) -> Result<Option<Answers>, StoreError> {
-    let Remembered {
-        mut loaded,
-        numbers,
-        assumed,
-    } = remembered;
-    let answers = plan_jobs(jobs, &mut loaded, now);
-    let changes = loaded.into_changes();
-    let entered: HashSet<ActionUid> = changes.created.iter().map(|a| a.uid).collect();
-    if !assumed.is_subset(&entered) {
-        return Ok(None);
-    }
-    if changes.is_empty() {
-        return Ok(Some(answers));
-    }
-    let mut save =
-        save::script(&changes, heads.stored, numbers, Frame::BeginAndCommit).map_err(before)?;
-    heads.withhold(&changes);
-    match commit(connection, &mut save).await {
-        Ok(after) => {
-            heads.apply(changes, &save.numbers, after);
-            Ok(Some(answers))
-        }
-        Err((_, error)) if is_constraint(&error) => {
-            roll_back(connection).await;
-            Ok(None)
-        }
-        Err((phase, error)) => Err(store_error("write", phase, error)),
-    }
-}
-
 /// Runs what saves, to its COMMIT. Says where the store stands then, or how far it came.
-async fn commit(
+pub(super) async fn commit(
     connection: &mut SqliteConnection,
     save: &mut Save,
 ) -> Result<Stored, (Phase, sqlx::Error)> {
@@ -339,7 +240,7 @@ async fn commit(
 }
 
 /// Undoes what is still open; false if that cannot be done.
-async fn roll_back(connection: &mut SqliteConnection) -> bool {
+pub(super) async fn roll_back(connection: &mut SqliteConnection) -> bool {
     match sqlx::query("ROLLBACK").execute(connection).await {
         Ok(_) => true,
         Err(error) => {
@@ -374,8 +275,20 @@ impl Drop for Ringer {
 }
 
 /// A connection could not be opened anew: for a write that is "not now".
-fn reconnected(error: StoreError) -> StoreError {
+pub(super) fn reconnected(error: StoreError) -> StoreError {
     StoreError::new(error.kind(), "write", "the database cannot be opened again").with_source(error)
+}
+
+pub(super) fn answer_each(jobs: Vec<Job>, answers: Answers) {
+    for (job, answer) in jobs.into_iter().zip(answers) {
+        answer_job(job, Ok(answer));
+    }
+}
+
+pub(super) fn answer_all(jobs: Vec<Job>, error: &StoreError) {
+    for job in jobs {
+        answer_job(job, Err(error.clone()));
+    }
 }
 
 fn answer_job(job: Job, answer: Answer) {
@@ -383,66 +296,4 @@ fn answer_job(job: Job, answer: Answer) {
     drop(job.room);
     // A caller that has gone away does not want to know.
     let _gone = job.reply.send(answer);
-}
-
-impl Lanes {
-    pub(super) fn new(
-        owners: mpsc::UnboundedReceiver<Job>,
-        actions: mpsc::UnboundedReceiver<Job>,
-        closing: watch::Receiver<bool>,
-    ) -> Lanes {
-        Lanes {
-            owners,
-            actions,
-            closing,
-            next: None,
-        }
-    }
-
-    /// Waits for work. False once the store is closed, or dropped, and nothing waits any more.
-    async fn wait(&mut self) -> bool {
-        while self.next.is_none() {
-            let next = tokio::select! {
-                biased;
-                job = self.owners.recv() => job,
-                job = self.actions.recv() => job,
-                _ = self.closing.wait_for(|closing| *closing), if !self.owners.is_closed() => {
-                    self.owners.close();
-                    self.actions.close();
-                    continue;
-                }
-            };
-            // None from either lane: both senders live and die together.
-            self.next = next.or_else(|| self.try_next());
-            if self.next.is_none() {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Takes as much of what waits as one transaction may have; nothing if it was all withdrawn.
-    fn take_group(&mut self) -> Vec<Job> {
-        let (mut group, mut commands, mut bytes) = (Vec::new(), 0, 0);
-        let mut next = self.next.take();
-        while let Some(job) = next {
-            if job.claim.take() {
-                commands += job.batch.commands.len();
-                bytes += job.room.num_permits() * ROOM_UNIT;
-                group.push(job);
-            }
-            next = match commands < GROUP_COMMANDS && bytes < GROUP_BYTES {
-                true => self.try_next(),
-                false => None,
-            };
-        }
-        group
-    }
-
-    fn try_next(&mut self) -> Option<Job> {
-        self.owners
-            .try_recv()
-            .or_else(|_| self.actions.try_recv())
-            .ok()
-    }
 }

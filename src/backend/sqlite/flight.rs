@@ -1,0 +1,226 @@
+//! Transactions about what is remembered: while SQLite's thread is at one, the next is planned.
+//!
+//! That plan takes for granted that the transaction under way is committed. If it is not, the plan
+//! is thrown away, and its batches are planned anew; the database would refuse it, too, since it is
+//! not at the revision that the plan is made for.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use super::errors::{Phase, is_constraint, may_lie_with_one, store_error};
+use super::heads::{Applied, Heads, Remembered};
+use super::lanes::{Job, Lanes};
+use super::save::{self, Frame, Save};
+use super::source::Connection;
+use super::writer::{
+    Answers, Writer, answer_all, answer_each, commit, plan_jobs, position, reconnected, roll_back,
+};
+use crate::error::StoreError;
+use crate::model::{ActionUid, Changes};
+
+/// About what a command takes of SQLite's thread, and about what its batch takes of everybody else:
+/// the caller that is answered and comes again, and the plan.
+const IN_SQLITE: Duration = Duration::from_micros(20);
+const ELSEWHERE: Duration = Duration::from_micros(8);
+
+/// How long a transaction waits for the disk, as far as can be told: lately, beyond what its commands
+/// take.
+#[derive(Debug, Default)]
+pub(super) struct Pace(Duration);
+
+impl Pace {
+    fn learn(&mut self, commands: usize, took: Duration) {
+        let work = IN_SQLITE.saturating_mul(u32::try_from(commands).unwrap_or(u32::MAX));
+        self.0 = (self.0 * 9 + took.saturating_sub(work)) / 10;
+    }
+
+    /// Whether so many batches are to be written in two transactions, so that one half is answered
+    /// and comes again while the other is written. That waits for the disk twice: worth it once the
+    /// disk is not what all wait for.
+    fn parts(&self, batches: usize) -> bool {
+        ELSEWHERE.saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX)) > self.0
+    }
+}
+
+/// A transaction that can be sent.
+struct Draft {
+    jobs: Vec<Job>,
+    answers: Answers,
+    changes: Changes,
+    save: Save,
+}
+
+/// Batches that memory does not suffice for.
+type Cold = Vec<Job>;
+
+impl Writer {
+    /// Writes what waits as long as it is about what is remembered. Gives back batches that need
+    /// something loaded; none once nothing waits any more. Their callers may still withdraw them.
+    pub(super) async fn fly(&mut self, lanes: &mut Lanes) -> Cold {
+        // Whoever was answered together comes back together, once all have had their turn.
+        lanes.settle().await;
+        let most = match lanes.len() {
+            all if self.pace.parts(all) => all.div_ceil(2),
+            all => all,
+        };
+        let mut group = lanes.next_group(most);
+        let (mut connection, mut heads) = match self.remember().await {
+            Ok(both) => both,
+            Err(error) => {
+                group.retain(|job| job.claim.take());
+                answer_all(group, &error);
+                return Cold::new();
+            }
+        };
+        let mut next = self.draft(&heads, group);
+        let mut committed: (Vec<Job>, Answers) = Default::default();
+        loop {
+            let sent = match next.and_then(|draft| self.claim(&heads, draft)) {
+                Ok(draft) if !draft.changes.is_empty() => draft,
+                nothing_to_send => {
+                    (self.heads, next) = (Some(heads), nothing_to_send);
+                    self.line.hand_back(connection);
+                    answer_each(committed.0, committed.1);
+                    break;
+                }
+            };
+            let Draft {
+                jobs,
+                answers,
+                changes,
+                mut save,
+            } = sent;
+            heads.withhold(&changes);
+            let applied = heads.apply(changes, &save.numbers, save.expected());
+            let (flying, begun) = (jobs.len(), Instant::now());
+            let (ended, meanwhile) = {
+                let mut under_way = pin!(commit(&mut connection, &mut save));
+                let (pace, committed) = (&self.pace, &mut committed);
+                let next = async {
+                    let (jobs, answers) = std::mem::take(committed);
+                    answer_each(jobs, answers);
+                    lanes.gather(|waiting| pace.parts(flying + waiting)).await;
+                    let half = (flying + lanes.len()).div_ceil(2);
+                    self.draft(&heads, lanes.next_group(half))
+                };
+                tokio::select! {
+                    // Looked at first, which sends it: SQLite is at work while the others are answered.
+                    biased;
+                    ended = &mut under_way => (ended, None),
+                    next = next => (under_way.await, Some(next)),
+                }
+            };
+            answer_each(committed.0, committed.1);
+            let after = match ended {
+                Ok(after) => after,
+                Err((phase, error)) => {
+                    lanes.put_back(meanwhile.map(batches).unwrap_or_default());
+                    return self
+                        .fall(connection, heads, applied, jobs, phase, error)
+                        .await;
+                }
+            };
+            let commands = jobs.iter().map(|job| job.batch.commands.len());
+            self.pace.learn(commands.sum(), begun.elapsed());
+            heads.landed(applied, after.removed_to);
+            self.bell.0.ring(position(self.life, heads.stored));
+            committed = (jobs, answers);
+            next = meanwhile.unwrap_or_else(|| Err(Cold::new()));
+        }
+        match next {
+            Ok(draft) => {
+                answer_each(draft.jobs, draft.answers);
+                Cold::new()
+            }
+            Err(cold) => cold,
+        }
+    }
+
+    /// A connection, and what is remembered: read anew if it was forgotten.
+    async fn remember(&mut self) -> Result<(Connection, Heads), StoreError> {
+        let mut connection = self.line.take().await.map_err(reconnected)?;
+        if let Some(heads) = self.heads.take() {
+            return Ok((connection, heads));
+        }
+        match Heads::read(&mut connection, self.hot.clone()).await {
+            Ok(heads) => Ok((connection, heads)),
+            Err(error) => {
+                self.failed(connection, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Plans batches from memory.
+    fn draft(&self, heads: &Heads, jobs: Vec<Job>) -> Result<Draft, Cold> {
+        let Some(Remembered {
+            mut loaded,
+            numbers,
+            assumed,
+        }) = heads.recall(&jobs)
+        else {
+            return Err(jobs);
+        };
+        let answers = plan_jobs(&jobs, &mut loaded, self.clock.now());
+        let changes = loaded.into_changes();
+        let entered: HashSet<ActionUid> = changes.created.iter().map(|a| a.uid).collect();
+        if !assumed.is_subset(&entered) {
+            return Err(jobs);
+        }
+        match save::script(&changes, heads.stored, numbers, Frame::BeginAndCommit) {
+            Ok(save) => Ok(Draft {
+                jobs,
+                answers,
+                changes,
+                save,
+            }),
+            // Who loads meets the same error, and says so.
+            Err(_) => Err(jobs),
+        }
+    }
+
+    /// Takes the batches from their callers. Those that were withdrawn meanwhile are planned without.
+    fn claim(&self, heads: &Heads, mut draft: Draft) -> Result<Draft, Cold> {
+        let planned = draft.jobs.len();
+        draft.jobs.retain(|job| job.claim.take());
+        match draft.jobs.len() == planned {
+            true => Ok(draft),
+            false => self.draft(heads, draft.jobs),
+        }
+    }
+
+    /// After a transaction that failed.
+    async fn fall(
+        &mut self,
+        mut connection: Connection,
+        mut heads: Heads,
+        applied: Applied,
+        jobs: Vec<Job>,
+        phase: Phase,
+        error: sqlx::Error,
+    ) -> Cold {
+        // An action that was taken for new is there, or somebody else has written.
+        if is_constraint(&error) && roll_back(&mut connection).await {
+            heads.undo(applied);
+            self.heads = Some(heads);
+            self.line.hand_back(connection);
+            return jobs;
+        }
+        drop(heads);
+        let error = store_error("write", phase, error);
+        self.failed(connection, &error).await;
+        if jobs.len() > 1 && may_lie_with_one(&error) {
+            return jobs;
+        }
+        answer_all(jobs, &error);
+        Cold::new()
+    }
+}
+
+fn batches(draft: Result<Draft, Cold>) -> Vec<Job> {
+    match draft {
+        Ok(draft) => draft.jobs,
+        Err(cold) => cold,
+    }
+}
