@@ -84,6 +84,12 @@ impl Group {
         middle(rounds.map(|(line, base)| line.calls_a_second / base.calls_a_second))
     }
 
+    /// How many times as long as with a contestant half of the calls take with the baseline.
+    fn p50_ratio(&self, line: &Line, base: &Line) -> f64 {
+        let [base, line] = [base, line].map(|line| line.time(|round| round.p50).as_secs_f64());
+        base / line.max(1e-9)
+    }
+
     pub fn baseline(&self) -> &Line {
         &self.lines[Group::BASELINE]
     }
@@ -102,7 +108,6 @@ pub fn table(machine: &Value, conditions: &str, groups: &[Group]) -> String {
         for line in &group.lines {
             let (low, high) = line.spread();
             let p50 = line.time(|round| round.p50);
-            let base_p50 = base.time(|round| round.p50);
             let cpu = line
                 .cpu()
                 .map_or("?".to_owned(), |cpu| format!("{cpu:.1?}"));
@@ -112,7 +117,7 @@ pub fn table(machine: &Value, conditions: &str, groups: &[Group]) -> String {
                  | {cpu} | {} |",
                 line.contestant,
                 group.ratio(line, base),
-                base_p50.as_secs_f64() / p50.as_secs_f64().max(1e-9),
+                group.p50_ratio(line, base),
                 line.calls_a_second(),
                 p50,
                 line.time(|round| round.p99),
@@ -132,7 +137,10 @@ pub fn readme(machine: &Value, conditions: &str, families: &[Vec<&Group>]) -> St
             continue;
         };
         let (ours, others) = (first.lines[0].contestant, &first.lines[1..]);
-        let _ = write!(out, "\n| {ours}, calls a second, as a multiple of |");
+        let _ = write!(
+            out,
+            "\n| {ours}, calls a second (p50 of a call), as multiples of |"
+        );
         for other in others {
             let _ = write!(out, " {} |", other.contestant);
         }
@@ -141,7 +149,8 @@ pub fn readme(machine: &Value, conditions: &str, families: &[Vec<&Group>]) -> St
             let _ = write!(out, "\n| {} |", group.what);
             for other in &group.lines[1..] {
                 let ratio = group.ratio(&group.lines[0], other);
-                let _ = write!(out, " {ratio:.2} |");
+                let p50 = group.p50_ratio(&group.lines[0], other);
+                let _ = write!(out, " {ratio:.2} ({p50:.2}) |");
             }
         }
         out.push('\n');

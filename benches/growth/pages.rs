@@ -28,19 +28,21 @@ pub enum Read {
     Node,
     Unfinished,
     Failed,
+    Completed,
     Feed,
     Get,
     Log,
 }
 
 impl Read {
-    pub const ALL: [Read; 9] = [
+    pub const ALL: [Read; 10] = [
         Read::Newest,
         Read::NewestFrom,
         Read::Object,
         Read::Node,
         Read::Unfinished,
         Read::Failed,
+        Read::Completed,
         Read::Feed,
         Read::Get,
         Read::Log,
@@ -54,6 +56,7 @@ impl Read {
             Read::Node => "by object, all over the store",
             Read::Unfinished => "unfinished",
             Read::Failed => "failed",
+            Read::Completed => "completed",
             Read::Feed => "feed, from anywhere",
             Read::Get => "one action by uid",
             Read::Log => "the log of one action",
@@ -70,6 +73,7 @@ impl Read {
             Read::Node => query.with_term(Term::Touches(ObjectRef::node(chance % plan.nodes()))),
             Read::Unfinished => query.with_term(Term::Unfinished),
             Read::Failed => query.with_term(Term::Outcome(Outcome::Failed)),
+            Read::Completed => query.with_term(Term::Status(Status::Completed)),
             Read::Feed => query
                 .with_order(Order::Feed)
                 .with_after(Some(Cursor::feed(life, Revision::new(place)))),

@@ -264,16 +264,17 @@ impl Report {
                 space.bytes()
             );
         }
-        let all = self.indexes.as_ref().and_then(|costs| {
-            let line = costs.lines.last()?;
-            Some(costs.rate_ratio(line))
-        });
-        if let Some(ratio) = all {
-            let _ = writeln!(
-                out,
-                "With the indexes that only readers need, whole lives run at {ratio:.2} of the rate \
-                 they have without."
+        if let Some(costs) = &self.indexes {
+            out.push_str(
+                "\n| whole lives with every index, as a multiple of without | calls a second | bytes \
+                 written a call |\n| --- | --: | --: |\n",
             );
+            for line in &costs.lines[1..] {
+                let written = costs.written_ratio(line);
+                let written = written.map_or("?".to_owned(), |ratio| format!("{ratio:.2}"));
+                let (name, rate) = (line.without.name(), costs.rate_ratio(line));
+                let _ = writeln!(out, "| {name} | {rate:.2} | {written} |");
+            }
         }
         out
     }

@@ -100,9 +100,15 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
             format!("(SELECT {key} {base} ORDER BY {key} {direction} LIMIT 1 OFFSET {skip})")
         }
     };
-    let bound = match &*last {
-        "NULL" => String::new(),
-        last => format!(" AND {key} {within} coalesce({last}, {})", end(query.order)),
+    // Looked for once: the page ends there, and the next begins there.
+    let (with, last, bound) = match &*last {
+        "NULL" => (String::new(), last, String::new()),
+        found => {
+            let with = format!("WITH reach AS MATERIALIZED (SELECT {found} AS last) ");
+            let last = "(SELECT last FROM reach)".to_owned();
+            let bound = format!(" AND {key} {within} coalesce({last}, {})", end(query.order));
+            (with, last, bound)
+        }
     };
     let filters: String = filters
         .iter()
@@ -119,7 +125,7 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
         _ => format!("SELECT {key}, {action} {rows} ORDER BY {key} {direction} LIMIT ${limit}"),
     };
     script.push(&format!(
-        "SELECT NULL, json_array(revision, removed_to, removed_created, {last}) FROM actions_store WHERE id = 1 \
+        "{with}SELECT NULL, json_array(revision, removed_to, removed_created, {last}) FROM actions_store WHERE id = 1 \
          UNION ALL SELECT * FROM ({rows})"
     ));
     Ok(script)

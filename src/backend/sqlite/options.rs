@@ -111,7 +111,11 @@ impl SqliteOptions {
     /// MiB unless set. A write that finds no room waits for it until its time is up.
     #[must_use]
     pub fn with_queue_bytes(mut self, bytes: usize) -> SqliteOptions {
-        self.queue_bytes = bytes.clamp(8 * 1024 * 1024, 4 * 1024 * 1024 * 1024);
+        const MEBI: u64 = 1024 * 1024;
+        // Where memory cannot have that much, all there can be.
+        let [least, most] =
+            [8 * MEBI, 4096 * MEBI].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        self.queue_bytes = bytes.clamp(least, most);
         self
     }
 

@@ -44,8 +44,8 @@ pub(super) static TRIM: LazyLock<String> = LazyLock::new(|| {
         "DELETE FROM actions_log WHERE entry IN (\
          SELECT o.entry FROM json_each($#) AS j CROSS JOIN actions_log AS o \
          ON o.action = j.value ->> 0 AND o.kind <> 7 AND o.version <= (\
-         SELECT n.version FROM actions_log AS n WHERE n.action = j.value ->> 0 AND n.kind <> 7 \
-         ORDER BY n.version DESC LIMIT 1 OFFSET {kept}))"
+         SELECT k.version FROM actions_log AS k WHERE k.action = j.value ->> 0 AND k.kind <> 7 \
+         ORDER BY k.version DESC LIMIT 1 OFFSET {kept}))"
     )
 });
 

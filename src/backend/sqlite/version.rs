@@ -48,8 +48,12 @@ pub(super) async fn check(
     allow_wal_reset_bug: bool,
 ) -> Result<Version, StoreError> {
     let text: String = single(connection, "SELECT sqlite_version()").await?;
+    judge(&text, several, allow_wal_reset_bug)
+}
+
+fn judge(text: &str, several: bool, allow_wal_reset_bug: bool) -> Result<Version, StoreError> {
     let refuse = |message: String| Err(StoreError::new(ErrorKind::Incompatible, "open", message));
-    let Some(version) = Version::parse(&text) else {
+    let Some(version) = Version::parse(text) else {
         return refuse(format!("SQLite's version {text} cannot be read"));
     };
     if version < OLDEST {
@@ -76,6 +80,33 @@ mod tests {
         assert_eq!(version("3.51.3").to_string(), "3.51.3");
         assert_eq!(Version::parse("three"), None);
         assert_eq!(Version::parse("3.x.1"), None);
+    }
+
+    #[test]
+    fn a_version_is_refused_for_what_it_is_not_fit_for_and_for_nothing_else() {
+        let refused = |text, several, allowed| {
+            let judged = judge(text, several, allowed);
+            judged.map_err(|error| (error.kind(), error.to_string()))
+        };
+        // Alone on the file, or allowed, the bug is none of ours.
+        for (text, several, allowed) in [
+            ("3.42.0", false, false),
+            ("3.46.0", false, false),
+            ("3.46.0", true, true),
+            ("3.51.3", true, false),
+        ] {
+            let version = Version::parse(text).unwrap();
+            assert_eq!(refused(text, several, allowed), Ok(version));
+        }
+        for (text, several, allowed, why) in [
+            ("3.41.2", false, true, "at least 3.42.0"),
+            ("3.46.0", true, false, "log-reset bug"),
+            ("three", true, true, "cannot be read"),
+        ] {
+            let (kind, message) = refused(text, several, allowed).unwrap_err();
+            assert_eq!(kind, ErrorKind::Incompatible);
+            assert!(message.contains(why), "{message}");
+        }
     }
 
     #[test]

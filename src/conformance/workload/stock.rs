@@ -9,8 +9,8 @@ use crate::conformance::bench::{apply, create, finish};
 use crate::conformance::failure::{Failure, Proof, same};
 use crate::model::{
     Action, ActionUid, Batch, CancelRequest, Change, Command, Done, Limits, NewAction, ObjectRef,
-    Order, Outcome, OwnerRef, Query, Refused, RelatedObject, Source, Status, Term, Timestamp,
-    Version,
+    ObjectSet, Order, Outcome, OwnerRef, Query, Refused, RelatedObject, Source, Status, Term,
+    Timestamp, Version,
 };
 use crate::store::{ActionStore, ActionStoreExt};
 
@@ -134,6 +134,7 @@ impl Stock {
         let term = match by {
             ListBy::Newest => None,
             ListBy::Oldest => return Query::new().with_order(Order::Oldest).with_limit(limit),
+            ListBy::Uid => Some(Term::Uid(first())),
             ListBy::Status => Some(Term::Status(Status::Completed)),
             ListBy::Unfinished => Some(Term::Unfinished),
             ListBy::Outcome => Some(Term::Outcome(Outcome::Failed)),
@@ -141,6 +142,10 @@ impl Stock {
             ListBy::Name => Some(Term::Name("work_7".into())),
             ListBy::Object => Some(Term::Object(ObjectRef::bdb(42))),
             ListBy::Touches => Some(Term::Touches(ObjectRef::node(4))),
+            ListBy::TouchesAny => {
+                let objects = [7, 42, 1_000_000].map(ObjectRef::bdb);
+                Some(Term::TouchesAny(ObjectSet::new(objects)))
+            }
             ListBy::Tenant => Some(Term::Tenant("tenant-1".into())),
             ListBy::Actor => Some(Term::Actor("user-7".into())),
             ListBy::Owner => Some(Term::Owner(self.owner.clone())),

@@ -60,7 +60,7 @@ macro_rules! lists {
         }
 
         impl ListBy {
-            /// All of them: one for each term there is, and two without.
+            /// All of them: one for each term there is, and two without one.
             pub const ALL: &[ListBy] = &[$(ListBy::$variant,)*];
 
             /// Its name: `list_newest`, `list_by_object`.
@@ -79,6 +79,8 @@ lists! {
     Newest "list_newest",
     /// All actions, oldest first.
     Oldest "list_oldest",
+    /// One action.
+    Uid "list_by_uid",
     /// The completed ones, nine of ten.
     Status "list_by_status",
     /// One of ten.
@@ -93,6 +95,8 @@ lists! {
     Object "list_by_object",
     /// A tenth.
     Touches "list_by_touched_object",
+    /// A fiftieth, of three objects: what a scope of objects shows.
+    TouchesAny "list_by_any_touched_object",
     /// A tenth.
     Tenant "list_by_tenant",
     /// A twentieth.
