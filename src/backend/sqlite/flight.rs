@@ -27,19 +27,34 @@ const ELSEWHERE: Duration = Duration::from_micros(8);
 /// How long a transaction waits for the disk, as far as can be told: lately, beyond what its commands
 /// take.
 #[derive(Debug, Default)]
-pub(super) struct Pace(Duration);
+pub(super) struct Pace {
+    disk: Duration,
+    /// Parts whatever it costs.
+    #[cfg(test)]
+    always: bool,
+}
 
 impl Pace {
+    #[cfg(test)]
+    pub(super) fn always(always: bool) -> Pace {
+        let disk = Duration::ZERO;
+        Pace { disk, always }
+    }
+
     fn learn(&mut self, commands: usize, took: Duration) {
         let work = IN_SQLITE.saturating_mul(u32::try_from(commands).unwrap_or(u32::MAX));
-        self.0 = (self.0 * 9 + took.saturating_sub(work)) / 10;
+        self.disk = (self.disk * 9 + took.saturating_sub(work)) / 10;
     }
 
     /// Whether so many batches are to be written in two transactions, so that one half is answered
     /// and comes again while the other is written. That waits for the disk twice: worth it once the
     /// disk is not what all wait for.
     fn parts(&self, batches: usize) -> bool {
-        ELSEWHERE.saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX)) > self.0
+        #[cfg(test)]
+        if self.always {
+            return true;
+        }
+        ELSEWHERE.saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX)) > self.disk
     }
 }
 
@@ -222,5 +237,110 @@ fn batches(draft: Result<Draft, Cold>) -> Vec<Job> {
     match draft {
         Ok(draft) => draft.jobs,
         Err(cold) => cold,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::model::{Batch, CancelRequest, Change, Command, Finish, NewAction, OpId, Outcome};
+    use crate::store::{ActionStore, ActionStoreExt};
+    use crate::{Action, ErrorKind, SqliteOptions, SqliteStore};
+
+    /// A store that plans one transaction while another is under way whenever two batches wait.
+    async fn open(dir: &tempfile::TempDir, mut options: SqliteOptions) -> SqliteStore {
+        options.always_parts = true;
+        options.open(dir.path().join("actions.db")).await.unwrap()
+    }
+
+    fn create(new: Arc<NewAction>) -> Command {
+        Command::Create { new, by: None }
+    }
+
+    fn request_cancel(action: &Action) -> Command {
+        Command::Apply {
+            uid: action.uid,
+            op: OpId::new(),
+            change: Change::RequestCancel(CancelRequest::default()),
+            by: None,
+            if_version: None,
+        }
+    }
+
+    /// Many actions, and then one that is there, which memory takes for new.
+    async fn refused_in_the_end(store: &SqliteStore, first: Command) -> Batch {
+        let there = store.create(NewAction::task("there")).await.unwrap();
+        let end = Finish::new(Outcome::Cancelled);
+        store.finish(there.uid, end, None).await.unwrap();
+        let mut commands = vec![first];
+        commands.extend((0..400).map(|_| create(NewAction::task("new").into())));
+        commands.push(create(NewAction::task("other").with_uid(there.uid).into()));
+        Batch::all(commands)
+    }
+
+    #[tokio::test]
+    async fn what_was_planned_on_a_transaction_that_fails_is_planned_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, SqliteOptions::new()).await;
+        let action = store.create(NewAction::task("a")).await.unwrap();
+        let refused = refused_in_the_end(&store, request_cancel(&action)).await;
+        // Sent one after the other, before the writer has its turn.
+        let meanwhile = Batch::each(vec![request_cancel(&action)]);
+        let (refused, meanwhile) = tokio::join!(store.write(refused), store.write(meanwhile));
+        assert!(refused.unwrap().iter().all(Result::is_err));
+        let requested = meanwhile.unwrap().pop().unwrap().unwrap().action.unwrap();
+        // The first request was not made: this one is the second version, and not a repeat.
+        assert_eq!(requested.version.get(), 2);
+        assert_eq!(store.action(action.uid).await.unwrap(), Some(requested));
+        let end = Finish::new(Outcome::Cancelled);
+        let ended = store.finish(action.uid, end, None).await.unwrap();
+        assert_eq!(ended.version.get(), 3);
+        store.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_fails_for_want_of_room_leaves_what_was_planned_on_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, SqliteOptions::new().with_max_bytes(600 * 1024)).await;
+        let action = store.create(NewAction::task("a")).await.unwrap();
+        let long = || NewAction::task("long").with_description("x".repeat(4000));
+        let large = Batch::all((0..400).map(|_| create(long().into())).collect());
+        let meanwhile = Batch::each(vec![request_cancel(&action)]);
+        let (large, meanwhile) = tokio::join!(store.write(large), store.write(meanwhile));
+        assert_eq!(large.unwrap_err().kind(), ErrorKind::Unavailable);
+        let requested = meanwhile.unwrap().pop().unwrap().unwrap().action.unwrap();
+        assert_eq!(requested.version.get(), 2);
+        assert_eq!(store.action(action.uid).await.unwrap(), Some(requested));
+        store.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_removed_meanwhile_is_told_by_the_next_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, SqliteOptions::new()).await;
+        let action = store.create(NewAction::task("a")).await.unwrap();
+        let gone = store.create(NewAction::task("gone")).await.unwrap();
+        let end = Command::Apply {
+            uid: gone.uid,
+            op: OpId::new(),
+            change: Change::Finish(Finish::new(Outcome::Cancelled)),
+            by: None,
+            if_version: None,
+        };
+        let remove = Command::Remove {
+            uid: gone.uid,
+            if_version: gone.version.next(),
+        };
+        let removed = Batch::all(vec![end, remove]);
+        let meanwhile = Batch::each(vec![request_cancel(&action)]);
+        let (removed, meanwhile) = tokio::join!(store.write(removed), store.write(meanwhile));
+        assert!(removed.unwrap().iter().all(Result::is_ok));
+        meanwhile.unwrap().pop().unwrap().unwrap();
+        let at = store.changed(None).await.unwrap();
+        assert!(at.removed_to.get() > 0, "{at:?}");
+        let page = store.list(&crate::Query::new()).await.unwrap();
+        assert_eq!(page.at, at);
+        store.close().await.unwrap();
     }
 }

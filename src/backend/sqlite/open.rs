@@ -308,7 +308,10 @@ async fn start(
         hot: hot.clone(),
         readers,
         lock,
+        #[cfg(not(test))]
         pace: Pace::default(),
+        #[cfg(test)]
+        pace: Pace::always(options.always_parts),
         met: None,
     };
     let lanes = Lanes::new(owners_lane, actions_lane, closing.subscribe());

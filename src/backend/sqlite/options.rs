@@ -14,6 +14,8 @@ use crate::error::StoreError;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SqliteOptions {
+    #[cfg(test)]
+    pub(super) always_parts: bool,
     pub(super) readers: usize,
     pub(super) queue_bytes: usize,
     pub(super) timeout: Duration,
@@ -30,6 +32,8 @@ pub struct SqliteOptions {
 impl Default for SqliteOptions {
     fn default() -> SqliteOptions {
         SqliteOptions {
+            #[cfg(test)]
+            always_parts: false,
             readers: 2,
             queue_bytes: 64 * 1024 * 1024,
             timeout: Duration::from_secs(30),
