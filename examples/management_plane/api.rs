@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use action_store::http::{
-    Authorizer, BasicAuth, Denied, Permission, RequestLimits, RouterOptions, console, limits,
-    openapi_router, router_with,
+    Authorizer, BasicAuth, Denied, Failure, Permission, RequestLimits, RouterOptions, console,
+    limits, openapi_router, router_with,
 };
 use action_store::{Action, ActionUid, CancelRequest, Error, ErrorKind};
 use axum::body::Bytes;
@@ -34,7 +34,7 @@ struct Api {
 pub(crate) fn app(plane: Arc<Plane>, auth: BasicAuth, user: &str) -> Router {
     let store = plane.tracker.store().clone();
     let auth = Arc::new(auth);
-    let options = RouterOptions::new();
+    let options = RouterOptions::new().with_failure_hook(complain);
     // What only reads is the library's, what changes something the plane's.
     let app = Router::new()
         .merge(console())
@@ -45,7 +45,14 @@ pub(crate) fn app(plane: Arc<Plane>, auth: BasicAuth, user: &str) -> Router {
             auth,
             user: user.into(),
         }));
-    limits(app, RequestLimits::new())
+    limits(app, RequestLimits::new().with_failure_hook(complain))
+}
+
+/// Puts into the log what a client was only given a reference to.
+fn complain(failure: &Failure<'_>) {
+    let source = std::error::Error::source(failure.error);
+    let source = source.map(|source| format!(": {source}"));
+    eprintln!("not answered: {failure}{}", source.unwrap_or_default());
 }
 
 fn writes(api: Api) -> Router {

@@ -15,6 +15,7 @@ mod jobs;
 mod plane;
 mod scenario;
 mod screen;
+mod serve;
 mod sql;
 
 use std::process::ExitCode;
@@ -47,7 +48,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match serve(args).await {
+    match work(args).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -59,7 +60,7 @@ async fn main() -> ExitCode {
 }
 
 /// Runs the plane. Says whether all was as it should be.
-async fn serve(args: Args) -> Result<bool, Failure> {
+async fn work(args: Args) -> Result<bool, Failure> {
     std::fs::create_dir_all(&args.data)?;
     // The store first: it also sees to it that no second plane works in this directory.
     let store = Arc::new(SqliteStore::open(args.data.join("actions.db")).await?);
@@ -82,11 +83,8 @@ async fn serve(args: Args) -> Result<bool, Failure> {
     println!("watch with: {curl}/v1/actions");
     println!("or in a browser: {url}/console");
 
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = axum::serve(listener, app).with_graceful_shutdown(async {
-        let _ = stopped.await;
-    });
-    let serving = tokio::spawn(serving.into_future());
+    let (stop, stopped) = tokio::sync::watch::channel(());
+    let serving = tokio::spawn(serve::serve(listener, app, stopped));
 
     // Whatever happens from here on, the plane goes down in order.
     let ended = tokio::select! {
@@ -100,9 +98,8 @@ async fn serve(args: Args) -> Result<bool, Failure> {
         println!();
     }
 
-    let _ = stop.send(());
-    // A client that holds its connection open does not hold up the end.
-    let _ = tokio::time::timeout(Duration::from_secs(2), serving).await;
+    drop(stop);
+    serving.await?;
     plane.tracker.shutdown().await?;
     keeper.close().await;
     store.close().await?;

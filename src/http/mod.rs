@@ -108,7 +108,11 @@
 //! let connections = Arc::new(Semaphore::new(1_000));
 //! loop {
 //!     let place = connections.clone().acquire_owned().await?;
-//!     let (stream, _) = listener.accept().await?;
+//!     let Ok((stream, _)) = listener.accept().await else {
+//!         // A client that is gone already, or no file handle to be had: both pass.
+//!         tokio::time::sleep(Duration::from_millis(100)).await;
+//!         continue;
+//!     };
 //!     let service = TowerToHyperService::new(app.clone());
 //!     tokio::spawn(async move {
 //!         // Also ends a connection that is idle between two requests.
