@@ -149,6 +149,7 @@ mod v1;
 mod v2;
 mod wait;
 mod walk;
+mod weight;
 mod when;
 mod words;
 

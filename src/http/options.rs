@@ -120,9 +120,11 @@ impl RouterOptions {
         self
     }
 
-    /// Sets how many bytes of actions an answer has at most: 4 MiB unless set, counted as the
-    /// recorded texts and 512 for each action. One action is always shown. What a client may make
-    /// the server hold is this, times the requests at once ([`RequestLimits`](super::RequestLimits)).
+    /// Sets how many bytes the answer of a list or a page of the feed has at most: 4 MiB unless
+    /// set. Counted are texts as JSON writes them, escapes included, and 640 for the rest of each
+    /// action, so an answer is rather shorter. One action is always shown, however long. What a
+    /// client may make the server hold is this, and the actions it is made of, times the requests
+    /// at once ([`RequestLimits`](super::RequestLimits)).
     #[must_use]
     pub fn with_page_bytes(mut self, bytes: usize) -> RouterOptions {
         self.bounds.page_bytes = bytes;
