@@ -254,16 +254,3 @@ fn last_event(headers: &HeaderMap) -> Result<Option<Start>, Problem> {
     let start = id.to_str().ok().and_then(Start::read);
     start.map(Some).ok_or_else(fault)
 }
-
-impl Feed {
-    /// Whether an error passes, so that a stream can wait for better times.
-    pub(super) fn is_passing(problem: &Problem) -> bool {
-        let Problem::Store(error) = problem else {
-            return false;
-        };
-        matches!(
-            error.kind(),
-            ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
-        )
-    }
-}

@@ -62,8 +62,9 @@ impl RouterOptions {
     }
 
     /// Hears of every answer that is not the client's fault (5xx), with the reference that the
-    /// client was given instead of the reason: log them together. It is called while the request
-    /// waits, so it must not block.
+    /// client was given instead of the reason: log them together. Of a stream of events that waits
+    /// for a store to come back, it hears once an outage, with a reference that nobody was given.
+    /// It is called while the request waits, so it must not block.
     #[must_use]
     pub fn with_failure_hook(
         mut self,

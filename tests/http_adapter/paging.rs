@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use action_store::http::{AllowAll, RouterOptions, router_with};
 use action_store::{
-    ActionError, ActionStoreExt, ActionUid, Finish, Json, NewAction, ObjectRef, Report,
+    ActionError, ActionStore as _, ActionStoreExt, ActionUid, Finish, Json, MemoryStore, NewAction,
+    ObjectRef, Query, Report,
 };
+use async_trait::async_trait;
 use axum::Router;
 use axum::http::StatusCode;
 
-use crate::support::{Answer, Plane, get};
+use crate::support::{Answer, Between, ListAnswer, Plane, Through, get};
 
 fn shown(answer: &Answer) -> Vec<ActionUid> {
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -201,5 +203,31 @@ async fn no_answer_is_longer_than_its_bound_whatever_was_recorded() {
             // And not for being nearly empty.
             assert!(bytes > most / 8, "{path}: {bytes} of {most}");
         }
+    }
+}
+
+/// A store that answers more than it was asked for.
+#[derive(Debug)]
+struct Generous;
+
+#[async_trait]
+impl Between for Generous {
+    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+        store.list(&query.clone().with_limit(50)).await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_answers_too_much_takes_nobody_down() {
+    let plane = Plane::new().await;
+    for _ in 0..70 {
+        plane.queued(big(100)).await;
+    }
+    let store = Through(plane.store.clone(), Generous);
+    let options = RouterOptions::new().with_page_bytes(20_000);
+    let app = router_with(store, AllowAll, options);
+    for query in ["limit=3", "limit=3&order=oldest", ""] {
+        let pages = walk(&app, query, async |_| {}).await;
+        assert_eq!(pages.concat().len(), 70, "{query}");
     }
 }
