@@ -46,7 +46,7 @@
 //! | `status` | `queued`, `executing`, `completed`: the lifecycle, so `completed` whatever the outcome |
 //! | `outcome` | `succeeded`, `failed`, `cancelled`, `interrupted`, `lost` |
 //! | `name`, `tenant` | exactly this one |
-//! | `object` | exactly this object: `bdb:1`, `cluster` |
+//! | `object` | exactly this object: `bdb:1`, `cluster`; not where the path names one |
 //! | `since`, `until` | created at this time or later, before this time: Unix seconds or RFC 3339 |
 //! | `order` | `newest` (unless set) or `oldest` first |
 //!
