@@ -228,6 +228,7 @@ impl Adapter {
         let bound = Bound {
             actions: limit.min(self.options.bounds.cap),
             bytes: self.options.bounds.page_bytes,
+            is_scoped: !scope.terms().is_empty(),
         };
         Ok(Feed {
             store: self.store.clone(),

@@ -328,6 +328,7 @@ impl Adapter {
         let bound = Bound {
             actions: asked.limit.min(self.options.bounds.cap),
             bytes: self.options.bounds.page_bytes,
+            is_scoped: !scope.terms().is_empty(),
         };
         walk::read(&*self.store, &terms, asked.from, bound).await
     }
@@ -343,7 +344,8 @@ impl Adapter {
         let mut page = self.page(scope, &asked).await?;
         if page.items.is_empty() && asked.is_bare() {
             // This is the end, too. Did it go on, somebody who may see nothing there could tell a
-            // database with a long history from none.
+            // database with a long history from none. The price: what is only behind so much of
+            // others' is not found here, and said to be so in the documents of `Scope`.
             page.next = None;
             if asked.is_first() {
                 return Err(Problem::NoActionOfBdb(text));

@@ -21,6 +21,10 @@ const CHUNK: u16 = 125;
 /// next one.
 const SHORT_PAGES: usize = 8;
 
+/// The same under a scope, as long as there is nothing to show: an answer that is empty and goes on
+/// tells that others have much there, and one that is given up may have missed what is there.
+const EMPTY_PAGES: usize = 32;
+
 /// Where a walk stands. Written `u.CURSOR`, `f` or `f.CURSOR`, a plain one as its cursor.
 ///
 /// The unfinished ones come first, and the finished ones begin only when those are through: an
@@ -113,6 +117,8 @@ pub(super) struct Bound {
     pub(super) actions: u16,
     /// By [`weight`]; but one action there always is.
     pub(super) bytes: usize,
+    /// Whether there is something that must not be seen.
+    pub(super) is_scoped: bool,
 }
 
 /// What one answer shows, and where the next one goes on.
@@ -139,7 +145,11 @@ pub(super) async fn read(
         // A store may have answered more than it was asked for.
         let room = bound.actions.saturating_sub(gathered.count());
         let limit_now = limit.min(room);
-        if limit_now == 0 || short == SHORT_PAGES {
+        let most = match bound.is_scoped && gathered.items.is_empty() {
+            true => EMPTY_PAGES,
+            false => SHORT_PAGES,
+        };
+        if limit_now == 0 || short >= most {
             break;
         }
         let list = store.list(&at.query(terms, limit_now)).await;
