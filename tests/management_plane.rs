@@ -177,7 +177,7 @@ async fn a_second_run_shows_the_history_of_the_first_unchanged() {
     };
     run().await;
     let first = history(data).await;
-    assert_eq!(first.len(), 13);
+    assert_eq!(first.len(), 14);
     let cancelled = |action: &&Arc<Action>| action.outcome == Some(Outcome::Cancelled);
     assert_eq!(first.values().filter(cancelled).count(), 1);
     let failed: Vec<&str> = first
@@ -189,11 +189,17 @@ async fn a_second_run_shows_the_history_of_the_first_unchanged() {
     assert!(failed.contains(&"bdb_not_found") && failed.contains(&"bdb_corrupt"));
     let said = run().await;
     assert!(
-        said.contains("the history has 13 actions of earlier runs"),
+        said.contains("the history has 14 actions of earlier runs"),
         "{said}"
     );
     let second = history(data).await;
-    assert_eq!(second.len(), 26);
+    assert_eq!(second.len(), 28);
+    // The second run finds what the first one has damaged, and is not stopped by it.
+    let warned = second.values().filter(|action| !action.warnings.is_empty());
+    assert_eq!(
+        warned.map(|action| &*action.name).collect::<Vec<_>>(),
+        ["check_node"]
+    );
     for (uid, action) in &first {
         assert_eq!(&second[uid], action);
     }
@@ -360,7 +366,8 @@ fn the_next_start_says_what_was_lost_and_who_decided_that() {
 
 /// Begins so many requests that do not come to their end, and returns what the next one hears.
 fn too_many(plane: &Plane, most: usize, head: &str) -> Value {
-    let held: Vec<_> = (0..most).map(|_| plane.begin(head).unwrap()).collect();
+    // More, for one of those may be refused while earlier ones are not over.
+    let held: Vec<_> = (0..most + 16).map(|_| plane.begin(head).unwrap()).collect();
     for _ in 0..200 {
         // It may come before one of those: they are read at the same time.
         let next = plane.request("GET", "/v1/actions/changes?wait=1ms", "");
@@ -400,4 +407,29 @@ fn who_sends_nothing_is_let_go() {
         .unwrap();
     // Not an error, which the time of the read itself would be.
     stream.read_to_end(&mut Vec::new()).unwrap();
+}
+
+#[test]
+fn it_speaks_as_clients_of_the_vendor_expect() {
+    let directory = tempfile::tempdir().unwrap();
+    let plane = Plane::start_with(directory.path(), &["--words", "vendor"]);
+    let (uid, _) = begin_large(&plane);
+    assert_eq!(plane.read(uid)["status"], "active");
+    let path = format!("/v1/actions/{uid}");
+    plane.refuses_without_password(&format!("DELETE {path} HTTP/1.1\r\n"));
+    assert_eq!(plane.order("DELETE", &path, ""), uid);
+    let over = |entry: &Value| entry["status"] == "failed";
+    assert_eq!(
+        plane.until(uid, over)["error"],
+        "it was cancelled on request"
+    );
+    // A task on a node, of which every field is a string.
+    let check = plane.order("POST", "/v1/nodes/1/actions/check", "");
+    let checked = plane.until(check, |entry| entry["status"] == "completed");
+    let fields = checked.as_object().unwrap();
+    assert!(fields.values().all(Value::is_string), "{checked}");
+    assert_eq!(
+        (&checked["node_uid"], &checked["progress"]),
+        (&"1".into(), &"100".into())
+    );
 }

@@ -5,7 +5,7 @@
 //! What is the library's here: `SqliteStore` keeps the history and a retention keeper keeps it
 //! small (below), `Tracker` records what the plane does, one thing at a time for each database
 //! (`plane.rs`), work reports and hears that it is to stop (`jobs.rs`), `http::router` shows it
-//! (`api.rs`), a `Watcher` and `Expectations` tell how it goes (`scenario.rs`). Everything else is
+//! (`api.rs`) on a listener that is bounded as its documents advise (`serve.rs`), a `Watcher` and `Expectations` tell how it goes (`scenario.rs`). Everything else is
 //! what a plane has anyway.
 
 mod api;
@@ -73,7 +73,7 @@ async fn work(args: Args) -> Result<bool, Failure> {
 
     let password = args.password.clone().unwrap_or_else(drawn_password);
     let auth = BasicAuth::new(&args.user, &password)?;
-    let app = api::app(plane.clone(), auth, &args.user);
+    let app = api::app(plane.clone(), auth, &args.user, args.words);
     let listener = TcpListener::bind(args.addr).await?;
     let url = format!("http://{}", listener.local_addr()?);
     println!("listening on {url}");
@@ -153,6 +153,7 @@ fn tell_curl(curl: &str, bdb: u64) {
     println!("  {curl}/v1/bdbs -X POST -d '{{\"name\":\"mine\",\"rows\":50000}}'");
     println!("  {curl}/v1/bdbs/{bdb}/actions/backup -X PUT");
     println!("  {curl}/v1/bdbs/{bdb}/actions/check -X POST");
+    println!("  {curl}/v1/nodes/1/actions/check -X POST");
     println!("  {curl}/v1/actions/ACTION_UID/cancel -X POST");
     println!("  {curl}/v1/bdbs/{bdb} -X DELETE");
 }

@@ -50,7 +50,12 @@ impl Plane {
 
     /// Starts one and waits until it listens: then it has settled what the last one left.
     pub(crate) fn start(data: &Path) -> Plane {
+        Plane::start_with(data, &[])
+    }
+
+    pub(crate) fn start_with(data: &Path, options: &[&str]) -> Plane {
         let mut command = Plane::command(data);
+        command.args(options);
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let said: Arc<Mutex<Vec<String>>> = Arc::default();
