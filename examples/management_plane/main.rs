@@ -5,8 +5,8 @@
 //! What is the library's here: `SqliteStore` keeps the history and a retention keeper keeps it
 //! small (below), `Tracker` records what the plane does, one thing at a time for each database
 //! (`plane.rs`), work reports and hears that it is to stop (`jobs.rs`), `http::router` shows it
-//! (`api.rs`) on a listener that is bounded as its documents advise (`serve.rs`), a `Watcher` and `Expectations` tell how it goes (`scenario.rs`). Everything else is
-//! what a plane has anyway.
+//! (`api.rs`) on a listener that is bounded as its documents advise (`serve.rs`), a `Watcher` and
+//! `Expectations` tell how it goes (`scenario.rs`). Everything else is what a plane has anyway.
 
 mod api;
 mod args;
