@@ -11,6 +11,7 @@
 mod running_plane;
 
 use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,6 +21,7 @@ use action_store::{
     SqliteStore, Status,
 };
 use running_plane::Plane;
+use serde_json::Value;
 
 /// Everything on record, while no plane has it open.
 async fn history(data: &Path) -> HashMap<ActionUid, Arc<Action>> {
@@ -175,7 +177,7 @@ async fn a_second_run_shows_the_history_of_the_first_unchanged() {
     };
     run().await;
     let first = history(data).await;
-    assert_eq!(first.len(), 13);
+    assert_eq!(first.len(), 14);
     let cancelled = |action: &&Arc<Action>| action.outcome == Some(Outcome::Cancelled);
     assert_eq!(first.values().filter(cancelled).count(), 1);
     let failed: Vec<&str> = first
@@ -187,11 +189,17 @@ async fn a_second_run_shows_the_history_of_the_first_unchanged() {
     assert!(failed.contains(&"bdb_not_found") && failed.contains(&"bdb_corrupt"));
     let said = run().await;
     assert!(
-        said.contains("the history has 13 actions of earlier runs"),
+        said.contains("the history has 14 actions of earlier runs"),
         "{said}"
     );
     let second = history(data).await;
-    assert_eq!(second.len(), 26);
+    assert_eq!(second.len(), 28);
+    // The second run finds what the first one has damaged, and is not stopped by it.
+    let warned = second.values().filter(|action| !action.warnings.is_empty());
+    assert_eq!(
+        warned.map(|action| &*action.name).collect::<Vec<_>>(),
+        ["check_node"]
+    );
     for (uid, action) in &first {
         assert_eq!(&second[uid], action);
     }
@@ -346,14 +354,7 @@ fn the_next_start_says_what_was_lost_and_who_decided_that() {
     let plane = Plane::start(directory.path());
     // It serves once it has said it.
     assert_eq!(plane.read(uid)["status"], "failed");
-    let line = (0..200).find_map(|_| {
-        std::thread::sleep(Duration::from_millis(50));
-        let said = plane.said.lock().unwrap();
-        said.iter()
-            .find(|line| line.contains(&uid.to_string()))
-            .cloned()
-    });
-    let line = line.unwrap();
+    let line = plane.says(|line| line.contains(&uid.to_string()));
     let object = format!("SMCreateBDB bdb:{bdb} at ");
     let (owner, decider) = ("its owner plane@localhost/", "decided by plane@localhost");
     for part in [&object, owner, "is fenced, last seen ", decider] {
@@ -361,4 +362,74 @@ fn the_next_start_says_what_was_lost_and_who_decided_that() {
     }
     // Its key went with it.
     plane.order("DELETE", &format!("/v1/bdbs/{bdb}"), "");
+}
+
+/// Begins so many requests that do not come to their end, and returns what the next one hears.
+fn too_many(plane: &Plane, most: usize, head: &str) -> Value {
+    // More, for one of those may be refused while earlier ones are not over.
+    let held: Vec<_> = (0..most + 16).map(|_| plane.begin(head).unwrap()).collect();
+    for _ in 0..200 {
+        // It may come before one of those: they are read at the same time.
+        let next = plane.request("GET", "/v1/actions/changes?wait=1ms", "");
+        match next.unwrap() {
+            (503, answer) => return answer,
+            _ => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+    panic!("{} at once are not too many", held.len());
+}
+
+#[test]
+fn the_reference_that_a_client_is_given_is_in_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let plane = Plane::start(directory.path());
+    let stream = "GET /v1/actions/changes HTTP/1.1\r\nAccept: text/event-stream\r\n";
+    let no_body = "POST /v1/bdbs HTTP/1.1\r\nContent-Length: 21\r\n";
+    for (most, head, code) in [(128, stream, "too_many_watchers"), (256, no_body, "busy")] {
+        let answer = too_many(&plane, most, head);
+        assert_eq!(answer["error_code"], code, "{answer}");
+        let reference = answer["reference"].as_str().unwrap();
+        let line = plane.says(|line| line.contains(reference));
+        assert!(line.contains("serve: "), "{line} does not say what failed");
+    }
+}
+
+#[test]
+fn who_sends_nothing_is_let_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let plane = Plane::start(directory.path());
+    let mut stream = plane.connect();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(120)))
+        .unwrap();
+    stream
+        .write_all(b"GET /v1/actions HTTP/1.1\r\nHost:")
+        .unwrap();
+    // Not an error, which the time of the read itself would be.
+    stream.read_to_end(&mut Vec::new()).unwrap();
+}
+
+#[test]
+fn it_speaks_as_clients_of_the_vendor_expect() {
+    let directory = tempfile::tempdir().unwrap();
+    let plane = Plane::start_with(directory.path(), &["--words", "vendor"]);
+    let (uid, _) = begin_large(&plane);
+    assert_eq!(plane.read(uid)["status"], "active");
+    let path = format!("/v1/actions/{uid}");
+    plane.refuses_without_password(&format!("DELETE {path} HTTP/1.1\r\n"));
+    assert_eq!(plane.order("DELETE", &path, ""), uid);
+    let over = |entry: &Value| entry["status"] == "failed";
+    assert_eq!(
+        plane.until(uid, over)["error"],
+        "it was cancelled on request"
+    );
+    // A task on a node, of which every field is a string.
+    let check = plane.order("POST", "/v1/nodes/1/actions/check", "");
+    let checked = plane.until(check, |entry| entry["status"] == "completed");
+    let fields = checked.as_object().unwrap();
+    assert!(fields.values().all(Value::is_string), "{checked}");
+    assert_eq!(
+        (&checked["node_uid"], &checked["progress"]),
+        (&"1".into(), &"100".into())
+    );
 }

@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use action_store::http::{RouterOptions, Words, openapi, openapi_router};
+use action_store::MemoryStore;
+use action_store::http::{AllowAll, RouterOptions, Words, openapi, openapi_router, router};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use serde_json::Value;
@@ -174,4 +175,41 @@ async fn it_is_served_as_it_is() {
     assert_eq!(response.headers()["x-content-type-options"], "nosniff");
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
     assert_eq!(body, openapi(&options));
+}
+
+#[tokio::test]
+async fn each_path_takes_the_parameters_that_it_describes_and_no_others() {
+    let app = router(MemoryStore::new(), AllowAll);
+    let examples = [
+        ("limit", "1"),
+        ("cursor", "f"),
+        ("status", "queued"),
+        ("outcome", "lost"),
+        ("name", "a"),
+        ("object", "bdb:1"),
+        ("tenant", "a"),
+        ("since", "0"),
+        ("until", "0"),
+        ("order", "oldest"),
+        ("after", "0"),
+        ("wait", "1ms"),
+    ];
+    let document = read(&RouterOptions::new());
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let parameters = item["get"]["parameters"].as_array().unwrap();
+        for (name, example) in examples {
+            let described = parameters
+                .iter()
+                .any(|one| one["in"] == "query" && one["name"] == name);
+            let filled = path.replace("{bdb_uid}", "1").replace("{uid}", "x");
+            let request = Request::get(format!("{filled}?{name}={example}"));
+            let request = request.body(Body::empty()).unwrap();
+            let response = app.clone().oneshot(request).await.unwrap();
+            let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            let body = String::from_utf8_lossy(&body).into_owned();
+            // A cursor is one of some list, so this one is wrong elsewhere, but known.
+            let refused = body.contains("invalid_parameter") && !body.contains("given out");
+            assert_eq!(described, !refused, "{path}?{name}={example}: {body}");
+        }
+    }
 }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use action_store::http::{Denied, Permission, Scope, router};
-use action_store::{ActionStore as _, ActionUid, ObjectRef, SqliteStore};
+use action_store::{ActionStore, ActionUid, MemoryStore, ObjectRef, SqliteStore};
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
 use axum::http::request::Parts;
 
 use crate::middle::middle;
 use crate::stock::{Load, fill};
-use crate::{Options, ask, met};
+use crate::{Options, met, send};
 
 /// Interleaved pairs. Few enough to be measured whole even when little is.
 const PAIRS: usize = 2000;
@@ -19,16 +21,30 @@ const PAIRS: usize = 2000;
 /// By how much the two medians may differ.
 const MOST: f64 = 0.2;
 
-/// Fills a SQLite store and asks in the name of one of its two tenants.
+/// Fills both stores and asks in the name of one of their two tenants.
 pub async fn measure(options: &Options, scratch: &Path) {
     println!(
-        "\nblind: {PAIRS} interleaved pairs, SQLite, {} actions",
+        "\nblind: {PAIRS} interleaved pairs, {} actions",
         options.size
     );
-    let store = SqliteStore::open(scratch.join("blind.db")).await.unwrap();
-    let uids = fill(&store, options.size, Load::Plain).await;
-    let store = Arc::new(store);
+    let sqlite = SqliteStore::open(scratch.join("blind.db")).await.unwrap();
+    let sqlite: Arc<dyn ActionStore> = Arc::new(sqlite);
+    let stores = [("SQLite", sqlite), ("memory", Arc::new(MemoryStore::new()))];
+    for (name, store) in stores {
+        println!(" {name}");
+        of_store(options, &store).await;
+        store.close().await.unwrap();
+    }
+}
+
+async fn of_store(options: &Options, store: &Arc<dyn ActionStore>) {
+    let uids = fill(&**store, options.size, Load::Plain).await;
     let others: Vec<ActionUid> = uids.into_iter().skip(1).step_by(2).collect();
+    let other = |pair: usize| others[pair * 7919 % others.len()].to_string();
+    let fresh = || ActionUid::new().to_string();
+    // Of the time of one that is there; and of no time at all.
+    let old = |pair: usize| format!("{}{}", &other(pair)[..24], &fresh()[24..]);
+    let random = || fresh().replacen("-7", "-4", 1);
     let mine = (0..500).map(|number| ObjectRef::new("mine", &number.to_string()).unwrap());
     let scopes = [
         ("a tenant", Scope::tenant("acme")),
@@ -37,42 +53,74 @@ pub async fn measure(options: &Options, scratch: &Path) {
     for (name, scope) in scopes {
         let authorizer = move |_: &Parts, _: Permission| Ok::<_, Denied>(scope.clone());
         let app = router(store.clone(), authorizer);
-        for version in ["v1", "v2"] {
-            let other = |pair: usize| others[pair * 7919 % others.len()];
-            let path = |uid: ActionUid| format!("/{version}/actions/{uid}");
-            let what = format!("{name}, {}", path_of(version));
-            pairs(&app, &what, |n| path(other(n)), |_| path(ActionUid::new())).await;
+        for (known, path) in [
+            (false, "/v1/actions/{uid}"),
+            (false, "/v2/actions/{uid}"),
+            (false, "/v1/actions/{uid}/history"),
+            (false, "/v1/actions/{uid}?wait=0s"),
+            (true, "/v1/actions/{uid}"),
+        ] {
+            let tag = if known { " with If-None-Match" } else { "" };
+            let what = format!("{name}, {path}{tag}");
+            let fill = |uid: String| path.replace("{uid}", &uid);
+            let asked = Asked { app: &app, known };
+            pairs(&asked, &what, |n| fill(other(n)), |_| fill(fresh())).await;
         }
+        let asked = Asked {
+            app: &app,
+            known: false,
+        };
+        let path = |uid: String| format!("/v1/actions/{uid}");
+        let what = format!("{name}, absent of an old time");
+        pairs(&asked, &what, |n| path(other(n)), |n| path(old(n))).await;
+        let what = format!("{name}, absent of version 4");
+        pairs(&asked, &what, |n| path(other(n)), |_| path(random())).await;
     }
     // Of this tenant's databases, none has a number beyond a hundred.
     let scope = Scope::tenant("initech");
     let authorizer = move |_: &Parts, _: Permission| Ok::<_, Denied>(scope.clone());
     let app = router(store.clone(), authorizer);
+    let asked = Asked {
+        app: &app,
+        known: false,
+    };
     let path = |uid: usize| format!("/v1/actions/bdb/{uid}");
     let what =
         "a tenant, /v1/actions/bdb/{bdb_uid}, for information: it depends on how much is hidden";
-    let _ = times(&app, what, |n| path(n % 90), |n| path(1000 + n)).await;
-    store.close().await.unwrap();
+    let _ = times(&asked, what, |n| path(n % 90), |n| path(1000 + n)).await;
 }
 
-fn path_of(version: &str) -> String {
-    format!("/{version}/actions/{{uid}}")
+/// Who is asked, and whether with what the client knows already.
+struct Asked<'r> {
+    app: &'r Router,
+    known: bool,
+}
+
+impl Asked<'_> {
+    async fn status(&self, path: &str) -> u16 {
+        let mut request = Request::get(path);
+        if self.known {
+            request = request.header("if-none-match", "*");
+        }
+        let request = request.body(Body::empty()).unwrap();
+        send(self.app, request).await.0
+    }
 }
 
 async fn pairs(
-    app: &Router,
+    asked: &Asked<'_>,
     what: &str,
     other: impl Fn(usize) -> String,
     absent: impl Fn(usize) -> String,
 ) {
-    let ratio = times(app, what, other, absent).await;
+    let ratio = times(asked, what, other, absent).await;
     let aim = format!("the medians differ by less than {:.0} %", MOST * 100.0);
     met(&aim, (ratio - 1.0).abs() < MOST);
 }
 
 /// Prints the medians of both and gives their ratio.
 async fn times(
-    app: &Router,
+    asked: &Asked<'_>,
     what: &str,
     other: impl Fn(usize) -> String,
     absent: impl Fn(usize) -> String,
@@ -86,7 +134,7 @@ async fn times(
         }
         for (side, path) in paths {
             let begun = Instant::now();
-            let (status, _, _) = ask(app, &path).await;
+            let status = asked.status(&path).await;
             let took = begun.elapsed();
             assert_eq!(status, 404, "{path}");
             if pair >= PAIRS / 10 {

@@ -92,7 +92,11 @@ impl Options {
 
 /// Asks a router within this process.
 pub async fn ask(app: &Router, path: &str) -> (u16, Option<String>, Bytes) {
-    let request = Request::get(path).body(Body::empty()).unwrap();
+    send(app, Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+/// Gives a router within this process a request: the status, the link and the body of the answer.
+pub async fn send(app: &Router, request: Request<Body>) -> (u16, Option<String>, Bytes) {
     let (parts, body) = app.clone().oneshot(request).await.unwrap().into_parts();
     let link = parts.headers.get("link");
     let link = link.map(|link| link.to_str().unwrap().to_owned());

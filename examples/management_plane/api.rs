@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use action_store::http::{
-    Authorizer, BasicAuth, Denied, Permission, RequestLimits, RouterOptions, console, limits,
-    openapi_router, router_with,
+    Authorizer, BasicAuth, Denied, Failure, Permission, RequestLimits, RouterOptions, Words,
+    console, limits, openapi_router, router_with,
 };
 use action_store::{Action, ActionUid, CancelRequest, Error, ErrorKind};
 use axum::body::Bytes;
@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::catalogue::Bdb;
-use crate::plane::{Operation, Plane};
+use crate::plane::{NODE, Operation, Plane};
 
 /// Rows of the largest database this plane makes.
 const MOST_ROWS: u64 = 10_000_000;
@@ -31,31 +31,46 @@ struct Api {
     user: Arc<str>,
 }
 
-pub(crate) fn app(plane: Arc<Plane>, auth: BasicAuth, user: &str) -> Router {
+pub(crate) fn app(plane: Arc<Plane>, auth: BasicAuth, user: &str, words: Words) -> Router {
     let store = plane.tracker.store().clone();
     let auth = Arc::new(auth);
-    let options = RouterOptions::new();
+    let options = RouterOptions::new()
+        .with_words(words)
+        .with_failure_hook(complain);
+    let api = Api {
+        plane,
+        auth: auth.clone(),
+        user: user.into(),
+    };
     // What only reads is the library's, what changes something the plane's.
     let app = Router::new()
         .merge(console())
         .merge(openapi_router(&options))
-        .merge(router_with(store, auth.clone(), options))
-        .merge(writes(Api {
-            plane,
-            auth,
-            user: user.into(),
-        }));
-    limits(app, RequestLimits::new())
+        .merge(router_with(store, auth, options))
+        .merge(writes(api, words));
+    limits(app, RequestLimits::new().with_failure_hook(complain))
 }
 
-fn writes(api: Api) -> Router {
+/// Puts into the log what a client was only given a reference to.
+fn complain(failure: &Failure<'_>) {
+    let source = std::error::Error::source(failure.error);
+    let source = source.map(|source| format!(": {source}"));
+    eprintln!("not answered: {failure}{}", source.unwrap_or_default());
+}
+
+fn writes(api: Api, words: Words) -> Router {
     let on_bdb = |operation: Operation| {
         async |State(api): State<Api>, Path(uid): Path<String>| match uid.parse() {
             Ok(uid) => accept(&api, uid, operation).await,
             Err(_) => invalid("the uid of a database is a number"),
         }
     };
-    Router::new()
+    let router = match words {
+        // Beside the library's GET of the same path.
+        Words::Vendor => Router::new().route("/v1/actions/{uid}", delete(cancel)),
+        _ => Router::new(),
+    };
+    router
         .route("/v1/bdbs", post(create))
         .route("/v1/bdbs/{uid}", delete(on_bdb(Operation::Delete)))
         .route(
@@ -66,6 +81,7 @@ fn writes(api: Api) -> Router {
             "/v1/bdbs/{uid}/actions/check",
             post(on_bdb(Operation::Check)),
         )
+        .route("/v1/nodes/1/actions/check", post(check_node))
         .route("/v1/actions/{uid}/cancel", post(cancel))
         .route_layer(from_fn_with_state(api.clone(), authenticated))
         .with_state(api)
@@ -108,6 +124,10 @@ async fn create(State(api): State<Api>, body: Bytes) -> Response {
     }
 }
 
+async fn check_node(State(api): State<Api>) -> Response {
+    accept(&api, NODE, Operation::CheckNode).await
+}
+
 async fn accept(api: &Api, uid: u64, operation: Operation) -> Response {
     accepted(api.plane.accept(uid, operation, &api.user).await)
 }
@@ -139,8 +159,14 @@ async fn cancel(State(api): State<Api>, Path(uid): Path<String>, body: Bytes) ->
 fn accepted(answer: Result<Arc<Action>, Error>) -> Response {
     let error = match answer {
         Ok(action) => {
-            let bdb = action.object.as_ref().and_then(|object| object.id());
-            let body = json!({ "action_uid": action.uid.to_string(), "bdb_uid": bdb });
+            let mut body = json!({ "action_uid": action.uid.to_string() });
+            if let Some((kind, id)) = action
+                .object
+                .as_ref()
+                .and_then(|o| Some((o.kind(), o.id()?)))
+            {
+                body[format!("{kind}_uid")] = id.into();
+            }
             return (StatusCode::ACCEPTED, Json(body)).into_response();
         }
         Err(error) => error,

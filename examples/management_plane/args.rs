@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use action_store::http::Words;
+
 pub(crate) const HELP: &str = "\
 A small management plane. Its databases are SQLite files; what it does to them is on record at
 GET /v1/actions, across restarts and crashes.
@@ -11,12 +13,15 @@ GET /v1/actions, across restarts and crashes.
     --data DIR       where the databases and the history live (default target/plane-data)
     --user NAME      the one user there is (default admin)
     --password TEXT  their password (default: a new one at each start, printed)
+    --words WORDS    lifecycle (default), or vendor: the status words of version 1, and the vendor's way
+                     to cancel, DELETE /v1/actions/{action_uid}
     --once           run the built-in scenario, then exit: 0 only if all is as it should be
 
     POST   /v1/bdbs {\"name\":\"orders\",\"rows\":50000}   create a database and load rows
     PUT    /v1/bdbs/{uid}/actions/backup             copy it
     POST   /v1/bdbs/{uid}/actions/check              check its integrity
     DELETE /v1/bdbs/{uid}                            remove it
+    POST   /v1/nodes/1/actions/check                 check all that the only node has
     GET    /v1/actions, /v1/actions/{action_uid}     what became of it
     GET    /console                                  the same as a page, live
     GET    /openapi.json                             what is served, for machines
@@ -31,6 +36,8 @@ pub(crate) struct Args {
     pub(crate) user: String,
     /// None: draw one.
     pub(crate) password: Option<String>,
+    /// In which version 1 speaks.
+    pub(crate) words: Words,
     pub(crate) once: bool,
 }
 
@@ -42,6 +49,7 @@ impl Args {
             data: PathBuf::from("target/plane-data"),
             user: "admin".to_owned(),
             password: None,
+            words: Words::Lifecycle,
             once: false,
         };
         while let Some(flag) = words.next() {
@@ -55,6 +63,13 @@ impl Args {
                 "--data" => args.data = PathBuf::from(value()?),
                 "--user" => args.user = value()?,
                 "--password" => args.password = Some(value()?),
+                "--words" => {
+                    args.words = match value()?.as_str() {
+                        "lifecycle" => Words::Lifecycle,
+                        "vendor" => Words::Vendor,
+                        other => return Err(format!("--words {other}: lifecycle or vendor")),
+                    }
+                }
                 "--once" => args.once = true,
                 "--help" | "-h" => return Ok(None),
                 _ => return Err(format!("{flag} is no flag of this program; try --help")),

@@ -72,6 +72,10 @@ impl Catalogue {
         self.entries.lock().await.bdbs.get(&uid).cloned()
     }
 
+    pub(crate) async fn uids(&self) -> Vec<u64> {
+        self.entries.lock().await.bdbs.keys().copied().collect()
+    }
+
     /// Draws the uid of a database to be. None is used twice, so that the history of one database
     /// is never mistaken for that of another.
     pub(crate) async fn next_uid(&self) -> io::Result<u64> {

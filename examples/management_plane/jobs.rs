@@ -31,6 +31,7 @@ pub(crate) async fn run(
         Operation::Backup => backup(catalogue, uid, &action).await,
         Operation::Check => check(catalogue, uid, &action).await,
         Operation::Delete => delete(catalogue, uid, &action).await,
+        Operation::CheckNode => check_node(catalogue, &action).await,
     }
 }
 
@@ -149,6 +150,34 @@ async fn check(catalogue: &Catalogue, uid: u64, action: &Reporter) -> Result<(),
     for (shard, done) in SHARDS.iter().zip(1..) {
         file.check(shard).await?;
         action.progress(part(0, 99, done, SHARDS.len() as u64));
+    }
+    file.close().await
+}
+
+/// Checks all databases of the node that are there, and still are when it is their turn. The node
+/// is as it should be when some of them are not: these are warned of.
+async fn check_node(catalogue: &Catalogue, action: &Reporter) -> Result<(), ActionError> {
+    let uids = catalogue.uids().await;
+    for (uid, done) in uids.iter().zip(1..) {
+        if catalogue.find(*uid).await.is_none() {
+            continue;
+        }
+        action.step(format!("bdb:{uid}")).await?;
+        if let Err(error) = whole(&catalogue.file(*uid)).await {
+            action
+                .warn(format!("database {uid}: {}", error.message))
+                .await?;
+        }
+        action.progress(part(0, 99, done, uids.len() as u64));
+    }
+    Ok(())
+}
+
+/// Whether every part of a database is well.
+async fn whole(path: &Path) -> Result<(), ActionError> {
+    let mut file = File::open(path).await?;
+    for shard in &SHARDS {
+        file.check(shard).await?;
     }
     file.close().await
 }

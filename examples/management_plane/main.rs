@@ -5,8 +5,8 @@
 //! What is the library's here: `SqliteStore` keeps the history and a retention keeper keeps it
 //! small (below), `Tracker` records what the plane does, one thing at a time for each database
 //! (`plane.rs`), work reports and hears that it is to stop (`jobs.rs`), `http::router` shows it
-//! (`api.rs`), a `Watcher` and `Expectations` tell how it goes (`scenario.rs`). Everything else is
-//! what a plane has anyway.
+//! (`api.rs`) on a listener that is bounded as its documents advise (`serve.rs`), a `Watcher` and
+//! `Expectations` tell how it goes (`scenario.rs`). Everything else is what a plane has anyway.
 
 mod api;
 mod args;
@@ -15,6 +15,7 @@ mod jobs;
 mod plane;
 mod scenario;
 mod screen;
+mod serve;
 mod sql;
 
 use std::process::ExitCode;
@@ -47,7 +48,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match serve(args).await {
+    match work(args).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -59,7 +60,7 @@ async fn main() -> ExitCode {
 }
 
 /// Runs the plane. Says whether all was as it should be.
-async fn serve(args: Args) -> Result<bool, Failure> {
+async fn work(args: Args) -> Result<bool, Failure> {
     std::fs::create_dir_all(&args.data)?;
     // The store first: it also sees to it that no second plane works in this directory.
     let store = Arc::new(SqliteStore::open(args.data.join("actions.db")).await?);
@@ -72,7 +73,7 @@ async fn serve(args: Args) -> Result<bool, Failure> {
 
     let password = args.password.clone().unwrap_or_else(drawn_password);
     let auth = BasicAuth::new(&args.user, &password)?;
-    let app = api::app(plane.clone(), auth, &args.user);
+    let app = api::app(plane.clone(), auth, &args.user, args.words);
     let listener = TcpListener::bind(args.addr).await?;
     let url = format!("http://{}", listener.local_addr()?);
     println!("listening on {url}");
@@ -82,11 +83,8 @@ async fn serve(args: Args) -> Result<bool, Failure> {
     println!("watch with: {curl}/v1/actions");
     println!("or in a browser: {url}/console");
 
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = axum::serve(listener, app).with_graceful_shutdown(async {
-        let _ = stopped.await;
-    });
-    let serving = tokio::spawn(serving.into_future());
+    let (stop, stopped) = tokio::sync::watch::channel(());
+    let serving = tokio::spawn(serve::serve(listener, app, stopped));
 
     // Whatever happens from here on, the plane goes down in order.
     let ended = tokio::select! {
@@ -100,9 +98,8 @@ async fn serve(args: Args) -> Result<bool, Failure> {
         println!();
     }
 
-    let _ = stop.send(());
-    // A client that holds its connection open does not hold up the end.
-    let _ = tokio::time::timeout(Duration::from_secs(2), serving).await;
+    drop(stop);
+    serving.await?;
     plane.tracker.shutdown().await?;
     keeper.close().await;
     store.close().await?;
@@ -156,6 +153,7 @@ fn tell_curl(curl: &str, bdb: u64) {
     println!("  {curl}/v1/bdbs -X POST -d '{{\"name\":\"mine\",\"rows\":50000}}'");
     println!("  {curl}/v1/bdbs/{bdb}/actions/backup -X PUT");
     println!("  {curl}/v1/bdbs/{bdb}/actions/check -X POST");
+    println!("  {curl}/v1/nodes/1/actions/check -X POST");
     println!("  {curl}/v1/actions/ACTION_UID/cancel -X POST");
     println!("  {curl}/v1/bdbs/{bdb} -X DELETE");
 }

@@ -12,17 +12,21 @@ use crate::jobs;
 /// How many operations run at a time; the others are queued.
 const AT_ONCE: usize = 2;
 
-/// What is to be done to a database.
+/// The uid of the only node there is.
+pub(crate) const NODE: u64 = 1;
+
+/// What is to be done to a database, or to the node that has them all.
 #[derive(Debug, Clone)]
 pub(crate) enum Operation {
     Create(Bdb),
     Backup,
     Check,
     Delete,
+    CheckNode,
 }
 
 impl Operation {
-    /// How it goes on record. One at a time for each database: another one is a conflict.
+    /// How it goes on record. One at a time for each database or node: another one is a conflict.
     fn action(&self, uid: u64) -> NewAction {
         let bdb = ObjectRef::bdb(uid);
         let new = match self {
@@ -31,6 +35,7 @@ impl Operation {
             Operation::Backup => NewAction::task("backup_bdb").with_object(bdb),
             Operation::Check => NewAction::task("check_bdb").with_object(bdb),
             Operation::Delete => NewAction::state_machine("SMDeleteBDB", bdb),
+            Operation::CheckNode => NewAction::task("check_node").with_object(ObjectRef::node(uid)),
         };
         new.exclusive_on_object()
     }
@@ -52,7 +57,7 @@ impl Plane {
         })
     }
 
-    /// Records an operation on a database, durably, and sees to it that it is done. It is queued
+    /// Records an operation on a database or node, durably, and sees to it that it is done. It is queued
     /// until there is a slot for it.
     pub(crate) async fn accept(
         self: &Arc<Plane>,

@@ -10,7 +10,7 @@ use action_store::{
 
 use crate::Failure;
 use crate::catalogue::Bdb;
-use crate::plane::{Operation, Plane};
+use crate::plane::{NODE, Operation, Plane};
 use crate::screen::Screen;
 
 /// Who asks for it, on record.
@@ -61,6 +61,7 @@ pub(crate) async fn run(plane: &Arc<Plane>) -> Result<(bool, u64), Failure> {
         (sessions, Operation::Check, done),
         (catalog, Operation::Backup, done),
         (missing, Operation::Backup, failed("bdb_not_found")),
+        (NODE, Operation::CheckNode, done),
     ];
     let title = format!("Backing up, checking; there is no database {missing}");
     scenario.block(&title, backups).await?;

@@ -100,6 +100,22 @@ impl fmt::Display for Permission {
 /// A tenant must be a label, and a set have at most [`Limits::OBJECTS`] objects; a scope beyond
 /// that shows nothing: every request is a 500, of which the failure hook hears.
 ///
+/// # What it does not hide
+///
+/// That there are others, and how busy they are. Positions of the feed, revisions and cursors count
+/// what all of a store's actions do, so whoever reads the feed sees at what rate the store is written
+/// to: its positions move on, in heartbeats of a stream, too, and a page may be empty and say that
+/// there is `more`.
+///
+/// A list with a condition, or of a database, is found by the condition that fewest actions meet,
+/// and others' actions may be among those: it takes the longer the more these are. (So does any
+/// list of the tenant `default`, which has no index of its own.) When 320,000 of
+/// them have been looked at and nothing was found, the answer is empty and goes on; with `Link` it
+/// says so, and from what number. A bare list of a database does not go on: it is 404 as if nothing
+/// were there, also when something of the scope's is behind so many newer ones of others. With a
+/// condition, say `order=newest`, it goes on and finds it. Where that matters, give each tenant a
+/// store.
+///
 /// Operator detail of errors ([`ActionError::detail`](crate::ActionError::detail)) is in no scope
 /// unless it is added: [`with_operator_detail`](Scope::with_operator_detail).
 #[derive(Debug, Clone, PartialEq, Eq)]

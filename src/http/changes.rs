@@ -228,6 +228,7 @@ impl Adapter {
         let bound = Bound {
             actions: limit.min(self.options.bounds.cap),
             bytes: self.options.bounds.page_bytes,
+            is_scoped: !scope.terms().is_empty(),
         };
         Ok(Feed {
             store: self.store.clone(),
@@ -253,17 +254,4 @@ fn last_event(headers: &HeaderMap) -> Result<Option<Start>, Problem> {
     }
     let start = id.to_str().ok().and_then(Start::read);
     start.map(Some).ok_or_else(fault)
-}
-
-impl Feed {
-    /// Whether an error passes, so that a stream can wait for better times.
-    pub(super) fn is_passing(problem: &Problem) -> bool {
-        let Problem::Store(error) = problem else {
-            return false;
-        };
-        matches!(
-            error.kind(),
-            ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
-        )
-    }
 }

@@ -112,12 +112,7 @@ impl Problem {
         let mut headers = HeaderMap::new();
         let mut reference = None;
         let mut failed = |error: &StoreError, (status, error_code, description): Told| {
-            let drawn = Uuid::now_v7().to_string();
-            on_failure(&Failure {
-                reference: &drawn,
-                error,
-            });
-            reference = Some(drawn);
+            reference = Some(tell_host(error, on_failure));
             (status, error_code, description.to_owned())
         };
         let (status, error_code, description) = match self {
@@ -192,6 +187,16 @@ impl Problem {
             serde_json::to_vec(&body).unwrap_or_default(),
         )
     }
+}
+
+/// Tells the host what failed. Returns the reference under which it was told.
+pub(super) fn tell_host(error: &StoreError, on_failure: &dyn Fn(&Failure<'_>)) -> String {
+    let reference = Uuid::now_v7().to_string();
+    on_failure(&Failure {
+        reference: &reference,
+        error,
+    });
+    reference
 }
 
 type Told = (StatusCode, &'static str, &'static str);

@@ -46,7 +46,7 @@
 //! | `status` | `queued`, `executing`, `completed`: the lifecycle, so `completed` whatever the outcome |
 //! | `outcome` | `succeeded`, `failed`, `cancelled`, `interrupted`, `lost` |
 //! | `name`, `tenant` | exactly this one |
-//! | `object` | exactly this object: `bdb:1`, `cluster` |
+//! | `object` | exactly this object: `bdb:1`, `cluster`; not where the path names one |
 //! | `since`, `until` | created at this time or later, before this time: Unix seconds or RFC 3339 |
 //! | `order` | `newest` (unless set) or `oldest` first |
 //!
@@ -108,7 +108,11 @@
 //! let connections = Arc::new(Semaphore::new(1_000));
 //! loop {
 //!     let place = connections.clone().acquire_owned().await?;
-//!     let (stream, _) = listener.accept().await?;
+//!     let Ok((stream, _)) = listener.accept().await else {
+//!         // A client that is gone already, or no file handle to be had: both pass.
+//!         tokio::time::sleep(Duration::from_millis(100)).await;
+//!         continue;
+//!     };
 //!     let service = TowerToHyperService::new(app.clone());
 //!     tokio::spawn(async move {
 //!         // Also ends a connection that is idle between two requests.
@@ -145,6 +149,7 @@ mod v1;
 mod v2;
 mod wait;
 mod walk;
+mod weight;
 mod when;
 mod words;
 
@@ -323,6 +328,7 @@ impl Adapter {
         let bound = Bound {
             actions: asked.limit.min(self.options.bounds.cap),
             bytes: self.options.bounds.page_bytes,
+            is_scoped: !scope.terms().is_empty(),
         };
         walk::read(&*self.store, &terms, asked.from, bound).await
     }
@@ -338,7 +344,8 @@ impl Adapter {
         let mut page = self.page(scope, &asked).await?;
         if page.items.is_empty() && asked.is_bare() {
             // This is the end, too. Did it go on, somebody who may see nothing there could tell a
-            // database with a long history from none.
+            // database with a long history from none. The price: what is only behind so much of
+            // others' is not found here, and said to be so in the documents of `Scope`.
             page.next = None;
             if asked.is_first() {
                 return Err(Problem::NoActionOfBdb(text));

@@ -62,8 +62,9 @@ impl RouterOptions {
     }
 
     /// Hears of every answer that is not the client's fault (5xx), with the reference that the
-    /// client was given instead of the reason: log them together. It is called while the request
-    /// waits, so it must not block.
+    /// client was given instead of the reason: log them together. Of a stream of events that waits
+    /// for a store to come back, it hears once an outage, with a reference that nobody was given.
+    /// It is called while the request waits, so it must not block.
     #[must_use]
     pub fn with_failure_hook(
         mut self,
@@ -120,9 +121,11 @@ impl RouterOptions {
         self
     }
 
-    /// Sets how many bytes of actions an answer has at most: 4 MiB unless set, counted as the
-    /// recorded texts and 512 for each action. One action is always shown. What a client may make
-    /// the server hold is this, times the requests at once ([`RequestLimits`](super::RequestLimits)).
+    /// Sets how many bytes the answer of a list or a page of the feed has at most: 4 MiB unless
+    /// set. Counted are texts as JSON writes them, escapes included, and 640 for the rest of each
+    /// action, so an answer is rather shorter. One action is always shown, however long. What a
+    /// client may make the server hold is this, and the actions it is made of, times the requests
+    /// at once ([`RequestLimits`](super::RequestLimits)).
     #[must_use]
     pub fn with_page_bytes(mut self, bytes: usize) -> RouterOptions {
         self.bounds.page_bytes = bytes;

@@ -30,7 +30,7 @@ pub(super) struct ListRequest {
 
 impl ListRequest {
     /// Reads the parameters. `touched` is the object that the path names, if it does: all that
-    /// touches it is one plain list.
+    /// touches it is one plain list, which no second object narrows.
     pub(super) fn read(
         query: Option<&str>,
         touched: Option<&ObjectRef>,
@@ -49,6 +49,9 @@ impl ListRequest {
             until,
             order,
         ] = values;
+        if touched.is_some() && object.is_some() {
+            return Err(fault("object", "is not for a path that names one"));
+        }
         let order = order.as_deref().map(read_order).transpose()?;
         let filters = [
             read(status, "status", NO_STATUS, |s| {

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::Adapter;
 use super::changes::Feed;
-use super::error::{Problem, framed};
+use super::error::{Problem, framed, tell_host};
 use crate::error::{ErrorKind, StoreError};
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -85,10 +85,14 @@ pub(super) async fn stream(adapter: Arc<Adapter>, mut feed: Feed) -> Result<Resp
 /// Sends what changes until something is wrong that will not pass.
 async fn follow(adapter: &Adapter, mut feed: Feed, sender: &Sender<Bytes>) {
     let mut beat = Instant::now() + HEARTBEAT;
+    let mut outage = Outage::default();
     loop {
         let step = async {
             match feed.news().await {
-                Err(problem) if Feed::is_passing(&problem) => {
+                Err(Problem::Store(error)) if is_passing(&error) => {
+                    if outage.begins() {
+                        tell_host(&error, &*adapter.options.on_failure);
+                    }
                     sleep(RESPITE).await;
                     None
                 }
@@ -115,6 +119,29 @@ async fn follow(adapter: &Adapter, mut feed: Feed, sender: &Sender<Bytes>) {
                 return send(sender, block.into()).await;
             }
         }
+    }
+}
+
+/// Whether a store's error passes, so that a stream can wait for better times.
+fn is_passing(error: &StoreError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
+    )
+}
+
+/// A time in which a store fails again and again. The client hears nothing of it, and the host
+/// once.
+#[derive(Default)]
+struct Outage {
+    failed: Option<Instant>,
+}
+
+impl Outage {
+    /// Whether a failure now is the first after a time without any.
+    fn begins(&mut self) -> bool {
+        let before = self.failed.replace(Instant::now());
+        before.is_none_or(|before| before.elapsed() > HEARTBEAT)
     }
 }
 

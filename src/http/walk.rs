@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::error::Problem;
+use super::weight::{FRAME, weight};
 use crate::error::ErrorKind;
 use crate::model::{
     Action, ActionUid, Cursor, CursorError, Detail, Order, Position, Query, Status, Term,
@@ -19,6 +20,10 @@ const CHUNK: u16 = 125;
 /// at a bounded number of rows, so this bounds the work of a request; what is left is left to the
 /// next one.
 const SHORT_PAGES: usize = 8;
+
+/// The same under a scope, as long as there is nothing to show: an answer that is empty and goes on
+/// tells that others have much there, and one that is given up may have missed what is there.
+const EMPTY_PAGES: usize = 32;
 
 /// Where a walk stands. Written `u.CURSOR`, `f` or `f.CURSOR`, a plain one as its cursor.
 ///
@@ -112,12 +117,14 @@ pub(super) struct Bound {
     pub(super) actions: u16,
     /// By [`weight`]; but one action there always is.
     pub(super) bytes: usize,
+    /// Whether there is something that must not be seen.
+    pub(super) is_scoped: bool,
 }
 
 /// What one answer shows, and where the next one goes on.
 pub(super) struct Answer {
     pub(super) items: Vec<Arc<Action>>,
-    /// About how many bytes these take, and rather more than fewer.
+    /// How many bytes the answer takes: rather fewer than this.
     pub(super) bytes: usize,
     pub(super) next: Option<Walk>,
     /// Where the store stood when the last of it was read.
@@ -135,23 +142,30 @@ pub(super) async fn read(
     let (mut walk, mut position) = (Some(from), None);
     let (mut short, mut limit) = (0, CHUNK);
     while let Some(at) = walk {
-        let room = bound.actions - gathered.count();
+        // A store may have answered more than it was asked for.
+        let room = bound.actions.saturating_sub(gathered.count());
         let limit_now = limit.min(room);
-        if limit_now == 0 || short == SHORT_PAGES {
+        let most = match bound.is_scoped && gathered.items.is_empty() {
+            true => EMPTY_PAGES,
+            false => SHORT_PAGES,
+        };
+        if limit_now == 0 || short >= most {
             break;
         }
         let list = store.list(&at.query(terms, limit_now)).await;
         let page = list.map_err(|error| refused(error, at, from))?;
-        let fitting = gathered.fitting(&page.items, bound.bytes);
-        if fitting < page.items.len() && limit == CHUNK {
-            // Read again, as much as fits: only a store knows the cursor within a page.
-            limit = u16::try_from(fitting).unwrap_or(CHUNK);
+        let weights: Vec<usize> = page.items.iter().map(|action| weight(action)).collect();
+        let fitting = gathered.fitting(&weights, bound.bytes);
+        if fitting < limit_now && usize::from(fitting) < page.items.len() {
+            // Read again, as much as fits: only a store knows the cursor within a page. And once
+            // more, should they have grown meanwhile.
+            limit = fitting;
             continue;
         }
         short += usize::from(page.items.len() < usize::from(limit_now));
-        page.items
-            .into_iter()
-            .for_each(|action| gathered.add(action));
+        for (action, weight) in page.items.into_iter().zip(weights) {
+            gathered.add(action, weight);
+        }
         walk = at.step(page.next);
         position = Some(page.at);
         if limit < CHUNK {
@@ -160,7 +174,7 @@ pub(super) async fn read(
     }
     Ok(Answer {
         items: gathered.items,
-        bytes: gathered.bytes,
+        bytes: FRAME + gathered.bytes,
         next: walk,
         at: position,
     })
@@ -191,17 +205,18 @@ impl Gathered {
     }
 
     /// How many of these, from the first on, an answer of so many bytes still takes.
-    fn fitting(&self, items: &[Arc<Action>], most: usize) -> usize {
-        let mut bytes = self.bytes;
-        let fits = |(n, action): &(usize, &Arc<Action>)| {
-            bytes += weight(action);
+    fn fitting(&self, weights: &[usize], most: usize) -> u16 {
+        let mut bytes = FRAME + self.bytes;
+        let fits = |(n, weight): &(usize, &usize)| {
+            bytes += **weight;
             bytes <= most || (*n == 0 && self.items.is_empty())
         };
-        items.iter().enumerate().take_while(fits).count()
+        let fitting = weights.iter().enumerate().take_while(fits).count();
+        u16::try_from(fitting).unwrap_or(u16::MAX)
     }
 
-    fn add(&mut self, action: Arc<Action>) {
-        self.bytes += weight(&action);
+    fn add(&mut self, action: Arc<Action>, weight: usize) {
+        self.bytes += weight;
         // Shown as unfinished above and changed since: the later view takes the place.
         let known = self.unfinished.get(&action.uid).copied();
         if action.is_unfinished() {
@@ -213,23 +228,6 @@ impl Gathered {
             None => self.items.push(action),
         }
     }
-}
-
-/// About how many bytes an action takes in an answer: its texts, and names and numbers in every
-/// shape.
-fn weight(action: &Action) -> usize {
-    let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
-    let error = action.error.as_ref();
-    // A task's message stands there twice.
-    let error = error.map_or(0, |error| error.code.len() + 2 * error.message.len());
-    let warnings: usize = action.warnings.iter().map(|warning| warning.len()).sum();
-    let attributes = action.attributes.as_ref();
-    512 + action.name.len()
-        + attributes.map_or(0, |attributes| attributes.as_str().len())
-        + text(&action.step)
-        + text(&action.description)
-        + error
-        + warnings
 }
 
 #[cfg(test)]

@@ -17,27 +17,39 @@ use tokio::runtime::Runtime;
 
 use crate::day::{Day, SUCCEEDED};
 use crate::devtools::{Browser, Tab};
+use crate::sign_in;
 
 const HOSTILE: &str = "<img src=x onerror=\"document.title='taken'\">";
-const LIVE: &str = "document.documentElement.dataset.link === 'live'";
+pub(crate) const LIVE: &str = "document.documentElement.dataset.link === 'live'";
 
 /// A plane at work, served three times: open under `/plane`, to one user only under `/locked`, and
 /// under `/rough` when the weather allows it, with streams that end again and again.
-struct Served {
+pub(crate) struct Served {
     runtime: Runtime,
     day: Day,
     address: SocketAddr,
-    weather: Weather,
+    pub(crate) weather: Weather,
 }
 
-/// The status that is answered in place of everything; none is 0.
-type Weather = Arc<AtomicU16>;
+/// The status that is answered in place of everything; none is 0. [`HELD`] is none either: answers
+/// to `name=` do not come before it is over.
+pub(crate) type Weather = Arc<AtomicU16>;
+
+pub(crate) const HELD: u16 = 1;
 
 async fn whether(State(weather): State<Weather>, request: Request, next: Next) -> Response {
     let page = request.uri().path().ends_with("/console");
+    let named = request.uri().query().is_some_and(|q| q.contains("name="));
+    let headers = [("retry-after", "1"), ("www-authenticate", "Basic")];
     match StatusCode::from_u16(weather.load(Ordering::Relaxed)) {
-        Ok(status) if !page => (status, [("retry-after", "1")], "{}").into_response(),
-        _ => next.run(request).await,
+        Ok(status) if !page => (status, headers, "{}").into_response(),
+        _ => {
+            let response = next.run(request).await;
+            while named && weather.load(Ordering::Relaxed) == HELD {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            response
+        }
     }
 }
 
@@ -49,8 +61,9 @@ fn served() -> Served {
         day.spend().await;
         let open = router(day.store.clone(), AllowAll).merge(console());
         let ada = BasicAuth::new("ada", "päss:word").unwrap();
-        let locked = router(day.store.clone(), ada).merge(console());
         let short = RouterOptions::new().with_stream_time(Duration::from_millis(1_500));
+        let locked = router_with(day.store.clone(), ada, short.clone()).merge(console());
+        let locked = locked.layer(from_fn_with_state(weather.clone(), whether));
         let rough = router_with(day.store.clone(), AllowAll, short).merge(console());
         let rough = rough.layer(from_fn_with_state(weather.clone(), whether));
         let app = Router::new()
@@ -75,7 +88,7 @@ fn tile(state: &str) -> String {
     format!("document.querySelector('.tile[data-state={state}] b').textContent")
 }
 
-fn rows(tab: &mut Tab) -> u64 {
+pub(crate) fn rows(tab: &mut Tab) -> u64 {
     tab.eval("document.querySelectorAll('#rows tr').length")
         .as_u64()
         .unwrap()
@@ -94,7 +107,12 @@ pub(crate) fn people_can_use_it(browser: &Browser) {
     a_phone_is_wide_enough(&mut tab);
     assert_eq!(tab.complaints, [""; 0]);
     let mut tab = browser.tab(&format!("http://{}/locked/console", served.address));
-    who_is_not_known_signs_in(&mut tab);
+    sign_in::who_is_not_known_signs_in(&mut tab);
+    sign_in::who_signs_out_leaves_nothing(&mut tab, &served);
+    sign_in::who_is_known_no_more_leaves_nothing(&mut tab, &served);
+    // The browser itself notes each 401; there is nothing else.
+    let other = tab.complaints.iter().find(|words| !words.contains("401"));
+    assert_eq!(other, None);
     let mut tab = browser.tab(&format!("http://{}/rough/console", served.address));
     tab.until(LIVE);
     streams_end_and_go_on(&mut tab, &served);
@@ -290,35 +308,6 @@ fn a_phone_is_wide_enough(tab: &mut Tab) {
     tab.size(1280, 900);
 }
 
-fn who_is_not_known_signs_in(tab: &mut Tab) {
-    tab.until("document.querySelector('#signin').open");
-    assert_eq!(rows(tab), 0);
-    tab.picture("sign-in");
-    let submit = |user: &str, password: &str| {
-        format!(
-            "document.querySelector('#user').value = {}; \
-             document.querySelector('#password').value = {}; \
-             document.querySelector('#credentials').requestSubmit()",
-            json!(user),
-            json!(password)
-        )
-    };
-    tab.eval(&submit("ada", "wrong"));
-    tab.until("document.querySelector('#refused').textContent !== ''");
-    assert_eq!(rows(tab), 0);
-    tab.eval(&submit("ada", "päss:word"));
-    tab.until(LIVE);
-    tab.until("document.querySelectorAll('#rows tr').length === 100");
-    let kept = "JSON.stringify([localStorage.length, sessionStorage.length, document.cookie])";
-    assert_eq!(tab.text(kept), "[0,0,\"\"]");
-    tab.eval("document.querySelector('#leave').click()");
-    tab.until("document.querySelector('#signin').open");
-    assert_eq!(rows(tab), 0);
-    // The browser itself notes each 401; there is nothing else.
-    let other = tab.complaints.iter().find(|words| !words.contains("401"));
-    assert_eq!(other, None);
-}
-
 fn row_of(uid: ActionUid) -> String {
     format!("document.querySelector('tr[data-uid=\"{uid}\"]')")
 }
@@ -374,7 +363,7 @@ fn so_many_are_kept_and_no_more(tab: &mut Tab, served: &Served) {
     tab.until("document.querySelectorAll('#timeline g[data-uid]').length <= 400");
 }
 
-trait InPage {
+pub(crate) trait InPage {
     fn in_page(&self) -> String;
 }
 

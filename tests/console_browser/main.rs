@@ -7,6 +7,7 @@
 mod browser;
 mod day;
 mod devtools;
+mod sign_in;
 
 fn main() {
     let Some(browser) = devtools::Browser::start() else {

@@ -3,12 +3,16 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use action_store::http::{AllowAll, RouterOptions, router_with};
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Command, Finish, NewAction, Progress, Report,
+    ActionStore, ActionStoreExt, ActionUid, Command, ErrorKind, Finish, MemoryStore, NewAction,
+    Progress, Query, Report, StoreError,
 };
+use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Method, Request, StatusCode};
@@ -16,7 +20,7 @@ use futures_core::Stream;
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt as _;
 
-use crate::support::{Plane, get_with};
+use crate::support::{Between, ListAnswer, Plane, Through, get_with};
 
 const PATH: &str = "/v1/actions/changes";
 const ACCEPT: (&str, &str) = ("accept", "text/event-stream");
@@ -263,8 +267,52 @@ async fn what_was_removed_unseen_ends_a_stream_and_is_said_at_once_later() {
     assert_eq!(answer.error(StatusCode::GONE).0, "cursor_expired");
 }
 
+/// Fails as long as it is told to.
+#[derive(Debug, Default)]
+struct Weather(Arc<AtomicBool>);
+
+#[async_trait]
+impl Between for Weather {
+    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+        match self.0.load(Ordering::Relaxed) {
+            true => Err(StoreError::new(ErrorKind::Unavailable, "list", "busy")),
+            false => store.list(query).await,
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_stream_outlives_bad_times_and_ends_with_the_store() {
+async fn a_stream_outlives_bad_times_of_which_the_host_hears_once_each() {
+    let plane = Plane::new().await;
+    let told = Arc::new(AtomicUsize::new(0));
+    let hears = told.clone();
+    let options = RouterOptions::new().with_failure_hook(move |failure| {
+        assert_eq!(failure.error.kind(), ErrorKind::Unavailable);
+        hears.fetch_add(1, Ordering::Relaxed);
+    });
+    let bad = Arc::new(AtomicBool::new(false));
+    let store = Through(plane.store.clone(), Weather(bad.clone()));
+    let app = router_with(store, AllowAll, options);
+    let mut events = Events::connect(&app, "", None).await;
+    events.next().await.unwrap();
+    for outage in 1..=3 {
+        bad.store(true, Ordering::Relaxed);
+        let uid = plane.queued(NewAction::task("a")).await;
+        assert!(
+            timeout(Duration::from_secs(10), events.changes())
+                .await
+                .is_err()
+        );
+        assert_eq!(told.load(Ordering::Relaxed), outage);
+        bad.store(false, Ordering::Relaxed);
+        assert_eq!(events.changes().await.unwrap(), [(uid, 1)]);
+        // Well again for longer than between two failures of one outage.
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_the_store() {
     let plane = Plane::new().await;
     let mut events = Events::connect(&plane.router(), "", None).await;
     events.next().await.unwrap();

@@ -282,6 +282,18 @@ async fn what_is_malformed_is_named() {
 }
 
 #[tokio::test]
+async fn a_path_that_names_an_object_takes_no_second_one() {
+    let plane = Plane::new().await;
+    stock(&plane).await;
+    let app = plane.router();
+    for query in ["object=bdb:1", "object=bdb:2", "object=bdb:1&cursor=x"] {
+        let answer = get(&app, &format!("/v1/actions/bdb/1?{query}")).await;
+        let (_, description) = answer.error(StatusCode::BAD_REQUEST);
+        assert!(description.contains("'object'"), "{description}");
+    }
+}
+
+#[tokio::test]
 async fn a_cursor_belongs_to_its_kind_of_list() {
     let plane = Plane::new().await;
     stock(&plane).await;

@@ -2,23 +2,23 @@
 //! somebody else's and for what is not there. What each may see is worked out here, from how the
 //! actions were recorded, and not by the library.
 
+mod recorded;
+mod roles;
+mod streams;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use action_store::http::{Denied, Permission, RouterOptions, Scope, router_with};
-use action_store::{
-    ActionError, ActionStore, ActionStoreExt, ActionUid, Command, Finish, MemoryStore, NewAction,
-    ObjectRef, OwnerRef, RelatedObject, Source,
-};
+use action_store::http::{RouterOptions, router_with};
+use action_store::{ActionStore, ActionUid, MemoryStore};
 use axum::Router;
 use axum::body::Body;
-use axum::http::request::Parts;
 use axum::http::{Method, Request, StatusCode};
 
 use crate::support::{Answer, send};
-
-/// What stands in every error's detail.
-const DETAIL: &str = "SECRET-DETAIL";
+use recorded::{DETAIL, History, Recorded, record};
+use roles::{ROLES, Rights, Role, authorize};
 
 /// What an endpoint is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,180 +26,72 @@ enum Reads {
     All,
     /// `{uid}` in its path.
     One,
+    /// The same, by who has it already.
+    Known,
     /// `{bdb}` in its path.
     OfBdb,
     /// All, and goes on by positions.
     Feed,
+    /// The same, as events.
+    Stream,
+}
+
+/// A question, and of which actions it is one.
+struct Endpoint {
+    path: &'static str,
+    reads: Reads,
+    asks_for: fn(&Recorded) -> bool,
+}
+
+const fn asking(path: &'static str, reads: Reads, asks_for: fn(&Recorded) -> bool) -> Endpoint {
+    Endpoint {
+        path,
+        reads,
+        asks_for,
+    }
+}
+
+const fn plain(path: &'static str, reads: Reads) -> Endpoint {
+    asking(path, reads, |_| true)
+}
+
+fn is_on_1(recorded: &Recorded) -> bool {
+    recorded.touches.first() == Some(&"bdb:1")
 }
 
 /// Every endpoint there is. A new one is a line here.
-const ENDPOINTS: &[(&str, Reads)] = &[
-    ("/v1/actions", Reads::All),
-    ("/v1/actions/{uid}", Reads::One),
-    ("/v1/actions/bdb/{bdb}", Reads::OfBdb),
-    ("/v1/actions?order=oldest&since=0", Reads::All),
-    ("/v1/actions/{uid}?wait=1ms", Reads::One),
-    ("/v1/actions/{uid}/history", Reads::One),
-    ("/v1/actions/changes?after=0", Reads::Feed),
-    ("/v2/actions", Reads::All),
-    ("/v2/actions/{uid}", Reads::One),
-];
-
-const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
-
-/// Who asks, by a header that the authorizer reads.
-#[derive(Debug, Clone, Copy)]
-struct Role {
-    name: &'static str,
-    admitted: Result<Rights, StatusCode>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Rights {
-    tenant: Option<&'static str>,
-    objects: Option<&'static [&'static str]>,
-    operator: bool,
-}
-
-const ALL: Rights = Rights {
-    tenant: None,
-    objects: None,
-    operator: false,
-};
-
-const fn role(name: &'static str, rights: Rights) -> Role {
-    Role {
-        name,
-        admitted: Ok(rights),
-    }
-}
-
-const fn denied(name: &'static str, status: StatusCode) -> Role {
-    Role {
-        name,
-        admitted: Err(status),
-    }
-}
-
-const ACME: Option<&str> = Some("acme");
-const ONE: Option<&[&str]> = Some(&["bdb:1"]);
-const SOME: Option<&[&str]> = Some(&["bdb:2", "node:1", "crdb:x", "bdb:3"]);
-
 #[rustfmt::skip]
-const ROLES: &[Role] = &[
-    denied("nobody", StatusCode::UNAUTHORIZED),
-    denied("stranger", StatusCode::FORBIDDEN),
-    denied("undecided", StatusCode::SERVICE_UNAVAILABLE),
-    role("viewer", ALL),
-    role("operator", Rights { operator: true, ..ALL }),
-    role("acme", Rights { tenant: ACME, ..ALL }),
-    role("acme's operator", Rights { tenant: ACME, operator: true, ..ALL }),
-    role("globex", Rights { tenant: Some("globex"), ..ALL }),
-    role("default's", Rights { tenant: Some("default"), ..ALL }),
-    role("nobody's tenant", Rights { tenant: Some("initech"), ..ALL }),
-    role("one object", Rights { objects: ONE, ..ALL }),
-    role("one object's operator", Rights { objects: ONE, operator: true, ..ALL }),
-    role("some objects", Rights { objects: SOME, ..ALL }),
-    role("no objects", Rights { objects: Some(&[]), ..ALL }),
-    role("one object of acme", Rights { tenant: ACME, objects: ONE, ..ALL }),
-    role("some objects of acme", Rights { tenant: ACME, objects: SOME, operator: true }),
+const ENDPOINTS: &[Endpoint] = &[
+    plain("/v1/actions", Reads::All),
+    plain("/v1/actions/{uid}", Reads::One),
+    plain("/v1/actions/{uid}", Reads::Known),
+    plain("/v1/actions/bdb/{bdb}", Reads::OfBdb),
+    plain("/v1/actions?order=oldest&since=0", Reads::All),
+    plain("/v1/actions/{uid}?wait=1ms", Reads::One),
+    plain("/v1/actions/{uid}/history", Reads::One),
+    plain("/v1/actions/changes?after=0", Reads::Feed),
+    plain("/v1/actions/changes?after=0&wait=1ms", Reads::Feed),
+    asking("/v1/actions/changes?wait=1ms", Reads::Feed, |_| false),
+    plain("/v1/actions/changes?after=0", Reads::Stream),
+    plain("/v2/actions", Reads::All),
+    plain("/v2/actions/{uid}", Reads::One),
+    plain("/v2/actions/{uid}", Reads::Known),
+    asking("/v1/actions?tenant=acme", Reads::All, |r| r.tenant == "acme"),
+    asking("/v1/actions?object=bdb:1", Reads::All, is_on_1),
+    asking("/v1/actions?object=bdb:9", Reads::All, |_| false),
+    asking("/v1/actions?object=bdb:1&tenant=acme", Reads::All, |r| is_on_1(r) && r.tenant == "acme"),
+    asking("/v1/actions?status=completed", Reads::All, |r| r.failed),
+    asking("/v1/actions?status=executing&order=oldest", Reads::All, |r| !r.failed),
+    asking("/v1/actions?outcome=failed&name=o", Reads::All, |r| r.failed && r.name == "o"),
+    asking("/v2/actions?until=0", Reads::All, |_| false),
+    asking("/v2/actions?tenant=globex&order=oldest", Reads::All, |r| r.tenant == "globex"),
+    asking("/v1/actions/bdb/{bdb}?tenant=acme", Reads::OfBdb, |r| r.tenant == "acme"),
+    asking("/v1/actions/bdb/{bdb}?status=executing", Reads::OfBdb, |r| !r.failed),
 ];
 
-impl Rights {
-    fn scope(&self) -> Scope {
-        let objects = |texts: &[&str]| -> Vec<ObjectRef> {
-            texts.iter().map(|text| text.parse().unwrap()).collect()
-        };
-        let mut scope = match (self.tenant, self.objects) {
-            (None, None) => Scope::everything(),
-            (Some(tenant), None) => Scope::tenant(tenant),
-            (None, Some(texts)) => Scope::objects(objects(texts)),
-            (Some(tenant), Some(texts)) => Scope::tenant(tenant).with_objects(objects(texts)),
-        };
-        if self.operator {
-            scope = scope.with_operator_detail();
-        }
-        scope
-    }
-
-    fn sees(&self, recorded: &Recorded) -> bool {
-        let touched = |objects: &[&str]| objects.iter().any(|o| recorded.touches.contains(o));
-        self.tenant.is_none_or(|tenant| tenant == recorded.tenant)
-            && self.objects.is_none_or(touched)
-    }
-}
-
-fn authorize(parts: &Parts, _: Permission) -> Result<Scope, Denied> {
-    let name = parts.headers.get("x-role").and_then(|h| h.to_str().ok());
-    let role = ROLES.iter().find(|role| Some(role.name) == name);
-    match role.unwrap().admitted {
-        Ok(rights) => Ok(rights.scope()),
-        Err(StatusCode::UNAUTHORIZED) => Err(Denied::basic("r")),
-        Err(StatusCode::FORBIDDEN) => Err(Denied::Forbidden),
-        Err(_) => Err(Denied::Unavailable),
-    }
-}
-
-/// An action as it was recorded.
-struct Recorded {
-    uid: ActionUid,
-    tenant: &'static str,
-    touches: Vec<&'static str>,
-    failed: bool,
-}
-
-/// Records actions of each tenant on objects of its own and on shared ones, unfinished and failed.
-async fn record(store: &dyn ActionStore) -> Vec<Recorded> {
-    let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
-    store.command(claim).await.unwrap();
-    let mut recorded = Vec::new();
-    for tenant in ["default", "acme", "globex"] {
-        for (number, touches) in [
-            vec![],
-            vec!["bdb:1"],
-            vec!["bdb:2"],
-            vec!["node:1", "bdb:1"],
-            vec!["crdb:x", "bdb:2", "bdb:1"],
-            vec!["cluster"],
-            vec![if tenant == "acme" { "bdb:4" } else { "bdb:5" }],
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let mut objects = touches
-                .iter()
-                .map(|text| text.parse::<ObjectRef>().unwrap());
-            let mut new = match objects.next() {
-                None => NewAction::task("t"),
-                Some(object) if number % 2 == 0 => NewAction::state_machine("SM", object),
-                Some(object) => NewAction::new(Source::Other, "o").with_object(object),
-            };
-            new = new.with_tenant(tenant);
-            for object in objects {
-                new = new.with_related(RelatedObject::new("with", object));
-            }
-            let failed = number != 2;
-            let uid = store.create(new).await.unwrap().uid;
-            store.start(uid, &owner).await.unwrap();
-            if failed {
-                let error = ActionError::new("broken", "it broke").with_detail(DETAIL);
-                let finish = Finish::failed(error);
-                store.finish(uid, finish, Some(&owner)).await.unwrap();
-            }
-            recorded.push(Recorded {
-                uid,
-                tenant,
-                touches,
-                failed,
-            });
-        }
-    }
-    recorded
-}
+const METHODS: &[&str] = &[
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
+];
 
 /// What a path is filled with.
 #[derive(Debug, Clone)]
@@ -209,19 +101,24 @@ struct Target {
     absent: String,
 }
 
-fn targets(reads: Reads, recorded: &[Recorded]) -> Vec<Target> {
+fn targets(reads: Reads, history: &History) -> Vec<Target> {
     let target = |text: String, absent: &str| Target {
         text,
         absent: absent.to_owned(),
     };
     match reads {
-        Reads::All | Reads::Feed => vec![target(String::new(), "")],
-        Reads::One => {
-            let absent = ActionUid::new().to_string();
-            let known = recorded.iter().map(|r| r.uid.to_string());
-            let others = [absent.clone(), "x".repeat(36)];
-            let all = known.chain(others);
-            all.map(|text| target(text, &absent)).collect()
+        Reads::All | Reads::Feed | Reads::Stream => vec![target(String::new(), "")],
+        Reads::One | Reads::Known => {
+            let fresh = ActionUid::new().to_string();
+            let there = history.all.iter().map(|r| r.uid);
+            let known = there.chain(history.removed.iter().copied()).map(|uid| {
+                // Of the same time, which decides whether what is not there is gone.
+                let text = uid.to_string();
+                let absent = format!("{}{}", &text[..24], &fresh[24..]);
+                target(text, &absent)
+            });
+            let none = [fresh.clone(), "x".repeat(36)].map(|text| target(text, &fresh));
+            known.chain(none).collect()
         }
         Reads::OfBdb => ["1", "2", "3", "4", "5", "9"]
             .map(|text| target(text.to_owned(), "9"))
@@ -230,13 +127,18 @@ fn targets(reads: Reads, recorded: &[Recorded]) -> Vec<Target> {
 }
 
 /// The actions that an endpoint has to show a role.
-fn expected(rights: Rights, reads: Reads, target: &Target, all: &[Recorded]) -> BTreeSet<String> {
+fn expected(
+    rights: Rights,
+    asked: &Endpoint,
+    target: &Target,
+    all: &[Recorded],
+) -> BTreeSet<String> {
     let bdb = format!("bdb:{}", target.text);
     all.iter()
-        .filter(|r| rights.sees(r))
-        .filter(|r| match reads {
-            Reads::All | Reads::Feed => true,
-            Reads::One => r.uid.to_string() == target.text,
+        .filter(|r| rights.sees(r) && (asked.asks_for)(r))
+        .filter(|r| match asked.reads {
+            Reads::All | Reads::Feed | Reads::Stream => true,
+            Reads::One | Reads::Known => r.uid.to_string() == target.text,
             Reads::OfBdb => r.touches.contains(&&*bdb),
         })
         .map(|r| r.uid.to_string())
@@ -255,11 +157,20 @@ fn shown(json: &serde_json::Value, uids: &mut Vec<String>) {
     }
 }
 
-async fn ask(app: &Router, role: &Role, method: &str, path: &str) -> Answer {
+fn request(role: &Role, method: &str, path: &str, reads: Reads) -> Request<Body> {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let request = Request::builder().method(method).uri(path);
     let request = request.header("x-role", role.name);
-    send(app, request.body(Body::empty()).unwrap()).await
+    let request = match reads {
+        Reads::Stream => request.header("accept", "text/event-stream"),
+        Reads::Known => request.header("if-none-match", "*"),
+        _ => request,
+    };
+    request.body(Body::empty()).unwrap()
+}
+
+async fn ask(app: &Router, role: &Role, method: &str, path: &str, reads: Reads) -> Answer {
+    send(app, request(role, method, path, reads)).await
 }
 
 /// Where it goes on, if it does.
@@ -289,7 +200,7 @@ fn whole(answer: &Answer, target: &Target) -> String {
 
 struct Matrix {
     app: Router,
-    all: Vec<Recorded>,
+    history: History,
     cells: usize,
     wrong: Vec<String>,
 }
@@ -305,7 +216,14 @@ impl Matrix {
             if last != 2 || uids.len() > 100 {
                 return Err(format!("a page of {last} goes on"));
             }
-            let page = ask(&self.app, role, "GET", &format!("{path}{reference}")).await;
+            let page = ask(
+                &self.app,
+                role,
+                "GET",
+                &format!("{path}{reference}"),
+                Reads::All,
+            )
+            .await;
             if page.status != StatusCode::OK {
                 return Err(format!("a page is {}", page.status));
             }
@@ -321,12 +239,22 @@ impl Matrix {
         &self,
         role: &Role,
         method: &str,
-        (path, reads): (&str, Reads),
+        asked: &Endpoint,
         target: &Target,
     ) -> Option<String> {
-        let filled = |text: &str| path.replace("{uid}", text).replace("{bdb}", text);
-        let answer = ask(&self.app, role, method, &filled(&target.text)).await;
-        let absent = ask(&self.app, role, method, &filled(&target.absent)).await;
+        let reads = asked.reads;
+        let filled = |text: &str| asked.path.replace("{uid}", text).replace("{bdb}", text);
+        if let (Reads::Stream, "GET", Ok(rights)) = (reads, method, role.admitted) {
+            let expected = expected(rights, asked, target, &self.history.all);
+            return streams::fault(
+                &self.app,
+                request(role, method, asked.path, reads),
+                &expected,
+            )
+            .await;
+        }
+        let answer = ask(&self.app, role, method, &filled(&target.text), reads).await;
+        let absent = ask(&self.app, role, method, &filled(&target.absent), reads).await;
         let like_absent = whole(&answer, target) == whole(&absent, target);
         let differs = || Some(format!("{answer:?} is not {absent:?}"));
         let status = |expected: StatusCode| {
@@ -346,17 +274,31 @@ impl Matrix {
                 return status(expected).or_else(|| if like_absent { None } else { differs() });
             }
         };
-        let expected = expected(rights, reads, target, &self.all);
-        let names_one = matches!(reads, Reads::One | Reads::OfBdb);
+        let expected = expected(rights, asked, target, &self.history.all);
+        let names_one = matches!(reads, Reads::One | Reads::Known | Reads::OfBdb);
         if names_one && expected.is_empty() {
-            let wrong = status(StatusCode::NOT_FOUND);
+            let wrong = status(match reads {
+                // With a condition it is a list, which may be empty.
+                Reads::OfBdb if asked.path.contains('?') => StatusCode::OK,
+                Reads::OfBdb => StatusCode::NOT_FOUND,
+                _ if self.history.is_gone(&target.text) => StatusCode::GONE,
+                _ => StatusCode::NOT_FOUND,
+            });
             return wrong.or_else(|| if like_absent { None } else { differs() });
+        }
+        if reads == Reads::Known {
+            let empty = answer.body.is_empty() && answer.headers.contains_key("etag");
+            let wrong = status(StatusCode::NOT_MODIFIED);
+            return wrong.or_else(|| (!empty).then(|| format!("{answer:?}")));
         }
         if let Some(wrong) = status(StatusCode::OK) {
             return Some(wrong);
         }
         if method == "HEAD" {
-            let get = ask(&self.app, role, "GET", &filled(&target.text)).await;
+            if reads == Reads::Stream {
+                return (!answer.body.is_empty()).then(|| format!("{answer:?}"));
+            }
+            let get = ask(&self.app, role, "GET", &filled(&target.text), reads).await;
             let length = answer.headers.get("content-length").cloned();
             let right = answer.body.is_empty()
                 && length.is_some_and(|length| length == get.body.len().to_string())
@@ -373,6 +315,7 @@ impl Matrix {
         }
         let has_detail = answer.body.contains(DETAIL);
         let failed = self
+            .history
             .all
             .iter()
             .any(|r| r.failed && expected.contains(&r.uid.to_string()));
@@ -381,24 +324,26 @@ impl Matrix {
     }
 
     async fn check(store: Arc<dyn ActionStore>) -> Matrix {
-        let all = record(&*store).await;
-        let options = RouterOptions::new().with_cap(2);
+        let history = record(&*store).await;
+        let options = RouterOptions::new()
+            .with_cap(2)
+            .with_stream_time(Duration::from_millis(300));
         let mut matrix = Matrix {
             app: router_with(store, authorize, options),
-            all,
+            history,
             cells: 0,
             wrong: Vec::new(),
         };
         for role in ROLES {
             for endpoint in ENDPOINTS {
-                for target in targets(endpoint.1, &matrix.all) {
+                for target in targets(endpoint.reads, &matrix.history) {
                     for method in METHODS {
                         matrix.cells += 1;
-                        let fault = matrix.fault(role, method, *endpoint, &target).await;
+                        let fault = matrix.fault(role, method, endpoint, &target).await;
                         matrix.wrong.extend(fault.map(|fault| {
                             format!(
                                 "{}, {method} {}, {}: {fault}",
-                                role.name, endpoint.0, target.text
+                                role.name, endpoint.path, target.text
                             )
                         }));
                     }

@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 
 use action_store::http::{AllowAll, RouterOptions, router_with};
-use action_store::{ActionError, ActionStoreExt, ActionUid, Finish, Json, NewAction};
+use action_store::{
+    ActionError, ActionStore as _, ActionStoreExt, ActionUid, Finish, Json, MemoryStore, NewAction,
+    ObjectRef, Query, Report,
+};
+use async_trait::async_trait;
 use axum::Router;
 use axum::http::StatusCode;
 
-use crate::support::{Answer, Plane, get};
+use crate::support::{Answer, Between, ListAnswer, Plane, Through, get};
 
 fn shown(answer: &Answer) -> Vec<ActionUid> {
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -138,4 +142,92 @@ async fn a_cut_walk_beside_writers_loses_nothing() {
         *times.entry(uid).or_default() += 1;
     }
     assert!(uids.iter().all(|uid| (1..=2).contains(&times[uid])));
+}
+
+/// As long as can be, in every field that some answer shows.
+fn longest(n: u64) -> NewAction {
+    let control = "\u{1}".repeat(4_000);
+    let nested = serde_json::json!({ "a": "\"\\".repeat(2_000), "b": ["\n", 1, null] });
+    let attributes = serde_json::json!({ "nested": nested, "list": [nested], "n": 1, "é\"": "\\" });
+    let label = "\"\\".repeat(120);
+    let new = match n % 2 {
+        0 => NewAction::task(&*label),
+        _ => NewAction::state_machine(&*label, ObjectRef::bdb(n)),
+    };
+    new.with_object(ObjectRef::new("bdb", &format!("{n}{label}")).unwrap())
+        .with_tenant(&*label)
+        .with_actor(&*label)
+        .with_correlation(&*label)
+        .with_description(&*control)
+        .with_attributes(Json::of(&attributes).unwrap())
+}
+
+#[tokio::test]
+async fn no_answer_is_longer_than_its_bound_whatever_was_recorded() {
+    let plane = Plane::new().await;
+    let control = "\u{1}".repeat(4_000);
+    for n in 0..40 {
+        let uid = plane.started(longest(n)).await;
+        let report = Report::new()
+            .with_step("\"".repeat(255))
+            .with_warning(&*control);
+        plane.report(uid, report).await;
+        if n % 4 < 2 {
+            let error = ActionError::new("\\".repeat(255), &*control);
+            plane.finish(uid, Finish::failed(error)).await;
+        }
+    }
+    // The flat part alone.
+    let plain = Plane::new().await;
+    for _ in 0..300 {
+        let parent = NewAction::task("a");
+        let new = NewAction::task("a")
+            .part_of(&parent)
+            .with_retry_of(parent.uid);
+        plain.succeeded(parent).await;
+        plain.started(new).await;
+    }
+    for (plane, most) in [(&plane, 400_000), (&plain, 100_000)] {
+        let options = RouterOptions::new().with_page_bytes(most);
+        let app = router_with(plane.store.clone(), AllowAll, options);
+        for path in [
+            "/v1/actions",
+            "/v2/actions",
+            "/v2/actions?order=oldest",
+            "/v1/actions/changes?after=0&limit=1000",
+        ] {
+            let answer = get(&app, path).await;
+            assert_eq!(answer.status, StatusCode::OK);
+            let bytes = answer.body.len();
+            assert!(bytes <= most, "{path}: {bytes} of {most}");
+            // And not for being nearly empty.
+            assert!(bytes > most / 8, "{path}: {bytes} of {most}");
+        }
+    }
+}
+
+/// A store that answers more than it was asked for.
+#[derive(Debug)]
+struct Generous;
+
+#[async_trait]
+impl Between for Generous {
+    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+        store.list(&query.clone().with_limit(50)).await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_answers_too_much_takes_nobody_down() {
+    let plane = Plane::new().await;
+    for _ in 0..70 {
+        plane.queued(big(100)).await;
+    }
+    let store = Through(plane.store.clone(), Generous);
+    let options = RouterOptions::new().with_page_bytes(20_000);
+    let app = router_with(store, AllowAll, options);
+    for query in ["limit=3", "limit=3&order=oldest", ""] {
+        let pages = walk(&app, query, async |_| {}).await;
+        assert_eq!(pages.concat().len(), 70, "{query}");
+    }
 }

@@ -130,3 +130,71 @@ async fn a_scope_beyond_the_limits_shows_nothing_and_the_host_hears_of_it() {
     assert!(found.is_some());
     plane.store.close().await.unwrap();
 }
+
+/// As if so many pages of others' actions came before all that is there.
+#[derive(Debug, Clone)]
+struct Behind {
+    others: usize,
+    asked: Arc<Mutex<usize>>,
+}
+
+#[async_trait]
+impl Between for Behind {
+    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+        let asked = {
+            let mut asked = self.asked.lock().unwrap();
+            *asked += 1;
+            *asked
+        };
+        if asked > self.others {
+            return store.list(&query.clone().with_after(None)).await;
+        }
+        let mut page = store.list(&Query::new().with_limit(1)).await?;
+        page.items.clear();
+        assert!(page.next.is_some());
+        Ok(page)
+    }
+}
+
+#[tokio::test]
+async fn what_is_behind_much_of_others_is_looked_for_within_bounds() {
+    let plane = Plane::new().await;
+    let new = NewAction::task("t").with_object(ObjectRef::bdb(1));
+    plane.queued(new.clone().with_tenant("acme")).await;
+    plane
+        .queued(NewAction::task("t").with_tenant("globex"))
+        .await;
+    let everything = Scope::everything();
+    let acme = Scope::tenant("acme");
+    for (scope, others, most) in [(&acme, 31, 32), (&acme, 32, 32), (&everything, 32, 8)] {
+        for path in ["/v1/actions/bdb/1", "/v1/actions?object=bdb:1"] {
+            let asked = Arc::default();
+            let behind = Behind {
+                others,
+                asked: Arc::clone(&asked),
+            };
+            let scope = scope.clone();
+            let app = router(Through(plane.store.clone(), behind), move |_: &_, _| {
+                Ok(scope.clone())
+            });
+            let answer = get(&app, path).await;
+            assert_eq!(*asked.lock().unwrap(), most, "{path}");
+            if others < most {
+                assert!(ok(answer).contains("bdb_uid"), "{path}");
+            } else if path.contains('?') {
+                assert!(answer.next().is_some(), "{answer:?}");
+                assert!(!ok(answer).contains("bdb_uid"), "{path}");
+            } else {
+                answer.error(StatusCode::NOT_FOUND);
+                // Whoever sets an order is shown where it goes on, and finds it there.
+                let mut answer = get(&app, &format!("{path}?order=newest")).await;
+                for _ in 0..4 {
+                    if let Some(next) = answer.next() {
+                        answer = get(&app, &format!("{path}{next}")).await;
+                    }
+                }
+                assert!(ok(answer).contains("bdb_uid"), "{path}");
+            }
+        }
+    }
+}

@@ -9,10 +9,37 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::attack::{Dice, asked_for};
-use crate::server::Server;
+use crate::server::{END, LOCKED, Server};
 
-/// How long a client waits for more of an answer: what it sent may not be a request yet.
-const PATIENCE: Duration = Duration::from_millis(60);
+/// How long an exchange may take, which is longer than the server ever waits or streams here.
+const LONGEST: Duration = Duration::from_secs(20);
+const STREAM_TIME: Duration = Duration::from_millis(200);
+
+/// What is sent after everything else: once it is answered, everything before it has been.
+fn last_request() -> String {
+    format!("GET {END} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+}
+
+/// What lets somebody in.
+const KEY: &str = "YTpi";
+
+/// What a client may say of who it is. Some of it is true.
+fn authorization(dice: &Dice) -> String {
+    let value = match dice.roll(10) {
+        0..3 => format!("Basic {KEY}"),
+        3 => format!("bAsIc  {KEY} "),
+        4 => "Basic YTpj".to_owned(),
+        5 => "Basic ".to_owned() + &"YTpi".repeat(dice.roll(300) as usize + 2),
+        6 => "Basic".to_owned(),
+        7 => "Bearer YTpj".to_owned(),
+        8 => "Basic \u{e9}===".to_owned(),
+        _ => {
+            let bytes = (0..dice.roll(40)).map(|_| char::from(dice.roll(128) as u8));
+            format!("Basic {}", bytes.collect::<String>())
+        }
+    };
+    format!("Authorization: {value}\r\n")
+}
 
 const CLIENTS: usize = 32;
 
@@ -26,7 +53,6 @@ fn request(server: &Server, dice: &Dice) -> Vec<u8> {
         "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/9", "",
     ];
     let headers = [
-        "Connection: close",
         "Accept: text/event-stream",
         "Last-Event-ID: 0",
         "Last-Event-ID: 1f.x.1.1",
@@ -41,6 +67,7 @@ fn request(server: &Server, dice: &Dice) -> Vec<u8> {
         "Expect: 100-continue",
         "Upgrade: h2c",
         "Range: bytes=0-1",
+        "Connection: close",
         "Cookie: \u{1}",
         "X\0Y: z",
         "no colon here",
@@ -60,12 +87,19 @@ fn request(server: &Server, dice: &Dice) -> Vec<u8> {
         }
         _ => {}
     }
+    let locked = dice.roll(4) == 0;
+    if locked {
+        path.insert_str(0, LOCKED);
+    }
     let (method, version) = match wild {
         true => (*dice.one_of(&methods), *dice.one_of(&versions)),
         false => (*dice.one_of(&methods[..6]), "HTTP/1.1"),
     };
-    let headers = if wild { &headers[..] } else { &headers[..8] };
+    let headers = if wild { &headers[..] } else { &headers[..7] };
     let mut text = format!("{method} {path} {version}\r\nHost: a\r\n");
+    for _ in 0..if locked { dice.roll(3) } else { 0 } {
+        text.push_str(&authorization(dice));
+    }
     for _ in 0..dice.roll(4) {
         text.push_str(dice.one_of::<&str>(headers));
         text.push_str("\r\n");
@@ -98,31 +132,56 @@ fn request(server: &Server, dice: &Dice) -> Vec<u8> {
     bytes
 }
 
-/// What came back until there was silence.
+/// All that came back. Whatever the server makes of what it was sent, it must come to an end: no
+/// answer is late.
 async fn exchange(server: &Server, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    // Whoever is not listened to any more has nothing to send.
-    let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
-    let mut part = vec![0; 64 * 1024];
-    while let Ok(Ok(read)) = timeout(PATIENCE, stream.read(&mut part)).await {
-        answer.extend_from_slice(&part[..read]);
-        if read == 0 || answer.len() > 16 * 1024 * 1024 {
-            break;
-        }
-    }
+    let exchanged = async {
+        let (mut reads, mut writes) = stream.split();
+        let sending = async {
+            // Whoever is not listened to any more has nothing to send.
+            let _ = writes.write_all(bytes).await;
+            let _ = writes.write_all(last_request().as_bytes()).await;
+        };
+        // A connection that was reset has also ended.
+        let _ = tokio::join!(sending, reads.read_to_end(&mut answer));
+    };
+    let ended = timeout(LONGEST, exchanged).await;
+    let said = String::from_utf8_lossy(bytes);
+    assert!(ended.is_ok(), "no end to {said:?}");
     answer
 }
 
-/// The statuses of all answers in a row, which must be answers. One that was cut off by silence
-/// ends it.
+/// Where a body ends that comes in chunks, or where it was cut off.
+fn end_of_chunks(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        let Some(line) = bytes[at..].windows(2).position(|two| two == b"\r\n") else {
+            return bytes.len();
+        };
+        let size = std::str::from_utf8(&bytes[at..at + line]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        at += line + 2 + size + 2;
+        if size == 0 || at >= bytes.len() {
+            return at.min(bytes.len());
+        }
+    }
+}
+
+/// The statuses of all answers in a row, which must be answers.
 fn statuses(mut bytes: &[u8], asked: &[u8]) -> Vec<u16> {
     let said = || String::from_utf8_lossy(asked).into_owned();
     let mut statuses = Vec::new();
     while !bytes.is_empty() {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-        let end = end.unwrap_or_else(|| panic!("no head in the answer to {:?}", said()));
+        let Some(end) = end else {
+            // Cut off by a reset; but it must have been one.
+            assert!(bytes.starts_with(b"HTTP/1."), "{bytes:?} to {:?}", said());
+            break;
+        };
         let head = std::str::from_utf8(&bytes[..end]).unwrap();
+        assert!(head.starts_with("HTTP/1."), "{head} to {:?}", said());
         let field = |name: &str| {
             let mut lines = head.lines().filter_map(|line| line.split_once(": "));
             lines
@@ -137,21 +196,32 @@ fn statuses(mut bytes: &[u8], asked: &[u8]) -> Vec<u16> {
             said()
         );
         statuses.push(status);
-        let length = field("content-length").map(|length| length.parse::<usize>().unwrap());
         let rest = &bytes[end + 4..];
-        let body = &rest[..length.unwrap_or(rest.len()).min(rest.len())];
-        let body = String::from_utf8_lossy(body);
+        let length = field("content-length").map(|length| length.parse::<usize>().unwrap());
+        let length = match field("transfer-encoding") {
+            // No body of ours begins like this, so it is the next answer: this one was to HEAD.
+            _ if rest.starts_with(b"HTTP/1.") => 0,
+            Some(_) => end_of_chunks(rest),
+            // A stream to who knows no chunks goes on to the end.
+            None => length.unwrap_or(rest.len()).min(rest.len()),
+        };
+        let body = String::from_utf8_lossy(&rest[..length]);
         for secret in ["SELECT", "sqlite", "actions.db", "panicked"] {
             assert!(!body.contains(secret), "{body} to {:?}", said());
         }
-        let is_head = head.contains("content-length") && asked.starts_with(b"HEAD");
-        match length {
-            Some(length) if !is_head && rest.len() > length => bytes = &rest[length..],
-            // A stream, the end, or one whose body was not sent.
-            _ => break,
-        }
+        bytes = &rest[length..];
     }
     statuses
+}
+
+/// Whether it shows what only one user may see to somebody else.
+fn is_broken_into(asked: &[u8], answer: &[u8]) -> bool {
+    let holds = |bytes: &[u8], text: &str| {
+        let text = text.as_bytes();
+        bytes.windows(text.len()).any(|some| some == text)
+    };
+    // Of many headers one may be true, and be refused.
+    holds(asked, LOCKED) && !holds(asked, KEY) && holds(answer, "action_uid")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,7 +232,7 @@ async fn nothing_a_client_sends_is_the_servers_fault() {
         counted.fetch_add(1, Ordering::Relaxed);
         before(info);
     }));
-    let server = Arc::new(Server::start(2_000).await);
+    let server = Arc::new(Server::start(2_000, STREAM_TIME).await);
     let dice = Arc::new(Dice::new());
     let most = asked_for("FUZZ_REQUESTS", 2_000);
     let sent = Arc::new(AtomicU64::new(0));
@@ -175,6 +245,8 @@ async fn nothing_a_client_sends_is_the_servers_fault() {
                 let bytes = request(&server, &dice);
                 let answer = exchange(&server, &bytes).await;
                 let found = statuses(&answer, &bytes);
+                let said = || String::from_utf8_lossy(&bytes).into_owned();
+                assert!(!is_broken_into(&bytes, &answer), "{:?}", said());
                 counts[0] += usize::from(found.is_empty());
                 found
                     .into_iter()
@@ -194,9 +266,13 @@ async fn nothing_a_client_sends_is_the_servers_fault() {
         println!("{status}: {count}");
     }
     // All kinds of answers were among them, so the requests got beyond the parser.
-    for status in [200, 304, 400, 404, 405] {
+    for status in [200, 304, 400, 401, 404, 405] {
         assert!(counts[status] > 0, "no {status}");
     }
+    // Hardly anybody was sent away without a word, and many came to their last request.
+    let most = usize::try_from(most).unwrap();
+    assert!(counts[0] * 100 <= most, "{} heard nothing", counts[0]);
+    assert!(counts[418] * 4 >= most, "{} came to the end", counts[418]);
     assert_eq!(panics.load(Ordering::Relaxed), 0);
     let (status, body) = server.get("/v1/actions?limit=1000&order=oldest").await;
     assert_eq!((status, body.matches("action_uid").count()), (200, 1000));

@@ -65,7 +65,7 @@ async fn all_places(server: &Server) -> Vec<TcpStream> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_hangs_up_leaves_nothing_behind() {
-    let server = Arc::new(Server::start(2_000).await);
+    let server = Arc::new(Server::start(2_000, Duration::from_secs(300)).await);
     let dice = Arc::new(Dice::new());
     let most = asked_for("HANG_UPS", 400);
     let (sent, stop) = (

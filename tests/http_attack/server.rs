@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use action_store::http::{AllowAll, RequestLimits, RouterOptions, limits, router_with};
+use action_store::http::{AllowAll, BasicAuth, RequestLimits, RouterOptions, limits, router_with};
 use action_store::{
     ActionError, ActionStoreExt, ActionUid, Batch, Finish, NewAction, ObjectRef, OwnerRef,
     SqliteStore,
 };
+use axum::http::StatusCode;
+use axum::routing::any;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -17,6 +19,12 @@ use crate::attack::{Dice, Place, create, place_for};
 
 /// How many may wait or stream at once: few, so that a place that is lost is missed.
 pub(crate) const WATCHERS: u16 = 8;
+
+/// Where only user `a` with password `b` reads.
+pub(crate) const LOCKED: &str = "/locked";
+
+/// A path that is answered as nothing else is: 418.
+pub(crate) const END: &str = "/end";
 
 pub(crate) struct Server {
     pub(crate) store: Arc<SqliteStore>,
@@ -27,8 +35,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves so many actions.
-    pub(crate) async fn start(actions: usize) -> Server {
+    /// Serves so many actions to everybody, under [`LOCKED`] to one user only, and [`END`]. Streams
+    /// end after so long.
+    pub(crate) async fn start(actions: usize, stream_time: Duration) -> Server {
         let place = place_for("actions.db");
         let store = Arc::new(SqliteStore::open(&place.path).await.unwrap());
         let mut uids = Vec::new();
@@ -51,8 +60,13 @@ impl Server {
         }
         let options = RouterOptions::new()
             .with_watchers(WATCHERS)
-            .with_longest_wait(Duration::from_secs(2));
-        let app = router_with(store.clone(), AllowAll, options);
+            .with_longest_wait(Duration::from_secs(2))
+            .with_stream_time(stream_time);
+        let user = BasicAuth::new("a", "b").unwrap();
+        let locked = router_with(store.clone(), user, options.clone());
+        let app = router_with(store.clone(), AllowAll, options)
+            .nest(LOCKED, locked)
+            .route(END, any(StatusCode::IM_A_TEAPOT));
         let app = limits(app, RequestLimits::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

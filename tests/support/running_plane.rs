@@ -15,8 +15,8 @@ use serde_json::Value;
 pub(crate) struct Plane {
     child: Child,
     address: String,
-    /// What it has printed since it listens.
-    pub(crate) said: Arc<Mutex<Vec<String>>>,
+    /// What it has printed since it listens, to either stream.
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Plane {
@@ -50,16 +50,30 @@ impl Plane {
 
     /// Starts one and waits until it listens: then it has settled what the last one left.
     pub(crate) fn start(data: &Path) -> Plane {
+        Plane::start_with(data, &[])
+    }
+
+    pub(crate) fn start_with(data: &Path, options: &[&str]) -> Plane {
         let mut command = Plane::command(data);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        command.args(options);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let said: Arc<Mutex<Vec<String>>> = Arc::default();
+        // From the start: a pipe must not fill up.
+        let complaints = BufReader::new(child.stderr.take().unwrap()).lines();
+        let heard = said.clone();
+        std::thread::spawn(move || {
+            for line in complaints.map_while(Result::ok) {
+                eprintln!("{line}");
+                heard.lock().unwrap().push(line);
+            }
+        });
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let found = lines.find_map(|line| {
             let line = line.unwrap();
             Some(line.strip_prefix("listening on http://")?.to_owned())
         });
         let address = found.unwrap_or_else(|| panic!("the plane ended: {:?}", child.wait()));
-        // Read on in any case: the pipe must not fill up.
-        let said: Arc<Mutex<Vec<String>>> = Arc::default();
         let heard = said.clone();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
@@ -73,16 +87,42 @@ impl Plane {
         }
     }
 
-    pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, Value)> {
+    /// The first line that it prints within ten seconds of which this is true.
+    pub(crate) fn says(&self, is: impl Fn(&str) -> bool) -> String {
+        for _ in 0..200 {
+            let said = self.said.lock().unwrap();
+            if let Some(line) = said.iter().find(|line| is(line)) {
+                return line.clone();
+            }
+            drop(said);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("it does not say so: {:?}", self.said.lock().unwrap());
+    }
+
+    /// A connection on which nothing is sent yet.
+    pub(crate) fn connect(&self) -> TcpStream {
+        TcpStream::connect(&self.address).unwrap()
+    }
+
+    /// Sends the head of a request, and says whose it is.
+    pub(crate) fn begin(&self, head: &str) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         let user = base64::engine::general_purpose::STANDARD.encode("ada:pass word");
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: plane\r\nConnection: close\r\n\
-             Authorization: Basic {user}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
+            "{head}Host: plane\r\nAuthorization: Basic {user}\r\n\r\n"
         )?;
+        Ok(stream)
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, Value)> {
+        let mut stream = self.begin(&format!(
+            "{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n",
+            body.len()
+        ))?;
+        stream.write_all(body.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let broken = || io::Error::from(io::ErrorKind::UnexpectedEof);
@@ -136,7 +176,7 @@ impl Plane {
 
     /// Sends a request that says nothing of who asks, and demands that it is refused.
     pub(crate) fn refuses_without_password(&self, request: &str) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let mut stream = self.connect();
         let end = "Host: plane\r\nConnection: close\r\n\r\n{\"name\":\"a\",\"rows\":1}";
         let request = format!("{request}{end}");
         stream.write_all(request.as_bytes()).unwrap();

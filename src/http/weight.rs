@@ -1,0 +1,70 @@
+//! How long an action is in an answer, before it is written.
+
+use crate::model::Action;
+
+/// What surrounds the actions of any answer.
+pub(super) const FRAME: usize = 256;
+
+/// The names, numbers and times of an action, and the marks between them, in the longest shape.
+const FLAT: usize = 640;
+
+/// At least as many bytes as an action takes in a list or in the feed, in whatever shape.
+///
+/// Texts count as what they are written as: prose may hold control characters, each of which is
+/// written as six. An answer is bounded by this, so what is left out here is not bounded at all.
+pub(super) fn weight(action: &Action) -> usize {
+    let optional = [
+        &action.actor,
+        &action.correlation,
+        &action.step,
+        &action.description,
+    ];
+    let optional: usize = optional
+        .into_iter()
+        .flatten()
+        .map(|text| written(text))
+        .sum();
+    let error = action.error.as_ref().map_or(0, |error| {
+        let detail = error.detail.as_deref().map_or(0, written);
+        // A task's message stands there twice.
+        written(&error.code) + 2 * written(&error.message) + detail
+    });
+    let warnings = action
+        .warnings
+        .iter()
+        .map(|text| written(text) + "\"\",".len());
+    FLAT + written(&action.name)
+        + written(&action.tenant)
+        + action.object.as_ref().map_or(0, |object| written(object.as_str()))
+        + action.owner.as_ref().map_or(0, |owner| written(&owner.name))
+        // A task's are strings, so what is none is written as text within a string. The quotes
+        // that this puts around it count as those of its name do.
+        + action.attributes.as_ref().map_or(0, |json| written(json.as_str()))
+        + optional
+        + error
+        + warnings.sum::<usize>()
+}
+
+/// How long a text is within a JSON string; rather too long than too short.
+fn written(text: &str) -> usize {
+    let escapes = text.bytes().map(|byte| {
+        let control = usize::from(byte < b' ') * r"u0000".len();
+        control + usize::from(matches!(byte, b'"' | b'\\'))
+    });
+    text.len() + escapes.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_never_longer_than_it_was_taken_for() {
+        for byte in 0..=u8::MAX {
+            let text = char::from(byte).to_string().repeat(3);
+            let json = serde_json::to_string(&text).unwrap();
+            assert!(written(&text) >= json.len() - "\"\"".len(), "{byte}");
+        }
+        assert_eq!(written("plain text, and é"), "plain text, and é".len());
+    }
+}

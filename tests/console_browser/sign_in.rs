@@ -1,0 +1,103 @@
+//! Signing in and out: nobody gets past it, and nothing is left for who comes next.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::browser::{HELD, InPage as _, LIVE, Served, rows};
+use crate::devtools::Tab;
+
+pub(crate) fn who_is_not_known_signs_in(tab: &mut Tab) {
+    tab.until("document.querySelector('#signin').open");
+    assert_eq!(rows(tab), 0);
+    tab.picture("sign-in");
+    let focused = "document.activeElement.id";
+    // Nobody gets past this; and a token is asked for where it can be seen.
+    for _ in 0..3 {
+        tab.press("Escape");
+        std::thread::sleep(Duration::from_millis(100));
+        tab.until("document.querySelector('#signin').matches(':modal')");
+        assert_eq!(tab.text(focused), "user");
+    }
+    tab.eval("document.querySelector('input[value=bearer]').click()");
+    // The first is no header, so it is not even sent.
+    for (token, refused) in [("t\u{f6}ken", NO_TOKEN), ("token", NOT_ACCEPTED)] {
+        tab.eval("document.querySelector('#token').focus()");
+        tab.write(token);
+        tab.press("Enter");
+        tab.until(&format!(
+            "document.querySelector('#refused').textContent === '{refused}'"
+        ));
+        assert_eq!(tab.text(focused), "token");
+        tab.eval("document.querySelector('#token').value = ''");
+    }
+    tab.eval("document.querySelector('input[value=basic]').click()");
+    sign_in(tab, "ada", "wrong");
+    tab.until("document.querySelector('#refused').textContent !== ''");
+    assert_eq!(tab.text(focused), "password");
+    assert_eq!(rows(tab), 0);
+    sign_in(tab, "ada", "päss:word");
+    tab.until(LIVE);
+    tab.until("document.querySelectorAll('#rows tr').length === 100");
+    let kept = "JSON.stringify([localStorage.length, sessionStorage.length, document.cookie])";
+    assert_eq!(tab.text(kept), "[0,0,\"\"]");
+}
+
+const NOT_ACCEPTED: &str = "These were not accepted.";
+const NO_TOKEN: &str = "A token has no such characters.";
+
+/// As hands do it.
+fn sign_in(tab: &mut Tab, user: &str, password: &str) {
+    let field = "#user".in_page();
+    tab.eval(&format!(
+        "{field}.focus(); {field}.value = document.querySelector('#refused').textContent = ''"
+    ));
+    tab.write(user);
+    tab.press("Tab");
+    tab.write(password);
+    tab.press("Enter");
+}
+
+/// An answer that is on its way when somebody signs out does not come to who sits there next.
+pub(crate) fn who_signs_out_leaves_nothing(tab: &mut Tab, served: &Served) {
+    served.weather.store(HELD, Ordering::Relaxed);
+    tab.eval("document.querySelector('#rows tr').click()");
+    tab.until("document.querySelectorAll('#history li').length > 0");
+    let name = "#name".in_page();
+    let event = "new Event('input', { bubbles: true })";
+    tab.eval(&format!(
+        "{name}.value = 'backup_bdb'; {name}.dispatchEvent({event})"
+    ));
+    let more = "#further".in_page();
+    let asked = "document.querySelector('#said').textContent === 'Loading'";
+    // Whatever it has of that name first.
+    while tab.eval(asked) != json!(true) {
+        tab.until(&format!("!{more}.hidden"));
+        tab.eval(&format!("{more}.click()"));
+    }
+    tab.eval("document.querySelector('#leave').click()");
+    tab.until("document.querySelector('#signin').open");
+    served.weather.store(0, Ordering::Relaxed);
+    std::thread::sleep(Duration::from_millis(500));
+    leaves_nothing(tab);
+    sign_in(tab, "ada", "päss:word");
+    tab.until("document.querySelectorAll('#rows tr').length === 100");
+}
+
+pub(crate) fn who_is_known_no_more_leaves_nothing(tab: &mut Tab, served: &Served) {
+    tab.eval("document.querySelector('#rows tr').click()");
+    tab.until("document.querySelectorAll('#history li').length > 0");
+    served.weather.store(401, Ordering::Relaxed);
+    tab.until("document.querySelector('#signin').open");
+    leaves_nothing(tab);
+    served.weather.store(0, Ordering::Relaxed);
+    sign_in(tab, "ada", "päss:word");
+    tab.until("document.querySelectorAll('#rows tr').length === 100");
+    // What was open is still looked at, by who may see it.
+    tab.until("document.querySelectorAll('#history li').length > 0");
+}
+
+fn leaves_nothing(tab: &mut Tab) {
+    tab.until("document.querySelectorAll('#rows tr, #history li, #card *').length === 0");
+}

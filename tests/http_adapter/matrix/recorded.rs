@@ -1,0 +1,114 @@
+//! What is recorded, and how: what each may see of it is worked out from that.
+
+use std::time::Duration;
+
+use action_store::{
+    ActionError, ActionStore, ActionStoreExt, ActionUid, Command, Finish, NewAction, ObjectRef,
+    OwnerRef, RelatedObject, Source,
+};
+
+/// What stands in every error's detail.
+pub(super) const DETAIL: &str = "SECRET-DETAIL";
+
+/// An action as it was recorded.
+pub(super) struct Recorded {
+    pub(super) uid: ActionUid,
+    pub(super) name: &'static str,
+    pub(super) tenant: &'static str,
+    pub(super) touches: Vec<&'static str>,
+    pub(super) failed: bool,
+}
+
+/// What was recorded, and what of it was removed again.
+pub(super) struct History {
+    pub(super) all: Vec<Recorded>,
+    pub(super) removed: Vec<ActionUid>,
+    /// When the youngest of these was created, in microseconds.
+    floor: i64,
+}
+
+impl History {
+    /// Whether a uid is as old as what was removed, by its own time.
+    pub(super) fn is_gone(&self, uid: &str) -> bool {
+        let millis = i64::from_str_radix(&uid[..13].replace('-', ""), 16);
+        millis.is_ok_and(|millis| millis * 1_000 <= self.floor)
+    }
+}
+
+/// Records actions of each tenant on objects of its own and on shared ones, unfinished and failed,
+/// and removes some that came before the last tenants'.
+pub(super) async fn record(store: &dyn ActionStore) -> History {
+    let owner = OwnerRef::new("plane");
+    let claim = Command::Claim {
+        owner: owner.clone(),
+        take_over: true,
+    };
+    store.command(claim).await.unwrap();
+    let (mut recorded, mut removed, mut floor) = (Vec::new(), Vec::new(), 0);
+    for tenant in ["default", "acme", "globex"] {
+        for (number, touches) in [
+            vec![],
+            vec!["bdb:1"],
+            vec!["bdb:2"],
+            vec!["node:1", "bdb:1"],
+            vec!["crdb:x", "bdb:2", "bdb:1"],
+            vec!["cluster"],
+            vec![if tenant == "acme" { "bdb:4" } else { "bdb:5" }],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut objects = touches
+                .iter()
+                .map(|text| text.parse::<ObjectRef>().unwrap());
+            let mut new = match objects.next() {
+                None => NewAction::task("t"),
+                Some(object) if number % 2 == 0 => NewAction::state_machine("SM", object),
+                Some(object) => NewAction::new(Source::Other, "o").with_object(object),
+            };
+            let name = match (&new.object, number % 2) {
+                (None, _) => "t",
+                (_, 0) => "SM",
+                _ => "o",
+            };
+            new = new.with_tenant(tenant);
+            for object in objects {
+                new = new.with_related(RelatedObject::new("with", object));
+            }
+            let failed = number != 2;
+            let uid = store.create(new).await.unwrap().uid;
+            store.start(uid, &owner).await.unwrap();
+            if failed {
+                let error = ActionError::new("broken", "it broke").with_detail(DETAIL);
+                let finish = Finish::failed(error);
+                store.finish(uid, finish, Some(&owner)).await.unwrap();
+            }
+            recorded.push(Recorded {
+                uid,
+                name,
+                tenant,
+                touches,
+                failed,
+            });
+        }
+        if tenant != "globex" {
+            let new = NewAction::task("t").with_tenant(tenant);
+            let gone = store.create(new).await.unwrap();
+            let error = ActionError::new("a", "b");
+            let ended = store.finish(gone.uid, Finish::failed(error), None);
+            let if_version = ended.await.unwrap().version;
+            let uid = gone.uid;
+            let remove = Command::Remove { uid, if_version };
+            store.command(remove).await.unwrap();
+            removed.push(uid);
+            floor = gone.created_at.as_micros();
+            // Uids tell milliseconds apart.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    History {
+        all: recorded,
+        removed,
+        floor,
+    }
+}
