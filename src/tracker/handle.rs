@@ -43,7 +43,7 @@ impl Reporter {
     }
 
     /// Resolves once the tracker is no longer the action's owner, as far as it knows: it has been
-    /// fenced, or has not renewed for two thirds of its lease. For `select!` in work that must not
+    /// fenced or shut down, its store is closed, or it has not renewed for two thirds of its lease. For `select!` in work that must not
     /// be done twice: stop, and leave the action to whoever settles or adopts it.
     pub async fn ownership_lost(&self) {
         self.core.shared.ownership_lost().await;
@@ -195,7 +195,9 @@ impl ActionHandle {
         open.end();
         core.shared.retire(open.uid);
         let shared = core.shared.clone();
+        let counted = shared.finishing();
         let work = async move {
+            let _counted = counted;
             let _gate = core.gate.read().await;
             let entry = Entry::end(open, failure::fitted(finish));
             let commands = entry.commands(&shared.owner);

@@ -1,6 +1,7 @@
 //! The ergonomic face: begin, report, finish, recover.
 
 mod begin;
+mod board;
 mod cancels;
 mod children;
 mod end;
@@ -228,8 +229,8 @@ impl Tracker {
 
     /// Whether this tracker owns its actions, as far as it knows: it has renewed within two
     /// thirds of the lease, and the store has not said otherwise. A store out of reach for that
-    /// long makes it false until a renewal succeeds again; a fence makes it false for good, and a
-    /// new tracker is needed.
+    /// long makes it false until a renewal succeeds again; a fence, a closed store or the shutdown
+    /// makes it false for good, and a new tracker is needed.
     #[must_use]
     pub fn is_owner(&self) -> bool {
         self.core.shared.is_owner()
@@ -298,8 +299,8 @@ impl Tracker {
     ///
     /// A repeat finds the action there is, by uid or idempotency key, and starts it if it is
     /// queued; otherwise it is `Conflict` with that action in [`Error::current`]. So an action
-    /// has one handle, ever. If the outcome stays unknown, whatever came of it is interrupted in
-    /// the background.
+    /// has one handle, ever. If the outcome stays unknown, whatever came of this call is
+    /// interrupted in the background; an action that another call has in hand is left alone.
     ///
     /// # Errors
     /// As [`enqueue`](Tracker::enqueue).
@@ -320,7 +321,8 @@ impl Tracker {
         self.core.drive("begin", work).await
     }
 
-    /// Starts a queued action.
+    /// Starts a queued action. If the outcome stays unknown, it is started all the same and
+    /// interrupted in the background, unless another call has it in hand.
     ///
     /// # Errors
     /// `NotFound`, `Conflict` if it is not queued, and as [`enqueue`](Tracker::enqueue).
@@ -334,7 +336,8 @@ impl Tracker {
     }
 
     /// Takes an executing action over whose owner is not alive, to go on with it: for what
-    /// [`Orphan::Leave`] has left.
+    /// [`Orphan::Leave`] has left. An unknown outcome is as with
+    /// [`start_queued`](Tracker::start_queued).
     ///
     /// # Errors
     /// `NotFound`, `OwnerAlive` if its owner is alive, `Conflict` if it is not executing, and as
@@ -448,7 +451,8 @@ impl Tracker {
     /// for the first and is fine.
     ///
     /// # Errors
-    /// What the store may say; then some actions are left to the next start.
+    /// What the store may say, `Closed` if it was closed before; then some actions are left to the
+    /// next start.
     pub async fn shutdown(&self) -> Result<(), Error> {
         let core = self.core.clone();
         let work = async move {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 
 use super::recovery::{self, Recovery};
-use super::shared::{Ownership, Shared};
+use super::shared::Shared;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{Command, Incarnation, Owner, OwnerRef};
 use crate::store::ActionStoreExt;
@@ -52,7 +52,7 @@ pub(super) async fn sweep(shared: Arc<Shared>, first: watch::Sender<Option<Arc<R
     first.send_replace(Some(Arc::new(own)));
     let mut pending = !complete;
     loop {
-        if shared.ownership() == Ownership::Lost {
+        if shared.ownership().is_final() {
             return;
         }
         if pending {

@@ -17,6 +17,10 @@ pub(crate) enum Fault {
     Unavailable,
     /// It is applied, and nobody knows.
     UnknownButDone,
+    /// It is not applied, and nobody knows.
+    UnknownAndNot,
+    /// The store is closed.
+    Closed,
     /// It is never answered.
     Hangs,
     /// After it, and before it is answered, somebody asks for its action to be cancelled.
@@ -151,6 +155,8 @@ impl ActionStore for Spy {
             None => self.inner.write(batch).await,
             Some(Fault::Unavailable) => Err(failed(ErrorKind::Unavailable)),
             Some(Fault::Corrupt) => Err(failed(ErrorKind::Corrupt)),
+            Some(Fault::Closed) => Err(failed(ErrorKind::Closed)),
+            Some(Fault::UnknownAndNot) => Err(failed(ErrorKind::OutcomeUnknown)),
             Some(Fault::UnknownButDone) => {
                 self.inner.write(batch).await?;
                 Err(failed(ErrorKind::OutcomeUnknown))
