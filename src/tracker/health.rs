@@ -1,7 +1,9 @@
 //! How a tracker stands.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::recovery::Recovery;
 use crate::error::StoreError;
 
 /// How a tracker stands: for a health page. From [`Tracker::health`](crate::Tracker::health).
@@ -37,4 +39,8 @@ pub struct Health {
     pub given_up: u64,
     /// Why the last write in the background failed; none if it did not.
     pub failure: Option<StoreError>,
+    /// What the sweeps of this tracker have come to since its start, of all owner names together:
+    /// how much they have settled, and, as of the last look at each name, what is left and what
+    /// stands in the way. `unsettled` above 0 for longer than a lease wants somebody's eye.
+    pub swept: Arc<Recovery>,
 }

@@ -206,7 +206,8 @@ impl Tracker {
     /// Waits until what earlier incarnations of the name had left is settled, and says what became
     /// of it. New work need not wait for it, unless it takes an exclusive key that an action of an
     /// earlier incarnation may hold. What could not be settled is tried again, several times in a
-    /// lease.
+    /// lease: a later call tells what it has come to. For all names together, see
+    /// [`Health::swept`].
     pub async fn recovery(&self) -> Arc<Recovery> {
         let mut recovery = self.recovery.clone();
         match recovery.wait_for(Option::is_some).await.as_deref() {

@@ -14,6 +14,7 @@ use super::board::{Board, Place};
 use super::health::Health;
 use super::open::{Entry, Open, lock};
 use super::options::TrackerOptions;
+use super::recovery::Recovery;
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, ActionUid, Batch, Done, OwnerRef, Refused};
 use crate::store::ActionStore;
@@ -68,6 +69,7 @@ struct Vitals {
     renewed: Instant,
     given_up: u64,
     failure: Option<StoreError>,
+    swept: Arc<Recovery>,
 }
 
 impl Shared {
@@ -92,6 +94,7 @@ impl Shared {
                 renewed: claimed,
                 given_up: 0,
                 failure: None,
+                swept: Arc::default(),
             }),
         }
     }
@@ -170,6 +173,11 @@ impl Shared {
         lock(&self.vitals).failure = failure;
     }
 
+    /// Takes note of what the sweeps have come to by now.
+    pub(super) fn set_swept(&self, swept: Recovery) {
+        lock(&self.vitals).swept = Arc::new(swept);
+    }
+
     pub(super) fn health(&self) -> Health {
         let (waiting_ends, waiting_bytes) = self.board.ends();
         let (in_work, waiting_progress) = {
@@ -192,6 +200,7 @@ impl Shared {
             finishing: self.board.in_flight(),
             given_up: vitals.given_up,
             failure: vitals.failure.clone(),
+            swept: vitals.swept.clone(),
         }
     }
 

@@ -1,12 +1,13 @@
 //! A store in memory that keeps what it was asked to write, and fails as it is told.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Capabilities, Change,
-    Command, Done, ErrorKind, Finish, LogQuery, MemoryStore, Owner, OwnerRef, Page, Position,
-    Query, Refused, Revision, Status, StoreError, Tracker, Transition,
+    Command, Done, ErrorKind, Finish, LogQuery, MemoryStore, Order, Owner, OwnerRef, Page,
+    Position, Query, Refused, Revision, Status, StoreError, Tracker, Transition,
 };
 use async_trait::async_trait;
 
@@ -41,6 +42,8 @@ pub(crate) struct Spy {
     batches: Mutex<Vec<Batch>>,
     rule: Mutex<Option<Rule>>,
     unreadable: Mutex<Option<ActionUid>>,
+    /// Whether what cannot be read can, from the other end.
+    only_from_the_oldest: AtomicBool,
 }
 
 impl std::fmt::Debug for Spy {
@@ -65,6 +68,11 @@ impl Spy {
     /// No page with this action can be read from here on.
     pub(crate) fn damage(&self, uid: ActionUid) {
         *self.unreadable.lock().unwrap() = Some(uid);
+    }
+
+    /// Once somebody comes from the newest, all can be read again.
+    pub(crate) fn heal_from_the_newest(&self) {
+        self.only_from_the_oldest.store(true, Ordering::Relaxed);
     }
 
     /// What was written since the last call, without renewals.
@@ -198,6 +206,9 @@ impl ActionStore for Spy {
 
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
         let page = self.inner.list(query).await?;
+        if query.order == Order::Newest && self.only_from_the_oldest.load(Ordering::Relaxed) {
+            *self.unreadable.lock().unwrap() = None;
+        }
         let damaged = *self.unreadable.lock().unwrap();
         if page.items.iter().any(|action| Some(action.uid) == damaged) {
             return Err(StoreError::new(ErrorKind::Corrupt, "list", "a bad row"));
