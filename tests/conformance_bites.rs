@@ -241,6 +241,103 @@ const BITES: &[(Fault, &str)] = &[
         Fault::LooksUpTooMany,
         "as_many_uids_as_allowed_are_looked_up",
     ),
+    (
+        Fault::TakesAnyContent,
+        "the_same_uid_with_other_content_is_a_conflict",
+    ),
+    (
+        Fault::CreatesForTheDead,
+        "a_create_in_the_name_of_who_is_not_alive_is_fenced",
+    ),
+    (
+        Fault::EndsForAnybody,
+        "an_executing_action_is_moved_by_its_owner_alone",
+    ),
+    (
+        Fault::EndsForAnybody,
+        "a_queued_action_of_a_living_owner_is_ended_by_it_alone",
+    ),
+    (Fault::SucceedsHalfway, "success_is_always_at_100_percent"),
+    (
+        Fault::RemovesWhateverVersion,
+        "a_removal_demands_the_version",
+    ),
+    (
+        Fault::ChecksKeysThenActs,
+        "of_many_who_want_a_key_one_gets_it",
+    ),
+    (
+        Fault::ChecksKeysThenActs,
+        "many_creates_of_one_idempotency_key_make_one_action",
+    ),
+    (Fault::ReapsByTheClock, "an_owner_lives_however_late_it_is"),
+    (Fault::StampsAsTheClockSays, "stamps_never_run_backwards"),
+    (
+        Fault::ListsByTheClock,
+        "lists_and_feeds_do_not_follow_the_clock",
+    ),
+    (
+        Fault::KnowsOwnersByName,
+        "nothing_of_an_owner_taken_over_is_accepted",
+    ),
+    (
+        Fault::KnowsOwnersByName,
+        "nothing_of_a_fenced_owner_comes_after_its_fence",
+    ),
+    (
+        Fault::ChecksLivesThenClaims,
+        "of_many_who_claim_a_name_one_lives",
+    ),
+    (
+        Fault::KeepsEveryOwner,
+        "the_ended_owners_remembered_are_bounded",
+    ),
+    (
+        Fault::LosesFromTheLiving,
+        "an_action_is_lost_only_once_its_owner_is_dead",
+    ),
+    (
+        Fault::AdoptsFromTheLiving,
+        "an_action_is_lost_only_once_its_owner_is_dead",
+    ),
+    (Fault::LosesEvidence, "a_lost_action_keeps_the_evidence"),
+    (
+        Fault::KeepsQueuedForTheDead,
+        "a_queued_action_of_a_dead_owner_is_ended_by_anybody",
+    ),
+    (
+        Fault::StartsForItsOwnerAlone,
+        "a_queued_action_of_a_dead_owner_may_be_started",
+    ),
+    (Fault::AdoptsFromTheBeginning, "an_adopted_action_goes_on"),
+    (
+        Fault::FindsByFormerOwner,
+        "an_adopted_action_is_found_with_its_new_owner",
+    ),
+    (
+        Fault::ForgetsLateReports,
+        "a_late_report_is_refused_and_kept_once",
+    ),
+    (
+        Fault::KeepsEveryLateReport,
+        "a_late_report_is_refused_and_kept_once",
+    ),
+    (
+        Fault::AcceptsRepeatedLateReports,
+        "a_late_report_repeated_is_refused_again",
+    ),
+    (
+        Fault::UndoesLateReports,
+        "a_late_report_is_kept_of_a_batch_refused_as_a_whole",
+    ),
+    (
+        Fault::LetsLateReportsDecide,
+        "a_late_report_leaves_the_action_to_be_decided",
+    ),
+    (
+        Fault::PutsLateReportsLast,
+        "a_late_report_stands_in_the_log_where_it_came",
+    ),
 ];
 
 /// Faults that a case notices by waiting in vain, and so on a clock that a test may pause.
@@ -261,7 +358,8 @@ async fn run(fault: Fault, name: &str) -> Result<Verdict, Failure> {
     let open = move || async move {
         let clock = Clock::manual(Timestamp::from_seconds(1_760_400_000));
         let store = MemoryStore::with_clock(clock.clone());
-        Subject::new(Faulty::new(fault, Arc::new(store))).with_clock(clock)
+        let store = Faulty::new(fault, Arc::new(store)).with_clock(clock.clone());
+        Subject::new(store).with_clock(clock)
     };
     case(name)
         .unwrap_or_else(|| panic!("no case {name}"))
@@ -316,17 +414,20 @@ async fn every_fault_that_hangs_fails_its_case() {
 fn there_is_a_case_for_each_fault_and_a_group_of_them_for_each_part() {
     let bites = || BITES.iter().chain(HANGS);
     let faults: HashSet<Fault> = bites().map(|(fault, _)| *fault).collect();
-    assert!(faults.len() >= 65, "{}", faults.len());
+    assert!(faults.len() >= 90, "{}", faults.len());
     let groups: HashSet<&str> = bites()
         .map(|(_, name)| case(name).unwrap().group())
         .collect();
     let parts = [
         "batches",
         "changed",
+        "clock",
         "contention",
+        "create",
         "drops",
         "get",
         "keys",
+        "lifecycle",
         "list",
         "log",
         "operations",
@@ -334,6 +435,7 @@ fn there_is_a_case_for_each_fault_and_a_group_of_them_for_each_part() {
         "paging",
         "polls",
         "pruning",
+        "recovery",
         "relations",
         "removal",
         "texts",
