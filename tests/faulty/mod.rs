@@ -14,6 +14,7 @@ use action_store::{
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
+pub(crate) mod bites;
 mod commands;
 mod fault;
 mod owners;

@@ -103,10 +103,10 @@ impl Faulty {
                         *by = living.owner;
                     }
                 }
-                (Fault::CreatesForTheDead, Command::Create { by, .. }) => {
-                    if !self.lives(by.as_ref()).await? {
-                        *by = None;
-                    }
+                (Fault::CreatesForTheDead, Command::Create { by, .. })
+                    if !self.lives(by.as_ref()).await? =>
+                {
+                    *by = None;
                 }
                 (
                     Fault::EndsForAnybody,
@@ -197,10 +197,10 @@ impl Faulty {
                 Fault::SucceedsHalfway if action.outcome == Some(Outcome::Succeeded) => {
                     Arc::make_mut(action).progress = Progress::ratio(1, 2);
                 }
-                Fault::AdoptsFromTheBeginning => {
-                    if self.owners.former.lock().unwrap().contains_key(&action.uid) {
-                        Arc::make_mut(action).progress = Progress::ZERO;
-                    }
+                Fault::AdoptsFromTheBeginning
+                    if self.owners.former.lock().unwrap().contains_key(&action.uid) =>
+                {
+                    Arc::make_mut(action).progress = Progress::ZERO;
                 }
                 Fault::StampsAsTheClockSays => {
                     let now = action_store::Timestamp::from_micros(self.now());
