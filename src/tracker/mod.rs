@@ -24,6 +24,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use end::Settlement;
 pub use handle::{ActionHandle, Reporter};
 pub use health::Health;
 pub use options::{Correlation, Decide, LeftQueued, Orphan, TrackerOptions};
@@ -370,23 +371,24 @@ impl Tracker {
     }
 
     /// Brings an action of a dead owner to its end by hand, for a reason that operators will read:
-    /// an executing one as lost, a queued one as interrupted.
+    /// an executing one as lost, a queued one as interrupted. A [`Settlement`] also says who
+    /// decided, for the evidence and the log; a text alone is its reason.
     ///
     /// # Errors
-    /// `NotFound`, `OwnerAlive` if its owner is alive, `Conflict` if it is completed, has changed
+    /// `NotFound`, `Invalid` for a decider that is no label, `OwnerAlive` if its owner is alive, `Conflict` if it is completed, has changed
     /// meanwhile or waits in the queue of somebody else who is alive, and as
     /// [`enqueue`](Tracker::enqueue).
     pub async fn settle(
         &self,
         uid: ActionUid,
-        reason: impl Into<Arc<str>> + Send,
+        settlement: impl Into<Settlement> + Send,
     ) -> Result<Arc<Action>, Error> {
         let core = self.core.clone();
-        let mut reason = reason.into();
+        let mut settlement = settlement.into();
         let work = async move {
             let _gate = core.enter("settle").await?;
-            failure::fit(&mut reason);
-            end::settle(&core, uid, reason).await
+            failure::fit(&mut settlement.reason);
+            end::settle(&core, uid, settlement).await
         };
         self.core.drive("settle", work).await
     }

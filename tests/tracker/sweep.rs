@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, Command, ErrorKind, NewAction, Orphan, Outcome,
-    OwnerEnd, OwnerRef, OwnerState, Status, Tracker, TrackerOptions,
+    OwnerEnd, OwnerRef, OwnerState, Settlement, Status, Tracker, TrackerOptions,
 };
 use tokio::time::{advance, sleep};
 
@@ -256,10 +256,11 @@ async fn operators_settle_an_action_of_a_dead_owner_with_a_reason() {
         .await
         .unwrap();
     tracker.recovery().await;
-    let lost = tracker
-        .settle(executing, "node 7 burnt down")
-        .await
-        .unwrap();
+    let by_ann = Settlement::new("node 7 burnt down").with_by("ann");
+    let lost = tracker.settle(executing, by_ann).await.unwrap();
+    assert_eq!(&*lost.evidence.as_ref().unwrap().decided_by, "ann");
+    let told = store.log_of(executing).await.pop().unwrap();
+    assert_eq!(told.by.as_deref(), Some("ann"));
     assert_eq!(lost.outcome, Some(Outcome::Lost));
     let error = lost.error.as_ref().unwrap();
     assert_eq!(&*error.code, "lost");
@@ -267,6 +268,10 @@ async fn operators_settle_an_action_of_a_dead_owner_with_a_reason() {
     assert!(!error.message.contains("node 7"), "{}", error.message);
     let never = tracker.settle(queued, "nobody wants it").await.unwrap();
     assert_eq!(never.outcome, Some(Outcome::Interrupted));
+    assert_eq!(&*never.evidence.as_ref().unwrap().decided_by, "plane");
+    let nobody = Settlement::new("?").with_by("");
+    let invalid = tracker.settle(never.uid, nobody).await.unwrap_err();
+    assert_eq!(invalid.kind(), ErrorKind::Invalid);
     let missing = tracker.settle(ActionUid::new(), "?").await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
 }
