@@ -50,7 +50,9 @@ impl Reporter {
     }
 
     /// Resolves once somebody has asked for the action to be cancelled, in whatever process, and
-    /// says who and why; at once if that has happened. Nothing happens by itself: work that stops
+    /// says who and why; at once if that has happened. It hears of a request with the next look at
+    /// the store, which comes 20 ms after the last one, or ten times as long as that took, and after
+    /// a second at most. Nothing happens by itself: work that stops
     /// for it ends with [`ActionError::cancelled`], other work goes on.
     pub async fn cancel_requested(&self) -> Cancel {
         let mut cancel = self.open.cancel();

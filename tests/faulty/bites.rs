@@ -303,6 +303,10 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
         "an_adopted_action_is_found_with_its_new_owner",
     ),
     (
+        Fault::FindsByFormerOwner,
+        "what_an_owner_is_asked_to_cancel_is_found_until_it_ends",
+    ),
+    (
         Fault::ForgetsLateReports,
         "a_late_report_is_refused_and_kept_once",
     ),

@@ -42,6 +42,8 @@ pub(crate) struct Spy {
     batches: Mutex<Vec<Batch>>,
     rule: Mutex<Option<Rule>>,
     unreadable: Mutex<Option<ActionUid>>,
+    /// How long a list takes.
+    slow: Mutex<Duration>,
     /// Whether what cannot be read can, from the other end.
     only_from_the_oldest: AtomicBool,
 }
@@ -68,6 +70,11 @@ impl Spy {
     /// No page with this action can be read from here on.
     pub(crate) fn damage(&self, uid: ActionUid) {
         *self.unreadable.lock().unwrap() = Some(uid);
+    }
+
+    /// A list takes so long from here on.
+    pub(crate) fn list_slowly(&self, time: Duration) {
+        *self.slow.lock().unwrap() = time;
     }
 
     /// Once somebody comes from the newest, all can be read again.
@@ -206,6 +213,10 @@ impl ActionStore for Spy {
 
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
         let page = self.inner.list(query).await?;
+        let slow = *self.slow.lock().unwrap();
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
         if query.order == Order::Newest && self.only_from_the_oldest.load(Ordering::Relaxed) {
             *self.unreadable.lock().unwrap() = None;
         }

@@ -49,6 +49,22 @@ async fn work_hears_of_a_cancel_request_wherever_it_was_made() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cancel_request_is_heard_in_time_on_a_slow_store() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    sleep(seconds(1)).await;
+    store.list_slowly(seconds(2));
+    let action = tracker.begin(backup()).await.unwrap();
+    // The look that the begin brought about has just ended.
+    sleep(Duration::from_millis(2_100)).await;
+    store.request_cancel(action.uid(), please()).await.unwrap();
+    // A pause of a second and another look.
+    timeout(Duration::from_millis(3_500), action.cancel_requested())
+        .await
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn work_that_does_not_listen_goes_on() {
     let store = Spy::new();
     let tracker = tracker(&store).await;
