@@ -1,6 +1,7 @@
-//! How soon one process sees what another one has done, and what a thousand who wait cost.
+//! How soon one process sees what another one has done, how soon work hears that another one has asked
+//! for it to be cancelled, and what a thousand who wait cost.
 //!
-//! `cargo bench --all-features --bench watch` prints both; `-- --quick` does less of it (under
+//! `cargo bench --all-features --bench watch` prints all of it; `-- --quick` does less of it (under
 //! 15 s), `--completions N` and `--time MILLISECONDS` override. The other process is this program
 //! again, on the same `.shared()` SQLite file: it completes actions one after the other, at moments
 //! that have nothing to do with the looks.
@@ -16,6 +17,8 @@
     reason = "what fails has lost"
 )]
 
+#[path = "watch/cancels.rs"]
+mod cancels;
 #[path = "shared/flags.rs"]
 mod flags;
 
@@ -31,7 +34,8 @@ use action_store::{
     SqliteOptions, SqliteStore, StoreError, Transition, Watcher,
 };
 use async_trait::async_trait;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use flags::Flags;
 
@@ -48,20 +52,64 @@ fn now() -> u128 {
     since.unwrap().as_micros()
 }
 
-/// The other process: completes each action it is told of, and says when it began to and when it
-/// was done.
-async fn child(path: &Path) {
+/// The other process: does something to each action it is told of, and says when it began to and
+/// when it was done.
+async fn child(path: &Path, act: impl AsyncFn(&SqliteStore, ActionUid)) {
     let store = open(path).await;
     // The thread that reads is none of those that drive the store.
     let next_line = || std::io::stdin().lines().next();
     while let Some(line) = next_line() {
         let uid: ActionUid = line.unwrap().parse().unwrap();
         let begun = now();
-        let finish = Finish::new(Outcome::Cancelled);
-        store.finish(uid, finish, None).await.unwrap();
+        act(&store, uid).await;
         println!("{begun} {}", now());
     }
     store.close().await.unwrap();
+}
+
+async fn complete(store: &SqliteStore, uid: ActionUid) {
+    let finish = Finish::new(Outcome::Cancelled);
+    store.finish(uid, finish, None).await.unwrap();
+}
+
+/// The other process, seen from this one.
+struct Other {
+    process: Child,
+    to: ChildStdin,
+    from: Lines<BufReader<ChildStdout>>,
+}
+
+impl Other {
+    fn start(role: &str, path: &Path) -> Other {
+        let mut process = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .arg(role)
+            .arg(path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let to = process.stdin.take().unwrap();
+        let from = BufReader::new(process.stdout.take().unwrap()).lines();
+        Other { process, to, from }
+    }
+
+    async fn tell(&mut self, uid: ActionUid) {
+        let line = format!("{uid}\n");
+        self.to.write_all(line.as_bytes()).await.unwrap();
+    }
+
+    /// When it began and when it was done.
+    async fn said(&mut self) -> (u128, u128) {
+        let said = self.from.next_line().await.unwrap().unwrap();
+        let (begun, done) = said.split_once(' ').unwrap();
+        (begun.parse().unwrap(), done.parse().unwrap())
+    }
+
+    async fn end(mut self) {
+        drop(self.to);
+        assert!(self.process.wait().await.unwrap().success());
+    }
 }
 
 fn percentile(sorted: &[u128], percent: usize) -> Duration {
@@ -72,16 +120,7 @@ fn percentile(sorted: &[u128], percent: usize) -> Duration {
 async fn latency(path: &Path, count: usize) {
     let store = Arc::new(open(path).await);
     let watcher = Watcher::new(store.clone());
-    let mut other = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .arg("--child")
-        .arg(path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut to = other.stdin.take().unwrap();
-    let mut from = BufReader::new(other.stdout.take().unwrap()).lines();
+    let mut other = Other::start("--child", path);
     let (mut seen, mut written) = (Vec::new(), Vec::new());
     for round in 0..count {
         let uid = store.create(NewAction::task("a")).await.unwrap().uid;
@@ -97,30 +136,32 @@ async fn latency(path: &Path, count: usize) {
             25_000 + (round as u64 * 7919) % 20_000,
         ))
         .await;
-        to.write_all(format!("{uid}\n").as_bytes()).await.unwrap();
+        other.tell(uid).await;
         let (at, ended) = waiting.await.unwrap();
         assert_eq!(ended.outcome, Some(Outcome::Cancelled));
-        let said = from.next_line().await.unwrap().unwrap();
-        let (begun, done) = said.split_once(' ').unwrap();
-        let (begun, done): (u128, u128) = (begun.parse().unwrap(), done.parse().unwrap());
+        let (begun, done) = other.said().await;
         seen.push(at.saturating_sub(begun));
         written.push(done - begun);
     }
-    drop(to);
-    assert!(other.wait().await.unwrap().success());
-    seen.sort_unstable();
-    written.sort_unstable();
-    for (what, times) in [("seen by the other", &seen), ("the write alone", &written)] {
-        let (p50, p99) = (percentile(times, 50), percentile(times, 99));
-        println!("{what:<18} n {count}, p50 {p50:.1?}, p99 {p99:.1?}");
-    }
-    let missed = if percentile(&seen, 99) < TARGET {
-        ""
-    } else {
-        "NOT "
-    };
-    println!("{missed}below the target of {TARGET:?} at p99");
+    other.end().await;
+    println!("an end, waited for");
+    told("seen by the other", seen);
+    told("the write alone", written);
     store.close().await.unwrap();
+}
+
+/// Prints times, and whether those that somebody else saw are below the target.
+fn told(what: &str, mut times: Vec<u128>) {
+    times.sort_unstable();
+    let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
+    let target = match p99 < TARGET {
+        true => "below",
+        false => "NOT below",
+    };
+    println!(
+        "{what:<18} n {}, p50 {p50:.1?}, p99 {p99:.1?}, {target} {TARGET:?}",
+        times.len()
+    );
 }
 
 /// Counts what it is asked.
@@ -218,9 +259,12 @@ async fn cost(path: &Path, waiters: usize, time: Duration) {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
-    let flags = Flags::read(&["--child", "--completions", "--time"]);
+    let flags = Flags::read(&["--child", "--canceller", "--completions", "--time"]);
     if let Some(path) = flags.text("--child") {
-        return child(Path::new(path)).await;
+        return child(Path::new(path), complete).await;
+    }
+    if let Some(path) = flags.text("--canceller") {
+        return cancels::child(Path::new(path)).await;
     }
     // On whatever disk the build is on: /tmp is often memory.
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -229,6 +273,10 @@ async fn main() {
         flags.number("--completions", 50, 500),
     )
     .await;
+    for executing in [0, 10_000] {
+        let path = scratch.path().join(format!("cancel-{executing}.db"));
+        cancels::latency(&path, flags.number("--completions", 25, 250), executing).await;
+    }
     let time = flags.millis("--time", 1000, 5000);
     // Turn by turn, since a disk has moods.
     for round in 0..2 {

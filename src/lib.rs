@@ -120,7 +120,7 @@ pub use store::{ActionStore, ActionStoreExt, Capabilities, Durability, Pages};
 #[cfg(feature = "tracker")]
 pub use tracker::{
     ActionHandle, Correlation, Decide, Health, LeftQueued, Orphan, Prepared, Recovery, Reporter,
-    RunError, Spawned, ToBegin, Tracker, TrackerOptions, Unsettled,
+    RunError, Settlement, Spawned, ToBegin, Tracker, TrackerOptions, Unsettled,
 };
 #[cfg(any(feature = "tracker", feature = "http"))]
 pub use watch::{Feed, Waited, Watch, Watcher};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    LogQuery, MemoryStore, NewAction, Owner, Page, Position, Query, Refused, Revision, StoreError,
-    Transition,
+    Finish, LogQuery, MemoryStore, NewAction, Outcome, Owner, Page, Position, Query, Refused,
+    Revision, StoreError, Transition,
 };
 use async_trait::async_trait;
 
@@ -63,4 +63,25 @@ async fn an_answer_short_of_the_batch_is_an_error_and_not_half_an_answer() {
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     let error = store.command(create()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
+}
+
+#[tokio::test]
+async fn a_pin_keeps_an_action_until_it_is_let_go() {
+    let store = MemoryStore::new();
+    let uid = store.create(NewAction::task("a")).await.unwrap().uid;
+    assert_eq!(store.pin(uid, true).await.unwrap().uid, uid);
+    let end = Finish::new(Outcome::Cancelled);
+    let ended = store.finish(uid, end, None).await.unwrap();
+    let remove = || Command::Remove {
+        uid,
+        if_version: ended.version,
+    };
+    let refused = store.command(remove()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    // Twice is as good as once, and it is no change of the action.
+    store.pin(uid, true).await.unwrap();
+    assert_eq!(store.pin(uid, false).await.unwrap(), ended);
+    store.command(remove()).await.unwrap();
+    let missing = store.pin(uid, true).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
 }

@@ -441,7 +441,8 @@ impl Tables {
         self.feed.remove(row.revision);
         self.feed.push(self.last_revision, after.uid);
         row.revision = self.last_revision;
-        if before.status != after.status || before.owner != after.owner {
+        let cancelled = before.cancel.is_some() != after.cancel.is_some();
+        if before.status != after.status || before.owner != after.owner || cancelled {
             let (after, number) = (after.clone(), row.number);
             let sets = Driver::moving_sets_of;
             for set in sets(before).filter(|set| sets(&after).all(|other| other != *set)) {

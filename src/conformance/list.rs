@@ -124,6 +124,7 @@ macro_rules! __conformance_cases {
                     plain the_first_cancel_request_stays;
                     plain a_cancel_request_moves_nothing;
                     plain a_cancel_request_for_a_completed_action_is_refused;
+                    plain what_an_owner_is_asked_to_cancel_is_found_until_it_ends;
                 }
                 batches {
                     plain an_empty_batch_is_accepted;

@@ -19,6 +19,11 @@ impl Query {
                 Term::Unfinished | Term::Status(Status::Queued | Status::Executing)
             )
         });
+        let cancelled = self.terms.contains(&Term::CancelRequested);
+        let of_owner = |name: &Arc<str>| match cancelled {
+            true => Driver::CancelsOf(name.clone()),
+            false => Driver::UnfinishedOf(name.clone()),
+        };
         self.terms
             .iter()
             .filter_map(|term| match term {
@@ -26,8 +31,8 @@ impl Query {
                 Term::Parent(parent) => Some(Driver::Parent(*parent)),
                 Term::RetryOf(retry_of) => Some(Driver::RetryOf(*retry_of)),
                 Term::Correlation(text) => Some(Driver::Correlation(text.clone())),
-                Term::OwnerName(name) if unfinished => Some(Driver::UnfinishedOf(name.clone())),
-                Term::Owner(owner) if unfinished => Some(Driver::UnfinishedOf(owner.name.clone())),
+                Term::OwnerName(name) if unfinished => Some(of_owner(name)),
+                Term::Owner(owner) if unfinished => Some(of_owner(&owner.name)),
                 Term::Object(object) | Term::Touches(object) => {
                     Some(Driver::Touches(object.clone()))
                 }
@@ -61,6 +66,8 @@ pub(crate) enum Driver {
     RetryOf(ActionUid),
     /// What belongs to a request or trace.
     Correlation(Arc<str>),
+    /// The unfinished actions of an owner name that somebody wants to be cancelled.
+    CancelsOf(Arc<str>),
     /// The unfinished actions of an owner name.
     UnfinishedOf(Arc<str>),
     /// The actions that touch an object.
@@ -86,19 +93,20 @@ impl Driver {
             Driver::Parent(_) => 1,
             Driver::RetryOf(_) => 2,
             Driver::Correlation(_) => 3,
-            Driver::UnfinishedOf(_) => 4,
-            Driver::Touches(_) => 5,
-            Driver::Unfinished => 6,
-            Driver::Ended(_) => 7,
-            Driver::TouchesAny(_) => 8,
-            Driver::Tenant(_) => 9,
-            Driver::Name(_) => 10,
-            Driver::All => 11,
+            Driver::CancelsOf(_) => 4,
+            Driver::UnfinishedOf(_) => 5,
+            Driver::Touches(_) => 6,
+            Driver::Unfinished => 7,
+            Driver::Ended(_) => 8,
+            Driver::TouchesAny(_) => 9,
+            Driver::Tenant(_) => 10,
+            Driver::Name(_) => 11,
+            Driver::All => 12,
         }
     }
 
-    /// The sets that an action belongs to. `Unfinished`, `UnfinishedOf` and `Ended` change with
-    /// its status and owner, the others never.
+    /// The sets that an action belongs to. `Unfinished`, `UnfinishedOf`, `CancelsOf` and `Ended`
+    /// change with its status, its owner and a cancel request, the others never.
     pub(crate) fn sets_of(action: &Action) -> Vec<Driver> {
         let mut sets = vec![Driver::Name(action.name.clone())];
         sets.extend(action.parent.map(Driver::Parent));
@@ -112,13 +120,15 @@ impl Driver {
         sets
     }
 
-    /// Those of its sets that its status and owner decide.
+    /// Those of its sets that its status, its owner and a cancel request decide.
     pub(crate) fn moving_sets_of(action: &Action) -> impl Iterator<Item = Driver> {
         let unfinished = action.outcome.is_none();
         let owner = action.owner.as_ref().filter(|_| unfinished);
         let ended = action.outcome.filter(|o| *o != Outcome::Succeeded);
         let of_owner = owner.map(|owner| Driver::UnfinishedOf(owner.name.clone()));
+        let cancelled = owner.filter(|_| action.cancel.is_some());
         let sets = [
+            cancelled.map(|owner| Driver::CancelsOf(owner.name.clone())),
             unfinished.then_some(Driver::Unfinished),
             of_owner,
             ended.map(Driver::Ended),

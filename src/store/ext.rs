@@ -153,6 +153,36 @@ pub trait ActionStoreExt: ActionStore {
         self.apply(uid, Change::RequestCancel(request), None)
     }
 
+    /// Pins an action, so that no retention removes it, or lets it go again; returns the action. An
+    /// unfinished one may be pinned ahead. A pin is no change of the action: it has no version, no
+    /// log entry and no place in the feed, and no method of a store shows it. [`erase`] and whoever
+    /// else removes find a pinned action refused.
+    ///
+    /// [`erase`]: crate::retention::erase
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), action_store::Error> {
+    /// use action_store::{ActionStoreExt, MemoryStore, NewAction};
+    ///
+    /// let store = MemoryStore::new();
+    /// let action = store.create(NewAction::task("migrate")).await?;
+    /// store.pin(action.uid, true).await?; // whatever its age, it stays
+    /// store.pin(action.uid, false).await?;
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound`, or what failed.
+    fn pin(
+        &self,
+        uid: ActionUid,
+        pinned: bool,
+    ) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
+        self.command_on_action(Command::Pin { uid, pinned })
+    }
+
     /// Looks one action up.
     ///
     /// # Errors

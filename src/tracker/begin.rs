@@ -6,9 +6,7 @@ use super::handle::ActionHandle;
 use super::open::Entry;
 use super::shared::Core;
 use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{
-    Action, ActionUid, Batch, Change, Command, Finish, NewAction, OpId, Outcome, Refused,
-};
+use crate::model::{Action, ActionUid, Batch, Change, Command, NewAction, OpId, Refused};
 use crate::store::ActionStoreExt;
 
 pub(super) fn create_of(new: NewAction, core: &Core) -> Command {
@@ -16,10 +14,6 @@ pub(super) fn create_of(new: NewAction, core: &Core) -> Command {
         new: Arc::new(new),
         by: Some(core.shared.owner.clone()),
     }
-}
-
-fn start_of(uid: ActionUid, core: &Core) -> Command {
-    apply_of(uid, Change::Start, core)
 }
 
 fn apply_of(uid: ActionUid, change: Change, core: &Core) -> Command {
@@ -77,16 +71,17 @@ async fn record(
 ) -> Result<Recorded, Error> {
     let uid = new.uid;
     let create = create_of(new, core);
-    let mut commands = vec![create.clone(), start_of(uid, core)];
-    let mut uids = vec![uid];
+    let start = apply_of(uid, Change::Start, core);
+    let mut commands = vec![create.clone(), start.clone()];
+    let mut parts = Vec::with_capacity(children.len());
     for child in children {
-        uids.push(child.uid);
+        parts.push(child.uid);
         commands.push(create_of(child, core));
     }
     let written = core.shared.store.write_repeating(Batch::all(commands));
     let answers = match written.await {
         Ok(answers) => answers,
-        Err(error) => return Err(unknown(core, uids, error).into()),
+        Err(error) => return Err(unknown(core, uid, start, parts, error).into()),
     };
     let mut actions = Vec::with_capacity(answers.len());
     for answer in answers {
@@ -123,26 +118,26 @@ pub(super) async fn take(
     change: Change,
 ) -> Result<ActionHandle, Error> {
     let command = apply_of(uid, change, core);
-    let taken = core.shared.store.command_on_action(command).await;
+    let taken = core.shared.store.command_on_action(command.clone()).await;
     match noted(core, taken) {
         Ok(action) => Ok(ActionHandle::new(core.clone(), action)),
-        Err(Error::Store(error)) => Err(unknown(core, [uid], error).into()),
+        Err(Error::Store(error)) => Err(unknown(core, uid, command, Vec::new(), error).into()),
         Err(refused) => Err(refused),
     }
 }
 
-/// If nobody knows whether actions were begun, nobody will ever work on them: whatever came of
-/// them is to be interrupted.
+/// If nobody knows whether an action was begun, nobody will ever work on it: if it was, it is to be
+/// interrupted, and what was created with it. Whether it was, the same command says when it is sent
+/// again.
 fn unknown(
     core: &Core,
-    uids: impl IntoIterator<Item = ActionUid>,
+    uid: ActionUid,
+    taking: Command,
+    children: Vec<ActionUid>,
     error: StoreError,
 ) -> StoreError {
     if error.kind() == ErrorKind::OutcomeUnknown {
-        for uid in uids {
-            let finish = Finish::new(Outcome::Interrupted);
-            core.shared.put_end(Entry::unknown(uid, finish));
-        }
+        core.shared.put_end(Entry::taking(uid, taking, children));
     }
     error
 }

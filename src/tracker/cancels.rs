@@ -12,9 +12,11 @@ use crate::model::{
 };
 use crate::store::ActionStoreExt;
 
-/// Between two looks, at least; and so many times as long as a look took.
+/// Between two looks, at least; and so many times as long as a look took, so that a store that is
+/// slow is not kept busy by looks. But no longer than that: a request is heard about this late.
 const PAUSE: Duration = Duration::from_millis(20);
 const PATIENCE: u32 = 10;
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Before a store that fails is asked again.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
@@ -39,7 +41,7 @@ pub(super) async fn listen(shared: Arc<Shared>) {
         match heard.await {
             Ok((revision, took)) => {
                 known = revision;
-                sleep(PAUSE.max(took * PATIENCE)).await;
+                sleep((took * PATIENCE).clamp(PAUSE, LONGEST_PAUSE)).await;
             }
             Err(error) if error.kind() == ErrorKind::Closed => return,
             Err(_) => {

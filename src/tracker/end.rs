@@ -11,6 +11,51 @@ use crate::model::{
 };
 use crate::store::ActionStoreExt;
 
+/// How an operator settles an action of a dead owner; see
+/// [`Tracker::settle`](crate::Tracker::settle). A text alone is its reason.
+///
+/// ```
+/// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::Error> {
+/// # let uid = action_store::ActionUid::new();
+/// use action_store::Settlement;
+///
+/// tracker.settle(uid, Settlement::new("node 7 burnt down").with_by("ann")).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settlement {
+    /// Why: prose that operators read, in the detail of the action's error. Cut, visibly, if it is
+    /// too long.
+    pub reason: Arc<str>,
+    /// Who decides, a label: it stands in the evidence and in the log. The tracker's owner name
+    /// unless set.
+    pub by: Option<Arc<str>>,
+}
+
+impl Settlement {
+    /// In the tracker's own name.
+    #[must_use]
+    pub fn new(reason: impl Into<Arc<str>>) -> Settlement {
+        let reason = reason.into();
+        Settlement { reason, by: None }
+    }
+
+    /// Says who decides.
+    #[must_use]
+    pub fn with_by(mut self, by: impl Into<Arc<str>>) -> Settlement {
+        self.by = Some(by.into());
+        self
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for Settlement {
+    fn from(reason: T) -> Settlement {
+        Settlement::new(reason)
+    }
+}
+
 pub(super) async fn cancel(
     core: &Arc<Core>,
     uid: ActionUid,
@@ -41,7 +86,7 @@ pub(super) async fn cancel(
 pub(super) async fn settle(
     core: &Core,
     uid: ActionUid,
-    reason: Arc<str>,
+    settlement: Settlement,
 ) -> Result<Arc<Action>, Error> {
     let store = &core.shared.store;
     let now = store.action(uid).await?.ok_or(Refused::NotFound(uid))?;
@@ -57,11 +102,16 @@ pub(super) async fn settle(
             "its owner ended without a word; settled by an operator",
         ),
     };
-    let error = ActionError::new(code, message).with_detail(reason);
+    let error = ActionError::new(code, message).with_detail(settlement.reason);
+    let decided_by = settlement.by;
+    let decided_by = decided_by.unwrap_or_else(|| core.shared.owner.name.clone());
+    let finish = Finish::new(outcome)
+        .with_error(error)
+        .with_decided_by(decided_by);
     let end = Command::Apply {
         uid,
         op: OpId::new(),
-        change: Change::Finish(Finish::new(outcome).with_error(error)),
+        change: Change::Finish(finish),
         by: Some(core.shared.owner.clone()),
         // A queued one may be started meanwhile, by this very owner, who could then end it.
         if_version: (now.status == Status::Queued).then_some(now.version),

@@ -43,14 +43,16 @@ impl Reporter {
     }
 
     /// Resolves once the tracker is no longer the action's owner, as far as it knows: it has been
-    /// fenced, or has not renewed for two thirds of its lease. For `select!` in work that must not
+    /// fenced or shut down, its store is closed, or it has not renewed for two thirds of its lease. For `select!` in work that must not
     /// be done twice: stop, and leave the action to whoever settles or adopts it.
     pub async fn ownership_lost(&self) {
         self.core.shared.ownership_lost().await;
     }
 
     /// Resolves once somebody has asked for the action to be cancelled, in whatever process, and
-    /// says who and why; at once if that has happened. Nothing happens by itself: work that stops
+    /// says who and why; at once if that has happened. It hears of a request with the next look at
+    /// the store, which comes 20 ms after the last one, or ten times as long as that took, and after
+    /// a second at most. Nothing happens by itself: work that stops
     /// for it ends with [`ActionError::cancelled`], other work goes on.
     pub async fn cancel_requested(&self) -> Cancel {
         let mut cancel = self.open.cancel();
@@ -195,7 +197,9 @@ impl ActionHandle {
         open.end();
         core.shared.retire(open.uid);
         let shared = core.shared.clone();
+        let counted = shared.finishing();
         let work = async move {
+            let _counted = counted;
             let _gate = core.gate.read().await;
             let entry = Entry::end(open, failure::fitted(finish));
             let commands = entry.commands(&shared.owner);

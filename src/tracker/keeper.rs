@@ -61,7 +61,7 @@ pub(super) async fn renew(shared: Arc<Shared>) {
                 Some(Err(_)) | None => {}
             },
             Err(error) if error.kind() == ErrorKind::Closed => {
-                return shared.set_ownership(Ownership::Lost);
+                return shared.set_ownership(Ownership::StoreClosed);
             }
             Err(_) => {}
         }
@@ -110,28 +110,34 @@ async fn flush(
 ) -> (VecDeque<Entry>, Option<StoreError>) {
     let mut size = CHUNK;
     while !entries.is_empty() {
-        let commands = entries.iter().map(|entry| entry.commands(&shared.owner));
-        let limits = shared.store.capabilities();
-        let (batch, count) = limits.fill(commands.take(size), CHUNK);
+        let (batch, count) = next_batch(shared, &entries, size);
         match shared.store.write_repeating(batch).await {
             Ok(answers) => {
                 let mut answers = answers.into_iter();
                 for entry in entries.drain(..count) {
-                    let answer = answers.by_ref().take(entry.len()).last();
+                    let answers = answers.by_ref().take(entry.len());
                     // Nobody waits for it; what a refusal means is taken note of.
-                    let _ = shared.settled(&entry, answer);
+                    let _ = shared.settled(&entry, entry.answer(answers));
                 }
             }
             Err(error) => match error.kind() {
                 ErrorKind::Unavailable | ErrorKind::OutcomeUnknown => {
+                    // What is written alone may be what the store fails at: the others first.
+                    if entries.front().is_some_and(Entry::is_whole) {
+                        entries.rotate_left(1);
+                    }
                     return (entries, Some(error));
                 }
-                ErrorKind::Closed => return (VecDeque::new(), Some(error)),
+                ErrorKind::Closed => {
+                    shared.set_ownership(Ownership::StoreClosed);
+                    give_up(shared, &entries);
+                    return (VecDeque::new(), Some(error));
+                }
                 // One entry spoils the others: each on its own, and that one is given up.
                 _ if count > 1 => size = 1,
                 _ => {
                     let spoilt = entries.pop_front();
-                    shared.give_up(spoilt.is_some_and(|entry| entry.end.is_some()));
+                    give_up(shared, spoilt.as_slice());
                 }
             },
         }
@@ -139,23 +145,38 @@ async fn flush(
     (entries, None)
 }
 
+/// What is written next, and how many entries that is.
+fn next_batch(shared: &Shared, entries: &VecDeque<Entry>, size: usize) -> (Batch, usize) {
+    let commands = |entry: &Entry| entry.commands(&shared.owner);
+    if let Some(first) = entries.front().filter(|entry| entry.is_whole()) {
+        return (Batch::all(commands(first)), 1);
+    }
+    let each = entries.iter().take_while(|entry| !entry.is_whole());
+    let limits = shared.store.capabilities();
+    limits.fill(each.map(commands).take(size), CHUNK)
+}
+
+/// Takes note of entries that will not be written.
+fn give_up<'e>(shared: &Shared, entries: impl IntoIterator<Item = &'e Entry>) {
+    let ends = entries.into_iter().filter(|entry| entry.ends());
+    shared.give_up(ends.count());
+}
+
 /// The last writes of a tracker.
 async fn end(shared: &Shared) -> Result<(), Error> {
-    for _ in 0..LAST_TRIES {
-        let (left, failed) = flush(shared, shared.take_board()).await;
-        shared.put_back(left);
-        match failed {
-            Some(error) if error.kind() == ErrorKind::Closed => return Err(error.into()),
-            Some(_) => sleep(shared.options.flush_interval).await,
-            None => break,
+    let written = last_writes(shared).await;
+    let stood = shared.ownership();
+    // Nobody renews from here on, so no handle that is left may take itself for the owner's.
+    shared.set_ownership(Ownership::Ended);
+    written?;
+    match stood {
+        // What it left is settled by whoever has fenced it.
+        Ownership::Lost => return Ok(()),
+        Ownership::StoreClosed => {
+            let message = "the store is closed: nothing was settled, and the name not given back";
+            return Err(StoreError::new(ErrorKind::Closed, "shutdown", message).into());
         }
-    }
-    let (_, failed) = flush(shared, shared.close_board()).await;
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
-    if shared.ownership() == Ownership::Lost {
-        return Ok(());
+        Ownership::Held | Ownership::Doubtful | Ownership::Ended => {}
     }
     recovery::settle(shared, Whose::Own, &mut Recovery::default()).await?;
     match shared
@@ -167,4 +188,20 @@ async fn end(shared: &Shared) -> Result<(), Error> {
         Err(error) if error.kind() == ErrorKind::Fenced => Ok(()),
         answer => answer.map(|_| ()),
     }
+}
+
+/// Writes what still waits.
+async fn last_writes(shared: &Shared) -> Result<(), StoreError> {
+    for _ in 0..LAST_TRIES {
+        let (left, failed) = flush(shared, shared.take_board()).await;
+        shared.put_back(left);
+        match failed {
+            Some(error) if error.kind() == ErrorKind::Closed => return Err(error),
+            Some(_) => sleep(shared.options.flush_interval).await,
+            None => break,
+        }
+    }
+    let (left, failed) = flush(shared, shared.close_board()).await;
+    give_up(shared, &left);
+    failed.map_or(Ok(()), Err)
 }

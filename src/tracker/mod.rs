@@ -1,6 +1,7 @@
 //! The ergonomic face: begin, report, finish, recover.
 
 mod begin;
+mod board;
 mod cancels;
 mod children;
 mod end;
@@ -23,6 +24,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use end::Settlement;
 pub use handle::{ActionHandle, Reporter};
 pub use health::Health;
 pub use options::{Correlation, Decide, LeftQueued, Orphan, TrackerOptions};
@@ -205,7 +207,8 @@ impl Tracker {
     /// Waits until what earlier incarnations of the name had left is settled, and says what became
     /// of it. New work need not wait for it, unless it takes an exclusive key that an action of an
     /// earlier incarnation may hold. What could not be settled is tried again, several times in a
-    /// lease.
+    /// lease: a later call tells what it has come to. For all names together, see
+    /// [`Health::swept`].
     pub async fn recovery(&self) -> Arc<Recovery> {
         let mut recovery = self.recovery.clone();
         match recovery.wait_for(Option::is_some).await.as_deref() {
@@ -228,8 +231,8 @@ impl Tracker {
 
     /// Whether this tracker owns its actions, as far as it knows: it has renewed within two
     /// thirds of the lease, and the store has not said otherwise. A store out of reach for that
-    /// long makes it false until a renewal succeeds again; a fence makes it false for good, and a
-    /// new tracker is needed.
+    /// long makes it false until a renewal succeeds again; a fence, a closed store or the shutdown
+    /// makes it false for good, and a new tracker is needed.
     #[must_use]
     pub fn is_owner(&self) -> bool {
         self.core.shared.is_owner()
@@ -298,8 +301,8 @@ impl Tracker {
     ///
     /// A repeat finds the action there is, by uid or idempotency key, and starts it if it is
     /// queued; otherwise it is `Conflict` with that action in [`Error::current`]. So an action
-    /// has one handle, ever. If the outcome stays unknown, whatever came of it is interrupted in
-    /// the background.
+    /// has one handle, ever. If the outcome stays unknown, whatever came of this call is
+    /// interrupted in the background; an action that another call has in hand is left alone.
     ///
     /// # Errors
     /// As [`enqueue`](Tracker::enqueue).
@@ -320,7 +323,8 @@ impl Tracker {
         self.core.drive("begin", work).await
     }
 
-    /// Starts a queued action.
+    /// Starts a queued action. If the outcome stays unknown, it is started all the same and
+    /// interrupted in the background, unless another call has it in hand.
     ///
     /// # Errors
     /// `NotFound`, `Conflict` if it is not queued, and as [`enqueue`](Tracker::enqueue).
@@ -334,7 +338,8 @@ impl Tracker {
     }
 
     /// Takes an executing action over whose owner is not alive, to go on with it: for what
-    /// [`Orphan::Leave`] has left.
+    /// [`Orphan::Leave`] has left. An unknown outcome is as with
+    /// [`start_queued`](Tracker::start_queued).
     ///
     /// # Errors
     /// `NotFound`, `OwnerAlive` if its owner is alive, `Conflict` if it is not executing, and as
@@ -366,23 +371,24 @@ impl Tracker {
     }
 
     /// Brings an action of a dead owner to its end by hand, for a reason that operators will read:
-    /// an executing one as lost, a queued one as interrupted.
+    /// an executing one as lost, a queued one as interrupted. A [`Settlement`] also says who
+    /// decided, for the evidence and the log; a text alone is its reason.
     ///
     /// # Errors
-    /// `NotFound`, `OwnerAlive` if its owner is alive, `Conflict` if it is completed, has changed
+    /// `NotFound`, `Invalid` for a decider that is no label, `OwnerAlive` if its owner is alive, `Conflict` if it is completed, has changed
     /// meanwhile or waits in the queue of somebody else who is alive, and as
     /// [`enqueue`](Tracker::enqueue).
     pub async fn settle(
         &self,
         uid: ActionUid,
-        reason: impl Into<Arc<str>> + Send,
+        settlement: impl Into<Settlement> + Send,
     ) -> Result<Arc<Action>, Error> {
         let core = self.core.clone();
-        let mut reason = reason.into();
+        let mut settlement = settlement.into();
         let work = async move {
             let _gate = core.enter("settle").await?;
-            failure::fit(&mut reason);
-            end::settle(&core, uid, reason).await
+            failure::fit(&mut settlement.reason);
+            end::settle(&core, uid, settlement).await
         };
         self.core.drive("settle", work).await
     }
@@ -448,7 +454,8 @@ impl Tracker {
     /// for the first and is fine.
     ///
     /// # Errors
-    /// What the store may say; then some actions are left to the next start.
+    /// What the store may say, `Closed` if it was closed before; then some actions are left to the
+    /// next start.
     pub async fn shutdown(&self) -> Result<(), Error> {
         let core = self.core.clone();
         let work = async move {

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::board::Place;
 use crate::model::{
-    Action, ActionUid, Cancel, Change, Command, Finish, OpId, Outcome, OwnerRef, Progress, Report,
+    Action, ActionError, ActionUid, Cancel, Change, Command, Done, Finish, OpId, Outcome, OwnerRef,
+    Progress, Refused, Report, Version,
 };
 
 /// An action in work, as this process knows it.
@@ -97,64 +99,175 @@ impl Open {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) uid: ActionUid,
-    /// None for an action that perhaps never came to be.
+    /// None for an action that nobody here works on.
     pub(super) open: Option<Arc<Open>>,
-    /// Written before the end, so that it is never lost to it.
-    pub(super) progress: Option<Progress>,
-    /// The end, under the operation id it keeps however often it is sent.
-    pub(super) end: Option<(OpId, Finish)>,
+    what: What,
+    /// Its place on the board, if it is an end and has found one.
+    pub(super) place: Option<Place>,
+}
+
+#[derive(Debug)]
+enum What {
+    Progress(Option<Progress>),
+    End {
+        /// Written before the end, so that it is never lost to it.
+        progress: Option<Progress>,
+        /// Kept however often it is sent.
+        op: OpId,
+        finish: Finish,
+        if_version: Option<Version>,
+    },
+    /// Nobody knows whether this took the action in hand.
+    Taking {
+        /// What was sent, under the operation id it was sent with.
+        taking: Command,
+        /// The operation id of the end.
+        op: OpId,
+        /// What was created with it.
+        children: Vec<ActionUid>,
+    },
 }
 
 impl Entry {
     pub(super) fn progress(open: Arc<Open>) -> Entry {
-        Entry {
-            uid: open.uid,
-            progress: open.unrecorded(),
-            open: Some(open),
-            end: None,
-        }
+        let what = What::Progress(open.unrecorded());
+        Entry::new(open.uid, Some(open), what)
     }
 
     /// The end of an action. A success says by itself that all is done.
     pub(super) fn end(open: Arc<Open>, finish: Finish) -> Entry {
         let succeeded = finish.outcome == Outcome::Succeeded;
-        let mut entry = Entry::progress(open);
-        entry.progress = entry.progress.filter(|_| !succeeded);
-        entry.end = Some((OpId::new(), finish));
-        entry
+        let what = What::End {
+            progress: open.unrecorded().filter(|_| !succeeded),
+            op: OpId::new(),
+            finish,
+            if_version: None,
+        };
+        Entry::new(open.uid, Some(open), what)
     }
 
-    /// The end of an action of which nobody knows whether it was started.
-    pub(super) fn unknown(uid: ActionUid, finish: Finish) -> Entry {
+    /// An action of which nobody knows whether it was taken in hand, and what was created with it.
+    pub(super) fn taking(uid: ActionUid, taking: Command, children: Vec<ActionUid>) -> Entry {
+        let what = What::Taking {
+            taking,
+            op: OpId::new(),
+            children,
+        };
+        Entry::new(uid, None, what)
+    }
+
+    /// An end for want of anybody who works on the action, or in place of an end that could not
+    /// be.
+    fn interrupted(uid: ActionUid, finish: Finish, if_version: Option<Version>) -> Entry {
+        let what = What::End {
+            progress: None,
+            op: OpId::new(),
+            finish,
+            if_version,
+        };
+        Entry::new(uid, None, what)
+    }
+
+    fn new(uid: ActionUid, open: Option<Arc<Open>>, what: What) -> Entry {
         Entry {
             uid,
-            open: None,
-            progress: None,
-            end: Some((OpId::new(), finish)),
+            open,
+            what,
+            place: None,
         }
+    }
+
+    /// Whether an action does not come to its end if this is not written.
+    pub(super) fn ends(&self) -> bool {
+        !matches!(self.what, What::Progress(_))
+    }
+
+    /// What is to be written once this was carried out: what was created with an action that nobody
+    /// works on is interrupted, unless somebody has started it by its uid meanwhile.
+    pub(super) fn then(&self) -> Vec<Entry> {
+        let What::Taking { children, .. } = &self.what else {
+            return Vec::new();
+        };
+        let untouched = Some(Version::FIRST);
+        let interrupted = || Finish::new(Outcome::Interrupted);
+        let children = children.iter();
+        let children = children.map(|uid| Entry::interrupted(*uid, interrupted(), untouched));
+        children.collect()
+    }
+
+    /// What is to be written if this was refused for good: the action must come to an end all the
+    /// same.
+    pub(super) fn instead(&self, refused: &Refused) -> Option<Entry> {
+        let What::End { finish, .. } = &self.what else {
+            return None;
+        };
+        let impossible = matches!(refused, Refused::Invalid(_) | Refused::OwnerAlive(_));
+        if !impossible || finish.outcome == Outcome::Interrupted {
+            return None;
+        }
+        let message = "it is over, but how it ended could not be recorded";
+        let error = ActionError::new(ActionError::INTERRUPTED, message).with_source(refused);
+        let finish = Finish::new(Outcome::Interrupted).with_error(error);
+        let mut entry = Entry::interrupted(self.uid, finish, None);
+        entry.open = self.open.clone();
+        Some(entry)
     }
 
     /// How many commands it takes.
     pub(super) fn len(&self) -> usize {
-        usize::from(self.progress.is_some()) + usize::from(self.end.is_some())
+        match &self.what {
+            What::Progress(progress) => usize::from(progress.is_some()),
+            What::End { progress, .. } => 1 + usize::from(progress.is_some()),
+            What::Taking { .. } => 2,
+        }
     }
 
-    /// What is to be written; the last command is the one that counts.
+    /// Whether it is written as a whole or not at all: an action is interrupted only if it was
+    /// this owner's unknown command that took it in hand. If it was another one, which somebody here
+    /// may work on, the unknown one is refused when it is sent again, and the end with it.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.what, What::Taking { .. })
+    }
+
+    /// The answer that counts, of those to its commands.
+    pub(super) fn answer(
+        &self,
+        answers: impl Iterator<Item = Result<Done, Refused>>,
+    ) -> Option<Result<Done, Refused>> {
+        answers
+            .filter(|answer| !matches!(answer, Err(Refused::Batch(_))))
+            .last()
+    }
+
+    /// What is to be written.
     pub(super) fn commands(&self, owner: &OwnerRef) -> Vec<Command> {
-        let apply = |op, change| Command::Apply {
+        let apply = |op, change, if_version| Command::Apply {
             uid: self.uid,
             op,
             change,
             by: Some(owner.clone()),
-            if_version: None,
+            if_version,
         };
-        let report = |progress| {
-            let report = Report::new().with_progress(progress);
-            apply(OpId::new(), Change::Report(report))
+        let report = |progress: Option<Progress>| {
+            let report = Report::new().with_progress(progress?);
+            Some(apply(OpId::new(), Change::Report(report), None))
         };
-        let end = self.end.clone();
-        let end = end.map(|(op, finish)| apply(op, Change::Finish(finish)));
-        self.progress.map(report).into_iter().chain(end).collect()
+        match &self.what {
+            What::Progress(progress) => report(*progress).into_iter().collect(),
+            What::End {
+                progress,
+                op,
+                finish,
+                if_version,
+            } => {
+                let end = apply(*op, Change::Finish(finish.clone()), *if_version);
+                report(*progress).into_iter().chain([end]).collect()
+            }
+            What::Taking { taking, op, .. } => {
+                let finish = Finish::new(Outcome::Interrupted);
+                vec![taking.clone(), apply(*op, Change::Finish(finish), None)]
+            }
+        }
     }
 }
 

@@ -29,7 +29,13 @@ pub struct TrackerOptions {
     /// lease, tries a renewal that failed again after a thirtieth of it, and holds itself for no
     /// longer the owner once nothing has succeeded for two thirds. So a host's transaction on the
     /// same database should not last for half a lease; a longer one makes owners doubt, and robs
-    /// nobody.
+    /// nobody, since nobody can renew meanwhile and a sweeper that cannot does not count that time.
+    ///
+    /// Keeping the connections is another matter. A store on a host's pool renews through that pool:
+    /// if the host itself holds all of its connections for a whole lease (a pool of one is enough)
+    /// without keeping the write lock, this owner cannot renew while others can, and they fence it,
+    /// alive as it is. Leave the pool a connection to spare, or make the lease longer than the longest
+    /// time the host may hold them all.
     pub lease: Duration,
     /// How often progress is written at most, for all actions together: 1 ms to 1 min, 250 ms
     /// unless set.

@@ -1,5 +1,6 @@
 //! Bringing to an end what an owner left unfinished.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, StoreError};
@@ -16,7 +17,8 @@ use super::shared::Shared;
 /// Most rows a report names; it counts them all.
 const MOST_NAMED: usize = 100;
 
-/// What became of the actions that earlier incarnations of an owner name had left unfinished.
+/// What became of the actions that incarnations which are not alive had left unfinished. Once it was
+/// tried again, the counts of what was settled are of all tries, and the others of the last one.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Recovery {
@@ -52,16 +54,49 @@ impl Recovery {
     /// One of a tracker that has ended before it came to that.
     pub(super) fn none() -> Recovery {
         let message = "the tracker ended before it had settled what was left";
-        Recovery {
-            unread: Some(StoreError::new(ErrorKind::Closed, "recover", message)),
-            ..Recovery::default()
-        }
+        Recovery::unread(StoreError::new(ErrorKind::Closed, "recover", message))
     }
 
     /// Whether nothing unfinished is left that should have been settled.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.unsettled == 0 && self.unread.is_none()
+    }
+
+    /// Whether there is nothing to be said of what is not settled.
+    pub(super) fn leaves_nothing(&self) -> bool {
+        self.is_complete() && self.left_queued == 0 && self.left_unfinished == 0
+    }
+
+    /// What it comes to after another try.
+    pub(super) fn then(&self, later: Recovery) -> Recovery {
+        Recovery {
+            lost: self.lost + later.lost,
+            interrupted: self.interrupted + later.interrupted,
+            ..later
+        }
+    }
+
+    /// What it comes to with what is known of another name.
+    pub(super) fn and(mut self, other: &Recovery) -> Recovery {
+        self.lost += other.lost;
+        self.interrupted += other.interrupted;
+        self.left_queued += other.left_queued;
+        self.left_unfinished += other.left_unfinished;
+        self.unsettled += other.unsettled;
+        let room = MOST_NAMED.saturating_sub(self.unsettled_actions.len());
+        let named = other.unsettled_actions.iter().take(room).cloned();
+        self.unsettled_actions.extend(named);
+        self.unread = self.unread.or_else(|| other.unread.clone());
+        self
+    }
+
+    /// One that says only what stood in the way.
+    pub(super) fn unread(error: StoreError) -> Recovery {
+        Recovery {
+            unread: Some(error),
+            ..Recovery::default()
+        }
     }
 
     fn count(&mut self, action: &Action, answer: Result<(), Error>) {
@@ -126,21 +161,26 @@ pub(super) async fn settle(
     whose: Whose<'_>,
     recovery: &mut Recovery,
 ) -> Result<(), Error> {
-    walk(shared, whose, Order::Oldest, recovery).await?;
+    let mut met = HashSet::new();
+    walk(shared, whose, Order::Oldest, &mut met, recovery).await?;
     if recovery.unread.is_some() {
         // There is a row that cannot be read: what lies behind it can be reached from the other
-        // end.
-        walk(shared, whose, Order::Newest, recovery).await?;
+        // end, up to where the first walk has come.
+        walk(shared, whose, Order::Newest, &mut met, recovery).await?;
     }
     Ok(())
 }
 
+/// Walks through what an owner left, and through no row that an earlier walk from the other end has
+/// `met`: the last of those that it left as they were.
 async fn walk(
     shared: &Shared,
     whose: Whose<'_>,
     order: Order,
+    met: &mut HashSet<ActionUid>,
     recovery: &mut Recovery,
 ) -> Result<(), Error> {
+    let met_before = std::mem::take(met);
     let capabilities = shared.store.capabilities();
     let (name, own) = match whose {
         Whose::Earlier { name, .. } => (name, false),
@@ -170,20 +210,27 @@ async fn walk(
             Err(error) => return Err(error.into()),
         };
         let mut settled = Vec::with_capacity(page.items.len());
+        let mut kept = HashSet::new();
+        let mut through = page.next.is_none();
         for action in page.items {
+            if met_before.contains(&action.uid) {
+                through = true;
+                break;
+            }
+            kept.insert(action.uid);
             if !concerns(&action) {
                 continue;
             }
             let queued = action.status == Status::Queued;
             if queued && shared.options.left_queued == LeftQueued::Leave {
-                recovery.left_queued += u64::from(order == Order::Oldest);
+                recovery.left_queued += 1;
                 continue;
             }
             if !own {
                 match shared.options.decide.on(&action) {
                     Ok(Orphan::Settle) => {}
                     Ok(Orphan::Leave) => {
-                        recovery.left_unfinished += u64::from(order == Order::Oldest);
+                        recovery.left_unfinished += 1;
                         continue;
                     }
                     Err(error) => {
@@ -206,17 +253,22 @@ async fn walk(
             };
             settled.push((action, command));
         }
-        write(shared, settled, recovery).await?;
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => return Ok(()),
+        write(shared, settled, &mut kept, recovery).await?;
+        // Bounded by a page, and never of a page that left nothing to be met.
+        if !kept.is_empty() {
+            *met = kept;
         }
+        if through {
+            return Ok(());
+        }
+        query.after = page.next;
     }
 }
 
 async fn write(
     shared: &Shared,
     rows: Vec<(Arc<Action>, Command)>,
+    kept: &mut HashSet<ActionUid>,
     recovery: &mut Recovery,
 ) -> Result<(), Error> {
     if rows.is_empty() {
@@ -227,14 +279,14 @@ async fn write(
         Ok(answers) => {
             for ((action, _), answer) in rows.iter().zip(answers) {
                 let answer = answer.map(|_| ()).map_err(Error::from);
-                judge(shared, action, answer, recovery)?;
+                judge(shared, action, answer, kept, recovery)?;
             }
         }
         // One row may have spoilt it for the others.
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             for (action, command) in rows {
                 let answer = shared.store.command(command).await.map(|_| ());
-                judge(shared, &action, answer, recovery)?;
+                judge(shared, &action, answer, kept, recovery)?;
             }
         }
         Err(error) => return Err(error.into()),
@@ -247,8 +299,12 @@ fn judge(
     shared: &Shared,
     action: &Action,
     answer: Result<(), Error>,
+    kept: &mut HashSet<ActionUid>,
     recovery: &mut Recovery,
 ) -> Result<(), Error> {
+    if answer.is_ok() {
+        kept.remove(&action.uid);
+    }
     if let Err(Error::Refused(refused @ Refused::Fenced { owner, .. })) = &answer
         && *owner == shared.owner
     {

@@ -10,20 +10,15 @@ use tokio::sync::{Notify, RwLock, RwLockReadGuard, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::board::{Board, Place};
 use super::health::Health;
 use super::open::{Entry, Open, lock};
 use super::options::TrackerOptions;
+use super::recovery::Recovery;
 use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{
-    Action, ActionError, ActionUid, Batch, Done, Finish, OpId, Outcome, OwnerRef, Refused,
-};
+use crate::model::{Action, ActionUid, Batch, Done, OwnerRef, Refused};
 use crate::store::ActionStore;
 use crate::watch::Watcher;
-
-/// Most ends that wait for a store that does not take them, and the most memory their texts take.
-/// What does not fit is left to the shutdown or the next start.
-const MOST_ENDS: usize = 4096;
-const MOST_END_BYTES: usize = 16 * 1024 * 1024;
 
 /// How an owner stands, as far as it knows itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,26 +29,17 @@ pub(super) enum Ownership {
     Doubtful,
     /// The store has said that it is not alive.
     Lost,
+    /// The store is closed: nobody has said anything about the owner, and nobody will.
+    StoreClosed,
+    /// The tracker has ended: it renews no more.
+    Ended,
 }
 
-/// What waits to be written: one place for each action at most, so it cannot outgrow them.
-#[derive(Debug, Default)]
-struct Board {
-    waiting: Vec<Arc<Open>>,
-    ends: VecDeque<Entry>,
-    end_bytes: usize,
-    stage: Stage,
-}
-
-/// Whether the board is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Stage {
-    #[default]
-    Open,
-    /// The keeper is about to take what is there for the last time.
-    Closing,
-    /// It has.
-    Closed,
+impl Ownership {
+    /// Whether nothing follows.
+    pub(super) fn is_final(self) -> bool {
+        !matches!(self, Ownership::Held | Ownership::Doubtful)
+    }
 }
 
 /// What handles and tasks share. The tasks hold this and not [`Core`], so that they see when
@@ -65,7 +51,7 @@ pub(super) struct Shared {
     pub(super) options: TrackerOptions,
     pub(super) wake: Notify,
     ownership: watch::Sender<Ownership>,
-    board: Mutex<Board>,
+    board: Board,
     /// The actions that have a handle here.
     works: Mutex<HashMap<ActionUid, Weak<Open>>>,
     /// Whether anything was ever queued in this owner's name.
@@ -83,6 +69,7 @@ struct Vitals {
     renewed: Instant,
     given_up: u64,
     failure: Option<StoreError>,
+    swept: Arc<Recovery>,
 }
 
 impl Shared {
@@ -98,7 +85,7 @@ impl Shared {
             options,
             wake: Notify::new(),
             ownership: watch::Sender::new(Ownership::Held),
-            board: Mutex::default(),
+            board: Board::default(),
             works: Mutex::default(),
             queued: AtomicBool::new(false),
             has_work: Notify::new(),
@@ -107,6 +94,7 @@ impl Shared {
                 renewed: claimed,
                 given_up: 0,
                 failure: None,
+                swept: Arc::default(),
             }),
         }
     }
@@ -185,24 +173,34 @@ impl Shared {
         lock(&self.vitals).failure = failure;
     }
 
+    /// Takes note of what the sweeps have come to by now.
+    pub(super) fn set_swept(&self, swept: Recovery) {
+        lock(&self.vitals).swept = Arc::new(swept);
+    }
+
     pub(super) fn health(&self) -> Health {
-        let (waiting_progress, waiting_ends, waiting_bytes) = {
-            let board = lock(&self.board);
-            (board.waiting.len(), board.ends.len(), board.end_bytes)
+        let (waiting_ends, waiting_bytes) = self.board.ends();
+        let (in_work, waiting_progress) = {
+            let works = lock(&self.works);
+            let opens = works.values().filter_map(Weak::upgrade);
+            let waiting = opens.filter(|open| open.unrecorded().is_some());
+            (works.len(), waiting.count())
         };
-        let in_work = lock(&self.works).len();
         let is_owner = self.is_owner();
         let vitals = lock(&self.vitals);
         Health {
             is_owner,
             is_fenced: self.ownership() == Ownership::Lost,
+            is_closed: matches!(self.ownership(), Ownership::StoreClosed | Ownership::Ended),
             since_renewal: vitals.renewed.elapsed(),
             in_work,
             waiting_progress,
             waiting_ends,
             waiting_bytes,
+            finishing: self.board.in_flight(),
             given_up: vitals.given_up,
             failure: vitals.failure.clone(),
+            swept: vitals.swept.clone(),
         }
     }
 
@@ -210,10 +208,10 @@ impl Shared {
         *self.ownership.borrow()
     }
 
-    /// Moves on to another ownership; what the store has denied does not come back.
+    /// Moves on to another ownership; what has come to an end does not come back.
     pub(super) fn set_ownership(&self, to: Ownership) {
         self.ownership.send_if_modified(|ownership| {
-            let moves = *ownership != Ownership::Lost && *ownership != to;
+            let moves = !ownership.is_final() && *ownership != to;
             if moves {
                 *ownership = to;
             }
@@ -232,73 +230,48 @@ impl Shared {
 
     /// Puts progress on the board, once.
     pub(super) fn put_progress(&self, open: &Arc<Open>) {
-        if open.is_over() || open.waiting.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let mut board = lock(&self.board);
-        if board.stage != Stage::Closed {
-            board.waiting.push(open.clone());
+        if self.board.put_progress(open) {
             self.wake.notify_one();
         }
     }
 
     /// Puts an end on the board, to be tried until the store takes it. Works without a runtime.
     pub(super) fn put_end(&self, entry: Entry) {
-        let bytes = self.bytes(&entry);
-        let mut board = lock(&self.board);
-        // What has no place is settled by the walk that ends the tracker, or by the next start.
-        let fits = board.ends.len() < MOST_ENDS && board.end_bytes + bytes <= MOST_END_BYTES;
-        if fits && board.stage != Stage::Closed {
-            board.end_bytes += bytes;
-            board.ends.push_back(entry);
+        let bytes = Batch::each(entry.commands(&self.owner)).bytes();
+        if self.board.put_end(entry, bytes) {
             self.wake.notify_one();
         } else {
-            drop(board);
-            self.give_up(true);
+            // What has no place is settled by the walk that ends the tracker, or by the next
+            // start.
+            self.give_up(1);
         }
     }
 
-    /// Takes note of an entry that will not be written, if it was an end.
-    pub(super) fn give_up(&self, end: bool) {
-        lock(&self.vitals).given_up += u64::from(end);
+    /// Counts an end that is being written for a caller, as long as this is held.
+    pub(super) fn finishing(&self) -> Place {
+        self.board.finishing()
     }
 
-    fn bytes(&self, entry: &Entry) -> usize {
-        Batch::each(entry.commands(&self.owner)).bytes()
+    /// Takes note of ends that will not be written.
+    pub(super) fn give_up(&self, ends: usize) {
+        lock(&self.vitals).given_up += u64::try_from(ends).unwrap_or(u64::MAX);
     }
 
     /// All that waits.
     pub(super) fn take_board(&self) -> VecDeque<Entry> {
-        self.take(|_| ())
+        self.board.take(false)
     }
 
     /// All that waits, for the last time.
     pub(super) fn close_board(&self) -> VecDeque<Entry> {
-        self.take(|board| board.stage = Stage::Closed)
-    }
-
-    fn take(&self, and: impl FnOnce(&mut Board)) -> VecDeque<Entry> {
-        let mut board = lock(&self.board);
-        and(&mut board);
-        board.end_bytes = 0;
-        let mut entries = std::mem::take(&mut board.ends);
-        let waiting = std::mem::take(&mut board.waiting);
-        drop(board);
-        for open in waiting {
-            // Before the progress is read: whoever reports from here on comes back to the board.
-            open.waiting.store(false, Ordering::Release);
-            if open.unrecorded().is_some() && !open.is_over() {
-                entries.push_back(Entry::progress(open));
-            }
-        }
-        entries
+        self.board.take(true)
     }
 
     /// Puts back what the store did not take.
     pub(super) fn put_back(&self, entries: impl IntoIterator<Item = Entry>) {
         for entry in entries {
             match &entry.open {
-                Some(open) if entry.end.is_none() => self.put_progress(open),
+                Some(open) if !entry.ends() => self.put_progress(open),
                 _ => self.put_end(entry),
             }
         }
@@ -318,6 +291,9 @@ impl Shared {
                 if let Some(open) = &entry.open {
                     open.seen(&action);
                 }
+                for next in entry.then() {
+                    self.put_end(next);
+                }
                 return Ok(action);
             }
             Some(Err(refused)) => refused,
@@ -327,38 +303,20 @@ impl Shared {
             }
         };
         self.note(&refused);
-        match (&refused, &entry.end) {
-            (Refused::Invalid(_) | Refused::OwnerAlive(_), Some((_, finish)))
-                if finish.outcome != Outcome::Interrupted =>
-            {
-                // The action must come to an end all the same.
-                let message = "it is over, but how it ended could not be recorded";
-                let error = ActionError::new(ActionError::INTERRUPTED, message);
-                let finish =
-                    Finish::new(Outcome::Interrupted).with_error(error.with_source(&refused));
-                self.put_end(Entry {
-                    uid: entry.uid,
-                    open: entry.open.clone(),
-                    progress: None,
-                    end: Some((OpId::new(), finish)),
-                });
-            }
-            _ => {}
+        if let Some(instead) = entry.instead(&refused) {
+            self.put_end(instead);
         }
         Err(refused.into())
     }
 
     /// Lets the keeper come to its end.
     pub(super) fn close(&self) {
-        let mut board = lock(&self.board);
-        if board.stage == Stage::Open {
-            board.stage = Stage::Closing;
-        }
+        self.board.close();
         self.wake.notify_one();
     }
 
     pub(super) fn is_closing(&self) -> bool {
-        lock(&self.board).stage != Stage::Open
+        self.board.is_closing()
     }
 }
 

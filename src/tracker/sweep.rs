@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 
 use super::recovery::{self, Recovery};
-use super::shared::{Ownership, Shared};
+use super::shared::Shared;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{Command, Incarnation, Owner, OwnerRef};
 use crate::store::ActionStoreExt;
@@ -33,8 +33,8 @@ struct Watched {
     still: Duration,
 }
 
-/// Sweeps until the task is aborted or the owner is no more. Publishes what the first sweep of this
-/// owner's own name came to.
+/// Sweeps until the task is aborted or the owner is no more. Publishes what the sweeps of this owner's
+/// own name came to, and what they all did.
 pub(super) async fn sweep(shared: Arc<Shared>, first: watch::Sender<Option<Arc<Recovery>>>) {
     let interval = shared.options.lease / LOOKS;
     let mut sweep = Sweep {
@@ -44,24 +44,30 @@ pub(super) async fn sweep(shared: Arc<Shared>, first: watch::Sender<Option<Arc<R
         renewed: shared.last_renewal(),
         watched: HashMap::new(),
         settled: HashMap::new(),
+        done: Recovery::default(),
+        left: HashMap::new(),
     };
     let owner = &shared.owner;
-    let settle_own = || recovery::settle_earlier(&shared, &owner.name, Some(owner));
-    let own = settle_own().await;
-    let complete = own.is_complete();
-    first.send_replace(Some(Arc::new(own)));
-    let mut pending = !complete;
+    let mut own = Recovery::default();
+    let mut pending = true;
     loop {
-        if shared.ownership() == Ownership::Lost {
-            return;
-        }
         if pending {
             // What the first one could not do is tried until it is done.
-            pending = !settle_own().await.is_complete();
+            own = own.then(recovery::settle_earlier(&shared, &owner.name, Some(owner)).await);
+            pending = !own.is_complete();
+            first.send_replace(Some(Arc::new(own.clone())));
+            shared.set_swept(sweep.report(&own));
+        }
+        if shared.ownership().is_final() {
+            return;
         }
         if shared.options.sweep {
             // What fails now is looked at again next time.
-            let _ = sweep.look().await;
+            let report = match sweep.look().await {
+                Ok(()) => sweep.report(&own),
+                Err(error) => sweep.report(&own).and(&Recovery::unread(error)),
+            };
+            shared.set_swept(report);
         }
         sleep(interval).await;
     }
@@ -76,9 +82,29 @@ struct Sweep<'s> {
     watched: HashMap<OwnerRef, Watched>,
     /// The ended incarnations of a name that have nothing left.
     settled: HashMap<Arc<str>, Vec<Incarnation>>,
+    /// What was settled of other names, and what is left of each that has something left.
+    done: Recovery,
+    left: HashMap<Arc<str>, Recovery>,
 }
 
 impl Sweep<'_> {
+    /// What all sweeps came to, with those of this owner's own name.
+    fn report(&self, own: &Recovery) -> Recovery {
+        let others = self.left.values();
+        others.fold(own.clone().and(&self.done), Recovery::and)
+    }
+
+    /// Takes note of what a sweep of another name came to.
+    fn note(&mut self, name: &Arc<str>, mut swept: Recovery) {
+        self.done.lost += std::mem::take(&mut swept.lost);
+        self.done.interrupted += std::mem::take(&mut swept.interrupted);
+        if swept.leaves_nothing() {
+            self.left.remove(name);
+        } else {
+            self.left.insert(name.clone(), swept);
+        }
+    }
+
     async fn look(&mut self) -> Result<(), StoreError> {
         let mut owners = self.shared.store.owners().await?;
         let renewed = self.shared.last_renewal();
@@ -151,12 +177,16 @@ impl Sweep<'_> {
             if left.is_complete() {
                 self.settled.insert(name.clone(), incarnations);
             }
-            if left.unread.is_some_and(|e| e.kind() != ErrorKind::Corrupt) {
-                // The store is out of reach: it would be for the others, too.
+            let unread = left.unread.as_ref();
+            let out_of_reach = unread.is_some_and(|error| error.kind() != ErrorKind::Corrupt);
+            self.note(name, left);
+            if out_of_reach {
+                // It would be for the others, too.
                 break;
             }
         }
         let names = |name: &Arc<str>| owners.iter().any(|owner| owner.owner.name == *name);
         self.settled.retain(|name, _| names(name));
+        self.left.retain(|name, _| names(name));
     }
 }

@@ -89,6 +89,9 @@ impl Faulty {
                     Err(Refused::Conflict { clash, current })
                 })
             }
+            (Fault::TakesAnyContent, _) | (_, Command::Apply { .. }) => {
+                self.judged_by_owner(command).await?
+            }
             (_, Command::Create { new, .. }) => self.judged_by_keys(new).await?,
             _ => None,
         })
@@ -110,6 +113,10 @@ impl Faulty {
             };
             match holder {
                 Some(current) if in_the_way(&current) => {
+                    let clash = Clash::Exclusive(key.clone());
+                    return Ok(Some(Err(Refused::Conflict { clash, current })));
+                }
+                Some(current) if self.is(Fault::ChecksKeysThenActs) && current.is_unfinished() => {
                     let clash = Clash::Exclusive(key.clone());
                     return Ok(Some(Err(Refused::Conflict { clash, current })));
                 }
@@ -135,7 +142,7 @@ impl Faulty {
         Ok(())
     }
 
-    async fn find(&self, uid: ActionUid) -> Result<Option<Arc<Action>>, StoreError> {
+    pub(super) async fn find(&self, uid: ActionUid) -> Result<Option<Arc<Action>>, StoreError> {
         Ok(self.inner.get(&[uid]).await?.pop().flatten())
     }
 

@@ -157,4 +157,57 @@ pub(crate) enum Fault {
     LosesReaders,
     /// Loses a place for waiters with each that is dropped.
     LosesWaiters,
+    // Creates and what becomes of actions.
+    /// Takes a create under a uid that is there for a repeat, whatever it says.
+    TakesAnyContent,
+    /// Creates for an owner who is not alive, as if nobody had asked.
+    CreatesForTheDead,
+    /// Lets anybody end an action, as if its owner did.
+    EndsForAnybody,
+    /// Ends an action as succeeded without being at its end.
+    SucceedsHalfway,
+    /// Removes an action whatever version was seen.
+    RemovesWhateverVersion,
+    /// Looks at a key before it writes, and writes without it.
+    ChecksKeysThenActs,
+    // The clock.
+    /// Takes an owner for dead that has not renewed for an hour, by the clock.
+    ReapsByTheClock,
+    /// Stamps changes with what the clock says, also when that was set back.
+    StampsAsTheClockSays,
+    /// Lists by the time of creation.
+    ListsByTheClock,
+    // Owners that are not alive.
+    /// Takes an incarnation for the one alive of its name.
+    KnowsOwnersByName,
+    /// Looks whether somebody lives before it lets a name be claimed.
+    ChecksLivesThenClaims,
+    /// Never forgets an owner.
+    KeepsEveryOwner,
+    /// Takes an action for lost though its owner lives.
+    LosesFromTheLiving,
+    /// Lets an action be adopted though its owner lives.
+    AdoptsFromTheLiving,
+    /// Answers without the evidence.
+    LosesEvidence,
+    /// Lets only its owner end a queued action, dead or alive.
+    KeepsQueuedForTheDead,
+    /// Lets only its owner start a queued action, dead or alive.
+    StartsForItsOwnerAlone,
+    /// Begins an adopted action anew.
+    AdoptsFromTheBeginning,
+    /// Finds an adopted action by who owned it before.
+    FindsByFormerOwner,
+    /// Forgets late reports.
+    ForgetsLateReports,
+    /// Keeps each late report, however often it comes.
+    KeepsEveryLateReport,
+    /// Takes a late report that is repeated for one that was accepted.
+    AcceptsRepeatedLateReports,
+    /// Undoes a late report with the batch it came in.
+    UndoesLateReports,
+    /// Takes an action with a late report for decided.
+    LetsLateReportsDecide,
+    /// Enters late reports behind everything else.
+    PutsLateReportsLast,
 }

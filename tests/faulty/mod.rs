@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, BatchMode, Capabilities, Change, Command, Cursor, Done,
-    Effect, ErrorKind, Limits, LogQuery, MemoryStore, ObjectSet, Order, Owner, OwnerState, Page,
-    Position, Query, Refused, Revision, StoreError, Term, Transition, TransitionKind,
+    Action, ActionStore, ActionUid, Batch, BatchMode, Capabilities, Change, Clock, Command, Cursor,
+    Done, Effect, ErrorKind, Limits, LogQuery, MemoryStore, ObjectSet, Order, Owner, OwnerState,
+    Page, Position, Query, Refused, Revision, StoreError, Term, Transition, TransitionKind,
 };
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
+pub(crate) mod bites;
 mod commands;
 mod fault;
+mod owners;
 
 pub(crate) use fault::Fault;
 
@@ -36,6 +38,8 @@ pub(crate) struct Faulty {
     extra: AtomicU64,
     closes: AtomicUsize,
     places: Semaphore,
+    owners: owners::Memory,
+    clock: Option<Clock>,
 }
 
 impl Faulty {
@@ -51,7 +55,15 @@ impl Faulty {
             extra: AtomicU64::new(0),
             closes: AtomicUsize::new(0),
             places: Semaphore::new(3),
+            owners: owners::Memory::default(),
+            clock: None,
         }
+    }
+
+    /// What a store that is wrong about time goes by.
+    pub(crate) fn with_clock(mut self, clock: Clock) -> Faulty {
+        self.clock = Some(clock);
+        self
     }
 
     /// Takes a place for the time of a call, for good if the call is dropped.
@@ -102,6 +114,7 @@ impl ActionStore for Faulty {
             return Ok(vec![answer]);
         }
         self.before(&mut batch).await?;
+        self.mistake_owners(&mut batch).await?;
         let writes = self.writes.fetch_add(1, Ordering::Relaxed);
         let most = self.inner.capabilities().max_commands;
         match self.fault {
@@ -162,6 +175,7 @@ impl ActionStore for Faulty {
             _ => {}
         }
         let mut answers = self.inner.write(batch).await?;
+        self.mistake_answers(&mut answers);
         match self.fault {
             Fault::ReversesAnswers => answers.reverse(),
             Fault::NamesAnotherHolder => self.misnamed(&mut answers).await?,
@@ -232,6 +246,10 @@ impl ActionStore for Faulty {
                 }
             }
             Fault::PagesByOffset => asked.after = None,
+            Fault::FindsByFormerOwner => {
+                let owner = |term: &Term| matches!(term, Term::Owner(_) | Term::OwnerName(_));
+                asked.terms.retain(|term| !owner(term));
+            }
             Fault::FindsSubjectsOnly => {
                 for term in &mut asked.terms {
                     if let Term::Touches(object) = term {
@@ -310,6 +328,8 @@ impl ActionStore for Faulty {
                 }
             }
             Fault::ReversesOldest if asked.order == Order::Oldest => page.items.reverse(),
+            Fault::FindsByFormerOwner => self.by_former_owner(query, &mut page.items),
+            Fault::ListsByTheClock => page.items.sort_by_key(|action| action.created_at),
             _ => {}
         }
         Ok(page)
@@ -323,6 +343,7 @@ impl ActionStore for Faulty {
         }
         let mut page = self.inner.log(&asked).await?;
         page.at = self.position(page.at);
+        self.mistake_log(&mut page.items);
         match self.fault {
             Fault::PagesLogsByOffset => {
                 let end = offset + usize::from(query.limit);
@@ -352,6 +373,7 @@ impl ActionStore for Faulty {
 
     async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
         let mut owners = self.inner.owners().await?;
+        self.with_every_owner(&mut owners);
         if self.is(Fault::ReversesOwners) {
             owners.reverse();
         }

@@ -7,7 +7,7 @@ use action_store::{
 };
 use tokio::time::{sleep, timeout};
 
-use crate::spy::{Fault, Spy, finish_of, tracker};
+use crate::spy::{Fault, Spy, tracker};
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_handle_interrupts_its_action_with_the_last_progress() {
@@ -235,31 +235,6 @@ async fn a_caller_that_goes_away_leaves_a_whole_behind() {
     let uid = action.uid();
     start_and_drop(action.succeed()).await;
     assert_eq!(store.completed(uid).await.outcome, Some(Outcome::Succeeded));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_begin_of_unknown_outcome_leaves_nothing_executing() {
-    let store = Spy::new();
-    let tracker = tracker(&store).await;
-    let new = NewAction::task("backup");
-    let uid = new.uid;
-    store.on_write(|batch| (batch.commands.len() == 2).then_some(Fault::UnknownButDone));
-    let unknown = tracker.begin(new).await.unwrap_err();
-    assert_eq!(unknown.kind(), ErrorKind::OutcomeUnknown);
-    let ended = store.completed(uid).await;
-    assert_eq!(ended.outcome, Some(Outcome::Interrupted));
-
-    let queued = tracker.enqueue(NewAction::task("backup")).await.unwrap();
-    store.on_write(move |batch| {
-        let ends = finish_of(&batch.commands[0]).is_some();
-        (!ends).then_some(Fault::UnknownButDone)
-    });
-    let unknown = tracker.start_queued(queued.uid).await.unwrap_err();
-    assert_eq!(unknown.kind(), ErrorKind::OutcomeUnknown);
-    assert_eq!(
-        store.completed(queued.uid).await.outcome,
-        Some(Outcome::Interrupted)
-    );
 }
 
 #[tokio::test(start_paused = true)]

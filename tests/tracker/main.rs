@@ -13,3 +13,4 @@ mod spans;
 mod spy;
 mod stop;
 mod sweep;
+mod unknown;

@@ -6,10 +6,10 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use action_store::{
-    ActionStore, ErrorKind, NewAction, Outcome, OwnerState, Progress, Tracker, TrackerOptions,
-    TransitionKind,
+    ActionStore, ErrorKind, NewAction, Outcome, OwnerState, Progress, Status, Tracker,
+    TrackerOptions, TransitionKind,
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::spy::{Fault, Spy, is_renewal, tracker};
 
@@ -186,7 +186,15 @@ async fn a_shutdown_brings_everything_to_its_end() {
     action.progress(Progress::ratio(1, 4));
     sleep(Duration::from_millis(10)).await;
     action.progress(Progress::ratio(2, 4));
+    let reporter = action.reporter();
+    assert!(action.is_owner() && !tracker.health().is_closed);
     tracker.shutdown().await.unwrap();
+    // Work that did not end by itself is told, at once.
+    assert!(!action.is_owner() && !tracker.is_owner());
+    for lost in [reporter.ownership_lost(), action.ownership_lost()] {
+        timeout(Duration::ZERO, lost).await.unwrap();
+    }
+    assert!(tracker.health().is_closed && !tracker.health().is_fenced);
     let ended = store.now(uid).await;
     assert_eq!(ended.outcome, Some(Outcome::Interrupted));
     assert_eq!(ended.progress, Progress::ratio(2, 4));
@@ -198,6 +206,7 @@ async fn a_shutdown_brings_everything_to_its_end() {
     let late = action.succeed().await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Fenced);
     assert_eq!(late.current().unwrap().outcome, Some(Outcome::Interrupted));
+    assert!(!tracker.health().is_fenced, "it has ended by itself");
     for error in [
         tracker.begin(NewAction::task("backup")).await.unwrap_err(),
         tracker
@@ -214,6 +223,60 @@ async fn a_shutdown_brings_everything_to_its_end() {
     assert_eq!(store.renewals(), 0);
     // The store is the host's.
     assert!(store.changed(None).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_the_loss_of_ownership_is_woken_by_a_shutdown() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+    let reporter = action.reporter();
+    let lost = tokio::spawn(async move { reporter.ownership_lost().await });
+    sleep(seconds(1)).await;
+    assert!(!lost.is_finished());
+    // Whether it comes to a good end or not: nobody renews any more.
+    store.on_write(|_| Some(Fault::Unavailable));
+    tracker.shutdown().await.unwrap_err();
+    timeout(seconds(1), lost).await.unwrap().unwrap();
+    assert!(!action.is_owner());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_store_is_no_fence_and_what_it_did_not_take_is_counted() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+    let uid = action.uid();
+    let dropped = tracker.begin(NewAction::task("backup")).await.unwrap();
+    let kept = tracker.begin(NewAction::task("backup")).await.unwrap();
+    store.on_write(|_| Some(Fault::Closed));
+    drop(dropped);
+    assert_eq!(
+        action.succeed().await.unwrap_err().kind(),
+        ErrorKind::Closed
+    );
+    sleep(seconds(10)).await;
+    let health = tracker.health();
+    assert!(health.is_closed && !health.is_fenced && !health.is_owner);
+    assert_eq!((health.given_up, health.waiting_ends), (2, 0));
+    timeout(seconds(1), kept.ownership_lost()).await.unwrap();
+    let refused = tracker.shutdown().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Closed);
+    assert_eq!(store.now(uid).await.status, Status::Executing);
+    assert_eq!(store.owners().await.unwrap()[0].state, OwnerState::Alive);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tracker_that_only_renews_knows_that_the_store_is_closed() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+    store.on_write(|batch| is_renewal(&batch.commands[0]).then_some(Fault::Closed));
+    timeout(seconds(6), action.ownership_lost()).await.unwrap();
+    let health = tracker.health();
+    assert!(health.is_closed && !health.is_fenced && !health.is_owner);
+    let refused = tracker.shutdown().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Closed);
 }
 
 #[tokio::test(start_paused = true)]

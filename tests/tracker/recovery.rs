@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::{
-    ActionStoreExt, ActionUid, Change, Command, ErrorKind, Finish, LeftQueued, NewAction, Outcome,
-    OwnerEnd, OwnerRef, Status, Tracker, TrackerOptions,
+    ActionStoreExt, ActionUid, Change, Command, ErrorKind, Finish, LeftQueued, NewAction, Orphan,
+    Outcome, OwnerEnd, OwnerRef, Status, Tracker, TrackerOptions,
 };
 use tokio::time::sleep;
 
@@ -163,6 +163,46 @@ async fn a_row_that_cannot_be_read_hides_no_other() {
     assert!(store.now(uids[70]).await.is_unfinished());
 }
 
+#[tokio::test]
+async fn each_row_counts_once_whichever_end_it_was_reached_from() {
+    for healed in [false, true] {
+        let store = Spy::new();
+        let mut uids = Vec::new();
+        for _ in 0..10 {
+            uids.extend(left_behind(&store, "plane").await.1);
+        }
+        // One is unreadable, two cannot be written, on both sides; those never started stay.
+        store.damage(uids[13]);
+        if healed {
+            store.heal_from_the_newest();
+        }
+        let bad = [uids[3], uids[21]];
+        store.on_write(move |batch| {
+            let hit = |command: &Command| {
+                matches!(command, Command::Apply { uid, .. } if bad.contains(uid))
+            };
+            batch.commands.iter().any(hit).then_some(Fault::Corrupt)
+        });
+        let leave = uids[18];
+        let options = TrackerOptions::new()
+            .with_left_queued(LeftQueued::Leave)
+            .with_decide(move |action| match action.uid == leave {
+                true => Orphan::Leave,
+                false => Orphan::Settle,
+            });
+        let tracker = Tracker::start_with(store.clone(), "plane", options)
+            .await
+            .unwrap();
+        let recovery = tracker.recovery().await;
+        assert_eq!((recovery.left_queued, recovery.left_unfinished), (10, 1));
+        assert_eq!(recovery.lost, 16 + u64::from(healed));
+        assert_eq!(recovery.unsettled, 2);
+        let named = recovery.unsettled_actions.iter().map(|left| left.uid);
+        assert_eq!(named.collect::<Vec<_>>(), bad);
+        assert!(recovery.unread.is_some());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_could_not_be_settled_at_the_start_is_settled_later() {
     let store = Spy::new();
@@ -177,6 +217,10 @@ async fn what_could_not_be_settled_at_the_start_is_settled_later() {
     for uid in uids {
         assert!(!store.now(uid).await.is_unfinished());
     }
+    let later = tracker.recovery().await;
+    assert!(later.is_complete());
+    assert_eq!((later.lost, later.interrupted), (2, 1));
+    assert_eq!(tracker.health().swept.lost, 2);
 }
 
 #[tokio::test(start_paused = true)]

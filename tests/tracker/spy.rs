@@ -1,12 +1,13 @@
 //! A store in memory that keeps what it was asked to write, and fails as it is told.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Capabilities, Change,
-    Command, Done, ErrorKind, Finish, LogQuery, MemoryStore, Owner, OwnerRef, Page, Position,
-    Query, Refused, Revision, Status, StoreError, Tracker, Transition,
+    Command, Done, ErrorKind, Finish, LogQuery, MemoryStore, Order, Owner, OwnerRef, Page,
+    Position, Query, Refused, Revision, Status, StoreError, Tracker, Transition,
 };
 use async_trait::async_trait;
 
@@ -17,6 +18,10 @@ pub(crate) enum Fault {
     Unavailable,
     /// It is applied, and nobody knows.
     UnknownButDone,
+    /// It is not applied, and nobody knows.
+    UnknownAndNot,
+    /// The store is closed.
+    Closed,
     /// It is never answered.
     Hangs,
     /// After it, and before it is answered, somebody asks for its action to be cancelled.
@@ -37,6 +42,10 @@ pub(crate) struct Spy {
     batches: Mutex<Vec<Batch>>,
     rule: Mutex<Option<Rule>>,
     unreadable: Mutex<Option<ActionUid>>,
+    /// How long a list takes.
+    slow: Mutex<Duration>,
+    /// Whether what cannot be read can, from the other end.
+    only_from_the_oldest: AtomicBool,
 }
 
 impl std::fmt::Debug for Spy {
@@ -61,6 +70,16 @@ impl Spy {
     /// No page with this action can be read from here on.
     pub(crate) fn damage(&self, uid: ActionUid) {
         *self.unreadable.lock().unwrap() = Some(uid);
+    }
+
+    /// A list takes so long from here on.
+    pub(crate) fn list_slowly(&self, time: Duration) {
+        *self.slow.lock().unwrap() = time;
+    }
+
+    /// Once somebody comes from the newest, all can be read again.
+    pub(crate) fn heal_from_the_newest(&self) {
+        self.only_from_the_oldest.store(true, Ordering::Relaxed);
     }
 
     /// What was written since the last call, without renewals.
@@ -151,6 +170,8 @@ impl ActionStore for Spy {
             None => self.inner.write(batch).await,
             Some(Fault::Unavailable) => Err(failed(ErrorKind::Unavailable)),
             Some(Fault::Corrupt) => Err(failed(ErrorKind::Corrupt)),
+            Some(Fault::Closed) => Err(failed(ErrorKind::Closed)),
+            Some(Fault::UnknownAndNot) => Err(failed(ErrorKind::OutcomeUnknown)),
             Some(Fault::UnknownButDone) => {
                 self.inner.write(batch).await?;
                 Err(failed(ErrorKind::OutcomeUnknown))
@@ -192,6 +213,13 @@ impl ActionStore for Spy {
 
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
         let page = self.inner.list(query).await?;
+        let slow = *self.slow.lock().unwrap();
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
+        if query.order == Order::Newest && self.only_from_the_oldest.load(Ordering::Relaxed) {
+            *self.unreadable.lock().unwrap() = None;
+        }
         let damaged = *self.unreadable.lock().unwrap();
         if page.items.iter().any(|action| Some(action.uid) == damaged) {
             return Err(StoreError::new(ErrorKind::Corrupt, "list", "a bad row"));

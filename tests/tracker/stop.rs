@@ -49,6 +49,22 @@ async fn work_hears_of_a_cancel_request_wherever_it_was_made() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cancel_request_is_heard_in_time_on_a_slow_store() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    sleep(seconds(1)).await;
+    store.list_slowly(seconds(2));
+    let action = tracker.begin(backup()).await.unwrap();
+    // The look that the begin brought about has just ended.
+    sleep(Duration::from_millis(2_100)).await;
+    store.request_cancel(action.uid(), please()).await.unwrap();
+    // A pause of a second and another look.
+    timeout(Duration::from_millis(3_500), action.cancel_requested())
+        .await
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn work_that_does_not_listen_goes_on() {
     let store = Spy::new();
     let tracker = tracker(&store).await;
@@ -219,6 +235,34 @@ async fn ends_that_find_no_place_are_counted_and_settled_by_the_shutdown() {
     tracker.shutdown().await.unwrap();
     let unfinished = action_store::Query::new().with_term(action_store::Term::Unfinished);
     assert_eq!(store.list(&unfinished).await.unwrap().items.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_shows_and_the_bound_holds_all_the_same() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let mut works = Vec::new();
+    for _ in 0..4_200 {
+        works.push(tracker.begin(backup()).await.unwrap());
+    }
+    let (last, reports) = (works.pop().unwrap(), works.pop().unwrap());
+    store.on_write(|batch| (!is_renewal(&batch.commands[0])).then_some(Fault::Hangs));
+    let some = works.split_off(1_000);
+    drop(works);
+    reports.progress(Progress::ratio(1, 2));
+    // All of them are being written, and never will be.
+    sleep(seconds(60)).await;
+    let hanging = tracker.health();
+    assert_eq!((hanging.waiting_ends, hanging.finishing), (1_000, 0));
+    assert!(hanging.waiting_bytes > 0 && hanging.failure.is_none());
+    drop(some);
+    let full = tracker.health();
+    assert_eq!((full.waiting_ends, full.given_up), (4_096, 102));
+    assert_eq!(full.waiting_progress, 1);
+    let finishing = tokio::spawn(last.succeed());
+    sleep(seconds(1)).await;
+    assert_eq!(tracker.health().finishing, 1);
+    finishing.abort();
 }
 
 #[tokio::test]

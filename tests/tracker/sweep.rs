@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, Command, ErrorKind, NewAction, Orphan, Outcome,
-    OwnerEnd, OwnerRef, OwnerState, Status, Tracker, TrackerOptions,
+    OwnerEnd, OwnerRef, OwnerState, Settlement, Status, Tracker, TrackerOptions,
 };
 use tokio::time::{advance, sleep};
 
@@ -122,6 +122,37 @@ async fn what_a_released_or_fenced_owner_left_is_settled_without_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_sweep_cannot_settle_is_seen_until_it_can() {
+    let store = Spy::new();
+    let (gone, bad) = owner(&store, "elsewhere").await;
+    let good = store.create(NewAction::task("backup")).await.unwrap().uid;
+    store.start(good, &gone).await.unwrap();
+    store.command(Command::Release(gone)).await.unwrap();
+    let (other, _) = owner(&store, "nowhere").await;
+    store.command(Command::Release(other)).await.unwrap();
+    store.on_write(move |batch| {
+        let hit = |command: &Command| matches!(command, Command::Apply { uid, .. } if *uid == bad);
+        batch.commands.iter().any(hit).then_some(Fault::Corrupt)
+    });
+    let tracker = tracker(&store).await;
+    for _ in 0..3 {
+        sleep(seconds(100)).await;
+        let swept = tracker.health().swept;
+        assert_eq!((swept.lost, swept.unsettled), (2, 1));
+        assert_eq!(swept.unsettled_actions[0].uid, bad);
+        let why = &swept.unsettled_actions[0].error;
+        assert_eq!(why.kind(), ErrorKind::Corrupt);
+    }
+    // The own name had nothing to settle.
+    assert!(tracker.recovery().await.is_complete());
+    store.heal();
+    sleep(seconds(10)).await;
+    let swept = tracker.health().swept;
+    assert_eq!((swept.lost, swept.unsettled), (3, 0));
+    assert!(swept.is_complete() && swept.unsettled_actions.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_the_sweep_other_names_are_left_alone() {
     let store = Spy::new();
     let (silent, uid) = owner(&store, "elsewhere").await;
@@ -225,10 +256,11 @@ async fn operators_settle_an_action_of_a_dead_owner_with_a_reason() {
         .await
         .unwrap();
     tracker.recovery().await;
-    let lost = tracker
-        .settle(executing, "node 7 burnt down")
-        .await
-        .unwrap();
+    let by_ann = Settlement::new("node 7 burnt down").with_by("ann");
+    let lost = tracker.settle(executing, by_ann).await.unwrap();
+    assert_eq!(&*lost.evidence.as_ref().unwrap().decided_by, "ann");
+    let told = store.log_of(executing).await.pop().unwrap();
+    assert_eq!(told.by.as_deref(), Some("ann"));
     assert_eq!(lost.outcome, Some(Outcome::Lost));
     let error = lost.error.as_ref().unwrap();
     assert_eq!(&*error.code, "lost");
@@ -236,6 +268,10 @@ async fn operators_settle_an_action_of_a_dead_owner_with_a_reason() {
     assert!(!error.message.contains("node 7"), "{}", error.message);
     let never = tracker.settle(queued, "nobody wants it").await.unwrap();
     assert_eq!(never.outcome, Some(Outcome::Interrupted));
+    assert_eq!(&*never.evidence.as_ref().unwrap().decided_by, "plane");
+    let nobody = Settlement::new("?").with_by("");
+    let invalid = tracker.settle(never.uid, nobody).await.unwrap_err();
+    assert_eq!(invalid.kind(), ErrorKind::Invalid);
     let missing = tracker.settle(ActionUid::new(), "?").await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
 }

@@ -1,4 +1,15 @@
 //! Trackers in several processes on one file: stopped, killed, fenced and replaced, in real time.
+//!
+//! The numbers of rounds are small, for the gate. At full size, on a machine that does nothing else:
+//!
+//! ```console
+//! $ TRACKER_KILLS=100 TRACKER_LATE=200 TRACKER_FENCES=200 TRACKER_STOPS=20 \
+//!     cargo test --release --all-features --test tracker_processes -- --nocapture
+//! ```
+//!
+//! `TRACKER_HOLDS` says how often a host holds the write lock. What takes time and prints figures
+//! is in `cargo bench --all-features --bench recovery`, `--bench watch` and `--bench retention`; two
+//! stores on one file race in `tests/sqlite_shared/` (`ACTIONS_RACE_SECONDS`, `OPENING_ROUNDS`).
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -205,6 +205,12 @@ fn drive(script: &mut Script, order: Order, driver: &Driver) -> Result<Driven, s
                 true,
             )
         }
+        Driver::CancelsOf(name) => {
+            let value = script.bind(name.to_string())?;
+            let condition =
+                format!("a.owner = ${value} AND a.status < 2 AND a.cancel_at IS NOT NULL");
+            (ACTION, "a.number", condition, true)
+        }
         Driver::UnfinishedOf(name) => {
             let value = script.bind(name.to_string())?;
             let condition = format!("a.owner = ${value} AND a.status < 2");
@@ -262,8 +268,13 @@ fn is_driven_by(term: &Term, driver: &Driver) -> bool {
         (Term::Parent(uid), Driver::Parent(driven)) => uid == driven,
         (Term::RetryOf(uid), Driver::RetryOf(driven)) => uid == driven,
         (Term::Correlation(text), Driver::Correlation(driven)) => text == driven,
-        (Term::OwnerName(name), Driver::UnfinishedOf(driven)) => name == driven,
-        (Term::Unfinished, Driver::UnfinishedOf(_) | Driver::Unfinished) => true,
+        (Term::OwnerName(name), Driver::UnfinishedOf(driven) | Driver::CancelsOf(driven)) => {
+            name == driven
+        }
+        (Term::Unfinished, Driver::UnfinishedOf(_) | Driver::CancelsOf(_) | Driver::Unfinished) => {
+            true
+        }
+        (Term::CancelRequested, Driver::CancelsOf(_)) => true,
         (Term::Touches(object), Driver::Touches(driven)) => object == driven,
         (Term::Outcome(outcome), Driver::Ended(driven)) => outcome == driven,
         (Term::Tenant(tenant), Driver::Tenant(driven)) => tenant == driven,

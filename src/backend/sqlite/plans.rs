@@ -206,6 +206,14 @@ async fn each_driving_term_uses_its_own_index() {
             "actions_action_owner (owner=? AND number<?)",
         ),
         (
+            vec![
+                Term::OwnerName("o".into()),
+                Term::Unfinished,
+                Term::CancelRequested,
+            ],
+            "actions_action_cancel (owner=? AND number<?)",
+        ),
+        (
             vec![Term::Owner(owner), Term::Unfinished],
             "actions_action_owner (owner=? AND number<?)",
         ),

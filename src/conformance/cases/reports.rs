@@ -286,3 +286,52 @@ pub(super) async fn a_cancel_request_for_a_completed_action_is_refused(
         if *current == action);
     s.unchanged(&action).await
 }
+
+pub(super) async fn what_an_owner_is_asked_to_cancel_is_found_until_it_ends(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let (owner, other) = (s.claim("plane").await?, s.claim("other").await?);
+    let found = async |owner: &OwnerRef| {
+        let mut found = Vec::new();
+        for term in [
+            Term::OwnerName(owner.name.clone()),
+            Term::Owner(owner.clone()),
+        ] {
+            let query = Query::new()
+                .with_order(Order::Oldest)
+                .with_term(Term::Unfinished)
+                .with_term(Term::CancelRequested)
+                .with_term(term);
+            found.push(uids(&s.walk(query).await?));
+        }
+        same("found by its owner and its name", &found[0], &found[1])?;
+        Ok::<_, Stop>(found.remove(0))
+    };
+    let queued = s.changed(create_by(NewAction::task("a"), &owner)).await?;
+    let (first, second) = (s.executing(&owner).await?, s.executing(&owner).await?);
+    s.executing(&other).await?;
+    same("before any request", found(&owner).await?, Vec::new())?;
+    let cancel = || Change::RequestCancel(CancelRequest::new());
+    for action in [&second, &queued] {
+        s.changed(apply(action.uid, cancel(), None)).await?;
+    }
+    let asked = vec![queued.uid, second.uid];
+    same("asked for", found(&owner).await?, asked)?;
+    // It moves with the action, to another status and another owner.
+    s.apply(queued.uid, Change::Start, &other).await?;
+    same("of the first", found(&owner).await?, vec![second.uid])?;
+    same("of the other", found(&other).await?, vec![queued.uid])?;
+    s.done(fence(&owner, 0)).await?;
+    s.apply(second.uid, Change::Adopt, &other).await?;
+    same("of the first", found(&owner).await?, Vec::new())?;
+    let adopted = vec![queued.uid, second.uid];
+    same("of the other", found(&other).await?, adopted)?;
+    s.apply(queued.uid, finish(Outcome::Cancelled), &other)
+        .await?;
+    same("what goes on", found(&other).await?, vec![second.uid])?;
+    s.apply(first.uid, Change::Adopt, &other).await?;
+    s.changed(apply(first.uid, cancel(), None)).await?;
+    let adopted = vec![first.uid, second.uid];
+    same("of the other", found(&other).await?, adopted)
+}

@@ -1,0 +1,70 @@
+//! How soon work hears that another process has asked for it to be cancelled.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Other, now, open, told};
+use action_store::{
+    ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Command, NewAction, OpId, Tracker,
+};
+
+/// The other process: asks for each action it is told of to be cancelled.
+pub async fn child(path: &Path) {
+    super::child(path, async |store, uid| {
+        let please = CancelRequest::new().with_by("bench");
+        store.request_cancel(uid, please).await.unwrap();
+    })
+    .await;
+}
+
+/// As long as this many other actions of the same owner are executing.
+pub async fn latency(path: &Path, count: usize, executing: usize) {
+    let store = Arc::new(open(path).await);
+    let tracker = Tracker::start(store.clone(), "plane").await.unwrap();
+    let by = || Some(tracker.owner().clone());
+    for _ in 0..executing / 250 {
+        let mut commands = Vec::new();
+        for _ in 0..250 {
+            let new = Arc::new(NewAction::task("a"));
+            let uid = new.uid;
+            commands.push(Command::Create { new, by: by() });
+            commands.push(Command::Apply {
+                uid,
+                op: OpId::new(),
+                change: Change::Start,
+                by: by(),
+                if_version: None,
+            });
+        }
+        for answer in store.write(Batch::all(commands)).await.unwrap() {
+            answer.unwrap();
+        }
+    }
+    let mut other = Other::start("--canceller", path);
+    let (mut heard, mut written) = (Vec::new(), Vec::new());
+    for round in 0..count {
+        let action = tracker.begin(NewAction::task("b")).await.unwrap();
+        let waiting = tokio::spawn({
+            let reporter = action.reporter();
+            async move {
+                reporter.cancel_requested().await;
+                now()
+            }
+        });
+        // Long enough for the looks that the begin brought about, at every part of a pause.
+        let part = Duration::from_micros((round as u64 * 7919) % 200_000);
+        tokio::time::sleep(Duration::from_millis(50) + part).await;
+        other.tell(action.uid()).await;
+        let at = waiting.await.unwrap();
+        let (begun, done) = other.said().await;
+        heard.push(at.saturating_sub(begun));
+        written.push(done - begun);
+        action.cancelled().await.unwrap();
+    }
+    other.end().await;
+    println!("a request to cancel, {executing} others executing");
+    told("heard by its work", heard);
+    told("the write alone", written);
+    store.close().await.unwrap();
+}
