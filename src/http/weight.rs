@@ -47,11 +47,15 @@ pub(super) fn weight(action: &Action) -> usize {
 
 /// How long a text is within a JSON string; rather too long than too short.
 fn written(text: &str) -> usize {
-    let escapes = text.bytes().map(|byte| {
-        let control = usize::from(byte < b' ') * r"u0000".len();
-        control + usize::from(matches!(byte, b'"' | b'\\'))
-    });
-    text.len() + escapes.sum::<usize>()
+    // By blocks whose sums fit into a byte, which is many times faster: each page is counted.
+    let (blocks, rest) = text.as_bytes().as_chunks::<32>();
+    let escapes = |bytes: &[u8]| usize::from(bytes.iter().map(|byte| escape(*byte)).sum::<u8>());
+    text.len() + blocks.iter().map(|block| escapes(block)).sum::<usize>() + escapes(rest)
+}
+
+/// How many bytes are added where one is escaped.
+fn escape(byte: u8) -> u8 {
+    u8::from(byte < b' ') * 5 + u8::from(byte == b'"') + u8::from(byte == b'\\')
 }
 
 #[cfg(test)]
@@ -61,7 +65,7 @@ mod tests {
     #[test]
     fn a_text_is_never_longer_than_it_was_taken_for() {
         for byte in 0..=u8::MAX {
-            let text = char::from(byte).to_string().repeat(3);
+            let text = char::from(byte).to_string().repeat(77);
             let json = serde_json::to_string(&text).unwrap();
             assert!(written(&text) >= json.len() - "\"\"".len(), "{byte}");
         }
