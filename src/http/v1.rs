@@ -158,10 +158,12 @@ pub(super) fn entry(action: &Action, words: Words) -> Entry<'_> {
 fn task(action: &Action, words: Words) -> Task<'_> {
     let status = words::status(action, Shape::V1Task(words));
     let error = words::error(action, status);
-    let object = action.object.as_ref();
-    let of_kind = |kind| object.filter(|o| o.kind() == kind).and_then(ObjectRef::id);
-    let (node_uid, bdb_uid) = (of_kind("node"), of_kind("bdb"));
-    let other = object.filter(|_| node_uid.is_none() && bdb_uid.is_none());
+    let object = action.object.as_ref().map(ObjectRef::as_str);
+    let (node_uid, bdb_uid, object_name) = match object.and_then(|name| name.split_once(':')) {
+        Some(("node", id)) => (Some(id), None, None),
+        Some(("bdb", id)) => (None, Some(id), None),
+        _ => (None, None, object),
+    };
     let created_at = action.created_at.as_seconds();
     Task {
         action_uid: Uid(action.uid),
@@ -174,7 +176,7 @@ fn task(action: &Action, words: Words) -> Task<'_> {
         error_message: error.message,
         name: &action.name,
         node_uid,
-        object_name: other.map(ObjectRef::as_str),
+        object_name,
         progress: match action.progress {
             Progress::ZERO => "0".into(),
             Progress::DONE => "100".into(),

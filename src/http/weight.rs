@@ -13,17 +13,9 @@ const FLAT: usize = 640;
 /// Texts count as what they are written as: prose may hold control characters, each of which is
 /// written as six. An answer is bounded by this, so what is left out here is not bounded at all.
 pub(super) fn weight(action: &Action) -> usize {
-    let optional = [
-        &action.actor,
-        &action.correlation,
-        &action.step,
-        &action.description,
-    ];
-    let optional: usize = optional
-        .into_iter()
-        .flatten()
-        .map(|text| written(text))
-        .sum();
+    let labels = [&action.actor, &action.correlation, &action.step];
+    let labels = labels.into_iter().flatten().map(|text| label(text));
+    let description = action.description.as_deref().map_or(0, written);
     let error = action.error.as_ref().map_or(0, |error| {
         let detail = error.detail.as_deref().map_or(0, written);
         // A task's message stands there twice.
@@ -33,16 +25,22 @@ pub(super) fn weight(action: &Action) -> usize {
         .warnings
         .iter()
         .map(|text| written(text) + "\"\",".len());
-    FLAT + written(&action.name)
-        + written(&action.tenant)
-        + action.object.as_ref().map_or(0, |object| written(object.as_str()))
-        + action.owner.as_ref().map_or(0, |owner| written(&owner.name))
+    FLAT + label(&action.name)
+        + label(&action.tenant)
+        + action.object.as_ref().map_or(0, |object| label(object.as_str()))
+        + action.owner.as_ref().map_or(0, |owner| label(&owner.name))
         // A task's are strings, so what is none is written as text within a string. The quotes
         // that this puts around it count as those of its name do.
         + action.attributes.as_ref().map_or(0, |json| written(json.as_str()))
-        + optional
+        + labels.sum::<usize>()
+        + description
         + error
         + warnings.sum::<usize>()
+}
+
+/// The same of a label, which holds no control characters: not worth a look.
+fn label(text: &str) -> usize {
+    2 * text.len()
 }
 
 /// How long a text is within a JSON string; rather too long than too short.
