@@ -366,14 +366,16 @@ fn the_next_start_says_what_was_lost_and_who_decided_that() {
 
 /// Begins so many requests that do not come to their end, and returns what the next one hears.
 fn too_many(plane: &Plane, most: usize, head: &str) -> Value {
-    // More, for one of those may be refused while earlier ones are not over.
-    let held: Vec<_> = (0..most + 16).map(|_| plane.begin(head).unwrap()).collect();
-    for _ in 0..200 {
+    let begin = |count: usize| (0..count).map(|_| plane.begin(head).unwrap());
+    let mut held: Vec<_> = begin(most).collect();
+    for _ in 0..20 {
+        // Some may have been refused while earlier ones were not over: others take their place.
+        held.extend(begin(16));
         // It may come before one of those: they are read at the same time.
         let next = plane.request("GET", "/v1/actions/changes?wait=1ms", "");
         match next.unwrap() {
             (503, answer) => return answer,
-            _ => std::thread::sleep(Duration::from_millis(50)),
+            _ => std::thread::sleep(Duration::from_millis(300)),
         }
     }
     panic!("{} at once are not too many", held.len());
