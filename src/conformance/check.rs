@@ -127,7 +127,9 @@ fn check_log(action: &Action, log: &[Transition]) -> Proof {
     let what = |what: &str| format!("{what} of action {}", action.uid);
     same(&what("the number of log entries"), counted.len(), kept)?;
     holds(&what("one late report at most"), log.len() <= kept + 1, log)?;
-    let stamps = log.windows(2).all(|pair| pair[0].at <= pair[1].at);
+    let stamps = counted.is_sorted_by_key(|entry| entry.at)
+        // A late report is not before what it came after, but what comes after it may be.
+        && log.windows(2).all(|pair| pair[0].is_late() || pair[0].at <= pair[1].at);
     holds(&what("stamps in the log that ascend"), stamps, log)?;
     for pair in counted.windows(2) {
         let (before, after) = (pair[0], pair[1]);

@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use action_store::{
-    Action, ActionStore, ActionUid, Cursor, ErrorKind, LogQuery, Order, Query, SqliteOptions,
-    SqliteStore, Transition,
+    Action, ActionStore, ActionStoreExt as _, ActionUid, Clock, Cursor, ErrorKind, LogQuery,
+    NewAction, Order, Query, SqliteOptions, SqliteStore, Timestamp, Transition,
 };
 use uuid::Uuid;
 
 use super::children::Child;
 use super::tally::{Tally, UnderWay};
 use super::verified::{Verified, is_legal, torn_now};
-use super::{Dice, Place, asked_for, place, reopened_and_checked, shared};
+use super::{Dice, Place, asked_for, ends, place, raw, reopened_and_checked, run, shared};
 
 /// What the readers have seen meanwhile.
 #[derive(Debug, Default)]
@@ -270,4 +270,25 @@ async fn two_processes_by_path_race_for_the_same_actions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_by_path_and_one_on_a_pool_race_for_the_same_actions() {
     race(["shared", "pool"], asked_for("ACTIONS_RACE_SECONDS", 6)).await;
+}
+
+/// Others have stamped meanwhile: what was decided after them must not look as if it came before.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_the_file_stamps_when_it_is_theirs() {
+    let place = place();
+    let clock = Clock::manual(Timestamp::from_seconds(1_700_000_000));
+    let options = SqliteOptions::new().shared().with_clock(clock.clone());
+    let store = Arc::new(options.open(&place.path).await.unwrap());
+    let mut other = raw(&place.path).await;
+    run(&mut other, "BEGIN IMMEDIATE").await;
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.create(NewAction::task("waits")).await.unwrap() }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!waiting.is_finished());
+    clock.advance(Duration::from_secs(5));
+    run(&mut other, "COMMIT").await;
+    assert_eq!(ends(waiting).await.unwrap().created_at, clock.now());
+    store.close().await.unwrap();
 }

@@ -160,9 +160,9 @@ impl Writer {
         connection: &mut SqliteConnection,
         jobs: &[Job],
     ) -> Result<Answers, StoreError> {
-        let now = self.clock.now();
         let (mut loaded, stored, numbers) = self.begin(connection, jobs).await?;
-        let answers = plan_jobs(jobs, &mut loaded, now);
+        // Not before: somebody else may have had the file for seconds, and stamped meanwhile.
+        let answers = plan_jobs(jobs, &mut loaded, self.clock.now());
         let changes = loaded.into_changes();
         if changes.is_empty() {
             roll_back(connection).await;
