@@ -71,9 +71,15 @@ impl<T> Ascending<T> {
     }
 
     fn place(&self, number: u64) -> Option<usize> {
-        let found = self
-            .places
-            .binary_search_by_key(&number, |(number, _)| *number);
+        let (first, _) = self.places.first()?;
+        let furthest = usize::try_from(number.checked_sub(*first)?).ok()?;
+        // It is never further, and right there as long as nothing has been swept.
+        let there = self.places.get(furthest);
+        if there.is_some_and(|(at, _)| *at == number) {
+            return Some(furthest);
+        }
+        let places = self.places.get(..furthest).unwrap_or(&self.places);
+        let found = places.binary_search_by_key(&number, |(number, _)| *number);
         found.ok()
     }
 }

@@ -6,16 +6,16 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::Response;
-use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::error::{Problem, answer};
+use super::error::{Problem, written};
 use super::query::limit_of;
-use super::record::Record;
+use super::sheet::Shape;
+use super::text::{Text, Written};
 use super::walk::{self, Bound, Walk};
 use super::{Adapter, authorize::Scope, parameters, sse, wait};
 use crate::error::{ErrorKind, StoreError};
-use crate::model::{Action, Cursor, Limits, Order, Position, Query, Revision, Term};
+use crate::model::{Cursor, Limits, Order, Position, Query, Revision, Term};
 use crate::store::ActionStore;
 
 /// Least time between two looks of one who waits, in which changes gather.
@@ -24,10 +24,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LAST_EVENT_ID: &str = "Last-Event-ID";
 
 /// One page of the feed.
-#[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(super) struct Changes<'a> {
-    changes: Vec<Record<'a>>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<super::record::Record<'_>>))]
+    changes: &'a Text,
     /// Where to go on.
     position: String,
     /// Where the store stood.
@@ -36,9 +36,22 @@ pub(super) struct Changes<'a> {
     more: bool,
 }
 
+impl Written for Changes<'_> {
+    fn write(&self, to: &mut Text) {
+        let mut page = to.object();
+        page.member("changes", self.changes.as_str(), Text::json);
+        page.member("position", &*self.position, Text::word);
+        page.member("revision", self.revision, Text::integer);
+        page.member("more", self.more, Text::truth);
+        page.end();
+    }
+}
+
 /// A page as it was read.
 pub(super) struct Page {
-    pub(super) items: Vec<Arc<Action>>,
+    /// The records of what changed.
+    changes: Text,
+    pub(super) is_empty: bool,
     revision: Revision,
     more: bool,
 }
@@ -46,7 +59,7 @@ pub(super) struct Page {
 impl Page {
     /// Whether there is nothing to show and nothing to go on with.
     fn is_over(&self) -> bool {
-        self.items.is_empty() && !self.more
+        self.is_empty && !self.more
     }
 }
 
@@ -55,7 +68,7 @@ pub(super) struct Feed {
     store: Arc<dyn ActionStore>,
     terms: Vec<Term>,
     bound: Bound,
-    inside: bool,
+    shape: Shape,
     /// After what was read; none before the first action there is.
     after: Option<Cursor>,
     /// Once everything was read, up to this: then there is something to wait for.
@@ -67,7 +80,7 @@ impl Feed {
     /// Reads the next page, perhaps an empty one. Moves on only when it has been read.
     pub(super) async fn read(&mut self) -> Result<Page, Problem> {
         let from = Walk::Plain(Order::Feed, self.after);
-        let found = walk::read(&*self.store, &self.terms, from, self.bound).await?;
+        let found = walk::read(&*self.store, &self.terms, from, self.bound, self.shape).await?;
         let at = found.at.unwrap_or(self.at);
         // An older copy of the store, put in its place.
         if at.life != self.at.life || at.revision < self.at.revision {
@@ -86,7 +99,8 @@ impl Feed {
             }
         };
         Ok(Page {
-            items: found.items,
+            is_empty: found.sheet.count() == 0,
+            changes: found.sheet.finish(),
             revision: at.revision,
             more,
         })
@@ -103,7 +117,7 @@ impl Feed {
                 self.read = None;
             }
             let page = self.read().await?;
-            if !page.items.is_empty() {
+            if !page.is_empty {
                 return Ok(page);
             }
         }
@@ -116,19 +130,13 @@ impl Feed {
     }
 
     /// A page as it goes out.
-    pub(super) fn json(&self, page: &Page) -> Result<Vec<u8>, Problem> {
-        let changes = self.shown(page);
-        serde_json::to_vec(&changes).map_err(super::error::not_json)
-    }
-
-    fn shown<'a>(&self, page: &'a Page) -> Changes<'a> {
-        let record = |action: &'a Arc<Action>| Record::new(action, self.inside);
-        Changes {
-            changes: page.items.iter().map(record).collect(),
+    pub(super) fn json(&self, page: &Page) -> Text {
+        Text::of(&Changes {
+            changes: &page.changes,
             position: self.position(),
             revision: page.revision.get(),
             more: page.more,
-        }
+        })
     }
 }
 
@@ -219,7 +227,7 @@ impl Adapter {
                 page = news?;
             }
         }
-        answer(&feed.shown(&page))
+        Ok(written(feed.json(&page)))
     }
 
     async fn feed(&self, scope: &Scope, limit: u16, start: Start) -> Result<Feed, Problem> {
@@ -234,7 +242,7 @@ impl Adapter {
             store: self.store.clone(),
             terms: scope.terms().to_vec(),
             bound,
-            inside: scope.shows_detail(),
+            shape: Shape::Records(scope.shows_detail()),
             after,
             read: None,
             at,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::authorize::Denied;
+use super::text::Text;
 use crate::error::{ErrorKind, StoreError};
 
 /// Characters of a client's own text that it is shown again.
@@ -225,14 +226,13 @@ fn unavailable(operation: &'static str, message: &'static str) -> StoreError {
 
 /// Answers with a value.
 pub(super) fn answer(value: &impl Serialize) -> Result<Response, Problem> {
-    answer_of(value, 1024)
+    let body = serde_json::to_vec(value).map_err(not_json)?;
+    Ok(frame(StatusCode::OK, body))
 }
 
-/// Answers with a value that takes about so many bytes.
-pub(super) fn answer_of(value: &impl Serialize, bytes: usize) -> Result<Response, Problem> {
-    let mut body = Vec::with_capacity(bytes);
-    serde_json::to_writer(&mut body, value).map_err(not_json)?;
-    Ok(frame(StatusCode::OK, body))
+/// Answers with what has been written.
+pub(super) fn written(text: Text) -> Response {
+    frame(StatusCode::OK, text.into_bytes())
 }
 
 pub(super) fn not_json(error: serde_json::Error) -> Problem {

@@ -144,12 +144,13 @@ mod options;
 mod parameters;
 mod query;
 mod record;
+mod sheet;
 mod sse;
+mod text;
 mod v1;
 mod v2;
 mod wait;
 mod walk;
-mod weight;
 mod when;
 mod words;
 
@@ -174,9 +175,10 @@ pub use words::Words;
 use crate::model::ObjectRef;
 use crate::store::ActionStore;
 use crate::watch::Watcher;
-use error::{Problem, answer, answer_of};
+use error::{Problem, written};
 use etag::Shape;
 use query::ListRequest;
+use text::Text;
 use wait::Waiting;
 use walk::Bound;
 
@@ -294,26 +296,22 @@ impl Adapter {
         match endpoint {
             Endpoint::V1Actions => {
                 let asked = ListRequest::read(parts.uri.query(), None)?;
-                let page = self.page(&scope, &asked).await?;
-                let list = v1::list(&page.items, words);
-                asked.linked(answer_of(&list, page.bytes)?, page.next)
+                self.list(&scope, &asked, sheet::Shape::V1(words)).await
             }
             Endpoint::V2Actions => {
                 let asked = ListRequest::read(parts.uri.query(), None)?;
-                let page = self.page(&scope, &asked).await?;
-                let list = v2::list(&page.items);
-                asked.linked(answer_of(&list, page.bytes)?, page.next)
+                self.list(&scope, &asked, sheet::Shape::V2).await
             }
             Endpoint::V1OfBdb => self.of_bdb(parts, &scope).await,
             Endpoint::V1Action => {
                 let action = self.one(parts, &scope).await?;
-                let response = answer(&v1::entry(&action, words))?;
+                let response = written(Text::of(&v1::entry(&action, words)));
                 let shape = Shape::V1(words, scope.shows_detail());
                 Ok(etag::tagged(response, &action, shape, parts))
             }
             Endpoint::V2Action => {
                 let action = self.one(parts, &scope).await?;
-                let response = answer(&v2::Entry::of(&action))?;
+                let response = written(Text::of(&v2::Entry::of(&action)));
                 let shape = Shape::V2(scope.shows_detail());
                 Ok(etag::tagged(response, &action, shape, parts))
             }
@@ -322,15 +320,30 @@ impl Adapter {
         }
     }
 
+    async fn list(
+        &self,
+        scope: &Scope,
+        asked: &ListRequest,
+        shape: sheet::Shape,
+    ) -> Result<Response, Problem> {
+        let page = self.page(scope, asked, shape).await?;
+        asked.linked(written(page.sheet.finish()), page.next)
+    }
+
     /// A page of a list.
-    async fn page(&self, scope: &Scope, asked: &ListRequest) -> Result<walk::Answer, Problem> {
+    async fn page(
+        &self,
+        scope: &Scope,
+        asked: &ListRequest,
+        shape: sheet::Shape,
+    ) -> Result<walk::Answer, Problem> {
         let terms = [scope.terms(), &asked.terms].concat();
         let bound = Bound {
             actions: asked.limit.min(self.options.bounds.cap),
             bytes: self.options.bounds.page_bytes,
             is_scoped: !scope.terms().is_empty(),
         };
-        walk::read(&*self.store, &terms, asked.from, bound).await
+        walk::read(&*self.store, &terms, asked.from, bound, shape).await
     }
 
     /// A page of the actions that touch the database that the path names.
@@ -341,8 +354,9 @@ impl Adapter {
         if bdb.is_err() {
             return Err(Problem::NoActionOfBdb(text));
         }
-        let mut page = self.page(scope, &asked).await?;
-        if page.items.is_empty() && asked.is_bare() {
+        let shape = sheet::Shape::V1Entries(self.options.words);
+        let mut page = self.page(scope, &asked, shape).await?;
+        if page.sheet.count() == 0 && asked.is_bare() {
             // This is the end, too. Did it go on, somebody who may see nothing there could tell a
             // database with a long history from none. The price: what is only behind so much of
             // others' is not found here, and said to be so in the documents of `Scope`.
@@ -351,9 +365,7 @@ impl Adapter {
                 return Err(Problem::NoActionOfBdb(text));
             }
         }
-        let words = self.options.words;
-        let entries: Vec<v1::Entry<'_>> = page.items.iter().map(|a| v1::entry(a, words)).collect();
-        asked.linked(answer_of(&entries, page.bytes)?, page.next)
+        asked.linked(written(page.sheet.finish()), page.next)
     }
 
     fn finish(&self, result: Result<Response, Problem>) -> Response {

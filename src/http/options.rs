@@ -122,10 +122,8 @@ impl RouterOptions {
     }
 
     /// Sets how many bytes the answer of a list or a page of the feed has at most: 4 MiB unless
-    /// set. Counted are texts as JSON writes them, escapes included, and 640 for the rest of each
-    /// action, so an answer is rather shorter. One action is always shown, however long. What a
-    /// client may make the server hold is this, and the actions it is made of, times the requests
-    /// at once ([`RequestLimits`](super::RequestLimits)).
+    /// set. One action is always shown, however long. What a client may make the server hold is
+    /// this twice over, and the actions of a part of it, times the requests at once ([`RequestLimits`](super::RequestLimits)).
     #[must_use]
     pub fn with_page_bytes(mut self, bytes: usize) -> RouterOptions {
         self.bounds.page_bytes = bytes;

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::Adapter;
 use super::changes::Feed;
 use super::error::{Problem, framed, tell_host};
+use super::text::Text;
 use crate::error::{ErrorKind, StoreError};
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -49,9 +50,9 @@ pub(super) async fn stream(adapter: Arc<Adapter>, mut feed: Feed) -> Result<Resp
     let before = feed.position();
     // Before anything is answered: what is wrong with the position has a status of its own.
     let first = feed.read().await?;
-    let first = match first.items.is_empty() {
+    let first = match first.is_empty {
         true => None,
-        false => Some(event(&feed.json(&first)?, &feed.position())),
+        false => Some(event(&feed.json(&first), &feed.position())),
     };
     let hello = format!("retry: 1000\nid: {before}\n: from here on\n\n");
     // One event is held for a slow reader, whatever happens meanwhile.
@@ -103,7 +104,7 @@ async fn follow(adapter: &Adapter, mut feed: Feed, sender: &Sender<Bytes>) {
             // With a position: what is hidden from this reader moves on, too.
             Err(_) => Ok(format!(": heartbeat\nid: {}\n\n", feed.position()).into()),
             Ok(None) => continue,
-            Ok(Some(Ok(page))) => feed.json(&page).map(|json| event(&json, &feed.position())),
+            Ok(Some(Ok(page))) => Ok(event(&feed.json(&page), &feed.position())),
             Ok(Some(Err(problem))) => Err(problem),
         };
         match said {
@@ -146,11 +147,8 @@ impl Outage {
 }
 
 /// An event of changes. JSON text has no line break in it.
-fn event(json: &[u8], id: &str) -> Bytes {
-    let mut block = format!("event: changes\nid: {id}\ndata: ").into_bytes();
-    block.extend_from_slice(json);
-    block.extend_from_slice(b"\n\n");
-    block.into()
+fn event(json: &Text, id: &str) -> Bytes {
+    format!("event: changes\nid: {id}\ndata: {}\n\n", json.as_str()).into()
 }
 
 /// Whoever reads no more is noticed by the task.

@@ -2,31 +2,27 @@
 //! fields are typed. Keys stand in alphabetical order.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::cmp::Ordering;
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-
-use super::fields::{AsText, PendingOps, Percent, Uid, members, pending_ops};
+use super::fields::{PendingOps, Uid, pending_ops};
+use super::text::{Object, Text, Written};
 use super::words::{self, Shape, Words};
-use crate::model::{Action, ObjectRef, Progress, Source};
-
-/// The two arrays of `GET /v1/actions`.
-#[derive(Debug, Default, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = V1List))]
-pub(super) struct List<'a> {
-    actions: Vec<Task<'a>>,
-    #[serde(rename = "state-machines")]
-    state_machines: Vec<StateMachine<'a>>,
-}
+use crate::model::{Action, Json, Member, ObjectRef, Progress, Source};
 
 /// A task or a state machine, as a bare object.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = V1Entry))]
-#[serde(untagged)]
+#[derive(Debug)]
 pub(super) enum Entry<'a> {
     Task(Task<'a>),
     StateMachine(StateMachine<'a>),
+}
+
+impl Written for Entry<'_> {
+    fn write(&self, to: &mut Text) {
+        match self {
+            Entry::Task(task) => task.write(to),
+            Entry::StateMachine(machine) => machine.write(to),
+        }
+    }
 }
 
 /// A task: every field is a string. Its attributes stand among them.
@@ -50,101 +46,130 @@ pub(super) struct Task<'a> {
     #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::v1_task_status))]
     status: &'static str,
     task_id: Uid,
-    /// Whatever else was recorded, by name: a string's own text, anything else as JSON text.
+    /// Whatever else was recorded, sorted by name: a string's own text, anything else as JSON text.
     #[cfg_attr(feature = "openapi", schema(ignore))]
-    attributes: Vec<(Cow<'a, str>, AsText<'a>)>,
+    attributes: Vec<(Cow<'a, str>, Member<'a>)>,
 }
 
-impl Serialize for Task<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Written for Task<'_> {
+    fn write(&self, to: &mut Text) {
         let mut fields = Among {
-            map: serializer.serialize_map(None)?,
+            object: to.object(),
             attributes: &self.attributes,
         };
-        fields.known("action_uid", Some(&self.action_uid))?;
-        fields.known("bdb_uid", self.bdb_uid)?;
-        fields.known("creation_time", self.creation_time.as_deref())?;
-        fields.known("error", self.error)?;
-        fields.known("error_code", self.error_code)?;
-        fields.known("error_detail", self.error_detail)?;
-        fields.known("error_message", self.error_message)?;
-        fields.known("name", Some(self.name))?;
-        fields.known("node_uid", self.node_uid)?;
-        fields.known("object_name", self.object_name)?;
-        fields.known("progress", Some(&*self.progress))?;
-        fields.known("status", Some(self.status))?;
-        fields.known("task_id", Some(&self.task_id))?;
-        fields.rest()
+        fields.member("action_uid", self.action_uid, Uid::write);
+        fields.maybe("bdb_uid", self.bdb_uid);
+        fields.maybe("creation_time", self.creation_time.as_deref());
+        fields.maybe("error", self.error);
+        fields.maybe("error_code", self.error_code);
+        fields.maybe("error_detail", self.error_detail);
+        fields.maybe("error_message", self.error_message);
+        fields.member("name", self.name, Text::string);
+        fields.maybe("node_uid", self.node_uid);
+        fields.maybe("object_name", self.object_name);
+        fields.member("progress", &*self.progress, Text::word);
+        fields.member("status", self.status, Text::word);
+        fields.member("task_id", self.task_id, Uid::write);
+        fields.end();
     }
 }
 
 /// Writes known fields in the order of their names, and the attributes among them.
-struct Among<'t, M> {
-    map: M,
+struct Among<'t> {
+    object: Object<'t>,
     /// Those that are still to come.
-    attributes: &'t [(Cow<'t, str>, AsText<'t>)],
+    attributes: &'t [(Cow<'t, str>, Member<'t>)],
 }
 
-impl<M: SerializeMap> Among<'_, M> {
-    fn known(&mut self, name: &'static str, value: Option<impl Serialize>) -> Result<(), M::Error> {
-        while let Some(((attribute, text), rest)) = self.attributes.split_first()
-            && **attribute <= *name
+impl Among<'_> {
+    fn member<T>(&mut self, name: &'static str, value: T, write: impl FnOnce(&mut Text, T)) {
+        self.attributes_before(name);
+        self.object.member(name, value, write);
+    }
+
+    fn maybe(&mut self, name: &'static str, value: Option<&str>) {
+        self.attributes_before(name);
+        self.object.maybe(name, value, Text::string);
+    }
+
+    fn attributes_before(&mut self, name: &'static str) {
+        while let Some(((attribute, member), rest)) = self.attributes.split_first()
+            && order(attribute, name).is_le()
         {
             // Should one bear a documented name after all, the documented field stands.
             if attribute != name {
-                self.map.serialize_entry(attribute, text)?;
+                as_text(member, &mut self.object);
             }
             self.attributes = rest;
         }
-        match value {
-            Some(value) => self.map.serialize_entry(name, &value),
-            None => Ok(()),
-        }
     }
 
-    fn rest(mut self) -> Result<M::Ok, M::Error> {
-        for (attribute, text) in self.attributes {
-            self.map.serialize_entry(attribute, text)?;
+    fn end(mut self) {
+        for (_, member) in self.attributes {
+            as_text(member, &mut self.object);
         }
-        self.map.end()
+        self.object.end();
+    }
+}
+
+/// Writes an attribute as a string: a string as the text it was recorded as, anything else as JSON
+/// text in a string.
+fn as_text(attribute: &Member<'_>, to: &mut Object<'_>) {
+    let to = to.named(attribute.written_name);
+    match attribute.value.starts_with('"') {
+        true => to.json(attribute.value),
+        false => to.string(attribute.value),
     }
 }
 
 /// A state machine: its fields are typed.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = V1StateMachine))]
 pub(super) struct StateMachine<'a> {
     action_uid: Uid,
-    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     /// For who may see what operators see.
-    #[serde(skip_serializing_if = "Option::is_none")]
     error_detail: Option<&'a str>,
     /// Unix seconds of the last accepted change or report of the action itself.
     heartbeat: i64,
     name: &'a str,
     object_name: &'a str,
     /// While it is not finished.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pending_ops: Option<PendingOps<'a>>,
     progress: Percent,
     /// While it is not finished, when known.
-    #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'a str>,
     #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::v1_state_machine_status))]
     status: &'static str,
 }
 
-/// Actions, each in the array it belongs to, in the order they come in.
-pub(super) fn list(items: &[Arc<Action>], words: Words) -> List<'_> {
-    let mut list = List::default();
-    for action in items {
-        match entry(action, words) {
-            Entry::Task(task) => list.actions.push(task),
-            Entry::StateMachine(machine) => list.state_machines.push(machine),
-        }
+/// How far a state machine has come.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Percent {
+    /// A hundred, without decimals.
+    Done,
+    /// With at least one.
+    At(Progress),
+}
+
+impl Written for StateMachine<'_> {
+    fn write(&self, to: &mut Text) {
+        let mut fields = to.object();
+        fields.member("action_uid", self.action_uid, Uid::write);
+        fields.maybe("error", self.error, Text::string);
+        fields.maybe("error_detail", self.error_detail, Text::string);
+        fields.member("heartbeat", self.heartbeat, Text::integer);
+        fields.member("name", self.name, Text::string);
+        fields.member("object_name", self.object_name, Text::string);
+        fields.maybe("pending_ops", self.pending_ops, PendingOps::write);
+        fields.member("progress", self.progress, |to, progress| match progress {
+            Percent::Done => to.integer(100),
+            Percent::At(progress) => to.percent(progress),
+        });
+        fields.maybe("state", self.state, Text::string);
+        fields.member("status", self.status, Text::word);
+        fields.end();
     }
-    list
 }
 
 /// One action, in the shape of its source.
@@ -158,11 +183,13 @@ pub(super) fn entry(action: &Action, words: Words) -> Entry<'_> {
 fn task(action: &Action, words: Words) -> Task<'_> {
     let status = words::status(action, Shape::V1Task(words));
     let error = words::error(action, status);
-    let object = action.object.as_ref().map(ObjectRef::as_str);
-    let (node_uid, bdb_uid, object_name) = match object.and_then(|name| name.split_once(':')) {
-        Some(("node", id)) => (Some(id), None, None),
-        Some(("bdb", id)) => (None, Some(id), None),
-        _ => (None, None, object),
+    let (node_uid, bdb_uid, object_name) = match action.object.as_ref() {
+        Some(object) => match object.parts() {
+            ("node", id) => (id, None, None),
+            ("bdb", id) => (None, id, None),
+            _ => (None, None, Some(object.as_str())),
+        },
+        None => (None, None, None),
     };
     let created_at = action.created_at.as_seconds();
     Task {
@@ -199,10 +226,10 @@ fn state_machine(action: &Action, words: Words) -> StateMachine<'_> {
         heartbeat: action.last_seen_at.as_seconds(),
         name: &action.name,
         object_name: action.object.as_ref().map_or("", ObjectRef::as_str),
-        pending_ops: unfinished.then(|| pending_ops(action).unwrap_or_default()),
+        pending_ops: unfinished.then(|| pending_ops(action).unwrap_or(PendingOps::NONE)),
         progress: match action.progress {
-            Progress::DONE if !unfinished => Percent::Whole(100),
-            progress => Percent::Decimal(progress.as_percent()),
+            Progress::DONE if !unfinished => Percent::Done,
+            progress => Percent::At(progress),
         },
         state: action.step.as_deref().filter(|_| unfinished),
         status,
@@ -210,9 +237,37 @@ fn state_machine(action: &Action, words: Words) -> StateMachine<'_> {
 }
 
 /// What was recorded beside the known fields, sorted by name.
-fn attributes(action: &Action) -> Vec<(Cow<'_, str>, AsText<'_>)> {
-    let members = members(action).into_iter();
-    let mut attributes: Vec<_> = members.map(|(name, value)| (name, AsText(value))).collect();
-    attributes.sort_unstable_by(|(name, _), (other, _)| name.cmp(other));
+fn attributes(action: &Action) -> Vec<(Cow<'_, str>, Member<'_>)> {
+    let members = action.attributes.iter().flat_map(Json::raw_members);
+    let mut attributes: Vec<_> = members.map(|member| (member.name(), member)).collect();
+    attributes.sort_unstable_by(|(name, _), (other, _)| order(name, other));
     attributes
+}
+
+/// The order of names: nearly always their first bytes tell.
+fn order(name: &str, other: &str) -> Ordering {
+    let first = |name: &str| name.as_bytes().first().copied();
+    let order = first(name).cmp(&first(other));
+    order.then_with(|| name.cmp(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Digest, NewAction, Timestamp};
+
+    #[test]
+    fn attributes_stand_in_order_among_the_fields_and_in_place_of_none() {
+        let digest = Digest::from_uuid(uuid::Uuid::nil());
+        let mut action = Action::new(&NewAction::task("t"), digest, Timestamp::from_seconds(1));
+        // No store takes the second of these, but whoever wrote one may have done so.
+        let json = r#"{"zone": "a\tb", "name": "x", "n\u0061": [1, "b"], "nb": null, "": 2}"#;
+        action.attributes = Some(Json::new(json).unwrap());
+        let text = Text::of(&entry(&action, Words::Lifecycle));
+        let uid = action.uid;
+        let expected = format!(
+            r#"{{"":"2","action_uid":"{uid}","n\u0061":"[1, \"b\"]","name":"t","nb":"null","progress":"0","status":"queued","task_id":"{uid}","zone":"a\tb"}}"#
+        );
+        assert_eq!(text.as_str(), expected);
+    }
 }

@@ -1,50 +1,57 @@
 //! The shape of version 2: one for all actions. Keys stand in alphabetical order.
 
-use std::sync::Arc;
-
-use serde::Serialize;
-
 use super::fields::{PendingOps, Uid, pending_ops};
+use super::text::{Text, Written};
 use super::words::{self, Shape};
-use crate::model::{Action, ObjectRef};
+use crate::model::{Action, ObjectRef, Progress};
 
 /// An action.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = V2Entry))]
 pub(super) struct Entry<'a> {
     /// `task`, `state-machine` or `other`.
     #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::source))]
     action_type: &'static str,
     action_uid: Uid,
-    #[serde(skip_serializing_if = "Info::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
     additional_info: Info<'a>,
     /// Unix seconds.
     creation_time: i64,
     name: &'a str,
     /// Percent, always with a decimal.
     #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::percent))]
-    progress: f64,
+    progress: Progress,
     #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::v2_status))]
     status: &'static str,
 }
 
+impl Written for Entry<'_> {
+    fn write(&self, to: &mut Text) {
+        let mut fields = to.object();
+        fields.member("action_type", self.action_type, Text::word);
+        fields.member("action_uid", self.action_uid, Uid::write);
+        if !self.additional_info.is_empty() {
+            self.additional_info.write(fields.named("additional_info"));
+        }
+        fields.member("creation_time", self.creation_time, Text::integer);
+        fields.member("name", self.name, Text::string);
+        fields.member("progress", self.progress, Text::percent);
+        fields.member("status", self.status, Text::word);
+        fields.end();
+    }
+}
+
 /// What only some actions have.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = V2Info))]
 struct Info<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     /// For who may see what operators see.
-    #[serde(skip_serializing_if = "Option::is_none")]
     error_detail: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     object_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     object_uid: Option<&'a str>,
     /// While it is not finished.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pending_ops: Option<PendingOps<'a>>,
 }
 
@@ -63,16 +70,24 @@ impl Info<'_> {
     }
 }
 
-/// Actions, in the order they come in.
-pub(super) fn list(items: &[Arc<Action>]) -> Vec<Entry<'_>> {
-    items.iter().map(|action| Entry::of(action)).collect()
+impl Written for Info<'_> {
+    fn write(&self, to: &mut Text) {
+        let mut fields = to.object();
+        fields.maybe("description", self.description, Text::string);
+        fields.maybe("error", self.error, Text::string);
+        fields.maybe("error_detail", self.error_detail, Text::string);
+        fields.maybe("object_type", self.object_type, Text::string);
+        fields.maybe("object_uid", self.object_uid, Text::string);
+        fields.maybe("pending_ops", self.pending_ops, PendingOps::write);
+        fields.end();
+    }
 }
 
 impl Entry<'_> {
     pub(super) fn of(action: &Action) -> Entry<'_> {
         let status = words::status(action, Shape::V2);
         let error = words::error(action, status);
-        let object = action.object.as_ref();
+        let object = action.object.as_ref().map(ObjectRef::parts);
         Entry {
             action_type: action.source.as_str(),
             action_uid: Uid(action.uid),
@@ -80,8 +95,8 @@ impl Entry<'_> {
                 description: action.description.as_deref(),
                 error: error.message,
                 error_detail: error.detail,
-                object_type: object.map(ObjectRef::kind),
-                object_uid: object.and_then(ObjectRef::id),
+                object_type: object.map(|(kind, _)| kind),
+                object_uid: object.and_then(|(_, id)| id),
                 pending_ops: if action.is_unfinished() {
                     pending_ops(action)
                 } else {
@@ -90,7 +105,7 @@ impl Entry<'_> {
             },
             creation_time: action.created_at.as_seconds(),
             name: &action.name,
-            progress: action.progress.as_percent(),
+            progress: action.progress,
             status,
         }
     }

@@ -1,12 +1,11 @@
 //! The bounded walk through actions: by default the unfinished ones, then the finished ones.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use super::error::Problem;
-use super::weight::{FRAME, weight};
+use super::sheet::{Place, Shape, Sheet};
 use crate::error::ErrorKind;
 use crate::model::{
     Action, ActionUid, Cursor, CursorError, Detail, Order, Position, Query, Status, Term,
@@ -115,7 +114,7 @@ pub(super) fn not_a_cursor() -> Problem {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bound {
     pub(super) actions: u16,
-    /// By [`weight`]; but one action there always is.
+    /// Of the answer; but one action there always is.
     pub(super) bytes: usize,
     /// Whether there is something that must not be seen.
     pub(super) is_scoped: bool,
@@ -123,9 +122,7 @@ pub(super) struct Bound {
 
 /// What one answer shows, and where the next one goes on.
 pub(super) struct Answer {
-    pub(super) items: Vec<Arc<Action>>,
-    /// How many bytes the answer takes: rather fewer than this.
-    pub(super) bytes: usize,
+    pub(super) sheet: Sheet,
     pub(super) next: Option<Walk>,
     /// Where the store stood when the last of it was read.
     pub(super) at: Option<Position>,
@@ -137,15 +134,16 @@ pub(super) async fn read(
     terms: &[Term],
     from: Walk,
     bound: Bound,
+    shape: Shape,
 ) -> Result<Answer, Problem> {
-    let mut gathered = Gathered::default();
+    let mut shown = Shown::on(Sheet::new(shape));
     let (mut walk, mut position) = (Some(from), None);
     let (mut short, mut limit) = (0, CHUNK);
     while let Some(at) = walk {
         // A store may have answered more than it was asked for.
-        let room = bound.actions.saturating_sub(gathered.count());
-        let limit_now = limit.min(room);
-        let most = match bound.is_scoped && gathered.items.is_empty() {
+        let room = usize::from(bound.actions).saturating_sub(shown.sheet.count());
+        let limit_now = limit.min(u16::try_from(room).unwrap_or(limit));
+        let most = match bound.is_scoped && shown.sheet.count() == 0 {
             true => EMPTY_PAGES,
             false => SHORT_PAGES,
         };
@@ -154,30 +152,76 @@ pub(super) async fn read(
         }
         let list = store.list(&at.query(terms, limit_now)).await;
         let page = list.map_err(|error| refused(error, at, from))?;
-        let weights: Vec<usize> = page.items.iter().map(|action| weight(action)).collect();
-        let fitting = gathered.fitting(&weights, bound.bytes);
+        let mark = shown.sheet.mark();
+        let fitting = shown.put(&page.items, at, bound.bytes)?;
         if fitting < limit_now && usize::from(fitting) < page.items.len() {
             // Read again, as much as fits: only a store knows the cursor within a page. And once
             // more, should they have grown meanwhile.
+            shown.sheet.cut(mark);
             limit = fitting;
             continue;
         }
         short += usize::from(page.items.len() < usize::from(limit_now));
-        for (action, weight) in page.items.into_iter().zip(weights) {
-            gathered.add(action, weight);
-        }
         walk = at.step(page.next);
+        match (at, walk) {
+            (Walk::Unfinished(_), Some(Walk::Finished(_))) => {
+                shown.unfinished.sort_unstable_by_key(|(uid, _)| *uid);
+            }
+            (Walk::Finished(_), _) => page.items.iter().for_each(|a| shown.supersede(a.uid)),
+            _ => {}
+        }
         position = Some(page.at);
         if limit < CHUNK {
             break;
         }
     }
     Ok(Answer {
-        items: gathered.items,
-        bytes: FRAME + gathered.bytes,
+        sheet: shown.sheet,
         next: walk,
         at: position,
     })
+}
+
+/// What an answer shows so far.
+struct Shown {
+    sheet: Sheet,
+    /// What it shows as unfinished, which may come again as finished; in order by then.
+    unfinished: Vec<(ActionUid, Place)>,
+}
+
+impl Shown {
+    fn on(sheet: Sheet) -> Shown {
+        let unfinished = Vec::new();
+        Shown { sheet, unfinished }
+    }
+
+    /// Puts these on the sheet, from the first on, until an answer would have more bytes than it
+    /// may; so many it put.
+    fn put(&mut self, items: &[Arc<Action>], at: Walk, most: usize) -> Result<u16, Problem> {
+        let mut fitting = 0;
+        for action in items {
+            let mark = self.sheet.mark();
+            let place = self.sheet.put(action)?;
+            if self.sheet.bytes() > most && self.sheet.count() > 1 {
+                self.sheet.cut(mark);
+                break;
+            }
+            if let Walk::Unfinished(_) = at {
+                self.unfinished.push((action.uid, place));
+            }
+            fitting += 1;
+        }
+        Ok(fitting)
+    }
+
+    /// What is shown as finished now is shown as unfinished no more.
+    fn supersede(&mut self, uid: ActionUid) {
+        if let Ok(at) = self.unfinished.binary_search_by_key(&uid, |(uid, _)| *uid) {
+            let (_, place) = self.unfinished.remove(at);
+            let others = self.unfinished.iter_mut().map(|(_, place)| place);
+            self.sheet.take_off(place, others);
+        }
+    }
 }
 
 /// The cursor is all that a client has a hand in.
@@ -188,45 +232,6 @@ fn refused(error: crate::error::StoreError, at: Walk, from: Walk) -> Problem {
         ErrorKind::Invalid if by_client => not_a_cursor(),
         ErrorKind::CursorExpired if is_feed => Problem::Expired,
         _ => Problem::Store(error),
-    }
-}
-
-#[derive(Default)]
-struct Gathered {
-    items: Vec<Arc<Action>>,
-    /// Where the unfinished ones stand: they may come again.
-    unfinished: HashMap<ActionUid, usize>,
-    bytes: usize,
-}
-
-impl Gathered {
-    fn count(&self) -> u16 {
-        u16::try_from(self.items.len()).unwrap_or(u16::MAX)
-    }
-
-    /// How many of these, from the first on, an answer of so many bytes still takes.
-    fn fitting(&self, weights: &[usize], most: usize) -> u16 {
-        let mut bytes = FRAME + self.bytes;
-        let fits = |(n, weight): &(usize, &usize)| {
-            bytes += **weight;
-            bytes <= most || (*n == 0 && self.items.is_empty())
-        };
-        let fitting = weights.iter().enumerate().take_while(fits).count();
-        u16::try_from(fitting).unwrap_or(u16::MAX)
-    }
-
-    fn add(&mut self, action: Arc<Action>, weight: usize) {
-        self.bytes += weight;
-        // Shown as unfinished above and changed since: the later view takes the place.
-        let known = self.unfinished.get(&action.uid).copied();
-        if action.is_unfinished() {
-            let place = known.unwrap_or(self.items.len());
-            self.unfinished.insert(action.uid, place);
-        }
-        match known {
-            Some(place) => self.items[place] = action,
-            None => self.items.push(action),
-        }
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) use driver::Driver;
 pub(crate) use driver::touched;
 pub use identity::{ActionUid, Digest, OpId, Version};
 pub use json::Json;
+#[cfg(feature = "http")]
+pub(crate) use json::Member;
 pub use lifecycle::{Authority, EDGES, Edge, Move};
 pub use limits::{Invalid, Limits};
 pub use new_action::NewAction;

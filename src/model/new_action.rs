@@ -355,14 +355,15 @@ pub(crate) fn check_attributes(attributes: &Json) -> Result<(), Invalid> {
         return Err(Invalid::new("attributes", "must be a JSON object"));
     }
     let mut seen = HashSet::new();
-    for (name, value) in attributes.raw_members() {
+    for member in attributes.raw_members() {
+        let name = member.name();
         if RESERVED.contains(&&*name) {
             return Err(Invalid::new(
                 "attributes",
                 format!("{name:?} is a reserved name"),
             ));
         }
-        if name == PENDING_OPS && !value.get().starts_with('{') {
+        if name == PENDING_OPS && !member.value.starts_with('{') {
             return Err(Invalid::new("attributes", "pending_ops must be an object"));
         }
         if !seen.insert(name) {

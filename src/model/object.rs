@@ -53,13 +53,23 @@ impl ObjectRef {
     /// What kind of thing it is: `cluster`, `node`, `bdb`, or the host's own.
     #[must_use]
     pub fn kind(&self) -> &str {
-        self.0.split_once(':').map_or(&*self.0, |(kind, _)| kind)
+        self.parts().0
     }
 
     /// Which one of its kind; `None` for the cluster.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        self.0.split_once(':').map(|(_, id)| id)
+        self.parts().1
+    }
+
+    /// Its kind and its id.
+    pub(crate) fn parts(&self) -> (&str, Option<&str>) {
+        // Kinds are short: not worth the search for a character, which is made for long texts.
+        let colon = self.0.bytes().position(|byte| byte == b':');
+        match colon.and_then(|at| self.0.split_at_checked(at)) {
+            Some((kind, rest)) => (kind, rest.get(1..)),
+            None => (&self.0, None),
+        }
     }
 
     /// The written form: `bdb:1`, `cluster`.

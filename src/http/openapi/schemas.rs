@@ -1,4 +1,4 @@
-//! The shapes, read off the types that are serialized.
+//! The shapes, read off the types that are written.
 
 use std::borrow::Cow;
 
@@ -17,8 +17,8 @@ use crate::model::{Outcome, Source, TransitionKind};
 /// All shapes by name.
 pub(super) fn all(words: Words) -> Map<String, Value> {
     let mut all = Vec::new();
-    add::<v1::List<'_>>(&mut all);
-    add::<v1::Entry<'_>>(&mut all);
+    add::<v1::Task<'_>>(&mut all);
+    add::<v1::StateMachine<'_>>(&mut all);
     add::<v2::Entry<'_>>(&mut all);
     add::<History<'_>>(&mut all);
     add::<Changes<'_>>(&mut all);
@@ -33,6 +33,23 @@ pub(super) fn all(words: Words) -> Map<String, Value> {
     if let Some(task) = all.get_mut("V1Task") {
         task["additionalProperties"] = json!({ "type": "string" });
     }
+    let [task, machine] = ["V1Task", "V1StateMachine"]
+        .map(|name| json!({ "$ref": format!("#/components/schemas/{name}") }));
+    let list = json!({
+        "type": "object",
+        "description": "The two arrays of `GET /v1/actions`.",
+        "required": ["actions", "state-machines"],
+        "properties": {
+            "actions": { "type": "array", "items": task },
+            "state-machines": { "type": "array", "items": machine },
+        },
+    });
+    let entry = json!({
+        "oneOf": [task, machine],
+        "description": "A task or a state machine, as a bare object.",
+    });
+    all.insert("V1List".to_owned(), list);
+    all.insert("V1Entry".to_owned(), entry);
     let [task, machine, v2] = words::all(words);
     for (name, words) in [
         ("V1TaskStatus", task),
@@ -120,9 +137,9 @@ macro_rules! shaped {
 
 shaped! {
     fields::Uid = "Uid": formatted("uuid", "The uid of an action");
-    fields::Percent = "Percent": percent();
     fields::PendingOps<'_> = "PendingOps": object();
     record::Percent = "Percent": percent();
+    v1::Percent = "Percent": percent();
     record::Seconds = "Seconds": seconds();
 }
 
