@@ -329,7 +329,7 @@ async fn a_policy_with_nothing_set_removes_nothing_and_the_defaults_are_as_docum
         assert_eq!(default.age(*outcome), Some(90 * DAY), "{outcome}");
     }
     assert_eq!((default.keep_last, default.cap), (10, Some(1_000_000)));
-    assert_eq!(default.batch, 200);
+    assert_eq!(default.batch, 50);
     assert_eq!(plane.prune(&default).await.removed.aged, 30);
     let empty = MemoryStore::new();
     let counts = retention::plan(&empty, &default, plane.clock.now()).count();

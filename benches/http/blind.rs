@@ -13,6 +13,7 @@ use axum::http::request::Parts;
 
 use crate::middle::middle;
 use crate::stock::{Load, fill};
+use crate::wire::{Client, Server};
 use crate::{Options, met, send};
 
 /// Interleaved pairs. Few enough to be measured whole even when little is.
@@ -97,13 +98,25 @@ struct Asked<'r> {
 }
 
 impl Asked<'_> {
-    async fn status(&self, path: &str) -> u16 {
+    /// Asks within this process, where nothing hides what the adapter does.
+    async fn within(&self, path: &str) -> u16 {
         let mut request = Request::get(path);
         if self.known {
             request = request.header("if-none-match", "*");
         }
         let request = request.body(Body::empty()).unwrap();
         send(self.app, request).await.0
+    }
+
+    /// Asks as a client does.
+    async fn over(&self, client: &mut Client, path: &str) -> u16 {
+        let known = if self.known {
+            "If-None-Match: *\r\n"
+        } else {
+            ""
+        };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{known}\r\n");
+        client.ask(request.as_bytes()).await.0
     }
 }
 
@@ -118,32 +131,44 @@ async fn pairs(
     met(&aim, (ratio - 1.0).abs() < MOST);
 }
 
-/// Prints the medians of both and gives their ratio.
+/// Prints the medians of both, and gives their ratio over a connection.
 async fn times(
     asked: &Asked<'_>,
     what: &str,
     other: impl Fn(usize) -> String,
     absent: impl Fn(usize) -> String,
 ) -> f64 {
-    let mut sides = [Vec::new(), Vec::new()];
+    let server = Server::start(asked.app.clone()).await;
+    let mut client = Client::connect(server.address).await;
+    let mut sides = [const { Vec::new() }; 4];
     // The first tenth warms up.
     for pair in 0..PAIRS + PAIRS / 10 {
-        let mut paths = [(0, other(pair)), (1, absent(pair))];
-        if pair % 2 == 1 {
-            paths.reverse();
-        }
-        for (side, path) in paths {
-            let begun = Instant::now();
-            let status = asked.status(&path).await;
-            let took = begun.elapsed();
-            assert_eq!(status, 404, "{path}");
-            if pair >= PAIRS / 10 {
-                sides[side].push(took.as_secs_f64() * 1e6);
+        for within in [false, true] {
+            // Not what was asked for just now, and lies at hand.
+            let one = pair + 3 * PAIRS * usize::from(within);
+            let mut paths = [(0, other(one)), (1, absent(one))];
+            if pair % 2 == 1 {
+                paths.reverse();
+            }
+            for (side, path) in &paths {
+                let begun = Instant::now();
+                let status = match within {
+                    true => asked.within(path).await,
+                    false => asked.over(&mut client, path).await,
+                };
+                let took = begun.elapsed();
+                assert_eq!(status, 404, "{path}");
+                if pair >= PAIRS / 10 {
+                    sides[side + 2 * usize::from(within)].push(took.as_secs_f64() * 1e6);
+                }
             }
         }
     }
-    let [other, absent] = sides.map(|times| middle(times.into_iter()));
+    let [other, absent, other_within, absent_within] = sides.map(|times| middle(times.into_iter()));
     let ratio = other / absent;
-    println!("  {what}: somebody else's {other:.1} us, absent {absent:.1} us, ratio {ratio:.3}");
+    println!(
+        "  {what}: somebody else's {other:.1} us, absent {absent:.1} us, ratio {ratio:.3}; \
+         within this process {other_within:.1} us, {absent_within:.1} us"
+    );
     ratio
 }

@@ -10,67 +10,13 @@ use action_store::{ActionStore, MemoryStore, SqliteStore};
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::middle::middle;
 use crate::stock::{Load, fill};
+use crate::wire::{Client, Server};
 use crate::{Options, ask};
 
 const CONNECTIONS: usize = 8;
-
-/// Serves until the guard is dropped.
-struct Server {
-    address: SocketAddr,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Server {
-    async fn start(app: Router) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Server { address, task }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// One connection that is kept.
-struct Client {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Client {
-    async fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let buffer = vec![0; 1 << 20];
-        Client { stream, buffer }
-    }
-
-    /// Asks, and reads the answer to its last byte.
-    async fn ask(&mut self, request: &[u8], body: usize) {
-        self.stream.write_all(request).await.unwrap();
-        let (mut filled, mut end) = (0, None);
-        while end.is_none_or(|end| filled < end) {
-            let read = self.stream.read(&mut self.buffer[filled..]).await.unwrap();
-            assert!(read > 0, "the connection was closed");
-            filled += read;
-            if end.is_none() {
-                let seen = &self.buffer[..filled];
-                let head = seen.windows(4).position(|w| w == b"\r\n\r\n");
-                end = head.map(|head| head + 4 + body);
-            }
-        }
-        assert!(self.buffer.starts_with(b"HTTP/1.1 200") && Some(filled) == end);
-    }
-}
 
 /// Requests a second of eight connections, from a thread of their own.
 async fn rate(address: SocketAddr, path: &str, body: usize, time: Duration) -> f64 {
@@ -84,7 +30,8 @@ async fn rate(address: SocketAddr, path: &str, body: usize, time: Duration) -> f
                 let mut client = Client::connect(address).await;
                 let mut count = 0u32;
                 while begun.elapsed() < time {
-                    client.ask(request.as_bytes(), body).await;
+                    let answer = client.ask(request.as_bytes()).await;
+                    assert_eq!(answer, (200, body));
                     count += 1;
                 }
                 count

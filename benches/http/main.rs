@@ -7,7 +7,7 @@
 //!
 //! | part | what |
 //! | --- | --- |
-//! | `blind` | the time of an answer about somebody else's action beside one about none |
+//! | `blind` | the time of an answer about somebody else's action beside one about none, over a connection and within this process |
 //! | `pages` | a page of 1000 from memory beside `serde_json::to_vec` of the same content |
 //! | `loopback` | requests a second beside the same server that answers a constant |
 //! | `scope` | lists under a scope of 500 objects in a store of a million actions |
@@ -28,6 +28,7 @@ mod middle;
 mod pages;
 mod scope;
 mod stock;
+mod wire;
 
 use std::path::Path;
 use std::time::Duration;

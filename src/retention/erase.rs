@@ -87,8 +87,8 @@ pub enum Stays {
     Changed,
 }
 
-/// Removes every completed action that matches, oldest first, in transactions of 200 with a pause
-/// of 20 ms after each, unless set. Unfinished ones are reported and stay, and so do pinned ones.
+/// Removes every completed action that matches, oldest first, in transactions of 50 with a pause
+/// of 5 ms after each, unless set. Unfinished ones are reported and stay, and so do pinned ones.
 ///
 /// Each action there is when it begins is met once, and is then removed or reported; those created
 /// later are left alone. It can be stopped anywhere and run again; a dropped future of

@@ -49,18 +49,18 @@ pub struct Retention {
     /// Most completed actions, at least 1; any number if none. Those completed last stay, in the
     /// order in which the store recorded it.
     pub cap: Option<u64>,
-    /// How many are removed in one transaction, 1..=[`Limits::PAGE`]: 200 unless set, and never
+    /// How many are removed in one transaction, 1..=[`Limits::PAGE`]: 50 unless set, and never
     /// more than the store takes. Whoever writes meanwhile waits behind at most one of them.
     pub batch: u16,
-    /// How long to pause after each transaction: 20 ms unless set, in which the store belongs to
+    /// How long to pause after each transaction: 5 ms unless set, in which the store belongs to
     /// whoever writes.
     pub pause: Duration,
 }
 
 /// Removals in one transaction, unless set.
-pub(super) const BATCH: u16 = 200;
+pub(super) const BATCH: u16 = 50;
 /// The pause after each, unless set.
-pub(super) const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
 impl Default for Retention {
     fn default() -> Retention {
