@@ -137,7 +137,7 @@ pub(super) async fn read(
     shape: Shape,
 ) -> Result<Answer, Problem> {
     let mut shown = Shown::on(Sheet::new(shape));
-    let (mut walk, mut position) = (Some(from), None);
+    let (mut walk, mut first, mut position) = (Some(from), None, None);
     let (mut short, mut limit) = (0, CHUNK);
     while let Some(at) = walk {
         // A store may have answered more than it was asked for.
@@ -152,24 +152,22 @@ pub(super) async fn read(
         }
         let list = store.list(&at.query(terms, limit_now)).await;
         let page = list.map_err(|error| refused(error, at, from))?;
-        let mark = shown.sheet.mark();
+        let (mark, known) = (shown.sheet.mark(), shown.unfinished.len());
         let fitting = shown.put(&page.items, at, bound.bytes)?;
         if fitting < limit_now && usize::from(fitting) < page.items.len() {
             // Read again, as much as fits: only a store knows the cursor within a page. And once
             // more, should they have grown meanwhile.
             shown.sheet.cut(mark);
+            shown.unfinished.truncate(known);
             limit = fitting;
             continue;
         }
         short += usize::from(page.items.len() < usize::from(limit_now));
-        walk = at.step(page.next);
-        match (at, walk) {
-            (Walk::Unfinished(_), Some(Walk::Finished(_))) => {
-                shown.unfinished.sort_unstable_by_key(|(uid, _)| *uid);
-            }
-            (Walk::Finished(_), _) => page.items.iter().for_each(|a| shown.supersede(a.uid)),
-            _ => {}
+        // Where nothing has changed since the first of it was read, nothing comes again.
+        if first.get_or_insert(page.at).revision != page.at.revision {
+            shown.supersede(known, &page.items);
         }
+        walk = at.step(page.next);
         position = Some(page.at);
         if limit < CHUNK {
             break;
@@ -185,7 +183,8 @@ pub(super) async fn read(
 /// What an answer shows so far.
 struct Shown {
     sheet: Sheet,
-    /// What it shows as unfinished, which may come again as finished; in order by then.
+    /// What may come again with what has changed about it: unfinished ones, of a walk that meets
+    /// those twice.
     unfinished: Vec<(ActionUid, Place)>,
 }
 
@@ -206,7 +205,12 @@ impl Shown {
                 self.sheet.cut(mark);
                 break;
             }
-            if let Walk::Unfinished(_) = at {
+            let comes_again = match at {
+                Walk::Unfinished(_) => true,
+                Walk::Plain(order, _) => order == Order::Feed && action.is_unfinished(),
+                Walk::Finished(_) => false,
+            };
+            if comes_again {
                 self.unfinished.push((action.uid, place));
             }
             fitting += 1;
@@ -214,12 +218,18 @@ impl Shown {
         Ok(fitting)
     }
 
-    /// What is shown as finished now is shown as unfinished no more.
-    fn supersede(&mut self, uid: ActionUid) {
-        if let Ok(at) = self.unfinished.binary_search_by_key(&uid, |(uid, _)| *uid) {
-            let (_, place) = self.unfinished.remove(at);
-            let others = self.unfinished.iter_mut().map(|(_, place)| place);
-            self.sheet.take_off(place, others);
+    /// Takes off what has come again in these, of the first `known` that might.
+    fn supersede(&mut self, known: usize, items: &[Arc<Action>]) {
+        let mut uids: Vec<ActionUid> = items.iter().map(|action| action.uid).collect();
+        uids.sort_unstable();
+        for at in (0..known).rev() {
+            if let Some((uid, place)) = self.unfinished.get(at).copied()
+                && uids.binary_search(&uid).is_ok()
+            {
+                self.unfinished.remove(at);
+                let others = self.unfinished.iter_mut().map(|(_, place)| place);
+                self.sheet.take_off(place, others);
+            }
         }
     }
 }

@@ -1,18 +1,20 @@
 //! `GET /v1/actions/changes` as JSON.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use action_store::{
     ActionError, ActionStore, ActionStoreExt, ActionUid, Command, Cursor, Finish, MemoryStore,
-    NewAction, Progress, Report, Revision, StoreId,
+    NewAction, OwnerRef, Progress, Query, Report, Revision, StoreId,
 };
+use async_trait::async_trait;
 use axum::Router;
 use axum::http::StatusCode;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::support::{Plane, get, ok};
+use crate::support::{Between, ListAnswer, Plane, Through, get, ok};
 
 const PATH: &str = "/v1/actions/changes";
 
@@ -227,6 +229,65 @@ async fn what_is_malformed_is_named() {
             description.contains(&format!("'{name}'")),
             "{query}: {description}"
         );
+    }
+}
+
+/// Before each page is read, some of the first actions are changed.
+#[derive(Debug)]
+struct Changing {
+    owner: OwnerRef,
+    uids: Vec<ActionUid>,
+    pages: AtomicUsize,
+}
+
+#[async_trait]
+impl Between for Changing {
+    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+        let page = self.pages.fetch_add(1, Ordering::Relaxed);
+        for at in [0, 3, 4, page % 400, 124, 130] {
+            let report = Report::new().with_step(format!("{page}.{at}"));
+            let _ = store.report(self.uids[at], report, &self.owner).await;
+        }
+        let end = Finish::succeeded();
+        let _ = store
+            .finish(self.uids[page * 2], end, Some(&self.owner))
+            .await;
+        store.list(query).await
+    }
+}
+
+#[tokio::test]
+async fn what_changes_while_an_answer_is_read_is_shown_once_as_it_is_then() {
+    let plane = Plane::new().await;
+    let mut uids = Vec::new();
+    for _ in 0..400 {
+        uids.push(plane.started(NewAction::task("a")).await);
+    }
+    for bytes in [4_000_000, 60_000] {
+        let changing = Changing {
+            owner: plane.owner.clone(),
+            uids: uids.clone(),
+            pages: AtomicUsize::new(0),
+        };
+        let options = action_store::http::RouterOptions::new().with_page_bytes(bytes);
+        let store = Through(plane.store.clone(), changing);
+        let app = action_store::http::router_with(store, action_store::http::AllowAll, options);
+        let (mut last, mut after, mut pages) = (HashMap::new(), "0".to_owned(), 0);
+        loop {
+            let page = changes(&app, &format!("after={after}&limit=1000")).await;
+            let shown: HashMap<ActionUid, u64> = page.shown.iter().copied().collect();
+            assert_eq!(shown.len(), page.shown.len(), "{bytes}");
+            last.extend(shown);
+            (after, pages) = (page.position, pages + 1);
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!(pages == 1, bytes > 1_000_000);
+        for uid in &uids {
+            let now = plane.store.action(*uid).await.unwrap().unwrap();
+            assert_eq!(last.get(uid), Some(&now.version.get()), "{bytes}");
+        }
     }
 }
 
