@@ -196,6 +196,7 @@ macro_rules! __conformance_cases {
                 transfer {
                     plain a_store_carried_over_is_the_same;
                     plain a_refused_import_leaves_nothing_and_disturbs_nobody;
+                    plain an_import_does_not_hide_that_its_owner_is_alive;
                 }
                 get {
                     plain answers_stand_in_the_order_of_the_uids;
@@ -252,6 +253,7 @@ macro_rules! __conformance_cases {
                     plain a_log_query_beyond_its_limits_is_invalid;
                     plain a_log_keeps_its_newest_entries;
                     plain a_log_made_too_long_by_the_batch_that_began_it_is_cut_as_well;
+                    plain a_late_report_pushes_nothing_out_of_a_full_log;
                 }
                 changed {
                     plain nothing_is_waited_for_without_a_revision;

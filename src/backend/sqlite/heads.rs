@@ -213,11 +213,14 @@ impl Heads {
         for entry in changes.log {
             if let Some(head) = self.heads.get_mut(&entry.uid) {
                 head.late |= entry.is_late();
-                // As many as the log keeps entries; older ones would be found in neither.
-                if head.ops.len() >= Limits::LOG_ENTRIES as usize {
-                    head.ops.remove(0);
+                // As many as the log keeps entries; older ones would be found in neither. A late
+                // report has none, and pushes nothing out of the log either.
+                if let Some(op) = entry.op {
+                    if head.ops.len() >= Limits::LOG_ENTRIES as usize {
+                        head.ops.remove(0);
+                    }
+                    head.ops.push(op);
                 }
-                head.ops.extend(entry.op);
             }
         }
         for uid in changes.pinned {

@@ -164,3 +164,31 @@ pub(super) async fn a_log_made_too_long_by_the_batch_that_began_it_is_cut_as_wel
     check_store(&*s.store).await?;
     Ok(())
 }
+
+/// A late report is beside the log: it pushes no operation out of what is known to be done.
+pub(super) async fn a_late_report_pushes_nothing_out_of_a_full_log(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let uid = s.queued().await?.uid;
+    let start = apply(uid, Change::Start, Some(&owner));
+    s.changed(start.clone()).await?;
+    // Full of operations: creation, which has none, is out.
+    let steps: Vec<Command> = (1..Limits::LOG_ENTRIES)
+        .map(|n| apply(uid, step(&format!("step {n}")), Some(&owner)))
+        .collect();
+    for some in steps.chunks(s.store.capabilities().max_commands) {
+        for answer in s.each(some.to_vec()).await? {
+            answer?;
+        }
+    }
+    s.claim("plane").await?;
+    let late = s
+        .refused(apply(uid, finish(Outcome::Succeeded), Some(&owner)))
+        .await?;
+    demand!(late, Refused::Fenced { .. });
+    let kept = s.log_of(uid).await?.len();
+    same("entries kept", kept, Limits::LOG_ENTRIES as usize + 1)?;
+    s.already(start).await?;
+    check_store(&*s.store).await?;
+    Ok(())
+}

@@ -147,3 +147,31 @@ pub(super) async fn a_refused_import_leaves_nothing_and_disturbs_nobody(
     check_store(&*s.store).await?;
     Ok(())
 }
+
+/// Its owner may live here, though nothing else in the transaction names it.
+pub(super) async fn an_import_does_not_hide_that_its_owner_is_alive(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let alive = s.claim("plane").await?;
+    let from = open(fixture).await?;
+    from.done(claim(&alive)).await?;
+    let executing = from.executing(&alive).await?;
+    let log = from.log_of(executing.uid).await?;
+    let commands = vec![
+        Command::Import {
+            action: executing.clone(),
+            log,
+        },
+        apply(executing.uid, finish(Outcome::Lost), None),
+    ];
+    let answers = s.each(commands).await?;
+    demand!(&answers[..], [Ok(_), Err(Refused::OwnerAlive(_))]);
+    same(
+        "the action",
+        s.read(executing.uid).await?.status,
+        Status::Executing,
+    )?;
+    check_store(&*s.store).await?;
+    Ok(())
+}

@@ -64,6 +64,8 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
             }
             Command::Import { action, .. } => {
                 needs.actions.push(action.uid);
+                // Not stored yet, so nobody else would ask for its owner, who may live here.
+                needs.own(&action.owner);
                 if let Some(op) = action.last_op {
                     needs.ops.push((action.uid, op));
                 }
