@@ -7,12 +7,6 @@ use crate::model::{Action, ActionUid, PENDING_OPS};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Uid(pub(super) ActionUid);
 
-impl Uid {
-    pub(super) fn write(to: &mut Text, uid: Uid) {
-        to.uid(uid.0);
-    }
-}
-
 /// What is still to be done: an object, written as the text it was recorded as.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PendingOps<'a>(&'a str);

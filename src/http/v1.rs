@@ -57,7 +57,7 @@ impl Written for Task<'_> {
             object: to.object(),
             attributes: &self.attributes,
         };
-        fields.member("action_uid", self.action_uid, Uid::write);
+        fields.member("action_uid", self.action_uid.0, Text::uid);
         fields.maybe("bdb_uid", self.bdb_uid);
         fields.maybe("creation_time", self.creation_time.as_deref());
         fields.maybe("error", self.error);
@@ -69,7 +69,7 @@ impl Written for Task<'_> {
         fields.maybe("object_name", self.object_name);
         fields.member("progress", &*self.progress, Text::word);
         fields.member("status", self.status, Text::word);
-        fields.member("task_id", self.task_id, Uid::write);
+        fields.member("task_id", self.task_id.0, Text::uid);
         fields.end();
     }
 }
@@ -155,7 +155,7 @@ pub(super) enum Percent {
 impl Written for StateMachine<'_> {
     fn write(&self, to: &mut Text) {
         let mut fields = to.object();
-        fields.member("action_uid", self.action_uid, Uid::write);
+        fields.member("action_uid", self.action_uid.0, Text::uid);
         fields.maybe("error", self.error, Text::string);
         fields.maybe("error_detail", self.error_detail, Text::string);
         fields.member("heartbeat", self.heartbeat, Text::integer);

@@ -29,7 +29,7 @@ impl Written for Entry<'_> {
     fn write(&self, to: &mut Text) {
         let mut fields = to.object();
         fields.member("action_type", self.action_type, Text::word);
-        fields.member("action_uid", self.action_uid, Uid::write);
+        fields.member("action_uid", self.action_uid.0, Text::uid);
         if !self.additional_info.is_empty() {
             self.additional_info.write(fields.named("additional_info"));
         }

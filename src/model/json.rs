@@ -168,7 +168,7 @@ fn value_length(text: &str) -> Option<usize> {
         match byte {
             b',' | b'}' if depth == 0 => return Some(at),
             b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth -= 1,
+            b'}' | b']' => depth = depth.checked_sub(1)?,
             b'"' => {
                 let (inside, _) = string(text.get(at + 1..)?)?;
                 bytes.nth(inside.len())?;
@@ -322,6 +322,32 @@ mod tests {
         let escaped = Json::new(r#"{"\u0061\"": null}"#).unwrap();
         assert_eq!(escaped.members(), [("a\"".to_owned(), "null")]);
         assert_eq!(format!("{json:?}"), "Json(25 bytes)");
+    }
+
+    #[test]
+    fn members_of_a_text_that_was_never_checked_end_where_it_makes_no_sense() {
+        for text in [
+            r#"{"a":]"#,
+            r#"{"a":}"#,
+            r#"{"a":[1}"#,
+            r#"{"a":"\"#,
+            r#"{"a" 1}"#,
+            r#"{"a""#,
+            r#"{"é"#,
+            r#"{"a":{"#,
+            "{",
+            "",
+            "[1]",
+        ] {
+            assert!(Members::of(text).count() <= 1, "{text}");
+        }
+        // Nor in the middle of one that makes sense as a whole.
+        let whole = r#" {"é\"":[{"b":"]\\"},1], "c" : -1e5 ,"d":{"e":[]}} "#;
+        let ends = whole.char_indices().map(|(at, _)| at);
+        assert!(
+            ends.map(|end| &whole[..end])
+                .all(|text| Members::of(text).count() <= 3)
+        );
     }
 
     #[test]

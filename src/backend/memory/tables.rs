@@ -1,51 +1,30 @@
-//! The store in memory: the contract at its plainest.
+//! What the store in memory holds, and how a batch is loaded from it and saved in it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter::Peekable;
-use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::RangeBounds as _;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-
-use super::ascending::Ascending;
-use super::bell::Bell;
-use super::uid_map::UidMap;
-use crate::clock::Clock;
-use crate::error::{ErrorKind, StoreError};
+use super::super::ascending::Ascending;
+use super::super::uid_map::UidMap;
 use crate::model::{
-    Action, ActionUid, Batch, Changes, Cursor, Done, Driver, Key, Limits, Loaded, LogQuery, Needs,
-    Order, Owner, Page, Position, Query, Refused, Revision, StoreId, Timestamp, Transition, needs,
-    plan,
+    Action, ActionUid, Changes, Driver, Key, Limits, Loaded, Needs, Owner, Position, Revision,
+    StoreId, Timestamp, Transition,
 };
-use crate::store::{ActionStore, Capabilities, Durability};
-
-/// A store that lives and ends with the process: for tests, and for hosts that want no history.
-///
-/// Guarantees all of the [`ActionStore`] contract at [`Durability::Volatile`]. Pages come from
-/// ordered sets, so their cost does not grow with the store; memory does, until actions are
-/// removed.
-#[derive(Debug)]
-pub struct MemoryStore {
-    tables: RwLock<Tables>,
-    bell: Bell,
-    clock: Clock,
-    life: StoreId,
-}
 
 /// Everything, consistent whenever the lock is free.
 #[derive(Debug, Default)]
-struct Tables {
-    rows: UidMap<Row>,
+pub(super) struct Tables {
+    pub(super) rows: UidMap<Row>,
     /// Which action has which number, in creation order.
     numbers: Ascending<ActionUid>,
     /// The numbers of the actions in each set that can drive a query.
     sets: HashMap<Driver, BTreeSet<u64>>,
     /// Which action changed last at which revision.
-    feed: Ascending<ActionUid>,
+    pub(super) feed: Ascending<ActionUid>,
     /// Whose log has which entry, in the order in which they were written.
-    entries: Ascending<ActionUid>,
-    owners: BTreeMap<Arc<str>, Arc<Vec<Owner>>>,
+    pub(super) entries: Ascending<ActionUid>,
+    pub(super) owners: BTreeMap<Arc<str>, Arc<Vec<Owner>>>,
     keys: HashMap<Key, ActionUid>,
     last_number: u64,
     last_revision: u64,
@@ -55,220 +34,21 @@ struct Tables {
 }
 
 #[derive(Debug)]
-struct Row {
-    action: Arc<Action>,
-    number: u64,
-    revision: u64,
+pub(super) struct Row {
+    pub(super) action: Arc<Action>,
+    pub(super) number: u64,
+    pub(super) revision: u64,
     pinned: bool,
     /// Its log, oldest first, each with its place in `Tables::entries`.
-    log: Vec<(u64, Transition)>,
+    pub(super) log: Vec<(u64, Transition)>,
     /// Whether there is a late report in it.
     late: bool,
-}
-
-impl Default for MemoryStore {
-    fn default() -> MemoryStore {
-        MemoryStore::new()
-    }
-}
-
-impl MemoryStore {
-    /// An empty store.
-    #[must_use]
-    pub fn new() -> MemoryStore {
-        MemoryStore::with_clock(Clock::system())
-    }
-
-    /// An empty store that stamps with the given clock.
-    #[must_use]
-    pub fn with_clock(clock: Clock) -> MemoryStore {
-        let life = StoreId::new();
-        let tables = Tables::default();
-        MemoryStore {
-            bell: Bell::new(tables.position(life)),
-            tables: RwLock::new(tables),
-            clock,
-            life,
-        }
-    }
-
-    // A panic while the lock was held cannot have come from this crate; what it left is whole.
-    fn read(&self) -> RwLockReadGuard<'_, Tables> {
-        self.tables.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock(&self) -> RwLockWriteGuard<'_, Tables> {
-        self.tables.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The position a cursor of this store stands for; `begin` without one.
-    fn resume(
-        &self,
-        operation: &'static str,
-        after: Option<Cursor>,
-        begin: u64,
-    ) -> Result<u64, StoreError> {
-        match after {
-            None => Ok(begin),
-            Some(cursor) if cursor.life() == self.life => Ok(cursor.position()),
-            Some(_) => Err(StoreError::new(
-                ErrorKind::Invalid,
-                operation,
-                "after: is a cursor of another store",
-            )),
-        }
-    }
-}
-
-#[async_trait]
-impl ActionStore for MemoryStore {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new(Durability::Volatile)
-    }
-
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
-        self.bell.check_open("write")?;
-        self.capabilities().check(&batch)?;
-        let needs = needs(&batch).map_err(|e| StoreError::from_check("write", e))?;
-        let mut tables = self.lock();
-        let mut loaded = tables.load(&needs);
-        let answers = plan(&batch, &needs, &mut loaded, self.clock.now());
-        let mut changes = loaded.into_changes();
-        tables.save(&mut changes);
-        // While the lock is held: positions are announced in order.
-        self.bell.ring(tables.position(self.life));
-        // Before what was replaced is dropped.
-        drop(tables);
-        Ok(answers)
-    }
-
-    async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
-        self.bell.check_open("get")?;
-        self.capabilities().check_count("get", uids.len())?;
-        let tables = self.read();
-        let found = |uid| tables.rows.get(uid).map(|row| row.action.clone());
-        Ok(uids.iter().map(found).collect())
-    }
-
-    async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
-        self.bell.check_open("list")?;
-        query
-            .check()
-            .map_err(|e| StoreError::from_check("list", e))?;
-        let tables = self.read();
-        let at = tables.position(self.life);
-        let life = self.life;
-        match query.order {
-            Order::Oldest => {
-                let after = self.resume("list", query.after, 0)?;
-                let range = (Excluded(after), Unbounded);
-                let rows = tables.driven(&query.driver(), range, false);
-                Ok(page(query, rows, at, |row| {
-                    Cursor::oldest(life, row.number)
-                }))
-            }
-            Order::Feed => {
-                let after = self.resume("list", query.after, 0)?;
-                if query.after.is_some_and(|c| c.is_expired(at.removed_to)) {
-                    return Err(expired());
-                }
-                let rows = tables.feed.range((Excluded(after), Unbounded));
-                let rows = rows.filter_map(|(_, uid)| tables.rows.get(uid));
-                Ok(page(query, rows, at, |row| {
-                    Cursor::feed_after(Revision::new(row.revision), query.after, at)
-                }))
-            }
-            _ => {
-                let after = self.resume("list", query.after, u64::MAX)?;
-                let range = (Unbounded, Excluded(after));
-                let rows = tables.driven(&query.driver(), range, true);
-                Ok(page(query, rows, at, |row| {
-                    Cursor::newest(life, row.number)
-                }))
-            }
-        }
-    }
-
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
-        self.bell.check_open("log")?;
-        query
-            .check()
-            .map_err(|e| StoreError::from_check("log", e))?;
-        let tables = self.read();
-        let after = self.resume("log", query.after, 0)?;
-        let limit = usize::from(query.limit);
-        let mut items: Vec<&(u64, Transition)> = match query.uid {
-            Some(uid) => {
-                let log = tables.rows.get(&uid).map_or(&[][..], |row| &row.log);
-                let rest = log.iter().skip_while(|(entry, _)| *entry <= after);
-                rest.take(limit + 1).collect()
-            }
-            None => {
-                let rest = tables.entries.range((Excluded(after), Unbounded));
-                let known = rest.filter_map(|(entry, uid)| tables.rows.get(uid)?.entry(entry));
-                known.take(limit + 1).collect()
-            }
-        };
-        let more = items.len() > limit;
-        items.truncate(limit);
-        let next = items
-            .last()
-            .filter(|_| more)
-            .map(|(entry, _)| Cursor::log(self.life, *entry));
-        let items = items.into_iter().map(|(_, t)| t.clone()).collect();
-        Ok(Page::new(items, next, tables.position(self.life)))
-    }
-
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-        self.bell.check_open("owners")?;
-        let tables = self.read();
-        let owners = tables.owners.values().flat_map(|named| named.iter());
-        Ok(owners.cloned().collect())
-    }
-
-    async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
-        self.bell.check_open("changed")?;
-        self.bell.changed(after).await
-    }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.bell.close();
-        Ok(())
-    }
-}
-
-fn expired() -> StoreError {
-    StoreError::new(
-        ErrorKind::CursorExpired,
-        "list",
-        "actions this cursor has yet to show were removed",
-    )
-}
-
-/// Filters rows until the page is full or has looked at enough of them.
-fn page<'t>(
-    query: &Query,
-    rows: impl Iterator<Item = &'t Row>,
-    at: Position,
-    cursor: impl Fn(&Row) -> Cursor,
-) -> Page<Arc<Action>> {
-    let (mut items, mut last) = (Vec::new(), None);
-    for (looked_at, row) in rows.enumerate() {
-        if items.len() == usize::from(query.limit) || looked_at == Limits::SCAN {
-            return Page::new(items, last.map(cursor), at);
-        }
-        last = Some(row);
-        if query.matches(&row.action) {
-            items.push(query.detail.of(row.action.clone()));
-        }
-    }
-    Page::new(items, None, at)
 }
 
 type Range = (std::ops::Bound<u64>, std::ops::Bound<u64>);
 
 impl Tables {
-    fn position(&self, life: StoreId) -> Position {
+    pub(super) fn position(&self, life: StoreId) -> Position {
         Position {
             life,
             revision: Revision::new(self.last_revision),
@@ -278,7 +58,7 @@ impl Tables {
     }
 
     /// The rows a driver finds, in creation order or the newest first.
-    fn driven(&self, driver: &Driver, range: Range, newest: bool) -> Walk<'_, &Row> {
+    pub(super) fn driven(&self, driver: &Driver, range: Range, newest: bool) -> Walk<'_, &Row> {
         let numbers = match driver {
             Driver::All => {
                 let uids = self.numbers.range(range).map(|(_, uid)| uid);
@@ -303,7 +83,7 @@ impl Tables {
         Box::new(uids.filter_map(|uid| self.rows.get(uid)))
     }
 
-    fn load(&self, needs: &Needs) -> Loaded {
+    pub(super) fn load(&self, needs: &Needs) -> Loaded {
         let mut loaded = Loaded::new();
         for uid in needs.actions() {
             self.load_action(*uid, &mut loaded);
@@ -342,7 +122,7 @@ impl Tables {
     }
 
     /// Saves what changed. What that replaces stays behind in `changes`.
-    fn save(&mut self, changes: &mut Changes) {
+    pub(super) fn save(&mut self, changes: &mut Changes) {
         for action in &mut changes.updated {
             self.update(action);
         }
@@ -483,7 +263,7 @@ impl Tables {
 
 impl Row {
     /// The entry of its log that has this place among all.
-    fn entry(&self, number: u64) -> Option<&(u64, Transition)> {
+    pub(super) fn entry(&self, number: u64) -> Option<&(u64, Transition)> {
         let at = self
             .log
             .binary_search_by_key(&number, |(number, _)| *number);
