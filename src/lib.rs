@@ -85,6 +85,14 @@ mod clock;
 pub mod conformance;
 mod error;
 mod expectations;
+#[cfg(all(
+    any(doc, doctest),
+    feature = "sqlite-unbundled",
+    feature = "tracker",
+    feature = "http",
+    feature = "conformance"
+))]
+pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 mod model;

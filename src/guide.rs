@@ -1,0 +1,42 @@
+//! The guide: one page for each task, with examples that are compiled and run.
+//!
+//! | page | answers |
+//! | --- | --- |
+//! | [`host_transactions`] | How do I record an action together with my own row? |
+//! | [`recovery`] | What happens after a crash, and what must my code do? |
+//! | [`waiting`] | How do I wait for an action, or follow all of them? |
+//! | [`retention`] | How do I keep the store small? |
+//! | [`http`] | Who may see what at the read endpoints? |
+//! | [`axum_host`] | How do I mount the endpoints in a complete axum host? |
+//! | [`operations`] | What do I alert on? How do I back up, restore and upgrade? |
+//! | [`custom_store`] | How do I write a store of my own? |
+//! | [`testing`] | How do I test my own code? |
+//!
+//! The pages are only part of the documentation; they add nothing to the compiled crate.
+
+#[doc = include_str!("../docs/guide/host_transactions.md")]
+pub mod host_transactions {}
+
+#[doc = include_str!("../docs/guide/recovery.md")]
+pub mod recovery {}
+
+#[doc = include_str!("../docs/guide/waiting.md")]
+pub mod waiting {}
+
+#[doc = include_str!("../docs/guide/retention.md")]
+pub mod retention {}
+
+#[doc = include_str!("../docs/guide/http.md")]
+pub mod http {}
+
+#[doc = include_str!("../docs/guide/axum_host.md")]
+pub mod axum_host {}
+
+#[doc = include_str!("../docs/guide/operations.md")]
+pub mod operations {}
+
+#[doc = include_str!("../docs/guide/custom_store.md")]
+pub mod custom_store {}
+
+#[doc = include_str!("../docs/guide/testing.md")]
+pub mod testing {}
