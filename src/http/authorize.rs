@@ -1,4 +1,4 @@
-//! Who may read what.
+//! Authorization: which actions a request may read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,9 +13,10 @@ use subtle::{Choice, ConstantTimeEq as _};
 use crate::error::StoreError;
 use crate::model::{Detail, Invalid, Limits, ObjectRef, ObjectSet, Query, Term};
 
-/// Decides who may read what. Asked once per request, before anything is looked up.
+/// Decides which actions a request may read. It is asked once per request, before anything is
+/// looked up.
 ///
-/// A closure that need not wait is one:
+/// A closure that does not need to wait is an authorizer:
 ///
 /// ```
 /// use action_store::MemoryStore;
@@ -40,7 +41,7 @@ pub trait Authorizer: Send + Sync + 'static {
     /// `parts.uri` to the router's own part.
     ///
     /// # Errors
-    /// [`Denied`] says why not.
+    /// [`Denied`] says why the request may read nothing.
     async fn authorize(&self, parts: &Parts, permission: Permission) -> Result<Scope, Denied>;
 }
 
@@ -61,7 +62,7 @@ impl<A: Authorizer + ?Sized> Authorizer for Arc<A> {
     }
 }
 
-/// What somebody wants to do.
+/// The permission that a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Permission {
@@ -85,10 +86,10 @@ impl fmt::Display for Permission {
     }
 }
 
-/// Which actions somebody may see, and how much of them.
+/// The actions that a caller may see, and how much of them.
 ///
-/// It becomes part of what the store is asked: what is outside is never read, counted or paged, and
-/// is answered byte for byte as what does not exist.
+/// The scope becomes part of the store's query. An action outside it is never read, counted or
+/// paged. It is answered byte for byte like an action that does not exist.
 ///
 /// | scope | actions |
 /// | --- | --- |
@@ -97,24 +98,21 @@ impl fmt::Display for Permission {
 /// | [`objects`](Scope::objects) | those that touch one of a set of objects |
 /// | `tenant(..).with_objects(..)` | those of the tenant that touch one of them |
 ///
-/// A tenant must be a label, and a set have at most [`Limits::OBJECTS`] objects; a scope beyond
-/// that shows nothing: every request is a 500, of which the failure hook hears.
+/// A tenant must be a label, and a set has at most [`Limits::OBJECTS`] objects. A scope beyond these
+/// limits shows nothing: every request is answered 500, and the failure hook is called.
 ///
 /// # What it does not hide
 ///
-/// That there are others, and how busy they are. Positions of the feed, revisions and cursors count
-/// what all of a store's actions do, so whoever reads the feed sees at what rate the store is written
-/// to: its positions move on, in heartbeats of a stream, too, and a page may be empty and say that
-/// there is `more`.
+/// A scope does not hide that other actions exist, nor how busy the store is. Positions of the feed,
+/// revisions and cursors count the changes of all actions in the store. A reader of the feed sees
+/// these positions move, also in the heartbeats of a stream. A page may be empty and say `more`.
 ///
-/// A list with a condition, or of a database, is found by the condition that fewest actions meet,
-/// and others' actions may be among those: it takes the longer the more these are. (So does any
-/// list of the tenant `default`, which has no index of its own.) When 320,000 of
-/// them have been looked at and nothing was found, the answer is empty and goes on; with `Link` it
-/// says so, and from what number. A bare list of a database does not go on: it is 404 as if nothing
-/// were there, also when something of the scope's is behind so many newer ones of others. With a
-/// condition, say `order=newest`, it goes on and finds it. Where that matters, give each tenant a
-/// store.
+/// A list with a filter, or of a database, walks one index. Actions of other scopes stand in that
+/// index too, so the answer takes longer the more of them there are. (A list of the tenant
+/// `default` has no index of its own.) After 320,000 rows without a match the answer is empty and
+/// continues: its `Link` header names the place. A bare list of a database does not continue. It is
+/// 404, even if an action of the scope stands behind that many newer ones of others. Add a filter or
+/// `order=newest` to continue there. Where this matters, give each tenant a store.
 ///
 /// Operator detail of errors ([`ActionError::detail`](crate::ActionError::detail)) is in no scope
 /// unless it is added: [`with_operator_detail`](Scope::with_operator_detail).
@@ -140,24 +138,24 @@ impl Scope {
         Scope::everything().with(Term::Tenant(tenant.into()))
     }
 
-    /// The actions that touch one of these objects: as their object or as a related one, in
-    /// whatever role. Such an action is shown whole, the name of its own object included. Of no
-    /// objects, nothing.
+    /// The actions that touch one of these objects, as their own object or as a related one in any
+    /// role. Such an action is shown whole, with the name of its own object. An empty set shows
+    /// nothing.
     #[must_use]
     pub fn objects(objects: impl IntoIterator<Item = ObjectRef>) -> Scope {
         Scope::everything().with_objects(objects)
     }
 
-    /// Only those of them that touch one of these objects.
+    /// Restricts the scope to actions that touch one of these objects.
     #[must_use]
     pub fn with_objects(self, objects: impl IntoIterator<Item = ObjectRef>) -> Scope {
         self.with(Term::TouchesAny(ObjectSet::new(objects)))
     }
 
-    /// Adds what only operators may see of an error: the field `error_detail` of a failed action
-    /// (in version 2 within `additional_info`), where a single action is asked for. Lists are
-    /// summaries and never have it. The documented shapes do not know that field, so give it to
-    /// whoever asks for it, not to clients that were written for the documents.
+    /// Adds the operators' detail of an error: the field `error_detail` of a failed action (in
+    /// version 2 within `additional_info`), where a single action is asked for. Lists are summaries
+    /// and never have it. The documented shapes do not know that field, so leave it out for clients
+    /// that were written for the documents.
     #[must_use]
     pub fn with_operator_detail(mut self) -> Scope {
         self.operator_detail = true;
@@ -169,17 +167,17 @@ impl Scope {
         self
     }
 
-    /// What the store is asked beside what the client asks.
+    /// The filters that the scope adds to the client's query.
     pub(super) fn terms(&self) -> &[Term] {
         &self.terms
     }
 
-    /// Whether what only operators may see is shown.
+    /// Returns true if operators' detail is shown.
     pub(super) fn shows_detail(&self) -> bool {
         self.operator_detail
     }
 
-    /// How much of a single action may be seen.
+    /// How much of a single action is read.
     pub(super) fn detail(&self) -> Detail {
         match self.operator_detail {
             true => Detail::Full,
@@ -187,7 +185,7 @@ impl Scope {
         }
     }
 
-    /// Says so when no store could be asked.
+    /// Checks that a store can be asked with this scope.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let mut query = Query::new();
         query.terms.extend_from_slice(&self.terms);
@@ -196,24 +194,24 @@ impl Scope {
     }
 }
 
-/// Why somebody may not.
+/// Why a request may read nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Denied {
-    /// Nobody knows who it is: 401.
+    /// The caller is not authenticated: 401.
     Unauthenticated {
-        /// How to say who one is: the `WWW-Authenticate` header. See [`Denied::basic`].
+        /// How to authenticate: the `WWW-Authenticate` header. See [`Denied::basic`].
         challenge: HeaderValue,
     },
-    /// It is known who it is, and they may not: 403.
+    /// The caller is authenticated and lacks the permission: 403.
     Forbidden,
-    /// It cannot be decided now: 503.
+    /// The decision cannot be made now: 503.
     Unavailable,
 }
 
 impl Denied {
-    /// Asks for a user name and a password (`Basic`) for a realm, of which only printable ASCII
-    /// characters are kept.
+    /// Asks for a user name and a password (`Basic`) for a realm. Only the printable ASCII
+    /// characters of the realm are kept.
     #[must_use]
     pub fn basic(realm: &str) -> Denied {
         let quoted: String = realm
@@ -232,8 +230,8 @@ impl Denied {
     }
 }
 
-/// Lets everybody see everything. For tests, and for hosts that answer nobody but themselves, say
-/// on a loopback address of a machine that all its users may see into.
+/// Shows everything to every caller. Use it in tests, and on a loopback address of a machine whose
+/// users may all see everything.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AllowAll;
 
@@ -244,17 +242,17 @@ impl Authorizer for AllowAll {
     }
 }
 
-/// Lets a few users in by name and password (HTTP Basic) and shows them everything: for small
-/// hosts. Passwords are kept in memory as they are; without TLS they also travel so.
+/// Admits a few users by name and password (HTTP Basic) and shows them everything. It suits small
+/// hosts. Passwords are kept in memory in plain text, and without TLS they travel in plain text.
 ///
-/// Comparing takes the same time whichever part of which user's credentials is wrong.
+/// A comparison takes the same time for any wrong part of any user's credentials.
 #[derive(Clone)]
 pub struct BasicAuth {
     users: Vec<(String, Credentials)>,
     denied: Denied,
 }
 
-/// `user:password`, filled up: comparing two takes the same time whatever is in them.
+/// `user:password`, padded: a comparison takes the same time for all contents.
 #[derive(Clone)]
 struct Credentials {
     bytes: [u8; Credentials::MOST],
@@ -291,7 +289,7 @@ impl BasicAuth {
         nobody.with_user(user, password)
     }
 
-    /// Adds a user. A name may be there with several passwords, to change one without a gap.
+    /// Adds a user. A name may have several passwords, so that one can be changed without a gap.
     ///
     /// # Errors
     /// As [`BasicAuth::new`].
@@ -322,7 +320,7 @@ impl BasicAuth {
     }
 
     fn knows(&self, given: &Credentials) -> bool {
-        // No early exit: which user it is, is nobody's business either.
+        // No early exit: the time must not tell which user matched.
         let known = self.users.iter().fold(Choice::from(0), |known, (_, user)| {
             known | user.ct_eq(given)
         });
@@ -330,7 +328,7 @@ impl BasicAuth {
     }
 }
 
-/// What a request's only `Authorization` header says, if it is `Basic`.
+/// The credentials of the request's `Authorization` header, if there is one and it is `Basic`.
 fn given(parts: &Parts) -> Option<Credentials> {
     let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
     let header = headers.next()?;
@@ -338,7 +336,7 @@ fn given(parts: &Parts) -> Option<Credentials> {
         return None;
     }
     let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
-    // Longer than any credentials there are; not worth decoding.
+    // A token longer than any credentials is not decoded.
     if !scheme.eq_ignore_ascii_case("Basic") || token.len() > Credentials::MOST * 2 {
         return None;
     }
@@ -356,7 +354,7 @@ impl Authorizer for BasicAuth {
 }
 
 impl fmt::Debug for BasicAuth {
-    /// Names the users only.
+    /// Shows the names of the users only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let users: Vec<&String> = self.users.iter().map(|(user, _)| user).collect();
         f.debug_struct("BasicAuth")

@@ -1,4 +1,4 @@
-//! How many requests at once, and for how long: for a whole router of the host's.
+//! Bounds concurrent requests and their time, for a whole router of the host.
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{Busy, Failure, Problem};
 
-/// How many requests a router takes at once, and how long it has for the head of an answer.
+/// How many requests a router serves at once, and how long each may take to the head of its answer.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RequestLimits {
@@ -36,22 +36,22 @@ impl Default for RequestLimits {
 }
 
 impl RequestLimits {
-    /// 256 requests at once, 75 seconds each, refusals told to nobody.
+    /// 256 requests at once, 75 seconds each, no failure hook.
     #[must_use]
     pub fn new() -> RequestLimits {
         RequestLimits::default()
     }
 
-    /// Sets how many requests there may be at once: from their head to the end of the answer's
-    /// body, streams of events and long polls included. Zero is taken for 1.
+    /// Sets the maximum number of concurrent requests; 256 by default. A request counts from its head
+    /// to the end of the answer's body. Streams and long polls count too. Zero is taken for 1.
     #[must_use]
     pub fn with_requests(mut self, requests: u16) -> RequestLimits {
         self.requests = usize::from(requests.max(1));
         self
     }
 
-    /// Sets how long a request may take to the head of its answer. Let it be longer than the
-    /// longest wait ([`RouterOptions::with_longest_wait`](super::RouterOptions::with_longest_wait)),
+    /// Sets the time from a request to the head of its answer; 75 seconds by default. It must exceed
+    /// the longest wait ([`RouterOptions::with_longest_wait`](super::RouterOptions::with_longest_wait)),
     /// or long polls end as failures. The body may take longer: a stream of events does.
     #[must_use]
     pub fn with_time(mut self, time: Duration) -> RequestLimits {
@@ -59,8 +59,8 @@ impl RequestLimits {
         self
     }
 
-    /// Hears of every refusal, as
-    /// [`RouterOptions::with_failure_hook`](super::RouterOptions::with_failure_hook) does.
+    /// Sets a hook that is called for every refusal, like
+    /// [`RouterOptions::with_failure_hook`](super::RouterOptions::with_failure_hook).
     #[must_use]
     pub fn with_failure_hook(
         mut self,
@@ -80,11 +80,11 @@ impl fmt::Debug for RequestLimits {
     }
 }
 
-/// Puts limits on all that a router answers, the host's own routes included: what is beyond them
-/// is answered 503 with `Retry-After`.
+/// Limits all requests of a router, the host's own routes included. A request beyond the limits is
+/// answered 503 with `Retry-After`.
 ///
-/// It bounds what clients can make the server hold and do at once. What it cannot bound, because
-/// it sees a request only when its head has come, see [below the module](super#what-the-host-looks-after).
+/// It sees a request only when its head has arrived. The host bounds the time before that; see
+/// [the module](super#what-the-host-looks-after).
 ///
 /// ```
 /// use action_store::MemoryStore;
@@ -131,7 +131,7 @@ async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Respons
     }
 }
 
-/// A body that holds a place until it has been sent, or given up.
+/// A body that holds its permit until it has been sent or dropped.
 struct Held {
     body: Body,
     _place: OwnedSemaphorePermit,

@@ -10,34 +10,32 @@
 //! | `GET /v2/actions` | an array of actions |
 //! | `GET /v2/actions/{uid}` | one action, as a bare object |
 //!
-//! `HEAD` works on all of them; any other method is 405. Every answer is JSON, also every error
+//! `HEAD` works on all of them; any other method is 405. Every answer is JSON, errors included
 //! (`{"description","error_code"}`), and carries `Cache-Control: no-store` and
-//! `X-Content-Type-Options: nosniff`. The router can be merged into the host's or nested under any
-//! path; it has no fallback of its own, so it takes nothing but the paths under `/v1/actions` and
+//! `X-Content-Type-Options: nosniff`. The router can be merged into the host's router or nested
+//! under any path. It has no fallback, so it takes only the paths under `/v1/actions` and
 //! `/v2/actions`. Either version can be left out ([`RouterOptions::without_v1`],
-//! [`RouterOptions::without_v2`]); its paths are then the host's.
+//! [`RouterOptions::without_v2`]); its paths are then free for the host.
 //!
-//! Nobody reads anything before an [`Authorizer`] has said so: there is no router without one.
+//! An [`Authorizer`] decides before anything is read. There is no router without one.
 //!
 //! # The list
 //!
 //! A bare `GET /v1/actions` is bounded: all unfinished actions, newest first, up to a cap
-//! ([`RouterOptions::with_cap`]), then the newest finished ones until the cap is reached. When
-//! there is more, the answer has a `Link: <?cursor=...>; rel="next"` header (a reference relative
-//! to the request's own path), which walks on: through the unfinished actions that did not fit, if
-//! any, then through the finished ones, newest first. An answer may be short, even empty, and
-//! still go on.
+//! ([`RouterOptions::with_cap`]), then the newest finished ones until the cap is reached. If there
+//! are more, the answer has a `Link: <?cursor=...>; rel="next"` header, a reference relative to the
+//! request's own path. It leads through the unfinished actions that did not fit, then through the
+//! finished ones, newest first. An answer may be short, even empty, and still have a next one.
 //!
-//! What a walk to the end promises: every action that was there when it began, and is not removed
-//! meanwhile, is shown. One that finishes meanwhile may be shown twice, first unfinished, later
-//! completed; the later entry is the one to keep. Within one answer nothing is shown twice.
-//! (Why nothing is lost: the walk through the finished ones begins only when the one through the
-//! unfinished ones has ended, so whatever left the second is in the first.)
+//! A walk to the end shows every action that was there when it began and was not removed meanwhile.
+//! An action that finishes meanwhile may be shown twice, first unfinished, later completed. Keep the
+//! later entry. Within one answer nothing is shown twice. Nothing is lost, because the walk through
+//! the finished actions begins after the walk through the unfinished ones has ended.
 //!
 //! # Parameters
 //!
-//! A client that sends none gets the documented answers. Whatever is unknown, stands there twice or
-//! cannot be read is 400 and named: a filter that is misspelt must not show everything.
+//! A client that sends none gets the documented answers. A parameter that is unknown, repeated or
+//! unreadable is answered 400 and named: a misspelt filter must not show everything.
 //!
 //! | lists | |
 //! | --- | --- |
@@ -50,46 +48,48 @@
 //! | `since`, `until` | created at this time or later, before this time: Unix seconds or RFC 3339 |
 //! | `order` | `newest` (unless set) or `oldest` first |
 //!
-//! With any but the first two a list is no walk as above but all that matches, in one order. The
-//! `Link` keeps them. Answers are bounded by their bytes, too
+//! With any parameter but the first two, the list is not the walk above. It is all actions that
+//! match, in one order, and the `Link` keeps the parameters. Answers are bounded in bytes, too
 //! ([`RouterOptions::with_page_bytes`]).
 //!
 //! # Polling, waiting, following
 //!
-//! - One action has an `ETag`; `If-None-Match` makes an answer that has not changed a 304, and
-//!   `Retry-After` says of an unfinished one when to come again.
-//! - `GET /v1/actions/{uid}?wait=30s` (or `500ms`) answers once the action is completed, or as it
-//!   is when the time is up, which is never more than [`RouterOptions::with_longest_wait`].
-//! - `GET /v1/actions/changes?after=POSITION` is the feed: each action once, at its latest change.
-//!   The answer says from which `position` to go on and whether there is `more`; `limit` and `wait`
-//!   work here, too. Without `after` it begins now, with `after=0` at the beginning; the number of
-//!   a revision will do. A position that has missed something is 410 `cursor_expired`: begin anew
-//!   with `after=0` and forget what that does not show.
-//! - With `Accept: text/event-stream` the same comes as server-sent events: each is a page
-//!   (`event: changes`), its id the position after it, so `Last-Event-ID` loses and repeats
-//!   nothing. There is a comment at least every 15 seconds. A stream ends after
-//!   [`RouterOptions::with_stream_time`]; rights are looked at when it begins.
+//! **One action** has an `ETag`. With `If-None-Match`, an unchanged action is answered 304.
+//! `Retry-After` says when to poll an unfinished action again.
 //!
-//! Those who wait and stream are bounded ([`RouterOptions::with_watchers`]) and need a tokio
+//! **Waiting**: `GET /v1/actions/{uid}?wait=30s` (or `500ms`) answers once the action is completed, or
+//! when the time is up. The time is at most [`RouterOptions::with_longest_wait`].
+//!
+//! **The feed**: `GET /v1/actions/changes?after=POSITION` shows each action once, at its latest change.
+//! The answer says from which `position` to continue and whether there is `more`. `limit` and `wait`
+//! work here, too. Without `after` it begins now, with `after=0` at the beginning. A revision number is
+//! accepted as a position. A position that has missed something is answered 410 `cursor_expired`:
+//! restart with `after=0` and discard cached actions that are not returned.
+//!
+//! **Server-sent events**: with `Accept: text/event-stream` the feed comes as events. Each event is a
+//! page (`event: changes`). Its id is the position after it, so `Last-Event-ID` loses and repeats
+//! nothing. A comment is sent at least every 15 seconds. A stream ends after
+//! [`RouterOptions::with_stream_time`]. Rights are checked when it begins.
+//!
+//! Waiting and streaming requests are bounded ([`RouterOptions::with_watchers`]). They need a tokio
 //! runtime with a timer.
 //!
 //! # 404 and 410
 //!
-//! A uid that is not there, or not visible, is 404 `action_not_found`; but 410 `action_gone` if it
-//! is one of version 7 that was drawn no later than some action that was removed. That is decided
-//! by the uid's own time, for all alike, so it tells nobody what is or was there.
+//! A uid that is absent or not visible is answered 404 `action_not_found`. It is 410 `action_gone` if
+//! the uid has version 7 and was drawn no later than the youngest removed action. Only the uid's own
+//! time decides, so the answer does not tell whether the action exists or existed.
 //!
 //! # For people and for machines
 //!
-//! [`console`] is a page that shows all this to people (feature `console`), [`openapi`] its
-//! description in OpenAPI 3.1 (feature `openapi`). The host puts either where the router is.
+//! [`console`] is a page for people (feature `console`). [`openapi`] is a description in OpenAPI 3.1
+//! (feature `openapi`). The host mounts either beside the router.
 //!
 //! # What the host looks after
 //!
-//! TLS, and what comes before a request's head has: put [`limits`] around the router, and time
-//! limits and a bound on connections around both. `axum::serve` has neither, so that a client
-//! holds a connection by sending nothing, or by reading an answer as slowly as it likes. With
-//! hyper's own server:
+//! The host provides TLS. It puts [`limits`] around the router, and bounds connections and their time
+//! around both. `axum::serve` has neither: a client can hold a connection by sending nothing, or by
+//! reading an answer slowly. With hyper's own server:
 //!
 //! ```no_run
 //! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,4 @@
-//! What a router can be told beside its store and its authorizer.
+//! Options of a router.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::error::Failure;
 use super::words::Words;
 use crate::model::Limits;
 
-/// What a router can be told beside its store and its authorizer.
+/// Options of a router: its versions, vocabulary, bounds and failure hook.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RouterOptions {
@@ -32,15 +32,15 @@ impl Default for RouterOptions {
 }
 
 impl RouterOptions {
-    /// Both versions, the lifecycle's own words, the bounds that each says at its setter, failures
-    /// told to nobody.
+    /// The defaults: both versions, the lifecycle's words, no failure hook. Each setter documents its
+    /// default bound.
     #[must_use]
     pub fn new() -> RouterOptions {
         RouterOptions::default()
     }
 
-    /// Sets the words in which version 1 says where an action is; [`Words::Lifecycle`] unless set.
-    /// Version 2 has one vocabulary only.
+    /// Sets the status words of version 1; [`Words::Lifecycle`] by default. Version 2 has one
+    /// vocabulary.
     #[must_use]
     pub fn with_words(mut self, words: Words) -> RouterOptions {
         self.words = words;
@@ -61,10 +61,10 @@ impl RouterOptions {
         self
     }
 
-    /// Hears of every answer that is not the client's fault (5xx), with the reference that the
-    /// client was given instead of the reason: log them together. Of a stream of events that waits
-    /// for a store to come back, it hears once an outage, with a reference that nobody was given.
-    /// It is called while the request waits, so it must not block.
+    /// Sets a hook that is called for every answer with a 5xx status. It receives the failure and the
+    /// reference that the client got in its place: log them together. For a stream of events that
+    /// waits for the store, it is called once per outage, with a reference that no client has. The
+    /// request waits for the hook, so the hook must not block.
     #[must_use]
     pub fn with_failure_hook(
         mut self,
@@ -108,45 +108,44 @@ impl Default for Bounds {
     }
 }
 
-/// A day: whoever wants more comes again.
+/// The longest configurable time: one day.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl RouterOptions {
-    /// Sets how many actions an answer of a list has at most, also when a client asks for more:
-    /// 1..=[`Limits::PAGE`], which is also the default; what lies outside is taken for the nearest
-    /// of these.
+    /// Sets the maximum number of actions in the answer of a list, also if a client asks for more:
+    /// 1..=[`Limits::PAGE`]; [`Limits::PAGE`] by default. A value outside is clamped.
     #[must_use]
     pub fn with_cap(mut self, cap: u16) -> RouterOptions {
         self.bounds.cap = cap.clamp(1, Limits::PAGE);
         self
     }
 
-    /// Sets how many bytes the answer of a list or a page of the feed has at most: 4 MiB unless
-    /// set. One action is always shown, however long. What a client may make the server hold is
-    /// this twice over, and the actions of a part of it, times the requests at once ([`RequestLimits`](super::RequestLimits)).
+    /// Sets the maximum bytes of a list or a page of the feed; 4 MiB by default. One action is always
+    /// shown, however long. A request may hold twice this memory, and the actions of one page. The
+    /// number of concurrent requests is bounded by [`RequestLimits`](super::RequestLimits).
     #[must_use]
     pub fn with_page_bytes(mut self, bytes: usize) -> RouterOptions {
         self.bounds.page_bytes = bytes;
         self
     }
 
-    /// Sets how long a request with `wait` waits at most, also when a client asks for more:
-    /// 60 seconds unless set, at most a day. Zero turns waiting off: the answer comes at once.
+    /// Sets the longest time of a request with `wait`, also if a client asks for more; 60 seconds by
+    /// default, at most a day. Zero turns waiting off: every answer comes at once.
     #[must_use]
     pub fn with_longest_wait(mut self, time: Duration) -> RouterOptions {
         self.bounds.longest_wait = time.min(LONGEST);
         self
     }
 
-    /// Sets after how long a stream of events ends, for the client to come again with its rights
-    /// as they are then: 5 minutes unless set, at most a day.
+    /// Sets the time after which a stream of events ends; 5 minutes by default, at most a day. The
+    /// client then connects again and is authorized again.
     #[must_use]
     pub fn with_stream_time(mut self, time: Duration) -> RouterOptions {
         self.bounds.stream_time = time.min(LONGEST);
         self
     }
 
-    /// Sets how many requests may wait or stream at once: 128 unless set. One more is answered 503
+    /// Sets how many requests may wait or stream at once; 128 by default. One more is answered 503
     /// with `Retry-After`. Zero turns both off.
     #[must_use]
     pub fn with_watchers(mut self, watchers: u16) -> RouterOptions {
