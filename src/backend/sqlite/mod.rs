@@ -51,8 +51,8 @@ use super::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Command, Cursor, Done, LogQuery, Needs, Owner, Page, Position, Query,
-    Refused, Revision, StoreId, Transition, needs,
+    Action, ActionUid, Batch, Cursor, Done, LogQuery, Needs, Owner, Page, Position, Query, Refused,
+    Revision, StoreId, Transition, needs,
 };
 use crate::store::{ActionStore, Capabilities};
 
@@ -267,16 +267,8 @@ impl ActionStore for SqliteStore {
 
     async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
         let (needs, bytes) = self.check("write", &batch)?;
-        let about_owners = |command: &Command| {
-            matches!(
-                command,
-                Command::Claim { .. }
-                    | Command::Renew(_)
-                    | Command::Release(_)
-                    | Command::Fence { .. }
-            )
-        };
-        let (lane, room) = match batch.commands.iter().all(about_owners) {
+        let about_owners = lanes::about_owners(&batch);
+        let (lane, room) = match about_owners {
             true => (&self.owners, &self.owners_room),
             false => (&self.actions, &self.actions_room),
         };
@@ -294,6 +286,7 @@ impl ActionStore for SqliteStore {
             let job = Job {
                 batch,
                 needs,
+                about_owners,
                 claim,
                 reply,
                 room,
