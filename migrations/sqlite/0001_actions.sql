@@ -59,7 +59,7 @@ CREATE TABLE actions_action (
   cancel_reason TEXT,
   evidence_owner TEXT,
   evidence_incarnation BLOB CHECK (length(evidence_incarnation) = 16),
-  evidence_end INTEGER CHECK (evidence_end IN (0, 1, 2)),
+  evidence_end INTEGER CHECK (evidence_end IN (0, 1, 2, 3)),
   evidence_seen_at INTEGER,
   evidence_by TEXT,
   started_at INTEGER,
@@ -153,12 +153,12 @@ CREATE TABLE actions_pin (
   action INTEGER PRIMARY KEY
 ) STRICT;
 
--- Incarnations: alive (0), fenced (1), released (2).
+-- Incarnations: alive (0), fenced (1), released (2), disconnected (3).
 CREATE TABLE actions_owner (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL CHECK (name <> ''),
   incarnation BLOB NOT NULL CHECK (length(incarnation) = 16),
-  state INTEGER NOT NULL CHECK (state IN (0, 1, 2)),
+  state INTEGER NOT NULL CHECK (state IN (0, 1, 2, 3)),
   renewals INTEGER NOT NULL CHECK (renewals >= 0),
   claimed_at INTEGER NOT NULL,
   renewed_at INTEGER NOT NULL,

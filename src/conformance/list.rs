@@ -297,6 +297,7 @@ macro_rules! __conformance_cases {
                     reopen what_was_acknowledged_is_there_after_reopening;
                     reopen repeats_are_recognised_after_reopening;
                     reopen keys_pins_and_fences_hold_after_reopening;
+                    reopen an_owner_lives_on_or_ends_with_its_store;
                     reopen walks_go_on_after_reopening;
                     reopen what_was_removed_before_reopening_gives_no_place_to_what_comes;
                     reopen a_store_whose_close_was_dropped_is_reopened_whole;

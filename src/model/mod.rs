@@ -46,6 +46,8 @@ pub use new_action::NewAction;
 pub(crate) use new_action::PENDING_OPS;
 pub use object::{ObjectRef, ObjectSet, RelatedObject};
 pub use owner::{Incarnation, Owner, OwnerRef, OwnerState};
+#[cfg(feature = "sqlite-unbundled")]
+pub(crate) use plan::disconnect;
 pub use plan::{Needs, needs, plan};
 pub use progress::Progress;
 pub use query::{CheckError, Detail, LogQuery, Order, Page, Query, Term};

@@ -114,6 +114,9 @@ words! {
         /// The store remembers no such incarnation: its entry was dropped for newer ones, or the
         /// action was imported.
         Unknown = 2 "unknown",
+        /// The store was opened anew, for one process alone, while it still had its name: its
+        /// process had ended, or had closed the store.
+        Disconnected = 3 "disconnected",
     }
 }
 

@@ -252,6 +252,13 @@ impl Loaded {
         self.owners.get(name)?.iter().find(|o| o.is_alive())
     }
 
+    /// All living owners.
+    #[cfg(feature = "sqlite-unbundled")]
+    pub(super) fn all_living(&self) -> Vec<Owner> {
+        let owners = self.owners.iter().flat_map(|(_, named)| named.iter());
+        owners.filter(|owner| owner.is_alive()).cloned().collect()
+    }
+
     /// The living owner that is this incarnation.
     pub(super) fn alive(&self, owner: &OwnerRef) -> Option<&Owner> {
         self.owner(owner).filter(|known| known.is_alive())

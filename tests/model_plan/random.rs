@@ -175,6 +175,7 @@ fn compare(bench: &Bench, tables: &Tables, world: &World, cast: &Cast) {
             OwnerState::Alive => Life::Alive(owner.renewals),
             OwnerState::Fenced => Life::Fenced,
             OwnerState::Released => Life::Released,
+            other => panic!("no command makes an owner {other:?}"),
         };
         assert_eq!(known.map(|(_, life)| *life), Some(life));
     }

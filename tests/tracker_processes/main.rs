@@ -23,6 +23,7 @@ mod children;
 mod inside;
 mod kills;
 mod late;
+mod renamed;
 mod rolling;
 mod slow;
 mod stopped;
@@ -54,6 +55,7 @@ fn in_a_process_of_its_own() {
             "late" => late::work_until_let_go(&path).await,
             "zombie" => zombies::create_until_let_go(&path).await,
             "plane" => kills::work_until_killed(&path, &more).await,
+            "named" => renamed::work_until_killed(&path, &more).await,
             "old" => rolling::work_until_drained(&path, &more).await,
             other => panic!("no role {other:?}"),
         }

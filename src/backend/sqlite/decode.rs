@@ -407,6 +407,7 @@ pub(super) fn decode_owner(columns: &mut Columns<'_>) -> Result<Owner, StoreErro
         0 => OwnerState::Alive,
         1 => OwnerState::Fenced,
         2 => OwnerState::Released,
+        3 => OwnerState::Disconnected,
         _ => return Err(c.broken("is no owner's state")),
     };
     let renewals = c.number()?;

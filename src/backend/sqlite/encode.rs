@@ -270,6 +270,7 @@ pub(super) fn encode_owner(out: &mut Envelope, owner: &Owner) {
         OwnerState::Alive => 0,
         OwnerState::Fenced => 1,
         OwnerState::Released => 2,
+        OwnerState::Disconnected => 3,
     });
     out.int(to_column(owner.renewals));
     out.int(owner.claimed_at.as_micros());

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::schema::{self, Policy};
 use super::script::Script;
-use super::{list, load, reader, save};
+use super::{exclusive, list, load, reader, save};
 use crate::model::{
     ActionUid, Batch, Changes, Command, Loaded, LogQuery, Needs, NewAction, ObjectRef, ObjectSet,
     OpId, Order, Outcome, OwnerRef, Query, Source, Status, Term, Timestamp, needs, plan,
@@ -263,6 +263,20 @@ async fn get_and_log_search() {
         ] {
             assert_eq!(scans(&mut connection, &script).await, [""; 0]);
         }
+    }
+}
+
+#[tokio::test]
+async fn owners_that_have_ended_are_not_read_to_find_the_living() {
+    for rows in SIZES {
+        let (_dir, mut connection) = connection(rows).await;
+        let mut script = Script::new();
+        script.push(&exclusive::LIVING);
+        let steps = steps(&mut connection, &script).await;
+        let [(step, _)] = &steps[..] else {
+            panic!("{steps:?}");
+        };
+        assert!(step.contains("actions_owner_alive"), "{step}");
     }
 }
 
