@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, Finish, LogQuery, NewAction,
-    ObjectRef, Order, OwnerRef, Progress, Query, RelatedObject, Report, SqliteOptions, SqliteStore,
-    Status, StoreError, Term,
+    ObjectRef, Order, OwnerQuery, OwnerRef, Progress, Query, RelatedObject, Report, SqliteOptions,
+    SqliteStore, Status, StoreError, Term,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -113,7 +113,7 @@ async fn a_whole_life_is_there_after_a_restart() {
     assert!(store.list(&unfinished).await.unwrap().items.is_empty());
     // With the late report.
     assert_eq!(store.log(&LogQuery::of(uid)).await.unwrap().items.len(), 5);
-    assert_eq!(store.owners().await.unwrap().len(), 1);
+    assert_eq!(store.all_owners(OwnerQuery::new()).await.unwrap().len(), 1);
     store.close().await.unwrap();
 }
 

@@ -18,6 +18,7 @@ mod limits;
 mod new_action;
 mod object;
 mod owner;
+mod owner_query;
 mod plan;
 mod progress;
 mod query;
@@ -46,6 +47,7 @@ pub use new_action::NewAction;
 pub(crate) use new_action::PENDING_OPS;
 pub use object::{ObjectRef, ObjectSet, RelatedObject};
 pub use owner::{Incarnation, Owner, OwnerRef, OwnerState};
+pub use owner_query::OwnerQuery;
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use plan::disconnect;
 pub use plan::{Needs, needs, plan};

@@ -1,6 +1,6 @@
 //! What a transaction has loaded, what the commands made of it, and what is to be saved.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::action::Action;
@@ -85,7 +85,10 @@ pub struct Loaded {
     slots: Few<ActionUid, Slot>,
     /// The incarnations of a name, in the order in which they claimed it.
     owners: Few<Arc<str>, Arc<Vec<Owner>>>,
-    touched_owners: BTreeSet<OwnerRef>,
+    /// The owners that were set, each with its place among them.
+    touched_owners: BTreeMap<OwnerRef, usize>,
+    /// How many owners have ended, and which of them may be forgotten.
+    ended: Option<(usize, Vec<OwnerRef>)>,
     /// Who holds a key; `None` once it is as if nobody ever had.
     keys: Few<Key, Option<ActionUid>>,
     log: Vec<Transition>,
@@ -146,7 +149,8 @@ pub struct Changes {
     pub keys_taken: Vec<(Key, ActionUid)>,
     /// Actions to pin.
     pub pinned: Vec<ActionUid>,
-    /// Owners to insert or overwrite; new ones of one name in the order in which they claimed it.
+    /// Owners to insert or overwrite, one after the other: new ones in the order in which they
+    /// claimed, and an incarnation that ended before its successor.
     pub owners: Vec<Owner>,
     /// Ended owners to forget.
     pub owners_forgotten: Vec<OwnerRef>,
@@ -208,13 +212,16 @@ impl Loaded {
         }
     }
 
-    /// Puts all incarnations of a name in, in the order in which they claimed it; nothing if some
-    /// of that name are there already. For a store that has them at hand: nothing is copied unless
-    /// a command changes one.
-    pub fn put_owners(&mut self, named: &Arc<Vec<Owner>>) {
-        if let Some(first) = named.first() {
-            self.owners
-                .or_insert_with(&first.owner.name, || named.clone());
+    /// Puts in how many ended owners the store remembers, and which of them may be forgotten, the
+    /// first to have claimed first: those that have no unfinished action, without the last ended
+    /// incarnation of each name that is alive or that [`Needs::owners`](super::Needs::owners) has.
+    ///
+    /// Fewer may be put in: as many as the store remembers beyond [`Limits::ENDED_OWNERS`], counting
+    /// one more for each [claim](super::Needs::claims), and at most a thousand beside those.
+    pub fn put_ended(&mut self, count: usize, may_be_forgotten: Vec<OwnerRef>) {
+        match &mut self.ended {
+            None => self.ended = Some((count, may_be_forgotten)),
+            Some((_, known)) => known.retain(|owner| may_be_forgotten.contains(owner)),
         }
     }
 
@@ -382,7 +389,7 @@ impl Loaded {
         }
     }
 
-    /// Sets an owner, and forgets the oldest ended ones of its name beyond the limit.
+    /// Sets an owner.
     pub(super) fn set_owner(&mut self, owner: Owner) {
         let name = owner.owner.name.clone();
         let named = self.named(&name);
@@ -392,18 +399,11 @@ impl Loaded {
             Some(known) => *known = owner.clone(),
             None => named.push(owner.clone()),
         }
-        let mut touched = vec![owner.owner];
-        while named.iter().filter(|known| !known.is_alive()).count() > Limits::ENDED_OWNERS {
-            let Some(oldest) = named.iter().position(|known| !known.is_alive()) else {
-                break;
-            };
-            touched.push(named.remove(oldest).owner);
-        }
         self.note(|| Undo::Owners(name, before));
-        for owner in touched {
-            if self.touched_owners.insert(owner.clone()) {
-                self.note(|| Undo::TouchedOwner(owner));
-            }
+        let place = self.touched_owners.len();
+        if !self.touched_owners.contains_key(&owner.owner) {
+            self.touched_owners.insert(owner.owner.clone(), place);
+            self.note(|| Undo::TouchedOwner(owner.owner));
         }
     }
 
@@ -475,15 +475,22 @@ impl Loaded {
     }
 
     fn change_owners(&self, changes: &mut Changes) {
-        let touched = &self.touched_owners;
-        let names: BTreeSet<&Arc<str>> = touched.iter().map(|owner| &owner.name).collect();
-        // Those of one name in the order in which they claimed it, as they are to be kept.
-        let named = names.iter().filter_map(|name| self.owners.get(name));
-        let known = named
-            .flat_map(|named| named.iter())
-            .filter(|o| touched.contains(&o.owner));
-        changes.owners = known.cloned().collect();
-        let forgotten = touched.iter().filter(|owner| self.owner(owner).is_none());
-        changes.owners_forgotten = forgotten.cloned().collect();
+        let mut touched: Vec<_> = self.touched_owners.iter().collect();
+        touched.sort_unstable_by_key(|(_, place)| **place);
+        let owners = touched.iter().filter_map(|(owner, _)| self.owner(owner));
+        changes.owners = owners.cloned().collect();
+        let Some((count, may_be_forgotten)) = &self.ended else {
+            return;
+        };
+        let end_now = changes.owners.iter().filter(|owner| !owner.is_alive());
+        let excess = (count + end_now.count()).saturating_sub(Limits::ENDED_OWNERS);
+        // An import may have brought an action of one that had none.
+        let owns = |owner: &OwnerRef| {
+            let actions = self.slots.iter().filter_map(|(_, slot)| slot.now.as_ref());
+            let mut unfinished = actions.filter(|action| action.is_unfinished());
+            unfinished.any(|action| action.owner.as_ref() == Some(owner))
+        };
+        let forgotten = may_be_forgotten.iter().filter(|owner| !owns(owner));
+        changes.owners_forgotten = forgotten.take(excess).cloned().collect();
     }
 }

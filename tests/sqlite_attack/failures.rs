@@ -8,7 +8,8 @@ use std::task::{Context, Waker};
 use action_store::conformance::check_store;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Done, ErrorKind, Finish,
-    NewAction, Order, Outcome, OwnerRef, Query, Refused, SqliteOptions, SqliteStore, StoreError,
+    NewAction, Order, Outcome, OwnerQuery, OwnerRef, Query, Refused, SqliteOptions, SqliteStore,
+    StoreError,
 };
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
@@ -107,7 +108,7 @@ async fn one_that_fails_in_the_middle_does_not_take_its_group_with_it() {
                 _ => assert!(answer.unwrap()[0].is_ok(), "{how}, batch {index}"),
             }
         }
-        assert_eq!(store.owners().await.unwrap().len(), 1);
+        assert_eq!(store.all_owners(OwnerQuery::new()).await.unwrap().len(), 1);
         assert_dense(&store, 3).await;
         other.close().await.unwrap();
         store.close().await.unwrap();
@@ -199,7 +200,10 @@ async fn one_that_finds_no_room_does_not_keep_others_from_removing_or_renewing()
         assert!(answer.unwrap()[0].is_ok());
     }
     assert!(store.action(uid).await.unwrap().is_none());
-    assert_eq!(store.owners().await.unwrap()[0].renewals, 1);
+    assert_eq!(
+        store.all_owners(OwnerQuery::new()).await.unwrap()[0].renewals,
+        1
+    );
     check_store(&store).await.unwrap();
     other.close().await.unwrap();
     store.close().await.unwrap();

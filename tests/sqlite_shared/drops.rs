@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use action_store::conformance::check_store;
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Effect, LogQuery, NewAction,
-    OpId, Order, OwnerRef, Query, SqliteOptions, SqliteStore,
+    OpId, Order, OwnerQuery, OwnerRef, Query, SqliteOptions, SqliteStore,
 };
 use sqlx::sqlite::SqlitePool;
 
@@ -216,7 +216,7 @@ impl Call {
                 let answer = poll_times(store.log(&LogQuery::of(uid)), polls).await;
                 answer.map(Result::unwrap).is_some()
             }
-            Call::Owners => poll_times(store.owners(), polls)
+            Call::Owners => poll_times(store.owners(&OwnerQuery::new()), polls)
                 .await
                 .map(Result::unwrap)
                 .is_some(),

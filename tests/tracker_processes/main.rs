@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Order, OwnerRef, OwnerState, Query,
+    Action, ActionStore, ActionStoreExt, ActionUid, Order, OwnerQuery, OwnerRef, OwnerState, Query,
     SqliteOptions, SqliteStore, Status, Term, Tracker, TrackerOptions,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
@@ -99,7 +99,7 @@ async fn unfinished(store: &dyn ActionStore, name: &str) -> Vec<Arc<Action>> {
 }
 
 async fn state(store: &dyn ActionStore, owner: &OwnerRef) -> OwnerState {
-    let owners = store.owners().await.unwrap();
+    let owners = store.all_owners(OwnerQuery::new()).await.unwrap();
     owners.iter().find(|o| o.owner == *owner).unwrap().state
 }
 

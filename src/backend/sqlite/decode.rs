@@ -276,7 +276,7 @@ impl<'r> Columns<'r> {
         self.some(version)
     }
 
-    fn owner(&mut self) -> Result<Option<OwnerRef>, StoreError> {
+    pub(super) fn owner(&mut self) -> Result<Option<OwnerRef>, StoreError> {
         let (name, incarnation) = (self.text_opt()?, self.blob_opt()?);
         let owner = name.zip(incarnation).map(|(name, incarnation)| OwnerRef {
             name,

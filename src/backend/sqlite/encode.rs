@@ -161,7 +161,7 @@ impl Envelope {
         }
     }
 
-    fn owner(&mut self, owner: Option<&OwnerRef>) {
+    pub(super) fn owner(&mut self, owner: Option<&OwnerRef>) {
         self.text_opt(owner.map(|owner| &*owner.name));
         self.blob_opt(owner.map(|owner| owner.incarnation.as_uuid()));
     }

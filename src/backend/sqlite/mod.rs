@@ -16,6 +16,7 @@ mod list;
 mod load;
 mod open;
 mod options;
+mod owners;
 #[cfg(test)]
 mod plans;
 mod poll;
@@ -52,8 +53,8 @@ use super::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Cursor, Done, LogQuery, Needs, Owner, Page, Position, Query, Refused,
-    Revision, StoreId, Transition, needs,
+    Action, ActionUid, Batch, Cursor, Done, LogQuery, Needs, Owner, OwnerQuery, Page, Position,
+    Query, Refused, Revision, StoreId, Transition, needs,
 };
 use crate::store::{ActionStore, Capabilities};
 
@@ -343,8 +344,13 @@ impl ActionStore for SqliteStore {
             .await
     }
 
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-        self.ask("owners", Read::Owners).await
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        query
+            .check()
+            .map_err(|e| StoreError::from_check("owners", e))?;
+        self.check_life("owners", query.after)?;
+        self.ask("owners", |reply| Read::Owners(query.clone(), reply))
+            .await
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
