@@ -93,7 +93,7 @@ CREATE TABLE actions_action (
 -- Partial wherever most actions are not in the set: completed, succeeded, default tenant.
 CREATE INDEX actions_action_unfinished ON actions_action (number) WHERE status < 2;
 CREATE INDEX actions_action_owner ON actions_action (owner, number) WHERE status < 2;
--- Whether an incarnation has anything unfinished.
+-- Finds out if an incarnation has an unfinished action.
 CREATE INDEX actions_action_incarnation ON actions_action (owner, incarnation) WHERE status < 2;
 CREATE INDEX actions_action_cancel ON actions_action (owner, number)
   WHERE status < 2 AND cancel_at IS NOT NULL;
@@ -171,7 +171,7 @@ CREATE TABLE actions_owner (
 
 -- A name has one living incarnation at most.
 CREATE UNIQUE INDEX actions_owner_alive ON actions_owner (name) WHERE state = 0;
--- How many have ended, and which of a name last.
+-- Counts the ended incarnations, and finds the last of a name.
 CREATE INDEX actions_owner_ended ON actions_owner (name, id, state) WHERE state > 0;
 
 CREATE TRIGGER actions_owner_ended BEFORE UPDATE ON actions_owner WHEN OLD.state <> 0

@@ -82,7 +82,7 @@ pub enum OwnerState {
     Fenced,
     /// It ended itself.
     Released,
-    /// The store was opened anew, for one process alone: nobody who used it before still does.
+    /// The store was opened anew for one process alone, so all its earlier users are gone.
     Disconnected,
 }
 

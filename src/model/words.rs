@@ -113,8 +113,8 @@ words! {
         Released = 1 "released",
         /// The store remembers no such incarnation: the action was imported.
         Unknown = 2 "unknown",
-        /// The store was opened anew, for one process alone, while it still had its name: its
-        /// process had ended, or had closed the store.
+        /// The store was opened anew for one process alone while it was alive: its process had ended,
+        /// or had closed the store.
         Disconnected = 3 "disconnected",
     }
 }

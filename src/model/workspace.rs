@@ -212,12 +212,14 @@ impl Loaded {
         }
     }
 
-    /// Puts in how many ended owners the store remembers, and which of them may be forgotten, the
-    /// first to have claimed first: those that have no unfinished action, without the last ended
-    /// incarnation of each name that is alive or that [`Needs::owners`](super::Needs::owners) has.
+    /// Puts in the number of ended owners that the store remembers, and those of them that may be
+    /// forgotten, in the order of their claims. An owner may be forgotten if it has no unfinished
+    /// action. The exception is the last ended incarnation of a name that is alive, or that
+    /// [`Needs::owners`](super::Needs::owners) names.
     ///
-    /// Fewer may be put in: as many as the store remembers beyond [`Limits::ENDED_OWNERS`], counting
-    /// one more for each [claim](super::Needs::claims), and at most a thousand beside those.
+    /// The list may be cut. It needs to have as many as the store remembers beyond
+    /// [`Limits::ENDED_OWNERS`], and one for each [claim](super::Needs::claims); a thousand and
+    /// those for the claims are enough.
     pub fn put_ended(&mut self, count: usize, may_be_forgotten: Vec<OwnerRef>) {
         match &mut self.ended {
             None => self.ended = Some((count, may_be_forgotten)),

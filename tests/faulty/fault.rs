@@ -106,7 +106,7 @@ pub(crate) enum Fault {
     FencesWhoeverRenews,
     /// Lists owners in the reverse order.
     ReversesOwners,
-    /// Lists owners of all names, whichever is asked for.
+    /// Lists owners of all names, though one name is asked for.
     IgnoresOwnerNames,
     /// Leaves out the last owner of a page that goes on.
     SkipsAnOwner,

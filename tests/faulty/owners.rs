@@ -251,7 +251,7 @@ impl Faulty {
         }
     }
 
-    /// What it makes of a page of owners.
+    /// Spoils a page of owners.
     pub(super) fn mistake_list_of_owners(&self, query: &OwnerQuery, page: &mut Page<Owner>) {
         let owners = &mut page.items;
         match self.fault {

@@ -183,7 +183,7 @@ fn the_ended_owners_that_claimed_last_are_remembered() {
     let alive = bench.owners().iter().filter(|o| o.is_alive()).count();
     assert_eq!(alive, 1);
     let others = churn(&bench, Limits::ENDED_OWNERS);
-    // The last but one of a name that is alive is not forgotten, whoever else ends.
+    // The last ended incarnation of a living name is not forgotten, however many others end.
     let (last, living) = (&all[all.len() - 2], &all[all.len() - 1]);
     let expected = [last, living].into_iter().chain(&others[1..]);
     assert_eq!(known(&bench), expected.cloned().collect::<Vec<_>>());
@@ -211,7 +211,7 @@ fn what_a_dead_owner_left_is_lost_with_evidence() {
     for (end, expected) in [
         ("fenced", OwnerEnd::Fenced),
         ("released", OwnerEnd::Released),
-        // It owns something: it is remembered, whoever else ends.
+        // It owns something: it is remembered, however many others end.
         ("fenced long ago", OwnerEnd::Fenced),
     ] {
         let bench = Bench::new();

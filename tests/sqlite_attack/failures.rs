@@ -43,7 +43,7 @@ async fn waiting<'s>(
     writes
 }
 
-/// What becomes of these batches, which one transaction takes together.
+/// The answers to these batches, which one transaction takes together.
 async fn together(
     store: &SqliteStore,
     other: &mut SqliteConnection,

@@ -13,12 +13,12 @@ use super::{completed, place, shared, state, tracker, with_lease};
 
 const HOUR: u64 = 3600;
 
-/// Nobody waits for a lease here.
+/// Longer than any test runs.
 fn with_a_long_lease() -> TrackerOptions {
     with_lease(HOUR)
 }
 
-/// Takes two actions in hand under the name given, and never ends them.
+/// Starts one action and queues another under the name given, and never ends them.
 pub(crate) async fn work_until_killed(path: &Path, name: &str) {
     let store = Arc::new(SqliteStore::open(path).await.unwrap());
     let tracker = tracker(&store, name, with_a_long_lease()).await;

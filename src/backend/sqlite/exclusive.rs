@@ -1,4 +1,4 @@
-//! What opening a store for one process alone proves: nobody who used it before still does.
+//! Ends earlier owners when a store is opened exclusively: the lock proves that they are gone.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -16,24 +16,24 @@ use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::model::{Loaded, disconnect};
 
-/// Who is alive.
+/// Reads the owners that are alive.
 pub(super) static LIVING: LazyLock<String> = LazyLock::new(|| {
     let owner = &*PACKED_OWNER;
     format!("SELECT {owner} FROM actions_owner INDEXED BY actions_owner_alive WHERE state = 0")
 });
 
-/// Ends all owners that are alive, in one transaction. To be called by whoever holds the store's
-/// exclusive lock, before anybody can claim through it.
+/// Ends all owners that are alive, in one transaction. The caller holds the store's exclusive lock,
+/// and no owner can claim through it yet.
 ///
-/// What these owners left can then be settled at once, under whatever name, and the keys of their
-/// actions come free. Otherwise that would take as long as a lease.
+/// A tracker of any name can then settle the actions of these owners at once, which frees their
+/// keys. Otherwise it would wait for a whole lease.
 pub(super) async fn disconnect_owners(
     connection: &mut SqliteConnection,
     clock: &Clock,
 ) -> Result<(), StoreError> {
     let ended = disconnect_in_transaction(connection, clock).await;
     if ended.is_err() {
-        // The error says more than that of a roll back would.
+        // The first error says more than one of the rollback.
         roll_back(connection).await;
     }
     ended
@@ -64,7 +64,7 @@ async fn disconnect_in_transaction(
     }
     let mut save = save::script(&changes, stored, HashMap::new(), Frame::Commit).map_err(before)?;
     let committed = commit(connection, &mut save).await;
-    // A commit in doubt is none: whoever opens again finds out.
+    // After a commit in doubt the next opening finds out.
     committed.map_err(|(_, error)| before(error))?;
     Ok(())
 }

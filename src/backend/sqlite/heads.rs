@@ -128,7 +128,7 @@ impl Heads {
             assumed: HashSet::new(),
         };
         for needs in jobs.iter().map(|job| &job.needs) {
-            // Nobody remembers who holds a key, nor which owners may be forgotten.
+            // Memory knows neither the holders of keys nor the owners that may be forgotten.
             if !needs.keys().is_empty() || needs.claims() > 0 {
                 return None;
             }

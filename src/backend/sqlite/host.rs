@@ -151,7 +151,7 @@ struct Inside<'c> {
 
 impl<'c> Inside<'c> {
     async fn begin(connection: &'c mut SqliteConnection) -> Result<Inside<'c>, sqlx::Error> {
-        // Made before the first poll: what was sent is done, whoever waits for it.
+        // Made before the first poll: a statement that was sent is executed in any case.
         let inside = Inside {
             connection,
             number: SAVEPOINTS.fetch_add(1, Ordering::Relaxed),

@@ -48,7 +48,7 @@ impl Claim {
 pub(super) struct Job {
     pub(super) batch: Batch,
     pub(super) needs: Needs,
-    /// Whether all its commands are about owners.
+    /// True if all its commands are about owners.
     pub(super) about_owners: bool,
     pub(super) claim: Arc<Claim>,
     pub(super) reply: oneshot::Sender<Answer>,
@@ -56,7 +56,7 @@ pub(super) struct Job {
     pub(super) room: OwnedSemaphorePermit,
 }
 
-/// Whether all commands of a batch are about owners.
+/// Tells if all commands of a batch are about owners.
 pub(super) fn about_owners(batch: &Batch) -> bool {
     let about_owners = |command: &Command| {
         matches!(
@@ -288,7 +288,7 @@ mod tests {
         }
     }
 
-    /// Who is renewed in a group, and in which place.
+    /// The renewals of a group: each with its place and its owner's name.
     fn renewed(group: &[Job]) -> Vec<(usize, &str)> {
         let jobs = group.iter().enumerate();
         let renewals = jobs.filter_map(|(place, job)| match &job.batch.commands[..] {

@@ -61,8 +61,8 @@ use crate::store::{ActionStore, Capabilities};
 /// A store in one SQLite file: durable when acknowledged, readable after a crash.
 ///
 /// One process at a time has it open, unless each says [`shared`](SqliteOptions::shared); a lock on
-/// `<path>.lock` tells a second one. Opening it for one process ends every owner that is still alive:
-/// whoever claimed a name before is gone, and what it left can be settled at once. The file and those beside it are created readable by their
+/// `<path>.lock` tells a second one. Opening it for one process ends every owner that is still alive,
+/// since all earlier users of the store are gone. Their actions can then be settled at once. The file and those beside it are created readable by their
 /// owner only (mode 0600). It is in WAL mode with `synchronous=FULL`, so that what was acknowledged
 /// survives a power cut. Keep it on a local disk: WAL needs memory that all its users share. Copy it
 /// with [`backup_to`](SqliteStore::backup_to), or while it is closed.

@@ -9,7 +9,7 @@ use super::script::Script;
 use crate::error::StoreError;
 use crate::model::{Cursor, Owner, OwnerQuery, Page, StoreId};
 
-/// Whether an owner has an unfinished action, in a query that calls its table so.
+/// Tells if an owner has an unfinished action; `owner` is the name of its table in the query.
 pub(super) fn owns(owner: &str) -> String {
     format!(
         "EXISTS (SELECT 1 FROM actions_action AS a INDEXED BY actions_action_incarnation \

@@ -32,7 +32,7 @@ pub(super) async fn owners_are_listed_in_the_order_of_their_claims(fixture: &dyn
     for name in ["b", "a", "c", "a", "B", "é", "a"] {
         expected.push(s.claim(name).await?);
     }
-    // Those of one transaction, too.
+    // Claims of one transaction count in their order.
     let drawn = ["z", "y", "y", "x"].map(OwnerRef::new);
     for answer in s.each(drawn.iter().map(claim).collect()).await? {
         answer?;
@@ -98,7 +98,7 @@ pub(super) async fn an_active_owner_is_alive_or_owns_something_unfinished(
     }
     let expected = vec![running.clone(), queued.clone(), alive.clone()];
     same("one owns nothing", s.listed(active()).await?, expected)?;
-    // What was taken over is no longer its first owner's.
+    // An adopted action is no longer its first owner's.
     s.apply(action.uid, Change::Adopt, &alive).await?;
     let expected = vec![queued.clone(), alive.clone()];
     same("one was adopted from", s.listed(active()).await?, expected)?;

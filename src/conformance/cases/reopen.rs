@@ -51,8 +51,8 @@ pub(super) async fn repeats_are_recognised_after_reopening(fixture: &dyn Fixture
     same_but_for_owners(s.snapshot().await?, before)
 }
 
-/// Demands that a store is what it was before it was closed. An owner that was alive may have ended
-/// with the store: whoever opens it for one process alone knows that nobody else uses it.
+/// Demands that a store is what it was before it was closed. An owner that was alive may have become
+/// disconnected: a store that is opened for one process alone has no other users.
 fn same_but_for_owners(mut now: Snapshot, before: Snapshot) -> Proof {
     let owners = now.owners.iter_mut().zip(&before.owners);
     for (owner, was) in owners.filter(|(_, was)| was.is_alive()) {
