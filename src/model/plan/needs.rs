@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::model::command::{Batch, Change, Command, Finish, Report};
 use crate::model::identity::{ActionUid, Digest, OpId};
+use crate::model::key::Key;
 use crate::model::limits::{Invalid, Limits, at_most, label_opt, prose, prose_opt};
 use crate::model::new_action::check_attributes;
 use crate::model::owner::OwnerRef;
@@ -11,7 +12,6 @@ use crate::model::query::CheckError;
 use crate::model::short::Short;
 use crate::model::transition::check_log;
 use crate::model::words::Outcome;
-use crate::model::workspace::Key;
 
 /// What a batch's plan looks at, and what can be said of its commands without looking. Each list
 /// is in order and names everything once.
