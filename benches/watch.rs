@@ -30,8 +30,8 @@ use std::time::{Duration, SystemTime};
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Change, Command, Done,
-    Finish, LogQuery, NewAction, OpId, Outcome, Owner, Page, Position, Query, Refused, Revision,
-    SqliteOptions, SqliteStore, StoreError, Transition, Watcher,
+    Finish, LogQuery, NewAction, OpId, Outcome, Owner, OwnerQuery, Page, Position, Query, Refused,
+    Revision, SqliteOptions, SqliteStore, StoreError, Transition, Watcher,
 };
 use async_trait::async_trait;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -190,8 +190,8 @@ impl ActionStore for Counted {
     async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
         self.store.log(query).await
     }
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-        self.store.owners().await
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        self.store.owners(query).await
     }
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
         self.changes.fetch_add(1, Ordering::Relaxed);

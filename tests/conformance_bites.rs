@@ -92,6 +92,7 @@ fn there_is_a_case_for_each_fault_and_a_group_of_them_for_each_part() {
         "list",
         "log",
         "operations",
+        "owner_lists",
         "owners",
         "paging",
         "polls",

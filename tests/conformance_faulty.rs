@@ -11,8 +11,8 @@ use action_store::conformance::{
 };
 use action_store::{
     ActionError, ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Clock, Command, Effect,
-    ErrorKind, Finish, LogQuery, MemoryStore, NewAction, OpId, Outcome, OwnerRef, Progress, Query,
-    Report, Revision, Status, StoreError, Timestamp, TransitionKind,
+    ErrorKind, Finish, LogQuery, MemoryStore, NewAction, OpId, Outcome, OwnerQuery, OwnerRef,
+    Progress, Query, Report, Revision, Status, StoreError, Timestamp, TransitionKind,
 };
 use tokio::time::timeout;
 
@@ -150,14 +150,14 @@ async fn a_read_that_fails_is_unavailable_and_a_silent_one_never_answers() {
         fails!(Get, store.get(&uids));
         fails!(List, store.list(&query.0));
         fails!(Log, store.log(&query.1));
-        fails!(Owners, store.owners());
+        fails!(Owners, store.owners(&OwnerQuery::new()));
         fails!(Changed, store.changed(None));
         // Each but the first is answered.
         assert_eq!(store.get(&uids).await.unwrap(), [None]);
         assert_eq!(store.changed(None).await.unwrap().revision, Revision::ZERO);
         fails!(Close, store.close());
         // Said to have failed, and closed nevertheless; unless it was never begun.
-        let open = store.inner().owners().await.is_ok();
+        let open = store.inner().owners(&OwnerQuery::new()).await.is_ok();
         assert_eq!(open, fault == Fault::SilentNotDone, "{fault:?}");
     }
 }

@@ -357,7 +357,7 @@ fn the_next_start_says_what_was_lost_and_who_decided_that() {
     let line = plane.says(|line| line.contains(&uid.to_string()));
     let object = format!("SMCreateBDB bdb:{bdb} at ");
     let (owner, decider) = ("its owner plane@localhost/", "decided by plane@localhost");
-    for part in [&object, owner, "is fenced, last seen ", decider] {
+    for part in [&object, owner, "is disconnected, last seen ", decider] {
         assert!(line.contains(part), "{line} does not say {part}");
     }
     // Its key went with it.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, Finish, LogQuery, NewAction,
-    ObjectRef, Order, OwnerRef, Progress, Query, RelatedObject, Report, SqliteOptions, SqliteStore,
-    Status, StoreError, Term,
+    ObjectRef, Order, OwnerQuery, OwnerRef, Progress, Query, RelatedObject, Report, SqliteOptions,
+    SqliteStore, Status, StoreError, Term,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -95,7 +95,8 @@ async fn a_whole_life_is_there_after_a_restart() {
         .finish(uid, Finish::succeeded(), Some(&owner))
         .await
         .unwrap_err();
-    assert_eq!(again.kind(), ErrorKind::Conflict);
+    // Its owner ended with the store that it claimed its name in.
+    assert_eq!(again.kind(), ErrorKind::Fenced);
     assert_eq!(again.current(), Some(&done));
     let queries = [
         Query::new(),
@@ -110,8 +111,9 @@ async fn a_whole_life_is_there_after_a_restart() {
     }
     let unfinished = Query::new().with_term(Term::Unfinished);
     assert!(store.list(&unfinished).await.unwrap().items.is_empty());
-    assert_eq!(store.log(&LogQuery::of(uid)).await.unwrap().items.len(), 4);
-    assert_eq!(store.owners().await.unwrap().len(), 1);
+    // With the late report.
+    assert_eq!(store.log(&LogQuery::of(uid)).await.unwrap().items.len(), 5);
+    assert_eq!(store.all_owners(OwnerQuery::new()).await.unwrap().len(), 1);
     store.close().await.unwrap();
 }
 
@@ -390,6 +392,16 @@ async fn damage_is_called_corrupt_and_stays_with_the_action_it_befell() {
         assert!(good.unwrap().is_some() && again.unwrap().is_some());
         assert_eq!(bad.unwrap_err().kind(), ErrorKind::Corrupt);
     }
+    // The owner ended with the store: a new one takes over.
+    let owner = claim(&store, "plane").await;
+    let adopt = Command::Apply {
+        uid: sound,
+        op: action_store::OpId::new(),
+        change: action_store::Change::Adopt,
+        by: Some(owner.clone()),
+        if_version: None,
+    };
+    store.command(adopt).await.unwrap();
     // Both wait in one group: whoever shares a transaction with the damage is not harmed by it.
     for _ in 0..20 {
         let (good, bad) = tokio::join!(

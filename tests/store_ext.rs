@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    Finish, LogQuery, MemoryStore, NewAction, Outcome, Owner, Page, Position, Query, Refused,
-    Revision, StoreError, Transition,
+    Finish, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery, Page, Position, Query,
+    Refused, Revision, StoreError, Transition,
 };
 use async_trait::async_trait;
 
@@ -38,8 +38,8 @@ impl ActionStore for Terse {
         self.0.log(query).await
     }
 
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-        self.0.owners().await
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        self.0.owners(query).await
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {

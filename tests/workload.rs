@@ -10,7 +10,8 @@ use action_store::conformance::workload::{ListBy, Measured, Work, Workload};
 use action_store::conformance::{Failure, Subject};
 use action_store::{
     Action, ActionStore, ActionUid, Batch, Capabilities, Command, Done, Effect, LogQuery,
-    MemoryStore, Order, Owner, Page, Position, Query, Refused, Revision, StoreError, Transition,
+    MemoryStore, Order, Owner, OwnerQuery, Page, Position, Query, Refused, Revision, StoreError,
+    Transition,
 };
 use async_trait::async_trait;
 
@@ -189,8 +190,8 @@ impl ActionStore for Lossy {
         Ok(page)
     }
 
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-        self.inner.owners().await
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        self.inner.owners(query).await
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {

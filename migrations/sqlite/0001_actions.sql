@@ -59,7 +59,7 @@ CREATE TABLE actions_action (
   cancel_reason TEXT,
   evidence_owner TEXT,
   evidence_incarnation BLOB CHECK (length(evidence_incarnation) = 16),
-  evidence_end INTEGER CHECK (evidence_end IN (0, 1, 2)),
+  evidence_end INTEGER CHECK (evidence_end IN (0, 1, 2, 3)),
   evidence_seen_at INTEGER,
   evidence_by TEXT,
   started_at INTEGER,
@@ -93,6 +93,8 @@ CREATE TABLE actions_action (
 -- Partial wherever most actions are not in the set: completed, succeeded, default tenant.
 CREATE INDEX actions_action_unfinished ON actions_action (number) WHERE status < 2;
 CREATE INDEX actions_action_owner ON actions_action (owner, number) WHERE status < 2;
+-- Finds out if an incarnation has an unfinished action.
+CREATE INDEX actions_action_incarnation ON actions_action (owner, incarnation) WHERE status < 2;
 CREATE INDEX actions_action_cancel ON actions_action (owner, number)
   WHERE status < 2 AND cancel_at IS NOT NULL;
 CREATE INDEX actions_action_ended ON actions_action (outcome, number) WHERE outcome > 0;
@@ -153,12 +155,12 @@ CREATE TABLE actions_pin (
   action INTEGER PRIMARY KEY
 ) STRICT;
 
--- Incarnations: alive (0), fenced (1), released (2).
+-- Incarnations: alive (0), fenced (1), released (2), disconnected (3).
 CREATE TABLE actions_owner (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL CHECK (name <> ''),
   incarnation BLOB NOT NULL CHECK (length(incarnation) = 16),
-  state INTEGER NOT NULL CHECK (state IN (0, 1, 2)),
+  state INTEGER NOT NULL CHECK (state IN (0, 1, 2, 3)),
   renewals INTEGER NOT NULL CHECK (renewals >= 0),
   claimed_at INTEGER NOT NULL,
   renewed_at INTEGER NOT NULL,
@@ -169,6 +171,8 @@ CREATE TABLE actions_owner (
 
 -- A name has one living incarnation at most.
 CREATE UNIQUE INDEX actions_owner_alive ON actions_owner (name) WHERE state = 0;
+-- Counts the ended incarnations, and finds the last of a name.
+CREATE INDEX actions_owner_ended ON actions_owner (name, id, state) WHERE state > 0;
 
 CREATE TRIGGER actions_owner_ended BEFORE UPDATE ON actions_owner WHEN OLD.state <> 0
 BEGIN

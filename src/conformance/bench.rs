@@ -11,11 +11,11 @@ use super::subject::{Fixture, Subject};
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionError, ActionUid, Batch, Change, Command, Detail, Done, Effect, Finish, LogQuery,
-    NewAction, OpId, Order, Outcome, Owner, OwnerRef, Page, Position, Progress, Query, Refused,
-    Report, Transition, Version,
+    Action, ActionError, ActionUid, Batch, Change, Command, Detail, Done, Effect, Finish, Limits,
+    LogQuery, NewAction, OpId, Order, Outcome, Owner, OwnerQuery, OwnerRef, Page, Position,
+    Progress, Query, Refused, Report, Transition, Version,
 };
-use crate::store::ActionStore;
+use crate::store::{ActionStore, ActionStoreExt};
 
 pub(super) type Answer = Result<Done, Refused>;
 
@@ -261,11 +261,17 @@ impl Subject {
     }
 
     pub(super) async fn owner(&self, owner: &OwnerRef) -> Proof<Owner> {
-        let owners = self.store.owners().await?;
+        let owners = self.owners().await?;
         let known = owners.iter().find(|known| known.owner == *owner);
         known
             .cloned()
             .ok_or_else(|| Failure::new(format!("owner {owner}"), format!("{owners:?}")).into())
+    }
+
+    /// All owners the store remembers.
+    pub(super) async fn owners(&self) -> Proof<Vec<Owner>> {
+        let query = OwnerQuery::new().with_limit(Limits::PAGE);
+        Ok(self.store.all_owners(query).await?)
     }
 
     pub(super) async fn position(&self) -> Proof<Position> {
@@ -295,7 +301,7 @@ impl Subject {
             feed: self.walk(Query::new().with_order(Order::Feed)).await?,
             newest: self.walk(Query::new()).await?,
             log: log_walk(&*self.store, LogQuery::all()).await?,
-            owners: self.store.owners().await?,
+            owners: self.owners().await?,
         })
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::bench::{log_walk, uids, walk};
 use super::failure::{Failure, Proof, Stop, holds, same};
 use crate::model::{
-    Action, ActionUid, Limits, LogQuery, Order, Query, Revision, Status, Term, Transition,
-    TransitionKind, Version,
+    Action, ActionUid, Limits, LogQuery, Order, OwnerQuery, Query, Revision, Status, Term,
+    Transition, TransitionKind, Version,
 };
-use crate::store::ActionStore;
+use crate::store::{ActionStore, ActionStoreExt};
 
 /// What [`check_store`] has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,10 @@ async fn check(store: &dyn ActionStore) -> Proof<Checked> {
     holds("no log without its action", logs.is_empty(), &logs)?;
     check_keys(&oldest)?;
     let mut alive = BTreeSet::new();
-    for owner in store.owners().await? {
+    for owner in store
+        .all_owners(OwnerQuery::new().with_limit(Limits::PAGE))
+        .await?
+    {
         let only = !owner.is_alive() || alive.insert(owner.owner.name.clone());
         holds("one that lives of each owner name", only, &owner)?;
     }

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use super::fault_plan::{Call, Fault, FaultPlan, Method};
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Done, LogQuery, Owner, Page, Position, Query, Refused, Revision,
-    Transition,
+    Action, ActionUid, Batch, Done, LogQuery, Owner, OwnerQuery, Page, Position, Query, Refused,
+    Revision, Transition,
 };
 use crate::store::{ActionStore, Capabilities};
 
@@ -220,8 +220,8 @@ impl<S: ActionStore> ActionStore for FaultyStore<S> {
         faulty!(self, Log, None, self.inner.log(query))
     }
 
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-        faulty!(self, Owners, None, self.inner.owners())
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        faulty!(self, Owners, None, self.inner.owners(query))
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {

@@ -157,8 +157,6 @@ macro_rules! __conformance_cases {
                     plain nothing_of_a_released_owner_is_accepted;
                     plain a_fence_acts_within_its_batch;
                     plain a_repeat_of_what_was_accepted_before_the_fence_is_already;
-                    plain owners_are_listed_by_name_and_claim;
-                    plain the_ended_owners_remembered_are_bounded;
                     plain an_owner_name_that_breaks_the_rules_is_invalid;
                 }
                 recovery {
@@ -293,10 +291,19 @@ macro_rules! __conformance_cases {
                     clock terms_of_time_tell_stamps_apart_to_the_microsecond;
                     clock an_owner_lives_however_late_it_is;
                 }
+                owner_lists {
+                    plain owners_are_listed_in_the_order_of_their_claims;
+                    plain a_question_about_owners_that_breaks_the_rules_is_invalid;
+                    plain an_active_owner_is_alive_or_owns_something_unfinished;
+                    plain the_ended_owners_remembered_are_bounded;
+                    plain an_owner_of_something_unfinished_is_never_forgotten;
+                    plain a_late_claim_does_not_fence_a_successor;
+                }
                 reopen {
                     reopen what_was_acknowledged_is_there_after_reopening;
                     reopen repeats_are_recognised_after_reopening;
                     reopen keys_pins_and_fences_hold_after_reopening;
+                    reopen an_owner_lives_on_or_ends_with_its_store;
                     reopen walks_go_on_after_reopening;
                     reopen what_was_removed_before_reopening_gives_no_place_to_what_comes;
                     reopen a_store_whose_close_was_dropped_is_reopened_whole;

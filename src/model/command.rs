@@ -84,7 +84,9 @@ pub enum Command {
         /// Refuses unless the action is at this version (a repeat is recognised first).
         if_version: Option<Version>,
     },
-    /// Makes an incarnation the living one of its name.
+    /// Makes an incarnation the living one of its name. An incarnation that has ended is
+    /// [`Refused::Fenced`] for as long as the store remembers it: see
+    /// [`Limits::ENDED_OWNERS`](crate::Limits::ENDED_OWNERS).
     Claim {
         /// Who.
         owner: OwnerRef,

@@ -88,14 +88,16 @@ pub(super) enum Walk {
     Oldest,
     Feed,
     Log,
+    Owners,
 }
 
 impl Walk {
-    const LETTERS: [(Walk, &'static str); 4] = [
+    const LETTERS: [(Walk, &'static str); 5] = [
         (Walk::Newest, "n"),
         (Walk::Oldest, "o"),
         (Walk::Feed, "f"),
         (Walk::Log, "l"),
+        (Walk::Owners, "w"),
     ];
 }
 
@@ -136,6 +138,12 @@ impl Cursor {
     #[must_use]
     pub const fn log(life: StoreId, number: u64) -> Cursor {
         Cursor::new(Walk::Log, life, number, 0)
+    }
+
+    /// After an owner, for a store that numbers the claims as they are made.
+    #[must_use]
+    pub const fn owners(life: StoreId, number: u64) -> Cursor {
+        Cursor::new(Walk::Owners, life, number, 0)
     }
 
     /// After a revision of the feed: everything above it, or `CursorExpired`.
@@ -253,6 +261,7 @@ mod tests {
             Cursor::newest(life, 7),
             Cursor::oldest(life, 0),
             Cursor::log(life, i64::MAX as u64),
+            Cursor::owners(life, 1),
             Cursor::feed(life, Revision::new(3)),
             Cursor::feed_after(Revision::new(3), None, at),
         ] {

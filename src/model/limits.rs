@@ -40,8 +40,11 @@ impl Limits {
     /// Rows a page may look at when terms beside the driving one filter them. A page that
     /// reaches it is short and goes on with its cursor.
     pub const SCAN: usize = 10_000;
-    /// Ended incarnations remembered for an owner name, newest first.
-    pub const ENDED_OWNERS: usize = 32;
+    /// Ended owners that a store remembers, those that claimed last. To these come owners that still
+    /// have an unfinished action, and the last ended incarnation of each name that is alive.
+    pub const ENDED_OWNERS: usize = 1000;
+    /// Most owners that one transaction forgets, beside one for each of its claims.
+    pub(crate) const FORGOTTEN_OWNERS: usize = 1000;
 }
 
 /// Input that breaks a documented limit or rule. Nothing was written.

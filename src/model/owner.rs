@@ -74,6 +74,7 @@ impl fmt::Display for OwnerRef {
 
 /// Whether an incarnation may still act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OwnerState {
     /// It holds its name and its commands are accepted. At most one incarnation of a name.
     Alive,
@@ -81,6 +82,8 @@ pub enum OwnerState {
     Fenced,
     /// It ended itself.
     Released,
+    /// The store was opened anew for one process alone, so all its earlier users are gone.
+    Disconnected,
 }
 
 /// What a store knows of an incarnation.
@@ -98,7 +101,7 @@ pub struct Owner {
     pub claimed_at: Timestamp,
     /// When it renewed last. For people: liveness is judged by `renewals` alone.
     pub renewed_at: Timestamp,
-    /// When it was fenced or released. For people.
+    /// When it ended. For people.
     pub ended_at: Option<Timestamp>,
 }
 

@@ -313,7 +313,7 @@ impl LogQuery {
     }
 }
 
-fn check_limit(limit: u16) -> Result<(), Invalid> {
+pub(super) fn check_limit(limit: u16) -> Result<(), Invalid> {
     if !(1..=Limits::PAGE).contains(&limit) {
         return Err(Invalid::new(
             "limit",
@@ -323,7 +323,7 @@ fn check_limit(limit: u16) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn check_cursor(cursor: Option<Cursor>, walk: Walk) -> Result<(), CheckError> {
+pub(super) fn check_cursor(cursor: Option<Cursor>, walk: Walk) -> Result<(), CheckError> {
     match cursor {
         Some(cursor) if cursor.walk != walk => {
             Err(Invalid::new("after", "is a cursor of another kind of list").into())

@@ -111,9 +111,11 @@ words! {
         Fenced = 0 "fenced",
         /// It released its name itself.
         Released = 1 "released",
-        /// The store remembers no such incarnation: its entry was dropped for newer ones, or the
-        /// action was imported.
+        /// The store remembers no such incarnation: the action was imported.
         Unknown = 2 "unknown",
+        /// The store was opened anew for one process alone while it was alive: its process had ended,
+        /// or had closed the store.
+        Disconnected = 3 "disconnected",
     }
 }
 

@@ -1,79 +1,16 @@
 //! What a transaction has loaded, what the commands made of it, and what is to be saved.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::action::Action;
 use super::few::Few;
 use super::identity::{ActionUid, OpId};
+use super::key::Key;
 use super::limits::Limits;
 use super::owner::{Owner, OwnerRef};
 use super::short::Short;
 use super::transition::Transition;
-
-/// What a key is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KeyKind {
-    /// Held while the action is unfinished.
-    Exclusive,
-    /// Held while the action is kept.
-    Idempotency,
-}
-
-impl KeyKind {
-    /// The small integer a table keeps. Settled for ever.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        match self {
-            KeyKind::Exclusive => 0,
-            KeyKind::Idempotency => 1,
-        }
-    }
-}
-
-/// A key that at most one action of a tenant holds; see [`NewAction`](crate::NewAction#keys).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// Within which tenant.
-    pub tenant: Arc<str>,
-    /// What it is for.
-    pub kind: KeyKind,
-    /// The key itself.
-    pub key: Arc<str>,
-}
-
-impl Key {
-    pub(super) fn exclusive(tenant: &Arc<str>, key: &Arc<str>) -> Key {
-        Key {
-            tenant: tenant.clone(),
-            kind: KeyKind::Exclusive,
-            key: key.clone(),
-        }
-    }
-
-    pub(super) fn idempotency(tenant: &Arc<str>, key: &Arc<str>) -> Key {
-        Key {
-            tenant: tenant.clone(),
-            kind: KeyKind::Idempotency,
-            key: key.clone(),
-        }
-    }
-
-    /// The keys an action holds as it is.
-    fn held_by(action: &Action) -> Vec<Key> {
-        // As most do.
-        if action.exclusive.is_empty() && action.idempotency_key.is_none() {
-            return Vec::new();
-        }
-        let exclusive = action.exclusive.iter().filter(|_| action.is_unfinished());
-        let mut keys: Vec<Key> = exclusive
-            .map(|key| Key::exclusive(&action.tenant, key))
-            .collect();
-        let idempotency = action.idempotency_key.as_ref();
-        keys.extend(idempotency.map(|key| Key::idempotency(&action.tenant, key)));
-        keys
-    }
-}
 
 /// What a transaction has loaded for some batches, and where [`plan`](super::plan) works.
 ///
@@ -85,7 +22,10 @@ pub struct Loaded {
     slots: Few<ActionUid, Slot>,
     /// The incarnations of a name, in the order in which they claimed it.
     owners: Few<Arc<str>, Arc<Vec<Owner>>>,
-    touched_owners: BTreeSet<OwnerRef>,
+    /// The owners that were set, each with its place among them.
+    touched_owners: BTreeMap<OwnerRef, usize>,
+    /// How many owners have ended, and which of them may be forgotten.
+    ended: Option<(usize, Vec<OwnerRef>)>,
     /// Who holds a key; `None` once it is as if nobody ever had.
     keys: Few<Key, Option<ActionUid>>,
     log: Vec<Transition>,
@@ -146,7 +86,8 @@ pub struct Changes {
     pub keys_taken: Vec<(Key, ActionUid)>,
     /// Actions to pin.
     pub pinned: Vec<ActionUid>,
-    /// Owners to insert or overwrite; new ones of one name in the order in which they claimed it.
+    /// Owners to insert or overwrite, one after the other: new ones in the order in which they
+    /// claimed, and an incarnation that ended before its successor.
     pub owners: Vec<Owner>,
     /// Ended owners to forget.
     pub owners_forgotten: Vec<OwnerRef>,
@@ -208,13 +149,18 @@ impl Loaded {
         }
     }
 
-    /// Puts all incarnations of a name in, in the order in which they claimed it; nothing if some
-    /// of that name are there already. For a store that has them at hand: nothing is copied unless
-    /// a command changes one.
-    pub fn put_owners(&mut self, named: &Arc<Vec<Owner>>) {
-        if let Some(first) = named.first() {
-            self.owners
-                .or_insert_with(&first.owner.name, || named.clone());
+    /// Puts in the number of ended owners that the store remembers, and those of them that may be
+    /// forgotten, in the order of their claims. An owner may be forgotten if it has no unfinished
+    /// action. The exception is the last ended incarnation of a name that is alive, or that
+    /// [`Needs::owners`](super::Needs::owners) names.
+    ///
+    /// The list may be cut. It needs to have as many as the store remembers beyond
+    /// [`Limits::ENDED_OWNERS`], and one for each [claim](super::Needs::claims); a thousand and
+    /// those for the claims are enough.
+    pub fn put_ended(&mut self, count: usize, may_be_forgotten: Vec<OwnerRef>) {
+        match &mut self.ended {
+            None => self.ended = Some((count, may_be_forgotten)),
+            Some((_, known)) => known.retain(|owner| may_be_forgotten.contains(owner)),
         }
     }
 
@@ -250,6 +196,13 @@ impl Loaded {
     /// The living incarnation of a name.
     pub(super) fn living(&self, name: &Arc<str>) -> Option<&Owner> {
         self.owners.get(name)?.iter().find(|o| o.is_alive())
+    }
+
+    /// All living owners.
+    #[cfg(feature = "sqlite-unbundled")]
+    pub(super) fn all_living(&self) -> Vec<Owner> {
+        let owners = self.owners.iter().flat_map(|(_, named)| named.iter());
+        owners.filter(|owner| owner.is_alive()).cloned().collect()
     }
 
     /// The living owner that is this incarnation.
@@ -375,7 +328,7 @@ impl Loaded {
         }
     }
 
-    /// Sets an owner, and forgets the oldest ended ones of its name beyond the limit.
+    /// Sets an owner.
     pub(super) fn set_owner(&mut self, owner: Owner) {
         let name = owner.owner.name.clone();
         let named = self.named(&name);
@@ -385,18 +338,11 @@ impl Loaded {
             Some(known) => *known = owner.clone(),
             None => named.push(owner.clone()),
         }
-        let mut touched = vec![owner.owner];
-        while named.iter().filter(|known| !known.is_alive()).count() > Limits::ENDED_OWNERS {
-            let Some(oldest) = named.iter().position(|known| !known.is_alive()) else {
-                break;
-            };
-            touched.push(named.remove(oldest).owner);
-        }
         self.note(|| Undo::Owners(name, before));
-        for owner in touched {
-            if self.touched_owners.insert(owner.clone()) {
-                self.note(|| Undo::TouchedOwner(owner));
-            }
+        let place = self.touched_owners.len();
+        if !self.touched_owners.contains_key(&owner.owner) {
+            self.touched_owners.insert(owner.owner.clone(), place);
+            self.note(|| Undo::TouchedOwner(owner.owner));
         }
     }
 
@@ -468,15 +414,22 @@ impl Loaded {
     }
 
     fn change_owners(&self, changes: &mut Changes) {
-        let touched = &self.touched_owners;
-        let names: BTreeSet<&Arc<str>> = touched.iter().map(|owner| &owner.name).collect();
-        // Those of one name in the order in which they claimed it, as they are to be kept.
-        let named = names.iter().filter_map(|name| self.owners.get(name));
-        let known = named
-            .flat_map(|named| named.iter())
-            .filter(|o| touched.contains(&o.owner));
-        changes.owners = known.cloned().collect();
-        let forgotten = touched.iter().filter(|owner| self.owner(owner).is_none());
-        changes.owners_forgotten = forgotten.cloned().collect();
+        let mut touched: Vec<_> = self.touched_owners.iter().collect();
+        touched.sort_unstable_by_key(|(_, place)| **place);
+        let owners = touched.iter().filter_map(|(owner, _)| self.owner(owner));
+        changes.owners = owners.cloned().collect();
+        let Some((count, may_be_forgotten)) = &self.ended else {
+            return;
+        };
+        let end_now = changes.owners.iter().filter(|owner| !owner.is_alive());
+        let excess = (count + end_now.count()).saturating_sub(Limits::ENDED_OWNERS);
+        // An import may have brought an action of one that had none.
+        let owns = |owner: &OwnerRef| {
+            let actions = self.slots.iter().filter_map(|(_, slot)| slot.now.as_ref());
+            let mut unfinished = actions.filter(|action| action.is_unfinished());
+            unfinished.any(|action| action.owner.as_ref() == Some(owner))
+        };
+        let forgotten = may_be_forgotten.iter().filter(|owner| !owns(owner));
+        changes.owners_forgotten = forgotten.take(excess).cloned().collect();
     }
 }

@@ -7,7 +7,7 @@ use super::ActionStore;
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{
     Action, ActionUid, Batch, CancelRequest, Change, Command, Done, Finish, NewAction, ObjectRef,
-    OpId, Order, OwnerRef, Page, Query, Refused, Report, Term,
+    OpId, Order, Owner, OwnerQuery, OwnerRef, Page, Query, Refused, Report, Term,
 };
 
 /// How often a batch whose outcome is unknown is sent before that is said.
@@ -72,6 +72,27 @@ pub trait ActionStoreExt: ActionStore {
         async move {
             let done = self.command(command).await?;
             Ok(done.action.ok_or_else(unanswered)?)
+        }
+    }
+
+    /// Reads all owners that match, page by page.
+    ///
+    /// # Errors
+    /// As [`ActionStore::owners`].
+    fn all_owners(
+        &self,
+        mut query: OwnerQuery,
+    ) -> impl Future<Output = Result<Vec<Owner>, StoreError>> + Send {
+        async move {
+            let mut owners = Vec::new();
+            loop {
+                let page = self.owners(&query).await?;
+                owners.extend(page.items);
+                query.after = page.next;
+                if query.after.is_none() {
+                    return Ok(owners);
+                }
+            }
         }
     }
 

@@ -14,8 +14,8 @@ pub use ext::{ActionStoreExt, Pages};
 
 use crate::error::StoreError;
 use crate::model::{
-    Action, ActionUid, Batch, Done, LogQuery, Owner, Page, Position, Query, Refused, Revision,
-    Transition,
+    Action, ActionUid, Batch, Done, LogQuery, Owner, OwnerQuery, Page, Position, Query, Refused,
+    Revision, Transition,
 };
 
 /// A store of actions. Eight methods, all required; whoever implements them proves it with the
@@ -89,12 +89,12 @@ pub trait ActionStore: fmt::Debug + Send + Sync + 'static {
     /// As [`list`](ActionStore::list), but for `CursorExpired`.
     async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError>;
 
-    /// All incarnations the store remembers, by name, those of one name in the order in which
-    /// they claimed it.
+    /// Reads one page of the owners that match, in the order in which they claimed their names.
     ///
     /// # Errors
+    /// `Invalid` for a query beyond its limits or with a cursor of another list or store,
     /// `Unavailable`, `Corrupt`, `Closed`.
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError>;
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError>;
 
     /// Waits until something above `after` is readable; `None` answers at once.
     ///
@@ -158,12 +158,13 @@ macro_rules! forward {
             {
                 (**self).log(query)
             }
-            fn owners<'s, 'a>(&'s self) -> Answer<'a, Vec<Owner>>
+            fn owners<'s, 'q, 'a>(&'s self, query: &'q OwnerQuery) -> Answer<'a, Page<Owner>>
             where
                 's: 'a,
+                'q: 'a,
                 Self: 'a,
             {
-                (**self).owners()
+                (**self).owners(query)
             }
             fn changed<'s, 'a>(&'s self, after: Option<Revision>) -> Answer<'a, Position>
             where

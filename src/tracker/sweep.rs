@@ -14,7 +14,7 @@ use tokio::time::{Duration, Instant, sleep};
 use super::recovery::{self, Recovery};
 use super::shared::Shared;
 use crate::error::{ErrorKind, StoreError};
-use crate::model::{Command, Incarnation, Owner, OwnerRef};
+use crate::model::{Command, Incarnation, Limits, Owner, OwnerQuery, OwnerRef};
 use crate::store::ActionStoreExt;
 
 /// Looks in a lease.
@@ -106,7 +106,9 @@ impl Sweep<'_> {
     }
 
     async fn look(&mut self) -> Result<(), StoreError> {
-        let mut owners = self.shared.store.owners().await?;
+        // Dead owners that left nothing are not read, however many the store remembers.
+        let query = OwnerQuery::active().with_limit(Limits::PAGE);
+        let mut owners = self.shared.store.all_owners(query).await?;
         let renewed = self.shared.last_renewal();
         let credit = match renewed > self.renewed {
             true => self.looked.elapsed().min(self.interval * 3 / 2),

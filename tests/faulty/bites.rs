@@ -161,7 +161,38 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
         Fault::FencesWhoeverRenews,
         "a_fence_is_by_the_renewals_seen",
     ),
-    (Fault::ReversesOwners, "owners_are_listed_by_name_and_claim"),
+    (
+        Fault::ReversesOwners,
+        "owners_are_listed_in_the_order_of_their_claims",
+    ),
+    (
+        Fault::IgnoresOwnerNames,
+        "owners_are_listed_in_the_order_of_their_claims",
+    ),
+    (
+        Fault::SkipsAnOwner,
+        "owners_are_listed_in_the_order_of_their_claims",
+    ),
+    (
+        Fault::IgnoresLimits,
+        "a_question_about_owners_that_breaks_the_rules_is_invalid",
+    ),
+    (
+        Fault::TakesAllOwnersForActive,
+        "an_active_owner_is_alive_or_owns_something_unfinished",
+    ),
+    (
+        Fault::TakesTheLivingForActive,
+        "an_active_owner_is_alive_or_owns_something_unfinished",
+    ),
+    (
+        Fault::ForgetsWhoeverHasEnded,
+        "an_owner_of_something_unfinished_is_never_forgotten",
+    ),
+    (
+        Fault::TakesLateClaims,
+        "a_late_claim_does_not_fence_a_successor",
+    ),
     (Fault::AnswersWhatIsKnown, "what_is_there_is_not_waited_for"),
     (
         Fault::CountsRenewalsAsChanges,

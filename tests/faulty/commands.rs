@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, Change, Clash, Command, Done, Effect, Json, LogQuery,
-    NewAction, Refused, StoreError,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clash, Command, Done, Effect,
+    Json, LogQuery, NewAction, OwnerQuery, Refused, StoreError,
 };
 
 use super::{Answer, Fault, Faulty};
@@ -166,7 +166,7 @@ impl Faulty {
                     self.inner.write(unpin).await?;
                 }
                 (Fault::FencesWhoeverRenews, Command::Fence { owner, if_renewals }) => {
-                    let owners = self.inner.owners().await?;
+                    let owners = self.inner.all_owners(OwnerQuery::new()).await?;
                     if let Some(known) = owners.iter().find(|known| known.owner == *owner) {
                         *if_renewals = known.renewals;
                     }

@@ -106,6 +106,18 @@ pub(crate) enum Fault {
     FencesWhoeverRenews,
     /// Lists owners in the reverse order.
     ReversesOwners,
+    /// Lists owners of all names, though one name is asked for.
+    IgnoresOwnerNames,
+    /// Leaves out the last owner of a page that goes on.
+    SkipsAnOwner,
+    /// Takes owners that have ended for active.
+    TakesAllOwnersForActive,
+    /// Takes only owners that are alive for active.
+    TakesTheLivingForActive,
+    /// Forgets ended owners for newer ones, whatever they have left unfinished.
+    ForgetsWhoeverHasEnded,
+    /// Lets an incarnation that has ended claim its name again.
+    TakesLateClaims,
     // Changes.
     /// Never wakes who waits.
     NeverWakes,

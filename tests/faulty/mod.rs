@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use action_store::{
     Action, ActionStore, ActionUid, Batch, BatchMode, Capabilities, Change, Clock, Command, Cursor,
-    Done, Effect, ErrorKind, Limits, LogQuery, MemoryStore, ObjectSet, Order, Owner, OwnerState,
+    Done, Effect, ErrorKind, Limits, LogQuery, MemoryStore, ObjectSet, Order, Owner, OwnerQuery,
     Page, Position, Query, Refused, Revision, StoreError, Term, Transition, TransitionKind,
 };
 use async_trait::async_trait;
@@ -371,18 +371,17 @@ impl ActionStore for Faulty {
         Ok(page)
     }
 
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-        let mut owners = self.inner.owners().await?;
-        self.with_every_owner(&mut owners);
-        if self.is(Fault::ReversesOwners) {
-            owners.reverse();
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        let mut query = query.clone();
+        match self.fault {
+            Fault::IgnoresOwnerNames => query.name = None,
+            Fault::TakesAllOwnersForActive => query.active = false,
+            Fault::IgnoresLimits => query.limit = query.limit.clamp(1, Limits::PAGE),
+            _ => {}
         }
-        if self.is(Fault::ConfusesEnds) {
-            for owner in owners.iter_mut().filter(|o| o.state == OwnerState::Fenced) {
-                owner.state = OwnerState::Released;
-            }
-        }
-        Ok(owners)
+        let mut page = self.inner.owners(&query).await?;
+        self.mistake_list_of_owners(&query, &mut page);
+        Ok(page)
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {

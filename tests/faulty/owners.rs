@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, BatchMode, Change, Clash, Command, Done, Effect,
-    LogQuery, OpId, Outcome, Owner, OwnerRef, OwnerState, Progress, Query, Refused, Status,
-    StoreError, Term, Transition,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, BatchMode, Change, Clash, Command, Done,
+    Effect, Limits, LogQuery, OpId, Outcome, Owner, OwnerQuery, OwnerRef, OwnerState, Page,
+    Progress, Query, Refused, Status, StoreError, Term, Transition,
 };
 
 use super::{Answer, Fault, Faulty};
@@ -23,7 +23,7 @@ pub(super) struct Memory {
 
 impl Faulty {
     async fn known(&self, owner: &OwnerRef) -> Result<Option<Owner>, StoreError> {
-        let owners = self.inner.owners().await?;
+        let owners = self.inner.all_owners(OwnerQuery::new()).await?;
         Ok(owners.into_iter().find(|known| known.owner == *owner))
     }
 
@@ -97,7 +97,7 @@ impl Faulty {
                 (Fault::KnowsOwnersByName, Command::Apply { by: Some(by), .. })
                 | (Fault::KnowsOwnersByName, Command::Create { by: Some(by), .. })
                 | (Fault::KnowsOwnersByName, Command::Renew(by)) => {
-                    let owners = self.inner.owners().await?;
+                    let owners = self.inner.all_owners(OwnerQuery::new()).await?;
                     let mut living = owners.into_iter().filter(Owner::is_alive);
                     if let Some(living) = living.find(|o| o.owner.name == by.name) {
                         *by = living.owner;
@@ -127,14 +127,23 @@ impl Faulty {
                     }
                 }
                 (Fault::ChecksLivesThenClaims, Command::Claim { owner, take_over }) => {
-                    let owners = self.inner.owners().await?;
+                    let owners = self.inner.all_owners(OwnerQuery::new()).await?;
                     let lives = |o: &Owner| o.is_alive() && o.owner.name == owner.name;
                     if !owners.iter().any(lives) {
                         tokio::task::yield_now().await;
                         *take_over = true;
                     }
                 }
-                (Fault::KeepsEveryOwner, Command::Claim { owner, .. }) => {
+                (Fault::TakesLateClaims, Command::Claim { owner, .. }) => {
+                    let known = self.known(owner).await?;
+                    if known.is_some_and(|known| !known.is_alive()) {
+                        *owner = OwnerRef::new(owner.name.clone());
+                    }
+                }
+                (
+                    Fault::KeepsEveryOwner | Fault::ForgetsWhoeverHasEnded,
+                    Command::Claim { owner, .. },
+                ) => {
                     self.owners.claimed.lock().unwrap().push(owner.clone());
                 }
                 (
@@ -173,7 +182,7 @@ impl Faulty {
         const HOUR: Duration = Duration::from_secs(3600);
         let now = self.now();
         let late = |owner: &Owner| now - owner.renewed_at.as_micros() > HOUR.as_micros() as i64;
-        let owners = self.inner.owners().await?;
+        let owners = self.inner.all_owners(OwnerQuery::new()).await?;
         for owner in owners.into_iter().filter(|o| o.is_alive() && late(o)) {
             let if_renewals = owner.renewals;
             let owner = owner.owner;
@@ -238,6 +247,30 @@ impl Faulty {
                 items.retain(|entry| !entry.is_late() || !undone.contains(&entry.uid));
             }
             Fault::PutsLateReportsLast => items.sort_by_key(Transition::is_late),
+            _ => {}
+        }
+    }
+
+    /// Spoils a page of owners.
+    pub(super) fn mistake_list_of_owners(&self, query: &OwnerQuery, page: &mut Page<Owner>) {
+        let owners = &mut page.items;
+        match self.fault {
+            Fault::KeepsEveryOwner if query.after.is_none() && !query.active => {
+                self.with_every_owner(owners);
+            }
+            Fault::ReversesOwners => owners.reverse(),
+            Fault::SkipsAnOwner if page.next.is_some() => drop(owners.pop()),
+            Fault::TakesTheLivingForActive if query.active => owners.retain(Owner::is_alive),
+            Fault::ForgetsWhoeverHasEnded => {
+                let claimed = self.owners.claimed.lock().unwrap();
+                let long_ago = claimed.len().saturating_sub(Limits::ENDED_OWNERS);
+                owners.retain(|o| o.is_alive() || !claimed[..long_ago].contains(&o.owner));
+            }
+            Fault::ConfusesEnds => {
+                for owner in owners.iter_mut().filter(|o| o.state == OwnerState::Fenced) {
+                    owner.state = OwnerState::Released;
+                }
+            }
             _ => {}
         }
     }

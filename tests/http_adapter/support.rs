@@ -6,8 +6,8 @@ use std::sync::Arc;
 use action_store::http::{AllowAll, RouterOptions, Words, router, router_with};
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Clock,
-    Command, Done, Finish, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerRef, Page,
-    Position, Progress, Query, Refused, Report, Revision, StoreError, Timestamp, Transition,
+    Command, Done, Finish, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery, OwnerRef,
+    Page, Position, Progress, Query, Refused, Report, Revision, StoreError, Timestamp, Transition,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -246,8 +246,8 @@ impl<B: Between> ActionStore for Through<B> {
     async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
         self.0.log(query).await
     }
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-        self.0.owners().await
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        self.0.owners(query).await
     }
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
         self.0.changed(after).await

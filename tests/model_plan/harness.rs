@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, Change, Changes, Clash, Clock, Command, Done, Effect,
-    Key, Limits, Loaded, LogQuery, MemoryStore, Needs, NewAction, OpId, Owner, OwnerRef, Refused,
-    Timestamp, Transition, Version, needs, plan,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Changes, Clash, Clock, Command,
+    Done, Effect, Key, Limits, Loaded, LogQuery, MemoryStore, Needs, NewAction, OpId, Owner,
+    OwnerQuery, OwnerRef, Refused, Timestamp, Transition, Version, needs, plan,
 };
 
 pub(crate) type Answer = Result<Done, Refused>;
@@ -90,7 +90,7 @@ impl Bench {
     }
 
     pub(crate) fn owners(&self) -> Vec<Owner> {
-        ready(self.store.owners()).unwrap()
+        ready(self.store.all_owners(OwnerQuery::new())).unwrap()
     }
 }
 
@@ -210,9 +210,14 @@ impl Tables {
                 uids.insert(*holder);
             }
         }
-        let mut names: BTreeSet<Arc<str>> = needs.owners().iter().cloned().collect();
+        let mut owners: BTreeSet<OwnerRef> = needs.owners().iter().cloned().collect();
+        let named = |name: &Arc<str>| self.owners.get(name).into_iter().flatten();
+        for owner in needs.owners() {
+            let living = named(&owner.name).filter(|known| known.is_alive());
+            owners.extend(living.map(|known| known.owner.clone()));
+        }
         for row in uids.iter().filter_map(|uid| self.rows.get(uid)) {
-            names.extend(row.action.owner.iter().map(|owner| owner.name.clone()));
+            owners.extend(row.action.owner.clone());
             let late = row.log.iter().any(Transition::is_late);
             loaded.put_action(row.action.clone(), row.pinned, late);
         }
@@ -222,8 +227,15 @@ impl Tables {
                 loaded.put_op(*uid, *op);
             }
         }
-        for owner in names.iter().filter_map(|n| self.owners.get(n)).flatten() {
-            loaded.put_owner(owner.clone());
+        for owner in &owners {
+            if let Some(known) = named(&owner.name).find(|known| known.owner == *owner) {
+                loaded.put_owner(known.clone());
+            }
+        }
+        if needs.claims() > 0 {
+            let ended = self.owners.values().flatten().filter(|o| !o.is_alive());
+            // Far fewer than are forgotten.
+            loaded.put_ended(ended.count(), Vec::new());
         }
     }
 
@@ -315,7 +327,6 @@ impl Tables {
         for (name, named) in &self.owners {
             let alive = named.iter().filter(|owner| owner.is_alive()).count();
             assert!(alive <= 1, "{alive} living incarnations of {name}");
-            assert!(named.len() - alive <= Limits::ENDED_OWNERS);
             assert!(named.iter().all(|o| o.is_alive() == o.ended_at.is_none()));
         }
     }

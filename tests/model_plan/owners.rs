@@ -112,7 +112,7 @@ fn a_claim_fences_the_incarnation_before_it_or_waits_for_its_end() {
     assert_eq!(kind(&bench.one(claim(&second))), "applied");
     assert_eq!(kind(&bench.one(claim(&second))), "already");
     use OwnerState::{Alive, Fenced};
-    assert_eq!(states(&bench), [Alive, Fenced, Alive]);
+    assert_eq!(states(&bench), [Fenced, Alive, Alive]);
     assert_eq!(kind(&bench.one(claim(&first))), "fenced");
     let third = OwnerRef::new("plane");
     bench.one(release(&second)).unwrap();
@@ -160,19 +160,51 @@ fn a_release_sent_again_is_already_and_does_not_hide_a_fence() {
     assert_eq!(states(&bench), [OwnerState::Released, OwnerState::Fenced]);
 }
 
+/// Claims and releases so many other names.
+fn churn(bench: &Bench, names: usize) -> Vec<OwnerRef> {
+    let others: Vec<OwnerRef> = (0..names).map(|n| OwnerRef::new(format!("{n}"))).collect();
+    for some in others.chunks(400) {
+        bench.each(some.iter().flat_map(|o| [claim(o), release(o)]).collect());
+    }
+    others
+}
+
+fn known(bench: &Bench) -> Vec<OwnerRef> {
+    bench.owners().into_iter().map(|o| o.owner).collect()
+}
+
 #[test]
-fn an_owner_name_remembers_its_last_ended_incarnations_only() {
+fn the_ended_owners_that_claimed_last_are_remembered() {
     let bench = Bench::new();
-    let all: Vec<OwnerRef> = (0..40).map(|_| bench.owner("plane")).collect();
-    let known: Vec<OwnerRef> = bench.owners().into_iter().map(|o| o.owner).collect();
-    assert_eq!(known, all[40 - Limits::ENDED_OWNERS - 1..]);
-    let alive = |bench: &Bench| bench.owners().iter().filter(|o| o.is_alive()).count();
-    assert_eq!(alive(&bench), 1);
-    // Without a living one there are no more than that either.
-    bench.one(release(&all[39])).unwrap();
-    let known: Vec<OwnerRef> = bench.owners().into_iter().map(|o| o.owner).collect();
-    assert_eq!(known, all[40 - Limits::ENDED_OWNERS..]);
-    assert_eq!(alive(&bench), 0);
+    let all: Vec<OwnerRef> = (0..Limits::ENDED_OWNERS + 40)
+        .map(|_| bench.owner("plane"))
+        .collect();
+    assert_eq!(known(&bench), all[39..]);
+    let alive = bench.owners().iter().filter(|o| o.is_alive()).count();
+    assert_eq!(alive, 1);
+    let others = churn(&bench, Limits::ENDED_OWNERS);
+    // The last ended incarnation of a living name is not forgotten, however many others end.
+    let (last, living) = (&all[all.len() - 2], &all[all.len() - 1]);
+    let expected = [last, living].into_iter().chain(&others[1..]);
+    assert_eq!(known(&bench), expected.cloned().collect::<Vec<_>>());
+    assert_eq!(kind(&bench.one(claim(last))), "fenced");
+}
+
+#[test]
+fn a_transaction_that_imports_an_action_of_a_dead_owner_does_not_forget_it() {
+    let (bench, elsewhere) = (Bench::new(), Bench::new());
+    let (first, later) = (bench.owner("pod"), bench.owner("pod"));
+    bench.one(release(&later)).unwrap();
+    let others = churn(&bench, Limits::ENDED_OWNERS - 2);
+    elsewhere.one(claim(&first)).unwrap();
+    let uid = elsewhere.started(&first);
+    let (action, log) = (elsewhere.action(uid), elsewhere.log(uid));
+    let import = Command::Import { action, log };
+    let next = [OwnerRef::new("a"), OwnerRef::new("a")];
+    // The second claim ends the first: one more than are remembered.
+    bench.each(vec![claim(&next[0]), import, claim(&next[1])]);
+    let known = known(&bench);
+    assert!(known.contains(&first) && !known.contains(&others[0]));
 }
 
 #[test]
@@ -180,7 +212,8 @@ fn what_a_dead_owner_left_is_lost_with_evidence() {
     for (end, expected) in [
         ("fenced", OwnerEnd::Fenced),
         ("released", OwnerEnd::Released),
-        ("forgotten", OwnerEnd::Unknown),
+        // It owns something: it is remembered, however many others end.
+        ("fenced long ago", OwnerEnd::Fenced),
     ] {
         let bench = Bench::new();
         let owner = bench.owner("plane");
@@ -190,7 +223,10 @@ fn what_a_dead_owner_left_is_lost_with_evidence() {
         match end {
             "fenced" => drop(bench.one(fence(&owner, 0))),
             "released" => drop(bench.one(release(&owner))),
-            _ => (0..40).for_each(|_| drop(bench.owner("plane"))),
+            _ => {
+                bench.one(fence(&owner, 0)).unwrap();
+                churn(&bench, Limits::ENDED_OWNERS + 10);
+            }
         }
         let lost = Change::Finish(Finish::new(Outcome::Lost));
         bench.apply(uid, lost, Some(&sweeper)).unwrap();

@@ -6,8 +6,9 @@ use std::task::{Context, Waker};
 use action_store::conformance::check_store;
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, BatchMode, Change, Clock,
-    Command, Finish, Json, LogQuery, MemoryStore, NewAction, OpId, Order, Outcome, OwnerRef, Query,
-    Report, SqliteOptions, SqliteStore, Timestamp, Transition, TransitionKind, Version,
+    Command, Finish, Json, LogQuery, MemoryStore, NewAction, OpId, Order, Outcome, OwnerQuery,
+    OwnerRef, Query, Report, SqliteOptions, SqliteStore, Timestamp, Transition, TransitionKind,
+    Version,
 };
 use sqlx::Connection;
 
@@ -109,7 +110,7 @@ async fn seen(store: &dyn ActionStore) -> (Vec<Arc<Action>>, Vec<Transition>, St
     let actions = store.list(&feed).await.unwrap().items;
     let log = store.log(&LogQuery::all().with_limit(1000)).await.unwrap();
     assert!(log.next.is_none(), "one page holds all");
-    let owners = format!("{:?}", store.owners().await.unwrap());
+    let owners = format!("{:?}", store.all_owners(OwnerQuery::new()).await.unwrap());
     (actions, log.items, owners)
 }
 

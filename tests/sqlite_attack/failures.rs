@@ -8,7 +8,8 @@ use std::task::{Context, Waker};
 use action_store::conformance::check_store;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Done, ErrorKind, Finish,
-    NewAction, Order, Outcome, OwnerRef, Query, Refused, SqliteOptions, SqliteStore, StoreError,
+    NewAction, Order, Outcome, OwnerQuery, OwnerRef, Query, Refused, SqliteOptions, SqliteStore,
+    StoreError,
 };
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
@@ -17,29 +18,39 @@ use super::{Dice, Place, create, creating, ends, place, raw, reopened_and_checke
 
 type Answer = Result<Vec<Result<Done, Refused>>, StoreError>;
 
+type Write<'s> = Pin<Box<dyn Future<Output = Answer> + Send + 's>>;
+
 /// Lets these batches wait until all of them do, so that one transaction takes them together.
-async fn together(
-    store: &SqliteStore,
+async fn waiting<'s>(
+    store: &'s SqliteStore,
     other: &mut SqliteConnection,
     batches: Vec<Batch>,
-) -> Vec<Answer> {
+) -> Vec<Write<'s>> {
     run(other, "BEGIN IMMEDIATE").await;
     let mut blocked = Box::pin(store.write(creating(NewAction::task("blocked"))));
     let mut context = Context::from_waker(Waker::noop());
     assert!(blocked.as_mut().poll(&mut context).is_pending());
     // The writer takes that one alone, and waits for the lock.
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    let mut writes: Vec<Pin<Box<dyn Future<Output = Answer> + Send + '_>>> = Vec::new();
+    let mut writes = Vec::new();
     for batch in batches {
-        let mut write: Pin<Box<dyn Future<Output = Answer> + Send + '_>> =
-            Box::pin(store.write(batch));
+        let mut write: Write<'_> = Box::pin(store.write(batch));
         assert!(write.as_mut().poll(&mut context).is_pending());
         writes.push(write);
     }
     run(other, "ROLLBACK").await;
     ends(blocked).await.unwrap();
+    writes
+}
+
+/// The answers to these batches, which one transaction takes together.
+async fn together(
+    store: &SqliteStore,
+    other: &mut SqliteConnection,
+    batches: Vec<Batch>,
+) -> Vec<Answer> {
     let mut answers = Vec::new();
-    for write in writes {
+    for write in waiting(store, other, batches).await {
         answers.push(ends(write).await);
     }
     answers
@@ -97,7 +108,7 @@ async fn one_that_fails_in_the_middle_does_not_take_its_group_with_it() {
                 _ => assert!(answer.unwrap()[0].is_ok(), "{how}, batch {index}"),
             }
         }
-        assert_eq!(store.owners().await.unwrap().len(), 1);
+        assert_eq!(store.all_owners(OwnerQuery::new()).await.unwrap().len(), 1);
         assert_dense(&store, 3).await;
         other.close().await.unwrap();
         store.close().await.unwrap();
@@ -189,8 +200,42 @@ async fn one_that_finds_no_room_does_not_keep_others_from_removing_or_renewing()
         assert!(answer.unwrap()[0].is_ok());
     }
     assert!(store.action(uid).await.unwrap().is_none());
-    assert_eq!(store.owners().await.unwrap()[0].renewals, 1);
+    assert_eq!(
+        store.all_owners(OwnerQuery::new()).await.unwrap()[0].renewals,
+        1
+    );
     check_store(&store).await.unwrap();
+    other.close().await.unwrap();
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_renewal_does_not_wait_for_all_batches_of_a_group_that_are_tried_one_by_one() {
+    let place = place();
+    let (store, _) = full_store(&place).await;
+    let mut other = raw(&place.path).await;
+    let owner = OwnerRef::new("plane");
+    let claim = Command::Claim {
+        owner: owner.clone(),
+        take_over: true,
+    };
+    store.command(claim).await.unwrap();
+    let batches = (0..6).map(|_| large("too much")).collect();
+    let (mut writes, mut context) = (
+        waiting(&store, &mut other, batches).await,
+        Context::from_waker(Waker::noop()),
+    );
+    // Together they find no room. From the first answer on, each is tried alone.
+    let first = ends(writes.remove(0)).await.unwrap_err();
+    assert_eq!(first.kind(), ErrorKind::Unavailable, "{first}");
+    store.command(Command::Renew(owner)).await.unwrap();
+    let pending = |write: &mut Write<'_>| write.as_mut().poll(&mut context).is_pending();
+    writes.retain_mut(pending);
+    assert!(!writes.is_empty(), "the renewal came last");
+    for write in writes {
+        let error = ends(write).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    }
     other.close().await.unwrap();
     store.close().await.unwrap();
 }

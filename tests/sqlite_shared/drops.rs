@@ -6,27 +6,26 @@ use std::time::{Duration, Instant};
 use action_store::conformance::check_store;
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Effect, LogQuery, NewAction,
-    OpId, Order, OwnerRef, Query, SqliteOptions, SqliteStore,
+    OpId, Order, OwnerQuery, OwnerRef, Query, SqliteOptions, SqliteStore,
 };
-use sqlx::Connection;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::sqlite::SqlitePool;
 
-use super::{Place, create, place, poll_times, pool, raw, run};
+use super::{Place, create, place, poll_times, pool};
 
 /// More polls than an answer takes.
-const POLLS: usize = 1000;
+pub(super) const POLLS: usize = 1000;
 
 /// How often each number of polls is tried: what is lost each time runs out sooner or later.
-const ROUNDS: usize = 4;
+pub(super) const ROUNDS: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Way {
+pub(super) enum Way {
     Exclusive,
     Shared,
     Pool { connections: u32 },
 }
 
-const WAYS: [Way; 4] = [
+pub(super) const WAYS: [Way; 4] = [
     Way::Exclusive,
     Way::Shared,
     Way::Pool { connections: 1 },
@@ -34,10 +33,10 @@ const WAYS: [Way; 4] = [
 ];
 
 /// A store, the host's pool if it is on one, and how long calls took at worst after a drop.
-struct Victim {
-    store: SqliteStore,
-    pool: Option<SqlitePool>,
-    place: Place,
+pub(super) struct Victim {
+    pub(super) store: SqliteStore,
+    pub(super) pool: Option<SqlitePool>,
+    pub(super) place: Place,
     worst: Duration,
 }
 
@@ -53,7 +52,7 @@ async fn open(way: Way, path: &Path) -> (SqliteStore, Option<SqlitePool>) {
     }
 }
 
-async fn victim(way: Way) -> Victim {
+pub(super) async fn victim(way: Way) -> Victim {
     let place = place();
     let (store, pool) = open(way, &place.path).await;
     Victim {
@@ -74,7 +73,7 @@ async fn in_time<F: Future>(what: &str, worst: &mut Duration, call: F) -> F::Out
 
 impl Victim {
     /// A write and a read, as they come next.
-    async fn next_calls(&mut self, what: &str) {
+    pub(super) async fn next_calls(&mut self, what: &str) {
         let new = NewAction::task("next");
         let uid = new.uid;
         let written = in_time(what, &mut self.worst, self.store.create(new)).await;
@@ -82,7 +81,7 @@ impl Victim {
         assert_eq!(found.unwrap(), Some(written.unwrap()), "{what}");
     }
 
-    async fn end(self, what: &str) -> Duration {
+    pub(super) async fn end(self, what: &str) -> Duration {
         check_store(&self.store).await.unwrap();
         self.store.close().await.unwrap();
         drop(self.store);
@@ -95,7 +94,7 @@ impl Victim {
 }
 
 /// A batch that is done as a whole or not at all, and its actions.
-fn pair(owner: &OwnerRef) -> (Batch, [ActionUid; 2]) {
+pub(super) fn pair(owner: &OwnerRef) -> (Batch, [ActionUid; 2]) {
     let (a, b) = (NewAction::task("a"), NewAction::task("b"));
     let uids = [a.uid, b.uid];
     let start = Command::Apply {
@@ -108,7 +107,7 @@ fn pair(owner: &OwnerRef) -> (Batch, [ActionUid; 2]) {
     (Batch::each(vec![create(a), create(b), start]), uids)
 }
 
-async fn claimed(store: &SqliteStore) -> OwnerRef {
+pub(super) async fn claimed(store: &SqliteStore) -> OwnerRef {
     let owner = OwnerRef::new("plane");
     let claim = Command::Claim {
         owner: owner.clone(),
@@ -119,7 +118,7 @@ async fn claimed(store: &SqliteStore) -> OwnerRef {
 }
 
 /// Whether a pair is there: as a whole, or nothing of it.
-async fn is_whole(store: &SqliteStore, uids: &[ActionUid; 2], what: &str) -> bool {
+pub(super) async fn is_whole(store: &SqliteStore, uids: &[ActionUid; 2], what: &str) -> bool {
     let found = store.get(uids).await.unwrap();
     let versions: Vec<u64> = found.iter().flatten().map(|a| a.version.get()).collect();
     assert!(
@@ -217,7 +216,7 @@ impl Call {
                 let answer = poll_times(store.log(&LogQuery::of(uid)), polls).await;
                 answer.map(Result::unwrap).is_some()
             }
-            Call::Owners => poll_times(store.owners(), polls)
+            Call::Owners => poll_times(store.owners(&OwnerQuery::new()), polls)
                 .await
                 .map(Result::unwrap)
                 .is_some(),
@@ -308,91 +307,5 @@ async fn a_dropped_close_is_finished_by_the_next_one_and_leaves_the_pool_to_the_
             assert!(polls + 1 < POLLS, "{what}: never answered");
         }
         println!("close on {way:?}: the next call took {worst:?} at worst");
-    }
-}
-
-/// How a host ends the transaction in which a `write_in` was dropped.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum End {
-    Commit,
-    RollBack,
-    Drop,
-}
-
-/// Writes in a transaction on one connection, drops that after so many polls, and ends it. Says
-/// whether `write_in` had answered.
-async fn write_in_dropped(
-    store: &SqliteStore,
-    connection: &mut SqliteConnection,
-    batch: Batch,
-    polls: usize,
-    end: End,
-) -> bool {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    run(
-        &mut transaction,
-        "INSERT INTO host (name) VALUES ('before')",
-    )
-    .await;
-    let answer = poll_times(store.write_in(&mut transaction, batch), polls).await;
-    if let Some(answers) = &answer {
-        let answers = answers.as_ref().unwrap();
-        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    }
-    // The transaction is the host's, whatever became of what was asked for inside.
-    run(&mut transaction, "INSERT INTO host (name) VALUES ('after')").await;
-    match end {
-        End::Commit => transaction.commit().await.unwrap(),
-        End::RollBack => transaction.rollback().await.unwrap(),
-        End::Drop => drop(transaction),
-    }
-    answer.is_some()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dropped_write_in_is_whole_or_nothing_in_the_hosts_transaction() {
-    for way in [Way::Shared, WAYS[2], WAYS[3]] {
-        let mut v = victim(way).await;
-        let owner = claimed(&v.store).await;
-        let mut host = raw(&v.place.path).await;
-        run(&mut host, "CREATE TABLE host (name TEXT)").await;
-        let (mut there, mut not, mut rows) = (0, 0, 0);
-        for polls in 0..POLLS {
-            let mut answered = true;
-            for end in [End::Commit, End::Commit, End::RollBack, End::Drop] {
-                let what = format!("write_in on {way:?}, {polls} polls, {end:?}");
-                let (batch, uids) = pair(&owner);
-                let had_answered = match &v.pool {
-                    Some(pool) => {
-                        let mut connection = pool.acquire().await.unwrap();
-                        write_in_dropped(&v.store, &mut connection, batch, polls, end).await
-                    }
-                    None => write_in_dropped(&v.store, &mut host, batch, polls, end).await,
-                };
-                answered &= had_answered;
-                v.next_calls(&what).await;
-                let whole = is_whole(&v.store, &uids, &what).await;
-                if end == End::Commit {
-                    rows += 2;
-                    assert!(whole || !had_answered, "{what}: an answer, and nothing");
-                    match whole {
-                        true => there += 1,
-                        false => not += 1,
-                    }
-                } else {
-                    assert!(!whole, "{what}: it is there all the same");
-                }
-                let count = sqlx::query_scalar("SELECT count(*) FROM host");
-                let count: i64 = count.fetch_one(&mut host).await.unwrap();
-                assert_eq!(count, rows, "{what}: the host's own rows");
-            }
-            if answered {
-                break;
-            }
-            assert!(polls + 1 < POLLS, "never answered on {way:?}");
-        }
-        assert!(there > 0 && not > 0, "{there} there, {not} not");
-        host.close().await.unwrap();
-        v.end(&format!("write_in on {way:?}")).await;
     }
 }

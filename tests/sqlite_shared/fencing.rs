@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, ErrorKind, Finish,
-    Limits, NewAction, OpId, Order, Outcome, OwnerRef, Query, Refused, Report, SqliteStore, Term,
-    Version,
+    Limits, NewAction, OpId, Order, Outcome, OwnerQuery, OwnerRef, Query, Refused, Report,
+    SqliteStore, Term, Version,
 };
 
 use super::children::{Child, say, until_let_go};
@@ -115,7 +115,7 @@ async fn nothing_of_an_owner_is_accepted_once_another_process_has_fenced_it() {
         // Not before it works, and then at any moment.
         let pause = Duration::from_millis(2 + round % 8);
         tokio::time::sleep(pause).await;
-        let alive = store.owners().await.unwrap();
+        let alive = store.all_owners(OwnerQuery::new()).await.unwrap();
         let alive = alive.into_iter().find(|owner| owner.is_alive()).unwrap();
         let owner = alive.owner;
         assert_eq!(owner.incarnation.to_string(), incarnation);

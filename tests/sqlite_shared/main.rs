@@ -13,6 +13,7 @@ mod backups;
 #[allow(dead_code)]
 #[path = "../support/children.rs"]
 mod children;
+mod dropped_write_in;
 mod drops;
 mod fencing;
 mod host;

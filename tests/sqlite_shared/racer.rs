@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use action_store::{
-    Action, ActionError, ActionStore, ActionUid, Batch, BatchMode, CancelRequest, Change, Command,
-    Done, Effect, ErrorKind, Finish, NewAction, OpId, Outcome, OwnerRef, Progress, Refused, Report,
-    SqliteOptions, SqliteStore, StoreError,
+    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, BatchMode, CancelRequest,
+    Change, Command, Done, Effect, ErrorKind, Finish, NewAction, OpId, Outcome, OwnerQuery,
+    OwnerRef, Progress, Refused, Report, SqliteOptions, SqliteStore, StoreError,
 };
 use sqlx::sqlite::SqlitePool;
 use uuid::Uuid;
@@ -129,7 +129,7 @@ impl Racer {
 
     /// Ends anybody's owner.
     async fn fence(&self, task: usize) {
-        let Ok(owners) = self.store.owners().await else {
+        let Ok(owners) = self.store.all_owners(OwnerQuery::new()).await else {
             return;
         };
         let alive: Vec<_> = owners

@@ -6,8 +6,8 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use action_store::{
-    ActionStore, ErrorKind, NewAction, Outcome, OwnerState, Progress, Status, Tracker,
-    TrackerOptions, TransitionKind,
+    ActionStore, ActionStoreExt, ErrorKind, NewAction, Outcome, OwnerQuery, OwnerState, Progress,
+    Status, Tracker, TrackerOptions, TransitionKind,
 };
 use tokio::time::{sleep, timeout};
 
@@ -31,7 +31,10 @@ async fn renewals_cost_the_same_however_many_actions_there_are() {
     store.writes();
     sleep(seconds(60)).await;
     assert_eq!(store.renewals(), 12);
-    assert_eq!(store.owners().await.unwrap()[0].renewals, 24);
+    assert_eq!(
+        store.all_owners(OwnerQuery::new()).await.unwrap()[0].renewals,
+        24
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,7 +205,10 @@ async fn a_shutdown_brings_everything_to_its_end() {
         store.now(queued.uid).await.outcome,
         Some(Outcome::Interrupted)
     );
-    assert_eq!(store.owners().await.unwrap()[0].state, OwnerState::Released);
+    assert_eq!(
+        store.all_owners(OwnerQuery::new()).await.unwrap()[0].state,
+        OwnerState::Released
+    );
     let late = action.succeed().await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Fenced);
     assert_eq!(late.current().unwrap().outcome, Some(Outcome::Interrupted));
@@ -263,7 +269,10 @@ async fn a_closed_store_is_no_fence_and_what_it_did_not_take_is_counted() {
     let refused = tracker.shutdown().await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Closed);
     assert_eq!(store.now(uid).await.status, Status::Executing);
-    assert_eq!(store.owners().await.unwrap()[0].state, OwnerState::Alive);
+    assert_eq!(
+        store.all_owners(OwnerQuery::new()).await.unwrap()[0].state,
+        OwnerState::Alive
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -297,7 +306,10 @@ async fn dropping_everything_gives_the_name_back_and_ends_the_tasks() {
         store.now(queued.uid).await.outcome,
         Some(Outcome::Interrupted)
     );
-    assert_eq!(store.owners().await.unwrap()[0].state, OwnerState::Released);
+    assert_eq!(
+        store.all_owners(OwnerQuery::new()).await.unwrap()[0].state,
+        OwnerState::Released
+    );
     assert_eq!(
         Arc::strong_count(&store),
         1,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Capabilities, Change,
-    Command, Done, ErrorKind, Finish, LogQuery, MemoryStore, Order, Owner, OwnerRef, Page,
-    Position, Query, Refused, Revision, Status, StoreError, Tracker, Transition,
+    Command, Done, ErrorKind, Finish, LogQuery, MemoryStore, Order, Owner, OwnerQuery, OwnerRef,
+    Page, Position, Query, Refused, Revision, Status, StoreError, Tracker, Transition,
 };
 use async_trait::async_trait;
 
@@ -46,6 +46,8 @@ pub(crate) struct Spy {
     slow: Mutex<Duration>,
     /// Whether what cannot be read can, from the other end.
     only_from_the_oldest: AtomicBool,
+    /// How many owners each page of them had.
+    pages_of_owners: Mutex<Vec<usize>>,
 }
 
 impl std::fmt::Debug for Spy {
@@ -87,6 +89,11 @@ impl Spy {
         let mut batches = std::mem::take(&mut *self.batches.lock().unwrap());
         batches.retain(|batch| !batch.commands.iter().any(is_renewal));
         batches
+    }
+
+    /// How many owners were read since the last call, page by page.
+    pub(crate) fn pages_of_owners(&self) -> Vec<usize> {
+        std::mem::take(&mut *self.pages_of_owners.lock().unwrap())
     }
 
     /// How many renewals there were since the last call.
@@ -231,8 +238,10 @@ impl ActionStore for Spy {
         self.inner.log(query).await
     }
 
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-        self.inner.owners().await
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        let page = self.inner.owners(query).await?;
+        self.pages_of_owners.lock().unwrap().push(page.items.len());
+        Ok(page)
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {

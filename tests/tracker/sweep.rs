@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Command, ErrorKind, NewAction, Orphan, Outcome,
-    OwnerEnd, OwnerRef, OwnerState, Settlement, Status, Tracker, TrackerOptions,
+    ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, NewAction, Orphan, Outcome,
+    OwnerEnd, OwnerQuery, OwnerRef, OwnerState, Settlement, Status, Tracker, TrackerOptions,
 };
 use tokio::time::{advance, sleep};
 
@@ -34,7 +34,7 @@ async fn renew(store: &Spy, owner: &OwnerRef) {
 }
 
 async fn state(store: &Spy, owner: &OwnerRef) -> OwnerState {
-    let owners = store.owners().await.unwrap();
+    let owners = store.all_owners(OwnerQuery::new()).await.unwrap();
     owners.iter().find(|o| o.owner == *owner).unwrap().state
 }
 
@@ -330,4 +330,31 @@ async fn two_sweepers_settle_each_action_once() {
         assert_eq!(ends.count(), 1);
     }
     assert!(one.is_owner() && two.is_owner());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_names_that_left_nothing_are_not_read() {
+    let store = Spy::new();
+    for names in 0..40 {
+        let names = (0..500).map(|n| OwnerRef::new(format!("pod {names} {n}")));
+        let both = |owner: OwnerRef| {
+            let (take_over, ended) = (true, owner.clone());
+            [Command::Claim { owner, take_over }, Command::Release(ended)]
+        };
+        let batch = Batch::each(names.flat_map(both).collect());
+        for answer in store.write(batch).await.unwrap() {
+            answer.unwrap();
+        }
+    }
+    // One that is alive, and one that has ended and left something to be settled.
+    let (_other, _) = owner(&store, "elsewhere").await;
+    let (ended, uid) = owner(&store, "ended").await;
+    store.command(Command::Release(ended)).await.unwrap();
+    let tracker = tracker(&store).await;
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(store.now(uid).await.outcome, Some(Outcome::Lost));
+    assert_eq!(store.pages_of_owners(), [3]);
+    sleep(seconds(20)).await;
+    assert_eq!(store.pages_of_owners(), [2, 2]);
+    assert!(tracker.is_owner());
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, ErrorKind, NewAction, Outcome, OwnerState, SqliteStore,
-    Tracker,
+    ActionStore, ActionStoreExt, ActionUid, ErrorKind, NewAction, Outcome, OwnerQuery, OwnerState,
+    SqliteStore, Tracker,
 };
 
 use super::children::{Child, say, told, until_let_go};
@@ -81,7 +81,7 @@ async fn is_told_in_time(store: &SqliteStore, tracker: &Tracker) -> Duration {
     assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
     let took = asked.elapsed();
     // What reads goes on.
-    ends(store.owners()).await.unwrap();
+    ends(store.all_owners(OwnerQuery::new())).await.unwrap();
     assert!(tracker.is_owner());
     took
 }

@@ -86,6 +86,7 @@ async fn look(
     acknowledged: &HashSet<ActionUid>,
     done: &HashSet<ActionUid>,
 ) -> Looked {
+    let ends = [OwnerEnd::Fenced, OwnerEnd::Disconnected, OwnerEnd::Unknown];
     let is_its = |owner: &action_store::OwnerRef| owner.incarnation.to_string() == incarnation;
     let unfinished = unfinished(store, "plane").await;
     let left = unfinished
@@ -102,7 +103,7 @@ async fn look(
         if action.outcome == Some(Outcome::Lost) {
             let shown = action.evidence.as_ref().is_some_and(|evidence| {
                 Some(&evidence.owner) == action.owner.as_ref()
-                    && matches!(evidence.end, OwnerEnd::Fenced | OwnerEnd::Unknown)
+                    && ends.contains(&evidence.end)
                     && &*evidence.decided_by == "plane"
                     && !is_its(&evidence.owner)
             });

@@ -23,6 +23,7 @@ mod children;
 mod inside;
 mod kills;
 mod late;
+mod renamed;
 mod rolling;
 mod slow;
 mod stopped;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Order, OwnerRef, OwnerState, Query,
+    Action, ActionStore, ActionStoreExt, ActionUid, Order, OwnerQuery, OwnerRef, OwnerState, Query,
     SqliteOptions, SqliteStore, Status, Term, Tracker, TrackerOptions,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
@@ -54,6 +55,7 @@ fn in_a_process_of_its_own() {
             "late" => late::work_until_let_go(&path).await,
             "zombie" => zombies::create_until_let_go(&path).await,
             "plane" => kills::work_until_killed(&path, &more).await,
+            "named" => renamed::work_until_killed(&path, &more).await,
             "old" => rolling::work_until_drained(&path, &more).await,
             other => panic!("no role {other:?}"),
         }
@@ -97,7 +99,7 @@ async fn unfinished(store: &dyn ActionStore, name: &str) -> Vec<Arc<Action>> {
 }
 
 async fn state(store: &dyn ActionStore, owner: &OwnerRef) -> OwnerState {
-    let owners = store.owners().await.unwrap();
+    let owners = store.all_owners(OwnerQuery::new()).await.unwrap();
     owners.iter().find(|o| o.owner == *owner).unwrap().state
 }
 

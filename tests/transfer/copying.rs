@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Capabilities, Command,
-    Done, ErrorKind, LogQuery, MemoryStore, NewAction, Owner, Page, Position, Query, Refused,
-    Revision, StoreError, Term, Transition, transfer,
+    Done, ErrorKind, LogQuery, MemoryStore, NewAction, Owner, OwnerQuery, Page, Position, Query,
+    Refused, Revision, StoreError, Term, Transition, transfer,
 };
 use async_trait::async_trait;
 use transfer::{Copier, CopyPoint, Differs, Side, TransferError};
@@ -75,8 +75,8 @@ impl ActionStore for Frail {
         self.call()?;
         self.inner.log(query).await
     }
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-        self.inner.owners().await
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        self.inner.owners(query).await
     }
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
         self.inner.changed(after).await

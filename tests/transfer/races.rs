@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    Finish, Limits, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerRef, Page, Position,
-    Query, Refused, Revision, StoreError, Transition, transfer,
+    Finish, Limits, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery, OwnerRef, Page,
+    Position, Query, Refused, Revision, StoreError, Transition, transfer,
 };
 use async_trait::async_trait;
 
@@ -56,8 +56,8 @@ impl ActionStore for Busy {
         }
         self.inner.log(query).await
     }
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-        self.inner.owners().await
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        self.inner.owners(query).await
     }
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
         self.inner.changed(after).await

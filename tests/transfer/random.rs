@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use action_store::{
-    ActionError, ActionStore, Change, Command, Finish, Json, MemoryStore, NewAction, ObjectRef,
-    Progress, RelatedObject, Report, transfer,
+    ActionError, ActionStoreExt, Change, Command, Finish, Json, MemoryStore, NewAction, ObjectRef,
+    OwnerQuery, Progress, RelatedObject, Report, transfer,
 };
 use proptest::prelude::*;
 
@@ -92,7 +92,7 @@ async fn comes_back(draws: Vec<Draw>) {
     let report = transfer::import(&to, &mut text.as_bytes()).await.unwrap();
     assert_eq!(report.imported, draws.len() as u64);
     assert_same(&store, &to).await;
-    assert_eq!(to.owners().await.unwrap(), []);
+    assert_eq!(to.all_owners(OwnerQuery::new()).await.unwrap(), []);
 }
 
 proptest! {

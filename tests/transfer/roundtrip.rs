@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use action_store::{
     ActionStore, ActionStoreExt, Change, Clash, Command, Effect, Error, Finish, Limits,
-    MemoryStore, NewAction, Outcome, OwnerEnd, Query, Refused, Status, Term, TransitionKind,
-    transfer,
+    MemoryStore, NewAction, Outcome, OwnerEnd, OwnerQuery, Query, Refused, Status, Term,
+    TransitionKind, transfer,
 };
 
 use crate::plant::{action_lines, all, apply, assert_same, claim, plant, text_of, write};
@@ -123,7 +123,7 @@ async fn what_an_unknown_owner_left_can_be_settled_as_lost() {
     from.start(uid, &owner).await.unwrap();
     let to = MemoryStore::new();
     transfer::copy(&from, &to).await.unwrap();
-    assert_eq!(to.owners().await.unwrap(), []);
+    assert_eq!(to.all_owners(OwnerQuery::new()).await.unwrap(), []);
     // Nobody there can speak for it, not even under its name.
     let refused = to
         .finish(uid, Finish::succeeded(), Some(&owner))

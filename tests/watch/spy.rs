@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    Finish, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerRef, Page, Position, Query,
-    Refused, Report, Revision, StoreError, Transition, Version, Watcher,
+    Finish, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery, OwnerRef, Page, Position,
+    Query, Refused, Report, Revision, StoreError, Transition, Version, Watcher,
 };
 use async_trait::async_trait;
 
@@ -154,8 +154,8 @@ impl ActionStore for Spy {
         self.inner.log(query).await
     }
 
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-        self.inner.owners().await
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        self.inner.owners(query).await
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {

@@ -1,5 +1,6 @@
 //! The store in memory: the contract at its plainest.
 
+mod owners;
 mod tables;
 
 use std::ops::Bound::{Excluded, Unbounded};
@@ -12,8 +13,8 @@ use super::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Cursor, Done, Limits, LogQuery, Order, Owner, Page, Position, Query,
-    Refused, Revision, StoreId, Transition, needs, plan,
+    Action, ActionUid, Batch, Cursor, Done, Limits, LogQuery, Order, Owner, OwnerQuery, Page,
+    Position, Query, Refused, Revision, StoreId, Transition, needs, plan,
 };
 use crate::store::{ActionStore, Capabilities, Durability};
 
@@ -183,11 +184,14 @@ impl ActionStore for MemoryStore {
         Ok(Page::new(items, next, tables.position(self.life)))
     }
 
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
         self.bell.check_open("owners")?;
+        query
+            .check()
+            .map_err(|e| StoreError::from_check("owners", e))?;
+        self.resume("owners", query.after, 0)?;
         let tables = self.read();
-        let owners = tables.owners.values().flat_map(|named| named.iter());
-        Ok(owners.cloned().collect())
+        Ok(tables.owners.page(query, tables.position(self.life)))
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {

@@ -1,15 +1,16 @@
 //! What the store in memory holds, and how a batch is loaded from it and saved in it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::iter::Peekable;
 use std::ops::RangeBounds as _;
 use std::sync::Arc;
 
 use super::super::ascending::Ascending;
 use super::super::uid_map::UidMap;
+use super::owners::Owners;
 use crate::model::{
-    Action, ActionUid, Changes, Driver, Key, Limits, Loaded, Needs, Owner, Position, Revision,
-    StoreId, Timestamp, Transition,
+    Action, ActionUid, Changes, Driver, Key, Limits, Loaded, Needs, Position, Revision, StoreId,
+    Timestamp, Transition,
 };
 
 /// Everything, consistent whenever the lock is free.
@@ -24,7 +25,7 @@ pub(super) struct Tables {
     pub(super) feed: Ascending<ActionUid>,
     /// Whose log has which entry, in the order in which they were written.
     pub(super) entries: Ascending<ActionUid>,
-    pub(super) owners: BTreeMap<Arc<str>, Arc<Vec<Owner>>>,
+    pub(super) owners: Owners,
     keys: HashMap<Key, ActionUid>,
     last_number: u64,
     last_revision: u64,
@@ -100,9 +101,7 @@ impl Tables {
                 loaded.put_key(key.clone(), *holder);
             }
         }
-        for name in needs.owners() {
-            self.load_owners(name, &mut loaded);
-        }
+        self.owners.load(needs, &mut loaded);
         loaded
     }
 
@@ -110,14 +109,8 @@ impl Tables {
         if let Some(row) = self.rows.get(&uid) {
             loaded.put_action(row.action.clone(), row.pinned, row.late);
             if let Some(owner) = &row.action.owner {
-                self.load_owners(&owner.name, loaded);
+                self.owners.load_one(owner, loaded);
             }
-        }
-    }
-
-    fn load_owners(&self, name: &Arc<str>, loaded: &mut Loaded) {
-        if let Some(named) = self.owners.get(name) {
-            loaded.put_owners(named);
         }
     }
 
@@ -153,19 +146,7 @@ impl Tables {
         for uid in &changes.pinned {
             self.set_pin(*uid, true);
         }
-        for owner in changes.owners.drain(..) {
-            let named = self.owners.entry(owner.owner.name.clone()).or_default();
-            let named = Arc::make_mut(named);
-            match named.iter_mut().find(|known| known.owner == owner.owner) {
-                Some(known) => *known = owner,
-                None => named.push(owner),
-            }
-        }
-        for gone in &changes.owners_forgotten {
-            if let Some(named) = self.owners.get_mut(&gone.name) {
-                Arc::make_mut(named).retain(|known| known.owner != *gone);
-            }
-        }
+        self.owners.save(changes);
     }
 
     fn set_pin(&mut self, uid: ActionUid, pinned: bool) {
@@ -199,6 +180,7 @@ impl Tables {
         for set in Driver::sets_of(&action) {
             self.sets.entry(set).or_default().insert(number);
         }
+        self.owners.own(&action);
         let row = Row {
             action,
             number,
@@ -217,6 +199,8 @@ impl Tables {
         };
         std::mem::swap(&mut row.action, action);
         let (before, after) = (&*action, &row.action);
+        self.owners.disown(before);
+        self.owners.own(after);
         self.last_revision += 1;
         self.feed.remove(row.revision);
         self.feed.push(self.last_revision, after.uid);

@@ -276,7 +276,7 @@ impl<'r> Columns<'r> {
         self.some(version)
     }
 
-    fn owner(&mut self) -> Result<Option<OwnerRef>, StoreError> {
+    pub(super) fn owner(&mut self) -> Result<Option<OwnerRef>, StoreError> {
         let (name, incarnation) = (self.text_opt()?, self.blob_opt()?);
         let owner = name.zip(incarnation).map(|(name, incarnation)| OwnerRef {
             name,
@@ -407,6 +407,7 @@ pub(super) fn decode_owner(columns: &mut Columns<'_>) -> Result<Owner, StoreErro
         0 => OwnerState::Alive,
         1 => OwnerState::Fenced,
         2 => OwnerState::Released,
+        3 => OwnerState::Disconnected,
         _ => return Err(c.broken("is no owner's state")),
     };
     let renewals = c.number()?;

@@ -161,7 +161,7 @@ impl Envelope {
         }
     }
 
-    fn owner(&mut self, owner: Option<&OwnerRef>) {
+    pub(super) fn owner(&mut self, owner: Option<&OwnerRef>) {
         self.text_opt(owner.map(|owner| &*owner.name));
         self.blob_opt(owner.map(|owner| owner.incarnation.as_uuid()));
     }
@@ -270,6 +270,7 @@ pub(super) fn encode_owner(out: &mut Envelope, owner: &Owner) {
         OwnerState::Alive => 0,
         OwnerState::Fenced => 1,
         OwnerState::Released => 2,
+        OwnerState::Disconnected => 3,
     });
     out.int(to_column(owner.renewals));
     out.int(owner.claimed_at.as_micros());

@@ -6,7 +6,7 @@
 //! opened exclusively may do that, and the transaction itself verifies that the store is still at
 //! the revision all this is as of. Whatever goes wrong, it is forgotten and read anew.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlx::sqlite::SqliteConnection;
@@ -19,7 +19,7 @@ use super::load::{self, Stored};
 use super::rows::PACKED_OWNER;
 use super::script::Script;
 use crate::error::StoreError;
-use crate::model::{Action, ActionUid, Changes, Command, Limits, Loaded, OpId, Owner};
+use crate::model::{Action, ActionUid, Changes, Command, Limits, Loaded, OpId, Owner, OwnerRef};
 
 /// Most actions remembered, and about how much memory they take at most, in bytes. What does not
 /// fit is loaded when it is needed.
@@ -127,16 +127,23 @@ impl Heads {
             numbers: HashMap::new(),
             assumed: HashSet::new(),
         };
-        let mut names: BTreeSet<&Arc<str>> = BTreeSet::new();
         for needs in jobs.iter().map(|job| &job.needs) {
-            if !needs.keys().is_empty() {
+            // Memory knows neither the holders of keys nor the owners that may be forgotten.
+            if !needs.keys().is_empty() || needs.claims() > 0 {
                 return None;
             }
-            names.extend(needs.owners());
+            for owner in needs.owners() {
+                self.recall_owner(owner, &mut recalled.loaded);
+                if let Some(living) = self.named(&owner.name).find(|known| known.is_alive()) {
+                    recalled.loaded.put_owner(living.clone());
+                }
+            }
             for uid in needs.actions() {
                 match self.heads.get(uid) {
                     Some(head) => {
-                        names.extend(head.action.owner.as_ref().map(|owner| &owner.name));
+                        if let Some(owner) = &head.action.owner {
+                            self.recall_owner(owner, &mut recalled.loaded);
+                        }
                         recalled.numbers.insert(*uid, head.number);
                         let action = head.action.clone();
                         recalled.loaded.put_action(action, head.pinned, head.late);
@@ -157,14 +164,18 @@ impl Heads {
                 }
             }
         }
-        for owner in names
-            .into_iter()
-            .filter_map(|name| self.owners.get(name))
-            .flatten()
-        {
-            recalled.loaded.put_owner(owner.clone());
-        }
         Some(recalled)
+    }
+
+    /// The incarnations of a name, the last first.
+    fn named(&self, name: &str) -> impl Iterator<Item = &Owner> {
+        self.owners.get(name).into_iter().flatten().rev()
+    }
+
+    fn recall_owner(&self, owner: &OwnerRef, loaded: &mut Loaded) {
+        if let Some(known) = self.named(&owner.name).find(|known| known.owner == *owner) {
+            loaded.put_owner(known.clone());
+        }
     }
 
     /// Shows nobody any more what is about to change. To be called before anything that may commit.
@@ -232,6 +243,9 @@ impl Heads {
         for gone in changes.owners_forgotten {
             if let Some(named) = self.owners.get_mut(&gone.name) {
                 named.retain(|known| known.owner != gone);
+                if named.is_empty() {
+                    self.owners.remove(&gone.name);
+                }
             }
         }
         let heads = changed.iter().filter_map(|uid| self.heads.get(uid));

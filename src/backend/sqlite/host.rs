@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Waker};
 
-use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection};
 
 use super::errors::{self, Phase, store_error};
 use super::save::{self, Frame};
@@ -13,10 +14,9 @@ use super::{SqliteAccess, SqliteStore, load};
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{Batch, Done, Needs, Refused, plan};
 
-/// What `write_in` does within the host's transaction, so that it can be taken back alone.
-const BEGIN_INSIDE: &str = "SAVEPOINT actions_write_in";
-const COMMIT_INSIDE: &str = "RELEASE actions_write_in";
-const ROLL_BACK_INSIDE: &str = "ROLLBACK TO actions_write_in";
+/// Numbers the savepoints of this process. Two in one transaction never share a name: to roll one
+/// back must not touch another, whose commands were answered.
+static SAVEPOINTS: AtomicU64 = AtomicU64::new(0);
 
 /// Changes nothing, and so takes the right to write without reading anything first: what is then
 /// read is the newest there is. It finds its row in this store's database only.
@@ -32,9 +32,11 @@ impl SqliteStore {
     /// and so does this. Keep it short: everybody else's writes wait for it, those of this store
     /// too, so a `write` that is awaited inside ends as `Unavailable`.
     ///
-    /// A repeat is as harmless as that of a `write`. Dropping the future takes its commands back
-    /// out of the transaction. After an error roll the transaction back: SQLite may have done so
-    /// already.
+    /// A repeat is as harmless as that of a `write`. Once the future has answered, its commands are
+    /// part of the transaction. If it is dropped before, none of them is. (For this the connection
+    /// must be able to queue two statements:
+    /// [`command_buffer_size`](sqlx::sqlite::SqliteConnectOptions::command_buffer_size), 50 by
+    /// default.) After an error roll the transaction back: SQLite may have done so already.
     ///
     /// # Errors
     /// `Invalid` without a transaction begun through sqlx, for a connection to another database,
@@ -85,10 +87,10 @@ impl SqliteStore {
         }
         let before = |error| store_error("write_in", Phase::Before, error);
         let inside = Inside::begin(connection).await.map_err(before)?;
-        // Dropped after an error, `inside` takes back what was done in it. If that cannot be done,
-        // SQLite has undone the host's transaction as a whole.
+        // Dropped after an error, `inside` rolls back what was done in it. If that cannot be done,
+        // SQLite has rolled back the host's transaction as a whole.
         let answers = self.write_inside(inside.connection, &batch, &needs).await?;
-        inside.commit().await.map_err(before)?;
+        inside.keep();
         Ok(answers)
     }
 
@@ -136,46 +138,62 @@ impl SqliteStore {
     }
 }
 
-/// A savepoint in the host's transaction. Should it be dropped, what was done since is taken back
-/// before anything else is done on the connection, and the host cannot commit a half.
+/// A savepoint in the host's transaction. If this is dropped before [`keep`](Inside::keep), the
+/// connection rolls the savepoint back before it does anything else.
 ///
 /// Not one of sqlx's: where the future of its `begin` is dropped, two levels are rolled back. The
 /// second is the host's own transaction, and the host's commit says nothing of it.
 struct Inside<'c> {
     connection: &'c mut SqliteConnection,
-    open: bool,
+    number: u64,
+    keep: bool,
 }
 
 impl<'c> Inside<'c> {
     async fn begin(connection: &'c mut SqliteConnection) -> Result<Inside<'c>, sqlx::Error> {
-        let open = true;
-        // Before the first poll: what was sent is done, whoever waits for it.
-        let inside = Inside { connection, open };
-        let begun = sqlx::query(BEGIN_INSIDE).persistent(false);
+        // Made before the first poll: a statement that was sent is executed in any case.
+        let inside = Inside {
+            connection,
+            number: SAVEPOINTS.fetch_add(1, Ordering::Relaxed),
+            keep: false,
+        };
+        let begun = sqlx::query(AssertSqlSafe(inside.sql("SAVEPOINT")));
+        let begun = begun.persistent(false);
         begun.execute(&mut *inside.connection).await?;
         Ok(inside)
     }
 
-    async fn commit(mut self) -> Result<(), sqlx::Error> {
-        let done = sqlx::query(COMMIT_INSIDE).persistent(false);
-        done.execute(&mut *self.connection).await?;
-        self.open = false;
-        Ok(())
+    /// Leaves what was done in the host's transaction.
+    ///
+    /// Does not wait for the RELEASE: a future that is dropped while it waits could neither answer
+    /// nor undo what was released. Nothing depends on its result. A savepoint that stays open ends
+    /// with the host's transaction, and what was done in it goes the way of that transaction.
+    fn keep(mut self) {
+        self.keep = true;
+        self.send("RELEASE");
+    }
+
+    /// Hands a statement about the savepoint to the connection's thread, which executes one after
+    /// the other. The first poll does that: every earlier statement of `write_in` but the last has
+    /// ended, so there is room.
+    fn send(&mut self, statement: &str) {
+        let sent = sqlx::query(AssertSqlSafe(self.sql(statement))).persistent(false);
+        let sent = pin!(sent.execute(&mut *self.connection));
+        let _later = sent.poll(&mut Context::from_waker(Waker::noop()));
+    }
+
+    fn sql(&self, statement: &str) -> String {
+        format!("{statement} actions_write_in_{}", self.number)
     }
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        if !self.open {
-            return;
-        }
-        for undo in [ROLL_BACK_INSIDE, COMMIT_INSIDE] {
-            let undo = sqlx::query(undo).persistent(false);
-            let undone = pin!(undo.execute(&mut *self.connection));
-            // The first poll hands it to the connection's thread, which does one thing after the
-            // other. It fails if the savepoint is gone: with the host's transaction, or because it
-            // was committed and nobody waited to hear it.
-            let _later = undone.poll(&mut Context::from_waker(Waker::noop()));
+        if !self.keep {
+            // These fail if there is no savepoint: it was never begun, or SQLite has rolled back
+            // the host's transaction.
+            self.send("ROLLBACK TO");
+            self.send("RELEASE");
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::ROOM_UNIT;
 use super::writer::Answer;
-use crate::model::{Batch, Needs};
+use crate::model::{Batch, Command, Needs};
 
 /// Commands, and bytes of them, after which a transaction takes no further batch.
 const GROUP_COMMANDS: usize = 2000;
@@ -48,20 +48,54 @@ impl Claim {
 pub(super) struct Job {
     pub(super) batch: Batch,
     pub(super) needs: Needs,
+    /// True if all its commands are about owners.
+    pub(super) about_owners: bool,
     pub(super) claim: Arc<Claim>,
     pub(super) reply: oneshot::Sender<Answer>,
     /// Its share of the queue's memory, given back when it is done.
     pub(super) room: OwnedSemaphorePermit,
 }
 
-/// The two lanes: commands about owners overtake everything, so that a queue full of writes never
-/// lets a living owner lapse.
+/// Tells if all commands of a batch are about owners.
+pub(super) fn about_owners(batch: &Batch) -> bool {
+    let about_owners = |command: &Command| {
+        matches!(
+            command,
+            Command::Claim { .. } | Command::Renew(_) | Command::Release(_) | Command::Fence { .. }
+        )
+    };
+    batch.commands.iter().all(about_owners)
+}
+
+/// Batches of one kind, the oldest first.
+struct Lane {
+    /// Taken from the channel, but not from their callers. These come first.
+    received: VecDeque<Job>,
+    channel: mpsc::UnboundedReceiver<Job>,
+}
+
+impl Lane {
+    fn new(channel: mpsc::UnboundedReceiver<Job>) -> Lane {
+        let received = VecDeque::new();
+        Lane { received, channel }
+    }
+
+    fn len(&self) -> usize {
+        self.received.len() + self.channel.len()
+    }
+
+    fn try_next(&mut self) -> Option<Job> {
+        let received = self.received.pop_front();
+        received.or_else(|| self.channel.try_recv().ok())
+    }
+}
+
+/// The two lanes: commands about owners overtake everything that waits, so that a queue full of
+/// writes never lets a living owner lapse.
 pub(super) struct Lanes {
-    owners: mpsc::UnboundedReceiver<Job>,
-    actions: mpsc::UnboundedReceiver<Job>,
+    owners: Lane,
+    actions: Lane,
     closing: watch::Receiver<bool>,
-    /// Taken from a lane, but not from their callers.
-    next: VecDeque<Job>,
 }
 
 impl Lanes {
@@ -71,37 +105,45 @@ impl Lanes {
         closing: watch::Receiver<bool>,
     ) -> Lanes {
         Lanes {
-            owners,
-            actions,
+            owners: Lane::new(owners),
+            actions: Lane::new(actions),
             closing,
-            next: VecDeque::new(),
         }
     }
 
     /// Waits for work. False once the store is closed, or dropped, and nothing waits any more.
     pub(super) async fn wait(&mut self) -> bool {
-        !self.next.is_empty() || self.receive().await
+        self.len() > 0 || self.receive().await
     }
 
     /// Waits for one more batch; false as above.
     async fn receive(&mut self) -> bool {
         loop {
-            let next = tokio::select! {
+            // Each batch stays in its own lane: one about actions that was received first does not
+            // come before an owner's that comes later.
+            let (owners, actions) = (&mut self.owners, &mut self.actions);
+            let (lane, job) = tokio::select! {
                 biased;
-                job = self.owners.recv() => job,
-                job = self.actions.recv() => job,
-                _ = self.closing.wait_for(|closing| *closing), if !self.owners.is_closed() => {
-                    self.owners.close();
-                    self.actions.close();
+                job = owners.channel.recv() => (owners, job),
+                job = actions.channel.recv() => (actions, job),
+                _ = self.closing.wait_for(|closing| *closing), if !owners.channel.is_closed() => {
+                    owners.channel.close();
+                    actions.channel.close();
                     continue;
                 }
             };
-            // None from either lane: both senders live and die together.
-            match next.or_else(|| self.take_waiting()) {
-                Some(job) => self.next.push_back(job),
-                None => return false,
+            if let Some(job) = job {
+                lane.received.push_back(job);
+                return true;
             }
-            return true;
+            // None from either lane: both senders live and die together.
+            for lane in [&mut self.owners, &mut self.actions] {
+                if let Ok(job) = lane.channel.try_recv() {
+                    lane.received.push_back(job);
+                    return true;
+                }
+            }
+            return false;
         }
     }
 
@@ -129,41 +171,189 @@ impl Lanes {
 
     /// How many batches wait.
     pub(super) fn len(&self) -> usize {
-        self.next.len() + self.owners.len() + self.actions.len()
+        self.owners.len() + self.actions.len()
     }
 
     /// As much of what waits as one transaction may have, and so many batches at most; nothing if
     /// it was all withdrawn. Their callers may still withdraw them.
     pub(super) fn next_group(&mut self, most: usize) -> Vec<Job> {
-        let (mut group, mut commands, mut bytes) = (Vec::new(), 0, 0);
-        let mut next = self.try_next();
-        while let Some(job) = next {
-            if !job.claim.is_withdrawn() {
-                commands += job.batch.commands.len();
-                bytes += job.room.num_permits() * ROOM_UNIT;
-                group.push(job);
-            }
-            next = match commands < GROUP_COMMANDS && bytes < GROUP_BYTES && group.len() < most {
-                true => self.try_next(),
-                false => None,
-            };
-        }
-        group
+        group(most, || {
+            let owners = self.owners.try_next();
+            owners.or_else(|| self.actions.try_next())
+        })
     }
 
-    fn try_next(&mut self) -> Option<Job> {
-        self.next.pop_front().or_else(|| self.take_waiting())
+    /// As much of what waits about owners as one transaction may have; nothing if none waits.
+    pub(super) fn next_owners(&mut self) -> Vec<Job> {
+        group(usize::MAX, || self.owners.try_next())
     }
 
-    fn take_waiting(&mut self) -> Option<Job> {
-        let owners = self.owners.try_recv();
-        owners.or_else(|_| self.actions.try_recv()).ok()
-    }
-
-    /// These come first again.
+    /// These come first again, each in its own lane.
     pub(super) fn put_back(&mut self, jobs: Vec<Job>) {
         for job in jobs.into_iter().rev() {
-            self.next.push_front(job);
+            let lane = match job.about_owners {
+                true => &mut self.owners,
+                false => &mut self.actions,
+            };
+            lane.received.push_front(job);
         }
+    }
+}
+
+fn group(most: usize, mut try_next: impl FnMut() -> Option<Job>) -> Vec<Job> {
+    let (mut group, mut commands, mut bytes) = (Vec::new(), 0, 0);
+    while let Some(job) = try_next() {
+        if !job.claim.is_withdrawn() {
+            commands += job.batch.commands.len();
+            bytes += job.room.num_permits() * ROOM_UNIT;
+            group.push(job);
+        }
+        if commands >= GROUP_COMMANDS || bytes >= GROUP_BYTES || group.len() >= most {
+            break;
+        }
+    }
+    group
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::model::{NewAction, OwnerRef, needs};
+
+    /// Two lanes, and what fills them.
+    struct Queue {
+        owners: mpsc::UnboundedSender<Job>,
+        actions: mpsc::UnboundedSender<Job>,
+        room: Arc<Semaphore>,
+        lanes: Lanes,
+        _closing: watch::Sender<bool>,
+    }
+
+    impl Queue {
+        fn new() -> Queue {
+            let (owners, owners_lane) = mpsc::unbounded_channel();
+            let (actions, actions_lane) = mpsc::unbounded_channel();
+            let closing = watch::Sender::new(false);
+            Queue {
+                owners,
+                actions,
+                room: Arc::new(Semaphore::new(100_000)),
+                lanes: Lanes::new(owners_lane, actions_lane, closing.subscribe()),
+                _closing: closing,
+            }
+        }
+
+        fn send(&self, command: Command) {
+            let batch = Batch::each(vec![command]);
+            let job = Job {
+                needs: needs(&batch).unwrap(),
+                about_owners: about_owners(&batch),
+                batch,
+                claim: Arc::default(),
+                reply: oneshot::channel().0,
+                room: self.room.clone().try_acquire_owned().unwrap(),
+            };
+            let lane = match job.about_owners {
+                true => &self.owners,
+                false => &self.actions,
+            };
+            lane.send(job).unwrap();
+        }
+
+        fn send_actions(&self, count: usize) {
+            for _ in 0..count {
+                let new = NewAction::task("a").into();
+                self.send(Command::Create { new, by: None });
+            }
+        }
+
+        fn send_renewal(&self, owner: &str) {
+            self.send(Command::Renew(OwnerRef::new(owner)));
+        }
+
+        /// Gathers all that waits now, as the writer does while a transaction is under way.
+        fn gather(&mut self) {
+            let gathering = tokio::task::unconstrained(self.lanes.gather(|_| false));
+            let mut gathering = std::pin::pin!(gathering);
+            let mut context = Context::from_waker(Waker::noop());
+            // It lets others have their turn after each batch.
+            for _ in 0..100_000 {
+                let polled = gathering.as_mut().poll(&mut context);
+                assert_eq!(polled, Poll::Pending);
+            }
+        }
+    }
+
+    /// The renewals of a group: each with its place and its owner's name.
+    fn renewed(group: &[Job]) -> Vec<(usize, &str)> {
+        let jobs = group.iter().enumerate();
+        let renewals = jobs.filter_map(|(place, job)| match &job.batch.commands[..] {
+            [Command::Renew(owner)] => Some((place, &*owner.name)),
+            _ => None,
+        });
+        renewals.collect()
+    }
+
+    #[test]
+    fn a_renewal_is_in_the_next_transaction_whatever_has_been_gathered_before() {
+        let mut queue = Queue::new();
+        queue.send_actions(5000);
+        queue.gather();
+        assert_eq!(queue.lanes.len(), 5000);
+        queue.send_renewal("a");
+        queue.gather();
+        queue.send_actions(5000);
+        queue.send_renewal("b");
+        let next = queue.lanes.next_group(usize::MAX);
+        assert_eq!(renewed(&next), [(0, "a"), (1, "b")]);
+        assert_eq!(next.len(), GROUP_COMMANDS);
+        assert_eq!(queue.lanes.len(), 10_002 - GROUP_COMMANDS);
+    }
+
+    #[test]
+    fn a_renewal_comes_before_batches_that_are_put_back() {
+        let mut queue = Queue::new();
+        queue.send_actions(GROUP_COMMANDS - 1);
+        queue.send_renewal("a");
+        let failed = queue.lanes.next_group(usize::MAX);
+        assert_eq!(renewed(&failed), [(0, "a")]);
+        queue.send_actions(1);
+        queue.lanes.put_back(failed);
+        queue.send_renewal("b");
+        let next = queue.lanes.next_group(2);
+        assert_eq!(renewed(&next), [(0, "a"), (1, "b")]);
+        assert_eq!(queue.lanes.next_group(usize::MAX).len(), GROUP_COMMANDS);
+    }
+
+    #[test]
+    fn only_what_is_about_owners_alone_overtakes() {
+        let mut queue = Queue::new();
+        queue.send_actions(2);
+        let owner = || OwnerRef::new("a");
+        for command in [
+            Command::Release(owner()),
+            Command::Fence {
+                owner: owner(),
+                if_renewals: 0,
+            },
+            Command::Claim {
+                owner: owner(),
+                take_over: true,
+            },
+            Command::Renew(owner()),
+        ] {
+            queue.send(command);
+        }
+        assert_eq!(queue.lanes.next_owners().len(), 4);
+        assert_eq!(queue.lanes.next_owners().len(), 0);
+        assert_eq!(queue.lanes.next_group(usize::MAX).len(), 2);
+        let new = NewAction::task("a").into();
+        let create = Command::Create { new, by: None };
+        let mixed = Batch::each(vec![Command::Renew(owner()), create]);
+        assert!(!about_owners(&mixed));
     }
 }

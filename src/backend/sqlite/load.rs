@@ -8,10 +8,11 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::decode::{Columns, decode_action, decode_owner};
 use super::encode::Envelope;
 use super::errors::{Phase, corrupt, store_error};
+use super::owners;
 use super::rows::{ACTION, PACKED_OWNER, packed};
 use super::script::Script;
 use crate::error::StoreError;
-use crate::model::{ActionUid, Key, Loaded, Needs, OpId};
+use crate::model::{ActionUid, Key, Limits, Loaded, Needs, OpId};
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
@@ -43,12 +44,40 @@ static ACTIONS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// The owners that are named ($4), the living ones of these names, and those of the actions.
 static OWNERS: LazyLock<String> = LazyLock::new(|| {
     let owner = &*PACKED_OWNER;
     format!(
-        "SELECT {owner} FROM actions_owner WHERE name IN (\
-         SELECT j.value ->> 0 FROM json_each($4) AS j \
-         UNION SELECT owner FROM actions_action WHERE number IN ({NUMBERS})) ORDER BY id"
+        "SELECT {owner} FROM actions_owner WHERE id IN (\
+         SELECT o.id FROM json_each($4) AS j CROSS JOIN actions_owner AS o \
+         ON o.name = j.value ->> 0 AND o.incarnation = unhex(j.value ->> 1) \
+         UNION SELECT o.id FROM json_each($4) AS j CROSS JOIN actions_owner AS o \
+         ON o.name = j.value ->> 0 AND o.state = 0 \
+         UNION SELECT o.id FROM actions_action AS a CROSS JOIN actions_owner AS o \
+         ON o.name = a.owner AND o.incarnation = a.incarnation \
+         WHERE a.number IN ({NUMBERS})) ORDER BY id"
+    )
+});
+
+/// How many owners have ended.
+const ENDED: &str =
+    "SELECT count(*) FROM actions_owner INDEXED BY actions_owner_ended WHERE state > 0";
+
+static COUNT_ENDED: LazyLock<String> = LazyLock::new(|| format!("SELECT json_array(({ENDED}))"));
+
+/// The owners that may be forgotten, as [`Loaded::put_ended`] wants them. So many ($5) may end in
+/// this transaction; no more are read than it can forget then.
+static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
+    let (kept, most) = (Limits::ENDED_OWNERS, Limits::FORGOTTEN_OWNERS);
+    let owns = owners::owns("ended");
+    format!(
+        "SELECT json_array(ended.name, hex(ended.incarnation)) FROM actions_owner AS ended \
+         WHERE ended.state > 0 AND ({ENDED}) + $5 > {kept} AND NOT {owns} \
+         AND NOT (ended.id = (SELECT max(l.id) FROM actions_owner AS l \
+         WHERE l.name = ended.name AND l.state > 0) AND (EXISTS (SELECT 1 FROM actions_owner AS l \
+         WHERE l.name = ended.name AND l.state = 0) \
+         OR ended.name IN (SELECT j.value ->> 0 FROM json_each($4) AS j))) \
+         ORDER BY ended.id LIMIT min(({ENDED}) + $5 - {kept}, {most} + $5)"
     )
 });
 
@@ -68,6 +97,7 @@ pub(super) struct Load<'n> {
     /// The keys it looks up, in the order in which it names them.
     keys: Vec<&'n Key>,
     any_ops: bool,
+    any_claims: bool,
 }
 
 /// `begin` is the statement that begins it; none within one that somebody else has begun.
@@ -76,7 +106,7 @@ pub(super) fn script<'n>(
     begin: Option<&str>,
 ) -> Result<Load<'n>, sqlx::Error> {
     let (mut uids, mut keys, mut ops) = (Envelope::new(), Envelope::new(), Envelope::new());
-    let mut names = Envelope::new();
+    let (mut named, mut claims) = (Envelope::new(), 0);
     let mut asked = Vec::new();
     for needs in needs {
         for uid in needs.actions() {
@@ -96,14 +126,18 @@ pub(super) fn script<'n>(
                 row.blob(op.as_uuid());
             });
         }
-        for name in needs.owners() {
-            names.row(|row| row.text(name));
+        for owner in needs.owners() {
+            named.row(|row| row.owner(Some(owner)));
         }
+        claims += needs.claims();
     }
     let any_ops = ops.len() > 0;
     let mut script = Script::new();
-    for envelope in [uids, keys, ops, names] {
+    for envelope in [uids, keys, ops, named] {
         script.bind(envelope.finish())?;
+    }
+    if claims > 0 {
+        script.bind(i64::try_from(claims).unwrap_or(i64::MAX))?;
     }
     if let Some(begin) = begin {
         script.push(begin);
@@ -117,11 +151,16 @@ pub(super) fn script<'n>(
     if !asked.is_empty() {
         script.push(KEYS);
     }
+    if claims > 0 {
+        script.push(&COUNT_ENDED);
+        script.push(&MAY_BE_FORGOTTEN);
+    }
     let keys = asked;
     Ok(Load {
         script,
         keys,
         any_ops,
+        any_claims: claims > 0,
     })
 }
 
@@ -137,6 +176,7 @@ pub(super) async fn load(
         script,
         keys,
         any_ops,
+        any_claims,
     } = script(needs, begin).map_err(before)?;
     let mut results = script
         .run(connection)
@@ -176,6 +216,17 @@ pub(super) async fn load(
                 loaded.put_key((*key).clone(), *holder);
             }
         }
+    }
+    if any_claims {
+        let count = match rows().first() {
+            Some(row) => Columns::new("write", row)?.number()?,
+            None => 0,
+        };
+        let mut may_be_forgotten = Vec::new();
+        for row in rows() {
+            may_be_forgotten.extend(Columns::new("write", &row)?.owner()?);
+        }
+        loaded.put_ended(count, may_be_forgotten);
     }
     Ok((loaded, stored, numbers))
 }

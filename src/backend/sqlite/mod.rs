@@ -5,6 +5,7 @@ mod decode;
 mod diagnostics;
 mod encode;
 mod errors;
+mod exclusive;
 mod file;
 mod flight;
 mod heads;
@@ -15,6 +16,7 @@ mod list;
 mod load;
 mod open;
 mod options;
+mod owners;
 #[cfg(test)]
 mod plans;
 mod poll;
@@ -51,15 +53,16 @@ use super::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Command, Cursor, Done, LogQuery, Needs, Owner, Page, Position, Query,
-    Refused, Revision, StoreId, Transition, needs,
+    Action, ActionUid, Batch, Cursor, Done, LogQuery, Needs, Owner, OwnerQuery, Page, Position,
+    Query, Refused, Revision, StoreId, Transition, needs,
 };
 use crate::store::{ActionStore, Capabilities};
 
 /// A store in one SQLite file: durable when acknowledged, readable after a crash.
 ///
 /// One process at a time has it open, unless each says [`shared`](SqliteOptions::shared); a lock on
-/// `<path>.lock` tells a second one. The file and those beside it are created readable by their
+/// `<path>.lock` tells a second one. Opening it for one process ends every owner that is still alive,
+/// since all earlier users of the store are gone. Their actions can then be settled at once. The file and those beside it are created readable by their
 /// owner only (mode 0600). It is in WAL mode with `synchronous=FULL`, so that what was acknowledged
 /// survives a power cut. Keep it on a local disk: WAL needs memory that all its users share. Copy it
 /// with [`backup_to`](SqliteStore::backup_to), or while it is closed.
@@ -267,16 +270,8 @@ impl ActionStore for SqliteStore {
 
     async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
         let (needs, bytes) = self.check("write", &batch)?;
-        let about_owners = |command: &Command| {
-            matches!(
-                command,
-                Command::Claim { .. }
-                    | Command::Renew(_)
-                    | Command::Release(_)
-                    | Command::Fence { .. }
-            )
-        };
-        let (lane, room) = match batch.commands.iter().all(about_owners) {
+        let about_owners = lanes::about_owners(&batch);
+        let (lane, room) = match about_owners {
             true => (&self.owners, &self.owners_room),
             false => (&self.actions, &self.actions_room),
         };
@@ -294,6 +289,7 @@ impl ActionStore for SqliteStore {
             let job = Job {
                 batch,
                 needs,
+                about_owners,
                 claim,
                 reply,
                 room,
@@ -348,8 +344,13 @@ impl ActionStore for SqliteStore {
             .await
     }
 
-    async fn owners(&self) -> Result<Vec<Owner>, StoreError> {
-        self.ask("owners", Read::Owners).await
+    async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        query
+            .check()
+            .map_err(|e| StoreError::from_check("owners", e))?;
+        self.check_life("owners", query.after)?;
+        self.ask("owners", |reply| Read::Owners(query.clone(), reply))
+            .await
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 
 use super::diagnostics::SqliteAccess;
 use super::errors::{self, Phase, corrupt};
+use super::exclusive;
 use super::file::{self, Hold, Lock, NewFile};
 use super::flight::Pace;
 use super::hot::Hot;
@@ -23,6 +24,7 @@ use super::version;
 use super::writer::{Ringer, Writer};
 use super::{PAGE_SIZE, QUESTIONS, ROOM_UNIT, SqliteStore};
 use crate::backend::bell::Bell;
+use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::Position;
 use crate::store::{Capabilities, Durability};
@@ -228,10 +230,14 @@ async fn settle(
     connection: &mut SqliteConnection,
     access: SqliteAccess,
     policy: Policy,
+    clock: &Clock,
 ) -> Result<(Durability, Position), StoreError> {
     let (mode, synchronous) = modes(connection).await?;
     let durability = durability(access, &mode, synchronous)?;
     let life = schema::apply(connection, policy).await?;
+    if access == SqliteAccess::Exclusive {
+        exclusive::disconnect_owners(connection, clock).await?;
+    }
     let mut script = Script::new();
     script.push(reader::POSITION);
     let rows = script.run(connection).await;
@@ -257,7 +263,7 @@ async fn start(
     // Whatever the connection's patience is: others that open it now may take a moment.
     let begun = Instant::now();
     let (durability, position) = loop {
-        match settle(&mut connection, access, options.policy()).await {
+        match settle(&mut connection, access, options.policy(), &options.clock).await {
             Err(error) if errors::is_busy(&error) && begun.elapsed() < BUSY => pause(begun).await?,
             settled => break settled?,
         }

@@ -10,19 +10,19 @@ use sqlx::sqlite::SqliteRow;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key};
+use super::decode::{Columns, decode_action, decode_entry, read_key};
 use super::encode::Envelope;
 use super::errors::{Phase, corrupt, store_error};
 use super::file::Lock;
-use super::list;
-use super::rows::{PACKED_ACTION, PACKED_ENTRY, PACKED_OWNER};
+use super::rows::{PACKED_ACTION, PACKED_ENTRY};
 use super::script::Script;
 use super::source::Line;
+use super::{list, owners};
 use crate::backend::bell::Bell;
 use crate::error::StoreError;
 use crate::model::{
-    Action, ActionUid, Cursor, LogQuery, Owner, Page, Position, Query, Revision, StoreId,
-    Transition,
+    Action, ActionUid, Cursor, LogQuery, Owner, OwnerQuery, Page, Position, Query, Revision,
+    StoreId, Transition,
 };
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -44,7 +44,7 @@ pub(super) enum Read {
     Get(Vec<ActionUid>, Reply<Found>),
     List(Query, Reply<Page<Arc<Action>>>),
     Log(LogQuery, Reply<Page<Transition>>),
-    Owners(Reply<Vec<Owner>>),
+    Owners(OwnerQuery, Reply<Page<Owner>>),
     /// Where the store stands; the bell is rung for it.
     Position(Reply<Position>),
 }
@@ -94,9 +94,11 @@ impl Reader {
                     };
                     self.answer("changed", reply, Ok(script), read).await;
                 }
-                Read::Owners(reply) => {
-                    let script = Ok(Script::of(&OWNERS));
-                    self.answer("owners", reply, script, read_owners).await;
+                Read::Owners(query, reply) => {
+                    let (script, bell) = (owners::script(&query), self.bell.clone());
+                    let read = |rows: &[_]| owners::read(&query, life, rows);
+                    let read = |rows: &[_]| read(rows).inspect(|page| bell.ring(page.at));
+                    self.answer("owners", reply, script, read).await;
                 }
             }
         }
@@ -343,15 +345,4 @@ fn read_log(
         last = entry;
     }
     Ok(Page::new(items, more.then(|| Cursor::log(life, last)), at))
-}
-
-static OWNERS: LazyLock<String> = LazyLock::new(|| {
-    let owner = &*PACKED_OWNER;
-    format!("SELECT {owner} FROM actions_owner ORDER BY name, id")
-});
-
-fn read_owners(results: &[Vec<SqliteRow>]) -> Result<Vec<Owner>, StoreError> {
-    let rows = results.iter().flatten();
-    rows.map(|row| decode_owner(&mut Columns::new("owners", row)?))
-        .collect()
 }

@@ -14,7 +14,7 @@ use super::script::Script;
 use super::statement::{
     ACTIONS, ENTRIES, KEYS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, TRIM, UPDATES,
 };
-use crate::model::{Action, ActionUid, Changes, Key, OwnerState, touched};
+use crate::model::{Action, ActionUid, Changes, Key, touched};
 
 /// A script that saves, and what is so once it has committed.
 pub(super) struct Save {
@@ -306,13 +306,9 @@ fn save_owners(script: &mut Script, changes: &Changes) -> Result<(), sqlx::Error
     let forget = "DELETE FROM actions_owner WHERE (name, incarnation) IN (\
          SELECT j.value ->> 0, unhex(j.value ->> 1) FROM json_each($#) AS j)";
     push_list(script, forget, forgotten)?;
-    // Those that ended first: a name has one living incarnation at any moment.
     let mut owners = Envelope::new();
-    for alive in [false, true] {
-        let those = changes.owners.iter();
-        for owner in those.filter(|owner| (owner.state == OwnerState::Alive) == alive) {
-            owners.row(|row| encode_owner(row, owner));
-        }
+    for owner in &changes.owners {
+        owners.row(|row| encode_owner(row, owner));
     }
     push_list(script, &OWNERS, owners)
 }

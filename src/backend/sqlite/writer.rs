@@ -74,7 +74,7 @@ impl Writer {
             match ready {
                 Ok(()) if group.is_empty() => self.line.rest(),
                 Ok(()) => {
-                    self.write_group(group).await;
+                    self.write_group(group, &mut lanes).await;
                     if self.met.is_some_and(|met| met.elapsed() < LATELY) {
                         tokio::time::sleep(GIVE_WAY).await;
                     }
@@ -112,23 +112,31 @@ impl Writer {
     }
 
     /// Writes the batches of a group in one transaction; each on its own when together they fail
-    /// for a reason that may lie with one of them.
-    async fn write_group(&mut self, jobs: Vec<Job>) {
+    /// for a reason that may lie with one of them. Commands about owners that come meanwhile do not
+    /// wait for all of these.
+    async fn write_group(&mut self, jobs: Vec<Job>, lanes: &mut Lanes) {
+        for job in self.write_together(jobs).await {
+            let mut owners = lanes.next_owners();
+            owners.retain(|job| job.claim.take());
+            for job in self.write_together(owners).await {
+                self.write_together(vec![job]).await;
+            }
+            self.write_together(vec![job]).await;
+        }
+    }
+
+    /// Writes batches in one transaction. Returns them, not answered, if they fail for a reason that
+    /// may lie with one of them; never a batch that was alone.
+    async fn write_together(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        if jobs.is_empty() {
+            return jobs;
+        }
         match self.transact(&jobs).await {
-            Ok(answers) => {
-                answer_each(jobs, answers);
-            }
-            Err(error) if jobs.len() > 1 && errors::may_lie_with_one(&error) => {
-                for job in jobs {
-                    let answer = self.transact(std::slice::from_ref(&job)).await;
-                    answer_job(
-                        job,
-                        answer.map(|mut answers| answers.pop().unwrap_or_default()),
-                    );
-                }
-            }
+            Ok(answers) => answer_each(jobs, answers),
+            Err(error) if jobs.len() > 1 && errors::may_lie_with_one(&error) => return jobs,
             Err(error) => answer_all(jobs, &error),
         }
+        Vec::new()
     }
 
     async fn transact(&mut self, jobs: &[Job]) -> Result<Answers, StoreError> {

@@ -108,7 +108,7 @@ pub(super) async fn a_closed_store_does_nothing_more(fixture: &dyn Fixture) -> P
     fails("get", s.store.get(&[action.uid]).await, closed)?;
     fails("list", s.store.list(&Query::new()).await, closed)?;
     fails("log", s.store.log(&LogQuery::all()).await, closed)?;
-    fails("owners", s.store.owners().await, closed)?;
+    fails("owners", s.store.owners(&OwnerQuery::new()).await, closed)?;
     fails(
         "changed",
         in_time("changed", s.store.changed(None)).await?,

@@ -200,7 +200,7 @@ pub(super) async fn of_many_who_claim_a_name_one_lives(fixture: &dyn Fixture) ->
             .filter(|answer| answer.is_ok())
             .count();
         same("claims accepted", accepted, if take_over { 16 } else { 1 })?;
-        let known = s.store.owners().await?;
+        let known = s.owners().await?;
         let alive = known
             .iter()
             .filter(|o| o.is_alive() && *o.owner.name == *name)

@@ -62,7 +62,7 @@ pub(super) async fn dropped_reads_harm_nobody(fixture: &dyn Fixture) -> Proof {
         poll_once(&mut s.store.get(&wanted));
         poll_once(&mut s.store.list(&query));
         poll_once(&mut s.store.log(&log));
-        poll_once(&mut s.store.owners());
+        poll_once(&mut s.store.owners(&OwnerQuery::new()));
         poll_once(&mut s.store.changed(None));
         let waiting = poll_once(&mut s.store.changed(Some(revision)));
         holds("nothing to report", waiting.is_none(), waiting)?;

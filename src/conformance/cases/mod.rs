@@ -12,6 +12,7 @@ mod lifecycle;
 mod list;
 mod log;
 mod operations;
+mod owner_lists;
 mod owners;
 mod paging;
 mod polls;
@@ -44,10 +45,10 @@ use crate::error::{ErrorKind, StoreError};
 use crate::model::{
     Action, ActionError, ActionUid, Authority, Batch, BatchMode, CancelRequest, Change, Clash,
     Command, Cursor, Done, EDGES, Edge, Effect, Evidence, Finish, Json, Limits, LogQuery, Move,
-    NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, OwnerEnd, OwnerRef, OwnerState,
-    Position, Progress, Query, Refused, RelatedObject, Report, Revision, Source, Status, Term,
-    Timestamp, Transition, TransitionKind, Version,
+    NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, Owner, OwnerEnd, OwnerQuery, OwnerRef,
+    OwnerState, Position, Progress, Query, Refused, RelatedObject, Report, Revision, Source,
+    Status, StoreId, Term, Timestamp, Transition, TransitionKind, Version,
 };
-use crate::store::ActionStore;
+use crate::store::{ActionStore, ActionStoreExt};
 
 crate::__conformance_cases! { __conformance_register [] }

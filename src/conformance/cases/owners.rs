@@ -11,7 +11,7 @@ fn claim_gently(owner: &OwnerRef) -> Command {
 
 pub(super) async fn a_claim_makes_an_owner_alive(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
-    same("the owners", s.store.owners().await?, Vec::new())?;
+    same("the owners", s.owners().await?, Vec::new())?;
     for command in [claim, claim_gently] {
         let owner = OwnerRef::new(format!("plane {}", OpId::new()));
         let done = s.one(command(&owner)).await??;
@@ -60,7 +60,7 @@ pub(super) async fn without_take_over_a_living_owner_is_left_alone(fixture: &dyn
         refused,
         Refused::OwnerAlive(Box::new(known.clone())),
     )?;
-    same("the owners", s.store.owners().await?, vec![known])?;
+    same("the owners", s.owners().await?, vec![known])?;
     s.done(Command::Release(first)).await?;
     s.done(claim_gently(&OwnerRef::new("plane"))).await?;
     Ok(())
@@ -127,7 +127,7 @@ pub(super) async fn who_never_claimed_is_fenced(fixture: &dyn Fixture) -> Proof 
             demand!(refused, Refused::Fenced { owner: ref who, .. } if *who == owner);
         }
     }
-    same("owners", s.store.owners().await?.len(), 1)
+    same("owners", s.owners().await?.len(), 1)
 }
 
 pub(super) async fn a_release_ends_an_owner(fixture: &dyn Fixture) -> Proof {
@@ -274,43 +274,6 @@ pub(super) async fn a_repeat_of_what_was_accepted_before_the_fence_is_already(
     same("the action in the answer", again, Some(after))
 }
 
-pub(super) async fn owners_are_listed_by_name_and_claim(fixture: &dyn Fixture) -> Proof {
-    let s = open(fixture).await?;
-    let mut expected = Vec::new();
-    for name in ["b", "a", "c", "a", "B", "é", "a"] {
-        expected.push(s.claim(name).await?);
-    }
-    // A stable sort keeps the order of claims within a name.
-    expected.sort_by(|a, b| a.name.cmp(&b.name));
-    let found: Vec<OwnerRef> = s
-        .store
-        .owners()
-        .await?
-        .into_iter()
-        .map(|o| o.owner)
-        .collect();
-    same("the owners", found, expected)
-}
-
-pub(super) async fn the_ended_owners_remembered_are_bounded(fixture: &dyn Fixture) -> Proof {
-    let s = open(fixture).await?;
-    let other = s.claim("other").await?;
-    let mut claimed = Vec::new();
-    for _ in 0..Limits::ENDED_OWNERS + 8 {
-        claimed.push(s.claim("plane").await?);
-    }
-    let owners = s.store.owners().await?;
-    let found: Vec<OwnerRef> = owners
-        .iter()
-        .map(|known| known.owner.clone())
-        .filter(|owner| *owner != other)
-        .collect();
-    let newest = claimed.split_off(claimed.len() - Limits::ENDED_OWNERS - 1);
-    same("the newest and the one alive", found, newest)?;
-    let alive = owners.iter().filter(|known| known.is_alive()).count();
-    same("one alive for each name", alive, 2)
-}
-
 pub(super) async fn an_owner_name_that_breaks_the_rules_is_invalid(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let action = s.queued().await?;
@@ -328,6 +291,6 @@ pub(super) async fn an_owner_name_that_breaks_the_rules_is_invalid(fixture: &dyn
             demand!(s.refused(command).await?, Refused::Invalid(_));
         }
     }
-    same("the owners", s.store.owners().await?, Vec::new())?;
+    same("the owners", s.owners().await?, Vec::new())?;
     s.unchanged(&action).await
 }

@@ -98,14 +98,16 @@ pub(super) async fn a_read_dropped_at_any_poll_harms_nobody(fixture: &dyn Fixtur
             for query in &logs {
                 answered &= poll_times(s.store.log(query), polls).await.is_some();
             }
-            answered &= poll_times(s.store.owners(), polls).await.is_some();
+            answered &= poll_times(s.store.owners(&OwnerQuery::new()), polls)
+                .await
+                .is_some();
             answered &= poll_times(s.store.changed(None), polls).await.is_some();
         }
         let after = s.apply(action.uid, step(&format!("after {polls}")), &owner);
         action = in_time("a write after them", after).await??;
         in_time("a look after them", s.unchanged(&action)).await??;
         in_time("all reads after them", check_store(&*s.store)).await??;
-        same("owners", s.store.owners().await?.len(), 1)?;
+        same("owners", s.owners().await?.len(), 1)?;
         if answered {
             return Ok(());
         }

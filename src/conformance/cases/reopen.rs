@@ -1,5 +1,6 @@
 //! What is still there after a store was closed and opened again.
 
+use super::super::bench::Snapshot;
 use super::*;
 
 pub(super) async fn what_was_acknowledged_is_there_after_reopening(fixture: &dyn Fixture) -> Proof {
@@ -7,7 +8,7 @@ pub(super) async fn what_was_acknowledged_is_there_after_reopening(fixture: &dyn
     let all = list::variety(&s).await?;
     let (before, at) = (s.snapshot().await?, s.position().await?);
     let s = s.reopened().await?;
-    same("the store", s.snapshot().await?, before)?;
+    same_but_for_owners(s.snapshot().await?, before)?;
     same("the position", s.position().await?, at)?;
     for term in list::terms(&all) {
         let query = Query::new().with_term(term).with_order(Order::Oldest);
@@ -37,12 +38,71 @@ pub(super) async fn repeats_are_recognised_after_reopening(fixture: &dyn Fixture
     }
     let before = s.snapshot().await?;
     let s = s.reopened().await?;
-    for answer in s.each(commands).await? {
-        same("the effect of a repeat", answer?.effect, Effect::Already)?;
+    let lives = s.owner(&owner).await?.is_alive();
+    for (index, answer) in s.each(commands).await?.into_iter().enumerate() {
+        // An owner that ended with the store does not claim its name again.
+        match answer {
+            Err(refused) if index == 0 && !lives => demand!(refused, Refused::Fenced { .. }),
+            answer => same("the effect of a repeat", answer?.effect, Effect::Already)?,
+        }
     }
     let again = NewAction::task("a").with_idempotency_key("i");
     s.already(create(again)).await?;
-    same("the store", s.snapshot().await?, before)
+    same_but_for_owners(s.snapshot().await?, before)
+}
+
+/// Demands that a store is what it was before it was closed. An owner that was alive may have become
+/// disconnected: a store that is opened for one process alone has no other users.
+fn same_but_for_owners(mut now: Snapshot, before: Snapshot) -> Proof {
+    let owners = now.owners.iter_mut().zip(&before.owners);
+    for (owner, was) in owners.filter(|(_, was)| was.is_alive()) {
+        if owner.state == OwnerState::Disconnected {
+            holds("when it ended", owner.ended_at.is_some(), &owner)?;
+            (owner.state, owner.ended_at) = (was.state, was.ended_at);
+        }
+    }
+    same("the store", now, before)
+}
+
+pub(super) async fn an_owner_lives_on_or_ends_with_its_store(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let new = NewAction::task("a").with_exclusive("k");
+    let uid = new.uid;
+    s.done(create_by(new, &owner)).await?;
+    let running = s.apply(uid, Change::Start, &owner).await?;
+    s.done(Command::Renew(owner.clone())).await?;
+    let s = s.reopened().await?;
+    let known = s.owner(&owner).await?;
+    same("its renewals", known.renewals, 1)?;
+    let other = s.claim("other").await?;
+    if known.is_alive() {
+        s.apply(running.uid, step("on"), &owner).await?;
+        let early = apply(running.uid, finish(Outcome::Lost), Some(&other));
+        demand!(s.refused(early).await?, Refused::OwnerAlive(_));
+        return Ok(());
+    }
+    same("the state", known.state, OwnerState::Disconnected)?;
+    // Nothing of it is accepted; what it left is settled at once, under any name.
+    for command in [
+        claim(&owner),
+        Command::Renew(owner.clone()),
+        apply(running.uid, step("on"), Some(&owner)),
+    ] {
+        demand!(s.refused(command).await?, Refused::Fenced { .. });
+    }
+    let lost = s.apply(running.uid, finish(Outcome::Lost), &other).await?;
+    let evidence = lost.evidence.as_ref();
+    let told = evidence.map(|told| (&told.owner, told.end, told.last_seen_at, &*told.decided_by));
+    let expected = (
+        &owner,
+        OwnerEnd::Disconnected,
+        running.last_seen_at,
+        "other",
+    );
+    same("the evidence", told, Some(expected))?;
+    s.create(NewAction::task("b").with_exclusive("k")).await?;
+    Ok(())
 }
 
 pub(super) async fn keys_pins_and_fences_hold_after_reopening(fixture: &dyn Fixture) -> Proof {
@@ -81,9 +141,11 @@ pub(super) async fn keys_pins_and_fences_hold_after_reopening(fixture: &dyn Fixt
         .refused(apply(orphan.uid, step("zombie"), Some(&dead)))
         .await?;
     demand!(zombie, Refused::Fenced { .. });
-    s.apply(running.uid, step("on"), &alive).await?;
-    demand!(s.refused(fence(&alive, 0)).await?, Refused::OwnerAlive(_));
-    s.done(fence(&alive, 1)).await?;
+    if s.owner(&alive).await?.is_alive() {
+        s.apply(running.uid, step("on"), &alive).await?;
+        demand!(s.refused(fence(&alive, 0)).await?, Refused::OwnerAlive(_));
+        s.done(fence(&alive, 1)).await?;
+    }
     Ok(())
 }
 

@@ -98,7 +98,7 @@ pub(super) async fn a_store_carried_over_is_the_same(fixture: &dyn Fixture) -> P
     }
     same("the store", s.snapshot().await?, before)?;
     // Owners stay where they are: nobody acts in their name here.
-    same("owners", s.store.owners().await?, Vec::new())?;
+    same("owners", s.owners().await?, Vec::new())?;
     for action in actions.iter().filter(|action| action.is_unfinished()) {
         for key in action.exclusive.iter() {
             let new = NewAction::task("a").with_tenant(action.tenant.clone());

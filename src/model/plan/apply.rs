@@ -193,6 +193,7 @@ impl Apply<'_> {
                 .owner(owner)
                 .map_or(OwnerEnd::Unknown, |o| match o.state {
                     OwnerState::Released => OwnerEnd::Released,
+                    OwnerState::Disconnected => OwnerEnd::Disconnected,
                     OwnerState::Fenced | OwnerState::Alive => OwnerEnd::Fenced,
                 });
             let seen = current.last_seen_at;

@@ -21,6 +21,8 @@ use late::tell_late;
 use repeat::told_before;
 
 pub use needs::{Needs, needs};
+#[cfg(feature = "sqlite-unbundled")]
+pub(crate) use owners::disconnect;
 
 type Answer = Result<Done, Refused>;
 

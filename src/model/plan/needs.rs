@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::model::command::{Batch, Change, Command, Finish, Report};
 use crate::model::identity::{ActionUid, Digest, OpId};
+use crate::model::key::Key;
 use crate::model::limits::{Invalid, Limits, at_most, label_opt, prose, prose_opt};
 use crate::model::new_action::check_attributes;
 use crate::model::owner::OwnerRef;
@@ -11,7 +12,6 @@ use crate::model::query::CheckError;
 use crate::model::short::Short;
 use crate::model::transition::check_log;
 use crate::model::words::Outcome;
-use crate::model::workspace::Key;
 
 /// What a batch's plan looks at, and what can be said of its commands without looking. Each list
 /// is in order and names everything once.
@@ -19,8 +19,9 @@ use crate::model::workspace::Key;
 pub struct Needs {
     actions: Short<ActionUid>,
     ops: Short<(ActionUid, OpId)>,
-    owners: Short<Arc<str>>,
+    owners: Short<OwnerRef>,
     keys: Short<Key>,
+    claims: usize,
     /// For each command what is wrong with it whatever the store holds; of a create also the
     /// digest of what it asks for.
     pub(super) checked: Short<Result<Option<Digest>, Invalid>>,
@@ -53,10 +54,11 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
                 needs.ops.push((*uid, *op));
                 needs.own(by);
             }
-            Command::Claim { owner, .. }
-            | Command::Renew(owner)
-            | Command::Release(owner)
-            | Command::Fence { owner, .. } => {
+            Command::Claim { owner, .. } => {
+                needs.owner(owner);
+                needs.claims += 1;
+            }
+            Command::Renew(owner) | Command::Release(owner) | Command::Fence { owner, .. } => {
                 needs.owner(owner);
             }
             Command::Pin { uid, .. } | Command::Remove { uid, .. } => {
@@ -105,11 +107,18 @@ impl Needs {
         &self.ops
     }
 
-    /// The owner names of which to load every incarnation. To these come the owners of the
-    /// actions loaded.
+    /// The owners to load, each with the living incarnation of its name. To these come the owners
+    /// of the actions loaded.
     #[must_use]
-    pub fn owners(&self) -> &[Arc<str>] {
+    pub fn owners(&self) -> &[OwnerRef] {
         &self.owners
+    }
+
+    /// How many claims there are. If there are any, the ended owners that may be forgotten are to
+    /// be loaded: see [`Loaded::put_ended`](crate::Loaded::put_ended).
+    #[must_use]
+    pub fn claims(&self) -> usize {
+        self.claims
     }
 
     /// The keys to look up. To the actions above come those that hold them.
@@ -126,8 +135,8 @@ impl Needs {
 
     fn owner(&mut self, owner: &OwnerRef) {
         // Nearly always all of a batch is said in one name.
-        if self.owners.last() != Some(&owner.name) {
-            self.owners.push(owner.name.clone());
+        if self.owners.last() != Some(owner) {
+            self.owners.push(owner.clone());
         }
     }
 

@@ -55,6 +55,15 @@ pub(super) fn release(owner: &OwnerRef, loaded: &mut Loaded, now: Timestamp) -> 
     }
 }
 
+/// Ends every owner that is loaded and alive: the store was opened anew by a process that has it
+/// alone.
+#[cfg(feature = "sqlite-unbundled")]
+pub(crate) fn disconnect(loaded: &mut Loaded, now: Timestamp) {
+    for living in loaded.all_living() {
+        loaded.set_owner(ended(living, OwnerState::Disconnected, now));
+    }
+}
+
 pub(super) fn fence(
     owner: &OwnerRef,
     if_renewals: u64,

@@ -7,11 +7,12 @@ use super::{Answer, already, applied, conflict, fenced};
 use crate::model::action::Action;
 use crate::model::command::{Clash, Done, Effect, Refused};
 use crate::model::identity::{ActionUid, Digest, Version};
+use crate::model::key::Key;
 use crate::model::new_action::NewAction;
 use crate::model::owner::OwnerRef;
 use crate::model::time::Timestamp;
 use crate::model::transition::{Transition, TransitionKind};
-use crate::model::workspace::{Key, Loaded};
+use crate::model::workspace::Loaded;
 
 pub(super) fn create(
     new: &NewAction,

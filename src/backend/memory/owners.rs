@@ -1,0 +1,125 @@
+//! The owners of the store in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
+
+use crate::model::{
+    Action, Changes, Cursor, Limits, Loaded, Needs, Owner, OwnerQuery, OwnerRef, Page, Position,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    /// All that are remembered, by the number of their claim.
+    claims: BTreeMap<u64, Owner>,
+    numbers: HashMap<OwnerRef, u64>,
+    living: HashMap<Arc<str>, u64>,
+    /// How many unfinished actions each has.
+    unfinished: HashMap<OwnerRef, usize>,
+    last_claim: u64,
+}
+
+impl Owners {
+    pub(super) fn page(&self, query: &OwnerQuery, at: Position) -> Page<Owner> {
+        let after = query.after.map_or(0, |cursor| cursor.position());
+        let rest = self.claims.range((Excluded(after), Unbounded));
+        let limit = usize::from(query.limit);
+        let mut found = rest.filter(|(_, owner)| self.matches(query, owner));
+        let items: Vec<(&u64, &Owner)> = found.by_ref().take(limit).collect();
+        let last = items.last().map(|(number, _)| **number);
+        let more = found.next().and(last);
+        let next = more.map(|number| Cursor::owners(at.life, number));
+        let items = items.into_iter().map(|(_, owner)| owner.clone()).collect();
+        Page::new(items, next, at)
+    }
+
+    fn matches(&self, query: &OwnerQuery, owner: &Owner) -> bool {
+        let active = || owner.is_alive() || self.unfinished.contains_key(&owner.owner);
+        let named = query.name.as_ref().is_none_or(|n| *n == owner.owner.name);
+        named && (!query.active || active())
+    }
+
+    pub(super) fn load(&self, needs: &Needs, loaded: &mut Loaded) {
+        for owner in needs.owners() {
+            self.load_one(owner, loaded);
+            let living = self.living.get(&owner.name);
+            if let Some(living) = living.and_then(|number| self.claims.get(number)) {
+                loaded.put_owner(living.clone());
+            }
+        }
+        if needs.claims() > 0 {
+            self.load_ended(needs, loaded);
+        }
+    }
+
+    pub(super) fn load_one(&self, owner: &OwnerRef, loaded: &mut Loaded) {
+        let number = self.numbers.get(owner);
+        if let Some(owner) = number.and_then(|number| self.claims.get(number)) {
+            loaded.put_owner(owner.clone());
+        }
+    }
+
+    fn load_ended(&self, needs: &Needs, loaded: &mut Loaded) {
+        let count = self.claims.len() - self.living.len();
+        // So many may end in this transaction: no more are looked for than it can forget then.
+        let end_now = needs.claims();
+        let excess = (count + end_now).saturating_sub(Limits::ENDED_OWNERS);
+        if excess == 0 {
+            return loaded.put_ended(count, Vec::new());
+        }
+        let ended = || self.claims.iter().filter(|(_, owner)| !owner.is_alive());
+        let last: HashMap<&str, u64> = ended().map(|(n, o)| (&*o.owner.name, *n)).collect();
+        let in_use = |name: &Arc<str>| {
+            let mut named = needs.owners().iter();
+            self.living.contains_key(name) || named.any(|owner| owner.name == *name)
+        };
+        let may_be_forgotten = ended().filter(|(number, owner)| {
+            let name = &owner.owner.name;
+            let last_of_a_name = last.get(&**name) == Some(*number) && in_use(name);
+            !self.unfinished.contains_key(&owner.owner) && !last_of_a_name
+        });
+        let may_be_forgotten = may_be_forgotten.map(|(_, owner)| owner.owner.clone());
+        let most = excess.min(Limits::FORGOTTEN_OWNERS + end_now);
+        loaded.put_ended(count, may_be_forgotten.take(most).collect());
+    }
+
+    pub(super) fn save(&mut self, changes: &mut Changes) {
+        for owner in changes.owners.drain(..) {
+            let number = *self.numbers.entry(owner.owner.clone()).or_insert_with(|| {
+                self.last_claim += 1;
+                self.last_claim
+            });
+            let name = &owner.owner.name;
+            if owner.is_alive() {
+                self.living.insert(name.clone(), number);
+            } else if self.living.get(name) == Some(&number) {
+                self.living.remove(name);
+            }
+            self.claims.insert(number, owner);
+        }
+        for gone in changes.owners_forgotten.drain(..) {
+            if let Some(number) = self.numbers.remove(&gone) {
+                self.claims.remove(&number);
+            }
+        }
+    }
+
+    /// Counts an action as its owner's.
+    pub(super) fn own(&mut self, action: &Action) {
+        if let Some(owner) = action.owner.as_ref().filter(|_| action.is_unfinished()) {
+            *self.unfinished.entry(owner.clone()).or_default() += 1;
+        }
+    }
+
+    /// Counts it no longer.
+    pub(super) fn disown(&mut self, action: &Action) {
+        if let Some(owner) = action.owner.as_ref().filter(|_| action.is_unfinished())
+            && let Some(count) = self.unfinished.get_mut(owner)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.unfinished.remove(owner);
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Ends earlier owners when a store is opened exclusively: the lock proves that they are gone.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::decode::{Columns, decode_owner};
+use super::errors::{Phase, store_error};
+use super::load;
+use super::rows::PACKED_OWNER;
+use super::save::{self, Frame};
+use super::script::Script;
+use super::writer::{commit, roll_back};
+use crate::clock::Clock;
+use crate::error::StoreError;
+use crate::model::{Loaded, disconnect};
+
+/// Reads the owners that are alive.
+pub(super) static LIVING: LazyLock<String> = LazyLock::new(|| {
+    let owner = &*PACKED_OWNER;
+    format!("SELECT {owner} FROM actions_owner INDEXED BY actions_owner_alive WHERE state = 0")
+});
+
+/// Ends all owners that are alive, in one transaction. The caller holds the store's exclusive lock,
+/// and no owner can claim through it yet.
+///
+/// A tracker of any name can then settle the actions of these owners at once, which frees their
+/// keys. Otherwise it would wait for a whole lease.
+pub(super) async fn disconnect_owners(
+    connection: &mut SqliteConnection,
+    clock: &Clock,
+) -> Result<(), StoreError> {
+    let ended = disconnect_in_transaction(connection, clock).await;
+    if ended.is_err() {
+        // The first error says more than one of the rollback.
+        roll_back(connection).await;
+    }
+    ended
+}
+
+async fn disconnect_in_transaction(
+    connection: &mut SqliteConnection,
+    clock: &Clock,
+) -> Result<(), StoreError> {
+    let before = |error| store_error("open", Phase::Before, error);
+    let mut script = Script::new();
+    script.push(load::BEGIN);
+    script.push(load::POSITION);
+    script.push(&LIVING);
+    let results = script.run(connection).await;
+    let results = results.map_err(|failed| before(failed.error))?;
+    let mut results = results.into_iter().skip(1);
+    let stored = load::read_position(&results.next().unwrap_or_default())?;
+    let mut loaded = Loaded::new();
+    for row in results.next().unwrap_or_default() {
+        loaded.put_owner(decode_owner(&mut Columns::new("open", &row)?)?);
+    }
+    disconnect(&mut loaded, clock.now());
+    let changes = loaded.into_changes();
+    if changes.is_empty() {
+        roll_back(connection).await;
+        return Ok(());
+    }
+    let mut save = save::script(&changes, stored, HashMap::new(), Frame::Commit).map_err(before)?;
+    let committed = commit(connection, &mut save).await;
+    // After a commit in doubt the next opening finds out.
+    committed.map_err(|(_, error)| before(error))?;
+    Ok(())
+}

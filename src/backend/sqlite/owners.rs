@@ -1,0 +1,57 @@
+//! Pages of owners.
+
+use sqlx::sqlite::SqliteRow;
+
+use super::decode::{Columns, decode_owner};
+use super::reader::{POSITION, read_first};
+use super::rows::{OWNER, packed};
+use super::script::Script;
+use crate::error::StoreError;
+use crate::model::{Cursor, Owner, OwnerQuery, Page, StoreId};
+
+/// Tells if an owner has an unfinished action; `owner` is the name of its table in the query.
+pub(super) fn owns(owner: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM actions_action AS a INDEXED BY actions_action_incarnation \
+         WHERE a.owner = {owner}.name AND a.incarnation = {owner}.incarnation AND a.status < 2)"
+    )
+}
+
+/// One statement, so that the position and the owners are of one moment.
+pub(super) fn script(query: &OwnerQuery) -> Result<Script, sqlx::Error> {
+    let mut script = Script::new();
+    let after = query.after.map_or(0, |cursor| cursor.position());
+    script.bind(i64::try_from(after).unwrap_or(i64::MAX))?;
+    script.bind(i64::from(query.limit) + 1)?;
+    let (owner, mut conditions) = (packed("o.", OWNER, &[]), String::new());
+    if let Some(name) = &query.name {
+        script.bind(name.to_string())?;
+        conditions.push_str(" AND o.name = $3");
+    }
+    if query.active {
+        conditions.push_str(&format!(" AND (o.state = 0 OR {})", owns("o")));
+    }
+    script.push(&format!(
+        "{POSITION} UNION ALL SELECT * FROM (SELECT json_array(o.id, {owner}) \
+         FROM actions_owner AS o WHERE o.id > $1{conditions} ORDER BY o.id LIMIT $2)"
+    ));
+    Ok(script)
+}
+
+pub(super) fn read(
+    query: &OwnerQuery,
+    life: StoreId,
+    results: &[Vec<SqliteRow>],
+) -> Result<Page<Owner>, StoreError> {
+    let (at, _, rows) = read_first("owners", life, results)?;
+    let limit = usize::from(query.limit);
+    let more = rows.len() > limit;
+    let (mut items, mut last) = (Vec::with_capacity(rows.len().min(limit)), 0);
+    for row in rows.iter().take(limit) {
+        let mut columns = Columns::new("owners", row)?;
+        last = columns.number()?;
+        items.push(decode_owner(&mut columns)?);
+    }
+    let next = more.then(|| Cursor::owners(life, last));
+    Ok(Page::new(items, next, at))
+}

@@ -1,0 +1,169 @@
+//! Lists of owners, and which are remembered.
+
+use super::*;
+
+fn refs(owners: &[Owner]) -> Vec<OwnerRef> {
+    owners.iter().map(|known| known.owner.clone()).collect()
+}
+
+impl Subject {
+    async fn listed(&self, query: OwnerQuery) -> Proof<Vec<OwnerRef>> {
+        Ok(refs(&self.store.all_owners(query).await?))
+    }
+
+    /// Claims and releases so many names, and says which in that order.
+    async fn come_and_go(&self, names: usize) -> Proof<Vec<OwnerRef>> {
+        let names = (0..names).map(|n| OwnerRef::new(format!("pod {n}")));
+        let owners: Vec<OwnerRef> = names.collect();
+        let most = self.store.capabilities().max_commands;
+        for some in owners.chunks((most / 2).max(1)) {
+            let both = |owner: &OwnerRef| [claim(owner), Command::Release(owner.clone())];
+            for answer in self.each(some.iter().flat_map(both).collect()).await? {
+                same("the answer", answer?.effect, Effect::Applied)?;
+            }
+        }
+        Ok(owners)
+    }
+}
+
+pub(super) async fn owners_are_listed_in_the_order_of_their_claims(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let mut expected = Vec::new();
+    for name in ["b", "a", "c", "a", "B", "é", "a"] {
+        expected.push(s.claim(name).await?);
+    }
+    // Claims of one transaction count in their order.
+    let drawn = ["z", "y", "y", "x"].map(OwnerRef::new);
+    for answer in s.each(drawn.iter().map(claim).collect()).await? {
+        answer?;
+    }
+    expected.extend(drawn);
+    same(
+        "the owners",
+        s.listed(OwnerQuery::new()).await?,
+        expected.clone(),
+    )?;
+    for limit in [1, 2, 11, 12] {
+        let query = OwnerQuery::new().with_limit(limit);
+        same(
+            "the owners, page by page",
+            s.listed(query).await?,
+            expected.clone(),
+        )?;
+    }
+    let named = OwnerQuery::new().with_name("a").with_limit(2);
+    expected.retain(|owner| &*owner.name == "a");
+    same("those of one name", s.listed(named).await?, expected)?;
+    let nobody = OwnerQuery::new().with_name("A");
+    same("those of another", s.listed(nobody).await?, Vec::new())
+}
+
+pub(super) async fn a_question_about_owners_that_breaks_the_rules_is_invalid(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let life = s.position().await?.life;
+    let query = OwnerQuery::new;
+    let elsewhere = Cursor::owners(StoreId::new(), 1);
+    for query in [
+        query().with_limit(0),
+        query().with_limit(Limits::PAGE + 1),
+        query().with_name(""),
+        query().with_after(Some(Cursor::oldest(life, 1))),
+        query().with_after(Some(elsewhere)),
+    ] {
+        let what = format!("{query:?}");
+        fails(&what, s.store.owners(&query).await, ErrorKind::Invalid)?;
+    }
+    let of_owners = Query::new().with_after(Some(Cursor::owners(life, 1)));
+    s.list_fails(of_owners, ErrorKind::Invalid).await
+}
+
+pub(super) async fn an_active_owner_is_alive_or_owns_something_unfinished(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let active = || OwnerQuery::active().with_limit(2);
+    let (running, queued) = (s.claim("running").await?, s.claim("queued").await?);
+    let (idle, alive) = (s.claim("idle").await?, s.claim("alive").await?);
+    let action = s.executing(&running).await?;
+    let new = NewAction::task("a");
+    let waiting = new.uid;
+    s.done(create_by(new, &queued)).await?;
+    s.completed(&idle).await?;
+    let all = vec![running.clone(), queued.clone(), idle.clone(), alive.clone()];
+    same("all are alive", s.listed(active()).await?, all)?;
+    for owner in [&running, &queued, &idle] {
+        s.done(fence(owner, 0)).await?;
+    }
+    let expected = vec![running.clone(), queued.clone(), alive.clone()];
+    same("one owns nothing", s.listed(active()).await?, expected)?;
+    // An adopted action is no longer its first owner's.
+    s.apply(action.uid, Change::Adopt, &alive).await?;
+    let expected = vec![queued.clone(), alive.clone()];
+    same("one was adopted from", s.listed(active()).await?, expected)?;
+    let named = active().with_name("queued");
+    same("of that name", s.listed(named).await?, vec![queued])?;
+    s.apply(waiting, finish(Outcome::Interrupted), &alive)
+        .await?;
+    same("all is settled", s.listed(active()).await?, vec![alive])
+}
+
+pub(super) async fn the_ended_owners_remembered_are_bounded(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let alive = s.claim("alive").await?;
+    let mut owners = s.come_and_go(20_000).await?;
+    let mut expected = vec![alive];
+    expected.extend(owners.split_off(owners.len() - Limits::ENDED_OWNERS));
+    let found = s.listed(OwnerQuery::new().with_limit(Limits::PAGE)).await?;
+    same("how many are remembered", found.len(), expected.len())?;
+    same("the last that claimed", found, expected)?;
+    let found = s.listed(OwnerQuery::active()).await?;
+    same("how many are active", found.len(), 1)
+}
+
+pub(super) async fn an_owner_of_something_unfinished_is_never_forgotten(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let (dead, gone) = (s.claim("dead").await?, s.claim("gone").await?);
+    let action = s.executing(&dead).await?;
+    s.done(fence(&dead, 0)).await?;
+    s.done(Command::Release(gone.clone())).await?;
+    let most = Limits::ENDED_OWNERS;
+    s.come_and_go(most + 10).await?;
+    let found = s.listed(OwnerQuery::new()).await?;
+    holds(
+        "one that owns nothing is forgotten",
+        !found.contains(&gone),
+        (),
+    )?;
+    same("its state", s.owner(&dead).await?.state, OwnerState::Fenced)?;
+    let sweeper = s.claim("sweeper").await?;
+    let lost = s.apply(action.uid, finish(Outcome::Lost), &sweeper).await?;
+    let end = lost.evidence.as_ref().map(|evidence| evidence.end);
+    same("how its owner ended", end, Some(OwnerEnd::Fenced))?;
+    s.come_and_go(most + 10).await?;
+    let found = s.listed(OwnerQuery::new()).await?;
+    holds("it is forgotten in the end", !found.contains(&dead), ())
+}
+
+pub(super) async fn a_late_claim_does_not_fence_a_successor(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let (first, second) = (s.claim("plane").await?, s.claim("plane").await?);
+    s.come_and_go(Limits::ENDED_OWNERS + 10).await?;
+    // However many others have come and gone.
+    demand!(s.refused(claim(&first)).await?, Refused::Fenced { .. });
+    s.done(Command::Renew(second)).await?;
+    // And however often it was started again lately.
+    let mut late = Vec::new();
+    for _ in 0..50 {
+        late.push(s.claim("plane").await?);
+    }
+    let living = s.claim("plane").await?;
+    for owner in late {
+        demand!(s.refused(claim(&owner)).await?, Refused::Fenced { .. });
+    }
+    s.done(Command::Renew(living)).await?;
+    Ok(())
+}
