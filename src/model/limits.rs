@@ -40,6 +40,9 @@ impl Limits {
     /// Rows a page may look at when terms beside the driving one filter them. A page that
     /// reaches it is short and goes on with its cursor.
     pub const SCAN: usize = 10_000;
+    /// Highest version of an action that is imported: 2^62. A store counts on from there, and keeps
+    /// versions up to [`Version::MAX`](crate::Version::MAX).
+    pub const IMPORTED_VERSION: u64 = 1 << 62;
     /// Ended incarnations remembered for an owner name, newest first.
     pub const ENDED_OWNERS: usize = 32;
 }

@@ -175,3 +175,60 @@ pub(super) async fn an_import_does_not_hide_that_its_owner_is_alive(
     check_store(&*s.store).await?;
     Ok(())
 }
+
+/// A queued action at a version, with the log of one that has just been created.
+async fn queued_at(from: &Subject, version: Version) -> Proof<Command> {
+    let mut action = Action::clone(&*from.queued().await?);
+    let log = from.log_of(action.uid).await?;
+    action.version = version;
+    action.log_entries = u32::MAX;
+    Ok(Command::Import {
+        action: Arc::new(action),
+        log,
+    })
+}
+
+pub(super) async fn an_action_imported_at_the_highest_version_still_changes(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let (from, s) = (open(fixture).await?, open(fixture).await?);
+    let owner = s.claim("plane").await?;
+    let highest = Version::new(Limits::IMPORTED_VERSION)?;
+    let imported = s.changed(queued_at(&from, highest).await?).await?;
+    let uid = imported.uid;
+    s.unchanged(&imported).await?;
+    let mut expected = highest;
+    for change in [
+        Change::Start,
+        step("one"),
+        report(5000)?,
+        finish(Outcome::Succeeded),
+    ] {
+        let command = apply(uid, change, Some(&owner));
+        let changed = s.changed(at_version(command, expected)).await?;
+        expected = expected.next();
+        same("the version", changed.version, expected)?;
+        s.unchanged(&changed).await?;
+    }
+    let log = s.log_of(uid).await?;
+    let versions: Vec<u64> = log.iter().map(|entry| entry.version.get()).collect();
+    let highest = highest.get();
+    let made = vec![1, highest + 1, highest + 2, highest + 4];
+    same("the versions of the log", versions, made)?;
+    let gone = Command::Remove {
+        uid,
+        if_version: expected,
+    };
+    s.done(gone).await?;
+    same("what was removed", s.find(uid).await?, None)
+}
+
+pub(super) async fn a_version_above_the_highest_is_refused_at_import(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let (from, s) = (open(fixture).await?, open(fixture).await?);
+    let highest = Version::new(Limits::IMPORTED_VERSION)?;
+    let import = queued_at(&from, highest.next()).await?;
+    demand!(s.refused(import).await?, Refused::Invalid(ref invalid) if invalid.field == "version");
+    same("actions", s.walk(Query::new()).await?.len(), 0)
+}
