@@ -19,7 +19,7 @@ use action_store::{
 };
 use async_trait::async_trait;
 
-/// What is wrong with the answers of one method.
+/// A fault in the answers of one method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
     /// There is nothing in them. A list of one item for each question has nothing at all.
@@ -30,7 +30,7 @@ enum How {
     OnlyTheFirst,
     /// Everything is there twice.
     Doubled,
-    /// What should be there for each question is missing.
+    /// Each question is answered with nothing.
     Missing,
     /// Pages say that they are the last.
     NoFurtherPage,
@@ -46,7 +46,7 @@ use How::{
     Doubled, Empty, Endless, Highest, Lowest, Missing, NoFurtherPage, OneTooFew, OnlyTheFirst,
 };
 
-/// What can be wrong with a list of which each item answers a question.
+/// Faults of a list in which each item answers a question.
 const ANSWERS: &[How] = &[
     Empty,
     OneTooFew,
@@ -57,7 +57,7 @@ const ANSWERS: &[How] = &[
     Highest,
 ];
 
-/// What can be wrong with a page.
+/// Faults of a page.
 const PAGES: &[How] = &[
     Empty,
     OneTooFew,
@@ -83,7 +83,7 @@ const BROKEN: &[(Option<Method>, &[How])] = &[
     (Some(Method::Changed), &[Lowest, Highest]),
 ];
 
-/// What is wrong with a store.
+/// The one fault of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Way {
     method: Option<Method>,
@@ -293,11 +293,11 @@ fn ways() -> Vec<Way> {
 }
 
 thread_local! {
-    /// What the thread is at, for the hook that hears of panics.
+    /// The case that this thread runs, for the panic hook.
     static AT_WORK: Cell<Option<(Way, &'static str)>> = const { Cell::new(None) };
 }
 
-/// What panicked, where; of all threads.
+/// The panics of all threads: which case, where.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// A runtime whose time passes when there is nothing else to do: cases wait without waiting.
@@ -392,7 +392,7 @@ async fn the_check_of_a_store_does_not_panic_either() {
             .await
             .unwrap();
         let store = Broken::new(inner, way);
-        // What it says depends on what it reads; that it says something does not.
+        // The verdict depends on the fault. Only a panic is wrong.
         let checked = tokio::spawn(async move { check_store(&store).await });
         assert!(checked.await.is_ok(), "{way:?}");
     }

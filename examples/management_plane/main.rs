@@ -2,12 +2,17 @@
 //!
 //!     cargo run --release --all-features --example management_plane -- --help
 //!
-//! What is the library's here: `SqliteStore` keeps the history and a retention keeper keeps it
-//! small (below), `Tracker` records what the plane does, one thing at a time for each database
-//! (`plane.rs`), work reports and hears that it is to stop (`jobs.rs`), `http::router` shows it
-//! (`api.rs`) on a listener that is bounded as its documents advise (`serve.rs`), a `Watcher` and
-//! `Expectations` tell how it goes (`scenario.rs`). Everything else is what a plane has anyway;
-//! `same_origin.rs` is what keeps pages of other sites from changing anything.
+//! The library's parts in it:
+//!
+//! - `SqliteStore` keeps the history, and a retention keeper keeps it small (below).
+//! - `Tracker` records what the plane does, one operation at a time for each database
+//!   (`plane.rs`). Work reports its progress and hears that it is to stop (`jobs.rs`).
+//! - `http::router` shows it (`api.rs`), on a bounded listener as its documents advise
+//!   (`serve.rs`).
+//! - `Watcher` and `Expectations` tell how it goes (`scenario.rs`).
+//!
+//! Everything else is what a plane has anyway. `same_origin.rs` keeps pages of other sites from
+//! changing anything.
 
 mod api;
 mod args;

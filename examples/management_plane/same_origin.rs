@@ -12,8 +12,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Lets a request through that no page of another site can have sent.
 ///
 /// A form can be sent to any site, and a browser adds the password that it knows. But a form
-/// cannot say that it sends JSON: for that, a script needs a preflight, which this plane answers
-/// to nobody. Browsers also say where a request comes from; a program says nothing.
+/// cannot say that it sends JSON. A script can, after a preflight, and this plane allows none.
+/// Browsers also say where a request comes from; a program says nothing.
 ///
 /// `Origin` is compared with `Host`, so a proxy in front of the plane must pass `Host` on.
 pub(crate) async fn same_origin(request: Request, next: Next) -> Response {

@@ -24,7 +24,7 @@ fn send(plane: &Plane, line: &str, headers: &str, body: &str) -> (u16, String) {
 async fn a_form_on_another_site_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let plane = Plane::start(directory.path());
-    // What a form can send: these three types, or none.
+    // A form can send these three types, or none.
     let form = |kind: &str| format!("Content-Type: {kind}\r\n");
     let types = [
         form("text/plain"),
@@ -32,7 +32,7 @@ async fn a_form_on_another_site_changes_nothing() {
         form("multipart/form-data; boundary=application/json"),
         form("text/plain; application/json"),
         String::new(),
-        // Two of them: whichever a reader takes, it must not be the wrong one.
+        // Two of them: a reader could take either.
         format!("{JSON}Content-Type: text/plain\r\n"),
     ];
     for headers in &types {
@@ -47,7 +47,7 @@ async fn a_form_on_another_site_changes_nothing() {
             assert!(answer.contains("unsupported_media_type"), "{answer}");
         }
     }
-    // What a script can send if a preflight let it, and what a wrong proxy would pass on.
+    // A script could send these if a preflight allowed it, and a wrong proxy could pass them on.
     for headers in [
         "Sec-Fetch-Site: cross-site\r\n",
         "Sec-Fetch-Site: same-site\r\n",
@@ -92,7 +92,7 @@ fn the_planes_own_pages_and_programs_go_on_as_before() {
         let (status, answer) = send(&plane, "POST /v1/bdbs", &headers, NEW);
         assert_eq!(status, 202, "{headers:?}: {answer}");
     }
-    // What a browser sends for the console, and the console for what it shows.
+    // A browser asks for the console so, and the console for the actions.
     let (status, page) = send(&plane, "GET /console", "Sec-Fetch-Site: none\r\n", "");
     assert_eq!(status, 200);
     assert!(page.contains("<title>"), "{page}");

@@ -309,7 +309,7 @@ async fn a_checkpoint_that_counts_too_many_entries_does_not_overflow_the_count()
     let mut rest = Vec::new();
     let count = exporter.write_to(&mut rest).await.unwrap();
     assert_eq!((count.actions, count.entries), (34, u64::MAX));
-    // Whoever imports it counts anew, and is told.
+    // An import counts for itself and notices.
     let whole = [forged.as_bytes(), &rest].concat();
     let (came, entered) = import(&whole).await;
     assert_eq!(came.unwrap_err().kind(), ErrorKind::Corrupt);
