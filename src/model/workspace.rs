@@ -221,7 +221,8 @@ impl Loaded {
     pub fn put_owners(&mut self, named: &Arc<Vec<Owner>>) {
         if let Some(first) = named.first() {
             self.owners
-                .entry(first.owner.name.clone()).or_insert_with(|| named.clone());
+                .entry(first.owner.name.clone())
+                .or_insert_with(|| named.clone());
         }
     }
 
