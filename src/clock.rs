@@ -33,11 +33,14 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock forward. Does nothing to the system's.
+    /// Moves a manual clock forward, to the latest [`Timestamp`] at most. Does nothing to the
+    /// system's.
     pub fn advance(&self, by: Duration) {
         if let Some(manual) = &self.0 {
             let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
-            manual.fetch_add(micros, Ordering::Relaxed);
+            let later = |now: i64| Some(now.saturating_add(micros));
+            // Cannot fail: `later` always has a value.
+            let _ = manual.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
         }
     }
 
@@ -53,5 +56,19 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.0.is_some() { "manual" } else { "system" };
         write!(f, "Clock({kind})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_stops_at_the_end_of_time() {
+        let clock = Clock::manual(Timestamp::from_seconds(1));
+        clock.advance(Duration::MAX);
+        assert_eq!(clock.now(), Timestamp::from_micros(i64::MAX));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(clock.now(), Timestamp::from_micros(i64::MAX));
     }
 }

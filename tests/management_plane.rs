@@ -7,6 +7,8 @@
 // A test that fails may panic, outside of a function marked as one, too.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "management_plane/cross_site.rs"]
+mod cross_site;
 #[path = "support/running_plane.rs"]
 mod running_plane;
 
@@ -386,7 +388,8 @@ fn the_reference_that_a_client_is_given_is_in_the_log() {
     let directory = tempfile::tempdir().unwrap();
     let plane = Plane::start(directory.path());
     let stream = "GET /v1/actions/changes HTTP/1.1\r\nAccept: text/event-stream\r\n";
-    let no_body = "POST /v1/bdbs HTTP/1.1\r\nContent-Length: 21\r\n";
+    let no_body = "POST /v1/bdbs HTTP/1.1\r\n\
+        Content-Type: application/json\r\nContent-Length: 21\r\n";
     for (most, head, code) in [(128, stream, "too_many_watchers"), (256, no_body, "busy")] {
         let answer = too_many(&plane, most, head);
         assert_eq!(answer["error_code"], code, "{answer}");

@@ -10,7 +10,7 @@ use action_store::{Action, ActionUid, CancelRequest, Error, ErrorKind};
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post, put};
 use axum::{Json, Router};
@@ -19,6 +19,7 @@ use serde_json::json;
 
 use crate::catalogue::Bdb;
 use crate::plane::{NODE, Operation, Plane};
+use crate::same_origin::same_origin;
 
 /// Rows of the largest database this plane makes.
 const MOST_ROWS: u64 = 10_000_000;
@@ -83,6 +84,7 @@ fn writes(api: Api, words: Words) -> Router {
         )
         .route("/v1/nodes/1/actions/check", post(check_node))
         .route("/v1/actions/{uid}/cancel", post(cancel))
+        .route_layer(from_fn(same_origin))
         .route_layer(from_fn_with_state(api.clone(), authenticated))
         .with_state(api)
 }
@@ -207,7 +209,7 @@ fn unavailable() -> Response {
     problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", words)
 }
 
-fn problem(status: StatusCode, code: &str, words: &str) -> Response {
+pub(crate) fn problem(status: StatusCode, code: &str, words: &str) -> Response {
     let body = json!({ "error_code": code, "description": words });
     (status, Json(body)).into_response()
 }

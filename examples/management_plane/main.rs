@@ -2,17 +2,24 @@
 //!
 //!     cargo run --release --all-features --example management_plane -- --help
 //!
-//! What is the library's here: `SqliteStore` keeps the history and a retention keeper keeps it
-//! small (below), `Tracker` records what the plane does, one thing at a time for each database
-//! (`plane.rs`), work reports and hears that it is to stop (`jobs.rs`), `http::router` shows it
-//! (`api.rs`) on a listener that is bounded as its documents advise (`serve.rs`), a `Watcher` and
-//! `Expectations` tell how it goes (`scenario.rs`). Everything else is what a plane has anyway.
+//! The library's parts in it:
+//!
+//! - `SqliteStore` keeps the history, and a retention keeper keeps it small (below).
+//! - `Tracker` records what the plane does, one operation at a time for each database
+//!   (`plane.rs`). Work reports its progress and hears that it is to stop (`jobs.rs`).
+//! - `http::router` shows it (`api.rs`), on a bounded listener as its documents advise
+//!   (`serve.rs`).
+//! - `Watcher` and `Expectations` tell how it goes (`scenario.rs`).
+//!
+//! Everything else is what a plane has anyway. `same_origin.rs` keeps pages of other sites from
+//! changing anything.
 
 mod api;
 mod args;
 mod catalogue;
 mod jobs;
 mod plane;
+mod same_origin;
 mod scenario;
 mod screen;
 mod serve;
@@ -150,12 +157,13 @@ async fn tell_history(plane: &Plane, begun: Timestamp) -> Result<(), Failure> {
 fn tell_curl(curl: &str, bdb: u64) {
     println!("\nTry it:");
     println!("  {curl}/v1/actions");
-    println!("  {curl}/v1/bdbs -X POST -d '{{\"name\":\"mine\",\"rows\":50000}}'");
-    println!("  {curl}/v1/bdbs/{bdb}/actions/backup -X PUT");
-    println!("  {curl}/v1/bdbs/{bdb}/actions/check -X POST");
-    println!("  {curl}/v1/nodes/1/actions/check -X POST");
-    println!("  {curl}/v1/actions/ACTION_UID/cancel -X POST");
-    println!("  {curl}/v1/bdbs/{bdb} -X DELETE");
+    let json = "-H 'Content-Type: application/json'";
+    println!("  {curl}/v1/bdbs -X POST {json} -d '{{\"name\":\"mine\",\"rows\":50000}}'");
+    println!("  {curl}/v1/bdbs/{bdb}/actions/backup -X PUT {json}");
+    println!("  {curl}/v1/bdbs/{bdb}/actions/check -X POST {json}");
+    println!("  {curl}/v1/nodes/1/actions/check -X POST {json}");
+    println!("  {curl}/v1/actions/ACTION_UID/cancel -X POST {json}");
+    println!("  {curl}/v1/bdbs/{bdb} -X DELETE {json}");
 }
 
 /// Waits for Ctrl-C, or for what a supervisor sends.

@@ -152,10 +152,7 @@ impl Subject {
     }
 
     pub(super) async fn write(&self, batch: Batch) -> Proof<Vec<Answer>> {
-        let commands = batch.commands.len();
-        let answers = self.store.write(batch).await?;
-        same("as many answers as commands", answers.len(), commands)?;
-        Ok(answers)
+        write(&*self.store, batch).await
     }
 
     pub(super) async fn each(&self, commands: Vec<Command>) -> Proof<Vec<Answer>> {
@@ -312,6 +309,14 @@ pub(super) struct Snapshot {
     pub(super) newest: Vec<Arc<Action>>,
     pub(super) log: Vec<Transition>,
     pub(super) owners: Vec<Owner>,
+}
+
+/// Writes a batch, and demands as many answers as it has commands.
+pub(super) async fn write(store: &dyn ActionStore, batch: Batch) -> Proof<Vec<Answer>> {
+    let commands = batch.commands.len();
+    let answers = store.write(batch).await?;
+    same("as many answers as commands", answers.len(), commands)?;
+    Ok(answers)
 }
 
 /// Demands a failure of that kind.

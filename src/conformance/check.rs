@@ -59,6 +59,7 @@ async fn check(store: &dyn ActionStore) -> Proof<Checked> {
     let most = store.capabilities().max_commands.clamp(1, 500);
     for some in oldest.chunks(most) {
         let found = store.get(&uids(some)).await?;
+        same("an answer for each uid", found.len(), some.len())?;
         let found: Vec<Arc<Action>> = found.into_iter().flatten().collect();
         same("what a list shows is found by uid", &found[..], some)?;
     }
@@ -132,10 +133,9 @@ fn check_log(action: &Action, log: &[Transition]) -> Proof {
     holds(&what("one late report at most"), log.len() <= kept + 1, log)?;
     let stamps = counted.is_sorted_by_key(|entry| entry.at)
         // A late report is not before what it came after, but what comes after it may be.
-        && log.windows(2).all(|pair| pair[0].is_late() || pair[0].at <= pair[1].at);
+        && log.is_sorted_by(|before, after| before.is_late() || before.at <= after.at);
     holds(&what("stamps in the log that ascend"), stamps, log)?;
-    for pair in counted.windows(2) {
-        let (before, after) = (pair[0], pair[1]);
+    for (before, after) in counted.iter().zip(counted.iter().skip(1)) {
         let forward = before.version < after.version
             && before.status <= after.status
             && before.progress <= after.progress

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::slice::SliceIndex;
 
 use crate::error::{Error, StoreError};
 use crate::model::{Invalid, Refused};
@@ -98,6 +99,25 @@ where
     }
     let expected = format!("{what}: {}", shown(&expected));
     Err(Failure::new(expected, shown(&found)).into())
+}
+
+/// An item, or a range of items, of something that a store answered. Fails if the answer is too
+/// short for it.
+#[track_caller]
+pub(super) fn pick<'l, T, I>(what: &str, items: &'l [T], index: I) -> Proof<&'l I::Output>
+where
+    T: fmt::Debug,
+    I: SliceIndex<[T]> + fmt::Debug + Clone,
+{
+    let found = items.get(index.clone());
+    found.ok_or_else(|| {
+        let expected = format!("{what}: items at {index:?}");
+        Failure::new(
+            expected,
+            format!("{} items: {}", items.len(), shown(&items)),
+        )
+        .into()
+    })
 }
 
 /// Cuts what would bury the message.

@@ -195,6 +195,8 @@ macro_rules! __conformance_cases {
                     plain a_store_carried_over_is_the_same;
                     plain a_refused_import_leaves_nothing_and_disturbs_nobody;
                     plain an_import_does_not_hide_that_its_owner_is_alive;
+                    plain an_action_imported_at_the_highest_version_still_changes;
+                    plain a_version_above_the_highest_is_refused_at_import;
                 }
                 get {
                     plain answers_stand_in_the_order_of_the_uids;

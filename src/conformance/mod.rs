@@ -12,6 +12,9 @@
 //! says, for tests of what you build on one; [`Clock::manual`](crate::Clock::manual) is the clock
 //! that such tests set. [`workload`] measures a store, and verifies what it measured.
 
+// A store under test may answer anything, so nothing here relies on the length of an answer.
+#![deny(clippy::indexing_slicing)]
+
 mod bench;
 mod cases;
 mod check;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::failure::{Proof, Stop};
+use super::failure::{Proof, Stop, holds};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::store::ActionStore;
@@ -81,6 +81,17 @@ impl Subject {
     pub fn with_kept(mut self, kept: impl Any + Send + Sync) -> Subject {
         self.kept = Some(Box::new(kept));
         self
+    }
+
+    /// Most commands of a batch. The suite fills batches of that size, so it wants a bound.
+    pub(super) fn max_commands(&self) -> Proof<usize> {
+        let most = self.store.capabilities().max_commands;
+        holds(
+            "max_commands from 1 to 10,000",
+            (1..=10_000).contains(&most),
+            most,
+        )?;
+        Ok(most)
     }
 
     /// The same store, closed and opened again.

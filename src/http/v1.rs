@@ -30,7 +30,6 @@ impl Written for Entry<'_> {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = V1Task))]
 pub(super) struct Task<'a> {
     action_uid: Uid,
-    bdb_uid: Option<&'a str>,
     /// Unix seconds; with the vendor's words only.
     creation_time: Option<String>,
     error: Option<&'a str>,
@@ -39,7 +38,9 @@ pub(super) struct Task<'a> {
     error_detail: Option<&'a str>,
     error_message: Option<&'a str>,
     name: &'a str,
+    /// The uid of the node, if the object is a node.
     node_uid: Option<&'a str>,
+    /// Any other object as `kind:id`, for example `bdb:4`; the cluster is `cluster`.
     object_name: Option<&'a str>,
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     progress: Cow<'static, str>,
@@ -58,7 +59,6 @@ impl Written for Task<'_> {
             attributes: &self.attributes,
         };
         fields.member("action_uid", self.action_uid.0, Text::uid);
-        fields.maybe("bdb_uid", self.bdb_uid);
         fields.maybe("creation_time", self.creation_time.as_deref());
         fields.maybe("error", self.error);
         fields.maybe("error_code", self.error_code);
@@ -183,18 +183,17 @@ pub(super) fn entry(action: &Action, words: Words) -> Entry<'_> {
 fn task(action: &Action, words: Words) -> Task<'_> {
     let status = words::status(action, Shape::V1Task(words));
     let error = words::error(action, status);
-    let (node_uid, bdb_uid, object_name) = match action.object.as_ref() {
+    // Never `bdb_uid`: a published client declares it as a number and fails to read the list.
+    let (node_uid, object_name) = match action.object.as_ref() {
         Some(object) => match object.parts() {
-            ("node", id) => (id, None, None),
-            ("bdb", id) => (None, id, None),
-            _ => (None, None, Some(object.as_str())),
+            ("node", id) => (id, None),
+            _ => (None, Some(object.as_str())),
         },
-        None => (None, None, None),
+        None => (None, None),
     };
     let created_at = action.created_at.as_seconds();
     Task {
         action_uid: Uid(action.uid),
-        bdb_uid,
         creation_time: (words == Words::Vendor).then(|| created_at.to_string()),
         // The message twice: published clients read only `error`.
         error: error.message,

@@ -266,13 +266,18 @@ impl Action {
             .any(|o| objects.contains(o))
     }
 
-    /// Checks every limit and every invariant: for actions that come from outside, by import or
-    /// from a row.
+    /// Checks every limit and every invariant of an action that comes from outside, by import.
     ///
     /// # Errors
     /// [`Invalid`] names the field that breaks a rule.
     pub fn check(&self) -> Result<(), Invalid> {
         self.check_texts()?;
+        let version = self.version.get();
+        if version > Limits::IMPORTED_VERSION {
+            let most = Limits::IMPORTED_VERSION;
+            let reason = format!("{version}; the highest that is imported is {most}");
+            return Err(Invalid::new("version", reason));
+        }
         self.check_invariants()
     }
 

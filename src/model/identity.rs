@@ -88,29 +88,25 @@ identity! {
 
 /// Counts one action's changes: 1 when it is created, then one more with each change, no hole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct Version(u64);
 
 impl Version {
     /// The version of an action nobody has changed since it was created.
     pub const FIRST: Version = Version(1);
+    /// The highest version that can be kept: 2^63 - 1, the largest signed 64-bit integer.
+    pub const MAX: Version = Version(i64::MAX as u64);
 
-    /// Wraps a number; versions start at 1.
+    /// Wraps a number.
     ///
     /// # Errors
-    /// [`Invalid`] for 0 and above 2^62: a signed 64-bit column holds twice as many, so whatever
-    /// comes in leaves room to go on.
+    /// [`Invalid`] for 0 and above [`Version::MAX`].
     pub fn new(number: u64) -> Result<Version, Invalid> {
-        match number {
-            1..=0x4000_0000_0000_0000 => Ok(Version(number)),
-            _ => Err(Invalid::new("version", "is not between 1 and 2^62")),
+        if (1..=Version::MAX.0).contains(&number) {
+            return Ok(Version(number));
         }
-    }
-
-    /// A number that was stored: one that came in at the limit has gone on from there.
-    #[cfg(feature = "sqlite-unbundled")]
-    pub(crate) fn stored(number: u64) -> Option<Version> {
-        (number > 0).then_some(Version(number))
+        let reason = format!("{number}; must be between 1 and {}", Version::MAX);
+        Err(Invalid::new("version", reason))
     }
 
     /// The number.
@@ -119,10 +115,28 @@ impl Version {
         self.0
     }
 
-    /// The version after one more change.
+    /// The version after one more change; [`Version::MAX`] stays as it is.
     #[must_use]
     pub const fn next(self) -> Version {
-        Version(self.0.saturating_add(1))
+        if self.0 < Version::MAX.0 {
+            Version(self.0 + 1)
+        } else {
+            Version::MAX
+        }
+    }
+}
+
+impl TryFrom<u64> for Version {
+    type Error = Invalid;
+
+    fn try_from(number: u64) -> Result<Version, Invalid> {
+        Version::new(number)
+    }
+}
+
+impl From<Version> for u64 {
+    fn from(version: Version) -> u64 {
+        version.0
     }
 }
 
@@ -187,5 +201,25 @@ mod tests {
         assert!(Version::new(u64::MAX).is_err());
         assert_eq!(Version::new(1), Ok(Version::FIRST));
         assert_eq!(Version::FIRST.next().get(), 2);
+        assert_eq!(Version::MAX.next(), Version::MAX);
+    }
+
+    #[test]
+    fn a_version_is_deserialised_by_the_rules_of_its_constructor() {
+        for good in [1, 2, 1 << 62, Version::MAX.get()] {
+            let version = Version::new(good).unwrap();
+            let text = serde_json::to_string(&version).unwrap();
+            assert_eq!(text, good.to_string());
+            assert_eq!(serde_json::from_str::<Version>(&text).unwrap(), version);
+        }
+        for bad in [0, Version::MAX.get() + 1, u64::MAX] {
+            assert!(Version::new(bad).is_err(), "{bad}");
+            let error = serde_json::from_str::<Version>(&bad.to_string()).unwrap_err();
+            let text = error.to_string();
+            assert!(
+                text.contains("version") && text.contains(&bad.to_string()),
+                "{text}"
+            );
+        }
     }
 }

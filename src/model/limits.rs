@@ -45,6 +45,9 @@ impl Limits {
     pub const ENDED_OWNERS: usize = 1000;
     /// Most owners that one transaction forgets, beside one for each of its claims.
     pub(crate) const FORGOTTEN_OWNERS: usize = 1000;
+    /// Highest version of an action that is imported: 2^62. A store counts on from there, and keeps
+    /// versions up to [`Version::MAX`](crate::Version::MAX).
+    pub const IMPORTED_VERSION: u64 = 1 << 62;
 }
 
 /// Input that breaks a documented limit or rule. Nothing was written.

@@ -16,7 +16,8 @@ use super::words::Source;
 pub(crate) const DEFAULT_TENANT: &str = "default";
 
 /// Names that the documented wire shapes use themselves. An attribute of such a name would be
-/// taken for the field, so it is refused.
+/// taken for the field, so it is refused. No shape has `bdb_uid`, but published clients expect a
+/// number there, which no attribute of a task is.
 const RESERVED: &[&str] = &[
     "action_type",
     "action_uid",

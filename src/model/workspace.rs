@@ -3,14 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+use smallvec::SmallVec;
+
 use super::action::Action;
-use super::few::Few;
 use super::identity::{ActionUid, OpId};
 use super::key::Key;
 use super::limits::Limits;
 use super::owner::{Owner, OwnerRef};
-use super::short::Short;
 use super::transition::Transition;
+
+/// A map whose entries stand in the order in which they came: that is the order of creation.
+///
+/// Nearly every transaction is about one action and one owner name, and a map of one entry is
+/// searched without hashing.
+type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
 
 /// What a transaction has loaded for some batches, and where [`plan`](super::plan) works.
 ///
@@ -19,15 +26,15 @@ use super::transition::Transition;
 /// same `Loaded`; [`Loaded::into_changes`] then says what to save for all of them.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    slots: Few<ActionUid, Slot>,
+    slots: Map<ActionUid, Slot>,
     /// The incarnations of a name, in the order in which they claimed it.
-    owners: Few<Arc<str>, Arc<Vec<Owner>>>,
+    owners: Map<Arc<str>, Arc<Vec<Owner>>>,
     /// The owners that were set, each with its place among them.
     touched_owners: BTreeMap<OwnerRef, usize>,
     /// How many owners have ended, and which of them may be forgotten.
     ended: Option<(usize, Vec<OwnerRef>)>,
     /// Who holds a key; `None` once it is as if nobody ever had.
-    keys: Few<Key, Option<ActionUid>>,
+    keys: Map<Key, Option<ActionUid>>,
     log: Vec<Transition>,
     /// What to put back if the batch at work is refused as a whole.
     undo: Option<Vec<Undo>>,
@@ -40,7 +47,7 @@ struct Slot {
     now: Option<Arc<Action>>,
     pinned: bool,
     /// The operations its log is known to have an entry of.
-    ops: Short<OpId>,
+    ops: SmallVec<[OpId; 1]>,
     /// Whether its log has a late report.
     late: bool,
     /// Whether what is stored was removed: what is there now, if anything, was entered anew.
@@ -121,7 +128,7 @@ impl Loaded {
     /// the first made of it.
     pub fn put_action(&mut self, action: Arc<Action>, pinned: bool, late: bool) {
         let uid = action.uid;
-        self.slots.or_insert_with(&uid, || Slot {
+        self.slots.entry(uid).or_insert_with(|| Slot {
             stored: Some(action.clone()),
             stored_pin: pinned,
             now: Some(action),
@@ -143,7 +150,7 @@ impl Loaded {
     /// Puts an owner in. Those of one name come in the order in which they claimed it. One that
     /// is there already stays as it is.
     pub fn put_owner(&mut self, owner: Owner) {
-        let named = self.owners.or_insert_with(&owner.owner.name, Arc::default);
+        let named = self.owners.entry(owner.owner.name.clone()).or_default();
         if named.iter().all(|known| known.owner != owner.owner) {
             Arc::make_mut(named).push(owner);
         }
@@ -167,7 +174,7 @@ impl Loaded {
     /// Puts in who holds a key; the holder itself is to be put in as well. A holder that is there
     /// already stays.
     pub fn put_key(&mut self, key: Key, holder: ActionUid) {
-        self.keys.or_insert_with(&key, || Some(holder));
+        self.keys.entry(key).or_insert(Some(holder));
     }
 
     pub(super) fn action(&self, uid: ActionUid) -> Option<&Arc<Action>> {
@@ -241,15 +248,15 @@ impl Loaded {
     }
 
     fn slot(&mut self, uid: ActionUid) -> &mut Slot {
-        self.slots.or_insert_with(&uid, Slot::default)
+        self.slots.entry(uid).or_default()
     }
 
     fn named(&mut self, name: &Arc<str>) -> &mut Arc<Vec<Owner>> {
-        self.owners.or_insert_with(name, Arc::default)
+        self.owners.entry(name.clone()).or_default()
     }
 
     fn holder_of(&mut self, key: &Key) -> &mut Option<ActionUid> {
-        self.keys.or_insert_with(key, || None)
+        self.keys.entry(key.clone()).or_default()
     }
 
     fn note(&mut self, undo: impl FnOnce() -> Undo) {
@@ -260,7 +267,7 @@ impl Loaded {
 
     /// An action's slot, to be changed.
     fn change(&mut self, uid: ActionUid) -> &mut Slot {
-        let slot = self.slots.or_insert_with(&uid, Slot::default);
+        let slot = self.slots.entry(uid).or_default();
         if let Some(steps) = &mut self.undo {
             steps.push(Undo::Slot(uid, slot.clone()));
         }

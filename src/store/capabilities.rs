@@ -11,7 +11,8 @@ pub struct Capabilities {
     pub durability: Durability,
     /// Whether other processes may use the same store at the same time.
     pub shared: bool,
-    /// Most commands of a batch, and most uids of a `get`.
+    /// Most commands of a batch, and most uids of a `get`: at least 1. The conformance suite fills
+    /// such batches, so it takes a store with at most 10,000.
     pub max_commands: usize,
     /// Largest batch, by [`Batch::bytes`].
     pub max_bytes: usize,

@@ -48,8 +48,9 @@ pub struct Count {
 
 impl Count {
     pub(super) fn add(&mut self, entries: usize) {
-        self.actions += 1;
-        self.entries += entries as u64;
+        // A checkpoint from which an export goes on may say any number.
+        self.actions = self.actions.saturating_add(1);
+        self.entries = self.entries.saturating_add(entries as u64);
     }
 }
 

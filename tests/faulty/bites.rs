@@ -144,6 +144,14 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (Fault::ImportsWithoutKeys, "an_import_takes_its_keys"),
     (
+        Fault::RoundsVersions,
+        "an_action_imported_at_the_highest_version_still_changes",
+    ),
+    (
+        Fault::CapsImportedVersions,
+        "a_version_above_the_highest_is_refused_at_import",
+    ),
+    (
         Fault::ForgetsImports,
         "an_import_keeps_an_action_and_its_log",
     ),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clash, Command, Done, Effect,
-    Json, LogQuery, NewAction, OwnerQuery, Refused, StoreError,
+    Json, Limits, LogQuery, NewAction, OwnerQuery, Refused, StoreError, Version,
 };
 
 use super::{Answer, Fault, Faulty};
@@ -47,6 +47,12 @@ impl Faulty {
             }
             (Fault::ImportsWithoutKeys, Command::Import { action, .. }) => {
                 Arc::make_mut(action).exclusive = Vec::new().into();
+            }
+            (Fault::CapsImportedVersions, Command::Import { action, .. })
+                if action.version.get() > Limits::IMPORTED_VERSION =>
+            {
+                let highest = Version::new(Limits::IMPORTED_VERSION).unwrap();
+                Arc::make_mut(action).version = highest;
             }
             (Fault::AlwaysTakesOver, Command::Claim { take_over, .. }) => *take_over = true,
             (Fault::FoldsKeys, Command::Create { new, .. }) if new.check().is_ok() => {

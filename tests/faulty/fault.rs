@@ -95,6 +95,10 @@ pub(crate) enum Fault {
     ImportsWithoutKeys,
     /// Takes an import repeated for a conflict.
     ForgetsImports,
+    /// Keeps versions as floating-point numbers.
+    RoundsVersions,
+    /// Imports an action of any version, at the highest that it knows.
+    CapsImportedVersions,
     // Owners.
     /// Answers renewals without counting them.
     ForgetsRenewals,

@@ -10,6 +10,7 @@ use action_store::{
     Action, ActionStore, ActionUid, Batch, BatchMode, Capabilities, Change, Clock, Command, Cursor,
     Done, Effect, ErrorKind, Limits, LogQuery, MemoryStore, ObjectSet, Order, Owner, OwnerQuery,
     Page, Position, Query, Refused, Revision, StoreError, Term, Transition, TransitionKind,
+    Version,
 };
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -208,6 +209,12 @@ impl ActionStore for Faulty {
                     *found = None;
                 }
                 seen.push(*uid);
+            }
+        }
+        if self.is(Fault::RoundsVersions) {
+            for action in found.iter_mut().flatten() {
+                let rounded = action.version.get() as f64 as u64;
+                Arc::make_mut(action).version = Version::new(rounded).unwrap();
             }
         }
         Ok(found)

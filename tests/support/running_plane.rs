@@ -119,7 +119,8 @@ impl Plane {
 
     pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, Value)> {
         let mut stream = self.begin(&format!(
-            "{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n",
+            "{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n\
+             Content-Type: application/json\r\n",
             body.len()
         ))?;
         stream.write_all(body.as_bytes())?;

@@ -291,3 +291,27 @@ async fn an_export_that_was_broken_off_goes_on_from_its_last_checkpoint() {
     let refused = transfer::Exporter::resume(&other, &point).next().await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
 }
+
+#[tokio::test]
+async fn a_checkpoint_that_counts_too_many_entries_does_not_overflow_the_count() {
+    let (store, text) = planted().await;
+    let begin = text.find("{\"checkpoint\"").unwrap();
+    let end = begin + text[begin..].find('\n').unwrap() + 1;
+    // The checksum covers the lines before a checkpoint, not the checkpoint itself.
+    let from = text[begin..end].find("\"entries\":").unwrap() + begin + "\"entries\":".len();
+    let to = from + text[from..].find(',').unwrap();
+    let forged = format!("{}{}{}", &text[..from], u64::MAX, &text[to..end]);
+    let point = transfer::resume_point(&mut forged.as_bytes())
+        .unwrap()
+        .unwrap();
+    assert_eq!(point.bytes, forged.len() as u64);
+    let mut exporter = transfer::Exporter::resume(&store, &point).with_page(10);
+    let mut rest = Vec::new();
+    let count = exporter.write_to(&mut rest).await.unwrap();
+    assert_eq!((count.actions, count.entries), (34, u64::MAX));
+    // An import counts for itself and notices.
+    let whole = [forged.as_bytes(), &rest].concat();
+    let (came, entered) = import(&whole).await;
+    assert_eq!(came.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(entered, 0);
+}

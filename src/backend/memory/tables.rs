@@ -5,8 +5,8 @@ use std::iter::Peekable;
 use std::ops::RangeBounds as _;
 use std::sync::Arc;
 
+use super::super::UidMap;
 use super::super::ascending::Ascending;
-use super::super::uid_map::UidMap;
 use super::owners::Owners;
 use crate::model::{
     Action, ActionUid, Changes, Driver, Key, Limits, Loaded, Needs, Position, Revision, StoreId,

@@ -272,8 +272,8 @@ impl<'r> Columns<'r> {
     }
 
     fn version(&mut self) -> Result<Version, StoreError> {
-        let version = Version::stored(self.number()?);
-        self.some(version)
+        let version = Version::new(self.number()?);
+        self.known(version)
     }
 
     pub(super) fn owner(&mut self) -> Result<Option<OwnerRef>, StoreError> {

@@ -22,7 +22,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-use crate::backend::uid_map::UidMap;
+use crate::backend::UidMap;
 use crate::model::{Action, ActionUid, Changes};
 
 #[derive(Debug, Default)]

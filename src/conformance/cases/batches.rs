@@ -27,7 +27,7 @@ pub(super) async fn answers_stand_in_the_order_of_the_commands(fixture: &dyn Fix
         .map(|answer| Some(answer.as_ref().ok()?.action.as_ref()?.uid))
         .collect();
     same("the answers", found, expected)?;
-    demand!(&answers[5], Err(Refused::NotFound(uid)) if *uid == unknown);
+    demand!(pick("the answers", &answers, 5)?, Err(Refused::NotFound(uid)) if *uid == unknown);
     let oldest = s.walk(Query::new().with_order(Order::Oldest)).await?;
     let created: Vec<ActionUid> = news.iter().rev().map(|new| new.uid).collect();
     same("the order of creation", uids(&oldest), created)
@@ -112,7 +112,7 @@ pub(super) async fn with_each_a_refused_command_disturbs_nobody(fixture: &dyn Fi
     let accepted: Vec<bool> = answers.iter().map(Result::is_ok).collect();
     let expected = vec![true, false, true, false, false, false, true];
     same("which were accepted", accepted, expected)?;
-    demand!(&answers[3], Err(Refused::Invalid(_)));
+    demand!(pick("the answers", &answers, 3)?, Err(Refused::Invalid(_)));
     let all = s.walk(Query::new().with_order(Order::Oldest)).await?;
     same("the actions", uids(&all), vec![held.uid, a.uid, b.uid])?;
     same("the version", s.read(a.uid).await?.version.get(), 2)?;
@@ -131,10 +131,11 @@ pub(super) async fn with_all_one_refusal_refuses_all(fixture: &dyn Fixture) -> P
     let new = NewAction::task("a")
         .with_exclusive("k")
         .with_idempotency_key("i");
+    let end = apply(executing.uid, finish(Outcome::Succeeded), Some(&owner));
     let accepted = vec![
         create(new.clone()),
         apply(new.uid, Change::Start, Some(&owner)),
-        apply(executing.uid, finish(Outcome::Succeeded), Some(&owner)),
+        end.clone(),
         pinned,
         Command::Renew(owner.clone()),
         claim(&OwnerRef::new("plane")),
@@ -159,7 +160,7 @@ pub(super) async fn with_all_one_refusal_refuses_all(fixture: &dyn Fixture) -> P
     s.create(NewAction::task("b").with_idempotency_key("i"))
         .await?;
     s.done(remove(&ended)).await?;
-    s.done(accepted[2].clone()).await?;
+    s.done(end).await?;
     Ok(())
 }
 
@@ -171,9 +172,17 @@ pub(super) async fn with_all_an_invalid_command_refuses_all(fixture: &dyn Fixtur
         create(NewAction::task("b")),
     ];
     let answers = s.all(commands).await?;
-    same("the first answer", &answers[0], &Err(Refused::Batch(1)))?;
-    demand!(&answers[1], Err(Refused::Invalid(_)));
-    same("the last answer", &answers[2], &Err(Refused::Batch(1)))?;
+    same(
+        "the first answer",
+        pick("the answers", &answers, 0)?,
+        &Err(Refused::Batch(1)),
+    )?;
+    demand!(pick("the answers", &answers, 1)?, Err(Refused::Invalid(_)));
+    same(
+        "the last answer",
+        pick("the answers", &answers, 2)?,
+        &Err(Refused::Batch(1)),
+    )?;
     same("actions", s.walk(Query::new()).await?.len(), 0)
 }
 
@@ -289,8 +298,7 @@ pub(super) async fn an_action_removed_and_created_anew_in_one_batch_is_new(
 pub(super) async fn a_batch_of_the_largest_size_is_accepted(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
-    let most = s.store.capabilities().max_commands;
-    holds("room for a command", most > 0, most)?;
+    let most = s.max_commands()?;
     let answers = s.each(vec![Command::Renew(owner.clone()); most]).await?;
     for answer in answers {
         answer?;
@@ -302,7 +310,7 @@ pub(super) async fn a_batch_of_the_largest_size_is_accepted(fixture: &dyn Fixtur
 pub(super) async fn a_batch_with_too_many_commands_is_invalid(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
-    let most = s.store.capabilities().max_commands;
+    let most = s.max_commands()?;
     for mode in [BatchMode::Each, BatchMode::All] {
         let commands = vec![Command::Renew(owner.clone()); most + 1];
         let answer = s.store.write(Batch { commands, mode }).await;
@@ -318,11 +326,12 @@ pub(super) async fn a_batch_with_too_many_bytes_is_invalid(fixture: &dyn Fixture
     let large = || create(NewAction::task("a").with_attributes(long.clone()));
     let bytes = |commands: &[Command]| Batch::each(commands.to_vec()).bytes();
     let each = bytes(&[large()]);
-    let fitting = (limits.max_bytes / each).min(limits.max_commands);
+    let most = s.max_commands()?;
+    let fitting = (limits.max_bytes / each).min(most);
     holds("room for the largest attributes", fitting > 0, limits)?;
     let commands: Vec<Command> = (0..fitting).map(|_| large()).collect();
     // Where so few commands fit that no batch can be too large there is nothing to refuse.
-    if fitting < limits.max_commands {
+    if fitting < most {
         let mut beyond = commands.clone();
         beyond.push(large());
         for mode in [BatchMode::Each, BatchMode::All] {

@@ -62,7 +62,7 @@ pub(super) async fn a_revision_beyond_the_store_is_invalid(fixture: &dyn Fixture
     let s = open(fixture).await?;
     for _ in 0..2 {
         let last = s.position().await?.revision.get();
-        for beyond in [last + 1, last + 1000] {
+        for beyond in [last.saturating_add(1), last.saturating_add(1000)] {
             let changed = s.store.changed(Some(Revision::new(beyond)));
             let answer = in_time("an answer at once", changed).await?;
             fails("a revision beyond the store", answer, ErrorKind::Invalid)?;

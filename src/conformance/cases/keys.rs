@@ -200,9 +200,9 @@ pub(super) async fn an_exclusive_key_is_held_within_its_batch(fixture: &dyn Fixt
     let s = open(fixture).await?;
     let new = |name: &str| create(NewAction::task(name).with_exclusive("k"));
     let answers = s.each(vec![new("a"), new("b")]).await?;
-    demand!(&answers[0], Ok(_));
+    demand!(pick("the answers", &answers, 0)?, Ok(_));
     demand!(
-        &answers[1],
+        pick("the answers", &answers, 1)?,
         Err(Refused::Conflict {
             clash: Clash::Exclusive(_),
             ..

@@ -120,7 +120,7 @@ pub(super) async fn a_log_keeps_its_newest_entries(fixture: &dyn Fixture) -> Pro
     let uid = s.executing(&owner).await?.uid;
     let other = s.completed(&owner).await?;
     let others = s.log_of(other.uid).await?;
-    let most = s.store.capabilities().max_commands.min(100);
+    let most = s.max_commands()?.min(100);
     let mut steps = 0;
     while steps < Limits::LOG_ENTRIES + 20 {
         let one = |n: usize| apply(uid, step(&format!("step {steps} {n}")), Some(&owner));
@@ -155,7 +155,7 @@ pub(super) async fn a_log_made_too_long_by_the_batch_that_began_it_is_cut_as_wel
     let mut commands = vec![create(new), apply(uid, Change::Start, Some(&owner))];
     commands.extend((0..steps).map(|n| apply(uid, step(&format!("step {n}")), Some(&owner))));
     // One batch, or as few as the store's limit allows.
-    for some in commands.chunks(s.store.capabilities().max_commands) {
+    for some in commands.chunks(s.max_commands()?) {
         for answer in s.all(some.to_vec()).await? {
             answer?;
         }
@@ -176,7 +176,7 @@ pub(super) async fn a_late_report_pushes_nothing_out_of_a_full_log(fixture: &dyn
     let steps: Vec<Command> = (1..Limits::LOG_ENTRIES)
         .map(|n| apply(uid, step(&format!("step {n}")), Some(&owner)))
         .collect();
-    for some in steps.chunks(s.store.capabilities().max_commands) {
+    for some in steps.chunks(s.max_commands()?) {
         for answer in s.each(some.to_vec()).await? {
             answer?;
         }

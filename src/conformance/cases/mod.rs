@@ -35,13 +35,13 @@ use std::time::Duration;
 use super::Case;
 use super::bench::{
     Answer, apply, apply_as, at_version, claim, create, create_by, fails, fence, finish, in_time,
-    log_walk, open, poll_once, poll_times, remove, report, step, summaries, uids, walk,
+    log_walk, open, poll_once, poll_times, remove, report, step, summaries, uids, walk, write,
 };
 use super::check::check_store;
-use super::failure::{Failure, Proof, Stop, demand, holds, same, shown};
+use super::failure::{Failure, Proof, Stop, demand, holds, pick, same, shown};
 use super::subject::{Fixture, Subject};
 use crate::clock::Clock;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::ErrorKind;
 use crate::model::{
     Action, ActionError, ActionUid, Authority, Batch, BatchMode, CancelRequest, Change, Clash,
     Command, Cursor, Done, EDGES, Edge, Effect, Evidence, Finish, Json, Limits, LogQuery, Move,

@@ -255,7 +255,10 @@ pub(super) async fn a_fence_acts_within_its_batch(fixture: &dyn Fixture) -> Proo
         accepted,
         vec![true, true, false, true],
     )?;
-    demand!(&answers[2], Err(Refused::Fenced { .. }));
+    demand!(
+        pick("the answers", &answers, 2)?,
+        Err(Refused::Fenced { .. })
+    );
     let found = s.read(action.uid).await?;
     same("the step", found.step.as_deref(), Some("last"))?;
     same("the owner", found.owner.as_ref(), Some(&successor))

@@ -118,7 +118,7 @@ pub(super) async fn an_adopted_action_goes_on(fixture: &dyn Fixture) -> Proof {
     let mut expected = Action::clone(&before);
     expected.owner = Some(heir.clone());
     expected.version = before.version.next();
-    expected.log_entries = before.log_entries + 1;
+    expected.log_entries = before.log_entries.saturating_add(1);
     expected.last_op = adopted.last_op;
     expected.last_seen_at = adopted.last_seen_at;
     same("the action but for its owner", &*adopted, &expected)?;
@@ -222,8 +222,15 @@ pub(super) async fn a_late_report_is_kept_of_a_batch_refused_as_a_whole(
     let new = NewAction::task("a");
     let late = apply(uid, finish(Outcome::Succeeded), Some(&owner));
     let answers = s.all(vec![create(new.clone()), late]).await?;
-    same("the first answer", &answers[0], &Err(Refused::Batch(1)))?;
-    demand!(&answers[1], Err(Refused::Fenced { .. }));
+    same(
+        "the first answer",
+        pick("the answers", &answers, 0)?,
+        &Err(Refused::Batch(1)),
+    )?;
+    demand!(
+        pick("the answers", &answers, 1)?,
+        Err(Refused::Fenced { .. })
+    );
     same("the action of the batch", s.find(new.uid).await?, None)?;
     s.unchanged(&before).await?;
     let last = s.log_of(uid).await?.pop().map(|entry| entry.kind);
@@ -261,8 +268,11 @@ pub(super) async fn a_late_report_stands_in_the_log_where_it_came(fixture: &dyn 
     let late = apply(uid, finish(Outcome::Succeeded), Some(&owner));
     let lost = apply(uid, finish(Outcome::Lost), None);
     let answers = s.each(vec![late, lost]).await?;
-    demand!(&answers[0], Err(Refused::Fenced { .. }));
-    demand!(&answers[1], Ok(_));
+    demand!(
+        pick("the answers", &answers, 0)?,
+        Err(Refused::Fenced { .. })
+    );
+    demand!(pick("the answers", &answers, 1)?, Ok(_));
     let log = s.log_of(uid).await?;
     let kinds: Vec<TransitionKind> = log.iter().skip(2).map(|entry| entry.kind).collect();
     let expected = vec![TransitionKind::LateReport, TransitionKind::Finished];

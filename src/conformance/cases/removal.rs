@@ -220,7 +220,7 @@ pub(super) async fn an_imported_action_of_an_unknown_owner_may_be_lost(
     })
     .await?;
     // An operation of its log is as well known here as there.
-    let op = log[1].op.unwrap_or_else(OpId::new);
+    let op = pick("the log", &log, 1)?.op.unwrap_or_else(OpId::new);
     s.already(apply_as(op, action.uid, Change::Start, Some(&owner)))
         .await?;
     let lost = s
@@ -239,7 +239,7 @@ pub(super) async fn stamps_of_any_time_are_imported(fixture: &dyn Fixture) -> Pr
         let mut action = Action::clone(&created);
         (action.created_at, action.last_seen_at) = (at, at);
         let mut log = from.log_of(action.uid).await?;
-        log[0].at = at;
+        log.iter_mut().for_each(|entry| entry.at = at);
         let action = Arc::new(action);
         s.changed(Command::Import {
             action: action.clone(),
@@ -277,9 +277,9 @@ pub(super) async fn an_import_that_contradicts_itself_is_invalid(fixture: &dyn F
         broken(|action| action.version = Version::FIRST),
         broken(|action| action.log_entries = 0),
     ];
-    let mut shuffled = log.clone();
-    shuffled.swap(0, 1);
-    let cut = log[..2].to_vec();
+    let (second, rest) = (log.iter().skip(1).take(1), log.iter().skip(2));
+    let shuffled = second.chain(log.first()).chain(rest).cloned().collect();
+    let cut = pick("the log", &log, ..2)?.to_vec();
     for log in [Vec::new(), shuffled, cut] {
         commands.push(Command::Import {
             action: action.clone(),

@@ -10,7 +10,7 @@ pub(super) async fn what_was_acknowledged_is_there_after_reopening(fixture: &dyn
     let s = s.reopened().await?;
     same_but_for_owners(s.snapshot().await?, before)?;
     same("the position", s.position().await?, at)?;
-    for term in list::terms(&all) {
+    for term in list::terms(&all)? {
         let query = Query::new().with_term(term).with_order(Order::Oldest);
         let what = format!("what matches {:?}", query.terms);
         let matching = all.iter().filter(|action| query.matches(action));

@@ -36,7 +36,7 @@ async fn filled(fixture: &dyn Fixture) -> Proof<Subject> {
     // A log of which the oldest entries are gone.
     let long = s.executing(&owner).await?.uid;
     let steps = Limits::LOG_ENTRIES as usize + 5;
-    let most = s.store.capabilities().max_commands;
+    let most = s.max_commands()?;
     let one = |number: usize| apply(long, step(&format!("step {number}")), Some(&owner));
     for some in (0..steps).map(one).collect::<Vec<_>>().chunks(most) {
         for answer in s.each(some.to_vec()).await? {
@@ -64,7 +64,7 @@ pub(super) async fn a_store_carried_over_is_the_same(fixture: &dyn Fixture) -> P
         log: log.clone(),
     };
     let imports: Vec<Command> = all.iter().map(imports).collect();
-    let most = s.store.capabilities().max_commands.min(10);
+    let most = s.max_commands()?.min(10);
     for some in imports.chunks(most) {
         for answer in s.all(some.to_vec()).await? {
             same("the effect", answer?.effect, Effect::Applied)?;
@@ -85,7 +85,7 @@ pub(super) async fn a_store_carried_over_is_the_same(fixture: &dyn Fixture) -> P
     same("the feed", &changed, &actions)?;
     changed.reverse();
     same("newest first", &s.walk(Query::new()).await?, &changed)?;
-    for term in list::terms(&actions) {
+    for term in list::terms(&actions)? {
         list::finds(&s, Query::new().with_term(term), &actions).await?;
     }
     check_store(&*s.store).await?;
@@ -119,20 +119,24 @@ pub(super) async fn a_refused_import_leaves_nothing_and_disturbs_nobody(
 ) -> Proof {
     let (from, s) = (open(fixture).await?, open(fixture).await?);
     let owner = from.claim("plane").await?;
-    let mut imports = Vec::new();
-    for _ in 0..3 {
-        let action = from.completed(&owner).await?;
-        imports.push((action.clone(), from.log_of(action.uid).await?));
+    let gone = from.completed(&owner).await?.uid;
+    let (mut commands, mut expected) = (Vec::new(), Vec::new());
+    for broken in [false, true, false] {
+        let uid = if broken {
+            gone
+        } else {
+            from.completed(&owner).await?.uid
+        };
+        let mut action = Action::clone(&*from.read(uid).await?);
+        let log = from.log_of(uid).await?;
+        if broken {
+            action.finished_at = None;
+        } else {
+            expected.extend(log.clone());
+        }
+        let action = Arc::new(action);
+        commands.push(Command::Import { action, log });
     }
-    let mut broken = Action::clone(&imports[1].0);
-    broken.finished_at = None;
-    let gone = broken.uid;
-    imports[1].0 = Arc::new(broken);
-    let import = |(action, log): &(Arc<Action>, Vec<Transition>)| Command::Import {
-        action: action.clone(),
-        log: log.clone(),
-    };
-    let commands: Vec<Command> = imports.iter().map(import).collect();
     for answer in s.all(commands.clone()).await? {
         demand!(answer, Err(Refused::Invalid(_) | Refused::Batch(_)));
     }
@@ -142,7 +146,6 @@ pub(super) async fn a_refused_import_leaves_nothing_and_disturbs_nobody(
     same("the refused one", s.find(gone).await?, None)?;
     same("its log", s.log_of(gone).await?, Vec::new())?;
     let whole = log_walk(&*s.store, LogQuery::all()).await?;
-    let expected: Vec<Transition> = [&imports[0].1[..], &imports[2].1[..]].concat();
     same("the log of all", whole, expected)?;
     check_store(&*s.store).await?;
     Ok(())
@@ -174,4 +177,61 @@ pub(super) async fn an_import_does_not_hide_that_its_owner_is_alive(
     )?;
     check_store(&*s.store).await?;
     Ok(())
+}
+
+/// A queued action at a version, with the log of one that has just been created.
+async fn queued_at(from: &Subject, version: Version) -> Proof<Command> {
+    let mut action = Action::clone(&*from.queued().await?);
+    let log = from.log_of(action.uid).await?;
+    action.version = version;
+    action.log_entries = u32::MAX;
+    Ok(Command::Import {
+        action: Arc::new(action),
+        log,
+    })
+}
+
+pub(super) async fn an_action_imported_at_the_highest_version_still_changes(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let (from, s) = (open(fixture).await?, open(fixture).await?);
+    let owner = s.claim("plane").await?;
+    let highest = Version::new(Limits::IMPORTED_VERSION)?;
+    let imported = s.changed(queued_at(&from, highest).await?).await?;
+    let uid = imported.uid;
+    s.unchanged(&imported).await?;
+    let mut expected = highest;
+    for change in [
+        Change::Start,
+        step("one"),
+        report(5000)?,
+        finish(Outcome::Succeeded),
+    ] {
+        let command = apply(uid, change, Some(&owner));
+        let changed = s.changed(at_version(command, expected)).await?;
+        expected = expected.next();
+        same("the version", changed.version, expected)?;
+        s.unchanged(&changed).await?;
+    }
+    let log = s.log_of(uid).await?;
+    let versions: Vec<u64> = log.iter().map(|entry| entry.version.get()).collect();
+    let highest = highest.get();
+    let made = vec![1, highest + 1, highest + 2, highest + 4];
+    same("the versions of the log", versions, made)?;
+    let gone = Command::Remove {
+        uid,
+        if_version: expected,
+    };
+    s.done(gone).await?;
+    same("what was removed", s.find(uid).await?, None)
+}
+
+pub(super) async fn a_version_above_the_highest_is_refused_at_import(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let (from, s) = (open(fixture).await?, open(fixture).await?);
+    let highest = Version::new(Limits::IMPORTED_VERSION)?;
+    let import = queued_at(&from, highest.next()).await?;
+    demand!(s.refused(import).await?, Refused::Invalid(ref invalid) if invalid.field == "version");
+    same("actions", s.walk(Query::new()).await?.len(), 0)
 }

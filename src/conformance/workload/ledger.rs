@@ -67,6 +67,7 @@ impl Ledger {
         }
         for some in self.removed.chunks(most) {
             let found = store.get(some).await?;
+            same("an answer for each uid", found.len(), some.len())?;
             let gone = found.iter().all(Option::is_none);
             holds("removed actions stay removed", gone, &found)?;
         }

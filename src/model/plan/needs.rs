@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::model::command::{Batch, Change, Command, Finish, Report};
 use crate::model::identity::{ActionUid, Digest, OpId};
 use crate::model::key::Key;
@@ -9,22 +11,24 @@ use crate::model::limits::{Invalid, Limits, at_most, label_opt, prose, prose_opt
 use crate::model::new_action::check_attributes;
 use crate::model::owner::OwnerRef;
 use crate::model::query::CheckError;
-use crate::model::short::Short;
 use crate::model::transition::check_log;
 use crate::model::words::Outcome;
+
+/// Nearly every batch has one command and names one of everything, which needs no allocation.
+type List<T> = SmallVec<[T; 1]>;
 
 /// What a batch's plan looks at, and what can be said of its commands without looking. Each list
 /// is in order and names everything once.
 #[derive(Debug, Clone, Default)]
 pub struct Needs {
-    actions: Short<ActionUid>,
-    ops: Short<(ActionUid, OpId)>,
-    owners: Short<OwnerRef>,
-    keys: Short<Key>,
+    actions: List<ActionUid>,
+    ops: List<(ActionUid, OpId)>,
+    owners: List<OwnerRef>,
+    keys: List<Key>,
     claims: usize,
     /// For each command what is wrong with it whatever the store holds; of a create also the
     /// digest of what it asks for.
-    pub(super) checked: Short<Result<Option<Digest>, Invalid>>,
+    pub(super) checked: List<Result<Option<Digest>, Invalid>>,
 }
 
 /// What to load for a batch. Everything that can be checked without the store is checked here,
@@ -36,9 +40,9 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
     // Whatever there is of a kind, there is nearly always one for each command.
     let most = batch.commands.len();
     let mut needs = Needs {
-        actions: Short::with_capacity(most),
-        ops: Short::with_capacity(most),
-        checked: Short::with_capacity(most),
+        actions: List::with_capacity(most),
+        ops: List::with_capacity(most),
+        checked: List::with_capacity(most),
         ..Needs::default()
     };
     for command in &batch.commands {
@@ -80,11 +84,17 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
             Command::Unknown => return Err(CheckError::Unsupported("this command")),
         }
     }
-    needs.actions.put_in_order();
-    needs.ops.put_in_order();
-    needs.owners.put_in_order();
-    needs.keys.put_in_order();
+    in_order(&mut needs.actions);
+    in_order(&mut needs.ops);
+    in_order(&mut needs.owners);
+    in_order(&mut needs.keys);
     Ok(needs)
+}
+
+/// Sorts a list and leaves each entry once.
+fn in_order<T: Ord>(list: &mut List<T>) {
+    list.sort_unstable();
+    list.dedup();
 }
 
 fn digest(command: &Command) -> Option<Digest> {
