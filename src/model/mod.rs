@@ -22,6 +22,7 @@ mod plan;
 mod progress;
 mod query;
 mod short;
+mod size;
 mod time;
 mod transition;
 mod words;

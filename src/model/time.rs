@@ -17,6 +17,18 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The start of 2025 (UTC): this library did not exist before.
+    ///
+    /// An earlier stamp comes from a clock that was not set, as on a machine without a battery,
+    /// and says nothing about how long ago something was.
+    pub const MIN_PLAUSIBLE: Timestamp = Timestamp::from_seconds(1_735_689_600);
+
+    /// Whether this library existed at that time.
+    #[must_use]
+    pub const fn is_plausible(self) -> bool {
+        self.0 >= Timestamp::MIN_PLAUSIBLE.0
+    }
+
     /// From microseconds since the Unix epoch.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Timestamp {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::{
-    ActionError, ActionStoreExt, ActionUid, BatchMode, Capabilities, ChildCounts, Command,
-    Durability, ErrorKind, Finish, NewAction, ObjectRef, Outcome, Progress, Status,
+    ActionError, ActionStoreExt, ActionUid, BatchMode, CancelRequest, Capabilities, ChildCounts,
+    Command, Durability, ErrorKind, Finish, NewAction, ObjectRef, Outcome, Progress, Status,
+    Tracker,
 };
 use tokio::time::timeout;
 
@@ -284,4 +285,73 @@ async fn all_clones_wait_through_one_watcher() {
     let ended = store.finish(uid, end, None).await.unwrap();
     let waited = timeout(Duration::from_secs(20), waiting).await;
     assert_eq!(waited.unwrap().unwrap().unwrap(), ended);
+}
+
+#[tokio::test]
+async fn who_cancels_an_action_asks_its_parts_and_theirs() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let other = Tracker::start(store.clone(), "other").await.unwrap();
+    let (parent, queued) = tracker
+        .begin_with_children(upgrade(), nodes(3))
+        .await
+        .unwrap();
+    let part = parent.begin_child(NewAction::task("part")).await.unwrap();
+    let deep = part.begin_child(NewAction::task("deep")).await.unwrap();
+    let of_part = NewAction::task("elsewhere").with_parent(part.uid());
+    let elsewhere = other.begin(of_part).await.unwrap();
+    let over = parent.begin_child(NewAction::task("over")).await.unwrap();
+    let over = over.succeed().await.unwrap();
+    let request = CancelRequest::new()
+        .with_by("ann")
+        .with_reason("wrong node");
+    tracker.cancel(parent.uid(), request.clone()).await.unwrap();
+    for uid in [part.uid(), deep.uid(), elsewhere.uid()] {
+        let asked = store.action(uid).await.unwrap().unwrap();
+        let cancel = asked.cancel.clone().unwrap();
+        assert_eq!(
+            (asked.status, cancel.by.as_deref(), cancel.reason.as_deref()),
+            (Status::Executing, Some("ann"), Some("wrong node"))
+        );
+    }
+    // What nobody has started ends at once; what is over stays as it is.
+    for part in &queued {
+        let ended = store.completed(part.uid).await;
+        assert_eq!(ended.outcome, Some(Outcome::Cancelled));
+    }
+    assert_eq!(*store.action(over.uid).await.unwrap().unwrap(), *over);
+    // Once more changes nothing.
+    let before = store.action(deep.uid()).await.unwrap();
+    tracker.cancel(parent.uid(), request).await.unwrap();
+    assert_eq!(store.action(deep.uid()).await.unwrap(), before);
+    // What is begun under it from now on is asked at once, too.
+    let late = parent.begin_child(NewAction::task("late")).await.unwrap();
+    let known = timeout(Duration::from_secs(10), late.cancel_requested());
+    assert_eq!(known.await.unwrap().by.as_deref(), Some("ann"));
+    // Each ends as it says itself, whatever its parent's end is.
+    parent.cancelled().await.unwrap();
+    deep.succeed().await.unwrap();
+    part.cancelled().await.unwrap();
+    late.cancelled().await.unwrap();
+    elsewhere.succeed().await.unwrap();
+}
+
+#[tokio::test]
+async fn parts_that_execute_when_their_parent_ends_go_on_and_none_is_added() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let parent = tracker.begin(upgrade()).await.unwrap();
+    let part = parent.begin_child(NewAction::task("part")).await.unwrap();
+    let reporter = parent.reporter();
+    let ended = parent.succeed().await.unwrap();
+    let refused = reporter.begin_child(NewAction::task("late")).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert_eq!(
+        refused.current().map(|current| current.uid),
+        Some(ended.uid)
+    );
+    part.step("still at it").await.unwrap();
+    let part = part.succeed().await.unwrap();
+    assert_eq!(part.parent, Some(ended.uid));
 }

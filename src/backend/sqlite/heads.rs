@@ -147,6 +147,17 @@ impl Heads {
                     None => return None,
                 }
             }
+            for uid in needs.parents_of() {
+                let head = self.heads.get(uid);
+                if let Some(parent) = head.and_then(|head| head.action.parent) {
+                    // One that is not remembered may be stored all the same.
+                    let head = self.heads.get(&parent)?;
+                    let action = head.action.clone();
+                    names.extend(head.action.owner.as_ref().map(|owner| &owner.name));
+                    recalled.numbers.insert(parent, head.number);
+                    recalled.loaded.put_action(action, head.pinned, head.late);
+                }
+            }
             for (uid, op) in needs.ops() {
                 if self
                     .heads

@@ -33,14 +33,25 @@ const KEYS: &str = "SELECT json_array(j.key, k.action) FROM json_each($2) AS j \
      CROSS JOIN actions_key AS k ON k.tenant = j.value ->> 0 AND k.kind = j.value ->> 1 \
      AND k.key = j.value ->> 2";
 
-static ACTIONS: LazyLock<String> = LazyLock::new(|| {
+static ACTIONS: LazyLock<String> = LazyLock::new(|| actions(NUMBERS));
+
+/// The statement that reads the actions of these numbers.
+fn actions(numbers: &str) -> String {
     let columns = packed("a.", ACTION, &[]);
     format!(
         "SELECT json_array({columns}, \
          EXISTS (SELECT 1 FROM actions_pin AS p WHERE p.action = a.number), \
          EXISTS (SELECT 1 FROM actions_log AS l WHERE l.action = a.number AND l.kind = 7)) \
-         FROM actions_action AS a WHERE a.number IN ({NUMBERS})"
+         FROM actions_action AS a WHERE a.number IN ({numbers})"
     )
+}
+
+/// The parents of the actions named by uid ($5).
+static PARENTS: LazyLock<String> = LazyLock::new(|| {
+    let numbers = "SELECT p.number FROM json_each($5) AS j \
+         CROSS JOIN actions_action AS c ON c.uid = unhex(j.value ->> 0) \
+         CROSS JOIN actions_action AS p ON p.uid = c.parent";
+    actions(numbers)
 });
 
 static OWNERS: LazyLock<String> = LazyLock::new(|| {
@@ -68,6 +79,7 @@ pub(super) struct Load<'n> {
     /// The keys it looks up, in the order in which it names them.
     keys: Vec<&'n Key>,
     any_ops: bool,
+    any_parents: bool,
 }
 
 /// `begin` is the statement that begins it; none within one that somebody else has begun.
@@ -76,11 +88,14 @@ pub(super) fn script<'n>(
     begin: Option<&str>,
 ) -> Result<Load<'n>, sqlx::Error> {
     let (mut uids, mut keys, mut ops) = (Envelope::new(), Envelope::new(), Envelope::new());
-    let mut names = Envelope::new();
+    let (mut names, mut parts) = (Envelope::new(), Envelope::new());
     let mut asked = Vec::new();
     for needs in needs {
         for uid in needs.actions() {
             uids.row(|row| row.blob(uid.as_uuid()));
+        }
+        for uid in needs.parents_of() {
+            parts.row(|row| row.blob(uid.as_uuid()));
         }
         for key in needs.keys() {
             asked.push(key);
@@ -100,9 +115,9 @@ pub(super) fn script<'n>(
             names.row(|row| row.text(name));
         }
     }
-    let any_ops = ops.len() > 0;
+    let (any_ops, any_parents) = (ops.len() > 0, parts.len() > 0);
     let mut script = Script::new();
-    for envelope in [uids, keys, ops, names] {
+    for envelope in [uids, keys, ops, names, parts] {
         script.bind(envelope.finish())?;
     }
     if let Some(begin) = begin {
@@ -111,6 +126,9 @@ pub(super) fn script<'n>(
     script.push(POSITION);
     script.push(&ACTIONS);
     script.push(&OWNERS);
+    if any_parents {
+        script.push(&PARENTS);
+    }
     if any_ops {
         script.push(OPS);
     }
@@ -122,6 +140,7 @@ pub(super) fn script<'n>(
         script,
         keys,
         any_ops,
+        any_parents,
     })
 }
 
@@ -137,6 +156,7 @@ pub(super) async fn load(
         script,
         keys,
         any_ops,
+        any_parents,
     } = script(needs, begin).map_err(before)?;
     let mut results = script
         .run(connection)
@@ -150,15 +170,17 @@ pub(super) async fn load(
     let mut loaded = Loaded::new();
     let mut numbers = HashMap::new();
     let mut uids = HashMap::new();
-    for row in rows() {
-        let mut columns = Columns::new("write", &row)?;
+    let (actions, owners) = (rows(), rows());
+    let parents = if any_parents { rows() } else { Vec::new() };
+    for row in actions.iter().chain(&parents) {
+        let mut columns = Columns::new("write", row)?;
         let (number, action) = decode_action(&mut columns)?;
         let (pinned, late) = (columns.int()? != 0, columns.int()? != 0);
         numbers.insert(action.uid, number);
         uids.insert(number, action.uid);
         loaded.put_action(Arc::new(action), pinned, late);
     }
-    for row in rows() {
+    for row in owners {
         loaded.put_owner(decode_owner(&mut Columns::new("write", &row)?)?);
     }
     if any_ops {

@@ -18,6 +18,7 @@ use crate::model::workspace::Key;
 #[derive(Debug, Clone, Default)]
 pub struct Needs {
     actions: Short<ActionUid>,
+    parents_of: Short<ActionUid>,
     ops: Short<(ActionUid, OpId)>,
     owners: Short<Arc<str>>,
     keys: Short<Key>,
@@ -45,6 +46,9 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
         match command {
             Command::Create { new, by } => {
                 needs.actions.push(new.uid);
+                if let Some(parent) = new.parent {
+                    needs.actions.push(parent);
+                }
                 needs.own(by);
                 needs.key(&new.tenant, &new.exclusive, &new.idempotency_key);
             }
@@ -59,11 +63,17 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
             | Command::Fence { owner, .. } => {
                 needs.owner(owner);
             }
-            Command::Pin { uid, .. } | Command::Remove { uid, .. } => {
+            Command::Pin { uid, .. } => needs.actions.push(*uid),
+            Command::Remove { uid, .. } => {
                 needs.actions.push(*uid);
+                needs.parents_of.push(*uid);
             }
             Command::Import { action, .. } => {
                 needs.actions.push(action.uid);
+                // A later batch of the transaction may remove it again.
+                if let Some(parent) = action.parent {
+                    needs.actions.push(parent);
+                }
                 // Not stored yet, so nobody else would ask for its owner, who may live here.
                 needs.own(&action.owner);
                 if let Some(op) = action.last_op {
@@ -79,6 +89,7 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
         }
     }
     needs.actions.put_in_order();
+    needs.parents_of.put_in_order();
     needs.ops.put_in_order();
     needs.owners.put_in_order();
     needs.keys.put_in_order();
@@ -97,6 +108,13 @@ impl Needs {
     #[must_use]
     pub fn actions(&self) -> &[ActionUid] {
         &self.actions
+    }
+
+    /// The actions whose parents to load, too, as far as these are there: those that are to be
+    /// removed. All of them are among [`actions`](Needs::actions).
+    #[must_use]
+    pub fn parents_of(&self) -> &[ActionUid] {
+        &self.parents_of
     }
 
     /// The operations to look for in the logs of those actions.
