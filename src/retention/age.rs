@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(old_before(&ages([0, 365]), 30), Some(-15));
         assert_eq!(old_before(&ages([0, 1, 365, 366]), 30), Some(-13));
         assert_eq!(old_before(&ages([0, 365, 380]), 30), Some(0));
-        assert_eq!(old_before(&ages([0, 365, 381]), 30), Some(351));
+        assert_eq!(old_before(&ages([0, 365, 396]), 30), Some(0));
         assert_eq!(old_before(&ages([0, 365, 730]), 30), Some(0));
     }
 }

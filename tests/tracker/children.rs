@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::{
-    ActionError, ActionStoreExt, ActionUid, BatchMode, CancelRequest, Capabilities, ChildCounts,
-    Command, Durability, ErrorKind, Finish, NewAction, ObjectRef, Outcome, Progress, Status,
-    Tracker,
+    Action, ActionError, ActionStoreExt, ActionUid, Batch, BatchMode, CancelOptions, CancelRequest,
+    Capabilities, Change, ChildCounts, Command, Durability, ErrorKind, Finish, NewAction,
+    ObjectRef, Outcome, Progress, Status, Tracker,
 };
 use tokio::time::timeout;
 
@@ -22,6 +22,10 @@ fn upgrade() -> NewAction {
 fn node(uid: u64) -> NewAction {
     let new = NewAction::task("upgrade_node").with_object(ObjectRef::node(uid));
     new.exclusive_on_object().with_tenant("default")
+}
+
+fn tasks(count: usize) -> Vec<NewAction> {
+    (0..count).map(|_| NewAction::task("part")).collect()
 }
 
 fn nodes(count: u64) -> Vec<NewAction> {
@@ -334,6 +338,77 @@ async fn who_cancels_an_action_asks_its_parts_and_theirs() {
     part.cancelled().await.unwrap();
     late.cancelled().await.unwrap();
     elsewhere.succeed().await.unwrap();
+}
+
+#[tokio::test]
+async fn parts_are_asked_in_batches_or_not_at_all() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let (parent, queued) = tracker
+        .begin_with_children(NewAction::task("parent"), tasks(250))
+        .await
+        .unwrap();
+    let uid = parent.uid();
+    let options = CancelOptions::new(CancelRequest::new()).with_parts(false);
+    store.writes();
+    tracker.cancel(uid, options).await.unwrap();
+    let commands = |writes: Vec<Batch>| {
+        let asks = |batch: &Batch| {
+            let asks = batch.commands.iter().filter(|command| {
+                let Command::Apply { change, uid, .. } = command else {
+                    return false;
+                };
+                matches!(change, Change::RequestCancel(_)) && *uid != parent.uid()
+            });
+            asks.count()
+        };
+        let asked: Vec<usize> = writes.iter().map(asks).filter(|asks| *asks > 0).collect();
+        asked
+    };
+    assert_eq!(commands(store.writes()), [0; 0]);
+    let first = store.action(queued[0].uid).await.unwrap().unwrap();
+    assert_eq!((first.status, &first.cancel), (Status::Queued, &None));
+    tracker.cancel(uid, CancelRequest::new()).await.unwrap();
+    assert_eq!(commands(store.writes()), [100, 100, 50]);
+    for part in &queued {
+        let ended = store.completed(part.uid).await;
+        assert_eq!(ended.outcome, Some(Outcome::Cancelled));
+    }
+    let counts = ChildCounts::of(&store, uid).await.unwrap();
+    assert_eq!((counts.cancelled, counts.removed), (250, false));
+}
+
+#[tokio::test]
+async fn counts_of_parts_say_whether_some_may_have_been_removed() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let parent = tracker.begin(NewAction::task("parent")).await.unwrap();
+    let uid = parent.uid();
+    let part = parent.begin_child(NewAction::task("part")).await.unwrap();
+    let part = part.succeed().await.unwrap();
+    let other = tracker.begin(NewAction::task("other")).await.unwrap();
+    let other = other.succeed().await.unwrap();
+    let removed = async || ChildCounts::of(&store, uid).await.unwrap().removed;
+    let remove = async |action: &Action| {
+        let (uid, if_version) = (action.uid, action.version);
+        let command = Command::Remove { uid, if_version };
+        store.command(command).await
+    };
+    remove(&other).await.unwrap();
+    // As long as it is unfinished, its parts stay.
+    assert!(remove(&part).await.is_err());
+    assert!(!removed().await);
+    parent.succeed().await.unwrap();
+    assert!(removed().await, "something as young was removed");
+    remove(&part).await.unwrap();
+    let counts = ChildCounts::of(&store, uid).await.unwrap();
+    assert_eq!((counts.total(), counts.removed), (0, true));
+    assert_eq!(counts.progress(), Progress::ZERO);
+    // One that is younger than all that was removed has all its parts.
+    let young = tracker.begin(NewAction::task("parent")).await.unwrap();
+    let young = young.succeed().await.unwrap();
+    let counts = ChildCounts::of(&store, young.uid).await.unwrap();
+    assert!(!counts.removed);
 }
 
 #[tokio::test]

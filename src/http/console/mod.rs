@@ -12,7 +12,7 @@ const PAGE: &str = include_str!("console.html");
 ///
 /// A test computes both digests and says what they are when the page has changed.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-G1j+cOuJaYhtT6XM/G+gHNDOgmnK2VQe2Th1umDknRY='; \
+    script-src 'sha256-W9jS7BIMaz0nMcHKrHzzqaSEvJBYBGM+QD+NpbdtOkE='; \
     style-src 'sha256-/DJSy21fiE4Z1u5uhb/vetetTuN/PXB19J/dkExJKgs='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
