@@ -46,8 +46,8 @@ pub struct ChildCounts {
     /// Whether there may be more than were counted: these are the first
     /// [`MOST`](ChildCounts::MOST).
     pub more: bool,
-    /// Whether parts may have been removed, which are not counted. Never of an unfinished action
-    /// on record: its parts stay.
+    /// True if parts may have been removed: those are not counted. Never of an unfinished action
+    /// on record, whose parts stay.
     pub removed: bool,
 }
 
@@ -117,7 +117,7 @@ impl ChildCounts {
     }
 
     /// How far an action has come that is nothing but its parts: the share of them that is
-    /// completed. 0 without parts, and below 100 % if there are more than were counted.
+    /// completed. It is 0 without parts, and below 100 % if there are more than were counted.
     #[must_use]
     pub fn progress(&self) -> Progress {
         let share = Progress::ratio(self.completed(), self.total());
@@ -128,7 +128,7 @@ impl ChildCounts {
     }
 }
 
-/// Whether parts of an action may have been removed. Asked after they were counted: as long as
+/// Returns true if parts of an action may have been removed. Asked after they were counted: as long as
 /// their parent is unfinished, they stay.
 async fn may_be_gone<S>(store: &S, parent: ActionUid) -> Result<bool, StoreError>
 where

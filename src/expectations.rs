@@ -14,9 +14,9 @@ use crate::store::ActionStore;
 /// wall clock times as recorded, from start to completion, and of succeeded actions only: what
 /// failed or was cancelled stopped on the way.
 ///
-/// Times that span a jump of the clock are left out: of an action that was started before
-/// [`Timestamp::MIN_PLAUSIBLE`] or after its end, and times longer than a day and a hundred times
-/// the median. A jump by less than that is not noticed.
+/// Times that span a jump of the clock are left out. These are the times of actions that were started
+/// before [`Timestamp::MIN_PLAUSIBLE`] or after their end, and times longer than a day and a hundred
+/// times the median. A smaller jump is not noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectations {
     name: Arc<str>,

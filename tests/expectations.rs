@@ -145,7 +145,7 @@ async fn what_spans_a_jump_of_the_clock_is_left_out() {
             (found.typical(), found.slow()),
             (Some(secs(30)), Some(secs(50)))
         );
-        // How they ended is known all the same.
+        // Their outcomes still count.
         assert_eq!((found.sample(), found.ended(Outcome::Succeeded)), (8, 8));
         plane.clock.set(Timestamp::from_seconds(60));
         let unset = plane.began("backup").await;

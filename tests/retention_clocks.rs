@@ -72,7 +72,7 @@ async fn a_completion_stamped_before_this_library_existed_gives_no_age() {
         plane.pass(3).await;
         assert_eq!(plane.prune(&policy()).await.removed.total(), 0);
         assert_eq!(plane.left().await, 6);
-        // However long ago that was: what has no age goes by number alone, the first completed first.
+        // Without an age they go only for the cap, the first completed first.
         plane.pass(100).await;
         let pruned = plane.prune(&policy()).await;
         assert_eq!(pruned.removed.over_cap, 0);
@@ -117,7 +117,7 @@ async fn stamps_of_a_clock_that_was_ahead_make_nothing_old_once_it_is_right() {
         plane.many(10).await;
         assert_eq!(plane.prune(&policy()).await.removed.total(), 0);
         plane.pass(31).await;
-        // Those of the clock that was ahead are kept until it is their time.
+        // The ones stamped ahead are kept until that time has come.
         let pruned = plane.prune(&policy()).await;
         assert_eq!(pruned.removed.aged, 20);
     }

@@ -410,7 +410,7 @@ pub enum Clash {
     Status {
         /// Where the action is.
         status: Status,
-        /// What was tried: `start`, `succeeded`, `a new part`.
+        /// The change that was tried: `start`, `succeeded`, `a new part`.
         change: &'static str,
     },
     /// The action is at another version than the command demands.

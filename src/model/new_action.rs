@@ -220,8 +220,7 @@ impl NewAction {
     ///
     /// The parent need not be on record, now or ever. If it is, it must be unfinished when the part
     /// is created: a completed action takes no new parts. Parts of an unfinished action are not
-    /// removed. What happens to one does not happen to the other: a part that executes when its
-    /// parent ends goes on, with its own owner and outcome.
+    /// removed. A part that executes when its parent ends goes on: it has its own owner and outcome.
     #[must_use]
     pub fn with_parent(mut self, parent: ActionUid) -> NewAction {
         self.parent = Some(parent);

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::action::{Action, ActionError};
 use super::json::Json;
 
-/// What an action or a command takes beside its long texts.
+/// Bytes of an action or a command without its long texts.
 pub(super) const BASE: usize = 512;
 
-/// What a related object takes.
+/// Bytes of a related object.
 pub(super) const RELATED: usize = 256;
 
 pub(super) fn text(text: &Option<Arc<str>>) -> usize {

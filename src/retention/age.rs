@@ -1,4 +1,4 @@
-//! How old what a store holds is, by stamps that may be wrong.
+//! The age of completed actions, by stamps that may be wrong.
 
 use std::time::Duration;
 
@@ -55,14 +55,14 @@ impl Ages {
         self.finished.first().copied()
     }
 
-    /// Whether an action is older than an age.
+    /// Returns true if an action is older than an age.
     pub(super) fn is_older(&self, action: &Action, age: Duration) -> bool {
         let older = |before: Timestamp, at: Timestamp| at.is_plausible() && at < before;
         let before = self.old_before(age).zip(action.finished_at);
         before.is_some_and(|(before, at)| older(before, at))
     }
 
-    /// What was completed before this time is older than an age; nothing is if there is none.
+    /// Returns the time before which a completion is older than an age; none if nothing is.
     pub(super) fn old_before(&self, age: Duration) -> Option<Timestamp> {
         let mut upper = self.newest()?.as_micros();
         let mut left = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);

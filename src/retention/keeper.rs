@@ -104,14 +104,14 @@ impl Keeper {
 /// A wall clock that is believed to advance by no more than the time that passes.
 #[derive(Debug, Default)]
 struct Watched {
-    /// What it showed when it was last looked at.
+    /// The time it was believed to show, and when that was.
     last: Option<(Timestamp, Instant)>,
 }
 
 impl Watched {
     fn look(&mut self, clock: &Clock, now: Instant) -> Timestamp {
         let shown = clock.now();
-        // It was not set; what it showed before still holds.
+        // The clock was not set, so this look says nothing.
         if !shown.is_plausible() {
             return shown;
         }

@@ -41,11 +41,11 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 ///   younger than half of its age, however many actions are completed after it. In a store that is
 ///   rarely used, actions stay longer than their age.
 /// - **A running task** (`Retention::keep`) lets its clock advance by no more than the time that
-///   passes on the system's monotonic clock. Whatever becomes of the wall clock later, nothing goes
-///   for it. If the wall clock was behind when the task began, or the machine sleeps, the task
+///   passes on the system's monotonic clock. A later jump of the wall clock removes
+///   nothing. If the wall clock was behind when the task began, or the machine sleeps, the task
 ///   stays behind until it is started again: it removes less.
 ///
-/// What does not hold: a clock that jumps twice, or that is ahead for more than 1,000 completions
+/// This does not hold: a clock that jumps twice, or that is ahead for more than 1,000 completions
 /// before a task begins or [`prune`](super::prune()) is called, is believed. A completion
 /// stamped too early, because the clock was behind by then, makes its action old too early.
 #[derive(Debug, Clone, PartialEq, Eq)]

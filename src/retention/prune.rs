@@ -58,8 +58,8 @@ pub struct Pruned {
 /// Before it removes, it reads the last 1,000 completed actions, and looks at each row once for
 /// what is old, which the store does for itself, 10,000 rows a page; once more for the cap, reading
 /// each completed action, but only in a store that has recorded more changes than the cap is. What
-/// is kept for its object costs one query for each object that has something old. What is removed
-/// is read once more, to know its size.
+/// is kept for its object costs one query for each object that has something old. Each action to
+/// be removed is read once more, to know its size.
 #[derive(Debug)]
 #[must_use = "a pruner does nothing until it is run"]
 pub struct Pruner<'s, S: ActionStore + ?Sized> {

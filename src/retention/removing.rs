@@ -38,8 +38,8 @@ const ENTRY: usize = 256;
 /// Most actions that are read at once to learn how large they are.
 const WEIGHED: usize = 50;
 
-/// About how much is deleted with an action: its row and its log. What an entry notes, the action
-/// says, too: that is counted twice.
+/// About how much is deleted with an action: its row and its log. Texts but the result are counted
+/// twice, since the log may note them.
 fn weight(action: &Action) -> usize {
     let entries = action.log_entries.min(Limits::LOG_ENTRIES);
     let log = usize::try_from(entries).unwrap_or(usize::MAX);
@@ -69,7 +69,7 @@ impl<T: Copy> Removing<T> {
 
     /// Returns how many of the first actions have at most so many bytes together: at least one.
     ///
-    /// What was found to be removed was read without its result, so this reads it again.
+    /// The actions were found without their results, so this reads them again.
     async fn fitting<S>(
         &mut self,
         store: &S,

@@ -27,10 +27,9 @@ use crate::store::ActionStoreExt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CancelOptions {
-    /// Who asks, and why.
+    /// The request: who asks, and why.
     pub request: CancelRequest,
-    /// Whether the unfinished parts of the action are asked, too, and the parts of those: yes
-    /// unless set.
+    /// True, the default, asks the unfinished parts of the action, too, and the parts of those.
     pub parts: bool,
 }
 
@@ -59,8 +58,8 @@ impl From<CancelRequest> for CancelOptions {
 /// Parts that are asked in one transaction.
 const BATCH: u16 = 100;
 
-/// Asks the unfinished parts of an action, and theirs, in batches. Those that were asked before are
-/// left as they are, so all of it can be repeated.
+/// Asks the unfinished parts of an action, and theirs, in batches. Parts that were asked before are
+/// left as they are, so it can be repeated.
 pub(super) async fn ask(
     core: &Core,
     parent: ActionUid,
@@ -86,7 +85,7 @@ pub(super) async fn ask(
     Ok(())
 }
 
-/// Asks some actions, and ends those that nobody works on.
+/// Asks some actions, and ends those of them that are queued.
 async fn ask_all(core: &Core, parts: &[Arc<Action>], request: &CancelRequest) -> Result<(), Error> {
     let store = &core.shared.store;
     let unasked = parts.iter().filter(|part| part.cancel.is_none());
@@ -104,7 +103,7 @@ async fn ask_all(core: &Core, parts: &[Arc<Action>], request: &CancelRequest) ->
         .collect();
     let requests: Vec<Command> = requests.collect();
     if !requests.is_empty() {
-        // What is refused was completed or removed meanwhile.
+        // A refused one was completed or removed meanwhile.
         let answers = store.write_repeating(Batch::each(requests)).await?;
         let asked = answers.into_iter().flatten();
         known.extend(asked.filter_map(|done| done.action));
@@ -133,8 +132,8 @@ pub(super) fn end_of(core: &Core, queued: &Action) -> Command {
     }
 }
 
-/// Asks a part that was just begun if its parent was asked before: whoever asked that may have
-/// looked at its parts already.
+/// Asks a part that was just begun if its parent was asked before: that request may have been passed
+/// on before the part was there.
 pub(super) async fn ask_late(core: &Core, part: &Action) -> Result<Option<Arc<Action>>, Error> {
     let store = &core.shared.store;
     let Some(parent) = part.parent else {

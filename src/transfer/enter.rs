@@ -10,8 +10,7 @@ use crate::store::{ActionStore, ActionStoreExt};
 /// Most refusals, and most differences, that a report lists; beyond it they are only counted.
 pub const LISTED: usize = 100;
 
-/// About how many bytes are entered in one transaction, so that whoever else writes does not wait
-/// longer for it.
+/// About how many bytes are entered in one transaction: other writers wait for it.
 const BATCH_BYTES: usize = 1024 * 1024;
 
 /// What became of the actions that were to be entered into a store.

@@ -254,7 +254,7 @@ impl World {
         "applied"
     }
 
-    /// Whether a parent is completed, if it is known.
+    /// Returns true if a parent is completed; none if it is not known.
     fn is_over(&self, parent: Option<ActionUid>) -> Option<bool> {
         let parent = self.actions.get(&parent?)?;
         Some(parent.status == Status::Completed)

@@ -102,7 +102,7 @@ fn a_completed_action_takes_no_new_parts() {
         refused.to_string(),
         format!("action {parent}: a new part is not possible while it is completed")
     );
-    // What is there already is found, by its uid and by its key.
+    // A repeat still finds the part, by its uid and by its key.
     assert_eq!(kind(&bench.one(create(first.clone(), None))), "already");
     let again = first.with_uid(ActionUid::new());
     assert_eq!(kind(&bench.one(create(again, None))), "already");

@@ -318,7 +318,7 @@ async fn who_cancels_an_action_asks_its_parts_and_theirs() {
             (Status::Executing, Some("ann"), Some("wrong node"))
         );
     }
-    // What nobody has started ends at once; what is over stays as it is.
+    // Queued parts end at once; a completed one stays as it is.
     for part in &queued {
         let ended = store.completed(part.uid).await;
         assert_eq!(ended.outcome, Some(Outcome::Cancelled));
@@ -328,7 +328,7 @@ async fn who_cancels_an_action_asks_its_parts_and_theirs() {
     let before = store.action(deep.uid()).await.unwrap();
     tracker.cancel(parent.uid(), request).await.unwrap();
     assert_eq!(store.action(deep.uid()).await.unwrap(), before);
-    // What is begun under it from now on is asked at once, too.
+    // Parts begun from now on are asked at once, too.
     let late = parent.begin_child(NewAction::task("late")).await.unwrap();
     let known = timeout(Duration::from_secs(10), late.cancel_requested());
     assert_eq!(known.await.unwrap().by.as_deref(), Some("ann"));

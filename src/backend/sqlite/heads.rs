@@ -150,7 +150,7 @@ impl Heads {
             for uid in needs.parents_of() {
                 let head = self.heads.get(uid);
                 if let Some(parent) = head.and_then(|head| head.action.parent) {
-                    // One that is not remembered may be stored all the same.
+                    // The store may have a parent that is not remembered.
                     let head = self.heads.get(&parent)?;
                     let action = head.action.clone();
                     names.extend(head.action.owner.as_ref().map(|owner| &owner.name));

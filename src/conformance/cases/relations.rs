@@ -96,7 +96,7 @@ pub(super) async fn a_completed_action_takes_no_new_parts(fixture: &dyn Fixture)
     let (change, status) = ("a new part", Status::Completed);
     demand!(&late, Err(Refused::Conflict { clash: Clash::Status { change: c, status: s }, current })
         if *c == change && *s == status && *current == ended);
-    // What is there is found, also now.
+    // A repeat still finds the part.
     let again = s.one(create(first)).await?;
     demand!(&again, Ok(done) if done.effect == Effect::Already);
     let parts = Query::new().with_term(Term::Parent(parent.uid));
@@ -126,7 +126,7 @@ pub(super) async fn a_part_of_an_unfinished_action_is_not_removed(fixture: &dyn 
         answer?;
     }
     same("the part", s.find(part.uid).await?, None)?;
-    // A parent that is not on record holds nobody back.
+    // A parent that is not on record is no obstacle.
     let orphan = NewAction::task("node").with_parent(ActionUid::new());
     let orphan = s.create(orphan).await?;
     let orphan = s
