@@ -46,6 +46,9 @@ pub struct ChildCounts {
     /// Whether there may be more than were counted: these are the first
     /// [`MOST`](ChildCounts::MOST).
     pub more: bool,
+    /// True if parts may have been removed: those are not counted. Never of an unfinished action
+    /// on record, whose parts stay.
+    pub removed: bool,
 }
 
 impl ChildCounts {
@@ -54,7 +57,8 @@ impl ChildCounts {
 
     /// Counts the parts of an action, whether it is itself on record or not: those on record, the
     /// first 10,000, in at most 10 pages of 1000. Each is counted once, as its page shows it; the
-    /// counts are of one moment only if there is one page, or nothing changes.
+    /// counts are of one moment only if there is one page, or nothing changes. Parts that were
+    /// removed before their parent was recorded are not known of.
     ///
     /// # Errors
     /// As [`ActionStore::list`].
@@ -71,12 +75,13 @@ impl ChildCounts {
         for _ in 0..PAGES {
             let page = store.list(&query).await?;
             page.items.iter().for_each(|child| counts.count(child));
-            if page.next.is_none() {
-                return Ok(counts);
-            }
             query.after = page.next;
+            if page.next.is_none() {
+                break;
+            }
         }
-        counts.more = true;
+        counts.more = query.after.is_some();
+        counts.removed = may_be_gone(store, parent).await?;
         Ok(counts)
     }
 
@@ -112,11 +117,30 @@ impl ChildCounts {
     }
 
     /// How far an action has come that is nothing but its parts: the share of them that is
-    /// completed.
+    /// completed. It is 0 without parts, and below 100 % if there are more than were counted.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        Progress::ratio(self.completed(), self.total())
+        let share = Progress::ratio(self.completed(), self.total());
+        match self.more {
+            true => share.min(Progress::MAX_UNFINISHED),
+            false => share,
+        }
     }
+}
+
+/// Returns true if parts of an action may have been removed. Asked after they were counted: as long as
+/// their parent is unfinished, they stay.
+async fn may_be_gone<S>(store: &S, parent: ActionUid) -> Result<bool, StoreError>
+where
+    S: ActionStore + ?Sized,
+{
+    let parent = store.get(&[parent]).await?.pop().flatten();
+    if parent.as_ref().is_some_and(|parent| parent.is_unfinished()) {
+        return Ok(false);
+    }
+    let youngest = store.changed(None).await?.removed_created;
+    let created = parent.map(|parent| parent.created_at);
+    Ok(youngest.is_some() && youngest >= created)
 }
 
 const PAGES: u64 = 10;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::model::Timestamp;
 
-/// The clock a store stamps with. Stamps are for people; no decision rests on them.
+/// The clock a store stamps with. Stamps are for people; no decision about an action rests on them.
 #[derive(Clone, Default)]
 pub struct Clock(Option<Arc<AtomicI64>>);
 

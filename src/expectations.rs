@@ -13,6 +13,10 @@ use crate::store::ActionStore;
 /// more: work that depends on the size of what it is done to takes as long as that takes. Times are
 /// wall clock times as recorded, from start to completion, and of succeeded actions only: what
 /// failed or was cancelled stopped on the way.
+///
+/// Times that span a jump of the clock are left out. These are the times of actions that were started
+/// before [`Timestamp::MIN_PLAUSIBLE`] or after their end, and times longer than a day and a hundred
+/// times the median. A smaller jump is not noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectations {
     name: Arc<str>,
@@ -43,6 +47,16 @@ impl Remaining {
             Remaining::Typical(left) | Remaining::Slow(left) => *left,
             Remaining::Beyond(_) => Duration::ZERO,
         }
+    }
+}
+
+/// Removes times that only a jump of the clock explains from a sorted list.
+fn leave_jumps_out(durations: &mut Vec<Duration>) {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let median = durations.get(durations.len().saturating_sub(1) / 2);
+    if let Some(median) = median.copied() {
+        let longest = median.saturating_mul(100).max(DAY);
+        durations.retain(|duration| *duration <= longest);
     }
 }
 
@@ -99,11 +113,13 @@ impl Expectations {
             if let Some(count) = outcomes.get_mut(usize::from(outcome.code())) {
                 *count += 1;
             }
-            if outcome == Outcome::Succeeded {
+            let known = started.is_plausible() && started <= finished;
+            if outcome == Outcome::Succeeded && known {
                 durations.push(finished.since(started));
             }
         }
         durations.sort_unstable();
+        leave_jumps_out(&mut durations);
         Ok(Expectations {
             name,
             durations,
@@ -177,14 +193,16 @@ impl Expectations {
     /// through.
     ///
     /// `now` is to be of the clock that stamps the store's actions. None for an action that is not
-    /// executing or has another name, and if too few have succeeded.
+    /// executing or has another name, that was started before [`Timestamp::MIN_PLAUSIBLE`], and if
+    /// too few have succeeded.
     #[must_use]
     pub fn remaining(&self, action: &Action, now: Timestamp) -> Option<Remaining> {
         if action.status != Status::Executing || action.name != self.name {
             return None;
         }
         let (typical, slow) = (self.typical()?, self.slow()?);
-        let taken = now.since(action.started_at?);
+        let started = action.started_at.filter(|at| at.is_plausible())?;
+        let taken = now.since(started);
         Some(
             match (typical.checked_sub(taken), slow.checked_sub(taken)) {
                 (Some(left), _) => Remaining::Typical(left),

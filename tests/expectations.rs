@@ -122,3 +122,33 @@ async fn what_remains_is_never_negative_and_says_what_it_rests_on() {
         assert_eq!(expected.remaining(&done, began), None);
     }
 }
+
+#[tokio::test]
+async fn what_spans_a_jump_of_the_clock_is_left_out() {
+    for plane in Plane::both().await {
+        for second in [10, 20, 30, 40, 50] {
+            plane.took("backup", secs(second), Outcome::Succeeded).await;
+        }
+        // Started on a clock that was not set, a year ahead at its end, and set back before it.
+        let right = plane.clock.now();
+        plane.clock.set(Timestamp::from_seconds(60));
+        let unset = plane.began("backup").await;
+        plane.clock.set(right);
+        plane.end(unset.uid, Outcome::Succeeded).await;
+        for _ in 0..2 {
+            plane
+                .took("backup", secs(365 * 86_400), Outcome::Succeeded)
+                .await;
+        }
+        let found = Expectations::of(&*plane.store, "backup").await.unwrap();
+        assert_eq!(
+            (found.typical(), found.slow()),
+            (Some(secs(30)), Some(secs(50)))
+        );
+        // Their outcomes still count.
+        assert_eq!((found.sample(), found.ended(Outcome::Succeeded)), (8, 8));
+        plane.clock.set(Timestamp::from_seconds(60));
+        let unset = plane.began("backup").await;
+        assert_eq!(found.remaining(&unset, right), None);
+    }
+}

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, Finish, LogQuery, NewAction,
-    ObjectRef, Order, OwnerQuery, OwnerRef, Progress, Query, RelatedObject, Report, SqliteOptions,
-    SqliteStore, Status, StoreError, Term,
+    ObjectRef, Order, Outcome, OwnerQuery, OwnerRef, Progress, Query, RelatedObject, Report,
+    SqliteOptions, SqliteStore, Status, StoreError, Term,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -296,6 +296,10 @@ async fn no_other_program_can_break_the_rules() {
         .await
         .unwrap();
     store.create(NewAction::task("queued")).await.unwrap();
+    let part = NewAction::task("part").with_parent(busy);
+    let part = store.create(part).await.unwrap().uid;
+    let cancelled = Finish::new(Outcome::Cancelled);
+    store.finish(part, cancelled, None).await.unwrap();
     store.close().await.unwrap();
 
     let mut other = raw(&place.path).await;
@@ -314,6 +318,8 @@ async fn no_other_program_can_break_the_rules() {
         // What is unfinished is not removed, and goes forward only.
         "DELETE FROM actions_action WHERE number = 2",
         "DELETE FROM actions_action WHERE number = 3",
+        // Nor is a part of it.
+        "DELETE FROM actions_action WHERE number = 4",
         "UPDATE actions_action SET status = 0, started_at = NULL, version = 9 WHERE number = 2",
         "UPDATE actions_action SET progress = 1, version = 9 WHERE number = 2",
         "UPDATE actions_action SET step = 'x' WHERE number = 2",
@@ -327,6 +333,7 @@ async fn no_other_program_can_break_the_rules() {
         "UPDATE actions_action SET status = 2, outcome = 4, finished_at = 1, version = 9, \
          error_code = 'lost', error_message = '' WHERE number = 2",
         "UPDATE actions_action SET progress = 10001, version = 9 WHERE number = 2",
+        "UPDATE actions_action SET progress = 10000, version = 9 WHERE number = 2",
         "UPDATE actions_action SET attributes = '{', version = 9 WHERE number = 2",
         "UPDATE actions_action SET status = 'two', version = 9 WHERE number = 2",
         // Two alive under one name; one come back.

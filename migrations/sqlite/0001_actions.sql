@@ -87,6 +87,7 @@ CREATE TABLE actions_action (
   CHECK (started_at IS NOT NULL OR (progress = 0 AND (outcome IS NULL OR outcome IN (1, 2, 3)))),
   CHECK (outcome IS NULL OR outcome NOT IN (1, 3, 4) OR error_code IS NOT NULL),
   CHECK (outcome IS NULL OR outcome <> 0 OR (error_code IS NULL AND progress = 10000)),
+  CHECK (progress < 10000 OR (outcome IS NOT NULL AND outcome = 0)),
   CHECK (outcome IS NULL OR outcome <> 4 OR evidence_owner IS NOT NULL)
 ) STRICT;
 
@@ -208,6 +209,13 @@ CREATE TRIGGER actions_action_kept BEFORE DELETE ON actions_action
 WHEN OLD.status < 2 OR EXISTS (SELECT 1 FROM actions_pin WHERE action = OLD.number)
 BEGIN
   SELECT RAISE(ABORT, 'actions: an unfinished or pinned action is not removed');
+END;
+
+CREATE TRIGGER actions_action_part BEFORE DELETE ON actions_action
+WHEN OLD.parent IS NOT NULL
+  AND EXISTS (SELECT 1 FROM actions_action WHERE uid = OLD.parent AND status < 2)
+BEGIN
+  SELECT RAISE(ABORT, 'actions: a part of an unfinished action is not removed');
 END;
 
 -- Triggers, not foreign keys: those are off in connections that do not ask for them.

@@ -84,6 +84,8 @@ macro_rules! __conformance_cases {
                 relations {
                     plain an_action_is_found_once_by_each_object_it_touches;
                     plain the_parts_of_an_action_are_found_by_it;
+                    plain a_completed_action_takes_no_new_parts;
+                    plain a_part_of_an_unfinished_action_is_not_removed;
                     plain an_action_and_its_parts_are_recorded_together_or_not_at_all;
                 }
                 lifecycle {

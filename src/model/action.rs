@@ -164,7 +164,7 @@ pub struct Action {
     pub status: Status,
     /// How it ended; exactly when completed.
     pub outcome: Option<Outcome>,
-    /// How far it has come.
+    /// How far it has come: 100 % exactly when it has succeeded.
     pub progress: Progress,
     /// The step it is in. A label.
     pub step: Option<Arc<str>>,
@@ -372,6 +372,11 @@ impl Action {
             self.outcome != Some(Succeeded) || self.progress == Progress::DONE,
             "progress",
             "is below 100 although the action succeeded",
+        )?;
+        rule(
+            self.outcome == Some(Succeeded) || self.progress < Progress::DONE,
+            "progress",
+            "is 100 although the action has not succeeded",
         )?;
         rule(
             self.outcome != Some(Lost) || self.evidence.is_some(),

@@ -9,6 +9,7 @@ use super::limits::Invalid;
 use super::new_action::NewAction;
 use super::owner::{Owner, OwnerRef};
 use super::progress::Progress;
+use super::size::{BASE, RELATED, error, json, list, text};
 use super::transition::Transition;
 use super::words::{Outcome, Status};
 
@@ -64,7 +65,8 @@ pub enum BatchMode {
 #[non_exhaustive]
 pub enum Command {
     /// Records a new action, queued. Repeated with the same uid and content it is
-    /// [`Effect::Already`].
+    /// [`Effect::Already`]. Refused if its parent is completed; a parent that is not on record is
+    /// no obstacle.
     Create {
         /// The action.
         new: Arc<NewAction>,
@@ -111,8 +113,8 @@ pub enum Command {
         /// Whether it is to be kept.
         pinned: bool,
     },
-    /// Removes a completed action that is not pinned, with its log and keys. Of one that is not
-    /// there: [`Effect::Already`].
+    /// Removes a completed action that is not pinned and not a part of an unfinished one, with its
+    /// log and keys. Of one that is not there: [`Effect::Already`].
     Remove {
         /// Which action.
         uid: ActionUid,
@@ -135,24 +137,9 @@ pub enum Command {
 
 impl Command {
     fn bytes(&self) -> usize {
-        /// What a command takes beside its long texts.
-        const BASE: usize = 512;
-        fn text(text: &Option<Arc<str>>) -> usize {
-            text.as_ref().map_or(0, |text| text.len())
-        }
-        fn json(json: &Option<Json>) -> usize {
-            json.as_ref().map_or(0, |json| json.as_str().len())
-        }
-        fn list(texts: &[Arc<str>]) -> usize {
-            texts.iter().map(|text| text.len()).sum()
-        }
-        fn error(error: &Option<ActionError>) -> usize {
-            let bytes = |e: &ActionError| e.message.len() + text(&e.detail);
-            error.as_ref().map_or(0, bytes)
-        }
         let long = match self {
             Command::Create { new, .. } => {
-                let related = new.related.len() * 256;
+                let related = new.related.len() * RELATED;
                 text(&new.description) + json(&new.attributes) + list(&new.exclusive) + related
             }
             Command::Apply { change, .. } => match change {
@@ -163,10 +150,7 @@ impl Command {
             },
             Command::Import { action, log } => {
                 let notes: usize = log.iter().map(|entry| BASE + text(&entry.note)).sum();
-                let reason = action.cancel.as_ref().map_or(0, |c| text(&c.reason));
-                let asked = text(&action.description) + json(&action.attributes) + reason;
-                let told = json(&action.result) + error(&action.error) + list(&action.warnings);
-                asked + told + list(&action.exclusive) + action.related.len() * 256 + notes
+                return action.bytes() + notes;
             }
             _ => 0,
         };
@@ -194,7 +178,8 @@ pub enum Change {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// How far it has come. A lower value than the recorded one is ignored.
+    /// How far it has come. A lower value than the recorded one is ignored; 100 % is recorded as
+    /// [`Progress::MAX_UNFINISHED`], since only success is 100 %.
     pub progress: Option<Progress>,
     /// The step it is in now. A label.
     pub step: Option<Arc<str>>,
@@ -427,7 +412,7 @@ pub enum Clash {
     Status {
         /// Where the action is.
         status: Status,
-        /// What was tried: `start`, `succeeded`.
+        /// The change that was tried: `start`, `succeeded`, `a new part`.
         change: &'static str,
     },
     /// The action is at another version than the command demands.

@@ -22,6 +22,7 @@ mod owner_query;
 mod plan;
 mod progress;
 mod query;
+mod size;
 mod time;
 mod transition;
 mod words;

@@ -218,6 +218,10 @@ impl NewAction {
 
     /// Names the action it is a part of, which need not be there. See also
     /// [`part_of`](NewAction::part_of).
+    ///
+    /// The parent need not be on record, now or ever. If it is, it must be unfinished when the part
+    /// is created: a completed action takes no new parts. Parts of an unfinished action are not
+    /// removed. A part that executes when its parent ends goes on: it has its own owner and outcome.
     #[must_use]
     pub fn with_parent(mut self, parent: ActionUid) -> NewAction {
         self.parent = Some(parent);

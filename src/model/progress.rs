@@ -11,7 +11,9 @@ pub struct Progress(u16);
 impl Progress {
     /// Nothing done yet.
     pub const ZERO: Progress = Progress(0);
-    /// All done.
+    /// The highest progress of an action that has not succeeded: 99.99 percent.
+    pub const MAX_UNFINISHED: Progress = Progress(9_999);
+    /// All done. A store records it of succeeded actions only.
     pub const DONE: Progress = Progress(10_000);
 
     /// From hundredths of a percent, 0..=10000.
@@ -34,18 +36,23 @@ impl Progress {
         if !(0.0..=100.0).contains(&percent) {
             return Err(Invalid::new("progress", "is not between 0 and 100"));
         }
-        // In range by the line above, and 14.29 * 100 is 1428.9999999999998 in floating point.
-        Ok(Progress((percent * 100.0 + 1e-6).floor() as u16))
+        if percent >= 100.0 {
+            return Ok(Progress::DONE);
+        }
+        // 14.29 * 100 is 1428.9999999999998 in floating point, and what is added for that must not
+        // make 100 of less than that.
+        let hundredths = (percent * 100.0 + 1e-6).floor() as u16;
+        Ok(Progress(hundredths).min(Progress::MAX_UNFINISHED))
     }
 
-    /// `done` of `total`, rounded down; more than `total` counts as all of it, nothing of nothing
-    /// as done.
+    /// `done` of `total`, rounded down. More than `total` counts as all of it. Nothing of nothing
+    /// is 0: it does not show that anything is done.
     #[must_use]
     pub fn ratio(done: u64, total: u64) -> Progress {
-        if done >= total {
-            return Progress::DONE;
+        if total == 0 {
+            return Progress::ZERO;
         }
-        let hundredths = u128::from(done) * 10_000 / u128::from(total);
+        let hundredths = u128::from(done.min(total)) * 10_000 / u128::from(total);
         Progress(u16::try_from(hundredths).unwrap_or(10_000))
     }
 
@@ -104,6 +111,6 @@ mod tests {
         assert_eq!(Progress::ratio(1, 7).to_string(), "14.28");
         assert_eq!(Progress::ratio(u64::MAX - 1, u64::MAX).to_string(), "99.99");
         assert_eq!(Progress::ratio(5, 4), Progress::DONE);
-        assert_eq!(Progress::ratio(0, 0), Progress::DONE);
+        assert_eq!(Progress::ratio(0, 0), Progress::ZERO);
     }
 }

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 /// A point in time: whole microseconds since the Unix epoch, which is what both SQLite and
 /// PostgreSQL keep exactly.
 ///
-/// Stamps are for people. No decision of this library rests on them, and within one action they
-/// never run backwards even if the clock does.
+/// Stamps are for people. No decision about an action rests on them, and within one action they
+/// never run backwards even if the clock does. Only retention uses them as evidence for
+/// age; see `retention::Retention`.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -17,6 +18,18 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The start of 2025 (UTC): this library did not exist before.
+    ///
+    /// An earlier stamp comes from a clock that was not set, as on a machine without a battery,
+    /// and says nothing about how long ago something was.
+    pub const MIN_PLAUSIBLE: Timestamp = Timestamp::from_seconds(1_735_689_600);
+
+    /// Returns true if this library existed at that time.
+    #[must_use]
+    pub const fn is_plausible(self) -> bool {
+        self.0 >= Timestamp::MIN_PLAUSIBLE.0
+    }
+
     /// From microseconds since the Unix epoch.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Timestamp {

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::age::Ages;
 use super::kept::Kept;
+use super::parts;
 use super::policy::Retention;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
@@ -16,7 +18,7 @@ use crate::store::ActionStore;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// It is older than actions that ended so are kept, and not among the last of its object.
+    /// It exceeds the maximum age for its outcome, and is not among the last of its object.
     Aged,
     /// There are more completed actions than the cap allows, and it was completed before those.
     OverCap,
@@ -60,15 +62,15 @@ pub(super) struct Due {
     now: Timestamp,
     kept: Kept,
     stage: Stage,
-    cutoff: Option<Timestamp>,
+    ages: Ages,
     /// What was counted for the cap.
     blocks: Vec<Block>,
 }
 
 #[derive(Debug, Clone)]
 enum Stage {
-    /// Looks for the newest completion.
-    Newest(Option<Cursor>),
+    /// Reads when the last actions were completed.
+    Ages(Option<Cursor>),
     /// Walks through what is old of this outcome, by its place in [`Outcome::ALL`].
     Aged(usize, Option<Cursor>),
     /// Counts what is completed and not old, in the order of completion, up to where the store
@@ -107,15 +109,18 @@ impl Due {
             kept: Kept::new(policy.keep_last),
             policy,
             now,
-            stage: Stage::Newest(None),
-            cutoff: None,
+            stage: Stage::Ages(None),
+            ages: Ages::default(),
             blocks: Vec::new(),
         }
     }
 
     /// The time ages are counted back from, once it is known.
     pub(super) fn cutoff(&self) -> Option<Timestamp> {
-        self.cutoff
+        match self.stage {
+            Stage::Ages(_) => None,
+            _ => self.ages.newest(),
+        }
     }
 
     /// Takes one step: some that would go, perhaps none; nothing at the end. The state moves on
@@ -128,9 +133,11 @@ impl Due {
         S: ActionStore + ?Sized,
     {
         let (found, stage) = match self.stage.clone() {
-            Stage::Newest(after) => {
+            Stage::Ages(after) => {
                 self.policy.check()?;
-                (Vec::new(), self.newest(store, after).await?)
+                let next = self.ages.read(store, after, self.now).await?;
+                let stage = next.map_or(Stage::Aged(0, None), |next| Stage::Ages(Some(next)));
+                (Vec::new(), stage)
             }
             Stage::Aged(outcome, after) => self.aged(store, outcome, after).await?,
             Stage::Counting(after, until) => (Vec::new(), self.count(store, after, until).await?),
@@ -140,32 +147,6 @@ impl Due {
         };
         self.stage = stage;
         Ok(Some(found))
-    }
-
-    /// Each page asks for what is newer than all before, so that hardly any row is brought.
-    async fn newest<S>(&mut self, store: &S, after: Option<Cursor>) -> Result<Stage, StoreError>
-    where
-        S: ActionStore + ?Sized,
-    {
-        let beyond = match self.cutoff {
-            Some(cutoff) => {
-                Term::FinishedFrom(Timestamp::from_micros(cutoff.as_micros().saturating_add(1)))
-            }
-            None => Term::Status(Status::Completed),
-        };
-        let query = query(Order::Newest, after).with_term(beyond).with_limit(10);
-        let page = store.list(&query).await?;
-        let finished = page.items.iter().filter_map(|action| action.finished_at);
-        self.cutoff = self.cutoff.max(finished.max());
-        let ahead = self.cutoff.is_some_and(|newest| newest >= self.now);
-        Ok(match page.next {
-            Some(next) if !ahead => Stage::Newest(Some(next)),
-            _ if self.cutoff.is_none() => Stage::Over,
-            _ => {
-                self.cutoff = self.cutoff.map(|newest| newest.min(self.now));
-                Stage::Aged(0, None)
-            }
-        })
     }
 
     async fn aged<S>(
@@ -178,17 +159,20 @@ impl Due {
         S: ActionStore + ?Sized,
     {
         let mut found = Vec::new();
-        let (Some(outcome), Some(cutoff)) = (Outcome::ALL.get(place), self.cutoff) else {
+        let Some(outcome) = Outcome::ALL.get(place) else {
             return Ok((found, Stage::Counting(None, None)));
         };
-        let Some(before) = self.policy.old_before(*outcome, cutoff) else {
+        let age = self.policy.age(*outcome);
+        let before = age.and_then(|age| self.ages.old_before(age));
+        let Some(before) = before.filter(|before| before.is_plausible()) else {
             return Ok((found, Stage::Aged(place + 1, None)));
         };
         let query = query(Order::Oldest, after)
             .with_term(Term::Outcome(*outcome))
+            .with_term(Term::FinishedFrom(Timestamp::MIN_PLAUSIBLE))
             .with_term(Term::FinishedBefore(before));
         let page = store.list(&query).await?;
-        for action in page.items {
+        for action in parts::free(store, page.items).await? {
             if !self.kept.holds(store, &action).await? {
                 found.push((action, Reason::Aged));
             }
@@ -205,9 +189,8 @@ impl Due {
     where
         S: ActionStore + ?Sized,
     {
-        let before = action.outcome.zip(self.cutoff);
-        let before = before.and_then(|(outcome, cutoff)| self.policy.old_before(outcome, cutoff));
-        let old = before.zip(action.finished_at).is_some_and(|(b, at)| at < b);
+        let age = action.outcome.and_then(|outcome| self.policy.age(outcome));
+        let old = age.is_some_and(|age| self.ages.is_older(action, age));
         Ok(old && !self.kept.holds(store, action).await?)
     }
 
@@ -336,6 +319,7 @@ impl Due {
             (None, next) => (Some(&page.items[..]), Stage::OverCap(boundary, next)),
         };
         let young = self.young(store, before.unwrap_or_default()).await?;
+        let young = parts::free(store, young).await?;
         let found = young.into_iter().map(|action| (action, Reason::OverCap));
         Ok((found.collect(), stage))
     }

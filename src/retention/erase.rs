@@ -1,7 +1,7 @@
 //! Removes everything completed of an object or a tenant.
 
 use super::due::PAGE;
-use super::policy::{BATCH, PAUSE, check_batch};
+use super::policy::{BATCH, BATCH_BYTES, PAUSE, check_batch};
 use super::removing::{Fate, Removing};
 use crate::error::StoreError;
 use crate::model::{ActionUid, Cursor, Detail, Order, Query, Term};
@@ -40,6 +40,8 @@ pub struct Erased {
     pub pinned: u64,
     /// How many stay because they were unfinished when they were read.
     pub unfinished: u64,
+    /// How many stay because they are parts of unfinished actions.
+    pub parts: u64,
     /// How many stay because they are no longer what they were when they were read.
     pub changed: u64,
     /// Which stay, the first [`LISTED`] of them.
@@ -50,13 +52,14 @@ impl Erased {
     /// Whether nothing is left of what there was when it began.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.pinned + self.unfinished + self.changed == 0
+        self.pinned + self.unfinished + self.parts + self.changed == 0
     }
 
     fn stays(&mut self, uid: ActionUid, why: Stays) {
         match why {
             Stays::Pinned => self.pinned += 1,
             Stays::Unfinished => self.unfinished += 1,
+            Stays::Part => self.parts += 1,
             Stays::Changed => self.changed += 1,
         }
         if self.left.len() < LISTED {
@@ -83,12 +86,15 @@ pub enum Stays {
     Pinned,
     /// It was unfinished when it was read: complete it, and erase again.
     Unfinished,
+    /// It is a part of an unfinished action: complete that, and erase again.
+    Part,
     /// It is no longer what it was when it was read.
     Changed,
 }
 
-/// Removes every completed action that matches, oldest first, in transactions of 50 with a pause
-/// of 5 ms after each, unless set. Unfinished ones are reported and stay, and so do pinned ones.
+/// Removes every completed action that matches, oldest first, in transactions of 50 and 256 KiB with
+/// a pause of 5 ms after each, unless set. Unfinished ones are reported and stay, and so do pinned
+/// ones and the parts of unfinished ones. To erase those, complete the parent and erase again.
 ///
 /// Each action there is when it begins is met once, and is then removed or reported; those created
 /// later are left alone. It can be stopped anywhere and run again; a dropped future of
@@ -100,6 +106,7 @@ pub struct Eraser<'s, S: ActionStore + ?Sized> {
     store: &'s S,
     term: Term,
     batch: u16,
+    batch_bytes: usize,
     pause: Duration,
     stage: Stage,
     removing: Removing<()>,
@@ -122,6 +129,7 @@ impl<'s, S: ActionStore + ?Sized> Eraser<'s, S> {
             store,
             term,
             batch: BATCH,
+            batch_bytes: BATCH_BYTES,
             pause: PAUSE,
             stage: Stage::Newest(None),
             removing: Removing::new(),
@@ -132,6 +140,12 @@ impl<'s, S: ActionStore + ?Sized> Eraser<'s, S> {
     /// Sets how many are removed in one transaction, 1..=[`Limits::PAGE`](crate::Limits::PAGE).
     pub fn with_batch(mut self, actions: u16) -> Eraser<'s, S> {
         self.batch = actions;
+        self
+    }
+
+    /// Sets about how many bytes are removed in one transaction, 256 KiB unless set.
+    pub fn with_batch_bytes(mut self, bytes: usize) -> Eraser<'s, S> {
+        self.batch_bytes = bytes;
         self
     }
 
@@ -162,12 +176,14 @@ impl<'s, S: ActionStore + ?Sized> Eraser<'s, S> {
     pub async fn next(&mut self) -> Result<Option<u64>, StoreError> {
         check_batch(self.batch)?;
         if !self.removing.is_empty() {
-            let fates = self.removing.step(self.store, self.batch).await?;
+            let (most, bytes) = (self.batch, self.batch_bytes);
+            let fates = self.removing.step(self.store, most, bytes).await?;
             for (uid, (), fate) in &fates {
                 match fate {
                     Fate::Removed => self.report.removed += 1,
                     Fate::Gone => self.report.gone += 1,
                     Fate::Pinned => self.report.stays(*uid, Stays::Pinned),
+                    Fate::Part => self.report.stays(*uid, Stays::Part),
                     Fate::Changed => self.report.stays(*uid, Stays::Changed),
                 }
             }

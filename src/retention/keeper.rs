@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::policy::{Retention, invalid};
 use super::prune::{Pruned, Pruning};
@@ -21,7 +21,8 @@ use crate::store::ActionStore;
 pub struct Round {
     /// Which one, from 1.
     pub number: u64,
-    /// When it began, by the keeper's clock.
+    /// When it began, by the keeper's clock: it advances by no more than the time that passes, see
+    /// [`Retention`].
     pub at: Timestamp,
     /// What it did, until it was through or failed.
     pub pruned: Pruned,
@@ -100,6 +101,35 @@ impl Keeper {
     }
 }
 
+/// A wall clock that is believed to advance by no more than the time that passes.
+#[derive(Debug, Default)]
+struct Watched {
+    /// The time it was believed to show, and when that was.
+    last: Option<(Timestamp, Instant)>,
+}
+
+impl Watched {
+    fn look(&mut self, clock: &Clock, now: Instant) -> Timestamp {
+        let shown = clock.now();
+        // The clock was not set, so this look says nothing.
+        if !shown.is_plausible() {
+            return shown;
+        }
+        let at = match self.last {
+            None => shown,
+            Some((last, then)) => {
+                let passed = now.saturating_duration_since(then).as_micros();
+                let passed = i64::try_from(passed).unwrap_or(i64::MAX);
+                shown.min(Timestamp::from_micros(
+                    last.as_micros().saturating_add(passed),
+                ))
+            }
+        };
+        self.last = Some((at, now));
+        at
+    }
+}
+
 async fn keep(
     policy: Retention,
     store: Arc<dyn ActionStore>,
@@ -108,8 +138,9 @@ async fn keep(
     mut stop: watch::Receiver<bool>,
     report: watch::Sender<Option<Round>>,
 ) {
+    let mut watched = Watched::default();
     for number in 1.. {
-        let at = clock.now();
+        let at = watched.look(&clock, Instant::now());
         let mut pruning = Pruning::new(&policy, at);
         let error = loop {
             match pruning.next(&*store).await {

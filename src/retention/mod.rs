@@ -44,11 +44,13 @@
 //! #     .block_on(example()).unwrap();
 //! ```
 
+mod age;
 mod due;
 mod erase;
 #[cfg(feature = "tracker")]
 mod keeper;
 mod kept;
+mod parts;
 mod plan;
 mod policy;
 mod prune;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::StoreError;
-use crate::model::{Invalid, Limits, Outcome, Timestamp};
+use crate::model::{Invalid, Limits, Outcome};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -18,17 +18,36 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// - **A cap** on completed actions: 1,000,000 unless set (about 1 GB in SQLite). Those completed
 ///   last stay. It is there for the day on which something begins actions in a loop, so it
 ///   overrides what is kept for its age or its object.
-/// - **Pinned actions stay**, even beyond the cap; **unfinished ones are never touched**.
+/// - **Pinned actions stay**, even beyond the cap, and so do the **parts of an unfinished action**;
+///   **unfinished ones are never touched**.
 ///
 /// Each of the rules can be unset. See [`plan`](super::plan) for what a policy would remove.
 ///
 /// # The cutoff
 ///
-/// An age is counted back from the earlier of two times: `now`, which the caller gives, and the
-/// newest completion in the store. So a clock that runs ahead, by however much, removes nothing
-/// that the store itself does not show to be old; a clock that runs behind removes less. A store in
-/// which nothing is completed any more stands still. What this cannot see through is a completion
-/// that was itself recorded under a clock that ran ahead: it counts as what it says.
+/// An age is counted back from the newest completion that is not later than `now`, which the caller
+/// gives. So a clock that runs behind removes less, and a store in which nothing is completed any
+/// more stands still.
+///
+/// # Wrong clocks
+///
+/// The evidence for how much time has passed is the stamps of the 1,000 completed actions that were
+/// created last.
+///
+/// - **A clock that was not set.** A completion stamped before
+///   [`Timestamp::MIN_PLAUSIBLE`](crate::Timestamp::MIN_PLAUSIBLE) gives no age. Such an action goes for the cap alone.
+/// - **A clock that jumps ahead** looks like a silence, a time in which nothing is completed. A
+///   silence counts for at most half of an age. So one jump, however far, removes nothing that is
+///   younger than half of its age, however many actions are completed after it. In a store that is
+///   rarely used, actions stay longer than their age.
+/// - **A running task** (`Retention::keep`) lets its clock advance by no more than the time that
+///   passes on the system's monotonic clock. A later jump of the wall clock removes
+///   nothing. If the wall clock was behind when the task began, or the machine sleeps, the task
+///   stays behind until it is started again: it removes less.
+///
+/// This does not hold: a clock that jumps twice, or that is ahead for more than 1,000 completions
+/// before a task begins or [`prune`](super::prune()) is called, is believed. A completion
+/// stamped too early, because the clock was behind by then, makes its action old too early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use]
@@ -52,6 +71,9 @@ pub struct Retention {
     /// How many are removed in one transaction, 1..=[`Limits::PAGE`]: 50 unless set, and never
     /// more than the store takes. Whoever writes meanwhile waits behind at most one of them.
     pub batch: u16,
+    /// About how many bytes of actions and their logs are removed in one transaction: 256 KiB
+    /// unless set. An action that is larger goes alone.
+    pub batch_bytes: usize,
     /// How long to pause after each transaction: 5 ms unless set, in which the store belongs to
     /// whoever writes.
     pub pause: Duration,
@@ -59,6 +81,8 @@ pub struct Retention {
 
 /// Removals in one transaction, unless set.
 pub(super) const BATCH: u16 = 50;
+/// Bytes removed in one transaction, unless set.
+pub(super) const BATCH_BYTES: usize = 256 * 1024;
 /// The pause after each, unless set.
 pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
@@ -74,6 +98,7 @@ impl Default for Retention {
             keep_last: 10,
             cap: Some(1_000_000),
             batch: BATCH,
+            batch_bytes: BATCH_BYTES,
             pause: PAUSE,
         }
     }
@@ -122,6 +147,12 @@ impl Retention {
         self
     }
 
+    /// Sets about how many bytes are removed in one transaction.
+    pub fn with_batch_bytes(mut self, bytes: usize) -> Retention {
+        self.batch_bytes = bytes;
+        self
+    }
+
     /// Sets how long to pause after each transaction.
     pub fn with_pause(mut self, pause: Duration) -> Retention {
         self.pause = pause;
@@ -138,14 +169,6 @@ impl Retention {
             Outcome::Interrupted => self.interrupted,
             Outcome::Lost => self.lost,
         }
-    }
-
-    /// Completed before which time an action that ended so is old, counted back from the cutoff.
-    pub(super) fn old_before(&self, outcome: Outcome, cutoff: Timestamp) -> Option<Timestamp> {
-        let age = i64::try_from(self.age(outcome)?.as_micros()).unwrap_or(i64::MAX);
-        Some(Timestamp::from_micros(
-            cutoff.as_micros().saturating_sub(age),
-        ))
     }
 
     pub(super) fn check(&self) -> Result<(), StoreError> {

@@ -30,6 +30,9 @@ pub struct Pruned {
     pub removed: Counts,
     /// How many should have gone but are pinned.
     pub pinned: u64,
+    /// How many should have gone but are parts of actions that were unfinished when their turn came,
+    /// though not when they were read.
+    pub parts: u64,
     /// How many were gone when their turn came: removed by others, or by an earlier try whose
     /// answer was lost.
     pub gone: u64,
@@ -40,7 +43,7 @@ pub struct Pruned {
 }
 
 /// Removes what a policy says: a page is read, then removed in transactions of
-/// [`Retention::batch`].
+/// [`Retention::batch`] and [`Retention::batch_bytes`].
 ///
 /// Each removal names the version that was judged, and the store refuses it for what is pinned or
 /// unfinished: whatever others do meanwhile, nothing goes that should stay. Two that prune at once
@@ -52,10 +55,11 @@ pub struct Pruned {
 ///
 /// # What it costs
 ///
-/// Before it removes, it looks at each row once for the newest completion and once for what is
-/// old, which the store does for itself, 10,000 rows a page; once more for the cap, reading each
-/// completed action, but only in a store that has recorded more changes than the cap is. What is
-/// kept for its object costs one query for each object that has something old.
+/// Before it removes, it reads the last 1,000 completed actions, and looks at each row once for
+/// what is old, which the store does for itself, 10,000 rows a page; once more for the cap, reading
+/// each completed action, but only in a store that has recorded more changes than the cap is. What
+/// is kept for its object costs one query for each object that has something old. Each action to
+/// be removed is read once more, to know its size.
 #[derive(Debug)]
 #[must_use = "a pruner does nothing until it is run"]
 pub struct Pruner<'s, S: ActionStore + ?Sized> {
@@ -145,13 +149,17 @@ impl Pruning {
             }
             return Ok(Some(0));
         }
-        let fates = self.removing.step(store, self.policy.batch).await?;
+        let fates = self
+            .removing
+            .step(store, self.policy.batch, self.policy.batch_bytes);
+        let fates = fates.await?;
         let report = &mut self.report;
         report.batches += 1;
         for (_, reason, fate) in &fates {
             match fate {
                 Fate::Removed => report.removed.add(*reason),
                 Fate::Pinned => report.pinned += 1,
+                Fate::Part => report.parts += 1,
                 Fate::Gone => report.gone += 1,
                 Fate::Changed => report.changed += 1,
             }

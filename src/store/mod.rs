@@ -54,6 +54,9 @@ use crate::model::{
 /// 13. Dropping a future neither cancels a write that was taken nor harms the store.
 /// 14. What was accepted comes back byte for byte; stamps never run backwards within an action;
 ///     no decision rests on a wall clock.
+/// 15. A completed action takes no new parts, and a part of an unfinished action is not removed.
+///     The parent is read in the same transaction: see
+///     [`Needs::parents_of`](crate::Needs::parents_of).
 #[async_trait]
 pub trait ActionStore: fmt::Debug + Send + Sync + 'static {
     /// What this store offers, as observed.

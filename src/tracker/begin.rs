@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::handle::ActionHandle;
 use super::open::Entry;
+use super::parts;
 use super::shared::Core;
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, ActionUid, Batch, Change, Command, NewAction, OpId, Refused};
@@ -44,7 +45,13 @@ enum Recorded {
 
 pub(super) async fn begin(core: &Arc<Core>, new: NewAction) -> Result<ActionHandle, Error> {
     match record(core, new, Vec::new()).await? {
-        Recorded::Begun(handle, _) => Ok(handle),
+        Recorded::Begun(handle, _) => {
+            // Dropped for an error, it is interrupted.
+            if let Some(asked) = parts::ask_late(core, &handle.action()).await? {
+                handle.seen(&asked);
+            }
+            Ok(handle)
+        }
         Recorded::Found(uid) => start(core, uid).await,
     }
 }

@@ -16,8 +16,9 @@ impl Tracker {
     ///
     /// At most two fewer than [`max_commands`](crate::Capabilities::max_commands); for more, or
     /// for what turns out later, there is [`Reporter::begin_child`]. How an action ends says
-    /// nothing about its children, nor the other way round: whoever ends the parent has looked at
-    /// them, by [`ChildCounts`](crate::ChildCounts) or by waiting.
+    /// nothing about its children, nor the other way round: before it ends the parent, the
+    /// host looks at them, by [`ChildCounts`](crate::ChildCounts) or by waiting. Children that execute when their
+    /// parent ends go on; each has an owner and an outcome of its own.
     ///
     /// A repeat that finds the parent by uid or idempotency key is as that of
     /// [`begin`](Tracker::begin), with the children that are on record; nothing is recorded.
@@ -92,7 +93,9 @@ impl Reporter {
     /// ```
     ///
     /// # Errors
-    /// As [`Tracker::begin`]. That this action is over is no error.
+    /// As [`Tracker::begin`]; `Conflict` if this action is over: a completed action takes no new
+    /// parts. If this action has a cancel request, the part is asked, too. If that fails, the part
+    /// is interrupted and the error returned.
     pub async fn begin_child(&self, child: NewAction) -> Result<ActionHandle, Error> {
         let core = self.core.clone();
         let parent = NewAction::from(&*self.action());

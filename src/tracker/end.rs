@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::begin::noted;
+use super::parts::end_of;
 use super::shared::Core;
 use crate::error::Error;
 use crate::model::{
@@ -66,17 +67,8 @@ pub(super) async fn cancel(
     if asked.status != Status::Queued {
         return Ok(asked);
     }
-    // Its owner's to end, if it has one that is alive and elsewhere: that one hears of it. And
-    // only if nobody has started it meanwhile.
-    let own = asked.owner.as_ref() == Some(&core.shared.owner);
-    let end = Command::Apply {
-        uid,
-        op: OpId::new(),
-        change: Change::Finish(Finish::new(Outcome::Cancelled)),
-        by: own.then(|| core.shared.owner.clone()),
-        if_version: Some(asked.version),
-    };
-    match store.command_on_action(end).await {
+    // Its owner's to end, if it has one that is alive and elsewhere: that one hears of it.
+    match store.command_on_action(end_of(core, &asked)).await {
         Err(Error::Refused(Refused::Conflict { current, .. })) => Ok(current),
         Err(Error::Refused(_)) => Ok(asked),
         answer => answer,

@@ -34,6 +34,11 @@ impl Reporter {
         self.open.latest()
     }
 
+    /// Takes note of the action as the store has it.
+    pub(super) fn seen(&self, action: &Arc<Action>) {
+        self.open.seen(action);
+    }
+
     /// Whether the tracker is the action's owner, as far as it knows: it has renewed within two
     /// thirds of its lease. Work that is dangerous to do twice stops when it is not. Whatever
     /// this says, what is reported counts only if the store still sees the owner alive.
@@ -78,9 +83,10 @@ impl Reporter {
     /// Says how far the action has come. Never waits and never fails: only the highest value
     /// counts, and it is written in the background, at most once in
     /// [`flush_interval`](crate::TrackerOptions::flush_interval) for all actions together, and
-    /// always before the action's end.
+    /// always before the action's end. 100 % is recorded as
+    /// [`Progress::MAX_UNFINISHED`] until the action has succeeded.
     pub fn progress(&self, progress: Progress) {
-        if self.open.advance(progress) {
+        if self.open.advance(progress.min(Progress::MAX_UNFINISHED)) {
             self.core.shared.put_progress(&self.open);
         }
     }
@@ -103,7 +109,7 @@ impl Reporter {
     pub async fn report(&self, mut report: Report) -> Result<Arc<Action>, Error> {
         let shared = &self.core.shared;
         if let Some(progress) = report.progress {
-            self.open.advance(progress);
+            self.open.advance(progress.min(Progress::MAX_UNFINISHED));
         }
         report.progress = report.progress.max(self.open.unrecorded());
         let change = Change::Report(report);

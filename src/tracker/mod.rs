@@ -11,6 +11,7 @@ mod health;
 mod keeper;
 mod open;
 mod options;
+mod parts;
 mod prepared;
 mod recovery;
 mod run;
@@ -28,14 +29,13 @@ pub use end::Settlement;
 pub use handle::{ActionHandle, Reporter};
 pub use health::Health;
 pub use options::{Correlation, Decide, LeftQueued, Orphan, TrackerOptions};
+pub use parts::CancelOptions;
 pub use prepared::{Prepared, ToBegin};
 pub use recovery::{Recovery, Unsettled};
 pub use run::{RunError, Spawned};
 
 use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{
-    Action, ActionError, ActionUid, CancelRequest, Change, Command, NewAction, OwnerRef,
-};
+use crate::model::{Action, ActionError, ActionUid, Change, Command, NewAction, OwnerRef};
 use crate::store::{ActionStore, ActionStoreExt};
 use crate::watch::Watcher;
 use keeper::AbortOnDrop;
@@ -252,7 +252,9 @@ impl Tracker {
             let _gate = core.enter("enqueue").await?;
             core.shared.has_queued();
             let create = begin::create_of(new, &core);
-            begin::noted(&core, core.shared.store.command_on_action(create).await)
+            let queued = core.shared.store.command_on_action(create).await;
+            let queued = begin::noted(&core, queued)?;
+            Ok(parts::ask_late(&core, &queued).await?.unwrap_or(queued))
         };
         self.core.drive("enqueue", work).await
     }
@@ -357,16 +359,28 @@ impl Tracker {
     /// ended at once; an executing one when its owner says so, who hears of it within moments
     /// ([`Reporter::cancel_requested`]). Answers with the action as it then is.
     ///
+    /// Its unfinished parts are asked, too, and the parts of those, 100 in a transaction; see
+    /// [`CancelOptions::with_parts`]. A part that is begun through a tracker later, while its
+    /// parent is unfinished, is asked as soon as it is begun.
+    ///
     /// # Errors
     /// `NotFound`, `Conflict` if it is completed, `Invalid` for a broken limit, and what the store
-    /// may say.
+    /// may say. After an error some of the parts may not have been asked: ask again, those that
+    /// were are left as they are.
     pub async fn cancel(
         &self,
         uid: ActionUid,
-        request: CancelRequest,
+        options: impl Into<CancelOptions>,
     ) -> Result<Arc<Action>, Error> {
         let core = self.core.clone();
-        let work = async move { end::cancel(&core, uid, request).await };
+        let options = options.into();
+        let work = async move {
+            let asked = end::cancel(&core, uid, options.request.clone()).await?;
+            if options.parts {
+                parts::ask(&core, uid, &options.request).await?;
+            }
+            Ok(asked)
+        };
         self.core.drive("cancel", work).await
     }
 

@@ -10,6 +10,9 @@ use crate::store::{ActionStore, ActionStoreExt};
 /// Most refusals, and most differences, that a report lists; beyond it they are only counted.
 pub const LISTED: usize = 100;
 
+/// About how many bytes are entered in one transaction: other writers wait for it.
+const BATCH_BYTES: usize = 1024 * 1024;
+
 /// What became of the actions that were to be entered into a store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -64,7 +67,8 @@ impl Imported {
     where
         S: ActionStore + ?Sized,
     {
-        let limits = store.capabilities();
+        let mut limits = store.capabilities();
+        limits.max_bytes = limits.max_bytes.min(BATCH_BYTES);
         while !queue.is_empty() {
             let commands = queue.iter().map(|entering| {
                 vec![Command::Import {

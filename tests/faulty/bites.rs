@@ -249,6 +249,14 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
         Fault::TakesAllForEach,
         "an_action_and_its_parts_are_recorded_together_or_not_at_all",
     ),
+    (
+        Fault::AddsPartsToWhatIsOver,
+        "a_completed_action_takes_no_new_parts",
+    ),
+    (
+        Fault::RemovesParts,
+        "a_part_of_an_unfinished_action_is_not_removed",
+    ),
     (Fault::ForgetsPins, "a_pinned_action_is_not_removed"),
     (Fault::RemovesWhatIsPinned, "a_pinned_action_is_not_removed"),
     (

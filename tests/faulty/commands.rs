@@ -95,6 +95,15 @@ impl Faulty {
                     Err(Refused::Conflict { clash, current })
                 })
             }
+            (Fault::RemovesParts, Command::Remove { uid, .. }) => {
+                let parent = self.find(*uid).await?.and_then(|part| part.parent);
+                let parent = match parent {
+                    Some(parent) => self.find(parent).await?,
+                    None => None,
+                };
+                let held = parent.is_some_and(|parent| parent.is_unfinished());
+                held.then(|| Ok(Done::new(Effect::Applied, None)))
+            }
             (Fault::TakesAnyContent, _) | (_, Command::Apply { .. }) => {
                 self.judged_by_owner(command).await?
             }
@@ -170,6 +179,16 @@ impl Faulty {
                     let (uid, pinned) = (*uid, false);
                     let unpin = Batch::each(vec![Command::Pin { uid, pinned }]);
                     self.inner.write(unpin).await?;
+                }
+                (Fault::AddsPartsToWhatIsOver, Command::Create { new, .. }) => {
+                    let known = self.find(new.uid).await?.is_some();
+                    let parent = match new.parent {
+                        Some(parent) => self.find(parent).await?,
+                        None => None,
+                    };
+                    if !known && parent.is_some_and(|parent| !parent.is_unfinished()) {
+                        Arc::make_mut(new).parent = None;
+                    }
                 }
                 (Fault::FencesWhoeverRenews, Command::Fence { owner, if_renewals }) => {
                     let owners = self.inner.all_owners(OwnerQuery::new()).await?;

@@ -12,6 +12,10 @@ pub(crate) enum Fault {
     ForgetsOperations,
     /// Carries `All` out as `Each`.
     TakesAllForEach,
+    /// Takes new parts of an action that is completed.
+    AddsPartsToWhatIsOver,
+    /// Says that it has removed a part of an unfinished action.
+    RemovesParts,
     /// Answers in reverse order.
     ReversesAnswers,
     /// Carries commands out one by one, each in a transaction of its own.

@@ -184,8 +184,8 @@ async fn no_answer_is_longer_than_its_bound_whatever_was_recorded() {
         let new = NewAction::task("a")
             .part_of(&parent)
             .with_retry_of(parent.uid);
-        plain.succeeded(parent).await;
         plain.started(new).await;
+        plain.succeeded(parent).await;
     }
     for (plane, most) in [(&plane, 400_000), (&plain, 100_000)] {
         let options = RouterOptions::new().with_page_bytes(most);

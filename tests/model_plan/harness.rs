@@ -204,6 +204,10 @@ impl Tables {
 
     fn load(&self, needs: &Needs, loaded: &mut Loaded) {
         let mut uids: BTreeSet<ActionUid> = needs.actions().iter().copied().collect();
+        for uid in needs.parents_of() {
+            let row = self.rows.get(uid);
+            uids.extend(row.and_then(|row| row.action.parent));
+        }
         for key in needs.keys() {
             if let Some(holder) = self.keys.get(key) {
                 loaded.put_key(key.clone(), *holder);

@@ -192,6 +192,7 @@ impl World {
                 Some(action) if action.version != if_version.get() => "version",
                 Some(action) if action.status != Status::Completed => "status",
                 Some(action) if action.pinned => "pinned",
+                Some(action) if self.is_over(action.new.parent) == Some(false) => "status",
                 Some(_) => {
                     self.actions.remove(uid);
                     "applied"
@@ -218,6 +219,9 @@ impl World {
         }
         if by.is_some_and(|by| !self.alive(by)) {
             return "fenced";
+        }
+        if self.is_over(new.parent) == Some(true) {
+            return "status";
         }
         for known in self.actions.values() {
             let shares = known
@@ -250,6 +254,12 @@ impl World {
         "applied"
     }
 
+    /// Returns true if a parent is completed; none if it is not known.
+    fn is_over(&self, parent: Option<ActionUid>) -> Option<bool> {
+        let parent = self.actions.get(&parent?)?;
+        Some(parent.status == Status::Completed)
+    }
+
     fn change(
         &mut self,
         uid: ActionUid,
@@ -272,7 +282,7 @@ impl World {
             (Change::Report(report), Status::Executing) => {
                 let step = report.step.as_deref().map(str::to_owned);
                 logged = step.is_some() && step != action.step;
-                let progress = report.progress.map(|p| p.hundredths());
+                let progress = report.progress.map(|p| p.hundredths().min(9_999));
                 if !logged && progress.is_some_and(|p| p < action.progress) {
                     return "already";
                 }

@@ -55,6 +55,11 @@ impl Cast {
         let change = match draw.what {
             0..=4 => {
                 let new = NewAction::task(["t", "u"][usize::from(draw.value % 2)]).with_uid(uid);
+                let other = self.uids[(draw.uid + 1) % self.uids.len()];
+                let new = match draw.value {
+                    6 | 7 => new.with_parent(other),
+                    _ => new,
+                };
                 let new = match draw.value % 6 {
                     0 | 1 => new,
                     2 => new.with_exclusive("k"),
@@ -86,7 +91,7 @@ impl Cast {
             19 => Change::Adopt,
             20 => Change::RequestCancel(CancelRequest::new()),
             21..=24 => {
-                let progress = Progress::from_hundredths(u16::from(draw.value) * 1000).unwrap();
+                let progress = Progress::from_hundredths(u16::from(draw.value) * 1428 + 4).unwrap();
                 let report = Report::new().with_progress(progress);
                 Change::Report(match draw.value % 3 {
                     0 => report,

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use action_store::{
-    ActionError, CancelRequest, Change, Clock, Cursor, Finish, Json, Limits, NewAction, Order,
-    Outcome, Progress, Query, Report, Timestamp, TransitionKind,
+    ActionError, ActionUid, CancelRequest, Change, ChildCounts, Clock, Command, Cursor, Finish,
+    Json, Limits, NewAction, Order, Outcome, Progress, Query, Report, Timestamp, TransitionKind,
 };
 
-use crate::harness::{Bench, create, kind, ready};
+use crate::harness::{Bench, apply, create, kind, kinds, ready};
 use action_store::ActionStore;
 
 fn percent(percent: f64) -> Report {
@@ -50,6 +50,100 @@ fn progress_never_goes_down() {
         .apply(uid, Change::Finish(Finish::succeeded()), Some(&owner))
         .unwrap();
     assert_eq!(bench.action(uid).progress, Progress::DONE);
+}
+
+#[test]
+fn nothing_reads_100_before_it_has_succeeded() {
+    let bench = Bench::new();
+    let owner = bench.owner("plane");
+    let report = |uid, report| bench.apply(uid, Change::Report(report), Some(&owner));
+    let all = Report::new().with_progress(Progress::DONE);
+    for outcome in [Outcome::Failed, Outcome::Cancelled, Outcome::Interrupted] {
+        let uid = bench.started(&owner);
+        report(uid, all.clone().with_step("last")).unwrap();
+        assert_eq!(bench.action(uid).progress.to_string(), "99.99");
+        // The same once more is a sign of life, as of any value.
+        assert_eq!(kind(&report(uid, all.clone())), "applied");
+        assert!(bench.log(uid).iter().all(|e| e.progress < Progress::DONE));
+        let finish = match outcome {
+            Outcome::Failed => Finish::failed(ActionError::new("e", "m")),
+            other => Finish::new(other),
+        };
+        bench
+            .apply(uid, Change::Finish(finish), Some(&owner))
+            .unwrap();
+        assert_eq!(bench.action(uid).progress.to_string(), "99.99");
+    }
+    let uid = bench.started(&owner);
+    report(uid, all).unwrap();
+    let finish = Change::Finish(Finish::succeeded());
+    bench.apply(uid, finish, Some(&owner)).unwrap();
+    assert_eq!(bench.action(uid).progress, Progress::DONE);
+    for (percent, shown) in [(99.999_999_99, "99.99"), (99.994, "99.99"), (100.0, "100")] {
+        assert_eq!(Progress::percent(percent).unwrap().to_string(), shown);
+    }
+    let none = Progress::ratio(0, 0);
+    assert_eq!(none, Progress::ZERO, "nothing of nothing is not done");
+    assert_eq!(ChildCounts::default().progress(), Progress::ZERO);
+}
+
+#[test]
+fn a_completed_action_takes_no_new_parts() {
+    let bench = Bench::new();
+    let owner = bench.owner("plane");
+    let parent = bench.started(&owner);
+    let part = || NewAction::task("part").with_parent(parent);
+    let first = part().with_idempotency_key("i");
+    assert_eq!(kind(&bench.one(create(first.clone(), None))), "applied");
+    let finish = Change::Finish(Finish::succeeded());
+    bench.apply(parent, finish, Some(&owner)).unwrap();
+    let refused = bench.one(create(part(), None)).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        format!("action {parent}: a new part is not possible while it is completed")
+    );
+    // A repeat still finds the part, by its uid and by its key.
+    assert_eq!(kind(&bench.one(create(first.clone(), None))), "already");
+    let again = first.with_uid(ActionUid::new());
+    assert_eq!(kind(&bench.one(create(again, None))), "already");
+    // Parts of what is not on record may come first.
+    let unknown = NewAction::task("part").with_parent(ActionUid::new());
+    assert_eq!(kind(&bench.one(create(unknown, None))), "applied");
+    // Within one batch, too.
+    let new = NewAction::task("parent");
+    let uid = new.uid;
+    let cancelled = Change::Finish(Finish::new(Outcome::Cancelled));
+    let answers = bench.each(vec![
+        create(new, None),
+        create(NewAction::task("part").with_parent(uid), None),
+        apply(uid, cancelled, None),
+        create(NewAction::task("part").with_parent(uid), None),
+    ]);
+    assert_eq!(kinds(&answers), ["applied", "applied", "applied", "status"]);
+}
+
+#[test]
+fn a_part_of_an_unfinished_action_is_not_removed() {
+    let bench = Bench::new();
+    let owner = bench.owner("plane");
+    let parent = bench.started(&owner);
+    let part = bench.create(NewAction::task("part").with_parent(parent));
+    let cancelled = || Change::Finish(Finish::new(Outcome::Cancelled));
+    bench.apply(part, cancelled(), None).unwrap();
+    let remove = || {
+        let if_version = bench.action(part).version;
+        let uid = part;
+        Command::Remove { uid, if_version }
+    };
+    let refused = bench.one(remove()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        format!("action {parent}: the removal of a part is not possible while it is executing")
+    );
+    // The batch that ends the parent may remove the part.
+    let finish = apply(parent, Change::Finish(Finish::succeeded()), Some(&owner));
+    let answers = bench.each(vec![remove(), finish, remove()]);
+    assert_eq!(kinds(&answers), ["status", "applied", "applied"]);
 }
 
 #[test]

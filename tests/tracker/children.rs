@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::{
-    ActionError, ActionStoreExt, ActionUid, BatchMode, Capabilities, ChildCounts, Command,
-    Durability, ErrorKind, Finish, NewAction, ObjectRef, Outcome, Progress, Status,
+    Action, ActionError, ActionStoreExt, ActionUid, Batch, BatchMode, CancelOptions, CancelRequest,
+    Capabilities, Change, ChildCounts, Command, Durability, ErrorKind, Finish, NewAction,
+    ObjectRef, Outcome, Progress, Status, Tracker,
 };
 use tokio::time::timeout;
 
@@ -21,6 +22,10 @@ fn upgrade() -> NewAction {
 fn node(uid: u64) -> NewAction {
     let new = NewAction::task("upgrade_node").with_object(ObjectRef::node(uid));
     new.exclusive_on_object().with_tenant("default")
+}
+
+fn tasks(count: usize) -> Vec<NewAction> {
+    (0..count).map(|_| NewAction::task("part")).collect()
 }
 
 fn nodes(count: u64) -> Vec<NewAction> {
@@ -284,4 +289,144 @@ async fn all_clones_wait_through_one_watcher() {
     let ended = store.finish(uid, end, None).await.unwrap();
     let waited = timeout(Duration::from_secs(20), waiting).await;
     assert_eq!(waited.unwrap().unwrap().unwrap(), ended);
+}
+
+#[tokio::test]
+async fn who_cancels_an_action_asks_its_parts_and_theirs() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let other = Tracker::start(store.clone(), "other").await.unwrap();
+    let (parent, queued) = tracker
+        .begin_with_children(upgrade(), nodes(3))
+        .await
+        .unwrap();
+    let part = parent.begin_child(NewAction::task("part")).await.unwrap();
+    let deep = part.begin_child(NewAction::task("deep")).await.unwrap();
+    let of_part = NewAction::task("elsewhere").with_parent(part.uid());
+    let elsewhere = other.begin(of_part).await.unwrap();
+    let over = parent.begin_child(NewAction::task("over")).await.unwrap();
+    let over = over.succeed().await.unwrap();
+    let request = CancelRequest::new()
+        .with_by("ann")
+        .with_reason("wrong node");
+    tracker.cancel(parent.uid(), request.clone()).await.unwrap();
+    for uid in [part.uid(), deep.uid(), elsewhere.uid()] {
+        let asked = store.action(uid).await.unwrap().unwrap();
+        let cancel = asked.cancel.clone().unwrap();
+        assert_eq!(
+            (asked.status, cancel.by.as_deref(), cancel.reason.as_deref()),
+            (Status::Executing, Some("ann"), Some("wrong node"))
+        );
+    }
+    // Queued parts end at once; a completed one stays as it is.
+    for part in &queued {
+        let ended = store.completed(part.uid).await;
+        assert_eq!(ended.outcome, Some(Outcome::Cancelled));
+    }
+    assert_eq!(*store.action(over.uid).await.unwrap().unwrap(), *over);
+    // Once more changes nothing.
+    let before = store.action(deep.uid()).await.unwrap();
+    tracker.cancel(parent.uid(), request).await.unwrap();
+    assert_eq!(store.action(deep.uid()).await.unwrap(), before);
+    // Parts begun from now on are asked at once, too.
+    let late = parent.begin_child(NewAction::task("late")).await.unwrap();
+    let known = timeout(Duration::from_secs(10), late.cancel_requested());
+    assert_eq!(known.await.unwrap().by.as_deref(), Some("ann"));
+    // Each ends as it says itself, whatever its parent's end is.
+    parent.cancelled().await.unwrap();
+    deep.succeed().await.unwrap();
+    part.cancelled().await.unwrap();
+    late.cancelled().await.unwrap();
+    elsewhere.succeed().await.unwrap();
+}
+
+#[tokio::test]
+async fn parts_are_asked_in_batches_or_not_at_all() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let (parent, queued) = tracker
+        .begin_with_children(NewAction::task("parent"), tasks(250))
+        .await
+        .unwrap();
+    let uid = parent.uid();
+    let options = CancelOptions::new(CancelRequest::new()).with_parts(false);
+    store.writes();
+    tracker.cancel(uid, options).await.unwrap();
+    let commands = |writes: Vec<Batch>| {
+        let asks = |batch: &Batch| {
+            let asks = batch.commands.iter().filter(|command| {
+                let Command::Apply { change, uid, .. } = command else {
+                    return false;
+                };
+                matches!(change, Change::RequestCancel(_)) && *uid != parent.uid()
+            });
+            asks.count()
+        };
+        let asked: Vec<usize> = writes.iter().map(asks).filter(|asks| *asks > 0).collect();
+        asked
+    };
+    assert_eq!(commands(store.writes()), [0; 0]);
+    let first = store.action(queued[0].uid).await.unwrap().unwrap();
+    assert_eq!((first.status, &first.cancel), (Status::Queued, &None));
+    tracker.cancel(uid, CancelRequest::new()).await.unwrap();
+    assert_eq!(commands(store.writes()), [100, 100, 50]);
+    for part in &queued {
+        let ended = store.completed(part.uid).await;
+        assert_eq!(ended.outcome, Some(Outcome::Cancelled));
+    }
+    let counts = ChildCounts::of(&store, uid).await.unwrap();
+    assert_eq!((counts.cancelled, counts.removed), (250, false));
+}
+
+#[tokio::test]
+async fn counts_of_parts_say_whether_some_may_have_been_removed() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let parent = tracker.begin(NewAction::task("parent")).await.unwrap();
+    let uid = parent.uid();
+    let part = parent.begin_child(NewAction::task("part")).await.unwrap();
+    let part = part.succeed().await.unwrap();
+    let other = tracker.begin(NewAction::task("other")).await.unwrap();
+    let other = other.succeed().await.unwrap();
+    let removed = async || ChildCounts::of(&store, uid).await.unwrap().removed;
+    let remove = async |action: &Action| {
+        let (uid, if_version) = (action.uid, action.version);
+        let command = Command::Remove { uid, if_version };
+        store.command(command).await
+    };
+    remove(&other).await.unwrap();
+    // As long as it is unfinished, its parts stay.
+    assert!(remove(&part).await.is_err());
+    assert!(!removed().await);
+    parent.succeed().await.unwrap();
+    assert!(removed().await, "something as young was removed");
+    remove(&part).await.unwrap();
+    let counts = ChildCounts::of(&store, uid).await.unwrap();
+    assert_eq!((counts.total(), counts.removed), (0, true));
+    assert_eq!(counts.progress(), Progress::ZERO);
+    // One that is younger than all that was removed has all its parts.
+    let young = tracker.begin(NewAction::task("parent")).await.unwrap();
+    let young = young.succeed().await.unwrap();
+    let counts = ChildCounts::of(&store, young.uid).await.unwrap();
+    assert!(!counts.removed);
+}
+
+#[tokio::test]
+async fn parts_that_execute_when_their_parent_ends_go_on_and_none_is_added() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let parent = tracker.begin(upgrade()).await.unwrap();
+    let part = parent.begin_child(NewAction::task("part")).await.unwrap();
+    let reporter = parent.reporter();
+    let ended = parent.succeed().await.unwrap();
+    let refused = reporter.begin_child(NewAction::task("late")).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert_eq!(
+        refused.current().map(|current| current.uid),
+        Some(ended.uid)
+    );
+    part.step("still at it").await.unwrap();
+    let part = part.succeed().await.unwrap();
+    assert_eq!(part.parent, Some(ended.uid));
 }

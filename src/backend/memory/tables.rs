@@ -89,6 +89,11 @@ impl Tables {
         for uid in needs.actions() {
             self.load_action(*uid, &mut loaded);
         }
+        for uid in needs.parents_of() {
+            if let Some(parent) = self.rows.get(uid).and_then(|row| row.action.parent) {
+                self.load_action(parent, &mut loaded);
+            }
+        }
         for (uid, op) in needs.ops() {
             let row = self.rows.get(uid);
             if row.is_some_and(|row| row.log.iter().any(|(_, e)| e.op == Some(*op))) {

@@ -154,6 +154,19 @@ impl Heads {
                     None => return None,
                 }
             }
+            for uid in needs.parents_of() {
+                let head = self.heads.get(uid);
+                if let Some(parent) = head.and_then(|head| head.action.parent) {
+                    // The store may have a parent that is not remembered.
+                    let head = self.heads.get(&parent)?;
+                    let action = head.action.clone();
+                    if let Some(owner) = &head.action.owner {
+                        self.recall_owner(owner, &mut recalled.loaded);
+                    }
+                    recalled.numbers.insert(parent, head.number);
+                    recalled.loaded.put_action(action, head.pinned, head.late);
+                }
+            }
             for (uid, op) in needs.ops() {
                 if self
                     .heads

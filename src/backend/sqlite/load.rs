@@ -34,14 +34,25 @@ const KEYS: &str = "SELECT json_array(j.key, k.action) FROM json_each($2) AS j \
      CROSS JOIN actions_key AS k ON k.tenant = j.value ->> 0 AND k.kind = j.value ->> 1 \
      AND k.key = j.value ->> 2";
 
-static ACTIONS: LazyLock<String> = LazyLock::new(|| {
+static ACTIONS: LazyLock<String> = LazyLock::new(|| actions(NUMBERS));
+
+/// The statement that reads the actions of these numbers.
+fn actions(numbers: &str) -> String {
     let columns = packed("a.", ACTION, &[]);
     format!(
         "SELECT json_array({columns}, \
          EXISTS (SELECT 1 FROM actions_pin AS p WHERE p.action = a.number), \
          EXISTS (SELECT 1 FROM actions_log AS l WHERE l.action = a.number AND l.kind = 7)) \
-         FROM actions_action AS a WHERE a.number IN ({NUMBERS})"
+         FROM actions_action AS a WHERE a.number IN ({numbers})"
     )
+}
+
+/// The parents of the actions named by uid ($5).
+static PARENTS: LazyLock<String> = LazyLock::new(|| {
+    let numbers = "SELECT p.number FROM json_each($5) AS j \
+         CROSS JOIN actions_action AS c ON c.uid = unhex(j.value ->> 0) \
+         CROSS JOIN actions_action AS p ON p.uid = c.parent";
+    actions(numbers)
 });
 
 /// The owners that are named ($4), the living ones of these names, and those of the actions.
@@ -65,19 +76,19 @@ const ENDED: &str =
 
 static COUNT_ENDED: LazyLock<String> = LazyLock::new(|| format!("SELECT json_array(({ENDED}))"));
 
-/// The owners that may be forgotten, as [`Loaded::put_ended`] wants them. So many ($5) may end in
+/// The owners that may be forgotten, as [`Loaded::put_ended`] wants them. So many ($6) may end in
 /// this transaction; no more are read than it can forget then.
 static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
     let (kept, most) = (Limits::ENDED_OWNERS, Limits::FORGOTTEN_OWNERS);
     let owns = owners::owns("ended");
     format!(
         "SELECT json_array(ended.name, hex(ended.incarnation)) FROM actions_owner AS ended \
-         WHERE ended.state > 0 AND ({ENDED}) + $5 > {kept} AND NOT {owns} \
+         WHERE ended.state > 0 AND ({ENDED}) + $6 > {kept} AND NOT {owns} \
          AND NOT (ended.id = (SELECT max(l.id) FROM actions_owner AS l \
          WHERE l.name = ended.name AND l.state > 0) AND (EXISTS (SELECT 1 FROM actions_owner AS l \
          WHERE l.name = ended.name AND l.state = 0) \
          OR ended.name IN (SELECT j.value ->> 0 FROM json_each($4) AS j))) \
-         ORDER BY ended.id LIMIT min(({ENDED}) + $5 - {kept}, {most} + $5)"
+         ORDER BY ended.id LIMIT min(({ENDED}) + $6 - {kept}, {most} + $6)"
     )
 });
 
@@ -98,6 +109,7 @@ pub(super) struct Load<'n> {
     keys: Vec<&'n Key>,
     any_ops: bool,
     any_claims: bool,
+    any_parents: bool,
 }
 
 /// `begin` is the statement that begins it; none within one that somebody else has begun.
@@ -107,10 +119,14 @@ pub(super) fn script<'n>(
 ) -> Result<Load<'n>, sqlx::Error> {
     let (mut uids, mut keys, mut ops) = (Envelope::new(), Envelope::new(), Envelope::new());
     let (mut named, mut claims) = (Envelope::new(), 0);
+    let mut parts = Envelope::new();
     let mut asked = Vec::new();
     for needs in needs {
         for uid in needs.actions() {
             uids.row(|row| row.blob(uid.as_uuid()));
+        }
+        for uid in needs.parents_of() {
+            parts.row(|row| row.blob(uid.as_uuid()));
         }
         for key in needs.keys() {
             asked.push(key);
@@ -131,9 +147,9 @@ pub(super) fn script<'n>(
         }
         claims += needs.claims();
     }
-    let any_ops = ops.len() > 0;
+    let (any_ops, any_parents) = (ops.len() > 0, parts.len() > 0);
     let mut script = Script::new();
-    for envelope in [uids, keys, ops, named] {
+    for envelope in [uids, keys, ops, named, parts] {
         script.bind(envelope.finish())?;
     }
     if claims > 0 {
@@ -145,6 +161,9 @@ pub(super) fn script<'n>(
     script.push(POSITION);
     script.push(&ACTIONS);
     script.push(&OWNERS);
+    if any_parents {
+        script.push(&PARENTS);
+    }
     if any_ops {
         script.push(OPS);
     }
@@ -161,6 +180,7 @@ pub(super) fn script<'n>(
         keys,
         any_ops,
         any_claims: claims > 0,
+        any_parents,
     })
 }
 
@@ -177,6 +197,7 @@ pub(super) async fn load(
         keys,
         any_ops,
         any_claims,
+        any_parents,
     } = script(needs, begin).map_err(before)?;
     let mut results = script
         .run(connection)
@@ -190,15 +211,17 @@ pub(super) async fn load(
     let mut loaded = Loaded::new();
     let mut numbers = HashMap::new();
     let mut uids = HashMap::new();
-    for row in rows() {
-        let mut columns = Columns::new("write", &row)?;
+    let (actions, owners) = (rows(), rows());
+    let parents = if any_parents { rows() } else { Vec::new() };
+    for row in actions.iter().chain(&parents) {
+        let mut columns = Columns::new("write", row)?;
         let (number, action) = decode_action(&mut columns)?;
         let (pinned, late) = (columns.int()? != 0, columns.int()? != 0);
         numbers.insert(action.uid, number);
         uids.insert(number, action.uid);
         loaded.put_action(Arc::new(action), pinned, late);
     }
-    for row in rows() {
+    for row in owners {
         loaded.put_owner(decode_owner(&mut Columns::new("write", &row)?)?);
     }
     if any_ops {

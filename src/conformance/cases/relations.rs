@@ -86,6 +86,62 @@ pub(super) async fn the_parts_of_an_action_are_found_by_it(fixture: &dyn Fixture
     same("its parts", s.walk(of(parent.uid)).await?, expected)
 }
 
+pub(super) async fn a_completed_action_takes_no_new_parts(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let parent = s.create(NewAction::task("upgrade")).await?;
+    let part = || NewAction::task("node").with_parent(parent.uid);
+    let first = part();
+    s.create(first.clone()).await?;
+    s.apply(parent.uid, Change::Start, &owner).await?;
+    s.create(part()).await?;
+    let ended = s
+        .apply(parent.uid, finish(Outcome::Succeeded), &owner)
+        .await?;
+    let late = s.one(create(part())).await?;
+    let (change, status) = ("a new part", Status::Completed);
+    demand!(&late, Err(Refused::Conflict { clash: Clash::Status { change: c, status: s }, current })
+        if *c == change && *s == status && *current == ended);
+    // A repeat still finds the part.
+    let again = s.one(create(first)).await?;
+    demand!(&again, Ok(done) if done.effect == Effect::Already);
+    let parts = Query::new().with_term(Term::Parent(parent.uid));
+    same("its parts", s.walk(parts).await?.len(), 2)
+}
+
+pub(super) async fn a_part_of_an_unfinished_action_is_not_removed(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let parent = s.create(NewAction::task("upgrade")).await?;
+    let part = s
+        .create(NewAction::task("node").with_parent(parent.uid))
+        .await?;
+    let part = s
+        .changed(apply(part.uid, finish(Outcome::Cancelled), None))
+        .await?;
+    let started = s.apply(parent.uid, Change::Start, &owner).await?;
+    let refused = s.one(remove(&part)).await?;
+    demand!(&refused, Err(Refused::Conflict { clash: Clash::Status { .. }, current })
+        if *current == started);
+    same("the part", s.find(part.uid).await?, Some(part.clone()))?;
+    // Nor together with something else, before its parent ends.
+    let end = apply(parent.uid, finish(Outcome::Succeeded), Some(&owner));
+    s.all(vec![remove(&part), end.clone()]).await?;
+    same("the part", s.find(part.uid).await?, Some(part.clone()))?;
+    for answer in s.all(vec![end, remove(&part)]).await? {
+        answer?;
+    }
+    same("the part", s.find(part.uid).await?, None)?;
+    // A parent that is not on record is no obstacle.
+    let orphan = NewAction::task("node").with_parent(ActionUid::new());
+    let orphan = s.create(orphan).await?;
+    let orphan = s
+        .changed(apply(orphan.uid, finish(Outcome::Cancelled), None))
+        .await?;
+    s.done(remove(&orphan)).await?;
+    Ok(())
+}
+
 pub(super) async fn an_action_and_its_parts_are_recorded_together_or_not_at_all(
     fixture: &dyn Fixture,
 ) -> Proof {

@@ -12,7 +12,7 @@ const PAGE: &str = include_str!("console.html");
 ///
 /// A test computes both digests and says what they are when the page has changed.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-m08p8thlUZgipqhMOQfVrTm3NFQq51E/dFzd+vlMzjA='; \
+    script-src 'sha256-s0Gm/BxFHqy9a+WO8AZBYGZ+KxMuu2VHhBNuuE888uQ='; \
     style-src 'sha256-/DJSy21fiE4Z1u5uhb/vetetTuN/PXB19J/dkExJKgs='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";

@@ -78,11 +78,13 @@ impl Apply<'_> {
         let noted = warning.is_some()
             || next.description != current.description
             || next.attributes != current.attributes;
-        let lower = report.progress.is_some_and(|p| p < current.progress);
+        // 100 % is what success says.
+        let progress = report.progress.map(|p| p.min(Progress::MAX_UNFINISHED));
+        let lower = progress.is_some_and(|p| p < current.progress);
         if lower && !new_step && !noted {
             return already(current);
         }
-        next.progress = current.progress.max(report.progress.unwrap_or_default());
+        next.progress = current.progress.max(progress.unwrap_or_default());
         let kind = match (new_step, noted) {
             (true, _) => Some(TransitionKind::Step),
             (false, true) => Some(TransitionKind::Noted),

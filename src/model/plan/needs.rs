@@ -22,6 +22,7 @@ type List<T> = SmallVec<[T; 1]>;
 #[derive(Debug, Clone, Default)]
 pub struct Needs {
     actions: List<ActionUid>,
+    parents_of: List<ActionUid>,
     ops: List<(ActionUid, OpId)>,
     owners: List<OwnerRef>,
     keys: List<Key>,
@@ -50,6 +51,9 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
         match command {
             Command::Create { new, by } => {
                 needs.actions.push(new.uid);
+                if let Some(parent) = new.parent {
+                    needs.actions.push(parent);
+                }
                 needs.own(by);
                 needs.key(&new.tenant, &new.exclusive, &new.idempotency_key);
             }
@@ -65,11 +69,17 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
             Command::Renew(owner) | Command::Release(owner) | Command::Fence { owner, .. } => {
                 needs.owner(owner);
             }
-            Command::Pin { uid, .. } | Command::Remove { uid, .. } => {
+            Command::Pin { uid, .. } => needs.actions.push(*uid),
+            Command::Remove { uid, .. } => {
                 needs.actions.push(*uid);
+                needs.parents_of.push(*uid);
             }
             Command::Import { action, .. } => {
                 needs.actions.push(action.uid);
+                // A later batch of the transaction may remove it again.
+                if let Some(parent) = action.parent {
+                    needs.actions.push(parent);
+                }
                 // Not stored yet, so nobody else would ask for its owner, who may live here.
                 needs.own(&action.owner);
                 if let Some(op) = action.last_op {
@@ -85,6 +95,7 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
         }
     }
     in_order(&mut needs.actions);
+    in_order(&mut needs.parents_of);
     in_order(&mut needs.ops);
     in_order(&mut needs.owners);
     in_order(&mut needs.keys);
@@ -109,6 +120,13 @@ impl Needs {
     #[must_use]
     pub fn actions(&self) -> &[ActionUid] {
         &self.actions
+    }
+
+    /// The actions whose parents to load, too, as far as these are there: those that are to be
+    /// removed. All of them are among [`actions`](Needs::actions).
+    #[must_use]
+    pub fn parents_of(&self) -> &[ActionUid] {
+        &self.parents_of
     }
 
     /// The operations to look for in the logs of those actions.

@@ -38,6 +38,11 @@ pub(super) fn create(
     if let Some(by) = by.filter(|by| loaded.alive(by).is_none()) {
         return Err(fenced(by, None));
     }
+    if let Some(parent) = new.parent.and_then(|uid| loaded.action(uid))
+        && !parent.is_unfinished()
+    {
+        return Err(conflict(not_while(parent, "a new part"), parent));
+    }
     for key in &new.exclusive {
         if let Some(holder) = loaded.holder(&Key::exclusive(&new.tenant, key)) {
             return Err(conflict(Clash::Exclusive(key.clone()), holder));
@@ -73,17 +78,24 @@ pub(super) fn remove(uid: ActionUid, if_version: Version, loaded: &mut Loaded) -
             found,
         }
     } else if current.is_unfinished() {
-        Clash::Status {
-            status: current.status,
-            change: "removal",
-        }
+        not_while(current, "removal")
     } else if loaded.is_pinned(uid) {
         Clash::Pinned
+    } else if let Some(parent) = current.parent.and_then(|uid| loaded.action(uid))
+        && parent.is_unfinished()
+    {
+        return Err(conflict(not_while(parent, "the removal of a part"), parent));
     } else {
         loaded.remove_action(uid);
         return Ok(Done::new(Effect::Applied, None));
     };
     Err(conflict(clash, current))
+}
+
+/// That something is not possible while an action has the status it has.
+fn not_while(action: &Action, change: &'static str) -> Clash {
+    let status = action.status;
+    Clash::Status { status, change }
 }
 
 pub(super) fn import(action: &Arc<Action>, log: &[Transition], loaded: &mut Loaded) -> Answer {

@@ -1,0 +1,155 @@
+//! Passes a cancel request on to the parts of an action.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use super::shared::Core;
+use crate::error::Error;
+use crate::model::{
+    Action, ActionUid, Batch, CancelRequest, Change, Command, Detail, Finish, OpId, Order, Outcome,
+    Query, Refused, Status, Term,
+};
+use crate::store::ActionStoreExt;
+
+/// How to cancel an action: [`Tracker::cancel`](crate::Tracker::cancel). A [`CancelRequest`] alone
+/// also asks the action's parts.
+///
+/// ```
+/// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::Error> {
+/// # let uid = action_store::ActionUid::new();
+/// use action_store::{CancelOptions, CancelRequest};
+///
+/// let request = CancelRequest::new().with_by("ann").with_reason("wrong cluster");
+/// tracker.cancel(uid, CancelOptions::new(request).with_parts(false)).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CancelOptions {
+    /// The request: who asks, and why.
+    pub request: CancelRequest,
+    /// True, the default, asks the unfinished parts of the action, too, and the parts of those.
+    pub parts: bool,
+}
+
+impl CancelOptions {
+    /// Asks the action and its parts.
+    #[must_use]
+    pub fn new(request: CancelRequest) -> CancelOptions {
+        let parts = true;
+        CancelOptions { request, parts }
+    }
+
+    /// Sets whether the parts are asked, too.
+    #[must_use]
+    pub fn with_parts(mut self, parts: bool) -> CancelOptions {
+        self.parts = parts;
+        self
+    }
+}
+
+impl From<CancelRequest> for CancelOptions {
+    fn from(request: CancelRequest) -> CancelOptions {
+        CancelOptions::new(request)
+    }
+}
+
+/// Parts that are asked in one transaction.
+const BATCH: u16 = 100;
+
+/// Asks the unfinished parts of an action, and theirs, in batches. Parts that were asked before are
+/// left as they are, so it can be repeated.
+pub(super) async fn ask(
+    core: &Core,
+    parent: ActionUid,
+    request: &CancelRequest,
+) -> Result<(), Error> {
+    let mut parents = VecDeque::from([parent]);
+    // Parts that come before their parent can make a circle.
+    let mut met = HashSet::from([parent]);
+    while let Some(parent) = parents.pop_front() {
+        let query = Query::new()
+            .with_term(Term::Parent(parent))
+            .with_term(Term::Unfinished)
+            .with_order(Order::Oldest)
+            .with_detail(Detail::Summary)
+            .with_limit(BATCH);
+        let mut pages = core.shared.store.pages(query);
+        while let Some(page) = pages.next().await? {
+            let new = page.items.iter().map(|part| part.uid);
+            parents.extend(new.filter(|uid| met.insert(*uid)));
+            ask_all(core, &page.items, request).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Asks some actions, and ends those of them that are queued.
+async fn ask_all(core: &Core, parts: &[Arc<Action>], request: &CancelRequest) -> Result<(), Error> {
+    let store = &core.shared.store;
+    let unasked = parts.iter().filter(|part| part.cancel.is_none());
+    let requests = unasked.map(|part| Command::Apply {
+        uid: part.uid,
+        op: OpId::new(),
+        change: Change::RequestCancel(request.clone()),
+        by: None,
+        if_version: None,
+    });
+    let mut known: Vec<Arc<Action>> = parts
+        .iter()
+        .filter(|part| part.cancel.is_some())
+        .cloned()
+        .collect();
+    let requests: Vec<Command> = requests.collect();
+    if !requests.is_empty() {
+        // A refused one was completed or removed meanwhile.
+        let answers = store.write_repeating(Batch::each(requests)).await?;
+        let asked = answers.into_iter().flatten();
+        known.extend(asked.filter_map(|done| done.action));
+    }
+    let queued = known.iter().filter(|part| part.status == Status::Queued);
+    let ends: Vec<Command> = queued.map(|part| end_of(core, part)).collect();
+    if !ends.is_empty() {
+        let answers = store.write_repeating(Batch::each(ends)).await?;
+        let refusals = answers.iter().filter_map(|answer| answer.as_ref().err());
+        // Others own it or have started it: they hear of the request.
+        refusals.for_each(|refused| core.shared.note(refused));
+    }
+    Ok(())
+}
+
+/// Ends a queued action that was asked to be cancelled, unless it has changed meanwhile. Refused if
+/// it has an owner that is alive and elsewhere.
+pub(super) fn end_of(core: &Core, queued: &Action) -> Command {
+    let own = queued.owner.as_ref() == Some(&core.shared.owner);
+    Command::Apply {
+        uid: queued.uid,
+        op: OpId::new(),
+        change: Change::Finish(Finish::new(Outcome::Cancelled)),
+        by: own.then(|| core.shared.owner.clone()),
+        if_version: Some(queued.version),
+    }
+}
+
+/// Asks a part that was just begun if its parent was asked before: that request may have been passed
+/// on before the part was there.
+pub(super) async fn ask_late(core: &Core, part: &Action) -> Result<Option<Arc<Action>>, Error> {
+    let store = &core.shared.store;
+    let Some(parent) = part.parent else {
+        return Ok(None);
+    };
+    let parent = store.action(parent).await?;
+    let Some(cancel) = parent.and_then(|parent| parent.cancel.clone()) else {
+        return Ok(None);
+    };
+    let mut request = CancelRequest::new();
+    request.by = cancel.by;
+    request.reason = cancel.reason;
+    match store.request_cancel(part.uid, request).await {
+        Ok(asked) => Ok(Some(asked)),
+        // It is over already.
+        Err(Error::Refused(Refused::Conflict { .. } | Refused::NotFound(_))) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
