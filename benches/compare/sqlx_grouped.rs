@@ -2,7 +2,7 @@
 //! one transaction, and a tuned pool for reading.
 //!
 //! The writer has the one connection that writes, so nobody waits for a lock. A caller is answered
-//! after the commit. The connections of the pool stay open, map the file into memory, cache pages
+//! after the commit. The connections of the pool stay open, cache pages, are not pinged before use
 //! and never write.
 
 use std::path::{Path, PathBuf};
@@ -55,7 +55,6 @@ impl SqlxGrouped {
         let writer = tokio::spawn(write(connection, waiting, owner.clone()));
         let reading = options(&path)
             .read_only(true)
-            .pragma("mmap_size", "268435456")
             .pragma("cache_size", "-16384");
         let reading = SqlitePoolOptions::new()
             .min_connections(READERS)
