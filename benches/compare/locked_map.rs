@@ -1,6 +1,12 @@
-//! Written by hand in memory: a map behind one lock, with ordered indexes beside it. Volatile.
+//! Written by hand in memory: a map with ordered indexes beside it, behind one lock or divided into
+//! shards with a lock each. Volatile.
+//!
+//! Sharded, an action's shard is chosen by its uid, and numbers and revisions come from counters
+//! that all share. A list merges the newest of each shard. The price: no reader sees all shards as
+//! of one moment, and a revision may be readable before a lower one is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -20,26 +26,23 @@ struct Tables {
     feed: BTreeMap<i64, Uuid>,
     /// Kind, and the record as it was then: an entry shares what it can.
     log: BTreeMap<(i64, i64), (i64, Arc<Record>)>,
-    revision: i64,
 }
 
 impl Tables {
-    fn create(&mut self, new: &New) {
+    fn create(&mut self, new: &New, number: i64, next: i64) {
         let mut record = new.record(now());
-        let number = self.order.last_key_value().map_or(0, |last| *last.0) + 1;
         record.number = number;
         self.order.insert(number, new.uid);
         self.unfinished.insert(number);
         self.names.insert((NAME, number));
         self.touches.insert((new.object.clone(), number));
         let record = Arc::new(record);
-        self.revision += 1;
-        self.feed.insert(self.revision, new.uid);
+        self.feed.insert(next, new.uid);
         self.log.insert((number, 1), (0, record.clone()));
-        self.records.insert(new.uid, (record, self.revision));
+        self.records.insert(new.uid, (record, next));
     }
 
-    fn change(&mut self, change: Change, owner: &Owner) -> bool {
+    fn change(&mut self, change: Change, owner: &Owner, next: i64) -> bool {
         let Some((record, revision)) = self.records.get_mut(&change.uid) else {
             return false;
         };
@@ -55,9 +58,8 @@ impl Tables {
             self.owners.insert((owner.name.clone(), number));
         }
         self.feed.remove(revision);
-        self.revision += 1;
-        *revision = self.revision;
-        self.feed.insert(self.revision, change.uid);
+        *revision = next;
+        self.feed.insert(next, change.uid);
         if let Some(kind) = change.kind.entry() {
             self.log
                 .insert((number, record.version), (kind, record.clone()));
@@ -67,43 +69,77 @@ impl Tables {
 }
 
 pub struct LockedMap {
-    tables: Mutex<Tables>,
+    shards: Vec<Mutex<Tables>>,
+    number: AtomicI64,
+    revision: AtomicI64,
     owner: Arc<Owner>,
 }
 
 impl LockedMap {
-    pub fn new() -> LockedMap {
+    pub fn new(shards: usize) -> LockedMap {
         LockedMap {
-            tables: Mutex::default(),
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            number: AtomicI64::new(0),
+            revision: AtomicI64::new(0),
             owner: Owner::new(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Tables> {
-        self.tables.lock().unwrap()
+    fn lock(&self, uid: Uuid) -> MutexGuard<'_, Tables> {
+        // The low bits of a uid of version 7 are drawn.
+        let shard = uid.as_u128() as usize % self.shards.len();
+        self.shards[shard].lock().unwrap()
+    }
+
+    fn all(&self) -> impl Iterator<Item = MutexGuard<'_, Tables>> {
+        self.shards.iter().map(|shard| shard.lock().unwrap())
+    }
+
+    fn next(counter: &AtomicI64) -> i64 {
+        counter.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn write(&self, new: &New) {
+        let mut tables = self.lock(new.uid);
+        tables.create(
+            new,
+            LockedMap::next(&self.number),
+            LockedMap::next(&self.revision),
+        );
+    }
+
+    fn alter(&self, change: Change) {
+        let mut tables = self.lock(change.uid);
+        let next = LockedMap::next(&self.revision);
+        let done = tables.change(change, &self.owner, next);
+        assert!(done, "nobody else changes this action");
     }
 }
 
 #[async_trait]
 impl Contestant for LockedMap {
     async fn create(&self, new: New) {
-        self.lock().create(&new);
+        self.write(&new);
     }
 
     async fn change(&self, change: Change) {
-        let done = self.lock().change(change, &self.owner);
-        assert!(done, "nobody else changes this action");
+        self.alter(change);
     }
 
     async fn get(&self, uid: Uuid) -> Uuid {
-        let record = self.lock().records[&uid].0.clone();
+        let record = self.lock(uid).records[&uid].0.clone();
         Uuid::from_slice(&record.uid).unwrap()
     }
 
     async fn list(&self, limit: u16) -> (usize, Option<Uuid>) {
-        let tables = self.lock();
-        let newest = tables.order.values().rev().take(usize::from(limit));
-        let newest: Vec<Arc<Record>> = newest.map(|uid| tables.records[uid].0.clone()).collect();
+        let limit = usize::from(limit);
+        let mut newest: Vec<Arc<Record>> = Vec::with_capacity(limit * self.shards.len());
+        for tables in self.all() {
+            let uids = tables.order.values().rev().take(limit);
+            newest.extend(uids.map(|uid| tables.records[uid].0.clone()));
+        }
+        newest.sort_unstable_by_key(|record| std::cmp::Reverse(record.number));
+        newest.truncate(limit);
         let first = newest.first();
         (
             newest.len(),
@@ -112,31 +148,28 @@ impl Contestant for LockedMap {
     }
 
     async fn fill(&self, count: usize) -> Vec<Uuid> {
-        let mut tables = self.lock();
         let rows = (0..count).map(|row| New::of(row as u64 % 100));
         rows.map(|new| {
-            tables.create(&new);
-            for step in life(new.uid) {
-                assert!(tables.change(step, &self.owner));
-            }
+            self.write(&new);
+            life(new.uid).for_each(|step| self.alter(step));
             new.uid
         })
         .collect()
     }
 
     async fn held(&self) -> Held {
-        let tables = self.lock();
-        let head = |(uid, (record, _)): (&Uuid, &(Arc<Record>, i64))| Head {
-            uid: *uid,
-            status: record.status,
-            version: record.version,
-        };
-        let heads: Vec<Head> = tables.records.iter().map(head).collect();
-        assert_eq!(tables.feed.len(), heads.len());
-        Held {
-            heads,
-            entries: tables.log.len(),
+        let (mut heads, mut entries) = (Vec::new(), 0);
+        for tables in self.all() {
+            let head = |(uid, (record, _)): (&Uuid, &(Arc<Record>, i64))| Head {
+                uid: *uid,
+                status: record.status,
+                version: record.version,
+            };
+            assert_eq!(tables.feed.len(), tables.records.len());
+            heads.extend(tables.records.iter().map(head));
+            entries += tables.log.len();
         }
+        Held { heads, entries }
     }
 
     async fn close(&self) {}

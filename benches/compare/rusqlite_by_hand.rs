@@ -10,8 +10,8 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::contestant::{Change, Contestant, Held, New, Owner, Record};
-use crate::sql;
+use crate::contestant::{Change, Contestant, Held, New, Owner};
+use crate::sql::{self, Layout};
 
 /// Commands that one commit takes at most, as in the library.
 const GROUP: usize = 2000;
@@ -26,7 +26,7 @@ struct Job {
     reply: oneshot::Sender<bool>,
 }
 
-/// The ceiling: one thread that owns the connection and writes whatever waits as one transaction,
+/// The ceiling, on the bare schema or on the one that ships: one thread that owns the connection and writes whatever waits as one transaction,
 /// statements prepared, no sqlx between. Group commit as the library's, without its model, its
 /// owners and its errors. Reads are inline, on two connections, one for each core: a blocking call
 /// in an async task, which a host would not allow itself.
@@ -37,19 +37,18 @@ pub struct Grouped {
     readers: [Mutex<Connection>; 2],
     turn: AtomicUsize,
     owner: Arc<Owner>,
-    get: String,
-    list: String,
+    layout: Layout,
 }
 
 impl Grouped {
-    pub fn open(directory: &Path) -> Grouped {
+    pub fn open(directory: &Path, layout: Layout) -> Grouped {
         let path = directory.join("actions.db");
-        let connection = sql::make(&path);
+        let connection = (layout.make)(&path);
         let owner = Owner::new();
         let (jobs, waiting) = mpsc::channel();
         let writer = {
             let owner = owner.clone();
-            std::thread::spawn(move || write(&connection, &waiting, &owner))
+            std::thread::spawn(move || write(&connection, &waiting, &owner, &layout))
         };
         Grouped {
             jobs: Mutex::new(Some(jobs)),
@@ -58,8 +57,7 @@ impl Grouped {
             turn: AtomicUsize::new(0),
             path,
             owner,
-            get: sql::get(),
-            list: sql::list(),
+            layout,
         }
     }
 
@@ -76,7 +74,7 @@ impl Grouped {
     }
 }
 
-fn write(connection: &Connection, waiting: &mpsc::Receiver<Job>, owner: &Owner) {
+fn write(connection: &Connection, waiting: &mpsc::Receiver<Job>, owner: &Owner, layout: &Layout) {
     let mut replies = Vec::new();
     while let Ok(first) = waiting.recv() {
         sql::begin(connection);
@@ -84,10 +82,10 @@ fn write(connection: &Connection, waiting: &mpsc::Receiver<Job>, owner: &Owner) 
         while let Some(job) = next {
             let done = match job.work {
                 Work::Create(new) => {
-                    sql::create(connection, &new);
+                    (layout.create)(connection, &new);
                     true
                 }
-                Work::Change(change) => sql::change(connection, change, owner),
+                Work::Change(change) => (layout.change)(connection, change, owner),
             };
             replies.push((job.reply, done));
             next = match replies.len() < GROUP {
@@ -95,15 +93,11 @@ fn write(connection: &Connection, waiting: &mpsc::Receiver<Job>, owner: &Owner) 
                 false => None,
             };
         }
-        sql::commit(connection);
+        (layout.commit)(connection);
         for (reply, done) in replies.drain(..) {
             reply.send(done).unwrap();
         }
     }
-}
-
-fn uid(record: &Record) -> Uuid {
-    Uuid::from_slice(&record.uid).unwrap()
 }
 
 #[async_trait]
@@ -117,20 +111,19 @@ impl Contestant for Grouped {
     }
 
     async fn get(&self, wanted: Uuid) -> Uuid {
-        uid(&sql::read_one(&self.reader(), &self.get, wanted))
+        (self.layout.read_one)(&self.reader(), wanted)
     }
 
     async fn list(&self, limit: u16) -> (usize, Option<Uuid>) {
-        let records = sql::read_list(&self.reader(), &self.list, limit);
-        (records.len(), records.first().map(uid))
+        (self.layout.read_list)(&self.reader(), limit)
     }
 
     async fn fill(&self, count: usize) -> Vec<Uuid> {
-        sql::fill(&self.path, count, &self.owner)
+        sql::fill(&self.layout, &self.path, count, &self.owner)
     }
 
     async fn held(&self) -> Held {
-        sql::held(&self.path)
+        (self.layout.held)(&self.path)
     }
 
     async fn close(&self) {
@@ -172,7 +165,7 @@ impl Contestant for PerCall {
     async fn create(&self, new: New) {
         self.call(move |connection| {
             sql::begin(connection);
-            sql::create(connection, &new);
+            (sql::BARE.create)(connection, &new);
             sql::commit(connection);
         })
         .await;
@@ -182,7 +175,7 @@ impl Contestant for PerCall {
         let owner = self.owner.clone();
         let write = move |connection: &Connection| {
             sql::begin(connection);
-            let done = sql::change(connection, change, &owner);
+            let done = (sql::BARE.change)(connection, change, &owner);
             sql::commit(connection);
             done
         };
@@ -190,21 +183,17 @@ impl Contestant for PerCall {
     }
 
     async fn get(&self, wanted: Uuid) -> Uuid {
-        let read =
-            move |connection: &Connection| uid(&sql::read_one(connection, &sql::get(), wanted));
-        self.call(read).await
+        self.call(move |connection| (sql::BARE.read_one)(connection, wanted))
+            .await
     }
 
     async fn list(&self, limit: u16) -> (usize, Option<Uuid>) {
-        self.call(move |connection| {
-            let records = sql::read_list(connection, &sql::list(), limit);
-            (records.len(), records.first().map(uid))
-        })
-        .await
+        self.call(move |connection| (sql::BARE.read_list)(connection, limit))
+            .await
     }
 
     async fn fill(&self, count: usize) -> Vec<Uuid> {
-        sql::fill(&self.path, count, &self.owner)
+        sql::fill(&sql::BARE, &self.path, count, &self.owner)
     }
 
     async fn held(&self) -> Held {

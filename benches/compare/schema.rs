@@ -5,8 +5,9 @@ use std::path::Path;
 use action_store::{ActionStore, SqliteStore};
 use rusqlite::Connection;
 
-use crate::contestant::Record;
-use crate::sql;
+use crate::contestant::{Contestant as _, Owner, Record};
+use crate::ours::Ours;
+use crate::{shipped, sql};
 
 const TABLES: [&str; 4] = [
     "actions_action",
@@ -53,6 +54,28 @@ pub async fn check(directory: &Path) {
         "what the library keeps and what the baseline keeps differ: the comparison would not be \
          fair; bring benches/compare/schema.sql (and its statements, if need be) along"
     );
+    check_filled(directory).await;
     let columns = format!("actions_action ({})", Record::COLUMNS.join(", "));
     assert_eq!(pinned.first(), Some(&columns));
+}
+
+/// That what the rusqlite peer writes under the schema that ships is what the library reads there.
+async fn check_filled(directory: &Path) {
+    let directory = directory.join("shipped");
+    std::fs::create_dir(&directory).unwrap();
+    let path = directory.join("actions.db");
+    drop((shipped::LAYOUT.make)(&path));
+    let uids = sql::fill(&shipped::LAYOUT, &path, 20, &Owner::new());
+    let written = (shipped::LAYOUT.held)(&path);
+    let store = Ours::sqlite(&directory).await;
+    let mut read = store.held().await;
+    read.heads.sort();
+    let mut heads = written.heads;
+    heads.sort();
+    assert_eq!((read.heads, read.entries), (heads, written.entries));
+    assert_eq!(uids.len() * 3, written.entries);
+    for uid in uids {
+        assert_eq!(store.get(uid).await, uid);
+    }
+    store.close().await;
 }

@@ -2,6 +2,7 @@
 //! and the same transition in rusqlite.
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -36,16 +37,44 @@ pub const FEED_MOVE: &str = "UPDATE actions_feed SET revision = \
 pub const LOG: &str = "INSERT INTO actions_log (action, kind, version, at, status, outcome, \
      progress, owner, incarnation, op) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-/// All columns of one action. A function, since the columns are a list.
-pub fn get() -> String {
+/// All columns of one action.
+pub static GET: LazyLock<String> = LazyLock::new(|| {
     let columns = Record::COLUMNS.join(", ");
     format!("SELECT {columns} FROM actions_action WHERE uid = ?")
-}
+});
 
-pub fn list() -> String {
+pub static LIST: LazyLock<String> = LazyLock::new(|| {
     let columns = Record::COLUMNS.join(", ");
     format!("SELECT {columns} FROM actions_action ORDER BY number DESC LIMIT ?")
+});
+
+/// How rusqlite keeps actions under one schema.
+#[derive(Clone, Copy)]
+pub struct Layout {
+    /// Makes a new database and opens it.
+    pub make: fn(&Path) -> Connection,
+    /// Within a transaction that is open.
+    pub create: fn(&Connection, &New),
+    /// The same; false when the version is another one.
+    pub change: fn(&Connection, Change, &Owner) -> bool,
+    pub commit: fn(&Connection),
+    /// Looks an action up and decodes all of it; its uid.
+    pub read_one: fn(&Connection, Uuid) -> Uuid,
+    /// The newest, decoded: how many, and the uid of the first.
+    pub read_list: fn(&Connection, u16) -> (usize, Option<Uuid>),
+    pub held: fn(&Path) -> Held,
 }
+
+/// The pinned schema.
+pub const BARE: Layout = Layout {
+    make,
+    create,
+    change,
+    commit,
+    read_one,
+    read_list,
+    held,
+};
 
 pub fn open(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
@@ -70,8 +99,7 @@ pub fn make(path: &Path) -> Connection {
     connection
 }
 
-/// A write, within a transaction that is open. False when the version is another one.
-pub fn create(c: &Connection, new: &New) {
+fn create(c: &Connection, new: &New) {
     let row = new.record(now());
     let number: i64 = c
         .prepare_cached(CREATE)
@@ -109,7 +137,7 @@ pub fn create(c: &Connection, new: &New) {
     execute(c, LOG, entry);
 }
 
-pub fn change(c: &Connection, change: Change, owner: &Owner) -> bool {
+fn change(c: &Connection, change: Change, owner: &Owner) -> bool {
     let (now, op) = (now(), Uuid::now_v7());
     let (status, outcome, progress) = change.kind.state();
     let entry = change.kind.entry();
@@ -155,7 +183,7 @@ pub fn change(c: &Connection, change: Change, owner: &Owner) -> bool {
     true
 }
 
-fn execute(c: &Connection, sql: &str, values: impl rusqlite::Params) {
+pub fn execute(c: &Connection, sql: &str, values: impl rusqlite::Params) {
     let changed = c.prepare_cached(sql).unwrap().execute(values).unwrap();
     assert_eq!(changed, 1, "{sql}");
 }
@@ -172,34 +200,39 @@ pub fn commit(c: &Connection) {
 }
 
 /// Writes completed actions beside whoever has the file open.
-pub fn fill(path: &Path, count: usize, owner: &Owner) -> Vec<Uuid> {
+pub fn fill(layout: &Layout, path: &Path, count: usize, owner: &Owner) -> Vec<Uuid> {
     let c = open(path);
     let mut uids = Vec::with_capacity(count);
     for begin_at in (0..count).step_by(1000) {
         begin(&c);
         for row in begin_at..count.min(begin_at + 1000) {
             let new = New::of(row as u64 % 100);
-            create(&c, &new);
+            (layout.create)(&c, &new);
             for step in life(new.uid) {
-                assert!(change(&c, step, owner));
+                assert!((layout.change)(&c, step, owner));
             }
             uids.push(new.uid);
         }
-        commit(&c);
+        (layout.commit)(&c);
     }
     uids
 }
 
-pub fn read_one(c: &Connection, sql: &str, uid: Uuid) -> Record {
-    let mut statement = c.prepare_cached(sql).unwrap();
-    let row = statement.query_row([uid.as_bytes()], Record::from_rusqlite);
-    row.unwrap()
+fn uid(record: &Record) -> Uuid {
+    Uuid::from_slice(&record.uid).unwrap()
 }
 
-pub fn read_list(c: &Connection, sql: &str, limit: u16) -> Vec<Record> {
-    let mut statement = c.prepare_cached(sql).unwrap();
+fn read_one(c: &Connection, wanted: Uuid) -> Uuid {
+    let mut statement = c.prepare_cached(&GET).unwrap();
+    let row = statement.query_row([wanted.as_bytes()], Record::from_rusqlite);
+    uid(&row.unwrap())
+}
+
+fn read_list(c: &Connection, limit: u16) -> (usize, Option<Uuid>) {
+    let mut statement = c.prepare_cached(&LIST).unwrap();
     let rows = statement.query_map([limit], Record::from_rusqlite);
-    rows.unwrap().map(Result::unwrap).collect()
+    let records: Vec<Record> = rows.unwrap().map(Result::unwrap).collect();
+    (records.len(), records.first().map(uid))
 }
 
 /// Everything in the file, read by a connection of its own.

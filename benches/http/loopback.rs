@@ -1,4 +1,4 @@
-//! Requests a second over loopback, beside the same server answering a constant of the same size.
+//! Requests a second over loopback, beside a handler that one would write by hand on the same rows.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -7,14 +7,11 @@ use std::time::{Duration, Instant};
 
 use action_store::http::{AllowAll, RouterOptions, router_with};
 use action_store::{ActionStore, MemoryStore, SqliteStore};
-use axum::Router;
-use axum::http::header;
-use axum::routing::get;
 
 use crate::middle::middle;
 use crate::stock::{Load, fill};
 use crate::wire::{Client, Server};
-use crate::{Options, ask};
+use crate::{Options, ask, by_hand};
 
 const CONNECTIONS: usize = 8;
 
@@ -54,28 +51,33 @@ pub async fn measure(options: &Options, scratch: &Path) {
         options.size
     );
     let memory = MemoryStore::new();
-    compare(options, "memory", Arc::new(memory)).await;
-    let sqlite = SqliteStore::open(scratch.join("loopback.db"))
-        .await
-        .unwrap();
-    compare(options, "SQLite", Arc::new(sqlite)).await;
+    let by_hand = scratch.join("by_hand.db");
+    compare(options, "memory", Arc::new(memory), &by_hand).await;
+    let sqlite = SqliteStore::open(scratch.join("loopback.db"));
+    let sqlite = Arc::new(sqlite.await.unwrap());
+    compare(options, "SQLite", sqlite, &by_hand).await;
 }
 
-async fn compare(options: &Options, name: &str, store: Arc<dyn ActionStore>) {
+/// Compares a store with the handler written by hand, on the same actions.
+async fn compare(options: &Options, name: &str, store: Arc<dyn ActionStore>, by_hand: &Path) {
     let uids = fill(&*store, options.size, Load::Plain).await;
     let page = RouterOptions::new().with_cap(100);
     let app = router_with(store.clone(), AllowAll, page);
     let server = Server::start(app.clone()).await;
+    let hand = by_hand::app(&*store, by_hand).await;
+    let hand_server = Server::start(hand.clone()).await;
     let one = format!("/v1/actions/{}", uids[uids.len() / 2]);
     for (what, path) in [("one action", &*one), ("a page of 100", "/v1/actions")] {
         let (status, _, body) = ask(&app, path).await;
         assert_eq!(status, 200);
-        let constant = constant(body.to_vec()).await;
+        let (status, _, theirs) = ask(&hand, path).await;
+        assert_eq!(status, 200);
+        assert_eq!(value(&theirs), value(&body), "the same answer: {path}");
         let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..options.rounds {
             let mut rates = [0.0; 2];
             for side in [round % 2, 1 - round % 2] {
-                let address = [server.address, constant.address][side];
+                let address = [server.address, hand_server.address][side];
                 rates[side] = rate(address, path, body.len(), options.time).await;
             }
             ours.push(rates[0]);
@@ -84,26 +86,13 @@ async fn compare(options: &Options, name: &str, store: Arc<dyn ActionStore>) {
         }
         let [ours, theirs, ratio] = [ours, theirs, ratios].map(|v| middle(v.into_iter()));
         println!(
-            "  {name}, {what}, {} bytes: {ours:.0}, a constant {theirs:.0}, {ratio:.2} x",
+            "  {name}, {what}, {} bytes: {ours:.0}, by hand {theirs:.0}, {ratio:.2} x",
             body.len()
         );
     }
     store.close().await.unwrap();
 }
 
-/// A server that answers the same body whatever the path.
-async fn constant(body: Vec<u8>) -> Server {
-    let body = axum::body::Bytes::from(body);
-    let answer = async move || {
-        let headers = [
-            (header::CONTENT_TYPE, "application/json"),
-            (header::CACHE_CONTROL, "no-store"),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        ];
-        (headers, body)
-    };
-    let app = Router::new()
-        .route("/v1/actions", get(answer.clone()))
-        .route("/v1/actions/{uid}", get(answer));
-    Server::start(app).await
+fn value(body: &[u8]) -> serde_json::Value {
+    serde_json::from_slice(body).unwrap()
 }

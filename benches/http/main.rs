@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | `blind` | the time of an answer about somebody else's action beside one about none, over a connection and within this process |
 //! | `pages` | a page of 1000 from memory beside `serde_json::to_vec` of the same content |
-//! | `loopback` | requests a second beside the same server that answers a constant |
+//! | `loopback` | requests a second beside a handler written by hand (sqlx rows into structs, `Json`) |
 //! | `scope` | lists under a scope of 500 objects in a store of a million actions |
 #![allow(missing_docs, unreachable_pub, reason = "nobody imports a benchmark")]
 #![allow(
@@ -20,6 +20,7 @@
 )]
 
 mod blind;
+mod by_hand;
 mod loopback;
 #[path = "../shared/machine.rs"]
 mod machine;
