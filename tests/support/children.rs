@@ -1,6 +1,7 @@
 //! Processes of their own: this very test program, started again to play a role with a store. It
 //! has a test `in_a_process_of_its_own` in its `main.rs`, which calls [`play`].
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::path::{Path, PathBuf};
@@ -23,9 +24,20 @@ pub(crate) struct Child {
 impl Child {
     /// Starts one that plays a role with the store at a path; `more` tells it what the role asks.
     pub(crate) fn start(role: &str, path: &Path, more: &str) -> Child {
+        Child::start_with(role, path, more, Vec::new())
+    }
+
+    /// The same with more variables in its environment.
+    pub(crate) fn start_with(
+        role: &str,
+        path: &Path,
+        more: &str,
+        environment: Vec<(&'static str, OsString)>,
+    ) -> Child {
         let mut process = Command::new(std::env::current_exe().unwrap());
         process.args(["--exact", "in_a_process_of_its_own", "--nocapture"]);
         process.env(ROLE, role).env(PATH, path).env(MORE, more);
+        process.envs(environment);
         process.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = process.spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
