@@ -3,6 +3,7 @@
 mod backup;
 mod decode;
 mod diagnostics;
+mod doubt;
 mod encode;
 mod errors;
 mod file;
