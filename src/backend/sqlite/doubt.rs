@@ -5,9 +5,8 @@
 //! answers: on a fresh connection, under the write lock, it reads which transaction was committed
 //! last.
 //!
-//! What it finds may never have been synced: a process can die between the write and the sync of its
-//! commit, and a sync that failed leaves the bytes readable but not on the disk. An answer on such
-//! bytes would be lost with the next power cut. So the writer first makes durable what it finds.
+//! What it finds may never have been synced, and an answer on such bytes would be lost with the next
+//! power cut. So the writer first [makes durable](make_durable) what it finds.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,21 +14,18 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::SqliteConnection;
 
 use super::diagnostics::SqliteAccess;
-use super::errors::{Phase, store_error, was_cut_short};
+use super::errors::{Phase, is_read_only, store_error, was_cut_short};
 use super::load::{self, Stored};
 use super::schema::BUSY;
 use super::script::Script;
 use super::source::Connection;
+use super::sync::{COUNT_SYNC, Synced, make_durable};
 use super::writer::{Answers, Writer, before, position, reconnected, roll_back};
-use crate::error::StoreError;
+use crate::error::{ErrorKind, StoreError};
 use crate::model::{Effect, Position};
 
 /// The pause between two attempts to reach the store.
 const PAUSE: Duration = Duration::from_millis(10);
-
-/// Writes one page, and so syncs the log. `SET id = id` would not do: SQLite does not write a page
-/// whose bytes stay the same.
-const SYNC: &str = "UPDATE actions_store SET syncs = syncs + 1 WHERE id = 1";
 
 /// A transaction whose COMMIT failed.
 pub(super) struct Doubt {
@@ -71,20 +67,6 @@ pub(super) fn unknown(error: sqlx::Error) -> StoreError {
     store_error("write", Phase::Commit, error)
 }
 
-/// Makes durable what the connection can read, whoever wrote it, and shows that it can write.
-///
-/// A commit that syncs makes durable what lies before it in the log, unless an earlier sync failed:
-/// the kernel then takes the lost bytes for clean. The checkpoint before it copies what was read from
-/// the log into the database and syncs that. The commit then begins a new log, with a new header, so
-/// that the old log and its hole are never replayed. A checkpoint that readers hold up is no harm: as
-/// long as a connection is open, unsynced commits of others are not visible.
-pub(super) async fn make_durable(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query(SYNC).execute(connection).await.map(drop)
-}
-
 /// Reads where the store stands while no other connection can write.
 async fn read_locked(connection: &mut SqliteConnection) -> Result<Stored, StoreError> {
     let mut script = Script::new();
@@ -101,15 +83,27 @@ async fn read_locked(connection: &mut SqliteConnection) -> Result<Stored, StoreE
 impl Writer {
     /// A connection to write on. While the store is in doubt, it is made durable first.
     pub(super) async fn connection(&mut self) -> Result<Connection, StoreError> {
-        let mut connection = self.line.take().await.map_err(reconnected)?;
-        if self.in_doubt.load(Ordering::Acquire) {
-            if let Err(error) = make_durable(&mut connection).await {
-                drop(connection.close().await);
-                return Err(before(error));
+        let begun = Instant::now();
+        loop {
+            let mut connection = self.line.take().await.map_err(reconnected)?;
+            if !self.in_doubt.load(Ordering::Acquire) {
+                return Ok(connection);
             }
-            self.in_doubt.store(false, Ordering::Release);
+            let error = match make_durable(&mut connection, &self.path).await {
+                Ok(_) => {
+                    self.in_doubt.store(false, Ordering::Release);
+                    return Ok(connection);
+                }
+                Err(error) => before(error),
+            };
+            self.failed(connection, &error).await;
+            // It may be read-only by chance, and another process may write just now.
+            let again = is_read_only(&error) || self.comes_back(&error);
+            if !again || begun.elapsed() >= BUSY {
+                return Err(error);
+            }
+            tokio::time::sleep(PAUSE).await;
         }
-        Ok(connection)
     }
 
     /// Finds out whether a transaction whose commit failed was applied.
@@ -132,31 +126,48 @@ impl Writer {
 
     /// One attempt; none if it has shown nothing.
     async fn look_up(&mut self, doubt: &Doubt) -> Option<Verdict> {
-        let mut connection = self.line.take().await.ok()?;
-        let durable = make_durable(&mut connection).await.is_ok();
-        let Ok(stored) = read_locked(&mut connection).await else {
-            drop(connection.close().await);
-            return None;
+        let mut connection = match self.line.take().await {
+            Ok(connection) => connection,
+            // A pool that was closed stays closed.
+            Err(error) if error.kind() == ErrorKind::Closed => return Some(Verdict::Unknown),
+            Err(_) => return None,
         };
-        if durable {
+        let synced = make_durable(&mut connection, &self.path).await;
+        // On a full disk nothing needs to be synced: what was found before was durable, and the
+        // failed commit added nothing that could be found.
+        let durable = match &synced {
+            Ok(_) => true,
+            Err(error) => was_cut_short(error) && was_cut_short(&doubt.error),
+        };
+        // Also without a sync: a write that was cut short left nothing to be found.
+        let stored = match roll_back(&mut connection).await {
+            true => read_locked(&mut connection).await.ok(),
+            false => None,
+        };
+        let verdict = stored.and_then(|stored| self.judge(doubt, stored, synced.ok()));
+        if verdict.is_some() && durable {
             self.in_doubt.store(false, Ordering::Release);
             self.line.hand_back(connection);
         } else {
             drop(connection.close().await);
         }
-        match stored.last_commit {
-            last if last == doubt.after && durable => {
-                Some(Verdict::Applied(position(self.life, stored)))
-            }
-            // A full disk can be read, though nothing can be made durable there.
-            last if last == doubt.before && (durable || was_cut_short(&doubt.error)) => {
-                Some(Verdict::NotApplied)
-            }
-            last if last != doubt.after && last != doubt.before && durable => {
-                Some(Verdict::Overtaken)
-            }
-            _ => None,
+        verdict
+    }
+
+    /// What follows from the transaction that was committed last, as read under the write lock.
+    fn judge(&self, doubt: &Doubt, stored: Stored, synced: Option<Synced>) -> Option<Verdict> {
+        let last = stored.last_commit;
+        // A commit that failed at its sync may be whole in the log, though nobody reads it there.
+        // Only the next commit overwrites it.
+        let gone = synced == Some(Synced::Commit) || was_cut_short(&doubt.error);
+        if last == doubt.before {
+            return gone.then_some(Verdict::NotApplied);
         }
+        synced?;
+        Some(match last == doubt.after {
+            true => Verdict::Applied(position(self.life, stored)),
+            false => Verdict::Overtaken,
+        })
     }
 
     /// Ends a transaction that changes nothing.
@@ -172,11 +183,15 @@ impl Writer {
         let on_others = self.access != SqliteAccess::Exclusive;
         if on_others && done.any(|done| done.effect == Effect::Already) {
             let mut script = Script::new();
-            script.push(SYNC);
+            script.push(COUNT_SYNC);
             script.push("COMMIT");
-            // It may have been applied: that is what the answer was to say.
             let synced = script.run(connection).await;
-            return synced.map(drop).map_err(|failed| unknown(failed.error));
+            return synced.map(drop).map_err(|failed| {
+                // A sync that failed may have lost the bytes that the answer stands on.
+                self.in_doubt.store(true, Ordering::Release);
+                // What was asked for was applied before, but may not be durable.
+                unknown(failed.error)
+            });
         }
         roll_back(connection).await;
         Ok(())

@@ -47,7 +47,13 @@ const IOERR_WRITE: i32 = 778;
 /// database was full, or a write failed. The record of its commit is written last, so no later
 /// recovery can find it. A failed sync shows nothing of the kind.
 pub(super) fn was_cut_short(error: &sqlx::Error) -> bool {
-    extended_code(error) == Some(IOERR_WRITE) || primary_code(error) == Some(code::FULL)
+    let full = |error: &std::io::Error| error.kind() == std::io::ErrorKind::StorageFull;
+    match error {
+        sqlx::Error::Io(error) => full(error),
+        error => {
+            extended_code(error) == Some(IOERR_WRITE) || primary_code(error) == Some(code::FULL)
+        }
+    }
 }
 
 /// Returns true if the connection cannot write. SQLite opens a file for reading only when one
@@ -147,47 +153,11 @@ pub(super) fn corrupt(operation: &'static str, what: impl Into<String>) -> Store
 
 #[cfg(test)]
 mod tests {
+    use super::super::faults::coded;
     use super::*;
 
-    #[derive(Debug)]
-    struct Coded(i32);
-
-    impl std::fmt::Display for Coded {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(f, "code {}", self.0)
-        }
-    }
-
-    impl std::error::Error for Coded {}
-
-    impl sqlx::error::DatabaseError for Coded {
-        fn message(&self) -> &str {
-            ""
-        }
-
-        fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
-            Some(self.0.to_string().into())
-        }
-
-        fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
-            self
-        }
-
-        fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
-            self
-        }
-
-        fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
-            self
-        }
-
-        fn kind(&self) -> sqlx::error::ErrorKind {
-            sqlx::error::ErrorKind::Other
-        }
-    }
-
     fn of(code: i32, phase: Phase) -> StoreError {
-        store_error("write", phase, sqlx::Error::Database(Box::new(Coded(code))))
+        store_error("write", phase, coded(code))
     }
 
     #[test]

@@ -107,6 +107,8 @@ impl Writer {
                 changes,
                 mut save,
             } = sent;
+            #[cfg(test)]
+            (save.fault = self.faults.take());
             heads.withhold(&changes);
             let stored = heads.stored;
             let applied = heads.apply(changes, &save.numbers, save.expected());

@@ -9,9 +9,10 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::errors::{self, Phase, store_error};
 use super::save::{self, Frame};
+use super::sync::COUNT_SYNC;
 use super::{SqliteAccess, SqliteStore, load};
 use crate::error::{ErrorKind, StoreError};
-use crate::model::{Batch, Done, Needs, Refused, plan};
+use crate::model::{Batch, Done, Effect, Needs, Refused, plan};
 
 /// What `write_in` does within the host's transaction, so that it can be taken back alone.
 const BEGIN_INSIDE: &str = "SAVEPOINT actions_write_in";
@@ -104,7 +105,19 @@ impl SqliteStore {
         let (mut loaded, stored, numbers) = load::load(connection, needs_of_all, None).await?;
         let answers = plan(batch, needs, &mut loaded, self.clock.now());
         let changes = loaded.into_changes();
-        if !changes.is_empty() {
+        if changes.is_empty() {
+            // The host's commit then syncs what `Already` stands on, as that of a `write` does.
+            if answers
+                .iter()
+                .flatten()
+                .any(|done| done.effect == Effect::Already)
+            {
+                let counted = sqlx::query(COUNT_SYNC)
+                    .persistent(false)
+                    .execute(connection);
+                counted.await.map_err(before)?;
+            }
+        } else {
             let save = save::script(&changes, stored, numbers, Frame::Inside).map_err(before)?;
             let saved = save.script.run(connection).await;
             saved.map_err(|failed| before(failed.error))?;

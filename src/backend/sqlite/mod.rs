@@ -6,6 +6,8 @@ mod diagnostics;
 mod doubt;
 mod encode;
 mod errors;
+#[cfg(test)]
+mod faults;
 mod file;
 mod flight;
 mod heads;
@@ -26,6 +28,7 @@ mod schema;
 mod script;
 mod source;
 mod statement;
+mod sync;
 mod version;
 mod writer;
 

@@ -9,7 +9,6 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 
 use super::diagnostics::SqliteAccess;
-use super::doubt::make_durable;
 use super::errors::{self, Phase, corrupt};
 use super::file::{self, Hold, Lock, NewFile};
 use super::flight::Pace;
@@ -21,8 +20,9 @@ use super::reader::{self, Reader};
 use super::schema::{self, BUSY, Policy, single};
 use super::script::Script;
 use super::source::{Connection, Line, Source};
+use super::sync::make_durable;
 use super::version;
-use super::writer::{Ringer, Writer};
+use super::writer::{Ringer, Writer, roll_back};
 use super::{PAGE_SIZE, QUESTIONS, ROOM_UNIT, SqliteStore};
 use crate::backend::bell::Bell;
 use crate::error::{ErrorKind, StoreError};
@@ -256,14 +256,18 @@ async fn settle(
 /// first write. Such a connection is replaced.
 async fn ready_to_write(
     source: &Source,
+    path: &Path,
     mut connection: Connection,
 ) -> Result<Connection, StoreError> {
     let begun = Instant::now();
     loop {
-        let Err(error) = make_durable(&mut connection).await else {
+        let Err(error) = make_durable(&mut connection, path).await else {
             return Ok(connection);
         };
         let error = errors::store_error("open", Phase::Before, error);
+        if !roll_back(&mut connection).await {
+            return Err(error);
+        }
         if errors::is_read_only(&error) {
             drop(connection.close().await);
             if begun.elapsed() >= READ_ONLY_PATIENCE {
@@ -302,7 +306,7 @@ async fn start(
         }
     };
     if access != SqliteAccess::ReadOnly {
-        connection = ready_to_write(&source, connection).await?;
+        connection = ready_to_write(&source, &path, connection).await?;
     }
     let life = position.life;
     let bell = Arc::new(Bell::new(position));
@@ -358,6 +362,8 @@ async fn start(
         pace: Pace::always(options.always_parts),
         met: None,
         in_doubt,
+        #[cfg(test)]
+        faults: options.faults.clone(),
     };
     let lanes = Lanes::new(owners_lane, actions_lane, closing.subscribe());
     let writer = tokio::spawn(writer.run(lanes));

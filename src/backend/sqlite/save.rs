@@ -24,6 +24,9 @@ pub(super) struct Save {
     after: Stored,
     /// The statement that reads `removed_to`, if something was removed.
     removed_at: Option<usize>,
+    /// How its commit is to fail.
+    #[cfg(test)]
+    pub(super) fault: Option<super::faults::Fault>,
 }
 
 impl Save {
@@ -45,8 +48,9 @@ impl Save {
 
 /// Draws the number by which a transaction is known again after its commit failed.
 fn draw_commit() -> i64 {
-    let (_, random) = OpId::new().as_uuid().as_u64_pair();
-    i64::try_from(random >> 1).unwrap_or_default()
+    // Both halves: a process that was forked draws the same random half at another time.
+    let (time, random) = OpId::new().as_uuid().as_u64_pair();
+    i64::try_from((time ^ random) >> 1).unwrap_or_default()
 }
 
 /// Which numbers the actions have, and which the new ones get.
@@ -139,6 +143,8 @@ pub(super) fn script(
         numbers: numbers.known,
         after,
         removed_at,
+        #[cfg(test)]
+        fault: None,
     })
 }
 

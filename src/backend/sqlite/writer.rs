@@ -67,6 +67,8 @@ pub(super) struct Writer {
     pub(super) met: Option<Instant>,
     /// Set while the store may hold bytes that were not synced. Nothing is answered meanwhile.
     pub(super) in_doubt: Arc<AtomicBool>,
+    #[cfg(test)]
+    pub(super) faults: super::faults::Faults,
 }
 
 impl Writer {
@@ -121,8 +123,9 @@ impl Writer {
     /// time leave it to each other, and whoever copied the file then would miss the log.
     async fn fold(mut self) {
         match self.access {
-            SqliteAccess::Exclusive => drop(self.line.ready().await),
+            SqliteAccess::Exclusive => self.ready_to_fold().await,
             SqliteAccess::Shared => {
+                self.ready_to_fold().await;
                 self.line.close().await;
                 drop(self.lock);
                 // Others may have ended in this moment too. Whoever is alone now tries again.
@@ -136,6 +139,14 @@ impl Writer {
         }
         self.line.close().await;
         drop(self.lock);
+    }
+
+    /// Opens the connection whose end folds the log, and first makes durable what is in doubt. If
+    /// neither can be done, the log stays as it is, for the next opener.
+    async fn ready_to_fold(&mut self) {
+        if let Ok(connection) = self.connection().await {
+            self.line.hand_back(connection);
+        }
     }
 
     /// Writes the batches of a group in one transaction; each on its own when together they fail
@@ -219,6 +230,8 @@ impl Writer {
         if let Some(heads) = &self.heads {
             heads.withhold(&changes);
         }
+        #[cfg(test)]
+        (save.fault = self.faults.take());
         let after = match commit(connection, &mut save).await {
             Ok(after) => after,
             Err((Phase::Before, error)) => return Err(before(error).into()),
@@ -270,7 +283,7 @@ impl Writer {
         }
     }
 
-    fn comes_back(&self, error: &StoreError) -> bool {
+    pub(super) fn comes_back(&self, error: &StoreError) -> bool {
         self.access == SqliteAccess::Shared && errors::is_busy(error)
     }
 }
@@ -288,6 +301,10 @@ pub(super) async fn commit(
     connection: &mut SqliteConnection,
     save: &mut Save,
 ) -> Result<Stored, (Phase, sqlx::Error)> {
+    #[cfg(test)]
+    if let Some(fault) = save.fault.take() {
+        return fault.commit(connection, save).await;
+    }
     let statements = save.script.len();
     match save.script.take().run(connection).await {
         Ok(results) => Ok(save.after(&results)),
