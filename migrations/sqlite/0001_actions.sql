@@ -21,7 +21,12 @@ CREATE TABLE actions_store (
   removed_to INTEGER NOT NULL DEFAULT 0 CHECK (removed_to BETWEEN 0 AND revision),
   removed_created INTEGER,  -- when the youngest action was created that was ever removed
   last_number INTEGER NOT NULL DEFAULT 0,
-  last_entry INTEGER NOT NULL DEFAULT 0
+  last_entry INTEGER NOT NULL DEFAULT 0,
+  -- The transaction that was committed last. A writer whose commit failed reads it to learn
+  -- whether that commit was applied.
+  last_commit INTEGER NOT NULL DEFAULT 0,
+  -- Grows with each commit that only makes durable what was found (see the library's writer).
+  syncs INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- The actions as they are. `number` is their creation order and never used twice.

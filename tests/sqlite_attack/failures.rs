@@ -116,7 +116,7 @@ async fn one_that_fails_in_the_middle_does_not_take_its_group_with_it() {
 }
 
 #[tokio::test]
-async fn one_that_fails_at_its_commit_is_unknown_and_the_store_goes_on() {
+async fn a_batch_that_fails_at_its_commit_is_refused_alone_and_the_store_goes_on() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     let mut other = tripwire(&place, "INSERT INTO trap (held) VALUES (-1)").await;
@@ -125,13 +125,15 @@ async fn one_that_fails_at_its_commit_is_unknown_and_the_store_goes_on() {
         let bad = NewAction::task("bad");
         let uid = bad.uid;
         let batches = vec![good.clone(), creating(bad)];
-        for answer in together(&store, &mut other, batches).await {
-            assert_eq!(answer.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
-        }
-        // In truth nothing was applied; to repeat is harmless and says so.
+        let mut answers = together(&store, &mut other, batches).await;
+        assert_eq!(
+            answers.pop().unwrap().unwrap_err().kind(),
+            ErrorKind::Corrupt
+        );
+        assert!(answers.pop().unwrap().unwrap()[0].is_ok());
         assert!(store.action(uid).await.unwrap().is_none());
         let done = store.write(good).await.unwrap().pop().unwrap().unwrap();
-        assert_eq!(done.effect, action_store::Effect::Applied);
+        assert_eq!(done.effect, action_store::Effect::Already);
         // The one that made the group wait, and this one.
         assert_dense(&store, 2 * (round + 1)).await;
     }
@@ -151,7 +153,7 @@ async fn a_store_closed_right_after_a_failed_commit_is_one_file_all_the_same() {
             tripwire(&place, trap).await.close().await.unwrap();
         }
         let bad = store.write(creating(NewAction::task("bad"))).await;
-        assert_eq!(bad.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+        assert_eq!(bad.unwrap_err().kind(), ErrorKind::Corrupt);
         store.close().await.unwrap();
         let expected = ["actions.db", "actions.db.lock"];
         assert_eq!(place.files(), expected, "round {round}");

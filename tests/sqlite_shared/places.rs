@@ -306,37 +306,54 @@ async fn a_pool_is_taken_for_what_it_is() {
         assert_eq!(tables, 0);
         pool.close().await;
     }
-    for (mode, synchronous, durability, pragmas) in [
+    // Disk where SQLite syncs what makes a commit a commit: the log, or the journal's end. In mode
+    // DELETE that is the directory, which only EXTRA syncs.
+    use Durability::{Disk, Process};
+    for (mode, name, durabilities) in [
         (
             SqliteJournalMode::Wal,
-            SqliteSynchronous::Normal,
-            Durability::Process,
-            ("wal", 1),
+            "wal",
+            [Process, Process, Disk, Disk],
         ),
         (
-            SqliteJournalMode::Wal,
-            SqliteSynchronous::Full,
-            Durability::Disk,
-            ("wal", 2),
+            SqliteJournalMode::Truncate,
+            "truncate",
+            [Process, Process, Disk, Disk],
+        ),
+        (
+            SqliteJournalMode::Persist,
+            "persist",
+            [Process, Process, Disk, Disk],
         ),
         (
             SqliteJournalMode::Delete,
-            SqliteSynchronous::Full,
-            Durability::Disk,
-            ("delete", 2),
+            "delete",
+            [Process, Process, Process, Disk],
         ),
     ] {
-        let options = file().journal_mode(mode).synchronous(synchronous);
-        let pool = pool_with(options.pragma("busy_timeout", "1234")).await;
-        let store = SqliteStore::on_pool(pool.clone()).await.unwrap();
-        assert_eq!(store.capabilities().durability, durability);
-        store.create(NewAction::task("a")).await.unwrap();
-        let said = store.diagnostics().await.unwrap();
-        let (mode, synchronous) = pragmas;
-        assert_eq!((&*said.journal_mode, said.synchronous), (mode, synchronous));
-        assert_eq!(said.access, SqliteAccess::HostPool);
-        assert_eq!(said.busy_timeout.as_millis(), 1234);
-        store.close().await.unwrap();
-        pool.close().await;
+        let levels = [
+            SqliteSynchronous::Off,
+            SqliteSynchronous::Normal,
+            SqliteSynchronous::Full,
+            SqliteSynchronous::Extra,
+        ];
+        for (level, (synchronous, durability)) in levels.into_iter().zip(durabilities).enumerate() {
+            let options = file().journal_mode(mode).synchronous(synchronous);
+            let pool = pool_with(options.pragma("busy_timeout", "1234")).await;
+            let store = SqliteStore::on_pool(pool.clone()).await.unwrap();
+            assert_eq!(
+                store.capabilities().durability,
+                durability,
+                "{name}/{level}"
+            );
+            store.create(NewAction::task("a")).await.unwrap();
+            let said = store.diagnostics().await.unwrap();
+            assert_eq!(said.journal_mode, name);
+            assert_eq!(usize::from(said.synchronous), level);
+            assert_eq!(said.access, SqliteAccess::HostPool);
+            assert_eq!(said.busy_timeout.as_millis(), 1234);
+            store.close().await.unwrap();
+            pool.close().await;
+        }
     }
 }

@@ -7,7 +7,8 @@ use crate::error::{ErrorKind, StoreError};
 pub(super) enum Phase {
     /// Before COMMIT was sent: nothing was applied, and nothing ever will be.
     Before,
-    /// At COMMIT. A commit that failed may still be found after a crash.
+    /// At COMMIT, with an outcome that could not be found out. The transaction may be applied, or may
+    /// be found after a crash.
     Commit,
 }
 
@@ -32,13 +33,46 @@ mod code {
 
 /// SQLite's primary result code, if the error is one of SQLite's.
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(extended & 0xff)
+    Some(extended_code(error)? & 0xff)
+}
+
+fn extended_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+/// The extended code of a write to a file that failed.
+const IOERR_WRITE: i32 = 778;
+
+/// Returns true if the error shows that a transaction was not written as a whole: the disk or the
+/// database was full, or a write failed. The record of its commit is written last, so no later
+/// recovery can find it. A failed sync shows nothing of the kind.
+pub(super) fn was_cut_short(error: &sqlx::Error) -> bool {
+    let full = |error: &std::io::Error| error.kind() == std::io::ErrorKind::StorageFull;
+    match error {
+        sqlx::Error::Io(error) => full(error),
+        error => {
+            extended_code(error) == Some(IOERR_WRITE) || primary_code(error) == Some(code::FULL)
+        }
+    }
+}
+
+/// Returns true if the connection cannot write. SQLite opens a file for reading only when one
+/// `open(2)` for writing fails, and then never tries again.
+pub(super) fn is_read_only(error: &StoreError) -> bool {
+    let source = std::error::Error::source(error);
+    source.and_then(|source| primary_code(source.downcast_ref()?)) == Some(code::READONLY)
 }
 
 /// Whether a statement was refused by a rule of the schema.
 pub(super) fn is_constraint(error: &sqlx::Error) -> bool {
     primary_code(error) == Some(code::CONSTRAINT)
+}
+
+/// Returns true if SQLite refused a statement without doing any of it: others hold a lock, or a rule
+/// of the schema stands against it.
+pub(super) fn was_refused(error: &sqlx::Error) -> bool {
+    let code = primary_code(error);
+    matches!(code, Some(code::BUSY | code::LOCKED | code::CONSTRAINT))
 }
 
 /// Whether a statement names a table or column that is not there.
@@ -53,7 +87,7 @@ pub(super) fn store_error(operation: &'static str, phase: Phase, error: sqlx::Er
         (Some(code::BUSY | code::LOCKED), _) => (ErrorKind::Unavailable, "the database is busy"),
         (_, Phase::Commit) => (
             ErrorKind::OutcomeUnknown,
-            "the commit failed and may yet be found after a crash",
+            "the commit failed, and the store cannot be reached to see whether it was applied",
         ),
         (Some(code::CORRUPT), _) => (ErrorKind::Corrupt, "the database is damaged"),
         (Some(code::NOTADB), _) => (ErrorKind::Corrupt, "the file is not a database"),
@@ -119,47 +153,11 @@ pub(super) fn corrupt(operation: &'static str, what: impl Into<String>) -> Store
 
 #[cfg(test)]
 mod tests {
+    use super::super::faults::coded;
     use super::*;
 
-    #[derive(Debug)]
-    struct Coded(i32);
-
-    impl std::fmt::Display for Coded {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(f, "code {}", self.0)
-        }
-    }
-
-    impl std::error::Error for Coded {}
-
-    impl sqlx::error::DatabaseError for Coded {
-        fn message(&self) -> &str {
-            ""
-        }
-
-        fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
-            Some(self.0.to_string().into())
-        }
-
-        fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
-            self
-        }
-
-        fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
-            self
-        }
-
-        fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
-            self
-        }
-
-        fn kind(&self) -> sqlx::error::ErrorKind {
-            sqlx::error::ErrorKind::Other
-        }
-    }
-
     fn of(code: i32, phase: Phase) -> StoreError {
-        store_error("write", phase, sqlx::Error::Database(Box::new(Coded(code))))
+        store_error("write", phase, coded(code))
     }
 
     #[test]

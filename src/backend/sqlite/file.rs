@@ -161,8 +161,8 @@ impl NewFile {
     }
 }
 
-/// Makes a renamed file survive a power cut.
-fn sync_directory(path: &Path) -> io::Result<()> {
+/// Makes the entry of a new or renamed file survive a power cut.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(directory(path))?.sync_all()?;
     }

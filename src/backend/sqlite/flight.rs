@@ -8,13 +8,14 @@ use std::collections::HashSet;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use super::errors::{Phase, is_constraint, may_lie_with_one, store_error};
+use super::doubt::{Doubt, Verdict, unknown};
+use super::errors::{Phase, is_constraint, is_read_only, may_lie_with_one, store_error};
 use super::heads::{Applied, Heads, Remembered};
 use super::lanes::{Job, Lanes};
 use super::save::{self, Frame, Save};
 use super::source::Connection;
 use super::writer::{
-    Answers, Writer, answer_all, answer_each, commit, plan_jobs, position, reconnected, roll_back,
+    Answers, Writer, answer_all, answer_each, before, commit, plan_jobs, position, roll_back,
 };
 use crate::error::StoreError;
 use crate::model::{ActionUid, Changes};
@@ -106,7 +107,10 @@ impl Writer {
                 changes,
                 mut save,
             } = sent;
+            #[cfg(test)]
+            (save.fault = self.faults.take());
             heads.withhold(&changes);
+            let stored = heads.stored;
             let applied = heads.apply(changes, &save.numbers, save.expected());
             let (flying, begun) = (jobs.len(), Instant::now());
             let (ended, meanwhile) = {
@@ -131,9 +135,17 @@ impl Writer {
                 Ok(after) => after,
                 Err((phase, error)) => {
                     lanes.put_back(meanwhile.map(batches).unwrap_or_default());
-                    return self
-                        .fall(connection, heads, applied, jobs, phase, error)
-                        .await;
+                    if phase == Phase::Commit {
+                        drop(heads);
+                        let doubt = Doubt {
+                            before: stored.last_commit,
+                            after: save.expected().last_commit,
+                            answers,
+                            error,
+                        };
+                        return self.settle_doubt(connection, jobs, doubt).await;
+                    }
+                    return self.fall(connection, heads, applied, jobs, error).await;
                 }
             };
             let commands = jobs.iter().map(|job| job.batch.commands.len());
@@ -154,7 +166,7 @@ impl Writer {
 
     /// A connection, and what is remembered: read anew if it was forgotten.
     async fn remember(&mut self) -> Result<(Connection, Heads), StoreError> {
-        let mut connection = self.line.take().await.map_err(reconnected)?;
+        let mut connection = self.connection().await?;
         if let Some(heads) = self.heads.take() {
             return Ok((connection, heads));
         }
@@ -205,14 +217,13 @@ impl Writer {
         }
     }
 
-    /// After a transaction that failed.
+    /// After a transaction that failed before its commit.
     async fn fall(
         &mut self,
         mut connection: Connection,
         mut heads: Heads,
         applied: Applied,
         jobs: Vec<Job>,
-        phase: Phase,
         error: sqlx::Error,
     ) -> Cold {
         // An action that was taken for new is there, or somebody else has written.
@@ -223,9 +234,32 @@ impl Writer {
             return jobs;
         }
         drop(heads);
-        let error = store_error("write", phase, error);
+        let error = store_error("write", Phase::Before, error);
         self.failed(connection, &error).await;
-        if jobs.len() > 1 && may_lie_with_one(&error) {
+        self.refuse(jobs, error)
+    }
+
+    /// After a transaction whose commit failed.
+    async fn settle_doubt(&mut self, failed: Connection, jobs: Vec<Job>, doubt: Doubt) -> Cold {
+        match self.resolve(failed, &doubt).await {
+            Verdict::Applied(position) => {
+                self.bell.0.ring(position);
+                answer_each(jobs, doubt.answers);
+                Cold::new()
+            }
+            Verdict::NotApplied => self.refuse(jobs, before(doubt.error)),
+            Verdict::Overtaken => jobs,
+            Verdict::Unknown => {
+                answer_all(jobs, &unknown(doubt.error));
+                Cold::new()
+            }
+        }
+    }
+
+    /// Answers batches that were certainly not applied, or gives them back to be tried one by one.
+    fn refuse(&self, jobs: Vec<Job>, error: StoreError) -> Cold {
+        // A connection that cannot write was closed; the next one may.
+        if is_read_only(&error) || (jobs.len() > 1 && may_lie_with_one(&error)) {
             return jobs;
         }
         answer_all(jobs, &error);

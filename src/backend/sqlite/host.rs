@@ -10,9 +10,10 @@ use sqlx::{AssertSqlSafe, Connection};
 
 use super::errors::{self, Phase, store_error};
 use super::save::{self, Frame};
+use super::sync::COUNT_SYNC;
 use super::{SqliteAccess, SqliteStore, load};
 use crate::error::{ErrorKind, StoreError};
-use crate::model::{Batch, Done, Needs, Refused, plan};
+use crate::model::{Batch, Done, Effect, Needs, Refused, plan};
 
 /// Numbers the savepoints of this process. Two in one transaction never share a name: to roll one
 /// back must not touch another, whose commands were answered.
@@ -106,7 +107,19 @@ impl SqliteStore {
         let (mut loaded, stored, numbers) = load::load(connection, needs_of_all, None).await?;
         let answers = plan(batch, needs, &mut loaded, self.clock.now());
         let changes = loaded.into_changes();
-        if !changes.is_empty() {
+        if changes.is_empty() {
+            // The host's commit then syncs what `Already` stands on, as that of a `write` does.
+            if answers
+                .iter()
+                .flatten()
+                .any(|done| done.effect == Effect::Already)
+            {
+                let counted = sqlx::query(COUNT_SYNC)
+                    .persistent(false)
+                    .execute(connection);
+                counted.await.map_err(before)?;
+            }
+        } else {
             let save = save::script(&changes, stored, numbers, Frame::Inside).map_err(before)?;
             let saved = save.script.run(connection).await;
             saved.map_err(|failed| before(failed.error))?;

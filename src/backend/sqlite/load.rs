@@ -16,8 +16,8 @@ use crate::model::{ActionUid, Key, Limits, Loaded, Needs, OpId};
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-pub(super) const POSITION: &str = "SELECT json_array(revision, removed_to, removed_created, last_number, last_entry) \
-     FROM actions_store WHERE id = 1";
+pub(super) const POSITION: &str = "SELECT json_array(revision, removed_to, removed_created, last_number, last_entry, \
+     last_commit) FROM actions_store WHERE id = 1";
 
 /// The numbers of the actions named by uid ($1) and of those that hold a key ($2).
 const NUMBERS: &str = "SELECT number FROM json_each($1) AS j \
@@ -100,6 +100,8 @@ pub(super) struct Stored {
     pub(super) removed_created: Option<i64>,
     pub(super) last_number: i64,
     pub(super) last_entry: i64,
+    /// The transaction that was committed last: a number drawn for it.
+    pub(super) last_commit: i64,
 }
 
 /// The script that begins a transaction and loads what its batches need.
@@ -265,5 +267,6 @@ pub(super) fn read_position(rows: &[SqliteRow]) -> Result<Stored, StoreError> {
         removed_created: columns.int_opt()?,
         last_number: columns.int()?,
         last_entry: columns.int()?,
+        last_commit: columns.int()?,
     })
 }

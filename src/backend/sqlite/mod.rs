@@ -3,9 +3,12 @@
 mod backup;
 mod decode;
 mod diagnostics;
+mod doubt;
 mod encode;
 mod errors;
 mod exclusive;
+#[cfg(test)]
+mod faults;
 mod file;
 mod flight;
 mod heads;
@@ -27,6 +30,7 @@ mod schema;
 mod script;
 mod source;
 mod statement;
+mod sync;
 mod version;
 mod writer;
 
@@ -152,9 +156,10 @@ impl SqliteStore {
     ///
     /// Everything of ours is named `actions_*`; nothing else is touched, no setting of the
     /// connections is changed, and none is kept between two calls, so that a pool of one is enough.
-    /// How durable the store is follows from the host's settings
-    /// ([`Capabilities::durability`]); with `journal_mode=WAL` and `synchronous=FULL` it is
-    /// [`Durability::Disk`](crate::Durability::Disk). Other processes may use the same database, by
+    /// How durable the store is follows from the host's settings ([`Capabilities::durability`]). It
+    /// is [`Durability::Disk`](crate::Durability::Disk) at `synchronous=FULL` or `EXTRA` with
+    /// `journal_mode` `WAL`, `TRUNCATE` or `PERSIST`, and at `EXTRA` with `DELETE`. Otherwise it is
+    /// [`Durability::Process`](crate::Durability::Process). Other processes may use the same database, by
     /// a path ([`SqliteOptions::shared`]) or a pool of their own.
     ///
     /// A write waits while somebody else writes: for a connection of the pool until its time is up,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
@@ -20,14 +21,18 @@ use super::reader::{self, Reader};
 use super::schema::{self, BUSY, Policy, single};
 use super::script::Script;
 use super::source::{Connection, Line, Source};
+use super::sync::make_durable;
 use super::version;
-use super::writer::{Ringer, Writer};
+use super::writer::{Ringer, Writer, roll_back};
 use super::{PAGE_SIZE, QUESTIONS, ROOM_UNIT, SqliteStore};
 use crate::backend::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::Position;
 use crate::store::{Capabilities, Durability};
+
+/// How long a new connection is tried that turns out to be read-only.
+const READ_ONLY_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Where a store is, and by what right it is there.
 struct Place {
@@ -216,8 +221,12 @@ fn durability(
             let message = "pool: with journal_mode memory or off a crash would damage the store";
             Err(StoreError::new(ErrorKind::Invalid, "open", message))
         }
-        SqliteAccess::HostPool if synchronous < 2 => Ok(Durability::Process),
-        SqliteAccess::HostPool => Ok(Durability::Disk),
+        SqliteAccess::HostPool => Ok(match (mode, synchronous) {
+            ("wal" | "truncate" | "persist", 2..) | ("delete", 3..) => Durability::Disk,
+            // Below FULL a commit is not synced. In mode DELETE a commit is the removal of the
+            // journal, and SQLite syncs the directory at EXTRA only.
+            _ => Durability::Process,
+        }),
         _ if mode == "wal" && synchronous >= 2 => Ok(Durability::Disk),
         _ => Err(unavailable(format!(
             "the database is in mode {mode}/{synchronous}, not wal/2"
@@ -246,6 +255,40 @@ async fn settle(
     Ok((durability, reader::read_position("open", life, rows)?))
 }
 
+/// Makes the database ready to write: shows that the connection can, and that what is there is on the
+/// disk. Returns the connection that does.
+///
+/// SQLite opens a file for reading only when one `open(2)` for writing fails, and says so at the
+/// first write. Such a connection is replaced.
+async fn ready_to_write(
+    source: &Source,
+    path: &Path,
+    mut connection: Connection,
+) -> Result<Connection, StoreError> {
+    let begun = Instant::now();
+    loop {
+        let Err(error) = make_durable(&mut connection, path).await else {
+            return Ok(connection);
+        };
+        let error = errors::store_error("open", Phase::Before, error);
+        if !roll_back(&mut connection).await {
+            return Err(error);
+        }
+        if errors::is_read_only(&error) {
+            drop(connection.close().await);
+            if begun.elapsed() >= READ_ONLY_PATIENCE {
+                return Err(error);
+            }
+            pause(begun).await?;
+            connection = source.connect().await?;
+        } else if errors::is_busy(&error) && begun.elapsed() < BUSY {
+            pause(begun).await?;
+        } else {
+            return Err(error);
+        }
+    }
+}
+
 /// Makes the database ready and starts the tasks.
 async fn start(
     place: Place,
@@ -268,6 +311,9 @@ async fn start(
             settled => break settled?,
         }
     };
+    if access != SqliteAccess::ReadOnly {
+        connection = ready_to_write(&source, &path, connection).await?;
+    }
     let life = position.life;
     let bell = Arc::new(Bell::new(position));
     let hot = Arc::new(Hot::default());
@@ -280,6 +326,7 @@ async fn start(
     writers_line.hand_back(connection);
 
     let lock = Arc::new(lock);
+    let in_doubt = Arc::new(AtomicBool::new(false));
     let (owners, owners_lane) = mpsc::unbounded_channel();
     let (actions, actions_lane) = mpsc::unbounded_channel();
     let (questions, asked) = mpsc::channel(QUESTIONS);
@@ -300,6 +347,7 @@ async fn start(
             closing: closing.subscribe(),
             bell: bell.clone(),
             lock: lock.clone(),
+            in_doubt: in_doubt.clone(),
         };
         readers.push(tokio::spawn(reader.run()));
     }
@@ -319,6 +367,9 @@ async fn start(
         #[cfg(test)]
         pace: Pace::always(options.always_parts),
         met: None,
+        in_doubt,
+        #[cfg(test)]
+        faults: options.faults.clone(),
     };
     let lanes = Lanes::new(owners_lane, actions_lane, closing.subscribe());
     let writer = tokio::spawn(writer.run(lanes));

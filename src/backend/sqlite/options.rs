@@ -16,6 +16,8 @@ use crate::error::StoreError;
 pub struct SqliteOptions {
     #[cfg(test)]
     pub(super) always_parts: bool,
+    #[cfg(test)]
+    pub(super) faults: super::faults::Faults,
     pub(super) readers: usize,
     pub(super) queue_bytes: usize,
     pub(super) timeout: Duration,
@@ -34,6 +36,8 @@ impl Default for SqliteOptions {
         SqliteOptions {
             #[cfg(test)]
             always_parts: false,
+            #[cfg(test)]
+            faults: Default::default(),
             readers: 2,
             queue_bytes: 64 * 1024 * 1024,
             timeout: Duration::from_secs(30),

@@ -395,6 +395,7 @@ async fn writes_search() {
                 removed_created: None,
                 last_number: 0,
                 last_entry: 0,
+                last_commit: 0,
             };
             let numbers = Default::default();
             let frame = save::Frame::BeginAndCommit;

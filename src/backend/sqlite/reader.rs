@@ -4,6 +4,7 @@
 //! open; and every page is read whole before it is handed out, so that nobody's slowness keeps a
 //! snapshot alive and the log file growing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use sqlx::sqlite::SqliteRow;
@@ -19,7 +20,7 @@ use super::script::Script;
 use super::source::Line;
 use super::{list, owners};
 use crate::backend::bell::Bell;
-use crate::error::StoreError;
+use crate::error::{ErrorKind, StoreError};
 use crate::model::{
     Action, ActionUid, Cursor, LogQuery, Owner, OwnerQuery, Page, Position, Query, Revision,
     StoreId, Transition,
@@ -61,6 +62,8 @@ pub(super) struct Reader {
     /// never does for one that failed and was made all the same.
     pub(super) bell: Arc<Bell>,
     pub(super) lock: Arc<Option<Lock>>,
+    /// Set while the store may hold bytes that were not synced. Nothing is answered meanwhile.
+    pub(super) in_doubt: Arc<AtomicBool>,
 }
 
 impl Reader {
@@ -199,6 +202,12 @@ impl Reader {
         script: Script,
     ) -> Result<Vec<Vec<SqliteRow>>, StoreError> {
         let mut connection = self.line.take().await?;
+        // After the connection: opening it may read what was never synced.
+        if self.in_doubt.load(Ordering::Acquire) {
+            self.line.hand_back(connection);
+            let message = "a commit failed, and what it left is not on the disk yet";
+            return Err(StoreError::new(ErrorKind::Unavailable, operation, message));
+        }
         match script.run(&mut connection).await {
             Ok(rows) => {
                 self.line.hand_back(connection);

@@ -14,7 +14,7 @@ use super::script::Script;
 use super::statement::{
     ACTIONS, ENTRIES, KEYS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, TRIM, UPDATES,
 };
-use crate::model::{Action, ActionUid, Changes, Key, touched};
+use crate::model::{Action, ActionUid, Changes, Key, OpId, touched};
 
 /// A script that saves, and what is so once it has committed.
 pub(super) struct Save {
@@ -24,6 +24,9 @@ pub(super) struct Save {
     after: Stored,
     /// The statement that reads `removed_to`, if something was removed.
     removed_at: Option<usize>,
+    /// How its commit is to fail.
+    #[cfg(test)]
+    pub(super) fault: Option<super::faults::Fault>,
 }
 
 impl Save {
@@ -41,6 +44,13 @@ impl Save {
         after.removed_to = read.unwrap_or(after.removed_to);
         after
     }
+}
+
+/// Draws the number by which a transaction is known again after its commit failed.
+fn draw_commit() -> i64 {
+    // Both halves: a process that was forked draws the same random half at another time.
+    let (time, random) = OpId::new().as_uuid().as_u64_pair();
+    i64::try_from((time ^ random) >> 1).unwrap_or_default()
 }
 
 /// Which numbers the actions have, and which the new ones get.
@@ -90,6 +100,7 @@ pub(super) fn script(
             .max(stored.removed_created),
         last_number: stored.last_number + count(changes.created.len()),
         last_entry: stored.last_entry + count(changes.log.len()),
+        last_commit: draw_commit(),
     };
     if frame == Frame::BeginAndCommit {
         script.push(load::BEGIN);
@@ -98,10 +109,13 @@ pub(super) fn script(
     let revision = script.bind(after.revision)?;
     let number = script.bind(after.last_number)?;
     let entry = script.bind(after.last_entry)?;
-    // NULL, which the column refuses, unless the revision is the one the plan was made at.
+    let last_commit = script.bind(stored.last_commit)?;
+    let commit = script.bind(after.last_commit)?;
+    // NULL, which the column refuses, unless the store is where the plan was made.
     script.push(&format!(
-        "UPDATE actions_store SET revision = CASE WHEN revision = ${before} THEN ${revision} END, \
-         last_number = ${number}, last_entry = ${entry} WHERE id = 1"
+        "UPDATE actions_store SET revision = CASE WHEN revision = ${before} \
+         AND last_commit = ${last_commit} THEN ${revision} END, \
+         last_number = ${number}, last_entry = ${entry}, last_commit = ${commit} WHERE id = 1"
     ));
 
     let mut revisions = stored.revision + 1..;
@@ -129,6 +143,8 @@ pub(super) fn script(
         numbers: numbers.known,
         after,
         removed_at,
+        #[cfg(test)]
+        fault: None,
     })
 }
 

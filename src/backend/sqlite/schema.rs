@@ -9,6 +9,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 
 use super::errors::{Phase, corrupt, store_error};
+use super::sync;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::StoreId;
 
@@ -93,6 +94,9 @@ pub(super) async fn inspect(path: &Path, policy: Policy) -> Result<(), StoreErro
         )),
         Err(error) => Err(error),
     };
+    if refused.is_ok() && policy != Policy::Read {
+        sync::before_closing(&mut connection, path).await;
+    }
     // Only looked at; and the refusal, if any, is the better answer.
     drop(connection.close().await);
     refused

@@ -6,13 +6,15 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnection;
 use tokio::task::JoinHandle;
 
 use super::diagnostics::SqliteAccess;
-use super::errors::{self, Phase, store_error};
+use super::doubt::{Doubt, Failed, Verdict, unknown};
+use super::errors::{self, Phase, is_read_only, store_error};
 use super::file::{Hold, Lock};
 use super::flight::Pace;
 use super::heads::Heads;
@@ -24,13 +26,20 @@ use super::schema::BUSY;
 use super::source::{Connection, Line};
 use crate::backend::bell::Bell;
 use crate::clock::Clock;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::StoreError;
 use crate::model::{
     ActionUid, Done, Loaded, Position, Refused, Revision, StoreId, Timestamp, plan,
 };
 
 /// What a batch comes to.
 pub(super) type Answer = Result<Vec<Result<Done, Refused>>, StoreError>;
+
+/// The pause between two attempts to make a store durable that is in doubt.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// How often a batch is planned and written, should a connection turn out read-only, or should others
+/// commit while the outcome of a commit is looked up.
+const TRIES: usize = 3;
 
 /// When a writer looks again whether another process still writes.
 const COME_BACK: Duration = Duration::from_millis(1);
@@ -56,13 +65,17 @@ pub(super) struct Writer {
     pub(super) pace: Pace,
     /// When another process was last found writing.
     pub(super) met: Option<Instant>,
+    /// Set while the store may hold bytes that were not synced. Nothing is answered meanwhile.
+    pub(super) in_doubt: Arc<AtomicBool>,
+    #[cfg(test)]
+    pub(super) faults: super::faults::Faults,
 }
 
 impl Writer {
     /// Works until the store is closed and what waits is done. Says whether all the readers
     /// ended as they should.
     pub(super) async fn run(mut self, mut lanes: Lanes) -> bool {
-        while lanes.wait().await {
+        while self.wait(&mut lanes).await {
             // First a connection, which may take its time, then the batches: until then their
             // callers can take them back and know that nothing was applied.
             let ready = self.line.ready().await;
@@ -90,12 +103,29 @@ impl Writer {
         whole
     }
 
+    /// Waits for work; false once the store is closed and nothing waits any more. Meanwhile a store in
+    /// doubt is made durable, so that its readers can answer again.
+    async fn wait(&mut self, lanes: &mut Lanes) -> bool {
+        while self.in_doubt.load(Ordering::Acquire) {
+            tokio::select! {
+                biased;
+                more = lanes.wait() => return more,
+                () = tokio::time::sleep(AGAIN) => {}
+            }
+            if let Ok(connection) = self.connection().await {
+                self.line.hand_back(connection);
+            }
+        }
+        lanes.wait().await
+    }
+
     /// Ends the last connection: that is what folds the log into the file. Two that end at the same
     /// time leave it to each other, and whoever copied the file then would miss the log.
     async fn fold(mut self) {
         match self.access {
-            SqliteAccess::Exclusive => drop(self.line.ready().await),
+            SqliteAccess::Exclusive => self.ready_to_fold().await,
             SqliteAccess::Shared => {
+                self.ready_to_fold().await;
                 self.line.close().await;
                 drop(self.lock);
                 // Others may have ended in this moment too. Whoever is alone now tries again.
@@ -109,6 +139,14 @@ impl Writer {
         }
         self.line.close().await;
         drop(self.lock);
+    }
+
+    /// Opens the connection whose end folds the log, and first makes durable what is in doubt. If
+    /// neither can be done, the log stays as it is, for the next opener.
+    async fn ready_to_fold(&mut self) {
+        if let Ok(connection) = self.connection().await {
+            self.line.hand_back(connection);
+        }
     }
 
     /// Writes the batches of a group in one transaction; each on its own when together they fail
@@ -140,22 +178,42 @@ impl Writer {
     }
 
     async fn transact(&mut self, jobs: &[Job]) -> Result<Answers, StoreError> {
-        let mut connection = self.line.take().await.map_err(reconnected)?;
-        let written = self.transact_on(&mut connection, jobs).await;
-        match &written {
-            Ok(_) => self.line.hand_back(connection),
-            Err(error) => self.failed(connection, error).await,
+        let mut tries = 1..=TRIES;
+        loop {
+            let last = tries.next().is_none_or(|this| this == TRIES);
+            let mut connection = self.connection().await?;
+            match self.transact_on(&mut connection, jobs).await {
+                Ok(answers) => {
+                    self.line.hand_back(connection);
+                    return Ok(answers);
+                }
+                Err(Failed::Before(error)) => {
+                    let again = is_read_only(&error) && !last;
+                    self.failed(connection, &error).await;
+                    if !again {
+                        return Err(error);
+                    }
+                }
+                Err(Failed::AtCommit(doubt)) => match self.resolve(connection, &doubt).await {
+                    Verdict::Applied(position) => {
+                        self.bell.0.ring(position);
+                        return Ok(doubt.answers);
+                    }
+                    Verdict::NotApplied => return Err(before(doubt.error)),
+                    // What was applied is found by the new plan, which answers `Already`.
+                    Verdict::Overtaken if !last => {}
+                    Verdict::Overtaken | Verdict::Unknown => return Err(unknown(doubt.error)),
+                },
+            }
         }
-        written
     }
 
-    /// After a transaction that failed: forgets everything, and undoes what is still open. A connection
-    /// that cannot even be rolled back, or whose commit failed, is in doubt: it is closed, and the
-    /// next transaction gets a new one.
+    /// After a transaction that failed before its commit: forgets everything, and undoes what is
+    /// still open. A connection that cannot be rolled back or cannot write is closed, and the next
+    /// transaction gets a new one.
     pub(super) async fn failed(&mut self, mut connection: Connection, error: &StoreError) {
         self.heads = None;
-        let clean = roll_back(&mut connection).await;
-        if clean && error.kind() != ErrorKind::OutcomeUnknown {
+        if roll_back(&mut connection).await && !is_read_only(error) {
             self.line.hand_back(connection);
         } else {
             // It failed already; that closing it may fail too changes nothing.
@@ -167,21 +225,33 @@ impl Writer {
         &mut self,
         connection: &mut SqliteConnection,
         jobs: &[Job],
-    ) -> Result<Answers, StoreError> {
+    ) -> Result<Answers, Failed> {
         let (mut loaded, stored, numbers) = self.begin(connection, jobs).await?;
         // Not before: somebody else may have had the file for seconds, and stamped meanwhile.
         let answers = plan_jobs(jobs, &mut loaded, self.clock.now());
         let changes = loaded.into_changes();
         if changes.is_empty() {
-            roll_back(connection).await;
+            self.end_unchanged(connection, &answers).await?;
             return Ok(answers);
         }
         let mut save = save::script(&changes, stored, numbers, Frame::Commit).map_err(before)?;
         if let Some(heads) = &self.heads {
             heads.withhold(&changes);
         }
-        let after = commit(connection, &mut save).await;
-        let after = after.map_err(|(phase, error)| store_error("write", phase, error))?;
+        #[cfg(test)]
+        (save.fault = self.faults.take());
+        let after = match commit(connection, &mut save).await {
+            Ok(after) => after,
+            Err((Phase::Before, error)) => return Err(before(error).into()),
+            Err((Phase::Commit, error)) => {
+                return Err(Failed::AtCommit(Doubt {
+                    before: stored.last_commit,
+                    after: save.expected().last_commit,
+                    answers,
+                    error,
+                }));
+            }
+        };
         match &mut self.heads {
             Some(heads) if heads.stored == stored => {
                 let applied = heads.apply(changes, &save.numbers, after);
@@ -221,7 +291,7 @@ impl Writer {
         }
     }
 
-    fn comes_back(&self, error: &StoreError) -> bool {
+    pub(super) fn comes_back(&self, error: &StoreError) -> bool {
         self.access == SqliteAccess::Shared && errors::is_busy(error)
     }
 }
@@ -239,10 +309,17 @@ pub(super) async fn commit(
     connection: &mut SqliteConnection,
     save: &mut Save,
 ) -> Result<Stored, (Phase, sqlx::Error)> {
+    #[cfg(test)]
+    if let Some(fault) = save.fault.take() {
+        return fault.commit(connection, save).await;
+    }
     let statements = save.script.len();
     match save.script.take().run(connection).await {
         Ok(results) => Ok(save.after(&results)),
-        Err(failed) if failed.done + 1 >= statements => Err((Phase::Commit, failed.error)),
+        // A COMMIT that was refused leaves the transaction open, to be rolled back.
+        Err(failed) if failed.done + 1 >= statements && !errors::was_refused(&failed.error) => {
+            Err((Phase::Commit, failed.error))
+        }
         Err(failed) => Err((Phase::Before, failed.error)),
     }
 }
@@ -258,7 +335,7 @@ pub(super) async fn roll_back(connection: &mut SqliteConnection) -> bool {
     }
 }
 
-fn before(error: sqlx::Error) -> StoreError {
+pub(super) fn before(error: sqlx::Error) -> StoreError {
     store_error("write", Phase::Before, error)
 }
 

@@ -1,0 +1,133 @@
+//! Makes durable what a connection can read, whoever wrote it.
+//!
+//! What is read from the log may never have been synced. A process can die between the write and
+//! the sync of its commit. A sync that failed leaves the bytes readable, though they are not on the
+//! disk, and the kernel takes them for written: a later sync does not write them. So the log is
+//! written again in place, with the bytes it has, and synced.
+//!
+//! A checkpoint would not do. It copies the log into the database, and a power cut half-way would
+//! replay the beginning of a log with a hole into a database that is newer. Readers may also hold
+//! it up.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::errors::was_cut_short;
+use super::file::{beside, sync_directory};
+use super::load;
+use super::script::{Failed, Script};
+use super::writer::roll_back;
+
+/// Writes one page in every journal mode. `SET id = id` would not do: SQLite does not write a page
+/// whose bytes stay the same.
+pub(super) const COUNT_SYNC: &str = "UPDATE actions_store SET syncs = syncs + 1 WHERE id = 1";
+
+/// How much of the log is read and written at once.
+const PIECE: usize = 1024 * 1024;
+
+/// How a store was made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Synced {
+    /// By a commit that synced. It overwrote what a failed commit may have left in the log.
+    Commit,
+    /// By its log alone: the disk or the database is too full for another commit.
+    Log,
+}
+
+/// Makes durable all that the connection can read, and shows that it can write.
+///
+/// Both happen under the write lock, so that nobody appends to the log or begins it anew meanwhile.
+/// In the rollback journal modes there is no log, and the commit syncs the journal and the database.
+///
+/// # Errors
+/// The store is not known to be durable. The connection may have a transaction open.
+pub(super) async fn make_durable(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<Synced, sqlx::Error> {
+    let has_log = sync_log(connection, path).await?;
+    let mut script = Script::new();
+    script.push(COUNT_SYNC);
+    script.push("COMMIT");
+    match script.run(connection).await {
+        Ok(_) => Ok(Synced::Commit),
+        Err(Failed { error, .. }) if has_log && was_cut_short(&error) => {
+            roll_back(connection).await;
+            Ok(Synced::Log)
+        }
+        Err(Failed { error, .. }) => Err(error),
+    }
+}
+
+/// Makes durable what a connection can read that is about to be closed. If it is the last one,
+/// SQLite copies the log into the database then.
+///
+/// A database that somebody else writes is left alone: that connection stays, so nothing is copied.
+pub(super) async fn before_closing(connection: &mut SqliteConnection, path: &Path) {
+    // Whatever fails here fails again, and is told, when the store is made durable.
+    drop(sync_log(connection, path).await);
+    roll_back(connection).await;
+}
+
+/// Begins a transaction and makes the log durable. Returns true if there is one.
+async fn sync_log(connection: &mut SqliteConnection, path: &Path) -> Result<bool, sqlx::Error> {
+    let mut script = Script::new();
+    script.push(load::BEGIN);
+    // Opens the log, should no statement have read anything yet.
+    script.push(load::POSITION);
+    script
+        .run(connection)
+        .await
+        .map_err(|failed| failed.error)?;
+    let log = beside(path, "-wal");
+    let written = tokio::task::spawn_blocking(move || write_again(log)).await;
+    written
+        .map_err(|_| sqlx::Error::WorkerCrashed)?
+        .map_err(sqlx::Error::Io)
+}
+
+/// Writes a file again with the bytes it has, and syncs it and its entry in the directory. Returns
+/// false if there is no such file.
+fn write_again(path: PathBuf) -> io::Result<bool> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let (mut piece, mut at) = (Vec::with_capacity(PIECE), 0);
+    while read_piece(&mut file, &mut piece)? > 0 {
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(&piece)?;
+        at = file.stream_position()?;
+    }
+    file.sync_all()?;
+    sync_directory(&path)?;
+    Ok(true)
+}
+
+fn read_piece(file: &mut File, piece: &mut Vec<u8>) -> io::Result<usize> {
+    piece.clear();
+    file.take(PIECE as u64).read_to_end(piece)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_written_again_keeps_its_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("actions.db-wal");
+        assert!(!write_again(path.clone()).unwrap());
+        assert!(!path.exists());
+        for length in [0, 1, PIECE - 1, PIECE, 2 * PIECE + 7] {
+            let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            std::fs::write(&path, &bytes).unwrap();
+            assert!(write_again(path.clone()).unwrap());
+            assert!(std::fs::read(&path).unwrap() == bytes, "{length}");
+        }
+    }
+}
