@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::due::query;
 use crate::error::StoreError;
-use crate::model::{Action, Cursor, Order, Status, Term, Timestamp};
+use crate::model::{Cursor, Order, Status, Term, Timestamp};
 use crate::store::ActionStore;
 
 /// Most completions whose stamps are looked at.
@@ -53,13 +53,6 @@ impl Ages {
     /// The time from which ages are counted back.
     pub(super) fn newest(&self) -> Option<Timestamp> {
         self.finished.first().copied()
-    }
-
-    /// Returns true if an action is older than an age.
-    pub(super) fn is_older(&self, action: &Action, age: Duration) -> bool {
-        let older = |before: Timestamp, at: Timestamp| at.is_plausible() && at < before;
-        let before = self.old_before(age).zip(action.finished_at);
-        before.is_some_and(|(before, at)| older(before, at))
     }
 
     /// Returns the time before which a completion is older than an age; none if nothing is.

@@ -63,6 +63,8 @@ pub(super) struct Due {
     kept: Kept,
     stage: Stage,
     ages: Ages,
+    /// The time before which a completion is too old, for each outcome in [`Outcome::ALL`].
+    old_before: [Option<Timestamp>; Outcome::ALL.len()],
     /// What was counted for the cap.
     blocks: Vec<Block>,
 }
@@ -111,6 +113,7 @@ impl Due {
             now,
             stage: Stage::Ages(None),
             ages: Ages::default(),
+            old_before: [None; Outcome::ALL.len()],
             blocks: Vec::new(),
         }
     }
@@ -136,8 +139,16 @@ impl Due {
             Stage::Ages(after) => {
                 self.policy.check()?;
                 let next = self.ages.read(store, after, self.now).await?;
-                let stage = next.map_or(Stage::Aged(0, None), |next| Stage::Ages(Some(next)));
-                (Vec::new(), stage)
+                if let Some(next) = next {
+                    (Vec::new(), Stage::Ages(Some(next)))
+                } else {
+                    for (before, outcome) in self.old_before.iter_mut().zip(Outcome::ALL) {
+                        let age = self.policy.age(*outcome);
+                        let old = age.and_then(|age| self.ages.old_before(age));
+                        *before = old.filter(|old| old.is_plausible());
+                    }
+                    (Vec::new(), Stage::Aged(0, None))
+                }
             }
             Stage::Aged(outcome, after) => self.aged(store, outcome, after).await?,
             Stage::Counting(after, until) => (Vec::new(), self.count(store, after, until).await?),
@@ -159,12 +170,11 @@ impl Due {
         S: ActionStore + ?Sized,
     {
         let mut found = Vec::new();
-        let Some(outcome) = Outcome::ALL.get(place) else {
+        let places = Outcome::ALL.get(place).zip(self.old_before.get(place));
+        let Some((outcome, before)) = places else {
             return Ok((found, Stage::Counting(None, None)));
         };
-        let age = self.policy.age(*outcome);
-        let before = age.and_then(|age| self.ages.old_before(age));
-        let Some(before) = before.filter(|before| before.is_plausible()) else {
+        let Some(before) = *before else {
             return Ok((found, Stage::Aged(place + 1, None)));
         };
         let query = query(Order::Oldest, after)
@@ -189,8 +199,10 @@ impl Due {
     where
         S: ActionStore + ?Sized,
     {
-        let age = action.outcome.and_then(|outcome| self.policy.age(outcome));
-        let old = age.is_some_and(|age| self.ages.is_older(action, age));
+        let place = Outcome::ALL.iter().position(|o| action.outcome == Some(*o));
+        let before = place.and_then(|place| *self.old_before.get(place)?);
+        let finished = action.finished_at.filter(|at| at.is_plausible());
+        let old = before.zip(finished).is_some_and(|(b, at)| at < b);
         Ok(old && !self.kept.holds(store, action).await?)
     }
 

@@ -45,15 +45,18 @@ enum Recorded {
 
 pub(super) async fn begin(core: &Arc<Core>, new: NewAction) -> Result<ActionHandle, Error> {
     match record(core, new, Vec::new()).await? {
-        Recorded::Begun(handle, _) => {
-            // Dropped for an error, it is interrupted.
-            if let Some(asked) = parts::ask_late(core, &handle.action()).await? {
-                handle.seen(&asked);
-            }
-            Ok(handle)
-        }
+        Recorded::Begun(handle, _) => asked(core, handle).await,
         Recorded::Found(uid) => start(core, uid).await,
     }
+}
+
+/// Asks what was just begun to be cancelled if its parent was. Should that fail, the handle is
+/// dropped, and so the action is interrupted.
+async fn asked(core: &Core, handle: ActionHandle) -> Result<ActionHandle, Error> {
+    if let Some(asked) = parts::ask_late(core, &handle.action()).await? {
+        handle.seen(&asked);
+    }
+    Ok(handle)
 }
 
 pub(super) async fn begin_with_children(
@@ -62,7 +65,7 @@ pub(super) async fn begin_with_children(
     children: Vec<NewAction>,
 ) -> Result<(ActionHandle, Vec<Arc<Action>>), Error> {
     match record(core, parent, children).await? {
-        Recorded::Begun(handle, children) => Ok((handle, children)),
+        Recorded::Begun(handle, children) => Ok((asked(core, handle).await?, children)),
         Recorded::Found(uid) => {
             let children = core.shared.store.children(uid).collect().await?;
             Ok((start(core, uid).await?, children))

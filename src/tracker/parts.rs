@@ -132,7 +132,7 @@ pub(super) fn end_of(core: &Core, queued: &Action) -> Command {
     }
 }
 
-/// Asks a part that was just begun if its parent was asked before: that request may have been passed
+/// Asks a part that was just begun, and its parts, if its parent was asked before: that request may have been passed
 /// on before the part was there.
 pub(super) async fn ask_late(core: &Core, part: &Action) -> Result<Option<Arc<Action>>, Error> {
     let store = &core.shared.store;
@@ -146,8 +146,11 @@ pub(super) async fn ask_late(core: &Core, part: &Action) -> Result<Option<Arc<Ac
     let mut request = CancelRequest::new();
     request.by = cancel.by;
     request.reason = cancel.reason;
-    match store.request_cancel(part.uid, request).await {
-        Ok(asked) => Ok(Some(asked)),
+    match store.request_cancel(part.uid, request.clone()).await {
+        Ok(asked) => {
+            ask(core, part.uid, &request).await?;
+            Ok(Some(asked))
+        }
         // It is over already.
         Err(Error::Refused(Refused::Conflict { .. } | Refused::NotFound(_))) => Ok(None),
         Err(error) => Err(error),

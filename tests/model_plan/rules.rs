@@ -109,6 +109,12 @@ fn a_completed_action_takes_no_new_parts() {
     // Parts of what is not on record may come first.
     let unknown = NewAction::task("part").with_parent(ActionUid::new());
     assert_eq!(kind(&bench.one(create(unknown, None))), "applied");
+    // One that is carried over comes with its history.
+    let source = Bench::new();
+    let carried = source.create(part());
+    let (action, log) = (source.action(carried), source.log(carried));
+    let import = Command::Import { action, log };
+    assert_eq!(kind(&bench.one(import)), "applied");
     // Within one batch, too.
     let new = NewAction::task("parent");
     let uid = new.uid;

@@ -124,6 +124,21 @@ pub(super) async fn a_part_of_an_unfinished_action_is_not_removed(fixture: &dyn 
     demand!(&refused, Err(Refused::Conflict { clash: Clash::Status { .. }, current })
         if *current == started);
     same("the part", s.find(part.uid).await?, Some(part.clone()))?;
+    // Nor one that ends in the same batch.
+    let other = s
+        .create(NewAction::task("node").with_parent(parent.uid))
+        .await?;
+    let mut ended = (*other).clone();
+    ended.version = ended.version.next();
+    let end = apply(other.uid, finish(Outcome::Cancelled), None);
+    let answers = s.each(vec![end, remove(&Arc::new(ended))]).await?;
+    demand!(&answers[1], Err(Refused::Conflict { clash: Clash::Status { .. }, current })
+        if current.uid == parent.uid);
+    same(
+        "the other part is there",
+        s.find(other.uid).await?.is_some(),
+        true,
+    )?;
     // Nor together with something else, before its parent ends.
     let end = apply(parent.uid, finish(Outcome::Succeeded), Some(&owner));
     s.all(vec![remove(&part), end.clone()]).await?;

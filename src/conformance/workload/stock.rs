@@ -28,6 +28,8 @@ pub(super) struct Stock {
     pub(super) uids: Vec<ActionUid>,
     pub(super) ledger: Ledger,
     middle: Option<Arc<Action>>,
+    /// The parent of some, which is not on record: a completed action takes no new parts.
+    parent: ActionUid,
 }
 
 impl Stock {
@@ -46,6 +48,7 @@ impl Stock {
             uids: Vec::with_capacity(count),
             ledger: Ledger::default(),
             middle: None,
+            parent: ActionUid::new(),
         };
         let rows = (stock.store.capabilities().max_commands / 4).clamp(1, ROWS);
         for begin in (0..count).step_by(rows) {
@@ -117,7 +120,7 @@ impl Stock {
         }
         match (row % 50, self.uids.first()) {
             (48, Some(first)) => new.with_retry_of(*first),
-            (49, Some(first)) => new.with_parent(*first),
+            (49, Some(_)) => new.with_parent(self.parent),
             _ => new,
         }
     }
@@ -150,7 +153,7 @@ impl Stock {
             ListBy::Actor => Some(Term::Actor("user-7".into())),
             ListBy::Owner => Some(Term::Owner(self.owner.clone())),
             ListBy::OwnerName => Some(Term::OwnerName(self.owner.name.clone())),
-            ListBy::Parent => Some(Term::Parent(first())),
+            ListBy::Parent => Some(Term::Parent(self.parent)),
             ListBy::RetryOf => Some(Term::RetryOf(first())),
             ListBy::Correlation => Some(Term::Correlation("request-7".into())),
             ListBy::CreatedFrom => Some(Term::CreatedFrom(created())),
