@@ -107,8 +107,17 @@ impl Writer {
     }
 
     /// Finds out whether a transaction whose commit failed was applied.
-    pub(super) async fn resolve(&mut self, failed: Connection, doubt: &Doubt) -> Verdict {
+    pub(super) async fn resolve(&mut self, mut failed: Connection, doubt: &Doubt) -> Verdict {
         self.heads = None;
+        // A write that was cut short is undone by then, and its connection tells so. On a full disk it
+        // may be the only one: to open another takes room.
+        if was_cut_short(&doubt.error) && roll_back(&mut failed).await {
+            let stored = read_locked(&mut failed).await;
+            if stored.is_ok_and(|stored| stored.last_commit == doubt.before) {
+                self.line.hand_back(failed);
+                return Verdict::NotApplied;
+            }
+        }
         self.in_doubt.store(true, Ordering::Release);
         // It failed already; that closing it may fail too changes nothing.
         drop(failed.close().await);
@@ -185,12 +194,16 @@ impl Writer {
             let mut script = Script::new();
             script.push(COUNT_SYNC);
             script.push("COMMIT");
-            let synced = script.run(connection).await;
-            return synced.map(drop).map_err(|failed| {
+            let mut synced = script.run(connection).await.map(drop).map_err(|f| f.error);
+            // On a full disk the log itself can still be written again.
+            if synced.as_ref().is_err_and(was_cut_short) && roll_back(connection).await {
+                synced = make_durable(connection, &self.path).await.map(drop);
+            }
+            return synced.map_err(|error| {
                 // A sync that failed may have lost the bytes that the answer stands on.
                 self.in_doubt.store(true, Ordering::Release);
                 // What was asked for was applied before, but may not be durable.
-                unknown(failed.error)
+                unknown(error)
             });
         }
         roll_back(connection).await;
