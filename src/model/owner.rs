@@ -1,12 +1,14 @@
 //! Who runs actions: a stable name plus an incarnation drawn at each start.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::limits::{Invalid, label};
 use super::time::Timestamp;
+use super::words::{UnknownWord, words};
 
 /// One life of an owner name, drawn at start and never again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,15 +74,16 @@ impl fmt::Display for OwnerRef {
     }
 }
 
-/// Whether an incarnation may still act.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OwnerState {
-    /// It holds its name and its commands are accepted. At most one incarnation of a name.
-    Alive,
-    /// Somebody else ended it: a later incarnation of the name, or a sweeper.
-    Fenced,
-    /// It ended itself.
-    Released,
+words! {
+    /// Whether an incarnation may still act.
+    OwnerState, "owner state", {
+        /// It holds its name and its commands are accepted. At most one incarnation of a name.
+        Alive = 0 "alive",
+        /// Somebody else ended it: a later incarnation of the name, or a sweeper.
+        Fenced = 1 "fenced",
+        /// It ended itself.
+        Released = 2 "released",
+    }
 }
 
 /// What a store knows of an incarnation.

@@ -403,12 +403,7 @@ pub(super) fn decode_owner(columns: &mut Columns<'_>) -> Result<Owner, StoreErro
     let c = columns;
     let name = c.text()?;
     let incarnation = Incarnation::from_uuid(c.blob()?);
-    let state = match c.int()? {
-        0 => OwnerState::Alive,
-        1 => OwnerState::Fenced,
-        2 => OwnerState::Released,
-        _ => return Err(c.broken("is no owner's state")),
-    };
+    let state = c.word(OwnerState::from_code)?;
     let renewals = c.number()?;
     let mut owner = Owner::claimed(OwnerRef { name, incarnation }, c.time()?);
     owner.state = state;
