@@ -89,6 +89,7 @@ mod expectations;
 pub mod http;
 mod model;
 pub mod retention;
+pub mod spi;
 mod store;
 #[cfg(feature = "tracker")]
 mod tracker;

@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
     ("error", &["model"]),
+    ("spi", &["model"]),
     ("store", &["model", "error"]),
     ("backend", &["model", "store", "error", "clock"]),
     ("tracker", &["model", "store", "error", "clock", "watch"]),

@@ -108,7 +108,6 @@ impl Version {
     }
 
     /// A number that was stored: one that came in at the limit has gone on from there.
-    #[cfg(feature = "sqlite-unbundled")]
     pub(crate) fn stored(number: u64) -> Option<Version> {
         (number > 0).then_some(Version(number))
     }

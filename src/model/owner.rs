@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::extra::Extra;
 use super::limits::{Invalid, label};
 use super::time::Timestamp;
 use super::words::{UnknownWord, words};
@@ -75,11 +76,11 @@ impl fmt::Display for OwnerRef {
 }
 
 words! {
-    /// Whether an incarnation may still act.
+    /// State of an incarnation: it may act, or it has ended.
     OwnerState, "owner state", {
         /// It holds its name and its commands are accepted. At most one incarnation of a name.
         Alive = 0 "alive",
-        /// Somebody else ended it: a later incarnation of the name, or a sweeper.
+        /// A later incarnation of the name, or a sweeper, ended it.
         Fenced = 1 "fenced",
         /// It ended itself.
         Released = 2 "released",
@@ -103,6 +104,8 @@ pub struct Owner {
     pub renewed_at: Timestamp,
     /// When it was fenced or released. For people.
     pub ended_at: Option<Timestamp>,
+    /// Fields of a later version; every change carries them over.
+    pub(crate) extra: Extra,
 }
 
 impl Owner {
@@ -116,6 +119,7 @@ impl Owner {
             claimed_at: at,
             renewed_at: at,
             ended_at: None,
+            extra: Extra::default(),
         }
     }
 

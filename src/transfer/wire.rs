@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::model::{
-    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Incarnation, Invalid, Json, OpId,
-    OwnerRef, Progress, RelatedObject, Timestamp, Transition, UnknownWord, Version, check_log,
+    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Extra, Incarnation, Invalid, Json,
+    OpId, OwnerRef, Progress, RelatedObject, Timestamp, Transition, UnknownWord, Version,
+    check_log,
 };
 
 type Text = Arc<str>;
@@ -357,6 +358,7 @@ impl WireAction {
             log_entries: self.log_entries,
             last_op: identity("last_op", self.last_op, OpId::from_uuid)?,
             digest: Digest::from_uuid(canonical("digest", &self.digest)?),
+            extra: Extra::default(),
         };
         action.check()?;
         let log = log.into_iter().map(|entry| entry.read(&action));
@@ -382,6 +384,7 @@ impl WireEntry {
             by: self.by,
             op: identity("log.op", self.op, OpId::from_uuid)?,
             note: self.note,
+            extra: Extra::default(),
         })
     }
 }

@@ -16,8 +16,8 @@ use uuid::Uuid;
 use super::errors::corrupt;
 use crate::error::StoreError;
 use crate::model::{
-    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Incarnation, Json, ObjectRef, OpId,
-    Outcome, Owner, OwnerEnd, OwnerRef, OwnerState, Progress, Source, Status, Timestamp,
+    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Extra, Incarnation, Json, ObjectRef,
+    OpId, Outcome, Owner, OwnerEnd, OwnerRef, OwnerState, Progress, Source, Status, Timestamp,
     Transition, TransitionKind, Version,
 };
 
@@ -363,6 +363,7 @@ pub(super) fn decode_action(columns: &mut Columns<'_>) -> Result<(i64, Action), 
         version: c.version()?,
         log_entries: c.number()?,
         last_op: c.blob_opt()?.map(OpId::from_uuid),
+        extra: Extra::default(),
     };
     match action.check_invariants() {
         Ok(()) => Ok((number, action)),
@@ -394,6 +395,7 @@ pub(super) fn decode_entry(columns: &mut Columns<'_>) -> Result<(u64, Transition
         progress: c.progress()?,
         owner: c.owner()?,
         op: c.blob_opt()?.map(OpId::from_uuid),
+        extra: Extra::default(),
     };
     Ok((entry, transition))
 }
