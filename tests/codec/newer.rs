@@ -1,9 +1,13 @@
 //! Records that a later version wrote.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use action_store::spi::codec::{self, CodecError, Newer, Record, Value};
-use action_store::{Action, ErrorKind, Owner, StoreError, Transition};
+use action_store::{
+    Action, ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Command, ErrorKind,
+    LogQuery, MemoryStore, OpId, Owner, StoreError, Transition, TransitionKind,
+};
 
 use crate::{by_hand, samples};
 
@@ -61,6 +65,44 @@ fn unknown_fields_are_kept_in_a_body_beside_columns() {
         assert_eq!(read, action, "{name}");
         assert_eq!(codec::encode(&read), codec::encode(&action), "{name}");
     }
+}
+
+/// The tags of the unknown fields of a record.
+fn unknown<R: Record>(record: &R) -> Vec<u32> {
+    let (_, fields) = by_hand::read(&codec::encode(record).unwrap());
+    let tags = fields.into_iter().map(|(tag, _)| tag);
+    tags.filter(|tag| tag % 2 == 0).collect()
+}
+
+#[tokio::test]
+async fn a_change_carries_unknown_fields_over() {
+    let (_, action) = samples::actions().remove(1);
+    let entry = Transition::new(TransitionKind::Created, &action, action.created_at);
+    let action: Action = codec::decode(&with_fields(&action, &MORE)).unwrap();
+    let entry: Transition = codec::decode(&with_fields(&entry, &MORE[..2])).unwrap();
+    let store = MemoryStore::new();
+    let uid = action.uid;
+    let import = Command::Import {
+        action: Arc::new(action),
+        log: vec![entry],
+    };
+    let cancel = Command::Apply {
+        uid,
+        op: OpId::new(),
+        change: Change::RequestCancel(CancelRequest::new()),
+        by: None,
+        if_version: None,
+    };
+    let batch = Batch::all(vec![import, cancel]);
+    for answer in store.write(batch).await.unwrap() {
+        answer.unwrap();
+    }
+    let changed = store.action(uid).await.unwrap().unwrap();
+    assert!(changed.cancel.is_some());
+    assert_eq!(unknown(&*changed), MORE.map(|(tag, _)| tag));
+    let log = store.log(&LogQuery::of(uid)).await.unwrap().items;
+    let tags: Vec<Vec<u32>> = log.iter().map(unknown).collect();
+    assert_eq!(tags, [vec![2, 4], vec![]]);
 }
 
 #[test]
