@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use action_store::spi::codec::{self, CodecError, FieldSet, Layout, OwnerField, Record, Value};
-use action_store::{Action, Owner, Transition};
+use action_store::{Action, Owner, Transition, TransitionKind};
 
 use crate::{by_hand, samples};
 
@@ -189,4 +189,44 @@ fn an_illegal_record_is_refused_although_its_checksum_is_right() {
     assert_eq!(swapped, "its fields are not in order");
     let doubled = refused(&|fields| fields.insert(0, fields[0].clone()));
     assert_eq!(doubled, "its fields are not in order");
+}
+
+#[test]
+fn an_illegal_entry_and_an_illegal_owner_are_refused() {
+    let without = |form: u8, fields: &by_hand::Fields, tag: u32| {
+        let rest = fields.iter().filter(|(found, _)| *found != tag);
+        by_hand::write(1, form, &rest.cloned().collect())
+    };
+    let (_, mut entry) = samples::entries().remove(0);
+    let (form, fields) = by_hand::read(&codec::encode(&entry).unwrap());
+    for tag in [1, 3, 5, 7, 9, 13, 17, 19] {
+        let read = codec::decode::<Transition>(&without(form, &fields, tag));
+        assert!(matches!(read, Err(CodecError::Damaged(_))), "without {tag}");
+    }
+    entry.kind = TransitionKind::LateReport;
+    let late = codec::encode(&entry).unwrap();
+    let error = codec::decode::<Transition>(&late).unwrap_err();
+    assert_eq!(
+        error,
+        CodecError::Damaged("op: a late report has none".into())
+    );
+    for (state, owner) in samples::owners() {
+        let (form, mut fields) = by_hand::read(&codec::encode(&owner).unwrap());
+        let tags: Vec<u32> = fields.iter().map(|(tag, _)| *tag).collect();
+        for tag in tags {
+            let read = codec::decode::<Owner>(&without(form, &fields, tag));
+            assert!(
+                matches!(read, Err(CodecError::Damaged(_))),
+                "{state} without {tag}"
+            );
+        }
+        if owner.is_alive() {
+            fields.push((13, vec![2]));
+            let read = codec::decode::<Owner>(&by_hand::write(1, form, &fields));
+            assert!(
+                matches!(read, Err(CodecError::Damaged(_))),
+                "alive and ended"
+            );
+        }
+    }
 }

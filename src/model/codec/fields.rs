@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::error::CodecError;
 use super::leaf::{
-    Changes, Count, Hundredths, Id, JsonObject, JsonText, Kind, Label, Leaf, List, LongCount,
-    Micros, Object, Prose, Related, Value, Word,
+    Changes, Count, Hundredths, Id, JsonObject, JsonText, Kind, Label, Leaf, LongCount, Micros,
+    Object, Prose, Value, Word,
 };
+use super::lists::{List, Related};
 use super::record::{Field, FieldSet, Record, record, sealed};
 use super::wire::{Reader, Writer};
 use crate::model::action::{Action, ActionError, Cancel, Evidence};

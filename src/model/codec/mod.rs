@@ -166,6 +166,7 @@ mod error;
 mod fields;
 mod layout;
 mod leaf;
+mod lists;
 mod record;
 mod wire;
 
