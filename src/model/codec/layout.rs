@@ -4,7 +4,7 @@ use super::bytes::{put_varint, seal, unseal};
 use super::error::{CodecError, Newer};
 use super::leaf::Value;
 use super::record::{Field, FieldSet, Record};
-use super::wire::{Places, Reader, Writer};
+use super::wire::{Places, Reader, Writer, check_fields};
 use super::{ActionField, LONGEST, VERSION};
 use crate::model::action::Action;
 
@@ -40,6 +40,31 @@ pub fn encode<R: Record>(record: &R) -> Result<Vec<u8>, CodecError> {
 /// [`CodecError`].
 pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, CodecError> {
     Layout::WHOLE.decode(&[], bytes)
+}
+
+/// Returns the fields of a later version that came with a record, as bytes of the format. Empty
+/// for nearly all records.
+///
+/// For a store or a format of its own that does not use [`encode`]: these bytes must be kept, too,
+/// and given back to [`with_unknown_fields`].
+#[must_use]
+pub fn unknown_fields<R: Record>(record: &R) -> &[u8] {
+    record.extra().as_bytes()
+}
+
+/// Returns a record with the fields that [`unknown_fields`] gave, in place of those it has.
+///
+/// They may come from another version of this library. A field that this version knows becomes
+/// the record's own.
+///
+/// # Errors
+/// [`CodecError::Damaged`] for bytes that are no fields, or fields that the record has already;
+/// [`CodecError::Incompatible`] for a critical field.
+pub fn with_unknown_fields<R: Record>(record: &R, fields: &[u8]) -> Result<R, CodecError> {
+    check_fields(fields)?;
+    let mut whole = Vec::new();
+    Layout::WHOLE.write(record, fields, &mut whole)?;
+    decode(&whole)
 }
 
 /// How a store keeps a record: some fields in columns, or in a key, and all others in a body.
@@ -100,10 +125,14 @@ impl<R: Record> Layout<R> {
     /// # Errors
     /// [`CodecError::TooLarge`] for a record far beyond its limits; nothing is appended then.
     pub fn encode(&self, record: &R, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        self.write(record, unknown_fields(record), out)
+    }
+
+    fn write(&self, record: &R, unknown: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {
         let start = out.len();
         out.reserve(256);
         out.extend_from_slice(&[VERSION, R::FORM]);
-        let mut writer = Writer::new(out, record.extra().as_bytes());
+        let mut writer = Writer::new(out, unknown);
         record.write(!self.columns.bits, &mut writer);
         writer.finish();
         let end = out.len();

@@ -172,7 +172,7 @@ mod wire;
 
 pub use error::{CodecError, Newer};
 pub use fields::{ActionField, EntryField, OwnerField};
-pub use layout::{Layout, decode, encode};
+pub use layout::{Layout, decode, encode, unknown_fields, with_unknown_fields};
 pub use leaf::{Kind, Value};
 pub use record::{Field, FieldSet, Record};
 

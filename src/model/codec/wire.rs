@@ -18,6 +18,17 @@ pub struct Writer<'o> {
     extra_tag: u32,
 }
 
+/// Checks that bytes are whole fields: an end that is none would be left out in silence.
+pub(super) fn check_fields(mut fields: &[u8]) -> Result<(), CodecError> {
+    while !fields.is_empty() {
+        let field = take_varint(fields).filter(|(tag, _)| *tag < END);
+        let rest = field.and_then(|(_, rest)| take_bytes(rest));
+        let (_, rest) = rest.ok_or_else(|| CodecError::damaged("a field goes beyond its end"))?;
+        fields = rest;
+    }
+    Ok(())
+}
+
 fn first_tag(fields: &[u8]) -> u32 {
     take_varint(fields).map_or(END, |(tag, _)| tag)
 }
