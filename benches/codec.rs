@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --all-features --bench codec` prints a row for each kind of action: whole, and with
 //! the fields that a SQL store filters by in columns. Each figure is the median of several rounds.
-//! `-- --quick` does few rounds. What is decoded is compared with what was encoded.
+//! `-- --quick` does few rounds. Each decoded action is compared with the original.
 #![allow(missing_docs, unreachable_pub, reason = "nobody imports a benchmark")]
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Whatever can be decoded is legal, and is encoded to the same bytes.
+//! A record that can be decoded is legal, and is encoded to the same bytes.
 #![no_main]
 
 use std::fmt::Debug;

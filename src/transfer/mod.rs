@@ -105,7 +105,7 @@
 //!
 //! **Another version is refused, and so is a field or a word this version does not have**
 //! ([`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible)): leaving out what is not understood
-//! would lose it in silence. Whatever is added to the format therefore raises its version.
+//! would lose it in silence. An addition to the format therefore raises its version.
 //!
 //! A store may hold fields that a later version wrote and this version does not know. They are
 //! exported as `unknown_fields`: the bytes of the [stored form](crate::spi::codec), in lower-case

@@ -1,5 +1,5 @@
-//! Version 1 as it was first written. These files never change: whoever reads them no more cannot
-//! read anybody's store.
+//! Version 1 as it was first written. These files never change: a library that cannot read them
+//! cannot read existing stores.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -89,7 +89,7 @@ fn the_golden_files_have_every_field_and_every_word() {
     }
 }
 
-/// What the documentation says of a value, shown on one action.
+/// The values of golden files are written as the documentation says.
 #[test]
 fn a_golden_file_reads_as_the_documentation_says() {
     let bytes = std::fs::read(path("action", "plain")).unwrap();

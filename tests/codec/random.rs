@@ -1,4 +1,4 @@
-//! Whatever a record may be, it comes back; whatever bytes may be, they do no harm.
+//! Any record comes back, and no bytes do harm.
 
 use action_store::spi::codec::{self, CodecError, Field, FieldSet, Layout, Record, Value};
 use action_store::{
@@ -278,7 +278,7 @@ proptest! {
     }
 }
 
-/// What the fuzz targets do with some bytes, too.
+/// Decodes bytes like the fuzz targets do.
 fn decode_all(bytes: &[u8]) {
     if let Ok(action) = codec::decode::<Action>(bytes) {
         action.check_invariants().unwrap();

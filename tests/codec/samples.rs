@@ -8,7 +8,7 @@ use action_store::{
 };
 use uuid::Uuid;
 
-/// A layout as a SQL store has it: what indexes, filters and checks need stands in columns.
+/// A layout as a SQL store has it: columns for the fields that indexes, filters and checks need.
 pub(crate) const COLUMNS: Layout<Action> = Layout::without(FieldSet::<Action>::of(&[
     ActionField::Uid,
     ActionField::Source,
