@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "tracker")]
 use crate::model::Invalid;
+use crate::model::codec::CodecError;
 use crate::model::{Action, CheckError, Refused};
 
 /// What kind of failure, and so what to do about it.
@@ -96,6 +97,18 @@ impl StoreError {
             CheckError::Unsupported(_) => ErrorKind::Unsupported,
         };
         StoreError::new(kind, operation, refused.to_string())
+    }
+
+    /// A stored record that cannot be decoded: `Corrupt` if it is damaged, `Incompatible` if a
+    /// later version wrote it. `Invalid` for one that is too large to be encoded.
+    #[must_use]
+    pub fn from_codec(operation: &'static str, error: CodecError) -> StoreError {
+        let kind = match error {
+            CodecError::Damaged(_) => ErrorKind::Corrupt,
+            CodecError::Incompatible(_) => ErrorKind::Incompatible,
+            CodecError::TooLarge { .. } => ErrorKind::Invalid,
+        };
+        StoreError::new(kind, operation, error.to_string())
     }
 
     pub(crate) fn closed(operation: &'static str) -> StoreError {

@@ -10,6 +10,7 @@
 //! - [`transfer`] exports a store as text, imports it, and copies one store into another.
 //! - [`retention`] keeps a store small: what may go, what would go, and letting it go.
 //! - [`Expectations`] says how long actions of a name take and how often they fail.
+//! - [`spi`] has what the author of a store needs: an encoding of what is stored.
 //! - [`conformance`] is the proof that a store keeps the contract.
 //!
 //! ```
@@ -97,6 +98,7 @@ pub mod guide;
 pub mod http;
 mod model;
 pub mod retention;
+pub mod spi;
 mod store;
 #[cfg(feature = "tracker")]
 mod tracker;

@@ -12,6 +12,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
     ("error", &["model"]),
+    ("spi", &["model"]),
+    ("guide", &[]),
     ("store", &["model", "error"]),
     ("backend", &["model", "store", "error", "clock"]),
     ("tracker", &["model", "store", "error", "clock", "watch"]),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::extra::Extra;
 use super::identity::{ActionUid, Digest, OpId, Version};
 use super::json::Json;
 use super::limits::{Invalid, Limits, at_most, label, label_opt, prose, prose_opt};
@@ -202,6 +203,8 @@ pub struct Action {
     pub last_op: Option<OpId>,
     /// What its create asked for.
     pub digest: Digest,
+    /// Fields of a later version; every change carries them over.
+    pub(crate) extra: Extra,
 }
 
 impl Action {
@@ -241,6 +244,7 @@ impl Action {
             log_entries: 1,
             last_op: None,
             digest,
+            extra: Extra::default(),
         }
     }
 

@@ -50,7 +50,6 @@ impl Json {
     }
 
     /// A text that was checked before it was stored.
-    #[cfg(feature = "sqlite-unbundled")]
     pub(crate) fn stored(text: Arc<str>) -> Json {
         Json(text)
     }

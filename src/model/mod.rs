@@ -6,10 +6,12 @@
 //! [`OwnerRef::new`] draw a UUID for callers that bring none.)
 
 mod action;
+pub mod codec;
 mod command;
 mod cursor;
 mod draw;
 mod driver;
+mod extra;
 mod identity;
 mod json;
 mod key;
@@ -36,6 +38,7 @@ pub use cursor::{Cursor, CursorError, Position, Revision, StoreId};
 pub(crate) use driver::Driver;
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use driver::touched;
+pub(crate) use extra::Extra;
 pub use identity::{ActionUid, Digest, OpId, Version};
 pub use json::Json;
 #[cfg(feature = "http")]

@@ -335,23 +335,42 @@ impl NewAction {
             label_opt("related.name", related.name.as_deref())?;
         }
         at_most("exclusive", self.exclusive.len(), Limits::EXCLUSIVE)?;
-        for (index, key) in self.exclusive.iter().enumerate() {
+        for key in &self.exclusive {
             label("exclusive", key)?;
-            if self.exclusive[..index].contains(key) {
-                return Err(Invalid::new("exclusive", "a key stands there twice"));
-            }
         }
-        if self.source == Source::StateMachine && self.object.is_none() {
-            return Err(Invalid::new(
-                "object",
-                "is missing: a state machine has one",
-            ));
-        }
-        if self.parent == Some(self.uid) || self.retry_of == Some(self.uid) {
-            return Err(Invalid::new("parent", "an action is not its own relative"));
-        }
+        check_relations(
+            self.source,
+            self.object.as_ref(),
+            &self.exclusive,
+            self.uid,
+            [self.parent, self.retry_of],
+        )?;
         self.attributes.as_ref().map_or(Ok(()), check_attributes)
     }
+}
+
+/// Checks what holds between fields that never change.
+pub(crate) fn check_relations(
+    source: Source,
+    object: Option<&ObjectRef>,
+    exclusive: &[Arc<str>],
+    uid: ActionUid,
+    relatives: [Option<ActionUid>; 2],
+) -> Result<(), Invalid> {
+    for (index, key) in exclusive.iter().enumerate() {
+        if exclusive[..index].contains(key) {
+            return Err(Invalid::new("exclusive", "a key stands there twice"));
+        }
+    }
+    if source == Source::StateMachine && object.is_none() {
+        let reason = "is missing: a state machine has one";
+        return Err(Invalid::new("object", reason));
+    }
+    if relatives.contains(&Some(uid)) {
+        let reason = "an action is not its own relative";
+        return Err(Invalid::new("parent", reason));
+    }
+    Ok(())
 }
 
 /// Attributes are an object without doubled or reserved names.

@@ -1,12 +1,15 @@
 //! Who runs actions: a stable name plus an incarnation drawn at each start.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::extra::Extra;
 use super::limits::{Invalid, label};
 use super::time::Timestamp;
+use super::words::{UnknownWord, words};
 
 /// One life of an owner name, drawn at start and never again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,18 +75,18 @@ impl fmt::Display for OwnerRef {
     }
 }
 
-/// Whether an incarnation may still act.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum OwnerState {
-    /// It holds its name and its commands are accepted. At most one incarnation of a name.
-    Alive,
-    /// Somebody else ended it: a later incarnation of the name, or a sweeper.
-    Fenced,
-    /// It ended itself.
-    Released,
-    /// The store was opened anew for one process alone, so all its earlier users are gone.
-    Disconnected,
+words! {
+    /// State of an incarnation: it may act, or it has ended.
+    OwnerState, "owner state", {
+        /// It holds its name and its commands are accepted. At most one incarnation of a name.
+        Alive = 0 "alive",
+        /// A later incarnation of the name, or a sweeper, ended it.
+        Fenced = 1 "fenced",
+        /// It ended itself.
+        Released = 2 "released",
+        /// The store was opened anew for one process alone, so all its earlier users are gone.
+        Disconnected = 3 "disconnected",
+    }
 }
 
 /// What a store knows of an incarnation.
@@ -103,6 +106,8 @@ pub struct Owner {
     pub renewed_at: Timestamp,
     /// When it ended. For people.
     pub ended_at: Option<Timestamp>,
+    /// Fields of a later version; every change carries them over.
+    pub(crate) extra: Extra,
 }
 
 impl Owner {
@@ -116,6 +121,7 @@ impl Owner {
             claimed_at: at,
             renewed_at: at,
             ended_at: None,
+            extra: Extra::default(),
         }
     }
 

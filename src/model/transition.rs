@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::action::Action;
+use super::extra::Extra;
 use super::identity::{ActionUid, OpId, Version};
 use super::limits::{Invalid, Limits, at_most, label_opt, prose_opt};
 use super::owner::OwnerRef;
@@ -64,6 +65,8 @@ pub struct Transition {
     pub op: Option<OpId>,
     /// Words to it: the reason of a cancel request, the code and message of an error, a warning.
     pub note: Option<Arc<str>>,
+    /// Fields of a later version.
+    pub(crate) extra: Extra,
 }
 
 impl Transition {
@@ -83,6 +86,7 @@ impl Transition {
             by: None,
             op: action.last_op,
             note: None,
+            extra: Extra::default(),
         }
     }
 

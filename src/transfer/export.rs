@@ -164,7 +164,7 @@ impl<'s, S: ActionStore + ?Sized> Exporter<'s, S> {
                 self.items.pop_front();
                 let Some(whole) = whole else { continue };
                 self.count.add(whole.log.len());
-                let line = action_line(&whole.action, &whole.log);
+                let line = action_line(&whole.action, &whole.log)?;
                 self.since += line.len();
                 return Ok(Some(self.yielded(line)));
             }

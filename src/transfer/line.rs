@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::error::BadLine;
 use super::wire::{Unreadable, WireAction, WireEntry, canonical};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, StoreError};
 use crate::model::{Action, Cursor, Revision, StoreId, Transition};
 
 /// The version of the format that is written, and the only one that is read.
@@ -152,11 +152,20 @@ fn read<'l, T: Deserialize<'l>>(line: &'l str) -> Result<T, BadLine> {
 }
 
 /// An action and its log as a line, without the newline.
-pub(super) fn action_line(action: &Action, log: &[Transition]) -> String {
-    written(&WireLine {
+///
+/// Only fields of a later version can make it longer than is read. It is refused then, and not
+/// written in vain.
+pub(super) fn action_line(action: &Action, log: &[Transition]) -> Result<String, StoreError> {
+    let line = written(&WireLine {
         action: WireAction::from(action),
         log: log.iter().map(WireEntry::from).collect(),
-    })
+    });
+    if line.len() > LONGEST {
+        let (uid, bytes) = (action.uid, line.len());
+        let what = format!("action {uid}: its line has {bytes} bytes; the limit is {LONGEST}");
+        return Err(StoreError::new(ErrorKind::Incompatible, "export", what));
+    }
+    Ok(line)
 }
 
 impl fmt::Display for Origin {
@@ -253,6 +262,10 @@ impl Line {
             Err(Unreadable::Invalid(invalid)) => Err(invalid.into()),
             Err(Unreadable::Word(word)) => {
                 Err(BadLine::new(ErrorKind::Incompatible, word.to_string()))
+            }
+            Err(Unreadable::Codec(error)) => {
+                let kind = StoreError::from_codec("import", error.clone()).kind();
+                Err(BadLine::new(kind, format!("unknown_fields: {error}")))
             }
         }
     }

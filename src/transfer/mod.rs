@@ -9,7 +9,7 @@
 //!
 //! # What is moved, and what is not
 //!
-//! Actions as they are, and their logs, byte for byte: unfinished actions too, with their exclusive
+//! Actions as they are, and their logs, byte for byte, with fields of a later version: unfinished actions too, with their exclusive
 //! keys, and all actions with their idempotency keys. A repeated create finds its action in the new
 //! store as in the old one.
 //!
@@ -92,19 +92,24 @@
 //! | `created_at`, `last_seen_at` | integer, microseconds since the Unix epoch |
 //! | `started_at`, `finished_at` | the same, optional |
 //! | `version`, `log_entries` | integer |
+//! | `unknown_fields` | text, optional: fields of a later version of this library that the store has kept, see below |
 //!
 //! | field of an entry | |
 //! | --- | --- |
 //! | `kind`, `status` | word |
 //! | `version`, `at`, `progress` | integer, as above |
-//! | `outcome`, `step`, `owner`, `by`, `op`, `note` | as above, optional |
+//! | `outcome`, `step`, `owner`, `by`, `op`, `note`, `unknown_fields` | as above, optional |
 //!
 //! UUIDs are lower-case and hyphenated. Optional fields are left out when there is nothing to say.
 //! Fields are written in the order of the structs; they are read in any order, once each.
 //!
 //! **Another version is refused, and so is a field or a word this version does not have**
 //! ([`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible)): leaving out what is not understood
-//! would lose it in silence. Whatever is added to the format therefore raises its version.
+//! would lose it in silence. An addition to the format therefore raises its version.
+//!
+//! A store may hold fields that a later version wrote and this version does not know. They are
+//! exported as `unknown_fields`: the bytes of the [stored form](crate::spi::codec), in lower-case
+//! hexadecimal. A version that knows such a field reads it as the record's own.
 
 mod copy;
 mod enter;

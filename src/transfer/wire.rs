@@ -5,15 +5,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::model::codec::{self, CodecError, Record};
 use crate::model::{
-    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Incarnation, Invalid, Json, OpId,
-    OwnerRef, Progress, RelatedObject, Timestamp, Transition, UnknownWord, Version, check_log,
+    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Extra, Incarnation, Invalid, Json,
+    OpId, OwnerRef, Progress, RelatedObject, Timestamp, Transition, UnknownWord, Version,
+    check_log,
 };
 
 type Text = Arc<str>;
 
-/// Field by field what [`Action`] has, under the same names. No field may be left out or added
-/// without a new version of the format: the golden file holds that.
+/// The fields of [`Action`], under the same names. No field may be left out or added without a new
+/// version of the format; the golden file shows that.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WireAction {
@@ -72,6 +74,8 @@ pub(super) struct WireAction {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_op: Option<Text>,
     digest: Text,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unknown_fields: Option<Text>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,6 +143,8 @@ pub(super) struct WireEntry {
     op: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     note: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unknown_fields: Option<Text>,
 }
 
 fn word(word: &'static str) -> Text {
@@ -152,6 +158,29 @@ impl From<&OwnerRef> for WireOwner {
             incarnation: owner.incarnation.to_string().into(),
         }
     }
+}
+
+/// Fields of a later version, in hexadecimal.
+fn unknown_text<R: Record>(record: &R) -> Option<Text> {
+    let fields = codec::unknown_fields(record);
+    let digits = fields.iter().map(|byte| format!("{byte:02x}"));
+    (!fields.is_empty()).then(|| digits.collect::<String>().into())
+}
+
+/// The record with the fields that [`unknown_text`] wrote.
+fn with_unknown<R: Record>(record: R, text: Option<Text>) -> Result<R, Unreadable> {
+    let Some(text) = text else {
+        return Ok(record);
+    };
+    let digit = |digit: &u8| char::from(*digit).to_digit(16);
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => Some((digit(high)? << 4 | digit(low)?) as u8),
+        _ => None,
+    };
+    let fields: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
+    let bad = || Invalid::new("unknown_fields", "is not hexadecimal");
+    let fields = fields.ok_or_else(bad)?;
+    Ok(codec::with_unknown_fields(&record, &fields)?)
 }
 
 impl From<&Action> for WireAction {
@@ -208,6 +237,7 @@ impl From<&Action> for WireAction {
             log_entries: action.log_entries,
             last_op: action.last_op.map(|op| op.to_string().into()),
             digest: action.digest.as_uuid().to_string().into(),
+            unknown_fields: unknown_text(action),
         }
     }
 }
@@ -226,6 +256,7 @@ impl From<&Transition> for WireEntry {
             by: entry.by.clone(),
             op: entry.op.map(|op| op.to_string().into()),
             note: entry.note.clone(),
+            unknown_fields: unknown_text(entry),
         }
     }
 }
@@ -237,6 +268,14 @@ pub(super) enum Unreadable {
     Invalid(Invalid),
     /// A word of a later version, or of nobody.
     Word(UnknownWord),
+    /// Fields of a later version that are damaged or critical.
+    Codec(CodecError),
+}
+
+impl From<CodecError> for Unreadable {
+    fn from(error: CodecError) -> Unreadable {
+        Unreadable::Codec(error)
+    }
 }
 
 impl From<Invalid> for Unreadable {
@@ -293,9 +332,11 @@ impl WireOwner {
 
 impl WireRelated {
     fn read(self) -> Result<RelatedObject, Invalid> {
-        let mut related = RelatedObject::new(self.role, self.object.parse()?);
-        related.name = self.name;
-        Ok(related)
+        Ok(RelatedObject {
+            role: self.role,
+            object: self.object.parse()?,
+            name: self.name,
+        })
     }
 }
 
@@ -316,6 +357,7 @@ impl WireAction {
     pub(super) fn read(self, log: Vec<WireEntry>) -> Result<(Action, Vec<Transition>), Unreadable> {
         let related = self.related.into_iter().map(WireRelated::read);
         let owner = self.owner.map(|owner| owner.read("owner.incarnation"));
+        // Every field comes from the line, so a field added to the model must be added there, too.
         let action = Action {
             uid: self.uid.parse()?,
             source: self.source.parse()?,
@@ -357,8 +399,10 @@ impl WireAction {
             log_entries: self.log_entries,
             last_op: identity("last_op", self.last_op, OpId::from_uuid)?,
             digest: Digest::from_uuid(canonical("digest", &self.digest)?),
+            extra: Extra::default(),
         };
         action.check()?;
+        let action = with_unknown(action, self.unknown_fields)?;
         let log = log.into_iter().map(|entry| entry.read(&action));
         let log: Vec<Transition> = log.collect::<Result<_, _>>()?;
         check_log(&action, &log)?;
@@ -369,7 +413,7 @@ impl WireAction {
 impl WireEntry {
     fn read(self, action: &Action) -> Result<Transition, Unreadable> {
         let owner = self.owner.map(|owner| owner.read("log.owner.incarnation"));
-        Ok(Transition {
+        let entry = Transition {
             uid: action.uid,
             kind: self.kind.parse()?,
             version: Version::new(self.version)?,
@@ -382,6 +426,8 @@ impl WireEntry {
             by: self.by,
             op: identity("log.op", self.op, OpId::from_uuid)?,
             note: self.note,
-        })
+            extra: Extra::default(),
+        };
+        with_unknown(entry, self.unknown_fields)
     }
 }

@@ -16,8 +16,8 @@ use uuid::Uuid;
 use super::errors::corrupt;
 use crate::error::StoreError;
 use crate::model::{
-    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Incarnation, Json, ObjectRef, OpId,
-    Outcome, Owner, OwnerEnd, OwnerRef, OwnerState, Progress, Source, Status, Timestamp,
+    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Extra, Incarnation, Json, ObjectRef,
+    OpId, Outcome, Owner, OwnerEnd, OwnerRef, OwnerState, Progress, Source, Status, Timestamp,
     Transition, TransitionKind, Version,
 };
 
@@ -363,6 +363,7 @@ pub(super) fn decode_action(columns: &mut Columns<'_>) -> Result<(i64, Action), 
         version: c.version()?,
         log_entries: c.number()?,
         last_op: c.blob_opt()?.map(OpId::from_uuid),
+        extra: Extra::default(),
     };
     match action.check_invariants() {
         Ok(()) => Ok((number, action)),
@@ -394,6 +395,7 @@ pub(super) fn decode_entry(columns: &mut Columns<'_>) -> Result<(u64, Transition
         progress: c.progress()?,
         owner: c.owner()?,
         op: c.blob_opt()?.map(OpId::from_uuid),
+        extra: Extra::default(),
     };
     Ok((entry, transition))
 }
@@ -403,13 +405,7 @@ pub(super) fn decode_owner(columns: &mut Columns<'_>) -> Result<Owner, StoreErro
     let c = columns;
     let name = c.text()?;
     let incarnation = Incarnation::from_uuid(c.blob()?);
-    let state = match c.int()? {
-        0 => OwnerState::Alive,
-        1 => OwnerState::Fenced,
-        2 => OwnerState::Released,
-        3 => OwnerState::Disconnected,
-        _ => return Err(c.broken("is no owner's state")),
-    };
+    let state = c.word(OwnerState::from_code)?;
     let renewals = c.number()?;
     let mut owner = Owner::claimed(OwnerRef { name, incarnation }, c.time()?);
     owner.state = state;

@@ -3,9 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::model::{
-    Action, ActionUid, Json, OpId, Owner, OwnerRef, OwnerState, Timestamp, Transition,
-};
+use crate::model::{Action, ActionUid, Json, OpId, Owner, OwnerRef, Timestamp, Transition};
 
 /// Builds one JSON array of arrays: the envelope in which the rows of a batch travel.
 #[derive(Debug)]
@@ -266,12 +264,7 @@ pub(super) fn encode_entry(out: &mut Envelope, t: &Transition, entry: i64, actio
 /// A row of [`OWNER`](super::rows::OWNER).
 pub(super) fn encode_owner(out: &mut Envelope, owner: &Owner) {
     out.owner(Some(&owner.owner));
-    out.int(match owner.state {
-        OwnerState::Alive => 0,
-        OwnerState::Fenced => 1,
-        OwnerState::Released => 2,
-        OwnerState::Disconnected => 3,
-    });
+    out.int(owner.state.code().into());
     out.int(to_column(owner.renewals));
     out.int(owner.claimed_at.as_micros());
     out.int(owner.renewed_at.as_micros());
