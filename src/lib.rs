@@ -98,7 +98,7 @@ mod watch;
 
 pub use backend::MemoryStore;
 #[cfg(feature = "sqlite-unbundled")]
-pub use backend::{SqliteAccess, SqliteDiagnostics, SqliteOptions, SqliteStore};
+pub use backend::{SqliteAccess, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore};
 pub use children::ChildCounts;
 pub use clock::Clock;
 pub use error::{Error, ErrorKind, StoreError};

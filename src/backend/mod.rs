@@ -9,4 +9,4 @@ mod uid_map;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite-unbundled")]
-pub use sqlite::{SqliteAccess, SqliteDiagnostics, SqliteOptions, SqliteStore};
+pub use sqlite::{SqliteAccess, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::SqliteStore;
 use super::errors::{Phase, store_error};
-use super::file::{self, Hold, Lock, NewFile};
+use super::file::{self, Lock, NewFile};
 use super::source::Line;
 use crate::error::{ErrorKind, StoreError};
 
@@ -26,14 +26,15 @@ impl SqliteStore {
     /// place already, or its log (`-wal`, `-journal`), if somebody makes or opens one there just
     /// now, or if it cannot be written, `Corrupt`, `Closed`.
     pub async fn backup_to(&self, path: impl AsRef<Path>) -> Result<(), StoreError> {
-        self.bell.check_open("backup")?;
+        self.check_usable("backup")?;
+        self.file.check_before("backup")?;
         let path = file::resolve(path.as_ref())?;
-        let source = self.source.clone();
+        let mut line = Line::new(self.source.clone(), self.file.clone());
         let work = async move {
             let refuse = |message| Err(StoreError::new(ErrorKind::Unavailable, "backup", message));
             // Whoever makes a store there has it too: also an earlier copy that was given up, and
             // goes on.
-            let Some(_alone) = Lock::try_take(&path, Hold::Exclusive)? else {
+            let Some(_alone) = Lock::try_take_place(&path)? else {
                 return refuse("somebody makes or opens a file at that place");
             };
             if path.exists() {
@@ -43,7 +44,6 @@ impl SqliteStore {
                 return refuse("there is a log file (-wal or -journal) at that place");
             }
             let new = NewFile::beside(&path)?;
-            let mut line = Line::new(source);
             let mut connection = line.take().await?;
             let name = new.path.to_string_lossy().into_owned();
             let copied = sqlx::query("VACUUM INTO $1")

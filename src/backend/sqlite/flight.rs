@@ -110,7 +110,7 @@ impl Writer {
             let applied = heads.apply(changes, &save.numbers, save.expected());
             let (flying, begun) = (jobs.len(), Instant::now());
             let (ended, meanwhile) = {
-                let mut under_way = pin!(commit(&mut connection, &mut save));
+                let mut under_way = pin!(commit(&mut connection, &mut save, &self.file));
                 let (pace, committed) = (&self.pace, &mut committed);
                 let next = async {
                     let (jobs, answers) = std::mem::take(committed);

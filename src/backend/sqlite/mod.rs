@@ -10,6 +10,8 @@ mod flight;
 mod heads;
 mod host;
 mod hot;
+mod identity;
+mod inode_lock;
 mod lanes;
 mod list;
 mod load;
@@ -41,6 +43,8 @@ use tokio::task::JoinHandle;
 
 pub use self::diagnostics::{SqliteAccess, SqliteDiagnostics};
 use self::hot::Hot;
+use self::identity::OpenFile;
+pub use self::identity::SqliteFile;
 use self::lanes::{Claim, Job};
 pub use self::options::SqliteOptions;
 use self::poll::Poll;
@@ -91,6 +95,7 @@ pub struct SqliteStore {
     path: PathBuf,
     life: StoreId,
     access: SqliteAccess,
+    file: Arc<OpenFile>,
     version: Version,
     source: Source,
     clock: Clock,
@@ -188,7 +193,7 @@ impl SqliteStore {
         operation: &'static str,
         question: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Read,
     ) -> Result<T, StoreError> {
-        self.bell.check_open(operation)?;
+        self.check_usable(operation)?;
         let (reply, answer) = oneshot::channel();
         let asked = async {
             let gone = || StoreError::closed(operation);
@@ -197,13 +202,26 @@ impl SqliteStore {
             answer.await.map_err(|_| gone())?
         };
         match deadline(self.timeout, asked).await {
-            Some(answer) => answer,
+            Some(answer) => {
+                if let Err(lost) = self.file.check_known() {
+                    let lost = lost.into_error("changed", errors::Phase::Before);
+                    self.bell.break_off(lost);
+                }
+                answer
+            }
             None => Err(StoreError::new(
                 ErrorKind::Unavailable,
                 operation,
                 "the time for an answer is up",
             )),
         }
+    }
+
+    /// Whether the store can be asked anything at all.
+    fn check_usable(&self, operation: &'static str) -> Result<(), StoreError> {
+        self.bell.check_open(operation)?;
+        let known = self.file.check_known();
+        known.map_err(|lost| lost.into_error(operation, errors::Phase::Before))
     }
 
     /// The memory that waiting batches take.
@@ -215,7 +233,7 @@ impl SqliteStore {
 
     /// Whether a batch can be tried at all, what it needs, and how many bytes it has.
     fn check(&self, operation: &'static str, batch: &Batch) -> Result<(Needs, usize), StoreError> {
-        self.bell.check_open(operation)?;
+        self.check_usable(operation)?;
         if self.access == SqliteAccess::ReadOnly {
             let message = "the store is open for reading only";
             return Err(StoreError::new(ErrorKind::Unsupported, operation, message));
@@ -320,7 +338,7 @@ impl ActionStore for SqliteStore {
 
     async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
         self.capabilities.check_count("get", uids.len())?;
-        self.bell.check_open("get")?;
+        self.check_usable("get")?;
         if let Some(found) = self.hot.get(uids) {
             // Whoever asks again and again must let the writer have its turn, were it on this thread.
             tokio::task::consume_budget().await;
@@ -353,7 +371,7 @@ impl ActionStore for SqliteStore {
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
-        self.bell.check_open("changed")?;
+        self.check_usable("changed")?;
         let Some(poll) = &self.poll else {
             return self.bell.changed(after).await;
         };

@@ -12,6 +12,7 @@ use super::errors::{self, Phase, corrupt};
 use super::file::{self, Hold, Lock, NewFile};
 use super::flight::Pace;
 use super::hot::Hot;
+use super::identity::OpenFile;
 use super::lanes::Lanes;
 use super::options::SqliteOptions;
 use super::poll::Poll;
@@ -52,12 +53,20 @@ pub(super) async fn at_path(
     } else if options.shared {
         (SqliteAccess::Shared, Some(join(&path, &options).await?))
     } else {
-        let Some(lock) = Lock::try_take(&path, Hold::Exclusive)? else {
+        let Some(mut lock) = Lock::try_take_place(&path)? else {
             return Err(already_open());
         };
-        match file::is_there(&path)? {
-            true => schema::inspect(&path, options.policy()).await?,
-            false => make(&path, &options).await?,
+        let is_new = !file::is_there(&path)?;
+        if is_new {
+            make(&path, &options).await?;
+        }
+        // Before anything is done with it: its log has another name for whoever has it open under
+        // another name.
+        if !lock.try_take_file(&path)? {
+            return Err(already_open());
+        }
+        if !is_new {
+            schema::inspect(&path, options.policy()).await?;
         }
         (SqliteAccess::Exclusive, Some(lock))
     };
@@ -131,7 +140,7 @@ async fn join(path: &Path, options: &SqliteOptions) -> Result<Lock, StoreError> 
         // Whoever makes it is alone. If it dies half-way, what it leaves is at no place where
         // anybody looks, and the next one makes it.
         if !file::is_there(path)?
-            && let Some(_alone) = Lock::try_take(path, Hold::Exclusive)?
+            && let Some(_alone) = Lock::try_take_place(path)?
             && !file::is_there(path)?
         {
             make(path, options).await?;
@@ -178,7 +187,7 @@ async fn pause(begun: Instant) -> Result<(), StoreError> {
 }
 
 fn already_open() -> StoreError {
-    unavailable("the store is open already, here or in another process")
+    unavailable("the store is open already, here or in another process, perhaps under another name")
 }
 
 fn unavailable(message: impl Into<std::borrow::Cow<'static, str>>) -> StoreError {
@@ -252,6 +261,8 @@ async fn start(
         path,
         lock,
     } = place;
+    // Before anything is done on the connection, which is to this file and no other.
+    let file = Arc::new(OpenFile::at(&path)?);
     let several = access == SqliteAccess::Shared || matches!(source, Source::Pool(_));
     let version = version::check(&mut connection, several, options.allow_wal_reset_bug).await?;
     // Whatever the connection's patience is: others that open it now may take a moment.
@@ -262,6 +273,7 @@ async fn start(
             settled => break settled?,
         }
     };
+    file.remember_log();
     let life = position.life;
     let bell = Arc::new(Bell::new(position));
     let hot = Arc::new(Hot::default());
@@ -270,7 +282,7 @@ async fn start(
         _ => source.clone(),
     };
     writers.tune(&mut connection).await?;
-    let mut writers_line = Line::new(writers);
+    let mut writers_line = Line::new(writers, file.clone());
     writers_line.hand_back(connection);
 
     let lock = Arc::new(lock);
@@ -281,7 +293,7 @@ async fn start(
     let closing = watch::Sender::new(false);
     let mut readers = Vec::with_capacity(options.readers);
     for _ in 0..options.readers {
-        let mut line = Line::new(source.clone());
+        let mut line = Line::new(source.clone(), file.clone());
         if !matches!(source, Source::Pool(_)) {
             // What cannot be opened is said now, not at the first question.
             line.ready().await?;
@@ -289,6 +301,7 @@ async fn start(
         let reader = Reader {
             life,
             line,
+            file: file.clone(),
             questions: asked.clone(),
             put_off: None,
             closing: closing.subscribe(),
@@ -303,6 +316,7 @@ async fn start(
         clock: options.clock.clone(),
         bell: Ringer(bell.clone()),
         line: writers_line,
+        file: file.clone(),
         life,
         heads: None,
         hot: hot.clone(),
@@ -331,6 +345,7 @@ async fn start(
         path,
         life,
         access,
+        file,
         version,
         source,
         clock: options.clock,

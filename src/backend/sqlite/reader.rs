@@ -14,6 +14,7 @@ use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key
 use super::encode::Envelope;
 use super::errors::{Phase, corrupt, store_error};
 use super::file::Lock;
+use super::identity::OpenFile;
 use super::list;
 use super::rows::{PACKED_ACTION, PACKED_ENTRY, PACKED_OWNER};
 use super::script::Script;
@@ -52,6 +53,7 @@ pub(super) enum Read {
 pub(super) struct Reader {
     pub(super) life: StoreId,
     pub(super) line: Line,
+    pub(super) file: Arc<OpenFile>,
     /// Shared by all readers: whoever is free takes the next question.
     pub(super) questions: Arc<Mutex<mpsc::Receiver<Read>>>,
     /// A question that was taken from the queue while look-ups were gathered.
@@ -196,6 +198,7 @@ impl Reader {
         operation: &'static str,
         script: Script,
     ) -> Result<Vec<Vec<SqliteRow>>, StoreError> {
+        self.file.check_before(operation)?;
         let mut connection = self.line.take().await?;
         match script.run(&mut connection).await {
             Ok(rows) => {

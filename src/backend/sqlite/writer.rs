@@ -17,6 +17,7 @@ use super::file::{Hold, Lock};
 use super::flight::Pace;
 use super::heads::Heads;
 use super::hot::Hot;
+use super::identity::OpenFile;
 use super::lanes::{Job, Lanes};
 use super::load::{self, Stored};
 use super::save::{self, Frame, Save};
@@ -45,6 +46,7 @@ pub(super) struct Writer {
     pub(super) clock: Clock,
     pub(super) bell: Ringer,
     pub(super) line: Line,
+    pub(super) file: Arc<OpenFile>,
     pub(super) life: StoreId,
     /// None until it is read, after every failure, and always where others write too.
     pub(super) heads: Option<Heads>,
@@ -65,7 +67,7 @@ impl Writer {
         while lanes.wait().await {
             // First a connection, which may take its time, then the batches: until then their
             // callers can take them back and know that nothing was applied.
-            let ready = self.line.ready().await;
+            let ready = self.ready().await;
             let mut group = match (&ready, self.access) {
                 (Ok(()), SqliteAccess::Exclusive) => self.fly(&mut lanes).await,
                 _ => lanes.next_group(usize::MAX),
@@ -79,7 +81,7 @@ impl Writer {
                         tokio::time::sleep(GIVE_WAY).await;
                     }
                 }
-                Err(error) => answer_all(group, &reconnected(error)),
+                Err(error) => answer_all(group, &error),
             }
         }
         let mut whole = true;
@@ -90,9 +92,37 @@ impl Writer {
         whole
     }
 
+    /// A connection to the store's own file, or why there can be none.
+    async fn ready(&mut self) -> Result<(), StoreError> {
+        if let Err(error) = self.file.check_before("write") {
+            self.let_go_of_lost_file().await;
+            return Err(error);
+        }
+        self.line.ready().await.map_err(reconnected)
+    }
+
+    /// After the file was removed or replaced: leaves what is at its path to whoever put it there.
+    /// Folds the log into the file that it belongs to, which may have another name now, and takes
+    /// it away from the path.
+    async fn let_go_of_lost_file(&mut self) {
+        let Err(lost) = self.file.check_known() else {
+            return;
+        };
+        self.bell
+            .0
+            .break_off(lost.into_error("changed", Phase::Before));
+        if matches!(self.access, SqliteAccess::Exclusive | SqliteAccess::Shared) {
+            self.line.fold_log().await;
+            self.file.put_log_aside();
+        }
+    }
+
     /// Ends the last connection: that is what folds the log into the file. Two that end at the same
     /// time leave it to each other, and whoever copied the file then would miss the log.
     async fn fold(mut self) {
+        if self.file.check().is_err() {
+            self.let_go_of_lost_file().await;
+        }
         match self.access {
             SqliteAccess::Exclusive => drop(self.line.ready().await),
             SqliteAccess::Shared => {
@@ -172,7 +202,7 @@ impl Writer {
         if let Some(heads) = &self.heads {
             heads.withhold(&changes);
         }
-        let after = commit(connection, &mut save).await;
+        let after = commit(connection, &mut save, &self.file).await;
         let after = after.map_err(|(phase, error)| store_error("write", phase, error))?;
         match &mut self.heads {
             Some(heads) if heads.stored == stored => {
@@ -230,10 +260,16 @@ pub(super) fn plan_jobs(jobs: &[Job], loaded: &mut Loaded, now: Timestamp) -> An
 pub(super) async fn commit(
     connection: &mut SqliteConnection,
     save: &mut Save,
+    file: &OpenFile,
 ) -> Result<Stored, (Phase, sqlx::Error)> {
     let statements = save.script.len();
+    file.check().map_err(|lost| (Phase::Before, lost.into()))?;
     match save.script.take().run(connection).await {
-        Ok(results) => Ok(save.after(&results)),
+        Ok(results) => {
+            // It is in the file that is open. Is that still the store?
+            file.check().map_err(|lost| (Phase::Commit, lost.into()))?;
+            Ok(save.after(&results))
+        }
         Err(failed) if failed.done + 1 >= statements => Err((Phase::Commit, failed.error)),
         Err(failed) => Err((Phase::Before, failed.error)),
     }
