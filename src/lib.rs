@@ -104,7 +104,7 @@ pub use clock::Clock;
 pub use error::{Error, ErrorKind, StoreError};
 pub use expectations::{Expectations, Remaining};
 pub use model::{
-    Action, ActionError, ActionUid, Authority, Batch, BatchMode, Cancel, CancelRequest, Change,
+    Action, ActionError, ActionUid, Authority, Batch, BatchMode, BranchId, Cancel, CancelRequest, Change,
     Changes, CheckError, Clash, Command, Cursor, CursorError, Detail, Digest, Done, EDGES, Edge,
     Effect, Evidence, Finish, Incarnation, Invalid, Json, Key, KeyKind, Limits, Loaded, LogQuery,
     Move, Needs, NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, Owner, OwnerEnd, OwnerRef,

@@ -295,8 +295,8 @@ impl ActionStore for Faulty {
                     .collect();
                 // Any text that was not a cursor before will do for the next one.
                 page.next = more.then(|| match asked.order {
-                    Order::Oldest => Cursor::oldest(page.at.life, end as u64),
-                    _ => Cursor::newest(page.at.life, end as u64),
+                    Order::Oldest => Cursor::oldest(page.at, end as u64),
+                    _ => Cursor::newest(page.at, end as u64),
                 });
                 if let Some(next) = page.next {
                     offsets.insert(next.to_string(), end);
@@ -348,7 +348,7 @@ impl ActionStore for Faulty {
             Fault::PagesLogsByOffset => {
                 let end = offset + usize::from(query.limit);
                 let more = end < page.items.len();
-                page.next = more.then(|| Cursor::log(page.at.life, end as u64));
+                page.next = more.then(|| Cursor::log(page.at, end as u64));
                 page.items = page.items.into_iter().take(end).skip(offset).collect();
             }
             Fault::KeepsRemovedLogs if page.items.is_empty() => {

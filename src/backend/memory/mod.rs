@@ -8,11 +8,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use async_trait::async_trait;
 
 use self::tables::{Row, Tables};
+use super::another_branch;
 use super::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Cursor, Done, Limits, LogQuery, Order, Owner, Page, Position, Query,
+    Action, ActionUid, Batch, Branches, Cursor, Done, Limits, LogQuery, Order, Owner, Page, Position, Query,
     Refused, Revision, StoreId, Transition, needs, plan,
 };
 use crate::store::{ActionStore, Capabilities, Durability};
@@ -69,12 +70,20 @@ impl MemoryStore {
     fn resume(
         &self,
         operation: &'static str,
+        tables: &Tables,
         after: Option<Cursor>,
         begin: u64,
     ) -> Result<u64, StoreError> {
+        // It is never copied.
+        const BRANCHES: Branches = Branches::first();
         match after {
             None => Ok(begin),
-            Some(cursor) if cursor.life() == self.life => Ok(cursor.position()),
+            Some(cursor) if cursor.life() == self.life => {
+                match BRANCHES.understand(&cursor, tables.end()) {
+                    true => Ok(cursor.position()),
+                    false => Err(another_branch(operation)),
+                }
+            }
             Some(_) => Err(StoreError::new(
                 ErrorKind::Invalid,
                 operation,
@@ -121,18 +130,17 @@ impl ActionStore for MemoryStore {
             .map_err(|e| StoreError::from_check("list", e))?;
         let tables = self.read();
         let at = tables.position(self.life);
-        let life = self.life;
         match query.order {
             Order::Oldest => {
-                let after = self.resume("list", query.after, 0)?;
+                let after = self.resume("list", &tables, query.after, 0)?;
                 let range = (Excluded(after), Unbounded);
                 let rows = tables.driven(&query.driver(), range, false);
                 Ok(page(query, rows, at, |row| {
-                    Cursor::oldest(life, row.number)
+                    Cursor::oldest(at, row.number)
                 }))
             }
             Order::Feed => {
-                let after = self.resume("list", query.after, 0)?;
+                let after = self.resume("list", &tables, query.after, 0)?;
                 if query.after.is_some_and(|c| c.is_expired(at.removed_to)) {
                     return Err(expired());
                 }
@@ -143,11 +151,11 @@ impl ActionStore for MemoryStore {
                 }))
             }
             _ => {
-                let after = self.resume("list", query.after, u64::MAX)?;
+                let after = self.resume("list", &tables, query.after, u64::MAX)?;
                 let range = (Unbounded, Excluded(after));
                 let rows = tables.driven(&query.driver(), range, true);
                 Ok(page(query, rows, at, |row| {
-                    Cursor::newest(life, row.number)
+                    Cursor::newest(at, row.number)
                 }))
             }
         }
@@ -159,7 +167,7 @@ impl ActionStore for MemoryStore {
             .check()
             .map_err(|e| StoreError::from_check("log", e))?;
         let tables = self.read();
-        let after = self.resume("log", query.after, 0)?;
+        let after = self.resume("log", &tables, query.after, 0)?;
         let limit = usize::from(query.limit);
         let mut items: Vec<&(u64, Transition)> = match query.uid {
             Some(uid) => {
@@ -173,14 +181,15 @@ impl ActionStore for MemoryStore {
                 known.take(limit + 1).collect()
             }
         };
+        let at = tables.position(self.life);
         let more = items.len() > limit;
         items.truncate(limit);
         let next = items
             .last()
             .filter(|_| more)
-            .map(|(entry, _)| Cursor::log(self.life, *entry));
+            .map(|(entry, _)| Cursor::log(at, *entry));
         let items = items.into_iter().map(|(_, t)| t.clone()).collect();
-        Ok(Page::new(items, next, tables.position(self.life)))
+        Ok(Page::new(items, next, at))
     }
 
     async fn owners(&self) -> Result<Vec<Owner>, StoreError> {

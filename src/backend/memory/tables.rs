@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::super::ascending::Ascending;
 use super::super::uid_map::UidMap;
 use crate::model::{
-    Action, ActionUid, Changes, Driver, Key, Limits, Loaded, Needs, Owner, Position, Revision,
+    Action, ActionUid, BranchId, Changes, Driver, End, Key, Limits, Loaded, Needs, Owner, Position, Revision,
     StoreId, Timestamp, Transition,
 };
 
@@ -51,9 +51,19 @@ impl Tables {
     pub(super) fn position(&self, life: StoreId) -> Position {
         Position {
             life,
+            branch: BranchId::FIRST,
             revision: Revision::new(self.last_revision),
             removed_to: Revision::new(self.removed_to),
             removed_created: self.removed_created,
+        }
+    }
+
+    /// How far the history has come.
+    pub(super) fn end(&self) -> End {
+        End {
+            revision: self.last_revision,
+            number: self.last_number,
+            entry: self.last_entry,
         }
     }
 

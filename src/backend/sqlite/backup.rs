@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
+use sqlx::Connection;
+
 use super::SqliteStore;
+use super::branch;
 use super::errors::{Phase, store_error};
 use super::file::{self, Lock, NewFile};
+use super::schema;
 use super::source::Line;
 use crate::error::{ErrorKind, StoreError};
 
@@ -14,9 +18,10 @@ impl SqliteStore {
     /// meanwhile; the log file grows until it is done. On a host's pool the copy has the host's
     /// tables too, and one connection is in use as long as it takes.
     ///
-    /// The copy is the same store as of then: its cursors and positions are of one life, so open it
-    /// in the place of the original, not beside it. Where the original went on, it does not know
-    /// its later cursors: a revision it has not come to is `Invalid`.
+    /// The copy is the same store, and another [branch](crate::BranchId) of it from here on. A cursor
+    /// of the original is good in the copy if all that it stands for is older than the copy. Any
+    /// other is [`CursorExpired`](ErrorKind::CursorExpired), whether the copy is behind it or has
+    /// gone on past it. Open the copy in the place of the original, not beside it.
     ///
     /// Once this is first polled it goes on even if the future is dropped. It may take long and has
     /// no time-out. Beside the copy stays its lock file (`<path>.lock`), as beside every store.
@@ -53,6 +58,11 @@ impl SqliteStore {
             line.hand_back(connection);
             line.close().await;
             copied.map_err(|error| store_error("backup", Phase::Before, error))?;
+            let mut copy = schema::connect_plain(&new.path).await?;
+            let forked = branch::fork(&mut copy, &new.path).await;
+            let closed = copy.close().await;
+            forked?;
+            closed.map_err(|error| store_error("backup", Phase::Before, error))?;
             new.finish()
         };
         tokio::spawn(work)

@@ -139,7 +139,7 @@ impl Writer {
             let commands = jobs.iter().map(|job| job.batch.commands.len());
             self.pace.learn(commands.sum(), begun.elapsed());
             heads.landed(applied, after.removed_to);
-            self.bell.0.ring(position(self.life, heads.stored));
+            self.bell.0.ring(position(&self.lineage, heads.stored));
             committed = (jobs, answers);
             next = meanwhile.unwrap_or_else(|| Err(Cold::new()));
         }

@@ -58,6 +58,19 @@ fn is_missing(error: &io::Error) -> bool {
     )
 }
 
+/// What tells a file from a copy of it: its inode and when it was made, which it keeps when it is
+/// renamed. Not the device, whose number may be another one after the next start of the machine.
+pub(super) fn home(path: &Path) -> Option<String> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let id = FileId::of(&metadata)?;
+    let made = metadata.created().ok();
+    let made = made.and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok());
+    Some(match made {
+        Some(made) => format!("{}-{}", id.inode, made.as_nanos()),
+        None => format!("{}-on-{}", id.inode, id.device),
+    })
+}
+
 /// Why a path does not lead to the store's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loss {

@@ -1,6 +1,7 @@
 //! The store in one SQLite file.
 
 mod backup;
+mod branch;
 mod decode;
 mod diagnostics;
 mod encode;

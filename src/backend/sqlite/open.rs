@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 
+use super::branch::{self, Lineage};
 use super::diagnostics::SqliteAccess;
 use super::errors::{self, Phase, corrupt};
 use super::file::{self, Hold, Lock, NewFile};
@@ -236,17 +237,22 @@ fn durability(
 async fn settle(
     connection: &mut SqliteConnection,
     access: SqliteAccess,
+    path: &Path,
     policy: Policy,
-) -> Result<(Durability, Position), StoreError> {
+) -> Result<(Durability, Lineage, Position), StoreError> {
     let (mode, synchronous) = modes(connection).await?;
     let durability = durability(access, &mode, synchronous)?;
     let life = schema::apply(connection, policy).await?;
+    let may_write = policy != Policy::Read;
+    let branches = branch::settle(connection, path, may_write).await?;
+    let lineage = Lineage { life, branches };
     let mut script = Script::new();
     script.push(reader::POSITION);
     let rows = script.run(connection).await;
     let rows = rows.map_err(|f| errors::store_error("open", Phase::Before, f.error))?;
     let rows = rows.first().map_or(&[][..], Vec::as_slice);
-    Ok((durability, reader::read_position("open", life, rows)?))
+    let position = reader::read_position("open", &lineage, rows)?;
+    Ok((durability, lineage, position))
 }
 
 /// Makes the database ready and starts the tasks.
@@ -267,14 +273,14 @@ async fn start(
     let version = version::check(&mut connection, several, options.allow_wal_reset_bug).await?;
     // Whatever the connection's patience is: others that open it now may take a moment.
     let begun = Instant::now();
-    let (durability, position) = loop {
-        match settle(&mut connection, access, options.policy()).await {
+    let (durability, lineage, position) = loop {
+        match settle(&mut connection, access, &path, options.policy()).await {
             Err(error) if errors::is_busy(&error) && begun.elapsed() < BUSY => pause(begun).await?,
             settled => break settled?,
         }
     };
     file.remember_log();
-    let life = position.life;
+    let lineage = Arc::new(lineage);
     let bell = Arc::new(Bell::new(position));
     let hot = Arc::new(Hot::default());
     let writers = match access {
@@ -299,7 +305,7 @@ async fn start(
             line.ready().await?;
         }
         let reader = Reader {
-            life,
+            lineage: lineage.clone(),
             line,
             file: file.clone(),
             questions: asked.clone(),
@@ -317,7 +323,7 @@ async fn start(
         bell: Ringer(bell.clone()),
         line: writers_line,
         file: file.clone(),
-        life,
+        lineage: lineage.clone(),
         heads: None,
         hot: hot.clone(),
         readers,
@@ -343,7 +349,7 @@ async fn start(
     capabilities.shared = access != SqliteAccess::Exclusive;
     Ok(SqliteStore {
         path,
-        life,
+        life: lineage.life,
         access,
         file,
         version,

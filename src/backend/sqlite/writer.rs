@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::SqliteConnection;
 use tokio::task::JoinHandle;
 
+use super::branch::Lineage;
 use super::diagnostics::SqliteAccess;
 use super::errors::{self, Phase, store_error};
 use super::file::{Hold, Lock};
@@ -27,7 +28,7 @@ use crate::backend::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    ActionUid, Done, Loaded, Position, Refused, Revision, StoreId, Timestamp, plan,
+    ActionUid, Done, Loaded, Position, Refused, Revision, Timestamp, plan,
 };
 
 /// What a batch comes to.
@@ -47,7 +48,7 @@ pub(super) struct Writer {
     pub(super) bell: Ringer,
     pub(super) line: Line,
     pub(super) file: Arc<OpenFile>,
-    pub(super) life: StoreId,
+    pub(super) lineage: Arc<Lineage>,
     /// None until it is read, after every failure, and always where others write too.
     pub(super) heads: Option<Heads>,
     /// What of that is shown to those who look it up.
@@ -212,7 +213,7 @@ impl Writer {
             // Somebody else has been here: what is remembered is of another time.
             _ => self.heads = None,
         }
-        self.bell.0.ring(position(self.life, after));
+        self.bell.0.ring(position(&self.lineage, after));
         Ok(answers)
     }
 }
@@ -290,13 +291,13 @@ fn before(error: sqlx::Error) -> StoreError {
     store_error("write", Phase::Before, error)
 }
 
-pub(super) fn position(life: StoreId, stored: Stored) -> Position {
+pub(super) fn position(lineage: &Lineage, stored: Stored) -> Position {
     let revision = |number: i64| Revision::new(u64::try_from(number).unwrap_or_default());
     Position {
-        life,
         revision: revision(stored.revision),
         removed_to: revision(stored.removed_to),
         removed_created: stored.removed_created.map(Timestamp::from_micros),
+        ..lineage.position()
     }
 }
 
