@@ -104,13 +104,13 @@ pub use clock::Clock;
 pub use error::{Error, ErrorKind, StoreError};
 pub use expectations::{Expectations, Remaining};
 pub use model::{
-    Action, ActionError, ActionUid, Authority, Batch, BatchMode, BranchId, Cancel, CancelRequest, Change,
-    Changes, CheckError, Clash, Command, Cursor, CursorError, Detail, Digest, Done, EDGES, Edge,
-    Effect, Evidence, Finish, Incarnation, Invalid, Json, Key, KeyKind, Limits, Loaded, LogQuery,
-    Move, Needs, NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, Owner, OwnerEnd, OwnerRef,
-    OwnerState, Page, Position, Progress, Query, Refused, RelatedObject, Report, Revision, Source,
-    Status, StoreId, Term, Timestamp, Transition, TransitionKind, UnknownWord, Version, needs,
-    plan,
+    Action, ActionError, ActionUid, Authority, Batch, BatchMode, BranchId, Cancel, CancelRequest,
+    Change, Changes, CheckError, Clash, Command, Cursor, CursorError, Detail, Digest, Done, EDGES,
+    Edge, Effect, Evidence, Finish, Incarnation, Invalid, Json, Key, KeyKind, Limits, Loaded,
+    LogQuery, Move, Needs, NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, Owner, OwnerEnd,
+    OwnerRef, OwnerState, Page, Position, Progress, Query, Refused, RelatedObject, Report,
+    Revision, Source, Status, StoreId, Term, Timestamp, Transition, TransitionKind, UnknownWord,
+    Version, needs, plan,
 };
 /// The sqlx that [`SqliteStore::on_pool`] and [`SqliteStore::write_in`] are about, for a host that
 /// has another one, or none.

@@ -225,6 +225,8 @@ macro_rules! __conformance_cases {
                     plain an_unknown_term_or_order_is_unsupported;
                     plain a_cursor_of_another_list_is_invalid;
                     plain a_cursor_of_another_store_is_invalid;
+                    plain a_cursor_of_another_branch_is_expired;
+                    plain a_feed_cursor_beyond_the_store_is_expired;
                     plain a_cursor_comes_back_from_its_text;
                     plain a_summary_leaves_out_result_and_detail;
                     plain a_page_says_where_the_store_stood;

@@ -86,9 +86,8 @@ mod tests {
             current: BranchId::from_u64(7),
             forks: vec![fork(0, end(1)), fork(5, end(2))],
         };
-        let feed = |branch, place, seen| {
-            Cursor::feed_after(Revision::new(place), None, at(branch, seen))
-        };
+        let feed =
+            |branch, place, seen| Cursor::feed_after(Revision::new(place), None, at(branch, seen));
         for (cursor, expected) in [
             (feed(0, 10, 10), true),
             // It ended early, but it had looked further.

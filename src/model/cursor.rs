@@ -215,6 +215,13 @@ impl Cursor {
         self.branch
     }
 
+    /// The same place in another branch.
+    #[cfg(feature = "conformance")]
+    pub(crate) const fn in_branch(mut self, branch: BranchId) -> Cursor {
+        self.branch = branch;
+        self
+    }
+
     /// The number it was made with.
     #[must_use]
     pub const fn position(&self) -> u64 {

@@ -96,6 +96,15 @@ impl Faulty {
     }
 }
 
+/// A cursor as if it were of the branch that a store is in.
+fn in_branch_of(at: Position, after: Option<Cursor>) -> Option<Cursor> {
+    let text = after?.to_string();
+    let branch = format!("{:x}", at.branch.get());
+    let mut parts: Vec<&str> = text.split('.').collect();
+    parts[2] = &branch;
+    Some(parts.join(".").parse().unwrap())
+}
+
 type Answer = Result<Done, Refused>;
 type Written = Result<Vec<Answer>, StoreError>;
 
@@ -231,6 +240,9 @@ impl ActionStore for Faulty {
             Fault::IgnoresUnknownTerms => asked.terms.retain(query_knows),
             Fault::IgnoresDetail => asked.detail = action_store::Detail::Full,
             Fault::IgnoresLimits => asked.limit = asked.limit.clamp(1, 1000),
+            Fault::GoesOnInAnyBranch => {
+                asked.after = in_branch_of(self.inner.changed(None).await?, asked.after);
+            }
             Fault::NeverExpires if asked.order == Order::Feed => {
                 if let Err(error) = self.inner.list(&asked).await
                     && error.kind() == ErrorKind::CursorExpired
@@ -340,6 +352,9 @@ impl ActionStore for Faulty {
         let offset = query.after.map_or(0, |after| after.position() as usize);
         if self.is(Fault::PagesLogsByOffset) {
             (asked.after, asked.limit) = (None, 1000);
+        }
+        if self.is(Fault::GoesOnInAnyBranch) {
+            asked.after = in_branch_of(self.inner.changed(None).await?, asked.after);
         }
         let mut page = self.inner.log(&asked).await?;
         page.at = self.position(page.at);

@@ -7,9 +7,12 @@
 #[allow(dead_code)]
 #[path = "../support/attack.rs"]
 mod attack;
+mod branches;
 #[allow(dead_code)]
 #[path = "../support/children.rs"]
 mod children;
+mod forked;
+mod leftovers;
 mod replaced;
 mod second;
 
@@ -30,6 +33,7 @@ fn place() -> Place {
 fn in_a_process_of_its_own() {
     children::play(|role, path, more| async move {
         match &*role {
+            "forker" => forked::fork_and_use(&path).await,
             "opener" => second::open_as_told(&path, &more).await,
             other => panic!("no role {other:?}"),
         }

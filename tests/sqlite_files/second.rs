@@ -131,7 +131,11 @@ async fn a_bind_mount_does_not_let_a_second_opener_in() {
     }
     let heard = heard(&file, "alone").await;
     let here = SqliteStore::open(&file).await.map(drop);
-    let unmounted = Command::new("umount").arg("--lazy").arg(&file).status().unwrap();
+    let unmounted = Command::new("umount")
+        .arg("--lazy")
+        .arg(&file)
+        .status()
+        .unwrap();
     assert!(unmounted.success());
     assert_eq!(heard, "Unavailable");
     assert_eq!(here.unwrap_err().kind(), ErrorKind::Unavailable);

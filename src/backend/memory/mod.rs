@@ -13,8 +13,8 @@ use super::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Branches, Cursor, Done, Limits, LogQuery, Order, Owner, Page, Position, Query,
-    Refused, Revision, StoreId, Transition, needs, plan,
+    Action, ActionUid, Batch, Branches, Cursor, Done, Limits, LogQuery, Order, Owner, Page,
+    Position, Query, Refused, Revision, StoreId, Transition, needs, plan,
 };
 use crate::store::{ActionStore, Capabilities, Durability};
 
@@ -135,9 +135,7 @@ impl ActionStore for MemoryStore {
                 let after = self.resume("list", &tables, query.after, 0)?;
                 let range = (Excluded(after), Unbounded);
                 let rows = tables.driven(&query.driver(), range, false);
-                Ok(page(query, rows, at, |row| {
-                    Cursor::oldest(at, row.number)
-                }))
+                Ok(page(query, rows, at, |row| Cursor::oldest(at, row.number)))
             }
             Order::Feed => {
                 let after = self.resume("list", &tables, query.after, 0)?;
@@ -154,9 +152,7 @@ impl ActionStore for MemoryStore {
                 let after = self.resume("list", &tables, query.after, u64::MAX)?;
                 let range = (Unbounded, Excluded(after));
                 let rows = tables.driven(&query.driver(), range, true);
-                Ok(page(query, rows, at, |row| {
-                    Cursor::newest(at, row.number)
-                }))
+                Ok(page(query, rows, at, |row| Cursor::newest(at, row.number)))
             }
         }
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::super::ascending::Ascending;
 use super::super::uid_map::UidMap;
 use crate::model::{
-    Action, ActionUid, BranchId, Changes, Driver, End, Key, Limits, Loaded, Needs, Owner, Position, Revision,
-    StoreId, Timestamp, Transition,
+    Action, ActionUid, BranchId, Changes, Driver, End, Key, Limits, Loaded, Needs, Owner, Position,
+    Revision, StoreId, Timestamp, Transition,
 };
 
 /// Everything, consistent whenever the lock is free.

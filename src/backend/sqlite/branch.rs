@@ -40,7 +40,10 @@ const FORK: &str = "INSERT INTO actions_branch (branch, revision, last_number, l
 
 /// Makes the store another branch from here on, and remembers the file that it is in.
 pub(super) async fn fork(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(before)?;
+    let mut transaction = connection
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(before)?;
     fork_in(&mut transaction, home(path)).await?;
     transaction.commit().await.map_err(before)
 }
@@ -80,7 +83,10 @@ pub(super) async fn settle(
         }
         return Ok(branches);
     }
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(before)?;
+    let mut transaction = connection
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(before)?;
     // Read again, now that nobody else can write: another opener may have been here.
     match remembered(&mut transaction).await? {
         Some(known) if Some(&known) != now.as_ref() => fork_in(&mut transaction, now).await?,
@@ -104,7 +110,10 @@ async fn remembered(connection: &mut SqliteConnection) -> Result<Option<String>,
 
 async fn end(connection: &mut SqliteConnection) -> Result<End, StoreError> {
     let row = "SELECT revision, last_number, last_entry FROM actions_store WHERE id = 1";
-    let row = sqlx::query(row).fetch_one(connection).await.map_err(before)?;
+    let row = sqlx::query(row)
+        .fetch_one(connection)
+        .await
+        .map_err(before)?;
     read_end(&row, 0)
 }
 

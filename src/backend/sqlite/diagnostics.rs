@@ -66,6 +66,7 @@ impl SqliteStore {
     /// # Errors
     /// `Unavailable`, `Corrupt`, `Closed`.
     pub async fn diagnostics(&self) -> Result<SqliteDiagnostics, StoreError> {
+        self.file.check_process("diagnostics")?;
         self.bell.check_open("diagnostics")?;
         // What cannot be looked at is said below.
         let _noticed = self.file.check();

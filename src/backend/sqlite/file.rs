@@ -199,23 +199,32 @@ pub(super) struct NewFile {
     place: PathBuf,
 }
 
+impl Drop for NewFile {
+    /// What was not moved to its place is of no use to anybody.
+    fn drop(&mut self) {
+        // What cannot be removed is removed by the next one that is made here.
+        let _left = self.remove();
+    }
+}
+
 impl NewFile {
     pub(super) fn beside(place: &Path) -> Result<NewFile, StoreError> {
-        let path = beside(place, ".new");
+        let (path, place) = (beside(place, ".new"), place.to_owned());
+        let new = NewFile { path, place };
+        new.remove()
+            .map_err(|error| io_error("what an earlier try left cannot be removed", error))?;
+        drop(create(&new.path, true)?);
+        Ok(new)
+    }
+
+    fn remove(&self) -> io::Result<()> {
         for suffix in ["", "-wal", "-shm", "-journal"] {
-            match std::fs::remove_file(beside(&path, suffix)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(io_error(
-                        "what an earlier try left cannot be removed",
-                        error,
-                    ));
-                }
+            match std::fs::remove_file(beside(&self.path, suffix)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
-        drop(create(&path, true)?);
-        let place = place.to_owned();
-        Ok(NewFile { path, place })
+        Ok(())
     }
 
     /// Moves it to its place, whole and for good.
@@ -278,6 +287,18 @@ mod tests {
         drop(held);
         drop(take(&path, Hold::Exclusive).unwrap());
         drop(copy);
+    }
+
+    #[test]
+    fn a_new_file_that_is_not_finished_is_not_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("actions.db");
+        let new = NewFile::beside(&path).unwrap();
+        std::fs::write(beside(&new.path, "-wal"), "a log").unwrap();
+        drop(new);
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0);
+        NewFile::beside(&path).unwrap().finish().unwrap();
+        assert!(path.exists());
     }
 
     #[test]

@@ -108,6 +108,7 @@ impl Writer {
             } = sent;
             heads.withhold(&changes);
             let applied = heads.apply(changes, &save.numbers, save.expected());
+            jobs.iter().for_each(|job| job.claim.send());
             let (flying, begun) = (jobs.len(), Instant::now());
             let (ended, meanwhile) = {
                 let mut under_way = pin!(commit(&mut connection, &mut save, &self.file));

@@ -114,6 +114,9 @@ pub(super) fn lost_file(error: &sqlx::Error) -> Option<FileLost> {
 pub(super) struct OpenFile {
     path: PathBuf,
     id: Option<FileId>,
+    /// The process that opened it. A process that was forked off has a copy of the store's memory,
+    /// but none of its threads.
+    process: u32,
     /// Set once and for all: whoever noticed has stopped acknowledging.
     loss: OnceLock<Loss>,
     /// The log (`-wal`) and the index to it (`-shm`), as they were when a connection was last opened.
@@ -132,9 +135,22 @@ impl OpenFile {
         Ok(OpenFile {
             path: path.to_owned(),
             id,
+            process: std::process::id(),
             loss: OnceLock::new(),
             beside: Mutex::default(),
         })
+    }
+
+    /// Fails in a process that was forked off.
+    pub(super) fn check_process(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.process == std::process::id() {
+            return Ok(());
+        }
+        let message = format!(
+            "the store was opened by process {}, and this one was forked off: open it here",
+            self.process
+        );
+        Err(StoreError::new(ErrorKind::Closed, operation, message))
     }
 
     /// Fails unless the path leads to the file that is open. Costs one `stat`.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use sqlx::sqlite::SqliteRow;
 
-use super::decode::{Columns, decode_action, read_key};
 use super::branch::Lineage;
+use super::decode::{Columns, decode_action, read_key};
 use super::errors::corrupt;
 use super::reader::read_first;
 use super::rows::{PACKED_ACTION, PACKED_SUMMARY};

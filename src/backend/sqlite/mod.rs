@@ -220,6 +220,7 @@ impl SqliteStore {
 
     /// Whether the store can be asked anything at all.
     fn check_usable(&self, operation: &'static str) -> Result<(), StoreError> {
+        self.file.check_process(operation)?;
         self.bell.check_open(operation)?;
         let known = self.file.check_known();
         known.map_err(|lost| lost.into_error(operation, errors::Phase::Before))
@@ -323,7 +324,7 @@ impl ActionStore for SqliteStore {
         match deadline(self.timeout, written).await {
             Some(Ok(answer)) => answer,
             // The writer is gone: with the runtime, or because the store was closed.
-            Some(Err(closed)) if claim.withdraw() => Err(closed),
+            Some(Err(closed)) if claim.withdraw() || !claim.is_sent() => Err(closed),
             None if claim.withdraw() => Err(StoreError::new(
                 ErrorKind::Unavailable,
                 "write",
@@ -385,6 +386,7 @@ impl ActionStore for SqliteStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
+        self.file.check_process("close")?;
         self.bell.close();
         self.closing.send_replace(true);
         let mut writer = self.writer.lock().await;

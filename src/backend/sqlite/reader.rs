@@ -263,8 +263,7 @@ fn read_found(uids: &[ActionUid], results: &[Vec<SqliteRow>]) -> Result<Vec<Foun
 }
 
 /// Reads where the store stands, for [`read_position`].
-pub(super) const POSITION: &str =
-    "SELECT json_array(revision, removed_to, removed_created, last_number, last_entry) FROM actions_store WHERE id = 1";
+pub(super) const POSITION: &str = "SELECT json_array(revision, removed_to, removed_created, last_number, last_entry) FROM actions_store WHERE id = 1";
 
 pub(super) fn read_position(
     operation: &'static str,

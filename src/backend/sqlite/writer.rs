@@ -27,9 +27,7 @@ use super::source::{Connection, Line};
 use crate::backend::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
-use crate::model::{
-    ActionUid, Done, Loaded, Position, Refused, Revision, Timestamp, plan,
-};
+use crate::model::{ActionUid, Done, Loaded, Position, Refused, Revision, Timestamp, plan};
 
 /// What a batch comes to.
 pub(super) type Answer = Result<Vec<Result<Done, Refused>>, StoreError>;
@@ -203,6 +201,7 @@ impl Writer {
         if let Some(heads) = &self.heads {
             heads.withhold(&changes);
         }
+        jobs.iter().for_each(|job| job.claim.send());
         let after = commit(connection, &mut save, &self.file).await;
         let after = after.map_err(|(phase, error)| store_error("write", phase, error))?;
         match &mut self.heads {

@@ -167,9 +167,7 @@ pub(super) async fn a_reader_of_the_feed_misses_nothing(fixture: &dyn Fixture) -
             holds("only what has changed since", fresh, (before, action))?;
         }
         let end = page.next.is_none();
-        cursor = page
-            .next
-            .or(Some(Cursor::feed(page.at, page.at.revision)));
+        cursor = page.next.or(Some(Cursor::feed(page.at, page.at.revision)));
         if end && over {
             break;
         }
