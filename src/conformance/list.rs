@@ -216,6 +216,10 @@ macro_rules! __conformance_cases {
                     plain prose_that_breaks_the_rules_is_invalid;
                     plain attributes_that_break_the_rules_are_invalid;
                 }
+                branches {
+                    plain a_cursor_of_another_branch_is_expired;
+                    plain a_feed_cursor_beyond_the_store_is_expired;
+                }
                 list {
                     plain every_term_finds_what_it_matches;
                     plain every_pair_of_terms_finds_what_both_match;
@@ -225,8 +229,6 @@ macro_rules! __conformance_cases {
                     plain an_unknown_term_or_order_is_unsupported;
                     plain a_cursor_of_another_list_is_invalid;
                     plain a_cursor_of_another_store_is_invalid;
-                    plain a_cursor_of_another_branch_is_expired;
-                    plain a_feed_cursor_beyond_the_store_is_expired;
                     plain a_cursor_comes_back_from_its_text;
                     plain a_summary_leaves_out_result_and_detail;
                     plain a_page_says_where_the_store_stood;

@@ -63,8 +63,9 @@
 //! - `GET /v1/actions/changes?after=POSITION` is the feed: each action once, at its latest change.
 //!   The answer says from which `position` to go on and whether there is `more`; `limit` and `wait`
 //!   work here, too. Without `after` it begins now, with `after=0` at the beginning; the number of
-//!   a revision will do. A position that has missed something is 410 `cursor_expired`: begin anew
-//!   with `after=0` and forget what that does not show.
+//!   a revision will do, but is not checked against a restored backup as a position is. A position
+//!   that may have missed something is 410 `cursor_expired`, and so is one from before the store
+//!   was restored: restart with `after=0` and discard cached actions that are not returned.
 //! - With `Accept: text/event-stream` the same comes as server-sent events: each is a page
 //!   (`event: changes`), its id the position after it, so `Last-Event-ID` loses and repeats
 //!   nothing. There is a comment at least every 15 seconds. A stream ends after

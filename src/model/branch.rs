@@ -73,7 +73,7 @@ mod tests {
             removed_to: Revision::ZERO,
             removed_created: None,
         };
-        let end = |by| End {
+        let end = |by: u64| End {
             revision: 10 * by,
             number: 20 * by,
             entry: 30 * by,

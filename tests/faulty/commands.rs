@@ -4,13 +4,28 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, Change, Clash, Command, Done, Effect, Json, LogQuery,
-    NewAction, Refused, StoreError,
+    Action, ActionStore, ActionUid, Batch, Change, Clash, Command, Cursor, Done, Effect, Json,
+    LogQuery, NewAction, Refused, StoreError,
 };
 
 use super::{Answer, Fault, Faulty};
 
 impl Faulty {
+    /// A cursor as if it were of the branch that the store is in.
+    pub(super) async fn in_its_branch(
+        &self,
+        after: Option<Cursor>,
+    ) -> Result<Option<Cursor>, StoreError> {
+        let (true, Some(after)) = (self.is(Fault::GoesOnInAnyBranch), after) else {
+            return Ok(after);
+        };
+        let at = self.inner.changed(None).await?;
+        let (text, branch) = (after.to_string(), format!("{:x}", at.branch.get()));
+        let mut parts: Vec<&str> = text.split('.').collect();
+        parts[2] = &branch;
+        Ok(Some(parts.join(".").parse().unwrap()))
+    }
+
     pub(super) fn spoil(&self, command: &mut Command) {
         match (self.fault, command) {
             (Fault::DropsVersionConditions, Command::Apply { if_version, .. }) => {

@@ -96,15 +96,6 @@ impl Faulty {
     }
 }
 
-/// A cursor as if it were of the branch that a store is in.
-fn in_branch_of(at: Position, after: Option<Cursor>) -> Option<Cursor> {
-    let text = after?.to_string();
-    let branch = format!("{:x}", at.branch.get());
-    let mut parts: Vec<&str> = text.split('.').collect();
-    parts[2] = &branch;
-    Some(parts.join(".").parse().unwrap())
-}
-
 type Answer = Result<Done, Refused>;
 type Written = Result<Vec<Answer>, StoreError>;
 
@@ -223,7 +214,9 @@ impl ActionStore for Faulty {
     }
 
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
-        let mut asked = query.clone();
+        let mut asked = query
+            .clone()
+            .with_after(self.in_its_branch(query.after).await?);
         let goes_on = asked.order == Order::Feed && asked.after.is_some();
         if self.is(Fault::ExpiresTooSoon) && goes_on {
             let at = self.inner.changed(None).await?;
@@ -240,9 +233,6 @@ impl ActionStore for Faulty {
             Fault::IgnoresUnknownTerms => asked.terms.retain(query_knows),
             Fault::IgnoresDetail => asked.detail = action_store::Detail::Full,
             Fault::IgnoresLimits => asked.limit = asked.limit.clamp(1, 1000),
-            Fault::GoesOnInAnyBranch => {
-                asked.after = in_branch_of(self.inner.changed(None).await?, asked.after);
-            }
             Fault::NeverExpires if asked.order == Order::Feed => {
                 if let Err(error) = self.inner.list(&asked).await
                     && error.kind() == ErrorKind::CursorExpired
@@ -348,13 +338,12 @@ impl ActionStore for Faulty {
     }
 
     async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
-        let mut asked = query.clone();
+        let mut asked = query
+            .clone()
+            .with_after(self.in_its_branch(query.after).await?);
         let offset = query.after.map_or(0, |after| after.position() as usize);
         if self.is(Fault::PagesLogsByOffset) {
             (asked.after, asked.limit) = (None, 1000);
-        }
-        if self.is(Fault::GoesOnInAnyBranch) {
-            asked.after = in_branch_of(self.inner.changed(None).await?, asked.after);
         }
         let mut page = self.inner.log(&asked).await?;
         page.at = self.position(page.at);

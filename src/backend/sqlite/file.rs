@@ -276,13 +276,20 @@ mod tests {
         Lock::try_take(path, hold).unwrap()
     }
 
+    /// A place with a file at it.
+    fn with_file(dir: &tempfile::TempDir) -> PathBuf {
+        let path = dir.path().join("actions.db");
+        std::fs::write(&path, "a file").unwrap();
+        path
+    }
+
     #[test]
     fn a_copy_of_the_lock_file_does_not_keep_the_lock() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("actions.db");
+        let path = with_file(&dir);
         let held = take(&path, Hold::Exclusive).unwrap();
         // As a process has that was forked and has not become its own program yet.
-        let copy = held.0.try_clone().unwrap();
+        let copy = held.side.file.try_clone().unwrap();
         assert!(take(&path, Hold::Exclusive).is_none());
         drop(held);
         drop(take(&path, Hold::Exclusive).unwrap());
@@ -304,7 +311,7 @@ mod tests {
     #[test]
     fn those_who_share_keep_out_whoever_does_not() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("actions.db");
+        let path = with_file(&dir);
         let one = take(&path, Hold::Shared).unwrap();
         let other = take(&path, Hold::Shared).unwrap();
         drop(one);

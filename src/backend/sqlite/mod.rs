@@ -63,11 +63,29 @@ use crate::store::{ActionStore, Capabilities};
 
 /// A store in one SQLite file: durable when acknowledged, readable after a crash.
 ///
-/// One process at a time has it open, unless each says [`shared`](SqliteOptions::shared); a lock on
-/// `<path>.lock` tells a second one. The file and those beside it are created readable by their
+/// One process at a time has it open, unless each says [`shared`](SqliteOptions::shared). A second
+/// one is told by a lock on `<path>.lock` and, on Linux, on the file itself, whatever name it has.
+/// Elsewhere a hard link or a deleted lock file lets a second one in. The file and those beside it are created readable by their
 /// owner only (mode 0600). It is in WAL mode with `synchronous=FULL`, so that what was acknowledged
 /// survives a power cut. Keep it on a local disk: WAL needs memory that all its users share. Copy it
-/// with [`backup_to`](SqliteStore::backup_to), or while it is closed.
+/// with [`backup_to`](SqliteStore::backup_to), or while it is closed. Do not open the file by other
+/// means than SQLite in a process that has it open: closing it again takes SQLite's locks away.
+///
+/// # Files that go, copies, forks
+///
+/// On Unix a store notices when its file is removed, replaced or moved: it looks at device and inode
+/// before and after each commit and at each read. (What is looked up from memory is answered until
+/// something else has noticed.) A write that was committed to the lost file is `OutcomeUnknown`.
+/// From then on every call is `Unavailable`, and [`diagnostics`](SqliteStore::diagnostics) says
+/// which it was. Close the store and open it again. The log is folded into the file that it
+/// belongs to, wherever that is now. Where that fails it is kept as `<path>-wal.lost`. What was put
+/// at the path is not touched. A file that is overwritten in place (`cp` over it) is not noticed.
+///
+/// A copy is another [branch](crate::BranchId) of the store. One made by hand while the store was
+/// closed is known, on Unix, by its inode and time of creation. A snapshot of the whole disk, and
+/// an older copy that is written over the file in place, keep both, and are not known.
+///
+/// A process that was forked off and uses the store of its parent is told `Closed`.
 ///
 /// It can also live in the host's own database, [on its pool](SqliteStore::on_pool), and take part in
 /// the host's [transactions](SqliteStore::write_in).
@@ -330,7 +348,12 @@ impl ActionStore for SqliteStore {
                 "write",
                 "the time for it is up before it was begun",
             )),
-            _ => Err(StoreError::new(
+            Some(Err(_)) => Err(StoreError::new(
+                ErrorKind::OutcomeUnknown,
+                "write",
+                "the commit was sent, and the store's runtime ended before it was answered",
+            )),
+            None => Err(StoreError::new(
                 ErrorKind::OutcomeUnknown,
                 "write",
                 "it was begun, but the time for an answer is up",

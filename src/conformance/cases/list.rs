@@ -1,7 +1,6 @@
 //! Lists in the order of creation: terms, pages, cursors.
 
 use super::*;
-use crate::model::BranchId;
 
 /// Actions of every kind a term tells apart, in creation order.
 pub(super) async fn variety(s: &Subject) -> Proof<Vec<Arc<Action>>> {
@@ -346,45 +345,6 @@ pub(super) async fn a_cursor_of_another_store_is_invalid(fixture: &dyn Fixture) 
     let cursor = other.store.log(&query).await?.next;
     s.log_fails(query.with_after(cursor), ErrorKind::Invalid)
         .await
-}
-
-pub(super) async fn a_cursor_of_another_branch_is_expired(fixture: &dyn Fixture) -> Proof {
-    let s = open(fixture).await?;
-    for _ in 0..2 {
-        s.queued().await?;
-    }
-    let elsewhere = |cursor: Option<Cursor>| cursor.map(|c| c.in_branch(BranchId::new()));
-    for order in [Order::Oldest, Order::Feed] {
-        let query = Query::new().with_order(order).with_limit(1);
-        let cursor = s.list(query.clone()).await?.next;
-        holds("a cursor after the first of two", cursor.is_some(), cursor)?;
-        let query = query.with_after(elsewhere(cursor));
-        s.list_fails(query, ErrorKind::CursorExpired).await?;
-    }
-    let query = LogQuery::all().with_limit(1);
-    let cursor = s.store.log(&query).await?.next;
-    holds("a cursor after the first entry", cursor.is_some(), cursor)?;
-    let query = query.with_after(elsewhere(cursor));
-    s.log_fails(query, ErrorKind::CursorExpired).await?;
-    // What another branch has created is newer, and a walk to older ones owes nothing of it.
-    let query = Query::new().with_limit(1);
-    let cursor = s.list(query.clone()).await?.next;
-    let here = s.list(query.clone().with_after(cursor)).await?;
-    let there = s.list(query.with_after(elsewhere(cursor))).await?;
-    same("the rest of a newest-first walk", there.items, here.items)
-}
-
-pub(super) async fn a_feed_cursor_beyond_the_store_is_expired(fixture: &dyn Fixture) -> Proof {
-    let s = open(fixture).await?;
-    s.queued().await?;
-    let at = s.position().await?;
-    for beyond in [1, 1000] {
-        let beyond = Revision::new(at.revision.get() + beyond);
-        let query = Query::new().with_order(Order::Feed);
-        let query = query.with_after(Some(Cursor::feed(at, beyond)));
-        s.list_fails(query, ErrorKind::CursorExpired).await?;
-    }
-    Ok(())
 }
 
 pub(super) async fn a_cursor_comes_back_from_its_text(fixture: &dyn Fixture) -> Proof {
