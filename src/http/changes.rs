@@ -180,7 +180,7 @@ impl Start {
             Start::Revision(revision) => Cursor::feed(at, revision),
             Start::Position(cursor) => cursor,
         };
-        // Of another store, or beyond this one. What is of another branch the store refuses.
+        // Of another store, or beyond this one. The store itself refuses another branch.
         if cursor.life() != at.life || cursor.position() > at.revision.get() {
             return Err(Problem::Expired);
         }

@@ -34,8 +34,8 @@ impl Branches {
         }
     }
 
-    /// Whether a walk can go on after a cursor: whether all that it has shown is a part of this
-    /// branch's history, which has come to `end`.
+    /// Returns true if a walk can go on after a cursor: all that it has shown is in this branch's
+    /// history, which has come to `end`.
     ///
     /// A newest-first walk always can. It promises nothing of what is created after it began, and
     /// all that this branch has created since the fork counts as that.
@@ -49,7 +49,7 @@ impl Branches {
     }
 }
 
-/// Whether a cursor is at a place that a history has come to.
+/// Returns true if a history has come to the cursor's place.
 fn is_within(cursor: &Cursor, end: End) -> bool {
     match cursor.walk {
         Walk::Newest => true,

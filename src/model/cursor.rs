@@ -148,8 +148,8 @@ pub struct Cursor {
     /// Feed only: the store's revision when the walk began, below which nothing the walk has
     /// shown can have changed and gone.
     began: u64,
-    /// Feed only: the store's revision when the walk's last page was read. What the walk has shown
-    /// is as of then, though the page may have ended at an earlier revision.
+    /// Feed only: the store's revision when the walk's last page was read. The page may have ended
+    /// at an earlier revision, and yet shows actions as of this one.
     seen: u64,
 }
 

@@ -120,7 +120,7 @@ impl Feed {
             let is_here = cursor.branch() == at.branch && place <= at.revision;
             let cursor = match (cursor.life() == at.life, is_here) {
                 (true, true) => Some(Cursor::feed_after(place, None, at)),
-                // What was shown of another branch may not be so in this one: all is shown again.
+                // Another branch may contradict what was shown: all is shown again.
                 (true, false) => None,
                 (false, _) => Some(cursor),
             };

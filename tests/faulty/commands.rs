@@ -11,6 +11,18 @@ use action_store::{
 use super::{Answer, Fault, Faulty};
 
 impl Faulty {
+    /// Takes a place for the time of a call, for good if the call is dropped.
+    pub(super) async fn in_place<T>(&self, fault: Fault, call: impl Future<Output = T>) -> T {
+        if !self.is(fault) {
+            return call.await;
+        }
+        self.places.acquire().await.unwrap().forget();
+        tokio::task::yield_now().await;
+        let answer = call.await;
+        self.places.add_permits(1);
+        answer
+    }
+
     /// A cursor as if it were of the branch that the store is in.
     pub(super) async fn in_its_branch(
         &self,

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test's store may panic")]
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -64,18 +63,6 @@ impl Faulty {
     pub(crate) fn with_clock(mut self, clock: Clock) -> Faulty {
         self.clock = Some(clock);
         self
-    }
-
-    /// Takes a place for the time of a call, for good if the call is dropped.
-    async fn in_place<T>(&self, fault: Fault, call: impl Future<Output = T>) -> T {
-        if !self.is(fault) {
-            return call.await;
-        }
-        self.places.acquire().await.unwrap().forget();
-        tokio::task::yield_now().await;
-        let answer = call.await;
-        self.places.add_permits(1);
-        answer
     }
 
     fn position(&self, mut at: Position) -> Position {

@@ -50,7 +50,7 @@ impl Held {
         }
     }
 
-    /// Whether a store goes on with them: with each but the newest-first one, which it always does.
+    /// Returns true if a store goes on after all of them. The newest-first one is always good.
     async fn is_understood(&self, store: &SqliteStore) -> bool {
         let list = async |order, after| {
             let query = Query::new().with_order(order).with_after(Some(after));
@@ -148,7 +148,7 @@ async fn a_backup_refuses_the_positions_of_what_it_has_not_seen() {
     }
 }
 
-/// A store of which a follower has read all, and a backup of before that.
+/// A backup, and the cursor of a follower that read on in the original.
 async fn followed() -> (Place, Cursor, SqliteStore) {
     let place = place();
     let original = SqliteStore::open(&place.path).await.unwrap();
@@ -246,7 +246,7 @@ async fn a_file_copied_while_closed_is_another_branch_and_a_renamed_one_is_not()
         store.close().await;
 
         if way != "pool" {
-            // Whoever may not write it sees it as another branch all the same.
+            // A read-only store is another branch, too, though it cannot record it.
             let read_only = SqliteOptions::new().read_only();
             let reader = read_only.open(&copied).await.unwrap();
             assert_ne!(position(&reader).await.branch, branch, "{way}");

@@ -1,4 +1,4 @@
-//! A process that was forked off and uses the store of its parent.
+//! A forked process uses the store of its parent.
 
 use std::future::Future;
 use std::path::Path;
@@ -13,7 +13,7 @@ use fork::Fork;
 use super::children::{Child, say};
 use super::{ends, place};
 
-/// What a call comes to at once: nobody drives it in a process that has none of the threads.
+/// The error of a call at its first poll. A forked process has no threads that could drive it.
 fn at_once<T>(call: impl Future<Output = Result<T, StoreError>>) -> Option<ErrorKind> {
     match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Err(error)) => Some(error.kind()),
@@ -21,7 +21,7 @@ fn at_once<T>(call: impl Future<Output = Result<T, StoreError>>) -> Option<Error
     }
 }
 
-/// Which calls do not say `Closed`, in a process that was forked off.
+/// Names the calls that do not say `Closed` in a forked process.
 fn not_refused(store: SqliteStore) -> Vec<&'static str> {
     let batch = super::attack::creating(NewAction::task("a"));
     let query = Query::new();

@@ -1,4 +1,4 @@
-//! What a failure leaves behind, on the disk and in the answer.
+//! Failures leave no files behind, and their answers are true.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ async fn a_failed_backup_leaves_no_file() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     store.create(NewAction::task("a")).await.unwrap();
-    // An index that the copy cannot be given: nobody knows its order.
+    // The copy cannot be given this index: its collation is unknown.
     let mut host = raw(&place.path).await;
     for statement in [
         "CREATE TABLE theirs (value)",
@@ -39,7 +39,7 @@ fn a_write_that_was_never_sent_is_not_of_unknown_outcome() {
     for round in 1..=5 {
         let inside = tokio::runtime::Runtime::new().unwrap();
         let store = inside.block_on(shared(&place.path));
-        // Somebody else writes, and so the store has taken the write and cannot begin with it.
+        // Another writer holds the lock: the store has taken the write and cannot begin it.
         let mut other = outside.block_on(raw(&place.path));
         outside.block_on(run(&mut other, "BEGIN IMMEDIATE"));
         let error = outside.block_on(async {

@@ -1,5 +1,4 @@
-//! What becomes of a store whose files are removed, replaced, moved, copied or opened by another
-//! name while it has them open.
+//! Files of an open store are removed, replaced, moved, copied, or opened by another name.
 #![cfg(all(unix, feature = "conformance", feature = "sqlite"))]
 #![allow(clippy::future_not_send)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

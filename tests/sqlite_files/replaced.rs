@@ -22,7 +22,7 @@ async fn open(way: &str, path: &Path) -> SqliteStore {
     }
 }
 
-/// A database that is somebody else's, in one file.
+/// Makes another program's database, in one file.
 async fn foreign(path: &Path) -> Vec<u8> {
     drop(std::fs::File::create_new(path).unwrap());
     let mut connection = raw(path).await;
@@ -156,7 +156,7 @@ async fn a_store_made_in_an_emptied_directory_is_left_alone_by_the_one_before() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_cannot_be_folded_is_put_aside() {
     let (place, store) = written("shared").await;
-    // Somebody reads, and so the log cannot be folded whole.
+    // A reader keeps the log from being folded whole.
     let mut reader = raw(&place.path).await;
     run(&mut reader, "BEGIN").await;
     let count = "SELECT count(*) FROM actions_action";
@@ -211,8 +211,8 @@ async fn a_commit_to_a_file_that_was_removed_meanwhile_is_of_unknown_outcome() {
     let mut unknown = 0;
     for round in 0..20 {
         let (place, store) = written("alone").await;
-        // Somebody else writes, so that the transaction waits in SQLite. It is not known from
-        // outside when it has come that far.
+        // Another writer holds the lock, so that the transaction waits in SQLite. The test cannot
+        // see when it has come that far.
         let mut other = raw(&place.path).await;
         run(&mut other, "BEGIN IMMEDIATE").await;
         let mut writing = Box::pin(write(&store));

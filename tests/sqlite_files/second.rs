@@ -1,4 +1,4 @@
-//! A second opener that comes to the file in another way than by the path of the first.
+//! A second opener reaches the file by another way than the path of the first.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use action_store::{
 use super::children::{Child, say, told};
 use super::{Place, beside, ends, place, pool, raw, run, shared};
 
-/// Opens a store as it was told, and says what came of it; then waits to be let go.
+/// Opens a store as it was told and reports the result, then waits to be let go.
 pub(crate) async fn open_as_told(path: &Path, how: &str) {
     let opened = match how {
         "shared" => SqliteOptions::new().shared().open(path).await,
@@ -27,7 +27,7 @@ pub(crate) async fn open_as_told(path: &Path, how: &str) {
     }
 }
 
-/// What another process hears that opens a path.
+/// Opens a path in another process, and returns its report.
 async fn heard(path: &Path, how: &'static str) -> String {
     let path = path.to_owned();
     let child = tokio::task::spawn_blocking(move || {
@@ -40,7 +40,7 @@ async fn heard(path: &Path, how: &'static str) -> String {
     ends(child).await.unwrap()
 }
 
-/// What this process hears.
+/// Opens a path in this process, which must fail.
 async fn refused(path: &Path, how: &str) -> ErrorKind {
     let opened = match how {
         "shared" => SqliteOptions::new().shared().open(path).await,
@@ -148,7 +148,7 @@ async fn whoever_is_first_is_told_once_a_second_has_opened_an_emptied_directory(
     for file in place.files() {
         std::fs::remove_file(place.dir.path().join(file)).unwrap();
     }
-    // What was made there is another store.
+    // The new file is another store.
     let second = SqliteStore::open(&place.path).await.unwrap();
     let told = store.create(NewAction::task("a")).await.unwrap_err();
     assert_eq!(told.kind(), ErrorKind::Unavailable, "{told}");

@@ -85,7 +85,7 @@ use crate::store::{ActionStore, Capabilities};
 /// closed is known, on Unix, by its inode and time of creation. A snapshot of the whole disk, and
 /// an older copy that is written over the file in place, keep both, and are not known.
 ///
-/// A process that was forked off and uses the store of its parent is told `Closed`.
+/// In a forked process every call is `Closed`: it has none of the threads that drive the store.
 ///
 /// It can also live in the host's own database, [on its pool](SqliteStore::on_pool), and take part in
 /// the host's [transactions](SqliteStore::write_in).
@@ -236,7 +236,7 @@ impl SqliteStore {
         }
     }
 
-    /// Whether the store can be asked anything at all.
+    /// Refuses a call to a store that is closed, lost its file, or belongs to the parent process.
     fn check_usable(&self, operation: &'static str) -> Result<(), StoreError> {
         self.file.check_process(operation)?;
         self.bell.check_open(operation)?;

@@ -61,8 +61,7 @@ pub(super) async fn at_path(
         if is_new {
             make(&path, &options).await?;
         }
-        // Before anything is done with it: its log has another name for whoever has it open under
-        // another name.
+        // Before the first connection: under another name its log has another name, too.
         if !lock.try_take_file(&path)? {
             return Err(already_open());
         }

@@ -179,7 +179,7 @@ impl Line {
     pub(super) async fn fold_log(&mut self) {
         if let Some(connection) = &mut self.kept {
             let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut **connection);
-            // What is not folded is kept aside by whoever asked for this.
+            // The caller keeps the log if it could not be folded.
             let _failed = folded.await;
         }
     }

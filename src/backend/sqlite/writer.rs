@@ -100,9 +100,8 @@ impl Writer {
         self.line.ready().await.map_err(reconnected)
     }
 
-    /// After the file was removed or replaced: leaves what is at its path to whoever put it there.
-    /// Folds the log into the file that it belongs to, which may have another name now, and takes
-    /// it away from the path.
+    /// Lets go of a path whose file was removed or replaced. Folds the log into the file that it
+    /// belongs to, which may have another name now, and takes it away from the path.
     async fn let_go_of_lost_file(&mut self) {
         let Err(lost) = self.file.check_known() else {
             return;

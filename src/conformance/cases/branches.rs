@@ -21,7 +21,7 @@ pub(super) async fn a_cursor_of_another_branch_is_expired(fixture: &dyn Fixture)
     holds("a cursor after the first entry", cursor.is_some(), cursor)?;
     let query = query.with_after(elsewhere(cursor));
     s.log_fails(query, ErrorKind::CursorExpired).await?;
-    // What another branch has created is newer, and a walk to older ones owes nothing of it.
+    // A newest-first walk promises nothing of what is created after it began.
     let query = Query::new().with_limit(1);
     let cursor = s.list(query.clone()).await?.next;
     let here = s.list(query.clone().with_after(cursor)).await?;
