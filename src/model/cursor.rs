@@ -251,8 +251,12 @@ impl fmt::Display for Cursor {
             .find_map(|(walk, letter)| (*walk == self.walk).then_some(*letter))
             .unwrap_or_default();
         let life = self.life.0.simple();
-        let branch = self.branch.get();
-        write!(f, "1{letter}.{life}.{branch:x}.{}", self.position)?;
+        write!(f, "1{letter}.{life}")?;
+        // Left out of the first one, which most stores never leave.
+        if self.branch != BranchId::FIRST {
+            write!(f, "-{:x}", self.branch.get())?;
+        }
+        write!(f, ".{}", self.position)?;
         if self.walk == Walk::Feed {
             write!(f, ".{}.{}", self.began, self.seen)?;
         }
@@ -277,7 +281,8 @@ impl FromStr for Cursor {
         }
         let mut parts = text.split('.');
         let mut part = || parts.next().ok_or(CursorError);
-        let (kind, life, branch, position) = (part()?, part()?, part()?, part()?);
+        let (kind, life, position) = (part()?, part()?, part()?);
+        let (life, branch) = life.split_once('-').unwrap_or((life, "0"));
         let letter = kind.strip_prefix('1').ok_or(CursorError)?;
         let (walk, _) = *Walk::LETTERS
             .iter()
@@ -355,7 +360,7 @@ mod tests {
         }
         assert!("1n.x.1".parse::<Cursor>().is_err());
         assert!(
-            format!("1n.{}.0.18446744073709551615", life.0.simple())
+            format!("1n.{}.18446744073709551615", life.0.simple())
                 .parse::<Cursor>()
                 .is_err()
         );

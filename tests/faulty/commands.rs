@@ -32,10 +32,14 @@ impl Faulty {
             return Ok(after);
         };
         let at = self.inner.changed(None).await?;
-        let (text, branch) = (after.to_string(), format!("{:x}", at.branch.get()));
-        let mut parts: Vec<&str> = text.split('.').collect();
-        parts[2] = &branch;
-        Ok(Some(parts.join(".").parse().unwrap()))
+        let branch = match at.branch.get() {
+            0 => String::new(),
+            number => format!("-{number:x}"),
+        };
+        let (text, mine) = (after.to_string(), after.branch().get());
+        let text = text.replacen(&format!("-{mine:x}"), "", 1);
+        let (before, place) = text.split_at(text.match_indices('.').nth(1).unwrap().0);
+        Ok(Some(format!("{before}{branch}{place}").parse().unwrap()))
     }
 
     pub(super) fn spoil(&self, command: &mut Command) {
