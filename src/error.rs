@@ -25,7 +25,8 @@ pub enum ErrorKind {
     Invalid,
     /// The store does not know or offer this.
     Unsupported,
-    /// The feed has removed something the cursor has yet to show. Read the state anew.
+    /// The cursor cannot be followed any more: what it has yet to show was removed, or the store
+    /// went on from a backup. Read the state anew.
     CursorExpired,
     /// What is stored contradicts itself or cannot be read. Nothing is repaired by guessing.
     Corrupt,

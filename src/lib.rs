@@ -108,16 +108,16 @@ mod watch;
 
 pub use backend::MemoryStore;
 #[cfg(feature = "sqlite-unbundled")]
-pub use backend::{SqliteAccess, SqliteDiagnostics, SqliteOptions, SqliteStore};
+pub use backend::{SqliteAccess, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore};
 pub use children::ChildCounts;
 pub use clock::Clock;
 pub use error::{Error, ErrorKind, StoreError};
 pub use expectations::{Expectations, Remaining};
 pub use model::{
-    Action, ActionError, ActionUid, Authority, Batch, BatchMode, Cancel, CancelRequest, Change,
-    Changes, CheckError, Clash, Command, Cursor, CursorError, Detail, Digest, Done, EDGES, Edge,
-    Effect, Evidence, Finish, Incarnation, Invalid, Json, Key, KeyKind, Limits, Loaded, LogQuery,
-    Move, Needs, NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, Owner, OwnerEnd,
+    Action, ActionError, ActionUid, Authority, Batch, BatchMode, BranchId, Cancel, CancelRequest,
+    Change, Changes, CheckError, Clash, Command, Cursor, CursorError, Detail, Digest, Done, EDGES,
+    Edge, Effect, Evidence, Finish, Incarnation, Invalid, Json, Key, KeyKind, Limits, Loaded,
+    LogQuery, Move, Needs, NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, Owner, OwnerEnd,
     OwnerQuery, OwnerRef, OwnerState, Page, Position, Progress, Query, Refused, RelatedObject,
     Report, Revision, Source, Status, StoreId, Term, Timestamp, Transition, TransitionKind,
     UnknownWord, Version, needs, plan,

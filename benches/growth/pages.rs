@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use action_store::conformance::workload::{Caller, Measured, closed_loop};
 use action_store::{
-    ActionStore, ActionStoreExt, Cursor, LogQuery, ObjectRef, Order, Outcome, Query, Revision,
-    Status, StoreId, Term,
+    ActionStore, ActionStoreExt, Cursor, LogQuery, ObjectRef, Order, Outcome, Position, Query,
+    Revision, Status, Term,
 };
 
 use crate::footprint::from_disk;
@@ -63,12 +63,12 @@ impl Read {
         }
     }
 
-    fn query(self, plan: Plan, life: StoreId, chance: u64) -> Query {
+    fn query(self, plan: Plan, at: Position, chance: u64) -> Query {
         // So that a full page lies beyond.
         let place = u64::from(PAGE) + chance % (plan.rows - 2 * u64::from(PAGE));
         let query = Query::new().with_limit(PAGE);
         match self {
-            Read::NewestFrom => query.with_after(Some(Cursor::newest(life, place))),
+            Read::NewestFrom => query.with_after(Some(Cursor::newest(at, place))),
             Read::Object => query.with_term(Term::Touches(ObjectRef::bdb(chance % plan.objects()))),
             Read::Node => query.with_term(Term::Touches(ObjectRef::node(chance % plan.nodes()))),
             Read::Unfinished => query.with_term(Term::Unfinished),
@@ -76,13 +76,13 @@ impl Read {
             Read::Completed => query.with_term(Term::Status(Status::Completed)),
             Read::Feed => query
                 .with_order(Order::Feed)
-                .with_after(Some(Cursor::feed(life, Revision::new(place)))),
+                .with_after(Some(Cursor::feed(at, Revision::new(place)))),
             Read::Newest | Read::Get | Read::Log => query,
         }
     }
 
     /// One call. What is not a full page of what was asked for is a failure.
-    async fn call(self, store: &dyn ActionStore, plan: Plan, life: StoreId, chance: u64) {
+    async fn call(self, store: &dyn ActionStore, plan: Plan, at: Position, chance: u64) {
         match self {
             Read::Get => {
                 let uid = plan.uid(chance % plan.rows);
@@ -97,7 +97,7 @@ impl Read {
                 assert!(found.iter().all(|entry| entry.uid == uid));
             }
             _ => {
-                let query = self.query(plan, life, chance);
+                let query = self.query(plan, at, chance);
                 let found = store.list(&query).await.unwrap().items;
                 assert_eq!(found.len(), usize::from(PAGE), "{}", self.name());
                 assert!(found.iter().all(|action| query.matches(action)));
@@ -106,14 +106,14 @@ impl Read {
     }
 
     async fn measure(self, stock: &Stock, callers: usize, time: Duration, seed: u64) -> Measured {
-        let (plan, life) = (stock.plan, life(stock).await);
+        let (plan, at) = (stock.plan, position(stock).await);
         let caller = |mut caller: Caller| {
             let store: Arc<dyn ActionStore> = stock.store.clone();
             async move {
                 let mut chance = mix(seed + caller.number() as u64);
                 while caller.goes_on().await {
                     chance = mix(chance);
-                    self.call(&*store, plan, life, chance).await;
+                    self.call(&*store, plan, at, chance).await;
                     caller.lap();
                 }
                 (caller, ())
@@ -123,8 +123,8 @@ impl Read {
     }
 }
 
-async fn life(stock: &Stock) -> StoreId {
-    stock.store.changed(None).await.unwrap().life
+async fn position(stock: &Stock) -> Position {
+    stock.store.changed(None).await.unwrap()
 }
 
 /// What one kind of read came to: a figure for each store, the small one first, in each round.
@@ -216,9 +216,9 @@ pub async fn compare(both: [&Stock; 2], rounds: usize, time: Duration) -> Vec<Co
 /// Holds the stock to what the reads are said to look for: the unfinished are some of many, and
 /// what touches a node lies all over the store.
 async fn check_spread(stock: &Stock) {
-    let life = life(stock).await;
+    let at = position(stock).await;
     let list = async |read: Read| {
-        let query = read.query(stock.plan, life, 0);
+        let query = read.query(stock.plan, at, 0);
         stock.store.list(&query).await.unwrap()
     };
     let unfinished = list(Read::Unfinished).await;

@@ -18,6 +18,8 @@ CREATE TABLE actions_store (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   life BLOB NOT NULL CHECK (length(life) = 16),
   revision INTEGER NOT NULL DEFAULT 0 CHECK (revision >= 0),
+  branch INTEGER NOT NULL DEFAULT 0 CHECK (branch >= 0),
+  home TEXT,  -- the file this was in when it was last open: another one is a copy
   removed_to INTEGER NOT NULL DEFAULT 0 CHECK (removed_to BETWEEN 0 AND revision),
   removed_created INTEGER,  -- when the youngest action was created that was ever removed
   last_number INTEGER NOT NULL DEFAULT 0,
@@ -27,6 +29,15 @@ CREATE TABLE actions_store (
   last_commit INTEGER NOT NULL DEFAULT 0,
   -- Grows with each commit that only makes durable what was found (see the library's writer).
   syncs INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- The branches this one comes from, the first one first, and where each parted.
+CREATE TABLE actions_branch (
+  id INTEGER PRIMARY KEY,
+  branch INTEGER NOT NULL UNIQUE CHECK (branch >= 0),
+  revision INTEGER NOT NULL CHECK (revision >= 0),
+  last_number INTEGER NOT NULL CHECK (last_number >= 0),
+  last_entry INTEGER NOT NULL CHECK (last_entry >= 0)
 ) STRICT;
 
 -- The actions as they are. `number` is their creation order and never used twice.

@@ -22,6 +22,8 @@ struct State {
     /// How often looking for news has failed, and why it last did.
     failures: u64,
     failure: Option<StoreError>,
+    /// Why there will never be news again, though nobody closed the store.
+    broken: Option<StoreError>,
 }
 
 impl Bell {
@@ -31,6 +33,7 @@ impl Bell {
                 position,
                 failures: 0,
                 failure: None,
+                broken: None,
             }),
             closed: AtomicBool::new(false),
         }
@@ -51,12 +54,26 @@ impl Bell {
         });
     }
 
+    /// Where the store stands, as far as it was announced.
+    #[cfg(feature = "sqlite-unbundled")]
+    pub(super) fn position(&self) -> Position {
+        self.state.borrow().position
+    }
+
     /// Tells whoever waits that nobody can tell whether there is news.
     #[cfg(feature = "sqlite-unbundled")]
     pub(super) fn fail(&self, error: StoreError) {
         self.state.send_modify(|state| {
             state.failures += 1;
             state.failure = Some(error);
+        });
+    }
+
+    /// Lets every waiter go, now and later, with this error.
+    #[cfg(feature = "sqlite-unbundled")]
+    pub(super) fn break_off(&self, error: StoreError) {
+        self.state.send_modify(|state| {
+            state.broken.get_or_insert(error);
         });
     }
 
@@ -97,13 +114,15 @@ impl Bell {
             ));
         }
         let news = |state: &State| after.is_none_or(|after| state.position.revision > after);
+        let is_over = |state: &State| self.is_closed() || state.broken.is_some();
         let heard = watcher
-            .wait_for(|state| self.is_closed() || news(state) || state.failures != failures)
+            .wait_for(|state| is_over(state) || news(state) || state.failures != failures)
             .await;
         match heard.as_deref() {
             _ if self.is_closed() => Err(StoreError::closed("changed")),
-            Ok(state) => match &state.failure {
-                Some(error) if !news(state) => Err(error.clone()),
+            Ok(state) => match (&state.broken, &state.failure) {
+                (Some(error), _) => Err(error.clone()),
+                (None, Some(error)) if !news(state) => Err(error.clone()),
                 _ => Ok(state.position),
             },
             Err(_) => Err(StoreError::closed("changed")),

@@ -218,6 +218,10 @@ macro_rules! __conformance_cases {
                     plain prose_that_breaks_the_rules_is_invalid;
                     plain attributes_that_break_the_rules_are_invalid;
                 }
+                branches {
+                    plain a_cursor_of_another_branch_is_expired;
+                    plain a_feed_cursor_beyond_the_store_is_expired;
+                }
                 list {
                     plain every_term_finds_what_it_matches;
                     plain every_pair_of_terms_finds_what_both_match;

@@ -82,8 +82,9 @@ impl Feed {
         let from = Walk::Plain(Order::Feed, self.after);
         let found = walk::read(&*self.store, &self.terms, from, self.bound, self.shape).await?;
         let at = found.at.unwrap_or(self.at);
-        // An older copy of the store, put in its place.
-        if at.life != self.at.life || at.revision < self.at.revision {
+        // Another branch of the store, put in its place.
+        let is_same = (at.life, at.branch) == (self.at.life, self.at.branch);
+        if !is_same || at.revision < self.at.revision {
             return Err(Problem::Expired);
         }
         self.at = at;
@@ -93,7 +94,7 @@ impl Feed {
                 true
             }
             _ => {
-                self.after = Some(Cursor::feed(at.life, at.revision));
+                self.after = Some(Cursor::feed(at, at.revision));
                 self.read = Some(at.revision);
                 false
             }
@@ -174,12 +175,12 @@ impl Start {
     /// The cursor to begin after, in a store that stands at `at`.
     fn cursor(self, at: Position) -> Result<Option<Cursor>, Problem> {
         let cursor = match self {
-            Start::Now => Cursor::feed(at.life, at.revision),
+            Start::Now => Cursor::feed(at, at.revision),
             Start::Beginning => return Ok(None),
-            Start::Revision(revision) => Cursor::feed(at.life, revision),
+            Start::Revision(revision) => Cursor::feed(at, revision),
             Start::Position(cursor) => cursor,
         };
-        // Of another store, or of a younger copy of this one.
+        // Of another store, or beyond this one. The store itself refuses another branch.
         if cursor.life() != at.life || cursor.position() > at.revision.get() {
             return Err(Problem::Expired);
         }

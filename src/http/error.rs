@@ -137,8 +137,9 @@ impl Problem {
                 (StatusCode::GONE, "action_gone", description)
             }
             Problem::Expired => {
-                let description = "What changed after this position was removed, or it is one of \
-                    another store: begin anew with after=0, and forget what that does not show";
+                let description = "This position has expired: actions that changed after it may \
+                    have been removed, or the store was restored from a backup. Restart without \
+                    it, in the feed with after=0, and discard cached actions that are not returned";
                 (StatusCode::GONE, "cursor_expired", description.to_owned())
             }
             Problem::Header(name, fault) => {

@@ -63,8 +63,9 @@
 //! **The feed**: `GET /v1/actions/changes?after=POSITION` shows each action once, at its latest change.
 //! The answer says from which `position` to continue and whether there is `more`. `limit` and `wait`
 //! work here, too. Without `after` it begins now, with `after=0` at the beginning. A revision number is
-//! accepted as a position. A position that has missed something is answered 410 `cursor_expired`:
-//! restart with `after=0` and discard cached actions that are not returned.
+//! accepted as a position, but it is not checked against a restored backup. A position that may have
+//! missed something is answered 410 `cursor_expired`. So is one from before the store was restored.
+//! Restart with `after=0` and discard cached actions that are not returned.
 //!
 //! **Server-sent events**: with `Accept: text/event-stream` the feed comes as events. Each event is a
 //! page (`event: changes`). Its id is the position after it, so `Last-Event-ID` loses and repeats

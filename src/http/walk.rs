@@ -237,10 +237,9 @@ impl Shown {
 /// The cursor is all that a client has a hand in.
 fn refused(error: crate::error::StoreError, at: Walk, from: Walk) -> Problem {
     let by_client = at == from && from.after().is_some();
-    let is_feed = matches!(at, Walk::Plain(Order::Feed, _));
     match error.kind() {
         ErrorKind::Invalid if by_client => not_a_cursor(),
-        ErrorKind::CursorExpired if is_feed => Problem::Expired,
+        ErrorKind::CursorExpired if at.after().is_some() => Problem::Expired,
         _ => Problem::Store(error),
     }
 }
@@ -252,7 +251,14 @@ mod tests {
 
     #[test]
     fn a_walk_comes_back_from_its_text_and_nothing_else_does() {
-        let cursor = Some(Cursor::newest(StoreId::new(), 7));
+        let at = crate::model::Position {
+            life: StoreId::new(),
+            branch: crate::model::BranchId::FIRST,
+            revision: crate::model::Revision::ZERO,
+            removed_to: crate::model::Revision::ZERO,
+            removed_created: None,
+        };
+        let cursor = Some(Cursor::newest(at, 7));
         for walk in [
             Walk::Unfinished(cursor),
             Walk::Finished(cursor),

@@ -6,6 +6,7 @@
 //! [`OwnerRef::new`] draw a UUID for callers that bring none.)
 
 mod action;
+mod branch;
 pub mod codec;
 mod command;
 mod cursor;
@@ -31,10 +32,13 @@ mod words;
 mod workspace;
 
 pub use action::{Action, ActionError, Cancel, Evidence};
+#[cfg(feature = "sqlite-unbundled")]
+pub(crate) use branch::Fork;
+pub(crate) use branch::{Branches, End};
 pub use command::{
     Batch, BatchMode, CancelRequest, Change, Clash, Command, Done, Effect, Finish, Refused, Report,
 };
-pub use cursor::{Cursor, CursorError, Position, Revision, StoreId};
+pub use cursor::{BranchId, Cursor, CursorError, Position, Revision, StoreId};
 pub(crate) use driver::Driver;
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use driver::touched;

@@ -39,9 +39,11 @@ use crate::model::{
 /// 7. A revision that is not readable once a higher one is never appears.
 /// 8. [`changed`](ActionStore::changed) resolves when something above `after` is readable through
 ///    this store, may be early, and errs when `after` is beyond the store.
-/// 9. Cursors are valid for the store's life; the feed says
+/// 9. Cursors are valid for the store's life. The feed says
 ///    [`CursorExpired`](crate::ErrorKind::CursorExpired) when it has removed what a cursor has yet
-///    to show.
+///    to show, and when a cursor is beyond the store. So do the feed, the log and an oldest-first
+///    list of a cursor of another [branch](crate::BranchId), unless all that it has shown is older
+///    than the fork.
 /// 10. In newest and oldest order an action that matched throughout a walk appears exactly once.
 ///     The work of a page is bounded, so a page may be short and go on.
 /// 11. An unknown term, order or command is [`Unsupported`](crate::ErrorKind::Unsupported), never
@@ -81,15 +83,15 @@ pub trait ActionStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `Invalid` for a query beyond its limits or with a cursor of another list or store,
-    /// `Unsupported` for an unknown term or order, `CursorExpired` (feed only), `Unavailable`,
-    /// `Corrupt`, `Closed`.
+    /// `Unsupported` for an unknown term or order, `CursorExpired` (the feed, and an
+    /// oldest-first list of another branch), `Unavailable`, `Corrupt`, `Closed`.
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError>;
 
     /// Reads one page of an action's log, or of all logs in the order in which they were written.
     /// An action that is not there has an empty log.
     ///
     /// # Errors
-    /// As [`list`](ActionStore::list), but for `CursorExpired`.
+    /// As [`list`](ActionStore::list); `CursorExpired` of another branch only.
     async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError>;
 
     /// Reads one page of the owners that match, in the order in which they claimed their names.

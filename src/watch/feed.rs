@@ -37,6 +37,13 @@ type Reading = Pin<Box<dyn Future<Output = (Pace, Result<Page<Arc<Action>>, Stor
 /// actions among it. What it can no longer show was completed and then removed. Who keeps a copy of
 /// what is unfinished looks up (`get`) what it holds as unfinished: what is not there has gone.
 ///
+/// # When a backup was restored
+///
+/// A store that goes on from a backup is another [branch](crate::BranchId) of itself. A feed that
+/// has read past the backup says `CursorExpired`, too: what it has shown may not be so any more.
+/// [`restart`](Feed::restart) then shows all actions there are, from the beginning. Forget those
+/// that it does not show before it has come to the end.
+///
 /// # Resuming
 ///
 /// [`cursor`](Feed::cursor) is text by `Display`, good for the life of the store in any process:
@@ -76,9 +83,9 @@ impl Feed {
     /// After an error it can be asked again: it tries the same once more, after a pause.
     ///
     /// # Errors
-    /// `CursorExpired` (see [above](Feed#when-something-was-removed-unseen)), `Invalid` for a
-    /// cursor of another list or store, and for a store that was replaced by an older copy of
-    /// itself, `Corrupt`, `Closed`.
+    /// `CursorExpired` if something was removed unseen, or if the store was replaced by another
+    /// branch of itself (see [above](Feed#when-something-was-removed-unseen)), `Invalid` for a
+    /// cursor of another list or store, `Corrupt`, `Closed`.
     ///
     /// # Panics
     /// Outside a tokio runtime with a timer.
@@ -100,7 +107,8 @@ impl Feed {
     }
 
     /// Goes on after a [`CursorExpired`](ErrorKind::CursorExpired): from where it was, with what
-    /// is still there. See [above](Feed#when-something-was-removed-unseen).
+    /// is still there; in another branch of the store, from the beginning. See
+    /// [above](Feed#when-something-was-removed-unseen).
     ///
     /// # Errors
     /// As [`ActionStore::changed`].
@@ -109,11 +117,14 @@ impl Feed {
         if let Some(cursor) = self.cursor() {
             // The same place, in a walk that begins now: it owes nothing that went before.
             let place = Revision::new(cursor.position());
-            let cursor = match cursor.life() == at.life {
-                true => Cursor::feed_after(place, None, at),
-                false => cursor,
+            let is_here = cursor.branch() == at.branch && place <= at.revision;
+            let cursor = match (cursor.life() == at.life, is_here) {
+                (true, true) => Some(Cursor::feed_after(place, None, at)),
+                // Another branch may contradict what was shown: all is shown again.
+                (true, false) => None,
+                (false, _) => Some(cursor),
             };
-            *self = Feed::new(self.store.clone(), Some(cursor));
+            *self = Feed::new(self.store.clone(), cursor);
         }
         Ok(())
     }
@@ -144,7 +155,7 @@ impl Feed {
                 Some(next) => (next, None),
                 None => {
                     let revision = page.at.revision;
-                    (Cursor::feed(page.at.life, revision), Some(revision))
+                    (Cursor::feed(page.at, revision), Some(revision))
                 }
             };
             self.end = Some(end);
@@ -167,7 +178,11 @@ async fn read(
         let begun = Instant::now();
         let answer = async {
             if read.is_some() {
-                store.changed(read).await?;
+                match store.changed(read).await {
+                    // A store put in its place that is behind: what becomes of the cursor says more.
+                    Err(error) if error.kind() == ErrorKind::Invalid => {}
+                    answer => drop(answer?),
+                }
                 // It is there now, however often the page has to be asked for.
                 read = None;
             }

@@ -173,7 +173,7 @@ impl Watcher {
             Some(after) => after,
             None => {
                 let at = self.hub.store.changed(None).await?;
-                Cursor::feed(at.life, at.revision)
+                Cursor::feed(at, at.revision)
             }
         };
         Ok(Feed::new(self.hub.store.clone(), Some(after)))

@@ -72,6 +72,14 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (Fault::NeverCloses, "a_closed_store_does_nothing_more"),
     (
+        Fault::GoesOnInAnyBranch,
+        "a_cursor_of_another_branch_is_expired",
+    ),
+    (
+        Fault::NeverExpires,
+        "a_feed_cursor_beyond_the_store_is_expired",
+    ),
+    (
         Fault::NeverExpires,
         "a_feed_cursor_expires_when_something_it_has_yet_to_show_is_removed",
     ),

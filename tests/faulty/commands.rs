@@ -11,6 +11,37 @@ use action_store::{
 use super::{Answer, Fault, Faulty};
 
 impl Faulty {
+    /// Takes a place for the time of a call, for good if the call is dropped.
+    pub(super) async fn in_place<T>(&self, fault: Fault, call: impl Future<Output = T>) -> T {
+        if !self.is(fault) {
+            return call.await;
+        }
+        self.places.acquire().await.unwrap().forget();
+        tokio::task::yield_now().await;
+        let answer = call.await;
+        self.places.add_permits(1);
+        answer
+    }
+
+    /// A cursor as if it were of the branch that the store is in.
+    pub(super) async fn in_its_branch(
+        &self,
+        after: Option<Cursor>,
+    ) -> Result<Option<Cursor>, StoreError> {
+        let (true, Some(after)) = (self.is(Fault::GoesOnInAnyBranch), after) else {
+            return Ok(after);
+        };
+        let at = self.inner.changed(None).await?;
+        let branch = match at.branch.get() {
+            0 => String::new(),
+            number => format!("-{number:x}"),
+        };
+        let (text, mine) = (after.to_string(), after.branch().get());
+        let text = text.replacen(&format!("-{mine:x}"), "", 1);
+        let (before, place) = text.split_at(text.match_indices('.').nth(1).unwrap().0);
+        Ok(Some(format!("{before}{branch}{place}").parse().unwrap()))
+    }
+
     pub(super) fn spoil(&self, command: &mut Command) {
         match (self.fault, command) {
             (Fault::DropsVersionConditions, Command::Apply { if_version, .. }) => {

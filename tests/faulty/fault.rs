@@ -60,6 +60,8 @@ pub(crate) enum Fault {
     ToleratesTheFuture,
     /// Goes on after it was closed.
     NeverCloses,
+    /// Goes on after a cursor of whatever branch.
+    GoesOnInAnyBranch,
     /// Begins a feed anew instead of saying that it has expired.
     NeverExpires,
     /// Writes a batch in two halves, of which a caller that gives up sees one.

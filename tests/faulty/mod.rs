@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test's store may panic")]
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -65,18 +64,6 @@ impl Faulty {
     pub(crate) fn with_clock(mut self, clock: Clock) -> Faulty {
         self.clock = Some(clock);
         self
-    }
-
-    /// Takes a place for the time of a call, for good if the call is dropped.
-    async fn in_place<T>(&self, fault: Fault, call: impl Future<Output = T>) -> T {
-        if !self.is(fault) {
-            return call.await;
-        }
-        self.places.acquire().await.unwrap().forget();
-        tokio::task::yield_now().await;
-        let answer = call.await;
-        self.places.add_permits(1);
-        answer
     }
 
     fn position(&self, mut at: Position) -> Position {
@@ -221,7 +208,9 @@ impl ActionStore for Faulty {
     }
 
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
-        let mut asked = query.clone();
+        let mut asked = query
+            .clone()
+            .with_after(self.in_its_branch(query.after).await?);
         let goes_on = asked.order == Order::Feed && asked.after.is_some();
         if self.is(Fault::ExpiresTooSoon) && goes_on {
             let at = self.inner.changed(None).await?;
@@ -302,8 +291,8 @@ impl ActionStore for Faulty {
                     .collect();
                 // Any text that was not a cursor before will do for the next one.
                 page.next = more.then(|| match asked.order {
-                    Order::Oldest => Cursor::oldest(page.at.life, end as u64),
-                    _ => Cursor::newest(page.at.life, end as u64),
+                    Order::Oldest => Cursor::oldest(page.at, end as u64),
+                    _ => Cursor::newest(page.at, end as u64),
                 });
                 if let Some(next) = page.next {
                     offsets.insert(next.to_string(), end);
@@ -343,7 +332,9 @@ impl ActionStore for Faulty {
     }
 
     async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
-        let mut asked = query.clone();
+        let mut asked = query
+            .clone()
+            .with_after(self.in_its_branch(query.after).await?);
         let offset = query.after.map_or(0, |after| after.position() as usize);
         if self.is(Fault::PagesLogsByOffset) {
             (asked.after, asked.limit) = (None, 1000);
@@ -355,7 +346,7 @@ impl ActionStore for Faulty {
             Fault::PagesLogsByOffset => {
                 let end = offset + usize::from(query.limit);
                 let more = end < page.items.len();
-                page.next = more.then(|| Cursor::log(page.at.life, end as u64));
+                page.next = more.then(|| Cursor::log(page.at, end as u64));
                 page.items = page.items.into_iter().take(end).skip(offset).collect();
             }
             Fault::KeepsRemovedLogs if page.items.is_empty() => {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use action_store::{
-    ActionError, ActionStore, ActionStoreExt, ActionUid, Command, Cursor, Finish, MemoryStore,
-    NewAction, OwnerRef, Progress, Query, Report, Revision, StoreId,
+    ActionError, ActionStore, ActionStoreExt, ActionUid, BranchId, Command, Cursor, Finish,
+    MemoryStore, NewAction, OwnerRef, Position, Progress, Query, Report, Revision, StoreId,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -174,13 +174,23 @@ async fn a_position_that_has_missed_something_is_gone() {
     let after = changes(&app, "").await;
     remove(&plane, second).await;
     let at = plane.store.changed(None).await.unwrap();
-    let foreign = Cursor::feed(StoreId::new(), Revision::new(1));
-    let ahead = Cursor::feed(at.life, Revision::new(at.revision.get() + 1));
+    let other = Position {
+        life: StoreId::new(),
+        ..at
+    };
+    let parted = Position {
+        branch: BranchId::new(),
+        ..at
+    };
+    let foreign = Cursor::feed(other, Revision::new(1));
+    let ahead = Cursor::feed(at, Revision::new(at.revision.get() + 1));
+    let parted = Cursor::feed(parted, at.revision);
     for expired in [
         before.position,
         before.revision.to_string(),
         foreign.to_string(),
         ahead.to_string(),
+        parted.to_string(),
         (at.revision.get() + 1).to_string(),
         u64::MAX.to_string(),
     ] {

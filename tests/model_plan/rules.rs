@@ -365,7 +365,9 @@ fn a_cursor_of_another_store_is_called_that_and_not_expired() {
         .one(action_store::Command::Remove { uid, if_version })
         .unwrap();
     let list = |life| {
-        let after = Cursor::feed(life, action_store::Revision::new(1));
+        let at = ready(bench.store.changed(None)).unwrap();
+        let at = action_store::Position { life, ..at };
+        let after = Cursor::feed(at, action_store::Revision::new(1));
         let query = Query::new().with_order(Order::Feed).with_after(Some(after));
         ready(bench.store.list(&query)).unwrap_err()
     };

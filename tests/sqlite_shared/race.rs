@@ -59,8 +59,8 @@ async fn follow(store: Arc<SqliteStore>, end: Arc<AtomicBool>, mut shown: Shown)
                 seen.backwards += u64::from(before.version > action.version);
             }
         }
-        let (life, revision) = (page.at.life, page.at.revision);
-        shown.after = page.next.or(Some(Cursor::feed(life, revision)));
+        let revision = page.at.revision;
+        shown.after = page.next.or(Some(Cursor::feed(page.at, revision)));
         if page.next.is_some() {
             continue;
         }

@@ -83,7 +83,7 @@ async fn a_feed_goes_on_from_its_cursor() {
     }
     let other = MemoryStore::new();
     let at = other.changed(None).await.unwrap();
-    let cursor = Cursor::feed(at.life, at.revision);
+    let cursor = Cursor::feed(at, at.revision);
     let mut feed = watcher.watch_all(Some(cursor)).await.unwrap();
     for _ in 0..3 {
         let error = in_time(feed.next()).await.unwrap_err();

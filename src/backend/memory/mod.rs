@@ -9,12 +9,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use async_trait::async_trait;
 
 use self::tables::{Row, Tables};
+use super::another_branch;
 use super::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Cursor, Done, Limits, LogQuery, Order, Owner, OwnerQuery, Page,
-    Position, Query, Refused, Revision, StoreId, Transition, needs, plan,
+    Action, ActionUid, Batch, Branches, Cursor, Done, Limits, LogQuery, Order, Owner, OwnerQuery,
+    Page, Position, Query, Refused, Revision, StoreId, Transition, needs, plan,
 };
 use crate::store::{ActionStore, Capabilities, Durability};
 
@@ -70,12 +71,20 @@ impl MemoryStore {
     fn resume(
         &self,
         operation: &'static str,
+        tables: &Tables,
         after: Option<Cursor>,
         begin: u64,
     ) -> Result<u64, StoreError> {
+        // It is never copied.
+        const BRANCHES: Branches = Branches::first();
         match after {
             None => Ok(begin),
-            Some(cursor) if cursor.life() == self.life => Ok(cursor.position()),
+            Some(cursor) if cursor.life() == self.life => {
+                match BRANCHES.understand(&cursor, tables.end()) {
+                    true => Ok(cursor.position()),
+                    false => Err(another_branch(operation)),
+                }
+            }
             Some(_) => Err(StoreError::new(
                 ErrorKind::Invalid,
                 operation,
@@ -122,18 +131,15 @@ impl ActionStore for MemoryStore {
             .map_err(|e| StoreError::from_check("list", e))?;
         let tables = self.read();
         let at = tables.position(self.life);
-        let life = self.life;
         match query.order {
             Order::Oldest => {
-                let after = self.resume("list", query.after, 0)?;
+                let after = self.resume("list", &tables, query.after, 0)?;
                 let range = (Excluded(after), Unbounded);
                 let rows = tables.driven(&query.driver(), range, false);
-                Ok(page(query, rows, at, |row| {
-                    Cursor::oldest(life, row.number)
-                }))
+                Ok(page(query, rows, at, |row| Cursor::oldest(at, row.number)))
             }
             Order::Feed => {
-                let after = self.resume("list", query.after, 0)?;
+                let after = self.resume("list", &tables, query.after, 0)?;
                 if query.after.is_some_and(|c| c.is_expired(at.removed_to)) {
                     return Err(expired());
                 }
@@ -144,12 +150,10 @@ impl ActionStore for MemoryStore {
                 }))
             }
             _ => {
-                let after = self.resume("list", query.after, u64::MAX)?;
+                let after = self.resume("list", &tables, query.after, u64::MAX)?;
                 let range = (Unbounded, Excluded(after));
                 let rows = tables.driven(&query.driver(), range, true);
-                Ok(page(query, rows, at, |row| {
-                    Cursor::newest(life, row.number)
-                }))
+                Ok(page(query, rows, at, |row| Cursor::newest(at, row.number)))
             }
         }
     }
@@ -160,7 +164,7 @@ impl ActionStore for MemoryStore {
             .check()
             .map_err(|e| StoreError::from_check("log", e))?;
         let tables = self.read();
-        let after = self.resume("log", query.after, 0)?;
+        let after = self.resume("log", &tables, query.after, 0)?;
         let limit = usize::from(query.limit);
         let mut items: Vec<&(u64, Transition)> = match query.uid {
             Some(uid) => {
@@ -174,14 +178,15 @@ impl ActionStore for MemoryStore {
                 known.take(limit + 1).collect()
             }
         };
+        let at = tables.position(self.life);
         let more = items.len() > limit;
         items.truncate(limit);
         let next = items
             .last()
             .filter(|_| more)
-            .map(|(entry, _)| Cursor::log(self.life, *entry));
+            .map(|(entry, _)| Cursor::log(at, *entry));
         let items = items.into_iter().map(|(_, t)| t.clone()).collect();
-        Ok(Page::new(items, next, tables.position(self.life)))
+        Ok(Page::new(items, next, at))
     }
 
     async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
@@ -189,8 +194,8 @@ impl ActionStore for MemoryStore {
         query
             .check()
             .map_err(|e| StoreError::from_check("owners", e))?;
-        self.resume("owners", query.after, 0)?;
         let tables = self.read();
+        self.resume("owners", &tables, query.after, 0)?;
         Ok(tables.owners.page(query, tables.position(self.life)))
     }
 

@@ -28,7 +28,7 @@ impl Owners {
         let items: Vec<(&u64, &Owner)> = found.by_ref().take(limit).collect();
         let last = items.last().map(|(number, _)| **number);
         let more = found.next().and(last);
-        let next = more.map(|number| Cursor::owners(at.life, number));
+        let next = more.map(|number| Cursor::owners(at, number));
         let items = items.into_iter().map(|(_, owner)| owner.clone()).collect();
         Page::new(items, next, at)
     }

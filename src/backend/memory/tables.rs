@@ -9,8 +9,8 @@ use super::super::UidMap;
 use super::super::ascending::Ascending;
 use super::owners::Owners;
 use crate::model::{
-    Action, ActionUid, Changes, Driver, Key, Limits, Loaded, Needs, Position, Revision, StoreId,
-    Timestamp, Transition,
+    Action, ActionUid, BranchId, Changes, Driver, End, Key, Limits, Loaded, Needs, Position,
+    Revision, StoreId, Timestamp, Transition,
 };
 
 /// Everything, consistent whenever the lock is free.
@@ -52,9 +52,19 @@ impl Tables {
     pub(super) fn position(&self, life: StoreId) -> Position {
         Position {
             life,
+            branch: BranchId::FIRST,
             revision: Revision::new(self.last_revision),
             removed_to: Revision::new(self.removed_to),
             removed_created: self.removed_created,
+        }
+    }
+
+    /// How far the history has come.
+    pub(super) fn end(&self) -> End {
+        End {
+            revision: self.last_revision,
+            number: self.last_number,
+            entry: self.last_entry,
         }
     }
 

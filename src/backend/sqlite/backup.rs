@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
+use sqlx::Connection;
+
 use super::SqliteStore;
+use super::branch;
 use super::errors::{Phase, store_error};
-use super::file::{self, Hold, Lock, NewFile};
+use super::file::{self, Lock, NewFile};
+use super::schema;
 use super::source::Line;
 use crate::error::{ErrorKind, StoreError};
 
@@ -14,9 +18,10 @@ impl SqliteStore {
     /// meanwhile; the log file grows until it is done. On a host's pool the copy has the host's
     /// tables too, and one connection is in use as long as it takes.
     ///
-    /// The copy is the same store as of then: its cursors and positions are of one life, so open it
-    /// in the place of the original, not beside it. Where the original went on, it does not know
-    /// its later cursors: a revision it has not come to is `Invalid`.
+    /// The copy is the same store, and another [branch](crate::BranchId) of it from here on. A cursor
+    /// of the original is good in the copy if all that it stands for is older than the copy. Any
+    /// other is [`CursorExpired`](ErrorKind::CursorExpired), whether the copy is behind it or has
+    /// gone on past it. Open the copy in the place of the original, not beside it.
     ///
     /// Once this is first polled it goes on even if the future is dropped. It may take long and has
     /// no time-out. Beside the copy stays its lock file (`<path>.lock`), as beside every store.
@@ -26,14 +31,15 @@ impl SqliteStore {
     /// place already, or its log (`-wal`, `-journal`), if somebody makes or opens one there just
     /// now, or if it cannot be written, `Corrupt`, `Closed`.
     pub async fn backup_to(&self, path: impl AsRef<Path>) -> Result<(), StoreError> {
-        self.bell.check_open("backup")?;
+        self.check_usable("backup")?;
+        self.file.check_before("backup")?;
         let path = file::resolve(path.as_ref())?;
-        let source = self.source.clone();
+        let mut line = Line::new(self.source.clone(), self.file.clone());
         let work = async move {
             let refuse = |message| Err(StoreError::new(ErrorKind::Unavailable, "backup", message));
             // Whoever makes a store there has it too: also an earlier copy that was given up, and
             // goes on.
-            let Some(_alone) = Lock::try_take(&path, Hold::Exclusive)? else {
+            let Some(_alone) = Lock::try_take_place(&path)? else {
                 return refuse("somebody makes or opens a file at that place");
             };
             if path.exists() {
@@ -43,7 +49,6 @@ impl SqliteStore {
                 return refuse("there is a log file (-wal or -journal) at that place");
             }
             let new = NewFile::beside(&path)?;
-            let mut line = Line::new(source);
             let mut connection = line.take().await?;
             let name = new.path.to_string_lossy().into_owned();
             let copied = sqlx::query("VACUUM INTO $1")
@@ -53,6 +58,11 @@ impl SqliteStore {
             line.hand_back(connection);
             line.close().await;
             copied.map_err(|error| store_error("backup", Phase::Before, error))?;
+            let mut copy = schema::connect_plain(&new.path).await?;
+            let forked = branch::fork(&mut copy, &new.path).await;
+            let closed = copy.close().await;
+            forked?;
+            closed.map_err(|error| store_error("backup", Phase::Before, error))?;
             new.finish()
         };
         tokio::spawn(work)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::open::modes;
 use super::schema::{self, single};
 use super::source::Line;
-use super::{SqliteStore, file};
+use super::{SqliteFile, SqliteStore, file};
 use crate::error::StoreError;
 use crate::model::Position;
 
@@ -30,6 +30,9 @@ pub enum SqliteAccess {
 pub struct SqliteDiagnostics {
     /// The database file.
     pub path: PathBuf,
+    /// What its path leads to. Unless it is [`SqliteFile::Same`] the store refuses every call but
+    /// this one, and the fields about the database have the values 0 and "".
+    pub file: SqliteFile,
     /// Who else may use it.
     pub access: SqliteAccess,
     /// The version of SQLite.
@@ -63,8 +66,15 @@ impl SqliteStore {
     /// # Errors
     /// `Unavailable`, `Corrupt`, `Closed`.
     pub async fn diagnostics(&self) -> Result<SqliteDiagnostics, StoreError> {
+        self.file.check_process("diagnostics")?;
+        self.bell.check_open("diagnostics")?;
+        // What cannot be looked at is said below.
+        let _noticed = self.file.check();
+        if self.file.state() != SqliteFile::Same {
+            return Ok(self.known(self.bell.position()));
+        }
         let position = self.ask("diagnostics", super::Read::Position).await?;
-        let mut line = Line::new(self.source.clone());
+        let mut line = Line::new(self.source.clone(), self.file.clone());
         let mut connection = line.take().await?;
         let read = async {
             let (journal_mode, synchronous) = modes(&mut connection).await?;
@@ -75,10 +85,6 @@ impl SqliteStore {
             let schema_version = schema::version(&mut connection).await?;
             let count = |number: i64| u64::try_from(number).unwrap_or(0);
             Ok(SqliteDiagnostics {
-                path: self.path.clone(),
-                access: self.access,
-                sqlite_version: self.version.to_string(),
-                wal_reset_bug: self.version.has_wal_reset_bug(),
                 schema_version: u32::try_from(schema_version).unwrap_or(u32::MAX),
                 journal_mode,
                 synchronous: u8::try_from(synchronous).unwrap_or(u8::MAX),
@@ -86,13 +92,32 @@ impl SqliteStore {
                 database_bytes: count(page) * count(pages),
                 free_bytes: count(page) * count(free),
                 log_bytes: file::size(&file::beside(&self.path, "-wal")),
-                queued_bytes: self.queued_bytes(),
-                position,
+                ..self.known(position)
             })
         };
         let read = read.await;
         line.hand_back(connection);
         line.close().await;
         read
+    }
+
+    /// What is known without asking the database.
+    fn known(&self, position: Position) -> SqliteDiagnostics {
+        SqliteDiagnostics {
+            path: self.path.clone(),
+            file: self.file.state(),
+            access: self.access,
+            sqlite_version: self.version.to_string(),
+            wal_reset_bug: self.version.has_wal_reset_bug(),
+            schema_version: 0,
+            journal_mode: String::new(),
+            synchronous: 0,
+            busy_timeout: Duration::ZERO,
+            database_bytes: 0,
+            free_bytes: 0,
+            log_bytes: 0,
+            queued_bytes: self.queued_bytes(),
+            position,
+        }
     }
 }

@@ -109,6 +109,12 @@ impl Writer {
     /// Finds out whether a transaction whose commit failed was applied.
     pub(super) async fn resolve(&mut self, mut failed: Connection, doubt: &Doubt) -> Verdict {
         self.heads = None;
+        // Another file is there now. A new connection would be to that one.
+        if self.file.check().is_err() {
+            roll_back(&mut failed).await;
+            self.line.hand_back(failed);
+            return Verdict::Unknown;
+        }
         // A write that was cut short is undone by then, and its connection tells so. On a full disk it
         // may be the only one: to open another takes room.
         if was_cut_short(&doubt.error) && roll_back(&mut failed).await {
@@ -174,7 +180,7 @@ impl Writer {
         }
         synced?;
         Some(match last == doubt.after {
-            true => Verdict::Applied(position(self.life, stored)),
+            true => Verdict::Applied(position(&self.lineage, stored)),
             false => Verdict::Overtaken,
         })
     }

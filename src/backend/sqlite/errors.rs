@@ -1,5 +1,6 @@
 //! What SQLite's and sqlx's errors mean: what kind, and whether anything was applied.
 
+use super::identity::lost_file;
 use crate::error::{ErrorKind, StoreError};
 
 /// How far a transaction had come when it failed.
@@ -82,6 +83,9 @@ pub(super) fn is_unknown_name(error: &sqlx::Error) -> bool {
 
 /// Says what an error means for the whole call.
 pub(super) fn store_error(operation: &'static str, phase: Phase, error: sqlx::Error) -> StoreError {
+    if let Some(lost) = lost_file(&error) {
+        return lost.into_error(operation, phase);
+    }
     let (kind, message) = match (primary_code(&error), phase) {
         // Busy at COMMIT leaves the transaction open, so it is rolled back and gone.
         (Some(code::BUSY | code::LOCKED), _) => (ErrorKind::Unavailable, "the database is busy"),

@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::decode::{Columns, decode_owner};
 use super::errors::{Phase, store_error};
+use super::identity::OpenFile;
 use super::load;
 use super::rows::PACKED_OWNER;
 use super::save::{self, Frame};
@@ -29,9 +30,10 @@ pub(super) static LIVING: LazyLock<String> = LazyLock::new(|| {
 /// keys. Otherwise it would wait for a whole lease.
 pub(super) async fn disconnect_owners(
     connection: &mut SqliteConnection,
+    file: &OpenFile,
     clock: &Clock,
 ) -> Result<(), StoreError> {
-    let ended = disconnect_in_transaction(connection, clock).await;
+    let ended = disconnect_in_transaction(connection, file, clock).await;
     if ended.is_err() {
         // The first error says more than one of the rollback.
         roll_back(connection).await;
@@ -41,6 +43,7 @@ pub(super) async fn disconnect_owners(
 
 async fn disconnect_in_transaction(
     connection: &mut SqliteConnection,
+    file: &OpenFile,
     clock: &Clock,
 ) -> Result<(), StoreError> {
     let before = |error| store_error("open", Phase::Before, error);
@@ -63,7 +66,7 @@ async fn disconnect_in_transaction(
         return Ok(());
     }
     let mut save = save::script(&changes, stored, HashMap::new(), Frame::Commit).map_err(before)?;
-    let committed = commit(connection, &mut save).await;
+    let committed = commit(connection, &mut save, file).await;
     // After a commit in doubt the next opening finds out.
     committed.map_err(|(_, error)| before(error))?;
     Ok(())

@@ -5,12 +5,25 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::errors::corrupt;
+use super::inode_lock::InodeLock;
 use crate::error::{ErrorKind, StoreError};
 
 /// How a store holds its file against others. Held until the last connection is closed; the system
 /// lets go of it when the process dies.
 #[derive(Debug)]
-pub(super) struct Lock(File);
+pub(super) struct Lock {
+    // Given back first: whoever finds the side file free must find the file free.
+    file: Option<InodeLock>,
+    side: SideLock,
+}
+
+/// A lock on `<path>.lock`, which is there before the file is.
+#[derive(Debug)]
+struct SideLock {
+    file: File,
+    /// A forked child has a copy of this, which is not its own to give back.
+    process: u32,
+}
 
 /// Whom a lock keeps out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,27 +34,86 @@ pub(super) enum Hold {
     Shared,
 }
 
-impl Drop for Lock {
+impl Drop for SideLock {
     fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
         // Not left to the closing of the file: a process that is being started right now has a copy
         // of it until it is its own program, and would keep the lock as long.
-        let _closed_next = self.0.unlock();
+        let _closed_next = self.file.unlock();
+    }
+}
+
+impl SideLock {
+    fn try_take(path: &Path, hold: Hold) -> Result<Option<SideLock>, StoreError> {
+        let file = create(&beside(path, ".lock"), false)?;
+        let process = std::process::id();
+        let side = SideLock { file, process };
+        Ok(side.lock(hold)?.then_some(side))
+    }
+
+    fn lock(&self, hold: Hold) -> Result<bool, StoreError> {
+        let taken = match hold {
+            Hold::Exclusive => self.file.try_lock(),
+            Hold::Shared => self.file.try_lock_shared(),
+        };
+        match taken {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(io_error("the lock cannot be taken", error)),
+        }
     }
 }
 
 impl Lock {
-    /// Takes the lock on `<path>.lock`; none if it is held in a way that keeps this one out.
+    /// Takes the lock on a place where there is no file yet, or none that is a store; none if it is
+    /// held in a way that keeps this one out.
+    pub(super) fn try_take_place(path: &Path) -> Result<Option<Lock>, StoreError> {
+        let side = SideLock::try_take(path, Hold::Exclusive)?;
+        Ok(side.map(|side| Lock { file: None, side }))
+    }
+
+    /// Takes the lock on the file that is there now; false if it is held, under whatever name.
+    pub(super) fn try_take_file(&mut self, path: &Path) -> Result<bool, StoreError> {
+        self.file = InodeLock::try_take(path, Hold::Exclusive)?;
+        Ok(self.file.is_some())
+    }
+
+    /// Takes the lock on a place and on the file there; none if either is held in a way that keeps
+    /// this one out, or if there is no file.
     pub(super) fn try_take(path: &Path, hold: Hold) -> Result<Option<Lock>, StoreError> {
-        let file = create(&beside(path, ".lock"), false)?;
-        let taken = match hold {
-            Hold::Exclusive => file.try_lock(),
-            Hold::Shared => file.try_lock_shared(),
-        };
-        match taken {
-            Ok(()) => Ok(Some(Lock(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(io_error("the lock cannot be taken", error)),
+        match hold {
+            Hold::Exclusive => {
+                let Some(mut lock) = Lock::try_take_place(path)? else {
+                    return Ok(None);
+                };
+                Ok(lock.try_take_file(path)?.then_some(lock))
+            }
+            Hold::Shared => Lock::try_share(path),
         }
+    }
+
+    /// Those who share a file must use one name for it: its log has a name of its own for each.
+    /// Whoever is the first under a name therefore takes the file exclusively, which shows that
+    /// nobody has it under another name, and then shares it.
+    fn try_share(path: &Path) -> Result<Option<Lock>, StoreError> {
+        if InodeLock::FOLLOWS_FILE
+            && let Some(mut alone) = Lock::try_take_place(path)?
+        {
+            let shared = alone.try_take_file(path)?
+                && alone.file.as_ref().map_or(Ok(false), InodeLock::share)?
+                && alone.side.lock(Hold::Shared)?;
+            return Ok(shared.then_some(alone));
+        }
+        let Some(side) = SideLock::try_take(path, Hold::Shared)? else {
+            return Ok(None);
+        };
+        let file = InodeLock::try_take(path, Hold::Shared)?;
+        Ok(file.map(|file| Lock {
+            file: Some(file),
+            side,
+        }))
     }
 }
 
@@ -127,23 +199,32 @@ pub(super) struct NewFile {
     place: PathBuf,
 }
 
+impl Drop for NewFile {
+    /// What was not moved to its place is of no use to anybody.
+    fn drop(&mut self) {
+        // What cannot be removed is removed by the next one that is made here.
+        let _left = self.remove();
+    }
+}
+
 impl NewFile {
     pub(super) fn beside(place: &Path) -> Result<NewFile, StoreError> {
-        let path = beside(place, ".new");
+        let (path, place) = (beside(place, ".new"), place.to_owned());
+        let new = NewFile { path, place };
+        new.remove()
+            .map_err(|error| io_error("what an earlier try left cannot be removed", error))?;
+        drop(create(&new.path, true)?);
+        Ok(new)
+    }
+
+    fn remove(&self) -> io::Result<()> {
         for suffix in ["", "-wal", "-shm", "-journal"] {
-            match std::fs::remove_file(beside(&path, suffix)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(io_error(
-                        "what an earlier try left cannot be removed",
-                        error,
-                    ));
-                }
+            match std::fs::remove_file(beside(&self.path, suffix)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
-        drop(create(&path, true)?);
-        let place = place.to_owned();
-        Ok(NewFile { path, place })
+        Ok(())
     }
 
     /// Moves it to its place, whole and for good.
@@ -195,13 +276,20 @@ mod tests {
         Lock::try_take(path, hold).unwrap()
     }
 
+    /// A place with a file at it.
+    fn with_file(dir: &tempfile::TempDir) -> PathBuf {
+        let path = dir.path().join("actions.db");
+        std::fs::write(&path, "a file").unwrap();
+        path
+    }
+
     #[test]
     fn a_copy_of_the_lock_file_does_not_keep_the_lock() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("actions.db");
+        let path = with_file(&dir);
         let held = take(&path, Hold::Exclusive).unwrap();
         // As a process has that was forked and has not become its own program yet.
-        let copy = held.0.try_clone().unwrap();
+        let copy = held.side.file.try_clone().unwrap();
         assert!(take(&path, Hold::Exclusive).is_none());
         drop(held);
         drop(take(&path, Hold::Exclusive).unwrap());
@@ -209,9 +297,21 @@ mod tests {
     }
 
     #[test]
-    fn those_who_share_keep_out_whoever_does_not() {
+    fn a_new_file_that_is_not_finished_is_not_left() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("actions.db");
+        let new = NewFile::beside(&path).unwrap();
+        std::fs::write(beside(&new.path, "-wal"), "a log").unwrap();
+        drop(new);
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0);
+        NewFile::beside(&path).unwrap().finish().unwrap();
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn those_who_share_keep_out_whoever_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = with_file(&dir);
         let one = take(&path, Hold::Shared).unwrap();
         let other = take(&path, Hold::Shared).unwrap();
         drop(one);

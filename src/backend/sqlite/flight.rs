@@ -112,9 +112,10 @@ impl Writer {
             heads.withhold(&changes);
             let stored = heads.stored;
             let applied = heads.apply(changes, &save.numbers, save.expected());
+            jobs.iter().for_each(|job| job.claim.send());
             let (flying, begun) = (jobs.len(), Instant::now());
             let (ended, meanwhile) = {
-                let mut under_way = pin!(commit(&mut connection, &mut save));
+                let mut under_way = pin!(commit(&mut connection, &mut save, &self.file));
                 let (pace, committed) = (&self.pace, &mut committed);
                 let next = async {
                     let (jobs, answers) = std::mem::take(committed);
@@ -151,7 +152,7 @@ impl Writer {
             let commands = jobs.iter().map(|job| job.batch.commands.len());
             self.pace.learn(commands.sum(), begun.elapsed());
             heads.landed(applied, after.removed_to);
-            self.bell.0.ring(position(self.life, heads.stored));
+            self.bell.0.ring(position(&self.lineage, heads.stored));
             committed = (jobs, answers);
             next = meanwhile.unwrap_or_else(|| Err(Cold::new()));
         }

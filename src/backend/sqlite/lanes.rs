@@ -21,6 +21,7 @@ pub(super) struct Claim(AtomicU8);
 const WAITING: u8 = 0;
 const TAKEN: u8 = 1;
 const WITHDRAWN: u8 = 2;
+const SENT: u8 = 3;
 
 impl Claim {
     /// The writer takes the batch, if it has not done so yet; false if it was withdrawn.
@@ -28,7 +29,25 @@ impl Claim {
         let taken = self
             .0
             .compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire);
-        matches!(taken, Ok(_) | Err(TAKEN))
+        match taken {
+            Ok(_) | Err(TAKEN) => true,
+            // It was sent, and certainly not applied: the writer has it again.
+            Err(SENT) => {
+                self.0.store(TAKEN, Ordering::Release);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// The database is asked to commit the batch: from now on nobody knows until it answers.
+    pub(super) fn send(&self) {
+        self.0.store(SENT, Ordering::Release);
+    }
+
+    /// Whether the database was asked to commit the batch.
+    pub(super) fn is_sent(&self) -> bool {
+        self.0.load(Ordering::Acquire) == SENT
     }
 
     fn is_withdrawn(&self) -> bool {

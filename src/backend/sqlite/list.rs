@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sqlx::sqlite::SqliteRow;
 
+use super::branch::Lineage;
 use super::decode::{Columns, decode_action, read_key};
 use super::errors::corrupt;
 use super::reader::read_first;
@@ -12,7 +13,7 @@ use super::script::Script;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
     Action, ActionUid, Cursor, Detail, Driver, Limits, ObjectRef, ObjectSet, Order, Page, Query,
-    Revision, StoreId, Term,
+    Revision, Term,
 };
 
 /// How an order walks: over which column, in which direction.
@@ -125,7 +126,8 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
         _ => format!("SELECT {key}, {action} {rows} ORDER BY {key} {direction} LIMIT ${limit}"),
     };
     script.push(&format!(
-        "{with}SELECT NULL, json_array(revision, removed_to, removed_created, {last}) FROM actions_store WHERE id = 1 \
+        "{with}SELECT NULL, json_array(revision, removed_to, removed_created, last_number, \
+         last_entry, {last}) FROM actions_store WHERE id = 1 \
          UNION ALL SELECT * FROM ({rows})"
     ));
     Ok(script)
@@ -382,10 +384,10 @@ fn int(script: &mut Script, column: &str, op: &str, number: i64) -> Result<Strin
 /// Reads what the script found.
 pub(super) fn read(
     query: &Query,
-    life: StoreId,
+    lineage: &Lineage,
     results: &[Vec<SqliteRow>],
 ) -> Result<Page<Arc<Action>>, StoreError> {
-    let (at, mut columns, rows) = read_first("list", life, results)?;
+    let (at, mut columns, rows) = read_first("list", lineage, query.after, results)?;
     if query
         .after
         .is_some_and(|after| after.is_expired(at.removed_to))
@@ -411,9 +413,9 @@ pub(super) fn read(
         Some(end) => {
             let end = u64::try_from(end).map_err(|_| corrupt("list", "a number is negative"))?;
             Some(match query.order {
-                Order::Oldest => Cursor::oldest(life, end),
+                Order::Oldest => Cursor::oldest(at, end),
                 Order::Feed => Cursor::feed_after(Revision::new(end), query.after, at),
-                _ => Cursor::newest(life, end),
+                _ => Cursor::newest(at, end),
             })
         }
     };

@@ -1,6 +1,7 @@
 //! The store in one SQLite file.
 
 mod backup;
+mod branch;
 mod decode;
 mod diagnostics;
 mod doubt;
@@ -14,6 +15,8 @@ mod flight;
 mod heads;
 mod host;
 mod hot;
+mod identity;
+mod inode_lock;
 mod lanes;
 mod list;
 mod load;
@@ -47,6 +50,8 @@ use tokio::task::JoinHandle;
 
 pub use self::diagnostics::{SqliteAccess, SqliteDiagnostics};
 use self::hot::Hot;
+use self::identity::OpenFile;
+pub use self::identity::SqliteFile;
 use self::lanes::{Claim, Job};
 pub use self::options::SqliteOptions;
 use self::poll::Poll;
@@ -64,12 +69,31 @@ use crate::store::{ActionStore, Capabilities};
 
 /// A store in one SQLite file: durable when acknowledged, readable after a crash.
 ///
-/// One process at a time has it open, unless each says [`shared`](SqliteOptions::shared); a lock on
-/// `<path>.lock` tells a second one. Opening it for one process ends every owner that is still alive,
-/// since all earlier users of the store are gone. Their actions can then be settled at once. The file and those beside it are created readable by their
+/// One process at a time has it open, unless each says [`shared`](SqliteOptions::shared). A second
+/// one is told by a lock on `<path>.lock` and, on Linux, on the file itself, whatever name it has.
+/// Elsewhere a hard link or a deleted lock file lets a second one in. Opening it for one process ends
+/// every owner that is still alive, since all earlier users of the store are gone. Their actions can
+/// then be settled at once. The file and those beside it are created readable by their
 /// owner only (mode 0600). It is in WAL mode with `synchronous=FULL`, so that what was acknowledged
 /// survives a power cut. Keep it on a local disk: WAL needs memory that all its users share. Copy it
-/// with [`backup_to`](SqliteStore::backup_to), or while it is closed.
+/// with [`backup_to`](SqliteStore::backup_to), or while it is closed. Do not open the file by other
+/// means than SQLite in a process that has it open: closing it again takes SQLite's locks away.
+///
+/// # Files that go, copies, forks
+///
+/// On Unix a store notices when its file is removed, replaced or moved: it looks at device and inode
+/// before and after each commit and at each read. (What is looked up from memory is answered until
+/// something else has noticed.) A write that was committed to the lost file is `OutcomeUnknown`.
+/// From then on every call is `Unavailable`, and [`diagnostics`](SqliteStore::diagnostics) says
+/// which it was. Close the store and open it again. The log is folded into the file that it
+/// belongs to, wherever that is now. Where that fails it is kept as `<path>-wal.lost`. What was put
+/// at the path is not touched. A file that is overwritten in place (`cp` over it) is not noticed.
+///
+/// A copy is another [branch](crate::BranchId) of the store. One made by hand while the store was
+/// closed is known, on Unix, by its inode and time of creation. A snapshot of the whole disk, and
+/// an older copy that is written over the file in place, keep both, and are not known.
+///
+/// In a forked process every call is `Closed`: it has none of the threads that drive the store.
 ///
 /// It can also live in the host's own database, [on its pool](SqliteStore::on_pool), and take part in
 /// the host's [transactions](SqliteStore::write_in).
@@ -98,6 +122,7 @@ pub struct SqliteStore {
     path: PathBuf,
     life: StoreId,
     access: SqliteAccess,
+    file: Arc<OpenFile>,
     version: Version,
     source: Source,
     clock: Clock,
@@ -196,7 +221,7 @@ impl SqliteStore {
         operation: &'static str,
         question: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Read,
     ) -> Result<T, StoreError> {
-        self.bell.check_open(operation)?;
+        self.check_usable(operation)?;
         let (reply, answer) = oneshot::channel();
         let asked = async {
             let gone = || StoreError::closed(operation);
@@ -205,13 +230,27 @@ impl SqliteStore {
             answer.await.map_err(|_| gone())?
         };
         match deadline(self.timeout, asked).await {
-            Some(answer) => answer,
+            Some(answer) => {
+                if let Err(lost) = self.file.check_known() {
+                    let lost = lost.into_error("changed", errors::Phase::Before);
+                    self.bell.break_off(lost);
+                }
+                answer
+            }
             None => Err(StoreError::new(
                 ErrorKind::Unavailable,
                 operation,
                 "the time for an answer is up",
             )),
         }
+    }
+
+    /// Refuses a call to a store that is closed, lost its file, or belongs to the parent process.
+    fn check_usable(&self, operation: &'static str) -> Result<(), StoreError> {
+        self.file.check_process(operation)?;
+        self.bell.check_open(operation)?;
+        let known = self.file.check_known();
+        known.map_err(|lost| lost.into_error(operation, errors::Phase::Before))
     }
 
     /// The memory that waiting batches take.
@@ -223,7 +262,7 @@ impl SqliteStore {
 
     /// Whether a batch can be tried at all, what it needs, and how many bytes it has.
     fn check(&self, operation: &'static str, batch: &Batch) -> Result<(Needs, usize), StoreError> {
-        self.bell.check_open(operation)?;
+        self.check_usable(operation)?;
         if self.access == SqliteAccess::ReadOnly {
             let message = "the store is open for reading only";
             return Err(StoreError::new(ErrorKind::Unsupported, operation, message));
@@ -305,13 +344,18 @@ impl ActionStore for SqliteStore {
         match deadline(self.timeout, written).await {
             Some(Ok(answer)) => answer,
             // The writer is gone: with the runtime, or because the store was closed.
-            Some(Err(closed)) if claim.withdraw() => Err(closed),
+            Some(Err(closed)) if claim.withdraw() || !claim.is_sent() => Err(closed),
             None if claim.withdraw() => Err(StoreError::new(
                 ErrorKind::Unavailable,
                 "write",
                 "the time for it is up before it was begun",
             )),
-            _ => Err(StoreError::new(
+            Some(Err(_)) => Err(StoreError::new(
+                ErrorKind::OutcomeUnknown,
+                "write",
+                "the commit was sent, and the store's runtime ended before it was answered",
+            )),
+            None => Err(StoreError::new(
                 ErrorKind::OutcomeUnknown,
                 "write",
                 "it was begun, but the time for an answer is up",
@@ -321,7 +365,7 @@ impl ActionStore for SqliteStore {
 
     async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
         self.capabilities.check_count("get", uids.len())?;
-        self.bell.check_open("get")?;
+        self.check_usable("get")?;
         if let Some(found) = self.hot.get(uids) {
             // Whoever asks again and again must let the writer have its turn, were it on this thread.
             tokio::task::consume_budget().await;
@@ -359,7 +403,7 @@ impl ActionStore for SqliteStore {
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
-        self.bell.check_open("changed")?;
+        self.check_usable("changed")?;
         let Some(poll) = &self.poll else {
             return self.bell.changed(after).await;
         };
@@ -372,6 +416,7 @@ impl ActionStore for SqliteStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
+        self.file.check_process("close")?;
         self.bell.close();
         self.closing.send_replace(true);
         let mut writer = self.writer.lock().await;

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 
+use super::branch::{self, Lineage};
 use super::diagnostics::SqliteAccess;
 use super::errors::{self, Phase, corrupt};
 use super::exclusive;
 use super::file::{self, Hold, Lock, NewFile};
 use super::flight::Pace;
 use super::hot::Hot;
+use super::identity::OpenFile;
 use super::lanes::Lanes;
 use super::options::SqliteOptions;
 use super::poll::Poll;
@@ -59,12 +61,19 @@ pub(super) async fn at_path(
     } else if options.shared {
         (SqliteAccess::Shared, Some(join(&path, &options).await?))
     } else {
-        let Some(lock) = Lock::try_take(&path, Hold::Exclusive)? else {
+        let Some(mut lock) = Lock::try_take_place(&path)? else {
             return Err(already_open());
         };
-        match file::is_there(&path)? {
-            true => schema::inspect(&path, options.policy()).await?,
-            false => make(&path, &options).await?,
+        let is_new = !file::is_there(&path)?;
+        if is_new {
+            make(&path, &options).await?;
+        }
+        // Before the first connection: under another name its log has another name, too.
+        if !lock.try_take_file(&path)? {
+            return Err(already_open());
+        }
+        if !is_new {
+            schema::inspect(&path, options.policy()).await?;
         }
         (SqliteAccess::Exclusive, Some(lock))
     };
@@ -138,7 +147,7 @@ async fn join(path: &Path, options: &SqliteOptions) -> Result<Lock, StoreError> 
         // Whoever makes it is alone. If it dies half-way, what it leaves is at no place where
         // anybody looks, and the next one makes it.
         if !file::is_there(path)?
-            && let Some(_alone) = Lock::try_take(path, Hold::Exclusive)?
+            && let Some(_alone) = Lock::try_take_place(path)?
             && !file::is_there(path)?
         {
             make(path, options).await?;
@@ -185,7 +194,7 @@ async fn pause(begun: Instant) -> Result<(), StoreError> {
 }
 
 fn already_open() -> StoreError {
-    unavailable("the store is open already, here or in another process")
+    unavailable("the store is open already, here or in another process, perhaps under another name")
 }
 
 fn unavailable(message: impl Into<std::borrow::Cow<'static, str>>) -> StoreError {
@@ -238,21 +247,27 @@ fn durability(
 async fn settle(
     connection: &mut SqliteConnection,
     access: SqliteAccess,
+    path: &Path,
+    file: &OpenFile,
     policy: Policy,
     clock: &Clock,
-) -> Result<(Durability, Position), StoreError> {
+) -> Result<(Durability, Lineage, Position), StoreError> {
     let (mode, synchronous) = modes(connection).await?;
     let durability = durability(access, &mode, synchronous)?;
     let life = schema::apply(connection, policy).await?;
     if access == SqliteAccess::Exclusive {
-        exclusive::disconnect_owners(connection, clock).await?;
+        exclusive::disconnect_owners(connection, file, clock).await?;
     }
+    let may_write = policy != Policy::Read;
+    let branches = branch::settle(connection, path, may_write).await?;
+    let lineage = Lineage { life, branches };
     let mut script = Script::new();
     script.push(reader::POSITION);
     let rows = script.run(connection).await;
     let rows = rows.map_err(|f| errors::store_error("open", Phase::Before, f.error))?;
     let rows = rows.first().map_or(&[][..], Vec::as_slice);
-    Ok((durability, reader::read_position("open", life, rows)?))
+    let position = reader::read_position("open", &lineage, rows)?;
+    Ok((durability, lineage, position))
 }
 
 /// Makes the database ready to write: shows that the connection can, and that what is there is on the
@@ -301,12 +316,23 @@ async fn start(
         path,
         lock,
     } = place;
+    // Before anything is done on the connection, which is to this file and no other.
+    let file = Arc::new(OpenFile::at(&path)?);
     let several = access == SqliteAccess::Shared || matches!(source, Source::Pool(_));
     let version = version::check(&mut connection, several, options.allow_wal_reset_bug).await?;
     // Whatever the connection's patience is: others that open it now may take a moment.
     let begun = Instant::now();
-    let (durability, position) = loop {
-        match settle(&mut connection, access, options.policy(), &options.clock).await {
+    let (durability, lineage, position) = loop {
+        match settle(
+            &mut connection,
+            access,
+            &path,
+            &file,
+            options.policy(),
+            &options.clock,
+        )
+        .await
+        {
             Err(error) if errors::is_busy(&error) && begun.elapsed() < BUSY => pause(begun).await?,
             settled => break settled?,
         }
@@ -314,7 +340,8 @@ async fn start(
     if access != SqliteAccess::ReadOnly {
         connection = ready_to_write(&source, &path, connection).await?;
     }
-    let life = position.life;
+    file.remember_log();
+    let lineage = Arc::new(lineage);
     let bell = Arc::new(Bell::new(position));
     let hot = Arc::new(Hot::default());
     let writers = match access {
@@ -322,7 +349,7 @@ async fn start(
         _ => source.clone(),
     };
     writers.tune(&mut connection).await?;
-    let mut writers_line = Line::new(writers);
+    let mut writers_line = Line::new(writers, file.clone());
     writers_line.hand_back(connection);
 
     let lock = Arc::new(lock);
@@ -334,14 +361,15 @@ async fn start(
     let closing = watch::Sender::new(false);
     let mut readers = Vec::with_capacity(options.readers);
     for _ in 0..options.readers {
-        let mut line = Line::new(source.clone());
+        let mut line = Line::new(source.clone(), file.clone());
         if !matches!(source, Source::Pool(_)) {
             // What cannot be opened is said now, not at the first question.
             line.ready().await?;
         }
         let reader = Reader {
-            life,
+            lineage: lineage.clone(),
             line,
+            file: file.clone(),
             questions: asked.clone(),
             put_off: None,
             closing: closing.subscribe(),
@@ -357,7 +385,8 @@ async fn start(
         clock: options.clock.clone(),
         bell: Ringer(bell.clone()),
         line: writers_line,
-        life,
+        file: file.clone(),
+        lineage: lineage.clone(),
         heads: None,
         hot: hot.clone(),
         readers,
@@ -386,8 +415,9 @@ async fn start(
     capabilities.shared = access != SqliteAccess::Exclusive;
     Ok(SqliteStore {
         path,
-        life,
+        life: lineage.life,
         access,
+        file,
         version,
         source,
         clock: options.clock,

@@ -2,12 +2,13 @@
 
 use sqlx::sqlite::SqliteRow;
 
+use super::branch::Lineage;
 use super::decode::{Columns, decode_owner};
 use super::reader::{POSITION, read_first};
 use super::rows::{OWNER, packed};
 use super::script::Script;
 use crate::error::StoreError;
-use crate::model::{Cursor, Owner, OwnerQuery, Page, StoreId};
+use crate::model::{Cursor, Owner, OwnerQuery, Page};
 
 /// Tells if an owner has an unfinished action; `owner` is the name of its table in the query.
 pub(super) fn owns(owner: &str) -> String {
@@ -40,10 +41,10 @@ pub(super) fn script(query: &OwnerQuery) -> Result<Script, sqlx::Error> {
 
 pub(super) fn read(
     query: &OwnerQuery,
-    life: StoreId,
+    lineage: &Lineage,
     results: &[Vec<SqliteRow>],
 ) -> Result<Page<Owner>, StoreError> {
-    let (at, _, rows) = read_first("owners", life, results)?;
+    let (at, _, rows) = read_first("owners", lineage, query.after, results)?;
     let limit = usize::from(query.limit);
     let more = rows.len() > limit;
     let (mut items, mut last) = (Vec::with_capacity(rows.len().min(limit)), 0);
@@ -52,6 +53,6 @@ pub(super) fn read(
         last = columns.number()?;
         items.push(decode_owner(&mut columns)?);
     }
-    let next = more.then(|| Cursor::owners(life, last));
+    let next = more.then(|| Cursor::owners(at, last));
     Ok(Page::new(items, next, at))
 }

@@ -11,19 +11,22 @@ use sqlx::sqlite::SqliteRow;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use uuid::Uuid;
 
+use super::branch::Lineage;
 use super::decode::{Columns, decode_action, decode_entry, read_key};
 use super::encode::Envelope;
 use super::errors::{Phase, corrupt, store_error};
 use super::file::Lock;
+use super::identity::OpenFile;
 use super::rows::{PACKED_ACTION, PACKED_ENTRY};
 use super::script::Script;
 use super::source::Line;
 use super::{list, owners};
+use crate::backend::another_branch;
 use crate::backend::bell::Bell;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Cursor, LogQuery, Owner, OwnerQuery, Page, Position, Query, Revision,
-    StoreId, Transition,
+    Action, ActionUid, Cursor, End, LogQuery, Owner, OwnerQuery, Page, Position, Query, Revision,
+    Transition,
 };
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -51,8 +54,9 @@ pub(super) enum Read {
 }
 
 pub(super) struct Reader {
-    pub(super) life: StoreId,
+    pub(super) lineage: Arc<Lineage>,
     pub(super) line: Line,
+    pub(super) file: Arc<OpenFile>,
     /// Shared by all readers: whoever is free takes the next question.
     pub(super) questions: Arc<Mutex<mpsc::Receiver<Read>>>,
     /// A question that was taken from the queue while look-ups were gathered.
@@ -70,7 +74,8 @@ impl Reader {
     /// Answers until the store is closed and nobody waits.
     pub(super) async fn run(mut self) {
         while let Some(question) = self.next_question().await {
-            let life = self.life;
+            let lineage = self.lineage.clone();
+            let lineage = &*lineage;
             match question {
                 Read::Get(uids, reply) => {
                     let looked_up = self.gather(uids, reply);
@@ -78,13 +83,13 @@ impl Reader {
                 }
                 Read::List(query, reply) => {
                     let (script, bell) = (list::script(&query), self.bell.clone());
-                    let read = |rows: &[_]| list::read(&query, life, rows);
+                    let read = |rows: &[_]| list::read(&query, lineage, rows);
                     let read = |rows: &[_]| read(rows).inspect(|page| bell.ring(page.at));
                     self.answer("list", reply, script, read).await;
                 }
                 Read::Log(query, reply) => {
                     let (script, bell) = (log_script(&query), self.bell.clone());
-                    let read = |rows: &[_]| read_log(&query, life, rows);
+                    let read = |rows: &[_]| read_log(&query, lineage, rows);
                     let read = |rows: &[_]| read(rows).inspect(|page| bell.ring(page.at));
                     self.answer("log", reply, script, read).await;
                 }
@@ -93,13 +98,13 @@ impl Reader {
                     script.push(POSITION);
                     let read = |rows: &[Vec<_>]| {
                         let rows = rows.first().map_or(&[][..], Vec::as_slice);
-                        read_position("changed", life, rows).inspect(|at| bell.ring(*at))
+                        read_position("changed", lineage, rows).inspect(|at| bell.ring(*at))
                     };
                     self.answer("changed", reply, Ok(script), read).await;
                 }
                 Read::Owners(query, reply) => {
                     let (script, bell) = (owners::script(&query), self.bell.clone());
-                    let read = |rows: &[_]| owners::read(&query, life, rows);
+                    let read = |rows: &[_]| owners::read(&query, lineage, rows);
                     let read = |rows: &[_]| read(rows).inspect(|page| bell.ring(page.at));
                     self.answer("owners", reply, script, read).await;
                 }
@@ -201,6 +206,7 @@ impl Reader {
         operation: &'static str,
         script: Script,
     ) -> Result<Vec<Vec<SqliteRow>>, StoreError> {
+        self.file.check_before(operation)?;
         let mut connection = self.line.take().await?;
         // After the connection: opening it may read what was never synced.
         if self.in_doubt.load(Ordering::Acquire) {
@@ -269,39 +275,54 @@ fn read_found(uids: &[ActionUid], results: &[Vec<SqliteRow>]) -> Result<Vec<Foun
 }
 
 /// Reads where the store stands, for [`read_position`].
-pub(super) const POSITION: &str =
-    "SELECT json_array(revision, removed_to, removed_created) FROM actions_store WHERE id = 1";
+pub(super) const POSITION: &str = "SELECT json_array(revision, removed_to, removed_created, last_number, last_entry) FROM actions_store WHERE id = 1";
 
 pub(super) fn read_position(
     operation: &'static str,
-    life: StoreId,
+    lineage: &Lineage,
     rows: &[SqliteRow],
 ) -> Result<Position, StoreError> {
     let row = rows.first();
     let row = row.ok_or_else(|| corrupt(operation, "the store's own row is missing"))?;
-    position_of(life, &mut Columns::new(operation, row)?)
+    Ok(position_of(lineage, &mut Columns::new(operation, row)?)?.0)
 }
 
-fn position_of(life: StoreId, columns: &mut Columns<'_>) -> Result<Position, StoreError> {
-    Ok(Position {
-        life,
+fn position_of(
+    lineage: &Lineage,
+    columns: &mut Columns<'_>,
+) -> Result<(Position, End), StoreError> {
+    let at = Position {
         revision: Revision::new(columns.number()?),
         removed_to: Revision::new(columns.number()?),
         removed_created: columns.time_opt()?,
-    })
+        ..lineage.position()
+    };
+    let end = End {
+        revision: at.revision.get(),
+        number: columns.number()?,
+        entry: columns.number()?,
+    };
+    Ok((at, end))
 }
 
-/// Reads what a page begins with: where the store stands, and what else its first row says. Also
-/// gives the rows after it.
+/// Reads what a page after a cursor begins with: where the store stands, and what else its first
+/// row says. Also gives the rows after it.
 pub(super) fn read_first<'r>(
     operation: &'static str,
-    life: StoreId,
+    lineage: &Lineage,
+    after: Option<Cursor>,
     results: &'r [Vec<SqliteRow>],
 ) -> Result<(Position, Columns<'r>, &'r [SqliteRow]), StoreError> {
     let rows = results.first().and_then(|rows| rows.split_first());
     let (first, rows) = rows.ok_or_else(|| corrupt(operation, "the store's own row is missing"))?;
     let mut columns = Columns::new(operation, first)?;
-    Ok((position_of(life, &mut columns)?, columns, rows))
+    let (at, end) = position_of(lineage, &mut columns)?;
+    match after {
+        Some(cursor) if !lineage.branches.understand(&cursor, end) => {
+            Err(another_branch(operation))
+        }
+        _ => Ok((at, columns, rows)),
+    }
 }
 
 static LOG_OF_ACTION: LazyLock<String> = LazyLock::new(|| {
@@ -341,10 +362,10 @@ pub(super) fn log_script(query: &LogQuery) -> Result<Script, sqlx::Error> {
 
 fn read_log(
     query: &LogQuery,
-    life: StoreId,
+    lineage: &Lineage,
     results: &[Vec<SqliteRow>],
 ) -> Result<Page<Transition>, StoreError> {
-    let (at, _, rows) = read_first("log", life, results)?;
+    let (at, _, rows) = read_first("log", lineage, query.after, results)?;
     let limit = usize::from(query.limit);
     let more = rows.len() > limit;
     let (mut items, mut last) = (Vec::with_capacity(rows.len().min(limit)), 0);
@@ -353,5 +374,5 @@ fn read_log(
         items.push(transition);
         last = entry;
     }
-    Ok(Page::new(items, more.then(|| Cursor::log(life, last)), at))
+    Ok(Page::new(items, more.then(|| Cursor::log(at, last)), at))
 }

@@ -57,6 +57,11 @@ fn plain_options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// Opens a connection that leaves a file's journal mode as it is.
+pub(super) async fn connect_plain(path: &Path) -> Result<SqliteConnection, StoreError> {
+    connect(plain_options(path), None).await
+}
+
 /// Opens one connection, which lets the file grow to so many pages.
 pub(super) async fn connect(
     mut options: SqliteConnectOptions,

@@ -2,12 +2,14 @@
 
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{Connection as _, Sqlite};
 
 use super::errors::{Phase, store_error};
+use super::identity::OpenFile;
 use super::schema;
 use crate::error::StoreError;
 
@@ -119,12 +121,14 @@ impl Source {
 #[derive(Debug)]
 pub(super) struct Line {
     source: Source,
+    file: Arc<OpenFile>,
     kept: Option<Connection>,
 }
 
 impl Line {
-    pub(super) fn new(source: Source) -> Line {
-        Line { source, kept: None }
+    pub(super) fn new(source: Source, file: Arc<OpenFile>) -> Line {
+        let kept = None;
+        Line { source, file, kept }
     }
 
     /// Makes sure that the next use need not wait for a connection.
@@ -147,7 +151,37 @@ impl Line {
         if let Some(connection) = self.kept.take() {
             return Ok(connection);
         }
-        self.source.connect().await
+        self.connect().await
+    }
+
+    /// A new connection, to the file that the store has open and to no other.
+    async fn connect(&self) -> Result<Connection, StoreError> {
+        self.file.check_before("connect")?;
+        let connection = self.source.connect().await?;
+        match (self.file.check(), connection) {
+            (Ok(()), connection) => {
+                self.file.remember_log();
+                Ok(connection)
+            }
+            (Err(lost), connection) => {
+                // It was replaced in this very moment. Closed, the connection would fold this
+                // store's log into the other file: it stays open, unused, until the process ends.
+                if let Connection::Own(connection) = connection {
+                    std::mem::forget(connection);
+                }
+                Err(lost.into_error("connect", Phase::Before))
+            }
+        }
+    }
+
+    /// Moves all of the log into the file that the connection it keeps has open, whatever its name
+    /// is now. Where others read or write meanwhile it may not be all.
+    pub(super) async fn fold_log(&mut self) {
+        if let Some(connection) = &mut self.kept {
+            let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut **connection);
+            // The caller keeps the log if it could not be folded.
+            let _failed = folded.await;
+        }
     }
 
     pub(super) fn hand_back(&mut self, connection: Connection) {

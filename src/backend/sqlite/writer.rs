@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::SqliteConnection;
 use tokio::task::JoinHandle;
 
+use super::branch::Lineage;
 use super::diagnostics::SqliteAccess;
 use super::doubt::{Doubt, Failed, Verdict, unknown};
 use super::errors::{self, Phase, is_read_only, store_error};
@@ -19,6 +20,7 @@ use super::file::{Hold, Lock};
 use super::flight::Pace;
 use super::heads::Heads;
 use super::hot::Hot;
+use super::identity::OpenFile;
 use super::lanes::{Job, Lanes};
 use super::load::{self, Stored};
 use super::save::{self, Frame, Save};
@@ -27,9 +29,7 @@ use super::source::{Connection, Line};
 use crate::backend::bell::Bell;
 use crate::clock::Clock;
 use crate::error::StoreError;
-use crate::model::{
-    ActionUid, Done, Loaded, Position, Refused, Revision, StoreId, Timestamp, plan,
-};
+use crate::model::{ActionUid, Done, Loaded, Position, Refused, Revision, Timestamp, plan};
 
 /// What a batch comes to.
 pub(super) type Answer = Result<Vec<Result<Done, Refused>>, StoreError>;
@@ -54,7 +54,8 @@ pub(super) struct Writer {
     pub(super) clock: Clock,
     pub(super) bell: Ringer,
     pub(super) line: Line,
-    pub(super) life: StoreId,
+    pub(super) file: Arc<OpenFile>,
+    pub(super) lineage: Arc<Lineage>,
     /// None until it is read, after every failure, and always where others write too.
     pub(super) heads: Option<Heads>,
     /// What of that is shown to those who look it up.
@@ -78,7 +79,7 @@ impl Writer {
         while self.wait(&mut lanes).await {
             // First a connection, which may take its time, then the batches: until then their
             // callers can take them back and know that nothing was applied.
-            let ready = self.line.ready().await;
+            let ready = self.ready().await;
             let mut group = match (&ready, self.access) {
                 (Ok(()), SqliteAccess::Exclusive) => self.fly(&mut lanes).await,
                 _ => lanes.next_group(usize::MAX),
@@ -92,7 +93,7 @@ impl Writer {
                         tokio::time::sleep(GIVE_WAY).await;
                     }
                 }
-                Err(error) => answer_all(group, &reconnected(error)),
+                Err(error) => answer_all(group, &error),
             }
         }
         let mut whole = true;
@@ -119,9 +120,36 @@ impl Writer {
         lanes.wait().await
     }
 
+    /// A connection to the store's own file, or why there can be none.
+    async fn ready(&mut self) -> Result<(), StoreError> {
+        if let Err(error) = self.file.check_before("write") {
+            self.let_go_of_lost_file().await;
+            return Err(error);
+        }
+        self.line.ready().await.map_err(reconnected)
+    }
+
+    /// Lets go of a path whose file was removed or replaced. Folds the log into the file that it
+    /// belongs to, which may have another name now, and takes it away from the path.
+    async fn let_go_of_lost_file(&mut self) {
+        let Err(lost) = self.file.check_known() else {
+            return;
+        };
+        self.bell
+            .0
+            .break_off(lost.into_error("changed", Phase::Before));
+        if matches!(self.access, SqliteAccess::Exclusive | SqliteAccess::Shared) {
+            self.line.fold_log().await;
+            self.file.put_log_aside();
+        }
+    }
+
     /// Ends the last connection: that is what folds the log into the file. Two that end at the same
     /// time leave it to each other, and whoever copied the file then would miss the log.
     async fn fold(mut self) {
+        if self.file.check().is_err() {
+            self.let_go_of_lost_file().await;
+        }
         match self.access {
             SqliteAccess::Exclusive => self.ready_to_fold().await,
             SqliteAccess::Shared => {
@@ -238,9 +266,10 @@ impl Writer {
         if let Some(heads) = &self.heads {
             heads.withhold(&changes);
         }
+        jobs.iter().for_each(|job| job.claim.send());
         #[cfg(test)]
         (save.fault = self.faults.take());
-        let after = match commit(connection, &mut save).await {
+        let after = match commit(connection, &mut save, &self.file).await {
             Ok(after) => after,
             Err((Phase::Before, error)) => return Err(before(error).into()),
             Err((Phase::Commit, error)) => {
@@ -260,7 +289,7 @@ impl Writer {
             // Somebody else has been here: what is remembered is of another time.
             _ => self.heads = None,
         }
-        self.bell.0.ring(position(self.life, after));
+        self.bell.0.ring(position(&self.lineage, after));
         Ok(answers)
     }
 }
@@ -308,14 +337,20 @@ pub(super) fn plan_jobs(jobs: &[Job], loaded: &mut Loaded, now: Timestamp) -> An
 pub(super) async fn commit(
     connection: &mut SqliteConnection,
     save: &mut Save,
+    file: &OpenFile,
 ) -> Result<Stored, (Phase, sqlx::Error)> {
     #[cfg(test)]
     if let Some(fault) = save.fault.take() {
         return fault.commit(connection, save).await;
     }
     let statements = save.script.len();
+    file.check().map_err(|lost| (Phase::Before, lost.into()))?;
     match save.script.take().run(connection).await {
-        Ok(results) => Ok(save.after(&results)),
+        Ok(results) => {
+            // It is in the file that is open. Is that still the store?
+            file.check().map_err(|lost| (Phase::Commit, lost.into()))?;
+            Ok(save.after(&results))
+        }
         // A COMMIT that was refused leaves the transaction open, to be rolled back.
         Err(failed) if failed.done + 1 >= statements && !errors::was_refused(&failed.error) => {
             Err((Phase::Commit, failed.error))
@@ -339,13 +374,13 @@ pub(super) fn before(error: sqlx::Error) -> StoreError {
     store_error("write", Phase::Before, error)
 }
 
-pub(super) fn position(life: StoreId, stored: Stored) -> Position {
+pub(super) fn position(lineage: &Lineage, stored: Stored) -> Position {
     let revision = |number: i64| Revision::new(u64::try_from(number).unwrap_or_default());
     Position {
-        life,
         revision: revision(stored.revision),
         removed_to: revision(stored.removed_to),
         removed_created: stored.removed_created.map(Timestamp::from_micros),
+        ..lineage.position()
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) async fn a_change_wakes_who_waits_for_it(fixture: &dyn Fixture) -> Pr
             let at = in_time("a waiter that wakes", waiter).await???;
             holds("a higher revision", at.revision > revision, at)?;
         }
-        let after = Some(Cursor::feed(s.position().await?.life, revision));
+        let after = Some(Cursor::feed(s.position().await?, revision));
         let feed = Query::new().with_order(Order::Feed).with_after(after);
         same("what is above it", uids(&s.walk(feed).await?), vec![uid])?;
     }

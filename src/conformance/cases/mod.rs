@@ -1,6 +1,7 @@
 //! The cases, by what they are about. Each is a sentence about every store.
 
 mod batches;
+mod branches;
 mod changed;
 mod clock;
 mod contention;

@@ -62,20 +62,22 @@ pub(super) async fn a_question_about_owners_that_breaks_the_rules_is_invalid(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
-    let life = s.position().await?.life;
+    let at = s.position().await?;
     let query = OwnerQuery::new;
-    let elsewhere = Cursor::owners(StoreId::new(), 1);
+    let mut elsewhere = at;
+    elsewhere.life = StoreId::new();
+    let elsewhere = Cursor::owners(elsewhere, 1);
     for query in [
         query().with_limit(0),
         query().with_limit(Limits::PAGE + 1),
         query().with_name(""),
-        query().with_after(Some(Cursor::oldest(life, 1))),
+        query().with_after(Some(Cursor::oldest(at, 1))),
         query().with_after(Some(elsewhere)),
     ] {
         let what = format!("{query:?}");
         fails(&what, s.store.owners(&query).await, ErrorKind::Invalid)?;
     }
-    let of_owners = Query::new().with_after(Some(Cursor::owners(life, 1)));
+    let of_owners = Query::new().with_after(Some(Cursor::owners(at, 1)));
     s.list_fails(of_owners, ErrorKind::Invalid).await
 }
 

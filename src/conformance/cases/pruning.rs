@@ -94,7 +94,7 @@ impl Ends {
         }
         Ok(Ends {
             list: oldest.with_after(list),
-            feed: walks::feed().with_after(Some(Cursor::feed(at.life, at.revision))),
+            feed: walks::feed().with_after(Some(Cursor::feed(at, at.revision))),
             log: LogQuery::all().with_after(log),
             position: at,
         })
@@ -204,7 +204,7 @@ async fn follow(store: Shared, over: Arc<AtomicBool>) -> Proof<BTreeMap<ActionUi
                 return Ok(latest);
             }
             floor = Some(page.at.revision);
-            cursor = Some(Cursor::feed(page.at.life, page.at.revision));
+            cursor = Some(Cursor::feed(page.at, page.at.revision));
             tokio::task::yield_now().await;
         } else {
             cursor = page.next;

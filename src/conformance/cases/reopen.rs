@@ -183,7 +183,7 @@ pub(super) async fn walks_go_on_after_reopening(fixture: &dyn Fixture) -> Proof 
     s.queued().await?;
     let after = s.position().await?;
     holds("a higher revision", after.revision > before.revision, after)?;
-    let resumed = Cursor::feed(before.life, before.revision);
+    let resumed = Cursor::feed(before, before.revision);
     let feed = Query::new()
         .with_order(Order::Feed)
         .with_after(Some(resumed));

@@ -129,7 +129,6 @@ pub(super) async fn the_feed_has_each_action_once_at_its_latest_change(
 
 pub(super) async fn the_feed_is_resumed_after_any_revision(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
-    let life = s.position().await?.life;
     let mut seen = vec![(Revision::ZERO, 0)];
     let mut all = Vec::new();
     for _ in 0..5 {
@@ -139,7 +138,7 @@ pub(super) async fn the_feed_is_resumed_after_any_revision(fixture: &dyn Fixture
     let ascending = seen.is_sorted_by(|(one, _), (next, _)| one < next);
     holds("ascending revisions", ascending, &seen)?;
     for (revision, before) in seen {
-        let after = Some(Cursor::feed(life, revision));
+        let after = Some(Cursor::feed(s.position().await?, revision));
         let rest = s.walk(feed().with_after(after).with_limit(2)).await?;
         same(
             "what came later",
@@ -172,9 +171,7 @@ pub(super) async fn a_reader_of_the_feed_misses_nothing(fixture: &dyn Fixture) -
             holds("only what has changed since", fresh, (before, action))?;
         }
         let end = page.next.is_none();
-        cursor = page
-            .next
-            .or(Some(Cursor::feed(page.at.life, page.at.revision)));
+        cursor = page.next.or(Some(Cursor::feed(page.at, page.at.revision)));
         if end && over {
             break;
         }
@@ -214,7 +211,7 @@ pub(super) async fn a_feed_cursor_expires_when_something_it_has_yet_to_show_is_r
     let after = s.position().await?;
     s.queued().await?;
     s.done(remove(&gone)).await?;
-    let resume = |from: Position| feed().with_after(Some(Cursor::feed(from.life, from.revision)));
+    let resume = |from: Position| feed().with_after(Some(Cursor::feed(from, from.revision)));
     s.list_fails(resume(before), ErrorKind::CursorExpired)
         .await?;
     same("what came later", s.walk(resume(after)).await?.len(), 1)?;
@@ -256,7 +253,7 @@ pub(super) async fn a_feed_cursor_stays_expired_whatever_is_removed_later(
     let first = s.completed(&owner).await?;
     let between = s.position().await?;
     let second = s.completed(&owner).await?;
-    let after = Some(Cursor::feed(between.life, between.revision));
+    let after = Some(Cursor::feed(between, between.revision));
     s.queued().await?;
     // The older one last: what it was changed at is below what was removed before.
     for action in [second, first] {

@@ -180,7 +180,7 @@ async fn wait_above(store: &dyn ActionStore, at: Position) -> Proof<Instant> {
         found = store.changed(Some(at.revision)).await?;
     }
     let heard = Instant::now();
-    let after = Some(Cursor::feed(at.life, at.revision));
+    let after = Some(Cursor::feed(at, at.revision));
     let feed = Query::new().with_order(Order::Feed).with_after(after);
     let page = store.list(&feed).await?;
     let readable = !page.items.is_empty();

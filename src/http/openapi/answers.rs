@@ -24,7 +24,7 @@ pub(super) const FAILURES: [(&str, &str, &str); 8] = [
     (
         "410",
         "Gone",
-        "Of a uid: actions of its time were removed (`action_gone`). Of a position: something was removed that it has yet to see, or it is another store's (`cursor_expired`)",
+        "Of a uid: actions of its time were removed (`action_gone`). Of a position: what it has yet to see was removed, or the store was restored or replaced (`cursor_expired`)",
     ),
     (
         "500",

@@ -67,7 +67,7 @@ pub(super) fn v1() -> Map<String, Value> {
         .retain(|parameter| parameter["name"] != "object");
     of_bdb.parameters.insert(0, bdb());
     of_bdb.shown = json!({ "type": "array", "items": schema("V1Entry") });
-    of_bdb.statuses = &["404"];
+    of_bdb.statuses = &["404", "410"];
     let mut all = list(
         "v1Actions",
         "All actions: the unfinished ones first, each kind newest first",
@@ -99,7 +99,7 @@ fn list(id: &'static str, about: &'static str) -> Operation {
         parameters: filters(),
         shown: json!({ "type": "array", "items": schema("V2Entry") }),
         headers: &[("Link", "Link")],
-        statuses: &[],
+        statuses: &["410"],
     }
 }
 

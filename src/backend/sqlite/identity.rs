@@ -1,0 +1,238 @@
+//! Which file a store has open, and whether its path still leads to it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use super::errors::Phase;
+use super::file::beside;
+use crate::error::{ErrorKind, StoreError};
+
+/// What a store's path leads to, as far as the platform tells: on Windows it is always
+/// [`Same`](SqliteFile::Same).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SqliteFile {
+    /// The file that the store has open.
+    Same,
+    /// No file: it was removed or moved away. The store refuses every call.
+    Removed,
+    /// Another file, which was put in its place. The store refuses every call.
+    Replaced,
+}
+
+/// A file, whatever its name: device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    #[cfg(unix)]
+    pub(super) fn of(metadata: &std::fs::Metadata) -> Option<FileId> {
+        use std::os::unix::fs::MetadataExt;
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        Some(FileId { device, inode })
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn of(_: &std::fs::Metadata) -> Option<FileId> {
+        None
+    }
+
+    /// The file at a path; none if there is no file, or the platform does not tell.
+    pub(super) fn at(path: &Path) -> io::Result<Option<FileId>> {
+        match std::fs::metadata(path) {
+            Ok(metadata) => Ok(FileId::of(&metadata)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// What tells a file from a copy of it: its inode and when it was made, which it keeps when it is
+/// renamed. Not the device, whose number may be another one after the next start of the machine.
+pub(super) fn home(path: &Path) -> Option<String> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let id = FileId::of(&metadata)?;
+    let made = metadata.created().ok();
+    let made = made.and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok());
+    Some(match made {
+        Some(made) => format!("{}-{}", id.inode, made.as_nanos()),
+        None => format!("{}-on-{}", id.inode, id.device),
+    })
+}
+
+/// Why a path does not lead to the store's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    Removed,
+    Replaced,
+}
+
+/// The path no longer leads to the file, or cannot be looked at.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct FileLost(String);
+
+impl FileLost {
+    /// The answer to a call that met this. Before COMMIT nothing was applied. After it the change
+    /// is in a file that may be this store no more.
+    pub(super) fn into_error(self, operation: &'static str, phase: Phase) -> StoreError {
+        let kind = match phase {
+            Phase::Before => ErrorKind::Unavailable,
+            Phase::Commit => ErrorKind::OutcomeUnknown,
+        };
+        StoreError::new(kind, operation, self.0)
+    }
+}
+
+impl From<FileLost> for sqlx::Error {
+    fn from(lost: FileLost) -> sqlx::Error {
+        sqlx::Error::Io(io::Error::other(lost))
+    }
+}
+
+/// The loss that made a statement fail, if that is what did.
+pub(super) fn lost_file(error: &sqlx::Error) -> Option<FileLost> {
+    match error {
+        sqlx::Error::Io(error) => error.get_ref()?.downcast_ref().cloned(),
+        _ => None,
+    }
+}
+
+/// The file that a store has open.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    path: PathBuf,
+    id: Option<FileId>,
+    /// The process that opened it. A process that was forked off has a copy of the store's memory,
+    /// but none of its threads.
+    process: u32,
+    /// Set once and for all: whoever noticed has stopped acknowledging.
+    loss: OnceLock<Loss>,
+    /// The log (`-wal`) and the index to it (`-shm`), as they were when a connection was last opened.
+    beside: Mutex<[Option<FileId>; 2]>,
+}
+
+const BESIDE: [&str; 2] = ["-wal", "-shm"];
+
+impl OpenFile {
+    /// Remembers the file that is at a path now.
+    pub(super) fn at(path: &Path) -> Result<OpenFile, StoreError> {
+        let id = FileId::at(path).map_err(|error| {
+            let message = "the file cannot be looked at";
+            StoreError::new(ErrorKind::Unavailable, "open", message).with_source(error)
+        })?;
+        Ok(OpenFile {
+            path: path.to_owned(),
+            id,
+            process: std::process::id(),
+            loss: OnceLock::new(),
+            beside: Mutex::default(),
+        })
+    }
+
+    /// Fails in a process that was forked off.
+    pub(super) fn check_process(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.process == std::process::id() {
+            return Ok(());
+        }
+        let message = format!(
+            "the store was opened by process {}, and this one was forked off: open it here",
+            self.process
+        );
+        Err(StoreError::new(ErrorKind::Closed, operation, message))
+    }
+
+    /// Fails unless the path leads to the file that is open. Costs one `stat`.
+    pub(super) fn check(&self) -> Result<(), FileLost> {
+        self.check_known()?;
+        let Some(id) = self.id else {
+            return Ok(());
+        };
+        let loss = match FileId::at(&self.path) {
+            Ok(Some(found)) if found == id => return Ok(()),
+            Ok(Some(_)) => Loss::Replaced,
+            Ok(None) => Loss::Removed,
+            // Perhaps a passing trouble: nothing is known, so nothing is remembered.
+            Err(error) => {
+                let path = self.path.display();
+                return Err(FileLost(format!("cannot look at the file {path}: {error}")));
+            }
+        };
+        Err(self.lost(*self.loss.get_or_init(|| loss)))
+    }
+
+    /// Fails if the file is known to be lost. Asks nobody.
+    pub(super) fn check_known(&self) -> Result<(), FileLost> {
+        match self.loss.get() {
+            Some(loss) => Err(self.lost(*loss)),
+            None => Ok(()),
+        }
+    }
+
+    /// [`check`](OpenFile::check) for a call that has applied nothing yet.
+    pub(super) fn check_before(&self, operation: &'static str) -> Result<(), StoreError> {
+        self.check()
+            .map_err(|lost| lost.into_error(operation, Phase::Before))
+    }
+
+    fn lost(&self, loss: Loss) -> FileLost {
+        let what = match loss {
+            Loss::Removed => "removed or moved away",
+            Loss::Replaced => "replaced",
+        };
+        FileLost(format!(
+            "the file {} was {what} while the store had it open; close the store and open it again",
+            self.path.display()
+        ))
+    }
+
+    /// What the path leads to, as far as it was noticed.
+    pub(super) fn state(&self) -> SqliteFile {
+        match self.loss.get() {
+            None => SqliteFile::Same,
+            Some(Loss::Removed) => SqliteFile::Removed,
+            Some(Loss::Replaced) => SqliteFile::Replaced,
+        }
+    }
+
+    /// Remembers which log belongs to the file. Call it while a connection is open, which keeps the
+    /// log where it is.
+    pub(super) fn remember_log(&self) {
+        let now = BESIDE.map(|suffix| FileId::at(&beside(&self.path, suffix)).ok().flatten());
+        let mut known = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        for (known, now) in known.iter_mut().zip(now) {
+            *known = now.or(*known);
+        }
+    }
+
+    /// Takes the log of the lost file away from the path, where SQLite would replay it into
+    /// whatever file is there. One that was folded is removed. One that was not is kept as
+    /// `<path>-wal.lost`. What is not this store's is left alone.
+    pub(super) fn put_log_aside(&self) {
+        let known = *self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        for (suffix, known) in BESIDE.into_iter().zip(known) {
+            let path = beside(&self.path, suffix);
+            let found = FileId::at(&path).ok().flatten();
+            if found.is_none() || found != known {
+                continue;
+            }
+            let is_worth_keeping = suffix == "-wal" && super::file::size(&path) > 0;
+            // If it cannot be moved there is nothing more to do: the close that follows tries again.
+            let _moved = match is_worth_keeping {
+                true => std::fs::rename(&path, beside(&path, ".lost")),
+                false => std::fs::remove_file(&path),
+            };
+        }
+    }
+}

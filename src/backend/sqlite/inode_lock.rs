@@ -1,0 +1,182 @@
+//! A lock that follows the database file itself, whatever name leads to it.
+//!
+//! A lock on a side file follows a path: a hard link, a bind mount or a deleted side file would let
+//! a second opener in. So on Linux the database file is locked as well, with `flock`, which is
+//! independent of the locks that SQLite takes there (`fcntl`). Elsewhere the two would meet, and
+//! the side file has to do.
+//!
+//! SQLite's locks have a trap: when a process closes any descriptor of a file, it loses all of them.
+//! So a process has one locking descriptor a file, which its stores share, and closes it only while
+//! nothing else in the process has the file open.
+
+use std::path::Path;
+
+use super::file::Hold;
+use crate::error::StoreError;
+
+#[cfg(target_os = "linux")]
+pub(super) use self::linux::InodeLock;
+
+/// Locks nothing: this platform has no lock that would not meet SQLite's own.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+pub(super) struct InodeLock;
+
+#[cfg(not(target_os = "linux"))]
+impl InodeLock {
+    pub(super) fn try_take(_: &Path, _: Hold) -> Result<Option<InodeLock>, StoreError> {
+        Ok(Some(InodeLock))
+    }
+
+    /// Whether names other than the path are locked, too.
+    pub(super) const FOLLOWS_FILE: bool = false;
+
+    pub(super) fn share(&self) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::collections::{HashMap, HashSet};
+    use std::fs::{File, TryLockError};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use super::super::identity::FileId;
+    use super::{Hold, Path, StoreError};
+    use crate::backend::sqlite::file::io_error;
+
+    /// A store's share in the lock of its process on a file.
+    #[derive(Debug)]
+    pub(in crate::backend::sqlite) struct InodeLock {
+        id: FileId,
+        /// A forked child has a copy of this, which is not its own to give back.
+        process: u32,
+    }
+
+    /// The process's descriptor of a file.
+    struct Held {
+        file: File,
+        hold: Hold,
+        /// How many stores share it. None: it is kept open for others in the process that have the
+        /// file open.
+        stores: usize,
+    }
+
+    static HELD: Mutex<Option<HashMap<FileId, Held>>> = Mutex::new(None);
+
+    fn held() -> MutexGuard<'static, Option<HashMap<FileId, Held>>> {
+        HELD.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    impl InodeLock {
+        pub(in crate::backend::sqlite) const FOLLOWS_FILE: bool = true;
+
+        /// Takes the lock on the file at a path; none if it is held in a way that keeps this one
+        /// out, or if the file is not there any more.
+        pub(in crate::backend::sqlite) fn try_take(
+            path: &Path,
+            hold: Hold,
+        ) -> Result<Option<InodeLock>, StoreError> {
+            let look = |error| io_error("the file cannot be looked at", error);
+            let mut guard = held();
+            let held = guard.get_or_insert_default();
+            let Some(id) = FileId::at(path).map_err(look)? else {
+                return Ok(None);
+            };
+            if !held.contains_key(&id) {
+                let file = File::open(path).map_err(look)?;
+                // Replaced between the two looks: the caller looks again.
+                let opened = FileId::of(&file.metadata().map_err(look)?).unwrap_or(id);
+                let stores = 0;
+                held.insert(opened, Held { file, hold, stores });
+            }
+            let Some(found) = held.get_mut(&id) else {
+                close_unused(held);
+                return Ok(None);
+            };
+            let taken = match found.stores {
+                0 => found.lock(hold)?,
+                _ => hold == Hold::Shared && found.hold == Hold::Shared,
+            };
+            if !taken {
+                close_unused(held);
+                return Ok(None);
+            }
+            found.stores += 1;
+            let process = std::process::id();
+            Ok(Some(InodeLock { id, process }))
+        }
+
+        /// Lets others share what was taken exclusively; false if somebody else came between, and
+        /// the lock is gone.
+        pub(in crate::backend::sqlite) fn share(&self) -> Result<bool, StoreError> {
+            match held().as_mut().and_then(|held| held.get_mut(&self.id)) {
+                Some(held) => held.lock(Hold::Shared),
+                None => Ok(false),
+            }
+        }
+    }
+
+    impl Held {
+        fn lock(&mut self, hold: Hold) -> Result<bool, StoreError> {
+            let locked = match hold {
+                Hold::Exclusive => self.file.try_lock(),
+                Hold::Shared => self.file.try_lock_shared(),
+            };
+            self.hold = hold;
+            match locked {
+                Ok(()) => Ok(true),
+                Err(TryLockError::WouldBlock) => Ok(false),
+                Err(TryLockError::Error(error)) => {
+                    Err(io_error("the file cannot be locked", error))
+                }
+            }
+        }
+    }
+
+    impl Drop for InodeLock {
+        fn drop(&mut self) {
+            if self.process != std::process::id() {
+                return;
+            }
+            let mut guard = held();
+            let held = guard.get_or_insert_default();
+            if let Some(found) = held.get_mut(&self.id) {
+                found.stores -= 1;
+                if found.stores == 0 {
+                    // A process that is being started has a copy of the descriptor, and with it
+                    // the lock, until it is its own program.
+                    let _unlocked = found.file.unlock();
+                }
+            }
+            close_unused(held);
+        }
+    }
+
+    /// Closes the descriptors that no store needs, but for those of files that something else in
+    /// this process has open: closing them would take its locks away.
+    fn close_unused(held: &mut HashMap<FileId, Held>) {
+        if held.values().all(|held| held.stores > 0) {
+            return;
+        }
+        let Some(opened) = open_more_than_once() else {
+            return;
+        };
+        held.retain(|id, held| held.stores > 0 || opened.contains(id));
+    }
+
+    /// The files that this process has several descriptors of; none if that cannot be told.
+    fn open_more_than_once() -> Option<HashSet<FileId>> {
+        let (mut once, mut more) = (HashSet::new(), HashSet::new());
+        for descriptor in std::fs::read_dir("/proc/self/fd").ok()? {
+            // One that was closed meanwhile is not open.
+            if let Ok(Some(id)) = FileId::at(&descriptor.ok()?.path())
+                && !once.insert(id)
+            {
+                more.insert(id);
+            }
+        }
+        Some(more)
+    }
+}
