@@ -175,7 +175,9 @@ impl Writer {
     pub(super) async fn failed(&mut self, mut connection: Connection, error: &StoreError) {
         self.heads = None;
         let clean = roll_back(&mut connection).await;
-        if clean && error.kind() != ErrorKind::OutcomeUnknown {
+        // A lost file is reached by the connections that have it open, and by no new one.
+        let is_lost = self.file.check_known().is_err();
+        if clean && (is_lost || error.kind() != ErrorKind::OutcomeUnknown) {
             self.line.hand_back(connection);
         } else {
             // It failed already; that closing it may fail too changes nothing.
