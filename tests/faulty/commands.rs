@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clash, Command, Done, Effect,
-    Json, Limits, LogQuery, NewAction, OwnerQuery, Refused, StoreError, Version,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clash, Command, Cursor, Done,
+    Effect, Json, Limits, LogQuery, NewAction, OwnerQuery, Refused, StoreError, Version,
 };
 
 use super::{Answer, Fault, Faulty};

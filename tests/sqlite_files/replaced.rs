@@ -208,7 +208,7 @@ async fn whoever_waits_for_a_change_hears_that_the_file_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_to_a_file_that_was_removed_meanwhile_is_of_unknown_outcome() {
+async fn a_commit_to_a_file_that_was_moved_meanwhile_is_of_unknown_outcome() {
     let mut unknown = 0;
     for round in 0..20 {
         let (place, store) = written("alone").await;
@@ -219,15 +219,22 @@ async fn a_commit_to_a_file_that_was_removed_meanwhile_is_of_unknown_outcome() {
         let mut writing = Box::pin(write(&store));
         let pause = std::time::Duration::from_millis(20 * (round + 1));
         assert!(tokio::time::timeout(pause, &mut writing).await.is_err());
-        std::fs::remove_file(&place.path).unwrap();
+        let moved = place.dir.path().join("moved.db");
+        std::fs::rename(&place.path, &moved).unwrap();
         run(&mut other, "ROLLBACK").await;
+        sqlx::Connection::close(other).await.unwrap();
         let error = ends(writing).await.unwrap_err();
+        let mut expected = 20;
         match error.kind() {
-            ErrorKind::OutcomeUnknown => unknown += 1,
+            ErrorKind::OutcomeUnknown => (unknown, expected) = (unknown + 1, 21),
             kind => assert_eq!(kind, ErrorKind::Unavailable, "{error}"),
         }
         is_refused(&store, "afterwards", SqliteFile::Removed).await;
         ends(store.close()).await.unwrap();
+        let store = SqliteStore::open(&moved).await.unwrap();
+        let page = store.list(&Query::new()).await.unwrap();
+        assert_eq!(page.items.len(), expected);
+        store.close().await.unwrap();
         if unknown > 0 {
             return;
         }

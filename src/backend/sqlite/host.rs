@@ -78,6 +78,7 @@ impl SqliteStore {
         batch: Batch,
     ) -> Result<Vec<Result<Done, Refused>>, StoreError> {
         let (needs, _) = self.check("write_in", &batch)?;
+        self.file.check_before("write_in")?;
         if self.access == SqliteAccess::Exclusive {
             let message = "open the store shared, or on the host's pool";
             return Err(refused(ErrorKind::Unsupported, message));

@@ -241,7 +241,9 @@ impl Writer {
     /// transaction gets a new one.
     pub(super) async fn failed(&mut self, mut connection: Connection, error: &StoreError) {
         self.heads = None;
-        if roll_back(&mut connection).await && !is_read_only(error) {
+        // A lost file is reached by the connections that have it open, and by no new one.
+        let is_lost = self.file.check_known().is_err();
+        if roll_back(&mut connection).await && (is_lost || !is_read_only(error)) {
             self.line.hand_back(connection);
         } else {
             // It failed already; that closing it may fail too changes nothing.
