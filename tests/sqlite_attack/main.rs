@@ -15,6 +15,7 @@ mod crowd;
 mod failures;
 mod hot;
 mod kills;
+mod limits;
 mod lists;
 mod moments;
 mod places;
