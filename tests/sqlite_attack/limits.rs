@@ -107,7 +107,7 @@ fn request_cancel(action: &Arc<Action>) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "writes and reads 1 GB several times; run by scripts/figures"]
+#[ignore = "writes and reads 1 GB several times: scripts/figures limits"]
 async fn as_many_of_the_largest_actions_as_allowed_are_read_and_changed_at_once() {
     let place = place();
     let options = || SqliteOptions::new().with_timeout(Duration::from_secs(600));

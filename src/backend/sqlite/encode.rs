@@ -9,7 +9,10 @@ use crate::model::{
 
 /// Bytes after which the rows go on in another text. SQLite refuses a text of 1 GB, and a row is far
 /// smaller than this.
+#[cfg(not(test))]
 const TEXT_BYTES: usize = 64 * 1024 * 1024;
+#[cfg(test)]
+const TEXT_BYTES: usize = 64 * 1024;
 
 /// Builds one JSON array of arrays: the envelope in which the rows of a batch travel.
 #[derive(Debug)]
@@ -307,6 +310,33 @@ pub(super) fn encode_owner(out: &mut Envelope, owner: &Owner) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_are_more_than_a_text_takes_go_on_in_another() {
+        let long = "x".repeat(TEXT_BYTES / 2);
+        let envelope = |rows: usize| {
+            let mut envelope = Envelope::new();
+            for number in 0..rows {
+                envelope.row(|row| {
+                    row.int(i64::try_from(number).unwrap());
+                    row.text(&long);
+                });
+            }
+            envelope
+        };
+        for (rows, texts) in [(0, 1), (1, 1), (2, 1), (3, 2), (7, 4)] {
+            let lists = envelope(rows).into_lists();
+            assert_eq!(lists.len(), texts, "{rows}");
+            let mut numbers = Vec::new();
+            for list in lists {
+                let list: Vec<(usize, String)> = serde_json::from_str(&list).unwrap();
+                numbers.extend(list.into_iter().map(|(number, _)| number));
+            }
+            assert_eq!(numbers, (0..rows).collect::<Vec<_>>());
+        }
+        let all: Vec<(usize, String)> = serde_json::from_str(&envelope(7).finish()).unwrap();
+        assert_eq!(all.len(), 7);
+    }
 
     #[test]
     fn every_character_survives_the_envelope() {

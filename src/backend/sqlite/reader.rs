@@ -220,11 +220,11 @@ impl Reader {
     }
 }
 
-/// Uids that are looked up by one statement. What it finds is one text, and the largest action takes
-/// about 1.5 MB of it: far from the 1 GB that SQLite refuses.
+/// Uids that are looked up by one statement. The actions come as one text, in which the largest takes
+/// about 1.5 MB. SQLite refuses a text of 1 GB.
 const LOOK_UP: usize = 64;
 
-/// What is found as one text, a line for each: its uid in hexadecimal, then the action. Each row
+/// The actions as one text, a line for each: its uid in hexadecimal, then the action. Each row
 /// of its own would be a message from SQLite's thread, which costs more than to look it up. There
 /// is no line break in what `json_array` writes.
 static GET: LazyLock<String> = LazyLock::new(|| {
