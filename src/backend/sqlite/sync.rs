@@ -39,7 +39,7 @@ pub(super) enum Synced {
 
 /// Makes durable all that the connection can read, and shows that it can write.
 ///
-/// Both happen under the write lock, so that nobody appends to the log or begins it anew meanwhile.
+/// Both happen under the write lock, so that no other connection appends to the log or begins it anew meanwhile.
 /// In the rollback journal modes there is no log, and the commit syncs the journal and the database.
 ///
 /// # Errors
