@@ -19,7 +19,9 @@ use crate::model::{Action, CheckError, Refused};
 pub enum ErrorKind {
     /// The store cannot do it now: busy, full, read-only, out of reach. Try again later.
     Unavailable,
-    /// Perhaps all of it was applied, perhaps nothing. Repeat the same batch: that is harmless.
+    /// Perhaps all of it was applied, perhaps nothing: the time for an answer was up after the write
+    /// had begun, or the store could not be reached to find out. Repeat the same batch: that is
+    /// harmless. A full disk is [`Unavailable`](ErrorKind::Unavailable).
     OutcomeUnknown,
     /// The input breaks a documented rule.
     Invalid,

@@ -204,6 +204,7 @@ macro_rules! __conformance_cases {
                     plain answers_stand_in_the_order_of_the_uids;
                     plain nothing_is_found_for_no_uids;
                     plain as_many_uids_as_allowed_are_looked_up;
+                    plain large_actions_are_looked_up_listed_and_changed_together;
                     plain uids_of_any_version_are_taken;
                 }
                 texts {

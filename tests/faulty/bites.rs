@@ -281,6 +281,10 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
         "a_batch_with_too_many_commands_is_invalid",
     ),
     (
+        Fault::AnswersLittle,
+        "large_actions_are_looked_up_listed_and_changed_together",
+    ),
+    (
         Fault::LooksUpTooMany,
         "as_many_uids_as_allowed_are_looked_up",
     ),

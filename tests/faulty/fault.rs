@@ -174,6 +174,8 @@ pub(crate) enum Fault {
     TakesTooMany,
     /// Looks up more uids than it says.
     LooksUpTooMany,
+    /// Fails when the answer to a look-up is large.
+    AnswersLittle,
     // Futures that are dropped.
     /// Loses a place for readers with each read that is dropped.
     LosesReaders,

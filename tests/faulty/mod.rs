@@ -189,6 +189,14 @@ impl ActionStore for Faulty {
         let mut found = self
             .in_place(Fault::LosesReaders, self.inner.get(uids))
             .await?;
+        if self.is(Fault::AnswersLittle) {
+            let attributes = found.iter().flatten().flat_map(|found| &found.attributes);
+            let bytes: usize = attributes.map(|json| json.as_str().len()).sum();
+            if bytes > 8 * 1024 * 1024 {
+                let message = "string or blob too big";
+                return Err(StoreError::new(ErrorKind::Unavailable, "get", message));
+            }
+        }
         if self.is(Fault::AnswersDuplicatesOnce) {
             let mut seen = Vec::new();
             for (uid, found) in uids.iter().zip(&mut found) {

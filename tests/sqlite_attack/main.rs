@@ -15,6 +15,9 @@ mod crowd;
 mod failures;
 mod hot;
 mod kills;
+// It writes and reads 1 GB several times, which takes minutes without optimisation.
+#[cfg(not(debug_assertions))]
+mod limits;
 mod lists;
 mod moments;
 mod places;

@@ -292,6 +292,41 @@ async fn pool_with(options: SqliteConnectOptions) -> SqlitePool {
         .unwrap()
 }
 
+/// SQLite opens a file for reading only when it cannot open it for writing just then.
+#[tokio::test]
+async fn a_connection_of_the_pool_that_cannot_write_is_replaced() {
+    let place = place();
+    let file = SqliteConnectOptions::new()
+        .filename(&place.path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal);
+    let pool = pool_with(file.clone()).await;
+    let only_reads = async || {
+        pool.set_connect_options(
+            SqliteConnectOptions::new()
+                .filename(&place.path)
+                .read_only(true),
+        );
+        pool.acquire().await.unwrap().close().await.unwrap();
+        let connection = pool.acquire().await.unwrap();
+        pool.set_connect_options(file.clone());
+        drop(connection);
+    };
+    SqliteStore::on_pool(pool.clone())
+        .await
+        .unwrap()
+        .close()
+        .await
+        .unwrap();
+    only_reads().await;
+    let store = SqliteStore::on_pool(pool.clone()).await.unwrap();
+    store.create(NewAction::task("a")).await.unwrap();
+    only_reads().await;
+    store.create(NewAction::task("b")).await.unwrap();
+    store.close().await.unwrap();
+    pool.close().await;
+}
+
 #[tokio::test]
 async fn a_pool_is_taken_for_what_it_is() {
     let in_memory = pool_with(SqliteConnectOptions::new().in_memory(true)).await;

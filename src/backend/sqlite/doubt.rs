@@ -5,8 +5,8 @@
 //! answers: on a fresh connection, under the write lock, it reads which transaction was committed
 //! last.
 //!
-//! What it finds may never have been synced, and an answer on such bytes would be lost with the next
-//! power cut. So the writer first [makes durable](make_durable) what it finds.
+//! The bytes it finds may never have been synced, and an answer on them would be lost with the next
+//! power cut. So the writer first [makes them durable](make_durable).
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -169,10 +169,10 @@ impl Writer {
         verdict
     }
 
-    /// What follows from the transaction that was committed last, as read under the write lock.
+    /// Judges by the transaction that was committed last, as read under the write lock.
     fn judge(&self, doubt: &Doubt, stored: Stored, synced: Option<Synced>) -> Option<Verdict> {
         let last = stored.last_commit;
-        // A commit that failed at its sync may be whole in the log, though nobody reads it there.
+        // A commit that failed at its sync may be whole in the log, beyond the part that is read.
         // Only the next commit overwrites it.
         let gone = synced == Some(Synced::Commit) || was_cut_short(&doubt.error);
         if last == doubt.before {
@@ -208,7 +208,7 @@ impl Writer {
             return synced.map_err(|error| {
                 // A sync that failed may have lost the bytes that the answer stands on.
                 self.in_doubt.store(true, Ordering::Release);
-                // What was asked for was applied before, but may not be durable.
+                // The commands were applied before, but may not be durable.
                 unknown(error)
             });
         }

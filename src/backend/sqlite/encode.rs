@@ -5,10 +5,19 @@ use uuid::Uuid;
 
 use crate::model::{Action, ActionUid, Json, OpId, Owner, OwnerRef, Timestamp, Transition};
 
+/// Bytes after which the rows go on in another text. SQLite refuses a text of 1 GB, and a row is far
+/// smaller than this.
+#[cfg(not(test))]
+const TEXT_BYTES: usize = 64 * 1024 * 1024;
+#[cfg(test)]
+const TEXT_BYTES: usize = 64 * 1024;
+
 /// Builds one JSON array of arrays: the envelope in which the rows of a batch travel.
 #[derive(Debug)]
 pub(super) struct Envelope {
     json: Vec<u8>,
+    /// Texts that are full, without their closing brackets.
+    full: Vec<Vec<u8>>,
     rows: usize,
     in_row: bool,
     /// Whether the fields at hand are all null so far.
@@ -20,6 +29,7 @@ impl Envelope {
     pub(super) fn new() -> Envelope {
         Envelope {
             json: vec![b'['],
+            full: Vec::new(),
             rows: 0,
             in_row: false,
             empty: true,
@@ -40,22 +50,37 @@ impl Envelope {
     /// The one row it has, without the envelope.
     pub(super) fn into_row(mut self) -> String {
         self.json.remove(0);
-        self.into_text()
+        into_text(self.json)
     }
 
-    pub(super) fn finish(mut self) -> String {
-        self.json.push(b']');
-        self.into_text()
+    /// All rows as one text.
+    pub(super) fn finish(self) -> String {
+        let mut texts = self.into_lists().into_iter();
+        let mut all = texts.next().unwrap_or_default();
+        for text in texts {
+            all.pop();
+            all.push(',');
+            all.push_str(text.get(1..).unwrap_or_default());
+        }
+        all
     }
 
-    fn into_text(self) -> String {
-        // serde_json writes UTF-8 only; without unsafe code this is how to say so.
-        String::from_utf8(self.json).unwrap_or_default()
+    /// The rows in order, in as many texts as SQLite takes them in.
+    pub(super) fn into_lists(mut self) -> Vec<String> {
+        self.full.push(self.json);
+        let close = |mut text: Vec<u8>| {
+            text.push(b']');
+            into_text(text)
+        };
+        self.full.into_iter().map(close).collect()
     }
 
     /// Begins a row, fills it, ends it.
     pub(super) fn row(&mut self, fill: impl FnOnce(&mut Envelope)) {
-        if self.rows > 0 {
+        if self.json.len() > TEXT_BYTES {
+            self.full
+                .push(std::mem::replace(&mut self.json, vec![b'[']));
+        } else if self.rows > 0 {
             self.json.push(b',');
         }
         self.rows += 1;
@@ -163,6 +188,11 @@ impl Envelope {
         self.text_opt(owner.map(|owner| &*owner.name));
         self.blob_opt(owner.map(|owner| owner.incarnation.as_uuid()));
     }
+}
+
+fn into_text(json: Vec<u8>) -> String {
+    // serde_json writes UTF-8 only; without unsafe code this is how to say so.
+    String::from_utf8(json).unwrap_or_default()
 }
 
 fn to_column(number: u64) -> i64 {
@@ -274,6 +304,33 @@ pub(super) fn encode_owner(out: &mut Envelope, owner: &Owner) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_are_more_than_a_text_takes_go_on_in_another() {
+        let long = "x".repeat(TEXT_BYTES / 2);
+        let envelope = |rows: usize| {
+            let mut envelope = Envelope::new();
+            for number in 0..rows {
+                envelope.row(|row| {
+                    row.int(i64::try_from(number).unwrap());
+                    row.text(&long);
+                });
+            }
+            envelope
+        };
+        for (rows, texts) in [(0, 1), (1, 1), (2, 1), (3, 2), (7, 4)] {
+            let lists = envelope(rows).into_lists();
+            assert_eq!(lists.len(), texts, "{rows}");
+            let mut numbers = Vec::new();
+            for list in lists {
+                let list: Vec<(usize, String)> = serde_json::from_str(&list).unwrap();
+                numbers.extend(list.into_iter().map(|(number, _)| number));
+            }
+            assert_eq!(numbers, (0..rows).collect::<Vec<_>>());
+        }
+        let all: Vec<(usize, String)> = serde_json::from_str(&envelope(7).finish()).unwrap();
+        assert_eq!(all.len(), 7);
+    }
 
     #[test]
     fn every_character_survives_the_envelope() {

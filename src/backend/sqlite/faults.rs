@@ -16,13 +16,13 @@ use super::writer::roll_back;
 pub(super) enum Fault {
     /// Fails before COMMIT is sent.
     Before(i32),
-    /// Is applied, and fails all the same.
+    /// Is applied, and fails.
     Applied(i32),
     /// Is not applied.
     NotApplied(i32),
-    /// Is applied, and then somebody else commits.
+    /// Is applied, and then another writer commits.
     AppliedAndOvertaken(i32),
-    /// Is not applied, and then somebody else commits.
+    /// Is not applied, and then another writer commits.
     NotAppliedAndOvertaken(i32),
 }
 

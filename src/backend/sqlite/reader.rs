@@ -228,7 +228,11 @@ impl Reader {
     }
 }
 
-/// All that is found as one text, a line for each: its uid in hexadecimal, then the action. Each row
+/// Uids that are looked up by one statement. The actions come as one text, in which the largest takes
+/// about 1.5 MB. SQLite refuses a text of 1 GB.
+const LOOK_UP: usize = 64;
+
+/// The actions as one text, a line for each: its uid in hexadecimal, then the action. Each row
 /// of its own would be a message from SQLite's thread, which costs more than to look it up. There
 /// is no line break in what `json_array` writes.
 static GET: LazyLock<String> = LazyLock::new(|| {
@@ -240,17 +244,33 @@ static GET: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// The same for the uids that are the value `$#`.
+static GET_NUMBERED: LazyLock<String> = LazyLock::new(|| GET.replace("$1", "$#"));
+
 /// How long a uid is there.
 const HEX: usize = 32;
 
 /// Looks up what is named, each uid once.
 pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
-    let mut script = Script::of(&GET);
-    let mut envelope = Envelope::new();
-    for uid in uids {
-        envelope.item(uid.as_uuid());
+    let list = |uids: &[ActionUid]| {
+        let mut envelope = Envelope::new();
+        for uid in uids {
+            envelope.item(uid.as_uuid());
+        }
+        envelope.finish()
+    };
+    if uids.len() <= LOOK_UP {
+        let mut script = Script::of(&GET);
+        script.bind(list(uids))?;
+        return Ok(script);
     }
-    script.bind(envelope.finish())?;
+    // Several statements are of one moment only within a transaction.
+    let mut script = Script::new();
+    script.push("BEGIN");
+    for uids in uids.chunks(LOOK_UP) {
+        script.push_about(&GET_NUMBERED, list(uids))?;
+    }
+    script.push("COMMIT");
     Ok(script)
 }
 
@@ -258,12 +278,18 @@ pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
 /// harmed.
 fn read_found(uids: &[ActionUid], results: &[Vec<SqliteRow>]) -> Result<Vec<FoundOne>, StoreError> {
     let mut found = vec![Ok(None); uids.len()];
-    let row = results.first().and_then(|rows| rows.first());
-    let row = row.ok_or_else(|| corrupt("get", "a look-up has no answer"))?;
-    let Some(lines) = read_key::<Option<&[u8]>>("get", row)? else {
-        return Ok(found);
-    };
-    for line in lines.split(|byte| *byte == b'\n') {
+    // BEGIN and COMMIT have no rows.
+    let texts = results.iter().flatten();
+    if texts.clone().count() != uids.len().div_ceil(LOOK_UP).max(1) {
+        return Err(corrupt("get", "a look-up has no answer"));
+    }
+    let mut lines = Vec::new();
+    for text in texts {
+        if let Some(text) = read_key::<Option<&[u8]>>("get", text)? {
+            lines.extend(text.split(|byte| *byte == b'\n'));
+        }
+    }
+    for line in lines {
         let (uid, action) = line.split_at_checked(HEX).unwrap_or_default();
         let uid = Uuid::try_parse_ascii(uid).map(ActionUid::from_uuid).ok();
         if let Some(Ok(at)) = uid.map(|uid| uids.binary_search(&uid)) {

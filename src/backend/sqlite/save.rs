@@ -13,6 +13,7 @@ use super::load::{self, Stored};
 use super::script::Script;
 use super::statement::{
     ACTIONS, ENTRIES, KEYS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, TRIM, UPDATES,
+    push_lists,
 };
 use crate::model::{Action, ActionUid, Changes, Key, OpId, touched};
 
@@ -192,7 +193,7 @@ fn key_row(envelope: &mut Envelope, key: &Key, number: Option<i64>) {
 fn push_list(script: &mut Script, statement: &str, rows: Envelope) -> Result<(), sqlx::Error> {
     match rows.len() {
         0 => Ok(()),
-        _ => script.push_about(statement, rows.finish()),
+        _ => push_lists(script, statement, rows),
     }
 }
 

@@ -85,9 +85,19 @@ impl Statement {
         match rows.len() {
             0 => Ok(()),
             1 => script.push_about(&self.alone[form], rows.into_row()),
-            _ => script.push_about(&self.lists[form], rows.finish()),
+            _ => push_lists(script, &self.lists[form], rows),
         }
     }
+}
+
+/// Pushes a statement once for each text that the rows take; its value is written `$#`.
+pub(super) fn push_lists(
+    script: &mut Script,
+    statement: &str,
+    rows: Envelope,
+) -> Result<(), sqlx::Error> {
+    let mut lists = rows.into_lists().into_iter();
+    lists.try_for_each(|list| script.push_about(statement, list))
 }
 
 fn insert(table: &str, layout: Layout) -> Statement {

@@ -1,6 +1,6 @@
-//! Makes durable what a connection can read, whoever wrote it.
+//! Makes durable all that a connection can read.
 //!
-//! What is read from the log may never have been synced. A process can die between the write and
+//! The log may hold commits that were never synced. A process can die between the write and
 //! the sync of its commit. A sync that failed leaves the bytes readable, though they are not on the
 //! disk, and the kernel takes them for written: a later sync does not write them. So the log is
 //! written again in place, with the bytes it has, and synced.
@@ -39,7 +39,7 @@ pub(super) enum Synced {
 
 /// Makes durable all that the connection can read, and shows that it can write.
 ///
-/// Both happen under the write lock, so that nobody appends to the log or begins it anew meanwhile.
+/// Both happen under the write lock, so that no other connection appends to the log or begins it anew meanwhile.
 /// In the rollback journal modes there is no log, and the commit syncs the journal and the database.
 ///
 /// # Errors
@@ -65,9 +65,9 @@ pub(super) async fn make_durable(
 /// Makes durable what a connection can read that is about to be closed. If it is the last one,
 /// SQLite copies the log into the database then.
 ///
-/// A database that somebody else writes is left alone: that connection stays, so nothing is copied.
+/// Does nothing while another connection writes: that one stays open, so SQLite copies nothing.
 pub(super) async fn before_closing(connection: &mut SqliteConnection, path: &Path) {
-    // Whatever fails here fails again, and is told, when the store is made durable.
+    // An error here comes up again, and is told, when the store is made durable.
     drop(sync_log(connection, path).await);
     roll_back(connection).await;
 }

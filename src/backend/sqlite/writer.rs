@@ -145,7 +145,7 @@ impl Writer {
     }
 
     /// Ends the last connection: that is what folds the log into the file. Two that end at the same
-    /// time leave it to each other, and whoever copied the file then would miss the log.
+    /// time leave it to each other, and a copy of the file made then would lack the log.
     async fn fold(mut self) {
         if self.file.check().is_err() {
             self.let_go_of_lost_file().await;
@@ -228,7 +228,7 @@ impl Writer {
                         return Ok(doubt.answers);
                     }
                     Verdict::NotApplied => return Err(before(doubt.error)),
-                    // What was applied is found by the new plan, which answers `Already`.
+                    // If it was applied, the new plan finds it and answers `Already`.
                     Verdict::Overtaken if !last => {}
                     Verdict::Overtaken | Verdict::Unknown => return Err(unknown(doubt.error)),
                 },

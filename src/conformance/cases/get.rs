@@ -34,6 +34,61 @@ pub(super) async fn as_many_uids_as_allowed_are_looked_up(fixture: &dyn Fixture)
     )
 }
 
+pub(super) async fn large_actions_are_looked_up_listed_and_changed_together(
+    fixture: &dyn Fixture,
+) -> Proof {
+    const COUNT: u16 = 160;
+    let s = open(fixture).await?;
+    let capabilities = s.store.capabilities();
+    let json = Json::new(format!("{{\"a\":\"{}\"}}", "x".repeat(Limits::JSON - 8)))?;
+    let mut created = Vec::new();
+    for _ in 0..COUNT {
+        let new = NewAction::task("a").with_attributes(json.clone());
+        created.push(new.with_description("\u{1}".repeat(Limits::TEXT)));
+    }
+    let mut expected = Vec::new();
+    let most = COUNT.into();
+    let mut groups = created
+        .into_iter()
+        .map(|new| vec![create(new)])
+        .collect::<Vec<_>>();
+    while !groups.is_empty() {
+        let (batch, taken) = capabilities.fill(groups.iter().cloned(), most);
+        groups.drain(..taken);
+        for answer in s.each(batch.commands).await? {
+            expected.extend(answer?.action);
+        }
+    }
+    let wanted = uids(&expected);
+    let found = s.store.get(&wanted).await?;
+    let found: Option<Vec<_>> = found.into_iter().collect();
+    holds(
+        "all are found as they were created",
+        found.as_ref() == Some(&expected),
+        found.map(|f| f.len()),
+    )?;
+    let query = Query::new().with_order(Order::Oldest).with_limit(COUNT);
+    let page = s.list(query).await?.items;
+    holds(
+        "a page has all of them as they were created",
+        page == expected,
+        page.len(),
+    )?;
+    let request = |uid: &ActionUid| {
+        let reason = CancelRequest::new().with_reason("\u{1}".repeat(Limits::TEXT));
+        apply(*uid, Change::RequestCancel(reason), None)
+    };
+    let answers = s.all(wanted.iter().map(request).collect()).await?;
+    let changed = answers.iter().filter(|answer| answer.is_ok()).count();
+    same("the actions that were changed", changed, usize::from(COUNT))?;
+    let log = LogQuery::all().with_limit(2 * COUNT);
+    same(
+        "the entries of the log",
+        s.store.log(&log).await?.items.len(),
+        2 * usize::from(COUNT),
+    )
+}
+
 pub(super) async fn uids_of_any_version_are_taken(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let texts = [

@@ -1,0 +1,141 @@
+//! Every documented limit at its full size: as many of the largest actions as a call may name.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use action_store::{
+    Action, ActionStore, ActionUid, Batch, CancelRequest, Change, Command, Json, Limits, LogQuery,
+    NewAction, OpId, OwnerRef, Query, RelatedObject, Report, SqliteOptions, SqliteStore,
+};
+use sqlx::{Connection, Row};
+
+use super::{Place, place, raw, run};
+
+/// As many as one call may name or show.
+const MOST: usize = Limits::PAGE as usize;
+
+/// Makes the largest unfinished action. SQLite writes a control character in a list of warnings
+/// as seven bytes, and a quote in a list of related objects as four.
+async fn make_largest(store: &SqliteStore) {
+    let control = || "\u{1}".repeat(Limits::TEXT);
+    let quotes = format!("{{\"a\":\"{}\"}}", "\\\"".repeat(Limits::JSON / 2 - 4));
+    let owner = OwnerRef::new("plane");
+    let claim = Command::Claim {
+        owner: owner.clone(),
+        take_over: true,
+    };
+    let quoted = || "\"".repeat(Limits::LABEL);
+    let mut new = NewAction::task("large")
+        .with_description(control())
+        .with_attributes(Json::new(quotes).unwrap());
+    for number in 0..Limits::RELATED {
+        let object = format!("node:{number}{}", "\"".repeat(Limits::LABEL - 8));
+        let related = RelatedObject::new(quoted(), object.parse().unwrap());
+        new = new.with_related(related.with_name(quoted()));
+    }
+    let uid = new.uid;
+    let create = Command::Create {
+        new: new.into(),
+        by: Some(owner.clone()),
+    };
+    let apply = |change| Command::Apply {
+        uid,
+        op: OpId::new(),
+        change,
+        by: Some(owner.clone()),
+        if_version: None,
+    };
+    let mut commands = vec![claim, create, apply(Change::Start)];
+    for number in 0..Limits::WARNINGS {
+        // Each another text: the same warning is kept once.
+        let warning = format!("{number:02}{}", "\u{1}".repeat(Limits::TEXT - 2));
+        let report = Report::new().with_warning(warning);
+        commands.push(apply(Change::Report(report)));
+    }
+    let answers = store.write(Batch::all(commands)).await.unwrap();
+    let last = answers.into_iter().map(Result::unwrap).next_back().unwrap();
+    assert_eq!(last.action.unwrap().warnings.len(), Limits::WARNINGS);
+}
+
+/// Copies the one action until there are as many as one call may name.
+async fn multiply(place: &Place) {
+    let mut other = raw(&place.path).await;
+    let columns = sqlx::query("SELECT name FROM pragma_table_info('actions_action')");
+    let columns = columns.fetch_all(&mut other).await.unwrap();
+    let columns: Vec<String> = columns.iter().map(|row| row.get(0)).collect();
+    let values: Vec<&str> = columns
+        .iter()
+        .map(|column| match &**column {
+            "number" => "number + n",
+            "uid" => "randomblob(16)",
+            other => other,
+        })
+        .collect();
+    let (columns, values) = (columns.join(", "), values.join(", "));
+    let copies = MOST - 1;
+    run(&mut other, "BEGIN IMMEDIATE").await;
+    let counted = format!(
+        "WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < {copies}) \
+         INSERT INTO actions_action ({columns}) SELECT {values} FROM counted \
+         CROSS JOIN (SELECT * FROM actions_action WHERE number = 1)"
+    );
+    run(&mut other, &counted).await;
+    run(
+        &mut other,
+        "INSERT INTO actions_feed (revision, action) \
+         SELECT (SELECT revision FROM actions_store) + number, number FROM actions_action \
+         WHERE number > 1",
+    )
+    .await;
+    let counters = format!(
+        "UPDATE actions_store SET revision = revision + {MOST}, last_number = last_number + {copies}"
+    );
+    run(&mut other, &counters).await;
+    run(&mut other, "COMMIT").await;
+    other.close().await.unwrap();
+}
+
+fn request_cancel(action: &Arc<Action>) -> Command {
+    let reason = CancelRequest::new().with_reason("\u{1}".repeat(Limits::TEXT));
+    Command::Apply {
+        uid: action.uid,
+        op: OpId::new(),
+        change: Change::RequestCancel(reason),
+        by: None,
+        if_version: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_of_the_largest_actions_as_allowed_are_read_and_changed_at_once() {
+    let place = place();
+    let options = || SqliteOptions::new().with_timeout(Duration::from_secs(600));
+    let store = options().open(&place.path).await.unwrap();
+    make_largest(&store).await;
+    store.close().await.unwrap();
+    multiply(&place).await;
+
+    let store = options().open(&place.path).await.unwrap();
+    assert_eq!(store.capabilities().max_commands, MOST);
+    let query = Query::new().with_limit(Limits::PAGE);
+    let page = store.list(&query).await.unwrap().items;
+    assert_eq!(page.len(), MOST);
+    let uids: Vec<ActionUid> = page.iter().map(|action| action.uid).collect();
+    let found = store.get(&uids).await.unwrap();
+    for (found, listed) in found.into_iter().zip(&page) {
+        assert!(found.as_ref() == Some(listed));
+    }
+    let requests = page.iter().map(request_cancel).collect();
+    let answers = store.write(Batch::all(requests)).await.unwrap();
+    assert_eq!(answers.len(), MOST);
+    for (answer, before) in answers.into_iter().zip(&page) {
+        let after = answer.unwrap().action.unwrap();
+        assert_eq!(after.version, before.version.next());
+        assert!(after.warnings == before.warnings && after.attributes == before.attributes);
+    }
+    drop(page);
+    let log = LogQuery::all().with_limit(Limits::PAGE);
+    let log = store.log(&log).await.unwrap();
+    assert_eq!(log.items.len(), MOST);
+    store.close().await.unwrap();
+}
