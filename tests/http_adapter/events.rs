@@ -358,8 +358,13 @@ async fn what_is_wrong_is_said_in_json_before_a_stream_begins() {
             400,
             "Header",
         ),
-        ("?after=99", vec![], 410, "begin anew"),
-        ("?after=0", vec![("last-event-id", "99")], 410, "begin anew"),
+        ("?after=99", vec![], 410, "restart with after=0"),
+        (
+            "?after=0",
+            vec![("last-event-id", "99")],
+            410,
+            "restart with after=0",
+        ),
     ] {
         let headers = [vec![ACCEPT], headers].concat();
         let answer = get_with(&app, &format!("{PATH}{query}"), &headers).await;
