@@ -1,4 +1,4 @@
-//! Where stamps come from: an input, so that tests need no sleeps.
+//! The source of timestamps. It is an input, so that tests need no sleeps.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,24 +7,24 @@ use std::time::{Duration, SystemTime};
 
 use crate::model::Timestamp;
 
-/// The clock a store stamps with. Stamps are for people; no decision about an action rests on them.
+/// The clock of a store. Timestamps are informational: no decision about an action depends on them.
 #[derive(Clone, Default)]
 pub struct Clock(Option<Arc<AtomicI64>>);
 
 impl Clock {
-    /// The system's wall clock.
+    /// Returns the system's wall clock.
     #[must_use]
     pub fn system() -> Clock {
         Clock(None)
     }
 
-    /// A clock that stands still until it is told otherwise. Its clones show the same time.
+    /// Returns a clock that moves only when it is set or advanced. Its clones share the same time.
     #[must_use]
     pub fn manual(start: Timestamp) -> Clock {
         Clock(Some(Arc::new(AtomicI64::new(start.as_micros()))))
     }
 
-    /// The time it shows.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
@@ -33,18 +33,18 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock forward, to the latest [`Timestamp`] at most. Does nothing to the
-    /// system's.
+    /// Moves a manual clock forward, at most to the latest [`Timestamp`]. Does nothing to the
+    /// system clock.
     pub fn advance(&self, by: Duration) {
         if let Some(manual) = &self.0 {
             let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
             let later = |now: i64| Some(now.saturating_add(micros));
-            // Cannot fail: `later` always has a value.
+            // This cannot fail, because `later` always returns a value.
             let _ = manual.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
         }
     }
 
-    /// Sets a manual clock, also back. Does nothing to the system's.
+    /// Sets a manual clock, forward or back. Does nothing to the system clock.
     pub fn set(&self, to: Timestamp) {
         if let Some(manual) = &self.0 {
             manual.store(to.as_micros(), Ordering::Relaxed);
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manual_clock_stops_at_the_end_of_time() {
+    fn a_manual_clock_stops_at_the_latest_timestamp() {
         let clock = Clock::manual(Timestamp::from_seconds(1));
         clock.advance(Duration::MAX);
         assert_eq!(clock.now(), Timestamp::from_micros(i64::MAX));

@@ -1,4 +1,4 @@
-//! What can go wrong with a store, and with a call through the convenient faces.
+//! Errors of stores, of the convenience methods and of the tracker.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -10,43 +10,43 @@ use crate::model::Invalid;
 use crate::model::codec::CodecError;
 use crate::model::{Action, CheckError, Refused};
 
-/// What kind of failure, and so what to do about it.
+/// The kind of a failure. It decides how to react.
 ///
-/// Every kind but [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) means that nothing was applied,
-/// ever.
+/// Every kind except [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) means that nothing was applied
+/// and nothing will be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The store cannot do it now: busy, full, read-only, out of reach. Try again later.
+    /// The store is busy, full, read-only or unreachable. Try again later.
     Unavailable,
-    /// Perhaps all of it was applied, perhaps nothing: the time for an answer was up after the write
-    /// had begun, or the store could not be reached to find out. Repeat the same batch: that is
-    /// harmless. A full disk is [`Unavailable`](ErrorKind::Unavailable).
+    /// All of the batch may have been applied, or nothing. The time for an answer was up after the
+    /// write had begun, or the store could not be reached to find out. It is safe to repeat the same
+    /// batch. A full disk is [`Unavailable`](ErrorKind::Unavailable).
     OutcomeUnknown,
     /// The input breaks a documented rule.
     Invalid,
-    /// The store does not know or offer this.
+    /// The store does not know or offer this feature.
     Unsupported,
-    /// The cursor cannot be followed any more: what it has yet to show was removed, or the store
-    /// went on from a backup. Read the state anew.
+    /// The store cannot continue from this cursor: changes that come after it were removed, or the store
+    /// was restored from a backup. Read all actions again.
     CursorExpired,
-    /// What is stored contradicts itself or cannot be read. Nothing is repaired by guessing.
+    /// The stored data is inconsistent or unreadable. The store does not repair it by guessing.
     Corrupt,
-    /// What is stored belongs to a version this library cannot work with.
+    /// The stored data has a format version that this library does not support.
     Incompatible,
-    /// The store was closed, or the runtime that drove it is gone.
+    /// The store was closed, or its runtime has shut down.
     Closed,
-    /// There is no such action. Of [`Error`] only.
+    /// The action does not exist. Only in [`Error`].
     NotFound,
-    /// An action stands in the way; see [`Error::current`]. Of [`Error`] only.
+    /// The command conflicts with an action; see [`Error::current`]. Only in [`Error`].
     Conflict,
-    /// The owner in question is alive. Of [`Error`] only.
+    /// The owner is alive. Only in [`Error`].
     OwnerAlive,
-    /// The owner in whose name it was tried is not, or no longer, alive. Of [`Error`] only.
+    /// The owner named in the command is not alive, or no longer. Only in [`Error`].
     Fenced,
 }
 
-/// A failure of the store itself. It speaks for the whole call.
+/// A failure of the store. It applies to the whole call.
 #[derive(Clone)]
 pub struct StoreError {
     kind: ErrorKind,
@@ -56,7 +56,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// A failure of an operation (`write`, `open`), in words that say what is wrong.
+    /// Creates an error of an operation (`write`, `open`), with a message that says what is wrong.
     #[must_use]
     pub fn new(
         kind: ErrorKind,
@@ -71,28 +71,29 @@ impl StoreError {
         }
     }
 
-    /// Keeps what caused it.
+    /// Sets the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> StoreError {
         self.source = Some(Arc::new(source));
         self
     }
 
-    /// What kind.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// Which operation failed, by the name of the method or task (`write`, `list`, `backup`), for the
-    /// log: `open` for all that comes with opening, and `connect` where the database was not
-    /// reached at all.
+    /// Returns the name of the method or task that failed (`write`, `list`, `backup`), for the log.
+    ///
+    /// `open` covers all steps of opening. `connect` means that the database was not reached at
+    /// all.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.operation
     }
 
-    /// A refusal before anything was looked at.
+    /// Converts a rejected check. The store has not been read.
     #[must_use]
     pub fn from_check(operation: &'static str, refused: CheckError) -> StoreError {
         let kind = match refused {
@@ -149,19 +150,19 @@ impl StdError for StoreError {
     }
 }
 
-/// Why a call through [`ActionStoreExt`](crate::ActionStoreExt) or a tracker failed.
+/// A failure of a call through [`ActionStoreExt`](crate::ActionStoreExt) or a tracker.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The command was certainly not applied.
+    /// The command was not applied.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// The store failed; see [`ErrorKind`] for whether it was applied.
+    /// The store failed. The [`ErrorKind`] tells if the command may have been applied.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Error {
-    /// What kind of failure.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -176,8 +177,8 @@ impl Error {
         }
     }
 
-    /// The action that stands in the way, as it is: the one that was to be changed, or the one
-    /// that holds the key.
+    /// Returns the current state of the conflicting action: the one to be changed, or the one that
+    /// holds the key.
     #[must_use]
     pub fn current(&self) -> Option<&Arc<Action>> {
         match self {

@@ -1,17 +1,26 @@
-//! Embeddable tracking of a management plane's long-lived actions: what was started, how far it
-//! is, how it ended, and after a crash the truth about what it left. It records, never runs.
+//! Embeddable tracking of a management plane's long-lived actions. It records which actions were
+//! started, their progress and their outcome, and recovers the records after a crash. It does not run
+//! the actions.
 //!
-//! - [`Tracker`] is the face for whoever does the work: it claims an owner name, settles what an
-//!   earlier life of it left, begins actions, reports on them, ends them.
+//! - [`Tracker`] is for the process that does the work. It claims an owner name, settles the actions
+//!   that an earlier run left unfinished, and begins, reports and ends actions.
+//!
 //! - [`Watcher`] waits for actions and watches them, from any process that shares the store.
-//! - [`ActionStore`] is the seam: eight methods and a contract. [`SqliteStore`] keeps its history
-//!   across restarts, [`MemoryStore`] does not; [`ActionStoreExt`] makes any store pleasant.
-//! - [`http`] shows what is recorded at the documented read endpoints.
+//!
+//! - [`ActionStore`] is the trait of all stores: eight methods and a contract. [`SqliteStore`] is
+//!   durable, [`MemoryStore`] is not. [`ActionStoreExt`] adds convenience methods to any store.
+//!
+//! - [`http`] serves the recorded actions at the documented read endpoints.
+//!
 //! - [`transfer`] exports a store as text, imports it, and copies one store into another.
-//! - [`retention`] keeps a store small: what may go, what would go, and letting it go.
-//! - [`Expectations`] says how long actions of a name take and how often they fail.
-//! - [`spi`] has what the author of a store needs: an encoding of what is stored.
-//! - [`conformance`] is the proof that a store keeps the contract.
+//!
+//! - [`retention`] plans and performs the removal of old actions.
+//!
+//! - [`Expectations`] estimates how long actions of a name take and how often they fail.
+//!
+//! - [`spi`] has what the author of a store needs: the encoding of stored records.
+//!
+//! - [`conformance`] is the test suite for implementations of the trait.
 //!
 //! ```
 //! # async fn example(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
@@ -39,35 +48,35 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example(dir.path())).unwrap();
 //! ```
 //!
-//! # The short ways
+//! # Common tasks
 //!
-//! | what is wanted | what does it |
+//! | task | API |
 //! | --- | --- |
-//! | one at a time for each database | [`NewAction::exclusive_on_object`]; [what keys promise](NewAction#keys) |
-//! | a request that comes twice acts once | [`NewAction::with_idempotency_key`] |
-//! | an operation made of others | [`Tracker::begin_with_children`], [`Reporter::begin_child`], [`ChildCounts`] |
-//! | wait until it is over | [`Tracker::watcher`], [`Watcher::wait`] |
-//! | stop it, from anywhere | [`Tracker::cancel`], [`Reporter::cancel_requested`], [`ActionError::cancelled`] |
-//! | an error that tells the public nothing | `?` in [`Tracker::run`]; [`ActionError::with_source`] |
-//! | what ever happened to node 7 | [`ActionStoreExt::touching`] |
-//! | the request or span it belongs to | [`TrackerOptions::with_correlation`] |
-//! | how long it still takes | [`Expectations::remaining`] |
+//! | run one action at a time per database | [`NewAction::exclusive_on_object`]; [what keys guarantee](NewAction#keys) |
+//! | execute a repeated request once | [`NewAction::with_idempotency_key`] |
+//! | split an action into parts | [`Tracker::begin_with_children`], [`Reporter::begin_child`], [`ChildCounts`] |
+//! | wait for completion | [`Tracker::watcher`], [`Watcher::wait`] |
+//! | cancel an action from any process | [`Tracker::cancel`], [`Reporter::cancel_requested`], [`ActionError::cancelled`] |
+//! | hide error details from clients | `?` in [`Tracker::run`]; [`ActionError::with_source`] |
+//! | list all actions on node 7 | [`ActionStoreExt::touching`] |
+//! | link actions to a request or span | [`TrackerOptions::with_correlation`] |
+//! | estimate the remaining time | [`Expectations::remaining`] |
 //!
 //! # Features
 //!
-//! | feature | | what it adds |
+//! | feature | | adds |
 //! | --- | --- | --- |
-//! | `sqlite` | default | [`SqliteStore`]: durable storage in a file or a host's pool (bundled SQLite) |
-//! | `sqlite-unbundled` | | the same with the SQLite that the host links |
+//! | `sqlite` | default | [`SqliteStore`]: durable storage in a file or in the host's pool (bundled SQLite) |
+//! | `sqlite-unbundled` | | as `sqlite`, with the SQLite that the host links |
 //! | `tracker` | default | [`Tracker`], [`ActionHandle`]: claim, begin, report, finish, recover; [`Watcher`]: wait, watch |
 //! | `http` | | [`http`]: the documented read endpoints for axum 0.8; [`Watcher`] |
-//! | `console` | | [`http::console`](crate::http::console()): a page for people, over what `http` serves |
-//! | `openapi` | | [`http::openapi`](crate::http::openapi()): a description of what `http` serves, in OpenAPI 3.1 |
-//! | `conformance` | | [`conformance`]: the public suite, for a store of your own |
+//! | `console` | | [`http::console`](crate::http::console()): a web page that shows the actions of `http` |
+//! | `openapi` | | [`http::openapi`](crate::http::openapi()): an OpenAPI 3.1 description of `http` |
+//! | `conformance` | | [`conformance`]: the test suite for your own store |
 //!
 //! A feature adds items and never changes behaviour.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// The links above lead to items of features that may be off.
+// The links above lead to items of features that may be disabled.
 #![cfg_attr(
     not(all(
         feature = "sqlite-unbundled",
@@ -122,8 +131,8 @@ pub use model::{
     Report, Revision, Source, Status, StoreId, Term, Timestamp, Transition, TransitionKind,
     UnknownWord, Version, needs, plan,
 };
-/// The sqlx that [`SqliteStore::on_pool`] and [`SqliteStore::write_in`] are about, for a host that
-/// has another one, or none.
+/// The version of sqlx in the signatures of [`SqliteStore::on_pool`] and [`SqliteStore::write_in`],
+/// for hosts that depend on another version or on none.
 #[cfg(feature = "sqlite-unbundled")]
 pub use sqlx;
 pub use store::{ActionStore, ActionStoreExt, Capabilities, Durability, Pages};
@@ -135,7 +144,7 @@ pub use tracker::{
 #[cfg(any(feature = "tracker", feature = "http"))]
 pub use watch::{Feed, Waited, Watch, Watcher};
 
-/// The README's example, compiled and run.
+/// Compiles and runs the README's examples.
 #[cfg(all(
     doctest,
     feature = "sqlite-unbundled",

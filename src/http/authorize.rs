@@ -107,9 +107,9 @@ impl fmt::Display for Permission {
 /// revisions and cursors count the changes of all actions in the store. A reader of the feed sees
 /// these positions move, also in the heartbeats of a stream. A page may be empty and say `more`.
 ///
-/// A list with a filter, or of a database, walks one index. Actions of other scopes stand in that
-/// index too, so the answer takes longer the more of them there are. (A list of the tenant
-/// `default` has no index of its own.) After 320,000 rows without a match the answer is empty and
+/// A list with a filter, or of a database, walks one index. The index also
+/// holds actions of other scopes, so the time of an answer grows with their number. Lists of the
+/// tenant `default` use no tenant index. After 320,000 rows without a match the answer is empty and
 /// continues: its `Link` header names the place. A bare list of a database does not continue. It is
 /// 404, even if an action of the scope stands behind that many newer ones of others. Add a filter or
 /// `order=newest` to continue there. Where this matters, give each tenant a store.

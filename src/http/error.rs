@@ -1,4 +1,4 @@
-//! The frame of every answer, and everything that is answered instead of actions.
+//! Errors as answers, and the headers that every answer carries.
 
 use std::fmt;
 
@@ -12,19 +12,19 @@ use super::authorize::Denied;
 use super::text::Text;
 use crate::error::{ErrorKind, StoreError};
 
-/// Characters of a client's own text that it is shown again.
+/// Maximum number of characters of the client's own text that an error repeats.
 const SHOWN: usize = 64;
 
-/// Seconds after which to try again what could not be done now.
+/// `Retry-After` of a 503 answer, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
-/// An answer that is not the client's fault (5xx), for the host's log.
+/// A failure that was answered with a 5xx status, for the host's log.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Failure<'f> {
-    /// What the client was told in place of the reason; drawn for this one answer.
+    /// The reference that the client received in place of the cause. Each answer has its own.
     pub reference: &'f str,
-    /// What failed, with its source. Not for clients.
+    /// The cause, with its source. Do not send it to clients.
     pub error: &'f StoreError,
 }
 
@@ -34,14 +34,14 @@ impl fmt::Display for Failure<'_> {
     }
 }
 
-/// What there is too much of.
+/// The limit that a request exceeded.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Busy {
-    /// Requests that wait or stream.
+    /// Too many requests wait or stream.
     Watchers,
-    /// Requests.
+    /// Too many concurrent requests.
     Requests,
-    /// Time that a request has taken.
+    /// The request took too long.
     Time,
 }
 
@@ -58,24 +58,25 @@ impl Busy {
     }
 }
 
-/// Why there is no answer.
+/// The reason for an error answer.
 #[derive(Debug)]
 pub(super) enum Problem {
     Denied(Denied),
-    /// An unknown uid, somebody else's, or something that is no uid: all the same.
+    /// The action does not exist, is outside the scope, or the text is not a uid. All three are
+    /// answered alike.
     NoSuchAction(String),
-    /// The same, of a uid as old as actions that were removed.
+    /// As `NoSuchAction`, for a uid drawn no later than the youngest removed action.
     Gone(String),
-    /// A position in the feed behind which something was removed unseen, or another store's.
+    /// Changes after this position were removed, or the position is from another store.
     Expired,
     Busy(Busy),
-    /// A request header, and what is wrong with it.
+    /// Name of a request header, and the fault of its value.
     Header(&'static str, &'static str),
-    /// The uid of a database without actions: one that nobody knows, somebody else's, or none.
+    /// No visible action touches the database with this uid.
     NoActionOfBdb(String),
     NoSuchPath,
     NoSuchMethod,
-    /// A query parameter, and what is wrong with it.
+    /// Name of a query parameter, and the fault of its value.
     Parameter(String, &'static str),
     Store(StoreError),
 }
@@ -86,7 +87,7 @@ impl From<StoreError> for Problem {
     }
 }
 
-/// The one shape of all errors.
+/// The JSON body of every error.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Error))]
 pub(super) struct ErrorBody {
@@ -104,7 +105,7 @@ impl Problem {
         response
     }
 
-    /// The body alone, for a stream that has begun.
+    /// Returns the body alone, for a stream whose head has been sent.
     pub(super) fn into_body(self, on_failure: &dyn Fn(&Failure<'_>)) -> Vec<u8> {
         self.tell(on_failure).2
     }
@@ -133,7 +134,7 @@ impl Problem {
             Problem::Gone(uid) => {
                 let uid = shown(&uid);
                 let description =
-                    format!("Action {uid} does not exist, and ones of its time were removed");
+                    format!("Action {uid} does not exist; it may have been removed by retention");
                 (StatusCode::GONE, "action_gone", description)
             }
             Problem::Expired => {
@@ -182,7 +183,7 @@ impl Problem {
             error_code,
             reference,
         };
-        // Texts cannot fail to be JSON.
+        // Serializing strings to JSON cannot fail.
         (
             status,
             headers,
@@ -191,7 +192,7 @@ impl Problem {
     }
 }
 
-/// Tells the host what failed. Returns the reference under which it was told.
+/// Calls the failure hook. Returns the reference that it was called with.
 pub(super) fn tell_host(error: &StoreError, on_failure: &dyn Fn(&Failure<'_>)) -> String {
     let reference = Uuid::now_v7().to_string();
     on_failure(&Failure {
@@ -209,7 +210,7 @@ const UNAVAILABLE: Told = (
     "Actions cannot be read now, try again",
 );
 
-/// What a client hears of a store that failed.
+/// Returns the status and texts that a client receives for a store error.
 const fn told_of(kind: ErrorKind) -> Told {
     match kind {
         ErrorKind::Unavailable | ErrorKind::OutcomeUnknown | ErrorKind::Closed => UNAVAILABLE,
@@ -225,13 +226,13 @@ fn unavailable(operation: &'static str, message: &'static str) -> StoreError {
     StoreError::new(ErrorKind::Unavailable, operation, message)
 }
 
-/// Answers with a value.
+/// Builds a 200 answer from a serializable value.
 pub(super) fn answer(value: &impl Serialize) -> Result<Response, Problem> {
     let body = serde_json::to_vec(value).map_err(not_json)?;
     Ok(frame(StatusCode::OK, body))
 }
 
-/// Answers with what has been written.
+/// Builds a 200 answer from JSON text.
 pub(super) fn written(text: Text) -> Response {
     frame(StatusCode::OK, text.into_bytes())
 }
@@ -243,8 +244,8 @@ pub(super) fn not_json(error: serde_json::Error) -> Problem {
         .into()
 }
 
-/// An answer with the headers that every one has: it is JSON whatever it looks like, and nobody
-/// keeps it.
+/// Builds a JSON answer. `nosniff` keeps browsers from guessing another type, and `no-store` keeps
+/// caches from storing it.
 fn frame(status: StatusCode, body: Vec<u8>) -> Response {
     framed(status, "application/json", Body::from(body))
 }
@@ -258,7 +259,7 @@ pub(super) fn framed(status: StatusCode, content_type: &'static str, body: Body)
     response
 }
 
-/// An answer without a body.
+/// Builds an answer without a body.
 pub(super) fn bare(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;

@@ -1,4 +1,4 @@
-//! Polling that costs little: a tag for each state of an action.
+//! Entity tags, so that polling an unchanged action is cheap.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -8,10 +8,10 @@ use super::error::bare;
 use super::words::Words;
 use crate::model::Action;
 
-/// Seconds after which to look at an unfinished action again.
+/// `Retry-After` of an unfinished action, in seconds.
 const LOOK_AGAIN: HeaderValue = HeaderValue::from_static("2");
 
-/// All that decides how the same action is written, with whether operators' detail is shown.
+/// The shape of an answer. The boolean is true if operators' detail is shown.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
     V1(Words, bool),
@@ -31,17 +31,17 @@ impl Shape {
     }
 }
 
-/// The tag of an action in a shape.
+/// Builds the tag of an action in a shape.
 ///
-/// The version alone will not do: an action that is entered again after it was removed counts from
-/// the beginning.
+/// The version alone is not enough: an action recorded again under the same uid
+/// after its removal restarts its versions.
 fn tag(action: &Action, shape: Shape) -> Option<HeaderValue> {
     let (seen, shape) = (action.last_seen_at.as_micros(), shape.letters());
     HeaderValue::try_from(format!("\"{}.{seen:x}.{shape}\"", action.version)).ok()
 }
 
-/// Puts the tag and, for an unfinished action, when to come again on its answer; or says that
-/// nothing has changed.
+/// Adds the tag to an answer, and `Retry-After` if the action is unfinished. Answers 304 if the
+/// client's tag matches.
 pub(super) fn tagged(response: Response, action: &Action, shape: Shape, asked: &Parts) -> Response {
     let Some(tag) = tag(action, shape) else {
         return response;
@@ -58,7 +58,7 @@ pub(super) fn tagged(response: Response, action: &Action, shape: Shape, asked: &
     response
 }
 
-/// Whether `If-None-Match` names the tag, which has neither comma nor quote within.
+/// Returns true if `If-None-Match` contains the tag. Our tags contain no comma and no quote.
 fn matches(asked: &HeaderMap, tag: &HeaderValue) -> bool {
     let values = asked.get_all(header::IF_NONE_MATCH);
     values.iter().any(|value| {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_of_the_header_is_understood() {
+    fn every_form_of_if_none_match_is_understood() {
         let tag = HeaderValue::from_static("\"3.5f.v1\"");
         for (values, expected) in [
             (&["\"3.5f.v1\""][..], true),

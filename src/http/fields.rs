@@ -1,4 +1,4 @@
-//! Fields that several shapes have.
+//! Fields that several shapes share.
 
 use super::text::Text;
 use crate::model::{Action, ActionUid, PENDING_OPS};
@@ -7,7 +7,7 @@ use crate::model::{Action, ActionUid, PENDING_OPS};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Uid(pub(super) ActionUid);
 
-/// What is still to be done: an object, written as the text it was recorded as.
+/// The remaining operations: a JSON object, written exactly as recorded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PendingOps<'a>(&'a str);
 
@@ -19,7 +19,7 @@ impl PendingOps<'_> {
     }
 }
 
-/// What an action carries as an attribute of that name, if that is an object.
+/// Returns the attribute `pending_ops` if it is an object.
 pub(super) fn pending_ops(action: &Action) -> Option<PendingOps<'_>> {
     let mut members = action.attributes.as_ref()?.raw_members();
     let pending = members.find(|member| member.name() == PENDING_OPS)?;

@@ -1,4 +1,4 @@
-//! `GET /v1/actions/{uid}/history`: what has happened to an action.
+//! `GET /v1/actions/{uid}/history`: an action and its log.
 
 use axum::http::header;
 use axum::http::request::Parts;
@@ -27,7 +27,7 @@ impl Adapter {
         let asked = limit_of(limit.as_deref())?;
         let after = cursor.as_deref().map(str::parse).transpose();
         let after = after.map_err(|_| not_a_cursor())?;
-        // The uid is the last segment but one, wherever the router is nested.
+        // Counted from the end, the uid is the second segment, wherever the router is nested.
         let action = self.visible(&parameters::segment(parts, 1), scope).await?;
         let query = LogQuery::of(action.uid)
             .with_after(after)

@@ -110,7 +110,7 @@
 //! loop {
 //!     let place = connections.clone().acquire_owned().await?;
 //!     let Ok((stream, _)) = listener.accept().await else {
-//!         // A client that is gone already, or no file handle to be had: both pass.
+//!         // The client is gone, or file handles are exhausted. Both are temporary.
 //!         tokio::time::sleep(Duration::from_millis(100)).await;
 //!         continue;
 //!     };
@@ -121,7 +121,7 @@
 //!             .timer(TokioTimer::new())
 //!             .header_read_timeout(Duration::from_secs(30))
 //!             .serve_connection(TokioIo::new(stream), service);
-//!         // A stream of events ends sooner than this; a reader who dawdles is let go.
+//!         // Longer than a stream of events may last. Slow readers are disconnected.
 //!         let _ = tokio::time::timeout(Duration::from_secs(600), served).await;
 //!         drop(place);
 //!     });
@@ -183,7 +183,7 @@ use text::Text;
 use wait::Waiting;
 use walk::Bound;
 
-/// The endpoints over a store, with default [`RouterOptions`].
+/// Builds the router over a store, with default [`RouterOptions`].
 ///
 /// ```
 /// use action_store::MemoryStore;
@@ -198,7 +198,7 @@ pub fn router(store: impl ActionStore, authorizer: impl Authorizer) -> Router {
     router_with(store, authorizer, RouterOptions::default())
 }
 
-/// The endpoints over a store.
+/// Builds the router over a store, with the given options.
 pub fn router_with(
     store: impl ActionStore,
     authorizer: impl Authorizer,
@@ -212,8 +212,8 @@ pub fn router_with(
             .route("/v1/actions/{uid}/history", on(Endpoint::V1History))
             .route("/v1/actions/bdb/{bdb_uid}", on(Endpoint::V1OfBdb))
             .route("/v1/actions/changes", on(Endpoint::V1Changes))
-            // Whatever else lies below, so that clients hear JSON there too. A path that the host
-            // adds below, like `/v1/actions/{uid}/cancel`, is more specific and wins.
+            // Unknown paths below are answered 404 in JSON, too. A path that the host adds, like
+            // `/v1/actions/{uid}/cancel`, is more specific and takes precedence.
             .route("/v1/actions/", any(no_such_path))
             .route("/v1/actions/{uid}/", any(no_such_path))
             .route("/v1/actions/{uid}/{*rest}", any(no_such_path));
@@ -235,7 +235,7 @@ pub fn router_with(
     }))
 }
 
-/// What can be read. Each has one path.
+/// The endpoints. Each has one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Endpoint {
     V1Actions,
@@ -247,8 +247,8 @@ enum Endpoint {
     V2Action,
 }
 
-/// `get` and no `any`: a host that routes the same path by mistake hears of it when it merges, and
-/// one that adds a method of its own finds it in `Allow`, which axum fills.
+/// Uses `get` rather than `any`. If the host routes `GET` on the same path by mistake, the merge
+/// panics. If the host adds another method there, axum lists it in `Allow`.
 fn on(endpoint: Endpoint) -> MethodRouter<Arc<Adapter>> {
     let handler = async move |State(adapter): State<Arc<Adapter>>, request: Request| {
         let (parts, _) = request.into_parts();
@@ -257,7 +257,7 @@ fn on(endpoint: Endpoint) -> MethodRouter<Arc<Adapter>> {
     get(handler).fallback(no_such_method)
 }
 
-/// What the handlers share.
+/// State shared by the handlers.
 struct Adapter {
     store: Arc<dyn ActionStore>,
     waiting: Waiting,
@@ -271,13 +271,14 @@ async fn no_such_path(State(adapter): State<Arc<Adapter>>, request: Request) -> 
     adapter.finish(Err(denied.unwrap_or(Problem::NoSuchPath)))
 }
 
-/// Says nothing that depends on who asks or what is stored, so nobody is asked.
+/// Needs no authorization: the answer depends on neither the caller nor the store.
 async fn no_such_method(State(adapter): State<Arc<Adapter>>) -> Response {
     adapter.finish(Err(Problem::NoSuchMethod))
 }
 
 impl Adapter {
-    /// Comes before everything that depends on what is stored, parameters included.
+    /// Authorizes a request. This must come before any step that depends on stored data, including
+    /// the parameters.
     async fn admit(&self, parts: &Parts) -> Result<Scope, Problem> {
         let permission = Permission::ViewStatusOfClusterAction;
         let verdict = self.authorizer.authorize(parts, permission).await;
@@ -286,7 +287,7 @@ impl Adapter {
         Ok(scope)
     }
 
-    /// Nothing is read before the request is admitted, whatever is read.
+    /// Authorizes the request, then serves the endpoint.
     async fn read(
         self: &Arc<Adapter>,
         endpoint: Endpoint,
@@ -331,7 +332,7 @@ impl Adapter {
         asked.linked(written(page.sheet.finish()), page.next)
     }
 
-    /// A page of a list.
+    /// Reads a page of a list.
     async fn page(
         &self,
         scope: &Scope,
@@ -347,7 +348,7 @@ impl Adapter {
         walk::read(&*self.store, &terms, asked.from, bound, shape).await
     }
 
-    /// A page of the actions that touch the database that the path names.
+    /// Lists the actions that touch the database in the path.
     async fn of_bdb(&self, parts: &Parts, scope: &Scope) -> Result<Response, Problem> {
         let text = parameters::segment(parts, 0);
         let bdb = ObjectRef::new("bdb", &text);
@@ -358,9 +359,9 @@ impl Adapter {
         let shape = sheet::Shape::V1Entries(self.options.words);
         let mut page = self.page(scope, &asked, shape).await?;
         if page.sheet.count() == 0 && asked.is_bare() {
-            // This is the end, too. Did it go on, somebody who may see nothing there could tell a
-            // database with a long history from none. The price: what is only behind so much of
-            // others' is not found here, and said to be so in the documents of `Scope`.
+            // End the list here. A `Link` would tell a caller who may see nothing that the database
+            // has a long history. The cost is documented on `Scope`: an action behind very many
+            // actions of others is not found.
             page.next = None;
             if asked.is_first() {
                 return Err(Problem::NoActionOfBdb(text));

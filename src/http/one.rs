@@ -1,4 +1,4 @@
-//! One action: looked up, perhaps waited for, or not there.
+//! Reads one action, with an optional wait for its completion.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::model::{Action, ActionUid, Position, Query, Term, Timestamp};
 use crate::store::{ActionStore as _, ActionStoreExt as _};
 
 impl Adapter {
-    /// The action that the path names, completed if that comes in the time the client gives it.
+    /// Reads the action in the path. With `wait`, waits for its completion first.
     pub(super) async fn one(&self, parts: &Parts, scope: &Scope) -> Result<Arc<Action>, Problem> {
         let [time] = parameters::read(parts.uri.query(), ["wait"])?;
         let time = wait::read(time.as_deref(), &self.options.bounds)?;
@@ -23,7 +23,7 @@ impl Adapter {
         }
     }
 
-    /// An action, if it is in the scope.
+    /// Returns an action if it exists and is in the scope.
     pub(super) async fn visible(&self, text: &str, scope: &Scope) -> Result<Arc<Action>, Problem> {
         let Ok(uid) = text.parse::<ActionUid>() else {
             return Err(Problem::NoSuchAction(text.to_owned()));
@@ -33,9 +33,8 @@ impl Adapter {
             Some(action) => return Ok(action),
             None => drawn_at(uid),
         };
-        // What is not there and what is not visible are the same: a uid that was drawn no later
-        // than an action that was removed may have been one of those. Its own time is all that
-        // decides, so the answer says nothing about what is or was there.
+        // An action outside the scope is answered like an absent one. 404 or 410 depends only on
+        // the uid's own time, so the answer reveals nothing about what exists or existed.
         let at = match at {
             Some(at) => at,
             None => self.store.changed(None).await?,
@@ -46,8 +45,8 @@ impl Adapter {
         }
     }
 
-    /// An action, if it is in the scope: one question to the store, whatever the answer. With a
-    /// scope it also says where the store stands.
+    /// Looks an action up within the scope with one query to the store. With a scope it also
+    /// returns the store's position.
     async fn seen(
         &self,
         uid: ActionUid,
@@ -67,7 +66,7 @@ impl Adapter {
     }
 }
 
-/// The time that a uid of version 7 carries, to the millisecond.
+/// Returns the time in a uid of version 7, in milliseconds.
 fn drawn_at(uid: ActionUid) -> Option<Timestamp> {
     let uuid = uid.as_uuid();
     if uuid.get_version_num() != 7 {

@@ -1,26 +1,26 @@
-//! Query parameters and percent-encoding, read by ourselves: axum's extractors refuse in plain
-//! text and may quote what they were sent.
+//! Parses query parameters and percent-encoding. axum's extractors are not used: they answer errors
+//! in plain text and may quote the input.
 
 use axum::http::request::Parts;
 
 use super::error::Problem;
 
-/// What percent-encoding stood for.
+/// Percent-decoded bytes.
 pub(super) struct Decoded(Vec<u8>);
 
 impl Decoded {
-    /// As text to look up or to show: what is no UTF-8 is replaced.
+    /// Returns text for a lookup or a message. Invalid UTF-8 is replaced.
     pub(super) fn text(self) -> String {
         String::from_utf8_lossy(&self.0).into_owned()
     }
 
-    /// As text to work with: none if it is no UTF-8.
+    /// Returns the exact text, or none if it is not UTF-8.
     fn exact(self) -> Option<String> {
         String::from_utf8(self.0).ok()
     }
 }
 
-/// Decodes `%xx`. A percent sign without two hexadecimal digits stands for itself.
+/// Decodes `%xx`. A percent sign without two hexadecimal digits is kept.
 pub(super) fn decode(text: &str) -> Decoded {
     let hex = |byte: u8| char::from(byte).to_digit(16);
     let mut decoded = Vec::with_capacity(text.len());
@@ -44,14 +44,13 @@ pub(super) fn decode(text: &str) -> Decoded {
     Decoded(decoded)
 }
 
-/// A segment of a request's path, counted from its end: right wherever the router is nested. Not
-/// by an extractor, for axum's refuse in plain text.
+/// Returns a segment of the request's path, counted from the end, so that nesting does not matter.
 pub(super) fn segment(parts: &Parts, from_end: usize) -> String {
     let segment = parts.uri.path().rsplit('/').nth(from_end);
     decode(segment.unwrap_or_default()).text()
 }
 
-/// Encodes a value so that it can stand in a query, and within a header.
+/// Encodes a value for a query string within a header.
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -64,9 +63,8 @@ pub(super) fn encode(text: &str) -> String {
     encoded
 }
 
-/// Reads the known parameters of a query, in the order in which they are named. Whatever is
-/// unknown, stands there twice, has no value or is no UTF-8 is refused: a client that misspells
-/// a filter must not get everything.
+/// Reads the known parameters of a query, in the order of `known`. Rejects a parameter that is
+/// unknown, repeated, without a value or not UTF-8: a misspelt filter must not show everything.
 pub(super) fn read<const N: usize>(
     query: Option<&str>,
     known: [&str; N],
@@ -100,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percent_encoding_is_decoded_and_garbage_stands_for_itself() {
+    fn percent_encoding_is_decoded_and_malformed_escapes_are_kept() {
         for (text, decoded) in [
             ("", ""),
             ("a%41%2fb", "aA/b"),
@@ -117,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded_to_the_same() {
+    fn encoded_text_is_decoded_to_the_same_text() {
         let all: String = (1..=255).filter_map(char::from_u32).collect();
         let encoded = encode(&all);
         assert!(encoded.bytes().all(|b| b.is_ascii_graphic()));
@@ -126,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn known_parameters_are_read_once_each() {
+    fn only_known_parameters_are_read_and_each_only_once() {
         let [a, b] = read(Some("&b=x%3Dy+z=&&"), ["a", "b"]).ok().unwrap();
         assert_eq!((a, b), (None, Some("x=y z=".to_owned())));
         assert!(read(None, []).is_ok());

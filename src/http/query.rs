@@ -1,4 +1,4 @@
-//! What a client asks of a list, by query parameters.
+//! Parses the query parameters of a list.
 
 use std::fmt::Write as _;
 
@@ -11,26 +11,26 @@ use super::walk::{Walk, not_a_cursor};
 use super::when;
 use crate::model::{Limits, ObjectRef, Order, Query, Term};
 
-/// All that a list knows. Those from the third on make it a plain one.
+/// The known parameters. Every one after the first two makes the list a plain one.
 const KNOWN: [&str; 10] = [
     "limit", "cursor", "status", "outcome", "name", "object", "tenant", "since", "until", "order",
 ];
 
-/// One answer of a list: which actions, from where, how many.
+/// A request for one page of a list.
 #[derive(Debug)]
 pub(super) struct ListRequest {
     pub(super) terms: Vec<Term>,
-    /// Nothing was asked for but whatever there is.
+    /// True if neither a filter nor an order was given.
     bare: bool,
     pub(super) from: Walk,
     pub(super) limit: u16,
-    /// All parameters but the cursor, as they go on in the link.
+    /// All parameters but the cursor, as the link repeats them.
     kept: String,
 }
 
 impl ListRequest {
-    /// Reads the parameters. `touched` is the object that the path names, if it does: all that
-    /// touches it is one plain list, which no second object narrows.
+    /// Parses the parameters. `touched` is the object in the path, if any. Such a list is plain,
+    /// and the parameter `object` is rejected.
     pub(super) fn read(
         query: Option<&str>,
         touched: Option<&ObjectRef>,
@@ -50,7 +50,10 @@ impl ListRequest {
             order,
         ] = values;
         if touched.is_some() && object.is_some() {
-            return Err(fault("object", "is not for a path that names one"));
+            return Err(fault(
+                "object",
+                "cannot be combined with an object in the path",
+            ));
         }
         let order = order.as_deref().map(read_order).transpose()?;
         let filters = [
@@ -96,18 +99,18 @@ impl ListRequest {
         })
     }
 
-    /// Whether neither a condition nor an order was asked for.
+    /// Returns true if neither a filter nor an order was given.
     pub(super) fn is_bare(&self) -> bool {
         self.bare
     }
 
-    /// Whether it begins at the beginning.
+    /// Returns true for the first page.
     pub(super) fn is_first(&self) -> bool {
         self.from.after().is_none()
     }
 
-    /// Says on an answer where the next one is. Relative to the request's own path: right wherever
-    /// the host, or a proxy in front of it, has put this router.
+    /// Adds the `Link` to the next page. It is relative to the request's own path, so it stays
+    /// right behind a nested router or a proxy.
     pub(super) fn linked(
         &self,
         mut response: Response,
@@ -120,28 +123,28 @@ impl ListRequest {
     }
 }
 
-/// `Link: <?kept&cursor=...>; rel="next"`.
+/// Builds `Link: <?kept&cursor=...>; rel="next"`.
 pub(super) fn link(kept: &str, cursor: &str) -> Option<HeaderValue> {
     let and = if kept.is_empty() { "" } else { "&" };
     HeaderValue::try_from(format!("<?{kept}{and}cursor={cursor}>; rel=\"next\"")).ok()
 }
 
-/// Reads a page size.
+/// Parses a page size.
 pub(super) fn limit_of(text: Option<&str>) -> Result<Option<u16>, Problem> {
     let number = |text| {
         let number = when::digits(text).and_then(|number| u16::try_from(number).ok());
         number
             .filter(|number| (1..=Limits::PAGE).contains(number))
-            .ok_or_else(|| fault("limit", "is not a number from 1 to 1000"))
+            .ok_or_else(|| fault("limit", "must be a number from 1 to 1000"))
     };
     text.map(number).transpose()
 }
 
-const NO_STATUS: &str = "is none of queued, executing, completed";
-const NO_OUTCOME: &str = "is none of succeeded, failed, cancelled, interrupted, lost";
-const NO_LABEL: &str = "is empty, has more than 255 bytes or holds a control character";
-const NO_OBJECT: &str = "is not written kind:id, or cluster";
-const NO_TIME: &str = "is neither Unix seconds nor a time of RFC 3339";
+const NO_STATUS: &str = "must be one of queued, executing, completed";
+const NO_OUTCOME: &str = "must be one of succeeded, failed, cancelled, interrupted, lost";
+const NO_LABEL: &str = "must have 1 to 255 bytes and no control characters";
+const NO_OBJECT: &str = "must be kind:id or cluster";
+const NO_TIME: &str = "must be Unix seconds or an RFC 3339 time";
 
 fn fault(name: &str, fault: &'static str) -> Problem {
     Problem::Parameter(name.to_owned(), fault)
@@ -161,11 +164,11 @@ fn read_order(text: &str) -> Result<Order, Problem> {
     match text {
         "newest" => Ok(Order::Newest),
         "oldest" => Ok(Order::Oldest),
-        _ => Err(fault("order", "is none of newest, oldest")),
+        _ => Err(fault("order", "must be newest or oldest")),
     }
 }
 
-/// A term that a store would not refuse.
+/// Returns the term if stores accept it.
 fn checked(term: Term) -> Option<Term> {
     let query = Query::new().with_term(term);
     query.check().ok()?;
@@ -177,7 +180,7 @@ fn kept(values: &[Option<String>; KNOWN.len()]) -> String {
     for (name, value) in KNOWN.iter().zip(values) {
         if let Some(value) = value.as_ref().filter(|_| *name != "cursor") {
             let and = if kept.is_empty() { "" } else { "&" };
-            // A string takes whatever is written to it.
+            // Writing to a string cannot fail.
             let _ = write!(kept, "{and}{name}={}", parameters::encode(value));
         }
     }

@@ -1,5 +1,5 @@
-//! The shapes of what is not documented elsewhere: an action as the history and the feed show it,
-//! and the entries of its log.
+//! Actions as the history and the feed show them, and log entries. No published API documents these
+//! shapes.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::words::lifecycle;
 use crate::model::{Action, Progress, Timestamp, Transition, TransitionKind};
 
-/// Unix seconds with six decimals, as a number that keeps them.
+/// Unix seconds with six decimals, as a JSON number.
 pub(super) struct Seconds(Timestamp);
 
 impl Serialize for Seconds {
@@ -27,7 +27,7 @@ impl Serialize for Percent {
     }
 }
 
-/// Its digits as they are, which a float would not keep.
+/// Writes the digits unchanged. A float would lose some of them.
 fn number<S: Serializer>(digits: String, serializer: S) -> Result<S::Ok, S::Error> {
     use serde::ser::Error as _;
     let number = RawValue::from_string(digits).map_err(S::Error::custom)?;
@@ -94,7 +94,7 @@ struct ErrorOf<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// `inside`: whether to show what only operators may see.
+    /// Builds a record. `inside` includes the fields that only operators may see.
     pub(super) fn new(action: &'a Action, inside: bool) -> Record<'a> {
         let error = action.error.as_ref().map(|error| ErrorOf {
             code: &error.code,
@@ -130,7 +130,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// An entry of a log.
+/// An entry of an action's log.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = HistoryEntry))]
 pub(super) struct Entry<'a> {
@@ -158,7 +158,7 @@ pub(super) struct Entry<'a> {
 impl<'a> Entry<'a> {
     pub(super) fn new(transition: &'a Transition, inside: bool) -> Entry<'a> {
         let owner = transition.owner.as_ref().filter(|_| inside);
-        // Whoever asked for a cancel is no part of the machinery; whoever decided is.
+        // The requester of a cancel is public. Other names are internal.
         let public = transition.kind == TransitionKind::CancelRequested;
         let word = lifecycle(transition.status, transition.outcome);
         Entry {
@@ -166,7 +166,7 @@ impl<'a> Entry<'a> {
             kind: transition.kind.as_str(),
             version: transition.version.get(),
             progress: Percent(transition.progress),
-            // What came too late changed nothing, and must not read as if it had.
+            // A late report changed no status, so it shows none.
             status: (!transition.is_late()).then_some(word),
             outcome: transition.outcome.map(|outcome| outcome.as_str()),
             step: transition.step.as_deref(),

@@ -1,7 +1,6 @@
-//! What the actions of an answer are written into, one by one, as they are read.
+//! Writes the actions of an answer as JSON, one by one, as they are read.
 //!
-//! Written at once they need not be held, and what they come to in bytes is known rather than
-//! guessed.
+//! The actions themselves need not be kept, and the size of the answer is known exactly.
 
 use super::error::Problem;
 use super::record::Record;
@@ -10,18 +9,18 @@ use super::words::Words;
 use super::{v1, v2};
 use crate::model::Action;
 
-/// What stands around the actions of any answer.
+/// Allowance in bytes for the JSON around the actions.
 const FRAME: usize = 256;
 
-/// The shape of a list.
+/// The JSON shape of a list.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
     /// The two arrays of `GET /v1/actions`.
     V1(Words),
-    /// One array, of tasks and state machines alike.
+    /// One array of both tasks and state machines.
     V1Entries(Words),
     V2,
-    /// Records of the feed; whether with what only operators may see.
+    /// Records of the feed. True includes the fields that only operators may see.
     Records(bool),
 }
 
@@ -29,19 +28,19 @@ pub(super) enum Shape {
 #[derive(Debug)]
 pub(super) struct Sheet {
     shape: Shape,
-    /// Each with its elements so far; only one shape has a second.
+    /// The arrays written so far. Only `V1` uses the second.
     arrays: [Text; 2],
     count: usize,
 }
 
-/// What a sheet can be cut back to.
+/// A state of the list to which it can be cut back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     lengths: [usize; 2],
     count: usize,
 }
 
-/// Where an action stands on a sheet.
+/// The bytes of one action: the array, and the range within it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     array: usize,
@@ -87,7 +86,7 @@ impl Sheet {
         })
     }
 
-    /// Takes one off; those in `others` that came after it move up.
+    /// Removes one action and adjusts the places in `others`.
     pub(super) fn take_off<'p>(
         &mut self,
         place: Place,
@@ -101,18 +100,18 @@ impl Sheet {
         let gone = length - array.len();
         self.count -= 1;
         for other in others.filter(|o| o.array == place.array && o.from > place.from) {
-            // The one that is first now has no comma any more.
+            // The new first element has lost its comma.
             other.from = (other.from - gone).max(place.from);
             other.to -= gone;
         }
     }
 
-    /// How many actions are on it.
+    /// Number of actions written.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// How many bytes the answer takes, or a few less.
+    /// Size of the answer in bytes. It may be a few bytes too low.
     pub(super) fn bytes(&self) -> usize {
         FRAME + self.arrays.iter().map(Text::len).sum::<usize>()
     }
@@ -124,7 +123,7 @@ impl Sheet {
         }
     }
 
-    /// Takes off what was put on it since.
+    /// Removes every action written since `mark`.
     pub(super) fn cut(&mut self, mark: Mark) {
         for (array, length) in self.arrays.iter_mut().zip(mark.lengths) {
             array.truncate(length);
@@ -132,7 +131,7 @@ impl Sheet {
         self.count = mark.count;
     }
 
-    /// The answer; of records their array.
+    /// Returns the finished answer. For `Records` it is the array alone.
     pub(super) fn finish(self) -> Text {
         let [mut answer, second] = self.arrays;
         answer.json(second.as_str());
@@ -164,7 +163,7 @@ mod tests {
         )
     }
 
-    /// The names on a sheet, in order, of one array after the other.
+    /// The names of the actions, one array after the other.
     fn names(sheet: Sheet) -> Vec<String> {
         let text = sheet.finish().into_bytes();
         let value: Value = serde_json::from_slice(&text).unwrap();
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_off_or_cut_leaves_the_others_as_they_are() {
+    fn removing_actions_leaves_the_others_unchanged() {
         let words = Words::default();
         for shape in [
             Shape::V1(words),

@@ -1,7 +1,7 @@
 //! The feed as server-sent events.
 //!
-//! An event is a page: its id is the position after all that it shows, so who resumes there has
-//! lost nothing and is shown nothing twice.
+//! Each event is a page. Its id is the position after that page, so a client that resumes there
+//! loses and repeats nothing.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -25,12 +25,12 @@ use crate::error::{ErrorKind, StoreError};
 
 const EVENT_STREAM: &str = "text/event-stream";
 
-/// How long nothing is sent at most: less than what proxies wait for.
+/// Maximum silence on a stream. It is shorter than the usual proxy timeouts.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long to leave a store alone that has failed.
+/// Pause before the next read after a store error.
 const RESPITE: Duration = Duration::from_secs(1);
 
-/// Whether a client wants events: it names their type.
+/// Returns true if `Accept` names the type of event streams.
 pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter();
     let mut types = accepted
@@ -40,7 +40,7 @@ pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
     types.any(|one| one.trim().eq_ignore_ascii_case(EVENT_STREAM))
 }
 
-/// Answers with events, for as long as a stream may last.
+/// Starts a stream of events. It ends after the time set by `RouterOptions::with_stream_time`.
 pub(super) async fn stream(adapter: Arc<Adapter>, mut feed: Feed) -> Result<Response, Problem> {
     let place = adapter.waiting.place()?;
     let runtime = Handle::try_current().map_err(|outside| {
@@ -48,18 +48,18 @@ pub(super) async fn stream(adapter: Arc<Adapter>, mut feed: Feed) -> Result<Resp
         StoreError::new(ErrorKind::Closed, "watch", message).with_source(outside)
     })?;
     let before = feed.position();
-    // Before anything is answered: what is wrong with the position has a status of its own.
+    // Read before the head is sent, so that a bad position can still get its own status.
     let first = feed.read().await?;
     let first = match first.is_empty {
         true => None,
         false => Some(event(&feed.json(&first), &feed.position())),
     };
     let hello = format!("retry: 1000\nid: {before}\n: from here on\n\n");
-    // One event is held for a slow reader, whatever happens meanwhile.
+    // Buffers at most one event for a slow reader.
     let (sender, receiver) = channel(1);
     let end = Instant::now() + adapter.options.bounds.stream_time;
     runtime.spawn(async move {
-        // A task of its own: a reader that reads nothing would never let a body come to its end.
+        // A separate task ends the stream on time even if the client never reads the body.
         let _place = place;
         let work = async {
             let begun = [Some(hello.into()), first];
@@ -76,14 +76,14 @@ pub(super) async fn stream(adapter: Arc<Adapter>, mut feed: Feed) -> Result<Resp
     });
     let body = Body::from_stream(Events(receiver));
     let mut response = framed(StatusCode::OK, EVENT_STREAM, body);
-    // A well-known proxy would gather events otherwise.
+    // Keeps nginx from buffering the events.
     let name = HeaderName::from_static("x-accel-buffering");
     let headers = response.headers_mut();
     headers.insert(name, HeaderValue::from_static("no"));
     Ok(response)
 }
 
-/// Sends what changes until something is wrong that will not pass.
+/// Sends changes until a permanent error.
 async fn follow(adapter: &Adapter, mut feed: Feed, sender: &Sender<Bytes>) {
     let mut beat = Instant::now() + HEARTBEAT;
     let mut outage = Outage::default();
@@ -101,7 +101,7 @@ async fn follow(adapter: &Adapter, mut feed: Feed, sender: &Sender<Bytes>) {
             }
         };
         let said = match timeout_at(beat, step).await {
-            // With a position: what is hidden from this reader moves on, too.
+            // The id advances the client past changes outside its scope.
             Err(_) => Ok(format!(": heartbeat\nid: {}\n\n", feed.position()).into()),
             Ok(None) => continue,
             Ok(Some(Ok(page))) => Ok(event(&feed.json(&page), &feed.position())),
@@ -123,7 +123,7 @@ async fn follow(adapter: &Adapter, mut feed: Feed, sender: &Sender<Bytes>) {
     }
 }
 
-/// Whether a store's error passes, so that a stream can wait for better times.
+/// Returns true for a temporary store error, after which the stream goes on.
 fn is_passing(error: &StoreError) -> bool {
     matches!(
         error.kind(),
@@ -131,27 +131,26 @@ fn is_passing(error: &StoreError) -> bool {
     )
 }
 
-/// A time in which a store fails again and again. The client hears nothing of it, and the host
-/// once.
+/// Tracks repeated store errors, so that the hook is called once per outage. The client is not informed.
 #[derive(Default)]
 struct Outage {
     failed: Option<Instant>,
 }
 
 impl Outage {
-    /// Whether a failure now is the first after a time without any.
+    /// Returns true if this is the first error for longer than a heartbeat.
     fn begins(&mut self) -> bool {
         let before = self.failed.replace(Instant::now());
         before.is_none_or(|before| before.elapsed() > HEARTBEAT)
     }
 }
 
-/// An event of changes. JSON text has no line break in it.
+/// Formats a page as an event. The JSON text contains no line break, so one `data:` line is enough.
 fn event(json: &Text, id: &str) -> Bytes {
     format!("event: changes\nid: {id}\ndata: {}\n\n", json.as_str()).into()
 }
 
-/// Whoever reads no more is noticed by the task.
+/// Ignores a closed channel, because the task ends when the reader is gone.
 async fn send(sender: &Sender<Bytes>, block: Bytes) {
     let _ = sender.send(block).await;
 }

@@ -1,6 +1,5 @@
-//! The JSON of what clients poll: written in one go, names and words as they are, and a text that
-//! needs no escape copied whole. A page of a thousand is hundreds of kilobytes; looked at byte for
-//! byte, writing it down would be most of what an answer costs.
+//! Writes the JSON of polled answers. Text that needs no escape is copied as a whole. A page of a
+//! thousand actions has hundreds of kilobytes. Byte-by-byte writing would be most of its cost.
 
 use std::ops::Range;
 
@@ -9,7 +8,7 @@ use serde::Serialize;
 use super::error::{Problem, not_json};
 use crate::model::{ActionUid, Progress};
 
-/// What is written into an answer.
+/// A value that can be written as JSON.
 pub(super) trait Written {
     fn write(&self, to: &mut Text);
 }
@@ -26,7 +25,7 @@ impl From<&str> for Text {
 
 impl Text {
     pub(super) fn of(value: &impl Written) -> Text {
-        // Few take more.
+        // Enough for most actions.
         let mut text = Text(String::with_capacity(1024));
         value.write(&mut text);
         text
@@ -44,12 +43,12 @@ impl Text {
         self.0.len()
     }
 
-    /// Takes back what was written beyond a length that it had.
+    /// Cuts the text back to an earlier length.
     pub(super) fn truncate(&mut self, length: usize) {
         self.0.truncate(length);
     }
 
-    /// Where the next element of an array goes that begins somewhere in this text.
+    /// Starts the next element of an array that begins in this text.
     pub(super) fn element(&mut self) -> &mut Text {
         if !self.0.ends_with('[') {
             self.0.push(',');
@@ -57,16 +56,16 @@ impl Text {
         self
     }
 
-    /// Takes an element out again that takes up this range, the comma before it included.
+    /// Removes the element in this range, which includes the comma before it.
     pub(super) fn take_out(&mut self, Range { start, end }: Range<usize>) {
         let bytes = self.0.as_bytes();
-        // The first has no comma before it, so that of the next goes with it.
+        // The first element has no comma before it, so the comma after it is removed.
         let is_first = bytes.get(start) != Some(&b',');
         let end = end + usize::from(is_first && bytes.get(end) == Some(&b','));
         self.0.replace_range(start..end, "");
     }
 
-    /// Writes what others know how to write.
+    /// Appends a value that serde serializes.
     pub(super) fn serialized(&mut self, value: &impl Serialize) -> Result<(), Problem> {
         self.json(&serde_json::to_string(value).map_err(not_json)?);
         Ok(())
@@ -80,13 +79,13 @@ impl Text {
         }
     }
 
-    /// What is JSON already.
+    /// Appends JSON text.
     #[inline]
     pub(super) fn json(&mut self, json: &str) {
         self.0.push_str(json);
     }
 
-    /// A word of ours, or what else needs no escape.
+    /// Appends a string that needs no escape.
     #[inline]
     pub(super) fn word(&mut self, word: &str) {
         self.0.push('"');
@@ -97,7 +96,7 @@ impl Text {
     #[inline]
     pub(super) fn string(&mut self, text: &str) {
         self.0.push('"');
-        // Nearly always there is nothing to escape, which is seen many bytes at a time.
+        // Most strings need no escape. The compiler vectorizes this check.
         match text
             .bytes()
             .fold(false, |any, byte| any | needs_escape(byte))
@@ -123,7 +122,7 @@ impl Text {
         self.json(itoa::Buffer::new().format(number));
     }
 
-    /// A percentage with at least one decimal and at most two.
+    /// Appends a percentage with one or two decimals.
     pub(super) fn percent(&mut self, progress: Progress) {
         let (whole, rest) = (progress.hundredths() / 100, progress.hundredths() % 100);
         self.json(itoa::Buffer::new().format(whole));
@@ -137,7 +136,7 @@ impl Text {
         while let Some(at) = rest.bytes().position(needs_escape) {
             let (plain, from) = rest.split_at(at);
             self.0.push_str(plain);
-            // One byte each: no more than those needs an escape.
+            // Every byte that needs an escape is ASCII, so the split is at a character boundary.
             let (escaped, after) = from.split_at(1);
             escaped.bytes().for_each(|byte| self.escape(byte));
             rest = after;
@@ -165,7 +164,7 @@ impl Text {
     }
 }
 
-/// Whether a byte cannot stand in a JSON string as it is.
+/// Returns true if a byte must be escaped in a JSON string.
 #[inline]
 fn needs_escape(byte: u8) -> bool {
     (byte < b' ') | (byte == b'"') | (byte == b'\\')
@@ -177,7 +176,7 @@ fn digit(value: u16) -> Option<char> {
 
 /// An object that is being written, member by member.
 #[derive(Debug)]
-#[must_use = "an object that is not ended is no JSON"]
+#[must_use = "an object that is not ended is invalid JSON"]
 pub(super) struct Object<'t> {
     text: &'t mut Text,
     is_empty: bool,
@@ -194,7 +193,7 @@ impl Object<'_> {
         write(self.named(name), value);
     }
 
-    /// A member that is left out where there is none.
+    /// Appends a member if there is a value.
     #[inline]
     pub(super) fn maybe<T>(
         &mut self,
@@ -207,7 +206,7 @@ impl Object<'_> {
         }
     }
 
-    /// Where the value of a member goes whose name needs no escape, or has been escaped.
+    /// Starts a member. The name must be escaped already.
     #[inline]
     pub(super) fn named(&mut self, name: &str) -> &mut Text {
         self.text.json(if self.is_empty { "\"" } else { ",\"" });
@@ -227,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_written_as_serde_json_writes_it() {
+    fn a_string_is_escaped_like_serde_json_does() {
         let all: String = (0..=0x2028).filter_map(char::from_u32).collect();
         let each = all.chars().map(String::from);
         let within = all
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentage_is_written_as_a_float_is() {
+    fn a_percentage_is_written_like_a_float() {
         for hundredths in 0..=10_000 {
             let progress = Progress::from_hundredths(hundredths).unwrap();
             let mut written = Text::from("");
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn members_and_elements_are_parted_and_nothing_else_is() {
+    fn commas_separate_members_and_elements_only() {
         let mut written = Text::from("[");
         for pair in [Pair(-1, None), Pair(i64::MAX, Some("yes"))] {
             pair.write(written.element());

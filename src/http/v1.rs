@@ -1,5 +1,5 @@
-//! The shapes of version 1: tasks, of which every field is a string, and state machines, whose
-//! fields are typed. Keys stand in alphabetical order.
+//! The JSON of version 1. All fields of a task are strings, the fields of a state machine are
+//! typed. Keys are in alphabetical order.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -25,16 +25,16 @@ impl Written for Entry<'_> {
     }
 }
 
-/// A task: every field is a string. Its attributes stand among them.
+/// A task: every field is a string. Its attributes are fields, too.
 #[derive(Debug)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = V1Task))]
 pub(super) struct Task<'a> {
     action_uid: Uid,
-    /// Unix seconds; with the vendor's words only.
+    /// Unix seconds; only in the vendor vocabulary.
     creation_time: Option<String>,
     error: Option<&'a str>,
     error_code: Option<&'a str>,
-    /// For who may see what operators see.
+    /// Operator detail; only for callers who may see it.
     error_detail: Option<&'a str>,
     error_message: Option<&'a str>,
     name: &'a str,
@@ -47,7 +47,8 @@ pub(super) struct Task<'a> {
     #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::v1_task_status))]
     status: &'static str,
     task_id: Uid,
-    /// Whatever else was recorded, sorted by name: a string's own text, anything else as JSON text.
+    /// Other recorded attributes, sorted by name. A string is kept; any other value is its JSON
+    /// text.
     #[cfg_attr(feature = "openapi", schema(ignore))]
     attributes: Vec<(Cow<'a, str>, Member<'a>)>,
 }
@@ -74,10 +75,10 @@ impl Written for Task<'_> {
     }
 }
 
-/// Writes known fields in the order of their names, and the attributes among them.
+/// Merges the known fields and the attributes in the order of their names.
 struct Among<'t> {
     object: Object<'t>,
-    /// Those that are still to come.
+    /// The attributes not yet written.
     attributes: &'t [(Cow<'t, str>, Member<'t>)],
 }
 
@@ -96,7 +97,7 @@ impl Among<'_> {
         while let Some(((attribute, member), rest)) = self.attributes.split_first()
             && order(attribute, name).is_le()
         {
-            // Should one bear a documented name after all, the documented field stands.
+            // A documented field takes precedence over an attribute of the same name.
             if attribute != name {
                 as_text(member, &mut self.object);
             }
@@ -112,8 +113,7 @@ impl Among<'_> {
     }
 }
 
-/// Writes an attribute as a string: a string as the text it was recorded as, anything else as JSON
-/// text in a string.
+/// Writes an attribute as a string. A string is kept; any other value becomes its JSON text.
 fn as_text(attribute: &Member<'_>, to: &mut Object<'_>) {
     let to = to.named(attribute.written_name);
     match attribute.value.starts_with('"') {
@@ -128,27 +128,27 @@ fn as_text(attribute: &Member<'_>, to: &mut Object<'_>) {
 pub(super) struct StateMachine<'a> {
     action_uid: Uid,
     error: Option<&'a str>,
-    /// For who may see what operators see.
+    /// Operator detail; only for callers who may see it.
     error_detail: Option<&'a str>,
-    /// Unix seconds of the last accepted change or report of the action itself.
+    /// Time of the last accepted change or report of this action itself, in Unix seconds.
     heartbeat: i64,
     name: &'a str,
     object_name: &'a str,
-    /// While it is not finished.
+    /// Only while the action is unfinished.
     pending_ops: Option<PendingOps<'a>>,
     progress: Percent,
-    /// While it is not finished, when known.
+    /// Only while the action is unfinished, if known.
     state: Option<&'a str>,
     #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::v1_state_machine_status))]
     status: &'static str,
 }
 
-/// How far a state machine has come.
+/// Progress of a state machine.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Percent {
-    /// A hundred, without decimals.
+    /// Written `100`, without decimals.
     Done,
-    /// With at least one.
+    /// Written with at least one decimal.
     At(Progress),
 }
 
@@ -172,7 +172,7 @@ impl Written for StateMachine<'_> {
     }
 }
 
-/// One action, in the shape of its source.
+/// Returns the entry of an action, in the shape of its source.
 pub(super) fn entry(action: &Action, words: Words) -> Entry<'_> {
     match action.source {
         Source::StateMachine => Entry::StateMachine(state_machine(action, words)),
@@ -183,7 +183,7 @@ pub(super) fn entry(action: &Action, words: Words) -> Entry<'_> {
 fn task(action: &Action, words: Words) -> Task<'_> {
     let status = words::status(action, Shape::V1Task(words));
     let error = words::error(action, status);
-    // Never `bdb_uid`: a published client declares it as a number and fails to read the list.
+    // Never `bdb_uid`: a published client declares it as a number and cannot parse the list.
     let (node_uid, object_name) = match action.object.as_ref() {
         Some(object) => match object.parts() {
             ("node", id) => (id, None),
@@ -195,7 +195,7 @@ fn task(action: &Action, words: Words) -> Task<'_> {
     Task {
         action_uid: Uid(action.uid),
         creation_time: (words == Words::Vendor).then(|| created_at.to_string()),
-        // The message twice: published clients read only `error`.
+        // The message appears twice, because published clients read only `error`.
         error: error.message,
         error_code: error.code,
         error_detail: error.detail,
@@ -235,7 +235,7 @@ fn state_machine(action: &Action, words: Words) -> StateMachine<'_> {
     }
 }
 
-/// What was recorded beside the known fields, sorted by name.
+/// Returns the other recorded attributes, sorted by name.
 fn attributes(action: &Action) -> Vec<(Cow<'_, str>, Member<'_>)> {
     let members = action.attributes.iter().flat_map(Json::raw_members);
     let mut attributes: Vec<_> = members.map(|member| (member.name(), member)).collect();
@@ -243,7 +243,7 @@ fn attributes(action: &Action) -> Vec<(Cow<'_, str>, Member<'_>)> {
     attributes
 }
 
-/// The order of names: nearly always their first bytes tell.
+/// Compares two names. The first bytes nearly always decide.
 fn order(name: &str, other: &str) -> Ordering {
     let first = |name: &str| name.as_bytes().first().copied();
     let order = first(name).cmp(&first(other));
@@ -256,10 +256,10 @@ mod tests {
     use crate::model::{Digest, NewAction, Timestamp};
 
     #[test]
-    fn attributes_stand_in_order_among_the_fields_and_in_place_of_none() {
+    fn attributes_are_sorted_among_the_fields_and_replace_none() {
         let digest = Digest::from_uuid(uuid::Uuid::nil());
         let mut action = Action::new(&NewAction::task("t"), digest, Timestamp::from_seconds(1));
-        // No store takes the second of these, but whoever wrote one may have done so.
+        // A store rejects the attribute `name`, but a store of the host's own may have accepted it.
         let json = r#"{"zone": "a\tb", "name": "x", "n\u0061": [1, "b"], "nb": null, "": 2}"#;
         action.attributes = Some(Json::new(json).unwrap());
         let text = Text::of(&entry(&action, Words::Lifecycle));

@@ -1,4 +1,4 @@
-//! The shape of version 2: one for all actions. Keys stand in alphabetical order.
+//! The JSON of version 2: one shape for all actions. Keys are in alphabetical order.
 
 use super::fields::{PendingOps, Uid, pending_ops};
 use super::text::{Text, Written};
@@ -18,7 +18,7 @@ pub(super) struct Entry<'a> {
     /// Unix seconds.
     creation_time: i64,
     name: &'a str,
-    /// Percent, always with a decimal.
+    /// Percent, with at least one decimal.
     #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::percent))]
     progress: Progress,
     #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::schemas::v2_status))]
@@ -41,17 +41,17 @@ impl Written for Entry<'_> {
     }
 }
 
-/// What only some actions have.
+/// Fields that only some actions have.
 #[derive(Debug)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = V2Info))]
 struct Info<'a> {
     description: Option<&'a str>,
     error: Option<&'a str>,
-    /// For who may see what operators see.
+    /// Operator detail; only for callers who may see it.
     error_detail: Option<&'a str>,
     object_type: Option<&'a str>,
     object_uid: Option<&'a str>,
-    /// While it is not finished.
+    /// Only while the action is unfinished.
     pending_ops: Option<PendingOps<'a>>,
 }
 

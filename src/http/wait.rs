@@ -1,4 +1,4 @@
-//! Waiting for an action to be completed: the long poll.
+//! Long polling: a request that waits until an action is completed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::model::Action;
 use crate::watch::Watcher;
 
-/// Those who wait or stream, of whom there are never more than so many at once.
+/// Limits the number of requests that wait or stream.
 #[derive(Debug)]
 pub(super) struct Waiting {
     watcher: Watcher,
@@ -27,33 +27,33 @@ impl Waiting {
         }
     }
 
-    /// A place, for as long as it is held.
+    /// Takes a permit, which is returned on drop.
     pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let place = self.places.clone().try_acquire_owned();
         place.map_err(|_| Problem::Busy(Busy::Watchers))
     }
 
-    /// Waits until an action is completed or the time is up. Says whether there was anything to
-    /// wait for, so that there may be something new.
+    /// Waits until an action is completed or the time is up. Returns false if it did not wait, so
+    /// that the action need not be read again.
     pub(super) async fn for_end(&self, action: &Action, time: Duration) -> Result<bool, Problem> {
         if time.is_zero() || !action.is_unfinished() {
             return Ok(false);
         }
         let _place = self.place()?;
         match self.watcher.wait_for(action.uid, time).await {
-            // Removed meanwhile, as who looks again will find.
+            // A removed action is noticed by the caller's next read.
             Ok(_) | Err(Error::Refused(_)) => Ok(true),
             Err(Error::Store(error)) => Err(Problem::Store(error)),
         }
     }
 }
 
-/// Reads how long to wait, which is never longer than the longest.
+/// Parses the `wait` parameter and caps it at the longest wait.
 pub(super) fn read(text: Option<&str>, bounds: &Bounds) -> Result<Duration, Problem> {
     let Some(text) = text else {
         return Ok(Duration::ZERO);
     };
-    let fault = || Problem::Parameter("wait".to_owned(), "is not a time like 30s or 500ms");
+    let fault = || Problem::Parameter("wait".to_owned(), "must be a duration like 30s or 500ms");
     let time = when::duration(text).ok_or_else(fault)?;
     Ok(time.min(bounds.longest_wait))
 }

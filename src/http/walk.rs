@@ -1,4 +1,4 @@
-//! The bounded walk through actions: by default the unfinished ones, then the finished ones.
+//! Reads bounded pages of actions. By default the unfinished actions come before the finished ones.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,27 +12,29 @@ use crate::model::{
 };
 use crate::store::ActionStore;
 
-/// Actions read at once, which is as many as are held beyond what an answer may have.
+/// Maximum number of actions per store query. At most this many are held in memory beside the
+/// answer.
 const CHUNK: u16 = 125;
 
-/// Store pages read for one answer that came short of what was asked for. Such a page has looked
-/// at a bounded number of rows, so this bounds the work of a request; what is left is left to the
-/// next one.
+/// Maximum number of short store pages per answer. A store returns a short page after a bounded
+/// number of rows, so this bounds the work of a request. The next answer continues.
 const SHORT_PAGES: usize = 8;
 
-/// The same under a scope, as long as there is nothing to show: an answer that is empty and goes on
-/// tells that others have much there, and one that is given up may have missed what is there.
+/// The same limit for a scoped request, as long as no match was found. It is higher because an
+/// empty answer that continues reveals that others have many actions. Stopping early could also
+/// miss a match.
 const EMPTY_PAGES: usize = 32;
 
-/// Where a walk stands. Written `u.CURSOR`, `f` or `f.CURSOR`, a plain one as its cursor.
+/// Position of a list, written `u.CURSOR`, `f` or `f.CURSOR`. A `Plain` one is written as its
+/// cursor.
 ///
-/// The unfinished ones come first, and the finished ones begin only when those are through: an
-/// action that finishes before the first walk comes to it is met by the second.
+/// The finished actions are read after the unfinished ones. An action that finishes before it was
+/// read as unfinished is therefore found among the finished ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Walk {
     Unfinished(Option<Cursor>),
     Finished(Option<Cursor>),
-    /// Through whatever matches, in one order.
+    /// All matching actions, in one order.
     Plain(Order, Option<Cursor>),
 }
 
@@ -61,7 +63,7 @@ impl Walk {
         query
     }
 
-    /// Where it stands after a page that goes on at `next`; none at the end.
+    /// Returns the position after a page whose own continuation is `next`, or none at the end.
     fn step(self, next: Option<Cursor>) -> Option<Walk> {
         match (self, next) {
             (Walk::Unfinished(_), Some(_)) => Some(Walk::Unfinished(next)),
@@ -91,7 +93,7 @@ impl fmt::Display for Walk {
 impl FromStr for Walk {
     type Err = CursorError;
 
-    /// Reads a default walk. A plain one has an order that its text does not say.
+    /// Parses a default walk. The text of a plain one does not contain its order.
     fn from_str(text: &str) -> Result<Walk, CursorError> {
         match text.split_once('.') {
             Some(("u", cursor)) => Ok(Walk::Unfinished(Some(cursor.parse()?))),
@@ -102,33 +104,30 @@ impl FromStr for Walk {
     }
 }
 
-/// What is said of a cursor that is none, or one of another store.
+/// The error for a malformed cursor or a cursor of another list or store.
 pub(super) fn not_a_cursor() -> Problem {
-    Problem::Parameter(
-        "cursor".to_owned(),
-        "is not one that this list has given out",
-    )
+    Problem::Parameter("cursor".to_owned(), "is not a cursor of this list")
 }
 
-/// How much one answer has at most.
+/// Limits of one answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bound {
     pub(super) actions: u16,
-    /// Of the answer; but one action there always is.
+    /// Maximum size in bytes. An answer holds at least one action, even if it is larger.
     pub(super) bytes: usize,
-    /// Whether there is something that must not be seen.
+    /// True if the scope hides some actions.
     pub(super) is_scoped: bool,
 }
 
-/// What one answer shows, and where the next one goes on.
+/// The actions of one answer, and the position of the next.
 pub(super) struct Answer {
     pub(super) sheet: Sheet,
     pub(super) next: Option<Walk>,
-    /// Where the store stood when the last of it was read.
+    /// The store's position at the last read.
     pub(super) at: Option<Position>,
 }
 
-/// Reads what one answer shows, of what all terms hold for.
+/// Reads one answer: the actions that match all terms.
 pub(super) async fn read(
     store: &dyn ActionStore,
     terms: &[Term],
@@ -140,7 +139,7 @@ pub(super) async fn read(
     let (mut walk, mut first, mut position) = (Some(from), None, None);
     let (mut short, mut limit) = (0, CHUNK);
     while let Some(at) = walk {
-        // A store may have answered more than it was asked for.
+        // A store may have returned more than the limit.
         let room = usize::from(bound.actions).saturating_sub(shown.sheet.count());
         let limit_now = limit.min(u16::try_from(room).unwrap_or(limit));
         let most = match bound.is_scoped && shown.sheet.count() == 0 {
@@ -155,15 +154,15 @@ pub(super) async fn read(
         let (mark, known) = (shown.sheet.mark(), shown.unfinished.len());
         let fitting = shown.put(&page.items, at, bound.bytes)?;
         if fitting < limit_now && usize::from(fitting) < page.items.len() {
-            // Read again, as much as fits: only a store knows the cursor within a page. And once
-            // more, should they have grown meanwhile.
+            // Read again with a lower limit: only the store can make a cursor within a page. Repeat
+            // if the actions have grown meanwhile.
             shown.sheet.cut(mark);
             shown.unfinished.truncate(known);
             limit = fitting;
             continue;
         }
         short += usize::from(page.items.len() < usize::from(limit_now));
-        // Where nothing has changed since the first of it was read, nothing comes again.
+        // If nothing has changed since the first read, no action can appear twice.
         if first.get_or_insert(page.at).revision != page.at.revision {
             shown.supersede(known, &page.items);
         }
@@ -180,11 +179,10 @@ pub(super) async fn read(
     })
 }
 
-/// What an answer shows so far.
+/// The actions of an answer so far.
 struct Shown {
     sheet: Sheet,
-    /// What may come again with what has changed about it: unfinished ones, of a walk that meets
-    /// those twice.
+    /// Unfinished actions that may appear again when they change, and their places.
     unfinished: Vec<(ActionUid, Place)>,
 }
 
@@ -194,8 +192,7 @@ impl Shown {
         Shown { sheet, unfinished }
     }
 
-    /// Puts these on the sheet, from the first on, until an answer would have more bytes than it
-    /// may; so many it put.
+    /// Writes actions until the answer would exceed `most` bytes. Returns how many were written.
     fn put(&mut self, items: &[Arc<Action>], at: Walk, most: usize) -> Result<u16, Problem> {
         let mut fitting = 0;
         for action in items {
@@ -218,7 +215,7 @@ impl Shown {
         Ok(fitting)
     }
 
-    /// Takes off what has come again in these, of the first `known` that might.
+    /// Removes earlier versions of the actions in `items`. Checks the first `known` candidates.
     fn supersede(&mut self, known: usize, items: &[Arc<Action>]) {
         let mut uids: Vec<ActionUid> = items.iter().map(|action| action.uid).collect();
         uids.sort_unstable();
@@ -234,7 +231,7 @@ impl Shown {
     }
 }
 
-/// The cursor is all that a client has a hand in.
+/// Maps a store error. Of the whole query, only the cursor can be the client's fault.
 fn refused(error: crate::error::StoreError, at: Walk, from: Walk) -> Problem {
     let by_client = at == from && from.after().is_some();
     match error.kind() {
@@ -250,7 +247,7 @@ mod tests {
     use crate::model::StoreId;
 
     #[test]
-    fn a_walk_comes_back_from_its_text_and_nothing_else_does() {
+    fn a_walk_is_parsed_from_its_own_text_only() {
         let at = crate::model::Position {
             life: StoreId::new(),
             branch: crate::model::BranchId::FIRST,
@@ -275,7 +272,7 @@ mod tests {
                 assert_eq!(bad.parse::<Walk>(), Err(CursorError), "{bad}");
             }
         }
-        // A walk begins without a cursor; nobody is ever given one that says so.
+        // A list starts without a cursor, so `u` alone is never given out.
         assert!("u".parse::<Walk>().is_err());
         assert!("".parse::<Walk>().is_err());
     }

@@ -1,12 +1,13 @@
-//! Times and durations as clients write them.
+//! Parses times and durations of requests.
 
 use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// Unix seconds (`1760400087`, with up to six decimals) or RFC 3339 (`2026-01-31T10:00:00+01:00`).
+/// Parses Unix seconds (`1760400087`, up to six decimals) or RFC 3339
+/// (`2026-01-31T10:00:00+01:00`).
 pub(super) fn time(text: &str) -> Option<Timestamp> {
-    // Nothing that is either has more.
+    // No valid time is longer.
     if text.len() > 40 || !text.is_ascii() {
         return None;
     }
@@ -17,7 +18,7 @@ pub(super) fn time(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_micros(micros))
 }
 
-/// `30s` or `500ms`.
+/// Parses `30s` or `500ms`.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     if let Some(millis) = text.strip_suffix("ms") {
         return Some(Duration::from_millis(digits(millis)?.into()));
@@ -26,7 +27,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(digits(seconds)?.into()))
 }
 
-/// Digits and nothing else: `parse` alone would take a sign.
+/// Parses decimal digits. Unlike `parse`, it rejects a sign.
 pub(super) fn digits(text: &str) -> Option<u32> {
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
@@ -42,7 +43,7 @@ fn unix_seconds(text: &str) -> Option<i64> {
         Some(_) => return None,
         None => (text, 0),
     };
-    // Twelve digits reach beyond the year 30000, and no product of them overflows.
+    // Twelve digits reach beyond the year 30000 and cannot overflow in microseconds.
     if !(1..=12).contains(&whole.len()) || !whole.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
@@ -50,7 +51,7 @@ fn unix_seconds(text: &str) -> Option<i64> {
     Some(sign * (whole * 1_000_000 + micros))
 }
 
-/// The microseconds that the decimals of a second stand for; what is finer is cut off.
+/// Converts decimals of a second to microseconds. Finer digits are cut off.
 fn micros_of(fraction: &str) -> Option<i64> {
     digits(fraction.get(..9.min(fraction.len()))?)?;
     if fraction.len() > 9 {
@@ -92,7 +93,7 @@ fn rfc3339(text: &str) -> Option<i64> {
     Some(seconds * 1_000_000 + micros)
 }
 
-/// Minutes east of Greenwich.
+/// Parses an offset. Returns minutes east of UTC.
 fn offset(text: &str) -> Option<i64> {
     if matches!(text, "Z" | "z") {
         return Some(0);
@@ -120,8 +121,8 @@ fn days_of(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days from 1970-01-01 to a date of the years 0 to 9999, counted in years that begin with March:
-/// then the leap day is the last.
+/// Days from 1970-01-01 to a date, for the years 0 to 9999. It counts years from March, so that the
+/// leap day is the last day.
 fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = match month {
         1 | 2 => (year - 1, month + 9),
@@ -136,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_spellings_of_a_time_are_read() {
+    fn unix_seconds_and_rfc_3339_are_parsed() {
         for (text, micros) in [
             ("0", 0),
             ("1760400087", 1_760_400_087_000_000),
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn each_day_of_four_centuries_follows_the_one_before() {
+    fn days_of_four_centuries_are_counted_without_gaps() {
         let mut expected = days_since_epoch(1800, 1, 1);
         for year in 1800..2200 {
             for month in 1..=12 {
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_none() {
+    fn malformed_times_are_rejected() {
         for bad in [
             "",
             "-",
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_has_a_unit() {
+    fn a_duration_needs_a_unit() {
         assert_eq!(duration("30s"), Some(Duration::from_secs(30)));
         assert_eq!(duration("0s"), Some(Duration::ZERO));
         assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));

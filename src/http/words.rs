@@ -1,15 +1,17 @@
-//! The one table of status words.
+//! The table of status words.
 
 use crate::model::{Action, Outcome, Status};
 
-/// The words in which version 1 says where an action is. Clients poll until `completed`, `failed`
-/// or `cancelled`: in either vocabulary only success reads `completed`.
+/// The vocabulary for the status of an action in version 1.
+///
+/// Clients poll until `completed`, `failed` or `cancelled`. In both vocabularies, only a successful
+/// action is `completed`.
 ///
 /// | the action | [`Lifecycle`](Words::Lifecycle) | [`Vendor`](Words::Vendor), task | `Vendor`, state machine |
 /// | --- | --- | --- | --- |
 /// | queued | `queued` | `queued` | `pending` |
 /// | executing | `executing` | `running` | `active` |
-/// | executing, to be cancelled | `executing` | `cancelling` | `active` |
+/// | executing, cancel requested | `executing` | `cancelling` | `active` |
 /// | succeeded | `completed` | `completed` | `completed` |
 /// | failed | `failed` | `failed` | `failed` |
 /// | cancelled | `cancelled` | `cancelled` | `failed` |
@@ -17,15 +19,16 @@ use crate::model::{Action, Outcome, Status};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Words {
-    /// The lifecycle's own: `queued`, `executing`, `completed`, and `failed` and `cancelled` for
-    /// what did not succeed.
+    /// The words of the lifecycle: `queued`, `executing`, `completed`. Actions that did not succeed
+    /// are `failed` or `cancelled`. This is the default.
     #[default]
     Lifecycle,
-    /// Those of Redis Enterprise. With them a task also has its `creation_time`.
+    /// The words of Redis Enterprise. A task also has its `creation_time`.
     Vendor,
 }
 
-/// Each word that a task, a state machine and an entry of version 2 can read, for their description.
+/// Returns all status words of a task, of a state machine, and of version 2, for the OpenAPI
+/// document.
 #[cfg(feature = "openapi")]
 pub(super) fn all(words: Words) -> [Vec<&'static str>; 3] {
     const PHASES: [Phase; 7] = [
@@ -50,10 +53,10 @@ pub(super) fn all(words: Words) -> [Vec<&'static str>; 3] {
     })
 }
 
-/// What an entry that reads so has an error to show for.
+/// The only status with error fields.
 const FAILED: &str = "failed";
 
-/// Who reads the words.
+/// The shape that a status word is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     V1Task(Words),
@@ -61,17 +64,17 @@ pub(super) enum Shape {
     V2,
 }
 
-/// What a client can tell apart.
+/// The states that clients can distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Queued,
     Executing,
-    /// Executing, and somebody asked to cancel it.
+    /// Executing, with a cancel requested.
     Cancelling,
     Succeeded,
     Failed,
     Cancelled,
-    /// Lost or interrupted: nobody knows, or it was never through.
+    /// Lost or interrupted: the outcome is unknown, or the work was not finished.
     CutShort,
 }
 
@@ -90,12 +93,13 @@ impl Phase {
             (Status::Completed, Some(Outcome::Succeeded)) => Phase::Succeeded,
             (Status::Completed, Some(Outcome::Cancelled)) => Phase::Cancelled,
             (Status::Completed, Some(Outcome::Lost | Outcome::Interrupted)) => Phase::CutShort,
-            // Without an outcome, which no store accepts, anything but success.
+            // No store accepts a completed action without an outcome. It must not read as a
+            // success.
             (Status::Completed, Some(Outcome::Failed) | None) => Phase::Failed,
         }
     }
 
-    /// The word in which a shape says it.
+    /// Returns the word of a shape.
     const fn word(self, shape: Shape) -> &'static str {
         let [lifecycle, vendor_task, vendor_machine, v2] = self.row();
         match shape {
@@ -106,8 +110,7 @@ impl Phase {
         }
     }
 
-    /// The word of each: for a task and a state machine in the lifecycle's words, for a task and
-    /// a state machine in the vendor's, in version 2.
+    /// Returns the words: lifecycle, vendor task, vendor state machine, version 2.
     const fn row(self) -> [&'static str; 4] {
         match self {
             //                     lifecycle    vendor: task  machine      version 2
@@ -122,33 +125,33 @@ impl Phase {
     }
 }
 
-/// Where an action is, in a word.
+/// Returns the status word of an action in a shape.
 pub(super) fn status(action: &Action, shape: Shape) -> &'static str {
     Phase::of(action).word(shape)
 }
 
-/// Where an action was, in the lifecycle's words.
+/// Returns the status word of the lifecycle vocabulary.
 pub(super) const fn lifecycle(status: Status, outcome: Option<Outcome>) -> &'static str {
     let [lifecycle, ..] = Phase::at(status, outcome).row();
     lifecycle
 }
 
-/// What an entry says of an error.
+/// The error fields of an entry.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ErrorText<'a> {
     pub(super) code: Option<&'a str>,
     pub(super) message: Option<&'a str>,
-    /// For operators; there only where the store was asked for it.
+    /// For operators; present only if the action was read with full detail.
     pub(super) detail: Option<&'a str>,
 }
 
-/// The error of an action that reads `failed`, and of no other.
+/// Returns the error of an action whose status word is `failed`. Others have none.
 pub(super) fn error<'a>(action: &'a Action, status: &str) -> ErrorText<'a> {
     if status != FAILED {
         return ErrorText::default();
     }
-    // A failed action always has one. A cancelled one need not, and a client that reads `failed`
-    // must find one anyway.
+    // A cancelled action may read `failed` without having an error. Clients expect one, so the
+    // outcome fills in.
     let word = action.outcome.unwrap_or(Outcome::Failed).as_str();
     let error = action.error.as_ref();
     ErrorText {

@@ -1,25 +1,25 @@
-//! What a store offers, and what fits into one write.
+//! Capabilities of a store, and the limits of one write.
 
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{Batch, Command};
 
-/// What a store offers.
+/// The capabilities of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// What an acknowledged write survives.
+    /// The failures that an acknowledged write survives.
     pub durability: Durability,
-    /// Whether other processes may use the same store at the same time.
+    /// True if other processes may use the same store at the same time.
     pub shared: bool,
-    /// Most commands of a batch, and most uids of a `get`: at least 1. The conformance suite fills
-    /// such batches, so it takes a store with at most 10,000.
+    /// Maximum number of commands in a batch and of uids in a `get`; at least 1. The conformance
+    /// suite fills such batches and supports at most 10,000.
     pub max_commands: usize,
-    /// Largest batch, by [`Batch::bytes`].
+    /// Maximum size of a batch in bytes, measured by [`Batch::bytes`].
     pub max_bytes: usize,
 }
 
 impl Capabilities {
-    /// The limits both built-in stores have: 1000 commands and 8 MiB a batch.
+    /// The limits of both built-in stores: 1000 commands and 8 MiB per batch.
     #[must_use]
     pub const fn new(durability: Durability) -> Capabilities {
         Capabilities {
@@ -30,7 +30,7 @@ impl Capabilities {
         }
     }
 
-    /// Checks a batch against the limits. Says how many [bytes](Batch::bytes) it has.
+    /// Checks a batch against the limits. Returns its size in [bytes](Batch::bytes).
     ///
     /// # Errors
     /// `Invalid`, naming the limit.
@@ -42,7 +42,7 @@ impl Capabilities {
                 ErrorKind::Invalid,
                 "write",
                 format!(
-                    "the batch has {bytes} bytes, at most {} fit",
+                    "the batch has {bytes} bytes; the limit is {}",
                     self.max_bytes
                 ),
             ));
@@ -50,7 +50,7 @@ impl Capabilities {
         Ok(bytes)
     }
 
-    /// Checks a count of commands or uids.
+    /// Checks a number of commands or uids against the limit.
     ///
     /// # Errors
     /// `Invalid`, naming the limit.
@@ -59,15 +59,14 @@ impl Capabilities {
             return Err(StoreError::new(
                 ErrorKind::Invalid,
                 operation,
-                format!("{count} at once, at most {} fit", self.max_commands),
+                format!("{count} at once; the limit is {}", self.max_commands),
             ));
         }
         Ok(())
     }
 
-    /// The commands of the first groups that fit in one write of at most so many, and how many
-    /// groups those are. The first is taken whatever its size: one that is too large even alone is
-    /// for the store to refuse.
+    /// Fills one batch with the first groups that fit, up to `most` commands. Also returns how many
+    /// groups it took. The first group is always taken: if it is too large, the store rejects it.
     pub(crate) fn fill(
         &self,
         groups: impl Iterator<Item = Vec<Command>>,
@@ -91,14 +90,14 @@ impl Capabilities {
     }
 }
 
-/// What an acknowledged write survives.
+/// The failures that an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Durability {
-    /// Nothing: it ends with the process.
+    /// None: the data ends with the process.
     Volatile,
-    /// The end of the process; the last writes may be lost in a power cut, never their order.
+    /// The end of the process. A power cut may lose the last writes, but never reorders writes.
     Process,
-    /// A power cut, on a disk that keeps what it says it has kept.
+    /// A power cut, if the disk honours flushes.
     Disk,
 }

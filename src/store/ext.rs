@@ -1,4 +1,4 @@
-//! What everybody wants from a store, built on its methods alone.
+//! Convenience methods for every store.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,21 +10,20 @@ use crate::model::{
     OpId, Order, Owner, OwnerQuery, OwnerRef, Page, Query, Refused, Report, Term,
 };
 
-/// How often a batch whose outcome is unknown is sent before that is said.
+/// Maximum number of times that a batch is sent while its outcome is unknown.
 const TRIES: u32 = 3;
 
-/// What everybody wants from a store, built on the eight methods alone. Comes with every
-/// [`ActionStore`].
+/// Convenience methods for every [`ActionStore`], built on its eight methods alone.
 ///
-/// A write whose outcome is unknown is repeated as it is, up to three times in all, before the
-/// caller hears of it.
+/// A write with an unknown outcome is repeated unchanged, up to three times in total. Then the
+/// error is returned.
 pub trait ActionStoreExt: ActionStore {
-    /// Writes a batch, repeating it while its outcome is unknown.
+    /// Writes a batch, and repeats it while its outcome is unknown.
     ///
     /// # Errors
-    /// As [`ActionStore::write`], about all tries together: once the outcome of one is unknown, a
-    /// later one that certainly did nothing does not make it known. And `Corrupt` if the store does
-    /// not answer every command.
+    /// As [`ActionStore::write`], for all tries together. If one try had an unknown outcome and no
+    /// later try succeeded, the error is `OutcomeUnknown`. `Corrupt` if the store does not answer
+    /// every command.
     fn write_repeating(
         &self,
         batch: Batch,
@@ -38,7 +37,7 @@ pub trait ActionStoreExt: ActionStore {
                     Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
                         unknown = Some(error)
                     }
-                    // That this try did nothing says nothing about those before it.
+                    // This try did nothing, but an earlier one may have.
                     Err(_) if unknown.is_some() => {}
                     answer => return answer,
                 }
@@ -47,10 +46,10 @@ pub trait ActionStoreExt: ActionStore {
         }
     }
 
-    /// Carries one command out.
+    /// Executes one command.
     ///
     /// # Errors
-    /// Why it was refused, or what failed.
+    /// The refusal, or the store's error.
     fn command(&self, command: Command) -> impl Future<Output = Result<Done, Error>> + Send {
         async move {
             let answers = self.write_repeating(Batch::each(vec![command])).await?;
@@ -61,10 +60,10 @@ pub trait ActionStoreExt: ActionStore {
         }
     }
 
-    /// Carries one command about an action out and returns the action.
+    /// Executes one command about an action and returns the action.
     ///
     /// # Errors
-    /// Why it was refused, or what failed.
+    /// The refusal, or the store's error.
     fn command_on_action(
         &self,
         command: Command,
@@ -75,7 +74,7 @@ pub trait ActionStoreExt: ActionStore {
         }
     }
 
-    /// Reads all owners that match, page by page.
+    /// Returns all owners that match, from all pages.
     ///
     /// # Errors
     /// As [`ActionStore::owners`].
@@ -96,19 +95,19 @@ pub trait ActionStoreExt: ActionStore {
         }
     }
 
-    /// Records a new action, queued and without an owner.
+    /// Records a new action. It is queued and has no owner.
     ///
     /// # Errors
-    /// Why it was refused, or what failed.
+    /// The refusal, or the store's error.
     fn create(&self, new: NewAction) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
         let new = Arc::new(new);
         self.command_on_action(Command::Create { new, by: None })
     }
 
-    /// Changes an action, under an operation id drawn now.
+    /// Changes an action, under a new operation id.
     ///
     /// # Errors
-    /// Why it was refused, or what failed.
+    /// The refusal, or the store's error.
     fn apply(
         &self,
         uid: ActionUid,
@@ -124,10 +123,10 @@ pub trait ActionStoreExt: ActionStore {
         })
     }
 
-    /// Starts an action in an owner's name.
+    /// Starts an action on behalf of an owner.
     ///
     /// # Errors
-    /// Why it was refused, or what failed.
+    /// The refusal, or the store's error.
     fn start(
         &self,
         uid: ActionUid,
@@ -136,10 +135,10 @@ pub trait ActionStoreExt: ActionStore {
         self.apply(uid, Change::Start, Some(by))
     }
 
-    /// Reports on an action in its owner's name.
+    /// Reports on an action on behalf of its owner.
     ///
     /// # Errors
-    /// Why it was refused, or what failed.
+    /// The refusal, or the store's error.
     fn report(
         &self,
         uid: ActionUid,
@@ -149,10 +148,10 @@ pub trait ActionStoreExt: ActionStore {
         self.apply(uid, Change::Report(report), Some(by))
     }
 
-    /// Completes an action in its owner's name, or in nobody's.
+    /// Completes an action, on behalf of its owner or of no owner.
     ///
     /// # Errors
-    /// Why it was refused, or what failed.
+    /// The refusal, or the store's error.
     fn finish(
         &self,
         uid: ActionUid,
@@ -162,10 +161,10 @@ pub trait ActionStoreExt: ActionStore {
         self.apply(uid, Change::Finish(finish), by)
     }
 
-    /// Asks for an action to be cancelled.
+    /// Requests the cancellation of an action.
     ///
     /// # Errors
-    /// Why it was refused, or what failed.
+    /// The refusal, or the store's error.
     fn request_cancel(
         &self,
         uid: ActionUid,
@@ -174,10 +173,12 @@ pub trait ActionStoreExt: ActionStore {
         self.apply(uid, Change::RequestCancel(request), None)
     }
 
-    /// Pins an action, so that no retention removes it, or lets it go again; returns the action. An
-    /// unfinished one may be pinned ahead. A pin is no change of the action: it has no version, no
-    /// log entry and no place in the feed, and no method of a store shows it. [`erase`] and whoever
-    /// else removes find a pinned action refused.
+    /// Pins or unpins an action and returns it. Retention does not remove a pinned action. An
+    /// unfinished action can be pinned in advance.
+    ///
+    /// A pin is not a change of the action: it has no version, no log entry and no place in the
+    /// feed. No method of a store returns it. Any removal of a pinned action is refused, also by
+    /// [`erase`].
     ///
     /// [`erase`]: crate::retention::erase
     ///
@@ -187,7 +188,7 @@ pub trait ActionStoreExt: ActionStore {
     ///
     /// let store = MemoryStore::new();
     /// let action = store.create(NewAction::task("migrate")).await?;
-    /// store.pin(action.uid, true).await?; // whatever its age, it stays
+    /// store.pin(action.uid, true).await?; // kept, whatever its age
     /// store.pin(action.uid, false).await?;
     /// # Ok(())
     /// # }
@@ -195,7 +196,7 @@ pub trait ActionStoreExt: ActionStore {
     /// ```
     ///
     /// # Errors
-    /// `NotFound`, or what failed.
+    /// `NotFound`, or the store's error.
     fn pin(
         &self,
         uid: ActionUid,
@@ -204,7 +205,7 @@ pub trait ActionStoreExt: ActionStore {
         self.command_on_action(Command::Pin { uid, pinned })
     }
 
-    /// Looks one action up.
+    /// Returns one action, or none if it does not exist.
     ///
     /// # Errors
     /// As [`ActionStore::get`].
@@ -215,9 +216,11 @@ pub trait ActionStoreExt: ActionStore {
         async move { Ok(self.get(&[uid]).await?.into_iter().next().flatten()) }
     }
 
-    /// Everything on record that ever touched an object, as its subject or in another role, newest
-    /// first: one search of an index a page. The store knows no catalogue, so an object that is long
-    /// gone is found as well; only what retention has removed is not.
+    /// Returns all recorded actions that ever touched an object, as their own object or as a
+    /// related one, newest first. Each page is one index search.
+    ///
+    /// The object itself need not exist any more. Only actions that retention has removed are
+    /// missing.
     ///
     /// ```
     /// # async fn example() -> Result<(), action_store::Error> {
@@ -239,15 +242,14 @@ pub trait ActionStoreExt: ActionStore {
         self.pages(Query::new().with_term(Term::Touches(object)))
     }
 
-    /// The parts of an action that are on record, whether it is itself or not, the one created
-    /// first first: one search of an index a page.
-    /// [`ChildCounts`](crate::ChildCounts) says how many there are and how they ended.
+    /// Returns the recorded parts of an action, oldest first. The action itself may be absent. Each
+    /// page is one index search. [`ChildCounts`](crate::ChildCounts) counts them by outcome.
     fn children(&self, parent: ActionUid) -> Pages<'_, Self> {
         let query = Query::new().with_order(Order::Oldest);
         self.pages(query.with_term(Term::Parent(parent)))
     }
 
-    /// Walks through all pages of a query.
+    /// Reads the pages of a query one by one.
     fn pages(&self, query: Query) -> Pages<'_, Self> {
         Pages {
             store: self,
@@ -258,7 +260,7 @@ pub trait ActionStoreExt: ActionStore {
 
 impl<S: ActionStore + ?Sized> ActionStoreExt for S {}
 
-/// A store that answered fewer commands than it was given has broken its contract.
+/// A store breaks its contract if it does not answer every command.
 fn unanswered() -> StoreError {
     StoreError::new(
         ErrorKind::Corrupt,
@@ -267,16 +269,17 @@ fn unanswered() -> StoreError {
     )
 }
 
-/// A walk through the pages of a query.
+/// Reads the pages of a query one by one.
 #[derive(Debug)]
-#[must_use = "a walk does nothing until its next page is asked for"]
+#[must_use = "no page is read until `next` is called"]
 pub struct Pages<'s, S: ActionStore + ?Sized> {
     store: &'s S,
     query: Option<Query>,
 }
 
 impl<S: ActionStore + ?Sized> Pages<'_, S> {
-    /// The next page; none after the last. After an error the same page can be asked for again.
+    /// Returns the next page, or none after the last. After an error, call it again for the same
+    /// page.
     ///
     /// # Errors
     /// As [`ActionStore::list`].
@@ -292,7 +295,8 @@ impl<S: ActionStore + ?Sized> Pages<'_, S> {
         Ok(Some(page))
     }
 
-    /// All that is left, gathered. For small stores and tests: memory grows with the answer.
+    /// Returns all remaining actions. Use it for small stores and tests, because memory grows with
+    /// the result.
     ///
     /// # Errors
     /// As [`ActionStore::list`].

@@ -1,4 +1,4 @@
-//! The one seam: what every store offers, and what is built on top of it for all of them.
+//! The trait of all stores, and its convenience methods.
 
 mod capabilities;
 mod ext;
@@ -18,53 +18,52 @@ use crate::model::{
     Revision, Transition,
 };
 
-/// A store of actions. Eight methods, all required; whoever implements them proves it with the
-/// `conformance` suite.
+/// A store of actions. All eight methods are required. The `conformance` suite checks that an
+/// implementation keeps the contract.
 ///
 /// # The contract
 ///
-/// 1. One `write` is one transaction; `Ok` comes only after it is as durable as
+/// 1. One `write` is one transaction. It returns `Ok` only after the transaction is as durable as
 ///    [`Capabilities::durability`] says.
-/// 2. Commands act in order, each seeing those before it. With
-///    [`BatchMode::Each`](crate::BatchMode::Each) a refused one leaves no trace (but a
-///    [late report](crate::TransitionKind::LateReport)) and disturbs nobody; with
-///    [`BatchMode::All`](crate::BatchMode::All) one refusal refuses all.
-/// 3. An inner [`Refused`] is certain. An outer error speaks for the whole batch:
-///    [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) means perhaps all of it, every other
-///    kind none of it, ever.
-/// 4. Repeating a batch is harmless.
-/// 5. What [`plan`](crate::plan) judged by is held in the same isolation unit as what is saved,
-///    owners included.
-/// 6. Versions are dense; an action and its log agree in every snapshot.
-/// 7. A revision that is not readable once a higher one is never appears.
-/// 8. [`changed`](ActionStore::changed) resolves when something above `after` is readable through
-///    this store, may be early, and errs when `after` is beyond the store.
-/// 9. Cursors are valid for the store's life. The feed says
-///    [`CursorExpired`](crate::ErrorKind::CursorExpired) when it has removed what a cursor has yet
-///    to show, and when a cursor is beyond the store. So do the feed, the log and an oldest-first
-///    list of a cursor of another [branch](crate::BranchId), unless all that it has shown is older
-///    than the fork.
-/// 10. In newest and oldest order an action that matched throughout a walk appears exactly once.
-///     The work of a page is bounded, so a page may be short and go on.
-/// 11. An unknown term, order or command is [`Unsupported`](crate::ErrorKind::Unsupported), never
-///     ignored.
-/// 12. A command that names an owner is [`Refused::Fenced`] unless that incarnation is alive in
-///     the same transaction; once `Fence` or `Claim` has answered, nothing of the fenced
-///     incarnation is accepted. (A repeat of what was accepted before is
-///     [`Effect::Already`](crate::Effect::Already) all the same: it says what is true and changes
-///     nothing.)
-/// 13. Dropping a future neither cancels a write that was taken nor harms the store.
-/// 14. What was accepted comes back byte for byte; stamps never run backwards within an action;
-///     no decision rests on a wall clock.
-/// 15. A completed action takes no new parts, and a part of an unfinished action is not removed.
-///     The parent is read in the same transaction: see
+/// 2. Commands take effect in order, and each sees the effects of earlier ones. With
+///    [`BatchMode::Each`](crate::BatchMode::Each), a refused command changes nothing and does not
+///    affect the others. Only a [late report](crate::TransitionKind::LateReport) is logged. With
+///    [`BatchMode::All`](crate::BatchMode::All), one refusal refuses the whole batch.
+/// 3. An inner [`Refused`] is certain. An outer error applies to the whole batch.
+///    [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) means that all of it may have been
+///    applied, or nothing. Any other kind means that nothing was applied and nothing will be.
+/// 4. A batch may be repeated safely. Commands that were applied are not applied again.
+/// 5. The state on which [`plan`](crate::plan) decides, owners included, is read in the transaction
+///    that saves the result. It cannot change in between.
+/// 6. The versions of an action have no gaps. In every snapshot, an action and its log agree.
+/// 7. Revisions become readable in order. Once a revision is readable, no lower one appears later.
+/// 8. [`changed`](ActionStore::changed) resolves when a revision above `after` is readable through
+///    this store. It may resolve early. It fails if `after` is beyond the store.
+/// 9. Cursors are valid for the life of the store. The feed returns
+///    [`CursorExpired`](crate::ErrorKind::CursorExpired) if changes after the cursor were removed, or
+///    if the cursor is beyond the store. A cursor of another [branch](crate::BranchId) is expired in
+///    the feed, in the log and in an oldest-first list, unless all that it has shown is older than
+///    the fork.
+/// 10. In newest and oldest order, an action that matches throughout a walk appears exactly once.
+///     The work of a page is bounded, so a page may be short and still have a next one.
+/// 11. An unknown term, order or command is [`Unsupported`](crate::ErrorKind::Unsupported). It is
+///     never ignored.
+/// 12. A command that names an owner is [`Refused::Fenced`] unless that incarnation is alive in the
+///     same transaction. Once `Fence` or `Claim` has returned, nothing of the fenced incarnation is
+///     accepted. A repeat of a command that was accepted before still returns
+///     [`Effect::Already`](crate::Effect::Already). It changes nothing.
+/// 13. Dropping a future neither cancels an accepted write nor harms the store.
+/// 14. Accepted data is returned byte for byte. The timestamps of an action never decrease. No
+///     decision depends on a wall clock.
+/// 15. A completed action accepts no new parts, and a part of an unfinished action cannot be removed.
+///     The parent is read in the same transaction, see
 ///     [`Needs::parents_of`](crate::Needs::parents_of).
 #[async_trait]
 pub trait ActionStore: fmt::Debug + Send + Sync + 'static {
-    /// What this store offers, as observed.
+    /// Returns the capabilities of this store, as observed.
     fn capabilities(&self) -> Capabilities;
 
-    /// Carries commands out, in one transaction. The answers stand in the order of the commands.
+    /// Executes commands in one transaction. The answers are in the order of the commands.
     ///
     /// # Errors
     /// `Invalid` for a batch beyond [`Capabilities::max_commands`] or
@@ -72,14 +71,14 @@ pub trait ActionStore: fmt::Debug + Send + Sync + 'static {
     /// `OutcomeUnknown`, `Corrupt`, `Closed`.
     async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError>;
 
-    /// Looks actions up; the answers stand in the order of the uids, at most
-    /// [`Capabilities::max_commands`] of them.
+    /// Returns actions, in the order of the uids. At most [`Capabilities::max_commands`] uids are
+    /// allowed.
     ///
     /// # Errors
     /// `Invalid` for too many, `Unavailable`, `Corrupt`, `Closed`.
     async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError>;
 
-    /// Reads one page of the actions that match: newest first, oldest first, or the feed.
+    /// Returns one page of the actions that match: newest first, oldest first, or as the feed.
     ///
     /// # Errors
     /// `Invalid` for a query beyond its limits or with a cursor of another list or store,
@@ -87,39 +86,39 @@ pub trait ActionStore: fmt::Debug + Send + Sync + 'static {
     /// oldest-first list of another branch), `Unavailable`, `Corrupt`, `Closed`.
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError>;
 
-    /// Reads one page of an action's log, or of all logs in the order in which they were written.
-    /// An action that is not there has an empty log.
+    /// Returns one page of an action's log, or of all logs in the order in which they were written.
+    /// The log of an absent action is empty.
     ///
     /// # Errors
     /// As [`list`](ActionStore::list); `CursorExpired` of another branch only.
     async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError>;
 
-    /// Reads one page of the owners that match, in the order in which they claimed their names.
+    /// Returns one page of the owners that match, in the order in which they claimed their names.
     ///
     /// # Errors
     /// `Invalid` for a query beyond its limits or with a cursor of another list or store,
     /// `Unavailable`, `Corrupt`, `Closed`.
     async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError>;
 
-    /// Waits until something above `after` is readable; `None` answers at once.
+    /// Waits until a revision above `after` is readable. `None` returns at once.
     ///
     /// # Errors
     /// `Invalid` if `after` is beyond the store, `Unavailable`, `Corrupt`, `Closed`.
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError>;
 
-    /// Finishes what was taken, gives everything back. Every later call, and every call still
-    /// waiting, is `Closed`. Closing twice is fine.
+    /// Finishes the accepted writes and releases all resources. Pending and later calls fail with
+    /// `Closed`. A second call does nothing.
     ///
     /// # Errors
     /// `Unavailable` if something could not be given back; the store is closed nevertheless.
     async fn close(&self) -> Result<(), StoreError>;
 }
 
-/// What a method of [`ActionStore`] returns, as `async_trait` writes it.
+/// Return type of the methods of [`ActionStore`], as `async_trait` generates it.
 type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-// Written out, so that it hands on the future of the store itself: `async_trait` would box that once
-// more for every pointer on the way.
+// Written by hand to return the store's own future. `async_trait` would box it once more for each
+// pointer.
 macro_rules! forward {
     ($($pointer:ident)::+) => {
         impl<S: ActionStore + ?Sized> ActionStore for $($pointer)::+<S> {

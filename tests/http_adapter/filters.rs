@@ -319,7 +319,7 @@ async fn a_cursor_belongs_to_its_kind_of_list() {
     ] {
         let answer = get(&app, &format!("/v1/actions?{query}")).await;
         let (_, description) = answer.error(StatusCode::BAD_REQUEST);
-        let fault = "Query parameter 'cursor' is not one that this list has given out";
+        let fault = "Query parameter 'cursor' is not a cursor of this list";
         assert_eq!(description, fault, "{query}");
     }
     // It says where, not what: with another filter it goes on from the same place.

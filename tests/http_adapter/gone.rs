@@ -88,7 +88,7 @@ async fn a_uid_as_old_as_what_was_removed_is_gone() {
             let words = match expected {
                 StatusCode::GONE => (
                     "action_gone",
-                    format!("Action {uid} does not exist, and ones of its time were removed"),
+                    format!("Action {uid} does not exist; it may have been removed by retention"),
                 ),
                 _ => ("action_not_found", format!("Action {uid} does not exist")),
             };

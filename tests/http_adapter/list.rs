@@ -398,11 +398,11 @@ async fn a_parameter_that_is_not_understood_is_named() {
     }
     cases.push(("cursor=f&cursor=f".to_owned(), "cursor", "is given twice"));
     for cursor in ["", "u", "x", "f.", "f.1n", "f.1n.x.1", &long] {
-        let fault = "is not one that this list has given out";
+        let fault = "is not a cursor of this list";
         cases.push((format!("cursor={cursor}"), "cursor", fault));
     }
     for (letter, cursor) in [("f", foreign), ("u", foreign), ("f", oldest)] {
-        let fault = "is not one that this list has given out";
+        let fault = "is not a cursor of this list";
         cases.push((format!("cursor={letter}.{cursor}"), "cursor", fault));
     }
     for (query, name, fault) in cases {

@@ -132,7 +132,7 @@ async fn a_wait_ends_with_its_time() {
     for bad in ["", "30", "-1s", "1m", "1.5s", "4294967296s", "s"] {
         let answer = get(&app, &format!("/v1/actions/{uid}?wait={bad}")).await;
         let (_, description) = answer.error(StatusCode::BAD_REQUEST);
-        let fault = "Query parameter 'wait' is not a time like 30s or 500ms";
+        let fault = "Query parameter 'wait' must be a duration like 30s or 500ms";
         assert_eq!(description, fault, "{bad}");
     }
     let twice = get(&app, &format!("/v1/actions/{uid}?wait=1s&wait=1s")).await;

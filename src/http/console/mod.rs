@@ -1,4 +1,4 @@
-//! A page for people, over the endpoints of this router.
+//! A web page that shows actions to people.
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -7,31 +7,29 @@ use axum::routing::get;
 
 const PAGE: &str = include_str!("console.html");
 
-/// The page runs nothing but its own script, which is named by its digest, and talks to nobody but
-/// who served it. Nothing can be made of a text but a text (`require-trusted-types-for`).
+/// Allows only the page's own script, identified by its digest, and requests only to the same
+/// origin. Text cannot become markup (`require-trusted-types-for`).
 ///
-/// A test computes both digests and says what they are when the page has changed.
+/// If the page has changed, `tests/console.rs` prints the new digests.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-s0Gm/BxFHqy9a+WO8AZBYGZ+KxMuu2VHhBNuuE888uQ='; \
+    script-src 'sha256-la6VuniYFFc3dmb4M9fvRQhSod00EmnGDo/a2bQ/lyg='; \
     style-src 'sha256-/DJSy21fiE4Z1u5uhb/vetetTuN/PXB19J/dkExJKgs='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// A page that shows actions to people, at `GET /console`: live, filtered, each with its history,
-/// and on a timeline.
+/// Serves a web page at `GET /console` that shows actions live: with filters, a timeline and the
+/// history of each action.
 ///
-/// It reads `v1/actions`, `v1/actions/changes` and `v1/actions/{uid}/history` beside it, so it
-/// belongs where [`router`](super::router) is: merged with it, or nested under the same path, and
-/// version 1 must not be left out. Nothing of it comes from anywhere else.
+/// The page reads `v1/actions`, `v1/actions/changes` and `v1/actions/{uid}/history` relative to its
+/// own path. Merge it with [`router`](super::router), or nest both under the same path. Version 1 must
+/// not be left out. The page loads nothing from elsewhere.
 ///
-/// The page itself holds nothing that is recorded and asks for no authorization; what it reads is
-/// authorized like everybody's reading. On a 401 it asks for a name and a password (`Basic`) or a
-/// token (`Bearer`), and keeps them in its memory only. To a challenge other than `Basic`, a
-/// browser's own cookies are tried first.
+/// The page itself contains no recorded data and needs no authorization. Its requests are authorized
+/// like all others. On a 401 it asks for a name and a password (`Basic`) or a token (`Bearer`), and
+/// keeps them in memory only. If the challenge is not `Basic`, it tries the browser's cookies first.
 ///
-/// It is one document of less than 64 KiB, with a strict content security policy and
-/// `Cache-Control: no-cache`. A browser that shows it holds at most 2,000 actions and one stream of
-/// changes.
+/// The page is one document of less than 64 KiB, with a strict content security policy and
+/// `Cache-Control: no-cache`. It holds at most 2,000 actions and one stream of changes.
 ///
 /// ```
 /// use action_store::MemoryStore;

@@ -1,8 +1,8 @@
-//! The answers that many operations share, and the headers of answers.
+//! Answers and headers that several operations share.
 
 use serde_json::{Map, Value, json};
 
-/// Every status that is no success, by the name of its answer.
+/// Every error status: the status, the name of its component, and its description.
 pub(super) const FAILURES: [(&str, &str, &str); 8] = [
     (
         "400",
@@ -10,31 +10,35 @@ pub(super) const FAILURES: [(&str, &str, &str); 8] = [
         "A query parameter or header is unknown, repeated, empty or malformed (`invalid_parameter`, `invalid_header`); the description names it",
     ),
     ("401", "Unauthenticated", "Credentials are missing or wrong"),
-    ("403", "Forbidden", "It is known who asks, and they may not"),
+    (
+        "403",
+        "Forbidden",
+        "The caller is known and lacks the permission",
+    ),
     (
         "404",
         "NotFound",
-        "It does not exist, or not for who asks, which reads the same (`action_not_found`)",
+        "The action does not exist, or the caller may not see it (`action_not_found`)",
     ),
     (
         "405",
         "MethodNotAllowed",
-        "Of every method but GET and HEAD",
+        "Any method other than GET and HEAD",
     ),
     (
         "410",
         "Gone",
-        "Of a uid: actions of its time were removed (`action_gone`). Of a position: what it has yet to see was removed, or the store was restored or replaced (`cursor_expired`)",
+        "`action_gone`: the action may have been removed by retention. `cursor_expired`: changes after the position were removed, or the store was restored or replaced",
     ),
     (
         "500",
         "InternalError",
-        "It cannot be read; `reference` is also in the server's log",
+        "The actions cannot be read. The `reference` is also in the server's log",
     ),
     (
         "503",
         "Unavailable",
-        "Not now: the store cannot be read (`unavailable`), or too much is asked at once (`busy`, `too_many_watchers`, `timed_out`)",
+        "Temporary. The store cannot be read (`unavailable`), or the server is overloaded (`busy`, `too_many_watchers`, `timed_out`)",
     ),
 ];
 
@@ -58,7 +62,7 @@ pub(super) fn all() -> Map<String, Value> {
     };
     let mut all: Map<String, Value> = FAILURES.into_iter().map(answer).collect();
     let unchanged = json!({
-        "description": "It is as the client has it (`If-None-Match`), after the wait if there was one",
+        "description": "The action is unchanged (`If-None-Match`), after the wait if there was one",
         "headers": {
             "Cache-Control": header("Cache-Control"),
             "X-Content-Type-Options": header("X-Content-Type-Options"),
@@ -75,13 +79,13 @@ pub(super) fn headers() -> Value {
     let seconds = |about: &str, required: bool| json!({ "description": about, "required": required, "schema": { "type": "integer", "minimum": 1 } });
     let word = |word: &str| json!({ "required": true, "schema": { "const": word } });
     json!({
-        "Allow": { "description": "GET, HEAD, and what the host serves there itself", "required": true, "schema": { "type": "string" } },
+        "Allow": { "description": "GET, HEAD, and the methods that the host adds", "required": true, "schema": { "type": "string" } },
         "Cache-Control": word("no-store"),
-        "ETag": text("Changes whenever the answer does", true),
-        "Link": text("`<?...&cursor=...>; rel=\"next\"`: the next page, relative to the request's own path. None at the end. A page may be short, even empty, and have one", false),
-        "Retry-After": seconds("Seconds after which to try again", true),
-        "Unfinished": seconds("Of an unfinished action: seconds after which to look again", false),
-        "WWW-Authenticate": text("How to say who one is", true),
+        "ETag": text("Changes whenever the answer changes", true),
+        "Link": text("`<?...&cursor=...>; rel=\"next\"`: the next page, relative to the request's own path. Absent on the last page. A short or even empty page may have one", false),
+        "Retry-After": seconds("Seconds to wait before the next try", true),
+        "Unfinished": seconds("For an unfinished action: seconds to wait before the next poll", false),
+        "WWW-Authenticate": text("How to authenticate", true),
         "X-Content-Type-Options": word("nosniff"),
     })
 }
@@ -94,7 +98,7 @@ pub(super) fn header(name: &str) -> Value {
     json!({ "$ref": format!("#/components/headers/{name}") })
 }
 
-/// The headers of every answer.
+/// Returns the headers of every answer.
 pub(super) fn framed() -> Value {
     json!({
         "Cache-Control": header("Cache-Control"),

@@ -1,7 +1,7 @@
-//! What the endpoints promise, for machines: OpenAPI 3.1.
+//! The OpenAPI 3.1 document of the endpoints.
 //!
-//! The shapes are read off the types that are serialized (`schemas.rs`); the paths, parameters and
-//! answers stand beside them (`paths.rs`, `answers.rs`).
+//! The schemas are derived from the serialized types (`schemas.rs`). The paths, parameters and
+//! answers are written by hand (`paths.rs`, `answers.rs`).
 
 mod answers;
 mod paths;
@@ -16,16 +16,15 @@ use serde_json::{Map, Value, json};
 use super::RouterOptions;
 use super::error::framed;
 
-const ABOUT: &str = "What long-lived actions are doing and what became of them. Everything can only \
-    be read. `HEAD` works wherever `GET` does. A query parameter that is unknown, repeated, empty or \
-    malformed is refused with 400, which names it. What somebody may not see does not exist for them.";
+const ABOUT: &str = "Status and history of long-lived actions. All endpoints are read-only. `HEAD` \
+    works wherever `GET` does. A query parameter that is unknown, repeated, empty or malformed is answered \
+    400, and the description names it. An action that the caller may not see is answered like an absent one.";
 
-/// The description of what [`router_with`](super::router_with) serves with these options, as the
-/// text of a JSON document in OpenAPI 3.1. A version that the options leave out is left out.
+/// Returns the OpenAPI 3.1 document (JSON) of [`router_with`](super::router_with) with these options.
+/// A version that the options leave out is not described.
 ///
-/// It says what the answers look like, not where they are: a host that nests the router adds its
-/// `servers`. Which of the two security schemes holds is the [`Authorizer`](super::Authorizer)'s
-/// choice.
+/// The document has no `servers`. A host that nests the router adds them. It names two security
+/// schemes, `basic` and `bearer`. The [`Authorizer`](super::Authorizer) decides which one applies.
 ///
 /// ```
 /// use action_store::http::{RouterOptions, openapi};
@@ -35,11 +34,12 @@ const ABOUT: &str = "What long-lived actions are doing and what became of them. 
 /// ```
 #[must_use]
 pub fn openapi(options: &RouterOptions) -> String {
-    // With `{:#}`, JSON is indented; keys are sorted.
+    // `{:#}` indents the JSON. Keys are sorted.
     format!("{:#}\n", document(options))
 }
 
-/// Serves [`openapi`] at `GET /openapi.json`, to everybody: nothing that is recorded is in it.
+/// Serves [`openapi`] at `GET /openapi.json` without authorization. The document contains no recorded
+/// data.
 ///
 /// ```
 /// use action_store::MemoryStore;
@@ -71,7 +71,7 @@ fn document(options: &RouterOptions) -> Value {
     if options.v2 {
         paths.extend(paths::v2());
     }
-    // What no path that is left leads to.
+    // Schemas that no remaining path refers to.
     let left_out: &[&str] = match (options.v1, options.v2) {
         (true, true) => &[],
         (true, false) => &["V2Entry", "V2Info", "V2Status"],

@@ -1,30 +1,30 @@
-//! The operations: one for each endpoint, by its path.
+//! The operations: one for each endpoint.
 
 use serde_json::{Map, Value, json};
 
 use super::answers::{FAILURES, framed, header, schema};
 use crate::model::{Limits, Outcome, Status};
 
-/// No control character; of the least length there is.
+/// A label: no control characters, and not empty.
 const LABEL: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
 const OBJECT: &str = r"^(cluster|[^:\u0000-\u001f\u007f-\u009f]+:[^\u0000-\u001f\u007f-\u009f]+)$";
 
-/// An endpoint, and what only some have.
+/// An operation, and the parts in which operations differ.
 struct Operation {
     id: &'static str,
     about: &'static str,
     parameters: Vec<Value>,
     shown: Value,
-    /// The headers of a success beside those of every answer.
+    /// Headers of a success in addition to the common ones.
     headers: &'static [(&'static str, &'static str)],
-    /// The statuses that it has beside 200, 400, 401, 403, 405, 500 and 503.
+    /// Statuses in addition to 200, 400, 401, 403, 405, 500 and 503.
     statuses: &'static [&'static str],
 }
 
 impl Operation {
     fn item(self) -> Value {
         let mut shown = json!({
-            "description": "As recorded",
+            "description": "The recorded data",
             "headers": framed(),
             "content": { "application/json": { "schema": self.shown } },
         });
@@ -60,7 +60,7 @@ fn paths<const N: usize>(all: [(&str, Operation); N]) -> Map<String, Value> {
 pub(super) fn v1() -> Map<String, Value> {
     let mut of_bdb = list(
         "v1ActionsOfBdb",
-        "The actions that touch a database, newest first",
+        "Actions that touch a database, newest first",
     );
     of_bdb
         .parameters
@@ -70,7 +70,7 @@ pub(super) fn v1() -> Map<String, Value> {
     of_bdb.statuses = &["404", "410"];
     let mut all = list(
         "v1Actions",
-        "All actions: the unfinished ones first, each kind newest first",
+        "All actions: unfinished before finished ones, each newest first",
     );
     all.shown = schema("V1List");
     let mut paths = paths([
@@ -85,7 +85,7 @@ pub(super) fn v1() -> Map<String, Value> {
 }
 
 pub(super) fn v2() -> Map<String, Value> {
-    let about = "All actions: the unfinished ones first, each kind newest first";
+    let about = "All actions: unfinished before finished ones, each newest first";
     paths([
         ("/v2/actions", list("v2Actions", about)),
         ("/v2/actions/{uid}", one("v2Action", "V2Entry")),
@@ -108,12 +108,12 @@ fn one(id: &'static str, shape: &str) -> Operation {
         "header",
         "If-None-Match",
         json!({ "type": "string" }),
-        "Entity tags of what the client has, or `*`: answered 304 if it is still so",
+        "Entity tags that the client has, or `*`. Answered 304 if the action is unchanged",
     );
     Operation {
         id,
         about: "One action",
-        parameters: vec![uid(), wait("until it is completed"), known],
+        parameters: vec![uid(), wait("until the action is completed"), known],
         shown: schema(shape),
         headers: &[("ETag", "ETag"), ("Retry-After", "Unfinished")],
         statuses: &["304", "404", "410"],
@@ -123,7 +123,7 @@ fn one(id: &'static str, shape: &str) -> Operation {
 fn history() -> Operation {
     Operation {
         id: "v1History",
-        about: "An action and what has happened to it, the earliest first",
+        about: "An action and its log, earliest entry first",
         parameters: vec![uid(), limit(Limits::PAGE), cursor()],
         shown: schema("History"),
         headers: &[("Link", "Link")],
@@ -133,19 +133,19 @@ fn history() -> Operation {
 
 fn changes() -> Operation {
     let after = json!({ "type": "string", "pattern": r"^(0|[1-9][0-9]{0,17}|1f\.[0-9a-f]{32}(\.(0|[1-9][0-9]{0,17})){2})$" });
-    let last = "The id of the last event that the client has seen, which wins over `after`. Read for a stream only";
+    let last = "The id of the last event that the client has seen. It takes precedence over `after`. For streams only";
     Operation {
         id: "v1Changes",
-        about: "Each action once, at its latest change, the earliest change first; as a page, or as a stream",
+        about: "Each action once, at its latest change, earliest change first; as a page or as a stream",
         parameters: vec![
             parameter(
                 "query",
                 "after",
                 after,
-                "A `position`, or a revision; 0 is the beginning of all. Without it: from now on",
+                "A `position` or a revision; 0 is the beginning. Default: now",
             ),
             limit(Limits::DEFAULT_PAGE),
-            wait("until there is something to show. Not with a stream, which waits anyway"),
+            wait("until there is a change. Not for streams, which always wait"),
             parameter("header", "Last-Event-ID", json!({ "type": "string" }), last),
         ],
         shown: schema("Changes"),
@@ -154,14 +154,14 @@ fn changes() -> Operation {
     }
 }
 
-/// Adds what is answered to who accepts events.
+/// Adds the answer to a request that accepts events.
 fn streamed(mut item: Value) -> Value {
     item["get"]["responses"]["200"]["content"]["text/event-stream"] = json!({ "schema": {
         "type": "string",
         "description": "With `Accept: text/event-stream`. Events named `changes`: the data is a page \
-            of this endpoint (`Changes`), the id its position. An event named `error` has the body of an \
-            error, and is the last. Comments keep the connection; a line `id:` alone moves the position. \
-            The stream ends by itself after some minutes, for the client to come again",
+            of this endpoint (`Changes`), the id is its position. An event named `error` has the body of an \
+            error, and is the last. Comments keep the connection open. A line `id:` alone advances the position. \
+            The stream ends after some minutes, and the client reconnects",
     } });
     item
 }
@@ -182,9 +182,9 @@ fn filters() -> Vec<Value> {
         (
             "status",
             word(statuses),
-            "Where it is; `completed` is also what failed, was cancelled, interrupted or lost",
+            "The lifecycle status. `completed` includes failed, cancelled, interrupted and lost actions",
         ),
-        ("outcome", word(outcomes), "How it ended"),
+        ("outcome", word(outcomes), "How the action ended"),
         ("name", text(LABEL), "Exactly this name; at most 255 bytes"),
         (
             "object",
@@ -195,13 +195,13 @@ fn filters() -> Vec<Value> {
         (
             "since",
             time.clone(),
-            "Created at this time or later: Unix seconds, or a time of RFC 3339",
+            "Created at this time or later: Unix seconds or RFC 3339",
         ),
         ("until", time, "Created before this time"),
         (
             "order",
             word(vec!["newest", "oldest"]),
-            "By creation. Like every filter it makes the list one plain walk, in place of the unfinished before the finished",
+            "By time of creation. With an order or a filter, unfinished actions no longer come first",
         ),
     ];
     let filters = all
@@ -236,7 +236,7 @@ fn limit(otherwise: u16) -> Value {
         "query",
         "limit",
         schema,
-        "At most so many; the server may answer fewer",
+        "Maximum number of items. The server may return fewer",
     )
 }
 
@@ -246,14 +246,12 @@ fn cursor() -> Value {
         "query",
         "cursor",
         schema,
-        "As the `Link` header has it, with the same other parameters",
+        "The cursor of the `Link` header, with the other parameters unchanged",
     )
 }
 
 fn wait(until: &str) -> Value {
     let schema = json!({ "type": "string", "pattern": "^[0-9]{1,9}(s|ms)$" });
-    let about = format!(
-        "How long to wait (`30s`, `500ms`) {until}. The server waits no longer than it is set to"
-    );
+    let about = format!("Maximum time to wait (`30s`, `500ms`) {until}. The server may cap it");
     parameter("query", "wait", schema, &about)
 }

@@ -1,4 +1,4 @@
-//! The shapes, read off the types that are written.
+//! The schemas, derived from the serialized types.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use super::super::words::{self, Words};
 use super::super::{fields, record, v1, v2};
 use crate::model::{Outcome, Source, TransitionKind};
 
-/// All shapes by name.
+/// Returns all schemas by name.
 pub(super) fn all(words: Words) -> Map<String, Value> {
     let mut all = Vec::new();
     add::<v1::Task<'_>>(&mut all);
@@ -29,7 +29,7 @@ pub(super) fn all(words: Words) -> Map<String, Value> {
         (name, schema)
     };
     let mut all: Map<String, Value> = all.into_iter().map(written).collect();
-    // Whatever a host has recorded beside the known fields stands among these.
+    // Recorded attributes appear as additional string fields.
     if let Some(task) = all.get_mut("V1Task") {
         task["additionalProperties"] = json!({ "type": "string" });
     }
@@ -66,7 +66,7 @@ fn add<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
     all.push((T::name().into_owned(), T::schema()));
 }
 
-/// What there is none of is left out; it is never null.
+/// Removes `null` from all schemas: an absent value is omitted, never null.
 fn never_null(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -109,7 +109,7 @@ pub(in super::super) fn kind() -> Object {
     text(TransitionKind::ALL.iter().map(|kind| kind.as_str()))
 }
 
-/// The status of a record, whatever the words of version 1.
+/// The status of a record. It uses the lifecycle words, whatever the vocabulary of version 1.
 pub(in super::super) fn lifecycle() -> Object {
     text(words::all(Words::Lifecycle)[0].iter().copied())
 }
@@ -119,7 +119,7 @@ pub(in super::super) fn percent() -> Object {
     percent.minimum(Some(0)).maximum(Some(100)).build()
 }
 
-/// Gives a type that is written by hand the shape of what it writes.
+/// Assigns a schema to a type that has its own serialization.
 macro_rules! shaped {
     ($($type:ty = $name:literal: $schema:expr;)+) => {$(
         impl PartialSchema for $type {
@@ -156,12 +156,12 @@ fn seconds() -> Object {
 }
 
 fn object() -> Object {
-    let about = "What is still to be done, as the host has recorded it";
+    let about = "The remaining operations, as the host has recorded them";
     let object = ObjectBuilder::new().schema_type(Type::Object);
     object.description(Some(about)).build()
 }
 
-/// The shape that another place says.
+/// Refers to a named schema.
 fn named(name: &'static str) -> RefOr<Schema> {
     RefOr::Ref(Ref::from_schema_name(name))
 }
