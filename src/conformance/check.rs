@@ -26,9 +26,13 @@ pub struct Checked {
 /// It checks these rules:
 ///
 /// - Every action satisfies its invariants and agrees with its log.
+///
 /// - The versions in a log have no gaps.
+///
 /// - Newest first, oldest first, feed and `get` return the same actions.
+///
 /// - No key has two holders.
+///
 /// - No owner name has two incarnations that are alive.
 ///
 /// Call it at the end of a test, for example after a crash, a full disk or a load test.

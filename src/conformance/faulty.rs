@@ -23,7 +23,9 @@ use crate::store::{ActionStore, Capabilities};
 /// contract of [`ActionStore`]:
 ///
 /// - `Unavailable`: the call was not applied.
+///
 /// - `OutcomeUnknown`: the call may or may not have been applied.
+///
 /// - A future that never resolves: the call may or may not have been applied.
 ///
 /// So code that loses or duplicates data with this store can do so with any store.
@@ -70,7 +72,7 @@ struct Count {
     faults: u64,
 }
 
-/// What a call does before and after it calls the wrapped store.
+/// The fault of one call, applied before and after the call to the wrapped store.
 struct Fate {
     method: Method,
     number: u64,

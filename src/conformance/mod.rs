@@ -13,9 +13,12 @@
 //!
 //! - [`check_store`] reads a whole store and checks that it is consistent. Use it after a
 //!   crash, a full disk or a load test.
+//!
 //! - [`FaultyStore`] makes any store fail according to a [`FaultPlan`]. Use it to test
 //!   the code that calls a store.
+//!
 //! - [`Clock::manual`](crate::Clock::manual) is a clock that a test sets.
+//!
 //! - [`workload`] measures the performance of a store and verifies its content
 //!   afterwards.
 
