@@ -178,8 +178,8 @@ async fn prune(store: Shared, over: Arc<AtomicBool>) -> Proof<Vec<ActionUid>> {
 /// Returns the last version seen of each action.
 async fn follow(store: Shared, over: Arc<AtomicBool>) -> Proof<BTreeMap<ActionUid, Arc<Action>>> {
     let mut latest: BTreeMap<ActionUid, Arc<Action>> = BTreeMap::new();
-    // Removals up to this revision may be missed: it is where the walk began or where it
-    // is now.
+    // Only a removal above this revision may expire the cursor. It is the position at the
+    // start of the walk, or the current one.
     let (mut cursor, mut floor) = (None, None);
     for _ in 0..TURNS {
         let last = over.load(Ordering::Acquire);
