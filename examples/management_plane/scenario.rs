@@ -1,5 +1,4 @@
-//! The scenario that the plane runs at its start: real operations, some of which must
-//! fail.
+//! The scenario that the plane runs at its start: real operations. Some must fail.
 
 use std::io;
 use std::path::Path;

@@ -177,8 +177,7 @@ fn statuses(mut bytes: &[u8], asked: &[u8]) -> Vec<u16> {
     while !bytes.is_empty() {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
         let Some(end) = end else {
-            // The answer was cut off by a reset. What is left must be the beginning of an
-            // answer.
+            // The answer was cut off by a reset. The rest must begin like an answer.
             assert!(bytes.starts_with(b"HTTP/1."), "{bytes:?} to {:?}", said());
             break;
         };
