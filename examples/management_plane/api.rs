@@ -1,4 +1,4 @@
-//! What the plane answers over HTTP: its own write endpoints beside the library's read endpoints.
+//! HTTP API of the plane: its own write endpoints and the library's read endpoints.
 
 use std::sync::Arc;
 
@@ -21,14 +21,14 @@ use crate::catalogue::Bdb;
 use crate::plane::{NODE, Operation, Plane};
 use crate::same_origin::same_origin;
 
-/// Rows of the largest database this plane makes.
+/// Maximum number of rows of a database.
 const MOST_ROWS: u64 = 10_000_000;
 
 #[derive(Clone)]
 struct Api {
     plane: Arc<Plane>,
     auth: Arc<BasicAuth>,
-    /// The one user there is.
+    /// The only user.
     user: Arc<str>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn app(plane: Arc<Plane>, auth: BasicAuth, user: &str, words: Words) 
         auth: auth.clone(),
         user: user.into(),
     };
-    // What only reads is the library's, what changes something the plane's.
+    // The library serves the read endpoints, and the plane the write endpoints.
     let app = Router::new()
         .merge(console())
         .merge(openapi_router(&options))
@@ -52,22 +52,22 @@ pub(crate) fn app(plane: Arc<Plane>, auth: BasicAuth, user: &str, words: Words) 
     limits(app, RequestLimits::new().with_failure_hook(complain))
 }
 
-/// Puts into the log what a client was only given a reference to.
+/// Logs the details of a failure. The client got only a reference to them.
 fn complain(failure: &Failure<'_>) {
     let source = std::error::Error::source(failure.error);
     let source = source.map(|source| format!(": {source}"));
-    eprintln!("not answered: {failure}{}", source.unwrap_or_default());
+    eprintln!("request failed: {failure}{}", source.unwrap_or_default());
 }
 
 fn writes(api: Api, words: Words) -> Router {
     let on_bdb = |operation: Operation| {
         async |State(api): State<Api>, Path(uid): Path<String>| match uid.parse() {
             Ok(uid) => accept(&api, uid, operation).await,
-            Err(_) => invalid("the uid of a database is a number"),
+            Err(_) => invalid("the uid of a database must be a number"),
         }
     };
     let router = match words {
-        // Beside the library's GET of the same path.
+        // Served in addition to the library's GET of the same path.
         Words::Vendor => Router::new().route("/v1/actions/{uid}", delete(cancel)),
         _ => Router::new(),
     };
@@ -89,20 +89,20 @@ fn writes(api: Api, words: Words) -> Router {
         .with_state(api)
 }
 
-/// Lets nobody through whom the read endpoints would not know either.
+/// Accepts only users that the read endpoints accept too.
 async fn authenticated(State(api): State<Api>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let permission = Permission::ViewStatusOfClusterAction;
     match api.auth.authorize(&parts, permission).await {
         Ok(_) => next.run(Request::from_parts(parts, body)).await,
         Err(Denied::Unauthenticated { challenge }) => {
-            let words = "user and password, please";
+            let words = "user and password required";
             let mut response = problem(StatusCode::UNAUTHORIZED, "unauthorized", words);
             let headers = response.headers_mut();
             headers.insert(header::WWW_AUTHENTICATE, challenge);
             response
         }
-        Err(_) => problem(StatusCode::FORBIDDEN, "forbidden", "not yours to do"),
+        Err(_) => problem(StatusCode::FORBIDDEN, "forbidden", "not permitted"),
     }
 }
 
@@ -112,10 +112,10 @@ async fn create(State(api): State<Api>, body: Bytes) -> Response {
         Err(error) => return invalid(&format!("the body: {error}")),
     };
     if new.rows > MOST_ROWS {
-        return invalid(&format!("rows: at most {MOST_ROWS}"));
+        return invalid(&format!("rows: the limit is {MOST_ROWS}"));
     }
     if new.name.is_empty() || new.name.len() > 64 || new.name.contains(char::is_control) {
-        return invalid("name: 1 to 64 bytes, no control characters");
+        return invalid("name: must have 1 to 64 bytes and no control characters");
     }
     match api.plane.catalogue.next_uid().await {
         Ok(uid) => accept(&api, uid, Operation::Create(new)).await,
@@ -134,14 +134,15 @@ async fn accept(api: &Api, uid: u64, operation: Operation) -> Response {
     accepted(api.plane.accept(uid, operation, &api.user).await)
 }
 
-/// Why an action is to be cancelled.
+/// Body of a cancel request: the reason.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cancel {
     reason: Option<String>,
 }
 
-/// Asks for an action to be cancelled. It is when it says so itself.
+/// Requests the cancellation of an action. The action is cancelled once its own task
+/// confirms it.
 async fn cancel(State(api): State<Api>, Path(uid): Path<String>, body: Bytes) -> Response {
     let Ok(uid) = uid.parse::<ActionUid>() else {
         return no_such_action();
@@ -176,7 +177,8 @@ fn accepted(answer: Result<Arc<Action>, Error>) -> Response {
     match (error.kind(), error.current()) {
         (ErrorKind::Invalid, _) => invalid(&error.to_string()),
         (ErrorKind::NotFound, _) => no_such_action(),
-        // What stands in the way: the action at work on the same database, or one that is over.
+        // The conflicting action: one on the same database, or the action itself if it is
+        // completed.
         (ErrorKind::Conflict, Some(current)) => {
             let description = error.to_string();
             let uid = current.uid.to_string();
@@ -186,7 +188,7 @@ fn accepted(answer: Result<Arc<Action>, Error>) -> Response {
             (StatusCode::CONFLICT, Json(body)).into_response()
         }
         _ => {
-            eprintln!("not accepted: {error}");
+            eprintln!("operation not accepted: {error}");
             unavailable()
         }
     }
@@ -200,12 +202,12 @@ fn no_such_action() -> Response {
     problem(
         StatusCode::NOT_FOUND,
         "action_not_found",
-        "there is no such action",
+        "the action does not exist",
     )
 }
 
 fn unavailable() -> Response {
-    let words = "it cannot be recorded now, so it is not done";
+    let words = "the operation cannot be recorded now and was not started";
     problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", words)
 }
 

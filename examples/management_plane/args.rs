@@ -6,43 +6,43 @@ use std::path::PathBuf;
 use action_store::http::Words;
 
 pub(crate) const HELP: &str = "\
-A small management plane. Its databases are SQLite files; what it does to them is on record at
-GET /v1/actions, across restarts and crashes.
+A small management plane. Its databases are SQLite files; its operations are recorded and
+served at GET /v1/actions, also after restarts and crashes.
 
-    --addr ADDR      where to listen (default 127.0.0.1:9443; port 0 picks a free one)
-    --data DIR       where the databases and the history live (default target/plane-data)
-    --user NAME      the one user there is (default admin)
-    --password TEXT  their password (default: a new one at each start, printed)
-    --words WORDS    lifecycle (default), or vendor: the status words of version 1, and the vendor's way
-                     to cancel, DELETE /v1/actions/{action_uid}
-    --once           run the built-in scenario, then exit: 0 only if all is as it should be
+    --addr ADDR      address to listen on (default 127.0.0.1:9443; port 0 picks a free port)
+    --data DIR       directory of the databases and the history (default target/plane-data)
+    --user NAME      name of the only user (default admin)
+    --password TEXT  password of that user (default: a random one, printed at each start)
+    --words WORDS    status vocabulary of version 1: lifecycle (default) or vendor; vendor also allows
+                     cancelling with DELETE /v1/actions/{action_uid}
+    --once           run the built-in scenario and exit: 0 if every action ended as expected
 
     POST   /v1/bdbs {\"name\":\"orders\",\"rows\":50000}   create a database and load rows
-    PUT    /v1/bdbs/{uid}/actions/backup             copy it
+    PUT    /v1/bdbs/{uid}/actions/backup             back it up
     POST   /v1/bdbs/{uid}/actions/check              check its integrity
-    DELETE /v1/bdbs/{uid}                            remove it
-    POST   /v1/nodes/1/actions/check                 check all that the only node has
-    GET    /v1/actions, /v1/actions/{action_uid}     what became of it
-    GET    /console                                  the same as a page, live
-    GET    /openapi.json                             what is served, for machines
-    POST   /v1/actions/{action_uid}/cancel           stop it; {\"reason\":\"...\"} if you like
+    DELETE /v1/bdbs/{uid}                            delete it
+    POST   /v1/nodes/1/actions/check                 check all databases of the node
+    GET    /v1/actions, /v1/actions/{action_uid}     list the operations, read one
+    GET    /console                                  the same as a live web page
+    GET    /openapi.json                             the API description
+    POST   /v1/actions/{action_uid}/cancel           request a cancel; optional {\"reason\":\"...\"}
 ";
 
-/// What was asked for.
+/// The parsed arguments.
 #[derive(Debug)]
 pub(crate) struct Args {
     pub(crate) addr: SocketAddr,
     pub(crate) data: PathBuf,
     pub(crate) user: String,
-    /// None: draw one.
+    /// A random password if `None`.
     pub(crate) password: Option<String>,
-    /// In which version 1 speaks.
+    /// Status vocabulary of version 1.
     pub(crate) words: Words,
     pub(crate) once: bool,
 }
 
 impl Args {
-    /// Reads the command line; `None` if only help is wanted.
+    /// Parses the command line. Returns `None` if only the help text is requested.
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Option<Args>, String> {
         let mut args = Args {
             addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 9443)),
@@ -67,12 +67,14 @@ impl Args {
                     args.words = match value()?.as_str() {
                         "lifecycle" => Words::Lifecycle,
                         "vendor" => Words::Vendor,
-                        other => return Err(format!("--words {other}: lifecycle or vendor")),
+                        other => {
+                            return Err(format!("--words {other}: must be lifecycle or vendor"));
+                        }
                     }
                 }
                 "--once" => args.once = true,
                 "--help" | "-h" => return Ok(None),
-                _ => return Err(format!("{flag} is no flag of this program; try --help")),
+                _ => return Err(format!("unknown flag {flag}; try --help")),
             }
         }
         Ok(Some(args))

@@ -1,5 +1,5 @@
-//! Which databases there are. A small JSON file, replaced as a whole, so that a crash leaves the
-//! old one or the new one.
+//! The list of databases: a small JSON file. It is replaced atomically, so that a crash
+//! leaves either the old or the new one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-/// A database that can be used, or is to be made.
+/// A database that exists or is being created.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Bdb {
@@ -24,7 +24,7 @@ struct Entries {
     bdbs: BTreeMap<u64, Bdb>,
 }
 
-/// The databases of a data directory.
+/// The databases in a data directory.
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     data: PathBuf,
@@ -32,7 +32,7 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// Reads the catalogue and removes what a crash left half made or half removed.
+    /// Reads the catalogue, and removes files that a crash left incomplete.
     pub(crate) fn open(data: &Path) -> io::Result<Catalogue> {
         let backups = data.join("backups");
         fs::create_dir_all(&backups)?;
@@ -57,12 +57,12 @@ impl Catalogue {
         })
     }
 
-    /// Where a database's file is.
+    /// Returns the path of a database's file.
     pub(crate) fn file(&self, uid: u64) -> PathBuf {
         file(&self.data, uid)
     }
 
-    /// Where the backup goes that an action makes of a database.
+    /// Returns the path of the backup that an action makes of a database.
     pub(crate) fn backup(&self, uid: u64, action: impl std::fmt::Display) -> PathBuf {
         let name = format!("bdb-{uid}-{action}.db");
         self.data.join("backups").join(name)
@@ -76,8 +76,8 @@ impl Catalogue {
         self.entries.lock().await.bdbs.keys().copied().collect()
     }
 
-    /// Draws the uid of a database to be. None is used twice, so that the history of one database
-    /// is never mistaken for that of another.
+    /// Reserves the uid of a new database. A uid is never reused, so that the histories
+    /// of two databases are never mixed up.
     pub(crate) async fn next_uid(&self) -> io::Result<u64> {
         self.change(|entries| {
             entries.last_uid += 1;

@@ -1,4 +1,4 @@
-//! What the plane does to databases. Every step and every number it reports is real.
+//! The operations on databases. Every reported step and number is real.
 
 use std::io;
 use std::path::Path;
@@ -11,11 +11,11 @@ use crate::catalogue::{Bdb, Catalogue};
 use crate::plane::Operation;
 use crate::sql::{File, SHARDS, corrupt};
 
-/// Rows in one transaction. Between two of them the disk belongs to others.
+/// Rows in one transaction. The pause between two transactions lets others use the disk.
 const ROWS_AT_ONCE: u64 = 1000;
 const BREATH: Duration = Duration::from_millis(25);
 
-/// So much of a part of the whole, which goes from one percentage to another.
+/// Progress of a part of the work, which covers the percentages `from` to `to`.
 fn part(from: u64, to: u64, done: u64, total: u64) -> Progress {
     Progress::ratio(from * total + (to - from) * done.min(total), 100 * total)
 }
@@ -49,8 +49,8 @@ async fn create(
     Ok(catalogue.add(uid, bdb).await?)
 }
 
-/// Makes a file, or nothing: beside its place, until it is whole; and stops when somebody asks for
-/// that.
+/// Creates a file atomically: under a temporary name until it is complete. Stops on a
+/// cancel request.
 async fn make(
     target: &Path,
     action: &Reporter,
@@ -64,7 +64,7 @@ async fn make(
     if made.is_ok() {
         return Ok(fs::rename(beside, target).await?);
     }
-    // Whatever stands there is of no use; the next start removes it if this does not.
+    // The incomplete file is useless. If this fails, the next start removes it.
     let _ = fs::remove_file(beside).await;
     made
 }
@@ -97,7 +97,7 @@ async fn fill(path: &Path, rows: u64, action: &Reporter) -> Result<(), ActionErr
     count(file, rows, action).await
 }
 
-/// Counts the rows: the last thing to be done to a file that was made.
+/// Counts the rows, as the last check of a new file.
 async fn count(mut file: File, rows: u64, action: &Reporter) -> Result<(), ActionError> {
     let mut counted = 0;
     for (shard, done) in SHARDS.iter().zip(1..) {
@@ -123,7 +123,7 @@ async fn backup(catalogue: &Catalogue, uid: u64, action: &Reporter) -> Result<()
     .await
 }
 
-/// Copies a database. SQLite says nothing while it does, but the copy grows.
+/// Copies a database. SQLite reports no progress, so this watches the size of the copy.
 async fn copy(source: &Path, target: &Path, action: &Reporter) -> Result<(), ActionError> {
     let mut file = File::open(source).await?;
     let whole = fs::metadata(source).await?.len();
@@ -154,8 +154,8 @@ async fn check(catalogue: &Catalogue, uid: u64, action: &Reporter) -> Result<(),
     file.close().await
 }
 
-/// Checks all databases of the node that are there, and still are when it is their turn. The node
-/// is as it should be when some of them are not: these are warned of.
+/// Checks all databases of the node, except those deleted before their turn. A damaged
+/// database adds a warning; the check of the node itself still succeeds.
 async fn check_node(catalogue: &Catalogue, action: &Reporter) -> Result<(), ActionError> {
     let uids = catalogue.uids().await;
     for (uid, done) in uids.iter().zip(1..) {
@@ -173,7 +173,7 @@ async fn check_node(catalogue: &Catalogue, action: &Reporter) -> Result<(), Acti
     Ok(())
 }
 
-/// Whether every part of a database is well.
+/// Checks every shard of a database.
 async fn whole(path: &Path) -> Result<(), ActionError> {
     let mut file = File::open(path).await?;
     for shard in &SHARDS {

@@ -1,18 +1,22 @@
-//! A small real management plane, whose databases are SQLite files.
+//! A small but real management plane. Its databases are SQLite files.
 //!
 //!     cargo run --release --all-features --example management_plane -- --help
 //!
-//! The library's parts in it:
+//! The parts of the library in this example:
 //!
-//! - `SqliteStore` keeps the history, and a retention keeper keeps it small (below).
-//! - `Tracker` records what the plane does, one operation at a time for each database
-//!   (`plane.rs`). Work reports its progress and hears that it is to stop (`jobs.rs`).
-//! - `http::router` shows it (`api.rs`), on a bounded listener as its documents advise
+//! - `SqliteStore` keeps the history. A retention keeper limits its size (see below).
+//!
+//! - `Tracker` records the operations, one at a time for each database (`plane.rs`).
+//!
+//! - The work reports its progress and stops on a cancel request (`jobs.rs`).
+//!
+//! - `http::router` serves the actions (`api.rs`), on a listener with limits
 //!   (`serve.rs`).
-//! - `Watcher` and `Expectations` tell how it goes (`scenario.rs`).
 //!
-//! Everything else is what a plane has anyway. `same_origin.rs` keeps pages of other sites from
-//! changing anything.
+//! - `Watcher` and `Expectations` show the progress (`scenario.rs`).
+//!
+//! The rest is the code of the plane. `same_origin.rs` refuses changes from pages of
+//! other sites.
 
 mod api;
 mod args;
@@ -66,10 +70,10 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Runs the plane. Says whether all was as it should be.
+/// Runs the plane. Returns true if every action ended as expected.
 async fn work(args: Args) -> Result<bool, Failure> {
     std::fs::create_dir_all(&args.data)?;
-    // The store first: it also sees to it that no second plane works in this directory.
+    // The store is opened first, because it prevents a second plane in this directory.
     let store = Arc::new(SqliteStore::open(args.data.join("actions.db")).await?);
     let catalogue = Catalogue::open(&args.data)?;
     let begun = Clock::system().now();
@@ -93,7 +97,7 @@ async fn work(args: Args) -> Result<bool, Failure> {
     let (stop, stopped) = tokio::sync::watch::channel(());
     let serving = tokio::spawn(serve::serve(listener, app, stopped));
 
-    // Whatever happens from here on, the plane goes down in order.
+    // From here on, the plane always shuts down in order.
     let ended = tokio::select! {
         ended = scenario::run(&plane) => ended.map(Some),
         () = interrupted() => Ok(None),
@@ -110,12 +114,13 @@ async fn work(args: Args) -> Result<bool, Failure> {
     plane.tracker.shutdown().await?;
     keeper.close().await;
     store.close().await?;
-    // Without --once it is the serving that counts; a scenario that was cut short shows nothing.
+    // Without `--once` the purpose is to serve, so an interrupted scenario is not an
+    // error.
     let right = ended?.is_some_and(|(right, _)| right);
     Ok(right || !args.once)
 }
 
-/// What earlier lives of this plane have left, and what became of it.
+/// Prints the actions that earlier runs left unfinished, and their recovery.
 async fn tell_history(plane: &Plane, begun: Timestamp) -> Result<(), Failure> {
     let store = plane.tracker.store();
     let known = store.list(&Query::new()).await?;
@@ -127,7 +132,7 @@ async fn tell_history(plane: &Plane, begun: Timestamp) -> Result<(), Failure> {
     let recovery = plane.tracker.recovery().await;
     if recovery.lost + recovery.interrupted > 0 {
         println!(
-            "the last run ended without a word: {} of its actions are lost, {} were never started",
+            "the last run ended unexpectedly: {} of its actions are lost, {} were never started",
             recovery.lost, recovery.interrupted
         );
     }
@@ -149,7 +154,7 @@ async fn tell_history(plane: &Plane, begun: Timestamp) -> Result<(), Failure> {
         );
     }
     if !recovery.is_complete() {
-        println!("not everything could be settled: {recovery:?}");
+        println!("recovery is incomplete: {recovery:?}");
     }
     Ok(())
 }
@@ -166,7 +171,7 @@ fn tell_curl(curl: &str, bdb: u64) {
     println!("  {curl}/v1/bdbs/{bdb} -X DELETE {json}");
 }
 
-/// Waits for Ctrl-C, or for what a supervisor sends.
+/// Waits for Ctrl-C or the termination signal of a supervisor.
 async fn interrupted() {
     #[cfg(unix)]
     {
@@ -182,7 +187,7 @@ async fn interrupted() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// A password nobody guesses: the random ends of two identities.
+/// Returns a random password: the random part of two uids.
 fn drawn_password() -> String {
     let random = || OpId::new().to_string().split_off(24);
     format!("{}{}", random(), random())

@@ -1,4 +1,4 @@
-//! The plane itself: accepts operations, runs a few at a time, keeps all of them on record.
+//! The plane: accepts operations, runs a few at a time and records all of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use tokio::sync::Semaphore;
 use crate::catalogue::{Bdb, Catalogue};
 use crate::jobs;
 
-/// How many operations run at a time; the others are queued.
+/// Number of operations that run at the same time. The others are queued.
 const AT_ONCE: usize = 2;
 
-/// The uid of the only node there is.
+/// The uid of the only node.
 pub(crate) const NODE: u64 = 1;
 
-/// What is to be done to a database, or to the node that has them all.
+/// An operation on a database or on the node.
 #[derive(Debug, Clone)]
 pub(crate) enum Operation {
     Create(Bdb),
@@ -26,7 +26,8 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    /// How it goes on record. One at a time for each database or node: another one is a conflict.
+    /// The action that records the operation. It is exclusive on its object, so a second
+    /// one is a conflict.
     fn action(&self, uid: u64) -> NewAction {
         let bdb = ObjectRef::bdb(uid);
         let new = match self {
@@ -57,8 +58,8 @@ impl Plane {
         })
     }
 
-    /// Records an operation on a database or node, durably, and sees to it that it is done. It is queued
-    /// until there is a slot for it.
+    /// Records an operation durably and starts it once a slot is free. Until then it is
+    /// queued.
     pub(crate) async fn accept(
         self: &Arc<Plane>,
         uid: u64,
@@ -67,15 +68,15 @@ impl Plane {
     ) -> Result<Arc<Action>, Error> {
         let new = operation.action(uid).with_actor(actor);
         let plane = self.clone();
-        // In a task of its own: what is recorded is also done, even if the caller hangs up in
-        // between.
+        // Runs in its own task, so that a recorded operation is started even if the
+        // client disconnects.
         let accepting = tokio::spawn(async move {
             let action = plane.tracker.enqueue(new).await?;
             tokio::spawn(plane.perform(action.clone(), uid, operation));
             Ok(action)
         });
         accepting.await.unwrap_or_else(|gone| {
-            let closed = StoreError::new(ErrorKind::Closed, "accept", "the plane is going down");
+            let closed = StoreError::new(ErrorKind::Closed, "accept", "the plane is shutting down");
             Err(closed.with_source(gone).into())
         })
     }
@@ -90,7 +91,7 @@ impl Plane {
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
-                // It was cancelled while it was queued.
+                // The action was cancelled while it was queued.
                 Err(error) if error.kind() == ErrorKind::Conflict => return,
                 Err(error) => return complain(&action, &error),
             }

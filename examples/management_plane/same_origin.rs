@@ -1,4 +1,5 @@
-//! Keeps other sites from changing anything with the password that a browser sends by itself.
+//! Refuses changes from pages of other sites, because a browser adds the password to
+//! their requests.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
@@ -9,20 +10,21 @@ use crate::api::problem;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Lets a request through that no page of another site can have sent.
+/// Accepts only requests that a page of another site cannot send.
 ///
-/// A form can be sent to any site, and a browser adds the password that it knows. But a form
-/// cannot say that it sends JSON. A script can, after a preflight, and this plane allows none.
-/// Browsers also say where a request comes from; a program says nothing.
+/// A form can be sent to any site, and the browser adds the stored password. But a form
+/// cannot send JSON. A script can, after a preflight request, and this plane allows none.
+/// Browsers also send the origin of a request; other programs do not.
 ///
-/// `Origin` is compared with `Host`, so a proxy in front of the plane must pass `Host` on.
+/// `Origin` is compared with `Host`, so a proxy in front of the plane must forward
+/// `Host`.
 pub(crate) async fn same_origin(request: Request, next: Next) -> Response {
     let headers = request.headers();
     if !is_json(headers) {
         return problem(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "a change needs Content-Type: application/json, also without a body",
+            "a change needs Content-Type: application/json, even without a body",
         );
     }
     if !is_of_this_site(headers) {
@@ -32,7 +34,7 @@ pub(crate) async fn same_origin(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// The only value of a header; an error if it has several, or bytes that are not ASCII.
+/// Returns the only value of a header. Fails if it has several values or is not ASCII.
 fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, ()> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().map(|value| value.to_str().map_err(|_| ()));

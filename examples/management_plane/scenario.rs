@@ -1,4 +1,4 @@
-//! What the plane does when it is started by hand: real operations, some of which must not succeed.
+//! The scenario that the plane runs at its start: real operations. Some must fail.
 
 use std::io;
 use std::path::Path;
@@ -13,11 +13,11 @@ use crate::catalogue::Bdb;
 use crate::plane::{NODE, Operation, Plane};
 use crate::screen::Screen;
 
-/// Who asks for it, on record.
+/// The actor of the recorded actions.
 const ACTOR: &str = "scenario";
 const ROWS: u64 = 80_000;
 
-/// How an action should end; with which code, if it should fail.
+/// The expected outcome of an action, and the error code if it must fail.
 type End = (Outcome, &'static str);
 
 fn is_met((outcome, code): &End, action: &Action) -> bool {
@@ -27,7 +27,7 @@ fn is_met((outcome, code): &End, action: &Action) -> bool {
     action.outcome == Some(*outcome) && right_error && whole
 }
 
-/// Says whether every action ended as it should have, and names a database that is there and whole.
+/// Returns true if every action ended as expected, and the uid of an intact database.
 pub(crate) async fn run(plane: &Arc<Plane>) -> Result<(bool, u64), Failure> {
     let (done, cancelled) = ((Outcome::Succeeded, ""), (Outcome::Cancelled, ""));
     let failed = |code| (Outcome::Failed, code);
@@ -88,7 +88,7 @@ struct Scenario<'p> {
 }
 
 impl Scenario<'_> {
-    /// Has operations done and shows how they go, until all of them are over.
+    /// Starts operations and shows their progress until all have ended.
     async fn block(
         &mut self,
         title: &str,
@@ -96,13 +96,14 @@ impl Scenario<'_> {
     ) -> Result<(), Failure> {
         self.screen.title(title)?;
         let tracker = &self.plane.tracker;
-        // Before the first of them, so that none of their changes is missed.
+        // Watches before the first operation starts, so that no change is missed.
         let mut changes = tracker.watcher().watch_all(None).await?;
         let (mut actions, mut ends, mut expected) = (Vec::new(), Vec::new(), Vec::new());
         for (bdb, operation, end) in operations {
             let action = self.plane.accept(bdb, operation, ACTOR).await?;
             if end.0 == Outcome::Cancelled {
-                // Another one on the same database is refused, and told what is in its way.
+                // A second operation on the same database is refused with the conflicting
+                // action.
                 let second = self.plane.accept(bdb, Operation::Check, ACTOR).await;
                 let holder = second.err().and_then(|error| error.current().cloned());
                 self.right &= holder.is_some_and(|holder| holder.uid == action.uid);
@@ -132,11 +133,11 @@ impl Scenario<'_> {
     async fn end(mut self) -> Result<bool, Failure> {
         let actions = self.plane.tracker.store().get(&self.all).await?;
         let actions: Vec<Arc<Action>> = actions.into_iter().flatten().collect();
-        self.screen.title("What is on record")?;
+        self.screen.title("Recorded actions")?;
         self.screen.table(&actions)?;
         let verdict = match self.right {
-            true => "Every action ended as it should; two of them had to fail.",
-            false => "NOT every action ended as it should.",
+            true => "Every action ended as expected; two of them had to fail.",
+            false => "Some actions did NOT end as expected.",
         };
         self.screen.title(verdict)?;
         Ok(self.right)

@@ -1,4 +1,5 @@
-//! Actions in a terminal: lines that move, or one line after the other where nothing can move.
+//! Actions in a terminal: lines that are redrawn, or appended lines if the output is not
+//! a terminal.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
@@ -10,9 +11,9 @@ const WIDTH: usize = 12;
 
 pub(crate) struct Screen {
     moves: bool,
-    /// How many lines stand there that move.
+    /// Number of lines to redraw.
     drawn: usize,
-    /// What was said last of each action, where nothing can move.
+    /// Last line printed for each action, if the output is not a terminal.
     said: HashMap<ActionUid, String>,
 }
 
@@ -25,13 +26,13 @@ impl Screen {
         }
     }
 
-    /// Begins a new block below what stands there.
+    /// Starts a new block below the current output.
     pub(crate) fn title(&mut self, words: &str) -> io::Result<()> {
         self.drawn = 0;
         print(&format!("\n{words}\n"))
     }
 
-    /// Shows where the actions of the block are, and what is to be expected of them.
+    /// Shows the progress of the actions in the block, and their expected remaining time.
     pub(crate) fn show(
         &mut self,
         actions: &[Arc<Action>],
@@ -56,7 +57,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Shows everything there is to say about actions that are over.
+    /// Shows all details of ended actions.
     pub(crate) fn table(&mut self, actions: &[Arc<Action>]) -> io::Result<()> {
         for action in actions {
             print(&format!("  {}{}\n", action.uid, line(action, None, &[])))?;
@@ -65,7 +66,7 @@ impl Screen {
     }
 }
 
-/// To a terminal that went away nothing can be said, and that is no reason to stop.
+/// A terminal that was closed is not a reason to stop.
 fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -99,7 +100,7 @@ fn line(action: &Action, bar: Option<String>, expected: &[Expectations]) -> Stri
     line.trim_end().to_owned()
 }
 
-/// The step it is in and how long it may still take, or why it did not succeed.
+/// The current step and the expected remaining time, or the error.
 fn tail(action: &Action, expected: &[Expectations]) -> String {
     if let Some(error) = &action.error {
         return format!("{}: {}", error.code, error.message);

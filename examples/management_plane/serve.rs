@@ -1,4 +1,5 @@
-//! The listener: bounded in connections and in the time that each may take, as the library advises.
+//! The listener. It limits the number of connections and their duration, as the library
+//! advises.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,13 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// Connections at once. More wait to be accepted.
+/// Maximum number of connections. Further clients wait to be accepted.
 const CONNECTIONS: u32 = 1_000;
-/// How long a request's head may take, and how long a connection may be idle before it.
+/// Timeout for the head of a request and for an idle connection.
 const HEAD: Duration = Duration::from_secs(30);
-/// How long a connection may last at most. A stream of events ends sooner.
+/// Maximum duration of a connection. An event stream ends earlier.
 const CONNECTION: Duration = Duration::from_secs(600);
-/// How long those that are at work when the plane stops may go on.
+/// Time that open requests have to finish when the plane stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves until the sender of `stop` is dropped.
@@ -28,7 +29,8 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, stop: watch::Recei
                 Ok((stream, _)) => {
                     drop(tokio::spawn(talk(stream, app.clone(), stop.clone(), place)))
                 }
-                // A client that is gone already, or no file handle to be had: both pass.
+                // The client has disconnected or there is no free file descriptor. Both
+                // are temporary.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
@@ -42,7 +44,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, stop: watch::Recei
     let _ = tokio::time::timeout(FAREWELL, places.acquire_many(CONNECTIONS)).await;
 }
 
-/// Answers what comes on one connection.
+/// Serves one connection.
 async fn talk(
     stream: TcpStream,
     app: Router,
@@ -56,7 +58,7 @@ async fn talk(
     let mut connection = std::pin::pin!(connection);
     let served = async {
         tokio::select! {
-            // The client's trouble, which it knows of.
+            // A connection error affects only its client, which notices it too.
             _ = connection.as_mut() => {}
             _ = stop.changed() => {
                 connection.as_mut().graceful_shutdown();

@@ -1,4 +1,4 @@
-//! The databases of this plane: four shards each, SQLite files.
+//! The databases of this plane: SQLite files with four shards each.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use action_store::ActionError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
-/// The statements of one shard.
+/// The SQL statements of one shard.
 pub(crate) struct Shard {
     create: &'static str,
     /// Binds the first and the last id.
@@ -42,7 +42,7 @@ pub(crate) const SHARDS: [Shard; 4] = [
     shard!("shard_3"),
 ];
 
-/// An open database. What goes wrong with it is put in words for whoever reads the action.
+/// An open database. Its errors are translated for the readers of an action.
 pub(crate) struct File(SqliteConnection);
 
 impl File {
@@ -69,7 +69,7 @@ impl File {
         run.map(|_| ()).map_err(failed)
     }
 
-    /// Loads the rows from one number to another, a quarter into each shard, in one transaction.
+    /// Inserts the rows `from` to `to` in one transaction, a quarter into each shard.
     pub(crate) async fn load(&mut self, from: u64, to: u64) -> Result<(), ActionError> {
         let mut transaction = self.0.begin().await.map_err(failed)?;
         let shards = SHARDS.len() as u64;
@@ -122,12 +122,12 @@ pub(crate) fn corrupt() -> ActionError {
     ActionError::new("bdb_corrupt", "the database file is damaged")
 }
 
-/// What an error of SQLite means to whoever reads the action. Its own words, with paths in them,
-/// are for operators.
+/// Translates an error of SQLite for the readers of an action. The original text contains
+/// paths and goes into the operator detail.
 fn failed(error: sqlx::Error) -> ActionError {
     let code = error.as_database_error().and_then(|error| error.code());
     let code = code.and_then(|code| code.parse::<u32>().ok());
-    // The low byte is the class, the rest its finer points.
+    // The low byte is the primary error code. The other bits are the extended code.
     let public = match code.map(|code| code & 0xff) {
         Some(11 | 26) => corrupt(),
         Some(13) => ActionError::new("disk_full", "the disk is full"),

@@ -1,4 +1,4 @@
-//! What the cases have in common: short ways to bring a store into a state and to read it.
+//! Helpers that the cases share: set up a store, write to it and read it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,21 +19,25 @@ use crate::store::{ActionStore, ActionStoreExt};
 
 pub(super) type Answer = Result<Done, Refused>;
 
-/// How long anything that must come may take. Far beyond what it does take: reaching it is a
-/// failure, never a measurement.
+/// Timeout for anything that must happen. It is far longer than any store needs, so
+/// reaching it is a failure and never a measurement.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// More pages than any walk of the suite has.
+/// Upper limit for the pages of one walk. No walk of the suite has this many.
 const PAGES: usize = 5000;
 
 pub(super) async fn open(fixture: &dyn Fixture) -> Proof<Subject> {
     let subject = fixture.open().await;
     let page = subject.store.list(&Query::new().with_limit(1)).await?;
-    holds("a fresh store is empty", page.items.is_empty(), &page.items)?;
+    holds(
+        "an empty store after it was opened",
+        page.items.is_empty(),
+        &page.items,
+    )?;
     Ok(subject)
 }
 
-/// Waits for what must come.
+/// Waits for something that must happen within `PATIENCE`.
 #[track_caller]
 pub(super) fn in_time<T>(
     what: &'static str,
@@ -74,7 +78,7 @@ pub(super) fn apply_as(op: OpId, uid: ActionUid, change: Change, by: Option<&Own
     }
 }
 
-/// The same command, if the action is at this version.
+/// Returns the same command with a condition on the version of the action.
 pub(super) fn at_version(command: Command, version: Version) -> Command {
     match command {
         Command::Apply {
@@ -115,7 +119,7 @@ pub(super) fn remove(action: &Action) -> Command {
     }
 }
 
-/// A finish with what its outcome demands.
+/// Builds a finish with the fields that its outcome requires.
 pub(super) fn finish(outcome: Outcome) -> Change {
     let finish = Finish::new(outcome);
     Change::Finish(match outcome {
@@ -144,7 +148,7 @@ impl Subject {
             .ok_or(Stop::NotApplicable("the fixture brings no manual clock"))
     }
 
-    /// Lets time pass where that can be done. Elsewhere it passes by itself.
+    /// Advances the manual clock if there is one. A real clock advances by itself.
     pub(super) fn tick(&self) {
         if let Some(clock) = &self.clock {
             clock.advance(Duration::from_secs(1));
@@ -168,7 +172,7 @@ impl Subject {
         answer.ok_or_else(|| Failure::new("one answer", "none").into())
     }
 
-    /// Carries out a command that must be applied.
+    /// Executes a command that must be applied.
     pub(super) async fn done(&self, command: Command) -> Proof<Option<Arc<Action>>> {
         let shown = format!("{command:?}");
         let done = self.one(command).await??;
@@ -177,13 +181,13 @@ impl Subject {
         Ok(done.action)
     }
 
-    /// Carries out a command about an action that must be applied and answered with the action.
+    /// Executes a command that must be applied and must return an action.
     pub(super) async fn changed(&self, command: Command) -> Proof<Arc<Action>> {
         let action = self.done(command).await?;
         action.ok_or_else(|| Failure::new("the action in the answer", "no action").into())
     }
 
-    /// Carries out a command that must be recognised as done.
+    /// Executes a command that must be answered `Already`.
     pub(super) async fn already(&self, command: Command) -> Proof<Option<Arc<Action>>> {
         let shown = format!("{command:?}");
         let done = self.one(command).await??;
@@ -238,7 +242,7 @@ impl Subject {
 
     pub(super) async fn find(&self, uid: ActionUid) -> Proof<Option<Arc<Action>>> {
         let found = self.store.get(&[uid]).await?;
-        same("one answer for one uid", found.len(), 1)?;
+        same("the number of answers for one uid", found.len(), 1)?;
         Ok(found.into_iter().next().flatten())
     }
 
@@ -247,10 +251,10 @@ impl Subject {
         found.ok_or_else(|| Failure::new(format!("action {uid}"), "no such action").into())
     }
 
-    /// Demands that an action is as it was.
+    /// Requires that an action has not changed.
     pub(super) async fn unchanged(&self, action: &Arc<Action>) -> Proof {
         let found = self.read(action.uid).await?;
-        same("the action as it was", &found, action)
+        same("the unchanged action", &found, action)
     }
 
     pub(super) async fn log_of(&self, uid: ActionUid) -> Proof<Vec<Transition>> {
@@ -265,7 +269,7 @@ impl Subject {
             .ok_or_else(|| Failure::new(format!("owner {owner}"), format!("{owners:?}")).into())
     }
 
-    /// All owners the store remembers.
+    /// Returns all owners that the store remembers.
     pub(super) async fn owners(&self) -> Proof<Vec<Owner>> {
         let query = OwnerQuery::new().with_limit(Limits::PAGE);
         Ok(self.store.all_owners(query).await?)
@@ -283,7 +287,7 @@ impl Subject {
         Ok(self.store.list(&query).await?)
     }
 
-    /// Demands a failure of that kind from a list.
+    /// Requires that a list fails with an error of this kind.
     pub(super) async fn list_fails(&self, query: Query, kind: ErrorKind) -> Proof {
         fails(&format!("{query:?}"), self.store.list(&query).await, kind)
     }
@@ -292,7 +296,7 @@ impl Subject {
         fails(&format!("{query:?}"), self.store.log(&query).await, kind)
     }
 
-    /// Everything the store shows, to be compared with a later look.
+    /// Reads everything that the store shows, to compare it with a later snapshot.
     pub(super) async fn snapshot(&self) -> Proof<Snapshot> {
         Ok(Snapshot {
             feed: self.walk(Query::new().with_order(Order::Feed)).await?,
@@ -311,15 +315,15 @@ pub(super) struct Snapshot {
     pub(super) owners: Vec<Owner>,
 }
 
-/// Writes a batch, and demands as many answers as it has commands.
+/// Writes a batch. Requires one answer for each command.
 pub(super) async fn write(store: &dyn ActionStore, batch: Batch) -> Proof<Vec<Answer>> {
     let commands = batch.commands.len();
     let answers = store.write(batch).await?;
-    same("as many answers as commands", answers.len(), commands)?;
+    same("the number of answers", answers.len(), commands)?;
     Ok(answers)
 }
 
-/// Demands a failure of that kind.
+/// Requires an error of this kind.
 #[track_caller]
 pub(super) fn fails<T: std::fmt::Debug>(
     what: &str,
@@ -331,13 +335,13 @@ pub(super) fn fails<T: std::fmt::Debug>(
     holds(&expected, found == Some(kind), &answer)
 }
 
-/// All of a list, page by page; a walk that does not end is a failure.
+/// Reads a whole list, page by page. A walk that does not end is a failure.
 pub(super) async fn walk(store: &dyn ActionStore, mut query: Query) -> Proof<Vec<Arc<Action>>> {
     let mut items = Vec::new();
     for _ in 0..PAGES {
         let page = store.list(&query).await?;
         holds(
-            "no page beyond its limit",
+            "no page with more items than its limit",
             page.items.len() <= usize::from(query.limit),
             page.items.len(),
         )?;
@@ -346,13 +350,13 @@ pub(super) async fn walk(store: &dyn ActionStore, mut query: Query) -> Proof<Vec
             Some(next) => query.after = Some(next),
             None => return Ok(items),
         }
-        // Lets others write between two pages, where a store answers without waiting.
+        // Lets other tasks write between two pages if the store answers without waiting.
         tokio::task::yield_now().await;
     }
     Err(Failure::new("a walk that ends", format!("{PAGES} pages of {query:?}")).into())
 }
 
-/// All of a log, page by page.
+/// Reads a whole log, page by page.
 pub(super) async fn log_walk(
     store: &dyn ActionStore,
     mut query: LogQuery,
@@ -361,7 +365,7 @@ pub(super) async fn log_walk(
     for _ in 0..PAGES {
         let page = store.log(&query).await?;
         holds(
-            "no page beyond its limit",
+            "no page with more items than its limit",
             page.items.len() <= usize::from(query.limit),
             page.items.len(),
         )?;
@@ -370,18 +374,18 @@ pub(super) async fn log_walk(
             Some(next) => query.after = Some(next),
             None => return Ok(items),
         }
-        // Lets others write between two pages, where a store answers without waiting.
+        // Lets other tasks write between two pages if the store answers without waiting.
         tokio::task::yield_now().await;
     }
     Err(Failure::new("a walk that ends", format!("{PAGES} pages of {query:?}")).into())
 }
 
-/// A list of summaries.
+/// Returns a query for summaries.
 pub(super) fn summaries() -> Query {
     Query::new().with_detail(Detail::Summary)
 }
 
-/// Polls a future once, as a caller does who gives up at once.
+/// Polls a future once, like a caller that gives up immediately.
 pub(super) fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     let mut context = Context::from_waker(Waker::noop());
     match Pin::new(future).poll(&mut context) {
@@ -390,8 +394,8 @@ pub(super) fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> 
     }
 }
 
-/// Polls a future that many times, each when it asks for it, and drops it. What it answered, if it
-/// did by then.
+/// Polls a future up to `times` times, each time after it wakes the task, and then drops
+/// it. Returns the answer if the future was ready by then.
 pub(super) async fn poll_times<F: Future>(future: F, times: usize) -> Option<F::Output> {
     let mut future = std::pin::pin!(future);
     let mut polls = 0;

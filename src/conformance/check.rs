@@ -1,4 +1,4 @@
-//! The check of a whole store.
+//! The consistency check of a whole store.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,26 +11,36 @@ use crate::model::{
 };
 use crate::store::{ActionStore, ActionStoreExt};
 
-/// What [`check_store`] has seen.
+/// Numbers of items that [`check_store`] read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checked {
-    /// How many actions.
+    /// Number of actions.
     pub actions: usize,
-    /// How many log entries.
+    /// Number of log entries.
     pub entries: usize,
 }
 
-/// Reads all of a store and checks that it is whole: every action keeps its invariants, agrees
-/// with its log and has dense versions in it, newest, oldest, feed and `get` show the same
-/// actions, no key is held twice, no owner name has two that live.
+/// Reads a whole store and checks that it is consistent.
 ///
-/// For a test's end, after whatever a store was put through: a crash, a full disk, a crowd.
-/// Nobody may write meanwhile. Memory grows with the store. An import that brought less of a log
-/// than its action counts is reported as well.
+/// It checks these rules:
+///
+/// - Every action satisfies its invariants and agrees with its log.
+///
+/// - The versions in a log have no gaps.
+///
+/// - Newest first, oldest first, feed and `get` return the same actions.
+///
+/// - No key has two holders.
+///
+/// - No owner name has two incarnations that are alive.
+///
+/// Call it at the end of a test, for example after a crash, a full disk or a load test.
+/// There must be no writes during the check. Its memory use grows with the size of the
+/// store. It also reports an imported log with fewer entries than its action counts.
 ///
 /// # Errors
-/// [`Failure`] says what does not agree; also when the store fails to answer.
+/// Returns [`Failure`] with the first inconsistency, or if a call to the store fails.
 pub async fn check_store(store: &dyn ActionStore) -> Result<Checked, Failure> {
     match check(store).await {
         Ok(checked) => Ok(checked),
@@ -45,23 +55,27 @@ async fn check(store: &dyn ActionStore) -> Proof<Checked> {
     let mut newest = walk(store, pages(Order::Newest)).await?;
     newest.reverse();
     same(
-        "oldest and newest are one list",
+        "oldest first is the reverse of newest first",
         uids(&newest),
         uids(&oldest),
     )?;
-    same("oldest and newest show the same actions", &newest, &oldest)?;
+    same(
+        "the same actions oldest first and newest first",
+        &newest,
+        &oldest,
+    )?;
     let actions: BTreeMap<ActionUid, Arc<Action>> = oldest
         .iter()
         .map(|action| (action.uid, action.clone()))
         .collect();
-    same("each action once", actions.len(), oldest.len())?;
+    same("each action exactly once", actions.len(), oldest.len())?;
     check_feed(store, &actions).await?;
     let most = store.capabilities().max_commands.clamp(1, 500);
     for some in oldest.chunks(most) {
         let found = store.get(&uids(some)).await?;
         same("an answer for each uid", found.len(), some.len())?;
         let found: Vec<Arc<Action>> = found.into_iter().flatten().collect();
-        same("what a list shows is found by uid", &found[..], some)?;
+        same("every listed action is found by its uid", &found[..], some)?;
     }
     let unfinished = walk(store, pages(Order::Oldest).with_term(Term::Unfinished)).await?;
     let expected = oldest.iter().filter(|action| action.is_unfinished());
@@ -78,13 +92,13 @@ async fn check(store: &dyn ActionStore) -> Proof<Checked> {
         let own = log_walk(store, LogQuery::of(action.uid)).await?;
         let of_all = logs.remove(&action.uid).unwrap_or_default();
         same(
-            "the log of all has the same entries as that of one",
+            "the global log has the same entries as the log of one action",
             &of_all,
             &own,
         )?;
         check_log(action, &own)?;
     }
-    holds("no log without its action", logs.is_empty(), &logs)?;
+    holds("no log of an unknown action", logs.is_empty(), &logs)?;
     check_keys(&oldest)?;
     let mut alive = BTreeSet::new();
     for owner in store
@@ -92,7 +106,7 @@ async fn check(store: &dyn ActionStore) -> Proof<Checked> {
         .await?
     {
         let only = !owner.is_alive() || alive.insert(owner.owner.name.clone());
-        holds("one that lives of each owner name", only, &owner)?;
+        holds("one living incarnation of each owner name", only, &owner)?;
     }
     Ok(Checked {
         actions: oldest.len(),
@@ -100,7 +114,7 @@ async fn check(store: &dyn ActionStore) -> Proof<Checked> {
     })
 }
 
-/// The feed shows the same actions, each once, at ascending revisions.
+/// The feed returns the same actions, each once, in ascending order of revision.
 async fn check_feed(store: &dyn ActionStore, actions: &BTreeMap<ActionUid, Arc<Action>>) -> Proof {
     let mut left = actions.clone();
     let mut query = Query::new().with_order(Order::Feed).with_limit(100);
@@ -110,7 +124,7 @@ async fn check_feed(store: &dyn ActionStore, actions: &BTreeMap<ActionUid, Arc<A
         for action in &page.items {
             let expected = left.remove(&action.uid);
             same(
-                "the feed has each action once, as it is",
+                "the feed has each action once, in its current state",
                 Some(action),
                 expected.as_ref(),
             )?;
@@ -118,7 +132,7 @@ async fn check_feed(store: &dyn ActionStore, actions: &BTreeMap<ActionUid, Arc<A
         let Some(next) = page.next else { break };
         let at = Revision::new(next.position());
         let ascends = at > last && at <= page.at.revision;
-        holds("revisions that ascend", ascends, (last, at, page.at))?;
+        holds("ascending revisions", ascends, (last, at, page.at))?;
         last = at;
         query.after = Some(next);
     }
@@ -130,17 +144,22 @@ fn check_log(action: &Action, log: &[Transition]) -> Proof {
     let kept = action.log_entries.min(Limits::LOG_ENTRIES) as usize;
     let what = |what: &str| format!("{what} of action {}", action.uid);
     same(&what("the number of log entries"), counted.len(), kept)?;
-    holds(&what("one late report at most"), log.len() <= kept + 1, log)?;
+    holds(&what("at most one late report"), log.len() <= kept + 1, log)?;
     let stamps = counted.is_sorted_by_key(|entry| entry.at)
-        // A late report is not before what it came after, but what comes after it may be.
+        // A late report is not earlier than the entry before it, but the entry after it
+        // may be earlier.
         && log.is_sorted_by(|before, after| before.is_late() || before.at <= after.at);
-    holds(&what("stamps in the log that ascend"), stamps, log)?;
+    holds(&what("ascending timestamps in the log"), stamps, log)?;
     for (before, after) in counted.iter().zip(counted.iter().skip(1)) {
         let forward = before.version < after.version
             && before.status <= after.status
             && before.progress <= after.progress
             && before.outcome.is_none();
-        holds(&what("a log that goes forward"), forward, (before, after))?;
+        holds(
+            &what("a log with increasing versions"),
+            forward,
+            (before, after),
+        )?;
         let fits = match after.kind {
             TransitionKind::Created | TransitionKind::LateReport => false,
             TransitionKind::Started => {
@@ -156,7 +175,7 @@ fn check_log(action: &Action, log: &[Transition]) -> Proof {
             TransitionKind::CancelRequested => before.status == after.status,
             TransitionKind::Finished => after.status == Status::Completed,
         };
-        holds(&what("a log of legal changes"), fits, (before, after))?;
+        holds(&what("a log of legal transitions"), fits, (before, after))?;
     }
     if action.log_entries <= Limits::LOG_ENTRIES {
         let first = counted.first().map(|entry| (entry.kind, entry.version));
@@ -168,24 +187,24 @@ fn check_log(action: &Action, log: &[Transition]) -> Proof {
     };
     let found = (last.status, last.outcome, &last.step, &last.owner);
     let expected = (action.status, action.outcome, &action.step, &action.owner);
-    same(&what("where the log ends"), found, expected)?;
+    same(&what("the state at the end of the log"), found, expected)?;
     let version = last.version <= action.version
         && (action.is_unfinished() || last.version == action.version);
     holds(
-        &what("the version where the log ends"),
+        &what("the version at the end of the log"),
         version,
         (last.version, action.version),
     )?;
     let last_op = action.last_op.filter(|_| last.version == action.version);
     let op = last.op.filter(|_| last.version == action.version);
-    same(&what("the operation where the log ends"), op, last_op)
+    same(&what("the operation at the end of the log"), op, last_op)
 }
 
 fn check_keys(actions: &[Arc<Action>]) -> Proof {
     let (mut exclusive, mut idempotency) = (BTreeSet::new(), BTreeSet::new());
     for action in actions {
         if action.is_unfinished() {
-            // One action may name a key twice.
+            // An action may name the same key twice.
             for key in action.exclusive.iter().collect::<BTreeSet<_>>() {
                 let free = exclusive.insert((&action.tenant, key));
                 holds("one holder of an exclusive key", free, (action.uid, key))?;

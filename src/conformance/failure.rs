@@ -1,4 +1,4 @@
-//! What a case says when a store breaks the contract.
+//! The error of a case when a store breaks the contract.
 
 use std::fmt;
 use std::panic::Location;
@@ -7,17 +7,17 @@ use std::slice::SliceIndex;
 use crate::error::{Error, StoreError};
 use crate::model::{Invalid, Refused};
 
-/// A clause of the contract that a store was seen to break.
+/// A rule of the contract that a store broke.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The case, as its test is called.
+    /// Name of the case and of its test.
     pub case: &'static str,
-    /// What the contract asks for.
+    /// Behaviour that the contract requires.
     pub expected: String,
-    /// What the store did.
+    /// Behaviour that the store showed.
     pub found: String,
-    /// Where in the suite.
+    /// Location of the check in the suite.
     pub at: &'static Location<'static>,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Failure {
 }
 
 impl fmt::Debug for Failure {
-    /// As `Display`: it is what a test that returns a failure prints.
+    /// Same as `Display`, because a test that returns a failure prints it with `Debug`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -50,14 +50,14 @@ impl fmt::Debug for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Why a case stopped before its end.
+/// Reason why a case stopped early.
 #[derive(Debug)]
 pub(super) enum Stop {
     Failed(Box<Failure>),
     NotApplicable(&'static str),
 }
 
-/// What a case comes to.
+/// Result of a case or of a step in it.
 pub(super) type Proof<T = ()> = Result<T, Stop>;
 
 impl From<Failure> for Stop {
@@ -78,7 +78,7 @@ macro_rules! unexpected {
 }
 unexpected!(StoreError Error Refused Invalid tokio::task::JoinError);
 
-/// Demands that something holds; `found` says what there was instead.
+/// Fails unless `condition` is true. `found` is the value shown in the failure.
 #[track_caller]
 pub(super) fn holds(expected: &str, condition: bool, found: impl fmt::Debug) -> Proof {
     if condition {
@@ -87,7 +87,7 @@ pub(super) fn holds(expected: &str, condition: bool, found: impl fmt::Debug) -> 
     Err(Failure::new(expected, shown(&found)).into())
 }
 
-/// Demands that two things are the same.
+/// Fails unless the two values are equal.
 #[track_caller]
 pub(super) fn same<A, B>(what: &str, found: A, expected: B) -> Proof
 where
@@ -101,8 +101,8 @@ where
     Err(Failure::new(expected, shown(&found)).into())
 }
 
-/// An item, or a range of items, of something that a store answered. Fails if the answer is too
-/// short for it.
+/// Returns an item, or a range of items, of a store's answer. Fails if the answer is too
+/// short.
 #[track_caller]
 pub(super) fn pick<'l, T, I>(what: &str, items: &'l [T], index: I) -> Proof<&'l I::Output>
 where
@@ -120,7 +120,7 @@ where
     })
 }
 
-/// Cuts what would bury the message.
+/// Truncates a long value so that the failure stays readable.
 pub(super) fn shown(what: &impl fmt::Debug) -> String {
     const MOST: usize = 2000;
     let mut text = format!("{what:?}");
@@ -135,7 +135,7 @@ pub(super) fn shown(what: &impl fmt::Debug) -> String {
     text
 }
 
-/// Demands that a value has a shape; yields what the shape binds.
+/// Fails unless a value matches a pattern. Yields the values that the pattern binds.
 macro_rules! demand {
     ($value:expr, $pattern:pat $(if $guard:expr)? $(=> $yield:expr)?) => {
         match $value {

@@ -5,23 +5,26 @@ use std::time::Duration;
 
 use crate::model::{Batch, Command};
 
-/// What becomes of a call.
+/// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nothing is done, and that is said: `Unavailable`. (A `close` closes all the same.)
+    /// The call is not executed and returns `Unavailable`. Exception: `close` still
+    /// closes the store.
     Unavailable,
-    /// It is done, and the answer is lost: `OutcomeUnknown` of a write, `Unavailable` of anything
-    /// else. If the store refuses the whole call, that is its answer.
+    /// The call is executed, but its answer is lost. A write returns `OutcomeUnknown`;
+    /// any other method returns `Unavailable`. If the store itself returns an error, the
+    /// call returns that error.
     UnknownButDone,
-    /// Nothing is done, and nobody can tell: as [`UnknownButDone`](Fault::UnknownButDone) to whoever
-    /// looks at the error alone.
+    /// The call is not executed, but returns the same error as
+    /// [`UnknownButDone`](Fault::UnknownButDone).
     UnknownNotDone,
-    /// It is done as ever, this much later. Given up meanwhile, it is not done.
+    /// The call is executed normally after this delay. If its future is dropped during
+    /// the delay, the call is not executed.
     Delay(Duration),
-    /// It is done, and never answered.
+    /// The call is executed but its future never resolves.
     SilentButDone,
-    /// Nothing is done, nor ever answered.
+    /// The call is not executed and its future never resolves.
     SilentNotDone,
 }
 
@@ -46,7 +49,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// All of them.
+    /// All methods.
     pub const ALL: [Method; 7] = [
         Method::Write,
         Method::Get,
@@ -57,7 +60,7 @@ impl Method {
         Method::Close,
     ];
 
-    /// Its name, as in the trait.
+    /// Returns the name of the method in the trait.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -76,11 +79,12 @@ impl Method {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Call<'c> {
-    /// Of which method.
+    /// The method.
     pub method: Method,
-    /// The how manyth of that method, from 1, in the order in which they were first polled.
+    /// Number of this call among the calls of its method, counted from 1, in the order of
+    /// their first poll.
     pub number: u64,
-    /// What it asks to be written; empty for the other methods.
+    /// The commands of a `write`. Empty for the other methods.
     pub commands: &'c [Command],
 }
 
@@ -96,12 +100,14 @@ impl<'c> Call<'c> {
 
 type Rule = Box<dyn Fn(&Call<'_>) -> Option<Fault> + Send + Sync>;
 
-/// Which calls meet which fault, for a [`FaultyStore`](super::FaultyStore). Its rules are asked in
-/// the order in which they were given; the first that names a fault decides.
+/// Decides which calls of a [`FaultyStore`](super::FaultyStore) fail, and how. Rules are
+/// evaluated in the order in which they were added. The first rule that returns a fault
+/// decides.
 ///
-/// A plan without rules has no faults. Chances are drawn from a seed: 0 unless set, or
-/// [`drawn`](FaultPlan::drawn) by chance itself. A test that draws prints
-/// [`seed`](FaultPlan::seed), so that what it found can be had again.
+/// A plan without rules causes no faults. Random choices depend on a seed. The seed is 0
+/// by default; [`seeded`](FaultPlan::seeded) sets it and [`drawn`](FaultPlan::drawn)
+/// picks a random one. A test with a random seed should print [`seed`](FaultPlan::seed),
+/// so that its failure can be reproduced.
 ///
 /// ```
 /// use std::time::Duration;
@@ -110,14 +116,14 @@ type Rule = Box<dyn Fn(&Call<'_>) -> Option<Fault> + Send + Sync>;
 /// use action_store::conformance::{Fault, FaultPlan, Method};
 ///
 /// let plan = FaultPlan::drawn()
-///     // The second list.
+///     // The second call of `list` fails.
 ///     .with_call(Method::List, 2, Fault::Unavailable)
-///     // The name is never given back.
+///     // A release is never executed or answered.
 ///     .with_rule(|call| {
 ///         let releases = |command: &Command| matches!(command, Command::Release(_));
 ///         call.commands.iter().any(releases).then_some(Fault::SilentNotDone)
 ///     })
-///     // Of what is left, 30 % of the writes are done and then said to have failed, and 5 % late.
+///     // Of the other writes, 30 % are executed but their answer is lost. Then 5 % are delayed.
 ///     .with_percent(Method::Write, 30, Fault::UnknownButDone)
 ///     .with_percent(Method::Write, 5, Fault::Delay(Duration::from_millis(20)));
 /// println!("seed {}", plan.seed());
@@ -130,12 +136,12 @@ pub struct FaultPlan {
 }
 
 impl FaultPlan {
-    /// No faults; seed 0.
+    /// Creates a plan without faults and with seed 0.
     pub fn new() -> FaultPlan {
         FaultPlan::default()
     }
 
-    /// No faults yet; chances are drawn from this seed.
+    /// Creates a plan without faults and with this seed for random choices.
     pub fn seeded(seed: u64) -> FaultPlan {
         FaultPlan {
             seed,
@@ -143,25 +149,25 @@ impl FaultPlan {
         }
     }
 
-    /// No faults yet; another seed each time.
+    /// Creates a plan without faults and with a random seed.
     pub fn drawn() -> FaultPlan {
         FaultPlan::seeded(uuid::Uuid::now_v7().as_u64_pair().1)
     }
 
-    /// What chances are drawn from.
+    /// Returns the seed of the random choices.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// The nth call of a method, counted from 1, meets a fault.
+    /// Adds a fault for the `nth` call of a method, counted from 1.
     pub fn with_call(self, method: Method, nth: u64, fault: Fault) -> FaultPlan {
         let text = format!("{} {nth}: {fault:?}", method.as_str());
         let hits = move |call: &Call<'_>| call.method == method && call.number == nth;
         self.with(move |call| hits(call).then_some(fault), text)
     }
 
-    /// Each nth call of a method meets a fault; none does for 0.
+    /// Adds a fault for every `nth` call of a method. 0 adds none.
     pub fn with_every(self, method: Method, nth: u64, fault: Fault) -> FaultPlan {
         let text = format!("every {nth} of {}: {fault:?}", method.as_str());
         let hits = move |call: &Call<'_>| {
@@ -170,10 +176,11 @@ impl FaultPlan {
         self.with(move |call| hits(call).then_some(fault), text)
     }
 
-    /// That many percent of the calls of a method, 0 to 100, meet a fault, each for itself.
+    /// Adds a fault for a random share of the calls of a method: `percent` from 0 to 100.
+    /// Each call is chosen independently.
     pub fn with_percent(self, method: Method, percent: u8, fault: Fault) -> FaultPlan {
         let text = format!("{percent} % of {}: {fault:?}", method.as_str());
-        // Rules draw apart from each other.
+        // Each rule has its own random sequence.
         let (seed, rule) = (self.seed, self.rules.len() as u64);
         let hits = move |call: &Call<'_>| {
             let drawn = draw(draw(draw(seed, rule), method as u64), call.number) % 100;
@@ -182,7 +189,8 @@ impl FaultPlan {
         self.with(move |call| hits(call).then_some(fault), text)
     }
 
-    /// Calls meet what a function says, which sees each call that no rule before it decided.
+    /// Adds a rule as a function. It is called for each call that no earlier rule
+    /// decided.
     pub fn with_rule<R>(self, rule: R) -> FaultPlan
     where
         R: Fn(&Call<'_>) -> Option<Fault> + Send + Sync + 'static,
@@ -213,7 +221,8 @@ impl fmt::Debug for FaultPlan {
     }
 }
 
-/// splitmix64: the same everywhere and for ever, which no generator of a dependency promises.
+/// SplitMix64. Its output is the same on every platform and version; generators in
+/// dependencies do not promise that.
 fn draw(seed: u64, number: u64) -> u64 {
     let mut z = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

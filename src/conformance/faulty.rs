@@ -1,4 +1,4 @@
-//! A store that fails as it is told, for tests of whatever is built on a store.
+//! A store that fails on purpose, for tests of the code that calls a store.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,19 +14,27 @@ use crate::model::{
 };
 use crate::store::{ActionStore, Capabilities};
 
-/// Any store, and the faults that a [`FaultPlan`] says: so that you can see what your own code
-/// does when its store fails.
+/// Wraps a store and makes its calls fail according to a [`FaultPlan`]. Use it to test
+/// how your code handles the errors of a store.
 ///
-/// Guarantees: without a plan it is the store it wraps; with one it still keeps the contract of
-/// [`ActionStore`], faults included. `Unavailable` was not applied, `OutcomeUnknown` was or was
-/// not, and what is never answered is neither. So code that loses or doubles something under it
-/// would lose or double it with any store.
+/// # Guarantees
 ///
-/// Calls of each method are counted from 1, and by `(seed, method, number)` alone it is drawn
-/// which of them fail: the same plan does the same to the same calls, however the tasks that make
-/// them interleave. Each error names the seed and the call, and so does `Debug`.
+/// Without faults it behaves like the wrapped store. With faults it still follows the
+/// contract of [`ActionStore`]:
 ///
-/// Delays go by tokio's clock, so that a test may pause it.
+/// - `Unavailable`: the call was not applied.
+///
+/// - `OutcomeUnknown`: the call may or may not have been applied.
+///
+/// - A future that never resolves: the call may or may not have been applied.
+///
+/// So code that loses or duplicates data with this store can do so with any store.
+///
+/// The calls of each method are counted from 1. Random faults depend only on `(seed,
+/// method, number)`. So a plan causes the same faults in any interleaving of the calling
+/// tasks. Each error contains the seed and the number of the call, and so does `Debug`.
+///
+/// Delays use tokio's clock, which a test can pause.
 ///
 /// # Examples
 ///
@@ -40,7 +48,8 @@ use crate::store::{ActionStore, Capabilities};
 ///     .with_call(Method::List, 1, Fault::Unavailable);
 /// let store = FaultyStore::new(MemoryStore::new(), plan);
 ///
-/// // The first write is done, but its answer is lost: it is repeated, and found done.
+/// The first write is executed but its answer is lost. It is repeated and recognised as
+/// done.
 /// store.create(NewAction::task("backup_bdb")).await?;
 /// assert_eq!((store.calls(Method::Write), store.faults(Method::Write)), (2, 1));
 ///
@@ -63,7 +72,7 @@ struct Count {
     faults: u64,
 }
 
-/// What a call is to do before and after it asks the store that is wrapped.
+/// The fault of one call, applied before and after the call to the wrapped store.
 struct Fate {
     method: Method,
     number: u64,
@@ -72,7 +81,7 @@ struct Fate {
 }
 
 impl<S: ActionStore> FaultyStore<S> {
-    /// Wraps a store, which may be an `Arc` of one that is used without faults as well.
+    /// Wraps a store. It may be an `Arc` of a store that is also used without faults.
     #[must_use]
     pub fn new(inner: S, plan: FaultPlan) -> FaultyStore<S> {
         FaultyStore {
@@ -82,29 +91,29 @@ impl<S: ActionStore> FaultyStore<S> {
         }
     }
 
-    /// The store that is wrapped, to be looked at without faults.
+    /// Returns the wrapped store, for calls without faults.
     #[must_use]
     pub fn inner(&self) -> &S {
         &self.inner
     }
 
-    /// Replaces the plan, for calls made from now on. Their numbers go on.
+    /// Replaces the plan for later calls. The call numbers continue.
     pub fn set_plan(&self, plan: FaultPlan) {
         *self.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
     }
 
-    /// No faults from now on. What is never to be answered stays so.
+    /// Removes all faults for later calls. Calls that never resolve stay pending.
     pub fn heal(&self) {
         self.set_plan(FaultPlan::new());
     }
 
-    /// How often a method was called.
+    /// Returns the number of calls of a method.
     #[must_use]
     pub fn calls(&self, method: Method) -> u64 {
         self.counted(method).calls
     }
 
-    /// How many calls of a method met a fault.
+    /// Returns the number of calls of a method that had a fault.
     #[must_use]
     pub fn faults(&self, method: Method) -> u64 {
         self.counted(method).faults
@@ -115,7 +124,8 @@ impl<S: ActionStore> FaultyStore<S> {
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<Method, Count>> {
-        // Only a panic while counting could poison it, and what it left is a count.
+        // A panic during counting is the only way to poison the lock, and the counts stay
+        // valid.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -132,7 +142,7 @@ impl<S: ActionStore> FaultyStore<S> {
             count.calls
         };
         let plan = self.plan();
-        // Without the lock: a rule is somebody else's code, and may look at this store.
+        // The lock is not held here, because a rule is user code and may call this store.
         let fault = plan.fault(&Call::new(method, number, batch));
         if fault.is_some() {
             self.counts().entry(method).or_default().faults += 1;
@@ -147,7 +157,7 @@ impl<S: ActionStore> FaultyStore<S> {
 }
 
 impl Fate {
-    /// What happens before the store that is wrapped is asked.
+    /// Applies the fault before the call to the wrapped store.
     async fn before(&self) -> Result<(), StoreError> {
         match self.fault {
             Some(Fault::Unavailable) => Err(self.error(ErrorKind::Unavailable)),
@@ -161,11 +171,12 @@ impl Fate {
         }
     }
 
-    /// What becomes of its answer.
+    /// Applies the fault to the answer of the wrapped store.
     async fn after<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         match self.fault {
             Some(Fault::SilentButDone) => std::future::pending().await,
-            // What certainly failed was not done: there is nothing to be unsure of.
+            // If the store returned an error, the write was not applied and its outcome
+            // is known.
             Some(Fault::UnknownButDone) => {
                 answer?;
                 Err(self.lost())
@@ -174,7 +185,7 @@ impl Fate {
         }
     }
 
-    /// Only of a write can it be unknown whether it happened.
+    /// `OutcomeUnknown` is an error of writes only.
     fn lost(&self) -> StoreError {
         match self.method {
             Method::Write => self.error(ErrorKind::OutcomeUnknown),
@@ -184,7 +195,7 @@ impl Fate {
 
     fn error(&self, kind: ErrorKind) -> StoreError {
         let (number, seed) = (self.number, self.seed);
-        let message = format!("call {number} fails by the fault plan of seed {seed}");
+        let message = format!("injected fault: call {number}, seed {seed}");
         StoreError::new(kind, self.method.as_str(), message)
     }
 }
@@ -230,7 +241,8 @@ impl<S: ActionStore> ActionStore for FaultyStore<S> {
 
     async fn close(&self) -> Result<(), StoreError> {
         let fate = self.fate(Method::Close, None);
-        // A store whose close fails is closed nevertheless: it is asked whatever is said.
+        // The wrapped store is always closed, because a store is closed even if its
+        // `close` fails.
         let before = fate.before().await;
         let closed = self.inner.close().await;
         before?;

@@ -1,16 +1,21 @@
-//! The one list of cases, and the macros that make tests of it.
+//! The list of all cases, and the macros that make tests of them.
 
-/// Makes every case of the suite a test of its own, named as the case, in the module where it
-/// stands.
+/// Generates one test for each case of the suite, in the module that calls the macro. The
+/// test has the name of the case.
 ///
-/// Takes a [`Fixture`](crate::conformance::Fixture) (an async function without arguments will
-/// do), and what that fixture offers beside a store: `clock` if its stores stamp with the manual
-/// clock they bring, `reopen` if they can be opened again. Cases that need what is not declared
-/// are not among the tests; declaring what the fixture does not offer, or offering what is not
-/// declared, fails `the_fixture_offers_what_it_declares`.
+/// The first argument is a [`Fixture`](crate::conformance::Fixture), for example an async
+/// function without arguments. The other arguments declare what the fixture offers:
 ///
-/// The tests need `tokio` with `macros` and `rt-multi-thread` as a dev-dependency, and
-/// `action-store` with the feature `conformance`.
+/// - `clock`: its stores take their timestamps from a manual clock that the fixture
+///   provides.
+/// - `reopen`: its stores can be closed and opened again.
+///
+/// Cases that need something undeclared are left out. The test
+/// `the_fixture_offers_what_it_declares` fails if the declaration does not match the
+/// fixture.
+///
+/// The tests need `tokio` with the features `macros` and `rt-multi-thread` as a
+/// dev-dependency, and `action-store` with the feature `conformance`.
 ///
 /// ```
 /// # #![allow(unexpected_cfgs)]
@@ -42,8 +47,9 @@ macro_rules! conformance_tests {
     };
 }
 
-/// The list. A case is `plain`, needs a `crowd` of threads, a `clock` or to `reopen` its store.
-/// What is not here is not compiled without a warning that nobody uses it.
+/// The list of cases. A case is `plain`, or needs a `crowd` of threads, a `clock`, or to
+/// `reopen` its store. A case that is not listed here causes a compiler warning about
+/// unused code.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_cases {
@@ -53,29 +59,29 @@ macro_rules! __conformance_cases {
             {
                 create {
                     plain a_new_action_is_queued_at_version_one;
-                    plain a_create_repeated_is_already;
-                    plain a_create_repeated_later_answers_the_action_as_it_is;
+                    plain a_repeated_create_is_answered_already;
+                    plain a_repeated_create_returns_the_current_action;
                     plain the_same_uid_with_other_content_is_a_conflict;
-                    plain a_create_repeated_under_another_correlation_is_already;
-                    plain a_create_in_an_owners_name_is_owned;
-                    plain a_create_in_the_name_of_who_is_not_alive_is_fenced;
-                    plain a_create_repeated_after_its_owner_was_fenced_is_already;
+                    plain a_create_repeated_with_another_correlation_is_answered_already;
+                    plain an_action_created_by_an_owner_belongs_to_it;
+                    plain a_create_by_an_owner_that_is_not_alive_is_fenced;
+                    plain a_create_repeated_after_its_owner_was_fenced_is_answered_already;
                     plain an_action_that_breaks_a_rule_is_invalid;
-                    plain as_much_as_is_allowed_is_accepted;
+                    plain an_action_at_every_limit_is_accepted;
                 }
                 keys {
                     plain an_exclusive_key_has_one_holder;
                     plain a_refused_create_takes_none_of_its_keys;
                     plain an_exclusive_key_is_free_once_its_holder_is_completed;
-                    plain keys_are_those_of_a_tenant;
+                    plain keys_are_separate_for_each_tenant;
                     plain a_conflict_names_the_holder_within_the_tenant;
                     plain a_conflict_names_the_key_and_its_holder;
-                    plain an_action_exclusive_on_its_object_keeps_off_who_asks_for_it;
-                    plain a_create_repeated_is_not_in_its_own_way;
-                    plain the_two_kinds_of_key_do_not_meet;
+                    plain actions_exclusive_on_one_object_exclude_each_other;
+                    plain a_repeated_create_does_not_conflict_with_itself;
+                    plain exclusive_and_idempotency_keys_do_not_conflict;
                     plain keys_are_compared_byte_for_byte;
                     plain an_exclusive_key_is_held_within_its_batch;
-                    plain an_exclusive_key_passes_on_within_a_batch;
+                    plain an_exclusive_key_is_released_and_taken_in_one_batch;
                     plain an_exclusive_key_named_twice_is_invalid;
                     plain an_idempotency_key_finds_the_first_action;
                     plain an_idempotency_key_with_other_content_is_a_conflict;
@@ -83,62 +89,62 @@ macro_rules! __conformance_cases {
                 }
                 relations {
                     plain an_action_is_found_once_by_each_object_it_touches;
-                    plain the_parts_of_an_action_are_found_by_it;
+                    plain the_parts_of_an_action_are_found_by_its_uid;
                     plain a_completed_action_takes_no_new_parts;
                     plain a_part_of_an_unfinished_action_is_not_removed;
                     plain an_action_and_its_parts_are_recorded_together_or_not_at_all;
                 }
                 lifecycle {
-                    plain every_legal_edge_is_taken_by_who_may;
-                    plain every_other_move_is_refused;
-                    plain an_executing_action_is_moved_by_its_owner_alone;
-                    plain a_queued_action_without_an_owner_is_ended_by_anybody;
-                    plain a_queued_action_of_a_living_owner_is_ended_by_it_alone;
-                    plain a_start_makes_the_starter_the_owner;
-                    plain a_start_or_adoption_in_nobodys_name_is_invalid;
+                    plain every_legal_transition_is_accepted;
+                    plain every_illegal_transition_is_refused;
+                    plain only_its_owner_can_change_an_executing_action;
+                    plain anyone_can_finish_a_queued_action_without_an_owner;
+                    plain only_its_living_owner_can_finish_a_queued_action;
+                    plain starting_an_action_makes_the_starter_its_owner;
+                    plain a_start_or_adoption_without_an_owner_is_invalid;
                     plain a_completed_action_never_changes;
-                    plain a_finish_that_contradicts_itself_is_invalid;
-                    plain an_end_is_recorded_whole;
-                    plain an_end_without_words_says_why;
-                    plain success_is_always_at_100_percent;
+                    plain a_contradictory_finish_is_invalid;
+                    plain a_finish_records_every_field;
+                    plain an_interruption_without_a_message_gets_one;
+                    plain a_succeeded_action_is_at_100_percent;
                     plain an_unknown_action_is_not_found;
                 }
                 operations {
-                    plain an_operation_repeated_is_already;
-                    plain an_operation_repeated_after_others_is_already;
-                    plain a_repeat_is_recognised_before_the_version_condition;
-                    plain an_operation_is_known_for_its_action_only;
-                    plain a_refused_operation_may_be_tried_again;
-                    plain a_version_condition_is_kept;
-                    plain versions_have_no_holes;
-                    plain stamps_and_numbers_agree;
+                    plain a_repeated_operation_is_answered_already;
+                    plain an_operation_repeated_after_others_is_answered_already;
+                    plain a_repeat_is_recognised_before_the_version_is_checked;
+                    plain an_operation_id_is_scoped_to_its_action;
+                    plain a_refused_operation_can_be_retried;
+                    plain a_version_condition_is_enforced;
+                    plain versions_have_no_gaps;
+                    plain timestamps_and_versions_agree_with_the_log;
                 }
                 reports {
-                    plain a_report_is_recorded_whole;
+                    plain a_report_records_every_field;
                     plain progress_never_goes_down;
-                    plain a_lower_progress_with_news_keeps_the_higher;
-                    plain progress_alone_makes_no_log_entry;
-                    plain a_note_makes_a_log_entry;
+                    plain a_report_with_lower_progress_keeps_the_higher_progress;
+                    plain a_report_of_progress_alone_adds_no_log_entry;
+                    plain a_note_adds_a_log_entry;
                     plain attributes_are_replaced_as_a_whole;
-                    plain a_warning_is_kept_once_and_warnings_are_bounded;
-                    plain only_the_owner_reports;
+                    plain warnings_are_deduplicated_and_bounded;
+                    plain only_the_owner_can_report;
                     plain a_report_before_the_start_or_after_the_end_is_refused;
-                    plain the_first_cancel_request_stays;
-                    plain a_cancel_request_moves_nothing;
+                    plain the_first_cancel_request_is_kept;
+                    plain a_cancel_request_does_not_change_the_status;
                     plain a_cancel_request_for_a_completed_action_is_refused;
-                    plain what_an_owner_is_asked_to_cancel_is_found_until_it_ends;
+                    plain an_owner_finds_its_cancel_requests_until_the_action_ends;
                 }
                 batches {
                     plain an_empty_batch_is_accepted;
-                    plain answers_stand_in_the_order_of_the_commands;
-                    plain a_command_sees_those_before_it;
+                    plain answers_are_in_the_order_of_the_commands;
+                    plain a_command_sees_the_effects_of_earlier_commands;
                     plain an_action_changed_twice_in_a_batch_is_in_the_feed_once;
-                    plain with_each_a_refused_command_disturbs_nobody;
-                    plain with_all_one_refusal_refuses_all;
-                    plain with_all_an_invalid_command_refuses_all;
-                    plain a_batch_repeated_is_harmless;
-                    plain an_action_created_and_removed_in_one_batch_leaves_nothing;
-                    plain an_action_removed_and_created_anew_in_one_batch_is_new;
+                    plain in_each_mode_a_refused_command_does_not_affect_the_others;
+                    plain in_all_mode_one_refusal_refuses_the_whole_batch;
+                    plain in_all_mode_an_invalid_command_refuses_the_whole_batch;
+                    plain repeating_a_batch_changes_nothing;
+                    plain an_action_created_and_removed_in_one_batch_leaves_no_trace;
+                    plain an_action_removed_and_recreated_in_one_batch_is_new;
                     plain a_batch_of_the_largest_size_is_accepted;
                     plain a_batch_with_too_many_commands_is_invalid;
                     plain a_batch_with_too_many_bytes_is_invalid;
@@ -146,66 +152,66 @@ macro_rules! __conformance_cases {
                 }
                 owners {
                     plain a_claim_makes_an_owner_alive;
-                    plain a_claim_fences_the_incarnation_before;
-                    plain without_take_over_a_living_owner_is_left_alone;
-                    plain an_incarnation_that_has_ended_does_not_come_back;
-                    plain a_renewal_counts;
-                    plain a_renewal_is_no_change_of_an_action;
-                    plain who_never_claimed_is_fenced;
+                    plain a_claim_fences_the_previous_incarnation;
+                    plain a_claim_without_take_over_does_not_fence_a_living_owner;
+                    plain an_ended_incarnation_cannot_claim_again;
+                    plain a_renewal_increments_the_renewal_count;
+                    plain a_renewal_does_not_change_any_action;
+                    plain an_owner_that_never_claimed_is_fenced;
                     plain a_release_ends_an_owner;
-                    plain a_fence_is_by_the_renewals_seen;
-                    plain nothing_of_a_fenced_owner_is_accepted;
-                    plain nothing_of_an_owner_taken_over_is_accepted;
-                    plain nothing_of_a_released_owner_is_accepted;
-                    plain a_fence_acts_within_its_batch;
-                    plain a_repeat_of_what_was_accepted_before_the_fence_is_already;
+                    plain a_fence_requires_the_current_renewal_count;
+                    plain a_fenced_owner_cannot_write;
+                    plain a_replaced_owner_cannot_write;
+                    plain a_released_owner_cannot_write;
+                    plain a_fence_applies_to_later_commands_of_its_batch;
+                    plain an_operation_accepted_before_the_fence_can_be_repeated;
                     plain an_owner_name_that_breaks_the_rules_is_invalid;
                 }
                 recovery {
-                    plain an_action_is_lost_only_once_its_owner_is_dead;
+                    plain an_action_can_be_lost_only_after_its_owner_ended;
                     plain a_lost_action_keeps_the_evidence;
-                    plain a_queued_action_of_a_dead_owner_is_ended_by_anybody;
-                    plain a_queued_action_of_a_dead_owner_may_be_started;
-                    plain an_adopted_action_goes_on;
+                    plain anyone_can_finish_a_queued_action_of_a_dead_owner;
+                    plain a_queued_action_of_a_dead_owner_can_be_started;
+                    plain an_adopted_action_continues;
                     plain an_adopted_action_is_found_with_its_new_owner;
                     plain a_late_report_is_refused_and_kept_once;
                     plain a_late_report_repeated_is_refused_again;
-                    plain a_late_report_is_kept_of_a_batch_refused_as_a_whole;
-                    plain a_late_report_leaves_the_action_to_be_decided;
-                    plain a_late_report_stands_in_the_log_where_it_came;
+                    plain a_late_report_in_a_refused_batch_is_kept;
+                    plain a_late_report_does_not_complete_its_action;
+                    plain a_late_report_is_logged_in_arrival_order;
                 }
                 removal {
                     plain an_unfinished_action_is_not_removed;
                     plain a_pinned_action_is_not_removed;
-                    plain an_unfinished_action_may_be_pinned_ahead;
-                    plain a_removal_demands_the_version;
-                    plain a_removed_action_is_gone_with_its_log;
-                    plain a_removal_of_what_never_was_is_already;
+                    plain an_unfinished_action_can_be_pinned;
+                    plain a_removal_requires_the_current_version;
+                    plain removing_an_action_removes_its_log;
+                    plain removing_an_unknown_action_is_answered_already;
                     plain an_import_keeps_an_action_and_its_log;
-                    plain an_import_takes_its_keys;
-                    plain an_imported_action_of_an_unknown_owner_may_be_lost;
-                    plain stamps_of_any_time_are_imported;
-                    plain an_import_that_contradicts_itself_is_invalid;
+                    plain an_import_takes_the_keys_of_its_action;
+                    plain an_imported_action_of_an_unknown_owner_can_be_lost;
+                    plain timestamps_of_any_date_are_imported;
+                    plain a_contradictory_import_is_invalid;
                 }
                 pruning {
-                    plain a_list_goes_on_where_it_stood_when_that_is_removed;
-                    plain a_log_goes_on_where_it_stood_when_that_is_removed;
-                    plain what_was_removed_gives_no_place_to_what_comes;
-                    crowd what_stays_is_met_once_while_others_are_removed;
+                    plain a_list_resumes_after_its_cursor_action_is_removed;
+                    plain a_log_resumes_after_its_cursor_action_is_removed;
+                    plain a_removed_position_is_not_reused;
+                    crowd remaining_actions_are_returned_once_during_removals;
                 }
                 transfer {
-                    plain a_store_carried_over_is_the_same;
-                    plain a_refused_import_leaves_nothing_and_disturbs_nobody;
-                    plain an_import_does_not_hide_that_its_owner_is_alive;
+                    plain a_transferred_store_is_identical;
+                    plain a_refused_import_does_not_affect_the_others;
+                    plain an_import_keeps_a_living_owner_alive;
                     plain an_action_imported_at_the_highest_version_still_changes;
                     plain a_version_above_the_highest_is_refused_at_import;
                 }
                 get {
-                    plain answers_stand_in_the_order_of_the_uids;
-                    plain nothing_is_found_for_no_uids;
-                    plain as_many_uids_as_allowed_are_looked_up;
+                    plain answers_are_in_the_order_of_the_uids;
+                    plain an_empty_lookup_returns_nothing;
+                    plain a_lookup_of_the_largest_size_is_accepted;
                     plain large_actions_are_looked_up_listed_and_changed_together;
-                    plain uids_of_any_version_are_taken;
+                    plain uids_of_any_uuid_version_are_accepted;
                 }
                 texts {
                     plain labels_come_back_byte_for_byte;
@@ -224,98 +230,98 @@ macro_rules! __conformance_cases {
                     plain a_feed_cursor_beyond_the_store_is_expired;
                 }
                 list {
-                    plain every_term_finds_what_it_matches;
-                    plain every_pair_of_terms_finds_what_both_match;
-                    plain what_touches_any_of_many_objects_is_met_once_in_order;
-                    plain pages_of_any_size_make_the_same_list;
+                    plain every_filter_returns_the_matching_actions;
+                    plain every_pair_of_filters_returns_the_actions_that_match_both;
+                    plain an_action_that_touches_several_listed_objects_is_returned_once;
+                    plain every_page_size_returns_the_same_list;
                     plain a_query_beyond_its_limits_is_invalid;
-                    plain an_unknown_term_or_order_is_unsupported;
+                    plain an_unknown_filter_or_order_is_unsupported;
                     plain a_cursor_of_another_list_is_invalid;
                     plain a_cursor_of_another_store_is_invalid;
-                    plain a_cursor_comes_back_from_its_text;
-                    plain a_summary_leaves_out_result_and_detail;
-                    plain a_page_says_where_the_store_stood;
+                    plain a_cursor_survives_conversion_to_text;
+                    plain a_summary_omits_result_and_detail;
+                    plain a_page_carries_the_position_of_the_store;
                 }
                 walks {
-                    crowd a_walk_meets_each_action_once_while_others_write;
-                    plain the_feed_has_each_action_once_at_its_latest_change;
-                    plain the_feed_is_resumed_after_any_revision;
-                    crowd a_reader_of_the_feed_misses_nothing;
-                    plain a_feed_cursor_expires_when_something_it_has_yet_to_show_is_removed;
-                    plain a_feed_cursor_stays_expired_whatever_is_removed_later;
-                    plain a_store_knows_since_when_its_history_is_whole;
-                    plain a_feed_begun_after_a_removal_works;
-                    plain a_feed_walk_outlives_the_removal_of_what_it_has_shown;
-                    plain creation_order_is_kept_whatever_changes;
+                    crowd paging_returns_each_action_once_during_writes;
+                    plain the_feed_returns_each_action_once_at_its_latest_change;
+                    plain the_feed_can_resume_after_any_revision;
+                    crowd a_feed_reader_misses_no_change;
+                    plain a_feed_cursor_expires_when_an_action_it_has_not_returned_is_removed;
+                    plain an_expired_feed_cursor_stays_expired;
+                    plain a_store_reports_where_its_complete_history_begins;
+                    plain a_feed_started_after_a_removal_works;
+                    plain a_feed_cursor_survives_the_removal_of_a_returned_action;
+                    plain creation_order_never_changes;
                 }
                 paging {
-                    crowd pages_of_every_size_are_whole_while_others_write;
-                    crowd a_log_read_in_pages_of_every_size_is_whole_while_others_write;
+                    crowd pages_of_every_size_are_complete_during_writes;
+                    crowd log_pages_of_every_size_are_complete_during_writes;
                 }
                 log {
-                    plain a_log_is_in_order_and_ends_where_its_action_is;
+                    plain a_log_is_ordered_and_ends_at_the_state_of_its_action;
                     plain the_log_of_an_unknown_action_is_empty;
-                    plain the_log_of_all_is_in_the_order_of_writing;
-                    plain the_log_of_all_is_resumed_where_it_ended;
+                    plain the_global_log_is_in_write_order;
+                    plain the_global_log_can_resume_at_its_end;
                     plain a_log_query_beyond_its_limits_is_invalid;
                     plain a_log_keeps_its_newest_entries;
-                    plain a_log_made_too_long_by_the_batch_that_began_it_is_cut_as_well;
-                    plain a_late_report_pushes_nothing_out_of_a_full_log;
+                    plain a_log_that_one_batch_makes_too_long_is_truncated;
+                    plain a_late_report_evicts_nothing_from_a_full_log;
                 }
                 changed {
-                    plain nothing_is_waited_for_without_a_revision;
-                    plain what_is_there_is_not_waited_for;
-                    crowd a_change_wakes_who_waits_for_it;
+                    plain changed_without_a_revision_returns_at_once;
+                    plain changed_returns_at_once_if_a_change_exists;
+                    crowd a_change_wakes_its_waiters;
                     plain a_revision_beyond_the_store_is_invalid;
-                    plain what_changes_nothing_has_no_revision;
-                    plain a_closed_store_does_nothing_more;
-                    plain closing_lets_who_waits_go;
-                    crowd two_may_close_at_once;
+                    plain a_write_that_changes_nothing_takes_no_revision;
+                    plain a_closed_store_refuses_every_call;
+                    plain closing_a_store_releases_its_waiters;
+                    crowd two_callers_can_close_at_once;
                 }
                 drops {
-                    plain a_dropped_write_happens_whole_or_not_at_all;
-                    plain dropped_reads_harm_nobody;
-                    plain a_dropped_write_keeps_its_place;
+                    plain a_dropped_write_is_applied_completely_or_not_at_all;
+                    plain dropped_reads_do_not_affect_later_calls;
+                    plain a_dropped_write_keeps_its_order;
                 }
                 polls {
-                    plain a_write_dropped_at_any_poll_happens_whole_or_not_at_all;
-                    plain a_read_dropped_at_any_poll_harms_nobody;
-                    plain a_waiter_dropped_at_any_poll_harms_nobody;
-                    plain a_close_dropped_at_any_poll_is_finished_by_the_next;
+                    plain a_write_dropped_at_any_poll_is_applied_completely_or_not_at_all;
+                    plain a_read_dropped_at_any_poll_does_not_affect_later_calls;
+                    plain a_waiter_dropped_at_any_poll_does_not_affect_the_others;
+                    plain a_close_dropped_at_any_poll_is_finished_by_the_next_close;
                 }
                 contention {
-                    crowd of_many_ends_one_stays;
-                    crowd compare_and_set_loses_no_change;
-                    crowd of_many_who_want_a_key_one_gets_it;
-                    crowd many_creates_of_one_idempotency_key_make_one_action;
-                    crowd the_same_batch_sent_by_many_acts_once;
-                    crowd of_many_who_claim_a_name_one_lives;
-                    crowd nothing_of_a_fenced_owner_comes_after_its_fence;
+                    crowd one_of_many_concurrent_finishes_wins;
+                    crowd concurrent_compare_and_set_loses_no_change;
+                    crowd one_of_many_concurrent_creates_gets_an_exclusive_key;
+                    crowd concurrent_creates_with_one_idempotency_key_make_one_action;
+                    crowd a_batch_sent_concurrently_is_applied_once;
+                    crowd one_of_many_concurrent_claims_wins;
+                    crowd no_write_of_a_fenced_owner_follows_its_fence;
                     crowd readers_see_an_action_and_its_log_agree;
                 }
                 clock {
-                    clock stamps_are_those_of_the_clock;
-                    clock stamps_never_run_backwards;
-                    clock lists_and_feeds_do_not_follow_the_clock;
-                    clock terms_of_time_tell_stamps_apart_to_the_microsecond;
-                    clock an_owner_lives_however_late_it_is;
+                    clock timestamps_come_from_the_clock;
+                    clock timestamps_never_go_backwards;
+                    clock list_and_feed_order_does_not_depend_on_the_clock;
+                    clock time_filters_have_microsecond_precision;
+                    clock a_late_owner_stays_alive;
                 }
                 owner_lists {
-                    plain owners_are_listed_in_the_order_of_their_claims;
-                    plain a_question_about_owners_that_breaks_the_rules_is_invalid;
-                    plain an_active_owner_is_alive_or_owns_something_unfinished;
-                    plain the_ended_owners_remembered_are_bounded;
-                    plain an_owner_of_something_unfinished_is_never_forgotten;
+                    plain owners_are_listed_in_claim_order;
+                    plain an_owner_query_that_breaks_the_rules_is_invalid;
+                    plain an_active_owner_is_alive_or_owns_an_unfinished_action;
+                    plain the_number_of_remembered_ended_owners_is_bounded;
+                    plain an_owner_of_an_unfinished_action_is_never_forgotten;
                     plain a_late_claim_does_not_fence_a_successor;
                 }
                 reopen {
-                    reopen what_was_acknowledged_is_there_after_reopening;
+                    reopen acknowledged_writes_survive_reopening;
                     reopen repeats_are_recognised_after_reopening;
                     reopen keys_pins_and_fences_hold_after_reopening;
-                    reopen an_owner_lives_on_or_ends_with_its_store;
-                    reopen walks_go_on_after_reopening;
-                    reopen what_was_removed_before_reopening_gives_no_place_to_what_comes;
-                    reopen a_store_whose_close_was_dropped_is_reopened_whole;
+                    reopen an_owner_survives_reopening_or_is_disconnected;
+                    reopen cursors_stay_valid_after_reopening;
+                    reopen a_removed_position_is_not_reused_after_reopening;
+                    reopen a_store_reopens_intact_after_a_dropped_close;
                 }
             }
         }
@@ -352,7 +358,7 @@ macro_rules! __conformance_test {
     (clock yes $reopen:ident $case:ident $fixture:expr) => {
         $crate::__conformance_test! { @test $case $fixture, #[tokio::test] }
     };
-    // Not applicable: there is nothing to test.
+    // Not applicable, so there is no test.
     (clock no $reopen:ident $case:ident $fixture:expr) => {};
     (reopen $clock:ident yes $case:ident $fixture:expr) => {
         $crate::__conformance_test! { @test $case $fixture, #[tokio::test] }
@@ -366,7 +372,7 @@ macro_rules! __conformance_test {
     };
 }
 
-/// Registers the list; see `CASES`.
+/// Defines `CASES` from the list.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_register {

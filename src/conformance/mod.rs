@@ -1,18 +1,29 @@
-//! The public proof of a store: every clause of the contract on
-//! [`ActionStore`](crate::ActionStore) as a case of its own, for whoever writes a store.
+//! Conformance suite for implementations of [`ActionStore`](crate::ActionStore). Each
+//! rule of the trait's contract is one case.
 //!
-//! [`conformance_tests!`](crate::conformance_tests) makes tests of all of them; [`cases`] lists
-//! them for harnesses of another kind. A case opens fresh stores through a [`Fixture`], and ends
-//! with a [`Failure`] that names the case, what the contract asks for and what the store did.
-//! Nothing here panics, sleeps or measures time; waits that must end are given 30 seconds, a case
-//! ten minutes.
+//! [`conformance_tests!`](crate::conformance_tests) generates a test for each case.
+//! [`cases`] lists the cases for other test harnesses.
 //!
-//! [`check_store`] reads a whole store and checks that it agrees with itself, for tests of one's
-//! own that crash, fill or crowd a store. [`FaultyStore`] makes any store fail as a [`FaultPlan`]
-//! says, for tests of what you build on one; [`Clock::manual`](crate::Clock::manual) is the clock
-//! that such tests set. [`workload`] measures a store, and verifies what it measured.
+//! A case opens empty stores through a [`Fixture`]. If the store breaks the contract, the
+//! case returns a [`Failure`] with the case name, the expected behaviour and the observed
+//! behaviour. The cases do not panic, do not sleep and do not measure time. The timeout
+//! is 30 seconds for a wait and ten minutes for a case.
+//!
+//! Other tools for tests:
+//!
+//! - [`check_store`] reads a whole store and checks that it is consistent. Use it after a
+//!   crash, a full disk or a load test.
+//!
+//! - [`FaultyStore`] makes any store fail according to a [`FaultPlan`]. Use it to test
+//!   the code that calls a store.
+//!
+//! - [`Clock::manual`](crate::Clock::manual) is a clock that a test sets.
+//!
+//! - [`workload`] measures the performance of a store and verifies its content
+//!   afterwards.
 
-// A store under test may answer anything, so nothing here relies on the length of an answer.
+// A store under test may return anything. So nothing here relies on the length of an
+// answer.
 #![deny(clippy::indexing_slicing)]
 
 mod bench;
@@ -37,12 +48,12 @@ pub use fault_plan::{Call, Fault, FaultPlan, Method};
 pub use faulty::FaultyStore;
 pub use subject::{Fixture, Subject};
 
-/// How long a case may take before that counts as hanging.
+/// Timeout of a case.
 const LIMIT: Duration = Duration::from_secs(600);
 
 type Run = for<'f> fn(&'f dyn Fixture) -> Pin<Box<dyn Future<Output = Proof> + Send + 'f>>;
 
-/// One sentence about every store, and its proof.
+/// One rule that every store must follow, and the test of it.
 #[derive(Clone, Copy)]
 pub struct Case {
     group: &'static str,
@@ -50,39 +61,40 @@ pub struct Case {
     run: Run,
 }
 
-/// What a case came to when it did not fail.
+/// Result of a case that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The store keeps what the case is about.
+    /// The store follows the rule.
     Held,
-    /// The case is about something the store or its fixture does not offer, for this reason.
-    /// It has shown nothing.
+    /// The store or its fixture lacks something that the case needs, for this reason. The
+    /// case tested nothing.
     NotApplicable(&'static str),
 }
 
 impl Case {
-    /// What it is about: the part of the contract.
+    /// Returns the topic of the case, for example `create` or `owners`.
     #[must_use]
     pub fn group(&self) -> &'static str {
         self.group
     }
 
-    /// The sentence, with underscores: the name of its test.
+    /// Returns the rule as a sentence with underscores. It is also the name of the test.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Runs it, within a tokio runtime with time enabled. Cases of the group `contention` want
-    /// several threads.
+    /// Runs the case. Needs a tokio runtime with time enabled. Cases of the group
+    /// `contention` need a runtime with several threads.
     ///
     /// # Errors
-    /// [`Failure`] if the store breaks the contract, or takes ten minutes.
+    /// Returns [`Failure`] if the store breaks the contract or the case takes more than
+    /// ten minutes.
     pub async fn run(&self, fixture: &dyn Fixture) -> Result<Verdict, Failure> {
         let stop = match tokio::time::timeout(LIMIT, (self.run)(fixture)).await {
             Ok(Ok(())) => return Ok(Verdict::Held),
             Ok(Err(stop)) => stop,
-            Err(_) => Failure::new("an end", "none within ten minutes").into(),
+            Err(_) => Failure::new("the end of the case", "not within ten minutes").into(),
         };
         match stop {
             Stop::NotApplicable(why) => Ok(Verdict::NotApplicable(why)),
@@ -100,25 +112,25 @@ impl fmt::Debug for Case {
     }
 }
 
-/// Every case, by group.
+/// Returns every case, ordered by group.
 #[must_use]
 pub fn cases() -> &'static [Case] {
     cases::CASES
 }
 
-/// The case of a name.
+/// Returns the case with this name.
 #[must_use]
 pub fn case(name: &str) -> Option<&'static Case> {
     cases().iter().find(|case| case.name == name)
 }
 
-/// What a test of [`conformance_tests!`](crate::conformance_tests) does.
+/// Runs one case as a test of [`conformance_tests!`](crate::conformance_tests).
 ///
-/// A case that turns out not to be applicable is a failure here: what needs something that a
-/// fixture does not declare is not among its tests.
+/// A case that is not applicable is a failure here. Cases that need something the fixture
+/// does not declare are not among its tests.
 ///
 /// # Errors
-/// [`Failure`] if the store breaks the contract.
+/// Returns [`Failure`] if the store breaks the contract.
 #[doc(hidden)]
 pub async fn prove(name: &'static str, fixture: &dyn Fixture) -> Result<(), Failure> {
     let Some(case) = case(name) else {
@@ -134,10 +146,10 @@ pub async fn prove(name: &'static str, fixture: &dyn Fixture) -> Result<(), Fail
     }
 }
 
-/// Checks that a fixture brings a clock and can reopen exactly if it is said to.
+/// Checks that a fixture declares a clock and reopening exactly if it offers them.
 ///
 /// # Errors
-/// [`Failure`] if not: a case would be left out that could run.
+/// Returns [`Failure`] if not: the suite would leave out cases that can run.
 #[doc(hidden)]
 pub async fn check_fixture(
     fixture: &dyn Fixture,

@@ -1,4 +1,4 @@
-//! The store under test and how to get a fresh one.
+//! The store under test, and the fixture that opens it.
 
 use std::any::Any;
 use std::fmt;
@@ -16,11 +16,11 @@ use crate::store::ActionStore;
 type Opening = Pin<Box<dyn Future<Output = Result<Arc<dyn ActionStore>, StoreError>> + Send>>;
 type Reopen = Box<dyn Fn() -> Opening + Send + Sync>;
 
-/// Opens stores for the suite. Every function and closure without arguments whose future is a
-/// [`Subject`] is one.
+/// Opens stores for the suite. Implemented for every function and closure without
+/// arguments that returns a future of a [`Subject`].
 #[async_trait]
 pub trait Fixture: Send + Sync {
-    /// Opens a store that is fresh and empty, and shares nothing with those opened before.
+    /// Opens an empty store that shares nothing with the stores opened before.
     async fn open(&self) -> Subject;
 }
 
@@ -35,7 +35,7 @@ where
     }
 }
 
-/// A fresh store, and what the suite may do with it beside the trait's methods.
+/// An empty store, and what the suite may do with it in addition to the trait's methods.
 #[must_use]
 pub struct Subject {
     pub(super) store: Arc<dyn ActionStore>,
@@ -45,7 +45,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A store that is fresh and empty.
+    /// Creates a subject from an empty store.
     pub fn new(store: impl ActionStore) -> Subject {
         Subject {
             store: Arc::new(store),
@@ -55,15 +55,15 @@ impl Subject {
         }
     }
 
-    /// Says which manual clock the store stamps with. With it the suite shows what happens when a
-    /// clock is set back.
+    /// Sets the manual clock that the store takes its timestamps from. The suite uses it
+    /// to test a clock that is set back.
     pub fn with_clock(mut self, clock: Clock) -> Subject {
         self.clock = Some(clock);
         self
     }
 
-    /// Says how the same store is opened again after it was closed. With it the suite shows that
-    /// what was acknowledged is still there.
+    /// Sets the function that opens the same store again after it was closed. The suite
+    /// uses it to test that acknowledged writes are durable.
     pub fn with_reopen<F, Fut, S>(mut self, reopen: F) -> Subject
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -77,13 +77,15 @@ impl Subject {
         self
     }
 
-    /// Keeps something (a temporary directory, a server) alive for as long as the store is used.
+    /// Keeps a value alive as long as the store is used, for example a temporary
+    /// directory or a server.
     pub fn with_kept(mut self, kept: impl Any + Send + Sync) -> Subject {
         self.kept = Some(Box::new(kept));
         self
     }
 
-    /// Most commands of a batch. The suite fills batches of that size, so it wants a bound.
+    /// Returns the maximum number of commands of a batch. The suite fills batches of that
+    /// size, so it requires a limit of at most 10,000.
     pub(super) fn max_commands(&self) -> Proof<usize> {
         let most = self.store.capabilities().max_commands;
         holds(
@@ -94,13 +96,13 @@ impl Subject {
         Ok(most)
     }
 
-    /// The same store, closed and opened again.
+    /// Closes the store and opens it again.
     pub(super) async fn reopened(self) -> Proof<Subject> {
         let Some(reopen) = self.reopen else {
             return Err(Stop::NotApplicable("the fixture cannot reopen its store"));
         };
         self.store.close().await?;
-        // Whoever holds a lock on the store lets it go here at the latest.
+        // Dropping the store must release any lock that it holds.
         drop(self.store);
         Ok(Subject {
             store: reopen().await?,

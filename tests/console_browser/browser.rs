@@ -1,4 +1,4 @@
-//! The page in a browser, over a plane that is at work.
+//! The console in a browser, with a plane that records actions.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use crate::sign_in;
 const HOSTILE: &str = "<img src=x onerror=\"document.title='taken'\">";
 pub(crate) const LIVE: &str = "document.documentElement.dataset.link === 'live'";
 
-/// A plane at work, served three times: open under `/plane`, to one user only under `/locked`, and
-/// under `/rough` when the weather allows it, with streams that end again and again.
+/// A plane, served at three paths. `/plane` is open. `/locked` needs a user and a
+/// password. `/rough` fails on request and ends its streams early.
 pub(crate) struct Served {
     runtime: Runtime,
     day: Day,
@@ -31,8 +31,8 @@ pub(crate) struct Served {
     pub(crate) weather: Weather,
 }
 
-/// The status that is answered in place of everything; none is 0. [`HELD`] is none either: answers
-/// to `name=` do not come before it is over.
+/// The status that replaces every answer, or 0 for none. [`HELD`] delays the answers to
+/// queries with `name=` until it is reset.
 pub(crate) type Weather = Arc<AtomicU16>;
 
 pub(crate) const HELD: u16 = 1;
@@ -83,7 +83,7 @@ fn served() -> Served {
     }
 }
 
-/// The text of a tile: how many there are of a state.
+/// Expression for the text of a tile: the number of actions in a state.
 fn tile(state: &str) -> String {
     format!("document.querySelector('.tile[data-state={state}] b').textContent")
 }
@@ -94,7 +94,7 @@ pub(crate) fn rows(tab: &mut Tab) -> u64 {
         .unwrap()
 }
 
-/// One walk through everything: a browser is dear.
+/// Runs all steps in one browser session, because starting a browser is slow.
 pub(crate) fn people_can_use_it(browser: &Browser) {
     let served = served();
     let mut tab = browser.tab(&format!("http://{}/plane/console", served.address));
@@ -110,7 +110,7 @@ pub(crate) fn people_can_use_it(browser: &Browser) {
     sign_in::who_is_not_known_signs_in(&mut tab);
     sign_in::who_signs_out_leaves_nothing(&mut tab, &served);
     sign_in::who_is_known_no_more_leaves_nothing(&mut tab, &served);
-    // The browser itself notes each 401; there is nothing else.
+    // The browser logs each 401 itself. There must be no other message.
     let other = tab.complaints.iter().find(|words| !words.contains("401"));
     assert_eq!(other, None);
     let mut tab = browser.tab(&format!("http://{}/rough/console", served.address));
@@ -167,7 +167,7 @@ fn what_changes_is_shown_without_a_reload(tab: &mut Tab, served: &Served) {
     tab.until(&format!("{row}?.dataset.state === 'executing'"));
     served.runtime.block_on(day.report(uid, 42.0, "flush"));
     tab.until(&format!("{row}.innerText.includes('42 %')"));
-    // Only what has succeeded reads 100 %.
+    // Only a succeeded action shows 100 %.
     served.runtime.block_on(day.report(uid, 99.95, "sync"));
     tab.until(&format!("{row}.innerText.includes('sync')"));
     let text = tab.text(&format!("{row}.innerText"));
@@ -254,11 +254,11 @@ fn keys_do_it_all(tab: &mut Tab) {
     tab.press("/");
     tab.press("Escape");
     tab.until("document.querySelectorAll('#rows tr').length > 2");
-    // What has the focus is to be seen.
+    // The focused element must have a visible outline.
     tab.press("Tab");
     let outline = format!("getComputedStyle({focused}).outlineStyle");
     assert_eq!(tab.text(&outline), "solid");
-    // The first stop of all leads past what stands before the list.
+    // The first Tab stop is the link that skips to the list.
     tab.eval("document.activeElement.blur(); getSelection().removeAllRanges(); scrollTo(0, 0)");
     assert_eq!(
         tab.text("document.querySelector('a, button').className"),
@@ -340,7 +340,7 @@ fn bad_weather_passes(tab: &mut Tab, served: &Served) {
             .block_on(served.day.queued(NewAction::task("meanwhile")));
         assert_eq!(tab.eval(&row_of(uid)), json!(null));
         if status == 410 {
-            // What it knew may not be there any more.
+            // The page must discard its data, because it may no longer exist.
             tab.until("document.querySelectorAll('#rows tr').length === 0");
         }
         served.weather.store(0, Ordering::Relaxed);
@@ -363,7 +363,7 @@ fn so_many_are_kept_and_no_more(tab: &mut Tab, served: &Served) {
     tab.until(&format!("{} !== null", row_of(last)));
     let count = "document.querySelector('#count').textContent.replace(/\\D/g, '')";
     tab.until(&format!("{count} === '2000'"));
-    // Those that go on are the last to be let go.
+    // Unfinished actions are discarded last.
     tab.until(&format!("{} === '3'", tile("executing")));
     tab.until("document.querySelectorAll('#timeline g[data-uid]').length <= 400");
 }
@@ -373,7 +373,7 @@ pub(crate) trait InPage {
 }
 
 impl InPage for str {
-    /// The element that a selector finds.
+    /// Returns an expression for the element that a selector finds.
     fn in_page(&self) -> String {
         format!("document.querySelector({})", json!(self))
     }

@@ -1,4 +1,4 @@
-//! An hour in the life of a plane, with a clock that was set, so that the past can be recorded.
+//! One hour of a plane's records, with a manual clock that is set to past times.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,7 +8,7 @@ use action_store::{
     ObjectRef, Outcome, OwnerRef, Progress, Report, Source, Timestamp,
 };
 
-/// Actions that ended well.
+/// Number of succeeded actions.
 pub(crate) const SUCCEEDED: usize = 300;
 
 pub(crate) struct Day {
@@ -42,7 +42,7 @@ impl Day {
         self.store.command(claim).await.unwrap();
     }
 
-    /// Sets the clock to so many seconds before the day's present.
+    /// Sets the clock to this many seconds before now.
     pub(crate) fn ago(&self, seconds: i64) {
         let micros = self.begun.as_micros() - seconds * 1_000_000;
         self.clock.set(Timestamp::from_micros(micros));
@@ -69,19 +69,20 @@ impl Day {
         self.store.finish(uid, finish, by).await.unwrap();
     }
 
-    /// Leaves one to a successor, who can only say that it is lost.
+    /// Records an action that its owner leaves behind, and a successor that declares it
+    /// lost.
     async fn lost(&self, new: NewAction) {
         let (first, next) = (OwnerRef::new("plane@node-2"), OwnerRef::new("plane@node-2"));
         self.claim(&first).await;
         let uid = self.queued(new).await;
         self.store.start(uid, &first).await.unwrap();
         self.claim(&next).await;
-        let error = ActionError::new("lost", "the plane ended without a word");
+        let error = ActionError::new("lost", "the plane ended unexpectedly");
         let lost = Finish::new(Outcome::Lost).with_error(error);
         self.store.finish(uid, lost, Some(&next)).await.unwrap();
     }
 
-    /// Records the hour: hundreds that ended well, a few of every other kind.
+    /// Records the hour: hundreds of succeeded actions and a few of every other kind.
     pub(crate) async fn spend(&self) {
         const NAMES: [(&str, i64); 5] = [
             ("backup_bdb", 40),
@@ -157,7 +158,7 @@ impl Day {
     }
 }
 
-/// An action about a database of a tenant, both by number.
+/// A new action on a database of a tenant, both chosen by number.
 fn database(name: &str, number: usize) -> NewAction {
     let tenant = ["acme", "globex", "initech"][number % 3];
     let bdb = ObjectRef::bdb(u64::try_from(number % 23).unwrap() + 1);

@@ -1,4 +1,4 @@
-//! A browser without a window, driven by its DevTools protocol.
+//! A headless browser, controlled by its DevTools protocol.
 
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tungstenite::{Message, WebSocket};
 
-/// How long anything may take. It only stops a hang.
+/// Timeout for every wait. It only prevents a hang.
 const LONGEST: Duration = Duration::from_secs(60);
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
-/// Where a Chromium is, if there is one.
+/// Returns the path of a Chromium, if there is one.
 fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let places = std::env::split_paths(&path);
@@ -24,15 +24,15 @@ fn program() -> Option<PathBuf> {
     found.find(|file| file.is_file())
 }
 
-/// A running browser; it ends with this value.
+/// A running browser. It ends when this is dropped.
 pub(crate) struct Browser {
     child: Child,
-    /// Its profile, and where it says where it listens.
+    /// The browser's profile. It contains the file with the DevTools address.
     profile: TempDir,
 }
 
 impl Browser {
-    /// Starts one, if there is one.
+    /// Starts a browser if one is installed.
     pub(crate) fn start() -> Option<Browser> {
         let program = program()?;
         let profile = TempDir::new().unwrap();
@@ -60,7 +60,7 @@ impl Browser {
         Some(Browser { child, profile })
     }
 
-    /// Where it listens: port and path of its web socket.
+    /// Returns the port and the path of the DevTools web socket.
     fn address(&self) -> (u16, String) {
         let file = self.profile.path().join("DevToolsActivePort");
         let begun = Instant::now();
@@ -73,10 +73,10 @@ impl Browser {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("the browser says nowhere where it listens");
+        panic!("the browser did not write its DevTools address");
     }
 
-    /// Opens a tab of its own profile, which shares nothing with other tabs.
+    /// Opens a tab with its own profile, separate from other tabs.
     pub(crate) fn tab(&self, url: &str) -> Tab {
         let (port, path) = self.address();
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -120,7 +120,7 @@ pub(crate) struct Tab {
     socket: WebSocket<TcpStream>,
     session: Option<String>,
     calls: u64,
-    /// What the browser's console would show in red or yellow.
+    /// Warnings and errors of the browser's console.
     pub(crate) complaints: Vec<String>,
 }
 
@@ -158,7 +158,7 @@ impl Tab {
         self.complaints.push(complaint);
     }
 
-    /// The value of an expression in the page.
+    /// Evaluates an expression in the page.
     pub(crate) fn eval(&mut self, expression: &str) -> Value {
         let params = json!({
             "expression": expression, "returnByValue": true, "awaitPromise": true,
@@ -176,7 +176,7 @@ impl Tab {
             .to_owned()
     }
 
-    /// Waits until an expression holds.
+    /// Waits until an expression is true.
     #[track_caller]
     pub(crate) fn until(&mut self, expression: &str) {
         let begun = Instant::now();
@@ -188,10 +188,10 @@ impl Tab {
         }
         let page = self.text("document.body.innerText");
         let complaints = &self.complaints;
-        panic!("it never came to be that {expression}\n{page}\n{complaints:?}");
+        panic!("timeout: {expression}\n{page}\n{complaints:?}");
     }
 
-    /// Presses a key as a hand would.
+    /// Presses a key, with the events of a real key.
     pub(crate) fn press(&mut self, key: &str) {
         let (code, text) = match key {
             "Enter" => (13, "\r"),
@@ -203,7 +203,7 @@ impl Tab {
             "ArrowDown" => (40, ""),
             "/" => (191, "/"),
             " " => (32, " "),
-            _ => panic!("no such key here: {key}"),
+            _ => panic!("unsupported key: {key}"),
         };
         for kind in ["keyDown", "keyUp"] {
             let mut press =
@@ -215,7 +215,7 @@ impl Tab {
         }
     }
 
-    /// Types into what has the focus.
+    /// Types text into the focused element.
     pub(crate) fn write(&mut self, text: &str) {
         self.call("Input.insertText", json!({ "text": text }));
     }
@@ -235,12 +235,12 @@ impl Tab {
         );
     }
 
-    /// Keeps a picture where `ACTIONS_PICTURES` names a directory.
+    /// Saves a screenshot if `ACTIONS_PICTURES` names a directory.
     pub(crate) fn picture(&mut self, name: &str) {
         let Some(dir) = std::env::var_os("ACTIONS_PICTURES") else {
             return;
         };
-        // The page draws at its own pace.
+        // The page renders with a delay.
         std::thread::sleep(Duration::from_millis(600));
         let taken = self.call("Page.captureScreenshot", json!({ "format": "png" }));
         let bytes = STANDARD.decode(taken["data"].as_str().unwrap()).unwrap();

@@ -1,7 +1,7 @@
-//! The console in a browser: `cargo test --all-features --test console_browser`. Without a Chromium
-//! it is skipped, and says so, unless `ACTIONS_REQUIRE_TOOLS` is set; the test harness knows no
-//! such end, so this has a main of its own.
-// Helpers of tests are test code too, which clippy sees only in the test functions themselves.
+//! The console in a browser: `cargo test --all-features --test console_browser`. Without
+//! a Chromium the test is skipped with a message, unless `ACTIONS_REQUIRE_TOOLS` is set.
+//! The test harness cannot skip a test at run time, so this program has its own `main`.
+// Helpers of tests are test code, but clippy recognises only the test functions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod browser;
@@ -12,8 +12,11 @@ mod sign_in;
 fn main() {
     let Some(browser) = devtools::Browser::start() else {
         let required = std::env::var_os("ACTIONS_REQUIRE_TOOLS").is_some();
-        assert!(!required, "there must be a chromium here");
-        println!("skipped: no chromium, so nobody has looked at the console");
+        assert!(
+            !required,
+            "ACTIONS_REQUIRE_TOOLS is set, but there is no chromium in PATH"
+        );
+        println!("skipped: no chromium in PATH, so the console was not tested");
         return;
     };
     browser::people_can_use_it(&browser);

@@ -1,4 +1,4 @@
-//! Signing in and out: nobody gets past it, and nothing is left for who comes next.
+//! Signing in and out: the dialog cannot be bypassed, and signing out removes all data.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub(crate) fn who_is_not_known_signs_in(tab: &mut Tab) {
     assert_eq!(rows(tab), 0);
     tab.picture("sign-in");
     let focused = "document.activeElement.id";
-    // Nobody gets past this; and a token is asked for where it can be seen.
+    // The dialog cannot be closed, and the field for the token is visible.
     for _ in 0..3 {
         tab.press("Escape");
         std::thread::sleep(Duration::from_millis(100));
@@ -21,7 +21,7 @@ pub(crate) fn who_is_not_known_signs_in(tab: &mut Tab) {
         assert_eq!(tab.text(focused), "user");
     }
     tab.eval("document.querySelector('input[value=bearer]').click()");
-    // The first is no header, so it is not even sent.
+    // The first token is not a valid header value, so it is not sent.
     for (token, refused) in [("t\u{f6}ken", NO_TOKEN), ("token", NOT_ACCEPTED)] {
         tab.eval("document.querySelector('#token').focus()");
         tab.write(token);
@@ -47,7 +47,7 @@ pub(crate) fn who_is_not_known_signs_in(tab: &mut Tab) {
 const NOT_ACCEPTED: &str = "These were not accepted.";
 const NO_TOKEN: &str = "A token has no such characters.";
 
-/// As hands do it.
+/// Signs in with keyboard events, like a user.
 fn sign_in(tab: &mut Tab, user: &str, password: &str) {
     let field = "#user".in_page();
     tab.eval(&format!(
@@ -59,7 +59,7 @@ fn sign_in(tab: &mut Tab, user: &str, password: &str) {
     tab.press("Enter");
 }
 
-/// An answer that is on its way when somebody signs out does not come to who sits there next.
+/// A pending answer at the time of signing out must not be shown to the next user.
 pub(crate) fn who_signs_out_leaves_nothing(tab: &mut Tab, served: &Served) {
     served.weather.store(HELD, Ordering::Relaxed);
     tab.eval("document.querySelector('#rows tr').click()");
@@ -71,7 +71,7 @@ pub(crate) fn who_signs_out_leaves_nothing(tab: &mut Tab, served: &Served) {
     ));
     let more = "#further".in_page();
     let asked = "document.querySelector('#said').textContent === 'Loading'";
-    // Whatever it has of that name first.
+    // First reads all pages with that name.
     while tab.eval(asked) != json!(true) {
         tab.until(&format!("!{more}.hidden"));
         tab.eval(&format!("{more}.click()"));
@@ -94,7 +94,7 @@ pub(crate) fn who_is_known_no_more_leaves_nothing(tab: &mut Tab, served: &Served
     served.weather.store(0, Ordering::Relaxed);
     sign_in(tab, "ada", "päss:word");
     tab.until("document.querySelectorAll('#rows tr').length === 100");
-    // What was open is still looked at, by who may see it.
+    // The open action stays open for a user who may see it.
     tab.until("document.querySelectorAll('#history li').length > 0");
 }
 

@@ -4,42 +4,60 @@ use super::Fault;
 
 /// Each fault, and a case that it must fail.
 pub(crate) const BITES: &[(Fault, &str)] = &[
-    (Fault::DropsVersionConditions, "a_version_condition_is_kept"),
     (
         Fault::DropsVersionConditions,
-        "compare_and_set_loses_no_change",
+        "a_version_condition_is_enforced",
     ),
     (
-        Fault::ForgetsWhoAsks,
-        "nothing_of_a_fenced_owner_is_accepted",
+        Fault::DropsVersionConditions,
+        "concurrent_compare_and_set_loses_no_change",
     ),
-    (Fault::ForgetsOperations, "an_operation_repeated_is_already"),
-    (Fault::ForgetsOperations, "a_batch_repeated_is_harmless"),
-    (Fault::TakesAllForEach, "with_all_one_refusal_refuses_all"),
+    (Fault::ForgetsWhoAsks, "a_fenced_owner_cannot_write"),
+    (
+        Fault::ForgetsOperations,
+        "a_repeated_operation_is_answered_already",
+    ),
+    (
+        Fault::ForgetsOperations,
+        "repeating_a_batch_changes_nothing",
+    ),
+    (
+        Fault::TakesAllForEach,
+        "in_all_mode_one_refusal_refuses_the_whole_batch",
+    ),
     (
         Fault::ReversesAnswers,
-        "answers_stand_in_the_order_of_the_commands",
+        "answers_are_in_the_order_of_the_commands",
     ),
     (Fault::SplitsBatches, "an_unknown_command_is_unsupported"),
     (
         Fault::LiesAboutWhatIsApplied,
-        "an_operation_repeated_is_already",
+        "a_repeated_operation_is_answered_already",
     ),
     (
         Fault::LosesTheLastOfAPage,
-        "pages_of_any_size_make_the_same_list",
+        "every_page_size_returns_the_same_list",
     ),
-    (Fault::RepeatsAnItem, "pages_of_any_size_make_the_same_list"),
     (
-        Fault::ReversesOldest,
-        "creation_order_is_kept_whatever_changes",
+        Fault::RepeatsAnItem,
+        "every_page_size_returns_the_same_list",
     ),
-    (Fault::IgnoresATerm, "every_term_finds_what_it_matches"),
-    (Fault::IgnoresUids, "every_term_finds_what_it_matches"),
-    (Fault::LooksAtOneObject, "every_term_finds_what_it_matches"),
+    (Fault::ReversesOldest, "creation_order_never_changes"),
+    (
+        Fault::IgnoresATerm,
+        "every_filter_returns_the_matching_actions",
+    ),
+    (
+        Fault::IgnoresUids,
+        "every_filter_returns_the_matching_actions",
+    ),
+    (
+        Fault::LooksAtOneObject,
+        "every_filter_returns_the_matching_actions",
+    ),
     (
         Fault::RepeatsWhatTouchesTwo,
-        "what_touches_any_of_many_objects_is_met_once_in_order",
+        "an_action_that_touches_several_listed_objects_is_returned_once",
     ),
     (
         Fault::TakesTooManyObjects,
@@ -47,30 +65,27 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (
         Fault::IgnoresUnknownTerms,
-        "an_unknown_term_or_order_is_unsupported",
+        "an_unknown_filter_or_order_is_unsupported",
     ),
     (Fault::TrimsNames, "labels_come_back_byte_for_byte"),
     (Fault::RewritesJson, "json_comes_back_byte_for_byte"),
-    (
-        Fault::IgnoresDetail,
-        "a_summary_leaves_out_result_and_detail",
-    ),
+    (Fault::IgnoresDetail, "a_summary_omits_result_and_detail"),
     (Fault::IgnoresLimits, "a_query_beyond_its_limits_is_invalid"),
-    (Fault::LosesLogEntries, "the_first_cancel_request_stays"),
+    (Fault::LosesLogEntries, "the_first_cancel_request_is_kept"),
+    (Fault::SortsTheLogOfAll, "the_global_log_is_in_write_order"),
     (
-        Fault::SortsTheLogOfAll,
-        "the_log_of_all_is_in_the_order_of_writing",
+        Fault::ConfusesEnds,
+        "a_claim_fences_the_previous_incarnation",
     ),
-    (Fault::ConfusesEnds, "a_claim_fences_the_incarnation_before"),
     (
         Fault::AnswersDuplicatesOnce,
-        "answers_stand_in_the_order_of_the_uids",
+        "answers_are_in_the_order_of_the_uids",
     ),
     (
         Fault::ToleratesTheFuture,
         "a_revision_beyond_the_store_is_invalid",
     ),
-    (Fault::NeverCloses, "a_closed_store_does_nothing_more"),
+    (Fault::NeverCloses, "a_closed_store_refuses_every_call"),
     (
         Fault::GoesOnInAnyBranch,
         "a_cursor_of_another_branch_is_expired",
@@ -81,65 +96,68 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (
         Fault::NeverExpires,
-        "a_feed_cursor_expires_when_something_it_has_yet_to_show_is_removed",
+        "a_feed_cursor_expires_when_an_action_it_has_not_returned_is_removed",
     ),
     (
         Fault::HalvesDroppedWrites,
-        "a_dropped_write_happens_whole_or_not_at_all",
+        "a_dropped_write_is_applied_completely_or_not_at_all",
     ),
     (
         Fault::HalvesDroppedWrites,
-        "a_write_dropped_at_any_poll_happens_whole_or_not_at_all",
+        "a_write_dropped_at_any_poll_is_applied_completely_or_not_at_all",
     ),
-    (Fault::ChecksThenActs, "of_many_ends_one_stays"),
+    (
+        Fault::ChecksThenActs,
+        "one_of_many_concurrent_finishes_wins",
+    ),
     (
         Fault::IgnoresATerm,
-        "every_pair_of_terms_finds_what_both_match",
+        "every_pair_of_filters_returns_the_actions_that_match_both",
     ),
     (
         Fault::FeedsByCreation,
-        "the_feed_has_each_action_once_at_its_latest_change",
+        "the_feed_returns_each_action_once_at_its_latest_change",
     ),
     (
         Fault::FeedsFromTheBeginning,
-        "the_feed_is_resumed_after_any_revision",
+        "the_feed_can_resume_after_any_revision",
     ),
     (
         Fault::ExpiresTooSoon,
-        "a_feed_walk_outlives_the_removal_of_what_it_has_shown",
+        "a_feed_cursor_survives_the_removal_of_a_returned_action",
     ),
     (
         Fault::CountsRevisionsBack,
-        "what_was_removed_gives_no_place_to_what_comes",
+        "a_removed_position_is_not_reused",
     ),
     (
         Fault::ForgetsThatItRemoved,
-        "a_store_knows_since_when_its_history_is_whole",
+        "a_store_reports_where_its_complete_history_begins",
     ),
     (
         Fault::PagesByOffset,
-        "a_list_goes_on_where_it_stood_when_that_is_removed",
+        "a_list_resumes_after_its_cursor_action_is_removed",
     ),
     (
         Fault::PagesLogsByOffset,
-        "a_log_goes_on_where_it_stood_when_that_is_removed",
+        "a_log_resumes_after_its_cursor_action_is_removed",
     ),
     (
         Fault::LosesTheLastOfAPage,
-        "pages_of_every_size_are_whole_while_others_write",
+        "pages_of_every_size_are_complete_during_writes",
     ),
     (
         Fault::SkipsALogEntry,
-        "a_log_read_in_pages_of_every_size_is_whole_while_others_write",
+        "log_pages_of_every_size_are_complete_during_writes",
     ),
     (Fault::FoldsOwnerNames, "owners_are_found_byte_for_byte"),
     (
         Fault::KeepsRemovedLogs,
-        "a_removed_action_is_gone_with_its_log",
+        "removing_an_action_removes_its_log",
     ),
     (
         Fault::SkipsALogEntry,
-        "the_log_of_all_is_resumed_where_it_ended",
+        "the_global_log_can_resume_at_its_end",
     ),
     (Fault::LosesNotes, "prose_comes_back_byte_for_byte"),
     (
@@ -148,9 +166,12 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (
         Fault::ImportsWithoutDescription,
-        "a_store_carried_over_is_the_same",
+        "a_transferred_store_is_identical",
     ),
-    (Fault::ImportsWithoutKeys, "an_import_takes_its_keys"),
+    (
+        Fault::ImportsWithoutKeys,
+        "an_import_takes_the_keys_of_its_action",
+    ),
     (
         Fault::RoundsVersions,
         "an_action_imported_at_the_highest_version_still_changes",
@@ -165,59 +186,56 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (
         Fault::TakesAllForEach,
-        "a_refused_import_leaves_nothing_and_disturbs_nobody",
+        "a_refused_import_does_not_affect_the_others",
     ),
-    (Fault::ForgetsRenewals, "a_renewal_counts"),
+    (
+        Fault::ForgetsRenewals,
+        "a_renewal_increments_the_renewal_count",
+    ),
     (Fault::ForgetsReleases, "a_release_ends_an_owner"),
     (
         Fault::AlwaysTakesOver,
-        "without_take_over_a_living_owner_is_left_alone",
+        "a_claim_without_take_over_does_not_fence_a_living_owner",
     ),
     (
         Fault::FencesWhoeverRenews,
-        "a_fence_is_by_the_renewals_seen",
+        "a_fence_requires_the_current_renewal_count",
     ),
-    (
-        Fault::ReversesOwners,
-        "owners_are_listed_in_the_order_of_their_claims",
-    ),
-    (
-        Fault::IgnoresOwnerNames,
-        "owners_are_listed_in_the_order_of_their_claims",
-    ),
-    (
-        Fault::SkipsAnOwner,
-        "owners_are_listed_in_the_order_of_their_claims",
-    ),
+    (Fault::ReversesOwners, "owners_are_listed_in_claim_order"),
+    (Fault::IgnoresOwnerNames, "owners_are_listed_in_claim_order"),
+    (Fault::SkipsAnOwner, "owners_are_listed_in_claim_order"),
     (
         Fault::IgnoresLimits,
-        "a_question_about_owners_that_breaks_the_rules_is_invalid",
+        "an_owner_query_that_breaks_the_rules_is_invalid",
     ),
     (
         Fault::TakesAllOwnersForActive,
-        "an_active_owner_is_alive_or_owns_something_unfinished",
+        "an_active_owner_is_alive_or_owns_an_unfinished_action",
     ),
     (
         Fault::TakesTheLivingForActive,
-        "an_active_owner_is_alive_or_owns_something_unfinished",
+        "an_active_owner_is_alive_or_owns_an_unfinished_action",
     ),
     (
         Fault::ForgetsWhoeverHasEnded,
-        "an_owner_of_something_unfinished_is_never_forgotten",
+        "an_owner_of_an_unfinished_action_is_never_forgotten",
     ),
     (
         Fault::TakesLateClaims,
         "a_late_claim_does_not_fence_a_successor",
     ),
-    (Fault::AnswersWhatIsKnown, "what_is_there_is_not_waited_for"),
+    (
+        Fault::AnswersWhatIsKnown,
+        "changed_returns_at_once_if_a_change_exists",
+    ),
     (
         Fault::CountsRenewalsAsChanges,
-        "what_changes_nothing_has_no_revision",
+        "a_write_that_changes_nothing_takes_no_revision",
     ),
-    (Fault::ClosesOnce, "a_closed_store_does_nothing_more"),
+    (Fault::ClosesOnce, "a_closed_store_refuses_every_call"),
     (
         Fault::ForgetsADroppedClose,
-        "a_close_dropped_at_any_poll_is_finished_by_the_next",
+        "a_close_dropped_at_any_poll_is_finished_by_the_next_close",
     ),
     (Fault::FoldsKeys, "keys_are_compared_byte_for_byte"),
     (
@@ -230,9 +248,12 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (
         Fault::HoldsKeysForEver,
-        "an_action_exclusive_on_its_object_keeps_off_who_asks_for_it",
+        "actions_exclusive_on_one_object_exclude_each_other",
     ),
-    (Fault::SharesKeysAmongTenants, "keys_are_those_of_a_tenant"),
+    (
+        Fault::SharesKeysAmongTenants,
+        "keys_are_separate_for_each_tenant",
+    ),
     (
         Fault::NamesAnotherHolder,
         "a_conflict_names_the_holder_within_the_tenant",
@@ -243,7 +264,7 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (
         Fault::LooksAtKeysFirst,
-        "a_create_repeated_is_not_in_its_own_way",
+        "a_repeated_create_does_not_conflict_with_itself",
     ),
     (
         Fault::FindsSubjectsOnly,
@@ -251,7 +272,7 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (
         Fault::ForgetsParents,
-        "the_parts_of_an_action_are_found_by_it",
+        "the_parts_of_an_action_are_found_by_its_uid",
     ),
     (
         Fault::TakesAllForEach,
@@ -269,7 +290,7 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     (Fault::RemovesWhatIsPinned, "a_pinned_action_is_not_removed"),
     (
         Fault::RemovesWhatIsPinned,
-        "what_stays_is_met_once_while_others_are_removed",
+        "remaining_actions_are_returned_once_during_removals",
     ),
     (Fault::CutsDescriptions, "prose_comes_back_byte_for_byte"),
     (
@@ -286,7 +307,7 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (
         Fault::LooksUpTooMany,
-        "as_many_uids_as_allowed_are_looked_up",
+        "a_lookup_of_the_largest_size_is_accepted",
     ),
     (
         Fault::TakesAnyContent,
@@ -294,76 +315,76 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (
         Fault::CreatesForTheDead,
-        "a_create_in_the_name_of_who_is_not_alive_is_fenced",
+        "a_create_by_an_owner_that_is_not_alive_is_fenced",
     ),
     (
         Fault::EndsForAnybody,
-        "an_executing_action_is_moved_by_its_owner_alone",
+        "only_its_owner_can_change_an_executing_action",
     ),
     (
         Fault::EndsForAnybody,
-        "a_queued_action_of_a_living_owner_is_ended_by_it_alone",
+        "only_its_living_owner_can_finish_a_queued_action",
     ),
-    (Fault::SucceedsHalfway, "success_is_always_at_100_percent"),
+    (
+        Fault::SucceedsHalfway,
+        "a_succeeded_action_is_at_100_percent",
+    ),
     (
         Fault::RemovesWhateverVersion,
-        "a_removal_demands_the_version",
+        "a_removal_requires_the_current_version",
     ),
     (
         Fault::ChecksKeysThenActs,
-        "of_many_who_want_a_key_one_gets_it",
+        "one_of_many_concurrent_creates_gets_an_exclusive_key",
     ),
     (
         Fault::ChecksKeysThenActs,
-        "many_creates_of_one_idempotency_key_make_one_action",
+        "concurrent_creates_with_one_idempotency_key_make_one_action",
     ),
-    (Fault::ReapsByTheClock, "an_owner_lives_however_late_it_is"),
-    (Fault::StampsAsTheClockSays, "stamps_never_run_backwards"),
+    (Fault::ReapsByTheClock, "a_late_owner_stays_alive"),
+    (Fault::StampsAsTheClockSays, "timestamps_never_go_backwards"),
     (
         Fault::ListsByTheClock,
-        "lists_and_feeds_do_not_follow_the_clock",
+        "list_and_feed_order_does_not_depend_on_the_clock",
     ),
+    (Fault::KnowsOwnersByName, "a_replaced_owner_cannot_write"),
     (
         Fault::KnowsOwnersByName,
-        "nothing_of_an_owner_taken_over_is_accepted",
-    ),
-    (
-        Fault::KnowsOwnersByName,
-        "nothing_of_a_fenced_owner_comes_after_its_fence",
+        "no_write_of_a_fenced_owner_follows_its_fence",
     ),
     (
         Fault::ChecksLivesThenClaims,
-        "of_many_who_claim_a_name_one_lives",
+        "one_of_many_concurrent_claims_wins",
     ),
     (
         Fault::KeepsEveryOwner,
-        "the_ended_owners_remembered_are_bounded",
+        "the_number_of_remembered_ended_owners_is_bounded",
     ),
     (
         Fault::LosesFromTheLiving,
-        "an_action_is_lost_only_once_its_owner_is_dead",
+        "an_action_can_be_lost_only_after_its_owner_ended",
     ),
     (
         Fault::AdoptsFromTheLiving,
-        "an_action_is_lost_only_once_its_owner_is_dead",
+        "an_action_can_be_lost_only_after_its_owner_ended",
     ),
     (Fault::LosesEvidence, "a_lost_action_keeps_the_evidence"),
     (
         Fault::KeepsQueuedForTheDead,
-        "a_queued_action_of_a_dead_owner_is_ended_by_anybody",
+        "anyone_can_finish_a_queued_action_of_a_dead_owner",
     ),
     (
         Fault::StartsForItsOwnerAlone,
-        "a_queued_action_of_a_dead_owner_may_be_started",
+        "a_queued_action_of_a_dead_owner_can_be_started",
     ),
-    (Fault::AdoptsFromTheBeginning, "an_adopted_action_goes_on"),
+    (Fault::AdoptsFromTheBeginning, "an_adopted_action_continues"),
     (
         Fault::FindsByFormerOwner,
         "an_adopted_action_is_found_with_its_new_owner",
     ),
     (
         Fault::FindsByFormerOwner,
-        "what_an_owner_is_asked_to_cancel_is_found_until_it_ends",
+        "an_owner_finds_its_cancel_requests_until_the_action_ends",
     ),
     (
         Fault::ForgetsLateReports,
@@ -379,28 +400,31 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (
         Fault::UndoesLateReports,
-        "a_late_report_is_kept_of_a_batch_refused_as_a_whole",
+        "a_late_report_in_a_refused_batch_is_kept",
     ),
     (
         Fault::LetsLateReportsDecide,
-        "a_late_report_leaves_the_action_to_be_decided",
+        "a_late_report_does_not_complete_its_action",
     ),
     (
         Fault::PutsLateReportsLast,
-        "a_late_report_stands_in_the_log_where_it_came",
+        "a_late_report_is_logged_in_arrival_order",
     ),
 ];
 
 /// Faults that a case notices by waiting in vain, and so on a clock that a test may pause.
 pub(crate) const HANGS: &[(Fault, &str)] = &[
-    (Fault::NeverWakes, "a_change_wakes_who_waits_for_it"),
-    (Fault::KeepsWaitersAtClose, "closing_lets_who_waits_go"),
+    (Fault::NeverWakes, "a_change_wakes_its_waiters"),
+    (
+        Fault::KeepsWaitersAtClose,
+        "closing_a_store_releases_its_waiters",
+    ),
     (
         Fault::LosesReaders,
-        "a_read_dropped_at_any_poll_harms_nobody",
+        "a_read_dropped_at_any_poll_does_not_affect_later_calls",
     ),
     (
         Fault::LosesWaiters,
-        "a_waiter_dropped_at_any_poll_harms_nobody",
+        "a_waiter_dropped_at_any_poll_does_not_affect_the_others",
     ),
 ];

@@ -1,4 +1,4 @@
-//! Who is let in, and that nothing is looked up before.
+//! Authentication, which happens before any read of the store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ async fn with_header(app: &Router, path: &str, authorization: &[&str]) -> Answer
     send(app, request.body(Body::empty()).unwrap()).await
 }
 
-/// Counts what is looked up.
+/// Counts the reads of the store.
 #[derive(Debug, Clone, Default)]
 struct Counts(Arc<AtomicUsize>);
 
@@ -46,7 +46,7 @@ impl Between for Counts {
 }
 
 #[tokio::test]
-async fn each_verdict_has_its_answer_on_every_path_and_comes_before_any_lookup() {
+async fn every_path_checks_authorization_before_it_reads_the_store() {
     let plane = Plane::new().await;
     let uid = plane.queued(NewAction::task("a")).await;
     let counts = Counts::default();
@@ -97,13 +97,14 @@ async fn each_verdict_has_its_answer_on_every_path_and_comes_before_any_lookup()
             }
         }
         let looked_up = counts.0.swap(0, Ordering::Relaxed);
-        // The list takes two: unfinished, finished. The bad ones none.
+        // A list reads twice, unfinished and finished actions. A denied request reads
+        // nothing.
         assert_eq!(looked_up, if verdict.is_ok() { 4 } else { 0 });
     }
 }
 
 #[tokio::test]
-async fn an_authorizer_sees_the_head_of_the_request_and_may_wait() {
+async fn an_authorizer_sees_the_request_head_and_can_await() {
     #[derive(Debug)]
     struct ByHeader;
     #[async_trait]
@@ -132,7 +133,7 @@ async fn an_authorizer_sees_the_head_of_the_request_and_may_wait() {
 }
 
 #[tokio::test]
-async fn basic_lets_in_whom_it_knows_and_nobody_else() {
+async fn basic_auth_accepts_only_known_credentials() {
     let auth = BasicAuth::new("ada", "s3cret:é")
         .unwrap()
         .with_user("bob", "hunter2")
@@ -190,7 +191,7 @@ async fn basic_lets_in_whom_it_knows_and_nobody_else() {
 }
 
 #[test]
-fn credentials_that_could_never_be_sent_are_refused() {
+fn credentials_that_no_client_can_send_are_refused() {
     let long = "x".repeat(256);
     for (user, password, field) in [
         ("", "p", "user"),
@@ -228,7 +229,7 @@ fn debug_shows_no_password() {
 }
 
 #[tokio::test]
-async fn what_the_authorizer_could_not_decide_reaches_the_hook() {
+async fn an_authorizer_failure_reaches_the_hook() {
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let sink = seen.clone();
     let options = RouterOptions::new()

@@ -18,7 +18,7 @@ use crate::support::{Between, ListAnswer, Plane, Through, get, ok};
 
 const PATH: &str = "/v1/actions/changes";
 
-/// What an answer shows: uid and version, and where to go on.
+/// Content of an answer: uids, versions and the next position.
 struct Changes {
     shown: Vec<(ActionUid, u64)>,
     position: String,
@@ -42,14 +42,14 @@ async fn changes(app: &Router, query: &str) -> Changes {
 }
 
 #[tokio::test]
-async fn each_action_is_shown_once_at_its_latest_change() {
+async fn each_action_is_returned_once_at_its_latest_change() {
     let plane = Plane::new().await;
     let app = plane.router();
     let mut uids = Vec::new();
     for _ in 0..300 {
         uids.push(plane.started(NewAction::task("a")).await);
     }
-    // The first ones change once more, and so come last.
+    // These actions change again, so they come last.
     for uid in &uids[..50] {
         plane.finish(*uid, Finish::succeeded()).await;
     }
@@ -67,13 +67,13 @@ async fn each_action_is_shown_once_at_its_latest_change() {
             }
         }
         assert_eq!(seen, expected, "{limit}");
-        // From there on, only what is new.
+        // The next read returns only new changes.
         assert_eq!(changes(&app, &format!("after={after}")).await.shown, []);
     }
 }
 
 #[tokio::test]
-async fn it_begins_now_unless_told_otherwise() {
+async fn the_feed_starts_at_the_current_position_by_default() {
     let plane = Plane::new().await;
     let app = plane.router();
     let old = plane.started(NewAction::task("old")).await;
@@ -82,7 +82,7 @@ async fn it_begins_now_unless_told_otherwise() {
     let new = plane.queued(NewAction::task("new")).await;
     let page = changes(&app, &format!("after={}", now.position)).await;
     assert_eq!(page.shown, [(new, 1)]);
-    // The number of a revision will do, too.
+    // The number of a revision is accepted too.
     let page = changes(&app, &format!("after={}", now.revision)).await;
     assert_eq!(page.shown, [(new, 1)]);
     assert_eq!(page.revision, now.revision + 1);
@@ -91,7 +91,7 @@ async fn it_begins_now_unless_told_otherwise() {
 }
 
 #[tokio::test]
-async fn whoever_follows_has_the_last_state_of_everything() {
+async fn a_client_that_follows_the_feed_has_the_latest_state() {
     let plane = Plane::new().await;
     let app = plane.router();
     let mut uids = Vec::new();
@@ -100,7 +100,7 @@ async fn whoever_follows_has_the_last_state_of_everything() {
     }
     let (mut known, mut after) = (HashMap::new(), "0".to_owned());
     for round in 0..200 {
-        // Some change between any two pages.
+        // Some actions change between any two pages.
         for n in 0..3 {
             let uid = uids[(round * 7 + n * 11) % uids.len()];
             let progress = Progress::ratio(round as u64 + 1, 200);
@@ -146,7 +146,8 @@ async fn a_wait_ends_with_the_first_change() {
         took >= Duration::from_secs(5) && took < Duration::from_secs(6),
         "{took:?}"
     );
-    // What is there already is not waited for, and nothing is said when the time is up.
+    // Changes that already exist are returned at once. A wait without a change ends with
+    // an empty answer.
     for (after, seconds) in [(&after, 0.0), (&page.position, 30.0)] {
         let begun = Instant::now();
         changes(&app, &format!("after={after}&wait=30s")).await;
@@ -165,7 +166,7 @@ async fn remove(plane: &Plane, uid: ActionUid) {
 }
 
 #[tokio::test]
-async fn a_position_that_has_missed_something_is_gone() {
+async fn a_position_that_missed_a_removal_is_gone() {
     let plane = Plane::new().await;
     let app = plane.router();
     let first = plane.started(NewAction::task("a")).await;
@@ -199,7 +200,7 @@ async fn a_position_that_has_missed_something_is_gone() {
         assert_eq!(code, "cursor_expired", "{expired}");
         assert!(description.contains("after=0"));
     }
-    // What has missed nothing goes on, and so does who begins anew.
+    // A position that missed nothing still works, and so does a restart.
     assert_eq!(
         changes(&app, &format!("after={}", after.position))
             .await
@@ -210,7 +211,7 @@ async fn a_position_that_has_missed_something_is_gone() {
 }
 
 #[tokio::test]
-async fn what_is_malformed_is_named() {
+async fn the_error_names_the_malformed_parameter() {
     let plane = Plane::new().await;
     plane.queued(NewAction::task("a")).await;
     plane.queued(NewAction::task("a")).await;
@@ -242,7 +243,7 @@ async fn what_is_malformed_is_named() {
     }
 }
 
-/// Before each page is read, some of the first actions are changed.
+/// Changes some of the first actions before each page is read.
 #[derive(Debug)]
 struct Changing {
     owner: OwnerRef,
@@ -267,7 +268,7 @@ impl Between for Changing {
 }
 
 #[tokio::test]
-async fn what_changes_while_an_answer_is_read_is_shown_once_as_it_is_then() {
+async fn an_action_that_changes_during_a_request_is_returned_once() {
     let plane = Plane::new().await;
     let mut uids = Vec::new();
     for _ in 0..400 {

@@ -25,7 +25,7 @@ use crate::support::{Between, ListAnswer, Plane, Through, get_with};
 const PATH: &str = "/v1/actions/changes";
 const ACCEPT: (&str, &str) = ("accept", "text/event-stream");
 
-/// What came between two empty lines.
+/// One server-sent event: the lines between two empty lines.
 #[derive(Debug, Default)]
 struct Block {
     event: Option<String>,
@@ -37,7 +37,7 @@ struct Block {
 impl Block {
     fn shown(&self) -> Vec<(ActionUid, u64)> {
         let json: serde_json::Value = serde_json::from_str(self.data.as_ref().unwrap()).unwrap();
-        // The same position in both places.
+        // The position is the same in both places.
         assert_eq!(json["position"].as_str(), self.id.as_deref());
         let record = |record: &serde_json::Value| {
             let uid = record["action_uid"].as_str().unwrap().parse().unwrap();
@@ -52,11 +52,11 @@ impl Block {
     }
 }
 
-/// A client.
+/// A client of the event stream.
 struct Events {
     body: BodyDataStream,
     blocks: VecDeque<String>,
-    /// As a browser keeps it.
+    /// The last event id, as a browser stores it.
     last_id: Option<String>,
 }
 
@@ -106,7 +106,7 @@ impl Events {
         Some(block)
     }
 
-    /// The next one with changes.
+    /// Returns the next event that has changes.
     async fn changes(&mut self) -> Option<Vec<(ActionUid, u64)>> {
         loop {
             let block = self.next().await?;
@@ -124,11 +124,11 @@ fn app_with(plane: &Plane, options: RouterOptions) -> Router {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_come_as_they_happen() {
+async fn changes_are_sent_as_they_happen() {
     let plane = Plane::new().await;
     plane.queued(NewAction::task("old")).await;
     let mut events = Events::connect(&plane.router(), "", None).await;
-    // A position before anything has happened: a client that is cut off now loses nothing.
+    // The first event carries a position, so a client that disconnects now loses nothing.
     let hello = events.next().await.unwrap();
     assert!(hello.is_comment && hello.id.is_some() && hello.data.is_none());
     let uid = plane.queued(NewAction::task("new")).await;
@@ -139,7 +139,7 @@ async fn changes_come_as_they_happen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_lost_or_repeated_by_cuts() {
+async fn reconnects_neither_lose_nor_repeat_changes() {
     let plane = Plane::new().await;
     let app = plane.router();
     let mut uids = Vec::new();
@@ -154,9 +154,10 @@ async fn nothing_is_lost_or_repeated_by_cuts() {
             let uid = uids[(round * 13 + n * 7) % uids.len()];
             plane.report(uid, report).await;
         }
-        // Always the same address, as a browser does it; what it has seen goes before.
+        // The URL stays the same, as in a browser. The last event id takes precedence
+        // over it.
         let mut events = Events::connect(&app, "?after=0&limit=5", last_id.as_deref()).await;
-        // Cut off after so many, the last time after all.
+        // Disconnects after this many events. The last round reads everything.
         let most = if round == 119 { 100 } else { round % 4 };
         for _ in 0..most {
             let Ok(page) = timeout(Duration::from_secs(5), events.changes()).await else {
@@ -172,7 +173,7 @@ async fn nothing_is_lost_or_repeated_by_cuts() {
     }
     for uid in uids {
         let seen = &seen[&uid];
-        // Each change at most once, and the last one.
+        // Each change is returned at most once, and the last one is always returned.
         assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
         let action = plane.store.action(uid).await.unwrap().unwrap();
         assert_eq!(seen.last(), Some(&action.version.get()));
@@ -180,7 +181,7 @@ async fn nothing_is_lost_or_repeated_by_cuts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_broken_by_heartbeats_and_ends_by_itself() {
+async fn an_idle_stream_sends_heartbeats_and_ends_after_its_time() {
     let plane = Plane::new().await;
     let options = RouterOptions::new().with_stream_time(Duration::from_secs(100));
     let begun = Instant::now();
@@ -197,7 +198,7 @@ async fn silence_is_broken_by_heartbeats_and_ends_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_gets_the_latest_and_holds_up_nobody() {
+async fn a_slow_reader_gets_the_latest_state_and_delays_no_one() {
     let plane = Plane::new().await;
     let options = RouterOptions::new()
         .with_stream_time(Duration::from_secs(600))
@@ -218,7 +219,7 @@ async fn a_slow_reader_gets_the_latest_and_holds_up_nobody() {
         .unwrap()
         .version
         .get();
-    // One that was read, one that waits to be sent, then how it is now.
+    // One page was read, one waits to be sent, and the next has the current state.
     let mut pages = 0;
     let last = loop {
         let page = events.changes().await.unwrap();
@@ -229,27 +230,28 @@ async fn a_slow_reader_gets_the_latest_and_holds_up_nobody() {
         }
     };
     assert_eq!(last, uid);
-    assert!(pages <= 4, "{pages} were kept for it");
-    // One that never reads is let go with its time, and its place with it.
+    assert!(pages <= 4, "{pages} pages were buffered for it");
+    // A client that never reads is disconnected after the stream time, which frees its
+    // slot.
     get_with(&app, PATH, &[ACCEPT])
         .await
         .error(StatusCode::SERVICE_UNAVAILABLE);
     tokio::time::sleep(Duration::from_secs(601)).await;
     drop(Events::connect(&app, "", None).await);
-    // And at once, should it hang up.
+    // The slot is freed at once if the client disconnects.
     tokio::time::sleep(Duration::from_millis(1)).await;
     drop(Events::connect(&app, "", None).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_removed_unseen_ends_a_stream_and_is_said_at_once_later() {
+async fn a_missed_removal_ends_the_stream_and_fails_the_reconnect() {
     let plane = Plane::new().await;
     let app = plane.router();
     let uid = plane.succeeded(NewAction::task("a")).await;
     let mut events = Events::connect(&app, "?after=1", None).await;
     assert_eq!(events.changes().await.unwrap().len(), 1);
     let seen = events.last_id.clone().unwrap();
-    // While it looks the other way: created, completed and gone.
+    // While the client does not read, another action is created, completed and removed.
     let other = plane.succeeded(NewAction::task("b")).await;
     for uid in [uid, other] {
         let if_version = plane.store.action(uid).await.unwrap().unwrap().version;
@@ -267,7 +269,7 @@ async fn what_was_removed_unseen_ends_a_stream_and_is_said_at_once_later() {
     assert_eq!(answer.error(StatusCode::GONE).0, "cursor_expired");
 }
 
-/// Fails as long as it is told to.
+/// Fails while its flag is set.
 #[derive(Debug, Default)]
 struct Weather(Arc<AtomicBool>);
 
@@ -282,7 +284,7 @@ impl Between for Weather {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_outlives_bad_times_of_which_the_host_hears_once_each() {
+async fn a_stream_survives_outages_and_reports_each_once() {
     let plane = Plane::new().await;
     let told = Arc::new(AtomicUsize::new(0));
     let hears = told.clone();
@@ -306,13 +308,13 @@ async fn a_stream_outlives_bad_times_of_which_the_host_hears_once_each() {
         assert_eq!(told.load(Ordering::Relaxed), outage);
         bad.store(false, Ordering::Relaxed);
         assert_eq!(events.changes().await.unwrap(), [(uid, 1)]);
-        // Well again for longer than between two failures of one outage.
+        // The store works for longer than the interval that separates two outages.
         tokio::time::sleep(Duration::from_secs(20)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_with_the_store() {
+async fn a_stream_ends_when_the_store_closes() {
     let plane = Plane::new().await;
     let mut events = Events::connect(&plane.router(), "", None).await;
     events.next().await.unwrap();
@@ -328,7 +330,7 @@ async fn a_stream_ends_with_the_store() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_said_in_json_before_a_stream_begins() {
+async fn an_invalid_stream_request_gets_a_json_error() {
     let plane = Plane::new().await;
     let app = plane.router();
     for (query, headers, status, words) in [
@@ -367,7 +369,7 @@ async fn what_is_wrong_is_said_in_json_before_a_stream_begins() {
         let (_, description) = answer.error(status);
         assert!(description.contains(words), "{description}");
     }
-    // Only who names the type gets events.
+    // Only a client that names the media type gets events.
     for (accept, stream) in [
         ("*/*", false),
         ("application/json", false),

@@ -1,4 +1,4 @@
-//! What is answered when the store cannot.
+//! Answers when the store fails.
 
 use std::sync::{Arc, Mutex};
 
@@ -31,7 +31,7 @@ impl Between for Broken {
 }
 
 #[tokio::test]
-async fn each_kind_has_its_answer_and_the_reason_goes_to_the_host_only() {
+async fn only_the_host_sees_the_reason_of_a_store_error() {
     let unavailable = (StatusCode::SERVICE_UNAVAILABLE, "unavailable");
     let internal = (StatusCode::INTERNAL_SERVER_ERROR, "internal_error");
     for (kind, (status, code)) in [
@@ -74,7 +74,7 @@ async fn each_kind_has_its_answer_and_the_reason_goes_to_the_host_only() {
 }
 
 #[tokio::test]
-async fn references_differ() {
+async fn each_failure_has_its_own_reference() {
     let plane = Plane::new().await;
     plane.store.close().await.unwrap();
     let app = plane.router();
@@ -85,7 +85,7 @@ async fn references_differ() {
 }
 
 #[tokio::test]
-async fn what_is_the_clients_fault_reaches_no_hook() {
+async fn a_client_error_does_not_reach_the_hook() {
     let told = Arc::new(Mutex::new(0));
     let sink = told.clone();
     let options = RouterOptions::new().with_failure_hook(move |_| *sink.lock().unwrap() += 1);

@@ -1,4 +1,4 @@
-//! Each parameter of the lists, alone and with each other one, against a model.
+//! Each list parameter, alone and in pairs, compared with a model.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn objects() -> [Option<ObjectRef>; 4] {
     ]
 }
 
-/// One action of nearly every kind there is, a second apart, in the order of their creation.
+/// Actions of nearly every kind, one second apart, in creation order.
 async fn stock(plane: &Plane) -> Vec<Arc<Action>> {
     for n in 0..160_usize {
         let mut new = NewAction::task(NAMES[n % 2]).with_tenant(TENANTS[n / 2 % 3]);
@@ -38,7 +38,7 @@ async fn stock(plane: &Plane) -> Vec<Arc<Action>> {
             };
         }
         let uid = plane.queued(new).await;
-        // Every seventh is of another phase than the others of its kind.
+        // Every seventh action is in another phase than the others of its kind.
         let phase = (n / 24 + n % 7) % 7;
         if phase > 0 {
             plane.store.start(uid, &plane.owner).await.unwrap();
@@ -62,7 +62,7 @@ async fn stock(plane: &Plane) -> Vec<Arc<Action>> {
 
 type Holds = Box<dyn Fn(&Action) -> bool>;
 
-/// A parameter with a value, as it is sent, and for which actions it holds.
+/// Each parameter and value, as sent, and the actions that match it.
 fn parameters() -> Vec<(&'static str, String, Holds)> {
     let mut all: Vec<(&'static str, String, Holds)> = Vec::new();
     for status in Status::ALL {
@@ -109,7 +109,7 @@ fn parameters() -> Vec<(&'static str, String, Holds)> {
     all
 }
 
-/// The uids of an answer, those of each array in their order.
+/// The uids of an answer, in the order of each array.
 fn shown(answer: &Answer) -> [Vec<ActionUid>; 2] {
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     let json = answer.json();
@@ -133,10 +133,10 @@ async fn walk(app: &Router, query: &str) -> [Vec<ActionUid>; 2] {
             None => return all,
         }
     }
-    panic!("{query}: a walk without an end");
+    panic!("{query}: paging did not end");
 }
 
-/// What a plain query shows: each array in the order of creation.
+/// The expected answer of a plain query: each array in creation order.
 fn expected(
     stock: &[Arc<Action>],
     oldest: bool,
@@ -156,7 +156,7 @@ fn expected(
 }
 
 #[tokio::test]
-async fn each_parameter_selects_what_it_says() {
+async fn each_parameter_selects_the_matching_actions() {
     let plane = Plane::new().await;
     let stock = stock(&plane).await;
     let app = plane.router();
@@ -177,13 +177,13 @@ async fn each_parameter_selects_what_it_says() {
         let expected = expected(&stock, oldest, |_| true);
         assert_eq!(walk(&app, &format!("order={order}")).await, expected);
     }
-    // Nothing was compared with nothing only.
+    // Each parameter matched some actions, so no comparison was empty on both sides.
     assert_eq!(hits.len(), 7);
     assert!(hits.values().all(|hits| *hits > 20), "{hits:?}");
 }
 
 #[tokio::test]
-async fn each_pair_of_parameters_selects_what_both_say() {
+async fn each_pair_of_parameters_selects_the_actions_that_match_both() {
     let plane = Plane::new().await;
     let stock = stock(&plane).await;
     let app = plane.router();
@@ -207,7 +207,7 @@ async fn each_pair_of_parameters_selects_what_both_say() {
 }
 
 #[tokio::test]
-async fn the_link_keeps_all_that_was_asked_for() {
+async fn the_next_link_keeps_every_parameter() {
     let plane = Plane::new().await;
     stock(&plane).await;
     let app = plane.router();
@@ -222,20 +222,20 @@ async fn the_link_keeps_all_that_was_asked_for() {
         "?limit=2&status=completed&name=a%26b%3Dc%2Bd%2520%C3%A9&tenant=us%2F1\
          &since=1700000001.5&order=oldest"
     );
-    // The next link keeps it just the same.
+    // The link after that keeps them too.
     let next = get(&app, &format!("/v1/actions{next}"))
         .await
         .next()
         .unwrap();
     assert_eq!(next.rsplit_once("&cursor=").unwrap().0, kept);
-    // A limit alone leaves the walk what it is.
+    // A limit alone does not change the kind of list.
     let answer = get(&app, "/v1/actions?limit=3").await;
     assert!(answer.next().unwrap().starts_with("?limit=3&cursor=u."));
     assert_eq!(shown(&answer).concat().len(), 3);
 }
 
 #[tokio::test]
-async fn what_is_malformed_is_named() {
+async fn the_error_names_the_malformed_parameter() {
     let plane = Plane::new().await;
     stock(&plane).await;
     let app = plane.router();
@@ -282,7 +282,7 @@ async fn what_is_malformed_is_named() {
 }
 
 #[tokio::test]
-async fn a_path_that_names_an_object_takes_no_second_one() {
+async fn a_path_with_an_object_refuses_an_object_parameter() {
     let plane = Plane::new().await;
     stock(&plane).await;
     let app = plane.router();
@@ -294,7 +294,7 @@ async fn a_path_that_names_an_object_takes_no_second_one() {
 }
 
 #[tokio::test]
-async fn a_cursor_belongs_to_its_kind_of_list() {
+async fn a_cursor_is_valid_only_for_its_kind_of_list() {
     let plane = Plane::new().await;
     stock(&plane).await;
     let app = plane.router();
@@ -322,6 +322,6 @@ async fn a_cursor_belongs_to_its_kind_of_list() {
         let fault = "Query parameter 'cursor' is not a cursor of this list";
         assert_eq!(description, fault, "{query}");
     }
-    // It says where, not what: with another filter it goes on from the same place.
+    // A cursor holds a position and no filter, so another filter may use it.
     ok(get(&app, &format!("/v1/actions?name=x&cursor={plain}")).await);
 }

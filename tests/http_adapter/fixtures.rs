@@ -1,4 +1,4 @@
-//! The documented payloads come out exactly as documented, from actions that were recorded.
+//! Recorded actions produce exactly the documented payloads.
 
 use action_store::ActionStoreExt as _;
 use action_store::http::Words;
@@ -17,7 +17,7 @@ const V2_ACTIONS: &str = include_str!("../fixtures/v2_actions.json");
 const V2_ACTION: &str = include_str!("../fixtures/v2_actions_uid.json");
 const NOT_FOUND: &str = include_str!("../fixtures/v1_action_not_found.json");
 
-/// The payloads as a client would type them.
+/// The payloads as a typed client would declare them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Actions {
@@ -92,7 +92,8 @@ fn recoded<T: Serialize + DeserializeOwned>(text: &str) -> String {
     serde_json::to_string(&serde_json::from_str::<T>(text).unwrap()).unwrap()
 }
 
-/// Records what the documents tell of: a database was created, then two nodes tried again.
+/// Records the actions of the documents: a database is created, then two nodes are
+/// retried.
 async fn recorded() -> Plane {
     let plane = Plane::new().await;
     plane
@@ -117,14 +118,14 @@ async fn recorded() -> Plane {
 }
 
 #[tokio::test]
-async fn the_documented_list_comes_out_exactly() {
+async fn the_list_matches_its_documentation() {
     let app = recorded().await.router();
     let body = ok(get(&app, "/v1/actions").await);
     assert_eq!(body, compact(ACTIONS));
 }
 
 #[tokio::test]
-async fn the_documented_action_comes_out_exactly() {
+async fn an_action_matches_its_documentation() {
     let app = recorded().await.router();
     let path = "/v1/actions/159ca2f8-7bf3-4cda-97e8-4eb560665c28";
     assert_eq!(ok(get(&app, path).await), compact(ACTION));
@@ -132,7 +133,7 @@ async fn the_documented_action_comes_out_exactly() {
 
 /// A database is being updated.
 #[tokio::test]
-async fn the_documented_actions_of_a_database_come_out_exactly() {
+async fn the_actions_of_a_database_match_their_documentation() {
     let plane = Plane::new().await;
     plane.clock.set(Timestamp::from_seconds(1_703_067_900));
     let update = NewAction::state_machine("SMUpdateBDB", ObjectRef::bdb(1))
@@ -150,7 +151,7 @@ async fn the_documented_actions_of_a_database_come_out_exactly() {
 }
 
 #[tokio::test]
-async fn the_documented_payloads_of_version_2_come_out_exactly() {
+async fn the_payloads_of_version_2_match_their_documentation() {
     let plane = Plane::new().await;
     plane
         .clock
@@ -161,7 +162,7 @@ async fn the_documented_payloads_of_version_2_come_out_exactly() {
     plane.clock.set(Timestamp::from_seconds(1_742_595_930));
     plane.store.start(retry, &plane.owner).await.unwrap();
     plane.finish(retry, Finish::succeeded()).await;
-    // Version 2 has one vocabulary, whatever version 1 speaks.
+    // Version 2 has one vocabulary, independent of the vocabulary of version 1.
     for words in [Words::Lifecycle, Words::Vendor] {
         let app = plane.router_in(words);
         let list = ok(get(&app, "/v2/actions").await);
@@ -173,7 +174,7 @@ async fn the_documented_payloads_of_version_2_come_out_exactly() {
 }
 
 #[tokio::test]
-async fn the_documented_404_comes_out_exactly() {
+async fn the_404_matches_its_documentation() {
     let app = recorded().await.router();
     let answer = get(&app, "/v1/actions/5a42fabf-c603-4950-88d9-3a3148a5d763").await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
@@ -195,7 +196,7 @@ fn the_documented_payloads_survive_decoding_and_encoding() {
 }
 
 #[tokio::test]
-async fn a_typed_client_reads_what_we_answer() {
+async fn a_typed_client_decodes_every_answer() {
     let app = recorded().await.router();
     let body = ok(get(&app, "/v1/actions").await);
     assert_eq!(recoded::<Actions>(&body), compact(ACTIONS));

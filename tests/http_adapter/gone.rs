@@ -1,4 +1,4 @@
-//! 410 or 404: by the uid's own time, whatever is or was there.
+//! 410 or 404, decided by the time in the uid.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 
 use crate::support::{Plane, get, ok, uid};
 
-/// A uid of version 7 of that many milliseconds.
+/// Returns a uid with this time in milliseconds and this UUID version.
 fn drawn_at(millis: i64, version: u8) -> ActionUid {
     let mut bytes = *OpId::new().as_uuid().as_bytes();
     bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
@@ -25,7 +25,7 @@ fn drawn_at(millis: i64, version: u8) -> ActionUid {
 
 const BEGIN: i64 = 1_700_000_000_000;
 
-/// Records an action under a uid of the time it is recorded at.
+/// Records an action with a uid of the current time of the clock.
 async fn recorded(plane: &Plane, millis: i64) -> ActionUid {
     let mut new = NewAction::task("a");
     new.uid = drawn_at(millis, 7);
@@ -42,7 +42,7 @@ async fn remove(plane: &Plane, uid: ActionUid) {
 }
 
 #[tokio::test]
-async fn a_uid_as_old_as_what_was_removed_is_gone() {
+async fn a_uid_as_old_as_a_removed_action_is_gone() {
     let plane = Plane::new().await;
     let app = plane.router();
     let mut uids = Vec::new();
@@ -51,7 +51,7 @@ async fn a_uid_as_old_as_what_was_removed_is_gone() {
         plane.clock.advance(Duration::from_secs(1));
     }
     let status = async |path: String| get(&app, &path).await.status;
-    // Nothing was ever removed: nothing is gone.
+    // Nothing was removed yet, so no uid is gone.
     let old = drawn_at(BEGIN - 1, 7);
     assert_eq!(
         status(format!("/v1/actions/{old}")).await,
@@ -62,7 +62,7 @@ async fn a_uid_as_old_as_what_was_removed_is_gone() {
         plane.finish(uids[n], Finish::succeeded()).await;
         remove(&plane, uids[n]).await;
     }
-    // The floor is when the youngest of them was created.
+    // The limit is the creation time of the youngest removed action.
     let floor = BEGIN + 5_000;
     for (millis, version, expected) in [
         (0, 7, StatusCode::GONE),
@@ -71,7 +71,7 @@ async fn a_uid_as_old_as_what_was_removed_is_gone() {
         (floor, 7, StatusCode::GONE),
         (floor + 1, 7, StatusCode::NOT_FOUND),
         (floor + 86_400_000, 7, StatusCode::NOT_FOUND),
-        // Of no time that could be compared.
+        // These uid versions have no comparable time.
         (0, 4, StatusCode::NOT_FOUND),
         (0, 1, StatusCode::NOT_FOUND),
         (0, 6, StatusCode::NOT_FOUND),
@@ -95,7 +95,7 @@ async fn a_uid_as_old_as_what_was_removed_is_gone() {
             assert_eq!((&*code, description), words, "{path}");
         }
     }
-    // Those that were removed, and those that were not.
+    // The removed actions, and the others.
     for (n, uid) in uids.iter().enumerate() {
         let path = format!("/v1/actions/{uid}");
         match n {

@@ -13,7 +13,7 @@ use crate::support::{Plane, ask, get, ok};
 
 const SECRET: &str = "/var/lib/plane.db";
 
-/// An action to which everything has happened, a second apart.
+/// An action with every kind of event, one second apart.
 async fn eventful(plane: &Plane) -> ActionUid {
     let tick = || plane.clock.advance(Duration::from_secs(1));
     let new = NewAction::state_machine("SM", ObjectRef::bdb(1)).with_tenant("eu");
@@ -35,16 +35,16 @@ async fn eventful(plane: &Plane) -> ActionUid {
 }
 
 #[tokio::test]
-async fn what_happened_is_told_in_its_order() {
+async fn the_history_is_in_order() {
     let plane = Plane::new().await;
     let uid = eventful(&plane).await;
     let body = ok(get(&plane.router(), &format!("/v1/actions/{uid}/history")).await);
     assert!(!body.contains(SECRET));
     assert!(
         !body.contains("plane"),
-        "the owner is nobody's business: {body}"
+        "the owner must not be shown: {body}"
     );
-    // As text: numbers keep their digits.
+    // Compared as text, so that numbers keep their digits.
     let entries = body.split_once("\"history\":").unwrap().1;
     assert_eq!(
         entries,
@@ -73,7 +73,7 @@ async fn what_happened_is_told_in_its_order() {
 }
 
 #[tokio::test]
-async fn only_success_reads_completed() {
+async fn only_a_succeeded_action_is_shown_as_completed() {
     let plane = Plane::new().await;
     for outcome in Outcome::ALL {
         if *outcome == Outcome::Lost {
@@ -104,7 +104,7 @@ async fn only_success_reads_completed() {
 }
 
 #[tokio::test]
-async fn it_comes_in_pages() {
+async fn the_history_is_paged() {
     let plane = Plane::new().await;
     let uid = plane.started(NewAction::task("a")).await;
     for n in 0..20 {
@@ -141,7 +141,7 @@ async fn it_comes_in_pages() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_said() {
+async fn an_invalid_request_gets_an_error() {
     let plane = Plane::new().await;
     let uid = plane.started(NewAction::task("a")).await;
     let app = plane.router();

@@ -1,4 +1,4 @@
-//! `limits()`: so many requests at once, for so long.
+//! `limits()`: bounds the number of concurrent requests and the duration of each.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 use crate::support::{Plane, get, ok};
 
 #[tokio::test(start_paused = true)]
-async fn one_too_many_is_turned_away() {
+async fn a_request_above_the_limit_is_refused() {
     let plane = Plane::new().await;
     let uid = plane.started(NewAction::task("a")).await;
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -45,7 +45,7 @@ async fn one_too_many_is_turned_away() {
 }
 
 #[tokio::test]
-async fn a_place_is_held_until_the_body_is_sent() {
+async fn a_request_counts_until_its_body_is_sent() {
     let plane = Plane::new().await;
     let app = limits(plane.router(), RequestLimits::new().with_requests(1));
     let request = || Request::get("/v1/actions").body(Body::empty()).unwrap();
@@ -55,7 +55,7 @@ async fn a_place_is_held_until_the_body_is_sent() {
         .await
         .error(StatusCode::SERVICE_UNAVAILABLE);
     drop(unread);
-    // Read to its end, and its length known beforehand.
+    // The body is read to its end. Its length is known before.
     let answer = app.clone().oneshot(request()).await.unwrap();
     let length = axum::body::HttpBody::size_hint(answer.body())
         .exact()
@@ -68,7 +68,7 @@ async fn a_place_is_held_until_the_body_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_takes_too_long_is_ended() {
+async fn a_request_that_takes_too_long_is_ended() {
     let host = Router::new().route("/forever", on_get(std::future::pending::<&str>));
     let app = limits(host, RequestLimits::new().with_time(Duration::from_secs(5)));
     let begun = Instant::now();
@@ -79,9 +79,9 @@ async fn what_takes_too_long_is_ended() {
     assert_eq!(answer.header("retry-after"), "1");
 }
 
-/// By default the longest wait there can be is no failure.
+/// With the default limits, the longest allowed wait does not time out.
 #[tokio::test(start_paused = true)]
-async fn the_defaults_let_a_long_poll_come_to_its_end() {
+async fn the_default_limits_allow_the_longest_poll() {
     let plane = Plane::new().await;
     let uid = plane.started(NewAction::task("a")).await;
     let app = limits(plane.router(), RequestLimits::new());

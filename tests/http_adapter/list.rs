@@ -1,4 +1,4 @@
-//! `GET /v1/actions`: bounded, and walked to its end without losing anything.
+//! `GET /v1/actions`: answers are bounded, and paging loses nothing.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,8 +15,8 @@ use axum::http::StatusCode;
 
 use crate::support::{Answer, Between, ListAnswer, Plane, Through, get, ok};
 
-/// Records tasks and state machines in turn, the first one first; the last `unfinished` of them
-/// are left so, every other one of those executing.
+/// Records tasks and state machines alternately, oldest first. The last `unfinished` of
+/// them stay unfinished; every other one of those is executing.
 async fn many(plane: &Plane, finished: usize, unfinished: usize) -> Vec<ActionUid> {
     let mut uids = Vec::new();
     let mut commands = Vec::new();
@@ -57,7 +57,7 @@ async fn write(store: &MemoryStore, commands: Vec<Command>) {
     }
 }
 
-/// Ends actions that may not have begun.
+/// Ends actions that may not have started.
 async fn end(store: &MemoryStore, owner: &OwnerRef, uids: Vec<ActionUid>) {
     let finish = |uid| Command::Apply {
         uid,
@@ -69,7 +69,7 @@ async fn end(store: &MemoryStore, owner: &OwnerRef, uids: Vec<ActionUid>) {
     write(store, uids.into_iter().map(finish).collect()).await;
 }
 
-/// What an answer shows: tasks, then state machines, each with its status.
+/// Content of an answer: tasks, then state machines, each with its status.
 fn shown(answer: &Answer) -> Vec<(ActionUid, String)> {
     let json = answer.json();
     let mut shown = Vec::new();
@@ -80,11 +80,11 @@ fn shown(answer: &Answer) -> Vec<(ActionUid, String)> {
         }
     }
     let distinct: HashSet<ActionUid> = shown.iter().map(|(uid, _)| *uid).collect();
-    assert_eq!(distinct.len(), shown.len(), "something is there twice");
+    assert_eq!(distinct.len(), shown.len(), "an action is returned twice");
     shown
 }
 
-/// Walks to the end.
+/// Reads all pages.
 async fn walk(app: &Router, path: &str) -> Vec<Vec<(ActionUid, String)>> {
     let mut pages = Vec::new();
     let mut reference = String::new();
@@ -97,7 +97,7 @@ async fn walk(app: &Router, path: &str) -> Vec<Vec<(ActionUid, String)>> {
             None => return pages,
         }
     }
-    panic!("a walk without an end");
+    panic!("paging did not end");
 }
 
 fn sizes(pages: &[Vec<(ActionUid, String)>]) -> Vec<usize> {
@@ -105,7 +105,7 @@ fn sizes(pages: &[Vec<(ActionUid, String)>]) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn an_empty_store_is_two_empty_arrays() {
+async fn an_empty_store_gives_two_empty_arrays() {
     let plane = Plane::new().await;
     let answer = get(&plane.router(), "/v1/actions").await;
     assert_eq!(answer.next(), None);
@@ -113,7 +113,7 @@ async fn an_empty_store_is_two_empty_arrays() {
 }
 
 #[tokio::test]
-async fn each_source_has_its_array_and_the_newest_comes_first() {
+async fn each_source_has_its_array_with_the_newest_first() {
     let plane = Plane::new().await;
     let old = plane.succeeded(NewAction::task("old")).await;
     let other = NewAction::new(action_store::Source::Other, "other");
@@ -125,13 +125,13 @@ async fn each_source_has_its_array_and_the_newest_comes_first() {
     let second = plane.queued(NewAction::task("second")).await;
     let answer = get(&plane.router(), "/v1/actions").await;
     let uids: Vec<ActionUid> = shown(&answer).into_iter().map(|(uid, _)| uid).collect();
-    // The unfinished ones before the finished ones, whatever is younger.
+    // Unfinished actions come before finished ones, even if these are newer.
     assert_eq!(uids, [second, first, young, other, old, machine]);
     assert_eq!(answer.json()["state-machines"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn all_unfinished_ones_then_the_newest_finished_ones_and_a_link() {
+async fn unfinished_actions_come_first_then_the_newest_finished_ones() {
     let plane = Plane::new().await;
     let uids = many(&plane, 2_490, 10).await;
     let app = plane.router();
@@ -139,7 +139,7 @@ async fn all_unfinished_ones_then_the_newest_finished_ones_and_a_link() {
     assert_eq!(sizes(&pages), [1_000, 1_000, 500]);
     let set = |uids: &[ActionUid]| uids.iter().copied().collect::<HashSet<_>>();
     let page = |n: usize| pages[n].iter().map(|(uid, _)| *uid).collect::<HashSet<_>>();
-    // Ten unfinished and the 990 newest finished ones are the newest thousand.
+    // The first page has ten unfinished actions and the 990 newest finished ones.
     assert_eq!(page(0), set(&uids[1_500..]));
     assert_eq!(page(1), set(&uids[500..1_500]));
     assert_eq!(page(2), set(&uids[..500]));
@@ -164,7 +164,7 @@ async fn an_old_action_that_is_unfinished_is_on_the_first_page() {
 }
 
 #[tokio::test]
-async fn exactly_a_pageful_has_no_link() {
+async fn exactly_one_full_page_has_no_link() {
     let plane = Plane::new().await;
     many(&plane, 5, 2).await;
     let app = |cap| {
@@ -174,12 +174,12 @@ async fn exactly_a_pageful_has_no_link() {
     assert_eq!(sizes(&walk(&app(7), "/v1/actions").await), [7]);
     assert_eq!(sizes(&walk(&app(6), "/v1/actions").await), [6, 1]);
     assert_eq!(sizes(&walk(&app(3), "/v1/actions").await), [3, 3, 1]);
-    // A cap of nothing would never come to an end.
+    // A limit of zero still returns something, or paging would never end.
     assert_eq!(walk(&app(0), "/v1/actions").await.concat().len(), 7);
 }
 
 #[tokio::test]
-async fn more_unfinished_ones_than_fit_go_on_before_the_finished_ones() {
+async fn unfinished_actions_fill_several_pages_before_finished_ones() {
     let plane = Plane::new().await;
     let uids = many(&plane, 600, 1_900).await;
     let pages = walk(&plane.router(), "/v1/actions").await;
@@ -213,9 +213,9 @@ impl Between for EndsBefore {
 }
 
 #[tokio::test]
-async fn what_ends_during_a_walk_is_not_lost() {
-    // Once with room for all unfinished ones on the first page, once without; ending the oldest,
-    // which the walk comes to last, and the newest, which it has shown.
+async fn an_action_that_ends_during_paging_is_not_lost() {
+    // With and without room for all unfinished actions on the first page. Ends either the
+    // oldest, which paging returns last, or the newest, which it has already returned.
     for (finished, unfinished, cap) in [(1_900, 600, 1_000), (700, 1_800, 300)] {
         for oldest_first in [true, false] {
             let plane = Plane::new().await;
@@ -236,7 +236,7 @@ async fn what_ends_during_a_walk_is_not_lost() {
             let mut last: HashMap<ActionUid, String> = HashMap::new();
             let mut times: HashMap<ActionUid, usize> = HashMap::new();
             for (uid, status) in pages.concat() {
-                // Later entries are later views: nothing goes back to unfinished.
+                // Later pages show later states, so no action becomes unfinished again.
                 let before = last.insert(uid, status.clone());
                 let word = before.as_deref().unwrap_or("queued");
                 assert!(
@@ -251,19 +251,19 @@ async fn what_ends_during_a_walk_is_not_lost() {
                 "of {unfinished} unfinished, cap {cap}, {oldest_first}"
             );
             assert!(times.values().all(|times| *times <= 2));
-            // What had ended before is there once.
+            // Actions that ended before are returned once.
             assert!(uids[..finished].iter().all(|uid| times[uid] == 1));
         }
     }
 }
 
 #[tokio::test]
-async fn what_ends_within_an_answer_is_shown_once_as_it_is_now() {
+async fn an_action_that_ends_during_a_request_is_returned_once() {
     let plane = Plane::new().await;
     let uid = plane.started(NewAction::task("a")).await;
     let between = EndsBefore {
         owner: plane.owner.clone(),
-        // Another one before the first page is read, this one before the second.
+        // Another action ends before the first page is read, this one before the second.
         ends: Mutex::new(VecDeque::from([
             plane.started(NewAction::task("b")).await,
             uid,
@@ -276,7 +276,7 @@ async fn what_ends_within_an_answer_is_shown_once_as_it_is_now() {
     assert!(shown.contains(&(uid, "failed".to_owned())), "{shown:?}");
 }
 
-/// Remembers what was asked.
+/// Records the queries that it receives.
 #[derive(Debug, Default)]
 struct Asked(Arc<Mutex<Vec<Query>>>);
 
@@ -289,7 +289,7 @@ impl Between for Asked {
 }
 
 #[tokio::test]
-async fn results_and_operators_detail_are_not_even_fetched_for_the_list() {
+async fn the_list_does_not_fetch_results_and_operator_detail() {
     let asked = Asked::default();
     let queries = asked.0.clone();
     let app = router(Through(Plane::new().await.store, asked), AllowAll);
@@ -300,7 +300,7 @@ async fn results_and_operators_detail_are_not_even_fetched_for_the_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn walks_beside_writers_lose_nothing() {
+async fn paging_during_writes_loses_nothing() {
     let plane = Plane::new().await;
     let uids = many(&plane, 1_000, 1_500).await;
     let app = plane.router();
@@ -320,12 +320,12 @@ async fn walks_beside_writers_lose_nothing() {
         let lost = uids.iter().filter(|uid| !all.contains(uid)).count();
         assert_eq!(lost, 0);
         walks += 1;
-        assert!(walks < 10_000, "the writer does not come to an end");
+        assert!(walks < 10_000, "the writer did not end");
     }
     writer.await.unwrap();
 }
 
-/// A store that looks and looks and finds nothing.
+/// A store whose pages are always empty but never the last.
 #[derive(Debug)]
 struct Endless(Arc<AtomicUsize>);
 
@@ -340,7 +340,7 @@ impl Between for Endless {
 }
 
 #[tokio::test]
-async fn short_pages_are_followed_a_bounded_number_of_times() {
+async fn the_number_of_short_pages_read_is_bounded() {
     let plane = Plane::new().await;
     let calls = Arc::new(AtomicUsize::new(0));
     let app = router(
@@ -358,7 +358,7 @@ async fn short_pages_are_followed_a_bounded_number_of_times() {
 }
 
 #[tokio::test]
-async fn the_link_is_relative_to_wherever_the_router_is() {
+async fn the_link_is_relative_to_the_mount_point_of_the_router() {
     let plane = Plane::new().await;
     many(&plane, 5, 0).await;
     let options = RouterOptions::new().with_cap(2);
@@ -373,7 +373,7 @@ async fn the_link_is_relative_to_wherever_the_router_is() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_is_not_understood_is_named() {
+async fn the_error_names_the_unknown_parameter() {
     let plane = Plane::new().await;
     let app = plane.router();
     let at = action_store::Position {

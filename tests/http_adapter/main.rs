@@ -1,6 +1,6 @@
-//! The HTTP adapter as its clients see it.
+//! The HTTP adapter from the point of view of its clients.
 #![cfg(feature = "http")]
-// What only tests call is a test too, which clippy cannot see.
+// Helpers of tests are test code, but clippy does not recognise them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod auth;

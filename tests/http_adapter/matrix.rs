@@ -1,6 +1,6 @@
-//! Who sees what: every role on every endpoint with every method, asked for what is theirs, for
-//! somebody else's and for what is not there. What each may see is worked out here, from how the
-//! actions were recorded, and not by the library.
+//! Authorization matrix: every role, endpoint and method, for actions that the role may
+//! see, actions it may not see and unknown actions. The expected answers are computed
+//! here from the recorded actions, not by the library.
 
 mod recorded;
 mod roles;
@@ -20,23 +20,23 @@ use crate::support::{Answer, send};
 use recorded::{DETAIL, History, Recorded, record};
 use roles::{ROLES, Rights, Role, authorize};
 
-/// What an endpoint is asked for.
+/// The kind of data that an endpoint returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reads {
     All,
     /// `{uid}` in its path.
     One,
-    /// The same, by who has it already.
+    /// The same, from a client that sends the current `ETag`.
     Known,
     /// `{bdb}` in its path.
     OfBdb,
-    /// All, and goes on by positions.
+    /// All actions, paged by positions.
     Feed,
     /// The same, as events.
     Stream,
 }
 
-/// A question, and of which actions it is one.
+/// A request, and the actions that match it.
 struct Endpoint {
     path: &'static str,
     reads: Reads,
@@ -59,7 +59,7 @@ fn is_on_1(recorded: &Recorded) -> bool {
     recorded.touches.first() == Some(&"bdb:1")
 }
 
-/// Every endpoint there is. A new one is a line here.
+/// Every endpoint, one per line. A new endpoint needs a line here.
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
     plain("/v1/actions", Reads::All),
@@ -93,11 +93,11 @@ const METHODS: &[&str] = &[
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
 ];
 
-/// What a path is filled with.
+/// The values in a path.
 #[derive(Debug, Clone)]
 struct Target {
     text: String,
-    /// What takes its place in the text of an answer about something that is not there.
+    /// The value that takes its place in the expected text of a "not found" answer.
     absent: String,
 }
 
@@ -112,7 +112,7 @@ fn targets(reads: Reads, history: &History) -> Vec<Target> {
             let fresh = ActionUid::new().to_string();
             let there = history.all.iter().map(|r| r.uid);
             let known = there.chain(history.removed.iter().copied()).map(|uid| {
-                // Of the same time, which decides whether what is not there is gone.
+                // A uid of the same time, because the time decides between 404 and 410.
                 let text = uid.to_string();
                 let absent = format!("{}{}", &text[..24], &fresh[24..]);
                 target(text, &absent)
@@ -126,7 +126,7 @@ fn targets(reads: Reads, history: &History) -> Vec<Target> {
     }
 }
 
-/// The actions that an endpoint has to show a role.
+/// The actions that an endpoint must return to a role.
 fn expected(
     rights: Rights,
     asked: &Endpoint,
@@ -145,7 +145,7 @@ fn expected(
         .collect()
 }
 
-/// The uids that a body shows, wherever they stand in it.
+/// All uids in a body, at any place.
 fn shown(json: &serde_json::Value, uids: &mut Vec<String>) {
     match json {
         serde_json::Value::Array(items) => items.iter().for_each(|item| shown(item, uids)),
@@ -173,7 +173,7 @@ async fn ask(app: &Router, role: &Role, method: &str, path: &str, reads: Reads) 
     send(app, request(role, method, path, reads)).await
 }
 
-/// Where it goes on, if it does.
+/// The link to the next page, if there is one.
 fn next(answer: &Answer) -> Option<String> {
     let json = answer.json();
     match json["more"] == true {
@@ -182,7 +182,7 @@ fn next(answer: &Answer) -> Option<String> {
     }
 }
 
-/// An answer as one text, without what differs from one answer to the next by intent.
+/// An answer as one text, without the parts that differ between answers on purpose.
 fn whole(answer: &Answer, target: &Target) -> String {
     let mut body = answer.body.clone();
     if let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(&body)
@@ -206,7 +206,8 @@ struct Matrix {
 }
 
 impl Matrix {
-    /// Walks a list to its end, by pages that may hold two. Only the last one may hold fewer.
+    /// Reads a list to its end, in pages of at most two actions. Only the last page may
+    /// have fewer.
     async fn walk(&self, role: &Role, path: &str, first: &Answer) -> Result<Vec<String>, String> {
         let mut uids = Vec::new();
         shown(&first.json(), &mut uids);
@@ -214,7 +215,7 @@ impl Matrix {
         let path = path.split('?').next().unwrap();
         while let Some(reference) = next {
             if last != 2 || uids.len() > 100 {
-                return Err(format!("a page of {last} goes on"));
+                return Err(format!("a page of {last} has a next link"));
             }
             let page = ask(
                 &self.app,
@@ -234,7 +235,7 @@ impl Matrix {
         Ok(uids)
     }
 
-    /// What is wrong with an answer, if anything.
+    /// Returns the error in an answer, if there is one.
     async fn fault(
         &self,
         role: &Role,
@@ -261,7 +262,7 @@ impl Matrix {
             (answer.status != expected).then(|| format!("{} is not {expected}", answer.status))
         };
         if !["GET", "HEAD"].contains(&method) {
-            // Before anybody is asked who it is.
+            // This check happens before authentication.
             let allow = answer.headers.get("allow").map(|allow| allow.as_bytes());
             if allow != Some(b"GET,HEAD") || !like_absent {
                 return differs();
@@ -278,7 +279,7 @@ impl Matrix {
         let names_one = matches!(reads, Reads::One | Reads::Known | Reads::OfBdb);
         if names_one && expected.is_empty() {
             let wrong = status(match reads {
-                // With a condition it is a list, which may be empty.
+                // With a filter it is a list, which may be empty.
                 Reads::OfBdb if asked.path.contains('?') => StatusCode::OK,
                 Reads::OfBdb => StatusCode::NOT_FOUND,
                 _ if self.history.is_gone(&target.text) => StatusCode::GONE,
@@ -360,7 +361,7 @@ impl Matrix {
 }
 
 #[tokio::test]
-async fn everybody_sees_what_is_theirs_and_nothing_of_the_rest_in_memory() {
+async fn every_role_sees_only_its_own_actions_in_memory() {
     Matrix::check(Arc::new(MemoryStore::new()))
         .await
         .report("memory");
@@ -368,7 +369,7 @@ async fn everybody_sees_what_is_theirs_and_nothing_of_the_rest_in_memory() {
 
 #[cfg(feature = "sqlite-unbundled")]
 #[tokio::test]
-async fn everybody_sees_what_is_theirs_and_nothing_of_the_rest_in_sqlite() {
+async fn every_role_sees_only_its_own_actions_in_sqlite() {
     let dir = tempfile::tempdir().unwrap();
     let store = action_store::SqliteStore::open(dir.path().join("actions.db")).await;
     let store = Arc::new(store.unwrap());

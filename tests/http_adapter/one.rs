@@ -1,4 +1,4 @@
-//! `GET /v1/actions/{uid}`, and whatever else somebody may write there.
+//! `GET /v1/actions/{uid}`, with valid and invalid uids.
 
 use action_store::{NewAction, ObjectRef};
 use axum::Router;
@@ -8,7 +8,7 @@ use axum::routing::{get as on_get, post};
 use crate::support::{Plane, ask, get, ok};
 
 #[tokio::test]
-async fn what_is_no_uid_is_the_404_of_an_unknown_one() {
+async fn an_invalid_uid_gets_the_404_of_an_unknown_uid() {
     let plane = Plane::new().await;
     let known = plane.queued(NewAction::task("a")).await.to_string();
     let app = plane.router();
@@ -70,7 +70,7 @@ async fn the_answer_has_no_wrapper() {
 }
 
 #[tokio::test]
-async fn no_parameter_is_known_here() {
+async fn no_query_parameter_is_accepted() {
     let plane = Plane::new().await;
     let uid = plane.queued(NewAction::task("a")).await;
     let app = plane.router();
@@ -82,7 +82,7 @@ async fn no_parameter_is_known_here() {
 }
 
 #[tokio::test]
-async fn paths_below_that_are_nothing_answer_in_json() {
+async fn unknown_paths_below_an_action_answer_in_json() {
     let plane = Plane::new().await;
     let uid = plane.queued(NewAction::task("a")).await;
     let app = plane.router();
@@ -102,7 +102,7 @@ async fn paths_below_that_are_nothing_answer_in_json() {
 }
 
 #[tokio::test]
-async fn the_hosts_own_routes_stay_its_own() {
+async fn routes_of_the_host_are_not_affected() {
     let plane = Plane::new().await;
     let uid = plane.queued(NewAction::task("a")).await;
     let host = Router::new()
@@ -126,7 +126,7 @@ async fn the_hosts_own_routes_stay_its_own() {
 }
 
 #[tokio::test]
-async fn nested_anywhere_it_is_the_same() {
+async fn a_nested_router_gives_the_same_answers() {
     let plane = Plane::new().await;
     let uid = plane.queued(NewAction::task("a")).await;
     let app = Router::new().nest("/api/cluster", plane.router());

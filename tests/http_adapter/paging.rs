@@ -1,4 +1,4 @@
-//! Pages: small ones to the end while others write, and ones that are cut by their bytes.
+//! Paging: small pages during writes, and pages that are cut by their size in bytes.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ fn shown(answer: &Answer) -> Vec<ActionUid> {
     arrays.concat().iter().map(uid).collect()
 }
 
-/// Walks to the end. Writes something before each page.
+/// Reads all pages. Writes something before each page.
 async fn walk(app: &Router, query: &str, write: impl AsyncFn(usize)) -> Vec<Vec<ActionUid>> {
     let mut pages = Vec::new();
     let mut path = format!("/v1/actions?{query}");
@@ -34,11 +34,11 @@ async fn walk(app: &Router, query: &str, write: impl AsyncFn(usize)) -> Vec<Vec<
             None => return pages,
         }
     }
-    panic!("{query}: a walk without an end");
+    panic!("{query}: paging did not end");
 }
 
 #[tokio::test]
-async fn pages_of_any_size_show_everything_once_while_others_write() {
+async fn pages_of_any_size_return_each_action_once_during_writes() {
     for limit in [1, 2, 3, 7, 50, 124, 125, 126, 299, 300, 301, 1000] {
         for order in ["newest", "oldest"] {
             let plane = Plane::new().await;
@@ -52,7 +52,8 @@ async fn pages_of_any_size_show_everything_once_while_others_write() {
             }
             let ends = uids.clone();
             let write = async |n: usize| {
-                // It is created, one ends: neither moves what matched all the time.
+                // One action is created and one ends. This must not move the actions that
+                // match all the time.
                 let new = NewAction::task("new").with_tenant("mine");
                 plane.store.create(new).await.unwrap();
                 if let Some(uid) = ends.get(n) {
@@ -71,14 +72,14 @@ async fn pages_of_any_size_show_everything_once_while_others_write() {
     }
 }
 
-/// An action whose entry has about so many bytes.
+/// An action whose entry has about this many bytes.
 fn big(bytes: usize) -> NewAction {
     let attributes = Json::of(&serde_json::json!({ "padding": "x".repeat(bytes) }));
     NewAction::task("big").with_attributes(attributes.unwrap())
 }
 
 #[tokio::test]
-async fn a_page_is_cut_by_its_bytes_and_goes_on() {
+async fn a_page_is_cut_by_its_bytes_and_has_a_next_link() {
     let plane = Plane::new().await;
     let mut uids = Vec::new();
     for n in 0..400 {
@@ -89,7 +90,7 @@ async fn a_page_is_cut_by_its_bytes_and_goes_on() {
         (300_000, ""),
         (300_000, "order=newest"),
         (1_000_000, "limit=20"),
-        // Less than one takes: one is shown all the same.
+        // The limit is smaller than one action, and one action is still returned.
         (1, "name=big"),
     ] {
         let options = RouterOptions::new().with_page_bytes(most);
@@ -109,7 +110,7 @@ async fn a_page_is_cut_by_its_bytes_and_goes_on() {
                 None => break,
             }
         }
-        // Nearly full ones: not each action on a page of its own.
+        // Pages are nearly full: an action does not get its own page.
         let bytes: usize = 400 / 4 * (60_000 + 30_000);
         assert!(most == 1 || pages < 4 * bytes / most, "{query}: {pages}");
         let newest: Vec<ActionUid> = uids.iter().rev().copied().collect();
@@ -118,7 +119,7 @@ async fn a_page_is_cut_by_its_bytes_and_goes_on() {
 }
 
 #[tokio::test]
-async fn a_cut_walk_beside_writers_loses_nothing() {
+async fn paging_by_bytes_during_writes_loses_nothing() {
     let plane = Plane::new().await;
     let mut uids = Vec::new();
     for _ in 0..60 {
@@ -127,7 +128,7 @@ async fn a_cut_walk_beside_writers_loses_nothing() {
     let options = RouterOptions::new().with_page_bytes(400_000);
     let app = router_with(plane.store.clone(), AllowAll, options);
     let write = async |n: usize| {
-        // Some of those yet to come, and some of those that were shown.
+        // Some of the actions not yet returned, and some of the returned ones.
         for at in [n * 2, 59 - n * 3 % 60] {
             let finish = Finish::failed(ActionError::new("a", "b".repeat(4_000)));
             let _ = plane
@@ -144,7 +145,7 @@ async fn a_cut_walk_beside_writers_loses_nothing() {
     assert!(uids.iter().all(|uid| (1..=2).contains(&times[uid])));
 }
 
-/// As long as can be, in every field that some answer shows.
+/// An action with the longest value in every field that an answer shows.
 fn longest(n: u64) -> NewAction {
     let control = "\u{1}".repeat(4_000);
     let nested = serde_json::json!({ "a": "\"\\".repeat(2_000), "b": ["\n", 1, null] });
@@ -163,7 +164,7 @@ fn longest(n: u64) -> NewAction {
 }
 
 #[tokio::test]
-async fn no_answer_is_longer_than_its_bound_whatever_was_recorded() {
+async fn no_answer_exceeds_its_size_limit() {
     let plane = Plane::new().await;
     let control = "\u{1}".repeat(4_000);
     for n in 0..40 {
@@ -177,7 +178,7 @@ async fn no_answer_is_longer_than_its_bound_whatever_was_recorded() {
             plane.finish(uid, Finish::failed(error)).await;
         }
     }
-    // The flat part alone.
+    // Actions without the nested fields.
     let plain = Plane::new().await;
     for _ in 0..300 {
         let parent = NewAction::task("a");
@@ -200,13 +201,13 @@ async fn no_answer_is_longer_than_its_bound_whatever_was_recorded() {
             assert_eq!(answer.status, StatusCode::OK);
             let bytes = answer.body.len();
             assert!(bytes <= most, "{path}: {bytes} of {most}");
-            // And not for being nearly empty.
+            // The page is not nearly empty either.
             assert!(bytes > most / 8, "{path}: {bytes} of {most}");
         }
     }
 }
 
-/// A store that answers more than it was asked for.
+/// A store that returns more than the limit of the query.
 #[derive(Debug)]
 struct Generous;
 
@@ -218,7 +219,7 @@ impl Between for Generous {
 }
 
 #[tokio::test]
-async fn a_store_that_answers_too_much_takes_nobody_down() {
+async fn a_store_that_returns_too_much_does_not_crash_the_adapter() {
     let plane = Plane::new().await;
     for _ in 0..70 {
         plane.queued(big(100)).await;

@@ -1,4 +1,4 @@
-//! Polling one action: tags, when to come again, and waiting for its end.
+//! Polling one action: `ETag`, `Retry-After` and waiting for completion.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::support::{Between, GetAnswer, Plane, Through, ask, get, get_with, ok};
 
 #[tokio::test]
-async fn an_unchanged_action_is_not_sent_again() {
+async fn an_unchanged_action_is_answered_not_modified() {
     let plane = Plane::new().await;
     let uid = plane.started(NewAction::task("a")).await;
     let app = plane.router();
@@ -37,7 +37,7 @@ async fn an_unchanged_action_is_not_sent_again() {
     }
     assert_eq!(ask(&app, Method::HEAD, &path).await.header("etag"), tag);
 
-    // Each change has another tag, and what is completed is not to be looked at again.
+    // Each change gives another tag. A completed action has no `Retry-After`.
     plane
         .report(uid, Report::new().with_progress(Progress::ratio(1, 2)))
         .await;
@@ -57,7 +57,7 @@ async fn an_unchanged_action_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn lists_and_errors_have_no_tag() {
+async fn lists_and_errors_have_no_etag() {
     let plane = Plane::new().await;
     let app = plane.router();
     for path in [
@@ -70,10 +70,10 @@ async fn lists_and_errors_have_no_tag() {
     }
 }
 
-/// The clock of these stands still while anything can be done, and then leaps to the next timer: a
-/// minute passes at once, and exactly.
+/// The clock of this test is paused: it advances only when every task waits, exactly to
+/// the next timer. So a minute passes at once.
 #[tokio::test(start_paused = true)]
-async fn a_wait_ends_with_the_action() {
+async fn a_wait_ends_when_the_action_completes() {
     let plane = Plane::new().await;
     let uid = plane.started(NewAction::task("a")).await;
     let app = plane.router();
@@ -88,7 +88,7 @@ async fn a_wait_ends_with_the_action() {
         .report(uid, Report::new().with_progress(Progress::ratio(1, 2)))
         .await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(!waiting.is_finished(), "progress is no completion");
+    assert!(!waiting.is_finished(), "progress must not end the wait");
     plane.finish(uid, Finish::succeeded()).await;
     let answer = waiting.await.unwrap();
     let took = begun.elapsed();
@@ -97,14 +97,14 @@ async fn a_wait_ends_with_the_action() {
         "{took:?}"
     );
     assert!(ok(answer).contains("\"completed\""));
-    // One that is completed already is not waited for.
+    // A wait for a completed action returns at once.
     let begun = Instant::now();
     ok(get(&app, &format!("/v1/actions/{uid}?wait=30s")).await);
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_ends_with_its_time() {
+async fn a_wait_ends_after_its_time() {
     let plane = Plane::new().await;
     let uid = plane.started(NewAction::task("a")).await;
     let options = RouterOptions::new().with_longest_wait(Duration::from_secs(40));
@@ -124,7 +124,7 @@ async fn a_wait_ends_with_its_time() {
         assert_eq!(answer.header("retry-after"), "2");
         let tag = answer.header("etag").to_owned();
         assert!(ok(answer).contains("\"executing\""));
-        // Nothing new by then is said as briefly.
+        // An unchanged action is answered 304 then.
         let path = format!("/v1/actions/{uid}?wait={wait}");
         let again = get_with(&app, &path, &[("if-none-match", &tag)]).await;
         assert_eq!(again.status, StatusCode::NOT_MODIFIED);
@@ -140,7 +140,7 @@ async fn a_wait_ends_with_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_what_is_not_there() {
+async fn an_unknown_action_is_not_waited_for() {
     let plane = Plane::new().await;
     let app = plane.router();
     let begun = Instant::now();
@@ -152,7 +152,7 @@ async fn nobody_waits_for_what_is_not_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_so_many_wait_at_once() {
+async fn the_number_of_waiters_is_bounded() {
     let plane = Plane::new().await;
     let uid = plane.started(NewAction::task("a")).await;
     let options = RouterOptions::new().with_watchers(3);
@@ -171,9 +171,9 @@ async fn only_so_many_wait_at_once() {
         assert!(refused.header("retry-after").parse::<u32>().unwrap() >= 1);
         assert!(refused.json()["reference"].is_string());
     }
-    // Who does not wait is not held up.
+    // A request without a wait is answered at once.
     ok(get(&app, &format!("/v1/actions/{uid}")).await);
-    // A client that hangs up gives its place back.
+    // A client that disconnects frees its slot.
     waiting.pop().unwrap().abort();
     tokio::time::sleep(Duration::from_secs(1)).await;
     waiting.push(wait());
@@ -185,7 +185,7 @@ async fn only_so_many_wait_at_once() {
     ok(get(&app, &path).await);
 }
 
-/// A store that cannot be asked from a certain call on.
+/// A store that fails from a certain call on.
 #[derive(Debug)]
 struct BreaksAfter(Arc<AtomicUsize>);
 
@@ -203,7 +203,7 @@ impl Between for BreaksAfter {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_hears_of_a_store_that_fails() {
+async fn a_wait_ends_when_the_store_fails() {
     let plane = Plane::new().await;
     let uid = plane.started(NewAction::task("a")).await;
     let calls = Arc::new(AtomicUsize::new(1));
@@ -216,7 +216,7 @@ async fn a_wait_hears_of_a_store_that_fails() {
     let (code, _) = answer.error(StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(code, "internal_error");
     assert!(!answer.body.contains("SELECT"));
-    // Closing ends a wait.
+    // Closing the store ends a wait.
     calls.store(usize::MAX, Ordering::Relaxed);
     let waiting = tokio::spawn(async move { get(&app, &path).await });
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -1,4 +1,5 @@
-//! What a scope asks of the store, and a scope that no store could be asked.
+//! The query that a scope sends to the store, and a scope that exceeds the limits of a
+//! query.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +13,7 @@ use axum::http::StatusCode;
 
 use crate::support::{Between, GetAnswer, ListAnswer, Plane, Through, get, ok};
 
-/// Writes down what was asked and how much was found.
+/// Records each query and the number of actions found.
 #[derive(Debug, Clone, Default)]
 struct Asked(Arc<Mutex<Vec<(Query, usize)>>>);
 
@@ -27,12 +28,12 @@ impl Between for Asked {
         Ok(page)
     }
     async fn get(&self, _: &MemoryStore, _: &[ActionUid]) -> GetAnswer {
-        panic!("a scope is not part of this question");
+        panic!("a lookup by uid cannot include the scope");
     }
 }
 
 #[tokio::test]
-async fn one_question_with_the_scope_in_it_whatever_is_there() {
+async fn a_scope_is_part_of_the_query() {
     let plane = Plane::new().await;
     let object = ObjectRef::bdb(1);
     let new = |tenant: &str| {
@@ -63,12 +64,12 @@ async fn one_question_with_the_scope_in_it_whatever_is_there() {
             assert!(query.terms.contains(&Term::Tenant("acme".into())));
         }
     }
-    // What is no uid needs no question.
+    // An invalid uid needs no query.
     get(&app, "/v1/actions/nonsense")
         .await
         .error(StatusCode::NOT_FOUND);
     assert!(asked.0.lock().unwrap().is_empty());
-    // Lists find what they show, and nothing else.
+    // Lists find exactly the actions that they return.
     for path in ["/v1/actions", "/v2/actions", "/v1/actions/bdb/1"] {
         ok(get(&app, path).await);
         let questions = std::mem::take(&mut *asked.0.lock().unwrap());
@@ -78,7 +79,7 @@ async fn one_question_with_the_scope_in_it_whatever_is_there() {
 }
 
 #[tokio::test]
-async fn a_scope_beyond_the_limits_shows_nothing_and_the_host_hears_of_it() {
+async fn a_scope_beyond_the_limits_returns_nothing_and_is_reported() {
     let plane = Plane::new().await;
     let uid = plane
         .queued(NewAction::task("t").with_object(ObjectRef::bdb(1)))
@@ -89,7 +90,7 @@ async fn a_scope_beyond_the_limits_shows_nothing_and_the_host_hears_of_it() {
         (Scope::tenant("x".repeat(Limits::LABEL + 1)), false),
         (Scope::objects(objects(Limits::OBJECTS + 1)), false),
         (Scope::objects(objects(Limits::OBJECTS)), true),
-        // Each counts once.
+        // A duplicate object counts once.
         (Scope::objects(objects(600).chain(objects(600))), true),
     ];
     for (scope, good) in cases {
@@ -131,7 +132,7 @@ async fn a_scope_beyond_the_limits_shows_nothing_and_the_host_hears_of_it() {
     plane.store.close().await.unwrap();
 }
 
-/// As if so many pages of others' actions came before all that is there.
+/// Behaves as if this many empty pages came before every action.
 #[derive(Debug, Clone)]
 struct Behind {
     others: usize,
@@ -157,7 +158,7 @@ impl Between for Behind {
 }
 
 #[tokio::test]
-async fn what_is_behind_much_of_others_is_looked_for_within_bounds() {
+async fn the_search_behind_many_hidden_actions_is_bounded() {
     let plane = Plane::new().await;
     let new = NewAction::task("t").with_object(ObjectRef::bdb(1));
     plane.queued(new.clone().with_tenant("acme")).await;
@@ -186,7 +187,7 @@ async fn what_is_behind_much_of_others_is_looked_for_within_bounds() {
                 assert!(!ok(answer).contains("bdb:1"), "{path}");
             } else {
                 answer.error(StatusCode::NOT_FOUND);
-                // Whoever sets an order is shown where it goes on, and finds it there.
+                // A request with an order gets a next link, and finds the action there.
                 let mut answer = get(&app, &format!("{path}?order=newest")).await;
                 for _ in 0..4 {
                     if let Some(next) = answer.next() {

@@ -1,4 +1,4 @@
-//! What a task and a state machine look like in every state they can be in.
+//! The JSON of a task and of a state machine in every state.
 
 use action_store::{
     ActionError, ActionStoreExt, ActionUid, CancelRequest, Command, Finish, Json, NewAction,
@@ -93,7 +93,7 @@ async fn a_state_machine_in_every_state() {
     );
     assert_eq!(shown(&plane, executing).await, head(executing) + rest);
 
-    // Its owner's lease is no sign of life of the action itself.
+    // A renewal of the owner's lease does not count as activity of the action.
     plane.clock.advance(std::time::Duration::from_secs(60));
     let renew = Command::Renew(plane.owner.clone());
     plane.store.command(renew).await.unwrap();
@@ -126,10 +126,10 @@ async fn a_state_machine_in_every_state() {
 }
 
 #[tokio::test]
-async fn nothing_but_success_reads_completed_in_either_array() {
+async fn only_a_succeeded_action_is_shown_as_completed_in_both_arrays() {
     for outcome in Outcome::ALL {
         for new in [task(), machine(), NewAction::new(Source::Other, "other")] {
-            // Losing an owner takes the plane's own with it.
+            // A lost action ends its owner, so each outcome needs a new plane.
             let plane = Plane::new().await;
             let uid = plane.ended(new, *outcome).await;
             let json: serde_json::Value = serde_json::from_str(&shown(&plane, uid).await).unwrap();
@@ -140,7 +140,7 @@ async fn nothing_but_success_reads_completed_in_either_array() {
 }
 
 #[tokio::test]
-async fn the_operators_detail_and_the_result_are_shown_nowhere() {
+async fn the_operator_detail_and_the_result_are_never_shown() {
     let plane = Plane::new().await;
     for new in [task(), machine()] {
         let uid = plane.started(new).await;
@@ -158,7 +158,7 @@ async fn the_operators_detail_and_the_result_are_shown_nowhere() {
 }
 
 #[tokio::test]
-async fn an_object_is_written_by_its_kind() {
+async fn an_object_is_written_according_to_its_kind() {
     let plane = Plane::new().await;
     for (object, field, text) in [
         (ObjectRef::node(2), "node_uid", "2"),
@@ -197,7 +197,7 @@ async fn a_tasks_attributes_are_strings_among_its_fields_in_order() {
             r#"{{"":"empty name","Big":"12345678901234567890123","action_uid":"{uid}","#,
             r#""list":"[ \"x\" ]","module_uid":"7","name":"backup_bdb","none":"null","on":"true","#,
             r#""pending_ops":"{{\"a\": 1}}","progress":"0","ratio":"1.50","status":"queued","#,
-            // A string goes out as the text it was recorded as.
+            // A string attribute is sent as the text that was recorded.
             r#""task_id":"{uid}","zone":"a\u00e9\"b"}}"#
         ),
         uid = uid
@@ -206,7 +206,7 @@ async fn a_tasks_attributes_are_strings_among_its_fields_in_order() {
 }
 
 #[tokio::test]
-async fn a_state_machine_shows_no_further_attributes() {
+async fn a_state_machine_shows_no_attributes() {
     let plane = Plane::new().await;
     let attributes = Json::new(r#"{"module_uid":"7"}"#).unwrap();
     let uid = plane.queued(machine().with_attributes(attributes)).await;
@@ -227,7 +227,7 @@ async fn every_progress_is_a_number_of_the_documented_form() {
         (5_050, "50.5"),
         (9_900, "99.0"),
         (9_999, "99.99"),
-        // Only what has succeeded reads 100.
+        // Only a succeeded action shows 100.
         (10_000, "99.99"),
     ] {
         let progress = Progress::from_hundredths(hundredths).unwrap();
@@ -241,7 +241,7 @@ async fn every_progress_is_a_number_of_the_documented_form() {
 }
 
 #[tokio::test]
-async fn hostile_texts_are_escaped_and_stay_what_they_are() {
+async fn hostile_texts_are_escaped_and_preserved() {
     let plane = Plane::new().await;
     let texts = [
         "</script><script>alert(1)</script>",

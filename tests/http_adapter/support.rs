@@ -1,4 +1,4 @@
-//! A plane that records, a client that asks, and a store to put in between.
+//! A plane that records actions, an HTTP client, and a wrapper for the store.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use tower::ServiceExt as _;
 
-/// A store in memory, its clock, and a living owner.
+/// An in-memory store, its clock and an owner that is alive.
 pub(crate) struct Plane {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) clock: Clock,
@@ -43,7 +43,7 @@ impl Plane {
         router(self.store.clone(), AllowAll)
     }
 
-    /// A router whose version 1 speaks in these words.
+    /// Returns a router with this vocabulary in version 1.
     pub(crate) fn router_in(&self, words: Words) -> Router {
         let options = RouterOptions::new().with_words(words);
         router_with(self.store.clone(), AllowAll, options)
@@ -80,7 +80,7 @@ impl Plane {
         uid
     }
 
-    /// Brings a new action to the end named, by way of 12.5 percent.
+    /// Creates an action and brings it to this outcome, with a report of 12.5 percent.
     pub(crate) async fn ended(&self, new: NewAction, outcome: Outcome) -> ActionUid {
         let uid = self.started(new).await;
         let half = Report::new().with_progress(Progress::percent(12.5).unwrap());
@@ -91,7 +91,7 @@ impl Plane {
                 self.finish(uid, Finish::failed(error)).await;
             }
             Outcome::Lost => {
-                // Whoever comes after fences the owner and settles what it left.
+                // The successor fences the owner and settles its actions.
                 let next = OwnerRef::new(self.owner.name.clone());
                 let claim = Command::Claim {
                     owner: next.clone(),
@@ -111,7 +111,7 @@ pub(crate) fn uid(text: &str) -> ActionUid {
     text.parse().unwrap()
 }
 
-/// What came back.
+/// An HTTP response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -133,7 +133,8 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    /// The `error_code` of an error, which must have the shape all of them have.
+    /// Returns `error_code` and description of an error. Checks that the error has the
+    /// common shape.
     #[track_caller]
     pub(crate) fn error(&self, status: StatusCode) -> (String, String) {
         assert_eq!(self.status, status, "{self:?}");
@@ -143,7 +144,7 @@ impl Answer {
         (text("error_code"), text("description"))
     }
 
-    /// The headers that every answer has.
+    /// Checks the headers that every answer has.
     #[track_caller]
     pub(crate) fn assert_framed(&self) {
         assert_eq!(self.header("content-type"), "application/json");
@@ -151,7 +152,7 @@ impl Answer {
         assert_eq!(self.header("x-content-type-options"), "nosniff");
     }
 
-    /// Where the next answer is.
+    /// Returns the link to the next page.
     pub(crate) fn next(&self) -> Option<String> {
         self.headers.get(header::LINK)?;
         let link = self.header("link");
@@ -180,7 +181,7 @@ pub(crate) async fn get(app: &Router, path: &str) -> Answer {
     ask(app, Method::GET, path).await
 }
 
-/// A GET with headers.
+/// Sends a GET with headers.
 pub(crate) async fn get_with(app: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
     let mut request = Request::get(path);
     for (name, value) in headers {
@@ -189,7 +190,7 @@ pub(crate) async fn get_with(app: &Router, path: &str, headers: &[(&str, &str)])
     send(app, request.body(Body::empty()).unwrap()).await
 }
 
-/// The body of what must be a 200.
+/// Returns the body of an answer that must be a 200.
 #[track_caller]
 pub(crate) fn ok(answer: Answer) -> String {
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -197,8 +198,8 @@ pub(crate) fn ok(answer: Answer) -> String {
     answer.body
 }
 
-/// A JSON text without the white space between its tokens: everything else stays, the order of
-/// keys and the digits of numbers included.
+/// Removes the white space between the tokens of a JSON text. Keeps everything else, for
+/// example the order of keys and the digits of numbers.
 pub(crate) fn compact(json: &str) -> String {
     let (mut compact, mut in_string, mut escaped) = (String::new(), false, false);
     for c in json.chars() {
@@ -211,8 +212,8 @@ pub(crate) fn compact(json: &str) -> String {
     compact
 }
 
-/// What stands between the adapter and a store: it answers a `list` or a `get` itself, or lets it
-/// through.
+/// Intercepts calls between the adapter and a store. It answers a `list` or a `get`
+/// itself or passes it on.
 #[async_trait]
 pub(crate) trait Between: fmt::Debug + Send + Sync + 'static {
     async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {

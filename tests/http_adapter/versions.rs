@@ -1,4 +1,5 @@
-//! Version 2, the vendor's words, the actions of a database, and what can be left out.
+//! Version 2, the vendor vocabulary, the actions of a database, and the optional
+//! versions.
 
 use action_store::http::{AllowAll, RouterOptions, Scope, Words, router, router_with};
 use action_store::{
@@ -19,7 +20,8 @@ async fn shown(app: &Router, path: &str) -> Value {
     serde_json::from_str(&ok(get(app, path).await)).unwrap()
 }
 
-/// The status of an action in the lifecycle's words, in the vendor's and in version 2.
+/// Returns the status of an action in the lifecycle vocabulary, in the vendor vocabulary
+/// and in version 2.
 async fn words_of(plane: &Plane, uid: ActionUid) -> [String; 3] {
     let word = async |words, version| {
         let json = shown(
@@ -32,7 +34,7 @@ async fn words_of(plane: &Plane, uid: ActionUid) -> [String; 3] {
             "v1" => &json["error"],
             _ => &json["additional_info"]["error"],
         };
-        // Whoever reads `failed` finds an error, and nobody else does.
+        // An action has an error exactly if its status is `failed`.
         assert_eq!(error.is_string(), status == "failed", "{json}");
         status
     };
@@ -46,8 +48,9 @@ async fn words_of(plane: &Plane, uid: ActionUid) -> [String; 3] {
 }
 
 #[tokio::test]
-async fn every_state_has_its_word_in_every_vocabulary() {
-    // By source: queued, executing, to be cancelled, succeeded, failed, cancelled, cut short.
+async fn every_state_has_a_word_in_every_vocabulary() {
+    // For each source: queued, executing, cancel requested, succeeded, failed, cancelled,
+    // interrupted or lost.
     let task = [
         ["queued", "queued", "queued"],
         ["executing", "running", "running"],
@@ -85,7 +88,7 @@ async fn every_state_has_its_word_in_every_vocabulary() {
             (Outcome::Interrupted, 6),
             (Outcome::Lost, 6),
         ] {
-            // Losing an owner takes the plane's own with it.
+            // A lost action ends its owner, so each outcome needs a new plane.
             let plane = Plane::new().await;
             let uid = plane.ended(new(), outcome).await;
             assert_eq!(words_of(&plane, uid).await, expected[row], "{outcome}");
@@ -94,7 +97,7 @@ async fn every_state_has_its_word_in_every_vocabulary() {
 }
 
 #[tokio::test]
-async fn a_task_has_its_creation_time_with_the_vendors_words_only() {
+async fn only_the_vendor_vocabulary_shows_the_creation_time_of_a_task() {
     let plane = Plane::new().await;
     let task = plane.queued(NewAction::task("t")).await;
     let machine = plane.queued(machine(ObjectRef::bdb(1))).await;
@@ -114,7 +117,7 @@ async fn a_task_has_its_creation_time_with_the_vendors_words_only() {
 }
 
 #[tokio::test]
-async fn version_2_says_the_rest_in_additional_info() {
+async fn version_2_shows_the_other_fields_in_additional_info() {
     let plane = Plane::new().await;
     let app = plane.router();
     let bare = plane.queued(NewAction::new(Source::Other, "o")).await;
@@ -149,7 +152,7 @@ async fn version_2_says_the_rest_in_additional_info() {
         uid, ops
     );
     assert_eq!(text, expected);
-    // What was pending is no more.
+    // A finished action has no pending operations.
     let error = action_store::ActionError::new("broken", "it broke");
     plane.finish(uid, action_store::Finish::failed(error)).await;
     let json = shown(&app, &format!("/v2/actions/{uid}")).await;
@@ -159,7 +162,7 @@ async fn version_2_says_the_rest_in_additional_info() {
 }
 
 #[tokio::test]
-async fn version_2_lists_as_version_1_does() {
+async fn version_2_lists_like_version_1() {
     let plane = Plane::new().await;
     for number in 0..7 {
         match number % 2 {
@@ -196,7 +199,7 @@ async fn version_2_lists_as_version_1_does() {
 }
 
 #[tokio::test]
-async fn the_actions_of_a_database_are_those_that_touch_it_newest_first() {
+async fn the_actions_of_a_database_are_listed_newest_first() {
     let plane = Plane::new().await;
     let with = |object| RelatedObject::new("destination", object);
     let mut expected = Vec::new();
@@ -231,7 +234,7 @@ async fn the_actions_of_a_database_are_those_that_touch_it_newest_first() {
                 .iter()
                 .map(|e| e["action_uid"].as_str().unwrap().to_owned()),
         );
-        // Each in the shape of its source.
+        // Each entry has the shape of its source.
         let tasks = entries.iter().filter(|e| e["task_id"].is_string());
         assert!(
             tasks
@@ -244,7 +247,7 @@ async fn the_actions_of_a_database_are_those_that_touch_it_newest_first() {
 }
 
 #[tokio::test]
-async fn a_database_without_actions_is_not_there() {
+async fn a_database_without_actions_is_not_found() {
     let plane = Plane::new().await;
     plane.queued(machine(ObjectRef::bdb(1))).await;
     let app = plane.router();
@@ -292,7 +295,7 @@ async fn a_database_without_actions_is_not_there() {
 }
 
 #[tokio::test]
-async fn either_version_can_be_left_out() {
+async fn each_version_can_be_disabled() {
     let plane = Plane::new().await;
     let uid = plane.queued(machine(ObjectRef::bdb(1))).await;
     let v1 = [
@@ -333,7 +336,7 @@ async fn either_version_can_be_left_out() {
 }
 
 #[tokio::test]
-async fn operator_detail_is_shown_to_whoever_has_it_where_one_action_is_asked_for() {
+async fn an_operator_sees_the_detail_of_a_single_action() {
     let plane = Plane::new().await;
     for (new, name) in [
         (NewAction::task("t"), "task"),

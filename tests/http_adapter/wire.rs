@@ -1,4 +1,4 @@
-//! Over a real listener, in HTTP/1.1 as it is written.
+//! HTTP/1.1 over a real listener, byte by byte.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Plane, ask};
 
-/// A bound on waiting, so that a mistake ends the test and not the patience of whoever runs it.
+/// Timeout for every wait, so that an error fails the test instead of blocking it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Client(TcpStream);
 
-/// A head and a body as they came.
+/// A response head and body as received.
 struct Raw {
     head: String,
     body: String,
@@ -38,7 +38,7 @@ impl Client {
         self.0.write_all(request.as_bytes()).await.unwrap();
     }
 
-    /// Reads one response, no byte more: the next one may follow on the same connection.
+    /// Reads exactly one response. The next one may follow on the same connection.
     async fn read(&mut self, has_body: bool) -> Raw {
         let read = async {
             let mut head = Vec::new();
@@ -99,7 +99,7 @@ impl Drop for Server {
 }
 
 #[tokio::test]
-async fn a_connection_is_kept_through_answers_of_all_kinds() {
+async fn a_connection_is_kept_alive_after_every_kind_of_answer() {
     let plane = Plane::new().await;
     let uid = plane.queued(NewAction::task("a")).await;
     let server = Server::start(&plane).await;
@@ -155,7 +155,7 @@ async fn head_is_get_without_the_body() {
         assert_eq!(headers(&head), headers(&get), "{path}");
         let length: usize = head.header("content-length").unwrap().parse().unwrap();
         assert_eq!(length, get.body.len());
-        // And without a listener, where nobody but us cuts the body.
+        // Without a listener, so that only the adapter can remove the body.
         let answer = ask(&plane.router(), Method::HEAD, &path).await;
         assert_eq!(answer.body, "");
         assert_eq!(answer.header("content-length"), length.to_string());
@@ -163,7 +163,7 @@ async fn head_is_get_without_the_body() {
 }
 
 #[tokio::test]
-async fn nobody_reads_without_a_password() {
+async fn a_request_without_a_password_is_refused() {
     let plane = Plane::new().await;
     let server = Server::start(&plane).await;
     let mut client = server.connect().await;
@@ -174,7 +174,8 @@ async fn nobody_reads_without_a_password() {
     assert_eq!(raw.status(), 401);
     let challenge = raw.header("www-authenticate").unwrap();
     assert_eq!(challenge, r#"Basic realm="actions""#);
-    // Bytes that are no text are no password either, and the connection goes on.
+    // A header with invalid bytes is refused as a wrong password, and the connection
+    // stays open.
     let head = b"GET /v1/actions HTTP/1.1\r\nHost: x\r\nAuthorization: Basic \xff\xfe\r\n\r\n";
     client.0.write_all(head).await.unwrap();
     assert_eq!(client.read(true).await.status(), 401);
@@ -182,7 +183,7 @@ async fn nobody_reads_without_a_password() {
 }
 
 #[tokio::test]
-async fn a_method_that_is_not_ours_says_which_are() {
+async fn an_unsupported_method_gets_an_allow_header() {
     let plane = Plane::new().await;
     let app = plane.router();
     for path in ["/v1/actions", "/v1/actions/x"] {
@@ -198,12 +199,12 @@ async fn a_method_that_is_not_ours_says_which_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_connections_are_answered_beside_each_other() {
+async fn many_connections_are_answered_concurrently() {
     let plane = Plane::new().await;
     let uid = plane.queued(NewAction::task("a")).await;
     let server = Server::start(&plane).await;
     let mut idle = Vec::new();
-    // These begin a request and never end it; nobody waits for them.
+    // These clients send incomplete requests. They must not delay the others.
     for _ in 0..8 {
         let mut client = server.connect().await;
         client.send("GET /v1/actions HTTP/1.1\r\nHost:").await;
@@ -230,7 +231,7 @@ async fn many_connections_are_answered_beside_each_other() {
 }
 
 #[tokio::test]
-async fn requests_sent_at_once_are_answered_in_order() {
+async fn pipelined_requests_are_answered_in_order() {
     let plane = Plane::new().await;
     let server = Server::start(&plane).await;
     let mut client = server.connect().await;

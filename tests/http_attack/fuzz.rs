@@ -1,4 +1,4 @@
-//! Requests that are nearly HTTP, and ones that are nothing at all.
+//! Requests that are almost HTTP, and random bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,19 +11,20 @@ use tokio::time::timeout;
 use crate::attack::{Dice, asked_for};
 use crate::server::{END, LOCKED, Server};
 
-/// How long an exchange may take, which is longer than the server ever waits or streams here.
+/// Timeout of an exchange. It is longer than any wait or stream of this server.
 const LONGEST: Duration = Duration::from_secs(20);
 const STREAM_TIME: Duration = Duration::from_millis(200);
 
-/// What is sent after everything else: once it is answered, everything before it has been.
+/// The last request of each connection. Its answer shows that every request before it was
+/// answered.
 fn last_request() -> String {
     format!("GET {END} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 }
 
-/// What lets somebody in.
+/// The credentials of the only user.
 const KEY: &str = "YTpi";
 
-/// What a client may say of who it is. Some of it is true.
+/// An authorization header, valid or not.
 fn authorization(dice: &Dice) -> String {
     let value = match dice.roll(10) {
         0..3 => format!("Basic {KEY}"),
@@ -43,7 +44,7 @@ fn authorization(dice: &Dice) -> String {
 
 const CLIENTS: usize = 32;
 
-/// One request, more or less.
+/// One request, valid or not.
 fn request(server: &Server, dice: &Dice) -> Vec<u8> {
     let methods = [
         "GET", "GET", "GET", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE",
@@ -74,7 +75,7 @@ fn request(server: &Server, dice: &Dice) -> Vec<u8> {
         ": empty name",
     ];
     let mut path = server.path(dice);
-    // Half of them are HTTP, so that what they ask for is looked at.
+    // Half of the requests are valid HTTP, so that they reach the adapter.
     let wild = dice.roll(2) == 0;
     match dice.roll(if wild { 10 } else { 100 }) {
         0 => path = format!("http://a{path}"),
@@ -110,7 +111,7 @@ fn request(server: &Server, dice: &Dice) -> Vec<u8> {
     text.push_str("\r\n");
     let mut bytes = text.into_bytes();
     match dice.roll(if wild { 8 } else { 80 }) {
-        // A few bytes are others.
+        // Changes a few bytes.
         0 => {
             for _ in 0..=dice.roll(4) {
                 let at = dice.roll(bytes.len() as u64) as usize;
@@ -132,28 +133,28 @@ fn request(server: &Server, dice: &Dice) -> Vec<u8> {
     bytes
 }
 
-/// All that came back. Whatever the server makes of what it was sent, it must come to an end: no
-/// answer is late.
+/// Sends bytes and returns everything received. The server must end the connection in
+/// time, whatever it receives.
 async fn exchange(server: &Server, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let mut answer = Vec::new();
     let exchanged = async {
         let (mut reads, mut writes) = stream.split();
         let sending = async {
-            // Whoever is not listened to any more has nothing to send.
+            // A write may fail because the server has closed the connection.
             let _ = writes.write_all(bytes).await;
             let _ = writes.write_all(last_request().as_bytes()).await;
         };
-        // A connection that was reset has also ended.
+        // A reset also ends the connection.
         let _ = tokio::join!(sending, reads.read_to_end(&mut answer));
     };
     let ended = timeout(LONGEST, exchanged).await;
     let said = String::from_utf8_lossy(bytes);
-    assert!(ended.is_ok(), "no end to {said:?}");
+    assert!(ended.is_ok(), "the connection stayed open after {said:?}");
     answer
 }
 
-/// Where a body ends that comes in chunks, or where it was cut off.
+/// Returns the end of a chunked body, or where it was cut off.
 fn end_of_chunks(bytes: &[u8]) -> usize {
     let mut at = 0;
     loop {
@@ -169,14 +170,14 @@ fn end_of_chunks(bytes: &[u8]) -> usize {
     }
 }
 
-/// The statuses of all answers in a row, which must be answers.
+/// Returns the status of each answer. The bytes must be a sequence of answers.
 fn statuses(mut bytes: &[u8], asked: &[u8]) -> Vec<u16> {
     let said = || String::from_utf8_lossy(asked).into_owned();
     let mut statuses = Vec::new();
     while !bytes.is_empty() {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
         let Some(end) = end else {
-            // Cut off by a reset; but it must have been one.
+            // The answer was cut off by a reset. The rest must begin like an answer.
             assert!(bytes.starts_with(b"HTTP/1."), "{bytes:?} to {:?}", said());
             break;
         };
@@ -199,10 +200,11 @@ fn statuses(mut bytes: &[u8], asked: &[u8]) -> Vec<u16> {
         let rest = &bytes[end + 4..];
         let length = field("content-length").map(|length| length.parse::<usize>().unwrap());
         let length = match field("transfer-encoding") {
-            // No body of ours begins like this, so it is the next answer: this one was to HEAD.
+            // No body of the adapter begins like this, so this answer was to a HEAD and
+            // has no body.
             _ if rest.starts_with(b"HTTP/1.") => 0,
             Some(_) => end_of_chunks(rest),
-            // A stream to who knows no chunks goes on to the end.
+            // A stream to an HTTP/1.0 client has no chunks and ends with the connection.
             None => length.unwrap_or(rest.len()).min(rest.len()),
         };
         let body = String::from_utf8_lossy(&rest[..length]);
@@ -214,18 +216,19 @@ fn statuses(mut bytes: &[u8], asked: &[u8]) -> Vec<u16> {
     statuses
 }
 
-/// Whether it shows what only one user may see to somebody else.
+/// True if the answer shows protected actions to a client without the credentials.
 fn is_broken_into(asked: &[u8], answer: &[u8]) -> bool {
     let holds = |bytes: &[u8], text: &str| {
         let text = text.as_bytes();
         bytes.windows(text.len()).any(|some| some == text)
     };
-    // Of many headers one may be true, and be refused.
+    // A request with several authorization headers is refused, even if one of them is
+    // valid.
     holds(asked, LOCKED) && !holds(asked, KEY) && holds(answer, "action_uid")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_a_client_sends_is_the_servers_fault() {
+async fn no_request_causes_a_server_error() {
     let panics = Arc::new(AtomicUsize::new(0));
     let (counted, before) = (panics.clone(), std::panic::take_hook());
     std::panic::set_hook(Box::new(move |info| {
@@ -265,14 +268,22 @@ async fn nothing_a_client_sends_is_the_servers_fault() {
     for (status, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
         println!("{status}: {count}");
     }
-    // All kinds of answers were among them, so the requests got beyond the parser.
+    // Every status occurred, so the requests were not all refused by the parser.
     for status in [200, 304, 400, 401, 404, 405] {
         assert!(counts[status] > 0, "no {status}");
     }
-    // Hardly anybody was sent away without a word, and many came to their last request.
+    // At most 1 % of the clients got no answer, and a quarter reached their last request.
     let most = usize::try_from(most).unwrap();
-    assert!(counts[0] * 100 <= most, "{} heard nothing", counts[0]);
-    assert!(counts[418] * 4 >= most, "{} came to the end", counts[418]);
+    assert!(
+        counts[0] * 100 <= most,
+        "{} clients got no answer",
+        counts[0]
+    );
+    assert!(
+        counts[418] * 4 >= most,
+        "{} clients reached their last request",
+        counts[418]
+    );
     assert_eq!(panics.load(Ordering::Relaxed), 0);
     let (status, body) = server.get("/v1/actions?limit=1000&order=oldest").await;
     assert_eq!((status, body.matches("action_uid").count()), (200, 1000));

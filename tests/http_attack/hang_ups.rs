@@ -1,4 +1,4 @@
-//! Clients that hang up at any moment.
+//! Clients that disconnect at any moment.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use crate::attack::{Dice, asked_for, ends};
 use crate::server::{Server, WATCHERS};
 
-/// Comes, asks for something, and is gone.
+/// Connects, sends a request and disconnects.
 async fn visit(server: &Server, dice: &Dice) {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let accept = dice.one_of(&["*/*", "text/event-stream"]);
@@ -31,7 +31,7 @@ async fn visit(server: &Server, dice: &Dice) {
     let _ = stream.write_all(&bytes[..sent]).await;
     let moment = Duration::from_micros(dice.roll(3_000));
     match dice.roll(3) {
-        // Unread, so that it is a reset for whoever still sends.
+        // Leaves the answer unread, so that the server gets a reset while it sends.
         0 => sleep(moment).await,
         1 => {}
         _ => {
@@ -41,7 +41,7 @@ async fn visit(server: &Server, dice: &Dice) {
     }
 }
 
-/// As many streams as there may be, all at once.
+/// Opens the maximum number of streams, all at once.
 async fn all_places(server: &Server) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     while streams.len() < usize::from(WATCHERS) {
@@ -53,7 +53,7 @@ async fn all_places(server: &Server) -> Vec<TcpStream> {
         stream.read_exact(&mut status).await.unwrap();
         match &status {
             b"HTTP/1.1 200" => streams.push(stream),
-            // Those who have just hung up are not all noticed yet.
+            // The server has not yet noticed every disconnect, so this tries again.
             _ => {
                 streams.clear();
                 sleep(Duration::from_millis(20)).await;
@@ -64,7 +64,7 @@ async fn all_places(server: &Server) -> Vec<TcpStream> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_hangs_up_leaves_nothing_behind() {
+async fn a_client_that_disconnects_leaks_nothing() {
     let server = Arc::new(Server::start(2_000, Duration::from_secs(300)).await);
     let dice = Arc::new(Dice::new());
     let most = asked_for("HANG_UPS", 400);
@@ -90,13 +90,13 @@ async fn whoever_hangs_up_leaves_nothing_behind() {
     }
     stop.store(true, Ordering::Relaxed);
     let done = work.await.unwrap();
-    println!("{most} hang-ups beside {done} actions");
+    println!("{most} disconnects during {done} actions");
     assert!(done > 0);
 
-    // Every place was given back, also those of the clients that never said good-bye.
+    // Every slot was freed, even those of clients that disconnected without a close.
     drop(ends(all_places(&server)).await);
     drop(ends(all_places(&server)).await);
-    // Everything works: a page, and a wait that ends with its action.
+    // A page works, and so does a wait that ends when its action completes.
     let (status, body) = server.get("/v1/actions?limit=1000&order=oldest").await;
     assert_eq!((status, body.matches("action_uid").count()), (200, 1000));
     let uid = server
@@ -117,7 +117,7 @@ async fn whoever_hangs_up_leaves_nothing_behind() {
         status == 200 && body.contains("\"cancelled\""),
         "{status} {body}"
     );
-    // And nothing in the store contradicts anything else.
+    // The store is consistent.
     let checked = check_store(&server.store).await.unwrap();
     println!("{checked:?}");
     server.store.close().await.unwrap();

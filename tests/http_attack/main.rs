@@ -1,14 +1,15 @@
-//! Attacks on the HTTP adapter over a real listener: what is no HTTP, and clients that hang up.
-//! Few of each by default; at full size:
+//! Attacks on the HTTP adapter over a real listener: invalid HTTP, and clients that
+//! disconnect. The default number of requests is small. To run them at full size:
 //!
 //!     FUZZ_REQUESTS=50000 HANG_UPS=5000 \
-//!         cargo test --release --all-features --test http_attack -- --nocapture
+//!     cargo test --release --all-features --test http_attack -- --nocapture
 //!
-//! `ATTACK_SEED` repeats a run, as far as its tasks run in the same order.
+//! `ATTACK_SEED` repeats the random choices of a run. The order of tasks may still
+//! differ.
 #![cfg(all(unix, feature = "conformance", feature = "sqlite", feature = "http"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-// It takes what it needs of these.
+// This program does not use every helper.
 #[allow(dead_code)]
 #[path = "../support/attack.rs"]
 mod attack;

@@ -1,4 +1,4 @@
-//! A store in SQLite behind a listener on loopback, and what clients send it.
+//! A SQLite store behind a listener on loopback, and the requests of clients.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use tokio::time::timeout;
 
 use crate::attack::{Dice, Place, create, place_for};
 
-/// How many may wait or stream at once: few, so that a place that is lost is missed.
+/// Maximum number of waits and streams. It is small, so that a leaked slot is noticed.
 pub(crate) const WATCHERS: u16 = 8;
 
-/// Where only user `a` with password `b` reads.
+/// Path prefix that requires user `a` and password `b`.
 pub(crate) const LOCKED: &str = "/locked";
 
-/// A path that is answered as nothing else is: 418.
+/// Path that is always answered 418, which no other path is.
 pub(crate) const END: &str = "/end";
 
 pub(crate) struct Server {
@@ -35,8 +35,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves so many actions to everybody, under [`LOCKED`] to one user only, and [`END`]. Streams
-    /// end after so long.
+    /// Serves this many actions without authentication, the same under [`LOCKED`] with
+    /// authentication, and [`END`]. Each stream ends after `stream_time`.
     pub(crate) async fn start(actions: usize, stream_time: Duration) -> Server {
         let place = place_for("actions.db");
         let store = Arc::new(SqliteStore::open(&place.path).await.unwrap());
@@ -80,7 +80,7 @@ impl Server {
         }
     }
 
-    /// What a well-behaved client hears.
+    /// Sends a valid GET and returns status and body.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let asked = async {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
@@ -95,7 +95,7 @@ impl Server {
         (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
     }
 
-    /// A path that there is, with a query that may be none.
+    /// Returns an existing path, with a query that may be invalid.
     pub(crate) fn path(&self, dice: &Dice) -> String {
         let uid = dice.one_of(&self.uids);
         let other = ActionUid::new();
@@ -136,7 +136,7 @@ impl Server {
         format!("{}{query}", dice.one_of(&paths))
     }
 
-    /// Works on the store as a plane does, until it is told to stop.
+    /// Records actions like a plane, until `stop` is set.
     pub(crate) async fn work(&self, stop: Arc<std::sync::atomic::AtomicBool>) -> usize {
         let owner = OwnerRef::new("plane");
         let claim = action_store::Command::Claim {

@@ -1,4 +1,4 @@
-//! What the attacks on a store in SQLite have in common.
+//! Helpers that the attacks on a SQLite store share.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub(crate) struct Place {
     pub(crate) path: PathBuf,
 }
 
-/// A place for a file of this name, and nothing there yet.
+/// Returns the path of a file in a new empty directory.
 pub(crate) fn place_for(name: &str) -> Place {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
@@ -22,7 +22,7 @@ pub(crate) fn place_for(name: &str) -> Place {
 }
 
 impl Place {
-    /// The names of the files there, sorted.
+    /// Returns the names of the files in the directory, sorted.
     pub(crate) fn files(&self) -> Vec<String> {
         let files = std::fs::read_dir(self.dir.path()).unwrap();
         let name = |file: std::fs::DirEntry| file.file_name().into_string().unwrap();
@@ -32,14 +32,14 @@ impl Place {
     }
 }
 
-/// A file beside the store's.
+/// Returns the path of a companion file of the store, for example its WAL.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// Another program's connection to the same file.
+/// Opens a connection to the file, like another program.
 pub(crate) async fn raw(path: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(path);
     options.connect().await.unwrap()
@@ -59,18 +59,19 @@ pub(crate) fn creating(new: NewAction) -> Batch {
     Batch::each(vec![create(new)])
 }
 
-/// What must not hang: fails the test after a minute.
+/// Awaits a future, and fails the test if it takes more than a minute.
 pub(crate) async fn ends<F: Future>(future: F) -> F::Output {
     let ended = tokio::time::timeout(Duration::from_secs(60), future).await;
     ended.expect("an end within a minute")
 }
 
-/// A number from the environment, for a longer run than the ordinary one.
+/// Returns a number from the environment, or the default for a short run.
 pub(crate) fn asked_for(variable: &str, ordinary: u64) -> u64 {
     std::env::var(variable).map_or(ordinary, |number| number.parse().unwrap())
 }
 
-/// Numbers that differ from run to run; the seed is printed, and shown when a test fails.
+/// Random numbers that differ in each run. The seed is printed, so it is in the output of
+/// a failed test.
 pub(crate) struct Dice(AtomicU64);
 
 impl Dice {
@@ -85,7 +86,7 @@ impl Dice {
         Dice(AtomicU64::new(seed))
     }
 
-    /// One of `0..below`.
+    /// Returns a number in `0..below`.
     pub(crate) fn roll(&self, below: u64) -> u64 {
         // SplitMix64.
         let step = 0x9e37_79b9_7f4a_7c15;

@@ -1,5 +1,5 @@
-//! Processes of their own: this very test program, started again to play a role with a store. It
-//! has a test `in_a_process_of_its_own` in its `main.rs`, which calls [`play`].
+//! Child processes: this test program, started again with a role and a store. Its
+//! `main.rs` must have a test `in_a_process_of_its_own` that calls [`play`].
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -11,18 +11,20 @@ const ROLE: &str = "ATTACK_ROLE";
 const PATH: &str = "ATTACK_PATH";
 const MORE: &str = "ATTACK_MORE";
 
-/// The role of a child that says what it is told.
+/// Role of a child that repeats each line it receives.
 const ECHO: &str = "echo";
 
-/// Another process. It is ended with this value, so that a test that fails leaves none behind.
+/// A child process. It is killed when this is dropped, so a failed test leaves no process
+/// behind.
 pub(crate) struct Child {
     process: Process,
-    /// None once somebody else listens.
+    /// `None` after [`listen`](Child::listen) took it.
     lines: Option<Lines<BufReader<ChildStdout>>>,
 }
 
 impl Child {
-    /// Starts one that plays a role with the store at a path; `more` tells it what the role asks.
+    /// Starts a child that plays a role with the store at `path`. `more` is an argument
+    /// of the role.
     pub(crate) fn start(role: &str, path: &Path, more: &str) -> Child {
         Child::start_with(role, path, more, Vec::new())
     }
@@ -45,12 +47,12 @@ impl Child {
         Child { process, lines }
     }
 
-    /// The next thing it says; none once it has ended.
+    /// Returns the next line from the child, or `None` once it has ended.
     pub(crate) fn heard(&mut self) -> Option<String> {
         next_said(self.lines.as_mut()?)
     }
 
-    /// What it says from now on, for a thread that listens.
+    /// Returns an iterator over the following lines of the child, for use in a thread.
     pub(crate) fn listen(&mut self) -> impl Iterator<Item = String> + Send + use<> {
         let mut lines = self.lines.take().unwrap();
         std::iter::from_fn(move || next_said(&mut lines))
@@ -61,22 +63,22 @@ impl Child {
         stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
     }
 
-    /// SIGSTOP: it does nothing more until it is [continued](Child::go_on).
+    /// Sends SIGSTOP. The child pauses until [`go_on`](Child::go_on).
     pub(crate) fn stop(&self) {
         self.signal("STOP");
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub(crate) fn go_on(&self) {
         self.signal("CONT");
     }
 
-    /// By the shell's own `kill`, which is there wherever a shell is.
+    /// Uses the `kill` that is built into the shell.
     fn signal(&self, signal: &str) {
         let id = self.process.id().to_string();
         let script = "kill -s \"$1\" \"$2\"";
@@ -85,7 +87,7 @@ impl Child {
         assert!(status.unwrap().success(), "kill -s {signal} {id}");
     }
 
-    /// Closes what it listens to, which is how it is told to end.
+    /// Closes the child's standard input, which tells it to end.
     pub(crate) fn let_go(&mut self) {
         drop(self.process.stdin.take());
     }
@@ -97,7 +99,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It may have ended long ago.
+        // The child may have ended already.
         let _gone = self.process.kill();
         let _waited = self.process.wait();
     }
@@ -111,7 +113,7 @@ fn next_said(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<String> {
     })
 }
 
-/// Says one line to the parent, whole or not at all.
+/// Sends one line to the parent, in a single write.
 pub(crate) fn say(line: &str) {
     let line = format!("\n={line}=\n");
     let mut out = std::io::stdout().lock();
@@ -126,14 +128,15 @@ pub(crate) fn told() -> String {
     line.trim().to_owned()
 }
 
-/// Waits until the parent lets go, or is gone.
+/// Waits until the parent closes this process's standard input or ends.
 pub(crate) fn until_let_go() {
     let mut rest = Vec::new();
     std::io::stdin().read_to_end(&mut rest).unwrap();
 }
 
-/// The body of the test that a child begins in: it plays the role it was started for. Started by
-/// nobody, it shows that this program can start itself so, be told something and answer.
+/// Body of the test that a child process runs: plays the role it was started for. In the
+/// parent process it starts a child with the role `echo`, sends it a line and checks the
+/// answer.
 pub(crate) fn play<F: Future<Output = ()>>(role: impl FnOnce(String, PathBuf, String) -> F) {
     let Ok(name) = std::env::var(ROLE) else {
         let mut child = Child::start(ECHO, Path::new("nowhere"), "");
@@ -145,7 +148,7 @@ pub(crate) fn play<F: Future<Output = ()>>(role: impl FnOnce(String, PathBuf, St
     if name == ECHO {
         return say(&told());
     }
-    let variable = |name| std::env::var(name).expect("to be started by a test");
+    let variable = |name| std::env::var(name).expect("a variable that the parent test sets");
     let (path, more) = (PathBuf::from(variable(PATH)), variable(MORE));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(role(name, path, more));

@@ -1,4 +1,4 @@
-//! A store on a manual clock, and a living owner.
+//! A store with a manual clock, and an owner that is alive.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use action_store::{
     MemoryStore, Outcome, OwnerRef, Timestamp,
 };
 
-/// When the clock stands at the beginning.
+/// Initial time of the clock, in seconds.
 pub(crate) const ERA: i64 = 1_760_000_000;
 
 pub(crate) struct Plane {
@@ -54,7 +54,7 @@ impl Plane {
         Plane::on(store, clock, Some(dir)).await
     }
 
-    /// One on each store there is.
+    /// Returns one plane for each kind of store.
     pub(crate) async fn both() -> Vec<Plane> {
         vec![
             Plane::memory().await,

@@ -1,4 +1,4 @@
-//! The example plane as a process, and what can be asked of it.
+//! The example plane as a process, with a client for it.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,17 +11,17 @@ use action_store::ActionUid;
 use base64::Engine as _;
 use serde_json::Value;
 
-/// A running plane. Killed, without a chance to say a word, when this is dropped.
+/// A running plane. It is killed with SIGKILL when this is dropped.
 pub(crate) struct Plane {
     child: Child,
     address: String,
-    /// What it has printed since it listens, to either stream.
+    /// The lines that it has printed since it listens, on stdout and stderr.
     said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Plane {
     fn program() -> PathBuf {
-        // Examples are built beside the directory of the tests.
+        // Cargo puts examples beside the directory of the tests.
         let test = std::env::current_exe().unwrap();
         let built = test.parent().and_then(Path::parent).unwrap();
         let program = built.join("examples/management_plane");
@@ -48,7 +48,8 @@ impl Plane {
         command
     }
 
-    /// Starts one and waits until it listens: then it has settled what the last one left.
+    /// Starts a plane and waits until it listens. By then it has recovered the actions of
+    /// the last run.
     pub(crate) fn start(data: &Path) -> Plane {
         Plane::start_with(data, &[])
     }
@@ -59,7 +60,7 @@ impl Plane {
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let said: Arc<Mutex<Vec<String>>> = Arc::default();
-        // From the start: a pipe must not fill up.
+        // Read from the start, because a full pipe would block the plane.
         let complaints = BufReader::new(child.stderr.take().unwrap()).lines();
         let heard = said.clone();
         std::thread::spawn(move || {
@@ -73,7 +74,8 @@ impl Plane {
             let line = line.unwrap();
             Some(line.strip_prefix("listening on http://")?.to_owned())
         });
-        let address = found.unwrap_or_else(|| panic!("the plane ended: {:?}", child.wait()));
+        let address = found
+            .unwrap_or_else(|| panic!("the plane ended before it listened: {:?}", child.wait()));
         let heard = said.clone();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
@@ -87,7 +89,7 @@ impl Plane {
         }
     }
 
-    /// The first line that it prints within ten seconds of which this is true.
+    /// Returns the first line that matches, within ten seconds.
     pub(crate) fn says(&self, is: impl Fn(&str) -> bool) -> String {
         for _ in 0..200 {
             let said = self.said.lock().unwrap();
@@ -97,15 +99,18 @@ impl Plane {
             drop(said);
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("it does not say so: {:?}", self.said.lock().unwrap());
+        panic!(
+            "no matching line within ten seconds: {:?}",
+            self.said.lock().unwrap()
+        );
     }
 
-    /// A connection on which nothing is sent yet.
+    /// Opens a connection without sending anything.
     pub(crate) fn connect(&self) -> TcpStream {
         TcpStream::connect(&self.address).unwrap()
     }
 
-    /// Sends the head of a request, and says whose it is.
+    /// Sends the head of a request, with the user's credentials.
     pub(crate) fn begin(&self, head: &str) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -132,7 +137,8 @@ impl Plane {
         Ok((status.ok_or_else(broken)?, serde_json::from_str(body)?))
     }
 
-    /// Asks for an operation. An answer is a promise; that another one is in its way is none.
+    /// Requests an operation. Returns its uid if it was accepted, or `None` if it
+    /// conflicts with another one.
     pub(crate) fn ask(
         &self,
         method: &str,
@@ -145,7 +151,7 @@ impl Plane {
         Ok((status == 202).then_some(uid))
     }
 
-    /// Asks for an operation that nothing is in the way of.
+    /// Requests an operation that must be accepted.
     pub(crate) fn order(&self, method: &str, path: &str, body: &str) -> ActionUid {
         self.ask(method, path, body).unwrap().unwrap()
     }
@@ -157,13 +163,13 @@ impl Plane {
         entry
     }
 
-    /// An action once it is over, within a minute.
+    /// Waits up to a minute until an action has ended, and returns it.
     pub(crate) fn ended(&self, uid: ActionUid) -> Value {
         let over = |entry: &Value| entry["status"] != "queued" && entry["status"] != "executing";
         self.until(uid, over)
     }
 
-    /// An action once something is true of it, within a minute.
+    /// Waits up to a minute until an action matches, and returns it.
     pub(crate) fn until(&self, uid: ActionUid, is: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..1200 {
             let entry = self.read(uid);
@@ -172,10 +178,10 @@ impl Plane {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("{uid} does not come that far");
+        panic!("{uid} did not reach the expected state within a minute");
     }
 
-    /// Sends a request that says nothing of who asks, and demands that it is refused.
+    /// Sends a request without credentials. Requires that it is refused.
     pub(crate) fn refuses_without_password(&self, request: &str) {
         let mut stream = self.connect();
         let end = "Host: plane\r\nConnection: close\r\n\r\n{\"name\":\"a\",\"rows\":1}";
@@ -188,7 +194,7 @@ impl Plane {
         assert!(answer.contains("www-authenticate: basic"), "{answer}");
     }
 
-    /// Kills it while somebody is still talking to it.
+    /// Kills the plane while clients are still connected.
     pub(crate) fn kill(&self) {
         let mut kill = Command::new("kill");
         let killed = kill.arg("-9").arg(self.child.id().to_string()).status();

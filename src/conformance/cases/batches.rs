@@ -10,12 +10,13 @@ pub(super) async fn an_empty_batch_is_accepted(fixture: &dyn Fixture) -> Proof {
     same("actions", s.walk(Query::new()).await?.len(), 0)
 }
 
-pub(super) async fn answers_stand_in_the_order_of_the_commands(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn answers_are_in_the_order_of_the_commands(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let news: Vec<NewAction> = (0..10)
         .map(|n| NewAction::task(format!("task {n}")))
         .collect();
-    // Uids out of creation order: a store that sorts by them answers somebody else's.
+    // The uids are not in creation order. A store that sorts by uid returns the wrong
+    // actions.
     let mut commands: Vec<Command> = news.iter().rev().cloned().map(create).collect();
     let unknown = ActionUid::new();
     commands.insert(5, apply(unknown, finish(Outcome::Cancelled), None));
@@ -33,7 +34,7 @@ pub(super) async fn answers_stand_in_the_order_of_the_commands(fixture: &dyn Fix
     same("the order of creation", uids(&oldest), created)
 }
 
-pub(super) async fn a_command_sees_those_before_it(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_command_sees_the_effects_of_earlier_commands(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     for mode in [BatchMode::Each, BatchMode::All] {
         let owner = OwnerRef::new("plane");
@@ -86,13 +87,19 @@ pub(super) async fn an_action_changed_twice_in_a_batch_is_in_the_feed_once(
     let feed = s.walk(Query::new().with_order(Order::Feed)).await?;
     let mut found = uids(&feed);
     found.sort();
-    same("each action once", found, vec![first.uid, second.uid])?;
+    same(
+        "each action exactly once",
+        found,
+        vec![first.uid, second.uid],
+    )?;
     let found = s.read(first.uid).await?;
     same("the version", found.version.get(), first.version.get() + 2)?;
     same("the step", found.step.as_deref(), Some("two"))
 }
 
-pub(super) async fn with_each_a_refused_command_disturbs_nobody(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn in_each_mode_a_refused_command_does_not_affect_the_others(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let held = s
@@ -111,7 +118,7 @@ pub(super) async fn with_each_a_refused_command_disturbs_nobody(fixture: &dyn Fi
     let answers = s.each(commands).await?;
     let accepted: Vec<bool> = answers.iter().map(Result::is_ok).collect();
     let expected = vec![true, false, true, false, false, false, true];
-    same("which were accepted", accepted, expected)?;
+    same("the accepted commands", accepted, expected)?;
     demand!(pick("the answers", &answers, 3)?, Err(Refused::Invalid(_)));
     let all = s.walk(Query::new().with_order(Order::Oldest)).await?;
     same("the actions", uids(&all), vec![held.uid, a.uid, b.uid])?;
@@ -119,7 +126,9 @@ pub(super) async fn with_each_a_refused_command_disturbs_nobody(fixture: &dyn Fi
     s.unchanged(&held).await
 }
 
-pub(super) async fn with_all_one_refusal_refuses_all(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn in_all_mode_one_refusal_refuses_the_whole_batch(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let executing = s.executing(&owner).await?;
@@ -155,7 +164,7 @@ pub(super) async fn with_all_one_refusal_refuses_all(fixture: &dyn Fixture) -> P
         same("the store", &s.snapshot().await?, &before)?;
         same("the position", s.position().await?, at)?;
     }
-    // Keys, pins and the operations themselves left no trace either.
+    // The refused batch took no keys, set no pins and recorded no operations.
     s.create(NewAction::task("b").with_exclusive("k")).await?;
     s.create(NewAction::task("b").with_idempotency_key("i"))
         .await?;
@@ -164,7 +173,9 @@ pub(super) async fn with_all_one_refusal_refuses_all(fixture: &dyn Fixture) -> P
     Ok(())
 }
 
-pub(super) async fn with_all_an_invalid_command_refuses_all(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn in_all_mode_an_invalid_command_refuses_the_whole_batch(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let commands = vec![
         create(NewAction::task("a")),
@@ -186,7 +197,7 @@ pub(super) async fn with_all_an_invalid_command_refuses_all(fixture: &dyn Fixtur
     same("actions", s.walk(Query::new()).await?.len(), 0)
 }
 
-pub(super) async fn a_batch_repeated_is_harmless(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn repeating_a_batch_changes_nothing(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let old = s.completed(&owner).await?;
@@ -222,7 +233,7 @@ pub(super) async fn a_batch_repeated_is_harmless(fixture: &dyn Fixture) -> Proof
     Ok(())
 }
 
-pub(super) async fn an_action_created_and_removed_in_one_batch_leaves_nothing(
+pub(super) async fn an_action_created_and_removed_in_one_batch_leaves_no_trace(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -249,12 +260,12 @@ pub(super) async fn an_action_created_and_removed_in_one_batch_leaves_nothing(
     Ok(())
 }
 
-pub(super) async fn an_action_removed_and_created_anew_in_one_batch_is_new(
+pub(super) async fn an_action_removed_and_recreated_in_one_batch_is_new(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
-    // The new one comes to a version below, at and above that of the old one.
+    // The new action reaches a version below, at and above the version of the old one.
     for steps in 0..3 {
         let key = format!("key {steps}");
         let new = NewAction::task("a").with_idempotency_key(key);
@@ -288,7 +299,7 @@ pub(super) async fn an_action_removed_and_created_anew_in_one_batch_is_new(
             versions,
             (1..=2 + steps).collect::<Vec<_>>(),
         )?;
-        // It still holds its key.
+        // The new action still holds its key.
         s.already(create(new.with_uid(ActionUid::new()))).await?;
     }
     check_store(&*s.store).await?;
@@ -314,7 +325,7 @@ pub(super) async fn a_batch_with_too_many_commands_is_invalid(fixture: &dyn Fixt
     for mode in [BatchMode::Each, BatchMode::All] {
         let commands = vec![Command::Renew(owner.clone()); most + 1];
         let answer = s.store.write(Batch { commands, mode }).await;
-        fails("a batch too long", answer, ErrorKind::Invalid)?;
+        fails("a batch with too many commands", answer, ErrorKind::Invalid)?;
     }
     same("the renewals", s.owner(&owner).await?.renewals, 0)
 }
@@ -330,14 +341,15 @@ pub(super) async fn a_batch_with_too_many_bytes_is_invalid(fixture: &dyn Fixture
     let fitting = (limits.max_bytes / each).min(most);
     holds("room for the largest attributes", fitting > 0, limits)?;
     let commands: Vec<Command> = (0..fitting).map(|_| large()).collect();
-    // Where so few commands fit that no batch can be too large there is nothing to refuse.
+    // The test does not apply if the command limit keeps every batch below the byte
+    // limit.
     if fitting < most {
         let mut beyond = commands.clone();
         beyond.push(large());
         for mode in [BatchMode::Each, BatchMode::All] {
             let commands = beyond.clone();
             let answer = s.store.write(Batch { commands, mode }).await;
-            fails("a batch too large", answer, ErrorKind::Invalid)?;
+            fails("a batch with too many bytes", answer, ErrorKind::Invalid)?;
         }
         same("actions", s.walk(summaries()).await?.len(), 0)?;
     }

@@ -1,12 +1,16 @@
-//! Waiting for changes, and closing.
+//! Waiting for changes, and closing a store.
 
 use super::*;
 
-pub(super) async fn nothing_is_waited_for_without_a_revision(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn changed_without_a_revision_returns_at_once(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let first = s.position().await?;
     same("the revision", first.revision, Revision::ZERO)?;
-    same("removed so far", first.removed_to, Revision::ZERO)?;
+    same(
+        "the highest removed revision",
+        first.removed_to,
+        Revision::ZERO,
+    )?;
     s.queued().await?;
     let second = s.position().await?;
     same("the store", second.life, first.life)?;
@@ -17,7 +21,7 @@ pub(super) async fn nothing_is_waited_for_without_a_revision(fixture: &dyn Fixtu
     )
 }
 
-pub(super) async fn what_is_there_is_not_waited_for(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn changed_returns_at_once_if_a_change_exists(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     s.queued().await?;
     let changed = s.store.changed(Some(Revision::ZERO));
@@ -25,7 +29,7 @@ pub(super) async fn what_is_there_is_not_waited_for(fixture: &dyn Fixture) -> Pr
     same("the position", at, s.position().await?)
 }
 
-pub(super) async fn a_change_wakes_who_waits_for_it(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_change_wakes_its_waiters(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.queued().await?.uid;
@@ -48,12 +52,16 @@ pub(super) async fn a_change_wakes_who_waits_for_it(fixture: &dyn Fixture) -> Pr
         tokio::task::yield_now().await;
         s.apply(uid, change, &owner).await?;
         for waiter in waiting {
-            let at = in_time("a waiter that wakes", waiter).await???;
+            let at = in_time("the end of a waiter", waiter).await???;
             holds("a higher revision", at.revision > revision, at)?;
         }
         let after = Some(Cursor::feed(s.position().await?, revision));
         let feed = Query::new().with_order(Order::Feed).with_after(after);
-        same("what is above it", uids(&s.walk(feed).await?), vec![uid])?;
+        same(
+            "the changes above the revision",
+            uids(&s.walk(feed).await?),
+            vec![uid],
+        )?;
     }
     Ok(())
 }
@@ -65,14 +73,14 @@ pub(super) async fn a_revision_beyond_the_store_is_invalid(fixture: &dyn Fixture
         for beyond in [last.saturating_add(1), last.saturating_add(1000)] {
             let changed = s.store.changed(Some(Revision::new(beyond)));
             let answer = in_time("an answer at once", changed).await?;
-            fails("a revision beyond the store", answer, ErrorKind::Invalid)?;
+            fails("a revision above the store's", answer, ErrorKind::Invalid)?;
         }
         s.queued().await?;
     }
     Ok(())
 }
 
-pub(super) async fn what_changes_nothing_has_no_revision(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_write_that_changes_nothing_takes_no_revision(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let new = NewAction::task("a");
@@ -87,7 +95,7 @@ pub(super) async fn what_changes_nothing_has_no_revision(fixture: &dyn Fixture) 
     same("the position", s.position().await?, at)
 }
 
-pub(super) async fn a_closed_store_does_nothing_more(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_closed_store_refuses_every_call(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let action = s.queued().await?;
     let closing = s.store.close();
@@ -120,24 +128,24 @@ pub(super) async fn a_closed_store_does_nothing_more(fixture: &dyn Fixture) -> P
     Ok(())
 }
 
-pub(super) async fn closing_lets_who_waits_go(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn closing_a_store_releases_its_waiters(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     s.queued().await?;
     let revision = s.position().await?.revision;
     let mut waiting = s.store.changed(Some(revision));
     let early = poll_once(&mut waiting);
-    holds("nothing to report yet", early.is_none(), early)?;
+    holds("no change yet", early.is_none(), early)?;
     let store = s.store.clone();
     let spawned = tokio::spawn(async move { store.changed(Some(revision)).await });
     tokio::task::yield_now().await;
     in_time("the end of closing", s.store.close()).await??;
-    let answer = in_time("a waiter that is let go", waiting).await?;
+    let answer = in_time("the end of a waiter", waiting).await?;
     fails("changed", answer, ErrorKind::Closed)?;
-    let answer = in_time("a waiter that is let go", spawned).await??;
+    let answer = in_time("the end of a waiter", spawned).await??;
     fails("changed", answer, ErrorKind::Closed)
 }
 
-pub(super) async fn two_may_close_at_once(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn two_callers_can_close_at_once(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     s.queued().await?;
     let store = s.store.clone();

@@ -1,4 +1,4 @@
-//! Stamps, and that nothing rests on them.
+//! Timestamps. Nothing but timestamps depends on the clock.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn back(clock: &Clock) {
     clock.set(Timestamp::from_micros(past));
 }
 
-pub(super) async fn stamps_are_those_of_the_clock(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn timestamps_come_from_the_clock(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let clock = s.clock()?.clone();
     let owner = s.claim("plane").await?;
@@ -40,12 +40,16 @@ pub(super) async fn stamps_are_those_of_the_clock(fixture: &dyn Fixture) -> Proo
         end.cancel.as_ref().map(|c| c.at),
         Some(cancelled),
     )?;
-    same("the sign of life", seen.last_seen_at, reported)?;
+    same(
+        "the time the owner was last seen",
+        seen.last_seen_at,
+        reported,
+    )?;
     same("finished", end.finished_at, Some(finished))?;
     same("renewed", s.owner(&owner).await?.renewed_at, renewed)
 }
 
-pub(super) async fn stamps_never_run_backwards(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn timestamps_never_go_backwards(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let clock = s.clock()?.clone();
     let owner = s.claim("plane").await?;
@@ -73,13 +77,14 @@ pub(super) async fn stamps_never_run_backwards(fixture: &dyn Fixture) -> Proof {
         }
         let after = s.changed(command).await?;
         holds(
-            "no stamp before the last",
+            "no timestamp before the previous one",
             no_earlier(&last, &after),
             (&last, &after),
         )?;
         last = after;
     }
-    // A request is later than any sign of life, and whatever comes is no earlier.
+    // The cancel request is later than any report of the owner. No later entry may have
+    // an earlier timestamp.
     clock.advance(5 * DAY);
     let cancelled = s.executing(&owner).await?.uid;
     clock.advance(DAY);
@@ -89,7 +94,7 @@ pub(super) async fn stamps_never_run_backwards(fixture: &dyn Fixture) -> Proof {
     s.apply(cancelled, step("on"), &owner).await?;
     let log = s.log_of(cancelled).await?;
     let ascending = log.is_sorted_by_key(|entry| entry.at);
-    holds("a log without a stamp before the last", ascending, &log)?;
+    holds("a log with ascending timestamps", ascending, &log)?;
     clock.advance(3 * DAY);
     let heir = s.claim("plane").await?;
     s.changed(apply(uid, finish(Outcome::Lost), Some(&heir)))
@@ -101,12 +106,12 @@ pub(super) async fn stamps_never_run_backwards(fixture: &dyn Fixture) -> Proof {
     let log = s.log_of(uid).await?;
     same("the number of entries", log.len(), 7)?;
     let ascending = log.is_sorted_by_key(|entry| entry.at);
-    holds("a log without a stamp before the last", ascending, &log)?;
+    holds("a log with ascending timestamps", ascending, &log)?;
     let known = s.owner(&heir).await?;
     s.done(Command::Renew(heir.clone())).await?;
     let renewed = s.owner(&heir).await?;
     holds(
-        "no renewal before the last",
+        "no renewal before the previous one",
         renewed.renewed_at >= known.renewed_at,
         &renewed,
     )?;
@@ -121,7 +126,9 @@ pub(super) async fn stamps_never_run_backwards(fixture: &dyn Fixture) -> Proof {
     Ok(())
 }
 
-pub(super) async fn lists_and_feeds_do_not_follow_the_clock(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn list_and_feed_order_does_not_depend_on_the_clock(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let clock = s.clock()?.clone();
     let mut created = Vec::new();
@@ -145,9 +152,7 @@ pub(super) async fn lists_and_feeds_do_not_follow_the_clock(fixture: &dyn Fixtur
     )
 }
 
-pub(super) async fn terms_of_time_tell_stamps_apart_to_the_microsecond(
-    fixture: &dyn Fixture,
-) -> Proof {
+pub(super) async fn time_filters_have_microsecond_precision(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let clock = s.clock()?.clone();
     let mut all = Vec::new();
@@ -168,7 +173,7 @@ pub(super) async fn terms_of_time_tell_stamps_apart_to_the_microsecond(
             Term::FinishedBefore(finished),
         ];
         for term in terms {
-            let what = format!("what matches {term:?}");
+            let what = format!("the actions that match {term:?}");
             let query = Query::new().with_term(term).with_order(Order::Oldest);
             let matching = all.iter().filter(|action| query.matches(action));
             let expected: Vec<ActionUid> = matching.map(|action| action.uid).collect();
@@ -178,7 +183,7 @@ pub(super) async fn terms_of_time_tell_stamps_apart_to_the_microsecond(
     Ok(())
 }
 
-pub(super) async fn an_owner_lives_however_late_it_is(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_late_owner_stays_alive(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let clock = s.clock()?.clone();
     let owner = s.claim("plane").await?;

@@ -1,8 +1,8 @@
-//! Many at once.
+//! Many callers at once.
 
 use super::*;
 
-/// Sends each batch from a task of its own, all at once.
+/// Sends each batch from its own task, all at the same time.
 async fn at_once(s: &Subject, batches: Vec<Batch>) -> Proof<Vec<Vec<Answer>>> {
     let gate = Arc::new(tokio::sync::Barrier::new(batches.len()));
     let spawn = |batch: Batch| {
@@ -24,7 +24,7 @@ fn single(command: Command) -> Batch {
     Batch::each(vec![command])
 }
 
-pub(super) async fn of_many_ends_one_stays(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn one_of_many_concurrent_finishes_wins(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let outcomes = || {
@@ -62,7 +62,7 @@ pub(super) async fn of_many_ends_one_stays(fixture: &dyn Fixture) -> Proof {
     Ok(())
 }
 
-pub(super) async fn compare_and_set_loses_no_change(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn concurrent_compare_and_set_loses_no_change(fixture: &dyn Fixture) -> Proof {
     const TASKS: usize = 8;
     const CHANGES: usize = 10;
     let s = open(fixture).await?;
@@ -77,7 +77,7 @@ pub(super) async fn compare_and_set_loses_no_change(fixture: &dyn Fixture) -> Pr
             let Some(found) = found else {
                 return Err(Stop::from(Failure::new("the action", "no such action")));
             };
-            // Time for the others to see the same.
+            // Lets the other tasks read the same version.
             tokio::task::yield_now().await;
             let step = step(&format!("after version {}", found.version));
             let change = at_version(apply(uid, step, Some(&owner)), found.version);
@@ -105,11 +105,11 @@ pub(super) async fn compare_and_set_loses_no_change(fixture: &dyn Fixture) -> Pr
     made.sort_unstable();
     let last = (TASKS * CHANGES) as u64 + 2;
     same(
-        "each version made once",
+        "each version exactly once",
         made,
         (3..=last).collect::<Vec<_>>(),
     )?;
-    // Each change followed the version it had seen.
+    // Each change followed the version that its task had read.
     for entry in s.log_of(uid).await?.iter().skip(2) {
         let expected = format!("after version {}", entry.version.get() - 1);
         same("the step", entry.step.as_deref(), Some(&*expected))?;
@@ -118,7 +118,9 @@ pub(super) async fn compare_and_set_loses_no_change(fixture: &dyn Fixture) -> Pr
     Ok(())
 }
 
-pub(super) async fn of_many_who_want_a_key_one_gets_it(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn one_of_many_concurrent_creates_gets_an_exclusive_key(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     for round in 0..10 {
         let key = format!("key {round}");
@@ -140,7 +142,7 @@ pub(super) async fn of_many_who_want_a_key_one_gets_it(fixture: &dyn Fixture) ->
     Ok(())
 }
 
-pub(super) async fn many_creates_of_one_idempotency_key_make_one_action(
+pub(super) async fn concurrent_creates_with_one_idempotency_key_make_one_action(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -161,7 +163,7 @@ pub(super) async fn many_creates_of_one_idempotency_key_make_one_action(
     same("actions", check_store(&*s.store).await?.actions, 10)
 }
 
-pub(super) async fn the_same_batch_sent_by_many_acts_once(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_batch_sent_concurrently_is_applied_once(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     for _ in 0..10 {
@@ -183,7 +185,7 @@ pub(super) async fn the_same_batch_sent_by_many_acts_once(fixture: &dyn Fixture)
     Ok(())
 }
 
-pub(super) async fn of_many_who_claim_a_name_one_lives(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn one_of_many_concurrent_claims_wins(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     for take_over in [true, false] {
         let name = format!("plane {take_over}");
@@ -211,9 +213,7 @@ pub(super) async fn of_many_who_claim_a_name_one_lives(fixture: &dyn Fixture) ->
     Ok(())
 }
 
-pub(super) async fn nothing_of_a_fenced_owner_comes_after_its_fence(
-    fixture: &dyn Fixture,
-) -> Proof {
+pub(super) async fn no_write_of_a_fenced_owner_follows_its_fence(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     for _ in 0..5 {
         let owner = s.claim("plane").await?;
@@ -268,11 +268,11 @@ pub(super) async fn readers_see_an_action_and_its_log_agree(fixture: &dyn Fixtur
         let after = s.read(uid).await?;
         let versions: Vec<u64> = log.iter().map(|entry| entry.version.get()).collect();
         let dense = versions.iter().copied().eq(1..=versions.len() as u64);
-        holds("versions without a hole", dense, &versions)?;
+        holds("versions without a gap", dense, &versions)?;
         let last = versions.len() as u64;
         let between = (before.version.get()..=after.version.get()).contains(&last);
         holds(
-            "a log between two looks at its action",
+            "a log between two reads of its action",
             between,
             (before, last, after),
         )?;

@@ -1,4 +1,4 @@
-//! Creating actions: what is recorded, and what a repeat says.
+//! Creating actions: the recorded fields and the answer to a repeat.
 
 use super::*;
 
@@ -20,7 +20,7 @@ pub(super) async fn a_new_action_is_queued_at_version_one(fixture: &dyn Fixture)
     let new = rich().with_attributes(Json::new(r#"{ "shards" : 3 }"#)?);
     let action = s.create(new.clone()).await?;
     let asked = Action::new(&new, new.digest(), action.created_at);
-    same("the action as it was asked for", &*action, &asked)?;
+    same("the action as it was requested", &*action, &asked)?;
     s.unchanged(&action).await?;
     let log = s.log_of(action.uid).await?;
     same("the number of log entries", log.len(), 1)?;
@@ -28,7 +28,7 @@ pub(super) async fn a_new_action_is_queued_at_version_one(fixture: &dyn Fixture)
     same("the first log entry", pick("the log", &log, 0)?, &entry)
 }
 
-pub(super) async fn a_create_repeated_is_already(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_repeated_create_is_answered_already(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let new = rich();
     let action = s.create(new.clone()).await?;
@@ -38,9 +38,7 @@ pub(super) async fn a_create_repeated_is_already(fixture: &dyn Fixture) -> Proof
     same("the store", s.snapshot().await?, before)
 }
 
-pub(super) async fn a_create_repeated_later_answers_the_action_as_it_is(
-    fixture: &dyn Fixture,
-) -> Proof {
+pub(super) async fn a_repeated_create_returns_the_current_action(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let new = rich();
@@ -72,7 +70,7 @@ pub(super) async fn the_same_uid_with_other_content_is_a_conflict(fixture: &dyn 
     s.unchanged(&action).await
 }
 
-pub(super) async fn a_create_repeated_under_another_correlation_is_already(
+pub(super) async fn a_create_repeated_with_another_correlation_is_answered_already(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -86,7 +84,7 @@ pub(super) async fn a_create_repeated_under_another_correlation_is_already(
     )
 }
 
-pub(super) async fn a_create_in_an_owners_name_is_owned(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_action_created_by_an_owner_belongs_to_it(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.changed(create_by(NewAction::task("a"), &owner)).await?;
@@ -98,7 +96,7 @@ pub(super) async fn a_create_in_an_owners_name_is_owned(fixture: &dyn Fixture) -
     same("the owner in the log", first.owner.as_ref(), Some(&owner))
 }
 
-pub(super) async fn a_create_in_the_name_of_who_is_not_alive_is_fenced(
+pub(super) async fn a_create_by_an_owner_that_is_not_alive_is_fenced(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -113,12 +111,12 @@ pub(super) async fn a_create_in_the_name_of_who_is_not_alive_is_fenced(
         demand!(refused, Refused::Fenced { owner: ref who, current: None } if *who == owner);
     }
     same("the store", s.snapshot().await?, before)?;
-    // The key was not taken either.
+    // The refused create did not take the key.
     s.create(NewAction::task("b").with_exclusive("k")).await?;
     Ok(())
 }
 
-pub(super) async fn a_create_repeated_after_its_owner_was_fenced_is_already(
+pub(super) async fn a_create_repeated_after_its_owner_was_fenced_is_answered_already(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -158,12 +156,12 @@ pub(super) async fn an_action_that_breaks_a_rule_is_invalid(fixture: &dyn Fixtur
     same("the actions", s.walk(Query::new()).await?, Vec::new())
 }
 
-pub(super) async fn as_much_as_is_allowed_is_accepted(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_action_at_every_limit_is_accepted(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let mut new = NewAction::task("a");
     let related =
         |role: &str, node: u64| RelatedObject::new(role, ObjectRef::node(node)).with_name("n");
-    // The same object in two roles.
+    // Adds the same object in two roles.
     new = new.with_related(related("other", 0));
     for number in 1..Limits::RELATED as u64 {
         new = new.with_related(related("r", number - 1));
@@ -176,5 +174,9 @@ pub(super) async fn as_much_as_is_allowed_is_accepted(fixture: &dyn Fixture) -> 
     same("the keys", &*action.exclusive, &*new.exclusive)?;
     s.unchanged(&action).await?;
     let touching = Query::new().with_term(Term::Touches(ObjectRef::node(0)));
-    same("each action once", s.walk(touching).await?, vec![action])
+    same(
+        "each action exactly once",
+        s.walk(touching).await?,
+        vec![action],
+    )
 }

@@ -1,11 +1,13 @@
-//! Futures that are dropped before they are done.
+//! Futures that are dropped before they are ready.
 
 use super::*;
 
-/// How many futures a case drops. Each is polled at most once.
+/// Number of futures that a case drops. Each is polled at most once.
 const MANY: usize = 200;
 
-pub(super) async fn a_dropped_write_happens_whole_or_not_at_all(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_dropped_write_is_applied_completely_or_not_at_all(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let mut batches = Vec::new();
@@ -23,7 +25,8 @@ pub(super) async fn a_dropped_write_happens_whole_or_not_at_all(fixture: &dyn Fi
         drop(write);
         batches.push((pair, batch, answer.is_some()));
     }
-    // Whatever was taken is done by the time a later write is answered, or never was taken.
+    // Once a later write is answered, each dropped write is either applied completely or
+    // was never accepted.
     s.queued().await?;
     for (pair, batch, answered) in batches {
         let found = s.store.get(&[pair.0, pair.1]).await?;
@@ -34,7 +37,7 @@ pub(super) async fn a_dropped_write_happens_whole_or_not_at_all(fixture: &dyn Fi
         let whole = there == [Some(2), Some(2)];
         let nothing = there == [None, None] && !answered;
         holds(
-            "all of a dropped write or nothing",
+            "a dropped write applied completely or not at all",
             whole || nothing,
             &there,
         )?;
@@ -51,7 +54,7 @@ pub(super) async fn a_dropped_write_happens_whole_or_not_at_all(fixture: &dyn Fi
     same("actions", checked.actions, 2 * MANY + 1)
 }
 
-pub(super) async fn dropped_reads_harm_nobody(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn dropped_reads_do_not_affect_later_calls(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.executing(&owner).await?;
@@ -65,19 +68,19 @@ pub(super) async fn dropped_reads_harm_nobody(fixture: &dyn Fixture) -> Proof {
         poll_once(&mut s.store.owners(&OwnerQuery::new()));
         poll_once(&mut s.store.changed(None));
         let waiting = poll_once(&mut s.store.changed(Some(revision)));
-        holds("nothing to report", waiting.is_none(), waiting)?;
+        holds("no change yet", waiting.is_none(), waiting)?;
     }
-    // Were a connection or a lock lost each time, this would wait for ever.
+    // If each drop leaked a connection or a lock, this call would wait forever.
     let after = s.apply(action.uid, step("copy"), &owner);
-    let after = in_time("a write after them", after).await??;
-    in_time("a read after them", s.unchanged(&after)).await??;
+    let after = in_time("a write after the dropped reads", after).await??;
+    in_time("a read after the dropped reads", s.unchanged(&after)).await??;
     let waiting = s.store.changed(Some(revision));
-    in_time("a waiter after them", waiting).await??;
+    in_time("the end of the waiter", waiting).await??;
     check_store(&*s.store).await?;
     Ok(())
 }
 
-pub(super) async fn a_dropped_write_keeps_its_place(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_dropped_write_keeps_its_order(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;
@@ -87,7 +90,7 @@ pub(super) async fn a_dropped_write_keeps_its_place(fixture: &dyn Fixture) -> Pr
         poll_once(&mut write);
         drop(write);
     }
-    // Sent after all of them, so it acts after all of them that act at all.
+    // This write is sent after all dropped writes, so it must be applied after them.
     let last = s.apply(uid, step("last"), &owner).await?;
     let found = s.read(uid).await?;
     same("the action after the last write", &found, &last)?;

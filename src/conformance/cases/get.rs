@@ -1,8 +1,8 @@
-//! Looking actions up.
+//! Looking up actions by uid.
 
 use super::*;
 
-pub(super) async fn answers_stand_in_the_order_of_the_uids(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn answers_are_in_the_order_of_the_uids(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let (a, b) = (s.queued().await?, s.queued().await?);
     let unknown = ActionUid::new();
@@ -11,13 +11,13 @@ pub(super) async fn answers_stand_in_the_order_of_the_uids(fixture: &dyn Fixture
     same("the answers", found, expected)
 }
 
-pub(super) async fn nothing_is_found_for_no_uids(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_empty_lookup_returns_nothing(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     s.queued().await?;
     same("the answers", s.store.get(&[]).await?, Vec::new())
 }
 
-pub(super) async fn as_many_uids_as_allowed_are_looked_up(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_lookup_of_the_largest_size_is_accepted(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let action = s.queued().await?;
     let most = s.max_commands()?;
@@ -89,7 +89,7 @@ pub(super) async fn large_actions_are_looked_up_listed_and_changed_together(
     )
 }
 
-pub(super) async fn uids_of_any_version_are_taken(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn uids_of_any_uuid_version_are_accepted(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let texts = [
         "00000000-0000-0000-0000-000000000000",

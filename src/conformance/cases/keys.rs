@@ -11,7 +11,7 @@ pub(super) async fn an_exclusive_key_has_one_holder(fixture: &dyn Fixture) -> Pr
     let refused = s.refused(create(other)).await?;
     demand!(refused, Refused::Conflict { clash: Clash::Exclusive(ref key), ref current }
         if **key == *"k" && *current == holder);
-    // The same content under another uid is another action.
+    // The same content with another uid is another action.
     let twin = NewAction::task("a").with_exclusive("k");
     demand!(
         s.refused(create(twin)).await?,
@@ -58,7 +58,7 @@ pub(super) async fn an_exclusive_key_is_free_once_its_holder_is_completed(
     Ok(())
 }
 
-pub(super) async fn keys_are_those_of_a_tenant(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn keys_are_separate_for_each_tenant(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     for tenant in ["acme", "umbrella"] {
         let new = NewAction::task("a").with_tenant(tenant);
@@ -103,7 +103,8 @@ pub(super) async fn a_conflict_names_the_key_and_its_holder(fixture: &dyn Fixtur
             .create(NewAction::task(key).with_exclusive(key))
             .await?
             .uid;
-        // As it is now, not as it was when it took the key.
+        // The conflict returns the holder's current state, not its state when it took the
+        // key.
         holders.insert(key, s.apply(uid, Change::Start, &owner).await?);
     }
     for (taken, other) in [("k1", "k2"), ("k2", "k1"), ("k0", "k2")] {
@@ -116,7 +117,7 @@ pub(super) async fn a_conflict_names_the_key_and_its_holder(fixture: &dyn Fixtur
     Ok(())
 }
 
-pub(super) async fn an_action_exclusive_on_its_object_keeps_off_who_asks_for_it(
+pub(super) async fn actions_exclusive_on_one_object_exclude_each_other(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -126,12 +127,12 @@ pub(super) async fn an_action_exclusive_on_its_object_keeps_off_who_asks_for_it(
     let refused = s.refused(create(on(1).exclusive_on_object())).await?;
     demand!(refused, Refused::Conflict { clash: Clash::Exclusive(ref key), ref current }
         if **key == *"bdb:1" && *current == first);
-    // Another object, another tenant, and who does not ask.
+    // Another object, another tenant and a create without exclusivity do not conflict.
     s.create(on(2).exclusive_on_object()).await?;
     s.create(on(1).with_tenant("acme").exclusive_on_object())
         .await?;
     s.create(on(1)).await?;
-    // An action that has several objects to itself.
+    // One action can be exclusive on several objects.
     let both = || {
         let new = on(3).exclusive_on_object();
         new.with_exclusive(ObjectRef::bdb(1).as_str())
@@ -143,12 +144,14 @@ pub(super) async fn an_action_exclusive_on_its_object_keeps_off_who_asks_for_it(
     s.refused(create(on(1).exclusive_on_object())).await?;
     let invalid = s.refused(create(NewAction::task("a").exclusive_on_object()));
     match invalid.await? {
-        Refused::Invalid(invalid) => same("the field at fault", &*invalid.field, "exclusive"),
+        Refused::Invalid(invalid) => same("the invalid field", &*invalid.field, "exclusive"),
         other => Err(Failure::new("Invalid", format!("{other:?}")).into()),
     }
 }
 
-pub(super) async fn a_create_repeated_is_not_in_its_own_way(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_repeated_create_does_not_conflict_with_itself(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let new = || {
@@ -169,7 +172,7 @@ pub(super) async fn a_create_repeated_is_not_in_its_own_way(fixture: &dyn Fixtur
     same("actions", s.walk(Query::new()).await?.len(), 1)
 }
 
-pub(super) async fn the_two_kinds_of_key_do_not_meet(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn exclusive_and_idempotency_keys_do_not_conflict(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     s.create(NewAction::task("a").with_exclusive("k")).await?;
     s.create(NewAction::task("b").with_idempotency_key("k"))
@@ -179,7 +182,7 @@ pub(super) async fn the_two_kinds_of_key_do_not_meet(fixture: &dyn Fixture) -> P
 
 pub(super) async fn keys_are_compared_byte_for_byte(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
-    // Precomposed and decomposed, with and without a space, in both cases, numbers alike.
+    // The keys differ in Unicode normalization, spaces, case or number format only.
     let keys = [
         "k", "K", "k ", " k", "\u{e9}", "e\u{301}", "1", "1.0", "01", "ß", "ss", "%", "_",
     ];
@@ -211,7 +214,9 @@ pub(super) async fn an_exclusive_key_is_held_within_its_batch(fixture: &dyn Fixt
     same("actions", s.walk(Query::new()).await?.len(), 1)
 }
 
-pub(super) async fn an_exclusive_key_passes_on_within_a_batch(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_exclusive_key_is_released_and_taken_in_one_batch(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let first = s.create(NewAction::task("a").with_exclusive("k")).await?;
     let next = NewAction::task("b").with_exclusive("k");
@@ -230,10 +235,10 @@ pub(super) async fn an_exclusive_key_named_twice_is_invalid(fixture: &dyn Fixtur
     let s = open(fixture).await?;
     let new = NewAction::task("a").with_exclusive("k").with_exclusive("k");
     match s.refused(create(new)).await? {
-        Refused::Invalid(invalid) => same("the field at fault", &*invalid.field, "exclusive")?,
+        Refused::Invalid(invalid) => same("the invalid field", &*invalid.field, "exclusive")?,
         other => return Err(Failure::new("Invalid", format!("{other:?}")).into()),
     }
-    // It left no trace: the key is free.
+    // The refused create left no trace: the key is free.
     s.create(NewAction::task("b").with_exclusive("k")).await?;
     Ok(())
 }

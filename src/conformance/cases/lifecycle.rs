@@ -1,4 +1,4 @@
-//! The table of legal edges, and who may take them.
+//! The table of legal transitions, and the owners that may make them.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn change(by_move: Move) -> Change {
     }
 }
 
-/// An action in a status, and its owner, who is alive.
+/// Creates an action in a status. Its owner is alive.
 async fn action_in(s: &Subject, status: Status) -> Proof<(Arc<Action>, OwnerRef)> {
     let owner = s.claim("plane").await?;
     let action = match status {
@@ -31,7 +31,7 @@ async fn action_in(s: &Subject, status: Status) -> Proof<(Arc<Action>, OwnerRef)
     Ok((action, owner))
 }
 
-pub(super) async fn every_legal_edge_is_taken_by_who_may(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn every_legal_transition_is_accepted(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     for edge in EDGES {
         let (action, owner) = action_in(&s, edge.from).await?;
@@ -67,7 +67,7 @@ pub(super) async fn every_legal_edge_is_taken_by_who_may(fixture: &dyn Fixture) 
     Ok(())
 }
 
-pub(super) async fn every_other_move_is_refused(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn every_illegal_transition_is_refused(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     for &status in Status::ALL {
         for by_move in MOVES {
@@ -87,9 +87,7 @@ pub(super) async fn every_other_move_is_refused(fixture: &dyn Fixture) -> Proof 
     Ok(())
 }
 
-pub(super) async fn an_executing_action_is_moved_by_its_owner_alone(
-    fixture: &dyn Fixture,
-) -> Proof {
+pub(super) async fn only_its_owner_can_change_an_executing_action(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let (action, _) = action_in(&s, Status::Executing).await?;
     let other = s.claim("other").await?;
@@ -109,7 +107,7 @@ pub(super) async fn an_executing_action_is_moved_by_its_owner_alone(
     s.unchanged(&action).await
 }
 
-pub(super) async fn a_queued_action_without_an_owner_is_ended_by_anybody(
+pub(super) async fn anyone_can_finish_a_queued_action_without_an_owner(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -126,7 +124,7 @@ pub(super) async fn a_queued_action_without_an_owner_is_ended_by_anybody(
     Ok(())
 }
 
-pub(super) async fn a_queued_action_of_a_living_owner_is_ended_by_it_alone(
+pub(super) async fn only_its_living_owner_can_finish_a_queued_action(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -147,7 +145,7 @@ pub(super) async fn a_queued_action_of_a_living_owner_is_ended_by_it_alone(
     s.unchanged(&action).await
 }
 
-pub(super) async fn a_start_makes_the_starter_the_owner(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn starting_an_action_makes_the_starter_its_owner(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let (action, creator) = action_in(&s, Status::Queued).await?;
     let starter = s.claim("other").await?;
@@ -158,7 +156,7 @@ pub(super) async fn a_start_makes_the_starter_the_owner(fixture: &dyn Fixture) -
     let entry = pick("the log", &log, 1)?;
     same("the kind of entry", entry.kind, TransitionKind::Started)?;
     same("the owner in the log", entry.owner.as_ref(), Some(&starter))?;
-    // Who merely created it has no say any more.
+    // The creator can no longer change the action.
     let command = apply(action.uid, finish(Outcome::Succeeded), Some(&creator));
     demand!(
         s.refused(command).await?,
@@ -170,7 +168,9 @@ pub(super) async fn a_start_makes_the_starter_the_owner(fixture: &dyn Fixture) -
     Ok(())
 }
 
-pub(super) async fn a_start_or_adoption_in_nobodys_name_is_invalid(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_start_or_adoption_without_an_owner_is_invalid(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let action = s.queued().await?;
     for change in [Change::Start, Change::Adopt] {
@@ -213,7 +213,7 @@ pub(super) async fn a_completed_action_never_changes(fixture: &dyn Fixture) -> P
     same("the log", s.log_of(action.uid).await?, log)
 }
 
-pub(super) async fn a_finish_that_contradicts_itself_is_invalid(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_contradictory_finish_is_invalid(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let (action, owner) = action_in(&s, Status::Executing).await?;
     let error = ActionError::new("broken", "it broke");
@@ -230,7 +230,7 @@ pub(super) async fn a_finish_that_contradicts_itself_is_invalid(fixture: &dyn Fi
     s.unchanged(&action).await
 }
 
-pub(super) async fn an_end_is_recorded_whole(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_finish_records_every_field(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;
@@ -254,7 +254,7 @@ pub(super) async fn an_end_is_recorded_whole(fixture: &dyn Fixture) -> Proof {
     )
 }
 
-pub(super) async fn an_end_without_words_says_why(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_interruption_without_a_message_gets_one(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let queued = s.queued().await?.uid;
@@ -286,7 +286,7 @@ pub(super) async fn an_end_without_words_says_why(fixture: &dyn Fixture) -> Proo
     s.unchanged(&stopped).await
 }
 
-pub(super) async fn success_is_always_at_100_percent(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_succeeded_action_is_at_100_percent(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;

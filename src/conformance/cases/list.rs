@@ -1,8 +1,8 @@
-//! Lists in the order of creation: terms, pages, cursors.
+//! Lists in creation order: filters, pages and cursors.
 
 use super::*;
 
-/// Actions of every kind a term tells apart, in creation order.
+/// Actions for every filter, in creation order.
 pub(super) async fn variety(s: &Subject) -> Proof<Vec<Arc<Action>>> {
     let (a, b) = (s.claim("owner a").await?, s.claim("owner b").await?);
     let parent = s.queued().await?.uid;
@@ -62,7 +62,7 @@ pub(super) async fn variety(s: &Subject) -> Proof<Vec<Arc<Action>>> {
     Ok(all)
 }
 
-/// Every term, in values that some of them match and in some that none does.
+/// Every filter, with values that match some actions and values that match none.
 pub(super) fn terms(all: &[Arc<Action>]) -> Proof<Vec<Term>> {
     let first = pick("the actions", all, 0)?;
     let middle = pick("the actions", all, all.len() / 2)?;
@@ -131,7 +131,7 @@ pub(super) async fn finds(s: &Subject, query: Query, all: &[Arc<Action>]) -> Pro
     same(&what, &newest, &expected)
 }
 
-pub(super) async fn every_term_finds_what_it_matches(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn every_filter_returns_the_matching_actions(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let all = variety(&s).await?;
     finds(&s, Query::new(), &all).await?;
@@ -145,7 +145,9 @@ pub(super) async fn every_term_finds_what_it_matches(fixture: &dyn Fixture) -> P
     Ok(())
 }
 
-pub(super) async fn every_pair_of_terms_finds_what_both_match(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn every_pair_of_filters_returns_the_actions_that_match_both(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let all = variety(&s).await?;
     let terms = terms(&all)?;
@@ -170,11 +172,12 @@ pub(super) async fn every_pair_of_terms_finds_what_both_match(fixture: &dyn Fixt
     Ok(())
 }
 
-pub(super) async fn what_touches_any_of_many_objects_is_met_once_in_order(
+pub(super) async fn an_action_that_touches_several_listed_objects_is_returned_once(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
-    // One object has most of the actions, many have one, and every third action touches two.
+    // One object has most of the actions, many objects have one action, and every third
+    // action touches two objects.
     let busy = ObjectRef::bdb(0);
     let mut commands = Vec::new();
     for number in 0..900u64 {
@@ -204,14 +207,15 @@ pub(super) async fn what_touches_any_of_many_objects_is_met_once_in_order(
     for set in sets {
         let query = Query::new().with_term(Term::TouchesAny(set)).with_limit(7);
         finds(&s, query.clone(), &all).await?;
-        // And when another term, which drives or which filters, has to hold as well.
+        // Repeats the query with a second filter. It may drive the query or only filter
+        // the rows.
         finds(&s, query.clone().with_term(Term::Unfinished), &all).await?;
         finds(&s, query.with_term(Term::Source(Source::Task)), &all).await?;
     }
     Ok(())
 }
 
-pub(super) async fn pages_of_any_size_make_the_same_list(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn every_page_size_returns_the_same_list(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let all = variety(&s).await?;
     let unfinished = Query::new().with_term(Term::Unfinished);
@@ -272,7 +276,7 @@ pub(super) async fn a_query_beyond_its_limits_is_invalid(fixture: &dyn Fixture) 
     Ok(())
 }
 
-pub(super) async fn an_unknown_term_or_order_is_unsupported(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_unknown_filter_or_order_is_unsupported(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     s.queued().await?;
     for order in [Order::Newest, Order::Oldest, Order::Feed] {
@@ -321,7 +325,7 @@ pub(super) async fn a_cursor_of_another_list_is_invalid(fixture: &dyn Fixture) -
 pub(super) async fn a_cursor_of_another_store_is_invalid(fixture: &dyn Fixture) -> Proof {
     let (s, other) = (open(fixture).await?, open(fixture).await?);
     let owner = s.claim("plane").await?;
-    // What this store has removed says nothing about another one's cursors.
+    // Removals in this store must not affect the cursors of another store.
     let gone = s.completed(&owner).await?;
     s.done(remove(&gone)).await?;
     for subject in [&s, &other] {
@@ -348,7 +352,7 @@ pub(super) async fn a_cursor_of_another_store_is_invalid(fixture: &dyn Fixture) 
         .await
 }
 
-pub(super) async fn a_cursor_comes_back_from_its_text(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_cursor_survives_conversion_to_text(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     for _ in 0..3 {
         s.queued().await?;
@@ -370,7 +374,7 @@ pub(super) async fn a_cursor_comes_back_from_its_text(fixture: &dyn Fixture) -> 
     Ok(())
 }
 
-pub(super) async fn a_summary_leaves_out_result_and_detail(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_summary_omits_result_and_detail(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;
@@ -392,7 +396,7 @@ pub(super) async fn a_summary_leaves_out_result_and_detail(fixture: &dyn Fixture
     s.unchanged(&full).await
 }
 
-pub(super) async fn a_page_says_where_the_store_stood(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_page_carries_the_position_of_the_store(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let empty = s.position().await?;
     same(

@@ -2,7 +2,9 @@
 
 use super::*;
 
-pub(super) async fn a_log_is_in_order_and_ends_where_its_action_is(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_log_is_ordered_and_ends_at_the_state_of_its_action(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.executing(&owner).await?;
@@ -30,7 +32,7 @@ pub(super) async fn the_log_of_an_unknown_action_is_empty(fixture: &dyn Fixture)
     same("the end", page.next, None)
 }
 
-pub(super) async fn the_log_of_all_is_in_the_order_of_writing(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn the_global_log_is_in_write_order(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let (a, b) = (s.queued().await?.uid, s.queued().await?.uid);
@@ -59,13 +61,13 @@ pub(super) async fn the_log_of_all_is_in_the_order_of_writing(fixture: &dyn Fixt
     Ok(())
 }
 
-pub(super) async fn the_log_of_all_is_resumed_where_it_ended(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn the_global_log_can_resume_at_its_end(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;
     let page = s.store.log(&LogQuery::all().with_limit(1)).await?;
     holds(
-        "a cursor after the first of two",
+        "a cursor after the first of two pages",
         page.next.is_some(),
         page.next,
     )?;
@@ -77,7 +79,7 @@ pub(super) async fn the_log_of_all_is_resumed_where_it_ended(fixture: &dyn Fixtu
         .map(|e| e.kind)
         .collect();
     same(
-        "what came later",
+        "the later entries",
         kinds,
         vec![TransitionKind::Started, TransitionKind::Step],
     )
@@ -95,14 +97,10 @@ pub(super) async fn a_log_query_beyond_its_limits_is_invalid(fixture: &dyn Fixtu
     Ok(())
 }
 
-/// Demands that a log has its newest entries only, after that many steps.
+/// Requires that a log keeps only its newest entries after this many steps.
 async fn capped(s: &Subject, uid: ActionUid, steps: u32) -> Proof {
     let found = s.read(uid).await?;
-    same(
-        "the number of entries there have been",
-        found.log_entries,
-        steps + 2,
-    )?;
+    same("the total number of entries", found.log_entries, steps + 2)?;
     let log = s.log_of(uid).await?;
     same("entries kept", log.len(), Limits::LOG_ENTRIES as usize)?;
     let last = u64::from(steps) + 2;
@@ -111,7 +109,7 @@ async fn capped(s: &Subject, uid: ActionUid, steps: u32) -> Proof {
     same("the newest", versions, (first..=last).collect::<Vec<_>>())?;
     let whole = log_walk(&*s.store, LogQuery::all()).await?;
     let own: Vec<Transition> = whole.into_iter().filter(|entry| entry.uid == uid).collect();
-    same("the same entries in the log of all", own, log)
+    same("the same entries in the global log", own, log)
 }
 
 pub(super) async fn a_log_keeps_its_newest_entries(fixture: &dyn Fixture) -> Proof {
@@ -131,20 +129,16 @@ pub(super) async fn a_log_keeps_its_newest_entries(fixture: &dyn Fixture) -> Pro
     }
     capped(&s, uid, steps).await?;
     same("the log of another", s.log_of(other.uid).await?, others)?;
-    // Where the kept entries begin does not matter to what goes on.
+    // Truncation of the oldest entries does not affect later changes.
     let end = s.apply(uid, finish(Outcome::Succeeded), &owner).await?;
-    same(
-        "the number of entries there have been",
-        end.log_entries,
-        steps + 3,
-    )?;
+    same("the total number of entries", end.log_entries, steps + 3)?;
     let last = s.log_of(uid).await?.pop().map(|entry| entry.kind);
     same("the last log entry", last, Some(TransitionKind::Finished))?;
     check_store(&*s.store).await?;
     Ok(())
 }
 
-pub(super) async fn a_log_made_too_long_by_the_batch_that_began_it_is_cut_as_well(
+pub(super) async fn a_log_that_one_batch_makes_too_long_is_truncated(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -154,7 +148,7 @@ pub(super) async fn a_log_made_too_long_by_the_batch_that_began_it_is_cut_as_wel
     let uid = new.uid;
     let mut commands = vec![create(new), apply(uid, Change::Start, Some(&owner))];
     commands.extend((0..steps).map(|n| apply(uid, step(&format!("step {n}")), Some(&owner))));
-    // One batch, or as few as the store's limit allows.
+    // Uses one batch, or the fewest that the store's command limit allows.
     for some in commands.chunks(s.max_commands()?) {
         for answer in s.all(some.to_vec()).await? {
             answer?;
@@ -165,14 +159,15 @@ pub(super) async fn a_log_made_too_long_by_the_batch_that_began_it_is_cut_as_wel
     Ok(())
 }
 
-/// A late report is beside the log: it pushes no operation out of what is known to be done.
-pub(super) async fn a_late_report_pushes_nothing_out_of_a_full_log(fixture: &dyn Fixture) -> Proof {
+/// A late report is not counted in the log, so it evicts no operation that the store must
+/// recognise.
+pub(super) async fn a_late_report_evicts_nothing_from_a_full_log(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.queued().await?.uid;
     let start = apply(uid, Change::Start, Some(&owner));
     s.changed(start.clone()).await?;
-    // Full of operations: creation, which has none, is out.
+    // Fills the log with operations. This evicts the creation, which has no operation id.
     let steps: Vec<Command> = (1..Limits::LOG_ENTRIES)
         .map(|n| apply(uid, step(&format!("step {n}")), Some(&owner)))
         .collect();

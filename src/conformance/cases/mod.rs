@@ -1,4 +1,4 @@
-//! The cases, by what they are about. Each is a sentence about every store.
+//! The cases, grouped by topic. Each is one sentence about every store.
 
 mod batches;
 mod branches;
@@ -27,7 +27,7 @@ mod texts;
 mod transfer;
 mod walks;
 
-// What the cases are made of; each imports it with `use super::*`.
+// Shared imports. Each case module imports them with `use super::*`.
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Operations that are repeated, and version conditions.
+//! Repeated operations and version conditions.
 
 use super::*;
 
-pub(super) async fn an_operation_repeated_is_already(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_repeated_operation_is_answered_already(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.queued().await?.uid;
@@ -25,7 +25,9 @@ pub(super) async fn an_operation_repeated_is_already(fixture: &dyn Fixture) -> P
     Ok(())
 }
 
-pub(super) async fn an_operation_repeated_after_others_is_already(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_operation_repeated_after_others_is_answered_already(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.queued().await?.uid;
@@ -49,7 +51,7 @@ pub(super) async fn an_operation_repeated_after_others_is_already(fixture: &dyn 
     same("the store", s.snapshot().await?, before)
 }
 
-pub(super) async fn a_repeat_is_recognised_before_the_version_condition(
+pub(super) async fn a_repeat_is_recognised_before_the_version_is_checked(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -63,7 +65,7 @@ pub(super) async fn a_repeat_is_recognised_before_the_version_condition(
     Ok(())
 }
 
-pub(super) async fn an_operation_is_known_for_its_action_only(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_operation_id_is_scoped_to_its_action(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let op = OpId::new();
@@ -75,7 +77,7 @@ pub(super) async fn an_operation_is_known_for_its_action_only(fixture: &dyn Fixt
     Ok(())
 }
 
-pub(super) async fn a_refused_operation_may_be_tried_again(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_refused_operation_can_be_retried(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.queued().await?;
@@ -86,7 +88,7 @@ pub(super) async fn a_refused_operation_may_be_tried_again(fixture: &dyn Fixture
     same("the step", after.step.as_deref(), Some("early"))
 }
 
-pub(super) async fn a_version_condition_is_kept(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_version_condition_is_enforced(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.executing(&owner).await?;
@@ -108,7 +110,7 @@ pub(super) async fn a_version_condition_is_kept(fixture: &dyn Fixture) -> Proof 
     Ok(())
 }
 
-pub(super) async fn versions_have_no_holes(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn versions_have_no_gaps(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.queued().await?.uid;
@@ -121,7 +123,7 @@ pub(super) async fn versions_have_no_holes(fixture: &dyn Fixture) -> Proof {
         };
         let after = s.apply(uid, change, &owner).await?;
         same("the version", after.version.get(), u64::from(number) + 3)?;
-        // Neither a refusal nor a repeat nor a lower progress takes a number.
+        // A refusal, a repeat or a lower progress takes no version.
         s.refused(apply(uid, Change::Start, Some(&owner))).await?;
         s.already(apply(uid, report(0)?, Some(&owner))).await?;
         s.unchanged(&after).await?;
@@ -129,7 +131,7 @@ pub(super) async fn versions_have_no_holes(fixture: &dyn Fixture) -> Proof {
     Ok(())
 }
 
-pub(super) async fn stamps_and_numbers_agree(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn timestamps_and_versions_agree_with_the_log(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.completed(&owner).await?;
@@ -143,8 +145,12 @@ pub(super) async fn stamps_and_numbers_agree(fixture: &dyn Fixture) -> Proof {
         action.started_at,
         action.finished_at,
     ];
-    same("the stamps in the log", stamps, expected)?;
+    same("the timestamps in the log", stamps, expected)?;
     let (first, last) = (pick("the log", &log, 0)?, pick("the log", &log, 2)?);
     same("the operation", last.op, action.last_op)?;
-    holds("no operation made it", first.op.is_none(), first.op)
+    holds(
+        "no operation in the creation entry",
+        first.op.is_none(),
+        first.op,
+    )
 }

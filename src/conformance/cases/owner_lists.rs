@@ -1,4 +1,4 @@
-//! Lists of owners, and which are remembered.
+//! Lists of owners, and the owners that a store remembers.
 
 use super::*;
 
@@ -11,7 +11,7 @@ impl Subject {
         Ok(refs(&self.store.all_owners(query).await?))
     }
 
-    /// Claims and releases so many names, and says which in that order.
+    /// Claims and releases `names` owners. Returns them in claim order.
     async fn come_and_go(&self, names: usize) -> Proof<Vec<OwnerRef>> {
         let names = (0..names).map(|n| OwnerRef::new(format!("pod {n}")));
         let owners: Vec<OwnerRef> = names.collect();
@@ -26,13 +26,13 @@ impl Subject {
     }
 }
 
-pub(super) async fn owners_are_listed_in_the_order_of_their_claims(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn owners_are_listed_in_claim_order(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let mut expected = Vec::new();
     for name in ["b", "a", "c", "a", "B", "é", "a"] {
         expected.push(s.claim(name).await?);
     }
-    // Claims of one transaction count in their order.
+    // Claims in one transaction are ordered by their place in the batch.
     let drawn = ["z", "y", "y", "x"].map(OwnerRef::new);
     for answer in s.each(drawn.iter().map(claim).collect()).await? {
         answer?;
@@ -53,12 +53,16 @@ pub(super) async fn owners_are_listed_in_the_order_of_their_claims(fixture: &dyn
     }
     let named = OwnerQuery::new().with_name("a").with_limit(2);
     expected.retain(|owner| &*owner.name == "a");
-    same("those of one name", s.listed(named).await?, expected)?;
+    same("the owners of one name", s.listed(named).await?, expected)?;
     let nobody = OwnerQuery::new().with_name("A");
-    same("those of another", s.listed(nobody).await?, Vec::new())
+    same(
+        "the owners of an unknown name",
+        s.listed(nobody).await?,
+        Vec::new(),
+    )
 }
 
-pub(super) async fn a_question_about_owners_that_breaks_the_rules_is_invalid(
+pub(super) async fn an_owner_query_that_breaks_the_rules_is_invalid(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -81,7 +85,7 @@ pub(super) async fn a_question_about_owners_that_breaks_the_rules_is_invalid(
     s.list_fails(of_owners, ErrorKind::Invalid).await
 }
 
-pub(super) async fn an_active_owner_is_alive_or_owns_something_unfinished(
+pub(super) async fn an_active_owner_is_alive_or_owns_an_unfinished_action(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -94,37 +98,63 @@ pub(super) async fn an_active_owner_is_alive_or_owns_something_unfinished(
     s.done(create_by(new, &queued)).await?;
     s.completed(&idle).await?;
     let all = vec![running.clone(), queued.clone(), idle.clone(), alive.clone()];
-    same("all are alive", s.listed(active()).await?, all)?;
+    same(
+        "the active owners while all are alive",
+        s.listed(active()).await?,
+        all,
+    )?;
     for owner in [&running, &queued, &idle] {
         s.done(fence(owner, 0)).await?;
     }
     let expected = vec![running.clone(), queued.clone(), alive.clone()];
-    same("one owns nothing", s.listed(active()).await?, expected)?;
-    // An adopted action is no longer its first owner's.
+    same(
+        "the active owners after one that owns nothing ended",
+        s.listed(active()).await?,
+        expected,
+    )?;
+    // An adopted action no longer belongs to its first owner.
     s.apply(action.uid, Change::Adopt, &alive).await?;
     let expected = vec![queued.clone(), alive.clone()];
-    same("one was adopted from", s.listed(active()).await?, expected)?;
+    same(
+        "the active owners after an adoption",
+        s.listed(active()).await?,
+        expected,
+    )?;
     let named = active().with_name("queued");
-    same("of that name", s.listed(named).await?, vec![queued])?;
+    same(
+        "the active owners of that name",
+        s.listed(named).await?,
+        vec![queued],
+    )?;
     s.apply(waiting, finish(Outcome::Interrupted), &alive)
         .await?;
-    same("all is settled", s.listed(active()).await?, vec![alive])
+    same(
+        "the active owners after every action completed",
+        s.listed(active()).await?,
+        vec![alive],
+    )
 }
 
-pub(super) async fn the_ended_owners_remembered_are_bounded(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn the_number_of_remembered_ended_owners_is_bounded(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let alive = s.claim("alive").await?;
     let mut owners = s.come_and_go(20_000).await?;
     let mut expected = vec![alive];
     expected.extend(owners.split_off(owners.len() - Limits::ENDED_OWNERS));
     let found = s.listed(OwnerQuery::new().with_limit(Limits::PAGE)).await?;
-    same("how many are remembered", found.len(), expected.len())?;
-    same("the last that claimed", found, expected)?;
+    same(
+        "the number of remembered owners",
+        found.len(),
+        expected.len(),
+    )?;
+    same("the owners that claimed last", found, expected)?;
     let found = s.listed(OwnerQuery::active()).await?;
-    same("how many are active", found.len(), 1)
+    same("the number of active owners", found.len(), 1)
 }
 
-pub(super) async fn an_owner_of_something_unfinished_is_never_forgotten(
+pub(super) async fn an_owner_of_an_unfinished_action_is_never_forgotten(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -136,7 +166,7 @@ pub(super) async fn an_owner_of_something_unfinished_is_never_forgotten(
     s.come_and_go(most + 10).await?;
     let found = s.listed(OwnerQuery::new()).await?;
     holds(
-        "one that owns nothing is forgotten",
+        "an ended owner without actions is forgotten",
         !found.contains(&gone),
         (),
     )?;
@@ -144,20 +174,24 @@ pub(super) async fn an_owner_of_something_unfinished_is_never_forgotten(
     let sweeper = s.claim("sweeper").await?;
     let lost = s.apply(action.uid, finish(Outcome::Lost), &sweeper).await?;
     let end = lost.evidence.as_ref().map(|evidence| evidence.end);
-    same("how its owner ended", end, Some(OwnerEnd::Fenced))?;
+    same("the end of its owner", end, Some(OwnerEnd::Fenced))?;
     s.come_and_go(most + 10).await?;
     let found = s.listed(OwnerQuery::new()).await?;
-    holds("it is forgotten in the end", !found.contains(&dead), ())
+    holds(
+        "the ended owner is forgotten after its action completed",
+        !found.contains(&dead),
+        (),
+    )
 }
 
 pub(super) async fn a_late_claim_does_not_fence_a_successor(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let (first, second) = (s.claim("plane").await?, s.claim("plane").await?);
     s.come_and_go(Limits::ENDED_OWNERS + 10).await?;
-    // However many others have come and gone.
+    // Claims of other names do not change this.
     demand!(s.refused(claim(&first)).await?, Refused::Fenced { .. });
     s.done(Command::Renew(second)).await?;
-    // And however often it was started again lately.
+    // Repeated restarts of the same name do not change this.
     let mut late = Vec::new();
     for _ in 0..50 {
         late.push(s.claim("plane").await?);

@@ -1,4 +1,4 @@
-//! Owners: claiming, renewing, releasing and fencing.
+//! Owners: claims, renewals, releases and fences.
 
 use super::*;
 
@@ -26,7 +26,7 @@ pub(super) async fn a_claim_makes_an_owner_alive(fixture: &dyn Fixture) -> Proof
     Ok(())
 }
 
-pub(super) async fn a_claim_fences_the_incarnation_before(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_claim_fences_the_previous_incarnation(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let first = s.claim("plane").await?;
     let action = s.executing(&first).await?;
@@ -46,11 +46,13 @@ pub(super) async fn a_claim_fences_the_incarnation_before(fixture: &dyn Fixture)
         s.owner(&second).await?.state,
         OwnerState::Alive,
     )?;
-    // The action waits for somebody to decide about it.
+    // The action stays as it is until it is adopted or completed.
     s.unchanged(&action).await
 }
 
-pub(super) async fn without_take_over_a_living_owner_is_left_alone(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_claim_without_take_over_does_not_fence_a_living_owner(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let first = s.claim("plane").await?;
     let known = s.owner(&first).await?;
@@ -66,9 +68,7 @@ pub(super) async fn without_take_over_a_living_owner_is_left_alone(fixture: &dyn
     Ok(())
 }
 
-pub(super) async fn an_incarnation_that_has_ended_does_not_come_back(
-    fixture: &dyn Fixture,
-) -> Proof {
+pub(super) async fn an_ended_incarnation_cannot_claim_again(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let (fenced, released) = (s.claim("fenced").await?, s.claim("released").await?);
     s.done(fence(&fenced, 0)).await?;
@@ -87,7 +87,7 @@ pub(super) async fn an_incarnation_that_has_ended_does_not_come_back(
     Ok(())
 }
 
-pub(super) async fn a_renewal_counts(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_renewal_increments_the_renewal_count(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let other = s.claim("other").await?;
@@ -98,7 +98,7 @@ pub(super) async fn a_renewal_counts(fixture: &dyn Fixture) -> Proof {
     same("the other's renewals", s.owner(&other).await?.renewals, 0)
 }
 
-pub(super) async fn a_renewal_is_no_change_of_an_action(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_renewal_does_not_change_any_action(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     s.executing(&owner).await?;
@@ -113,9 +113,9 @@ pub(super) async fn a_renewal_is_no_change_of_an_action(fixture: &dyn Fixture) -
     same("the position", s.position().await?, at)
 }
 
-pub(super) async fn who_never_claimed_is_fenced(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_owner_that_never_claimed_is_fenced(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
-    // Another incarnation of a living name is as unknown as any.
+    // Another incarnation of a living name is unknown too.
     s.claim("plane").await?;
     for name in ["plane", "other"] {
         let owner = OwnerRef::new(name);
@@ -142,12 +142,12 @@ pub(super) async fn a_release_ends_an_owner(fixture: &dyn Fixture) -> Proof {
         s.refused(Command::Renew(owner.clone())).await?,
         Refused::Fenced { .. }
     );
-    // Nobody ends it another time.
+    // An ended owner cannot end again.
     s.already(fence(&owner, 0)).await?;
     same("the owner", s.owner(&owner).await?, known)
 }
 
-pub(super) async fn a_fence_is_by_the_renewals_seen(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_fence_requires_the_current_renewal_count(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     s.done(Command::Renew(owner.clone())).await?;
@@ -178,7 +178,8 @@ pub(super) async fn a_fence_is_by_the_renewals_seen(fixture: &dyn Fixture) -> Pr
     Ok(())
 }
 
-/// Every change in the name of an owner that is not alive, and a create.
+/// Sends every change, and a create, as an owner that is not alive. Requires that all are
+/// refused.
 async fn nothing_is_accepted(s: &Subject, owner: &OwnerRef, executing: &Arc<Action>) -> Proof {
     let queued = s.queued().await?;
     let cancel = Change::RequestCancel(CancelRequest::new());
@@ -213,7 +214,7 @@ async fn nothing_is_accepted(s: &Subject, owner: &OwnerRef, executing: &Arc<Acti
     Ok(())
 }
 
-pub(super) async fn nothing_of_a_fenced_owner_is_accepted(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_fenced_owner_cannot_write(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.executing(&owner).await?;
@@ -221,7 +222,7 @@ pub(super) async fn nothing_of_a_fenced_owner_is_accepted(fixture: &dyn Fixture)
     nothing_is_accepted(&s, &owner, &action).await
 }
 
-pub(super) async fn nothing_of_an_owner_taken_over_is_accepted(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_replaced_owner_cannot_write(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.executing(&owner).await?;
@@ -229,7 +230,7 @@ pub(super) async fn nothing_of_an_owner_taken_over_is_accepted(fixture: &dyn Fix
     nothing_is_accepted(&s, &owner, &action).await
 }
 
-pub(super) async fn nothing_of_a_released_owner_is_accepted(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_released_owner_cannot_write(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.executing(&owner).await?;
@@ -237,7 +238,7 @@ pub(super) async fn nothing_of_a_released_owner_is_accepted(fixture: &dyn Fixtur
     nothing_is_accepted(&s, &owner, &action).await
 }
 
-pub(super) async fn a_fence_acts_within_its_batch(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_fence_applies_to_later_commands_of_its_batch(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.executing(&owner).await?;
@@ -251,7 +252,7 @@ pub(super) async fn a_fence_acts_within_its_batch(fixture: &dyn Fixture) -> Proo
     let answers = s.each(commands).await?;
     let accepted: Vec<bool> = answers.iter().map(Result::is_ok).collect();
     same(
-        "which were accepted",
+        "the accepted commands",
         accepted,
         vec![true, true, false, true],
     )?;
@@ -264,7 +265,7 @@ pub(super) async fn a_fence_acts_within_its_batch(fixture: &dyn Fixture) -> Proo
     same("the owner", found.owner.as_ref(), Some(&successor))
 }
 
-pub(super) async fn a_repeat_of_what_was_accepted_before_the_fence_is_already(
+pub(super) async fn an_operation_accepted_before_the_fence_can_be_repeated(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;

@@ -1,4 +1,4 @@
-//! Pages of every size while others write.
+//! Pages of every size while other tasks write.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -7,11 +7,12 @@ use tokio::sync::Semaphore;
 
 use super::*;
 
-/// How many actions stay as they are, and how many others are written for each walk.
+/// Number of actions that do not change, and number of writes for each walk.
 const STAY: usize = 12;
 const TURNS: usize = 3;
 
-/// Writers that go on for as long as they are given turns, so that no walk can be outrun.
+/// Writers that write only when they are given permits. So they cannot outrun the walk
+/// that reads.
 struct Writers {
     turns: Arc<Semaphore>,
     given: usize,
@@ -48,16 +49,17 @@ impl Writers {
         self.turns.add_permits(TURNS);
     }
 
-    /// Lets them come to their end; how many actions they have written.
+    /// Waits until the writers have used all permits. Returns the number of actions that
+    /// they wrote.
     async fn end(self) -> Proof<usize> {
         let working = || self.tasks.iter().any(|task| !task.is_finished());
         let done = async {
-            // One that has ended by now has failed, and says so below.
+            // A task that has already ended has failed. The join below reports it.
             while self.written.load(Relaxed) < self.given && working() {
                 tokio::task::yield_now().await;
             }
         };
-        in_time("the writers' last turns", done).await?;
+        in_time("the writers' last writes", done).await?;
         self.turns.close();
         for task in self.tasks {
             in_time("the writers' end", task).await???;
@@ -66,7 +68,8 @@ impl Writers {
     }
 }
 
-/// Every size up to one that holds more than what stays, and the largest.
+/// Every page size up to two more than the number of unchanging actions, and the largest
+/// page size.
 fn sizes() -> impl Iterator<Item = u16> {
     (1..=STAY as u16 + 2).chain([Limits::PAGE])
 }
@@ -83,9 +86,7 @@ async fn staying(s: &Subject) -> Proof<Vec<ActionUid>> {
     Ok(staying)
 }
 
-pub(super) async fn pages_of_every_size_are_whole_while_others_write(
-    fixture: &dyn Fixture,
-) -> Proof {
+pub(super) async fn pages_of_every_size_are_complete_during_writes(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let staying = staying(&s).await?;
     let backward: Vec<ActionUid> = staying.iter().rev().copied().collect();
@@ -102,7 +103,7 @@ pub(super) async fn pages_of_every_size_are_whole_while_others_write(
             let what = format!("pages of {limit}, {order:?}");
             walks::once_in_order(&what, &found, wanted)?;
             if order != Order::Feed {
-                // In the feed what changes meanwhile comes again.
+                // In the feed, an action that changes during the walk is returned again.
                 let distinct: BTreeSet<&ActionUid> = found.iter().collect();
                 same(&what, distinct.len(), found.len())?;
             }
@@ -118,11 +119,11 @@ pub(super) async fn pages_of_every_size_are_whole_while_others_write(
     let written = writers.end().await?;
     let checked = check_store(&*s.store).await?;
     let turns = TURNS * 3 * sizes().count();
-    same("actions written meanwhile", written, turns)?;
+    same("actions written during the walk", written, turns)?;
     same("actions", checked.actions, STAY + turns)
 }
 
-pub(super) async fn a_log_read_in_pages_of_every_size_is_whole_while_others_write(
+pub(super) async fn log_pages_of_every_size_are_complete_during_writes(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -135,7 +136,7 @@ pub(super) async fn a_log_read_in_pages_of_every_size_is_whole_while_others_writ
         let mut found = log_walk(&*s.store, query).await?;
         let (mut seen, all) = (BTreeSet::new(), found.len());
         seen.extend(found.iter().map(|entry| (entry.uid, entry.version)));
-        same("each entry once", seen.len(), all)?;
+        same("each entry exactly once", seen.len(), all)?;
         found.truncate(whole.len());
         same(&format!("pages of {limit}"), &found, &whole)?;
         for uid in &staying {
@@ -147,7 +148,7 @@ pub(super) async fn a_log_read_in_pages_of_every_size_is_whole_while_others_writ
     }
     let written = writers.end().await?;
     same(
-        "actions written meanwhile",
+        "actions written during the walk",
         written,
         TURNS * sizes().count(),
     )?;

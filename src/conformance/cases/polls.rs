@@ -1,14 +1,16 @@
-//! Futures dropped after every number of polls, until they are polled to their end.
+//! Futures that are dropped after every possible number of polls.
 
 use super::*;
 
-/// More polls than an answer takes.
+/// More polls than any answer takes.
 const POLLS: usize = 1000;
 
-/// How often each number of polls is tried: what is lost each time runs out sooner or later.
+/// Number of attempts for each number of polls. Repeats expose a resource that each drop
+/// leaks.
 const ROUNDS: usize = 5;
 
-/// Batches of all kinds, each of which is done as a whole or not at all, and tells a repeat.
+/// Batches of every kind. Each is applied completely or not at all, and its repeat is
+/// recognised.
 async fn batches(s: &Subject, from: &Subject, owner: &OwnerRef) -> Proof<Vec<Batch>> {
     let (a, b) = (NewAction::task("a"), NewAction::task("b"));
     let (a_uid, b_uid) = (a.uid, b.uid);
@@ -45,7 +47,7 @@ async fn batches(s: &Subject, from: &Subject, owner: &OwnerRef) -> Proof<Vec<Bat
     ])
 }
 
-pub(super) async fn a_write_dropped_at_any_poll_happens_whole_or_not_at_all(
+pub(super) async fn a_write_dropped_at_any_poll_is_applied_completely_or_not_at_all(
     fixture: &dyn Fixture,
 ) -> Proof {
     let (s, from) = (open(fixture).await?, open(fixture).await?);
@@ -57,14 +59,15 @@ pub(super) async fn a_write_dropped_at_any_poll_happens_whole_or_not_at_all(
                 let dropped = poll_times(s.store.write(batch.clone()), polls);
                 let answer = in_time("the polls", dropped).await?.transpose()?;
                 answered &= answer.is_some();
-                // What was taken comes before what is sent later, so it is decided by now.
+                // An accepted write is ordered before later writes, so it is decided by
+                // now.
                 in_time("the next write", s.queued()).await??;
                 let again = in_time("a repeat", s.write(batch.clone())).await??;
                 let mut effects = BTreeSet::new();
                 for answer in again {
                     effects.insert(format!("{:?}", answer?.effect));
                 }
-                let what = format!("one effect for all of {batch:?} after {polls} polls");
+                let what = format!("one effect for all commands of {batch:?} after {polls} polls");
                 holds(&what, effects.len() == 1, &effects)?;
                 if answer.is_some() {
                     let already = BTreeSet::from([format!("{:?}", Effect::Already)]);
@@ -80,7 +83,9 @@ pub(super) async fn a_write_dropped_at_any_poll_happens_whole_or_not_at_all(
     Err(Failure::new("an answer to a write", format!("none in {POLLS} polls")).into())
 }
 
-pub(super) async fn a_read_dropped_at_any_poll_harms_nobody(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_read_dropped_at_any_poll_does_not_affect_later_calls(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let mut action = s.executing(&owner).await?;
@@ -104,9 +109,13 @@ pub(super) async fn a_read_dropped_at_any_poll_harms_nobody(fixture: &dyn Fixtur
             answered &= poll_times(s.store.changed(None), polls).await.is_some();
         }
         let after = s.apply(action.uid, step(&format!("after {polls}")), &owner);
-        action = in_time("a write after them", after).await??;
-        in_time("a look after them", s.unchanged(&action)).await??;
-        in_time("all reads after them", check_store(&*s.store)).await??;
+        action = in_time("a write after the dropped reads", after).await??;
+        in_time("a read after the dropped reads", s.unchanged(&action)).await??;
+        in_time(
+            "a check of the store after the dropped reads",
+            check_store(&*s.store),
+        )
+        .await??;
         same("owners", s.owners().await?.len(), 1)?;
         if answered {
             return Ok(());
@@ -115,7 +124,9 @@ pub(super) async fn a_read_dropped_at_any_poll_harms_nobody(fixture: &dyn Fixtur
     Err(Failure::new("an answer to a read", format!("none in {POLLS} polls")).into())
 }
 
-pub(super) async fn a_waiter_dropped_at_any_poll_harms_nobody(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_waiter_dropped_at_any_poll_does_not_affect_the_others(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     s.queued().await?;
     for polls in 0..POLLS {
@@ -127,15 +138,15 @@ pub(super) async fn a_waiter_dropped_at_any_poll_harms_nobody(fixture: &dyn Fixt
                 tokio::spawn(async move { poll_times(store.changed(Some(revision)), polls).await })
             };
             let (dropped, patient) = (wait(polls), wait(POLLS));
-            // Both wait before there is something to wait for, where there is but one thread.
+            // On a single thread, both waiters start to wait before the write.
             tokio::task::yield_now().await;
-            in_time("a write beside them", s.queued()).await??;
+            in_time("a write during the waits", s.queued()).await??;
             let answer = in_time("the polls", dropped).await??.transpose()?;
             answered &= answer.is_some();
             if let Some(at) = answer {
                 holds("a higher revision", at.revision > revision, at)?;
             }
-            let answer = in_time("a waiter beside it that wakes", patient).await??;
+            let answer = in_time("the end of the other waiter", patient).await??;
             let woken = matches!(&answer, Some(Ok(at)) if at.revision > revision);
             holds("a higher revision", woken, answer)?;
         }
@@ -147,15 +158,16 @@ pub(super) async fn a_waiter_dropped_at_any_poll_harms_nobody(fixture: &dyn Fixt
     Err(Failure::new("an answer to a waiter", format!("none in {POLLS} polls")).into())
 }
 
-pub(super) async fn a_close_dropped_at_any_poll_is_finished_by_the_next(
+pub(super) async fn a_close_dropped_at_any_poll_is_finished_by_the_next_close(
     fixture: &dyn Fixture,
 ) -> Proof {
     for polls in 0..POLLS {
         let s = open(fixture).await?;
         let uid = s.queued().await?.uid;
         let answered = poll_times(s.store.close(), polls).await.transpose()?;
-        // Half closed: an answer or `Closed`, but never silence.
-        match in_time("a read meanwhile", s.store.get(&[uid])).await? {
+        // The store is half closed. A read must return an answer or `Closed`, and must
+        // not hang.
+        match in_time("a read during the close", s.store.get(&[uid])).await? {
             Ok(found) => same("answers", found.len(), 1)?,
             Err(error) => same("the failure", error.kind(), ErrorKind::Closed)?,
         }
@@ -173,8 +185,8 @@ pub(super) async fn a_close_dropped_at_any_poll_is_finished_by_the_next(
     Err(Failure::new("an answer to a close", format!("none in {POLLS} polls")).into())
 }
 
-/// Closes stores after every number of polls of a first close that is dropped, and hands each to
-/// `look` once it is open again.
+/// Drops the first close of a store after every possible number of polls, closes it
+/// again, reopens it and passes it to `look`.
 pub(super) async fn reopened_after_dropped_closes<'f, L, F>(
     fixture: &'f dyn Fixture,
     mut look: L,
@@ -188,7 +200,7 @@ where
         let owner = s.claim("plane").await?;
         let action = s.executing(&owner).await?;
         let answered = poll_times(s.store.close(), polls).await.transpose()?;
-        // Closes again, which is to wait for what the first had begun.
+        // Closes again. This must wait for the work that the first close began.
         look(s.reopened().await?, action).await?;
         if answered.is_some() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Removal beside walks, feeds, logs and writers.
+//! Removal during walks, feeds, log reads and writes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,7 +6,7 @@ use super::*;
 
 const ORDERS: [Order; 2] = [Order::Newest, Order::Oldest];
 
-pub(super) async fn a_list_goes_on_where_it_stood_when_that_is_removed(
+pub(super) async fn a_list_resumes_after_its_cursor_action_is_removed(
     fixture: &dyn Fixture,
 ) -> Proof {
     for order in ORDERS {
@@ -25,7 +25,7 @@ pub(super) async fn a_list_goes_on_where_it_stood_when_that_is_removed(
                 &page.items[..],
                 pick("the list", &whole, ..3)?,
             )?;
-            // The one it stands at, one it has shown and the one it would show next.
+            // Removes the action at the cursor, one already returned and the next one.
             for gone in [2, 0, 3] {
                 s.done(remove(pick("the list", &whole, gone)?)).await?;
             }
@@ -42,7 +42,7 @@ pub(super) async fn a_list_goes_on_where_it_stood_when_that_is_removed(
     Ok(())
 }
 
-pub(super) async fn a_log_goes_on_where_it_stood_when_that_is_removed(
+pub(super) async fn a_log_resumes_after_its_cursor_action_is_removed(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -53,7 +53,7 @@ pub(super) async fn a_log_goes_on_where_it_stood_when_that_is_removed(
     s.completed(&owner).await?;
     let whole = log_walk(&*s.store, LogQuery::all()).await?;
     same("log entries", whole.len(), 12)?;
-    // In the middle of the second one's log.
+    // Reads into the middle of the second action's log.
     let page = s.store.log(&LogQuery::all().with_limit(5)).await?;
     let own = LogQuery::of(second.uid).with_limit(1);
     let own = own.clone().with_after(s.store.log(&own).await?.next);
@@ -71,7 +71,7 @@ pub(super) async fn a_log_goes_on_where_it_stood_when_that_is_removed(
     same("a removed log", log_walk(&*s.store, own).await?, Vec::new())
 }
 
-/// Walks that stand at the newest of all there is, before it is removed.
+/// Cursors at the newest item, which is then removed.
 pub(super) struct Ends {
     list: Query,
     feed: Query,
@@ -80,7 +80,7 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// Puts walks at their ends and removes what they stand at.
+    /// Moves the cursors to the end and removes the item they stand at.
     pub(super) async fn removed(s: &Subject) -> Proof<Ends> {
         let owner = s.claim("plane").await?;
         s.completed(&owner).await?;
@@ -100,7 +100,7 @@ impl Ends {
         })
     }
 
-    /// What comes has to come after them.
+    /// Requires that new items come after the cursors.
     pub(super) async fn meet_what_comes(self, s: &Subject) -> Proof {
         let before = s.position().await?;
         holds(
@@ -121,7 +121,7 @@ impl Ends {
     }
 }
 
-pub(super) async fn what_was_removed_gives_no_place_to_what_comes(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_removed_position_is_not_reused(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let ends = Ends::removed(&s).await?;
     ends.meet_what_comes(&s).await
@@ -129,7 +129,7 @@ pub(super) async fn what_was_removed_gives_no_place_to_what_comes(fixture: &dyn 
 
 const WRITERS: usize = 8;
 const ROUNDS: usize = 20;
-/// Bounds every loop of who reads or removes; reaching it is a failure.
+/// Upper limit for each loop of a reader or pruner. Reaching it is a failure.
 const TURNS: usize = 100_000;
 
 type Shared = Arc<dyn ActionStore>;
@@ -138,7 +138,8 @@ fn endless<T>(what: &str) -> Proof<T> {
     Err(Failure::new(what, format!("none in {TURNS} turns")).into())
 }
 
-/// Removes what is completed and not pinned, until the writers are done and nothing is left.
+/// Removes completed actions that are not pinned, until the writers have ended and
+/// nothing is left.
 async fn prune(store: Shared, over: Arc<AtomicBool>) -> Proof<Vec<ActionUid>> {
     let mut gone = Vec::new();
     for _ in 0..TURNS {
@@ -173,10 +174,12 @@ async fn prune(store: Shared, over: Arc<AtomicBool>) -> Proof<Vec<ActionUid>> {
     endless("the writers' end")
 }
 
-/// Reads the feed for ever; where it has expired, anew. What it saw last of each action.
+/// Reads the feed until the writers have ended, and restarts it when its cursor expires.
+/// Returns the last version seen of each action.
 async fn follow(store: Shared, over: Arc<AtomicBool>) -> Proof<BTreeMap<ActionUid, Arc<Action>>> {
     let mut latest: BTreeMap<ActionUid, Arc<Action>> = BTreeMap::new();
-    // Up to where it may be lost what was removed: where the walk began, or is.
+    // Only a removal above this revision may expire the cursor. It is the position at the
+    // start of the walk, or the current one.
     let (mut cursor, mut floor) = (None, None);
     for _ in 0..TURNS {
         let last = over.load(Ordering::Acquire);
@@ -187,7 +190,11 @@ async fn follow(store: Shared, over: Arc<AtomicBool>) -> Proof<BTreeMap<ActionUi
                 same("the failure", error.kind(), ErrorKind::CursorExpired)?;
                 let at = store.changed(None).await?;
                 let lost = floor.is_some_and(|floor| at.removed_to > floor);
-                holds("a removal above the cursor", lost, (floor, at))?;
+                holds(
+                    "an expired cursor only after a removal above it",
+                    lost,
+                    (floor, at),
+                )?;
                 (cursor, floor) = (None, None);
                 latest.clear();
                 continue;
@@ -196,7 +203,11 @@ async fn follow(store: Shared, over: Arc<AtomicBool>) -> Proof<BTreeMap<ActionUi
         for action in &page.items {
             let before = latest.insert(action.uid, action.clone());
             let fresh = before.as_ref().is_none_or(|b| b.version < action.version);
-            holds("only what has changed since", fresh, (before, action))?;
+            holds(
+                "only actions that have changed since",
+                fresh,
+                (before, action),
+            )?;
         }
         floor = floor.or(Some(page.at.revision));
         if page.next.is_none() {
@@ -213,7 +224,8 @@ async fn follow(store: Shared, over: Arc<AtomicBool>) -> Proof<BTreeMap<ActionUi
     endless("the feed's end")
 }
 
-/// Walks lists of all sizes and orders; what stays is met once, in order, and nothing twice.
+/// Walks lists in every page size and order. Each action that is never removed must be
+/// returned once, in order. No action may be returned twice.
 async fn browse(store: Shared, over: Arc<AtomicBool>, staying: Vec<ActionUid>) -> Proof<usize> {
     let backward: Vec<ActionUid> = staying.iter().rev().copied().collect();
     let limits = [3, 1, 7, 100, 2].into_iter().cycle();
@@ -225,7 +237,7 @@ async fn browse(store: Shared, over: Arc<AtomicBool>, staying: Vec<ActionUid>) -
         let found = uids(&walk(&*store, query).await?);
         walks::once_in_order("what stays", &found, wanted)?;
         let distinct: BTreeSet<&ActionUid> = found.iter().collect();
-        same("each action once", distinct.len(), found.len())?;
+        same("each action exactly once", distinct.len(), found.len())?;
         if last {
             return Ok(turn);
         }
@@ -234,7 +246,8 @@ async fn browse(store: Shared, over: Arc<AtomicBool>, staying: Vec<ActionUid>) -
     endless("the writers' end")
 }
 
-/// Reads the log of all from its beginning on. The entries of what stays, as it met them.
+/// Reads the global log from its beginning. Returns the entries of the actions that are
+/// never removed, in the order they were read.
 async fn read_log(
     store: Shared,
     over: Arc<AtomicBool>,
@@ -245,7 +258,7 @@ async fn read_log(
         let last = over.load(Ordering::Acquire);
         let page = store.log(&query).await?;
         let more = page.next.is_some();
-        // The end of the log gives no cursor: until there is more, its last page is read again.
+        // The last page of a log has no cursor, so it is read again until there is more.
         if more || last {
             let of_staying = page.items.into_iter().filter(|e| staying.contains(&e.uid));
             entries.extend(of_staying);
@@ -259,7 +272,7 @@ async fn read_log(
     endless("the log's end")
 }
 
-pub(super) async fn what_stays_is_met_once_while_others_are_removed(
+pub(super) async fn remaining_actions_are_returned_once_during_removals(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -286,22 +299,30 @@ pub(super) async fn what_stays_is_met_once_while_others_are_removed(
         in_time("the writers' end", writer).await???;
     }
     over.store(true, Ordering::Release);
-    let gone = in_time("the end of removing", pruner).await???;
+    let gone = in_time("the pruner's end", pruner).await???;
     in_time("the walker's end", walker).await???;
     let latest = in_time("the feed reader's end", reader).await???;
     let entries = in_time("the log reader's end", logger).await???;
 
-    // Half of what they write they complete.
-    same("removed", gone.len(), WRITERS * ROUNDS / 2)?;
+    // The writers complete half of the actions that they write.
+    same(
+        "the number of removed actions",
+        gone.len(),
+        WRITERS * ROUNDS / 2,
+    )?;
     let all = s.walk(Query::new()).await?;
     same("left", all.len(), 20 + WRITERS * ROUNDS / 2)?;
     let no_trace = all.iter().all(|action| !gone.contains(&action.uid));
-    holds("nothing that was removed", no_trace, &gone)?;
+    holds("no removed action", no_trace, &gone)?;
     for action in &all {
         let seen = latest.get(&action.uid);
-        same("the last that the feed showed of it", seen, Some(action))?;
+        same(
+            "the last version of the action in the feed",
+            seen,
+            Some(action),
+        )?;
     }
-    same("the log entries of what stays", entries, log)?;
+    same("the log entries of the actions never removed", entries, log)?;
     for uid in gone.iter().take(20) {
         same("a removed action", s.find(*uid).await?, None)?;
         same("its log", s.log_of(*uid).await?, Vec::new())?;

@@ -1,8 +1,10 @@
-//! What becomes of the actions of an owner that is not alive.
+//! The actions of an owner that is not alive.
 
 use super::*;
 
-pub(super) async fn an_action_is_lost_only_once_its_owner_is_dead(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_action_can_be_lost_only_after_its_owner_ended(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let sweeper = s.claim("sweeper").await?;
@@ -53,7 +55,7 @@ pub(super) async fn a_lost_action_keeps_the_evidence(fixture: &dyn Fixture) -> P
             same("the evidence", lost.evidence.as_ref(), Some(&evidence))?;
             same("the owner", lost.owner.as_ref(), Some(&owner))?;
             same(
-                "the last sign of life",
+                "the time the owner was last seen",
                 lost.last_seen_at,
                 action.last_seen_at,
             )?;
@@ -67,7 +69,7 @@ pub(super) async fn a_lost_action_keeps_the_evidence(fixture: &dyn Fixture) -> P
     Ok(())
 }
 
-pub(super) async fn a_queued_action_of_a_dead_owner_is_ended_by_anybody(
+pub(super) async fn anyone_can_finish_a_queued_action_of_a_dead_owner(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -89,7 +91,7 @@ pub(super) async fn a_queued_action_of_a_dead_owner_is_ended_by_anybody(
     Ok(())
 }
 
-pub(super) async fn a_queued_action_of_a_dead_owner_may_be_started(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_queued_action_of_a_dead_owner_can_be_started(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.changed(create_by(NewAction::task("a"), &owner)).await?;
@@ -98,14 +100,14 @@ pub(super) async fn a_queued_action_of_a_dead_owner_may_be_started(fixture: &dyn
     same("the owner", started.owner.as_ref(), Some(&next))
 }
 
-pub(super) async fn an_adopted_action_goes_on(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_adopted_action_continues(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;
     s.apply(uid, report(4000)?, &owner).await?;
     let before = s.apply(uid, step("copy"), &owner).await?;
     let heir = s.claim("plane").await?;
-    // Before it adopts the action it is no more its owner than anybody.
+    // Before it adopts the action, the new owner has no rights on it.
     let early = s.refused(apply(uid, step("early"), Some(&heir))).await?;
     demand!(
         early,
@@ -121,7 +123,7 @@ pub(super) async fn an_adopted_action_goes_on(fixture: &dyn Fixture) -> Proof {
     expected.log_entries = before.log_entries.saturating_add(1);
     expected.last_op = adopted.last_op;
     expected.last_seen_at = adopted.last_seen_at;
-    same("the action but for its owner", &*adopted, &expected)?;
+    same("the action with its new owner", &*adopted, &expected)?;
     let last = s
         .log_of(uid)
         .await?
@@ -146,13 +148,13 @@ pub(super) async fn an_adopted_action_is_found_with_its_new_owner(fixture: &dyn 
         for term in [Term::OwnerName(owner.name.clone()), Term::Owner(owner)] {
             let query = Query::new().with_term(term);
             same(
-                "what it owns",
+                "the actions of the owner",
                 uids(&s.walk(query.clone()).await?),
                 expected.clone(),
             )?;
             let unfinished = query.with_term(Term::Unfinished);
             same(
-                "what it works on",
+                "the executing actions of the owner",
                 uids(&s.walk(unfinished).await?),
                 expected.clone(),
             )?;
@@ -178,20 +180,24 @@ pub(super) async fn a_late_report_is_refused_and_kept_once(fixture: &dyn Fixture
     s.unchanged(&lost).await?;
     let mut log = s.log_of(uid).await?;
     let last = log.pop();
-    same("the log before it", log, before)?;
+    same("the log before the late report", log, before)?;
     let Some(late) = last else {
         return Err(Failure::new("a late report", "an empty log").into());
     };
     same("the kind of entry", late.kind, TransitionKind::LateReport)?;
-    same("what it says", late.outcome, Some(Outcome::Failed))?;
-    same("who says so", late.owner.as_ref(), Some(&owner))?;
+    same("the reported outcome", late.outcome, Some(Outcome::Failed))?;
+    same("the reporting owner", late.owner.as_ref(), Some(&owner))?;
     same(
         "its words",
         late.note.as_deref(),
         Some("disk_full: no space"),
     )?;
-    same("the status it found", late.status, Status::Completed)?;
-    same("the version it found", late.version, lost.version)
+    same(
+        "the status at the late report",
+        late.status,
+        Status::Completed,
+    )?;
+    same("the version at the late report", late.version, lost.version)
 }
 
 pub(super) async fn a_late_report_repeated_is_refused_again(fixture: &dyn Fixture) -> Proof {
@@ -200,7 +206,8 @@ pub(super) async fn a_late_report_repeated_is_refused_again(fixture: &dyn Fixtur
     let uid = s.executing(&owner).await?.uid;
     s.done(fence(&owner, 0)).await?;
     let late = apply(uid, finish(Outcome::Succeeded), Some(&owner));
-    // Were it found in the log as done, its sender would take the refusal for success.
+    // If the log marked the operation as done, its sender would take the refusal for
+    // success.
     for _ in 0..3 {
         demand!(s.refused(late.clone()).await?, Refused::Fenced { .. });
     }
@@ -211,9 +218,7 @@ pub(super) async fn a_late_report_repeated_is_refused_again(fixture: &dyn Fixtur
     Ok(())
 }
 
-pub(super) async fn a_late_report_is_kept_of_a_batch_refused_as_a_whole(
-    fixture: &dyn Fixture,
-) -> Proof {
+pub(super) async fn a_late_report_in_a_refused_batch_is_kept(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;
@@ -237,7 +242,7 @@ pub(super) async fn a_late_report_is_kept_of_a_batch_refused_as_a_whole(
     same("the last log entry", last, Some(TransitionKind::LateReport))
 }
 
-pub(super) async fn a_late_report_leaves_the_action_to_be_decided(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_late_report_does_not_complete_its_action(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;
@@ -260,7 +265,7 @@ pub(super) async fn a_late_report_leaves_the_action_to_be_decided(fixture: &dyn 
     Ok(())
 }
 
-pub(super) async fn a_late_report_stands_in_the_log_where_it_came(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_late_report_is_logged_in_arrival_order(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;

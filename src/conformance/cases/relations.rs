@@ -1,4 +1,4 @@
-//! Objects in their roles, and actions that are parts of others.
+//! Related objects, and actions that are parts of other actions.
 
 use super::*;
 
@@ -15,7 +15,7 @@ pub(super) async fn an_action_is_found_once_by_each_object_it_touches(
         task()
             .with_object(node.clone())
             .with_related(related("source", &bdb).with_name("orders")),
-        // Its subject, and in two roles more.
+        // The object is the subject and has two more roles.
         task()
             .with_object(bdb.clone())
             .with_related(related("source", &bdb))
@@ -27,7 +27,7 @@ pub(super) async fn an_action_is_found_once_by_each_object_it_touches(
     for new in news {
         let uid = s.create(new).await?.uid;
         s.apply(uid, Change::Start, &owner).await?;
-        // Whatever became of it, and of the object.
+        // The action is found in any status, even if the object no longer exists.
         all.push(s.apply(uid, finish(Outcome::Succeeded), &owner).await?);
     }
     let touching = [
@@ -52,11 +52,11 @@ pub(super) async fn an_action_is_found_once_by_each_object_it_touches(
     Ok(())
 }
 
-pub(super) async fn the_parts_of_an_action_are_found_by_it(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn the_parts_of_an_action_are_found_by_its_uid(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let parent = s.create(NewAction::task("upgrade")).await?;
     let part = |of: ActionUid| create(NewAction::task("node").with_parent(of));
-    // Of this action, and of one that is not there, any more or yet.
+    // One batch with parts of this action and of a parent that is not in the store.
     let absent = ActionUid::new();
     let batch = vec![part(parent.uid), part(absent), part(parent.uid)];
     let mut parts = Vec::new();
@@ -73,12 +73,12 @@ pub(super) async fn the_parts_of_an_action_are_found_by_it(fixture: &dyn Fixture
     let expected = vec![first.clone(), second.clone()];
     same("its parts", s.walk(of(parent.uid)).await?, expected.clone())?;
     same(
-        "parts of the other",
+        "parts of the unknown parent",
         s.walk(of(absent)).await?,
         vec![others.clone()],
     )?;
     same("parts of a part", s.walk(of(first.uid)).await?, vec![])?;
-    // They outlive it.
+    // The parts stay after their parent completed.
     let ended = s
         .changed(apply(parent.uid, finish(Outcome::Cancelled), None))
         .await?;
@@ -102,7 +102,7 @@ pub(super) async fn a_completed_action_takes_no_new_parts(fixture: &dyn Fixture)
     let (change, status) = ("a new part", Status::Completed);
     demand!(&late, Err(Refused::Conflict { clash: Clash::Status { change: c, status: s }, current })
         if *c == change && *s == status && *current == ended);
-    // A repeat still finds the part.
+    // A repeated create still finds the part.
     let again = s.one(create(first)).await?;
     demand!(&again, Ok(done) if done.effect == Effect::Already);
     let parts = Query::new().with_term(Term::Parent(parent.uid));
@@ -124,7 +124,7 @@ pub(super) async fn a_part_of_an_unfinished_action_is_not_removed(fixture: &dyn 
     demand!(&refused, Err(Refused::Conflict { clash: Clash::Status { .. }, current })
         if *current == started);
     same("the part", s.find(part.uid).await?, Some(part.clone()))?;
-    // Nor one that ends in the same batch.
+    // A part that ends in the same batch cannot be removed either.
     let other = s
         .create(NewAction::task("node").with_parent(parent.uid))
         .await?;
@@ -139,7 +139,7 @@ pub(super) async fn a_part_of_an_unfinished_action_is_not_removed(fixture: &dyn 
         s.find(other.uid).await?.is_some(),
         true,
     )?;
-    // Nor together with something else, before its parent ends.
+    // The part cannot be removed in a batch before the command that ends its parent.
     let end = apply(parent.uid, finish(Outcome::Succeeded), Some(&owner));
     s.all(vec![remove(&part), end.clone()]).await?;
     same("the part", s.find(part.uid).await?, Some(part.clone()))?;
@@ -147,7 +147,7 @@ pub(super) async fn a_part_of_an_unfinished_action_is_not_removed(fixture: &dyn 
         answer?;
     }
     same("the part", s.find(part.uid).await?, None)?;
-    // A parent that is not on record is no obstacle.
+    // A parent that is not in the store does not prevent the removal.
     let orphan = NewAction::task("node").with_parent(ActionUid::new());
     let orphan = s.create(orphan).await?;
     let orphan = s
@@ -177,10 +177,11 @@ pub(super) async fn an_action_and_its_parts_are_recorded_together_or_not_at_all(
         answer?;
     }
     same("actions", s.walk(Query::new()).await?.len(), 3)?;
-    // A part whose key is taken.
+    // The key of one part is taken.
     let other = NewAction::task("upgrade");
     s.all(family(&other, ["node:3", "node:2"])).await?;
-    // A repeat that finds the first by its key: there is no action that the parts could be of.
+    // The repeat finds the first action by its key. The parts name a parent that was not
+    // created.
     let mut again = new.clone();
     again.uid = ActionUid::new();
     let answers = s.all(family(&again, ["node:4", "node:5"])).await?;

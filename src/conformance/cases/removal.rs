@@ -25,7 +25,7 @@ pub(super) async fn a_pinned_action_is_not_removed(fixture: &dyn Fixture) -> Pro
     let at = s.position().await?;
     s.done(pin(action.uid, true)).await?;
     s.already(pin(action.uid, true)).await?;
-    // A pin is no change of the action.
+    // A pin does not change the action.
     s.unchanged(&action).await?;
     same("the position", s.position().await?, at)?;
     let refused = s.refused(remove(&action)).await?;
@@ -45,7 +45,7 @@ pub(super) async fn a_pinned_action_is_not_removed(fixture: &dyn Fixture) -> Pro
     same("the refusal", refused, Refused::NotFound(action.uid))
 }
 
-pub(super) async fn an_unfinished_action_may_be_pinned_ahead(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_unfinished_action_can_be_pinned(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;
@@ -62,7 +62,7 @@ pub(super) async fn an_unfinished_action_may_be_pinned_ahead(fixture: &dyn Fixtu
     Ok(())
 }
 
-pub(super) async fn a_removal_demands_the_version(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_removal_requires_the_current_version(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.completed(&owner).await?;
@@ -80,7 +80,7 @@ pub(super) async fn a_removal_demands_the_version(fixture: &dyn Fixture) -> Proo
     s.unchanged(&action).await
 }
 
-pub(super) async fn a_removed_action_is_gone_with_its_log(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn removing_an_action_removes_its_log(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let kept = s.completed(&owner).await?;
@@ -99,7 +99,7 @@ pub(super) async fn a_removed_action_is_gone_with_its_log(fixture: &dyn Fixture)
     same("the actions", uids(&all.newest), vec![kept.uid])?;
     same("the feed", uids(&all.feed), vec![kept.uid])?;
     let of_others = all.log.iter().all(|entry| entry.uid == kept.uid);
-    holds("no log entry of it", of_others, &all.log)?;
+    holds("no log entry of the removed action", of_others, &all.log)?;
     let terms = [
         Term::Object(ObjectRef::bdb(1)),
         Term::Correlation("request".into()),
@@ -110,13 +110,13 @@ pub(super) async fn a_removed_action_is_gone_with_its_log(fixture: &dyn Fixture)
         let found = s.walk(Query::new().with_term(term)).await?;
         same("the actions that match", found, Vec::new())?;
     }
-    // Its uid is as good as new.
+    // The uid can be used again.
     let anew = s.create(new).await?;
     same("the version", anew.version, Version::FIRST)?;
     same("its log", s.log_of(uid).await?.len(), 1)
 }
 
-pub(super) async fn a_removal_of_what_never_was_is_already(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn removing_an_unknown_action_is_answered_already(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let uid = ActionUid::new();
     let if_version = Version::FIRST;
@@ -124,7 +124,7 @@ pub(super) async fn a_removal_of_what_never_was_is_already(fixture: &dyn Fixture
     same("the answer", answer, Done::new(Effect::Already, None))
 }
 
-/// A lost action with everything an action can have, and its log.
+/// A lost action with every field set, and its log.
 pub(super) async fn history(s: &Subject) -> Proof<(Arc<Action>, Vec<Transition>)> {
     let owner = s.claim("plane").await?;
     let new = NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(7))
@@ -186,7 +186,7 @@ pub(super) async fn an_import_keeps_an_action_and_its_log(fixture: &dyn Fixture)
     Ok(())
 }
 
-pub(super) async fn an_import_takes_its_keys(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_import_takes_the_keys_of_its_action(fixture: &dyn Fixture) -> Proof {
     let (from, s) = (open(fixture).await?, open(fixture).await?);
     let new = || NewAction::task("a").with_exclusive("k");
     let action = from.create(new().with_idempotency_key("i")).await?;
@@ -207,7 +207,7 @@ pub(super) async fn an_import_takes_its_keys(fixture: &dyn Fixture) -> Proof {
     same("the action in the answer", again, Some(action))
 }
 
-pub(super) async fn an_imported_action_of_an_unknown_owner_may_be_lost(
+pub(super) async fn an_imported_action_of_an_unknown_owner_can_be_lost(
     fixture: &dyn Fixture,
 ) -> Proof {
     let (from, s) = (open(fixture).await?, open(fixture).await?);
@@ -219,7 +219,7 @@ pub(super) async fn an_imported_action_of_an_unknown_owner_may_be_lost(
         log: log.clone(),
     })
     .await?;
-    // An operation of its log is as well known here as there.
+    // The operations in an imported log are recognised in the new store.
     let op = pick("the log", &log, 1)?.op.unwrap_or_else(OpId::new);
     s.already(apply_as(op, action.uid, Change::Start, Some(&owner)))
         .await?;
@@ -227,11 +227,11 @@ pub(super) async fn an_imported_action_of_an_unknown_owner_may_be_lost(
         .changed(apply(action.uid, finish(Outcome::Lost), None))
         .await?;
     let end = lost.evidence.as_ref().map(|evidence| evidence.end);
-    same("how its owner ended", end, Some(OwnerEnd::Unknown))?;
+    same("the end of its owner", end, Some(OwnerEnd::Unknown))?;
     s.unchanged(&lost).await
 }
 
-pub(super) async fn stamps_of_any_time_are_imported(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn timestamps_of_any_date_are_imported(fixture: &dyn Fixture) -> Proof {
     let (from, s) = (open(fixture).await?, open(fixture).await?);
     for micros in [i64::MIN, -1, 0, i64::MAX] {
         let at = Timestamp::from_micros(micros);
@@ -252,7 +252,7 @@ pub(super) async fn stamps_of_any_time_are_imported(fixture: &dyn Fixture) -> Pr
     Ok(())
 }
 
-pub(super) async fn an_import_that_contradicts_itself_is_invalid(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_contradictory_import_is_invalid(fixture: &dyn Fixture) -> Proof {
     let (from, s) = (open(fixture).await?, open(fixture).await?);
     let (action, log) = history(&from).await?;
     let broken = |change: fn(&mut Action)| {

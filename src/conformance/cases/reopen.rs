@@ -1,9 +1,9 @@
-//! What is still there after a store was closed and opened again.
+//! The content of a store after it was closed and opened again.
 
 use super::super::bench::Snapshot;
 use super::*;
 
-pub(super) async fn what_was_acknowledged_is_there_after_reopening(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn acknowledged_writes_survive_reopening(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let all = list::variety(&s).await?;
     let (before, at) = (s.snapshot().await?, s.position().await?);
@@ -40,7 +40,7 @@ pub(super) async fn repeats_are_recognised_after_reopening(fixture: &dyn Fixture
     let s = s.reopened().await?;
     let lives = s.owner(&owner).await?.is_alive();
     for (index, answer) in s.each(commands).await?.into_iter().enumerate() {
-        // An owner that ended with the store does not claim its name again.
+        // An owner that ended with the store cannot claim its name again.
         match answer {
             Err(refused) if index == 0 && !lives => demand!(refused, Refused::Fenced { .. }),
             answer => same("the effect of a repeat", answer?.effect, Effect::Already)?,
@@ -51,20 +51,20 @@ pub(super) async fn repeats_are_recognised_after_reopening(fixture: &dyn Fixture
     same_but_for_owners(s.snapshot().await?, before)
 }
 
-/// Demands that a store is what it was before it was closed. An owner that was alive may have become
-/// disconnected: a store that is opened for one process alone has no other users.
+/// Requires that a reopened store has the same content as before. An owner that was alive
+/// may now be disconnected: a store opened for one process has no other users.
 fn same_but_for_owners(mut now: Snapshot, before: Snapshot) -> Proof {
     let owners = now.owners.iter_mut().zip(&before.owners);
     for (owner, was) in owners.filter(|(_, was)| was.is_alive()) {
         if owner.state == OwnerState::Disconnected {
-            holds("when it ended", owner.ended_at.is_some(), &owner)?;
+            holds("the time the owner ended", owner.ended_at.is_some(), &owner)?;
             (owner.state, owner.ended_at) = (was.state, was.ended_at);
         }
     }
     same("the store", now, before)
 }
 
-pub(super) async fn an_owner_lives_on_or_ends_with_its_store(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn an_owner_survives_reopening_or_is_disconnected(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let new = NewAction::task("a").with_exclusive("k");
@@ -83,7 +83,8 @@ pub(super) async fn an_owner_lives_on_or_ends_with_its_store(fixture: &dyn Fixtu
         return Ok(());
     }
     same("the state", known.state, OwnerState::Disconnected)?;
-    // Nothing of it is accepted; what it left is settled at once, under any name.
+    // Every write of the ended owner is refused. Another owner can settle its actions at
+    // once.
     for command in [
         claim(&owner),
         Command::Renew(owner.clone()),
@@ -149,7 +150,7 @@ pub(super) async fn keys_pins_and_fences_hold_after_reopening(fixture: &dyn Fixt
     Ok(())
 }
 
-pub(super) async fn walks_go_on_after_reopening(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn cursors_stay_valid_after_reopening(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     for _ in 0..4 {
@@ -172,14 +173,14 @@ pub(super) async fn walks_go_on_after_reopening(fixture: &dyn Fixture) -> Proof 
     let before = s.position().await?;
     let s = s.reopened().await?;
     for (rest, query) in rests {
-        same("the rest of the walk", s.walk(query).await?, rest)?;
+        same("the rest of the list", s.walk(query).await?, rest)?;
     }
     same(
         "the rest of the log",
         log_walk(&*s.store, query).await?,
         log,
     )?;
-    // Numbers are never used twice: neither those before nor that of the removed action.
+    // Revisions are never reused, not even the one of the removed action.
     s.queued().await?;
     let after = s.position().await?;
     holds("a higher revision", after.revision > before.revision, after)?;
@@ -187,10 +188,10 @@ pub(super) async fn walks_go_on_after_reopening(fixture: &dyn Fixture) -> Proof 
     let feed = Query::new()
         .with_order(Order::Feed)
         .with_after(Some(resumed));
-    same("what came later", s.walk(feed).await?.len(), 1)
+    same("the later changes", s.walk(feed).await?.len(), 1)
 }
 
-pub(super) async fn what_was_removed_before_reopening_gives_no_place_to_what_comes(
+pub(super) async fn a_removed_position_is_not_reused_after_reopening(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -199,9 +200,7 @@ pub(super) async fn what_was_removed_before_reopening_gives_no_place_to_what_com
     ends.meet_what_comes(&s).await
 }
 
-pub(super) async fn a_store_whose_close_was_dropped_is_reopened_whole(
-    fixture: &dyn Fixture,
-) -> Proof {
+pub(super) async fn a_store_reopens_intact_after_a_dropped_close(fixture: &dyn Fixture) -> Proof {
     polls::reopened_after_dropped_closes(fixture, |s, action| async move {
         s.unchanged(&action).await?;
         s.queued().await?;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(super) async fn a_report_is_recorded_whole(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_report_records_every_field(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let before = s.executing(&owner).await?;
@@ -25,7 +25,7 @@ pub(super) async fn a_report_is_recorded_whole(fixture: &dyn Fixture) -> Proof {
     same("the warnings", &*after.warnings, &["slow disk".into()][..])?;
     same("the version", after.version, before.version.next())?;
     s.unchanged(&after).await?;
-    // What a report leaves out stays as it was.
+    // A field that a report omits stays unchanged.
     let later = s.apply(before.uid, report(2000)?, &owner).await?;
     same("the step", later.step.as_deref(), Some("copy"))?;
     same("the description", &later.description, &after.description)?;
@@ -49,7 +49,9 @@ pub(super) async fn progress_never_goes_down(fixture: &dyn Fixture) -> Proof {
     same("the progress", higher.progress.hundredths(), 5001)
 }
 
-pub(super) async fn a_lower_progress_with_news_keeps_the_higher(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_report_with_lower_progress_keeps_the_higher_progress(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;
@@ -68,7 +70,7 @@ pub(super) async fn a_lower_progress_with_news_keeps_the_higher(fixture: &dyn Fi
     Ok(())
 }
 
-pub(super) async fn progress_alone_makes_no_log_entry(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_report_of_progress_alone_adds_no_log_entry(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.executing(&owner).await?;
@@ -92,12 +94,12 @@ pub(super) async fn progress_alone_makes_no_log_entry(fixture: &dyn Fixture) -> 
     same("the kind of entry", last.kind, TransitionKind::Step)?;
     same("its version", last.version, after.version)?;
     same("its progress", last.progress.hundredths(), 100)?;
-    // The same step again is no other step.
+    // Reporting the same step again is not a new step.
     s.apply(action.uid, step("copy"), &owner).await?;
     same("the log", s.log_of(action.uid).await?, log)
 }
 
-pub(super) async fn a_note_makes_a_log_entry(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_note_adds_a_log_entry(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;
@@ -133,9 +135,7 @@ pub(super) async fn attributes_are_replaced_as_a_whole(fixture: &dyn Fixture) ->
     same("the attributes", attributes, Some(r#"{"b":2}"#))
 }
 
-pub(super) async fn a_warning_is_kept_once_and_warnings_are_bounded(
-    fixture: &dyn Fixture,
-) -> Proof {
+pub(super) async fn warnings_are_deduplicated_and_bounded(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;
@@ -157,7 +157,7 @@ pub(super) async fn a_warning_is_kept_once_and_warnings_are_bounded(
     )?;
     let last = found.warnings.last().map(|text| &**text);
     holds(
-        "the last says that there are more",
+        "a last warning that says that there are more",
         last != Some("warning 30"),
         last,
     )?;
@@ -172,7 +172,7 @@ pub(super) async fn a_warning_is_kept_once_and_warnings_are_bounded(
     Ok(())
 }
 
-pub(super) async fn only_the_owner_reports(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn only_the_owner_can_report(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let other = s.claim("other").await?;
@@ -208,14 +208,14 @@ pub(super) async fn a_report_before_the_start_or_after_the_end_is_refused(
     Ok(())
 }
 
-pub(super) async fn the_first_cancel_request_stays(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn the_first_cancel_request_is_kept(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let request = |by: &str, why: &str| {
         Change::RequestCancel(CancelRequest::new().with_by(by).with_reason(why))
     };
     for action in [s.queued().await?, s.executing(&owner).await?] {
-        // Anybody may ask, in anybody's name or nobody's.
+        // Any caller may request a cancel, with or without an owner.
         let after = s
             .changed(apply(action.uid, request("ada", "too slow"), None))
             .await?;
@@ -250,7 +250,7 @@ pub(super) async fn the_first_cancel_request_stays(fixture: &dyn Fixture) -> Pro
     Ok(())
 }
 
-pub(super) async fn a_cancel_request_moves_nothing(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_cancel_request_does_not_change_the_status(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let before = s.executing(&owner).await?;
@@ -263,8 +263,9 @@ pub(super) async fn a_cancel_request_moves_nothing(fixture: &dyn Fixture) -> Pro
     expected.last_op = after.last_op;
     expected.cancel = after.cancel.clone();
     holds("a cancel request", after.cancel.is_some(), &after.cancel)?;
-    same("the action but for the request", &*after, &expected)?;
-    // It is a wish: the owner may still bring it to another end.
+    same("the action with the cancel request", &*after, &expected)?;
+    // A cancel request does not bind the owner, which may still finish with another
+    // outcome.
     let end = s
         .apply(before.uid, finish(Outcome::Succeeded), &owner)
         .await?;
@@ -284,7 +285,7 @@ pub(super) async fn a_cancel_request_for_a_completed_action_is_refused(
     s.unchanged(&action).await
 }
 
-pub(super) async fn what_an_owner_is_asked_to_cancel_is_found_until_it_ends(
+pub(super) async fn an_owner_finds_its_cancel_requests_until_the_action_ends(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -298,7 +299,11 @@ pub(super) async fn what_an_owner_is_asked_to_cancel_is_found_until_it_ends(
         let by_owner = asked.with_term(Term::Owner(owner.clone()));
         let found = uids(&s.walk(by_owner).await?);
         let named = uids(&s.walk(by_name).await?);
-        same("found by its owner and its name", &named, &found)?;
+        same(
+            "the same actions by owner and by owner name",
+            &named,
+            &found,
+        )?;
         Ok::<_, Stop>(found)
     };
     let queued = s.changed(create_by(NewAction::task("a"), &owner)).await?;
@@ -311,20 +316,44 @@ pub(super) async fn what_an_owner_is_asked_to_cancel_is_found_until_it_ends(
     }
     let asked = vec![queued.uid, second.uid];
     same("asked for", found(&owner).await?, asked)?;
-    // It moves with the action, to another status and another owner.
+    // The cancel request stays with the action when its status or its owner changes.
     s.apply(queued.uid, Change::Start, &other).await?;
-    same("of the first", found(&owner).await?, vec![second.uid])?;
-    same("of the other", found(&other).await?, vec![queued.uid])?;
+    same(
+        "cancel requests of the first owner",
+        found(&owner).await?,
+        vec![second.uid],
+    )?;
+    same(
+        "cancel requests of the other owner",
+        found(&other).await?,
+        vec![queued.uid],
+    )?;
     s.done(fence(&owner, 0)).await?;
     s.apply(second.uid, Change::Adopt, &other).await?;
-    same("of the first", found(&owner).await?, Vec::new())?;
+    same(
+        "cancel requests of the first owner",
+        found(&owner).await?,
+        Vec::new(),
+    )?;
     let adopted = vec![queued.uid, second.uid];
-    same("of the other", found(&other).await?, adopted)?;
+    same(
+        "cancel requests of the other owner",
+        found(&other).await?,
+        adopted,
+    )?;
     s.apply(queued.uid, finish(Outcome::Cancelled), &other)
         .await?;
-    same("what goes on", found(&other).await?, vec![second.uid])?;
+    same(
+        "the cancel requests of unfinished actions",
+        found(&other).await?,
+        vec![second.uid],
+    )?;
     s.apply(first.uid, Change::Adopt, &other).await?;
     s.changed(apply(first.uid, cancel(), None)).await?;
     let adopted = vec![first.uid, second.uid];
-    same("of the other", found(&other).await?, adopted)
+    same(
+        "cancel requests of the other owner",
+        found(&other).await?,
+        adopted,
+    )
 }

@@ -1,8 +1,8 @@
-//! Bytes in are bytes out, or refused.
+//! Texts are stored byte for byte, or refused.
 
 use super::*;
 
-/// Labels that are legal and that a careless store breaks.
+/// Valid labels that a careless store corrupts.
 pub(super) fn labels() -> Vec<String> {
     let mut labels: Vec<String> = [
         "'; DROP TABLE actions; --",
@@ -68,7 +68,7 @@ pub(super) async fn labels_come_back_byte_for_byte(fixture: &dyn Fixture) -> Pro
         let action = s.changed(create_by(new.clone(), &owner)).await?;
         let mut asked = Action::new(&new, new.digest(), action.created_at);
         asked.owner = Some(owner.clone());
-        same("the action as it was asked for", &*action, &asked)?;
+        same("the action as it was requested", &*action, &asked)?;
         s.unchanged(&action).await?;
         s.apply(action.uid, Change::Start, &owner).await?;
         let cancel = CancelRequest::new().with_by(label());
@@ -106,7 +106,7 @@ pub(super) async fn labels_are_found_byte_for_byte(fixture: &dyn Fixture) -> Pro
             Term::Correlation(text),
         ];
         for term in terms {
-            let what = format!("what matches {term:?}");
+            let what = format!("the actions that match {term:?}");
             let found = s.walk(Query::new().with_term(term)).await?;
             same(&what, uids(&found), vec![uid])?;
         }
@@ -128,11 +128,11 @@ pub(super) async fn owners_are_found_byte_for_byte(fixture: &dyn Fixture) -> Pro
             Term::OwnerName(owner.name.clone()),
             Term::Owner(owner.clone()),
         ] {
-            let what = format!("what matches {term:?}");
+            let what = format!("the actions that match {term:?}");
             let found = s.walk(Query::new().with_term(term)).await?;
             same(&what, uids(&found), vec![uid])?;
         }
-        // Fencing one must not touch another whose name looks like it.
+        // Fencing one owner must not fence another with a similar name.
         s.apply(uid, step("on"), &owner).await?;
         s.done(fence(&owner, 0)).await?;
     }
@@ -224,7 +224,7 @@ pub(super) async fn json_comes_back_byte_for_byte(fixture: &dyn Fixture) -> Proo
         let json = Json::new(text.clone())?;
         let new = NewAction::task("a").with_attributes(json.clone());
         let uid = s.create(new).await?.uid;
-        // `Debug` hides what JSON says, so that the texts are compared themselves.
+        // `Debug` hides the text of JSON, so this compares the texts.
         let attributes =
             |action: &Action| action.attributes.as_ref().map(|j| j.as_str().to_owned());
         let found = s.read(uid).await?;
@@ -383,7 +383,7 @@ pub(super) async fn attributes_that_break_the_rules_are_invalid(fixture: &dyn Fi
         let refused = s.refused(apply(action.uid, report, Some(&owner))).await?;
         demand!(refused, Refused::Invalid(_));
     }
-    // What no store ever gets to see.
+    // The model refuses these values before they reach a store.
     let deep = Limits::JSON_DEPTH + 1;
     let nested = format!("{}1{}", "[".repeat(deep), "]".repeat(deep));
     for text in ["{", r#""\ud800""#, r#""\u0000""#, "1e999", &nested] {

@@ -1,8 +1,8 @@
-//! A whole store carried over to another: read by lists and logs, written by imports.
+//! Transfer of a whole store into another: read by lists and logs, written by imports.
 
 use super::*;
 
-/// Fills a store with everything that can be in one.
+/// Fills a store with data of every kind.
 async fn filled(fixture: &dyn Fixture) -> Proof<Subject> {
     let s = open(fixture).await?;
     list::variety(&s).await?;
@@ -33,7 +33,7 @@ async fn filled(fixture: &dyn Fixture) -> Proof<Subject> {
         let end = Finish::succeeded().with_result(json).with_warning(text);
         s.apply(uid, Change::Finish(end), &owner).await?;
     }
-    // A log of which the oldest entries are gone.
+    // A log whose oldest entries are truncated.
     let long = s.executing(&owner).await?.uid;
     let steps = Limits::LOG_ENTRIES as usize + 5;
     let most = s.max_commands()?;
@@ -46,7 +46,7 @@ async fn filled(fixture: &dyn Fixture) -> Proof<Subject> {
     Ok(s)
 }
 
-/// All actions, oldest first, with their logs, as imports.
+/// Returns all actions with their logs, oldest first.
 async fn exported(s: &Subject) -> Proof<Vec<(Arc<Action>, Vec<Transition>)>> {
     let mut all = Vec::new();
     for action in s.walk(Query::new().with_order(Order::Oldest)).await? {
@@ -56,7 +56,7 @@ async fn exported(s: &Subject) -> Proof<Vec<(Arc<Action>, Vec<Transition>)>> {
     Ok(all)
 }
 
-pub(super) async fn a_store_carried_over_is_the_same(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_transferred_store_is_identical(fixture: &dyn Fixture) -> Proof {
     let (from, s) = (filled(fixture).await?, open(fixture).await?);
     let all = exported(&from).await?;
     let imports = |(action, log): &(Arc<Action>, Vec<Transition>)| Command::Import {
@@ -75,7 +75,8 @@ pub(super) async fn a_store_carried_over_is_the_same(fixture: &dyn Fixture) -> P
     for ((action, log), (expected, entries)) in found.iter().zip(&all) {
         same("an action", action, expected)?;
         same("its log", log, entries)?;
-        // `Debug` and `==` of JSON are of what it says: what counts here is how it says it.
+        // `==` on JSON compares values and `Debug` hides the text, so this compares the
+        // texts.
         let text = |json: &Option<Json>| json.as_ref().map(|json| json.as_str().to_owned());
         let bytes = |action: &Action| (text(&action.attributes), text(&action.result));
         same("its JSON", bytes(action), bytes(expected))?;
@@ -97,7 +98,7 @@ pub(super) async fn a_store_carried_over_is_the_same(fixture: &dyn Fixture) -> P
         }
     }
     same("the store", s.snapshot().await?, before)?;
-    // Owners stay where they are: nobody acts in their name here.
+    // Owners are not transferred: they do not act on the new store.
     same("owners", s.owners().await?, Vec::new())?;
     for action in actions.iter().filter(|action| action.is_unfinished()) {
         for key in action.exclusive.iter() {
@@ -114,9 +115,7 @@ pub(super) async fn a_store_carried_over_is_the_same(fixture: &dyn Fixture) -> P
     Ok(())
 }
 
-pub(super) async fn a_refused_import_leaves_nothing_and_disturbs_nobody(
-    fixture: &dyn Fixture,
-) -> Proof {
+pub(super) async fn a_refused_import_does_not_affect_the_others(fixture: &dyn Fixture) -> Proof {
     let (from, s) = (open(fixture).await?, open(fixture).await?);
     let owner = from.claim("plane").await?;
     let gone = from.completed(&owner).await?.uid;
@@ -143,18 +142,17 @@ pub(super) async fn a_refused_import_leaves_nothing_and_disturbs_nobody(
     same("actions", s.walk(Query::new()).await?.len(), 0)?;
     let answers = s.each(commands).await?;
     demand!(&answers[..], [Ok(_), Err(Refused::Invalid(_)), Ok(_)]);
-    same("the refused one", s.find(gone).await?, None)?;
+    same("the refused action", s.find(gone).await?, None)?;
     same("its log", s.log_of(gone).await?, Vec::new())?;
     let whole = log_walk(&*s.store, LogQuery::all()).await?;
-    same("the log of all", whole, expected)?;
+    same("the global log", whole, expected)?;
     check_store(&*s.store).await?;
     Ok(())
 }
 
-/// Its owner may live here, though nothing else in the transaction names it.
-pub(super) async fn an_import_does_not_hide_that_its_owner_is_alive(
-    fixture: &dyn Fixture,
-) -> Proof {
+/// The owner of an imported action may be alive in this store, even if no other command
+/// of the batch names it.
+pub(super) async fn an_import_keeps_a_living_owner_alive(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let alive = s.claim("plane").await?;
     let from = open(fixture).await?;
@@ -179,7 +177,7 @@ pub(super) async fn an_import_does_not_hide_that_its_owner_is_alive(
     Ok(())
 }
 
-/// A queued action at a version, with the log of one that has just been created.
+/// A queued action at this version, with the log of a new action.
 async fn queued_at(from: &Subject, version: Version) -> Proof<Command> {
     let mut action = Action::clone(&*from.queued().await?);
     let log = from.log_of(action.uid).await?;
@@ -217,13 +215,13 @@ pub(super) async fn an_action_imported_at_the_highest_version_still_changes(
     let versions: Vec<u64> = log.iter().map(|entry| entry.version.get()).collect();
     let highest = highest.get();
     let made = vec![1, highest + 1, highest + 2, highest + 4];
-    same("the versions of the log", versions, made)?;
+    same("the versions in the log", versions, made)?;
     let gone = Command::Remove {
         uid,
         if_version: expected,
     };
     s.done(gone).await?;
-    same("what was removed", s.find(uid).await?, None)
+    same("the removed action", s.find(uid).await?, None)
 }
 
 pub(super) async fn a_version_above_the_highest_is_refused_at_import(

@@ -1,4 +1,4 @@
-//! Walks while others write, and the feed.
+//! Walks while other tasks write, and the feed.
 
 use super::*;
 
@@ -6,7 +6,7 @@ pub(super) fn feed() -> Query {
     Query::new().with_order(Order::Feed)
 }
 
-/// Creates, starts, reports and ends actions until told to stop.
+/// Creates, starts, reports on and finishes actions.
 pub(super) async fn churn(
     store: Arc<dyn ActionStore>,
     name: String,
@@ -44,7 +44,7 @@ fn churners(s: &Subject) -> Vec<tokio::task::JoinHandle<Proof<usize>>> {
     (0..WRITERS).map(one).collect()
 }
 
-/// Demands that each of `wanted` is in `found` once, in that order.
+/// Requires that each uid of `wanted` is in `found` once, in that order.
 pub(super) fn once_in_order(what: &str, found: &[ActionUid], wanted: &[ActionUid]) -> Proof {
     let of_these: Vec<ActionUid> = found
         .iter()
@@ -54,9 +54,7 @@ pub(super) fn once_in_order(what: &str, found: &[ActionUid], wanted: &[ActionUid
     same(what, of_these, wanted.to_vec())
 }
 
-pub(super) async fn a_walk_meets_each_action_once_while_others_write(
-    fixture: &dyn Fixture,
-) -> Proof {
+pub(super) async fn paging_returns_each_action_once_during_writes(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let mut there = Vec::new();
@@ -70,7 +68,7 @@ pub(super) async fn a_walk_meets_each_action_once_while_others_write(
     loop {
         let over = writers.iter().all(|writer| writer.is_finished());
         for limit in [1, 2, 7, 100] {
-            // They change as well, but keep what the query asks for.
+            // These actions change too, but still match the query.
             let uid = pick("the actions", &there, usize::from(number) % there.len())?;
             s.apply(*uid, report(number)?, &owner).await?;
             number += 1;
@@ -84,7 +82,7 @@ pub(super) async fn a_walk_meets_each_action_once_while_others_write(
                 .with_limit(limit.max(7));
             let found = uids(&s.walk(all).await?);
             let distinct: BTreeSet<&ActionUid> = found.iter().collect();
-            same("each action once", distinct.len(), found.len())?;
+            same("each action exactly once", distinct.len(), found.len())?;
         }
         if over || number > 2000 {
             break;
@@ -97,7 +95,7 @@ pub(super) async fn a_walk_meets_each_action_once_while_others_write(
     Ok(())
 }
 
-pub(super) async fn the_feed_has_each_action_once_at_its_latest_change(
+pub(super) async fn the_feed_returns_each_action_once_at_its_latest_change(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -127,7 +125,7 @@ pub(super) async fn the_feed_has_each_action_once_at_its_latest_change(
     same("the filtered feed", s.walk(finished).await?, vec![b])
 }
 
-pub(super) async fn the_feed_is_resumed_after_any_revision(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn the_feed_can_resume_after_any_revision(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let mut seen = vec![(Revision::ZERO, 0)];
     let mut all = Vec::new();
@@ -141,7 +139,7 @@ pub(super) async fn the_feed_is_resumed_after_any_revision(fixture: &dyn Fixture
         let after = Some(Cursor::feed(s.position().await?, revision));
         let rest = s.walk(feed().with_after(after).with_limit(2)).await?;
         same(
-            "what came later",
+            "the later changes",
             &rest[..],
             pick("the actions", &all, before..)?,
         )?;
@@ -149,18 +147,19 @@ pub(super) async fn the_feed_is_resumed_after_any_revision(fixture: &dyn Fixture
     Ok(())
 }
 
-pub(super) async fn a_reader_of_the_feed_misses_nothing(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_feed_reader_misses_no_change(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let writers = churners(&s);
     let mut cursor = None;
     let mut latest = BTreeMap::new();
     let mut position = s.position().await?;
     for _ in 0..100_000u32 {
-        // Looked at before the page is read: what they wrote is in it or still to come.
+        // Checked before the page is read: all finished writes are in this page or a
+        // later one.
         let over = writers.iter().all(|writer| writer.is_finished());
         let page = s.list(feed().with_after(cursor).with_limit(7)).await?;
         holds(
-            "positions that only grow",
+            "positions that never go back",
             page.at.revision >= position.revision,
             page.at,
         )?;
@@ -168,7 +167,11 @@ pub(super) async fn a_reader_of_the_feed_misses_nothing(fixture: &dyn Fixture) -
         for action in &page.items {
             let before: Option<Arc<Action>> = latest.insert(action.uid, action.clone());
             let fresh = before.as_ref().is_none_or(|b| b.version < action.version);
-            holds("only what has changed since", fresh, (before, action))?;
+            holds(
+                "only actions that have changed since",
+                fresh,
+                (before, action),
+            )?;
         }
         let end = page.next.is_none();
         cursor = page.next.or(Some(Cursor::feed(page.at, page.at.revision)));
@@ -176,7 +179,8 @@ pub(super) async fn a_reader_of_the_feed_misses_nothing(fixture: &dyn Fixture) -
             break;
         }
         if end {
-            // Nothing may come any more if the last writer has ended in between.
+            // No change may follow if the last writer has ended in between, hence the
+            // timeout.
             let changed = s.store.changed(Some(page.at.revision));
             if let Ok(moved) = tokio::time::timeout(Duration::from_millis(50), changed).await {
                 moved?;
@@ -188,10 +192,10 @@ pub(super) async fn a_reader_of_the_feed_misses_nothing(fixture: &dyn Fixture) -
     }
     let all = s.walk(Query::new()).await?;
     same("actions", all.len(), WRITERS * ROUNDS)?;
-    same("actions seen in the feed", latest.len(), all.len())?;
+    same("the number of actions in the feed", latest.len(), all.len())?;
     for action in all {
         same(
-            "the last that was seen of it",
+            "the last version of the action in the feed",
             latest.get(&action.uid),
             Some(&action),
         )?;
@@ -200,7 +204,7 @@ pub(super) async fn a_reader_of_the_feed_misses_nothing(fixture: &dyn Fixture) -
     Ok(())
 }
 
-pub(super) async fn a_feed_cursor_expires_when_something_it_has_yet_to_show_is_removed(
+pub(super) async fn a_feed_cursor_expires_when_an_action_it_has_not_returned_is_removed(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -214,40 +218,44 @@ pub(super) async fn a_feed_cursor_expires_when_something_it_has_yet_to_show_is_r
     let resume = |from: Position| feed().with_after(Some(Cursor::feed(from, from.revision)));
     s.list_fails(resume(before), ErrorKind::CursorExpired)
         .await?;
-    same("what came later", s.walk(resume(after)).await?.len(), 1)?;
+    same("the later changes", s.walk(resume(after)).await?.len(), 1)?;
     let now = s.position().await?;
     holds(
-        "a mark of the removal",
+        "a higher `removed_to` after the removal",
         now.removed_to > before.revision,
         now,
     )?;
-    holds("no mark beyond it", now.removed_to <= after.revision, now)
+    holds(
+        "no `removed_to` above the removed revision",
+        now.removed_to <= after.revision,
+        now,
+    )
 }
 
-pub(super) async fn a_store_knows_since_when_its_history_is_whole(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_store_reports_where_its_complete_history_begins(
+    fixture: &dyn Fixture,
+) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let (first, second) = (s.completed(&owner).await?, s.completed(&owner).await?);
     s.completed(&owner).await?;
     same("nothing removed", s.position().await?.removed_created, None)?;
-    // The older one last: the younger one is what counts.
+    // Removes the older one last. The highest removed revision counts.
     for action in [&second, &first] {
         s.done(remove(action)).await?;
         let at = s.position().await?;
         same(
-            "the youngest removed",
+            "the highest removed revision",
             at.removed_created,
             Some(second.created_at),
         )?;
         let page = s.store.list(&Query::new()).await?;
-        same("the same on a page", page.at, at)?;
+        same("the same position on a page", page.at, at)?;
     }
     Ok(())
 }
 
-pub(super) async fn a_feed_cursor_stays_expired_whatever_is_removed_later(
-    fixture: &dyn Fixture,
-) -> Proof {
+pub(super) async fn an_expired_feed_cursor_stays_expired(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let first = s.completed(&owner).await?;
@@ -255,7 +263,7 @@ pub(super) async fn a_feed_cursor_stays_expired_whatever_is_removed_later(
     let second = s.completed(&owner).await?;
     let after = Some(Cursor::feed(between, between.revision));
     s.queued().await?;
-    // The older one last: what it was changed at is below what was removed before.
+    // Removes the older one last: its revision is below the one removed before.
     for action in [second, first] {
         s.done(remove(&action)).await?;
         let query = feed().with_after(after);
@@ -264,7 +272,7 @@ pub(super) async fn a_feed_cursor_stays_expired_whatever_is_removed_later(
     Ok(())
 }
 
-pub(super) async fn a_feed_begun_after_a_removal_works(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn a_feed_started_after_a_removal_works(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let mut kept = Vec::new();
@@ -277,7 +285,7 @@ pub(super) async fn a_feed_begun_after_a_removal_works(fixture: &dyn Fixture) ->
     same("the feed", uids(&found), kept)
 }
 
-pub(super) async fn a_feed_walk_outlives_the_removal_of_what_it_has_shown(
+pub(super) async fn a_feed_cursor_survives_the_removal_of_a_returned_action(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
@@ -291,12 +299,12 @@ pub(super) async fn a_feed_walk_outlives_the_removal_of_what_it_has_shown(
     same("the rest", rest, vec![second])
 }
 
-pub(super) async fn creation_order_is_kept_whatever_changes(fixture: &dyn Fixture) -> Proof {
+pub(super) async fn creation_order_never_changes(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let mut created = Vec::new();
     for number in 0..6u16 {
-        // Uids that sort against the order of creation.
+        // The uids sort in the opposite order to creation.
         let uid: ActionUid = format!("{:08x}-0000-0000-0000-000000000000", 100 - number).parse()?;
         s.create(NewAction::task("a").with_uid(uid)).await?;
         created.push(uid);

@@ -1,4 +1,4 @@
-//! Many callers at once, each waiting for its answer before it asks again.
+//! Concurrent callers. Each sends its next call after the answer to the last one.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::latencies::Latencies;
 use super::measured::Measured;
 use crate::conformance::failure::Failure;
 
-/// One caller of a [`closed_loop`]: its stopwatch.
+/// One caller of a [`closed_loop`], which measures the time of its calls.
 #[derive(Debug)]
 pub struct Caller {
     number: usize,
@@ -19,22 +19,23 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Which of them, from 0.
+    /// Returns the number of this caller, from 0.
     #[must_use]
     pub fn number(&self) -> usize {
         self.number
     }
 
-    /// Whether there is time for another round; the next lap begins now. There always is for the
-    /// first: a caller that came late has measured something too.
+    /// Returns true if there is time for another round, and restarts the stopwatch.
+    /// Always true for the first round, so that a caller that starts late measures
+    /// something.
     pub async fn goes_on(&mut self) -> bool {
-        // A store that answers without ever waiting would let the first callers work alone.
+        // If the store never waits, this lets the other callers run too.
         tokio::task::consume_budget().await;
         self.last = Instant::now();
         self.last < self.until || self.latencies.count() == 0
     }
 
-    /// A call was answered: counts the time since the call before.
+    /// Records the time since the last call, or since the start of the round.
     pub fn lap(&mut self) {
         let now = Instant::now();
         self.latencies.record(now - self.last);
@@ -42,14 +43,15 @@ impl Caller {
     }
 }
 
-/// Runs so many callers, each in a task of its own, and measures them together. A caller works
-/// `while caller.goes_on().await`, calls [`Caller::lap`] after each answer, and returns the [`Caller`]
-/// with whatever it wants to hand on.
+/// Runs `callers` callers, each in its own task, and measures all of them together. A
+/// caller loops `while caller.goes_on().await` and calls [`Caller::lap`] after each
+/// answer. At the end it returns the [`Caller`] and a result.
 ///
-/// For comparing a store with something that is no store: what the workloads themselves run on.
+/// All workloads use this function. It is public so that a benchmark can compare a store
+/// with other code.
 ///
 /// # Errors
-/// [`Failure`] if a caller panicked.
+/// Returns [`Failure`] if a caller panics.
 pub async fn closed_loop<F, Fut, T>(
     callers: usize,
     time: Duration,
@@ -73,22 +75,23 @@ where
     }
     let (mut latencies, mut handed_on) = (Latencies::default(), Vec::with_capacity(callers));
     while let Some(ended) = tasks.join_next().await {
-        let (caller, value) = ended.map_err(|error| {
-            Failure::new("a caller that comes to its end", format!("{error:?}"))
-        })?;
+        let (caller, value) = ended
+            .map_err(|error| Failure::new("a caller that does not panic", format!("{error:?}")))?;
         latencies.merge(&caller.latencies);
         handed_on.push(value);
     }
     Ok((Measured::since(begun, cpu, latencies), handed_on))
 }
 
-/// Processor time this process has used, user and system, in all its threads; none where the
-/// system does not say so in a file.
+/// Returns the processor time of this process, user and system, in all its threads.
+/// Returns `None` if the system does not report it in `/proc/self/stat`.
 pub(super) fn cpu_time() -> Option<Duration> {
-    /// What the kernel counts in for user space, on all its architectures but two that are gone.
+    /// Unit of the kernel's counters in user space. It is the same on every supported
+    /// architecture.
     const TICK: Duration = Duration::from_millis(10);
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The program's name comes before, in parentheses, and may contain anything.
+    // The name of the program comes before, in parentheses, and may contain any
+    // character.
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut ticks = fields.split(' ').skip(11).map(str::parse::<u32>);
     let (user, system) = (ticks.next()?.ok()?, ticks.next()?.ok()?);

@@ -1,14 +1,14 @@
-//! How long calls took, in bounded memory.
+//! Latency histogram with bounded memory.
 
 use std::time::Duration;
 
-/// Buckets for each doubling of the time: values are kept to within a thirty-second of themselves.
+/// Buckets for each doubling of the time. The relative error of a value is at most 1/32.
 const FINE: usize = 32;
 const FINE_BITS: u32 = FINE.trailing_zeros();
 
-/// The times of many calls: counted in buckets that grow with the time, so that memory (16 KiB)
-/// does not grow with the calls. A quantile is at most a thirty-second above the true one, and
-/// never below it.
+/// Histogram of the latencies of many calls. Its buckets grow with the time, so its
+/// memory is at most 16 KiB for any number of calls. A quantile is never below the exact
+/// value, and at most 1/32 above it.
 #[derive(Debug, Clone, Default)]
 pub struct Latencies {
     counts: Vec<u64>,
@@ -17,7 +17,7 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// Counts one call.
+    /// Records one call.
     pub fn record(&mut self, time: Duration) {
         let bucket = bucket(nanos(time));
         if self.counts.len() <= bucket {
@@ -30,7 +30,7 @@ impl Latencies {
         self.longest = self.longest.max(time);
     }
 
-    /// Adds what another has counted.
+    /// Adds the calls that another histogram recorded.
     pub fn merge(&mut self, other: &Latencies) {
         if self.counts.len() < other.counts.len() {
             self.counts.resize(other.counts.len(), 0);
@@ -42,14 +42,14 @@ impl Latencies {
         self.longest = self.longest.max(other.longest);
     }
 
-    /// How many calls.
+    /// Returns the number of recorded calls.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.total
     }
 
-    /// The time within which this share of the calls was done: 0.5 is the median, 0.999 all but
-    /// one of a thousand. Zero when nothing was counted.
+    /// Returns the time within which this share of the calls finished. For example, 0.5
+    /// is the median. Returns zero if no calls were recorded.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Duration {
         let rank = ((share.clamp(0.0, 1.0) * self.total as f64).ceil() as u64).max(1);
@@ -63,7 +63,7 @@ impl Latencies {
         self.longest
     }
 
-    /// The longest of all, exactly.
+    /// Returns the longest time, exactly.
     #[must_use]
     pub fn longest(&self) -> Duration {
         self.longest
@@ -74,13 +74,14 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Small values have a bucket each; above, the highest bits say which.
+/// Small values have one bucket each. For larger values, the highest bits select the
+/// bucket.
 fn bucket(nanos: u64) -> usize {
     let doublings = (u64::BITS - nanos.leading_zeros()).saturating_sub(FINE_BITS + 1);
     (doublings as usize) * FINE + (nanos >> doublings) as usize
 }
 
-/// The largest value of a bucket.
+/// Returns the largest value of a bucket.
 fn upper(bucket: usize) -> u64 {
     let doublings = (bucket / FINE).saturating_sub(1);
     let above = (bucket - doublings * FINE + 1) as u128;
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_falls_into_a_bucket_that_ends_little_above_it() {
+    fn the_end_of_a_bucket_is_close_to_each_of_its_values() {
         let mut last = 0;
         for shift in 0..64 {
             for offset in [0_u64, 1, 2] {
@@ -105,7 +106,7 @@ mod tests {
             last = bucket(1 << shift);
         }
         assert_eq!(upper(bucket(u64::MAX)), u64::MAX);
-        // Neighbouring buckets leave no gap.
+        // There is no gap between adjacent buckets.
         for b in 0..bucket(u64::MAX) {
             assert_eq!(bucket(upper(b)), b);
             assert_eq!(bucket(upper(b) + 1), b + 1);
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_those_of_the_sorted_values() {
+    fn quantiles_match_the_sorted_values() {
         let (mut all, mut odd) = (Latencies::default(), Latencies::default());
         for value in 1..=10_000_u64 {
             let half = if value % 2 == 0 { &mut all } else { &mut odd };

@@ -1,4 +1,5 @@
-//! What was acknowledged, and whether it is there.
+//! Record of the acknowledged writes of a workload, and the check that the store has
+//! them.
 
 use std::collections::HashMap;
 
@@ -6,16 +7,16 @@ use crate::conformance::failure::{Failure, Proof, holds, same};
 use crate::model::{Action, ActionUid, Limits, LogQuery, Order, Query, Status, Version};
 use crate::store::ActionStore;
 
-/// Where an acknowledged action must stand.
+/// Expected state of an acknowledged action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) status: Status,
     pub(super) version: Version,
-    /// Entries in its log.
+    /// Number of entries in its log.
     pub(super) entries: u32,
 }
 
-/// Everything a workload was told to be written, and removed.
+/// The actions that a workload wrote and removed, as acknowledged by the store.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     written: HashMap<ActionUid, Standing>,
@@ -31,7 +32,7 @@ impl Ledger {
         self.removed.len() as u64
     }
 
-    /// Which of these are completed, and their versions.
+    /// Returns the completed actions among these, with their versions.
     pub(super) fn completed(&self, uids: &[ActionUid]) -> Vec<(ActionUid, Version)> {
         let standing = |uid: &ActionUid| Some((*uid, *self.written.get(uid)?));
         uids.iter()
@@ -50,8 +51,8 @@ impl Ledger {
         self.removed.push(uid);
     }
 
-    /// Demands that the store shows what is written here, with its log, and nothing else: by
-    /// uid, in order, in the feed and in the log of all.
+    /// Requires that the store has exactly these actions and logs. Reads them by uid, in
+    /// lists, in the feed and in the global log.
     pub(super) async fn verify(&self, store: &dyn ActionStore) -> Proof {
         let most = store.capabilities().max_commands.clamp(1, 1000);
         let uids: Vec<ActionUid> = self.written.keys().copied().collect();
@@ -80,7 +81,7 @@ impl Ledger {
     fn check(&self, action: &Action) -> Proof {
         let Some(expected) = self.written.get(&action.uid) else {
             return Err(
-                Failure::new("nothing but what was written", action.uid.to_string()).into(),
+                Failure::new("no action except the written ones", action.uid.to_string()).into(),
             );
         };
         let found = Standing {
@@ -88,20 +89,21 @@ impl Ledger {
             version: action.version,
             entries: action.log_entries,
         };
-        let what = "where an acknowledged action stands";
+        let what = "the state of an acknowledged action";
         same(what, (action.uid, found), (action.uid, *expected))
     }
 
     async fn verify_list(&self, store: &dyn ActionStore, order: Order) -> Proof {
         let mut left = self.written.clone();
         let mut query = Query::new().with_order(order).with_limit(Limits::PAGE);
-        // A page that goes on shows something, or has looked at as much as a page may.
+        // A page that is not the last shows an action or has scanned as many rows as a
+        // page may.
         for _ in 0..=self.written.len() {
             let page = store.list(&query).await?;
             for action in &page.items {
                 self.check(action)?;
                 let once = left.remove(&action.uid).is_some();
-                holds("each action once in a walk", once, (order, action.uid))?;
+                holds("each action once in a list", once, (order, action.uid))?;
             }
             query.after = page.next;
             if query.after.is_none() {
@@ -125,7 +127,7 @@ impl Ledger {
                 match left.get_mut(&entry.uid) {
                     Some(count) if *count > 0 => *count -= 1,
                     _ => {
-                        let what = "no entry in the log but those of what was written";
+                        let what = "no log entries except those of the written actions";
                         return Err(Failure::new(what, format!("{entry:?}")).into());
                     }
                 }

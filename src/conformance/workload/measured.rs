@@ -1,4 +1,4 @@
-//! What a workload came to.
+//! The result of a workload.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -6,22 +6,24 @@ use std::time::{Duration, Instant};
 use super::callers::cpu_time;
 use super::latencies::Latencies;
 
-/// What a workload came to. One number alone says little: compare those of one run on one machine.
+/// Result of a workload. A single number says little: compare the results of one run on
+/// one machine.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Measured {
-    /// How long it ran.
+    /// Duration of the workload.
     pub took: Duration,
-    /// How long each call took.
+    /// Latencies of the calls.
     pub latencies: Latencies,
-    /// Processor time of the whole process meanwhile, callers included, to the hundredth of a
-    /// second; none where the system does not say (it does on Linux).
+    /// Processor time of the whole process during the workload, callers included, with a
+    /// resolution of 10 ms. `None` if the system does not report it; Linux does.
     pub cpu: Option<Duration>,
     /// Actions in the store at the end.
     pub rows: u64,
-    /// Actions that were removed meanwhile.
+    /// Actions removed during the workload.
     pub removed: u64,
-    /// What the store occupied at the end, as the workload's probe says; none without one.
+    /// Size of the store at the end in bytes, from
+    /// [`with_bytes`](super::Workload::with_bytes). `None` if it is unknown.
     pub bytes: Option<u64>,
 }
 
@@ -38,26 +40,27 @@ impl Measured {
         }
     }
 
-    /// How many calls were answered. A whole life is six.
+    /// Returns the number of answered calls. [`Work::Life`](super::Work::Life) makes six
+    /// calls for each action.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.latencies.count()
     }
 
-    /// Calls a second, of all callers together.
+    /// Returns the calls per second of all callers together.
     #[must_use]
     pub fn throughput(&self) -> f64 {
         self.calls() as f64 / self.took.as_secs_f64().max(1e-9)
     }
 
-    /// Processor time for a call.
+    /// Returns the processor time per call.
     #[must_use]
     pub fn cpu_a_call(&self) -> Option<Duration> {
         let calls = self.calls().max(1) as f64;
         self.cpu.map(|cpu| cpu.div_f64(calls))
     }
 
-    /// Bytes for an action with its log.
+    /// Returns the bytes per action, including its log.
     #[must_use]
     pub fn bytes_a_row(&self) -> Option<f64> {
         let rows = self.rows.max(1) as f64;
@@ -66,7 +69,8 @@ impl Measured {
 }
 
 impl fmt::Display for Measured {
-    /// One line: throughput, p50, p99, p99.9, processor time a call, bytes a row.
+    /// Formats one line: throughput, p50, p99, p99.9, processor time per call and bytes
+    /// per row.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quantile = |share| self.latencies.quantile(share);
         write!(
@@ -78,10 +82,10 @@ impl fmt::Display for Measured {
             quantile(0.999)
         )?;
         if let Some(cpu) = self.cpu_a_call() {
-            write!(f, ", {cpu:.1?} CPU a call")?;
+            write!(f, ", {cpu:.1?} CPU per call")?;
         }
         if let Some(bytes) = self.bytes_a_row() {
-            write!(f, ", {bytes:.0} bytes a row")?;
+            write!(f, ", {bytes:.0} bytes per row")?;
         }
         Ok(())
     }

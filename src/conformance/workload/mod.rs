@@ -1,6 +1,8 @@
-//! Workloads for any store: what a management plane does all day, at any concurrency and size of
-//! the store, measured, and verified afterwards. A store that loses a row, a log entry or its
-//! order while it is measured has not been measured: the workload fails.
+//! Workloads that measure any store and verify it afterwards.
+//!
+//! A workload sends the calls of a management plane, at any concurrency and store size.
+//! It fails if the store loses an action or a log entry, or returns them in the wrong
+//! order.
 //!
 //! ```
 //! use std::time::Duration;
@@ -22,9 +24,9 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
 //!
-//! Rounds of several stores are to be interleaved and each to begin with a fresh store: a disk and
-//! a machine have moods. `benches/compare` does that, on [`closed_loop`], beside stores written by
-//! hand.
+//! To compare stores, interleave their runs and open an empty store for each run, because
+//! the speed of a disk and a machine varies. `benches/compare` does that with
+//! [`closed_loop`], and compares with hand-written stores.
 
 mod callers;
 mod latencies;
@@ -49,15 +51,17 @@ use self::stock::Stock;
 use super::failure::{Failure, Proof, Stop};
 use super::subject::Subject;
 
-/// How long anything may take beside the time that is measured: to write the stock, to verify.
+/// Timeout for the work outside the measured time: writing the initial actions and
+/// verifying the store.
 const BESIDE: Duration = Duration::from_secs(600);
 
-/// How much longer for each action of the stock.
+/// Additional time in that timeout for each initial action.
 const BESIDE_A_ROW: Duration = Duration::from_millis(2);
 
 type Probe = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
-/// A workload: what is done, by how many at once, how long, in a store of which size.
+/// A workload: the kind of work, the number of callers, the duration and the initial size
+/// of the store.
 #[derive(Clone)]
 #[must_use]
 pub struct Workload {
@@ -69,7 +73,8 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// This work by 8 callers for a second, in a store that has 1000 actions.
+    /// Creates a workload with 8 callers, a duration of one second and 1000 initial
+    /// actions.
     pub fn new(work: Work) -> Workload {
         Workload {
             work,
@@ -80,51 +85,66 @@ impl Workload {
         }
     }
 
-    /// How many call at once, each when its last call was answered; at least 1.
+    /// Sets the number of concurrent callers. Each sends its next call after the answer
+    /// to the last one. At least 1; the default is 8.
     pub fn with_callers(mut self, callers: usize) -> Workload {
         self.callers = callers.max(1);
         self
     }
 
-    /// How long it is measured. What is under way then is finished.
+    /// Sets the measured duration. Calls that are in progress at its end are finished.
+    /// The default is one second.
     pub fn with_time(mut self, time: Duration) -> Workload {
         self.time = time;
         self
     }
 
-    /// How many actions of all kinds are written before, through the store's own `write`. 0
-    /// begins with an empty store, where nothing can be looked up or removed. While a workload
-    /// runs about 200 bytes for each of them are kept to verify it.
+    /// Sets the number of actions that are written before the measurement, through the
+    /// store's own `write`. The default is 1000. With 0 the store starts empty, and works
+    /// that look up or remove actions fail. Verification needs about 200 bytes of memory
+    /// for each action.
     pub fn with_stock(mut self, actions: usize) -> Workload {
         self.stock = actions;
         self
     }
 
-    /// How many bytes the store occupies, asked once it was verified and closed; none if that is
-    /// not known.
+    /// Sets a function that returns the size of the store in bytes, or `None` if it is
+    /// unknown. It is called after the store was verified and closed.
     pub fn with_bytes(mut self, bytes: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
         self.bytes = Some(Arc::new(bytes));
         self
     }
 
-    /// Runs it on a fresh and empty store and closes that, within a tokio runtime with time
-    /// enabled. All callers are tasks of that runtime.
+    /// Runs the workload on an empty store and closes the store. Needs a tokio runtime
+    /// with time enabled. All callers are tasks of that runtime.
     ///
     /// # Errors
-    /// [`Failure`], with the name of the work, if a call fails or is answered wrongly, if what was
-    /// acknowledged is not there afterwards or more is there, if nothing moves for ten minutes;
-    /// also for [`Work::Reopen`] of a subject that cannot be reopened and for a stock too small.
+    /// Returns [`Failure`], with the name of the work, in these cases:
+    ///
+    /// - A call fails or returns a wrong answer.
+    ///
+    /// - An acknowledged write is missing afterwards, or the store has data that was not
+    ///   written.
+    ///
+    /// - The run exceeds its duration by more than ten minutes plus 2 ms for each initial
+    ///   action.
+    ///
+    /// - The work is [`Work::Reopen`] and the subject cannot be reopened.
+    ///
+    /// - The store has too few initial actions for the work.
     pub async fn run(&self, subject: Subject) -> Result<Measured, Failure> {
         let rows = u32::try_from(self.stock).unwrap_or(u32::MAX);
         let limit = BESIDE + self.time + BESIDE_A_ROW.saturating_mul(rows);
         let stop = match tokio::time::timeout(limit, self.run_on(subject)).await {
             Ok(Ok(measured)) => return Ok(measured),
             Ok(Err(stop)) => stop,
-            Err(_) => Failure::new("an end", format!("none within {limit:?}")).into(),
+            Err(_) => {
+                Failure::new("the end of the workload", format!("none within {limit:?}")).into()
+            }
         };
         let mut failure = match stop {
             Stop::Failed(failure) => *failure,
-            Stop::NotApplicable(why) => Failure::new("a subject fit for it", why),
+            Stop::NotApplicable(why) => Failure::new("a subject that supports this work", why),
         };
         failure.case = self.work.name();
         Err(failure)
@@ -136,7 +156,8 @@ impl Workload {
             time: self.time,
         };
         let mut stock = Stock::fill(subject.store.clone(), self.stock).await?;
-        // Before anything is measured: a store that lost its stock would be fast.
+        // Verified before the measurement, because a store that lost its initial actions
+        // would be fast.
         stock.ledger.verify(&*subject.store).await?;
         let (mut measured, ledger) = if self.work == Work::Reopen {
             let Stock { uids, ledger, .. } = stock;
@@ -165,8 +186,8 @@ impl Workload {
             Work::List(by) => reading::list(stock, crowd, by).await,
             Work::Feed => reading::feed(stock, crowd).await,
             Work::Wait => reading::wait(stock, crowd).await,
-            // Needs the whole subject, see above.
-            Work::Reopen => Err(Stop::NotApplicable("it is reopened elsewhere")),
+            // `run_on` handles this work, because it needs the whole subject.
+            Work::Reopen => Err(Stop::NotApplicable("`Reopen` runs without callers")),
         }
     }
 }

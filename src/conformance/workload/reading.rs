@@ -18,7 +18,7 @@ use crate::conformance::subject::Subject;
 use crate::model::{ActionUid, Cursor, Limits, Order, Position, Query, Status, Version};
 use crate::store::{ActionStore, ActionStoreExt};
 
-/// How many callers, for how long.
+/// Number of callers and duration.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Crowd {
     pub(super) callers: usize,
@@ -26,7 +26,7 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    /// Runs the callers on a store; the first that was answered wrongly speaks for all.
+    /// Runs the callers on a store. Returns the first failure of a caller.
     pub(super) async fn run<F, Fut, T>(self, caller: F) -> Proof<(Measured, Vec<T>)>
     where
         F: Fn(Caller) -> Fut,
@@ -38,7 +38,7 @@ impl Crowd {
     }
 }
 
-/// The next number of a sequence that looks random (SplitMix64).
+/// Returns the next number of a pseudorandom sequence (SplitMix64).
 fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
@@ -48,7 +48,7 @@ fn random(state: &mut u64) -> u64 {
 }
 
 pub(super) async fn get(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
-    holds("a stock to look up", !stock.uids.is_empty(), 0)?;
+    holds("initial actions to look up", !stock.uids.is_empty(), 0)?;
     let uids: Arc<[ActionUid]> = stock.uids.as_slice().into();
     let run = crowd.run(|mut caller| {
         let (store, uids) = (stock.store.clone(), uids.clone());
@@ -65,11 +65,11 @@ async fn get_caller(store: &dyn ActionStore, uids: &[ActionUid], caller: &mut Ca
     while caller.goes_on().await {
         let at = random(&mut state) % uids.len() as u64;
         let uid = uids.get(at as usize).copied();
-        let uid = uid.ok_or_else(|| Failure::new("a uid of the stock", "none"))?;
+        let uid = uid.ok_or_else(|| Failure::new("the uid of an initial action", "none"))?;
         let found = store.action(uid).await?;
         caller.lap();
         let found = found.map(|action| action.uid);
-        same("the action that was asked for", found, Some(uid))?;
+        same("the requested action", found, Some(uid))?;
     }
     Ok(())
 }
@@ -95,7 +95,8 @@ async fn list_caller(
 ) -> Proof {
     while caller.goes_on().await {
         let (mut query, mut found) = (query.clone(), Vec::new());
-        // A page may be short and go on: then what it lacks must come after it.
+        // A page may be short without being the last. The following pages must contain
+        // the rest.
         loop {
             let page = store.list(&query).await?;
             caller.lap();
@@ -107,7 +108,7 @@ async fn list_caller(
         }
         found.truncate(expected.len());
         let right = found == expected;
-        holds("the page that the stock has", right, (query, found.len()))?;
+        holds("the expected first page", right, (query, found.len()))?;
     }
     Ok(())
 }
@@ -137,7 +138,7 @@ async fn feed_caller(store: &dyn ActionStore, count: usize, caller: &mut Caller)
                 break;
             }
         }
-        same("actions in a walk through the feed", seen, count)?;
+        same("the number of actions in the feed", seen, count)?;
     }
     Ok(())
 }
@@ -153,7 +154,7 @@ pub(super) async fn wait(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
             let store = store.clone();
             waiting.spawn(async move { wait_above(&*store, at).await });
         }
-        // Lets those wait who can: on a runtime of one thread all of them.
+        // Lets the waiters start. On a runtime with one thread all of them do.
         tokio::task::yield_now().await;
         let sent = Instant::now();
         let uid = stock.store.create(new_action(0)).await?.uid;
@@ -164,7 +165,7 @@ pub(super) async fn wait(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
         };
         stock.ledger.write(uid, standing);
         for _ in 0..crowd.callers {
-            let heard = in_time("whoever waits to hear of a write", waiting.join_next()).await?;
+            let heard = in_time("the end of a waiter after a write", waiting.join_next()).await?;
             let heard = heard.ok_or_else(|| Failure::new("a waiting caller", "none"))???;
             latencies.record(heard.saturating_duration_since(sent));
         }
@@ -172,10 +173,11 @@ pub(super) async fn wait(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
     Ok(Measured::since(begun, cpu, latencies))
 }
 
-/// Waits until something above a position is readable, and says when that was heard.
+/// Waits until a change above a position is readable. Returns the time when it was.
 async fn wait_above(store: &dyn ActionStore, at: Position) -> Proof<Instant> {
     let mut found = at;
-    // It may resolve early: then nothing is above yet, and it is asked again.
+    // `changed` may resolve early, when there is nothing above the position. Then this
+    // waits again.
     while found.revision <= at.revision {
         found = store.changed(Some(at.revision)).await?;
     }
@@ -184,11 +186,11 @@ async fn wait_above(store: &dyn ActionStore, at: Position) -> Proof<Instant> {
     let feed = Query::new().with_order(Order::Feed).with_after(after);
     let page = store.list(&feed).await?;
     let readable = !page.items.is_empty();
-    holds("something above the revision waited for", readable, found)?;
+    holds("a change above the requested revision", readable, found)?;
     Ok(heard)
 }
 
-/// Closes and opens the store again and again, which nobody else may hold.
+/// Closes and opens the store repeatedly. There must be no other user of it.
 pub(super) async fn reopen(
     mut subject: Subject,
     first: Option<ActionUid>,

@@ -1,4 +1,4 @@
-//! What is in the store before a workload begins: actions of all kinds, always the same.
+//! The initial content of the store: actions of every kind, the same in every run.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::model::{
 };
 use crate::store::{ActionStore, ActionStoreExt};
 
-/// What the workload itself is called among the owners.
+/// Owner name of the workload.
 const OWNER: &str = "workload";
 
-/// Rows written in one batch: at most four commands each.
+/// Rows written in one batch. Each row takes at most four commands.
 const ROWS: usize = 200;
 
-/// A store with its stock.
+/// A store with its initial actions.
 pub(super) struct Stock {
     pub(super) store: Arc<dyn ActionStore>,
     pub(super) owner: OwnerRef,
-    /// In the order of their creation.
+    /// Uids in creation order.
     pub(super) uids: Vec<ActionUid>,
     pub(super) ledger: Ledger,
     middle: Option<Arc<Action>>,
@@ -33,7 +33,7 @@ pub(super) struct Stock {
 }
 
 impl Stock {
-    /// Claims an owner and writes that many actions.
+    /// Claims an owner and writes `count` actions.
     pub(super) async fn fill(store: Arc<dyn ActionStore>, count: usize) -> Proof<Stock> {
         let owner = OwnerRef::new(OWNER);
         let take_over = true;
@@ -101,7 +101,8 @@ impl Stock {
         accepted(answers, count)
     }
 
-    /// The action in this place: a tenth of each name, a hundredth of each object.
+    /// Returns the action for this row. Each name has a tenth of the rows, each object a
+    /// hundredth.
     fn row(&self, row: usize) -> NewAction {
         let source = match row % 3 {
             0 => Source::Task,
@@ -125,7 +126,7 @@ impl Stock {
         }
     }
 
-    /// The list of that kind, one page of it.
+    /// Returns a query for one page of a list.
     pub(super) fn query(&self, by: ListBy, limit: u16) -> Query {
         let first = || self.uids.first().copied().unwrap_or_else(ActionUid::new);
         let time = |of: fn(&Action) -> Option<Timestamp>| {
@@ -169,8 +170,8 @@ impl Stock {
         }
     }
 
-    /// What the first page of a query holds at most: read in creation order without any term,
-    /// and chosen by what the model says of each action.
+    /// Returns the expected first page of a query. Reads the whole list without filters
+    /// and applies the model's filter to each action.
     pub(super) async fn expected(&self, query: &Query) -> Proof<Vec<ActionUid>> {
         let limit = usize::from(query.limit);
         let mut matching = VecDeque::with_capacity(limit + 1);
@@ -194,7 +195,11 @@ impl Stock {
                 break;
             }
         }
-        same("the stock in a walk", seen, self.uids.len())?;
+        same(
+            "the number of initial actions in a list",
+            seen,
+            self.uids.len(),
+        )?;
         let newest_first = query.order != Order::Oldest;
         let uids = matching.into_iter();
         Ok(match newest_first {
@@ -204,7 +209,7 @@ impl Stock {
     }
 }
 
-/// Demands that every command was carried out.
+/// Requires that every command was accepted.
 pub(super) fn accepted(answers: Vec<Result<Done, Refused>>, count: usize) -> Proof {
     same("an answer for each command", answers.len(), count)?;
     for answer in answers {

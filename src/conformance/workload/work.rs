@@ -1,31 +1,33 @@
-//! What a workload does.
+//! The kinds of work that a workload can do.
 
-/// What the callers of a workload do, each in a closed loop of its own.
+/// The work that each caller of a workload repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Work {
     /// Creates actions.
     Create,
-    /// Whole lives: create, start, three reports of progress, complete. Each is a call.
+    /// Runs the whole lifecycle of an action: create, start, three progress reports,
+    /// finish. Each step is a call.
     Life,
-    /// Looks one action of the stock up, chosen at random.
+    /// Looks up one of the initial actions, chosen at random.
     Get,
     /// Reads the first page of a list.
     List(ListBy),
-    /// Walks through the feed from its beginning, again and again. A page is a call.
+    /// Reads the feed from its beginning to its end, repeatedly. Each page is a call.
     Feed,
-    /// Waits in [`changed`](crate::ActionStore::changed) while another writes: a call takes from
-    /// the moment the write was sent to the moment the caller has heard of it.
+    /// Waits in [`changed`](crate::ActionStore::changed) while another task writes. A
+    /// call takes from the moment the write is sent until the caller is notified.
     Wait,
-    /// Whole lives while the completed ones of the stock are removed, oldest first. The calls
-    /// measured are those of the lives.
+    /// Runs lifecycles like `Life` while another task removes the completed initial
+    /// actions, oldest first. Only the calls of the lifecycles are measured.
     Prune,
-    /// Closes the store, opens it again and reads an action: one after the other, by one caller.
+    /// Closes the store, opens it again and reads an action, one after the other, with
+    /// one caller.
     Reopen,
 }
 
 impl Work {
-    /// Every kind of work.
+    /// Returns every kind of work.
     #[must_use]
     pub fn all() -> Vec<Work> {
         let mut all = vec![Work::Create, Work::Life, Work::Get, Work::Feed, Work::Wait];
@@ -34,7 +36,7 @@ impl Work {
         all
     }
 
-    /// Its name: `life`, `list_by_object`.
+    /// Returns the name of the work, for example `life` or `list_by_object`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -52,7 +54,8 @@ impl Work {
 
 macro_rules! lists {
     ($($(#[$meta:meta])* $variant:ident $name:literal,)*) => {
-        /// Which list: all actions, or those of one term, newest first unless it says otherwise.
+        /// The list to read: all actions or one filter. Newest first unless the variant
+        /// says otherwise.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ListBy {
@@ -60,10 +63,11 @@ macro_rules! lists {
         }
 
         impl ListBy {
-            /// All of them: one for each term there is, and two without one.
+            /// Every list: one for each filter, and two without a filter.
             pub const ALL: &[ListBy] = &[$(ListBy::$variant,)*];
 
-            /// Its name: `list_newest`, `list_by_object`.
+            /// Returns the name of the list, for example `list_newest` or
+            /// `list_by_object`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -81,44 +85,45 @@ lists! {
     Oldest "list_oldest",
     /// One action.
     Uid "list_by_uid",
-    /// The completed ones, nine of ten.
+    /// The completed actions: nine tenths.
     Status "list_by_status",
-    /// One of ten.
+    /// The unfinished actions: one tenth.
     Unfinished "list_unfinished",
-    /// The failed ones, a tenth.
+    /// The failed actions: one tenth.
     Outcome "list_by_outcome",
-    /// A third.
+    /// One source: a third of the actions.
     Source "list_by_source",
-    /// A tenth.
+    /// One name: a tenth of the actions.
     Name "list_by_name",
-    /// A hundredth.
+    /// One object: a hundredth of the actions.
     Object "list_by_object",
-    /// A tenth.
+    /// One touched object: a tenth of the actions.
     Touches "list_by_touched_object",
-    /// A fiftieth, of three objects: what a scope of objects shows.
+    /// Any of three touched objects: a fiftieth of the actions. An authorization scope
+    /// makes such a query.
     TouchesAny "list_by_any_touched_object",
-    /// A tenth.
+    /// One tenant: a tenth of the actions.
     Tenant "list_by_tenant",
-    /// A twentieth.
+    /// One actor: a twentieth of the actions.
     Actor "list_by_actor",
-    /// All that were started.
+    /// One owner: every action that was started.
     Owner "list_by_owner",
-    /// All that were started.
+    /// One owner name: every action that was started.
     OwnerName "list_by_owner_name",
-    /// A fiftieth.
+    /// One parent: a fiftieth of the actions.
     Parent "list_by_parent",
-    /// A fiftieth.
+    /// One retried action: a fiftieth of the actions.
     RetryOf "list_by_retried_action",
-    /// A fiftieth.
+    /// One correlation: a fiftieth of the actions.
     Correlation "list_by_correlation",
-    /// The later half.
+    /// The half of the actions created last.
     CreatedFrom "list_created_from",
-    /// The earlier half.
+    /// The half of the actions created first.
     CreatedBefore "list_created_before",
-    /// The later half.
+    /// The half of the actions finished last.
     FinishedFrom "list_finished_from",
-    /// The earlier half.
+    /// The half of the actions finished first.
     FinishedBefore "list_finished_before",
-    /// One of twenty-five.
+    /// Actions with a cancel request: one of twenty-five.
     CancelRequested "list_cancel_requested",
 }

@@ -15,10 +15,10 @@ use crate::model::{
 };
 use crate::store::{ActionStore, ActionStoreExt};
 
-/// Actions removed in one batch.
+/// Number of actions removed in one batch.
 const REMOVED_AT_ONCE: usize = 100;
 
-/// Changes of a whole life after its creation.
+/// Number of changes in a lifecycle after the creation.
 const CHANGES: usize = 5;
 
 pub(super) fn new_action(object: u64) -> NewAction {
@@ -56,7 +56,7 @@ async fn create_caller(store: &dyn ActionStore, caller: &mut Caller) -> Proof<Ve
 }
 
 pub(super) async fn lives(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
-    // Created, then its changes; progress makes no entry in the log.
+    // The creation and each change take a version. A progress report adds no log entry.
     let version = (0..CHANGES).fold(Version::FIRST, |version, _| version.next());
     let standing = Standing {
         status: Status::Completed,
@@ -102,10 +102,14 @@ fn write_down(ledger: &mut Ledger, written: Vec<Vec<ActionUid>>, standing: Stand
     }
 }
 
-/// Lives, while another task removes the completed actions of the stock.
+/// Runs lifecycles while another task removes the completed initial actions.
 pub(super) async fn prune(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
     let completed = stock.ledger.completed(&stock.uids);
-    holds("a stock to remove from", !completed.is_empty(), 0)?;
+    holds(
+        "completed initial actions to remove",
+        !completed.is_empty(),
+        0,
+    )?;
     let stop = Arc::new(AtomicBool::new(false));
     let pruning = tokio::spawn(remove(stock.store.clone(), completed, stop.clone()));
     let measured = lives(stock, crowd).await;
@@ -131,7 +135,8 @@ async fn remove(
             if_version: *version,
         };
         let batch = Batch::each(some.iter().map(remove).collect());
-        // Not repeated: `Already` would then be right, and here it means that a row was lost.
+        // The write is not retried. The answer to a repeat would be `Already`, which here
+        // means that the row was lost.
         let answers = store.write(batch).await?;
         let already = answers
             .iter()

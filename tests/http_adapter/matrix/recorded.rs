@@ -1,4 +1,4 @@
-//! What is recorded, and how: what each may see of it is worked out from that.
+//! The recorded actions. The actions that each role may see are computed from these.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use action_store::{
     OwnerRef, RelatedObject, Source,
 };
 
-/// What stands in every error's detail.
+/// The detail of every recorded error.
 pub(super) const DETAIL: &str = "SECRET-DETAIL";
 
 /// An action as it was recorded.
@@ -19,24 +19,24 @@ pub(super) struct Recorded {
     pub(super) failed: bool,
 }
 
-/// What was recorded, and what of it was removed again.
+/// The recorded actions, and the ones that were removed.
 pub(super) struct History {
     pub(super) all: Vec<Recorded>,
     pub(super) removed: Vec<ActionUid>,
-    /// When the youngest of these was created, in microseconds.
+    /// Creation time of the youngest removed action in microseconds.
     floor: i64,
 }
 
 impl History {
-    /// Whether a uid is as old as what was removed, by its own time.
+    /// True if the time in a uid is not after that of the youngest removed action.
     pub(super) fn is_gone(&self, uid: &str) -> bool {
         let millis = i64::from_str_radix(&uid[..13].replace('-', ""), 16);
         millis.is_ok_and(|millis| millis * 1_000 <= self.floor)
     }
 }
 
-/// Records actions of each tenant on objects of its own and on shared ones, unfinished and failed,
-/// and removes some that came before the last tenants'.
+/// Records actions of each tenant, on its own and on shared objects, unfinished and
+/// failed. Removes some that are older than the actions of the last tenants.
 pub(super) async fn record(store: &dyn ActionStore) -> History {
     let owner = OwnerRef::new("plane");
     let claim = Command::Claim {
@@ -102,7 +102,7 @@ pub(super) async fn record(store: &dyn ActionStore) -> History {
             store.command(remove).await.unwrap();
             removed.push(uid);
             floor = gone.created_at.as_micros();
-            // Uids tell milliseconds apart.
+            // The next uid needs a later millisecond.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! Who asks, and what they may see.
+//! The roles, and the actions that they may see.
 
 use action_store::ObjectRef;
 use action_store::http::{Denied, Permission, Scope};
@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 
 use super::recorded::Recorded;
 
-/// Who asks, by a header that the authorizer reads.
+/// A role. The authorizer reads it from a header.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Role {
     pub(super) name: &'static str,

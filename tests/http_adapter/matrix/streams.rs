@@ -1,4 +1,4 @@
-//! What a stream of events shows somebody.
+//! The event stream of each role.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -13,8 +13,8 @@ use tower::ServiceExt as _;
 
 use super::DETAIL;
 
-/// What is wrong with the events that a request is answered with. Reads until nothing more is
-/// there, or, where nothing is to be shown, to the end.
+/// Returns the error in the event stream of a request. Reads until nothing more comes. If
+/// nothing is expected, it reads to the end of the stream.
 pub(super) async fn fault(
     app: &Router,
     request: Request<Body>,
