@@ -63,6 +63,16 @@ macro_rules! __conformance_cases {
                     plain an_action_that_breaks_a_rule_is_invalid;
                     plain as_much_as_is_allowed_is_accepted;
                 }
+                fitting {
+                    plain a_report_that_does_not_fit_is_recorded_and_noted;
+                    plain attributes_that_do_not_fit_leave_those_before;
+                    plain more_warnings_than_fit_are_left_out_and_noted;
+                    plain a_full_list_of_warnings_still_takes_a_note;
+                    plain an_end_that_does_not_fit_is_recorded_and_noted;
+                    plain a_cancel_reason_that_does_not_fit_is_cut_and_noted;
+                    plain a_description_that_does_not_fit_is_cut_at_the_create;
+                    plain what_was_cut_is_recognised_when_it_is_repeated;
+                }
                 keys {
                     plain an_exclusive_key_has_one_holder;
                     plain a_refused_create_takes_none_of_its_keys;
@@ -213,7 +223,6 @@ macro_rules! __conformance_cases {
                     plain json_comes_back_byte_for_byte;
                     plain objects_of_any_kind_come_back;
                     plain a_label_that_breaks_the_rules_is_invalid;
-                    plain prose_that_breaks_the_rules_is_invalid;
                     plain attributes_that_break_the_rules_are_invalid;
                 }
                 list {

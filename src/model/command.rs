@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use super::action::{Action, ActionError};
+use super::fit::{Notes, value_or_note};
 use super::identity::{ActionUid, OpId, Version};
 use super::json::Json;
 use super::limits::Invalid;
+#[cfg(doc)]
+use super::limits::Limits;
 use super::new_action::NewAction;
 use super::owner::{Owner, OwnerRef};
 use super::progress::Progress;
@@ -189,6 +192,22 @@ pub enum Change {
 }
 
 /// How far an action is. Everything is optional; an empty report is a bare sign of life.
+///
+/// A report is never refused for what its fields contain: it would fail the work it reports on.
+/// Values that break a limit are recorded as far as they fit:
+///
+/// | field | what breaks a limit |
+/// | --- | --- |
+/// | `progress` | out of range: left as it was |
+/// | `step` | longer than [`Limits::LABEL`]: cut at a character, ` [cut]` at the end; control characters: replaced with U+FFFD; empty: left as it was |
+/// | `description` | longer than [`Limits::TEXT`]: cut, ` [cut]` at the end; U+0000: replaced with U+FFFD |
+/// | `attributes` | not valid as attributes: left as they were, as a whole |
+/// | `warnings` | each as `description`; beyond [`Limits::WARNINGS`]: left out |
+///
+/// Each such change adds a warning to the action that names the field and what was wrong, at most
+/// one for a field and what happened to it. A warning that is cut only shows the mark. If the
+/// action has [`Limits::WARNINGS`] warnings already, the last one takes the note in front of its
+/// text. A whole batch has a limit, too: [`Capabilities::max_bytes`](crate::Capabilities::max_bytes).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -202,6 +221,8 @@ pub struct Report {
     pub attributes: Option<Json>,
     /// Warnings to add; one that is there already is not added again. Prose.
     pub warnings: Vec<Arc<str>>,
+    /// Notes about what was left out or cut; they become warnings.
+    pub(super) notes: Notes,
 }
 
 impl Report {
@@ -211,10 +232,18 @@ impl Report {
         Report::default()
     }
 
-    /// Says how far it has come.
+    /// Says how far it has come. Takes a [`Progress`], or the answer of a constructor that may
+    /// refuse: `with_progress(Progress::percent(x))`. A refused value leaves the progress as it was
+    /// and adds a warning.
     #[must_use]
-    pub fn with_progress(mut self, progress: Progress) -> Report {
-        self.progress = Some(progress);
+    pub fn with_progress(
+        mut self,
+        progress: impl TryInto<Progress, Error: std::fmt::Display>,
+    ) -> Report {
+        let what = "progress was left as it was";
+        if let Some(progress) = value_or_note(progress, what, &mut self.notes) {
+            self.progress = Some(progress);
+        }
         self
     }
 
@@ -232,10 +261,18 @@ impl Report {
         self
     }
 
-    /// Replaces its attributes.
+    /// Replaces its attributes. Takes a [`Json`], or the answer of a constructor that may refuse:
+    /// `with_attributes(Json::of(&value))`, without `?`. A refused value leaves the attributes as
+    /// they were and adds a warning that says why.
     #[must_use]
-    pub fn with_attributes(mut self, attributes: Json) -> Report {
-        self.attributes = Some(attributes);
+    pub fn with_attributes(
+        mut self,
+        attributes: impl TryInto<Json, Error: std::fmt::Display>,
+    ) -> Report {
+        let what = "attributes were left as they were";
+        if let Some(attributes) = value_or_note(attributes, what, &mut self.notes) {
+            self.attributes = Some(attributes);
+        }
         self
     }
 
@@ -251,10 +288,12 @@ impl Report {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CancelRequest {
-    /// Who asks. A label.
+    /// The name of whoever asks. A label; one that breaks the rules is refused.
     pub by: Option<Arc<str>>,
-    /// Why. Prose.
+    /// Why. Prose; cut like the description of a [`Report`] if it does not fit.
     pub reason: Option<Arc<str>>,
+    /// Notes about what was cut; they become warnings.
+    pub(super) notes: Notes,
 }
 
 impl CancelRequest {
@@ -280,6 +319,10 @@ impl CancelRequest {
 }
 
 /// How an action ended.
+///
+/// The texts of an end that do not fit are cut and noted as those of a [`Report`] are: the end is
+/// recorded. Only a combination that makes no sense is refused: a failure without an error, a
+/// success with one, lost with a result, and a `decided_by` that is no label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finish {
@@ -295,6 +338,8 @@ pub struct Finish {
     /// Who decided, when it is not the action's owner who says so. A label; the name of the
     /// owner the command names unless set, or `unnamed`.
     pub decided_by: Option<Arc<str>>,
+    /// Notes about what was left out or cut; they become warnings.
+    pub(super) notes: Notes,
 }
 
 impl Finish {
@@ -307,6 +352,7 @@ impl Finish {
             error: None,
             warnings: Vec::new(),
             decided_by: None,
+            notes: Notes::new(),
         }
     }
 
@@ -322,10 +368,12 @@ impl Finish {
         Finish::new(Outcome::Failed).with_error(error)
     }
 
-    /// Keeps what it brought about.
+    /// Keeps what it brought about. Takes a [`Json`], or the answer of a constructor that may
+    /// refuse: `with_result(Json::of(&value))`, without `?`. A refused value is not kept: the end is
+    /// recorded without a result, and a warning on the action says so and why.
     #[must_use]
-    pub fn with_result(mut self, result: Json) -> Finish {
-        self.result = Some(result);
+    pub fn with_result(mut self, result: impl TryInto<Json, Error: std::fmt::Display>) -> Finish {
+        self.result = value_or_note(result, "result was left out", &mut self.notes);
         self
     }
 

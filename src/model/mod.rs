@@ -11,6 +11,7 @@ mod cursor;
 mod draw;
 mod driver;
 mod few;
+mod fit;
 mod identity;
 mod json;
 mod lifecycle;
@@ -35,6 +36,8 @@ pub use cursor::{Cursor, CursorError, Position, Revision, StoreId};
 pub(crate) use driver::Driver;
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use driver::touched;
+#[cfg(feature = "tracker")]
+pub(crate) use fit::{UNNAMED_CODE, as_prose};
 pub use identity::{ActionUid, Digest, OpId, Version};
 pub use json::Json;
 #[cfg(feature = "http")]

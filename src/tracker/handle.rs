@@ -65,11 +65,12 @@ impl Reporter {
         }
     }
 
-    /// Goes on to another step, a label, and returns when that is recorded, with the progress
-    /// reported before.
+    /// Goes on to another step, and returns when that is recorded, with the progress reported
+    /// before. A name that is no label is recorded as far as it fits, with a warning on the action:
+    /// see [`Report`].
     ///
     /// # Errors
-    /// `Invalid` for no label, `Fenced` if the tracker is no longer the owner, `Conflict` if the
+    /// `Fenced` if the tracker is no longer the owner, `Conflict` if the
     /// action is over, and what the store may say.
     pub async fn step(&self, name: impl Into<Arc<str>>) -> Result<Arc<Action>, Error> {
         self.report(Report::new().with_step(name)).await
@@ -90,8 +91,6 @@ impl Reporter {
     /// # Errors
     /// As [`step`](Reporter::step).
     pub async fn warn(&self, text: impl Into<Arc<str>>) -> Result<Arc<Action>, Error> {
-        let mut text = text.into();
-        failure::fit(&mut text);
         self.report(Report::new().with_warning(text)).await
     }
 
@@ -102,6 +101,8 @@ impl Reporter {
     /// As [`step`](Reporter::step).
     pub async fn report(&self, mut report: Report) -> Result<Arc<Action>, Error> {
         let shared = &self.core.shared;
+        // Cut here as well, so that waiting commands take little memory.
+        report.fit();
         if let Some(progress) = report.progress {
             self.open.advance(progress);
         }
@@ -159,11 +160,16 @@ impl ActionHandle {
         self.finish(Finish::succeeded()).await
     }
 
-    /// Ends the action: it did what it was for, and this is what it brought about.
+    /// Ends the action: it did what it was for, and this is what it brought about. Takes what
+    /// [`Finish::with_result`] takes: `succeed_with(Json::of(&value))`, without `?`. A result that
+    /// breaks a limit is left out, and a warning on the action says so.
     ///
     /// # Errors
     /// As [`finish`](ActionHandle::finish).
-    pub async fn succeed_with(self, result: Json) -> Result<Arc<Action>, Error> {
+    pub async fn succeed_with(
+        self,
+        result: impl TryInto<Json, Error: std::fmt::Display>,
+    ) -> Result<Arc<Action>, Error> {
         self.finish(Finish::succeeded().with_result(result)).await
     }
 
@@ -191,7 +197,9 @@ impl ActionHandle {
     /// `Conflict` if the action is over already, `Invalid` or `OwnerAlive` for an end that an owner
     /// cannot give (a failure without an error, `Lost`): the action is then recorded as
     /// interrupted. And what the store may say; then this end is tried again in the background.
-    pub async fn finish(self, finish: Finish) -> Result<Arc<Action>, Error> {
+    pub async fn finish(self, mut finish: Finish) -> Result<Arc<Action>, Error> {
+        // Cut here as well, so that waiting commands take little memory.
+        finish.fit();
         let Reporter { core, open } = self.reporter.clone();
         // From here on the drop of this handle means nothing.
         open.end();
@@ -201,7 +209,7 @@ impl ActionHandle {
         let work = async move {
             let _counted = counted;
             let _gate = core.gate.read().await;
-            let entry = Entry::end(open, failure::fitted(finish));
+            let entry = Entry::end(open, finish);
             let commands = entry.commands(&shared.owner);
             match shared.store.write_repeating(Batch::each(commands)).await {
                 Ok(answers) => shared.settled(&entry, answers.into_iter().last()),

@@ -363,8 +363,9 @@ impl Tracker {
     pub async fn cancel(
         &self,
         uid: ActionUid,
-        request: CancelRequest,
+        mut request: CancelRequest,
     ) -> Result<Arc<Action>, Error> {
+        request.fit();
         let core = self.core.clone();
         let work = async move { end::cancel(&core, uid, request).await };
         self.core.drive("cancel", work).await
@@ -384,10 +385,9 @@ impl Tracker {
         settlement: impl Into<Settlement> + Send,
     ) -> Result<Arc<Action>, Error> {
         let core = self.core.clone();
-        let mut settlement = settlement.into();
+        let settlement = settlement.into();
         let work = async move {
             let _gate = core.enter("settle").await?;
-            failure::fit(&mut settlement.reason);
             end::settle(&core, uid, settlement).await
         };
         self.core.drive("settle", work).await

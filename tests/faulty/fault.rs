@@ -146,6 +146,12 @@ pub(crate) enum Fault {
     // Limits.
     /// Cuts long descriptions.
     CutsDescriptions,
+    /// Refuses reports whose texts do not fit.
+    RefusesWhatDoesNotFit,
+    /// Cuts texts of reports that do not fit, and does not say so.
+    CutsInSilence,
+    /// Refuses an end whose texts do not fit.
+    RefusesEndsThatDoNotFit,
     /// Refuses a batch of the largest size.
     RefusesTheLargest,
     /// Takes more commands than it says, in pieces.

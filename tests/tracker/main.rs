@@ -4,6 +4,7 @@
 
 mod children;
 mod ends;
+mod fitting;
 mod life;
 mod owner;
 #[cfg(feature = "sqlite")]

@@ -6,9 +6,9 @@ use super::late::{error_note, last_stamp};
 use super::{Answer, already, applied, conflict, fenced};
 use crate::model::action::{Action, ActionError, Cancel, Evidence};
 use crate::model::command::{CancelRequest, Change, Clash, Finish, Refused, Report};
+use crate::model::fit::Warnings;
 use crate::model::identity::{ActionUid, OpId, Version};
 use crate::model::lifecycle::{Authority, Edge, Move};
-use crate::model::limits::Limits;
 use crate::model::owner::{OwnerRef, OwnerState};
 use crate::model::progress::Progress;
 use crate::model::time::Timestamp;
@@ -74,7 +74,7 @@ impl Apply<'_> {
         if report.attributes.is_some() {
             next.attributes.clone_from(&report.attributes);
         }
-        let warning = add_warnings(&mut next, &report.warnings);
+        let warning = add_warnings(&mut next, &report.warnings, &report.notes);
         let noted = warning.is_some()
             || next.description != current.description
             || next.attributes != current.attributes;
@@ -108,6 +108,7 @@ impl Apply<'_> {
         cancel.by.clone_from(&request.by);
         cancel.reason.clone_from(&request.reason);
         next.cancel = Some(cancel);
+        add_warnings(&mut next, &[], &request.notes);
         // Somebody's wish is no sign of life of the action.
         next.last_seen_at = current.last_seen_at;
         let (by, reason) = (request.by.clone(), request.reason.clone());
@@ -175,7 +176,7 @@ impl Apply<'_> {
             .error
             .clone()
             .or_else(|| own_words(finish.outcome, current));
-        add_warnings(&mut next, &finish.warnings);
+        add_warnings(&mut next, &finish.warnings, &finish.notes);
         if finish.outcome == Outcome::Succeeded {
             next.progress = Progress::DONE;
         }
@@ -260,25 +261,17 @@ fn own_words(outcome: Outcome, current: &Action) -> Option<ActionError> {
     }
 }
 
-/// What stands in place of warnings beyond the limit.
-const MORE_WARNINGS: &str = "further warnings were left out";
-
-/// Adds the warnings an action does not have yet; returns the first it added.
-fn add_warnings(action: &mut Action, new: &[Arc<str>]) -> Option<Arc<str>> {
-    let mut warnings = action.warnings.to_vec();
-    for warning in new {
-        if !warnings.contains(warning) && warnings.len() < Limits::WARNINGS {
-            let full = warnings.len() + 1 == Limits::WARNINGS;
-            warnings.push(if full {
-                MORE_WARNINGS.into()
-            } else {
-                warning.clone()
-            });
-        }
+/// Adds the warnings and notes an action does not have yet; returns the first it added.
+fn add_warnings(action: &mut Action, new: &[Arc<str>], notes: &[Arc<str>]) -> Option<Arc<str>> {
+    if new.is_empty() && notes.is_empty() {
+        return None;
     }
-    let first = warnings.get(action.warnings.len()).cloned();
-    if first.is_some() {
-        action.warnings = warnings.into();
+    let mut warnings = Warnings::new(&action.warnings);
+    new.iter().for_each(|warning| warnings.add(warning));
+    notes.iter().for_each(|note| warnings.note(note));
+    let (texts, added) = warnings.into_parts();
+    if added.is_some() {
+        action.warnings = texts.into();
     }
-    first
+    added
 }

@@ -30,17 +30,23 @@ type Answer = Result<Done, Refused>;
 /// `now` is the store's clock; within an action it never runs backwards.
 pub fn plan(batch: &Batch, needs: &Needs, loaded: &mut Loaded, now: Timestamp) -> Vec<Answer> {
     let told = told_before(batch, loaded);
-    let commands = batch.commands.iter().zip(&*needs.checked).enumerate();
-    let mut decided = commands.map(|(index, (command, checked))| {
+    // Each command as it is recorded.
+    let commands = batch.commands.iter().zip(&*needs.checked);
+    let commands = commands.map(|(command, checked)| match checked {
+        Ok(checked) => checked.fitted.as_deref().unwrap_or(command),
+        Err(_) => command,
+    });
+    let checked = commands.clone().zip(&*needs.checked).enumerate();
+    let mut decided = checked.map(|(index, (command, checked))| {
         let told = told.contains(&index);
         move |loaded: &mut Loaded| -> Answer {
-            let digest = checked.clone().map_err(Refused::Invalid)?;
-            decide(command, digest, told, loaded, now)
+            let checked = checked.as_ref().map_err(|i| Refused::Invalid(i.clone()))?;
+            decide(command, checked.digest, told, loaded, now)
         }
     });
     match batch.mode {
         BatchMode::Each => decided
-            .zip(&batch.commands)
+            .zip(commands)
             .map(|(decide, command)| {
                 let answer = decide(loaded);
                 if let Err(refused) = &answer {
@@ -61,7 +67,9 @@ pub fn plan(batch: &Batch, needs: &Needs, loaded: &mut Loaded, now: Timestamp) -
                 Ok(()) => answers,
                 Err(refused) => {
                     let index = answers.len();
-                    tell_late(&batch.commands[index], &refused, loaded, now);
+                    if let Some(command) = commands.clone().nth(index) {
+                        tell_late(command, &refused, loaded, now);
+                    }
                     let mut answers = vec![Err(Refused::Batch(index)); batch.commands.len()];
                     answers[index] = Err(refused);
                     answers
