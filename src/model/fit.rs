@@ -108,6 +108,29 @@ impl Finish {
     }
 }
 
+#[cfg(feature = "tracker")]
+impl Finish {
+    /// Leaves out everything that may be large, for a reason that the notes name.
+    pub(crate) fn reduce(&mut self, reason: &str) {
+        if self.result.take().is_some() {
+            self.notes.push(note("result was left out", reason));
+        }
+        if !self.warnings.is_empty() {
+            self.warnings = Vec::new();
+            self.notes.push(note("warnings were left out", reason));
+        }
+        if let Some(error) = &mut self.error {
+            if error.detail.take().is_some() {
+                self.notes.push(note("error detail was left out", reason));
+            }
+            if error.message.len() > Limits::LABEL {
+                error.message = cut(error.message.to_string(), Limits::LABEL);
+                self.notes.push(note("error message was cut", reason));
+            }
+        }
+    }
+}
+
 impl CancelRequest {
     fn fits(&self) -> bool {
         self.reason.as_deref().is_none_or(fits_prose)

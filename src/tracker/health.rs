@@ -25,17 +25,19 @@ pub struct Health {
     /// How many of them have progress to be written.
     pub waiting_progress: usize,
     /// How many ends wait in the background for a store that did not take them yet, those that are
-    /// just being written included; at most 4096.
+    /// just being written included. Each handle that is dropped or fails to record its end waits
+    /// here, however many there are.
     pub waiting_ends: usize,
-    /// The memory those take, in bytes; at most 16 MiB.
+    /// The memory those take, in bytes. Beyond 16 MiB a further end leaves out its result, warnings
+    /// and long error texts, with a note among the action's warnings, and takes about 1 KiB.
     pub waiting_bytes: usize,
     /// How many ends are being written for a caller who waits for the answer
     /// ([`ActionHandle::finish`](crate::ActionHandle::finish) and what calls it). Those that fail
     /// then wait in the background.
     pub finishing: usize,
-    /// How many ends found no place to wait, cannot be written because of what is stored, or were
-    /// still waiting when the store was closed or the tracker ended. Their actions are completed by
-    /// the shutdown, or by the next start.
+    /// How many ends cannot be written because of what is stored, or were still waiting when the
+    /// store was closed or the tracker ended. Their actions are completed by the shutdown, or by
+    /// the next start.
     pub given_up: u64,
     /// Why the last write in the background failed; none if it did not.
     pub failure: Option<StoreError>,

@@ -16,7 +16,7 @@ use super::open::{Entry, Open, lock};
 use super::options::TrackerOptions;
 use super::recovery::Recovery;
 use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{Action, ActionUid, Batch, Done, OwnerRef, Refused};
+use crate::model::{Action, ActionUid, Done, OwnerRef, Refused};
 use crate::store::ActionStore;
 use crate::watch::Watcher;
 
@@ -237,12 +237,10 @@ impl Shared {
 
     /// Puts an end on the board, to be tried until the store takes it. Works without a runtime.
     pub(super) fn put_end(&self, entry: Entry) {
-        let bytes = Batch::each(entry.commands(&self.owner)).bytes();
-        if self.board.put_end(entry, bytes) {
+        if self.board.put_end(entry, &self.owner) {
             self.wake.notify_one();
         } else {
-            // What has no place is settled by the walk that ends the tracker, or by the next
-            // start.
+            // The tracker is ending: the walk at its end settles the action, or the next start.
             self.give_up(1);
         }
     }
