@@ -68,15 +68,17 @@ fn chain(error: &dyn StdError) -> String {
 
 /// What a panic said, for operators.
 pub(super) fn panicked(payload: &(dyn Any + Send)) -> ActionError {
-    let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let error = stopped_by_panic();
-    match text {
+    match panic_text(payload) {
         Some(text) => error.with_detail(as_prose(&format!("panicked: {text}"))),
         None => error,
     }
+}
+
+/// The text of a panic, if it has one.
+pub(super) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 pub(super) fn stopped_by_panic() -> ActionError {

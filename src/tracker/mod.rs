@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 pub use end::Settlement;
 pub use handle::{ActionHandle, Reporter};
-pub use health::Health;
+pub use health::{Failing, Health};
 pub use options::{Correlation, Decide, LeftQueued, Orphan, TrackerOptions};
 pub use prepared::{Prepared, ToBegin};
 pub use recovery::{Recovery, Unsettled};

@@ -5,6 +5,8 @@
 mod children;
 mod ends;
 mod fitting;
+#[cfg(feature = "conformance")]
+mod health;
 mod life;
 mod owner;
 #[cfg(feature = "sqlite")]
