@@ -114,6 +114,7 @@ macro_rules! __conformance_cases {
                 operations {
                     plain an_operation_repeated_is_already;
                     plain an_operation_repeated_after_others_is_already;
+                    plain progress_repeated_after_others_is_already;
                     plain a_repeat_is_recognised_before_the_version_condition;
                     plain an_operation_is_known_for_its_action_only;
                     plain a_refused_operation_may_be_tried_again;

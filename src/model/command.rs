@@ -13,7 +13,7 @@ use super::new_action::NewAction;
 use super::owner::{Owner, OwnerRef};
 use super::progress::Progress;
 use super::transition::Transition;
-use super::words::{Outcome, Status};
+use super::words::{Outcome, OwnerEnd, Status};
 
 /// Commands that are written as one transaction, in order.
 #[derive(Debug, Clone)]
@@ -211,7 +211,9 @@ pub enum Change {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// How far it has come. A lower value than the recorded one is ignored.
+    /// How far it has come. A value that is not above the recorded one changes nothing: a report
+    /// with nothing else is [`Effect::Already`], also once this owner has ended the action. A bare
+    /// report is the way to show life without progress.
     pub progress: Option<Progress>,
     /// The step it is in now. A label.
     pub step: Option<Arc<str>>,
@@ -226,6 +228,15 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether it says how far the action has come, and nothing else.
+    pub(super) fn is_progress_alone(&self) -> bool {
+        let only = Report {
+            progress: self.progress,
+            ..Report::default()
+        };
+        self.progress.is_some() && *self == only
+    }
+
     /// A bare sign of life.
     #[must_use]
     pub fn new() -> Report {
@@ -449,16 +460,26 @@ pub enum Refused {
     #[error("owner {} is alive", .0.owner)]
     OwnerAlive(Box<Owner>),
     /// The owner in whose name the command speaks is not, or no longer, alive.
-    #[error("owner {owner} is fenced")]
+    #[error("owner {owner} {}", ended_in_words(*end))]
     Fenced {
         /// Who.
         owner: OwnerRef,
+        /// How it ended: others fenced it, or it released its name itself.
+        end: OwnerEnd,
         /// The action the command was about, as it is.
         current: Option<Arc<Action>>,
     },
     /// The batch was all or nothing, and the command at this index was refused.
     #[error("command {0} of the batch was refused")]
     Batch(usize),
+}
+
+fn ended_in_words(end: OwnerEnd) -> &'static str {
+    match end {
+        OwnerEnd::Fenced => "was fenced",
+        OwnerEnd::Released => "has released its name",
+        OwnerEnd::Unknown => "is not known to be alive",
+    }
 }
 
 /// What stands in the way of a command.

@@ -32,7 +32,10 @@ use crate::model::{
 /// 3. An inner [`Refused`] is certain. An outer error speaks for the whole batch:
 ///    [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) means perhaps all of it, every other
 ///    kind none of it, ever.
-/// 4. Repeating a batch is harmless.
+/// 4. Repeating a batch is harmless. A command alone is recognised by its operation if it was the
+///    action's last or has a log entry. Progress alone has none; a report of it that is repeated is
+///    [`Effect::Already`](crate::Effect::Already) because it says nothing new, until its owner is
+///    fenced or unless it demands a version.
 /// 5. What [`plan`](crate::plan) judged by is held in the same isolation unit as what is saved,
 ///    owners included.
 /// 6. Versions are dense; an action and its log agree in every snapshot.
@@ -52,7 +55,7 @@ use crate::model::{
 ///     [`Effect::Already`](crate::Effect::Already) all the same: it says what is true and changes
 ///     nothing.)
 /// 13. Dropping a future neither cancels a write that was taken nor harms the store.
-/// 14. What was accepted comes back byte for byte; stamps never run backwards within an action;
+/// 14. Accepted values come back byte for byte, or cut as [`Report`](crate::Report) says; stamps never run backwards within an action;
 ///     no decision rests on a wall clock.
 #[async_trait]
 pub trait ActionStore: fmt::Debug + Send + Sync + 'static {

@@ -13,7 +13,8 @@ use crate::store::ActionStoreExt;
 
 /// Reports on an action in work. Cheap to clone; cannot end the action.
 ///
-/// Reporting on an action that is over is refused as a conflict; progress is then ignored.
+/// Reporting on an action that is over is refused as a conflict, or as `Closed` once the tracker
+/// was shut down; progress is then ignored.
 #[derive(Debug, Clone)]
 pub struct Reporter {
     pub(super) core: Arc<Core>,
@@ -70,8 +71,8 @@ impl Reporter {
     /// see [`Report`].
     ///
     /// # Errors
-    /// `Fenced` if the tracker is no longer the owner, `Conflict` if the
-    /// action is over, and what the store may say.
+    /// `Closed` if the tracker was shut down, `Fenced` if others have fenced it, `Conflict` if the
+    /// action is over, and the store's errors.
     pub async fn step(&self, name: impl Into<Arc<str>>) -> Result<Arc<Action>, Error> {
         self.report(Report::new().with_step(name)).await
     }
@@ -117,7 +118,7 @@ impl Reporter {
             Err(Error::Refused(refused)) => shared.note(refused),
             Err(Error::Store(_)) => {}
         }
-        answer
+        answer.map_err(|error| shared.explained("report", error))
     }
 }
 
@@ -193,7 +194,8 @@ impl ActionHandle {
     /// visibly. Once this is first polled the end is written even if the future is dropped.
     ///
     /// # Errors
-    /// `Fenced` if the tracker is no longer the owner (the end is kept once in the action's log),
+    /// `Closed` if the tracker was shut down, `Fenced` if others have fenced it (either way the end
+    /// is kept once in the action's log, though the action has ended otherwise),
     /// `Conflict` if the action is over already, `Invalid` or `OwnerAlive` for an end that an owner
     /// cannot give (a failure without an error, `Lost`): the action is then recorded as
     /// interrupted. And what the store may say; then this end is tried again in the background.
@@ -212,7 +214,10 @@ impl ActionHandle {
             let entry = Entry::end(open, finish);
             let commands = entry.commands(&shared.owner);
             match shared.store.write_repeating(Batch::each(commands)).await {
-                Ok(answers) => shared.settled(&entry, answers.into_iter().last()),
+                Ok(answers) => {
+                    let answer = shared.settled(&entry, answers.into_iter().last());
+                    answer.map_err(|error| shared.explained("finish", error))
+                }
                 Err(error) => {
                     shared.put_end(entry);
                     Err(error.into())

@@ -447,8 +447,8 @@ impl Tracker {
     /// Ends the tracker, for all its clones: waits for calls that are being answered, writes what
     /// waits to be written, completes as interrupted what is still executing, and what is queued
     /// unless [`LeftQueued::Leave`] says otherwise, and gives the name back. Let work come to its
-    /// end first if it should. Handles that are still there find their actions over; `begin` and
-    /// the like are `Closed` from now on. The store stays open.
+    /// end first if it should. Afterwards all calls of this tracker and of handles that are still
+    /// held are `Closed`: "the tracker was shut down". The store stays open.
     ///
     /// Once this is first polled it goes on even if the future is dropped. A second call waits
     /// for the first and is fine.

@@ -17,7 +17,7 @@ use super::open::{Entry, Open, lock};
 use super::options::TrackerOptions;
 use super::recovery::Recovery;
 use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{Action, ActionUid, Done, OwnerRef, Refused};
+use crate::model::{Action, ActionUid, Done, Outcome, OwnerEnd, OwnerRef, Refused};
 use crate::store::ActionStore;
 use crate::watch::Watcher;
 
@@ -227,6 +227,33 @@ impl Shared {
         }
     }
 
+    /// Says that the tracker was shut down, where the store says that the owner has released its
+    /// name. The refusal stays as the source.
+    pub(super) fn explained(&self, operation: &'static str, error: Error) -> Error {
+        match error {
+            Error::Refused(refused) if self.is_shut_down_by(&refused) => {
+                shut_down(operation).with_source(refused).into()
+            }
+            error => error,
+        }
+    }
+
+    fn is_shut_down_by(&self, refused: &Refused) -> bool {
+        self.ownership() == Ownership::Ended
+            && match refused {
+                // Once the name is forgotten, the store cannot say how its owner ended.
+                Refused::Fenced { owner, end, .. } => {
+                    *owner == self.owner && *end != OwnerEnd::Fenced
+                }
+                // The shutdown has ended the action and not released the name yet.
+                Refused::Conflict { current, .. } => {
+                    let its_owner = current.owner.as_ref() == Some(&self.owner);
+                    its_owner && current.outcome == Some(Outcome::Interrupted)
+                }
+                _ => false,
+            }
+    }
+
     /// Puts progress on the board, once.
     pub(super) fn put_progress(&self, open: &Arc<Open>) {
         if self.board.put_progress(open) {
@@ -318,6 +345,10 @@ impl Shared {
     }
 }
 
+fn shut_down(operation: &'static str) -> StoreError {
+    StoreError::new(ErrorKind::Closed, operation, "the tracker was shut down")
+}
+
 /// What trackers and handles hold: when the last one goes, the keeper ends.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -352,11 +383,7 @@ impl Core {
         let gate = self.gate.read().await;
         match *gate {
             false => Ok(gate),
-            true => Err(StoreError::new(
-                ErrorKind::Closed,
-                operation,
-                "the tracker is shut down",
-            )),
+            true => Err(shut_down(operation)),
         }
     }
 

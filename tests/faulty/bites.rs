@@ -331,6 +331,18 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
         "a_late_report_stands_in_the_log_where_it_came",
     ),
     (
+        Fault::SaysFencedOfTheReleased,
+        "an_incarnation_that_has_ended_does_not_come_back",
+    ),
+    (
+        Fault::AppliesProgressAgain,
+        "progress_repeated_after_others_is_already",
+    ),
+    (
+        Fault::RefusesProgressAfterTheEnd,
+        "progress_repeated_after_others_is_already",
+    ),
+    (
         Fault::RefusesWhatDoesNotFit,
         "a_report_that_does_not_fit_is_recorded_and_noted",
     ),

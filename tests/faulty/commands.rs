@@ -85,6 +85,31 @@ impl Faulty {
         }
     }
 
+    /// Mistakes the answers to reports of progress that there was nothing to do.
+    pub(super) fn mistake_progress(&self, answers: &mut [Answer]) {
+        for answer in answers {
+            let Ok(Done {
+                effect,
+                action: Some(current),
+                ..
+            }) = answer
+            else {
+                continue;
+            };
+            if *effect == Effect::Applied {
+                continue;
+            }
+            if self.is(Fault::AppliesProgressAgain) {
+                *effect = Effect::Applied;
+            } else if !current.is_unfinished() {
+                let (status, change) = (current.status, "a report");
+                let clash = Clash::Status { status, change };
+                let current = current.clone();
+                *answer = Err(Refused::Conflict { clash, current });
+            }
+        }
+    }
+
     /// The answer of a store that refuses texts that do not fit.
     pub(super) fn refused_for_its_size(&self, command: &Command) -> Option<Answer> {
         let Command::Apply { change, .. } = command else {
@@ -215,6 +240,11 @@ impl Faulty {
         }
         Ok(())
     }
+}
+
+/// Whether a command reports progress.
+pub(super) fn is_progress(command: &Command) -> bool {
+    matches!(command, Command::Apply { change: Change::Report(report), .. } if report.progress.is_some())
 }
 
 /// The beginning of a text, without control characters.

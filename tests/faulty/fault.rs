@@ -152,6 +152,12 @@ pub(crate) enum Fault {
     CutsInSilence,
     /// Refuses an end whose texts do not fit.
     RefusesEndsThatDoNotFit,
+    /// Says of an owner that released its name that it was fenced.
+    SaysFencedOfTheReleased,
+    /// Applies progress again that is repeated after another change.
+    AppliesProgressAgain,
+    /// Refuses progress that is repeated after the end.
+    RefusesProgressAfterTheEnd,
     /// Refuses a batch of the largest size.
     RefusesTheLargest,
     /// Takes more commands than it says, in pieces.

@@ -338,6 +338,80 @@ async fn a_store_that_hangs_shows_and_the_bound_holds_all_the_same() {
     finishing.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn after_the_shutdown_every_call_says_that_the_tracker_was_shut_down() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let mut works = Vec::new();
+    for _ in 0..3 {
+        works.push(tracker.begin(backup()).await.unwrap());
+    }
+    let uid = works[2].uid();
+    let queued = tracker.enqueue(backup()).await.unwrap().uid;
+    let work = tracker
+        .spawn(backup(), async |action| {
+            action.ownership_lost().await;
+            action.step("copy").await?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let (one, two, three) = (works.remove(0), works.remove(0), works.remove(0));
+    tracker.shutdown().await.unwrap();
+    three.progress(Progress::ratio(1, 2));
+    let errors = [
+        three.step("copy").await.unwrap_err(),
+        three.warn("slow").await.unwrap_err(),
+        three.begin_child(backup()).await.unwrap_err(),
+        one.succeed().await.unwrap_err(),
+        two.fail(ActionError::new("e", "m")).await.unwrap_err(),
+        tracker.begin(backup()).await.unwrap_err(),
+        tracker.enqueue(backup()).await.unwrap_err(),
+        tracker.start_queued(queued).await.unwrap_err(),
+        tracker.adopt(uid).await.unwrap_err(),
+        tracker.settle(uid, "?").await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+        let said = error.to_string();
+        assert!(said.ends_with(": the tracker was shut down"), "{said}");
+    }
+    let Err(RunError::Unrecorded { error, .. }) = work.join().await else {
+        panic!("it was recorded");
+    };
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    // The shutdown ended it, and the log has what its work said afterwards.
+    let ended = store.now(uid).await;
+    assert_eq!(ended.outcome, Some(Outcome::Interrupted));
+    // A dropped handle has nothing more to write.
+    drop(three);
+    sleep(seconds(10)).await;
+    assert_eq!(store.now(uid).await, ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_others_fenced_is_told_so_also_after_its_shutdown() {
+    let store = Spy::new();
+    let first = tracker(&store).await;
+    let (one, two) = (
+        first.begin(backup()).await.unwrap(),
+        first.begin(backup()).await.unwrap(),
+    );
+    let second = tracker(&store).await;
+    second.recovery().await;
+    let error = one.step("copy").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced);
+    assert!(error.to_string().ends_with(" was fenced"), "{error}");
+    first.shutdown().await.unwrap();
+    for error in [
+        one.step("copy").await.unwrap_err(),
+        two.succeed().await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Fenced);
+        assert!(error.to_string().ends_with(" was fenced"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn the_host_says_what_a_new_action_belongs_to() {
     tokio::task_local! {

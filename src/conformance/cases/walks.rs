@@ -72,8 +72,8 @@ pub(super) async fn a_walk_meets_each_action_once_while_others_write(
         for limit in [1, 2, 7, 100] {
             // They change as well, but keep what the query asks for.
             let uid = there[usize::from(number) % there.len()];
-            s.apply(uid, report(number)?, &owner).await?;
             number += 1;
+            s.apply(uid, report(number)?, &owner).await?;
             let unfinished = Query::new().with_term(Term::Unfinished).with_limit(limit);
             let found = s.walk(unfinished.clone()).await?;
             once_in_order("newest first", &uids(&found), &newest_first)?;

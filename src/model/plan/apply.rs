@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use super::late::{error_note, last_stamp};
-use super::{Answer, already, applied, conflict, fenced};
+use super::{Answer, already, applied, conflict, end_of, fenced};
 use crate::model::action::{Action, ActionError, Cancel, Evidence};
 use crate::model::command::{CancelRequest, Change, Clash, Finish, Refused, Report};
 use crate::model::fit::Warnings;
 use crate::model::identity::{ActionUid, OpId, Version};
 use crate::model::lifecycle::{Authority, Edge, Move};
-use crate::model::owner::{OwnerRef, OwnerState};
+use crate::model::owner::OwnerRef;
 use crate::model::progress::Progress;
 use crate::model::time::Timestamp;
 use crate::model::transition::{Transition, TransitionKind};
-use crate::model::words::{Outcome, OwnerEnd};
+use crate::model::words::Outcome;
 use crate::model::workspace::Loaded;
 
 /// One `Command::Apply`.
@@ -38,7 +38,7 @@ impl Apply<'_> {
             return already(&current);
         }
         if let Some(by) = self.by.filter(|by| loaded.alive(by).is_none()) {
-            return Err(fenced(by, Some(&current)));
+            return Err(fenced(by, loaded, Some(&current)));
         }
         if let Some(expected) = self.if_version.filter(|v| *v != current.version) {
             let found = current.version;
@@ -57,10 +57,18 @@ impl Apply<'_> {
     }
 
     fn report(&self, report: &Report, current: &Arc<Action>, loaded: &mut Loaded) -> Answer {
+        let its_owner = self.by.is_some() && self.by == current.owner.as_ref();
+        let reached = report.progress.is_some_and(|p| p <= current.progress);
+        // Progress alone makes no log entry, so its operation is not known once another change has
+        // come. What it says still is: its owner has come that far, and may have ended it since.
+        let ended = current.started_at.is_some() && !current.is_unfinished();
+        if ended && its_owner && reached && report.is_progress_alone() {
+            return already(current);
+        }
         if current.started_at.is_none() || !current.is_unfinished() {
             return Err(self.not_possible("a report", current));
         }
-        if self.by.is_none() || self.by != current.owner.as_ref() {
+        if !its_owner {
             return Err(conflict(Clash::NotOwner, current));
         }
         let mut next = self.next_of(current);
@@ -78,8 +86,7 @@ impl Apply<'_> {
         let noted = warning.is_some()
             || next.description != current.description
             || next.attributes != current.attributes;
-        let lower = report.progress.is_some_and(|p| p < current.progress);
-        if lower && !new_step && !noted {
+        if reached && !new_step && !noted {
             return already(current);
         }
         next.progress = current.progress.max(report.progress.unwrap_or_default());
@@ -190,12 +197,7 @@ impl Apply<'_> {
             next.last_seen_at = current.last_seen_at;
             let decider = decided_by.or_else(|| self.by.map(|by| by.name.clone()));
             let decider = decider.unwrap_or_else(|| "unnamed".into());
-            let end = loaded
-                .owner(owner)
-                .map_or(OwnerEnd::Unknown, |o| match o.state {
-                    OwnerState::Released => OwnerEnd::Released,
-                    OwnerState::Fenced | OwnerState::Alive => OwnerEnd::Fenced,
-                });
+            let end = end_of(owner, loaded);
             let seen = current.last_seen_at;
             next.evidence = Some(Evidence::new(owner.clone(), end, seen, decider.clone()));
             decided_by = Some(decider);

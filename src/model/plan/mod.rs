@@ -13,8 +13,9 @@ use super::action::Action;
 use super::command::{Batch, BatchMode, Clash, Command, Done, Effect, Refused};
 use super::identity::Digest;
 use super::limits::Invalid;
-use super::owner::OwnerRef;
+use super::owner::{OwnerRef, OwnerState};
 use super::time::Timestamp;
+use super::words::OwnerEnd;
 use super::workspace::Loaded;
 use apply::Apply;
 use late::tell_late;
@@ -128,6 +129,16 @@ fn applied(action: Arc<Action>) -> Answer {
     Ok(Done::new(Effect::Applied, Some(action)))
 }
 
+/// How an owner that is not alive ended.
+fn end_of(owner: &OwnerRef, loaded: &Loaded) -> OwnerEnd {
+    let state = loaded.owner(owner).map(|known| known.state);
+    match state {
+        None => OwnerEnd::Unknown,
+        Some(OwnerState::Released) => OwnerEnd::Released,
+        Some(OwnerState::Fenced | OwnerState::Alive) => OwnerEnd::Fenced,
+    }
+}
+
 fn conflict(clash: Clash, current: &Arc<Action>) -> Refused {
     Refused::Conflict {
         clash,
@@ -135,9 +146,10 @@ fn conflict(clash: Clash, current: &Arc<Action>) -> Refused {
     }
 }
 
-fn fenced(owner: &OwnerRef, current: Option<&Arc<Action>>) -> Refused {
+fn fenced(owner: &OwnerRef, loaded: &Loaded, current: Option<&Arc<Action>>) -> Refused {
     Refused::Fenced {
         owner: owner.clone(),
+        end: end_of(owner, loaded),
         current: current.cloned(),
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn create(
         };
     }
     if let Some(by) = by.filter(|by| loaded.alive(by).is_none()) {
-        return Err(fenced(by, None));
+        return Err(fenced(by, loaded, None));
     }
     for key in &new.exclusive {
         if let Some(holder) = loaded.holder(&Key::exclusive(&new.tenant, key)) {
