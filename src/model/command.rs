@@ -228,7 +228,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether it says how far the action has come, and nothing else.
+    /// True if it says how far the action has come, and nothing else.
     pub(super) fn is_progress_alone(&self) -> bool {
         let only = Report {
             progress: self.progress,
@@ -299,7 +299,7 @@ impl Report {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CancelRequest {
-    /// The name of whoever asks. A label; one that breaks the rules is refused.
+    /// The name of the person or program that asks. A label; one that breaks the rules is refused.
     pub by: Option<Arc<str>>,
     /// Why. Prose; cut like the description of a [`Report`] if it does not fit.
     pub reason: Option<Arc<str>>,

@@ -1,8 +1,8 @@
 //! Makes the texts of a report fit their limits, so that a report never fails the work.
 //!
 //! Identifying texts (names, objects, keys, tenants, owners, labels) are refused when they break a
-//! limit. Reporting texts are recorded all the same: cut, with a mark at the end, and with a note
-//! among the action's warnings. This is a pure function of the command, so a repeat comes out as
+//! limit. Reporting texts are cut instead, with a mark at the end and a note among the
+//! action's warnings. This is a pure function of the command, so a repeat comes out as
 //! the first one did, on every store.
 
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use super::progress::Progress;
 /// Stands at the end of a text that was cut.
 pub(crate) const CUT: &str = " [cut]";
 
-/// Stands in place of warnings beyond [`Limits::WARNINGS`].
+/// Replaces warnings beyond [`Limits::WARNINGS`].
 pub(crate) const MORE_WARNINGS: &str = "further warnings were left out";
 
-/// What was changed about a command to make it fit; each becomes a warning on the action. The part
+/// Notes about what was cut or left out; each becomes a warning on the action. The part
 /// before the colon names the field and what happened to it.
 pub(crate) type Notes = Vec<Arc<str>>;
 
@@ -307,13 +307,13 @@ pub(crate) struct Warnings {
 }
 
 impl Warnings {
-    /// Those there are.
+    /// Starts with the warnings an action has.
     pub(crate) fn new(texts: &[Arc<str>]) -> Warnings {
         let texts = texts.to_vec();
         Warnings { texts, added: None }
     }
 
-    /// Those of a new action.
+    /// Makes the warnings of a new action.
     pub(crate) fn of(notes: &[Arc<str>]) -> Arc<[Arc<str>]> {
         let mut warnings = Warnings::new(&[]);
         notes.iter().for_each(|note| warnings.note(note));
@@ -394,7 +394,7 @@ mod tests {
             "error detail was cut: 10000 bytes, at most 4096 fit",
         ];
         assert_eq!(notes, expected);
-        // What fits is not touched again.
+        // A second pass changes nothing.
         let (before, notes) = (finish.clone(), finish.notes.len());
         finish.fit();
         assert_eq!((&finish, finish.notes.len()), (&before, notes));

@@ -93,7 +93,7 @@ struct Row {
     last: Instant,
 }
 
-/// What a tracker's tasks note about themselves.
+/// Notes of a tracker's tasks about themselves.
 #[derive(Debug)]
 pub(super) struct HealthState {
     /// When the last renewal that succeeded was sent.

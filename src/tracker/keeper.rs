@@ -131,7 +131,7 @@ async fn flush(
                 let mut answers = answers.into_iter();
                 for entry in entries.drain(..count) {
                     let answers = answers.by_ref().take(entry.len());
-                    // A refusal is noted there; nobody waits for it.
+                    // A refusal is noted there, and no caller waits for it.
                     if let Err(Error::Store(error)) = shared.settled(&entry, entry.answer(answers))
                     {
                         give_up(shared, [&entry], &error);

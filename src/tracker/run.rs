@@ -104,8 +104,8 @@ async fn caught<F: Future>(work: F) -> Result<F::Output, Box<dyn Any + Send>> {
     .await
 }
 
-/// Asks a store in the background. A store that panics must not end the task: nobody would renew,
-/// or write what waits.
+/// Asks a store in the background. A store that panics must not end the task: renewals and
+/// waiting writes would stop.
 pub(super) async fn unless_it_panics<T, E: From<StoreError>>(
     operation: &'static str,
     asked: impl Future<Output = Result<T, E>>,

@@ -242,7 +242,7 @@ impl Faulty {
     }
 }
 
-/// Whether a command reports progress.
+/// True for a report of progress.
 pub(super) fn is_progress(command: &Command) -> bool {
     matches!(command, Command::Apply { change: Change::Report(report), .. } if report.progress.is_some())
 }

@@ -1,4 +1,4 @@
-//! What reports is recorded as far as it fits, with a warning that says what was not.
+//! A report is recorded as far as it fits, with a warning that says what was cut.
 
 use action_store::{
     ActionError, CancelRequest, Change, Finish, Json, Limits, NewAction, Progress, Report,

@@ -286,7 +286,7 @@ fn progress_alone_sent_again_is_already_whatever_came_in_between() {
         assert_eq!(kind(&bench.one(told.clone())), "already");
         assert_eq!(bench.action(uid), before);
     }
-    // What was never said is still refused, as is what others say.
+    // New progress is still refused, as are the reports of others.
     let report = |report, by| bench.one(apply(uid, Change::Report(report), Some(by)));
     assert_eq!(kind(&report(percent(21.0), &owner)), "status");
     assert_eq!(kind(&report(Report::new(), &owner)), "status");

@@ -8,7 +8,7 @@ use action_store::{
 
 use crate::spy::{Spy, tracker};
 
-/// What a batch may not exceed.
+/// Largest batch, in bytes.
 const BATCH: usize = 8 * 1024 * 1024;
 
 #[tokio::test(start_paused = true)]

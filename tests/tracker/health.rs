@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use action_store::conformance::{Call, Fault, FaultPlan, FaultyStore, Method};
 use action_store::{
-    Batch, Command, ErrorKind, Health, MemoryStore, NewAction, Outcome, StoreError, Tracker,
-    TrackerOptions,
+    Command, ErrorKind, Health, MemoryStore, NewAction, StoreError, Tracker, TrackerOptions,
 };
 use tokio::time::sleep;
-
-use crate::spy::Spy;
 
 type Store = Arc<FaultyStore<MemoryStore>>;
 
@@ -173,41 +170,4 @@ async fn a_watcher_shows_why_it_cannot_ask() {
     waiting.await.unwrap().unwrap();
     sleep(seconds(10)).await;
     assert!(watcher.failure().is_none());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_store_that_panics_ends_no_background_task() {
-    let store = Spy::new();
-    let tracker = crate::spy::tracker(&store).await;
-    tracker.recovery().await;
-    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
-    let uid = action.uid();
-    store.on_write(|_| Some(crate::spy::Fault::Panics));
-    drop(action);
-    sleep(seconds(12)).await;
-    let ill = tracker.health();
-    let renewing = ill.renewing.as_ref().unwrap();
-    assert_eq!(renewing.error.to_string(), "renew: the store panicked");
-    assert!(ill.writing.is_some(), "{ill:?}");
-    store.heal();
-    let ended = store.completed(uid).await;
-    assert_eq!(ended.outcome, Some(Outcome::Interrupted));
-    sleep(seconds(10)).await;
-    is_well(&tracker.health());
-    assert!(tracker.is_owner());
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_end_that_is_given_up_says_why() {
-    let store = Spy::new();
-    let tracker = crate::spy::tracker(&store).await;
-    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
-    let is_renewal = |batch: &Batch| crate::spy::is_renewal(&batch.commands[0]);
-    store.on_write(move |batch| (!is_renewal(batch)).then_some(crate::spy::Fault::Corrupt));
-    drop(action);
-    sleep(seconds(5)).await;
-    let health = tracker.health();
-    assert_eq!(health.given_up, 1);
-    assert_eq!(kind(&health.given_up_error), Some(ErrorKind::Corrupt));
-    assert_eq!(kind(&health.failure), Some(ErrorKind::Corrupt));
 }

@@ -1,4 +1,4 @@
-//! What reports is recorded as far as it fits, and a warning on the action says what was not.
+//! A report is recorded as far as it fits, and a warning on the action says what was cut.
 
 use super::*;
 

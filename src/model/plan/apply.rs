@@ -60,7 +60,7 @@ impl Apply<'_> {
         let its_owner = self.by.is_some() && self.by == current.owner.as_ref();
         let reached = report.progress.is_some_and(|p| p <= current.progress);
         // Progress alone makes no log entry, so its operation is not known once another change has
-        // come. What it says still is: its owner has come that far, and may have ended it since.
+        // come. But it says nothing new: its owner has come that far, and may have ended it since.
         let ended = current.started_at.is_some() && !current.is_unfinished();
         if ended && its_owner && reached && report.is_progress_alone() {
             return already(current);
