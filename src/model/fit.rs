@@ -8,11 +8,12 @@
 use std::sync::Arc;
 
 use super::action::ActionError;
-use super::command::{CancelRequest, Change, Command, Finish, Report};
+use super::command::{Change, Command};
 use super::json::Json;
 use super::limits::{Invalid, Limits, label, prose};
 use super::new_action::{NewAction, check_attributes};
 use super::progress::Progress;
+use super::report::{CancelRequest, Finish, Report};
 
 /// Stands at the end of a text that was cut.
 pub(crate) const CUT: &str = " [cut]";

@@ -22,6 +22,7 @@ mod owner;
 mod plan;
 mod progress;
 mod query;
+mod report;
 mod short;
 mod time;
 mod transition;
@@ -29,9 +30,7 @@ mod words;
 mod workspace;
 
 pub use action::{Action, ActionError, Cancel, Evidence};
-pub use command::{
-    Batch, BatchMode, CancelRequest, Change, Clash, Command, Done, Effect, Finish, Refused, Report,
-};
+pub use command::{Batch, BatchMode, Change, Clash, Command, Done, Effect, Refused};
 pub use cursor::{Cursor, CursorError, Position, Revision, StoreId};
 pub(crate) use driver::Driver;
 #[cfg(feature = "sqlite-unbundled")]
@@ -52,6 +51,7 @@ pub use owner::{Incarnation, Owner, OwnerRef, OwnerState};
 pub use plan::{Needs, needs, plan};
 pub use progress::Progress;
 pub use query::{CheckError, Detail, LogQuery, Order, Page, Query, Term};
+pub use report::{CancelRequest, Finish, Report};
 pub use time::Timestamp;
 pub(crate) use transition::check_log;
 pub use transition::{Transition, TransitionKind};

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::model::command::{Batch, Change, Command, Finish};
+use crate::model::command::{Batch, Change, Command};
 use crate::model::fit::fitted;
 use crate::model::identity::{ActionUid, Digest, OpId};
 use crate::model::limits::{Invalid, label_opt};
 use crate::model::owner::OwnerRef;
 use crate::model::query::CheckError;
+use crate::model::report::Finish;
 use crate::model::short::Short;
 use crate::model::transition::check_log;
 use crate::model::words::Outcome;
