@@ -178,13 +178,18 @@ impl Error {
     }
 
     /// Returns the current state of the conflicting action: the one to be changed, or the one that
-    /// holds the key.
+    /// holds the key. It also looks at a refusal
+    /// that is the source of a store's error, as after the shutdown of a tracker.
     #[must_use]
     pub fn current(&self) -> Option<&Arc<Action>> {
-        match self {
-            Error::Refused(Refused::Conflict { current, .. }) => Some(current),
-            Error::Refused(Refused::Fenced { current, .. }) => current.as_ref(),
-            Error::Refused(_) | Error::Store(_) => None,
+        let refused = match self {
+            Error::Refused(refused) => Some(refused),
+            Error::Store(error) => error.source().and_then(|source| source.downcast_ref()),
+        };
+        match refused? {
+            Refused::Conflict { current, .. } => Some(current),
+            Refused::Fenced { current, .. } => current.as_ref(),
+            _ => None,
         }
     }
 }

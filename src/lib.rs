@@ -138,8 +138,9 @@ pub use sqlx;
 pub use store::{ActionStore, ActionStoreExt, Capabilities, Durability, Pages};
 #[cfg(feature = "tracker")]
 pub use tracker::{
-    ActionHandle, CancelOptions, Correlation, Decide, Health, LeftQueued, Orphan, Prepared,
-    Recovery, Reporter, RunError, Settlement, Spawned, ToBegin, Tracker, TrackerOptions, Unsettled,
+    ActionHandle, CancelOptions, Correlation, Decide, Failing, Health, LeftQueued, Orphan,
+    Prepared, Recovery, Reporter, RunError, Settlement, Spawned, ToBegin, Tracker, TrackerOptions,
+    Unsettled,
 };
 #[cfg(any(feature = "tracker", feature = "http"))]
 pub use watch::{Feed, Waited, Watch, Watcher};

@@ -1,6 +1,11 @@
 //! The tracker over a store that fails: nothing is lost, and each outcome is recorded once.
 #![cfg(all(feature = "conformance", feature = "tracker"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -9,8 +14,8 @@ use std::time::Duration;
 use action_store::conformance::{Call, Fault, FaultPlan, FaultyStore, Method, check_store};
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Change, Command, ErrorKind,
-    Finish, LogQuery, MemoryStore, NewAction, OpId, Outcome, Progress, Status, Tracker,
-    TrackerOptions, TransitionKind,
+    Finish, LogQuery, MemoryStore, NewAction, OpId, Outcome, Progress, Query, Status, Term,
+    Tracker, TrackerOptions, TransitionKind,
 };
 use tokio::time::timeout;
 
@@ -319,4 +324,66 @@ async fn a_store_out_of_reach_makes_the_owner_doubtful_and_a_renewal_certain_aga
     let ended = completed(store.inner(), uid).await;
     assert_eq!(ended.outcome, Some(Outcome::Succeeded));
     tracker.shutdown().await.unwrap();
+}
+
+/// Waits until the store has nothing unfinished.
+async fn nothing_unfinished(store: &dyn ActionStore) {
+    let unfinished = Query::new().with_term(Term::Unfinished);
+    let ended = async {
+        let mut revision = store.changed(None).await.unwrap().revision;
+        while !store.list(&unfinished).await.unwrap().items.is_empty() {
+            revision = store.changed(Some(revision)).await.unwrap().revision;
+        }
+    };
+    let waited = timeout(Duration::from_secs(600), ended).await;
+    waited.expect("every dropped handle ends its action");
+}
+
+#[tokio::test(start_paused = true)]
+async fn handles_dropped_at_once_all_end_while_writes_fail_at_random() {
+    let store = store(FaultPlan::new());
+    let tracker = tracker(&store).await;
+    let mut works = Vec::new();
+    for _ in 0..5_000 {
+        works.push(tracker.begin(NewAction::task("backup")).await.unwrap());
+    }
+    let plan = seeded()
+        .with_percent(Method::Write, 30, Fault::Unavailable)
+        .with_percent(Method::Write, 20, Fault::UnknownButDone)
+        .with_percent(Method::Write, 20, Fault::UnknownNotDone);
+    store.set_plan(plan);
+    drop(works);
+    nothing_unfinished(store.inner()).await;
+    let checked = check_store(store.inner()).await.unwrap();
+    // Created, started and finished, each once.
+    assert_eq!((checked.actions, checked.entries), (5_000, 15_000));
+    store.heal();
+    tracker.shutdown().await.unwrap();
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn handles_dropped_at_once_all_end_on_sqlite() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = action_store::SqliteStore::open(dir.path().join("actions.db"));
+    let store = Arc::new(store.await.unwrap());
+    let tracker = Tracker::start(store.clone(), "plane").await.unwrap();
+    // More than the background once kept.
+    let begun: Vec<_> = (0..4_500)
+        .map(|number| NewAction::task("backup").with_exclusive(format!("key {number}")))
+        .map(|new| {
+            let tracker = tracker.clone();
+            tokio::spawn(async move { tracker.begin(new).await.unwrap() })
+        })
+        .collect();
+    let mut works = Vec::new();
+    for work in begun {
+        works.push(work.await.unwrap());
+    }
+    drop(works);
+    nothing_unfinished(&*store).await;
+    let again = NewAction::task("backup").with_exclusive("key 4499");
+    tracker.begin(again).await.unwrap().succeed().await.unwrap();
+    tracker.shutdown().await.unwrap();
+    store.close().await.unwrap();
 }

@@ -69,6 +69,16 @@ macro_rules! __conformance_cases {
                     plain an_action_that_breaks_a_rule_is_invalid;
                     plain an_action_at_every_limit_is_accepted;
                 }
+                fitting {
+                    plain a_report_that_does_not_fit_is_recorded_and_noted;
+                    plain attributes_that_do_not_fit_leave_those_before;
+                    plain more_warnings_than_fit_are_left_out_and_noted;
+                    plain a_full_list_of_warnings_still_takes_a_note;
+                    plain an_end_that_does_not_fit_is_recorded_and_noted;
+                    plain a_cancel_reason_that_does_not_fit_is_cut_and_noted;
+                    plain a_description_that_does_not_fit_is_cut_at_the_create;
+                    plain what_was_cut_is_recognised_when_it_is_repeated;
+                }
                 keys {
                     plain an_exclusive_key_has_one_holder;
                     plain a_refused_create_takes_none_of_its_keys;
@@ -112,6 +122,7 @@ macro_rules! __conformance_cases {
                 operations {
                     plain a_repeated_operation_is_answered_already;
                     plain an_operation_repeated_after_others_is_answered_already;
+                    plain progress_repeated_after_other_changes_is_answered_already;
                     plain a_repeat_is_recognised_before_the_version_is_checked;
                     plain an_operation_id_is_scoped_to_its_action;
                     plain a_refused_operation_can_be_retried;
@@ -222,7 +233,6 @@ macro_rules! __conformance_cases {
                     plain json_comes_back_byte_for_byte;
                     plain objects_of_any_kind_come_back;
                     plain a_label_that_breaks_the_rules_is_invalid;
-                    plain prose_that_breaks_the_rules_is_invalid;
                     plain attributes_that_break_the_rules_are_invalid;
                 }
                 branches {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::extra::Extra;
+use super::fit::Warnings;
 use super::identity::{ActionUid, Digest, OpId, Version};
 use super::json::Json;
 use super::limits::{Invalid, Limits, at_most, label, label_opt, prose, prose_opt};
@@ -232,7 +233,7 @@ impl Action {
             attributes: new.attributes.clone(),
             result: None,
             error: None,
-            warnings: Arc::new([]),
+            warnings: Warnings::of(&new.notes),
             owner: None,
             cancel: None,
             evidence: None,

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use super::action::{Action, ActionError};
+use super::action::Action;
 use super::identity::{ActionUid, OpId, Version};
-use super::json::Json;
 use super::limits::Invalid;
 use super::new_action::NewAction;
 use super::owner::{Owner, OwnerRef};
-use super::progress::Progress;
+use super::report::{CancelRequest, Finish, Report};
 use super::size::{BASE, RELATED, error, json, list, text};
 use super::transition::Transition;
-use super::words::{Outcome, Status};
+use super::words::{OwnerEnd, Status};
 
 /// Commands that are written as one transaction, in order.
 #[derive(Debug, Clone)]
@@ -174,170 +173,6 @@ pub enum Change {
     Adopt,
 }
 
-/// How far an action is. Everything is optional; an empty report is a bare sign of life.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Report {
-    /// How far it has come. A lower value than the recorded one is ignored; 100 % is recorded as
-    /// [`Progress::MAX_UNFINISHED`], since only success is 100 %.
-    pub progress: Option<Progress>,
-    /// The step it is in now. A label.
-    pub step: Option<Arc<str>>,
-    /// A new description. Prose.
-    pub description: Option<Arc<str>>,
-    /// New attributes, in place of all those before.
-    pub attributes: Option<Json>,
-    /// Warnings to add; one that is there already is not added again. Prose.
-    pub warnings: Vec<Arc<str>>,
-}
-
-impl Report {
-    /// A bare sign of life.
-    #[must_use]
-    pub fn new() -> Report {
-        Report::default()
-    }
-
-    /// Says how far it has come.
-    #[must_use]
-    pub fn with_progress(mut self, progress: Progress) -> Report {
-        self.progress = Some(progress);
-        self
-    }
-
-    /// Names the step it is in now.
-    #[must_use]
-    pub fn with_step(mut self, step: impl Into<Arc<str>>) -> Report {
-        self.step = Some(step.into());
-        self
-    }
-
-    /// Describes it anew.
-    #[must_use]
-    pub fn with_description(mut self, description: impl Into<Arc<str>>) -> Report {
-        self.description = Some(description.into());
-        self
-    }
-
-    /// Replaces its attributes.
-    #[must_use]
-    pub fn with_attributes(mut self, attributes: Json) -> Report {
-        self.attributes = Some(attributes);
-        self
-    }
-
-    /// Adds a warning.
-    #[must_use]
-    pub fn with_warning(mut self, warning: impl Into<Arc<str>>) -> Report {
-        self.warnings.push(warning.into());
-        self
-    }
-}
-
-/// Who wants an action cancelled, and why.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CancelRequest {
-    /// Who asks. A label.
-    pub by: Option<Arc<str>>,
-    /// Why. Prose.
-    pub reason: Option<Arc<str>>,
-}
-
-impl CancelRequest {
-    /// A request by nobody in particular.
-    #[must_use]
-    pub fn new() -> CancelRequest {
-        CancelRequest::default()
-    }
-
-    /// Says who asks.
-    #[must_use]
-    pub fn with_by(mut self, by: impl Into<Arc<str>>) -> CancelRequest {
-        self.by = Some(by.into());
-        self
-    }
-
-    /// Says why.
-    #[must_use]
-    pub fn with_reason(mut self, reason: impl Into<Arc<str>>) -> CancelRequest {
-        self.reason = Some(reason.into());
-        self
-    }
-}
-
-/// How an action ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Finish {
-    /// How.
-    pub outcome: Outcome,
-    /// What it brought about, or how far it came. Never with lost: nobody knows.
-    pub result: Option<Json>,
-    /// Why it did not succeed. Required for failed; interrupted and lost have words of their own
-    /// when none are given; never with success.
-    pub error: Option<ActionError>,
-    /// Warnings to add. Prose.
-    pub warnings: Vec<Arc<str>>,
-    /// Who decided, when it is not the action's owner who says so. A label; the name of the
-    /// owner the command names unless set, or `unnamed`.
-    pub decided_by: Option<Arc<str>>,
-}
-
-impl Finish {
-    /// An end of that kind.
-    #[must_use]
-    pub fn new(outcome: Outcome) -> Finish {
-        Finish {
-            outcome,
-            result: None,
-            error: None,
-            warnings: Vec::new(),
-            decided_by: None,
-        }
-    }
-
-    /// It did what it was for.
-    #[must_use]
-    pub fn succeeded() -> Finish {
-        Finish::new(Outcome::Succeeded)
-    }
-
-    /// It ended with an error.
-    #[must_use]
-    pub fn failed(error: ActionError) -> Finish {
-        Finish::new(Outcome::Failed).with_error(error)
-    }
-
-    /// Keeps what it brought about.
-    #[must_use]
-    pub fn with_result(mut self, result: Json) -> Finish {
-        self.result = Some(result);
-        self
-    }
-
-    /// Says why it did not succeed.
-    #[must_use]
-    pub fn with_error(mut self, error: ActionError) -> Finish {
-        self.error = Some(error);
-        self
-    }
-
-    /// Adds a warning.
-    #[must_use]
-    pub fn with_warning(mut self, warning: impl Into<Arc<str>>) -> Finish {
-        self.warnings.push(warning.into());
-        self
-    }
-
-    /// Says who decided in the owner's place.
-    #[must_use]
-    pub fn with_decided_by(mut self, decided_by: impl Into<Arc<str>>) -> Finish {
-        self.decided_by = Some(decided_by.into());
-        self
-    }
-}
-
 /// Whether a command changed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
@@ -388,16 +223,27 @@ pub enum Refused {
     #[error("owner {} is alive", .0.owner)]
     OwnerAlive(Box<Owner>),
     /// The owner in whose name the command speaks is not, or no longer, alive.
-    #[error("owner {owner} is fenced")]
+    #[error("owner {owner} {}", ended_in_words(*end))]
     Fenced {
         /// Who.
         owner: OwnerRef,
+        /// How it ended: others fenced it, or it released its name itself.
+        end: OwnerEnd,
         /// The action the command was about, as it is.
         current: Option<Arc<Action>>,
     },
     /// The batch was all or nothing, and the command at this index was refused.
     #[error("command {0} of the batch was refused")]
     Batch(usize),
+}
+
+fn ended_in_words(end: OwnerEnd) -> &'static str {
+    match end {
+        OwnerEnd::Fenced => "was fenced",
+        OwnerEnd::Released => "has released its name",
+        OwnerEnd::Disconnected => "has ended: the store was opened anew for one process",
+        OwnerEnd::Unknown => "is not known to be alive",
+    }
 }
 
 /// What stands in the way of a command.

@@ -13,6 +13,7 @@ mod cursor;
 mod draw;
 mod driver;
 mod extra;
+mod fit;
 mod identity;
 mod json;
 mod key;
@@ -25,6 +26,7 @@ mod owner_query;
 mod plan;
 mod progress;
 mod query;
+mod report;
 mod size;
 mod time;
 mod transition;
@@ -35,14 +37,14 @@ pub use action::{Action, ActionError, Cancel, Evidence};
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use branch::Fork;
 pub(crate) use branch::{Branches, End};
-pub use command::{
-    Batch, BatchMode, CancelRequest, Change, Clash, Command, Done, Effect, Finish, Refused, Report,
-};
+pub use command::{Batch, BatchMode, Change, Clash, Command, Done, Effect, Refused};
 pub use cursor::{BranchId, Cursor, CursorError, Position, Revision, StoreId};
 pub(crate) use driver::Driver;
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use driver::touched;
 pub(crate) use extra::Extra;
+#[cfg(feature = "tracker")]
+pub(crate) use fit::{UNNAMED_CODE, as_prose};
 pub use identity::{ActionUid, Digest, OpId, Version};
 pub use json::Json;
 #[cfg(feature = "http")]
@@ -61,6 +63,7 @@ pub(crate) use plan::disconnect;
 pub use plan::{Needs, needs, plan};
 pub use progress::Progress;
 pub use query::{CheckError, Detail, LogQuery, Order, Page, Query, Term};
+pub use report::{CancelRequest, Finish, Report};
 pub use time::Timestamp;
 pub(crate) use transition::check_log;
 pub use transition::{Transition, TransitionKind};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::action::Action;
+use super::fit::Notes;
 use super::identity::{ActionUid, Digest};
 use super::json::Json;
 use super::limits::{Invalid, Limits, at_most, label, label_opt, prose_opt};
@@ -45,7 +46,8 @@ const RESERVED: &[&str] = &[
 pub(crate) const PENDING_OPS: &str = "pending_ops";
 
 /// An action to be recorded. Its texts are checked when it is written, against
-/// [`Limits`], by every store alike.
+/// [`Limits`], by every store alike. A description that does not fit is cut, and a warning on the
+/// action says so, as with a [`Report`](crate::Report); everything else is refused.
 ///
 /// ```
 /// use action_store::{NewAction, ObjectRef};
@@ -131,6 +133,8 @@ pub struct NewAction {
     /// A create that repeats this key within the tenant finds the first one's action, for as long
     /// as that action is kept. A label. See [Keys](NewAction#keys).
     pub idempotency_key: Option<Arc<str>>,
+    /// Notes about what was cut; they become warnings.
+    pub(super) notes: Notes,
 }
 
 impl NewAction {
@@ -152,6 +156,7 @@ impl NewAction {
             attributes: None,
             exclusive: Vec::new(),
             idempotency_key: None,
+            notes: Notes::new(),
         }
     }
 
@@ -242,7 +247,7 @@ impl NewAction {
         self
     }
 
-    /// Describes it in a sentence.
+    /// Describes it in a sentence. One that is too long is cut when it is recorded.
     #[must_use]
     pub fn with_description(mut self, description: impl Into<Arc<str>>) -> NewAction {
         self.description = Some(description.into());
@@ -415,6 +420,7 @@ impl From<&Action> for NewAction {
             attributes: action.attributes.clone(),
             exclusive: action.exclusive.to_vec(),
             idempotency_key: action.idempotency_key.clone(),
+            notes: Notes::new(),
         }
     }
 }

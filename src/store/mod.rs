@@ -32,7 +32,10 @@ use crate::model::{
 /// 3. An inner [`Refused`] is certain. An outer error applies to the whole batch.
 ///    [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) means that all of it may have been
 ///    applied, or nothing. Any other kind means that nothing was applied and nothing will be.
-/// 4. A batch may be repeated safely. Commands that were applied are not applied again.
+/// 4. A batch may be repeated safely. Commands that were applied are not applied again. A single
+///    command is recognised by its operation, if it was the action's last or has a log entry.
+///    Progress alone has no entry. Repeated progress is [`Effect::Already`](crate::Effect::Already)
+///    because it says nothing new, until its owner is fenced or unless it demands a version.
 /// 5. The state on which [`plan`](crate::plan) decides, owners included, is read in the transaction
 ///    that saves the result. It cannot change in between.
 /// 6. The versions of an action have no gaps. In every snapshot, an action and its log agree.
@@ -53,7 +56,7 @@ use crate::model::{
 ///     accepted. A repeat of a command that was accepted before still returns
 ///     [`Effect::Already`](crate::Effect::Already). It changes nothing.
 /// 13. Dropping a future neither cancels an accepted write nor harms the store.
-/// 14. Accepted data is returned byte for byte. The timestamps of an action never decrease. No
+/// 14. Accepted data is returned byte for byte, or cut as [`Report`](crate::Report) says. The timestamps of an action never decrease. No
 ///     decision depends on a wall clock.
 /// 15. A completed action accepts no new parts, and a part of an unfinished action cannot be removed.
 ///     The parent is read in the same transaction, see

@@ -10,7 +10,8 @@ use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, ActionUid, Batch, Change, Command, NewAction, OpId, Refused};
 use crate::store::ActionStoreExt;
 
-pub(super) fn create_of(new: NewAction, core: &Core) -> Command {
+pub(super) fn create_of(mut new: NewAction, core: &Core) -> Command {
+    new.fit();
     Command::Create {
         new: Arc::new(new),
         by: Some(core.shared.owner.clone()),

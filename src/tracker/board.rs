@@ -1,14 +1,15 @@
-//! What waits to be written, within bounds that also hold while it is being written.
+//! Holds what waits to be written. Its details are bounded, also while they are being written.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::open::{Entry, Open, lock};
+use crate::model::OwnerRef;
 
-/// Most ends that wait for a store that does not take them, and the most memory their texts take.
-/// What does not fit is left to the shutdown or the next start.
-const MOST_ENDS: usize = 4096;
+/// Most memory that waiting ends may take before further ones leave out their details (result,
+/// warnings, long error texts). No end is left out: its action would go on executing under a living
+/// owner. A reduced end takes a few hundred bytes, less than the handle it came from.
 const MOST_END_BYTES: usize = 16 * 1024 * 1024;
 
 /// Places counted, with the memory of what stands in them.
@@ -85,18 +86,20 @@ impl Board {
         served
     }
 
-    /// Puts an end on the board, which takes so much memory; false if there is no place. One that
-    /// has a place already keeps it.
-    pub(super) fn put_end(&self, mut entry: Entry, bytes: usize) -> bool {
+    /// Puts an end on the board; false if the board is closed. An end that has a place already keeps
+    /// it.
+    pub(super) fn put_end(&self, mut entry: Entry, owner: &OwnerRef) -> bool {
+        let mut bytes = entry.bytes(owner);
         let mut waiting = lock(&self.waiting);
         if waiting.stage == Stage::Closed {
             return false;
         }
         if entry.place.is_none() {
-            // Under the lock, so that two do not take the last place.
-            let (ends, taken) = self.ends();
-            if ends >= MOST_ENDS || taken + bytes > MOST_END_BYTES {
-                return false;
+            // Under the lock, so that two do not take the last room.
+            let (_, taken) = self.ends();
+            if taken + bytes > MOST_END_BYTES {
+                entry.reduce();
+                bytes = entry.bytes(owner);
             }
             entry.place = Some(Place::take(&self.ends, bytes));
         }

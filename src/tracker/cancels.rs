@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::health::Task;
+use super::run::unless_it_panics;
 use super::shared::Shared;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
@@ -38,13 +40,18 @@ pub(super) async fn listen(shared: Arc<Shared>) {
             look(&shared).await?;
             Ok::<_, StoreError>((at, begun.elapsed()))
         };
-        match heard.await {
+        match unless_it_panics("listen", heard).await {
             Ok((revision, took)) => {
+                shared.note_task(Task::Listen, None);
                 known = revision;
                 sleep((took * PATIENCE).clamp(PAUSE, LONGEST_PAUSE)).await;
             }
-            Err(error) if error.kind() == ErrorKind::Closed => return,
-            Err(_) => {
+            Err(error) => {
+                let closed = error.kind() == ErrorKind::Closed;
+                shared.note_task(Task::Listen, Some(error));
+                if closed {
+                    return;
+                }
                 known = None;
                 sleep(AFTER_FAILURE.max(begun.elapsed())).await;
             }

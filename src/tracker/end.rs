@@ -97,9 +97,10 @@ pub(super) async fn settle(
     let error = ActionError::new(code, message).with_detail(settlement.reason);
     let decided_by = settlement.by;
     let decided_by = decided_by.unwrap_or_else(|| core.shared.owner.name.clone());
-    let finish = Finish::new(outcome)
+    let mut finish = Finish::new(outcome)
         .with_error(error)
         .with_decided_by(decided_by);
+    finish.fit();
     let end = Command::Apply {
         uid,
         op: OpId::new(),

@@ -2,16 +2,14 @@
 
 use std::any::Any;
 use std::error::Error as StdError;
-use std::sync::Arc;
 
-use crate::model::{ActionError, Finish, Limits};
-
-/// What stands at the end of a text that was too long.
-const CUT: &str = " [cut]";
+#[cfg(doc)]
+use crate::model::Limits;
+use crate::model::{ActionError, UNNAMED_CODE, as_prose};
 
 impl ActionError {
-    /// The code of a failure for which nobody chose one: a foreign error that came through `?`.
-    pub const INTERNAL: &'static str = "internal_error";
+    /// The code of a failure that has no code: a foreign error that came through `?`.
+    pub const INTERNAL: &'static str = UNNAMED_CODE;
 
     /// The code of work that stopped because somebody asked for that.
     pub const CANCELLED: &'static str = "cancelled";
@@ -32,7 +30,7 @@ impl ActionError {
             Some(detail) => format!("{detail}: {chain}"),
             None => chain,
         };
-        self.detail = Some(prose(&detail));
+        self.detail = Some(as_prose(&detail));
         self
     }
 }
@@ -70,15 +68,17 @@ fn chain(error: &dyn StdError) -> String {
 
 /// What a panic said, for operators.
 pub(super) fn panicked(payload: &(dyn Any + Send)) -> ActionError {
-    let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let error = stopped_by_panic();
-    match text {
-        Some(text) => error.with_detail(prose(&format!("panicked: {text}"))),
+    match panic_text(payload) {
+        Some(text) => error.with_detail(as_prose(&format!("panicked: {text}"))),
         None => error,
     }
+}
+
+/// The text of a panic, if it has one.
+pub(super) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 pub(super) fn stopped_by_panic() -> ActionError {
@@ -86,55 +86,6 @@ pub(super) fn stopped_by_panic() -> ActionError {
         ActionError::INTERRUPTED,
         "it was stopped before it was through, by an internal error",
     )
-}
-
-/// A finish whose texts fit: an outcome is worth more than the end of a message.
-pub(super) fn fitted(mut finish: Finish) -> Finish {
-    if let Some(error) = &mut finish.error {
-        fit(&mut error.message);
-        if let Some(detail) = &mut error.detail {
-            fit(detail);
-        }
-        error.code = code(&error.code);
-    }
-    finish.warnings.truncate(Limits::WARNINGS);
-    finish.warnings.iter_mut().for_each(fit);
-    finish
-}
-
-/// Makes a text fit as prose.
-pub(super) fn fit(text: &mut Arc<str>) {
-    if text.len() > Limits::TEXT || text.contains('\0') {
-        *text = prose(text);
-    }
-}
-
-fn prose(text: &str) -> Arc<str> {
-    let text = text.replace('\0', "\u{fffd}");
-    match text.len() {
-        0..=Limits::TEXT => text.into(),
-        _ => format!("{}{CUT}", head(&text, Limits::TEXT - CUT.len())).into(),
-    }
-}
-
-/// A code that fits as a label.
-fn code(code: &Arc<str>) -> Arc<str> {
-    if code.is_empty() {
-        return ActionError::INTERNAL.into();
-    }
-    if code.len() <= Limits::LABEL && !code.contains(char::is_control) {
-        return code.clone();
-    }
-    head(&code.replace(char::is_control, "_"), Limits::LABEL).into()
-}
-
-/// As much of a text as fits in so many bytes.
-fn head(text: &str, bytes: usize) -> &str {
-    let mut end = text.len().min(bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 #[cfg(test)]
@@ -157,28 +108,5 @@ mod tests {
         assert!(!format!("{error:?} {error}").contains("hunter2"));
         assert_eq!(error.detail.as_deref(), Some("outer: password=hunter2"));
         assert_eq!(error.check(), Ok(()));
-    }
-
-    #[test]
-    fn a_text_that_does_not_fit_is_cut_and_says_so() {
-        let long = "é".repeat(5000);
-        let error = ActionError::new("", format!("a\0{long}")).with_detail(long);
-        let finish = Finish::failed(error).with_warning("w\0".repeat(4096));
-        let finish = fitted(finish);
-        let error = finish.error.unwrap();
-        assert_eq!(error.check(), Ok(()));
-        assert!(error.message.ends_with(CUT) && error.message.starts_with("a\u{fffd}é"));
-        assert!(error.detail.unwrap().ends_with(CUT));
-        assert!(finish.warnings[0].ends_with(CUT));
-        assert_eq!(&*code(&"a\nb".into()), "a_b");
-        assert_eq!(code(&"é".repeat(200).into()).len(), 254);
-    }
-
-    #[test]
-    fn a_text_that_fits_is_left_alone() {
-        let mut text: Arc<str> = "é".repeat(2048).into();
-        let before = text.clone();
-        fit(&mut text);
-        assert!(Arc::ptr_eq(&before, &text));
     }
 }

@@ -13,7 +13,8 @@ use crate::store::ActionStoreExt;
 
 /// Reports on an action in work. Cheap to clone; cannot end the action.
 ///
-/// Reporting on an action that is over is refused as a conflict; progress is then ignored.
+/// Reporting on an action that is over is refused as a conflict, or as `Closed` once the tracker
+/// was shut down; progress is then ignored.
 #[derive(Debug, Clone)]
 pub struct Reporter {
     pub(super) core: Arc<Core>,
@@ -70,12 +71,13 @@ impl Reporter {
         }
     }
 
-    /// Goes on to another step, a label, and returns when that is recorded, with the progress
-    /// reported before.
+    /// Goes on to another step, and returns when that is recorded, with the progress reported
+    /// before. A name that is no label is recorded as far as it fits, with a warning on the action:
+    /// see [`Report`].
     ///
     /// # Errors
-    /// `Invalid` for no label, `Fenced` if the tracker is no longer the owner, `Conflict` if the
-    /// action is over, and what the store may say.
+    /// `Closed` if the tracker was shut down, `Fenced` if others have fenced it, `Conflict` if the
+    /// action is over, and the store's errors.
     pub async fn step(&self, name: impl Into<Arc<str>>) -> Result<Arc<Action>, Error> {
         self.report(Report::new().with_step(name)).await
     }
@@ -96,8 +98,6 @@ impl Reporter {
     /// # Errors
     /// As [`step`](Reporter::step).
     pub async fn warn(&self, text: impl Into<Arc<str>>) -> Result<Arc<Action>, Error> {
-        let mut text = text.into();
-        failure::fit(&mut text);
         self.report(Report::new().with_warning(text)).await
     }
 
@@ -108,6 +108,8 @@ impl Reporter {
     /// As [`step`](Reporter::step).
     pub async fn report(&self, mut report: Report) -> Result<Arc<Action>, Error> {
         let shared = &self.core.shared;
+        // Cut here as well, so that waiting commands take little memory.
+        report.fit();
         if let Some(progress) = report.progress {
             self.open.advance(progress.min(Progress::MAX_UNFINISHED));
         }
@@ -122,7 +124,7 @@ impl Reporter {
             Err(Error::Refused(refused)) => shared.note(refused),
             Err(Error::Store(_)) => {}
         }
-        answer
+        answer.map_err(|error| shared.explained("report", error))
     }
 }
 
@@ -165,11 +167,16 @@ impl ActionHandle {
         self.finish(Finish::succeeded()).await
     }
 
-    /// Ends the action: it did what it was for, and this is what it brought about.
+    /// Ends the action: it did what it was for, and this is what it brought about. Takes what
+    /// [`Finish::with_result`] takes: `succeed_with(Json::of(&value))`, without `?`. A result that
+    /// breaks a limit is left out, and a warning on the action says so.
     ///
     /// # Errors
     /// As [`finish`](ActionHandle::finish).
-    pub async fn succeed_with(self, result: Json) -> Result<Arc<Action>, Error> {
+    pub async fn succeed_with(
+        self,
+        result: impl TryInto<Json, Error: std::fmt::Display>,
+    ) -> Result<Arc<Action>, Error> {
         self.finish(Finish::succeeded().with_result(result)).await
     }
 
@@ -193,11 +200,14 @@ impl ActionHandle {
     /// visibly. Once this is first polled the end is written even if the future is dropped.
     ///
     /// # Errors
-    /// `Fenced` if the tracker is no longer the owner (the end is kept once in the action's log),
+    /// `Closed` if the tracker was shut down, `Fenced` if others have fenced it (either way the end
+    /// is kept once in the action's log, though the action has ended otherwise),
     /// `Conflict` if the action is over already, `Invalid` or `OwnerAlive` for an end that an owner
     /// cannot give (a failure without an error, `Lost`): the action is then recorded as
     /// interrupted. And what the store may say; then this end is tried again in the background.
-    pub async fn finish(self, finish: Finish) -> Result<Arc<Action>, Error> {
+    pub async fn finish(self, mut finish: Finish) -> Result<Arc<Action>, Error> {
+        // Cut here as well, so that waiting commands take little memory.
+        finish.fit();
         let Reporter { core, open } = self.reporter.clone();
         // From here on the drop of this handle means nothing.
         open.end();
@@ -207,10 +217,13 @@ impl ActionHandle {
         let work = async move {
             let _counted = counted;
             let _gate = core.gate.read().await;
-            let entry = Entry::end(open, failure::fitted(finish));
+            let entry = Entry::end(open, finish);
             let commands = entry.commands(&shared.owner);
             match shared.store.write_repeating(Batch::each(commands)).await {
-                Ok(answers) => shared.settled(&entry, answers.into_iter().last()),
+                Ok(answers) => {
+                    let answer = shared.settled(&entry, answers.into_iter().last());
+                    answer.map_err(|error| shared.explained("finish", error))
+                }
                 Err(error) => {
                     shared.put_end(entry);
                     Err(error.into())

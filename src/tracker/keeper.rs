@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use super::health::Task;
 use super::open::Entry;
 use super::recovery::{self, Recovery, Whose};
+use super::run::unless_it_panics;
 use super::shared::{Ownership, Shared};
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Batch, Command, Refused};
@@ -46,9 +48,8 @@ pub(super) async fn renew(shared: Arc<Shared>) {
         let sent = Instant::now();
         due = sent + interval / TRIES;
         // Not repeated and never dropped: a store that hangs has one renewal waiting, not many.
-        let renewal = shared
-            .store
-            .write(Batch::each(vec![Command::Renew(shared.owner.clone())]));
+        let renewal = Batch::each(vec![Command::Renew(shared.owner.clone())]);
+        let renewal = unless_it_panics("renew", shared.store.write(renewal));
         match watched(&shared, renewal).await {
             Ok(answers) => match answers.first() {
                 Some(Ok(_)) => {
@@ -58,12 +59,25 @@ pub(super) async fn renew(shared: Arc<Shared>) {
                 Some(Err(Refused::Fenced { .. })) => {
                     return shared.set_ownership(Ownership::Lost);
                 }
-                Some(Err(_)) | None => {}
+                Some(Err(refused)) => {
+                    let message = "the store refused the renewal";
+                    let error = StoreError::new(ErrorKind::Corrupt, "renew", message);
+                    let error = error.with_source(refused.clone());
+                    shared.note_task(Task::Renew, Some(error));
+                }
+                None => {
+                    let message = "the store did not answer the renewal";
+                    let error = StoreError::new(ErrorKind::Corrupt, "renew", message);
+                    shared.note_task(Task::Renew, Some(error));
+                }
             },
-            Err(error) if error.kind() == ErrorKind::Closed => {
-                return shared.set_ownership(Ownership::StoreClosed);
+            Err(error) => {
+                let closed = error.kind() == ErrorKind::Closed;
+                shared.note_task(Task::Renew, Some(error));
+                if closed {
+                    return shared.set_ownership(Ownership::StoreClosed);
+                }
             }
-            Err(_) => {}
         }
         due = due.max(Instant::now());
     }
@@ -95,7 +109,7 @@ pub(super) async fn keep(shared: Arc<Shared>, others: Vec<AbortOnDrop>) -> Resul
             return ended;
         }
         let (left, failed) = flush(&shared, shared.take_board()).await;
-        shared.note_background(failed);
+        shared.note_task(Task::Write, failed);
         failures = if left.is_empty() { 0 } else { failures + 1 };
         shared.put_back(left);
         let pause = shared.options.flush_interval * 2_u32.pow(failures.min(16));
@@ -109,15 +123,20 @@ async fn flush(
     mut entries: VecDeque<Entry>,
 ) -> (VecDeque<Entry>, Option<StoreError>) {
     let mut size = CHUNK;
+    let mut spoilt_by = None;
     while !entries.is_empty() {
         let (batch, count) = next_batch(shared, &entries, size);
-        match shared.store.write_repeating(batch).await {
+        match unless_it_panics("write", shared.store.write_repeating(batch)).await {
             Ok(answers) => {
                 let mut answers = answers.into_iter();
                 for entry in entries.drain(..count) {
                     let answers = answers.by_ref().take(entry.len());
-                    // Nobody waits for it; what a refusal means is taken note of.
-                    let _ = shared.settled(&entry, entry.answer(answers));
+                    // A refusal is noted there, and no caller waits for it.
+                    if let Err(Error::Store(error)) = shared.settled(&entry, entry.answer(answers))
+                    {
+                        give_up(shared, [&entry], &error);
+                        spoilt_by = Some(error);
+                    }
                 }
             }
             Err(error) => match error.kind() {
@@ -130,19 +149,20 @@ async fn flush(
                 }
                 ErrorKind::Closed => {
                     shared.set_ownership(Ownership::StoreClosed);
-                    give_up(shared, &entries);
+                    give_up(shared, &entries, &error);
                     return (VecDeque::new(), Some(error));
                 }
                 // One entry spoils the others: each on its own, and that one is given up.
                 _ if count > 1 => size = 1,
                 _ => {
                     let spoilt = entries.pop_front();
-                    give_up(shared, spoilt.as_slice());
+                    give_up(shared, spoilt.as_slice(), &error);
+                    spoilt_by = Some(error);
                 }
             },
         }
     }
-    (entries, None)
+    (entries, spoilt_by)
 }
 
 /// What is written next, and how many entries that is.
@@ -157,9 +177,9 @@ fn next_batch(shared: &Shared, entries: &VecDeque<Entry>, size: usize) -> (Batch
 }
 
 /// Takes note of entries that will not be written.
-fn give_up<'e>(shared: &Shared, entries: impl IntoIterator<Item = &'e Entry>) {
+fn give_up<'e>(shared: &Shared, entries: impl IntoIterator<Item = &'e Entry>, error: &StoreError) {
     let ends = entries.into_iter().filter(|entry| entry.ends());
-    shared.give_up(ends.count());
+    shared.give_up(ends.count(), error.clone());
 }
 
 /// The last writes of a tracker.
@@ -195,6 +215,7 @@ async fn last_writes(shared: &Shared) -> Result<(), StoreError> {
     for _ in 0..LAST_TRIES {
         let (left, failed) = flush(shared, shared.take_board()).await;
         shared.put_back(left);
+        shared.note_task(Task::Write, failed.clone());
         match failed {
             Some(error) if error.kind() == ErrorKind::Closed => return Err(error),
             Some(_) => sleep(shared.options.flush_interval).await,
@@ -202,6 +223,12 @@ async fn last_writes(shared: &Shared) -> Result<(), StoreError> {
         }
     }
     let (left, failed) = flush(shared, shared.close_board()).await;
-    give_up(shared, &left);
-    failed.map_or(Ok(()), Err)
+    shared.note_task(Task::Write, failed.clone());
+    match failed {
+        Some(error) => {
+            give_up(shared, &left, &error);
+            Err(error)
+        }
+        None => Ok(()),
+    }
 }

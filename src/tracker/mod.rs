@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 pub use end::Settlement;
 pub use handle::{ActionHandle, Reporter};
-pub use health::Health;
+pub use health::{Failing, Health};
 pub use options::{Correlation, Decide, LeftQueued, Orphan, TrackerOptions};
 pub use parts::CancelOptions;
 pub use prepared::{Prepared, ToBegin};
@@ -373,7 +373,8 @@ impl Tracker {
         options: impl Into<CancelOptions>,
     ) -> Result<Arc<Action>, Error> {
         let core = self.core.clone();
-        let options = options.into();
+        let mut options = options.into();
+        options.request.fit();
         let work = async move {
             let asked = end::cancel(&core, uid, options.request.clone()).await?;
             if options.parts {
@@ -398,10 +399,9 @@ impl Tracker {
         settlement: impl Into<Settlement> + Send,
     ) -> Result<Arc<Action>, Error> {
         let core = self.core.clone();
-        let mut settlement = settlement.into();
+        let settlement = settlement.into();
         let work = async move {
             let _gate = core.enter("settle").await?;
-            failure::fit(&mut settlement.reason);
             end::settle(&core, uid, settlement).await
         };
         self.core.drive("settle", work).await
@@ -461,8 +461,8 @@ impl Tracker {
     /// Ends the tracker, for all its clones: waits for calls that are being answered, writes what
     /// waits to be written, completes as interrupted what is still executing, and what is queued
     /// unless [`LeftQueued::Leave`] says otherwise, and gives the name back. Let work come to its
-    /// end first if it should. Handles that are still there find their actions over; `begin` and
-    /// the like are `Closed` from now on. The store stays open.
+    /// end first if it should. Afterwards all calls of this tracker and of handles that are still
+    /// held are `Closed`: "the tracker was shut down". The store stays open.
     ///
     /// Once this is first polled it goes on even if the future is dropped. A second call waits
     /// for the first and is fine.

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use super::board::Place;
 use crate::model::{
-    Action, ActionError, ActionUid, Cancel, Change, Command, Done, Finish, OpId, Outcome, OwnerRef,
-    Progress, Refused, Report, Version,
+    Action, ActionError, ActionUid, Batch, Cancel, Change, Command, Done, Finish, OpId, Outcome,
+    OwnerRef, Progress, Refused, Report, Version,
 };
 
 /// An action in work, as this process knows it.
@@ -211,6 +211,19 @@ impl Entry {
         let mut entry = Entry::interrupted(self.uid, finish, None);
         entry.open = self.open.clone();
         Some(entry)
+    }
+
+    /// About how much memory its commands take.
+    pub(super) fn bytes(&self, owner: &OwnerRef) -> usize {
+        Batch::each(self.commands(owner)).bytes()
+    }
+
+    /// Leaves out what is large about an end. The outcome stays.
+    pub(super) fn reduce(&mut self) {
+        self.open = None;
+        if let What::End { finish, .. } = &mut self.what {
+            finish.reduce("too many ends wait for the store");
+        }
     }
 
     /// How many commands it takes.

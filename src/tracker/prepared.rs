@@ -15,7 +15,8 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(owner: OwnerRef, new: NewAction) -> Result<Prepared, Error> {
+    pub(super) fn new(owner: OwnerRef, mut new: NewAction) -> Result<Prepared, Error> {
+        new.fit();
         // What is wrong with it is said now, not in the middle of the host's transaction.
         new.check()
             .map_err(|invalid| StoreError::invalid("prepare", invalid))?;
@@ -49,6 +50,10 @@ impl Prepared {
 /// What an action is begun from.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one for each call, and it is moved once"
+)]
 pub enum ToBegin {
     /// Nothing yet: it is created and started in one commit.
     New(NewAction),

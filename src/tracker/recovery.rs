@@ -12,6 +12,7 @@ use crate::store::ActionStoreExt;
 
 use super::keeper::CHUNK;
 use super::options::{LeftQueued, Orphan};
+use super::run::unless_it_panics;
 use super::shared::Shared;
 
 /// Most rows a report names; it counts them all.
@@ -139,8 +140,8 @@ pub(super) async fn settle_earlier(
     but: Option<&OwnerRef>,
 ) -> Recovery {
     let mut recovery = Recovery::default();
-    let settled = settle(shared, Whose::Earlier { name, but }, &mut recovery).await;
-    if let Err(error) = settled {
+    let settled = settle(shared, Whose::Earlier { name, but }, &mut recovery);
+    if let Err(error) = unless_it_panics("recover", settled).await {
         recovery.unread = Some(match error {
             Error::Store(error) => error,
             Error::Refused(refused) => {

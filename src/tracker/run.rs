@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::failure;
 use super::handle::{ActionHandle, Reporter};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, ActionError, ActionUid, Finish, Outcome};
 
 /// Why work that was run as an action has no value to give.
@@ -102,6 +102,23 @@ async fn caught<F: Future>(work: F) -> Result<F::Output, Box<dyn Any + Send>> {
         }
     })
     .await
+}
+
+/// Asks a store in the background. A store that panics must not end the task: renewals and
+/// waiting writes would stop.
+pub(super) async fn unless_it_panics<T, E: From<StoreError>>(
+    operation: &'static str,
+    asked: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    caught(asked).await.unwrap_or_else(|payload| {
+        let message = "the store panicked";
+        let error = StoreError::new(ErrorKind::OutcomeUnknown, operation, message);
+        Err(match failure::panic_text(&*payload) {
+            Some(text) => error.with_source(std::io::Error::other(text.to_owned())),
+            None => error,
+        }
+        .into())
+    })
 }
 
 /// Work that goes on in a task of its own. Dropping this lets it go on.

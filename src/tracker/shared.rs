@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock, RwLockReadGuard, watch};
@@ -11,12 +12,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::board::{Board, Place};
-use super::health::Health;
+use super::health::{Health, HealthState, Task};
 use super::open::{Entry, Open, lock};
 use super::options::TrackerOptions;
 use super::recovery::Recovery;
 use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{Action, ActionUid, Batch, Done, OwnerRef, Refused};
+use crate::model::{Action, ActionUid, Done, Outcome, OwnerEnd, OwnerRef, Refused};
 use crate::store::ActionStore;
 use crate::watch::Watcher;
 
@@ -60,16 +61,7 @@ pub(super) struct Shared {
     has_work: Notify,
     /// Rung for each action taken on: whoever looked before may have missed its cancel request.
     taken_on: Notify,
-    vitals: Mutex<Vitals>,
-}
-
-/// What a health page wants to know.
-#[derive(Debug)]
-struct Vitals {
-    renewed: Instant,
-    given_up: u64,
-    failure: Option<StoreError>,
-    swept: Arc<Recovery>,
+    health: Mutex<HealthState>,
 }
 
 impl Shared {
@@ -90,12 +82,7 @@ impl Shared {
             queued: AtomicBool::new(false),
             has_work: Notify::new(),
             taken_on: Notify::new(),
-            vitals: Mutex::new(Vitals {
-                renewed: claimed,
-                given_up: 0,
-                failure: None,
-                swept: Arc::default(),
-            }),
+            health: Mutex::new(HealthState::new(claimed)),
         }
     }
 
@@ -153,13 +140,16 @@ impl Shared {
 
     /// Takes note of a renewal that succeeded, sent at a point in time.
     pub(super) fn renewed(&self, sent: Instant) {
-        lock(&self.vitals).renewed = sent;
+        let mut health = lock(&self.health);
+        health.renewed = sent;
+        health.note(Task::Renew, None);
+        drop(health);
         self.set_ownership(Ownership::Held);
     }
 
     /// When the last renewal that succeeded was sent.
     pub(super) fn last_renewal(&self) -> Instant {
-        lock(&self.vitals).renewed
+        lock(&self.health).renewed
     }
 
     /// Whether it has renewed in time and nobody has denied it. By the clock: in a process that was
@@ -168,14 +158,16 @@ impl Shared {
         self.ownership() == Ownership::Held && self.last_renewal().elapsed() < self.options.trust()
     }
 
-    /// Takes note of how a write in the background went.
-    pub(super) fn note_background(&self, failure: Option<StoreError>) {
-        lock(&self.vitals).failure = failure;
+    /// Takes note of how a try of a background task went.
+    pub(super) fn note_task(&self, task: Task, failure: Option<StoreError>) {
+        lock(&self.health).note(task, failure);
     }
 
     /// Takes note of what the sweeps have come to by now.
     pub(super) fn set_swept(&self, swept: Recovery) {
-        lock(&self.vitals).swept = Arc::new(swept);
+        let mut health = lock(&self.health);
+        health.note(Task::Sweep, swept.unread.clone());
+        health.swept = Arc::new(swept);
     }
 
     pub(super) fn health(&self) -> Health {
@@ -187,21 +179,28 @@ impl Shared {
             (works.len(), waiting.count())
         };
         let is_owner = self.is_owner();
-        let vitals = lock(&self.vitals);
-        Health {
+        let mut health = Health {
             is_owner,
             is_fenced: self.ownership() == Ownership::Lost,
             is_closed: matches!(self.ownership(), Ownership::StoreClosed | Ownership::Ended),
-            since_renewal: vitals.renewed.elapsed(),
+            since_renewal: Duration::ZERO,
+            lease: self.options.lease,
             in_work,
             waiting_progress,
             waiting_ends,
             waiting_bytes,
             finishing: self.board.in_flight(),
-            given_up: vitals.given_up,
-            failure: vitals.failure.clone(),
-            swept: vitals.swept.clone(),
-        }
+            given_up: 0,
+            given_up_error: None,
+            failure: None,
+            renewing: None,
+            writing: None,
+            sweeping: None,
+            listening: None,
+            swept: Arc::default(),
+        };
+        lock(&self.health).fill(&mut health);
+        health
     }
 
     pub(super) fn ownership(&self) -> Ownership {
@@ -228,6 +227,33 @@ impl Shared {
         }
     }
 
+    /// Says that the tracker was shut down, where the store says that the owner has released its
+    /// name. The refusal stays as the source.
+    pub(super) fn explained(&self, operation: &'static str, error: Error) -> Error {
+        match error {
+            Error::Refused(refused) if self.is_shut_down_by(&refused) => {
+                shut_down(operation).with_source(refused).into()
+            }
+            error => error,
+        }
+    }
+
+    fn is_shut_down_by(&self, refused: &Refused) -> bool {
+        self.ownership() == Ownership::Ended
+            && match refused {
+                // Once the name is forgotten, the store cannot say how its owner ended.
+                Refused::Fenced { owner, end, .. } => {
+                    *owner == self.owner && *end != OwnerEnd::Fenced
+                }
+                // The shutdown has ended the action and not released the name yet.
+                Refused::Conflict { current, .. } => {
+                    let its_owner = current.owner.as_ref() == Some(&self.owner);
+                    its_owner && current.outcome == Some(Outcome::Interrupted)
+                }
+                _ => false,
+            }
+    }
+
     /// Puts progress on the board, once.
     pub(super) fn put_progress(&self, open: &Arc<Open>) {
         if self.board.put_progress(open) {
@@ -237,13 +263,12 @@ impl Shared {
 
     /// Puts an end on the board, to be tried until the store takes it. Works without a runtime.
     pub(super) fn put_end(&self, entry: Entry) {
-        let bytes = Batch::each(entry.commands(&self.owner)).bytes();
-        if self.board.put_end(entry, bytes) {
+        if self.board.put_end(entry, &self.owner) {
             self.wake.notify_one();
         } else {
-            // What has no place is settled by the walk that ends the tracker, or by the next
-            // start.
-            self.give_up(1);
+            // The tracker is ending: the walk at its end settles the action, or the next start.
+            let message = "the tracker had ended before the end of an action could be written";
+            self.give_up(1, StoreError::new(ErrorKind::Closed, "write", message));
         }
     }
 
@@ -253,8 +278,8 @@ impl Shared {
     }
 
     /// Takes note of ends that will not be written.
-    pub(super) fn give_up(&self, ends: usize) {
-        lock(&self.vitals).given_up += u64::try_from(ends).unwrap_or(u64::MAX);
+    pub(super) fn give_up(&self, ends: usize, error: StoreError) {
+        lock(&self.health).give_up(ends, error);
     }
 
     /// All that waits.
@@ -320,6 +345,10 @@ impl Shared {
     }
 }
 
+fn shut_down(operation: &'static str) -> StoreError {
+    StoreError::new(ErrorKind::Closed, operation, "the tracker was shut down")
+}
+
 /// What trackers and handles hold: when the last one goes, the keeper ends.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -354,11 +383,7 @@ impl Core {
         let gate = self.gate.read().await;
         match *gate {
             false => Ok(gate),
-            true => Err(StoreError::new(
-                ErrorKind::Closed,
-                operation,
-                "the tracker is shut down",
-            )),
+            true => Err(shut_down(operation)),
         }
     }
 

@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 
 use super::recovery::{self, Recovery};
+use super::run::unless_it_panics;
 use super::shared::Shared;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Command, Incarnation, Limits, Owner, OwnerQuery, OwnerRef};
 use crate::store::ActionStoreExt;
 
@@ -63,7 +64,7 @@ pub(super) async fn sweep(shared: Arc<Shared>, first: watch::Sender<Option<Arc<R
         }
         if shared.options.sweep {
             // What fails now is looked at again next time.
-            let report = match sweep.look().await {
+            let report = match unless_it_panics("sweep", sweep.look()).await {
                 Ok(()) => sweep.report(&own),
                 Err(error) => sweep.report(&own).and(&Recovery::unread(error)),
             };
@@ -119,6 +120,7 @@ impl Sweep<'_> {
         owners.retain(others);
         self.watched
             .retain(|known, _| owners.iter().any(|o| o.is_alive() && o.owner == *known));
+        let mut failed = None;
         for owner in &mut owners {
             if owner.is_alive() && self.is_silent(owner, credit) {
                 let fence = Command::Fence {
@@ -127,14 +129,18 @@ impl Sweep<'_> {
                 };
                 match self.shared.store.command(fence).await {
                     Ok(_) => self.watched.remove(&owner.owner),
-                    // It has shown life after all, or the store is out of reach.
-                    Err(_) => continue,
+                    // It has shown life after all.
+                    Err(Error::Refused(_)) => continue,
+                    Err(Error::Store(error)) => {
+                        failed = Some(error);
+                        continue;
+                    }
                 };
                 owner.state = crate::model::OwnerState::Fenced;
             }
         }
         self.settle(&owners).await;
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Whether an owner has been silent for a whole lease.

@@ -183,6 +183,16 @@ impl Hub {
         woken.into_iter().for_each(Waker::wake);
     }
 
+    /// Why the store could last not be asked.
+    pub(super) fn failure(&self) -> Option<StoreError> {
+        self.lock().trouble.clone()
+    }
+
+    /// The store answers again.
+    pub(super) fn end_trouble(&self) {
+        self.lock().trouble = None;
+    }
+
     /// Takes note of why the store could not be asked.
     pub(super) fn set_trouble(&self, error: StoreError) {
         self.lock().trouble = Some(error);
@@ -192,6 +202,9 @@ impl Hub {
     pub(super) fn is_deserted(&self) -> bool {
         let mut board = self.lock();
         let deserted = board.interests.is_empty();
+        if deserted {
+            board.trouble = None;
+        }
         board.running = !deserted;
         deserted
     }

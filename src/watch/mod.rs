@@ -190,6 +190,13 @@ impl Watcher {
     pub fn watched(&self) -> usize {
         self.hub.watched()
     }
+
+    /// The error of the last try to ask the store, for a health page. The watcher goes on trying;
+    /// `None` while the store answers, and while nothing is waited for.
+    #[must_use]
+    pub fn failure(&self) -> Option<StoreError> {
+        self.hub.failure()
+    }
 }
 
 /// The first of a waiter's actions that has come to an end.

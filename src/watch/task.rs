@@ -85,12 +85,17 @@ async fn work(hub: &Hub) -> StoreError {
             biased;
             answer = &mut changed => match answer {
                 Ok(position) => {
+                    hub.end_trouble();
                     after = Some(position.revision);
                     news = true;
                 }
-                Err(error) if is_passing(&error) => pace.failed(),
+                Err(error) if is_passing(&error) => {
+                    hub.set_trouble(error);
+                    pace.failed();
+                }
                 // The store is behind what it was: an older copy was put in its place.
                 Err(error) if error.kind() == ErrorKind::Invalid => {
+                    hub.set_trouble(error);
                     (after, news) = (None, true);
                     pace.failed();
                 }

@@ -410,6 +410,50 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
         Fault::PutsLateReportsLast,
         "a_late_report_is_logged_in_arrival_order",
     ),
+    (
+        Fault::SaysFencedOfTheReleased,
+        "an_incarnation_that_has_ended_does_not_come_back",
+    ),
+    (
+        Fault::AppliesProgressAgain,
+        "progress_repeated_after_others_is_already",
+    ),
+    (
+        Fault::RefusesProgressAfterTheEnd,
+        "progress_repeated_after_others_is_already",
+    ),
+    (
+        Fault::RefusesWhatDoesNotFit,
+        "a_report_that_does_not_fit_is_recorded_and_noted",
+    ),
+    (
+        Fault::RefusesWhatDoesNotFit,
+        "attributes_that_do_not_fit_leave_those_before",
+    ),
+    (
+        Fault::RefusesWhatDoesNotFit,
+        "what_was_cut_is_recognised_when_it_is_repeated",
+    ),
+    (
+        Fault::CutsInSilence,
+        "a_report_that_does_not_fit_is_recorded_and_noted",
+    ),
+    (
+        Fault::CutsInSilence,
+        "a_full_list_of_warnings_still_takes_a_note",
+    ),
+    (
+        Fault::CutsInSilence,
+        "a_cancel_reason_that_does_not_fit_is_cut_and_noted",
+    ),
+    (
+        Fault::CutsInSilence,
+        "a_description_that_does_not_fit_is_cut_at_the_create",
+    ),
+    (
+        Fault::RefusesEndsThatDoNotFit,
+        "an_end_that_does_not_fit_is_recorded_and_noted",
+    ),
 ];
 
 /// Faults that a case notices by waiting in vain, and so on a clock that a test may pause.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clash, Command, Cursor, Done,
-    Effect, Json, Limits, LogQuery, NewAction, OwnerQuery, Refused, StoreError, Version,
+    Effect, Invalid, Json, Limits, LogQuery, NewAction, OwnerQuery, Refused, StoreError, Version,
 };
 
 use super::{Answer, Fault, Faulty};
@@ -105,8 +105,69 @@ impl Faulty {
                     cut.into()
                 });
             }
+            (Fault::CutsInSilence, Command::Create { new, .. }) => {
+                let new = Arc::make_mut(new);
+                new.description = new.description.as_deref().map(|text| shorter(text, 500));
+            }
+            (Fault::CutsInSilence, Command::Apply { change, .. }) => match change {
+                Change::Report(report) => {
+                    report.step = report.step.as_deref().map(|text| shorter(text, 50));
+                }
+                Change::RequestCancel(request) => {
+                    request.reason = request.reason.as_deref().map(|text| shorter(text, 500));
+                }
+                _ => {}
+            },
             _ => {}
         }
+    }
+
+    /// Mistakes the answers to reports of progress that there was nothing to do.
+    pub(super) fn mistake_progress(&self, answers: &mut [Answer]) {
+        for answer in answers {
+            let Ok(Done {
+                effect,
+                action: Some(current),
+                ..
+            }) = answer
+            else {
+                continue;
+            };
+            if *effect == Effect::Applied {
+                continue;
+            }
+            if self.is(Fault::AppliesProgressAgain) {
+                *effect = Effect::Applied;
+            } else if !current.is_unfinished() {
+                let (status, change) = (current.status, "a report");
+                let clash = Clash::Status { status, change };
+                let current = current.clone();
+                *answer = Err(Refused::Conflict { clash, current });
+            }
+        }
+    }
+
+    /// The answer of a store that refuses texts that do not fit.
+    pub(super) fn refused_for_its_size(&self, command: &Command) -> Option<Answer> {
+        let Command::Apply { change, .. } = command else {
+            return None;
+        };
+        let label = |text: &str| (1..=Limits::LABEL).contains(&text.len()) && !text.contains('\n');
+        let fits = match (self.fault, change) {
+            (Fault::RefusesWhatDoesNotFit, Change::Report(report)) => {
+                let attributes = report.attributes.clone();
+                let new = attributes.map(|json| NewAction::task("a").with_attributes(json));
+                report.step.as_deref().is_none_or(label)
+                    && new.is_none_or(|new| new.check().is_ok())
+            }
+            (Fault::RefusesEndsThatDoNotFit, Change::Finish(finish)) => {
+                let error = finish.error.as_ref();
+                error.is_none_or(|error| label(&error.code) && error.message.len() <= Limits::TEXT)
+            }
+            _ => true,
+        };
+        let invalid = Refused::Invalid(Invalid::new("report", "does not fit"));
+        (!fits).then_some(Err(invalid))
     }
 
     /// Answers a batch of one command itself, where that is what is wrong.
@@ -114,6 +175,9 @@ impl Faulty {
         let [command] = &batch.commands[..] else {
             return Ok(None);
         };
+        if let Some(refused) = self.refused_for_its_size(command) {
+            return Ok(Some(refused));
+        }
         let done = || Some(Ok(Done::new(Effect::Applied, None)));
         Ok(match (self.fault, command) {
             (Fault::ForgetsRenewals, Command::Renew(_))
@@ -232,4 +296,15 @@ impl Faulty {
         }
         Ok(())
     }
+}
+
+/// True for a report of progress.
+pub(super) fn is_progress(command: &Command) -> bool {
+    matches!(command, Command::Apply { change: Change::Report(report), .. } if report.progress.is_some())
+}
+
+/// The beginning of a text, without control characters.
+fn shorter(text: &str, chars: usize) -> Arc<str> {
+    let text = text.chars().filter(|c| !c.is_control()).take(chars);
+    text.collect::<String>().into()
 }

@@ -168,6 +168,18 @@ pub(crate) enum Fault {
     // Limits.
     /// Cuts long descriptions.
     CutsDescriptions,
+    /// Refuses reports whose texts do not fit.
+    RefusesWhatDoesNotFit,
+    /// Cuts texts of reports that do not fit, and does not say so.
+    CutsInSilence,
+    /// Refuses an end whose texts do not fit.
+    RefusesEndsThatDoNotFit,
+    /// Says of an owner that released its name that it was fenced.
+    SaysFencedOfTheReleased,
+    /// Applies progress again that is repeated after another change.
+    AppliesProgressAgain,
+    /// Refuses progress that is repeated after the end.
+    RefusesProgressAfterTheEnd,
     /// Refuses a batch of the largest size.
     RefusesTheLargest,
     /// Takes more commands than it says, in pieces.

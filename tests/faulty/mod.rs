@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use action_store::{
     Action, ActionStore, ActionUid, Batch, BatchMode, Capabilities, Change, Clock, Command, Cursor,
-    Done, Effect, ErrorKind, Limits, LogQuery, MemoryStore, ObjectSet, Order, Owner, OwnerQuery,
-    Page, Position, Query, Refused, Revision, StoreError, Term, Transition, TransitionKind,
-    Version,
+    Done, Effect, ErrorKind, Limits, LogQuery, MemoryStore, ObjectSet, Order, Owner, OwnerEnd,
+    OwnerQuery, Page, Position, Query, Refused, Revision, StoreError, Term, Transition,
+    TransitionKind, Version,
 };
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -162,11 +162,22 @@ impl ActionStore for Faulty {
             }
             _ => {}
         }
+        let progress = batch.commands.iter().any(commands::is_progress);
         let mut answers = self.inner.write(batch).await?;
         self.mistake_answers(&mut answers);
         match self.fault {
             Fault::ReversesAnswers => answers.reverse(),
             Fault::NamesAnotherHolder => self.misnamed(&mut answers).await?,
+            Fault::SaysFencedOfTheReleased => {
+                for answer in &mut answers {
+                    if let Err(Refused::Fenced { end, .. }) = answer {
+                        *end = OwnerEnd::Fenced;
+                    }
+                }
+            }
+            Fault::AppliesProgressAgain | Fault::RefusesProgressAfterTheEnd if progress => {
+                self.mistake_progress(&mut answers);
+            }
             _ => {}
         }
         if self.is(Fault::LiesAboutWhatIsApplied) && writes % 3 == 2 {

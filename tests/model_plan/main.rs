@@ -5,6 +5,7 @@
 
 mod batches;
 mod edges;
+mod fitting;
 mod harness;
 mod imports;
 mod input;

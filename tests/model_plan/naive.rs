@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use action_store::{
-    ActionUid, Batch, BatchMode, Change, Command, NewAction, OpId, Outcome, OwnerRef, Status,
+    ActionUid, Batch, BatchMode, Change, Command, NewAction, OpId, Outcome, OwnerRef, Report,
+    Status,
 };
 
 #[derive(Debug, Clone)]
@@ -279,11 +280,23 @@ impl World {
                 action.owner = by.cloned();
             }
             (Change::Report(_), Status::Executing) if !is_owner => return "not owner",
+            // The owner repeats how far it came, after it ended the action.
+            (Change::Report(report), Status::Completed)
+                if is_owner
+                    && action.started
+                    && *report
+                        == Report::new().with_progress(report.progress.unwrap_or_default())
+                    && report
+                        .progress
+                        .is_some_and(|p| p.hundredths() <= action.progress) =>
+            {
+                return "already";
+            }
             (Change::Report(report), Status::Executing) => {
                 let step = report.step.as_deref().map(str::to_owned);
                 logged = step.is_some() && step != action.step;
                 let progress = report.progress.map(|p| p.hundredths().min(9_999));
-                if !logged && progress.is_some_and(|p| p < action.progress) {
+                if !logged && progress.is_some_and(|p| p <= action.progress) {
                     return "already";
                 }
                 action.step = step.or(action.step.take());

@@ -88,12 +88,37 @@ fn fencing_takes_effect_within_the_batch_and_says_who_and_what() {
     assert_eq!(kinds(&answers), ["applied", "applied", "fenced"]);
     let Err(Refused::Fenced {
         owner: who,
+        end,
         current,
     }) = &answers[2]
     else {
         panic!("{answers:?}");
     };
     assert_eq!((who, current.as_ref()), (&owner, Some(&bench.action(uid))));
+    assert_eq!(*end, OwnerEnd::Fenced);
+}
+
+#[test]
+fn a_refusal_says_how_its_owner_ended() {
+    let bench = Bench::new();
+    let owners = [
+        bench.owner("fenced"),
+        bench.owner("released"),
+        OwnerRef::new("unknown"),
+    ];
+    bench.each(vec![
+        fence(&owners[0], 0),
+        Command::Release(owners[1].clone()),
+    ]);
+    let expected = [
+        "was fenced",
+        "has released its name",
+        "is not known to be alive",
+    ];
+    for (owner, words) in owners.iter().zip(expected) {
+        let refused = bench.one(Command::Renew(owner.clone())).unwrap_err();
+        assert_eq!(refused.to_string(), format!("owner {owner} {words}"));
+    }
 }
 
 #[test]

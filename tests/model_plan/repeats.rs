@@ -147,7 +147,7 @@ fn a_batch_sent_again_changes_nothing_and_claims_nothing_failed() {
                 Change::Report(percent(10.0).with_step("load")),
                 Some(&owner),
             ),
-            apply(uid, Change::Report(percent(10.0)), Some(&owner)),
+            apply(uid, Change::Report(percent(15.0)), Some(&owner)),
             apply(
                 uid,
                 Change::Report(percent(20.0).with_step("check")),
@@ -206,7 +206,8 @@ fn a_report_that_was_refused_the_first_time_is_not_taken_for_told() {
     ];
     let first = bench.each(batch.clone());
     assert_eq!(kinds(&first), ["not owner", "version", "applied"]);
-    assert_eq!(kinds(&bench.each(batch)), ["status", "version", "already"]);
+    let expected = ["status", "version", "already"];
+    assert_eq!(kinds(&bench.each(batch)), expected);
     // Told in another name than the command that is known, by who has adopted it since.
     let adopted = bench.started(&owner);
     let batch = vec![
@@ -266,7 +267,40 @@ fn removal_and_pins_sent_again_are_already() {
 }
 
 #[test]
-fn progress_alone_sent_again_is_already_until_the_next_change() {
+fn progress_alone_sent_again_is_already_whatever_came_in_between() {
+    let bench = Bench::new();
+    let owner = bench.owner("plane");
+    let uid = bench.started(&owner);
+    let told = apply(uid, Change::Report(percent(10.0)), Some(&owner));
+    assert_eq!(kind(&bench.one(told.clone())), "applied");
+    let failed = Finish::failed(action_store::ActionError::new("e", "m"));
+    for change in [
+        Change::Report(Report::new().with_step("a")),
+        Change::RequestCancel(CancelRequest::new()),
+        Change::Report(Report::new()),
+        Change::Report(percent(20.0)),
+        Change::Finish(failed),
+    ] {
+        bench.apply(uid, change, Some(&owner)).unwrap();
+        let before = bench.action(uid);
+        assert_eq!(kind(&bench.one(told.clone())), "already");
+        assert_eq!(bench.action(uid), before);
+    }
+    // New progress is still refused, as are the reports of others.
+    let report = |report, by| bench.one(apply(uid, Change::Report(report), Some(by)));
+    assert_eq!(kind(&report(percent(21.0), &owner)), "status");
+    assert_eq!(kind(&report(Report::new(), &owner)), "status");
+    let with_step = percent(10.0).with_step("b");
+    assert_eq!(kind(&report(with_step, &owner)), "status");
+    let other = bench.owner("other");
+    assert_eq!(kind(&report(percent(10.0), &other)), "status");
+    // A fenced owner must hear of it.
+    bench.owner("plane");
+    assert_eq!(kind(&bench.one(told)), "fenced");
+}
+
+#[test]
+fn progress_at_a_version_sent_again_is_already_until_the_next_change() {
     let bench = Bench::new();
     let owner = bench.owner("plane");
     let uid = bench.started(&owner);

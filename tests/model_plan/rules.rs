@@ -38,7 +38,7 @@ fn progress_never_goes_down() {
     assert_eq!(kind(&report(Report::new())), "applied");
     let action = bench.action(uid);
     assert_eq!((at().as_str(), action.step.as_deref()), ("40", Some("a")));
-    assert_eq!(kind(&report(percent(40.0))), "applied", "a sign of life");
+    assert_eq!(kind(&report(percent(40.0))), "already", "no progress");
     let failed = Finish::failed(ActionError::new("e", "m"));
     bench
         .apply(uid, Change::Finish(failed), Some(&owner))

@@ -7,7 +7,7 @@ use action_store::{
 };
 use tokio::time::{sleep, timeout};
 
-use crate::spy::{Fault, Spy, tracker};
+use crate::spy::{Fault, Spy, is_renewal, tracker};
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_handle_interrupts_its_action_with_the_last_progress() {
@@ -329,4 +329,42 @@ async fn one_bad_row_does_not_hold_up_the_other_ends() {
     }
     assert_eq!(store.now(bad).await.status, Status::Executing);
     assert_eq!(tracker.health().given_up, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_ends_no_background_task() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    tracker.recovery().await;
+    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+    let uid = action.uid();
+    store.on_write(|_| Some(Fault::Panics));
+    drop(action);
+    sleep(Duration::from_secs(12)).await;
+    let ill = tracker.health();
+    let renewing = ill.renewing.as_ref().unwrap();
+    assert_eq!(renewing.error.to_string(), "renew: the store panicked");
+    assert!(ill.writing.is_some(), "{ill:?}");
+    store.heal();
+    let ended = store.completed(uid).await;
+    assert_eq!(ended.outcome, Some(Outcome::Interrupted));
+    sleep(Duration::from_secs(10)).await;
+    let well = tracker.health();
+    assert!(well.failure.is_none(), "{well:?}");
+    assert!(tracker.is_owner());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_is_given_up_says_why() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
+    store.on_write(|batch| (!is_renewal(&batch.commands[0])).then_some(Fault::Corrupt));
+    drop(action);
+    sleep(Duration::from_secs(5)).await;
+    let health = tracker.health();
+    assert_eq!(health.given_up, 1);
+    for error in [health.given_up_error, health.failure] {
+        assert_eq!(error.unwrap().kind(), ErrorKind::Corrupt);
+    }
 }

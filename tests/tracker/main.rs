@@ -4,6 +4,9 @@
 
 mod children;
 mod ends;
+mod fitting;
+#[cfg(feature = "conformance")]
+mod health;
 mod life;
 mod owner;
 #[cfg(feature = "sqlite")]

@@ -210,7 +210,7 @@ async fn a_shutdown_brings_everything_to_its_end() {
         OwnerState::Released
     );
     let late = action.succeed().await.unwrap_err();
-    assert_eq!(late.kind(), ErrorKind::Fenced);
+    assert_eq!(late.kind(), ErrorKind::Closed);
     assert_eq!(late.current().unwrap().outcome, Some(Outcome::Interrupted));
     assert!(!tracker.health().is_fenced, "it has ended by itself");
     for error in [

@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     Closed,
     /// It is never answered.
     Hangs,
+    /// It panics.
+    Panics,
     /// After it, and before it is answered, somebody asks for its action to be cancelled.
     CancelledAtOnce,
     /// It is refused as a whole because of what is stored.
@@ -196,6 +198,7 @@ impl ActionStore for Spy {
                 }
                 self.inner.write(batch).await
             }
+            Some(Fault::Panics) => panic!("as it was told"),
             Some(Fault::Hangs) => std::future::pending().await,
             Some(Fault::CancelledAtOnce) => {
                 let answers = self.inner.write(batch).await?;

@@ -220,21 +220,94 @@ async fn health_shows_what_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_that_find_no_place_are_counted_and_settled_by_the_shutdown() {
+async fn any_number_of_dropped_handles_is_ended_once_the_store_works_again() {
     let store = Spy::new();
     let tracker = tracker(&store).await;
     let mut works = Vec::new();
-    for _ in 0..4_200 {
-        works.push(tracker.begin(backup()).await.unwrap());
+    for number in 0..10_000 {
+        let new = backup().with_exclusive(format!("key {number}"));
+        works.push(tracker.begin(new).await.unwrap());
     }
     store.on_write(|batch| (!is_renewal(&batch.commands[0])).then_some(Fault::Unavailable));
     drop(works);
-    let full = tracker.health();
-    assert_eq!((full.waiting_ends, full.given_up), (4_096, 104));
+    let waiting = tracker.health();
+    assert_eq!((waiting.waiting_ends, waiting.given_up), (10_000, 0));
+    // It fails for a while, and more than once.
+    sleep(seconds(30)).await;
+    assert_eq!(tracker.health().waiting_ends, 10_000);
     store.heal();
+    all_ended(&store, 10_000).await;
+    assert_eq!(tracker.health().given_up, 0);
+    // Their keys are free.
+    for number in [0, 4_096, 9_999] {
+        let new = backup().with_exclusive(format!("key {number}"));
+        tracker.begin(new).await.unwrap().succeed().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_what_was_dropped_just_before() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let mut works = Vec::new();
+    for _ in 0..5_000 {
+        works.push(tracker.begin(backup()).await.unwrap());
+    }
+    drop(works);
     tracker.shutdown().await.unwrap();
-    let unfinished = action_store::Query::new().with_term(action_store::Term::Unfinished);
-    assert_eq!(store.list(&unfinished).await.unwrap().items.len(), 0);
+    all_ended(&store, 5_000).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_bound_an_end_keeps_its_outcome_and_leaves_out_its_details() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let mut works = Vec::new();
+    for _ in 0..400 {
+        works.push(tracker.begin(backup()).await.unwrap());
+    }
+    let uids: Vec<ActionUid> = works.iter().map(|work| work.uid()).collect();
+    store.on_write(|batch| (!is_renewal(&batch.commands[0])).then_some(Fault::Unavailable));
+    let result = action_store::Json::of(&"x".repeat(65_000)).unwrap();
+    for work in works {
+        work.succeed_with(result.clone()).await.unwrap_err();
+    }
+    let full = tracker.health();
+    assert_eq!((full.waiting_ends, full.given_up), (400, 0));
+    let bound = 16 * 1024 * 1024;
+    assert!(full.waiting_bytes <= bound + 400 * 1024, "{full:?}");
+    store.heal();
+    all_ended(&store, 400).await;
+    let mut without = 0;
+    for uid in uids {
+        let ended = store.now(uid).await;
+        assert_eq!(ended.outcome, Some(Outcome::Succeeded));
+        if ended.result.is_none() {
+            let note = "result was left out: too many ends wait for the store";
+            assert_eq!(&*ended.warnings[0], note);
+            without += 1;
+        }
+    }
+    assert!((100..200).contains(&without), "{without}");
+}
+
+/// Waits until nothing is unfinished, and that many are interrupted or succeeded.
+async fn all_ended(store: &Spy, expected: usize) {
+    let unfinished = || action_store::Query::new().with_term(action_store::Term::Unfinished);
+    let ended = async {
+        let mut revision = store.changed(None).await.unwrap().revision;
+        while !store.list(&unfinished()).await.unwrap().items.is_empty() {
+            revision = store.changed(Some(revision)).await.unwrap().revision;
+        }
+    };
+    timeout(seconds(600), ended).await.unwrap();
+    let all = action_store::Query::new();
+    let mut pages = store.pages(all);
+    let mut count = 0;
+    while let Some(page) = pages.next().await.unwrap() {
+        count += page.items.len();
+    }
+    assert_eq!(count, expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,12 +330,86 @@ async fn a_store_that_hangs_shows_and_the_bound_holds_all_the_same() {
     assert!(hanging.waiting_bytes > 0 && hanging.failure.is_none());
     drop(some);
     let full = tracker.health();
-    assert_eq!((full.waiting_ends, full.given_up), (4_096, 102));
+    assert_eq!((full.waiting_ends, full.given_up), (4_198, 0));
     assert_eq!(full.waiting_progress, 1);
     let finishing = tokio::spawn(last.succeed());
     sleep(seconds(1)).await;
     assert_eq!(tracker.health().finishing, 1);
     finishing.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_shutdown_every_call_says_that_the_tracker_was_shut_down() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let mut works = Vec::new();
+    for _ in 0..3 {
+        works.push(tracker.begin(backup()).await.unwrap());
+    }
+    let uid = works[2].uid();
+    let queued = tracker.enqueue(backup()).await.unwrap().uid;
+    let work = tracker
+        .spawn(backup(), async |action| {
+            action.ownership_lost().await;
+            action.step("copy").await?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let (one, two, three) = (works.remove(0), works.remove(0), works.remove(0));
+    tracker.shutdown().await.unwrap();
+    three.progress(Progress::ratio(1, 2));
+    let errors = [
+        three.step("copy").await.unwrap_err(),
+        three.warn("slow").await.unwrap_err(),
+        three.begin_child(backup()).await.unwrap_err(),
+        one.succeed().await.unwrap_err(),
+        two.fail(ActionError::new("e", "m")).await.unwrap_err(),
+        tracker.begin(backup()).await.unwrap_err(),
+        tracker.enqueue(backup()).await.unwrap_err(),
+        tracker.start_queued(queued).await.unwrap_err(),
+        tracker.adopt(uid).await.unwrap_err(),
+        tracker.settle(uid, "?").await.unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+        let said = error.to_string();
+        assert!(said.ends_with(": the tracker was shut down"), "{said}");
+    }
+    let Err(RunError::Unrecorded { error, .. }) = work.join().await else {
+        panic!("it was recorded");
+    };
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    // The shutdown ended it, and the log has what its work said afterwards.
+    let ended = store.now(uid).await;
+    assert_eq!(ended.outcome, Some(Outcome::Interrupted));
+    // A dropped handle has nothing more to write.
+    drop(three);
+    sleep(seconds(10)).await;
+    assert_eq!(store.now(uid).await, ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_others_fenced_is_told_so_also_after_its_shutdown() {
+    let store = Spy::new();
+    let first = tracker(&store).await;
+    let (one, two) = (
+        first.begin(backup()).await.unwrap(),
+        first.begin(backup()).await.unwrap(),
+    );
+    let second = tracker(&store).await;
+    second.recovery().await;
+    let error = one.step("copy").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced);
+    assert!(error.to_string().ends_with(" was fenced"), "{error}");
+    first.shutdown().await.unwrap();
+    for error in [
+        one.step("copy").await.unwrap_err(),
+        two.succeed().await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Fenced);
+        assert!(error.to_string().ends_with(" was fenced"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ pub(super) async fn a_create_by_an_owner_that_is_not_alive_is_fenced(
     for owner in [unknown, fenced, released] {
         let new = NewAction::task("a").with_exclusive("k");
         let refused = s.refused(create_by(new, &owner)).await?;
-        demand!(refused, Refused::Fenced { owner: ref who, current: None } if *who == owner);
+        demand!(refused, Refused::Fenced { owner: ref who, current: None, .. } if *who == owner);
     }
     same("the store", s.snapshot().await?, before)?;
     // The refused create did not take the key.

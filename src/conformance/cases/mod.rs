@@ -7,6 +7,7 @@ mod clock;
 mod contention;
 mod create;
 mod drops;
+mod fitting;
 mod get;
 mod keys;
 mod lifecycle;

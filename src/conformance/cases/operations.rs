@@ -51,6 +51,40 @@ pub(super) async fn an_operation_repeated_after_others_is_answered_already(
     same("the store", s.snapshot().await?, before)
 }
 
+pub(super) async fn progress_repeated_after_other_changes_is_answered_already(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let uid = s.executing(&owner).await?.uid;
+    let told = apply(uid, report(500)?, Some(&owner));
+    s.changed(told.clone()).await?;
+    let error = ActionError::new("broken", "it broke");
+    let changes = [
+        step("one"),
+        Change::RequestCancel(CancelRequest::new()),
+        Change::Report(Report::new()),
+        report(600)?,
+        Change::Finish(Finish::failed(error)),
+    ];
+    for change in changes {
+        let after = s.apply(uid, change, &owner).await?;
+        let again = s.already(told.clone()).await?;
+        same("the action in the answer", again, Some(after.clone()))?;
+        s.unchanged(&after).await?;
+    }
+    // More than what is recorded was never reported.
+    let more = apply(uid, report(601)?, Some(&owner));
+    demand!(
+        s.refused(more).await?,
+        Refused::Conflict {
+            clash: Clash::Status { .. },
+            ..
+        }
+    );
+    Ok(())
+}
+
 pub(super) async fn a_repeat_is_recognised_before_the_version_is_checked(
     fixture: &dyn Fixture,
 ) -> Proof {

@@ -73,10 +73,11 @@ pub(super) async fn an_ended_incarnation_cannot_claim_again(fixture: &dyn Fixtur
     let (fenced, released) = (s.claim("fenced").await?, s.claim("released").await?);
     s.done(fence(&fenced, 0)).await?;
     s.done(Command::Release(released.clone())).await?;
-    for owner in [fenced, released] {
+    let ends = [(fenced, OwnerEnd::Fenced), (released, OwnerEnd::Released)];
+    for (owner, how) in ends {
         for command in [claim(&owner), claim_gently(&owner)] {
             let refused = s.refused(command).await?;
-            demand!(refused, Refused::Fenced { owner: ref who, .. } if *who == owner);
+            demand!(refused, Refused::Fenced { owner: ref who, end, .. } if *who == owner && end == how);
         }
         holds(
             "no life",
@@ -124,7 +125,8 @@ pub(super) async fn an_owner_that_never_claimed_is_fenced(fixture: &dyn Fixture)
             Command::Release(owner.clone()),
         ] {
             let refused = s.refused(command).await?;
-            demand!(refused, Refused::Fenced { owner: ref who, .. } if *who == owner);
+            demand!(refused, Refused::Fenced { owner: ref who, end: OwnerEnd::Unknown, .. }
+                if *who == owner);
         }
     }
     same("owners", s.owners().await?.len(), 1)
@@ -196,7 +198,7 @@ async fn nothing_is_accepted(s: &Subject, owner: &OwnerRef, executing: &Arc<Acti
         for change in &changes {
             let command = apply(action.uid, change.clone(), Some(owner));
             let refused = s.refused(command).await?;
-            demand!(refused, Refused::Fenced { owner: ref who, ref current }
+            demand!(refused, Refused::Fenced { owner: ref who, ref current, .. }
                 if who == owner && current.as_ref() == Some(action));
         }
         s.unchanged(action).await?;

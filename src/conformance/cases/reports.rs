@@ -38,13 +38,11 @@ pub(super) async fn progress_never_goes_down(fixture: &dyn Fixture) -> Proof {
     let owner = s.claim("plane").await?;
     let uid = s.executing(&owner).await?.uid;
     let half = s.apply(uid, report(5000)?, &owner).await?;
-    for lower in [0, 1, 4999] {
+    for lower in [0, 1, 4999, 5000] {
         let again = s.already(apply(uid, report(lower)?, Some(&owner))).await?;
         same("the action in the answer", again, Some(half.clone()))?;
     }
     s.unchanged(&half).await?;
-    let same_again = s.apply(uid, report(5000)?, &owner).await?;
-    same("the progress", same_again.progress.hundredths(), 5000)?;
     let higher = s.apply(uid, report(5001)?, &owner).await?;
     same("the progress", higher.progress.hundredths(), 5001)
 }
@@ -161,15 +159,7 @@ pub(super) async fn warnings_are_deduplicated_and_bounded(fixture: &dyn Fixture)
         last != Some("warning 30"),
         last,
     )?;
-    let mut report = Report::new();
-    for number in 0..=Limits::WARNINGS {
-        report = report.with_warning(format!("more {number}"));
-    }
-    let refused = s
-        .refused(apply(uid, Change::Report(report), Some(&owner)))
-        .await?;
-    demand!(refused, Refused::Invalid(_));
-    Ok(())
+    s.unchanged(&found).await
 }
 
 pub(super) async fn only_the_owner_can_report(fixture: &dyn Fixture) -> Proof {
@@ -197,10 +187,8 @@ pub(super) async fn a_report_before_the_start_or_after_the_end_is_refused(
     let owner = s.claim("plane").await?;
     let queued = s.changed(create_by(NewAction::task("a"), &owner)).await?;
     let completed = s.completed(&owner).await?;
-    for action in [queued, completed] {
-        let refused = s
-            .refused(apply(action.uid, report(10_000)?, Some(&owner)))
-            .await?;
+    for (action, late) in [(queued, report(10_000)?), (completed, step("late"))] {
+        let refused = s.refused(apply(action.uid, late, Some(&owner))).await?;
         demand!(refused, Refused::Conflict { clash: Clash::Status { status, .. }, .. }
             if status == action.status);
         s.unchanged(&action).await?;

@@ -69,9 +69,9 @@ pub(super) async fn paging_returns_each_action_once_during_writes(fixture: &dyn 
         let over = writers.iter().all(|writer| writer.is_finished());
         for limit in [1, 2, 7, 100] {
             // These actions change too, but still match the query.
-            let uid = pick("the actions", &there, usize::from(number) % there.len())?;
-            s.apply(*uid, report(number)?, &owner).await?;
+            let uid = *pick("the actions", &there, usize::from(number) % there.len())?;
             number += 1;
+            s.apply(uid, report(number)?, &owner).await?;
             let unfinished = Query::new().with_term(Term::Unfinished).with_limit(limit);
             let found = s.walk(unfinished.clone()).await?;
             once_in_order("newest first", &uids(&found), &newest_first)?;

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use super::late::{error_note, last_stamp};
-use super::{Answer, already, applied, conflict, fenced};
+use super::{Answer, already, applied, conflict, end_of, fenced};
 use crate::model::action::{Action, ActionError, Cancel, Evidence};
-use crate::model::command::{CancelRequest, Change, Clash, Finish, Refused, Report};
+use crate::model::command::{Change, Clash, Refused};
+use crate::model::fit::Warnings;
 use crate::model::identity::{ActionUid, OpId, Version};
 use crate::model::lifecycle::{Authority, Edge, Move};
-use crate::model::limits::Limits;
-use crate::model::owner::{OwnerRef, OwnerState};
+use crate::model::owner::OwnerRef;
 use crate::model::progress::Progress;
+use crate::model::report::{CancelRequest, Finish, Report};
 use crate::model::time::Timestamp;
 use crate::model::transition::{Transition, TransitionKind};
-use crate::model::words::{Outcome, OwnerEnd};
+use crate::model::words::Outcome;
 use crate::model::workspace::Loaded;
 
 /// One `Command::Apply`.
@@ -38,7 +39,7 @@ impl Apply<'_> {
             return already(&current);
         }
         if let Some(by) = self.by.filter(|by| loaded.alive(by).is_none()) {
-            return Err(fenced(by, Some(&current)));
+            return Err(fenced(by, loaded, Some(&current)));
         }
         if let Some(expected) = self.if_version.filter(|v| *v != current.version) {
             let found = current.version;
@@ -57,10 +58,20 @@ impl Apply<'_> {
     }
 
     fn report(&self, report: &Report, current: &Arc<Action>, loaded: &mut Loaded) -> Answer {
+        let its_owner = self.by.is_some() && self.by == current.owner.as_ref();
+        // 100 % is what success says.
+        let progress = report.progress.map(|p| p.min(Progress::MAX_UNFINISHED));
+        let reached = progress.is_some_and(|p| p <= current.progress);
+        // Progress alone makes no log entry, so its operation is not known once another change has
+        // come. But it says nothing new: its owner has come that far, and may have ended it since.
+        let ended = current.started_at.is_some() && !current.is_unfinished();
+        if ended && its_owner && reached && report.is_progress_alone() {
+            return already(current);
+        }
         if current.started_at.is_none() || !current.is_unfinished() {
             return Err(self.not_possible("a report", current));
         }
-        if self.by.is_none() || self.by != current.owner.as_ref() {
+        if !its_owner {
             return Err(conflict(Clash::NotOwner, current));
         }
         let mut next = self.next_of(current);
@@ -74,14 +85,11 @@ impl Apply<'_> {
         if report.attributes.is_some() {
             next.attributes.clone_from(&report.attributes);
         }
-        let warning = add_warnings(&mut next, &report.warnings);
+        let warning = add_warnings(&mut next, &report.warnings, &report.notes);
         let noted = warning.is_some()
             || next.description != current.description
             || next.attributes != current.attributes;
-        // 100 % is what success says.
-        let progress = report.progress.map(|p| p.min(Progress::MAX_UNFINISHED));
-        let lower = progress.is_some_and(|p| p < current.progress);
-        if lower && !new_step && !noted {
+        if reached && !new_step && !noted {
             return already(current);
         }
         next.progress = current.progress.max(progress.unwrap_or_default());
@@ -110,6 +118,7 @@ impl Apply<'_> {
         cancel.by.clone_from(&request.by);
         cancel.reason.clone_from(&request.reason);
         next.cancel = Some(cancel);
+        add_warnings(&mut next, &[], &request.notes);
         // Somebody's wish is no sign of life of the action.
         next.last_seen_at = current.last_seen_at;
         let (by, reason) = (request.by.clone(), request.reason.clone());
@@ -177,7 +186,7 @@ impl Apply<'_> {
             .error
             .clone()
             .or_else(|| own_words(finish.outcome, current));
-        add_warnings(&mut next, &finish.warnings);
+        add_warnings(&mut next, &finish.warnings, &finish.notes);
         if finish.outcome == Outcome::Succeeded {
             next.progress = Progress::DONE;
         }
@@ -191,13 +200,7 @@ impl Apply<'_> {
             next.last_seen_at = current.last_seen_at;
             let decider = decided_by.or_else(|| self.by.map(|by| by.name.clone()));
             let decider = decider.unwrap_or_else(|| "unnamed".into());
-            let end = loaded
-                .owner(owner)
-                .map_or(OwnerEnd::Unknown, |o| match o.state {
-                    OwnerState::Released => OwnerEnd::Released,
-                    OwnerState::Disconnected => OwnerEnd::Disconnected,
-                    OwnerState::Fenced | OwnerState::Alive => OwnerEnd::Fenced,
-                });
+            let end = end_of(owner, loaded);
             let seen = current.last_seen_at;
             next.evidence = Some(Evidence::new(owner.clone(), end, seen, decider.clone()));
             decided_by = Some(decider);
@@ -263,25 +266,17 @@ fn own_words(outcome: Outcome, current: &Action) -> Option<ActionError> {
     }
 }
 
-/// What stands in place of warnings beyond the limit.
-const MORE_WARNINGS: &str = "further warnings were left out";
-
-/// Adds the warnings an action does not have yet; returns the first it added.
-fn add_warnings(action: &mut Action, new: &[Arc<str>]) -> Option<Arc<str>> {
-    let mut warnings = action.warnings.to_vec();
-    for warning in new {
-        if !warnings.contains(warning) && warnings.len() < Limits::WARNINGS {
-            let full = warnings.len() + 1 == Limits::WARNINGS;
-            warnings.push(if full {
-                MORE_WARNINGS.into()
-            } else {
-                warning.clone()
-            });
-        }
+/// Adds the warnings and notes an action does not have yet; returns the first it added.
+fn add_warnings(action: &mut Action, new: &[Arc<str>], notes: &[Arc<str>]) -> Option<Arc<str>> {
+    if new.is_empty() && notes.is_empty() {
+        return None;
     }
-    let first = warnings.get(action.warnings.len()).cloned();
-    if first.is_some() {
-        action.warnings = warnings.into();
+    let mut warnings = Warnings::new(&action.warnings);
+    new.iter().for_each(|warning| warnings.add(warning));
+    notes.iter().for_each(|note| warnings.note(note));
+    let (texts, added) = warnings.into_parts();
+    if added.is_some() {
+        action.warnings = texts.into();
     }
-    first
+    added
 }

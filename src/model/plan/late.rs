@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::action::{Action, ActionError};
 use crate::model::command::{Change, Command, Refused};
-use crate::model::limits::Limits;
+use crate::model::fit::as_prose;
 use crate::model::time::Timestamp;
 use crate::model::transition::{Transition, TransitionKind};
 use crate::model::workspace::Loaded;
@@ -62,11 +62,5 @@ pub(super) fn last_stamp(action: &Action) -> Timestamp {
 
 /// An error as the note of a log entry.
 pub(super) fn error_note(error: &ActionError) -> Arc<str> {
-    let mut note = format!("{}: {}", error.code, error.message);
-    let mut end = note.len().min(Limits::TEXT);
-    while !note.is_char_boundary(end) {
-        end -= 1;
-    }
-    note.truncate(end);
-    note.into()
+    as_prose(&format!("{}: {}", error.code, error.message))
 }

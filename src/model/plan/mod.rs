@@ -13,8 +13,9 @@ use super::action::Action;
 use super::command::{Batch, BatchMode, Clash, Command, Done, Effect, Refused};
 use super::identity::Digest;
 use super::limits::Invalid;
-use super::owner::OwnerRef;
+use super::owner::{OwnerRef, OwnerState};
 use super::time::Timestamp;
+use super::words::OwnerEnd;
 use super::workspace::Loaded;
 use apply::Apply;
 use late::tell_late;
@@ -32,17 +33,23 @@ type Answer = Result<Done, Refused>;
 /// `now` is the store's clock; within an action it never runs backwards.
 pub fn plan(batch: &Batch, needs: &Needs, loaded: &mut Loaded, now: Timestamp) -> Vec<Answer> {
     let told = told_before(batch, loaded);
-    let commands = batch.commands.iter().zip(&*needs.checked).enumerate();
-    let mut decided = commands.map(|(index, (command, checked))| {
+    // Each command as it is recorded.
+    let commands = batch.commands.iter().zip(&*needs.checked);
+    let commands = commands.map(|(command, checked)| match checked {
+        Ok(checked) => checked.fitted.as_deref().unwrap_or(command),
+        Err(_) => command,
+    });
+    let checked = commands.clone().zip(&*needs.checked).enumerate();
+    let mut decided = checked.map(|(index, (command, checked))| {
         let told = told.contains(&index);
         move |loaded: &mut Loaded| -> Answer {
-            let digest = checked.clone().map_err(Refused::Invalid)?;
-            decide(command, digest, told, loaded, now)
+            let checked = checked.as_ref().map_err(|i| Refused::Invalid(i.clone()))?;
+            decide(command, checked.digest, told, loaded, now)
         }
     });
     match batch.mode {
         BatchMode::Each => decided
-            .zip(&batch.commands)
+            .zip(commands)
             .map(|(decide, command)| {
                 let answer = decide(loaded);
                 if let Err(refused) = &answer {
@@ -63,7 +70,9 @@ pub fn plan(batch: &Batch, needs: &Needs, loaded: &mut Loaded, now: Timestamp) -
                 Ok(()) => answers,
                 Err(refused) => {
                     let index = answers.len();
-                    tell_late(&batch.commands[index], &refused, loaded, now);
+                    if let Some(command) = commands.clone().nth(index) {
+                        tell_late(command, &refused, loaded, now);
+                    }
                     let mut answers = vec![Err(Refused::Batch(index)); batch.commands.len()];
                     answers[index] = Err(refused);
                     answers
@@ -122,6 +131,17 @@ fn applied(action: Arc<Action>) -> Answer {
     Ok(Done::new(Effect::Applied, Some(action)))
 }
 
+/// How an owner that is not alive ended.
+fn end_of(owner: &OwnerRef, loaded: &Loaded) -> OwnerEnd {
+    let state = loaded.owner(owner).map(|known| known.state);
+    match state {
+        None => OwnerEnd::Unknown,
+        Some(OwnerState::Released) => OwnerEnd::Released,
+        Some(OwnerState::Disconnected) => OwnerEnd::Disconnected,
+        Some(OwnerState::Fenced | OwnerState::Alive) => OwnerEnd::Fenced,
+    }
+}
+
 fn conflict(clash: Clash, current: &Arc<Action>) -> Refused {
     Refused::Conflict {
         clash,
@@ -129,9 +149,10 @@ fn conflict(clash: Clash, current: &Arc<Action>) -> Refused {
     }
 }
 
-fn fenced(owner: &OwnerRef, current: Option<&Arc<Action>>) -> Refused {
+fn fenced(owner: &OwnerRef, loaded: &Loaded, current: Option<&Arc<Action>>) -> Refused {
     Refused::Fenced {
         owner: owner.clone(),
+        end: end_of(owner, loaded),
         current: current.cloned(),
     }
 }

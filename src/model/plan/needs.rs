@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::model::command::{Batch, Change, Command, Finish, Report};
+use crate::model::command::{Batch, Change, Command};
+use crate::model::fit::fitted;
 use crate::model::identity::{ActionUid, Digest, OpId};
 use crate::model::key::Key;
-use crate::model::limits::{Invalid, Limits, at_most, label_opt, prose, prose_opt};
-use crate::model::new_action::check_attributes;
+use crate::model::limits::{Invalid, label_opt};
 use crate::model::owner::OwnerRef;
 use crate::model::query::CheckError;
+use crate::model::report::Finish;
 use crate::model::transition::check_log;
 use crate::model::words::Outcome;
 
@@ -27,9 +28,17 @@ pub struct Needs {
     owners: List<OwnerRef>,
     keys: List<Key>,
     claims: usize,
-    /// For each command what is wrong with it whatever the store holds; of a create also the
-    /// digest of what it asks for.
-    pub(super) checked: List<Result<Option<Digest>, Invalid>>,
+    /// For each command what is wrong with it whatever the store holds.
+    pub(super) checked: List<Result<Checked, Invalid>>,
+}
+
+/// The part of a command's judgement that needs no store.
+#[derive(Debug, Clone)]
+pub(super) struct Checked {
+    /// Of a create the digest of what it asks for.
+    pub(super) digest: Option<Digest>,
+    /// The command as it is recorded, if some of its texts had to be cut.
+    pub(super) fitted: Option<Arc<Command>>,
 }
 
 /// What to load for a batch. Everything that can be checked without the store is checked here,
@@ -47,7 +56,7 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
         ..Needs::default()
     };
     for command in &batch.commands {
-        needs.checked.push(check(command).map(|()| digest(command)));
+        needs.checked.push(checked(command));
         match command {
             Command::Create { new, by } => {
                 needs.actions.push(new.uid);
@@ -108,11 +117,16 @@ fn in_order<T: Ord>(list: &mut List<T>) {
     list.dedup();
 }
 
-fn digest(command: &Command) -> Option<Digest> {
-    match command {
+fn checked(command: &Command) -> Result<Checked, Invalid> {
+    let fitted = fitted(command).map(Arc::new);
+    let recorded = fitted.as_deref().unwrap_or(command);
+    check(recorded)?;
+    let digest = match recorded {
+        // Of what is recorded, so that a repeat is the same whether or not it was cut before.
         Command::Create { new, .. } => Some(new.digest()),
         _ => None,
-    }
+    };
+    Ok(Checked { digest, fitted })
 }
 
 impl Needs {
@@ -192,12 +206,9 @@ fn check(command: &Command) -> Result<(), Invalid> {
                 return Err(Invalid::new("by", "is missing: it becomes the owner"));
             }
             match change {
-                Change::Start | Change::Adopt => Ok(()),
-                Change::Report(report) => check_report(report),
-                Change::RequestCancel(request) => {
-                    label_opt("by", request.by.as_deref())?;
-                    prose_opt("reason", request.reason.as_deref())
-                }
+                // A report has been made to fit.
+                Change::Start | Change::Adopt | Change::Report(_) => Ok(()),
+                Change::RequestCancel(request) => label_opt("by", request.by.as_deref()),
                 Change::Finish(finish) => check_finish(finish),
             }
         }
@@ -213,31 +224,12 @@ fn check(command: &Command) -> Result<(), Invalid> {
     }
 }
 
-fn check_report(report: &Report) -> Result<(), Invalid> {
-    label_opt("step", report.step.as_deref())?;
-    prose_opt("description", report.description.as_deref())?;
-    report
-        .attributes
-        .as_ref()
-        .map_or(Ok(()), check_attributes)?;
-    check_warnings(&report.warnings)
-}
-
 fn check_finish(finish: &Finish) -> Result<(), Invalid> {
     label_opt("decided_by", finish.decided_by.as_deref())?;
-    check_warnings(&finish.warnings)?;
-    if let Some(error) = &finish.error {
-        error.check()?;
-    }
     match (finish.outcome, &finish.error, &finish.result) {
         (Outcome::Failed, None, _) => Err(Invalid::new("error", "is missing: a failure has one")),
         (Outcome::Succeeded, Some(_), _) => Err(Invalid::new("error", "comes with success")),
         (Outcome::Lost, _, Some(_)) => Err(Invalid::new("result", "nobody knows a lost result")),
         _ => Ok(()),
     }
-}
-
-fn check_warnings(warnings: &[Arc<str>]) -> Result<(), Invalid> {
-    at_most("warnings", warnings.len(), Limits::WARNINGS)?;
-    warnings.iter().try_for_each(|text| prose("warnings", text))
 }

@@ -15,7 +15,7 @@ pub(super) fn claim(
     match loaded.owner(owner) {
         Some(known) if known.is_alive() => return Ok(Done::new(Effect::Already, None)),
         // An incarnation that has ended does not come back.
-        Some(_) => return Err(fenced(owner, None)),
+        Some(_) => return Err(fenced(owner, loaded, None)),
         None => {}
     }
     if let Some(living) = loaded.living(&owner.name).cloned() {
@@ -36,7 +36,7 @@ fn ended(mut owner: Owner, state: OwnerState, now: Timestamp) -> Owner {
 
 pub(super) fn renew(owner: &OwnerRef, loaded: &mut Loaded, now: Timestamp) -> Answer {
     let Some(mut known) = loaded.alive(owner).cloned() else {
-        return Err(fenced(owner, None));
+        return Err(fenced(owner, loaded, None));
     };
     known.renewals = known.renewals.saturating_add(1);
     known.renewed_at = now.max(known.renewed_at);
@@ -51,7 +51,7 @@ pub(super) fn release(owner: &OwnerRef, loaded: &mut Loaded, now: Timestamp) -> 
             Ok(Done::new(Effect::Applied, None))
         }
         Some(known) if known.state == OwnerState::Released => Ok(Done::new(Effect::Already, None)),
-        _ => Err(fenced(owner, None)),
+        _ => Err(fenced(owner, loaded, None)),
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn create(
         };
     }
     if let Some(by) = by.filter(|by| loaded.alive(by).is_none()) {
-        return Err(fenced(by, None));
+        return Err(fenced(by, loaded, None));
     }
     if let Some(parent) = new.parent.and_then(|uid| loaded.action(uid))
         && !parent.is_unfinished()

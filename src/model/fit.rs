@@ -1,0 +1,447 @@
+//! Makes the texts of a report fit their limits, so that a report never fails the work.
+//!
+//! Identifying texts (names, objects, keys, tenants, owners, labels) are refused when they break a
+//! limit. Reporting texts are cut instead, with a mark at the end and a note among the
+//! action's warnings. This is a pure function of the command, so a repeat comes out as
+//! the first one did, on every store.
+
+use std::sync::Arc;
+
+use super::action::ActionError;
+use super::command::{Change, Command};
+use super::json::Json;
+use super::limits::{Invalid, Limits, label, prose};
+use super::new_action::{NewAction, check_attributes};
+use super::progress::Progress;
+use super::report::{CancelRequest, Finish, Report};
+
+/// Stands at the end of a text that was cut.
+pub(crate) const CUT: &str = " [cut]";
+
+/// Replaces warnings beyond [`Limits::WARNINGS`].
+pub(crate) const MORE_WARNINGS: &str = "further warnings were left out";
+
+/// Notes about what was cut or left out; each becomes a warning on the action. The part
+/// before the colon names the field and what happened to it.
+pub(crate) type Notes = Vec<Arc<str>>;
+
+/// The command as it is to be recorded; `None` if it fits as it is.
+pub(crate) fn fitted(command: &Command) -> Option<Command> {
+    match command {
+        Command::Create { new, by } if !new.fits() => {
+            let mut new = NewAction::clone(new);
+            new.fit();
+            let (new, by) = (Arc::new(new), by.clone());
+            Some(Command::Create { new, by })
+        }
+        Command::Apply {
+            uid,
+            op,
+            change,
+            by,
+            if_version,
+        } => Some(Command::Apply {
+            uid: *uid,
+            op: *op,
+            change: fitted_change(change)?,
+            by: by.clone(),
+            if_version: *if_version,
+        }),
+        _ => None,
+    }
+}
+
+fn fitted_change(change: &Change) -> Option<Change> {
+    let mut fitted = match change {
+        Change::Report(report) if !report.fits() => change.clone(),
+        Change::Finish(finish) if !finish.fits() => change.clone(),
+        Change::RequestCancel(request) if !request.fits() => change.clone(),
+        _ => return None,
+    };
+    match &mut fitted {
+        Change::Report(report) => report.fit(),
+        Change::Finish(finish) => finish.fit(),
+        Change::RequestCancel(request) => request.fit(),
+        Change::Start | Change::Adopt => {}
+    }
+    Some(fitted)
+}
+
+impl Report {
+    fn fits(&self) -> bool {
+        self.step.as_deref().is_none_or(fits_label)
+            && self.description.as_deref().is_none_or(fits_prose)
+            && (self.attributes.as_ref()).is_none_or(|json| check_attributes(json).is_ok())
+            && fit_warnings(&self.warnings)
+    }
+
+    /// Makes its texts fit.
+    pub(crate) fn fit(&mut self) {
+        let notes = &mut self.notes;
+        match self.step.as_deref() {
+            Some("") => {
+                notes.push("step was left out: it is empty".into());
+                self.step = None;
+            }
+            _ => fit_label("step", &mut self.step, notes),
+        }
+        fit_prose_opt("description", &mut self.description, notes);
+        if let Some(Err(invalid)) = self.attributes.as_ref().map(check_attributes) {
+            self.attributes = None;
+            notes.push(left_as_they_were(&invalid.reason));
+        }
+        cut_warnings(&mut self.warnings, notes);
+    }
+}
+
+impl Finish {
+    fn fits(&self) -> bool {
+        self.error.as_ref().is_none_or(ActionError::fits) && fit_warnings(&self.warnings)
+    }
+
+    /// Makes its texts fit: an outcome is worth more than the end of a message.
+    pub(crate) fn fit(&mut self) {
+        let notes = &mut self.notes;
+        if let Some(error) = &mut self.error {
+            error.fit(notes);
+        }
+        cut_warnings(&mut self.warnings, notes);
+    }
+}
+
+#[cfg(feature = "tracker")]
+impl Finish {
+    /// Leaves out everything that may be large, for a reason that the notes name.
+    pub(crate) fn reduce(&mut self, reason: &str) {
+        if self.result.take().is_some() {
+            self.notes.push(note("result was left out", reason));
+        }
+        if !self.warnings.is_empty() {
+            self.warnings = Vec::new();
+            self.notes.push(note("warnings were left out", reason));
+        }
+        if let Some(error) = &mut self.error {
+            if error.detail.take().is_some() {
+                self.notes.push(note("error detail was left out", reason));
+            }
+            if error.message.len() > Limits::LABEL {
+                error.message = cut(error.message.to_string(), Limits::LABEL);
+                self.notes.push(note("error message was cut", reason));
+            }
+        }
+    }
+}
+
+impl CancelRequest {
+    fn fits(&self) -> bool {
+        self.reason.as_deref().is_none_or(fits_prose)
+    }
+
+    /// Makes its reason fit.
+    pub(crate) fn fit(&mut self) {
+        fit_prose_opt("cancel reason", &mut self.reason, &mut self.notes);
+    }
+}
+
+impl NewAction {
+    fn fits(&self) -> bool {
+        self.description.as_deref().is_none_or(fits_prose)
+    }
+
+    /// Makes its description fit.
+    pub(crate) fn fit(&mut self) {
+        fit_prose_opt("description", &mut self.description, &mut self.notes);
+    }
+}
+
+impl ActionError {
+    fn fits(&self) -> bool {
+        fits_label(&self.code)
+            && fits_prose(&self.message)
+            && self.detail.as_deref().is_none_or(fits_prose)
+    }
+
+    fn fit(&mut self, notes: &mut Notes) {
+        if self.code.is_empty() {
+            self.code = UNNAMED_CODE.into();
+            notes.push(format!("error code was empty: recorded as {UNNAMED_CODE}").into());
+        }
+        if !fits_label(&self.code) {
+            let mut code = Some(self.code.clone());
+            fit_label("error code", &mut code, notes);
+            self.code = code.unwrap_or_else(|| UNNAMED_CODE.into());
+        }
+        fit_prose("error message", &mut self.message, notes);
+        fit_prose_opt("error detail", &mut self.detail, notes);
+    }
+}
+
+/// The code of a failure that has no code.
+pub(crate) const UNNAMED_CODE: &str = "internal_error";
+
+/// The note about attributes that are no attributes.
+pub(crate) fn left_as_they_were(reason: &str) -> Arc<str> {
+    note("attributes were left as they were", reason)
+}
+
+/// The value, or a note that says why there is none and what became of the field.
+pub(crate) fn value_or_note<T, V: TryInto<T, Error: std::fmt::Display>>(
+    value: V,
+    what: &str,
+    notes: &mut Notes,
+) -> Option<T> {
+    match value.try_into() {
+        Ok(value) => Some(value),
+        Err(error) => {
+            notes.push(note(what, &error.to_string()));
+            None
+        }
+    }
+}
+
+/// A result that is an error is none: [`Report::with_attributes`] and the like then take a note.
+impl TryFrom<Result<Json, Invalid>> for Json {
+    type Error = Invalid;
+
+    fn try_from(json: Result<Json, Invalid>) -> Result<Json, Invalid> {
+        json
+    }
+}
+
+/// As with [`Json`].
+impl TryFrom<Result<Progress, Invalid>> for Progress {
+    type Error = Invalid;
+
+    fn try_from(progress: Result<Progress, Invalid>) -> Result<Progress, Invalid> {
+        progress
+    }
+}
+
+/// A note is no longer than a label.
+fn note(what: &str, reason: &str) -> Arc<str> {
+    let text = format!("{what}: {reason}");
+    cut(text.replace(char::is_control, "\u{fffd}"), Limits::LABEL)
+}
+
+fn fits_label(text: &str) -> bool {
+    label("", text).is_ok()
+}
+
+fn fits_prose(text: &str) -> bool {
+    prose("", text).is_ok()
+}
+
+fn fit_warnings(warnings: &[Arc<str>]) -> bool {
+    warnings.len() <= Limits::WARNINGS && warnings.iter().all(|text| fits_prose(text))
+}
+
+fn fit_label(field: &str, text: &mut Option<Arc<str>>, notes: &mut Notes) {
+    if let Some(text) = text.as_mut().filter(|text| !fits_label(text)) {
+        let whole = text.replace(char::is_control, "\u{fffd}");
+        notes.push(changed(field, whole.len(), Limits::LABEL));
+        *text = cut(whole, Limits::LABEL);
+    }
+}
+
+fn fit_prose(field: &str, text: &mut Arc<str>, notes: &mut Notes) {
+    if !fits_prose(text) {
+        let whole = text.replace('\0', "\u{fffd}");
+        notes.push(changed(field, whole.len(), Limits::TEXT));
+        *text = cut(whole, Limits::TEXT);
+    }
+}
+
+fn fit_prose_opt(field: &str, text: &mut Option<Arc<str>>, notes: &mut Notes) {
+    if let Some(text) = text {
+        fit_prose(field, text, notes);
+    }
+}
+
+/// The note about a text that was cut, or whose characters were replaced.
+fn changed(field: &str, bytes: usize, limit: usize) -> Arc<str> {
+    match bytes > limit {
+        true => format!("{field} was cut: {bytes} bytes, at most {limit} fit").into(),
+        false => format!("{field} was changed: control characters were replaced").into(),
+    }
+}
+
+/// A warning that is cut shows that itself; more than an action can carry are noted.
+fn cut_warnings(warnings: &mut Vec<Arc<str>>, notes: &mut Notes) {
+    let given = warnings.len();
+    if given > Limits::WARNINGS {
+        warnings.truncate(Limits::WARNINGS);
+        let most = Limits::WARNINGS;
+        notes.push(format!("warnings were left out: {given} at once, at most {most} fit").into());
+    }
+    for warning in warnings {
+        fit_prose("", warning, &mut Notes::new());
+    }
+}
+
+/// Any text as prose that fits.
+pub(crate) fn as_prose(text: &str) -> Arc<str> {
+    cut(text.replace('\0', "\u{fffd}"), Limits::TEXT)
+}
+
+/// At most so many bytes of a text, with the mark if that is not all of it.
+pub(crate) fn cut(text: String, bytes: usize) -> Arc<str> {
+    match text.len() <= bytes {
+        true => text.into(),
+        false => format!("{}{CUT}", head(&text, bytes - CUT.len())).into(),
+    }
+}
+
+/// As much of a text as fits in so many bytes.
+fn head(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// The warnings of an action, with more added.
+pub(crate) struct Warnings {
+    texts: Vec<Arc<str>>,
+    /// The first that was added.
+    added: Option<Arc<str>>,
+}
+
+impl Warnings {
+    /// Starts with the warnings an action has.
+    pub(crate) fn new(texts: &[Arc<str>]) -> Warnings {
+        let texts = texts.to_vec();
+        Warnings { texts, added: None }
+    }
+
+    /// Makes the warnings of a new action.
+    pub(crate) fn of(notes: &[Arc<str>]) -> Arc<[Arc<str>]> {
+        let mut warnings = Warnings::new(&[]);
+        notes.iter().for_each(|note| warnings.note(note));
+        warnings.texts.into()
+    }
+
+    /// Adds what is not there yet, up to the limit. The last place says that there were more.
+    pub(crate) fn add(&mut self, warning: &Arc<str>) {
+        if self.texts.contains(warning) {
+            return;
+        }
+        match self.texts.len() + 1 < Limits::WARNINGS {
+            true => self.push(warning.clone()),
+            false => self.overflow(MORE_WARNINGS),
+        }
+    }
+
+    /// Adds a note, unless one of its kind is there. A note is never left out: once the list is full
+    /// it goes in front of the last warning.
+    pub(crate) fn note(&mut self, note: &Arc<str>) {
+        let kind = note.find(": ").map_or(&**note, |end| &note[..end + 2]);
+        if self.texts.iter().any(|text| text.contains(kind)) {
+            return;
+        }
+        match self.texts.len() + 1 < Limits::WARNINGS {
+            true => self.push(note.clone()),
+            false => self.overflow(note),
+        }
+    }
+
+    /// All of them, and the first that was added.
+    pub(crate) fn into_parts(self) -> (Vec<Arc<str>>, Option<Arc<str>>) {
+        (self.texts, self.added)
+    }
+
+    fn push(&mut self, text: Arc<str>) {
+        self.added.get_or_insert_with(|| text.clone());
+        self.texts.push(text);
+    }
+
+    /// Puts a text into the last place, in front of what stands there: what is cut is the warning
+    /// that was there first.
+    fn overflow(&mut self, text: &str) {
+        if self.texts.len() < Limits::WARNINGS {
+            return self.push(text.into());
+        }
+        if let Some(last) = self.texts.last_mut().filter(|last| !last.contains(text)) {
+            let before = last.strip_suffix(CUT).unwrap_or(last);
+            let mut joined = format!("{text}; {before}");
+            if before.len() < last.len() {
+                joined.push_str(CUT);
+            }
+            *last = cut(joined, Limits::TEXT);
+            self.added.get_or_insert_with(|| text.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_does_not_fit_is_cut_and_says_so() {
+        let long = "é".repeat(5000);
+        let error = ActionError::new("", format!("a\0{long}")).with_detail(long);
+        let mut finish = Finish::failed(error).with_warning("w\0".repeat(4096));
+        finish.fit();
+        let error = finish.error.as_ref().unwrap();
+        assert_eq!(error.check(), Ok(()));
+        assert!(error.message.ends_with(CUT) && error.message.starts_with("a\u{fffd}é"));
+        assert!(error.detail.as_ref().unwrap().ends_with(CUT));
+        assert!(finish.warnings[0].ends_with(CUT));
+        let notes: Vec<&str> = finish.notes.iter().map(|note| &**note).collect();
+        let expected = [
+            "error code was empty: recorded as internal_error",
+            "error message was cut: 10004 bytes, at most 4096 fit",
+            "error detail was cut: 10000 bytes, at most 4096 fit",
+        ];
+        assert_eq!(notes, expected);
+        // A second pass changes nothing.
+        let (before, notes) = (finish.clone(), finish.notes.len());
+        finish.fit();
+        assert_eq!((&finish, finish.notes.len()), (&before, notes));
+    }
+
+    #[test]
+    fn a_label_is_cut_at_a_character_with_the_mark_behind_it() {
+        let mut report = Report::new().with_step("é".repeat(200));
+        report.fit();
+        let step = report.step.unwrap();
+        assert_eq!(step.len(), 248 + CUT.len());
+        assert!(step.ends_with(CUT));
+        let mut report = Report::new().with_step("a\nb\u{85}");
+        report.fit();
+        assert_eq!(report.step.as_deref(), Some("a\u{fffd}b\u{fffd}"));
+    }
+
+    #[test]
+    fn a_text_that_fits_is_left_alone() {
+        let text: Arc<str> = "é".repeat(2048).into();
+        let report = Report::new()
+            .with_description(text.clone())
+            .with_step("x".repeat(255));
+        assert!(report.fits());
+        let mut again = report.clone();
+        again.fit();
+        assert_eq!(report, again);
+        assert!(Arc::ptr_eq(&text, again.description.as_ref().unwrap()));
+    }
+
+    #[test]
+    fn a_full_list_takes_notes_at_its_end_and_grows_no_more() {
+        let long: Arc<str> = "x".repeat(Limits::TEXT).into();
+        let full: Vec<Arc<str>> = (0..Limits::WARNINGS).map(|_| long.clone()).collect();
+        let mut warnings = Warnings::new(&full);
+        let note: Arc<str> = "result was left out: too long".into();
+        for _ in 0..2 {
+            warnings.note(&note);
+            warnings.add(&"another".into());
+        }
+        let (texts, added) = warnings.into_parts();
+        assert_eq!(texts.len(), Limits::WARNINGS);
+        let last = texts.last().unwrap();
+        assert!(last.len() <= Limits::TEXT, "{}", last.len());
+        let whole = format!("{MORE_WARNINGS}; {note}; xxx");
+        assert!(last.starts_with(&whole) && last.ends_with(CUT), "{last}");
+        assert_eq!(added, Some(note));
+    }
+}
