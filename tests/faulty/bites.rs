@@ -412,15 +412,15 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (
         Fault::SaysFencedOfTheReleased,
-        "an_incarnation_that_has_ended_does_not_come_back",
+        "an_ended_incarnation_cannot_claim_again",
     ),
     (
         Fault::AppliesProgressAgain,
-        "progress_repeated_after_others_is_already",
+        "progress_repeated_after_other_changes_is_answered_already",
     ),
     (
         Fault::RefusesProgressAfterTheEnd,
-        "progress_repeated_after_others_is_already",
+        "progress_repeated_after_other_changes_is_answered_already",
     ),
     (
         Fault::RefusesWhatDoesNotFit,
