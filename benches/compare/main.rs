@@ -1,8 +1,8 @@
 //! The library's stores beside those one would write by hand.
 //!
 //! `cargo bench --all-features --bench compare` runs every workload in interleaved rounds and
-//! writes `results.json`, `table.md`, plots and what the README says (`readme.md`, which
-//! `benches/readme` enters) under `target/compare`; `-- --quick` runs one short round of each, to
+//! writes `results.json`, `table.md`, plots and what `FIGURES.md` says (`readme.md`, which
+//! `benches/enter` enters) under `target/compare`; `-- --quick` runs one short round of each, to
 //! show that it works, and writes under `target/compare/quick`. `--only lives-64` runs the
 //! workloads whose name begins so, `--rounds N`, `--time MILLISECONDS` and `--size N` (rows of the
 //! reading workloads) override.

@@ -1,7 +1,7 @@
 //! What becomes of the SQLite store as it grows, and what it takes beside time.
 //!
 //! `cargo bench --all-features --bench growth` writes `results.json`, `table.md`, plots and what
-//! the README says (`readme.md`, which `benches/readme` enters) under `target/growth`; `-- --quick`
+//! `FIGURES.md` says (`readme.md`, which `benches/enter` enters) under `target/growth`; `-- --quick`
 //! does little of each, to show that it works, and writes under `target/growth/quick`.
 //! `--rows 10000000` makes the large store that large (a million unless set; ten million take 6 GB
 //! of disk and a quarter of an hour), `--small N` the small one, `--lives N` the one in which lives are
