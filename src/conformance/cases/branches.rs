@@ -34,7 +34,7 @@ pub(super) async fn a_feed_cursor_beyond_the_store_is_expired(fixture: &dyn Fixt
     s.queued().await?;
     let at = s.position().await?;
     for beyond in [1, 1000] {
-        let beyond = Revision::new(at.revision.get() + beyond);
+        let beyond = Revision::new(at.revision.get().saturating_add(beyond));
         let query = Query::new().with_order(Order::Feed);
         let query = query.with_after(Some(Cursor::feed(at, beyond)));
         s.list_fails(query, ErrorKind::CursorExpired).await?;
