@@ -48,8 +48,7 @@ use crate::store::{ActionStore, Capabilities};
 ///     .with_call(Method::List, 1, Fault::Unavailable);
 /// let store = FaultyStore::new(MemoryStore::new(), plan);
 ///
-/// The first write is executed but its answer is lost. It is repeated and recognised as
-/// done.
+/// // The first write is executed but its answer is lost. The repeat is recognised as done.
 /// store.create(NewAction::task("backup_bdb")).await?;
 /// assert_eq!((store.calls(Method::Write), store.faults(Method::Write)), (2, 1));
 ///

@@ -189,6 +189,7 @@ pub(crate) fn actions() -> Vec<(&'static str, Action)> {
         ("cancelled", ended(9, Outcome::Cancelled)),
         ("interrupted", interrupted(11, OwnerEnd::Unknown)),
         ("released", interrupted(12, OwnerEnd::Released)),
+        ("disconnected", interrupted(13, OwnerEnd::Disconnected)),
     ]
 }
 

@@ -62,8 +62,8 @@ fn nothing_reads_100_before_it_has_succeeded() {
         let uid = bench.started(&owner);
         report(uid, all.clone().with_step("last")).unwrap();
         assert_eq!(bench.action(uid).progress.to_string(), "99.99");
-        // The same once more is a sign of life, as of any value.
-        assert_eq!(kind(&report(uid, all.clone())), "applied");
+        // The same once more says nothing new, as of any value.
+        assert_eq!(kind(&report(uid, all.clone())), "already");
         assert!(bench.log(uid).iter().all(|e| e.progress < Progress::DONE));
         let finish = match outcome {
             Outcome::Failed => Finish::failed(ActionError::new("e", "m")),
