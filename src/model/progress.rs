@@ -1,25 +1,25 @@
-//! How far an action has come.
+//! Progress of an action.
 
 use std::fmt;
 
 use super::limits::Invalid;
 
-/// How far an action has come, 0 to 100 percent, in whole hundredths of a percent.
+/// Progress of an action: 0 to 100 percent, in hundredths of a percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Progress(u16);
 
 impl Progress {
-    /// Nothing done yet.
+    /// 0 percent.
     pub const ZERO: Progress = Progress(0);
     /// The highest progress of an action that has not succeeded: 99.99 percent.
     pub const MAX_UNFINISHED: Progress = Progress(9_999);
-    /// All done. A store records it of succeeded actions only.
+    /// 100 percent. A store records it for succeeded actions only.
     pub const DONE: Progress = Progress(10_000);
 
-    /// From hundredths of a percent, 0..=10000.
+    /// Creates a progress from hundredths of a percent, 0 to 10000.
     ///
     /// # Errors
-    /// [`Invalid`] above 10000.
+    /// Returns [`Invalid`] above 10000.
     pub fn from_hundredths(hundredths: u16) -> Result<Progress, Invalid> {
         if hundredths > 10_000 {
             return Err(Invalid::new("progress", "is above 100 percent"));
@@ -27,11 +27,11 @@ impl Progress {
         Ok(Progress(hundredths))
     }
 
-    /// From a percentage, 0.0..=100.0, rounded down to the hundredth (so that nothing reads 100
-    /// before it is done).
+    /// Creates a progress from a percentage, 0.0 to 100.0. Rounds down to the hundredth, so that no
+    /// value below 100 becomes 100.
     ///
     /// # Errors
-    /// [`Invalid`] outside that range and for NaN.
+    /// Returns [`Invalid`] outside that range and for NaN.
     pub fn percent(percent: f64) -> Result<Progress, Invalid> {
         if !(0.0..=100.0).contains(&percent) {
             return Err(Invalid::new("progress", "is not between 0 and 100"));
@@ -39,14 +39,14 @@ impl Progress {
         if percent >= 100.0 {
             return Ok(Progress::DONE);
         }
-        // 14.29 * 100 is 1428.9999999999998 in floating point, and what is added for that must not
-        // make 100 of less than that.
+        // 14.29 * 100 is 1428.9999999999998 in floating point. The correction must stay too small
+        // to raise a value below 100 to 100.
         let hundredths = (percent * 100.0 + 1e-6).floor() as u16;
         Ok(Progress(hundredths).min(Progress::MAX_UNFINISHED))
     }
 
-    /// `done` of `total`, rounded down. More than `total` counts as all of it. Nothing of nothing
-    /// is 0: it does not show that anything is done.
+    /// Creates a progress from `done` of `total` items, rounded down. If `done` exceeds `total`,
+    /// the progress is 100 percent. 0 of 0 items is 0 percent.
     #[must_use]
     pub fn ratio(done: u64, total: u64) -> Progress {
         if total == 0 {
@@ -56,13 +56,13 @@ impl Progress {
         Progress(u16::try_from(hundredths).unwrap_or(10_000))
     }
 
-    /// Hundredths of a percent, 0..=10000.
+    /// Returns hundredths of a percent, 0 to 10000.
     #[must_use]
     pub const fn hundredths(self) -> u16 {
         self.0
     }
 
-    /// As a percentage, 0.0..=100.0.
+    /// Returns the percentage, 0.0 to 100.0.
     #[must_use]
     pub fn as_percent(self) -> f64 {
         f64::from(self.0) / 100.0
@@ -70,7 +70,7 @@ impl Progress {
 }
 
 impl fmt::Display for Progress {
-    /// The shortest decimal: `100`, `50`, `14.29`, `0.5`.
+    /// Writes the shortest decimal: `100`, `50`, `14.29`, `0.5`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, rest) = (self.0 / 100, self.0 % 100);
         match rest {
