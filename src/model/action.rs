@@ -99,7 +99,7 @@ impl Cancel {
     }
 }
 
-/// Facts about the owner of an action that was completed by somebody else.
+/// Facts about the owner of an action that this owner did not complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Evidence {
@@ -187,7 +187,7 @@ pub struct Action {
     pub owner: Option<OwnerRef>,
     /// Cancel request, if there is one.
     pub cancel: Option<Cancel>,
-    /// Facts about the owner, if somebody else completed the action.
+    /// Facts about the owner, if the owner did not complete the action.
     pub evidence: Option<Evidence>,
 
     /// Time of the create.
@@ -283,7 +283,7 @@ impl Action {
         let version = self.version.get();
         if version > Limits::IMPORTED_VERSION {
             let most = Limits::IMPORTED_VERSION;
-            let reason = format!("{version}; the highest that is imported is {most}");
+            let reason = format!("{version}; the limit for an imported action is {most}");
             return Err(Invalid::new("version", reason));
         }
         self.check_invariants()
@@ -330,42 +330,42 @@ impl Action {
         rule(
             self.outcome.is_some() == completed,
             "outcome",
-            "is there exactly when the action is completed",
+            "must be set if and only if the action is completed",
         )?;
         rule(
             self.finished_at.is_some() == completed,
             "finished_at",
-            "is there exactly when the action is completed",
+            "must be set if and only if the action is completed",
         )?;
         rule(
             completed || self.result.is_none(),
             "result",
-            "comes with completion only",
+            "must not be set before the action is completed",
         )?;
         rule(
             completed || self.evidence.is_none(),
             "evidence",
-            "comes with completion only",
+            "must not be set before the action is completed",
         )?;
         rule(
             self.status != Status::Executing || self.owner.is_some(),
             "owner",
-            "is missing: an executing action has one",
+            "is missing: an executing action must have an owner",
         )?;
         rule(
             self.status != Status::Executing || self.started_at.is_some(),
             "started_at",
-            "is missing: an executing action was started",
+            "is missing: an executing action must have a start time",
         )?;
         rule(
             self.status != Status::Queued || self.started_at.is_none(),
             "started_at",
-            "is there although the action is queued",
+            "must not be set while the action is queued",
         )?;
         rule(
             self.started_at.is_some() || self.progress == Progress::ZERO,
             "progress",
-            "is there although the action never started",
+            "must be 0 for an action that was never started",
         )?;
         rule(
             match self.outcome {
@@ -374,22 +374,22 @@ impl Action {
                 Some(Cancelled) => true,
             },
             "error",
-            "does not fit the outcome",
+            "is required if failed, interrupted or lost; otherwise allowed only if cancelled",
         )?;
         rule(
             self.outcome != Some(Succeeded) || self.progress == Progress::DONE,
             "progress",
-            "is below 100 although the action succeeded",
+            "must be 100 percent for a succeeded action",
         )?;
         rule(
             self.outcome == Some(Succeeded) || self.progress < Progress::DONE,
             "progress",
-            "is 100 although the action has not succeeded",
+            "must be below 100 percent unless the action has succeeded",
         )?;
         rule(
             self.outcome != Some(Lost) || self.evidence.is_some(),
             "evidence",
-            "is missing: a lost action has it",
+            "is missing: a lost action must have it",
         )?;
         rule(
             self.started_at.is_some() || !matches!(self.outcome, Some(Succeeded | Lost)),
@@ -399,12 +399,12 @@ impl Action {
         rule(
             self.stamps_run_forward(),
             "created_at",
-            "is later than the start, the end, the cancel request or the last sign of life",
+            "must not be later than the start, the end, the cancel request or the last sign of life",
         )?;
         rule(
             self.log_entries >= 1,
             "log_entries",
-            "is 0 although creation is one",
+            "must be at least 1: the create is an entry",
         )
     }
 

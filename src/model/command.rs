@@ -252,7 +252,7 @@ fn ended_in_words(end: OwnerEnd) -> &'static str {
     match end {
         OwnerEnd::Fenced => "was fenced",
         OwnerEnd::Released => "has released its name",
-        OwnerEnd::Disconnected => "has ended: the store was opened anew for one process",
+        OwnerEnd::Disconnected => "has ended: the store was opened again for one process alone",
         OwnerEnd::Unknown => "is not known to be alive",
     }
 }
@@ -262,7 +262,7 @@ fn ended_in_words(end: OwnerEnd) -> &'static str {
 #[non_exhaustive]
 pub enum Clash {
     /// An action with this uid but different content is already recorded.
-    #[error("the uid belongs to an action of other content")]
+    #[error("it has the same uid but different content")]
     Uid,
     /// The status of the action does not allow the change.
     #[error("{change} is not possible while it is {status}")]
@@ -281,13 +281,13 @@ pub enum Clash {
         found: Version,
     },
     /// Only the owner of the action may make this change.
-    #[error("only its owner may do that")]
+    #[error("only its owner may make this change")]
     NotOwner,
     /// An unfinished action holds the exclusive key.
     #[error("it holds the exclusive key {0:?}")]
     Exclusive(Arc<str>),
     /// An action with this idempotency key but different content is already recorded.
-    #[error("it has the idempotency key, with other content")]
+    #[error("it has the same idempotency key but different content")]
     IdempotencyKey,
     /// The action is pinned.
     #[error("it is pinned")]

@@ -28,16 +28,16 @@ impl Move {
     }
 }
 
-/// Who may make a move.
+/// Authority to make a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Authority {
     /// Any living owner. It becomes the owner of the action.
     AnyOwner,
     /// Only the owner of the action.
     ItsOwner,
-    /// The owner of the action. Anybody, if the action has no living owner.
+    /// The owner of the action, or anybody if the action has no living owner.
     ItsOwnerOrAnybodyWithout,
-    /// Anybody, once the owner of the action is not alive.
+    /// Any caller, once the owner of the action is not alive.
     AnybodyOnceOwnerDied,
 }
 
@@ -50,7 +50,7 @@ pub struct Edge {
     pub by_move: Move,
     /// Status after the move.
     pub to: Status,
-    /// Who may make the move.
+    /// Authority that the move needs.
     pub authority: Authority,
 }
 

@@ -56,7 +56,7 @@ impl Limits {
 pub struct Invalid {
     /// Name of the field, as on its Rust type.
     pub field: Cow<'static, str>,
-    /// What is wrong with the field, and what is allowed.
+    /// Error text: the wrong value or the broken rule, and the allowed values.
     pub reason: Cow<'static, str>,
 }
 

@@ -373,15 +373,15 @@ pub(crate) fn check_relations(
 ) -> Result<(), Invalid> {
     for (index, key) in exclusive.iter().enumerate() {
         if exclusive[..index].contains(key) {
-            return Err(Invalid::new("exclusive", "a key stands there twice"));
+            return Err(Invalid::new("exclusive", "must not contain a key twice"));
         }
     }
     if source == Source::StateMachine && object.is_none() {
-        let reason = "is missing: a state machine has one";
+        let reason = "is missing: a state machine must have an object";
         return Err(Invalid::new("object", reason));
     }
     if relatives.contains(&Some(uid)) {
-        let reason = "an action is not its own relative";
+        let reason = "must not be the action itself";
         return Err(Invalid::new("parent", reason));
     }
     Ok(())
@@ -405,7 +405,7 @@ pub(crate) fn check_attributes(attributes: &Json) -> Result<(), Invalid> {
             return Err(Invalid::new("attributes", "pending_ops must be an object"));
         }
         if !seen.insert(name) {
-            return Err(Invalid::new("attributes", "a name stands there twice"));
+            return Err(Invalid::new("attributes", "must not contain a name twice"));
         }
     }
     Ok(())

@@ -30,7 +30,7 @@ impl ObjectRef {
     /// [`ObjectRef::cluster`].
     pub fn new(kind: &str, id: &str) -> Result<ObjectRef, Invalid> {
         if kind.contains(':') {
-            return Err(Invalid::new("object", "a kind holds no colon"));
+            return Err(Invalid::new("object", "the kind must not contain a colon"));
         }
         format!("{kind}:{id}").parse()
     }
@@ -88,13 +88,16 @@ impl TryFrom<Arc<str>> for ObjectRef {
     fn try_from(text: Arc<str>) -> Result<ObjectRef, Invalid> {
         label("object", &text)?;
         match text.split_once(':') {
-            Some((ObjectRef::CLUSTER, _)) => Err(Invalid::new("object", "the cluster has no id")),
+            Some((ObjectRef::CLUSTER, _)) => Err(Invalid::new(
+                "object",
+                "cluster must be written without an id",
+            )),
             Some((kind, id)) if kind.is_empty() || id.is_empty() => {
                 Err(Invalid::new("object", "kind and id must not be empty"))
             }
             None if &*text != ObjectRef::CLUSTER => Err(Invalid::new(
                 "object",
-                "is written kind:id, or cluster for the cluster",
+                "must be written kind:id, or cluster for the cluster",
             )),
             _ => Ok(ObjectRef(text)),
         }

@@ -22,7 +22,10 @@ impl Progress {
     /// Returns [`Invalid`] above 10000.
     pub fn from_hundredths(hundredths: u16) -> Result<Progress, Invalid> {
         if hundredths > 10_000 {
-            return Err(Invalid::new("progress", "is above 100 percent"));
+            return Err(Invalid::new(
+                "progress",
+                "must be between 0 and 10000 hundredths of a percent",
+            ));
         }
         Ok(Progress(hundredths))
     }
@@ -34,7 +37,7 @@ impl Progress {
     /// Returns [`Invalid`] outside that range and for NaN.
     pub fn percent(percent: f64) -> Result<Progress, Invalid> {
         if !(0.0..=100.0).contains(&percent) {
-            return Err(Invalid::new("progress", "is not between 0 and 100"));
+            return Err(Invalid::new("progress", "must be between 0 and 100"));
         }
         if percent >= 100.0 {
             return Ok(Progress::DONE);

@@ -317,7 +317,7 @@ pub(super) fn check_limit(limit: u16) -> Result<(), Invalid> {
     if !(1..=Limits::PAGE).contains(&limit) {
         return Err(Invalid::new(
             "limit",
-            format!("is {limit}, not between 1 and {}", Limits::PAGE),
+            format!("is {limit}; must be between 1 and {}", Limits::PAGE),
         ));
     }
     Ok(())
@@ -325,9 +325,11 @@ pub(super) fn check_limit(limit: u16) -> Result<(), Invalid> {
 
 pub(super) fn check_cursor(cursor: Option<Cursor>, walk: Walk) -> Result<(), CheckError> {
     match cursor {
-        Some(cursor) if cursor.walk != walk => {
-            Err(Invalid::new("after", "is a cursor of another kind of list").into())
-        }
+        Some(cursor) if cursor.walk != walk => Err(Invalid::new(
+            "after",
+            "is a cursor of another kind of list or of another order",
+        )
+        .into()),
         _ => Ok(()),
     }
 }

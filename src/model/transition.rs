@@ -24,7 +24,7 @@ words! {
         Step = 2 "step",
         /// The action got a new description, new attributes or a warning.
         Noted = 3 "noted",
-        /// Somebody asked to cancel the action.
+        /// A cancel request was made.
         CancelRequested = 4 "cancel-requested",
         /// Another owner adopted the action.
         Adopted = 5 "adopted",
@@ -105,13 +105,16 @@ impl Transition {
 pub(crate) fn check_log(action: &Action, log: &[Transition]) -> Result<(), Invalid> {
     let late = log.iter().filter(|entry| entry.is_late()).count();
     if late > 1 {
-        return Err(Invalid::new("log", "has more than one late report"));
+        return Err(Invalid::new(
+            "log",
+            "must not have more than one late report",
+        ));
     }
     // Late reports are not counted: they must not displace entries of real changes.
     let counted = log.len() - late;
     at_most("log", counted, Limits::LOG_ENTRIES as usize)?;
     if counted > action.log_entries as usize {
-        let reason = "is less than what the log has";
+        let reason = "is less than the number of entries in the log";
         return Err(Invalid::new("log_entries", reason));
     }
     let mut last: Option<&Transition> = None;
@@ -123,20 +126,29 @@ pub(crate) fn check_log(action: &Action, log: &[Transition]) -> Result<(), Inval
             owner.check()?;
         }
         if entry.uid != action.uid {
-            return Err(Invalid::new("log", "has an entry of another action"));
+            return Err(Invalid::new(
+                "log",
+                "must not have an entry of another action",
+            ));
         }
         if entry.version > action.version {
-            return Err(Invalid::new("log", "goes beyond the action's version"));
+            return Err(Invalid::new(
+                "log",
+                "must not have an entry above the action's version",
+            ));
         }
         if entry.is_late() {
             if entry.op.is_some() {
-                let reason = "has a late report with an operation: it did nothing";
+                let reason = "must not have a late report with an operation";
                 return Err(Invalid::new("log", reason));
             }
             continue;
         }
         if last.is_some_and(|last| last.version >= entry.version || last.at > entry.at) {
-            return Err(Invalid::new("log", "is not in order"));
+            return Err(Invalid::new(
+                "log",
+                "must be in ascending order of versions and times",
+            ));
         }
         last = Some(entry);
     }
@@ -149,10 +161,13 @@ pub(crate) fn check_log(action: &Action, log: &[Transition]) -> Result<(), Inval
         {
             Ok(())
         }
-        Some(_) => Err(Invalid::new("log", "does not end where the action is")),
+        Some(_) => Err(Invalid::new(
+            "log",
+            "must end with the current state of the action",
+        )),
         None => Err(Invalid::new(
             "log",
-            "is empty although creation is an entry",
+            "must not be empty: the create is an entry",
         )),
     }
 }

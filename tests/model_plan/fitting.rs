@@ -40,7 +40,7 @@ fn a_report_that_does_not_fit_is_cut_and_noted_once_for_a_field() {
     );
     let expected = [
         "attributes were left as they were: json: EOF while parsing an object at line 1 column 1",
-        "progress was left as it was: progress: is not between 0 and 100",
+        "progress was left as it was: progress: must be between 0 and 100",
         "step was cut: 479 bytes, at most 255 fit",
         "description was cut: 4097 bytes, at most 4096 fit",
     ];

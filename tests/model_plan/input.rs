@@ -150,7 +150,7 @@ fn attributes_are_an_object_without_reserved_or_doubled_names() {
         (r#"{"action_uid":1}"#, "\"action_uid\" is a reserved name"),
         // The same name in another spelling.
         (r#"{"pro\u0067ress":1}"#, "\"progress\" is a reserved name"),
-        (r#"{"a":1,"\u0061":2}"#, "a name stands there twice"),
+        (r#"{"a":1,"\u0061":2}"#, "must not contain a name twice"),
         (r#"{"pending_ops":[]}"#, "pending_ops must be an object"),
     ] {
         let expected = format!("attributes: {reason}");
@@ -177,7 +177,7 @@ fn lists_are_bounded_and_hold_no_key_twice() {
     );
     assert_eq!(
         said(&bench, create(twice, None)),
-        "exclusive: a key stands there twice"
+        "exclusive: must not contain a key twice"
     );
 }
 
@@ -192,34 +192,37 @@ fn what_contradicts_itself_is_refused() {
     let cases = [
         (
             finish(Finish::new(Outcome::Failed)),
-            "error: is missing: a failure has one",
+            "error: is missing: a failed action must have an error",
         ),
         (
             finish(Finish::succeeded().with_error(error())),
-            "error: comes with success",
+            "error: must not be set for a succeeded action",
         ),
-        (finish(lost), "result: nobody knows a lost result"),
+        (
+            finish(lost),
+            "result: must not be set for a lost action: its result is unknown",
+        ),
         (
             apply(uid, Change::Start, None),
-            "by: is missing: it becomes the owner",
+            "by: is missing: a start or an adoption needs an owner",
         ),
         (
             apply(uid, Change::Adopt, None),
-            "by: is missing: it becomes the owner",
+            "by: is missing: a start or an adoption needs an owner",
         ),
     ];
     for (command, expected) in cases {
         assert_eq!(said(&bench, command), expected);
     }
     let machine = NewAction::new(Source::StateMachine, "SM");
-    let expected = "object: is missing: a state machine has one";
+    let expected = "object: is missing: a state machine must have an object";
     assert_eq!(said(&bench, create(machine, None)), expected);
     let uid = ActionUid::new();
     for own in [
         NewAction::task("t").with_uid(uid).with_parent(uid),
         NewAction::task("t").with_uid(uid).with_retry_of(uid),
     ] {
-        let expected = "parent: an action is not its own relative";
+        let expected = "parent: must not be the action itself";
         assert_eq!(said(&bench, create(own, None)), expected);
     }
 }
@@ -254,11 +257,11 @@ fn queries_and_batches_beyond_their_limits_are_invalid() {
     for (query, said) in [
         (
             Query::new().with_limit(0),
-            "list: limit: is 0, not between 1 and 1000",
+            "list: limit: is 0; must be between 1 and 1000",
         ),
         (
             Query::new().with_limit(1001),
-            "list: limit: is 1001, not between 1 and 1000",
+            "list: limit: is 1001; must be between 1 and 1000",
         ),
         (many, "list: terms: has 17 entries, at most 16 fit"),
         (

@@ -32,9 +32,8 @@ pub fn encode<R: Record>(record: &R) -> Result<Vec<u8>, CodecError> {
 
 /// Decodes a whole record.
 ///
-/// A store that finds records under a key has to compare the key with the record, so that two
-/// records swapped by damage are not taken for each other. A [`Layout`] without the key does that
-/// by itself.
+/// A store that finds records by a key must compare the key with the record. Otherwise it would
+/// not notice that damage has swapped two records. A [`Layout`] without the key compares it.
 ///
 /// # Errors
 /// [`CodecError`].
@@ -45,20 +44,21 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, CodecError> {
 /// Returns the fields of a later version that came with a record, as bytes of the format. Empty
 /// for nearly all records.
 ///
-/// For a store or a format of its own that does not use [`encode`]: these bytes must be kept, too,
-/// and given back to [`with_unknown_fields`].
+/// A store or a format that does not use [`encode`] must keep these bytes, too, and pass them to
+/// [`with_unknown_fields`] when it reads the record.
 #[must_use]
 pub fn unknown_fields<R: Record>(record: &R) -> &[u8] {
     record.extra().as_bytes()
 }
 
-/// Returns a record with the fields that [`unknown_fields`] gave, in place of those it has.
+/// Returns a record with its unknown fields replaced by `fields`, as [`unknown_fields`] returned
+/// them.
 ///
 /// They may come from another version of this library. A field that this version knows becomes
 /// the record's own.
 ///
 /// # Errors
-/// [`CodecError::Damaged`] for bytes that are no fields, or fields that the record has already;
+/// [`CodecError::Damaged`] for bytes that are not fields, or fields that the record already has;
 /// [`CodecError::Incompatible`] for a critical field.
 pub fn with_unknown_fields<R: Record>(record: &R, fields: &[u8]) -> Result<R, CodecError> {
     check_fields(fields)?;
@@ -70,7 +70,7 @@ pub fn with_unknown_fields<R: Record>(record: &R, fields: &[u8]) -> Result<R, Co
 /// How a store keeps a record: some fields in columns, or in a key, and all others in a body.
 ///
 /// The checksum in the body covers the columns, too. A column that was changed, or a body that
-/// belongs to other columns, is found when the row is decoded.
+/// belongs to other columns, is detected when the row is decoded.
 ///
 /// # Examples
 /// A store that keeps actions under their uid:

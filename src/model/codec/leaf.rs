@@ -64,7 +64,7 @@ impl Value<'_> {
     }
 }
 
-/// A kind of value with its checks. Implemented by markers: several stand for the same Rust type.
+/// A kind of value with its checks. Implemented by marker types, several for the same Rust type.
 pub(super) trait Leaf {
     /// The type of the value.
     type Of;
@@ -84,7 +84,7 @@ pub(super) fn other_kind() -> Bad {
     Bad::damaged("its column has a value of another type")
 }
 
-/// A leaf that is a whole number without a sign: from a value to the number, and back.
+/// A leaf that is an unsigned whole number: the conversions between the value and the number.
 macro_rules! number {
     ({$($T:ident: $Bound:ident)?} $Leaf:ty, $Of:ty, $to:expr, $from:expr) => {
         impl<$($T: $Bound)?> Leaf for $Leaf {
@@ -270,7 +270,7 @@ impl<T: Wrapped> Leaf for Id<T> {
     }
 }
 
-/// Refuses what is no label. The common case is one pass without a branch.
+/// Refuses a text that is not a label. The common case is one pass without a branch.
 #[inline]
 fn checked_label(text: &str) -> Result<&str, Bad> {
     let plain = |all, byte: &u8| all & (*byte >= b' ') & (*byte < 0x7f);
@@ -288,7 +288,7 @@ fn checked_json(text: &str) -> Result<&str, Bad> {
     }
 }
 
-/// A leaf that is a text: its check, and from the text to the value and back.
+/// A leaf that is a text: its check, and the conversions between the text and the value.
 macro_rules! text {
     ($(#[$meta:meta])* $Leaf:ident, $Of:ty, $as_str:expr, $check:expr, $from:expr) => {
         $(#[$meta])*

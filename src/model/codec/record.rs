@@ -190,7 +190,7 @@ macro_rules! record {
             }
         };
 
-        /// The values that were read, each by its own.
+        /// The values that were read, one for each field.
         struct $Leaves {
             $($name: record!(@type $need $Leaf),)+
         }

@@ -205,7 +205,10 @@ fn check(command: &Command) -> Result<(), Invalid> {
         Command::Apply { change, by, .. } => {
             named(by)?;
             if by.is_none() && matches!(change, Change::Start | Change::Adopt) {
-                return Err(Invalid::new("by", "is missing: it becomes the owner"));
+                return Err(Invalid::new(
+                    "by",
+                    "is missing: a start or an adoption needs an owner",
+                ));
             }
             match change {
                 // The texts of a report were cut to their limits before.
@@ -229,9 +232,18 @@ fn check(command: &Command) -> Result<(), Invalid> {
 fn check_finish(finish: &Finish) -> Result<(), Invalid> {
     label_opt("decided_by", finish.decided_by.as_deref())?;
     match (finish.outcome, &finish.error, &finish.result) {
-        (Outcome::Failed, None, _) => Err(Invalid::new("error", "is missing: a failure has one")),
-        (Outcome::Succeeded, Some(_), _) => Err(Invalid::new("error", "comes with success")),
-        (Outcome::Lost, _, Some(_)) => Err(Invalid::new("result", "nobody knows a lost result")),
+        (Outcome::Failed, None, _) => Err(Invalid::new(
+            "error",
+            "is missing: a failed action must have an error",
+        )),
+        (Outcome::Succeeded, Some(_), _) => Err(Invalid::new(
+            "error",
+            "must not be set for a succeeded action",
+        )),
+        (Outcome::Lost, _, Some(_)) => Err(Invalid::new(
+            "result",
+            "must not be set for a lost action: its result is unknown",
+        )),
         _ => Ok(()),
     }
 }
