@@ -70,7 +70,7 @@ mod tests {
     use crate::model::{Position, Revision, StoreId};
 
     #[test]
-    fn a_branch_understands_what_was_shown_before_it_parted() {
+    fn a_branch_accepts_cursors_from_before_its_fork() {
         let at = |branch, revision| Position {
             life: StoreId::new(),
             branch: BranchId::from_u64(branch),

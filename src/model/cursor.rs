@@ -147,7 +147,7 @@ impl Walk {
 /// A cursor can expire with [`CursorExpired`](crate::ErrorKind::CursorExpired) in two cases:
 ///
 /// - The store is on a branch that does not contain all that the list has shown. Cursors of
-///   newest-first lists do not expire this way.
+///   newest-first lists do not expire this way. Cursors of owner lists expire on every other branch.
 ///
 /// - Feed only: an action was removed that changed after the walk began, and the walk had not
 ///   reached that change.
@@ -339,7 +339,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_comes_back_from_its_text_and_nothing_else_does() {
+    fn a_cursor_round_trips_and_other_texts_are_refused() {
         let life = StoreId::new();
         let at = Position {
             life,
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_walk_outlives_removals_of_what_was_unchanged_since_it_began() {
+    fn removing_an_action_unchanged_since_a_feed_began_does_not_expire_its_cursor() {
         let life = StoreId::new();
         let at = |revision, removed_to| Position {
             life,

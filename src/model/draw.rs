@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_another_one_and_a_threads_later_ones_sort_after_its_earlier_ones() {
+    fn identities_are_unique_and_ascending_within_a_thread() {
         let draw = || (0..10_000).map(|_| uuid()).collect::<Vec<Uuid>>();
         let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(draw)).collect();
         let drawn: Vec<Vec<Uuid>> = threads.into_iter().map(|t| t.join().unwrap()).collect();
@@ -73,7 +73,7 @@ mod tests {
         let all: HashSet<&Uuid> = drawn.iter().flatten().collect();
         assert_eq!(all.len(), 40_000);
         let tails: HashSet<&[u8]> = all.iter().map(|uuid| &uuid.as_bytes()[8..]).collect();
-        assert_eq!(tails.len(), 40_000, "no random bits are given out twice");
+        assert_eq!(tails.len(), 40_000, "random bits are never used twice");
     }
 
     #[test]

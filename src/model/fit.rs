@@ -199,7 +199,7 @@ pub(crate) fn value_or_note<T, V: TryInto<T, Error: std::fmt::Display>>(
     }
 }
 
-/// Turns an error into one that [`Report::with_attributes`] and similar methods note.
+/// Lets [`Report::with_attributes`] and similar methods take a `Result`.
 impl TryFrom<Result<Json, Invalid>> for Json {
     type Error = Invalid;
 
@@ -260,7 +260,7 @@ fn fit_prose_opt(field: &str, text: &mut Option<Arc<str>>, notes: &mut Notes) {
 /// Returns the note about a text that was cut, or whose characters were replaced.
 fn changed(field: &str, bytes: usize, limit: usize) -> Arc<str> {
     match bytes > limit {
-        true => format!("{field} was cut: {bytes} bytes, at most {limit} fit").into(),
+        true => format!("{field} was cut: {bytes} bytes; the limit is {limit}").into(),
         false => format!("{field} was changed: control characters were replaced").into(),
     }
 }
@@ -272,7 +272,7 @@ fn cut_warnings(warnings: &mut Vec<Arc<str>>, notes: &mut Notes) {
     if given > Limits::WARNINGS {
         warnings.truncate(Limits::WARNINGS);
         let most = Limits::WARNINGS;
-        notes.push(format!("warnings were left out: {given} at once, at most {most} fit").into());
+        notes.push(format!("warnings were left out: {given} at once; the limit is {most}").into());
     }
     for warning in warnings {
         fit_prose("", warning, &mut Notes::new());
@@ -379,7 +379,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_that_does_not_fit_is_cut_and_says_so() {
+    fn a_text_that_is_too_long_is_cut_and_noted() {
         let long = "é".repeat(5000);
         let error = ActionError::new("", format!("a\0{long}")).with_detail(long);
         let mut finish = Finish::failed(error).with_warning("w\0".repeat(4096));
@@ -392,8 +392,8 @@ mod tests {
         let notes: Vec<&str> = finish.notes.iter().map(|note| &**note).collect();
         let expected = [
             "error code was empty: recorded as internal_error",
-            "error message was cut: 10004 bytes, at most 4096 fit",
-            "error detail was cut: 10000 bytes, at most 4096 fit",
+            "error message was cut: 10004 bytes; the limit is 4096",
+            "error detail was cut: 10000 bytes; the limit is 4096",
         ];
         assert_eq!(notes, expected);
         // A second pass changes nothing.
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_cut_at_a_character_with_the_mark_behind_it() {
+    fn a_label_is_cut_at_a_character_and_ends_with_the_mark() {
         let mut report = Report::new().with_step("é".repeat(200));
         report.fit();
         let step = report.step.unwrap();
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_fits_is_left_alone() {
+    fn a_text_that_fits_is_not_changed() {
         let text: Arc<str> = "é".repeat(2048).into();
         let report = Report::new()
             .with_description(text.clone())
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_list_takes_notes_at_its_end_and_grows_no_more() {
+    fn a_full_list_puts_notes_into_its_last_warning() {
         let long: Arc<str> = "x".repeat(Limits::TEXT).into();
         let full: Vec<Arc<str>> = (0..Limits::WARNINGS).map(|_| long.clone()).collect();
         let mut warnings = Warnings::new(&full);

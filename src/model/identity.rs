@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_canonical_form_of_a_uid_is_read() {
+    fn only_the_lower_case_hyphenated_form_of_a_uid_is_parsed() {
         let canonical = "159ca2f8-7bf3-4cda-97e8-4eb560665c28";
         assert_eq!(
             canonical.parse::<ActionUid>().unwrap().to_string(),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_deserialised_by_the_rules_of_its_constructor() {
+    fn deserialising_a_version_checks_its_range() {
         for good in [1, 2, 1 << 62, Version::MAX.get()] {
             let version = Version::new(good).unwrap();
             let text = serde_json::to_string(&version).unwrap();

@@ -30,7 +30,7 @@ impl Json {
         if text.len() > Limits::JSON {
             return Err(Invalid::new(
                 "json",
-                format!("has {} bytes, at most {} fit", text.len(), Limits::JSON),
+                format!("has {} bytes; the limit is {}", text.len(), Limits::JSON),
             ));
         }
         let mut parser = serde_json::Deserializer::from_str(&text);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_text_is_kept_byte_for_byte() {
+    fn a_valid_text_is_kept_byte_for_byte() {
         for good in [
             "{ \"a\" : 1.50 }",
             "null",
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_a_text_that_was_never_checked_end_where_it_makes_no_sense() {
+    fn members_of_an_unchecked_text_end_at_the_first_syntax_error() {
         for text in [
             r#"{"a":]"#,
             r#"{"a":}"#,
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_those_that_a_parser_finds() {
+    fn members_match_a_full_parser() {
         let names = [
             "a",
             "",

@@ -90,7 +90,7 @@ pub(crate) fn label(field: &'static str, text: &str) -> Result<(), Invalid> {
     if text.len() > Limits::LABEL {
         return Err(Invalid::new(
             field,
-            format!("has {} bytes, at most {} fit", text.len(), Limits::LABEL),
+            format!("has {} bytes; the limit is {}", text.len(), Limits::LABEL),
         ));
     }
     if let Some(c) = text.chars().find(|c| c.is_control()) {
@@ -107,7 +107,7 @@ pub(crate) fn prose(field: &'static str, text: &str) -> Result<(), Invalid> {
     if text.len() > Limits::TEXT {
         return Err(Invalid::new(
             field,
-            format!("has {} bytes, at most {} fit", text.len(), Limits::TEXT),
+            format!("has {} bytes; the limit is {}", text.len(), Limits::TEXT),
         ));
     }
     if text.contains('\0') {
@@ -131,7 +131,7 @@ pub(crate) fn at_most(field: &'static str, len: usize, most: usize) -> Result<()
     if len > most {
         return Err(Invalid::new(
             field,
-            format!("has {len} entries, at most {most} fit"),
+            format!("has {len} entries; the limit is {most}"),
         ));
     }
     Ok(())
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn prose_may_have_lines_but_no_nul() {
+    fn prose_may_have_line_breaks_but_no_nul() {
         assert!(prose("message", "two\nlines\tand a tab").is_ok());
         assert!(prose("message", &"é".repeat(2048)).is_ok());
         assert!(prose("message", &"é".repeat(2049)).is_err());

@@ -440,7 +440,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_but_uid_and_correlation_is_in_the_digest() {
+    fn the_digest_covers_all_fields_but_uid_and_correlation() {
         let base = NewAction::task("a");
         let other = || NewAction::task("a");
         assert_eq!(base.digest(), other().digest());
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reserved_or_doubled_attribute_is_refused() {
+    fn a_reserved_or_duplicate_attribute_is_refused() {
         let with = |text: &str| {
             NewAction::task("a")
                 .with_attributes(Json::new(text).unwrap())
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_exclusive_on_its_object_needs_one() {
+    fn exclusive_on_object_requires_an_object() {
         let early = NewAction::task("a").exclusive_on_object();
         for without in [early.clone(), early.with_object(ObjectRef::bdb(1))] {
             let invalid = without.check().unwrap_err();

@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_written_form_comes_back() {
+    fn the_written_form_round_trips() {
         for text in ["bdb:1", "node:2", "cluster", "fleet:eu/7:b"] {
             assert_eq!(text.parse::<ObjectRef>().unwrap().as_str(), text);
         }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_holds_each_once_and_nothing_else() {
+    fn a_set_has_no_duplicates() {
         let set = ObjectSet::new([3, 1, 2, 1, 10].map(ObjectRef::bdb));
         assert_eq!(set.len(), 4);
         assert!(
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_form_is_refused() {
+    fn an_invalid_written_form_is_refused() {
         let long = format!("bdb:{}", "1".repeat(252));
         for bad in [
             "",

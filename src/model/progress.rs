@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn out_of_range_and_not_finite_are_refused() {
+    fn values_out_of_range_and_nan_are_refused() {
         for bad in [-0.01, 100.01, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(Progress::percent(bad).is_err(), "{bad}");
         }
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn every_hundredth_survives_the_way_through_a_float_and_text() {
+    fn every_hundredth_round_trips_through_a_float_and_text() {
         for h in 0..=10_000 {
             let p = Progress::from_hundredths(h).unwrap();
             assert_eq!(Progress::percent(p.as_percent()).unwrap(), p);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_reads_100_only_when_all_is_done() {
+    fn a_ratio_is_100_percent_only_when_all_is_done() {
         assert_eq!(Progress::ratio(1, 7).to_string(), "14.28");
         assert_eq!(Progress::ratio(u64::MAX - 1, u64::MAX).to_string(), "99.99");
         assert_eq!(Progress::ratio(5, 4), Progress::DONE);

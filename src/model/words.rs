@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_and_codes_come_back() {
+    fn words_and_codes_round_trip() {
         for status in Status::ALL {
             assert_eq!(status.as_str().parse(), Ok(*status));
             assert_eq!(Status::from_code(status.code()), Some(*status));

@@ -64,7 +64,7 @@ fn an_oversized_or_odd_label_is_refused_in_every_field_that_is_one() {
     let long = "x".repeat(Limits::LABEL + 1);
     let bad = [
         ("", "must not be empty"),
-        (long.as_str(), "has 256 bytes, at most 255 fit"),
+        (long.as_str(), "has 256 bytes; the limit is 255"),
         ("a\0b", "contains the control character '\\0'"),
         ("a\nb", "contains the control character '\\n'"),
         ("a\u{85}", "contains the control character '\\u{85}'"),
@@ -124,7 +124,7 @@ fn json_is_refused_with_the_limit_it_breaks() {
     for (bad, part) in [
         (nested(33).as_str(), "nested deeper than 32"),
         (&nested(5000), "nested deeper than 32"),
-        (&long, "has 65538 bytes, at most 65536 fit"),
+        (&long, "has 65538 bytes; the limit is 65536"),
         (r#""a\u0000""#, "a string contains U+0000"),
         (r#"{"\u0000":1}"#, "a string contains U+0000"),
         (r#""\ud800""#, "unexpected end of hex escape"),
@@ -169,11 +169,11 @@ fn lists_are_bounded_and_hold_no_key_twice() {
     let twice = task().with_exclusive("k").with_exclusive("k");
     assert_eq!(
         said(&bench, create(many, None)),
-        "related: has 65 entries, at most 64 fit"
+        "related: has 65 entries; the limit is 64"
     );
     assert_eq!(
         said(&bench, create(keys, None)),
-        "exclusive: has 17 entries, at most 16 fit"
+        "exclusive: has 17 entries; the limit is 16"
     );
     assert_eq!(
         said(&bench, create(twice, None)),
@@ -263,7 +263,7 @@ fn queries_and_batches_beyond_their_limits_are_invalid() {
             Query::new().with_limit(1001),
             "list: limit: is 1001; must be between 1 and 1000",
         ),
-        (many, "list: terms: has 17 entries, at most 16 fit"),
+        (many, "list: terms: has 17 entries; the limit is 16"),
         (
             Query::new().with_term(Term::Name("".into())),
             "list: terms: must not be empty",
@@ -278,7 +278,7 @@ fn queries_and_batches_beyond_their_limits_are_invalid() {
     let renewals = vec![Command::Renew(OwnerRef::new("o")); 1001];
     let error = ready(bench.store.write(Batch::each(renewals))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert_eq!(error.to_string(), "write: 1001 at once, at most 1000 fit");
+    assert_eq!(error.to_string(), "write: 1001 at once; the limit is 1000");
     // An import counts with all it carries.
     let detail = "x".repeat(4096);
     let owner = bench.owner("plane");

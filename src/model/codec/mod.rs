@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_tables_are_the_fields() {
+    fn the_documented_tables_match_the_fields() {
         let documented: Vec<&str> = include_str!("mod.rs")
             .lines()
             .filter(|line| line.starts_with("//! | ") && line.contains("| `"))
