@@ -208,7 +208,7 @@ impl TryFrom<Result<Json, Invalid>> for Json {
     }
 }
 
-/// As for [`Json`].
+/// Lets [`Report::with_progress`] take a `Result`.
 impl TryFrom<Result<Progress, Invalid>> for Progress {
     type Error = Invalid;
 

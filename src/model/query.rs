@@ -337,10 +337,10 @@ pub(super) fn check_cursor(cursor: Option<Cursor>, walk: Walk) -> Result<(), Che
 /// Reason why a query or a batch was refused before anything was read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckError {
-    /// It breaks a rule.
+    /// The query or the batch breaks a rule.
     #[error("{0}")]
     Invalid(#[from] Invalid),
-    /// It uses a feature of a later version of this library.
+    /// The query or the batch uses a feature of a later version of this library.
     #[error("{0} is not supported by this version")]
     Unsupported(&'static str),
 }

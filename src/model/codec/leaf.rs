@@ -17,11 +17,11 @@ use crate::model::time::Timestamp;
 use crate::model::transition::TransitionKind;
 use crate::model::words::{Outcome, OwnerEnd, Source, Status};
 
-/// How a field is written as bytes; which type its column has.
+/// Kind of a field. It decides the encoding and the type of the column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A whole number from 0 to 2^63-1. Words are numbers, too: their codes.
+    /// A whole number from 0 to 2^63-1. A word is stored as the number of its code.
     Unsigned,
     /// A whole number with a sign: microseconds since the Unix epoch.
     Signed,
@@ -39,11 +39,11 @@ pub enum Kind {
 pub enum Value<'a> {
     /// The field is absent.
     Null,
-    /// Of kind [`Unsigned`](Kind::Unsigned) or [`Signed`](Kind::Signed).
+    /// A value of kind [`Unsigned`](Kind::Unsigned) or [`Signed`](Kind::Signed).
     Int(i64),
-    /// Of kind [`Text`](Kind::Text).
+    /// A value of kind [`Text`](Kind::Text).
     Text(&'a str),
-    /// Of kind [`Id`](Kind::Id).
+    /// A value of kind [`Id`](Kind::Id).
     Id(Uuid),
 }
 
@@ -118,7 +118,7 @@ macro_rules! number {
 /// The code of a word.
 pub(super) struct Word<T>(PhantomData<T>);
 
-/// A type that has few values, each with a code.
+/// A type with a fixed set of values, each with a code.
 pub(super) trait Coded: Sized + Copy {
     fn to_code(self) -> u8;
     fn of_code(code: u8) -> Option<Self>;
@@ -336,7 +336,7 @@ text! {
     Object, ObjectRef, ObjectRef::as_str, |text| Ok(text), |text| Ok(ObjectRef::try_from(text)?)
 }
 text! {
-    /// A JSON text. It was checked before it was encoded, and the checksum vouches for it.
+    /// A JSON text. It was checked before it was encoded, and the checksum proves it is unchanged.
     JsonText, Json, Json::as_str, checked_json, |text| Ok(Json::stored(text))
 }
 text! {
