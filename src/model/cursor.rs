@@ -147,7 +147,8 @@ impl Walk {
 /// A cursor can expire with [`CursorExpired`](crate::ErrorKind::CursorExpired) in two cases:
 ///
 /// - The store is on a branch that does not contain all that the list has shown. Cursors of
-///   newest-first lists do not expire this way. Cursors of owner lists expire on every other branch.
+///   newest-first lists do not expire this way. Cursors of owner lists expire on every other
+///   branch.
 ///
 /// - Feed only: an action was removed that changed after the walk began, and the walk had not
 ///   reached that change.

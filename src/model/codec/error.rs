@@ -13,7 +13,8 @@ pub enum CodecError {
     /// The bytes are intact, but a later version of this library wrote them.
     #[error("the stored record was written by a later version of this library: {0}")]
     Incompatible(Newer),
-    /// The record has more bytes than [`LONGEST`](super::LONGEST). Only encoding returns this error.
+    /// The record has more bytes than [`LONGEST`](super::LONGEST). Only encoding returns this
+    /// error.
     #[error(
         "the encoded record has {bytes} bytes; the limit is {}",
         super::LONGEST
