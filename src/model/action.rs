@@ -1,4 +1,4 @@
-//! An action as it is recorded.
+//! The record of an action.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,25 +15,26 @@ use super::progress::Progress;
 use super::time::Timestamp;
 use super::words::{Outcome, OwnerEnd, Source, Status};
 
-/// Why an action did not succeed, for two audiences.
+/// Error of an action that did not succeed. It separates the public message from details for
+/// operators.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ActionError {
-    /// A word for programs: `disk_full`, `lost`. A label.
+    /// Code for programs, such as `disk_full` or `lost`. A [label](Limits::LABEL).
     pub code: Arc<str>,
-    /// A sentence for everybody who may see the action. Prose.
+    /// Message for everybody who may see the action. [Prose](Limits::TEXT).
     pub message: Arc<str>,
-    /// What only operators may see: sources, paths, drivers' words. Prose.
+    /// Detail for operators only: error sources, paths, driver messages. [Prose](Limits::TEXT).
     pub detail: Option<Arc<str>>,
 }
 
 impl ActionError {
-    /// The code of an action whose owner ended without a word.
+    /// Code of a lost action: its owner ended without reporting an outcome.
     pub const LOST: &'static str = "lost";
-    /// The code of an action that was stopped before it was through or never started.
+    /// Code of an interrupted action: it never started, or it was stopped before it was done.
     pub const INTERRUPTED: &'static str = "interrupted";
 
-    /// A code for programs and a message for everybody.
+    /// Creates an error with a code for programs and a message for everybody.
     #[must_use]
     pub fn new(code: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> ActionError {
         ActionError {
@@ -43,7 +44,7 @@ impl ActionError {
         }
     }
 
-    /// Adds what only operators may see.
+    /// Adds the detail that only operators may see.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<Arc<str>>) -> ActionError {
         self.detail = Some(detail.into());
@@ -58,7 +59,7 @@ impl ActionError {
 }
 
 impl fmt::Debug for ActionError {
-    /// Leaves the operators' detail out: `Debug` ends up in logs.
+    /// Omits the operators' detail, because `Debug` output ends up in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ActionError")
             .field("code", &self.code)
@@ -73,20 +74,21 @@ impl fmt::Display for ActionError {
     }
 }
 
-/// That somebody asked for an action to be cancelled. A wish, not a status.
+/// Request to cancel an action. It does not change the status; the owner decides how the action
+/// ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cancel {
-    /// When.
+    /// Time of the request.
     pub at: Timestamp,
-    /// Who asked. A label.
+    /// Person or program that asked. A [label](Limits::LABEL).
     pub by: Option<Arc<str>>,
-    /// Why. Prose.
+    /// Reason for the request. [Prose](Limits::TEXT).
     pub reason: Option<Arc<str>>,
 }
 
 impl Cancel {
-    /// A wish of that time.
+    /// Creates a request made at a time, without a name and a reason.
     #[must_use]
     pub fn new(at: Timestamp) -> Cancel {
         Cancel {
@@ -97,22 +99,22 @@ impl Cancel {
     }
 }
 
-/// What is known about an owner in whose place somebody else completed the action.
+/// Facts about the owner of an action that this owner did not complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Evidence {
-    /// Who owned the action.
+    /// Owner of the action.
     pub owner: OwnerRef,
-    /// How that owner came to its end, as the store saw it.
+    /// How the owner ended, as the store saw it.
     pub end: OwnerEnd,
-    /// The action's last sign of life before that.
+    /// Last sign of life of the action before it was completed.
     pub last_seen_at: Timestamp,
-    /// Who decided. A label: an owner's name, or what the decider called itself.
+    /// Name of the owner or program that completed the action. A [label](Limits::LABEL).
     pub decided_by: Arc<str>,
 }
 
 impl Evidence {
-    /// What is known about an owner.
+    /// Creates the facts about an owner.
     #[must_use]
     pub fn new(
         owner: OwnerRef,
@@ -129,87 +131,88 @@ impl Evidence {
     }
 }
 
-/// An action as it is recorded.
+/// The record of an action.
 ///
-/// Flat, because this is the edge: a store reads and writes it field by field. Its invariants
-/// (which fields a status brings and forbids) are checked by [`Action::check`] wherever one comes
-/// in from outside.
+/// The struct is flat because a store reads and writes it field by field. The status decides which
+/// fields must be set and which must not. [`Action::check`] checks these invariants whenever an
+/// action is imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Action {
-    /// Which action.
+    /// Identity of the action.
     pub uid: ActionUid,
-    /// What kind of machinery.
+    /// Kind of action: a task, a state machine, or other.
     pub source: Source,
-    /// What is done: `backup_bdb`, `SMCreateBDB`. A label.
+    /// Name of the operation, such as `backup_bdb` or `SMCreateBDB`. A [label](Limits::LABEL).
     pub name: Arc<str>,
-    /// What it is done to.
+    /// Object that the action works on.
     pub object: Option<ObjectRef>,
-    /// What else it touches.
+    /// Other objects that the action touches.
     pub related: Arc<[RelatedObject]>,
-    /// Whose action it is. A label; `default` unless the host says otherwise.
+    /// Tenant of the action. A [label](Limits::LABEL); `default` unless the host sets it.
     pub tenant: Arc<str>,
-    /// Who asked for it. A label.
+    /// Person or program that asked for the action. A [label](Limits::LABEL).
     pub actor: Option<Arc<str>>,
-    /// The action it is a part of.
+    /// Action that this action is a part of.
     pub parent: Option<ActionUid>,
-    /// The completed action it tries again.
+    /// Completed action that this action retries.
     pub retry_of: Option<ActionUid>,
-    /// The host's request or trace id. A label.
+    /// Request or trace id of the host. A [label](Limits::LABEL).
     pub correlation: Option<Arc<str>>,
-    /// Keys that no other unfinished action of the tenant may hold. Labels.
+    /// Keys that no other unfinished action of the tenant may hold. [Labels](Limits::LABEL).
     pub exclusive: Arc<[Arc<str>]>,
-    /// The key under which a repeated create finds this action, for as long as it is kept.
+    /// Idempotency key. A repeated create with this key finds this action until the action is
+    /// removed.
     pub idempotency_key: Option<Arc<str>>,
 
-    /// Where it is.
+    /// Status of the action.
     pub status: Status,
-    /// How it ended; exactly when completed.
+    /// Outcome; set if and only if the action is completed.
     pub outcome: Option<Outcome>,
-    /// How far it has come: 100 % exactly when it has succeeded.
+    /// Progress; 100 % if and only if the action has succeeded.
     pub progress: Progress,
-    /// The step it is in. A label.
+    /// Current step. A [label](Limits::LABEL).
     pub step: Option<Arc<str>>,
-    /// A sentence about it. Prose.
+    /// Description for people. [Prose](Limits::TEXT).
     pub description: Option<Arc<str>>,
-    /// Whatever else the host wants shown: a small JSON object.
+    /// Further values that the host shows: a small JSON object.
     pub attributes: Option<Json>,
-    /// What it brought about, for whoever started it.
+    /// Result of the action, for the caller that started it.
     pub result: Option<Json>,
-    /// Why it did not succeed; always for failed, interrupted and lost, never for succeeded.
+    /// Error. Always set for failed, interrupted and lost actions; never for succeeded ones.
     pub error: Option<ActionError>,
-    /// What went not quite right. Prose, each said once.
+    /// Warnings. [Prose](Limits::TEXT), without duplicates; at most [`Limits::WARNINGS`].
     pub warnings: Arc<[Arc<str>]>,
-    /// Who runs it. An executing action always has one.
+    /// Owner. An executing action always has one.
     pub owner: Option<OwnerRef>,
-    /// Whether somebody asked to cancel it.
+    /// Cancel request, if there is one.
     pub cancel: Option<Cancel>,
-    /// What is known of the owner it was taken from.
+    /// Facts about the owner, if the owner did not complete the action.
     pub evidence: Option<Evidence>,
 
-    /// When it was created.
+    /// Time of the create.
     pub created_at: Timestamp,
-    /// When it was started.
+    /// Time of the start.
     pub started_at: Option<Timestamp>,
-    /// When it was completed; exactly when completed.
+    /// Time of completion; set if and only if the action is completed.
     pub finished_at: Option<Timestamp>,
-    /// Its last sign of life: the last accepted change or report of the action itself.
+    /// Last sign of life: time of the last accepted change or report of the action itself.
     pub last_seen_at: Timestamp,
 
-    /// How many changes it has had.
+    /// Number of changes so far; the create is the first.
     pub version: Version,
-    /// How many log entries it has had; the newest [`Limits::LOG_ENTRIES`] are kept.
+    /// Number of log entries written so far. The newest [`Limits::LOG_ENTRIES`] are kept.
     pub log_entries: u32,
-    /// The operation that changed it last; none since it was created.
+    /// Operation that made the last change. `None` until the first change after the create.
     pub last_op: Option<OpId>,
-    /// What its create asked for.
+    /// Digest of the content of the create.
     pub digest: Digest,
-    /// Fields of a later version; every change carries them over.
+    /// Fields of a later version of this library. Every change keeps them.
     pub(crate) extra: Extra,
 }
 
 impl Action {
-    /// The action that a `NewAction` becomes: queued, version 1.
+    /// Creates the action for a `NewAction`: queued, at version 1.
     #[must_use]
     pub fn new(new: &NewAction, digest: Digest, at: Timestamp) -> Action {
         Action {
@@ -249,19 +252,19 @@ impl Action {
         }
     }
 
-    /// Whether it is queued or executing.
+    /// Returns true if the action is queued or executing.
     #[must_use]
     pub fn is_unfinished(&self) -> bool {
         self.status != Status::Completed
     }
 
-    /// Whether it touches an object, as its subject or as a related one.
+    /// Returns true if the action touches `object`, as its own object or as a related one.
     #[must_use]
     pub fn touches(&self, object: &ObjectRef) -> bool {
         self.object.as_ref() == Some(object) || self.related.iter().any(|r| &r.object == object)
     }
 
-    /// Whether it touches one of these objects, as its subject or as a related one.
+    /// Returns true if the action touches one of `objects`, as its own object or as a related one.
     #[must_use]
     pub fn touches_any(&self, objects: &ObjectSet) -> bool {
         let related = self.related.iter().map(|related| &related.object);
@@ -271,16 +274,16 @@ impl Action {
             .any(|o| objects.contains(o))
     }
 
-    /// Checks every limit and every invariant of an action that comes from outside, by import.
+    /// Checks all limits and invariants of an action that is imported.
     ///
     /// # Errors
-    /// [`Invalid`] names the field that breaks a rule.
+    /// Returns [`Invalid`] with the first field that breaks a rule.
     pub fn check(&self) -> Result<(), Invalid> {
         self.check_texts()?;
         let version = self.version.get();
         if version > Limits::IMPORTED_VERSION {
             let most = Limits::IMPORTED_VERSION;
-            let reason = format!("{version}; the highest that is imported is {most}");
+            let reason = format!("{version}; the limit for an imported action is {most}");
             return Err(Invalid::new("version", reason));
         }
         self.check_invariants()
@@ -310,10 +313,10 @@ impl Action {
         Ok(())
     }
 
-    /// Checks what a status brings and forbids.
+    /// Checks that each field fits the status of the action.
     ///
     /// # Errors
-    /// [`Invalid`] names the field that does not fit the status.
+    /// Returns [`Invalid`] with the first field that does not fit the status.
     pub fn check_invariants(&self) -> Result<(), Invalid> {
         use Outcome::{Cancelled, Failed, Interrupted, Lost, Succeeded};
         let rule = |holds: bool, field: &'static str, reason: &'static str| {
@@ -327,42 +330,42 @@ impl Action {
         rule(
             self.outcome.is_some() == completed,
             "outcome",
-            "is there exactly when the action is completed",
+            "must be set if and only if the action is completed",
         )?;
         rule(
             self.finished_at.is_some() == completed,
             "finished_at",
-            "is there exactly when the action is completed",
+            "must be set if and only if the action is completed",
         )?;
         rule(
             completed || self.result.is_none(),
             "result",
-            "comes with completion only",
+            "must not be set before the action is completed",
         )?;
         rule(
             completed || self.evidence.is_none(),
             "evidence",
-            "comes with completion only",
+            "must not be set before the action is completed",
         )?;
         rule(
             self.status != Status::Executing || self.owner.is_some(),
             "owner",
-            "is missing: an executing action has one",
+            "is missing: an executing action must have an owner",
         )?;
         rule(
             self.status != Status::Executing || self.started_at.is_some(),
             "started_at",
-            "is missing: an executing action was started",
+            "is missing: an executing action must have a start time",
         )?;
         rule(
             self.status != Status::Queued || self.started_at.is_none(),
             "started_at",
-            "is there although the action is queued",
+            "must not be set while the action is queued",
         )?;
         rule(
             self.started_at.is_some() || self.progress == Progress::ZERO,
             "progress",
-            "is there although the action never started",
+            "must be 0 for an action that was never started",
         )?;
         rule(
             match self.outcome {
@@ -371,22 +374,22 @@ impl Action {
                 Some(Cancelled) => true,
             },
             "error",
-            "does not fit the outcome",
+            "is required if failed, interrupted or lost; otherwise allowed only if cancelled",
         )?;
         rule(
             self.outcome != Some(Succeeded) || self.progress == Progress::DONE,
             "progress",
-            "is below 100 although the action succeeded",
+            "must be 100 percent for a succeeded action",
         )?;
         rule(
             self.outcome == Some(Succeeded) || self.progress < Progress::DONE,
             "progress",
-            "is 100 although the action has not succeeded",
+            "must be below 100 percent unless the action has succeeded",
         )?;
         rule(
             self.outcome != Some(Lost) || self.evidence.is_some(),
             "evidence",
-            "is missing: a lost action has it",
+            "is missing: a lost action must have it",
         )?;
         rule(
             self.started_at.is_some() || !matches!(self.outcome, Some(Succeeded | Lost)),
@@ -396,12 +399,12 @@ impl Action {
         rule(
             self.stamps_run_forward(),
             "created_at",
-            "is later than the start, the end, the cancel request or the last sign of life",
+            "must not be later than the start, the end, the cancel request or the last sign of life",
         )?;
         rule(
             self.log_entries >= 1,
             "log_entries",
-            "is 0 although creation is one",
+            "must be at least 1: the create is an entry",
         )
     }
 

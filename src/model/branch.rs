@@ -1,16 +1,16 @@
-//! The branches of a store: whose positions one that was copied still understands.
+//! Branches of a store: decides which cursors are still valid in a copied store.
 
 use super::cursor::{BranchId, Cursor, Walk};
 
-/// Where a branch ended and the next began: up to here both have the same history.
+/// End of a branch where the next one begins. Up to it, both have the same history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fork {
     pub(crate) branch: BranchId,
-    /// The last revision, creation number and log entry before the fork.
+    /// Last revision, creation number and log entry before the fork.
     pub(crate) end: End,
 }
 
-/// How far a history has come.
+/// End of a history: its last revision, creation number and log entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) revision: u64,
@@ -18,7 +18,7 @@ pub(crate) struct End {
     pub(crate) entry: u64,
 }
 
-/// The branch that a store is, and those it comes from.
+/// The current branch of a store, and the branches it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Branches {
     pub(crate) current: BranchId,
@@ -26,7 +26,7 @@ pub(crate) struct Branches {
 }
 
 impl Branches {
-    /// The branches of a store that is never copied.
+    /// Returns the branches of a store that is never copied.
     pub(crate) const fn first() -> Branches {
         Branches {
             current: BranchId::FIRST,
@@ -34,11 +34,11 @@ impl Branches {
         }
     }
 
-    /// Returns true if a walk can go on after a cursor: all that it has shown is in this branch's
-    /// history, which has come to `end`.
+    /// Returns true if a list can continue after a cursor. This requires that all items it has
+    /// shown are in this branch's history, which ends at `end`.
     ///
-    /// A newest-first walk always can. It promises nothing of what is created after it began, and
-    /// all that this branch has created since the fork counts as that.
+    /// A newest-first list can always continue. It does not show actions that are created after it
+    /// began. That includes all actions created in this branch since the fork.
     pub(crate) fn understand(&self, cursor: &Cursor, end: End) -> bool {
         if cursor.branch() == self.current {
             return is_within(cursor, end);
@@ -47,14 +47,14 @@ impl Branches {
         let parted = forks.any(|f| f.branch == cursor.branch() && is_within(cursor, f.end));
         match cursor.walk {
             Walk::Newest => true,
-            // A fork does not say how many claims there were.
+            // A fork does not record the number of claims.
             Walk::Owners => false,
             Walk::Oldest | Walk::Log | Walk::Feed => parted,
         }
     }
 }
 
-/// Returns true if a history has come to the cursor's place.
+/// Returns true if a history has reached the cursor's position.
 fn is_within(cursor: &Cursor, end: End) -> bool {
     match cursor.walk {
         Walk::Newest | Walk::Owners => true,
@@ -70,7 +70,7 @@ mod tests {
     use crate::model::{Position, Revision, StoreId};
 
     #[test]
-    fn a_branch_understands_what_was_shown_before_it_parted() {
+    fn a_branch_accepts_cursors_from_before_its_fork() {
         let at = |branch, revision| Position {
             life: StoreId::new(),
             branch: BranchId::from_u64(branch),
@@ -95,7 +95,7 @@ mod tests {
             |branch, place, seen| Cursor::feed_after(Revision::new(place), None, at(branch, seen));
         for (cursor, expected) in [
             (feed(0, 10, 10), true),
-            // It ended early, but it had looked further.
+            // The page ended earlier, but it was read at a later revision.
             (feed(0, 10, 11), false),
             (feed(5, 20, 20), true),
             (feed(5, 21, 21), false),

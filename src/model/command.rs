@@ -1,4 +1,4 @@
-//! What can be asked of a store, and what it answers.
+//! Commands to a store, and the answers to them.
 
 use std::sync::Arc;
 
@@ -12,17 +12,18 @@ use super::size::{BASE, RELATED, error, json, list, text};
 use super::transition::Transition;
 use super::words::{OwnerEnd, Status};
 
-/// Commands that are written as one transaction, in order.
+/// Commands that are written in one transaction, in order.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// What to do, in this order; each command sees those before it.
+    /// Commands, in order. Each command sees the effects of the commands before it.
     pub commands: Vec<Command>,
-    /// What a refused command means for the others.
+    /// How a refused command affects the other commands.
     pub mode: BatchMode,
 }
 
 impl Batch {
-    /// Each command on its own: a refused one leaves no trace and disturbs nobody.
+    /// Creates a batch of independent commands. A refused command changes nothing; the others are
+    /// still applied.
     #[must_use]
     pub fn each(commands: Vec<Command>) -> Batch {
         Batch {
@@ -31,7 +32,7 @@ impl Batch {
         }
     }
 
-    /// All or nothing: one refusal refuses all.
+    /// Creates a batch that is all or nothing: one refused command refuses the whole batch.
     #[must_use]
     pub fn all(commands: Vec<Command>) -> Batch {
         Batch {
@@ -42,94 +43,104 @@ impl Batch {
 }
 
 impl Batch {
-    /// About how much memory the batch's texts take. What a store's
-    /// [`max_bytes`](crate::Capabilities::max_bytes) is held against.
+    /// Returns the estimated size of the batch's texts in memory, in bytes. A store compares it
+    /// with [`max_bytes`](crate::Capabilities::max_bytes).
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.commands.iter().map(Command::bytes).sum()
     }
 }
 
-/// What a refused command means for the others of its batch.
+/// How a refused command affects the other commands of its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BatchMode {
-    /// Nothing.
+    /// The other commands are still applied.
     Each,
-    /// They are refused too, with [`Refused::Batch`].
+    /// The other commands are refused too, with [`Refused::Batch`].
     All,
 }
 
-/// One thing to do.
+/// One command to a store.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Command {
-    /// Records a new action, queued. Repeated with the same uid and content it is
-    /// [`Effect::Already`]. Refused if its parent is completed; a parent that is not on record is
-    /// no obstacle.
+    /// Records a new action with status queued.
+    ///
+    /// A repeat with the same uid and the same content returns [`Effect::Already`]. The command is
+    /// refused if the parent is completed. A parent that is not on record does not matter.
     Create {
-        /// The action.
+        /// Action to record.
         new: Arc<NewAction>,
-        /// Who will be asked about it while it is queued; none for an action anybody may take.
+        /// Owner that is responsible for the action while it is queued. `None` if any owner may
+        /// start it.
         by: Option<OwnerRef>,
     },
     /// Changes an action.
     Apply {
-        /// Which action.
+        /// Action to change.
         uid: ActionUid,
-        /// Repeated with the same one, the command is [`Effect::Already`].
+        /// Identity of this operation. A repeat with the same `op` returns [`Effect::Already`].
         op: OpId,
-        /// What changes.
+        /// Change to make.
         change: Change,
-        /// In whose name. That incarnation must be alive.
+        /// Owner that makes the change. The incarnation must be alive.
         by: Option<OwnerRef>,
-        /// Refuses unless the action is at this version (a repeat is recognised first).
+        /// Refuses the command unless the action is at this version. A repeat is recognised before
+        /// this check.
         if_version: Option<Version>,
     },
-    /// Makes an incarnation the living one of its name. An incarnation that has ended is
-    /// [`Refused::Fenced`] for as long as the store remembers it: see
-    /// [`Limits::ENDED_OWNERS`](crate::Limits::ENDED_OWNERS).
+    /// Makes an incarnation the living one of its name.
+    ///
+    /// An incarnation that has ended is refused with [`Refused::Fenced`] while the store remembers
+    /// it; see [`Limits::ENDED_OWNERS`](crate::Limits::ENDED_OWNERS).
     Claim {
-        /// Who.
+        /// Incarnation that claims its name.
         owner: OwnerRef,
-        /// Fences an incarnation that holds the name; otherwise that is [`Refused::OwnerAlive`].
+        /// If true, fences another incarnation that holds the name. If false, that incarnation
+        /// causes [`Refused::OwnerAlive`].
         take_over: bool,
     },
-    /// Shows that an incarnation lives.
+    /// Renews an incarnation's lease.
     Renew(OwnerRef),
-    /// Gives a name back.
+    /// Releases a name. The incarnation ends.
     Release(OwnerRef),
-    /// Ends an incarnation that has stood still for a whole lease.
+    /// Ends an incarnation that has not renewed for a whole lease.
     Fence {
-        /// Who.
+        /// Incarnation to fence.
         owner: OwnerRef,
-        /// How often it had renewed when it was last looked at; refused if it has since.
+        /// Number of renewals that the caller last saw. The command is refused if the incarnation
+        /// has renewed since.
         if_renewals: u64,
     },
-    /// Keeps a completed action from being removed, or no longer.
+    /// Pins a completed action, so that it is not removed, or unpins it.
     Pin {
-        /// Which action.
+        /// Action to pin or unpin.
         uid: ActionUid,
-        /// Whether it is to be kept.
+        /// True to pin, false to unpin.
         pinned: bool,
     },
-    /// Removes a completed action that is not pinned and not a part of an unfinished one, with its
-    /// log and keys. Of one that is not there: [`Effect::Already`].
+    /// Removes a completed action with its log and its keys.
+    ///
+    /// A pinned action and a part of an unfinished action are refused. If there is no such action,
+    /// the command returns [`Effect::Already`].
     Remove {
-        /// Which action.
+        /// Action to remove.
         uid: ActionUid,
-        /// Refuses unless the action is at this version.
+        /// Refuses the command unless the action is at this version.
         if_version: Version,
     },
-    /// Takes an action over from another store, as it is, with its log. Of one that is there, at
-    /// that version or a later one it came to from there: [`Effect::Already`].
+    /// Copies an action and its log unchanged from another store.
+    ///
+    /// Returns [`Effect::Already`] if the store has the action at this version, or at a later
+    /// version that it reached from this one.
     Import {
-        /// The action.
+        /// Action to import.
         action: Arc<Action>,
-        /// Its log, oldest first.
+        /// Log of the action, oldest entry first.
         log: Vec<Transition>,
     },
-    /// Stands for a command of a later version of this library, so that the conformance suite can
-    /// show that a store refuses what it does not know.
+    /// Command of a later version of this library. The conformance suite uses it to test that a
+    /// store refuses unknown commands.
     #[doc(hidden)]
     Unknown,
 }
@@ -157,50 +168,50 @@ impl Command {
     }
 }
 
-/// What changes about an action.
+/// Change to an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// It is being worked on, by whoever the command names.
+    /// Starts the action. The owner in the command becomes its owner.
     Start,
-    /// It is alive and this far.
+    /// Reports progress or other values, or only a sign of life.
     Report(Report),
-    /// Somebody wants it cancelled.
+    /// Asks the owner to cancel the action.
     RequestCancel(CancelRequest),
-    /// It is over.
+    /// Completes the action.
     Finish(Finish),
-    /// Whoever the command names goes on with what a dead owner left.
+    /// Makes the owner in the command the owner of an action whose owner is dead.
     Adopt,
 }
 
-/// Whether a command changed something.
+/// Effect of an accepted command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// It did.
+    /// The command was applied.
     Applied,
-    /// It had been done before, or there was nothing to do.
+    /// The command had been applied before, or there was nothing to do.
     Already,
 }
 
-/// That a command was accepted.
+/// Answer to an accepted command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Done {
-    /// Whether it changed something.
+    /// Effect of the command.
     pub effect: Effect,
-    /// The action as it is after the command; none for commands about owners and for a removal.
+    /// Action after the command. `None` for commands about owners and for a removal.
     pub action: Option<Arc<Action>>,
 }
 
 impl Done {
-    /// An answer.
+    /// Creates an answer.
     #[must_use]
     pub fn new(effect: Effect, action: Option<Arc<Action>>) -> Done {
         Done { effect, action }
     }
 }
 
-/// Why a command was certainly not applied.
+/// Reason why a command was refused. A refused command was certainly not applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
@@ -210,29 +221,29 @@ pub enum Refused {
     /// There is no such action.
     #[error("there is no action {0}")]
     NotFound(ActionUid),
-    /// The action, or another one, stands in the way.
+    /// The command conflicts with the state of the action or of another one.
     #[error("action {}: {clash}", current.uid)]
     Conflict {
-        /// What clashes.
+        /// Kind of conflict.
         clash: Clash,
-        /// The action that stands in the way, as it is; in a batch that is all or nothing, as
-        /// the commands before this one would have left it.
+        /// Action that causes the conflict, in its current state. In a batch that is all or
+        /// nothing, this includes the changes of the commands before this one.
         current: Arc<Action>,
     },
-    /// That owner is alive.
+    /// The owner is alive.
     #[error("owner {} is alive", .0.owner)]
     OwnerAlive(Box<Owner>),
-    /// The owner in whose name the command speaks is not, or no longer, alive.
+    /// The owner that sent the command is not alive.
     #[error("owner {owner} {}", ended_in_words(*end))]
     Fenced {
-        /// Who.
+        /// Owner that sent the command.
         owner: OwnerRef,
-        /// How it ended: others fenced it, or it released its name itself.
+        /// How the owner ended, such as fenced or released.
         end: OwnerEnd,
-        /// The action the command was about, as it is.
+        /// Action that the command was about, in its current state.
         current: Option<Arc<Action>>,
     },
-    /// The batch was all or nothing, and the command at this index was refused.
+    /// The batch was all or nothing, and the command at this index (from 0) was refused.
     #[error("command {0} of the batch was refused")]
     Batch(usize),
 }
@@ -241,42 +252,42 @@ fn ended_in_words(end: OwnerEnd) -> &'static str {
     match end {
         OwnerEnd::Fenced => "was fenced",
         OwnerEnd::Released => "has released its name",
-        OwnerEnd::Disconnected => "has ended: the store was opened anew for one process",
+        OwnerEnd::Disconnected => "has ended: the store was opened again for one process alone",
         OwnerEnd::Unknown => "is not known to be alive",
     }
 }
 
-/// What stands in the way of a command.
+/// Kind of conflict between a command and an action.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Clash {
-    /// Another action has this uid.
-    #[error("the uid belongs to an action of other content")]
+    /// An action with this uid but different content is already recorded.
+    #[error("it has the same uid but different content")]
     Uid,
-    /// The action's status does not allow it.
+    /// The status of the action does not allow the change.
     #[error("{change} is not possible while it is {status}")]
     Status {
-        /// Where the action is.
+        /// Status of the action.
         status: Status,
-        /// The change that was tried: `start`, `succeeded`, `a new part`.
+        /// Change that was tried, such as `start`, `succeeded` or `a new part`.
         change: &'static str,
     },
-    /// The action is at another version than the command demands.
+    /// The action is not at the version that the command requires.
     #[error("it is at version {found}, not {expected}")]
     Version {
-        /// What the command demands.
+        /// Version that the command requires.
         expected: Version,
-        /// What the action is at.
+        /// Version of the action.
         found: Version,
     },
-    /// Only the action's owner may do that.
-    #[error("only its owner may do that")]
+    /// Only the owner of the action may make this change.
+    #[error("only its owner may make this change")]
     NotOwner,
-    /// An unfinished action holds an exclusive key.
+    /// An unfinished action holds the exclusive key.
     #[error("it holds the exclusive key {0:?}")]
     Exclusive(Arc<str>),
-    /// The idempotency key belongs to an action of other content.
-    #[error("it has the idempotency key, with other content")]
+    /// An action with this idempotency key but different content is already recorded.
+    #[error("it has the same idempotency key but different content")]
     IdempotencyKey,
     /// The action is pinned.
     #[error("it is pinned")]

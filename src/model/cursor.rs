@@ -1,4 +1,4 @@
-//! Where a store stands, and where a page ended.
+//! Positions of a store, and cursors into its lists.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,13 +7,15 @@ use uuid::Uuid;
 
 use super::time::Timestamp;
 
-/// The store-wide position of a change: one for each changed action in each commit, unique,
-/// readable in order. One that is not readable once a higher one is never appears.
+/// Position of a change in the whole store.
+///
+/// Each commit gives each action that it changes one unique revision. Revisions become readable in
+/// ascending order: once a revision is readable, no lower revision appears later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Revision(u64);
 
 impl Revision {
-    /// Before the first change.
+    /// The revision before the first change.
     pub const ZERO: Revision = Revision(0);
 
     /// Wraps a number.
@@ -22,7 +24,7 @@ impl Revision {
         Revision(number)
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
@@ -35,25 +37,26 @@ impl fmt::Display for Revision {
     }
 }
 
-/// Which store, from its creation on: cursors and revisions of one mean nothing to another.
+/// Identity of a store, set when it is created. Cursors and revisions are valid only in the store
+/// that they come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StoreId(Uuid);
 
 impl StoreId {
-    /// Draws the identity of a new store.
+    /// Generates the identity of a new store.
     #[must_use]
     #[allow(clippy::new_without_default)] // a default that differs each time surprises
     pub fn new() -> StoreId {
         StoreId(Uuid::now_v7())
     }
 
-    /// Wraps a UUID that a store kept.
+    /// Wraps a UUID that a store has saved.
     #[must_use]
     pub const fn from_uuid(uuid: Uuid) -> StoreId {
         StoreId(uuid)
     }
 
-    /// The UUID.
+    /// Returns the UUID.
     #[must_use]
     pub const fn as_uuid(&self) -> &Uuid {
         &self.0
@@ -66,55 +69,57 @@ impl fmt::Display for StoreId {
     }
 }
 
-/// One branch of a store's history. A backup that goes on is another branch than the original that
-/// goes on: both have the same history up to where they parted, and different ones after it.
+/// One branch of a store's history.
+///
+/// When a restored backup is used beside the original store, each is on its own branch. The two
+/// share the history up to the copy and differ after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BranchId(u64);
 
 impl BranchId {
-    /// The branch that a new store begins in. A store that is never copied stays in it.
+    /// The branch of a new store. A store that is never copied stays on it.
     pub const FIRST: BranchId = BranchId(0);
 
-    /// Draws the identity of a new branch.
+    /// Generates the identity of a new branch.
     #[must_use]
     #[allow(clippy::new_without_default)] // a default that differs each time surprises
     pub fn new() -> BranchId {
-        // The random half of the UUID, as a positive number that any column holds.
+        // The random half of the UUID, as a positive number that fits a signed 64-bit column.
         let (_, random) = Uuid::now_v7().as_u64_pair();
         BranchId((random & (i64::MAX as u64)).max(1))
     }
 
-    /// Wraps a number that a store kept.
+    /// Wraps a number that a store has saved.
     #[must_use]
     pub const fn from_u64(number: u64) -> BranchId {
         BranchId(number)
     }
 
-    /// The number, at most `i64::MAX`.
+    /// Returns the number, at most `i64::MAX`.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 }
 
-/// Where a store stands.
+/// Position of a store: its identity, its branch, and its latest revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// Which store.
+    /// Identity of the store.
     pub life: StoreId,
-    /// Which branch of it.
+    /// Branch of the store.
     pub branch: BranchId,
-    /// The highest revision that is readable.
+    /// Highest readable revision.
     pub revision: Revision,
-    /// The highest revision of an action that was removed: a feed resumed below it may have
-    /// missed something for good.
+    /// Highest revision of all removed actions. A feed that resumes below it may have missed
+    /// actions that were removed since.
     pub removed_to: Revision,
-    /// When the youngest action was created that was ever removed: what was created later is all
-    /// there. None if nothing was.
+    /// Creation time of the youngest action that was ever removed. Every action created later is
+    /// still there. `None` if no action was removed.
     pub removed_created: Option<Timestamp>,
 }
 
-/// Which kind of walk a cursor belongs to.
+/// Kind of list that a cursor belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Walk {
     Newest,
@@ -134,66 +139,75 @@ impl Walk {
     ];
 }
 
-/// Where a page ended. Opaque to users; text by `Display` and back by `FromStr`.
+/// Position after the last item of a page.
 ///
-/// It is valid for the store's life and carries no authority. In a branch of the store that parted
-/// before the position it is [`CursorExpired`](crate::ErrorKind::CursorExpired), unless it is of a
-/// newest-first list. In the feed it expires once an
-/// action whose latest change the walk has not come to, and which was changed since the walk
-/// began, is removed.
+/// The content is opaque to users. `Display` writes a cursor as text, and `FromStr` reads it back.
+/// A cursor is valid for the lifetime of the store. It grants no access.
+///
+/// A cursor can expire with [`CursorExpired`](crate::ErrorKind::CursorExpired) in two cases:
+///
+/// - The store is on a branch that does not contain all that the list has shown. Cursors of
+///   newest-first lists do not expire this way. Cursors of owner lists expire on every other
+///   branch.
+///
+/// - Feed only: an action was removed that changed after the walk began, and the walk had not
+///   reached that change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
     pub(super) walk: Walk,
     life: StoreId,
     branch: BranchId,
     position: u64,
-    /// Feed only: the store's revision when the walk began, below which nothing the walk has
-    /// shown can have changed and gone.
+    /// Feed only: revision of the store when the walk began. A removed action with a lower revision
+    /// does not expire the cursor.
     began: u64,
-    /// Feed only: the store's revision when the walk's last page was read. The page may have ended
-    /// at an earlier revision, and yet shows actions as of this one.
+    /// Feed only: revision of the store when the last page was read. It may be higher than the
+    /// revision at which the page ended.
     seen: u64,
 }
 
-/// A cursor's text that is none.
+/// The text is not a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this is not a cursor")]
 pub struct CursorError;
 
 impl Cursor {
-    /// After a row of a newest-first list of a store that stands at `at` and numbers its actions in
-    /// creation order.
+    /// Creates a cursor after a row of a newest-first list.
+    ///
+    /// `at` is the position of the store. `number` is the row's number in creation order.
     #[must_use]
     pub const fn newest(at: Position, number: u64) -> Cursor {
         Cursor::new(Walk::Newest, at, number, 0, 0)
     }
 
-    /// After a row of an oldest-first list.
+    /// Creates a cursor after a row of an oldest-first list, by the row's number in creation order.
     #[must_use]
     pub const fn oldest(at: Position, number: u64) -> Cursor {
         Cursor::new(Walk::Oldest, at, number, 0, 0)
     }
 
-    /// After an entry of a log, for a store that numbers the entries as they are written.
+    /// Creates a cursor after a log entry, by the entry's number in write order.
     #[must_use]
     pub const fn log(at: Position, number: u64) -> Cursor {
         Cursor::new(Walk::Log, at, number, 0, 0)
     }
 
-    /// After an owner, for a store that numbers the claims as they are made.
+    /// Creates a cursor after an owner, by the number of its claim.
     #[must_use]
     pub const fn owners(at: Position, number: u64) -> Cursor {
         Cursor::new(Walk::Owners, at, number, 0, 0)
     }
 
-    /// After a revision of the feed: everything above it, or `CursorExpired`.
+    /// Creates a feed cursor that resumes after a revision. It returns every change above it, or
+    /// expires.
     #[must_use]
     pub const fn feed(at: Position, revision: Revision) -> Cursor {
         let revision = revision.get();
         Cursor::new(Walk::Feed, at, revision, revision, revision)
     }
 
-    /// After a revision, in a feed walk that goes on from `before`, or began at `at`.
+    /// Creates a feed cursor after a revision. The walk continues from `before`, or begins at `at`
+    /// if `before` is `None`.
     #[must_use]
     pub fn feed_after(revision: Revision, before: Option<Cursor>, at: Position) -> Cursor {
         let began = before.map_or(at.revision.get(), |before| before.began);
@@ -211,32 +225,32 @@ impl Cursor {
         }
     }
 
-    /// The store it belongs to.
+    /// Returns the store of the cursor.
     #[must_use]
     pub const fn life(&self) -> StoreId {
         self.life
     }
 
-    /// The branch of the store that it belongs to.
+    /// Returns the branch of the cursor.
     #[must_use]
     pub const fn branch(&self) -> BranchId {
         self.branch
     }
 
-    /// The same place in another branch.
+    /// Returns the same cursor in another branch.
     #[cfg(feature = "conformance")]
     pub(crate) const fn in_branch(mut self, branch: BranchId) -> Cursor {
         self.branch = branch;
         self
     }
 
-    /// The number it was made with.
+    /// Returns the number that the cursor was created with.
     #[must_use]
     pub const fn position(&self) -> u64 {
         self.position
     }
 
-    /// How far the store had come when the walk's last page was read.
+    /// Returns the revision of the store when the last page was read.
     pub(super) const fn seen(&self) -> u64 {
         match self.seen > self.position {
             true => self.seen,
@@ -244,8 +258,8 @@ impl Cursor {
         }
     }
 
-    /// Whether a feed that has removed up to `removed_to` may have lost what this cursor's walk
-    /// has yet to see.
+    /// Returns true if a removal up to `removed_to` may have deleted actions that this feed cursor
+    /// has not returned yet.
     #[must_use]
     pub fn is_expired(&self, removed_to: Revision) -> bool {
         self.walk == Walk::Feed && removed_to.get() > self.position.max(self.began)
@@ -260,7 +274,7 @@ impl fmt::Display for Cursor {
             .unwrap_or_default();
         let life = self.life.0.simple();
         write!(f, "1{letter}.{life}")?;
-        // Left out of the first one, which most stores never leave.
+        // The first branch is left out: most stores never leave it.
         if self.branch != BranchId::FIRST {
             write!(f, "-{:x}", self.branch.get())?;
         }
@@ -276,7 +290,7 @@ impl FromStr for Cursor {
     type Err = CursorError;
 
     fn from_str(text: &str) -> Result<Cursor, CursorError> {
-        // The range a signed 64-bit column holds, and one spelling for each number.
+        // Numbers must fit a signed 64-bit column, and each number has one spelling.
         fn number(text: &str) -> Result<u64, CursorError> {
             let canonical = !text.starts_with('+') && (text == "0" || !text.starts_with('0'));
             match text.parse::<i64>() {
@@ -313,7 +327,7 @@ impl FromStr for Cursor {
         if branch > i64::MAX as u64 {
             return Err(CursorError);
         }
-        // Whatever another spelling could say is refused with it.
+        // Refuses every spelling but the one that `Display` writes.
         if parts.next().is_some() || cursor.to_string() != text {
             return Err(CursorError);
         }
@@ -326,7 +340,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_comes_back_from_its_text_and_nothing_else_does() {
+    fn a_cursor_round_trips_and_other_texts_are_refused() {
         let life = StoreId::new();
         let at = Position {
             life,
@@ -376,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_walk_outlives_removals_of_what_was_unchanged_since_it_began() {
+    fn removing_an_action_unchanged_since_a_feed_began_does_not_expire_its_cursor() {
         let life = StoreId::new();
         let at = |revision, removed_to| Position {
             life,
@@ -385,12 +399,12 @@ mod tests {
             removed_to: Revision::new(removed_to),
             removed_created: None,
         };
-        // A walk from the beginning of a store that has removed before.
+        // A walk from the beginning, in a store that has removed actions before.
         let walk = Cursor::feed_after(Revision::new(5), None, at(100, 50));
         assert!(!walk.is_expired(Revision::new(50)));
         assert!(!walk.is_expired(Revision::new(100)));
         assert!(walk.is_expired(Revision::new(101)));
-        // A resumed one promises everything above its revision.
+        // A resumed walk must return every change above its revision.
         let resumed = Cursor::feed(at(5, 0), Revision::new(5));
         assert!(!resumed.is_expired(Revision::new(5)));
         assert!(resumed.is_expired(Revision::new(6)));

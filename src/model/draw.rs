@@ -1,4 +1,4 @@
-//! Draws identities.
+//! Generates identities.
 
 use std::cell::RefCell;
 
@@ -7,16 +7,16 @@ use uuid::{Builder, NoContext, Timestamp, Uuid};
 /// Random bytes of one identity.
 const RANDOM: usize = 8;
 
-/// Random bytes asked for at a time: a call to the system for each identity would cost more than
-/// all that is decided about a command.
+/// Random bytes per system call. One call for each identity would take longer than deciding a
+/// command.
 const BLOCK: usize = 64 * RANDOM;
 
-/// What a thread draws from.
+/// Random bytes and last time of a thread.
 struct Source {
     random: [u8; BLOCK],
-    /// Bytes of `random` that were given out; never twice.
+    /// Number of bytes of `random` that were used. No byte is used twice.
     used: usize,
-    /// The time of the last draw, in 4096ths of a millisecond.
+    /// Time of the last identity, in 4096ths of a millisecond.
     last: u64,
 }
 
@@ -27,7 +27,7 @@ thread_local! {
 }
 
 impl Source {
-    /// None if the system has no random bytes to give.
+    /// Returns `None` if the system has no random bytes.
     fn draw(&mut self) -> Option<Uuid> {
         if self.used == BLOCK {
             getrandom::fill(&mut self.random).ok()?;
@@ -45,16 +45,15 @@ impl Source {
     }
 }
 
-/// A new UUID of version 7: milliseconds, 12 bits of their fraction (RFC 9562, section 6.2, method
-/// 3), 62 random bits.
+/// Returns a new UUID of version 7: milliseconds, 12 bits of their fraction (RFC 9562, section 6.2,
+/// method 3), and 62 random bits.
 ///
-/// A thread's later ones sort after its earlier ones, whatever the clock does; those of several
-/// threads and processes sort by their clocks, to a quarter of a microsecond. A process that is
-/// forked off goes on with the same random bits for up to 64 draws; there only time tells them
-/// apart.
+/// Within one thread, later UUIDs sort after earlier ones, even if the clock goes back. Across
+/// threads and processes they sort by the clocks, to a quarter of a microsecond. A forked process
+/// reuses the random bits of its parent for up to 64 UUIDs; only the time differs.
 pub(super) fn uuid() -> Uuid {
     let drawn = SOURCE.try_with(|source| source.borrow_mut().draw());
-    // A thread that is ending has no source any more.
+    // A thread that is ending has no source.
     drawn.ok().flatten().unwrap_or_else(Uuid::now_v7)
 }
 
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_another_one_and_a_threads_later_ones_sort_after_its_earlier_ones() {
+    fn identities_are_unique_and_ascending_within_a_thread() {
         let draw = || (0..10_000).map(|_| uuid()).collect::<Vec<Uuid>>();
         let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(draw)).collect();
         let drawn: Vec<Vec<Uuid>> = threads.into_iter().map(|t| t.join().unwrap()).collect();
@@ -74,7 +73,7 @@ mod tests {
         let all: HashSet<&Uuid> = drawn.iter().flatten().collect();
         assert_eq!(all.len(), 40_000);
         let tails: HashSet<&[u8]> = all.iter().map(|uuid| &uuid.as_bytes()[8..]).collect();
-        assert_eq!(tails.len(), 40_000, "no random bits are given out twice");
+        assert_eq!(tails.len(), 40_000, "random bits are never used twice");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which index drives a query, and which sets an action is in: one choice for all stores.
+//! The index that a query reads, and the indexes that contain an action. The same for all stores.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use super::query::{Query, Term};
 use super::words::{Outcome, Status};
 
 impl Query {
-    /// The index that drives this query; its other terms filter what that finds. One choice for
-    /// all backends, most selective first.
+    /// Returns the index that this query reads: the most selective one that its conditions allow.
+    /// The other conditions filter the rows. The choice is the same for all backends.
     pub(crate) fn driver(&self) -> Driver {
         let unfinished = self.terms.iter().any(|term| {
             matches!(
@@ -54,8 +54,8 @@ impl Query {
     }
 }
 
-/// The index that drives a query. Each but `Uid`, `TouchesAny` and `All` is a set of actions in
-/// creation order; what touches any of several objects is in the sets of those.
+/// An index that a query can read. Every index except `Uid`, `TouchesAny` and `All` lists actions
+/// in creation order. `TouchesAny` reads the `Touches` indexes of its objects.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Driver {
     /// One action.
@@ -64,9 +64,9 @@ pub(crate) enum Driver {
     Parent(ActionUid),
     /// The retries of an action.
     RetryOf(ActionUid),
-    /// What belongs to a request or trace.
+    /// The actions of a request or trace.
     Correlation(Arc<str>),
-    /// The unfinished actions of an owner name that somebody wants to be cancelled.
+    /// The unfinished actions of an owner name that have a cancel request.
     CancelsOf(Arc<str>),
     /// The unfinished actions of an owner name.
     UnfinishedOf(Arc<str>),
@@ -74,13 +74,13 @@ pub(crate) enum Driver {
     Touches(ObjectRef),
     /// The unfinished actions.
     Unfinished,
-    /// The actions that ended so; succeeded ones, nearly all there are, have no index.
+    /// The actions with an outcome. Succeeded actions, nearly all, have no such index.
     Ended(Outcome),
-    /// The actions that touch any of these.
+    /// The actions that touch one of these objects.
     TouchesAny(ObjectSet),
-    /// The actions of a tenant; those of the default tenant have no index.
+    /// The actions of a tenant. The default tenant has no such index.
     Tenant(Arc<str>),
-    /// The actions of a name.
+    /// The actions with a name.
     Name(Arc<str>),
     /// All actions.
     All,
@@ -105,8 +105,8 @@ impl Driver {
         }
     }
 
-    /// The sets that an action belongs to. `Unfinished`, `UnfinishedOf`, `CancelsOf` and `Ended`
-    /// change with its status, its owner and a cancel request, the others never.
+    /// Returns the indexes that contain an action. `Unfinished`, `UnfinishedOf`, `CancelsOf` and
+    /// `Ended` change with its status, its owner and a cancel request. The others never change.
     pub(crate) fn sets_of(action: &Action) -> Vec<Driver> {
         let mut sets = vec![Driver::Name(action.name.clone())];
         sets.extend(action.parent.map(Driver::Parent));
@@ -120,7 +120,7 @@ impl Driver {
         sets
     }
 
-    /// Those of its sets that its status, its owner and a cancel request decide.
+    /// Returns the indexes that depend on the action's status, owner and cancel request.
     pub(crate) fn moving_sets_of(action: &Action) -> impl Iterator<Item = Driver> {
         let unfinished = action.outcome.is_none();
         let owner = action.owner.as_ref().filter(|_| unfinished);
@@ -137,7 +137,7 @@ impl Driver {
     }
 }
 
-/// The objects an action touches, each once, its subject first.
+/// Returns the objects that an action touches, without duplicates, its own object first.
 pub(crate) fn touched(action: &Action) -> Vec<&ObjectRef> {
     let mut touched: Vec<&ObjectRef> = action.object.iter().collect();
     for related in &*action.related {

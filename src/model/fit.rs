@@ -1,9 +1,9 @@
-//! Makes the texts of a report fit their limits, so that a report never fails the work.
+//! Cuts the texts of a report to their limits, so that a report never fails the work.
 //!
-//! Identifying texts (names, objects, keys, tenants, owners, labels) are refused when they break a
-//! limit. Reporting texts are cut instead, with a mark at the end and a note among the
-//! action's warnings. This is a pure function of the command, so a repeat comes out as
-//! the first one did, on every store.
+//! Identifying texts (names, objects, keys, tenants, owners, labels) that break a limit are
+//! refused. Reporting texts are cut instead: they get a mark at the end, and the action gets a
+//! warning. This is a pure function of the command, so a repeat gives the same result on every
+//! store.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use super::new_action::{NewAction, check_attributes};
 use super::progress::Progress;
 use super::report::{CancelRequest, Finish, Report};
 
-/// Stands at the end of a text that was cut.
+/// Mark at the end of a text that was cut.
 pub(crate) const CUT: &str = " [cut]";
 
-/// Replaces warnings beyond [`Limits::WARNINGS`].
+/// Last warning of a list that exceeded [`Limits::WARNINGS`].
 pub(crate) const MORE_WARNINGS: &str = "further warnings were left out";
 
-/// Notes about what was cut or left out; each becomes a warning on the action. The part
-/// before the colon names the field and what happened to it.
+/// Notes about values that were cut or left out. Each becomes a warning on the action. The part
+/// before the colon contains the field and the kind of change.
 pub(crate) type Notes = Vec<Arc<str>>;
 
-/// The command as it is to be recorded; `None` if it fits as it is.
+/// Returns the command as it is recorded; `None` if all its texts fit.
 pub(crate) fn fitted(command: &Command) -> Option<Command> {
     match command {
         Command::Create { new, by } if !new.fits() => {
@@ -75,7 +75,7 @@ impl Report {
             && fit_warnings(&self.warnings)
     }
 
-    /// Makes its texts fit.
+    /// Cuts the texts to their limits.
     pub(crate) fn fit(&mut self) {
         let notes = &mut self.notes;
         match self.step.as_deref() {
@@ -99,7 +99,7 @@ impl Finish {
         self.error.as_ref().is_none_or(ActionError::fits) && fit_warnings(&self.warnings)
     }
 
-    /// Makes its texts fit: an outcome is worth more than the end of a message.
+    /// Cuts the texts to their limits: recording the outcome matters more than a complete message.
     pub(crate) fn fit(&mut self) {
         let notes = &mut self.notes;
         if let Some(error) = &mut self.error {
@@ -111,7 +111,7 @@ impl Finish {
 
 #[cfg(feature = "tracker")]
 impl Finish {
-    /// Leaves out everything that may be large, for a reason that the notes name.
+    /// Leaves out every value that may be large. The notes give `reason`.
     pub(crate) fn reduce(&mut self, reason: &str) {
         if self.result.take().is_some() {
             self.notes.push(note("result was left out", reason));
@@ -137,7 +137,7 @@ impl CancelRequest {
         self.reason.as_deref().is_none_or(fits_prose)
     }
 
-    /// Makes its reason fit.
+    /// Cuts the reason to its limit.
     pub(crate) fn fit(&mut self) {
         fit_prose_opt("cancel reason", &mut self.reason, &mut self.notes);
     }
@@ -148,7 +148,7 @@ impl NewAction {
         self.description.as_deref().is_none_or(fits_prose)
     }
 
-    /// Makes its description fit.
+    /// Cuts the description to its limit.
     pub(crate) fn fit(&mut self) {
         fit_prose_opt("description", &mut self.description, &mut self.notes);
     }
@@ -176,15 +176,15 @@ impl ActionError {
     }
 }
 
-/// The code of a failure that has no code.
+/// Code of an error without a code.
 pub(crate) const UNNAMED_CODE: &str = "internal_error";
 
-/// The note about attributes that are no attributes.
+/// Returns the note about attributes that are not valid.
 pub(crate) fn left_as_they_were(reason: &str) -> Arc<str> {
     note("attributes were left as they were", reason)
 }
 
-/// The value, or a note that says why there is none and what became of the field.
+/// Returns the value. If there is none, adds a note with the effect on the field and the reason.
 pub(crate) fn value_or_note<T, V: TryInto<T, Error: std::fmt::Display>>(
     value: V,
     what: &str,
@@ -199,7 +199,7 @@ pub(crate) fn value_or_note<T, V: TryInto<T, Error: std::fmt::Display>>(
     }
 }
 
-/// A result that is an error is none: [`Report::with_attributes`] and the like then take a note.
+/// Lets [`Report::with_attributes`] and similar methods take a `Result`.
 impl TryFrom<Result<Json, Invalid>> for Json {
     type Error = Invalid;
 
@@ -208,7 +208,7 @@ impl TryFrom<Result<Json, Invalid>> for Json {
     }
 }
 
-/// As with [`Json`].
+/// Lets [`Report::with_progress`] take a `Result`.
 impl TryFrom<Result<Progress, Invalid>> for Progress {
     type Error = Invalid;
 
@@ -217,7 +217,7 @@ impl TryFrom<Result<Progress, Invalid>> for Progress {
     }
 }
 
-/// A note is no longer than a label.
+/// Builds a note that is not longer than a label.
 fn note(what: &str, reason: &str) -> Arc<str> {
     let text = format!("{what}: {reason}");
     cut(text.replace(char::is_control, "\u{fffd}"), Limits::LABEL)
@@ -257,33 +257,34 @@ fn fit_prose_opt(field: &str, text: &mut Option<Arc<str>>, notes: &mut Notes) {
     }
 }
 
-/// The note about a text that was cut, or whose characters were replaced.
+/// Returns the note about a text that was cut, or whose characters were replaced.
 fn changed(field: &str, bytes: usize, limit: usize) -> Arc<str> {
     match bytes > limit {
-        true => format!("{field} was cut: {bytes} bytes, at most {limit} fit").into(),
+        true => format!("{field} was cut: {bytes} bytes; the limit is {limit}").into(),
         false => format!("{field} was changed: control characters were replaced").into(),
     }
 }
 
-/// A warning that is cut shows that itself; more than an action can carry are noted.
+/// Cuts warnings that are too long, without a note: the mark is enough. If there are too many
+/// warnings, adds a note.
 fn cut_warnings(warnings: &mut Vec<Arc<str>>, notes: &mut Notes) {
     let given = warnings.len();
     if given > Limits::WARNINGS {
         warnings.truncate(Limits::WARNINGS);
         let most = Limits::WARNINGS;
-        notes.push(format!("warnings were left out: {given} at once, at most {most} fit").into());
+        notes.push(format!("warnings were left out: {given} at once; the limit is {most}").into());
     }
     for warning in warnings {
         fit_prose("", warning, &mut Notes::new());
     }
 }
 
-/// Any text as prose that fits.
+/// Converts any text to valid prose.
 pub(crate) fn as_prose(text: &str) -> Arc<str> {
     cut(text.replace('\0', "\u{fffd}"), Limits::TEXT)
 }
 
-/// At most so many bytes of a text, with the mark if that is not all of it.
+/// Cuts a text to at most `bytes` bytes, including the mark.
 pub(crate) fn cut(text: String, bytes: usize) -> Arc<str> {
     match text.len() <= bytes {
         true => text.into(),
@@ -291,7 +292,7 @@ pub(crate) fn cut(text: String, bytes: usize) -> Arc<str> {
     }
 }
 
-/// As much of a text as fits in so many bytes.
+/// Returns the longest prefix that fits in `bytes` bytes.
 fn head(text: &str, bytes: usize) -> &str {
     let mut end = text.len().min(bytes);
     while !text.is_char_boundary(end) {
@@ -300,28 +301,29 @@ fn head(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
-/// The warnings of an action, with more added.
+/// The warnings of an action, while more are added.
 pub(crate) struct Warnings {
     texts: Vec<Arc<str>>,
-    /// The first that was added.
+    /// The first warning that was added.
     added: Option<Arc<str>>,
 }
 
 impl Warnings {
-    /// Starts with the warnings an action has.
+    /// Starts with the warnings that an action has.
     pub(crate) fn new(texts: &[Arc<str>]) -> Warnings {
         let texts = texts.to_vec();
         Warnings { texts, added: None }
     }
 
-    /// Makes the warnings of a new action.
+    /// Creates the warnings of a new action.
     pub(crate) fn of(notes: &[Arc<str>]) -> Arc<[Arc<str>]> {
         let mut warnings = Warnings::new(&[]);
         notes.iter().for_each(|note| warnings.note(note));
         warnings.texts.into()
     }
 
-    /// Adds what is not there yet, up to the limit. The last place says that there were more.
+    /// Adds a warning that is not there yet. At the limit, the last warning says that more were
+    /// left out.
     pub(crate) fn add(&mut self, warning: &Arc<str>) {
         if self.texts.contains(warning) {
             return;
@@ -332,8 +334,8 @@ impl Warnings {
         }
     }
 
-    /// Adds a note, unless one of its kind is there. A note is never left out: once the list is full
-    /// it goes in front of the last warning.
+    /// Adds a note, unless there is one of the same kind. A note is never left out: if the list is
+    /// full, it is put in front of the last warning.
     pub(crate) fn note(&mut self, note: &Arc<str>) {
         let kind = note.find(": ").map_or(&**note, |end| &note[..end + 2]);
         if self.texts.iter().any(|text| text.contains(kind)) {
@@ -345,7 +347,7 @@ impl Warnings {
         }
     }
 
-    /// All of them, and the first that was added.
+    /// Returns all warnings, and the first that was added.
     pub(crate) fn into_parts(self) -> (Vec<Arc<str>>, Option<Arc<str>>) {
         (self.texts, self.added)
     }
@@ -355,8 +357,7 @@ impl Warnings {
         self.texts.push(text);
     }
 
-    /// Puts a text into the last place, in front of what stands there: what is cut is the warning
-    /// that was there first.
+    /// Puts a text in front of the last warning. If the result is too long, the older text is cut.
     fn overflow(&mut self, text: &str) {
         if self.texts.len() < Limits::WARNINGS {
             return self.push(text.into());
@@ -378,7 +379,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_that_does_not_fit_is_cut_and_says_so() {
+    fn a_text_that_is_too_long_is_cut_and_noted() {
         let long = "é".repeat(5000);
         let error = ActionError::new("", format!("a\0{long}")).with_detail(long);
         let mut finish = Finish::failed(error).with_warning("w\0".repeat(4096));
@@ -391,8 +392,8 @@ mod tests {
         let notes: Vec<&str> = finish.notes.iter().map(|note| &**note).collect();
         let expected = [
             "error code was empty: recorded as internal_error",
-            "error message was cut: 10004 bytes, at most 4096 fit",
-            "error detail was cut: 10000 bytes, at most 4096 fit",
+            "error message was cut: 10004 bytes; the limit is 4096",
+            "error detail was cut: 10000 bytes; the limit is 4096",
         ];
         assert_eq!(notes, expected);
         // A second pass changes nothing.
@@ -402,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_cut_at_a_character_with_the_mark_behind_it() {
+    fn a_label_is_cut_at_a_character_and_ends_with_the_mark() {
         let mut report = Report::new().with_step("é".repeat(200));
         report.fit();
         let step = report.step.unwrap();
@@ -414,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_fits_is_left_alone() {
+    fn a_text_that_fits_is_not_changed() {
         let text: Arc<str> = "é".repeat(2048).into();
         let report = Report::new()
             .with_description(text.clone())
@@ -427,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_list_takes_notes_at_its_end_and_grows_no_more() {
+    fn a_full_list_puts_notes_into_its_last_warning() {
         let long: Arc<str> = "x".repeat(Limits::TEXT).into();
         let full: Vec<Arc<str>> = (0..Limits::WARNINGS).map(|_| long.clone()).collect();
         let mut warnings = Warnings::new(&full);

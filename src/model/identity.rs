@@ -1,4 +1,4 @@
-//! Identities and counts: which action, which operation, which change.
+//! Identities of actions and operations, versions and digests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::draw;
 use super::limits::Invalid;
 
-/// An identity made of a UUID and written in the one canonical form: lower-case, hyphenated.
+/// Defines an identity that wraps a UUID. Its text is the lower-case hyphenated form.
 macro_rules! identity {
     ($(#[$meta:meta])* $name:ident, $field:literal) => {
         $(#[$meta])*
@@ -17,21 +17,23 @@ macro_rules! identity {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Draws a new one (UUID version 7: later ones sort after earlier ones of the same
-            /// thread, and by the clock after those of others).
+            /// Generates a new identity (UUID version 7).
+            ///
+            /// Within one thread, later ones sort after earlier ones. Across threads and processes
+            /// they sort by the clock.
             #[must_use]
             #[allow(clippy::new_without_default)] // a default that differs each time surprises
             pub fn new() -> $name {
                 $name(draw::uuid())
             }
 
-            /// Wraps a UUID, of any version.
+            /// Wraps a UUID of any version.
             #[must_use]
             pub const fn from_uuid(uuid: Uuid) -> $name {
                 $name(uuid)
             }
 
-            /// The UUID.
+            /// Returns the UUID.
             #[must_use]
             pub const fn as_uuid(&self) -> &Uuid {
                 &self.0
@@ -41,8 +43,8 @@ macro_rules! identity {
         impl FromStr for $name {
             type Err = Invalid;
 
-            /// Reads the canonical form only: the other spellings a UUID has would give one
-            /// thing several names.
+            /// Parses the lower-case hyphenated form only, so that each identity has exactly one
+            /// spelling.
             fn from_str(text: &str) -> Result<$name, Invalid> {
                 let canonical = text.len() == 36
                     && !text.bytes().any(|b| b.is_ascii_uppercase())
@@ -72,35 +74,37 @@ macro_rules! identity {
 }
 
 identity! {
-    /// Which action. Drawn by [`NewAction::new`](crate::NewAction::new), or brought by the caller.
+    /// Identity of an action. [`NewAction::new`](crate::NewAction::new) generates it; a caller may
+    /// also bring its own.
     ActionUid, "uid"
 }
 
 identity! {
-    /// Which operation. A command sent twice with the same one acts once.
+    /// Identity of an operation. A command that is sent twice with the same one is applied once.
     ///
-    /// An action remembers its last operation and those of the entries its log still has. A report
-    /// that makes no entry (progress alone) is therefore remembered until the next change; within
-    /// a batch that is written again it is recognised by what follows it there. Sent again later,
-    /// on its own, it is judged anew, which does not lower progress.
+    /// An action remembers its last operation and the operations in its log. A report of progress
+    /// alone writes no log entry, so it is remembered only until the next change. If its whole
+    /// batch is written again, the commands after it show that it was applied. If it is sent again
+    /// later, alone, it is decided anew; that never lowers the progress.
     OpId, "op"
 }
 
-/// Counts one action's changes: 1 when it is created, then one more with each change, no hole.
+/// Number of changes of an action: 1 after the create, then one more with each change, without
+/// gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Version(u64);
 
 impl Version {
-    /// The version of an action nobody has changed since it was created.
+    /// The version of a new action.
     pub const FIRST: Version = Version(1);
-    /// The highest version that can be kept: 2^63 - 1, the largest signed 64-bit integer.
+    /// The highest version that a store can keep: 2^63 - 1, the largest signed 64-bit integer.
     pub const MAX: Version = Version(i64::MAX as u64);
 
     /// Wraps a number.
     ///
     /// # Errors
-    /// [`Invalid`] for 0 and above [`Version::MAX`].
+    /// Returns [`Invalid`] for 0 and for numbers above [`Version::MAX`].
     pub fn new(number: u64) -> Result<Version, Invalid> {
         if (1..=Version::MAX.0).contains(&number) {
             return Ok(Version(number));
@@ -109,13 +113,13 @@ impl Version {
         Err(Invalid::new("version", reason))
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The version after one more change; [`Version::MAX`] stays as it is.
+    /// Returns the next version. [`Version::MAX`] returns itself.
     #[must_use]
     pub const fn next(self) -> Version {
         if self.0 < Version::MAX.0 {
@@ -146,18 +150,19 @@ impl fmt::Display for Version {
     }
 }
 
-/// A digest of what a [`NewAction`](crate::NewAction) asks for, to tell a repeated create from a different one.
+/// Digest of the content of a [`NewAction`](crate::NewAction). It tells a repeated create from a
+/// different one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(Uuid);
 
 impl Digest {
-    /// Wraps what a store kept.
+    /// Wraps a digest that a store has saved.
     #[must_use]
     pub const fn from_uuid(uuid: Uuid) -> Digest {
         Digest(uuid)
     }
 
-    /// The 16 bytes.
+    /// Returns the 16 bytes.
     #[must_use]
     pub const fn as_uuid(&self) -> &Uuid {
         &self.0
@@ -175,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_canonical_form_of_a_uid_is_read() {
+    fn only_the_lower_case_hyphenated_form_of_a_uid_is_parsed() {
         let canonical = "159ca2f8-7bf3-4cda-97e8-4eb560665c28";
         assert_eq!(
             canonical.parse::<ActionUid>().unwrap().to_string(),
@@ -205,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_deserialised_by_the_rules_of_its_constructor() {
+    fn deserialising_a_version_checks_its_range() {
         for good in [1, 2, 1 << 62, Version::MAX.get()] {
             let version = Version::new(good).unwrap();
             let text = serde_json::to_string(&version).unwrap();

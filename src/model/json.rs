@@ -1,4 +1,4 @@
-//! JSON payloads: validated once, kept as the text they came as.
+//! JSON texts that are validated once and kept unchanged.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,11 +10,13 @@ use serde_json::value::RawValue;
 
 use super::limits::{Invalid, Limits};
 
-/// A JSON text that has been checked: well-formed, at most [`Limits::JSON`] bytes, nested at most
-/// [`Limits::JSON_DEPTH`] deep, finite numbers, no U+0000 and no lone surrogate in any string.
+/// A JSON text that has been checked.
 ///
-/// The text is kept byte for byte and never as a parsed value, so it comes back exactly as given
-/// and goes out over HTTP without being encoded again.
+/// It is well-formed, at most [`Limits::JSON`] bytes long and at most [`Limits::JSON_DEPTH`] levels
+/// deep. Its numbers are finite. Its strings contain no U+0000 and no lone surrogates.
+///
+/// The text is kept byte for byte, not as a parsed value. HTTP responses contain it without
+/// encoding it again.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Json(Arc<str>);
 
@@ -22,13 +24,13 @@ impl Json {
     /// Checks a JSON text.
     ///
     /// # Errors
-    /// [`Invalid`] names the limit that is broken or where the text stops being JSON.
+    /// Returns [`Invalid`] with the broken limit, or with the position of the syntax error.
     pub fn new(text: impl Into<Arc<str>>) -> Result<Json, Invalid> {
         let text = text.into();
         if text.len() > Limits::JSON {
             return Err(Invalid::new(
                 "json",
-                format!("has {} bytes, at most {} fit", text.len(), Limits::JSON),
+                format!("has {} bytes; the limit is {}", text.len(), Limits::JSON),
             ));
         }
         let mut parser = serde_json::Deserializer::from_str(&text);
@@ -39,35 +41,34 @@ impl Json {
         Ok(Json(text))
     }
 
-    /// Encodes a value and checks the text. Note that serde_json writes a float that is not finite
-    /// as `null`.
+    /// Encodes a value and checks the text. serde_json writes NaN and infinite floats as `null`.
     ///
     /// # Errors
-    /// [`Invalid`] if the value cannot be written as JSON or breaks a limit.
+    /// Returns [`Invalid`] if the value cannot be written as JSON or breaks a limit.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Json, Invalid> {
         let text = serde_json::to_string(value).map_err(|e| Invalid::new("json", e.to_string()))?;
         Json::new(text)
     }
 
-    /// A text that was checked before it was stored.
+    /// Wraps a text that was checked before it was stored.
     pub(crate) fn stored(text: Arc<str>) -> Json {
         Json(text)
     }
 
-    /// The text, byte for byte as it was given.
+    /// Returns the text, byte for byte as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the text is an object.
+    /// Returns true if the text is a JSON object.
     #[must_use]
     pub fn is_object(&self) -> bool {
         self.0.trim_ascii_start().starts_with('{')
     }
 
-    /// The members of an object, each value as the text it is, in the order they stand.
-    /// Empty for anything but an object.
+    /// Returns the members of an object, in order, each value as its JSON text. Empty if the text
+    /// is not an object.
     #[must_use]
     pub fn members(&self) -> Vec<(String, &str)> {
         let members = self.raw_members();
@@ -76,40 +77,40 @@ impl Json {
             .collect()
     }
 
-    /// As [`members`](Json::members), without a copy of anything.
+    /// Like [`members`](Json::members), without copies.
     pub(crate) fn raw_members(&self) -> Members<'_> {
         Members::of(&self.0)
     }
 }
 
-/// A member of an object, as it is written there.
+/// A member of an object, as it is written in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Member<'a> {
-    /// What stands between the quotes.
+    /// Text between the quotes of the name.
     pub(crate) written_name: &'a str,
-    /// Whether that has escapes.
+    /// True if the name contains escapes.
     escaped: bool,
     pub(crate) value: &'a str,
 }
 
 impl<'a> Member<'a> {
-    /// Its name, borrowed unless it is written with escapes.
+    /// Returns the name. Borrowed, unless it contains escapes.
     pub(crate) fn name(&self) -> Cow<'a, str> {
         if !self.escaped {
             return Cow::Borrowed(self.written_name);
         }
         let quoted = format!("\"{}\"", self.written_name);
-        // A checked text has no name that cannot be read.
+        // The text was checked, so every name can be read.
         let name = serde_json::from_str(&quoted).unwrap_or_default();
         Cow::Owned(name)
     }
 }
 
-/// Goes through the members of an object.
+/// Iterator over the members of an object.
 ///
-/// The text has been checked, so this only looks for where things end; it is many times as fast as
-/// parsing, and a page shows the attributes of a thousand. Where a text is no object after all it
-/// ends.
+/// The text has been checked, so the iterator only looks for the end of each value. This is many
+/// times as fast as parsing; a page may contain the attributes of 1000 actions. If the text is not
+/// an object, the iterator ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Members<'a> {
     rest: &'a str,
@@ -144,7 +145,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// What stands before the quote that ends a string, and whether it has escapes.
+/// Returns the text before the closing quote of a string, and whether it contains escapes.
 fn string(text: &str) -> Option<(&str, bool)> {
     let (mut bytes, mut escaped) = (text.bytes().enumerate(), false);
     loop {
@@ -159,7 +160,8 @@ fn string(text: &str) -> Option<(&str, bool)> {
     }
 }
 
-/// How long the value is that begins a text, with the white space after a number or a word.
+/// Returns the length of the value at the start of a text. For a number or a word it includes the
+/// white space after it.
 fn value_length(text: &str) -> Option<usize> {
     let (mut bytes, mut depth) = (text.bytes().enumerate(), 0_usize);
     loop {
@@ -181,7 +183,7 @@ fn value_length(text: &str) -> Option<usize> {
 }
 
 impl fmt::Debug for Json {
-    /// Shows the size only: payloads may hold secrets and `Debug` ends up in logs.
+    /// Shows the size only: payloads may hold secrets, and `Debug` output ends up in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Json({} bytes)", self.0.len())
     }
@@ -201,7 +203,8 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
-/// Walks a whole text. Strings are decoded (not skipped), which is what finds lone surrogates.
+/// Visits a whole text. It decodes strings instead of skipping them, because that finds lone
+/// surrogates.
 #[derive(Clone, Copy)]
 struct Check {
     depth: usize,
@@ -278,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_text_is_kept_byte_for_byte() {
+    fn a_valid_text_is_kept_byte_for_byte() {
         for good in [
             "{ \"a\" : 1.50 }",
             "null",
@@ -324,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_a_text_that_was_never_checked_end_where_it_makes_no_sense() {
+    fn members_of_an_unchecked_text_end_at_the_first_syntax_error() {
         for text in [
             r#"{"a":]"#,
             r#"{"a":}"#,
@@ -340,7 +343,7 @@ mod tests {
         ] {
             assert!(Members::of(text).count() <= 1, "{text}");
         }
-        // Nor in the middle of one that makes sense as a whole.
+        // Nor in the middle of a text that is valid as a whole.
         let whole = r#" {"é\"":[{"b":"]\\"},1], "c" : -1e5 ,"d":{"e":[]}} "#;
         let ends = whole.char_indices().map(|(at, _)| at);
         assert!(
@@ -350,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_those_that_a_parser_finds() {
+    fn members_match_a_full_parser() {
         let names = [
             "a",
             "",

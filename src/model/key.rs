@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::action::Action;
 
-/// What a key is for.
+/// Kind of key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyKind {
     /// Held while the action is unfinished.
     Exclusive,
-    /// Held while the action is kept.
+    /// Held until the action is removed.
     Idempotency,
 }
 
 impl KeyKind {
-    /// The small integer a table keeps. Settled for ever.
+    /// Returns the integer that tables store. It never changes.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
@@ -27,11 +27,11 @@ impl KeyKind {
 /// A key that at most one action of a tenant holds; see [`NewAction`](crate::NewAction#keys).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// Within which tenant.
+    /// Tenant that the key belongs to.
     pub tenant: Arc<str>,
-    /// What it is for.
+    /// Kind of key.
     pub kind: KeyKind,
-    /// The key itself.
+    /// Text of the key.
     pub key: Arc<str>,
 }
 
@@ -52,9 +52,9 @@ impl Key {
         }
     }
 
-    /// The keys an action holds as it is.
+    /// Returns the keys that an action holds in its current state.
     pub(super) fn held_by(action: &Action) -> Vec<Key> {
-        // As most do.
+        // Most actions have no keys.
         if action.exclusive.is_empty() && action.idempotency_key.is_none() {
             return Vec::new();
         }

@@ -1,4 +1,4 @@
-//! The table of legal edges, and whom each belongs to.
+//! The legal changes of status and owner, and who may make them.
 
 use super::command::Change;
 use super::words::{Outcome, Status};
@@ -6,17 +6,17 @@ use super::words::{Outcome, Status};
 /// A change of status or owner that a command asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Move {
-    /// Begin to work on it.
+    /// Start the action.
     Start,
-    /// End it so.
+    /// Complete the action with this outcome.
     Finish(Outcome),
-    /// Go on in a dead owner's place.
+    /// Take over the action of a dead owner.
     Adopt,
 }
 
 impl Move {
-    /// The move that a change asks for; none for a report and for a cancel request, which move
-    /// nothing.
+    /// Returns the move that a change asks for. Returns `None` for a report and for a cancel
+    /// request: they change neither status nor owner.
     #[must_use]
     pub fn of(change: &Change) -> Option<Move> {
         match change {
@@ -28,29 +28,29 @@ impl Move {
     }
 }
 
-/// Who may make a move.
+/// Authority to make a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Authority {
-    /// Any living owner; it becomes the action's.
+    /// Any living owner. It becomes the owner of the action.
     AnyOwner,
-    /// The action's owner only.
+    /// Only the owner of the action.
     ItsOwner,
-    /// The action's owner; anybody when it has none that is alive.
+    /// The owner of the action, or anybody if the action has no living owner.
     ItsOwnerOrAnybodyWithout,
-    /// Anybody, but only while the action's owner is not alive.
+    /// Any caller, once the owner of the action is not alive.
     AnybodyOnceOwnerDied,
 }
 
-/// One legal edge.
+/// One legal move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edge {
-    /// Where the action is.
+    /// Status before the move.
     pub from: Status,
-    /// What is asked for.
+    /// Move that is asked for.
     pub by_move: Move,
-    /// Where it leads.
+    /// Status after the move.
     pub to: Status,
-    /// Who may.
+    /// Authority that the move needs.
     pub authority: Authority,
 }
 
@@ -63,7 +63,7 @@ const fn edge(from: Status, by_move: Move, to: Status, authority: Authority) -> 
     }
 }
 
-/// All legal edges. What is not here is refused.
+/// All legal moves. Every other move is refused.
 pub const EDGES: &[Edge] = {
     use Authority::{AnyOwner, AnybodyOnceOwnerDied, ItsOwner, ItsOwnerOrAnybodyWithout};
     use Move::{Adopt, Finish, Start};
@@ -94,7 +94,7 @@ pub const EDGES: &[Edge] = {
 };
 
 impl Edge {
-    /// The edge from a status by a move, if there is one.
+    /// Returns the legal move from a status, or `None` if the move is not legal.
     #[must_use]
     pub fn find(from: Status, by_move: Move) -> Option<&'static Edge> {
         EDGES

@@ -1,66 +1,67 @@
-//! What a text, a JSON value and a page may be. Checked once, here, for every backend alike.
+//! Limits of texts, JSON values, lists and pages. They are the same for all backends.
 //!
-//! The limits are those that keep a row readable everywhere: PostgreSQL refuses U+0000 in text
-//! and fails on indexed text beyond about 2.7 kB; serde_json reads nothing nested deeper than 128.
+//! The limits keep a row readable everywhere. PostgreSQL refuses U+0000 in text, and it fails on
+//! indexed text beyond about 2.7 kB. serde_json reads at most 128 levels of nesting.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// The data limits, in one place. All lengths are in bytes of UTF-8.
+/// The data limits. All lengths are in bytes of UTF-8.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Limits;
 
 impl Limits {
-    /// Longest label: names, kinds, ids, owners, tenants, actors, keys, steps, error codes.
-    /// A label has at least one byte and no control character.
+    /// Maximum length of a label: 255 bytes. Names, kinds, ids, owners, tenants, actors, keys,
+    /// steps and error codes are labels. A label has at least one byte and no control characters.
     pub const LABEL: usize = 255;
-    /// Longest prose: descriptions, messages, details, warnings, reasons. No U+0000.
+    /// Maximum length of prose: 4 KiB. Descriptions, messages, details, warnings and reasons are
+    /// prose. Prose must not contain U+0000.
     pub const TEXT: usize = 4 * 1024;
-    /// Longest JSON text: attributes and results.
+    /// Maximum length of a JSON text, such as attributes or a result: 64 KiB.
     pub const JSON: usize = 64 * 1024;
-    /// Deepest nesting of a JSON text; a scalar has depth 0.
+    /// Maximum nesting of a JSON text: 32 levels. A scalar has depth 0.
     pub const JSON_DEPTH: usize = 32;
-    /// Most warnings an action carries.
+    /// Maximum number of warnings of an action.
     pub const WARNINGS: usize = 32;
-    /// Most related objects an action names.
+    /// Maximum number of related objects of an action.
     pub const RELATED: usize = 64;
-    /// Most exclusive keys an action holds.
+    /// Maximum number of exclusive keys of an action.
     pub const EXCLUSIVE: usize = 16;
-    /// Log entries kept for an action; when there are more, the oldest go first.
+    /// Number of log entries kept for each action. Beyond it, the oldest entries are deleted.
     pub const LOG_ENTRIES: u32 = 256;
-    /// Most terms in a query.
+    /// Maximum number of conditions in a query.
     pub const TERMS: usize = 16;
-    /// Most objects in a set that a query asks about.
+    /// Maximum number of objects in a set that a query uses.
     pub const OBJECTS: usize = 1000;
-    /// Largest page.
+    /// Maximum page size.
     pub const PAGE: u16 = 1000;
-    /// Page size of [`Query::default`](crate::Query) and [`LogQuery::default`](crate::LogQuery).
+    /// Default page size of [`Query`](crate::Query) and [`LogQuery`](crate::LogQuery).
     pub const DEFAULT_PAGE: u16 = 100;
-    /// Rows a page may look at when terms beside the driving one filter them. A page that
-    /// reaches it is short and goes on with its cursor.
+    /// Maximum number of rows that a page reads to find matches. A page that reaches it is short
+    /// and has a cursor for the next page.
     pub const SCAN: usize = 10_000;
-    /// Ended owners that a store remembers, those that claimed last. To these come owners that still
-    /// have an unfinished action, and the last ended incarnation of each name that is alive.
+    /// Number of ended owners that a store remembers, by latest claim. The store also remembers
+    /// owners with an unfinished action, and the last ended incarnation of each living name.
     pub const ENDED_OWNERS: usize = 1000;
-    /// Most owners that one transaction forgets, beside one for each of its claims.
+    /// Maximum number of owners that one transaction forgets, plus one for each claim in it.
     pub(crate) const FORGOTTEN_OWNERS: usize = 1000;
-    /// Highest version of an action that is imported: 2^62. A store counts on from there, and keeps
-    /// versions up to [`Version::MAX`](crate::Version::MAX).
+    /// Maximum version of an imported action: 2^62. The store can count on from there to
+    /// [`Version::MAX`](crate::Version::MAX).
     pub const IMPORTED_VERSION: u64 = 1 << 62;
 }
 
 /// Input that breaks a documented limit or rule. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
-    /// The field at fault, as it is called on the type it belongs to.
+    /// Name of the field, as on its Rust type.
     pub field: Cow<'static, str>,
-    /// What is wrong with it, and what would be right.
+    /// Error text: the wrong value or the broken rule, and the allowed values.
     pub reason: Cow<'static, str>,
 }
 
 impl Invalid {
-    /// Says what is wrong with a field.
+    /// Creates an error for a field.
     #[must_use]
     pub fn new(
         field: impl Into<Cow<'static, str>>,
@@ -81,7 +82,7 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// Checks a label: 1..=255 bytes, no control characters.
+/// Checks a label: 1 to 255 bytes, no control characters.
 pub(crate) fn label(field: &'static str, text: &str) -> Result<(), Invalid> {
     if text.is_empty() {
         return Err(Invalid::new(field, "must not be empty"));
@@ -89,7 +90,7 @@ pub(crate) fn label(field: &'static str, text: &str) -> Result<(), Invalid> {
     if text.len() > Limits::LABEL {
         return Err(Invalid::new(
             field,
-            format!("has {} bytes, at most {} fit", text.len(), Limits::LABEL),
+            format!("has {} bytes; the limit is {}", text.len(), Limits::LABEL),
         ));
     }
     if let Some(c) = text.chars().find(|c| c.is_control()) {
@@ -106,7 +107,7 @@ pub(crate) fn prose(field: &'static str, text: &str) -> Result<(), Invalid> {
     if text.len() > Limits::TEXT {
         return Err(Invalid::new(
             field,
-            format!("has {} bytes, at most {} fit", text.len(), Limits::TEXT),
+            format!("has {} bytes; the limit is {}", text.len(), Limits::TEXT),
         ));
     }
     if text.contains('\0') {
@@ -125,12 +126,12 @@ pub(crate) fn prose_opt(field: &'static str, text: Option<&str>) -> Result<(), I
     text.map_or(Ok(()), |text| prose(field, text))
 }
 
-/// Checks the length of a list.
+/// Checks the number of items in a list.
 pub(crate) fn at_most(field: &'static str, len: usize, most: usize) -> Result<(), Invalid> {
     if len > most {
         return Err(Invalid::new(
             field,
-            format!("has {len} entries, at most {most} fit"),
+            format!("has {len} entries; the limit is {most}"),
         ));
     }
     Ok(())
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn prose_may_have_lines_but_no_nul() {
+    fn prose_may_have_line_breaks_but_no_nul() {
         assert!(prose("message", "two\nlines\tand a tab").is_ok());
         assert!(prose("message", &"é".repeat(2048)).is_ok());
         assert!(prose("message", &"é".repeat(2049)).is_err());

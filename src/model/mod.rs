@@ -1,9 +1,11 @@
-//! The model: what an action is, which changes are legal, what a query means.
+//! The model: actions, the legal changes to them, and the meaning of a query.
 //!
-//! Pure: no I/O, no clock, no async. Every backend loads what [`needs`] names, lets [`plan`]
-//! decide, and saves what [`Loaded::into_changes`] says; none of them decides anything itself.
-//! (The only thing drawn here are identities: [`NewAction::new`], [`OpId::new`] and
-//! [`OwnerRef::new`] draw a UUID for callers that bring none.)
+//! The model is pure: no I/O, no clock, no async. A backend loads the rows that [`needs`] lists,
+//! calls [`plan`], and saves what [`Loaded::into_changes`] returns. Backends make no decisions of
+//! their own.
+//!
+//! One exception: [`NewAction::new`], [`OpId::new`] and [`OwnerRef::new`] generate a UUID for
+//! callers that do not bring one.
 
 mod action;
 mod branch;

@@ -1,4 +1,4 @@
-//! What a caller asks to be recorded.
+//! An action to be recorded.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use super::limits::{Invalid, Limits, at_most, label, label_opt, prose_opt};
 use super::object::{ObjectRef, RelatedObject};
 use super::words::Source;
 
-/// The tenant of actions whose host has none.
+/// Tenant of actions for which the host sets none.
 pub(crate) const DEFAULT_TENANT: &str = "default";
 
-/// Names that the documented wire shapes use themselves. An attribute of such a name would be
-/// taken for the field, so it is refused. No shape has `bdb_uid`, but published clients expect a
-/// number there, which no attribute of a task is.
+/// Field names of the documented wire shapes. An attribute with such a name would be mistaken for
+/// the field, so it is refused. No shape has `bdb_uid`, but published clients expect a number under
+/// that name.
 const RESERVED: &[&str] = &[
     "action_type",
     "action_uid",
@@ -42,12 +42,15 @@ const RESERVED: &[&str] = &[
     "task_id",
 ];
 
-/// The one wire field that is an attribute: what a state machine still has to do, an object.
+/// The one wire field that is stored as an attribute: the pending operations of a state machine, an
+/// object.
 pub(crate) const PENDING_OPS: &str = "pending_ops";
 
-/// An action to be recorded. Its texts are checked when it is written, against
-/// [`Limits`], by every store alike. A description that does not fit is cut, and a warning on the
-/// action says so, as with a [`Report`](crate::Report); everything else is refused.
+/// An action to be recorded.
+///
+/// Every store checks it against [`Limits`] when it is written. A description that is too long is
+/// cut, and a warning on the action says so, as with a [`Report`](crate::Report). All other values
+/// that break a limit are refused.
 ///
 /// ```
 /// use action_store::{NewAction, ObjectRef};
@@ -59,24 +62,27 @@ pub(crate) const PENDING_OPS: &str = "pending_ops";
 ///
 /// # Keys
 ///
-/// An action may bring keys of two kinds, none unless asked for. Both are labels of its tenant,
-/// compared byte for byte; two tenants never meet in a key, and neither do the two kinds.
+/// An action may have keys of two kinds. It has none by default. A key belongs to the tenant of its
+/// action and is a label, compared byte for byte. The keys of two tenants never conflict, and the
+/// two kinds never conflict with each other.
 ///
 /// | | exclusive keys | idempotency key |
 /// | --- | --- | --- |
-/// | says | not beside another one | not a second time |
+/// | meaning | at most one unfinished action | at most one create |
 /// | how many | [`Limits::EXCLUSIVE`] | one |
 /// | held from | its create | its create |
-/// | held until | it is completed, however it ends | it is removed, by retention or by hand |
-/// | another create with it | [`Conflict`](crate::Refused::Conflict) with the holder | the same content: [`Already`](crate::Effect::Already) with the action there is; other content: `Conflict` with it |
+/// | held until | completion, with any outcome | removal, by retention or by hand |
+/// | another create with it | [`Conflict`](crate::Refused::Conflict) with the holder | same content: [`Already`](crate::Effect::Already) with the existing action; other content: `Conflict` with that action |
 ///
-/// An exclusive key is also held while its action is only queued, and by an action whose owner has
-/// died until that is settled. A create takes all its keys or none, in the transaction that records
-/// it. The idempotency key is looked at first: a create that is repeated is not in its own way.
-/// Nobody queues for a key: who wants its turn waits for the holder
-/// ([`Error::current`](crate::Error::current)) and creates again.
+/// A queued action holds its exclusive keys, too. An action whose owner has died holds them until
+/// the action is completed. A create takes all its keys or none, in the transaction that records
+/// the action. The idempotency key is checked first, so a repeated create does not conflict with
+/// itself.
 ///
-/// One at a time for each database, and a request that may come twice:
+/// There is no queue for a key. To wait for a key, wait until its holder
+/// ([`Error::current`](crate::Error::current)) is completed, then create again.
+///
+/// Example: one action at a time on a database, and a request that may be repeated.
 ///
 /// ```
 /// # async fn example() -> Result<(), action_store::Error> {
@@ -103,42 +109,42 @@ pub(crate) const PENDING_OPS: &str = "pending_ops";
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NewAction {
-    /// Which action; also the operation id of its create, so that a repeat is recognised.
+    /// Identity of the action. It also identifies the create, so that a repeat is recognised.
     pub uid: ActionUid,
-    /// What kind of machinery.
+    /// Kind of action: a task, a state machine, or other.
     pub source: Source,
-    /// What is done. A label.
+    /// Name of the operation, such as `backup_bdb`. A [label](Limits::LABEL).
     pub name: Arc<str>,
-    /// What it is done to; a state machine has one.
+    /// Object that the action works on. Required for a state machine.
     pub object: Option<ObjectRef>,
-    /// What else it touches; at most [`Limits::RELATED`].
+    /// Other objects that the action touches; at most [`Limits::RELATED`].
     pub related: Vec<RelatedObject>,
-    /// Whose action it is. A label; `default` unless set.
+    /// Tenant of the action. A [label](Limits::LABEL); `default` unless set.
     pub tenant: Arc<str>,
-    /// Who asked for it. A label.
+    /// Person or program that asks for the action. A [label](Limits::LABEL).
     pub actor: Option<Arc<str>>,
-    /// The action it is a part of.
+    /// Action that this action is a part of.
     pub parent: Option<ActionUid>,
-    /// The completed action it tries again.
+    /// Completed action that this action retries.
     pub retry_of: Option<ActionUid>,
-    /// The host's request or trace id. A label.
+    /// Request or trace id of the host. A [label](Limits::LABEL).
     pub correlation: Option<Arc<str>>,
-    /// A sentence about it. Prose.
+    /// Description for people. [Prose](Limits::TEXT).
     pub description: Option<Arc<str>>,
-    /// A JSON object of whatever else the host wants shown.
+    /// Further values that the host shows: a JSON object.
     pub attributes: Option<Json>,
-    /// Keys that no other unfinished action of the tenant may hold; at most
-    /// [`Limits::EXCLUSIVE`]. Labels. See [Keys](NewAction#keys).
+    /// Keys that no other unfinished action of the tenant may hold; at most [`Limits::EXCLUSIVE`].
+    /// [Labels](Limits::LABEL). See [Keys](NewAction#keys).
     pub exclusive: Vec<Arc<str>>,
-    /// A create that repeats this key within the tenant finds the first one's action, for as long
-    /// as that action is kept. A label. See [Keys](NewAction#keys).
+    /// Idempotency key. A create that repeats it within the tenant finds the first action until
+    /// that action is removed. A [label](Limits::LABEL). See [Keys](NewAction#keys).
     pub idempotency_key: Option<Arc<str>>,
-    /// Notes about what was cut; they become warnings.
+    /// Notes about texts that were cut. They become warnings.
     pub(super) notes: Notes,
 }
 
 impl NewAction {
-    /// An action of a source and a name, with a uid drawn now.
+    /// Creates an action with a source, a name and a new uid.
     #[must_use]
     pub fn new(source: Source, name: impl Into<Arc<str>>) -> NewAction {
         NewAction {
@@ -160,56 +166,58 @@ impl NewAction {
         }
     }
 
-    /// A task.
+    /// Creates a task.
     #[must_use]
     pub fn task(name: impl Into<Arc<str>>) -> NewAction {
         NewAction::new(Source::Task, name)
     }
 
-    /// A state machine and its object.
+    /// Creates a state machine that works on `object`.
     #[must_use]
     pub fn state_machine(name: impl Into<Arc<str>>, object: ObjectRef) -> NewAction {
         NewAction::new(Source::StateMachine, name).with_object(object)
     }
 
-    /// Brings a uid of the caller's own. Draw version 7 UUIDs: random ones cost a third of the
-    /// write speed of a large store.
+    /// Sets the uid. Use version 7 UUIDs: random UUIDs cost a third of the write speed of a large
+    /// store.
     #[must_use]
     pub fn with_uid(mut self, uid: ActionUid) -> NewAction {
         self.uid = uid;
         self
     }
 
-    /// Says what it is done to.
+    /// Sets the object that the action works on.
     #[must_use]
     pub fn with_object(mut self, object: ObjectRef) -> NewAction {
         self.object = Some(object);
         self
     }
 
-    /// Names another object it touches.
+    /// Adds another object that the action touches.
     #[must_use]
     pub fn with_related(mut self, related: RelatedObject) -> NewAction {
         self.related.push(related);
         self
     }
 
-    /// Says whose action it is.
+    /// Sets the tenant.
     #[must_use]
     pub fn with_tenant(mut self, tenant: impl Into<Arc<str>>) -> NewAction {
         self.tenant = tenant.into();
         self
     }
 
-    /// Says who asked for it.
+    /// Sets the person or program that asks for the action.
     #[must_use]
     pub fn with_actor(mut self, actor: impl Into<Arc<str>>) -> NewAction {
         self.actor = Some(actor.into());
         self
     }
 
-    /// Makes it a part of another action, of that one's tenant, unless it is of another than
-    /// `default`, and with its actor and correlation, unless it brings its own.
+    /// Makes the action a part of `parent`.
+    ///
+    /// Copies the tenant of the parent unless this action has a tenant other than `default`. Copies
+    /// the parent's actor and correlation unless they are set.
     #[must_use]
     pub fn part_of(mut self, parent: &NewAction) -> NewAction {
         self.parent = Some(parent.uid);
@@ -221,47 +229,46 @@ impl NewAction {
         self
     }
 
-    /// Names the action it is a part of, which need not be there. See also
-    /// [`part_of`](NewAction::part_of).
+    /// Sets the action that this action is a part of. See also [`part_of`](NewAction::part_of).
     ///
-    /// The parent need not be on record, now or ever. If it is, it must be unfinished when the part
-    /// is created: a completed action takes no new parts. Parts of an unfinished action are not
-    /// removed. A part that executes when its parent ends goes on: it has its own owner and outcome.
+    /// The parent does not have to be on record, now or later. If it is, it must be unfinished when
+    /// the part is created: a completed action takes no new parts. Parts of an unfinished action
+    /// are not removed. A part continues when its parent ends: it has its own owner and outcome.
     #[must_use]
     pub fn with_parent(mut self, parent: ActionUid) -> NewAction {
         self.parent = Some(parent);
         self
     }
 
-    /// Names the action it tries again.
+    /// Sets the completed action that this action retries.
     #[must_use]
     pub fn with_retry_of(mut self, retry_of: ActionUid) -> NewAction {
         self.retry_of = Some(retry_of);
         self
     }
 
-    /// Keeps the host's request or trace id.
+    /// Sets the request or trace id of the host.
     #[must_use]
     pub fn with_correlation(mut self, correlation: impl Into<Arc<str>>) -> NewAction {
         self.correlation = Some(correlation.into());
         self
     }
 
-    /// Describes it in a sentence. One that is too long is cut when it is recorded.
+    /// Sets the description. A text that is too long is cut when the action is recorded.
     #[must_use]
     pub fn with_description(mut self, description: impl Into<Arc<str>>) -> NewAction {
         self.description = Some(description.into());
         self
     }
 
-    /// Adds a JSON object of whatever else is to be shown.
+    /// Sets further values to show: a JSON object.
     #[must_use]
     pub fn with_attributes(mut self, attributes: Json) -> NewAction {
         self.attributes = Some(attributes);
         self
     }
 
-    /// Holds a key that no other unfinished action of the tenant may hold; see
+    /// Adds a key that no other unfinished action of the tenant may hold; see
     /// [Keys](NewAction#keys).
     #[must_use]
     pub fn with_exclusive(mut self, key: impl Into<Arc<str>>) -> NewAction {
@@ -269,32 +276,34 @@ impl NewAction {
         self
     }
 
-    /// Holds its object's written form (`bdb:1`) as an exclusive key: one action at a time on an
-    /// object, among those that ask for it. Comes after the object is named; without one the key is
-    /// empty, so the action is [`Invalid`].
+    /// Adds the written form of the object (`bdb:1`) as an exclusive key. Of the actions that use
+    /// this key, only one at a time can be unfinished.
     ///
-    /// What must have other objects to itself as well takes their keys, too:
-    /// `with_exclusive(ObjectRef::node(7).as_str())`.
+    /// Set the object before you call this. Without an object the key is empty, and the create is
+    /// refused as [`Invalid`].
+    ///
+    /// To lock further objects, add their keys: `with_exclusive(ObjectRef::node(7).as_str())`.
     #[must_use]
     pub fn exclusive_on_object(self) -> NewAction {
-        // An empty key is none that the check lets through.
+        // The check refuses an empty key.
         let key: Arc<str> = self.object.clone().map_or("".into(), Arc::from);
         self.with_exclusive(key)
     }
 
-    /// Lets a repeated create find this action; see [Keys](NewAction#keys).
+    /// Sets the idempotency key, so that a repeated create finds this action; see
+    /// [Keys](NewAction#keys).
     #[must_use]
     pub fn with_idempotency_key(mut self, key: impl Into<Arc<str>>) -> NewAction {
         self.idempotency_key = Some(key.into());
         self
     }
 
-    /// What is asked for, in 16 bytes. Leaves out the uid (it is compared itself) and the
-    /// correlation (a request that is repeated has a new one).
+    /// Returns a 16-byte digest of the content. It leaves out the uid, which is compared directly,
+    /// and the correlation, which is new in each repeated request.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        // Each part is preceded by its length, and what is not there stands as a length that none
-        // has, so that no two contents read alike. (A text of 4 GiB is refused by its limit.)
+        // Each part follows its length. An absent part has the length `u32::MAX`, which no text
+        // has. So different contents never give the same bytes.
         let mut bytes = Vec::with_capacity(256);
         let mut optional = |text: Option<&str>| {
             let len = text.map_or(u32::MAX, |text| text.len() as u32);
@@ -323,10 +332,10 @@ impl NewAction {
         Digest::from_uuid(Uuid::new_v5(&Uuid::nil(), &bytes))
     }
 
-    /// Checks every limit.
+    /// Checks all limits.
     ///
     /// # Errors
-    /// [`Invalid`] names the field that breaks one.
+    /// Returns [`Invalid`] with the first field that breaks a limit.
     pub fn check(&self) -> Result<(), Invalid> {
         label("name", &self.name)?;
         label("tenant", &self.tenant)?;
@@ -354,7 +363,7 @@ impl NewAction {
     }
 }
 
-/// Checks what holds between fields that never change.
+/// Checks the rules between fields that never change.
 pub(crate) fn check_relations(
     source: Source,
     object: Option<&ObjectRef>,
@@ -364,21 +373,21 @@ pub(crate) fn check_relations(
 ) -> Result<(), Invalid> {
     for (index, key) in exclusive.iter().enumerate() {
         if exclusive[..index].contains(key) {
-            return Err(Invalid::new("exclusive", "a key stands there twice"));
+            return Err(Invalid::new("exclusive", "must not contain a key twice"));
         }
     }
     if source == Source::StateMachine && object.is_none() {
-        let reason = "is missing: a state machine has one";
+        let reason = "is missing: a state machine must have an object";
         return Err(Invalid::new("object", reason));
     }
     if relatives.contains(&Some(uid)) {
-        let reason = "an action is not its own relative";
+        let reason = "must not be the action itself";
         return Err(Invalid::new("parent", reason));
     }
     Ok(())
 }
 
-/// Attributes are an object without doubled or reserved names.
+/// Checks that attributes are an object without duplicate or reserved names.
 pub(crate) fn check_attributes(attributes: &Json) -> Result<(), Invalid> {
     if !attributes.is_object() {
         return Err(Invalid::new("attributes", "must be a JSON object"));
@@ -396,14 +405,15 @@ pub(crate) fn check_attributes(attributes: &Json) -> Result<(), Invalid> {
             return Err(Invalid::new("attributes", "pending_ops must be an object"));
         }
         if !seen.insert(name) {
-            return Err(Invalid::new("attributes", "a name stands there twice"));
+            return Err(Invalid::new("attributes", "must not contain a name twice"));
         }
     }
     Ok(())
 }
 
 impl From<&Action> for NewAction {
-    /// What an action was asked to be, as far as it has not been reported over since.
+    /// Rebuilds the content of a create from an action. Values that reports have replaced are the
+    /// reported ones.
     fn from(action: &Action) -> NewAction {
         NewAction {
             uid: action.uid,
@@ -430,7 +440,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_but_uid_and_correlation_is_in_the_digest() {
+    fn the_digest_covers_all_fields_but_uid_and_correlation() {
         let base = NewAction::task("a");
         let other = || NewAction::task("a");
         assert_eq!(base.digest(), other().digest());
@@ -460,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reserved_or_doubled_attribute_is_refused() {
+    fn a_reserved_or_duplicate_attribute_is_refused() {
         let with = |text: &str| {
             NewAction::task("a")
                 .with_attributes(Json::new(text).unwrap())
@@ -478,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_exclusive_on_its_object_needs_one() {
+    fn exclusive_on_object_requires_an_object() {
         let early = NewAction::task("a").exclusive_on_object();
         for without in [early.clone(), early.with_object(ObjectRef::bdb(1))] {
             let invalid = without.check().unwrap_err();

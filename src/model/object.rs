@@ -1,4 +1,4 @@
-//! What an action is about.
+//! Objects that an action works on or touches.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,63 +8,66 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{Invalid, Limits, at_most, label};
 
-/// What an action is about: the cluster, a node, a database, or any kind of thing the host names.
+/// Reference to an object that an action works on: the cluster, a node, a database, or a kind of
+/// object that the host defines.
 ///
-/// Written `kind:id` (`bdb:1`, `node:2`, `fleet:eu/7`); the cluster, of which there is one, is
-/// written `cluster`. The kind holds no colon, the id may. At most [`Limits::LABEL`] bytes in all.
+/// The written form is `kind:id`, such as `bdb:1`, `node:2` or `fleet:eu/7`. The cluster is written
+/// `cluster`, without an id. The kind must not contain a colon; the id may. The maximum length is
+/// [`Limits::LABEL`] bytes in total.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Arc<str>", into = "Arc<str>")]
 pub struct ObjectRef(Arc<str>);
 
 impl ObjectRef {
-    /// The kind written without an id.
+    /// The only kind that has no id.
     const CLUSTER: &'static str = "cluster";
 
-    /// An object of a kind the host names.
+    /// Creates a reference from a kind and an id.
     ///
     /// # Errors
-    /// [`Invalid`] for an empty part, a colon in the kind, a control character, more than 255
-    /// bytes in all, and for the kind `cluster` (see [`ObjectRef::cluster`]).
+    /// Returns [`Invalid`] if a part is empty, if the kind contains a colon, if there is a control
+    /// character, or if the total is longer than 255 bytes. The kind `cluster` is refused, too; see
+    /// [`ObjectRef::cluster`].
     pub fn new(kind: &str, id: &str) -> Result<ObjectRef, Invalid> {
         if kind.contains(':') {
-            return Err(Invalid::new("object", "a kind holds no colon"));
+            return Err(Invalid::new("object", "the kind must not contain a colon"));
         }
         format!("{kind}:{id}").parse()
     }
 
-    /// The cluster itself.
+    /// Returns the reference to the cluster.
     #[must_use]
     pub fn cluster() -> ObjectRef {
         ObjectRef(ObjectRef::CLUSTER.into())
     }
 
-    /// Node `uid`.
+    /// Returns the reference to node `uid`.
     #[must_use]
     pub fn node(uid: u64) -> ObjectRef {
         ObjectRef(format!("node:{uid}").into())
     }
 
-    /// Database `uid`.
+    /// Returns the reference to database `uid`.
     #[must_use]
     pub fn bdb(uid: u64) -> ObjectRef {
         ObjectRef(format!("bdb:{uid}").into())
     }
 
-    /// What kind of thing it is: `cluster`, `node`, `bdb`, or the host's own.
+    /// Returns the kind: `cluster`, `node`, `bdb`, or a kind of the host.
     #[must_use]
     pub fn kind(&self) -> &str {
         self.parts().0
     }
 
-    /// Which one of its kind; `None` for the cluster.
+    /// Returns the id; `None` for the cluster.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.parts().1
     }
 
-    /// Its kind and its id.
+    /// Returns the kind and the id.
     pub(crate) fn parts(&self) -> (&str, Option<&str>) {
-        // Kinds are short: not worth the search for a character, which is made for long texts.
+        // Kinds are short, so a plain loop is faster than a search made for long texts.
         let colon = self.0.bytes().position(|byte| byte == b':');
         match colon.and_then(|at| self.0.split_at_checked(at)) {
             Some((kind, rest)) => (kind, rest.get(1..)),
@@ -72,7 +75,7 @@ impl ObjectRef {
         }
     }
 
-    /// The written form: `bdb:1`, `cluster`.
+    /// Returns the written form, such as `bdb:1` or `cluster`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -85,13 +88,16 @@ impl TryFrom<Arc<str>> for ObjectRef {
     fn try_from(text: Arc<str>) -> Result<ObjectRef, Invalid> {
         label("object", &text)?;
         match text.split_once(':') {
-            Some((ObjectRef::CLUSTER, _)) => Err(Invalid::new("object", "the cluster has no id")),
+            Some((ObjectRef::CLUSTER, _)) => Err(Invalid::new(
+                "object",
+                "cluster must be written without an id",
+            )),
             Some((kind, id)) if kind.is_empty() || id.is_empty() => {
                 Err(Invalid::new("object", "kind and id must not be empty"))
             }
             None if &*text != ObjectRef::CLUSTER => Err(Invalid::new(
                 "object",
-                "is written kind:id, or cluster for the cluster",
+                "must be written kind:id, or cluster for the cluster",
             )),
             _ => Ok(ObjectRef(text)),
         }
@@ -108,7 +114,7 @@ impl FromStr for ObjectRef {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<ObjectRef, Invalid> {
-        // Checked before it is copied: the text may come from a request.
+        // Checked before the copy: the text may come from a request.
         if text.len() > Limits::LABEL {
             label("object", text)?;
         }
@@ -128,13 +134,13 @@ impl fmt::Debug for ObjectRef {
     }
 }
 
-/// A set of objects, for questions about all of them at once. Clones share it.
+/// A set of objects for queries about several objects at once. Clones share the content.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ObjectSet(Arc<[ObjectRef]>);
 
 impl ObjectSet {
-    /// These objects, each once, in whatever order they come. A query takes at most
-    /// [`Limits::OBJECTS`]; of none, nothing is found.
+    /// Creates a set. Order and duplicates do not matter. A query accepts at most
+    /// [`Limits::OBJECTS`] objects. An empty set matches nothing.
     #[must_use]
     pub fn new(objects: impl IntoIterator<Item = ObjectRef>) -> ObjectSet {
         let mut objects: Vec<ObjectRef> = objects.into_iter().collect();
@@ -143,25 +149,25 @@ impl ObjectSet {
         ObjectSet(objects.into())
     }
 
-    /// Whether an object is one of them.
+    /// Returns true if the set contains `object`.
     #[must_use]
     pub fn contains(&self, object: &ObjectRef) -> bool {
         self.0.binary_search(object).is_ok()
     }
 
-    /// The objects, in the order of their written forms.
+    /// Returns the objects, sorted by their written forms.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &ObjectRef> {
         self.0.iter()
     }
 
-    /// How many they are.
+    /// Returns the number of objects.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -178,22 +184,22 @@ impl fmt::Debug for ObjectSet {
     }
 }
 
-/// Another object that an action touches, in a role, under the name it had at that time (the
-/// object may be gone when somebody asks).
+/// Another object that an action touches, with its role and its name at that time. The object may
+/// no longer exist when the action is read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RelatedObject {
-    /// What the object is to the action: `source`, `destination`, `created`. A label.
+    /// Role of the object: `source`, `destination`, `created`. A [label](Limits::LABEL).
     pub role: Arc<str>,
     /// The object.
     pub object: ObjectRef,
-    /// What it was called then, if it had a name beside its id. A label.
+    /// Name of the object at that time, if it has a name besides its id. A [label](Limits::LABEL).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Arc<str>>,
 }
 
 impl RelatedObject {
-    /// Names an object and its role.
+    /// Creates a related object with a role.
     #[must_use]
     pub fn new(role: impl Into<Arc<str>>, object: ObjectRef) -> RelatedObject {
         RelatedObject {
@@ -203,7 +209,7 @@ impl RelatedObject {
         }
     }
 
-    /// Keeps the name the object has now.
+    /// Sets the name that the object has now.
     #[must_use]
     pub fn with_name(mut self, name: impl Into<Arc<str>>) -> RelatedObject {
         self.name = Some(name.into());
@@ -216,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_written_form_comes_back() {
+    fn the_written_form_round_trips() {
         for text in ["bdb:1", "node:2", "cluster", "fleet:eu/7:b"] {
             assert_eq!(text.parse::<ObjectRef>().unwrap().as_str(), text);
         }
@@ -227,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_holds_each_once_and_nothing_else() {
+    fn a_set_has_no_duplicates() {
         let set = ObjectSet::new([3, 1, 2, 1, 10].map(ObjectRef::bdb));
         assert_eq!(set.len(), 4);
         assert!(
@@ -244,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_form_is_refused() {
+    fn an_invalid_written_form_is_refused() {
         let long = format!("bdb:{}", "1".repeat(252));
         for bad in [
             "",

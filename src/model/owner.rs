@@ -1,4 +1,4 @@
-//! Who runs actions: a stable name plus an incarnation drawn at each start.
+//! Owners of actions: a stable name and an incarnation for each start.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,18 +11,18 @@ use super::limits::{Invalid, label};
 use super::time::Timestamp;
 use super::words::{UnknownWord, words};
 
-/// One life of an owner name, drawn at start and never again.
+/// Identity of one run of an owner name, generated at each start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(Uuid);
 
 impl Incarnation {
-    /// Wraps a UUID that a store kept.
+    /// Wraps a UUID that a store has saved.
     #[must_use]
     pub const fn from_uuid(uuid: Uuid) -> Incarnation {
         Incarnation(uuid)
     }
 
-    /// The UUID.
+    /// Returns the UUID.
     #[must_use]
     pub const fn as_uuid(&self) -> &Uuid {
         &self.0
@@ -41,20 +41,20 @@ impl fmt::Debug for Incarnation {
     }
 }
 
-/// An owner: a name that outlives restarts and the incarnation it has this time.
+/// An owner: a stable name and the incarnation of the current run.
 ///
-/// The name must be unique per live process that shares a store: `planner@host-3`, not `planner`
-/// on every host.
+/// Each live process that shares a store needs a unique name: `planner@host-3`, not `planner` on
+/// every host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OwnerRef {
-    /// The stable name, a label.
+    /// Stable name. A label: 1 to 255 bytes without control characters.
     pub name: Arc<str>,
-    /// This life of it.
+    /// Incarnation of this run.
     pub incarnation: Incarnation,
 }
 
 impl OwnerRef {
-    /// A new incarnation of a name.
+    /// Creates a new incarnation of a name.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>) -> OwnerRef {
         OwnerRef {
@@ -69,49 +69,50 @@ impl OwnerRef {
 }
 
 impl fmt::Display for OwnerRef {
-    /// `name/incarnation`.
+    /// Writes `name/incarnation`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.name, self.incarnation)
     }
 }
 
 words! {
-    /// State of an incarnation: it may act, or it has ended.
+    /// State of an incarnation: alive or ended.
     OwnerState, "owner state", {
-        /// It holds its name and its commands are accepted. At most one incarnation of a name.
+        /// The incarnation holds its name, and its commands are accepted. A name has at most one
+        /// such incarnation.
         Alive = 0 "alive",
-        /// A later incarnation of the name, or a sweeper, ended it.
+        /// A later incarnation of the name or a sweeper ended it.
         Fenced = 1 "fenced",
-        /// It ended itself.
+        /// The incarnation released its name.
         Released = 2 "released",
-        /// The store was opened anew for one process alone, so all its earlier users are gone.
+        /// The store was opened again for one process alone, so all earlier users are gone.
         Disconnected = 3 "disconnected",
     }
 }
 
-/// What a store knows of an incarnation.
+/// Record of an incarnation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Owner {
-    /// Who.
+    /// Name and incarnation.
     pub owner: OwnerRef,
-    /// Whether it may act.
+    /// State of the incarnation.
     pub state: OwnerState,
-    /// How often it has renewed. A sweeper that watches this stand still for a whole lease may
-    /// fence it; no clock is compared with another.
+    /// Number of renewals. If it does not change for a whole lease, a sweeper may fence the
+    /// incarnation. Clocks of different machines are not compared.
     pub renewals: u64,
-    /// When it claimed its name. For people.
+    /// Time of the claim. For information only.
     pub claimed_at: Timestamp,
-    /// When it renewed last. For people: liveness is judged by `renewals` alone.
+    /// Time of the last renewal. For information only: liveness depends on `renewals`.
     pub renewed_at: Timestamp,
-    /// When it ended. For people.
+    /// Time of the end. For information only.
     pub ended_at: Option<Timestamp>,
-    /// Fields of a later version; every change carries them over.
+    /// Fields of a later version of this library. Every change keeps them.
     pub(crate) extra: Extra,
 }
 
 impl Owner {
-    /// An incarnation that has just claimed its name.
+    /// Creates the record of an incarnation that has just claimed its name.
     #[must_use]
     pub fn claimed(owner: OwnerRef, at: Timestamp) -> Owner {
         Owner {
@@ -125,7 +126,7 @@ impl Owner {
         }
     }
 
-    /// Whether it may act.
+    /// Returns true if the incarnation is alive.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.state == OwnerState::Alive

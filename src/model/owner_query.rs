@@ -1,4 +1,4 @@
-//! A question about owners.
+//! Queries for owners.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::cursor::{Cursor, Walk};
 use super::limits::{Limits, label_opt};
 use super::query::{CheckError, check_cursor, check_limit};
 
-/// A question about owners, which come in the order in which they claimed their names.
+/// A query for owners, in the order in which they claimed their names.
 ///
 /// ```
 /// # use action_store::OwnerQuery;
@@ -16,13 +16,13 @@ use super::query::{CheckError, check_cursor, check_limit};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OwnerQuery {
-    /// Only owners that are alive or own an unfinished action. False unless set.
+    /// If true, only owners that are alive or own an unfinished action. False by default.
     pub active: bool,
-    /// Only incarnations of this name.
+    /// Only incarnations of this name. A [label](Limits::LABEL).
     pub name: Option<Arc<str>>,
-    /// Where the page before ended.
+    /// Cursor of the previous page; `None` for the first page.
     pub after: Option<Cursor>,
-    /// At most so many, 1..=[`Limits::PAGE`]; [`Limits::DEFAULT_PAGE`] unless set.
+    /// Page size, 1 to [`Limits::PAGE`]; [`Limits::DEFAULT_PAGE`] by default.
     pub limit: u16,
 }
 
@@ -38,13 +38,13 @@ impl Default for OwnerQuery {
 }
 
 impl OwnerQuery {
-    /// All owners the store remembers.
+    /// Creates a query for all owners that the store remembers.
     #[must_use]
     pub fn new() -> OwnerQuery {
         OwnerQuery::default()
     }
 
-    /// Owners that are alive or own an unfinished action.
+    /// Creates a query for owners that are alive or own an unfinished action.
     #[must_use]
     pub fn active() -> OwnerQuery {
         OwnerQuery {
@@ -60,24 +60,24 @@ impl OwnerQuery {
         self
     }
 
-    /// Goes on where a page ended; `None` begins.
+    /// Continues after a previous page; `None` starts with the first page.
     #[must_use]
     pub fn with_after(mut self, after: Option<Cursor>) -> OwnerQuery {
         self.after = after;
         self
     }
 
-    /// Sets the page size.
+    /// Sets the page size, 1 to [`Limits::PAGE`].
     #[must_use]
     pub fn with_limit(mut self, limit: u16) -> OwnerQuery {
         self.limit = limit;
         self
     }
 
-    /// Checks the limit, the name and that the cursor is one of a list of owners.
+    /// Checks the limit, the name, and that the cursor belongs to a list of owners.
     ///
     /// # Errors
-    /// [`CheckError`].
+    /// Returns [`CheckError`] with the first rule that is broken.
     pub fn check(&self) -> Result<(), CheckError> {
         check_limit(self.limit)?;
         label_opt("name", self.name.as_deref())?;

@@ -1,52 +1,55 @@
-//! How far an action has come.
+//! Progress of an action.
 
 use std::fmt;
 
 use super::limits::Invalid;
 
-/// How far an action has come, 0 to 100 percent, in whole hundredths of a percent.
+/// Progress of an action: 0 to 100 percent, in hundredths of a percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Progress(u16);
 
 impl Progress {
-    /// Nothing done yet.
+    /// 0 percent.
     pub const ZERO: Progress = Progress(0);
     /// The highest progress of an action that has not succeeded: 99.99 percent.
     pub const MAX_UNFINISHED: Progress = Progress(9_999);
-    /// All done. A store records it of succeeded actions only.
+    /// 100 percent. A store records it for succeeded actions only.
     pub const DONE: Progress = Progress(10_000);
 
-    /// From hundredths of a percent, 0..=10000.
+    /// Creates a progress from hundredths of a percent, 0 to 10000.
     ///
     /// # Errors
-    /// [`Invalid`] above 10000.
+    /// Returns [`Invalid`] above 10000.
     pub fn from_hundredths(hundredths: u16) -> Result<Progress, Invalid> {
         if hundredths > 10_000 {
-            return Err(Invalid::new("progress", "is above 100 percent"));
+            return Err(Invalid::new(
+                "progress",
+                "must be between 0 and 10000 hundredths of a percent",
+            ));
         }
         Ok(Progress(hundredths))
     }
 
-    /// From a percentage, 0.0..=100.0, rounded down to the hundredth (so that nothing reads 100
-    /// before it is done).
+    /// Creates a progress from a percentage, 0.0 to 100.0. Rounds down to the hundredth, so that no
+    /// value below 100 becomes 100.
     ///
     /// # Errors
-    /// [`Invalid`] outside that range and for NaN.
+    /// Returns [`Invalid`] outside that range and for NaN.
     pub fn percent(percent: f64) -> Result<Progress, Invalid> {
         if !(0.0..=100.0).contains(&percent) {
-            return Err(Invalid::new("progress", "is not between 0 and 100"));
+            return Err(Invalid::new("progress", "must be between 0 and 100"));
         }
         if percent >= 100.0 {
             return Ok(Progress::DONE);
         }
-        // 14.29 * 100 is 1428.9999999999998 in floating point, and what is added for that must not
-        // make 100 of less than that.
+        // 14.29 * 100 is 1428.9999999999998 in floating point. The correction must stay too small
+        // to raise a value below 100 to 100.
         let hundredths = (percent * 100.0 + 1e-6).floor() as u16;
         Ok(Progress(hundredths).min(Progress::MAX_UNFINISHED))
     }
 
-    /// `done` of `total`, rounded down. More than `total` counts as all of it. Nothing of nothing
-    /// is 0: it does not show that anything is done.
+    /// Creates a progress from `done` of `total` items, rounded down. If `done` exceeds `total`,
+    /// the progress is 100 percent. 0 of 0 items is 0 percent.
     #[must_use]
     pub fn ratio(done: u64, total: u64) -> Progress {
         if total == 0 {
@@ -56,13 +59,13 @@ impl Progress {
         Progress(u16::try_from(hundredths).unwrap_or(10_000))
     }
 
-    /// Hundredths of a percent, 0..=10000.
+    /// Returns hundredths of a percent, 0 to 10000.
     #[must_use]
     pub const fn hundredths(self) -> u16 {
         self.0
     }
 
-    /// As a percentage, 0.0..=100.0.
+    /// Returns the percentage, 0.0 to 100.0.
     #[must_use]
     pub fn as_percent(self) -> f64 {
         f64::from(self.0) / 100.0
@@ -70,7 +73,7 @@ impl Progress {
 }
 
 impl fmt::Display for Progress {
-    /// The shortest decimal: `100`, `50`, `14.29`, `0.5`.
+    /// Writes the shortest decimal: `100`, `50`, `14.29`, `0.5`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, rest) = (self.0 / 100, self.0 % 100);
         match rest {
@@ -86,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn out_of_range_and_not_finite_are_refused() {
+    fn values_out_of_range_and_nan_are_refused() {
         for bad in [-0.01, 100.01, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(Progress::percent(bad).is_err(), "{bad}");
         }
@@ -95,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn every_hundredth_survives_the_way_through_a_float_and_text() {
+    fn every_hundredth_round_trips_through_a_float_and_text() {
         for h in 0..=10_000 {
             let p = Progress::from_hundredths(h).unwrap();
             assert_eq!(Progress::percent(p.as_percent()).unwrap(), p);
@@ -107,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_reads_100_only_when_all_is_done() {
+    fn a_ratio_is_100_percent_only_when_all_is_done() {
         assert_eq!(Progress::ratio(1, 7).to_string(), "14.28");
         assert_eq!(Progress::ratio(u64::MAX - 1, u64::MAX).to_string(), "99.99");
         assert_eq!(Progress::ratio(5, 4), Progress::DONE);

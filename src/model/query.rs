@@ -1,4 +1,4 @@
-//! What can be asked about many actions, and how an answer goes on.
+//! Queries for lists of actions and log entries, and the pages that answer them.
 
 use std::sync::Arc;
 
@@ -11,60 +11,60 @@ use super::owner::OwnerRef;
 use super::time::Timestamp;
 use super::words::{Outcome, Source, Status};
 
-/// One condition. A query's terms must all hold.
+/// One condition of a query. An action must meet all conditions of the query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Term {
-    /// It is this action.
+    /// The action has this uid.
     Uid(ActionUid),
-    /// It has this status.
+    /// The action has this status.
     Status(Status),
-    /// It is queued or executing.
+    /// The action is queued or executing.
     Unfinished,
-    /// It ended so.
+    /// The action is completed with this outcome.
     Outcome(Outcome),
-    /// It is of this source.
+    /// The action has this source.
     Source(Source),
-    /// It has this name.
+    /// The action has this name.
     Name(Arc<str>),
-    /// This is its object.
+    /// The action works on this object.
     Object(ObjectRef),
-    /// This is its object or a related one.
+    /// The action touches this object, as its own object or as a related one.
     Touches(ObjectRef),
-    /// Its object or a related one is among these.
+    /// The action touches one of these objects, as its own object or as a related one.
     TouchesAny(ObjectSet),
-    /// It belongs to this tenant.
+    /// The action belongs to this tenant.
     Tenant(Arc<str>),
-    /// This one asked for it.
+    /// The action was asked for by this actor.
     Actor(Arc<str>),
-    /// This incarnation owns it.
+    /// The action is owned by this incarnation.
     Owner(OwnerRef),
-    /// An incarnation of this name owns it.
+    /// The action is owned by an incarnation of this name.
     OwnerName(Arc<str>),
-    /// It is a part of this action.
+    /// The action is a part of this action.
     Parent(ActionUid),
-    /// It tries this action again.
+    /// The action retries this action.
     RetryOf(ActionUid),
-    /// It carries this correlation.
+    /// The action has this correlation.
     Correlation(Arc<str>),
-    /// It was created at this time or later.
+    /// The action was created at this time or later.
     CreatedFrom(Timestamp),
-    /// It was created before this time.
+    /// The action was created before this time.
     CreatedBefore(Timestamp),
-    /// It was completed at this time or later.
+    /// The action was completed at this time or later.
     FinishedFrom(Timestamp),
-    /// It was completed before this time.
+    /// The action was completed before this time.
     FinishedBefore(Timestamp),
-    /// Somebody asked to cancel it.
+    /// The action has a cancel request.
     CancelRequested,
-    /// Stands for a term of a later version of this library, so that the conformance suite can
-    /// show that a store refuses what it does not know.
+    /// Condition of a later version of this library. The conformance suite uses it to test that a
+    /// store refuses unknown conditions.
     #[doc(hidden)]
     Unknown,
 }
 
 impl Term {
-    /// Whether the term holds for an action.
+    /// Returns true if the action meets the condition.
     #[must_use]
     pub fn matches(&self, action: &Action) -> bool {
         match self {
@@ -108,36 +108,36 @@ impl Term {
     }
 }
 
-/// In which order a list comes.
+/// Order of a list of actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Order {
-    /// The one created last first.
+    /// By creation, newest first. The default.
     #[default]
     Newest,
-    /// The one created first first.
+    /// By creation, oldest first.
     Oldest,
-    /// Each action once, at its latest change, the earliest change first: the feed.
+    /// The feed: each action once, by the revision of its latest change, oldest change first.
     Feed,
-    /// Stands for an order of a later version of this library.
+    /// Order of a later version of this library.
     #[doc(hidden)]
     Unknown,
 }
 
-/// How much of each action a list brings.
+/// Fields of each action that a list returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Detail {
-    /// Everything.
+    /// All fields. The default.
     #[default]
     Full,
-    /// All but what only its starter or an operator wants: `result` and the error's `detail` are
-    /// left out, whether the action has them or not.
+    /// All fields except `result` and the `detail` of the error. These are left out even if the
+    /// action has them.
     Summary,
 }
 
 impl Detail {
-    /// An action as a list of this detail brings it.
+    /// Returns the action with the fields of this detail.
     #[must_use]
     pub fn of(self, action: Arc<Action>) -> Arc<Action> {
         let has_detail = action.error.as_ref().is_some_and(|e| e.detail.is_some());
@@ -153,22 +153,22 @@ impl Detail {
     }
 }
 
-/// A question about many actions.
+/// A query for a list of actions.
 ///
-/// A page looks at no more than [`Limits::SCAN`] rows: when the terms beside the one that drives
-/// the query are rare, it may be short, even empty, and still go on with its cursor.
+/// A page reads at most [`Limits::SCAN`] rows. If few of the rows match, a page may be short or
+/// even empty and still have a cursor for the next page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Query {
-    /// What must hold, all of it; at most [`Limits::TERMS`].
+    /// Conditions that an action must meet; at most [`Limits::TERMS`].
     pub terms: Vec<Term>,
-    /// In which order.
+    /// Order of the list.
     pub order: Order,
-    /// Where the page before ended.
+    /// Cursor of the previous page; `None` for the first page.
     pub after: Option<Cursor>,
-    /// At most so many, 1..=[`Limits::PAGE`]; [`Limits::DEFAULT_PAGE`] unless set.
+    /// Page size, 1 to [`Limits::PAGE`]; [`Limits::DEFAULT_PAGE`] by default.
     pub limit: u16,
-    /// How much of each.
+    /// Fields of each action.
     pub detail: Detail,
 }
 
@@ -185,7 +185,7 @@ impl Default for Query {
 }
 
 impl Query {
-    /// All actions, newest first.
+    /// Creates a query for all actions, newest first.
     #[must_use]
     pub fn new() -> Query {
         Query::default()
@@ -205,37 +205,37 @@ impl Query {
         self
     }
 
-    /// Goes on where a page ended; `None` begins.
+    /// Continues after a previous page; `None` starts with the first page.
     #[must_use]
     pub fn with_after(mut self, after: Option<Cursor>) -> Query {
         self.after = after;
         self
     }
 
-    /// Sets the page size.
+    /// Sets the page size, 1 to [`Limits::PAGE`].
     #[must_use]
     pub fn with_limit(mut self, limit: u16) -> Query {
         self.limit = limit;
         self
     }
 
-    /// Sets how much of each action comes.
+    /// Sets the fields that each action has.
     #[must_use]
     pub fn with_detail(mut self, detail: Detail) -> Query {
         self.detail = detail;
         self
     }
 
-    /// Whether all terms hold for an action.
+    /// Returns true if the action meets all conditions.
     #[must_use]
     pub fn matches(&self, action: &Action) -> bool {
         self.terms.iter().all(|term| term.matches(action))
     }
 
-    /// Checks limits, terms, order and that the cursor is one of this order.
+    /// Checks the limits, the conditions, the order, and that the cursor belongs to this order.
     ///
     /// # Errors
-    /// [`CheckError`].
+    /// Returns [`CheckError`] with the first rule that is broken.
     pub fn check(&self) -> Result<(), CheckError> {
         check_limit(self.limit)?;
         at_most("terms", self.terms.len(), Limits::TERMS)?;
@@ -250,16 +250,16 @@ impl Query {
     }
 }
 
-/// A question about logs: of one action from its first entry on, or of all in the order in which
-/// the entries were written.
+/// A query for log entries: the log of one action from its first entry on, or the log of all
+/// actions in write order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogQuery {
-    /// Only the log of this action.
+    /// Action whose log is read; `None` for all actions.
     pub uid: Option<ActionUid>,
-    /// Where the page before ended.
+    /// Cursor of the previous page; `None` for the first page.
     pub after: Option<Cursor>,
-    /// At most so many, 1..=[`Limits::PAGE`]; [`Limits::DEFAULT_PAGE`] unless set.
+    /// Page size, 1 to [`Limits::PAGE`]; [`Limits::DEFAULT_PAGE`] by default.
     pub limit: u16,
 }
 
@@ -274,7 +274,7 @@ impl Default for LogQuery {
 }
 
 impl LogQuery {
-    /// The log of one action.
+    /// Creates a query for the log of one action.
     #[must_use]
     pub fn of(uid: ActionUid) -> LogQuery {
         LogQuery {
@@ -283,30 +283,30 @@ impl LogQuery {
         }
     }
 
-    /// The log of all actions.
+    /// Creates a query for the log of all actions.
     #[must_use]
     pub fn all() -> LogQuery {
         LogQuery::default()
     }
 
-    /// Goes on where a page ended; `None` begins.
+    /// Continues after a previous page; `None` starts with the first page.
     #[must_use]
     pub fn with_after(mut self, after: Option<Cursor>) -> LogQuery {
         self.after = after;
         self
     }
 
-    /// Sets the page size.
+    /// Sets the page size, 1 to [`Limits::PAGE`].
     #[must_use]
     pub fn with_limit(mut self, limit: u16) -> LogQuery {
         self.limit = limit;
         self
     }
 
-    /// Checks the limit and that the cursor is one of a log.
+    /// Checks the limit, and that the cursor belongs to a log.
     ///
     /// # Errors
-    /// [`CheckError`].
+    /// Returns [`CheckError`] with the first rule that is broken.
     pub fn check(&self) -> Result<(), CheckError> {
         check_limit(self.limit)?;
         check_cursor(self.after, Walk::Log)
@@ -317,7 +317,7 @@ pub(super) fn check_limit(limit: u16) -> Result<(), Invalid> {
     if !(1..=Limits::PAGE).contains(&limit) {
         return Err(Invalid::new(
             "limit",
-            format!("is {limit}, not between 1 and {}", Limits::PAGE),
+            format!("is {limit}; must be between 1 and {}", Limits::PAGE),
         ));
     }
     Ok(())
@@ -325,38 +325,40 @@ pub(super) fn check_limit(limit: u16) -> Result<(), Invalid> {
 
 pub(super) fn check_cursor(cursor: Option<Cursor>, walk: Walk) -> Result<(), CheckError> {
     match cursor {
-        Some(cursor) if cursor.walk != walk => {
-            Err(Invalid::new("after", "is a cursor of another kind of list").into())
-        }
+        Some(cursor) if cursor.walk != walk => Err(Invalid::new(
+            "after",
+            "is a cursor of another kind of list or of another order",
+        )
+        .into()),
         _ => Ok(()),
     }
 }
 
-/// Why a question or a batch is refused before anything is looked at.
+/// Reason why a query or a batch was refused before anything was read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckError {
-    /// It breaks a rule.
+    /// The query or the batch breaks a rule.
     #[error("{0}")]
     Invalid(#[from] Invalid),
-    /// It uses something of a later version of this library.
+    /// The query or the batch uses a feature of a later version of this library.
     #[error("{0} is not supported by this version")]
     Unsupported(&'static str),
 }
 
-/// One page of an answer.
+/// One page of a list.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Page<T> {
-    /// What was found.
+    /// Items of the page.
     pub items: Vec<T>,
-    /// Where to go on; none at the end. A page may be short and go on.
+    /// Cursor for the next page; `None` at the end of the list. A short page may have one.
     pub next: Option<Cursor>,
-    /// Where the store stood when the page was read.
+    /// Position of the store when the page was read.
     pub at: Position,
 }
 
 impl<T> Page<T> {
-    /// A page.
+    /// Creates a page.
     #[must_use]
     pub fn new(items: Vec<T>, next: Option<Cursor>, at: Position) -> Page<T> {
         Page { items, next, at }

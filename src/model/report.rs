@@ -1,4 +1,4 @@
-//! The texts and values of a change: a report, a cancel request, an end.
+//! Values of a change: a report, a cancel request, an end.
 
 use std::sync::Arc;
 
@@ -12,12 +12,13 @@ use super::limits::Limits;
 use super::progress::Progress;
 use super::words::Outcome;
 
-/// How far an action is. Everything is optional; an empty report is a bare sign of life.
+/// Report about an action that is being executed. All fields are optional; an empty report is a
+/// sign of life.
 ///
-/// A report is never refused for what its fields contain: it would fail the work it reports on.
-/// Values that break a limit are recorded as far as they fit:
+/// A report is never refused because of its values, since that would fail the work it reports on.
+/// Values that break a limit are changed to fit:
 ///
-/// | field | what breaks a limit |
+/// | field | when a value breaks a limit |
 /// | --- | --- |
 /// | `progress` | out of range: left as it was |
 /// | `step` | longer than [`Limits::LABEL`]: cut at a character, ` [cut]` at the end; control characters: replaced with U+FFFD; empty: left as it was |
@@ -25,31 +26,34 @@ use super::words::Outcome;
 /// | `attributes` | not valid as attributes: left as they were, as a whole |
 /// | `warnings` | each as `description`; beyond [`Limits::WARNINGS`]: left out |
 ///
-/// Each such change adds a warning to the action that names the field and what was wrong, at most
-/// one for a field and what happened to it. A warning that is cut only shows the mark. If the
-/// action has [`Limits::WARNINGS`] warnings already, the last one takes the note in front of its
-/// text. A whole batch has a limit, too: [`Capabilities::max_bytes`](crate::Capabilities::max_bytes).
+/// Each such change adds a warning to the action, with the field and the reason. There is at most
+/// one warning for each field and kind of change. A warning text that is cut only gets the mark `
+/// [cut]`. If the action already has [`Limits::WARNINGS`] warnings, the note is put in front of the
+/// last one.
+///
+/// A batch has a limit, too: [`Capabilities::max_bytes`](crate::Capabilities::max_bytes).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// How far it has come. A value that is not above the recorded one changes nothing: a report
-    /// with nothing else is [`Effect::Already`], also once this owner has ended the action. A bare
-    /// report is the way to show life without progress.
+    /// Progress so far. A value that is not above the recorded one changes nothing. A report with
+    /// only such a value returns [`Effect::Already`], even after this owner has ended the action.
+    /// To give a sign of life without progress, send an empty report.
     pub progress: Option<Progress>,
-    /// The step it is in now. A label.
+    /// Current step. A [label](Limits::LABEL).
     pub step: Option<Arc<str>>,
-    /// A new description. Prose.
+    /// New description. [Prose](Limits::TEXT).
     pub description: Option<Arc<str>>,
-    /// New attributes, in place of all those before.
+    /// New attributes. They replace all previous attributes.
     pub attributes: Option<Json>,
-    /// Warnings to add; one that is there already is not added again. Prose.
+    /// Warnings to add. [Prose](Limits::TEXT). A warning that the action already has is not added
+    /// again.
     pub warnings: Vec<Arc<str>>,
-    /// Notes about what was left out or cut; they become warnings.
+    /// Notes about values that were left out or cut. They become warnings.
     pub(super) notes: Notes,
 }
 
 impl Report {
-    /// True if it says how far the action has come, and nothing else.
+    /// Returns true if the report has progress and nothing else.
     pub(super) fn is_progress_alone(&self) -> bool {
         let only = Report {
             progress: self.progress,
@@ -58,15 +62,15 @@ impl Report {
         self.progress.is_some() && *self == only
     }
 
-    /// A bare sign of life.
+    /// Creates an empty report: a sign of life.
     #[must_use]
     pub fn new() -> Report {
         Report::default()
     }
 
-    /// Says how far it has come. Takes a [`Progress`], or the answer of a constructor that may
-    /// refuse: `with_progress(Progress::percent(x))`. A refused value leaves the progress as it was
-    /// and adds a warning.
+    /// Sets the progress. Takes a [`Progress`] or the `Result` of its constructors:
+    /// `with_progress(Progress::percent(x))`. An error leaves the progress unchanged and adds a
+    /// warning.
     #[must_use]
     pub fn with_progress(
         mut self,
@@ -79,23 +83,23 @@ impl Report {
         self
     }
 
-    /// Names the step it is in now.
+    /// Sets the current step.
     #[must_use]
     pub fn with_step(mut self, step: impl Into<Arc<str>>) -> Report {
         self.step = Some(step.into());
         self
     }
 
-    /// Describes it anew.
+    /// Sets a new description.
     #[must_use]
     pub fn with_description(mut self, description: impl Into<Arc<str>>) -> Report {
         self.description = Some(description.into());
         self
     }
 
-    /// Replaces its attributes. Takes a [`Json`], or the answer of a constructor that may refuse:
-    /// `with_attributes(Json::of(&value))`, without `?`. A refused value leaves the attributes as
-    /// they were and adds a warning that says why.
+    /// Replaces the attributes. Takes a [`Json`] or the `Result` of its constructors:
+    /// `with_attributes(Json::of(&value))`, without `?`. An error leaves the attributes unchanged
+    /// and adds a warning with the reason.
     #[must_use]
     pub fn with_attributes(
         mut self,
@@ -116,33 +120,34 @@ impl Report {
     }
 }
 
-/// Who wants an action cancelled, and why.
+/// Request to cancel an action.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CancelRequest {
-    /// The name of the person or program that asks. A label; one that breaks the rules is refused.
+    /// Person or program that asks. A [label](Limits::LABEL); a value that breaks the rules of a
+    /// label is refused.
     pub by: Option<Arc<str>>,
-    /// Why. Prose; cut like the description of a [`Report`] if it does not fit.
+    /// Reason for the request. [Prose](Limits::TEXT); cut if it is too long, as in a [`Report`].
     pub reason: Option<Arc<str>>,
-    /// Notes about what was cut; they become warnings.
+    /// Notes about texts that were cut. They become warnings.
     pub(super) notes: Notes,
 }
 
 impl CancelRequest {
-    /// A request by nobody in particular.
+    /// Creates a request without a name and a reason.
     #[must_use]
     pub fn new() -> CancelRequest {
         CancelRequest::default()
     }
 
-    /// Says who asks.
+    /// Sets the person or program that asks.
     #[must_use]
     pub fn with_by(mut self, by: impl Into<Arc<str>>) -> CancelRequest {
         self.by = Some(by.into());
         self
     }
 
-    /// Says why.
+    /// Sets the reason.
     #[must_use]
     pub fn with_reason(mut self, reason: impl Into<Arc<str>>) -> CancelRequest {
         self.reason = Some(reason.into());
@@ -150,32 +155,36 @@ impl CancelRequest {
     }
 }
 
-/// How an action ended.
+/// End of an action.
 ///
-/// The texts of an end that do not fit are cut and noted as those of a [`Report`] are: the end is
-/// recorded. Only a combination that makes no sense is refused: a failure without an error, a
-/// success with one, lost with a result, and a `decided_by` that is no label.
+/// Texts that are too long are cut and noted as in a [`Report`], so that the end is always
+/// recorded. These combinations are refused:
+///
+/// - A failure without an error.
+/// - A success with an error.
+/// - A lost outcome with a result.
+/// - A `decided_by` that is not a [label](Limits::LABEL).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finish {
-    /// How.
+    /// Outcome of the action.
     pub outcome: Outcome,
-    /// What it brought about, or how far it came. Never with lost: nobody knows.
+    /// Result, complete or partial. Not allowed for a lost action, because its result is unknown.
     pub result: Option<Json>,
-    /// Why it did not succeed. Required for failed; interrupted and lost have words of their own
-    /// when none are given; never with success.
+    /// Error. Required for a failed action, not allowed for a succeeded one. Interrupted and lost
+    /// actions get a standard error if there is none.
     pub error: Option<ActionError>,
-    /// Warnings to add. Prose.
+    /// Warnings to add. [Prose](Limits::TEXT).
     pub warnings: Vec<Arc<str>>,
-    /// Who decided, when it is not the action's owner who says so. A label; the name of the
-    /// owner the command names unless set, or `unnamed`.
+    /// Name of the decider, if the action is not ended by its owner. A [label](Limits::LABEL). By
+    /// default the name of the owner in the command, or `unnamed` if the command has none.
     pub decided_by: Option<Arc<str>>,
-    /// Notes about what was left out or cut; they become warnings.
+    /// Notes about values that were left out or cut. They become warnings.
     pub(super) notes: Notes,
 }
 
 impl Finish {
-    /// An end of that kind.
+    /// Creates an end with an outcome.
     #[must_use]
     pub fn new(outcome: Outcome) -> Finish {
         Finish {
@@ -188,28 +197,28 @@ impl Finish {
         }
     }
 
-    /// It did what it was for.
+    /// Creates the end of an action that succeeded.
     #[must_use]
     pub fn succeeded() -> Finish {
         Finish::new(Outcome::Succeeded)
     }
 
-    /// It ended with an error.
+    /// Creates the end of an action that failed with an error.
     #[must_use]
     pub fn failed(error: ActionError) -> Finish {
         Finish::new(Outcome::Failed).with_error(error)
     }
 
-    /// Keeps what it brought about. Takes a [`Json`], or the answer of a constructor that may
-    /// refuse: `with_result(Json::of(&value))`, without `?`. A refused value is not kept: the end is
-    /// recorded without a result, and a warning on the action says so and why.
+    /// Sets the result. Takes a [`Json`] or the `Result` of its constructors:
+    /// `with_result(Json::of(&value))`, without `?`. An error leaves the result out and adds a
+    /// warning with the reason; the end is still recorded.
     #[must_use]
     pub fn with_result(mut self, result: impl TryInto<Json, Error: std::fmt::Display>) -> Finish {
         self.result = value_or_note(result, "result was left out", &mut self.notes);
         self
     }
 
-    /// Says why it did not succeed.
+    /// Sets the error.
     #[must_use]
     pub fn with_error(mut self, error: ActionError) -> Finish {
         self.error = Some(error);
@@ -223,7 +232,7 @@ impl Finish {
         self
     }
 
-    /// Says who decided in the owner's place.
+    /// Sets the name of the decider, if it is not the owner.
     #[must_use]
     pub fn with_decided_by(mut self, decided_by: impl Into<Arc<str>>) -> Finish {
         self.decided_by = Some(decided_by.into());

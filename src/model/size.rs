@@ -1,14 +1,14 @@
-//! About how many bytes the texts of actions and commands take.
+//! Estimates of the size of actions and commands, in bytes.
 
 use std::sync::Arc;
 
 use super::action::{Action, ActionError};
 use super::json::Json;
 
-/// Bytes of an action or a command without its long texts.
+/// Size of an action or a command without its long texts.
 pub(super) const BASE: usize = 512;
 
-/// Bytes of a related object.
+/// Size of a related object.
 pub(super) const RELATED: usize = 256;
 
 pub(super) fn text(text: &Option<Arc<str>>) -> usize {

@@ -1,16 +1,15 @@
-//! Points in time, in whole microseconds.
+//! Times in whole microseconds.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A point in time: whole microseconds since the Unix epoch, which is what both SQLite and
-/// PostgreSQL keep exactly.
+/// A time, in whole microseconds since the Unix epoch. SQLite and PostgreSQL both store it exactly.
 ///
-/// Stamps are for people. No decision about an action rests on them, and within one action they
-/// never run backwards even if the clock does. Only retention uses them as evidence for
-/// age; see `retention::Retention`.
+/// Times are for information. Decisions about actions do not depend on them, except that retention
+/// uses them to compute the age of an action; see `retention::Retention`. Within one action, times
+/// never go backwards, even if the clock does.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -18,43 +17,43 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The start of 2025 (UTC): this library did not exist before.
+    /// The start of 2025 (UTC), which is before the first release of this library.
     ///
-    /// An earlier stamp comes from a clock that was not set, as on a machine without a battery,
-    /// and says nothing about how long ago something was.
+    /// An earlier time comes from a clock that was not set, as on a machine without a battery. It
+    /// cannot be used to compute an age.
     pub const MIN_PLAUSIBLE: Timestamp = Timestamp::from_seconds(1_735_689_600);
 
-    /// Returns true if this library existed at that time.
+    /// Returns true if the time is not before [`Timestamp::MIN_PLAUSIBLE`].
     #[must_use]
     pub const fn is_plausible(self) -> bool {
         self.0 >= Timestamp::MIN_PLAUSIBLE.0
     }
 
-    /// From microseconds since the Unix epoch.
+    /// Creates a time from microseconds since the Unix epoch.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Timestamp {
         Timestamp(micros)
     }
 
-    /// From seconds since the Unix epoch, at the ends of the range if they do not fit.
+    /// Creates a time from seconds since the Unix epoch. Saturates at the ends of the range.
     #[must_use]
     pub const fn from_seconds(seconds: i64) -> Timestamp {
         Timestamp(seconds.saturating_mul(1_000_000))
     }
 
-    /// Microseconds since the Unix epoch.
+    /// Returns microseconds since the Unix epoch.
     #[must_use]
     pub const fn as_micros(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, rounded down.
+    /// Returns whole seconds since the Unix epoch, rounded down.
     #[must_use]
     pub const fn as_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }
 
-    /// The time that passed since `earlier`; zero if `earlier` is later.
+    /// Returns the time since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Timestamp) -> Duration {
         let micros = self.0.saturating_sub(earlier.0);
@@ -63,7 +62,7 @@ impl Timestamp {
 }
 
 impl From<SystemTime> for Timestamp {
-    /// Rounds towards the epoch, to the microsecond; the ends of the range stand for what lies beyond them.
+    /// Rounds towards the epoch, to the microsecond. Saturates at the ends of the range.
     fn from(time: SystemTime) -> Timestamp {
         let micros = |d: Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX);
         Timestamp(match time.duration_since(UNIX_EPOCH) {
@@ -74,7 +73,7 @@ impl From<SystemTime> for Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// Unix seconds with six decimals: `1760400087.123456`.
+    /// Writes Unix seconds with six decimals: `1760400087.123456`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
         let micros = self.0.unsigned_abs();

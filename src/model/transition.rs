@@ -1,4 +1,4 @@
-//! One entry of an action's log.
+//! Entries of an action's log.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,63 +14,66 @@ use super::time::Timestamp;
 use super::words::{Outcome, Status, UnknownWord, words};
 
 words! {
-    /// What happened.
+    /// Kind of log entry.
     TransitionKind, "kind of transition", {
-        /// It was recorded.
+        /// The action was created.
         Created = 0 "created",
-        /// It was started.
+        /// The action was started.
         Started = 1 "started",
-        /// It went on to another step.
+        /// The action entered another step.
         Step = 2 "step",
-        /// It was described anew, got other attributes or a warning.
+        /// The action got a new description, new attributes or a warning.
         Noted = 3 "noted",
-        /// Somebody asked to cancel it.
+        /// A cancel request was made.
         CancelRequested = 4 "cancel-requested",
-        /// Another owner took it over.
+        /// Another owner adopted the action.
         Adopted = 5 "adopted",
-        /// It was completed.
+        /// The action was completed.
         Finished = 6 "finished",
-        /// A fenced owner said how it ended, too late to count. At most one for an action.
+        /// A fenced owner reported an outcome too late; the report had no effect. At most one for
+        /// an action.
         LateReport = 7 "late-report",
     }
 }
 
-/// One entry of an action's log: a change of status, step or owner, a cancel request, a note.
-/// Progress alone makes no entry.
+/// One entry of an action's log: a change of status, step or owner, a cancel request, or a note. A
+/// report of progress alone writes no entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transition {
-    /// Whose log.
+    /// Action of the log.
     pub uid: ActionUid,
-    /// What happened.
+    /// Kind of entry.
     pub kind: TransitionKind,
-    /// The version of the action that this made; for a late report the version it found.
+    /// Version of the action after the change. For a late report: version of the action at that
+    /// time.
     pub version: Version,
-    /// When. Never earlier than the entry before (late reports aside: they are of another time
-    /// than what the action's owner does).
+    /// Time of the change, never earlier than the previous entry. Late reports are not part of this
+    /// order.
     pub at: Timestamp,
-    /// Where the action was then.
+    /// Status of the action after the change.
     pub status: Status,
-    /// How it ended; for a late report how its sender says it ended.
+    /// Outcome of the action. For a late report: outcome that the sender reported.
     pub outcome: Option<Outcome>,
-    /// How far it had come.
+    /// Progress of the action after the change.
     pub progress: Progress,
-    /// The step it was in.
+    /// Step of the action after the change.
     pub step: Option<Arc<str>>,
-    /// Who owned it then; for a late report who sent it.
+    /// Owner of the action after the change. For a late report: its sender.
     pub owner: Option<OwnerRef>,
-    /// Who brought it about, when that is not the owner: who asked to cancel, who decided.
+    /// Person or program that made the change, if it is not the owner: it asked to cancel, or it
+    /// decided.
     pub by: Option<Arc<str>>,
-    /// The operation that did it; creation has none, nor has a late report, which did nothing.
+    /// Operation of the change. `None` for the create and for a late report, which changed nothing.
     pub op: Option<OpId>,
-    /// Words to it: the reason of a cancel request, the code and message of an error, a warning.
+    /// Text: the reason of a cancel request, the code and message of an error, or a warning.
     pub note: Option<Arc<str>>,
-    /// Fields of a later version.
+    /// Fields of a later version of this library.
     pub(crate) extra: Extra,
 }
 
 impl Transition {
-    /// An entry that says where an action is now.
+    /// Creates an entry from the current state of an action.
     #[must_use]
     pub fn new(kind: TransitionKind, action: &Action, at: Timestamp) -> Transition {
         Transition {
@@ -90,25 +93,28 @@ impl Transition {
         }
     }
 
-    /// Whether it is the entry of a report that came too late.
+    /// Returns true for a late report.
     #[must_use]
     pub fn is_late(&self) -> bool {
         self.kind == TransitionKind::LateReport
     }
 }
 
-/// Checks that a log can be that of an action: its own entries, in order, the last of them where
-/// the action is.
+/// Checks that a log belongs to an action: the entries are of this action and in order, and the
+/// last one matches its current state.
 pub(crate) fn check_log(action: &Action, log: &[Transition]) -> Result<(), Invalid> {
     let late = log.iter().filter(|entry| entry.is_late()).count();
     if late > 1 {
-        return Err(Invalid::new("log", "has more than one late report"));
+        return Err(Invalid::new(
+            "log",
+            "must not have more than one late report",
+        ));
     }
-    // A late report does not count: it must not push out what did happen.
+    // Late reports are not counted: they must not displace entries of real changes.
     let counted = log.len() - late;
     at_most("log", counted, Limits::LOG_ENTRIES as usize)?;
     if counted > action.log_entries as usize {
-        let reason = "is less than what the log has";
+        let reason = "is less than the number of entries in the log";
         return Err(Invalid::new("log_entries", reason));
     }
     let mut last: Option<&Transition> = None;
@@ -120,20 +126,29 @@ pub(crate) fn check_log(action: &Action, log: &[Transition]) -> Result<(), Inval
             owner.check()?;
         }
         if entry.uid != action.uid {
-            return Err(Invalid::new("log", "has an entry of another action"));
+            return Err(Invalid::new(
+                "log",
+                "must not have an entry of another action",
+            ));
         }
         if entry.version > action.version {
-            return Err(Invalid::new("log", "goes beyond the action's version"));
+            return Err(Invalid::new(
+                "log",
+                "must not have an entry above the action's version",
+            ));
         }
         if entry.is_late() {
             if entry.op.is_some() {
-                let reason = "has a late report with an operation: it did nothing";
+                let reason = "must not have a late report with an operation";
                 return Err(Invalid::new("log", reason));
             }
             continue;
         }
         if last.is_some_and(|last| last.version >= entry.version || last.at > entry.at) {
-            return Err(Invalid::new("log", "is not in order"));
+            return Err(Invalid::new(
+                "log",
+                "must be in ascending order of versions and times",
+            ));
         }
         last = Some(entry);
     }
@@ -146,10 +161,13 @@ pub(crate) fn check_log(action: &Action, log: &[Transition]) -> Result<(), Inval
         {
             Ok(())
         }
-        Some(_) => Err(Invalid::new("log", "does not end where the action is")),
+        Some(_) => Err(Invalid::new(
+            "log",
+            "must end with the current state of the action",
+        )),
         None => Err(Invalid::new(
             "log",
-            "is empty although creation is an entry",
+            "must not be empty: the create is an entry",
         )),
     }
 }

@@ -1,19 +1,19 @@
-//! The words of the model: what a status, an outcome, a source can be.
+//! Enums of the model that are written as words: status, outcome, source, owner end.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A word that is none of those a type is written with.
+/// A word that is not known for the type that was read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{word:?} is not a known {what}")]
 pub struct UnknownWord {
-    /// What was expected: `status`, `outcome`.
+    /// Kind of word that was expected, such as `status` or `outcome`.
     pub what: &'static str,
-    /// The word found, cut to 64 characters.
+    /// Word that was found, cut to 64 characters.
     pub word: String,
 }
 
-/// An enum that is written as words in text, JSON and logs, and as small integers in tables.
+/// Defines an enum that is a word in text, JSON and logs, and a small integer in tables.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident, $what:literal, {
         $($(#[$vmeta:meta])* $variant:ident = $code:literal $word:literal,)+
@@ -23,22 +23,22 @@ macro_rules! words {
         pub enum $name { $($(#[$vmeta])* $variant,)+ }
 
         impl $name {
-            /// All of them, in order.
+            /// All variants, in order.
             pub const ALL: &'static [$name] = &[$($name::$variant,)+];
 
-            /// The word it is written as.
+            /// Returns the word.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $word,)+ }
             }
 
-            /// The small integer a table keeps. Settled for ever.
+            /// Returns the integer that tables store. It never changes.
             #[must_use]
             pub const fn code(self) -> u8 {
                 match self { $($name::$variant => $code,)+ }
             }
 
-            /// The variant a small integer stands for.
+            /// Returns the variant of an integer, or `None` if there is none.
             #[must_use]
             pub const fn from_code(code: u8) -> Option<$name> {
                 match code { $($code => Some($name::$variant),)+ _ => None }
@@ -65,56 +65,57 @@ macro_rules! words {
 pub(crate) use words;
 
 words! {
-    /// Where an action is. Forward only.
+    /// Status of an action. It only moves forward.
     Status, "status", {
-        /// Accepted, not started.
+        /// The action is recorded and not started.
         Queued = 0 "queued",
-        /// Somebody owns it and works on it.
+        /// The action was started and has an owner.
         Executing = 1 "executing",
-        /// Over; [`Action::outcome`](crate::Action::outcome) says how. Never changes again.
+        /// The action has ended with an [`outcome`](crate::Action::outcome). The status never
+        /// changes again.
         Completed = 2 "completed",
     }
 }
 
 words! {
-    /// How a completed action ended.
+    /// Outcome of a completed action.
     Outcome, "outcome", {
-        /// It did what it was for.
+        /// The action reached its goal.
         Succeeded = 0 "succeeded",
-        /// It ended with an error of its own.
+        /// The action ended with an error.
         Failed = 1 "failed",
-        /// Its owner ended it because somebody asked.
+        /// The owner ended the action because of a cancel request.
         Cancelled = 2 "cancelled",
-        /// Its owner stopped before it was through, or nobody ever started it.
+        /// The owner stopped the action before it was done, or the action was never started.
         Interrupted = 3 "interrupted",
-        /// Its owner ended without a word; nobody knows how far it came.
+        /// The owner ended without reporting an outcome. How far the action came is unknown.
         Lost = 4 "lost",
     }
 }
 
 words! {
-    /// What kind of machinery an action belongs to; decides its shape on the wire.
+    /// Kind of action. It decides the shape of the action on the wire.
     Source, "source", {
         /// A task.
         Task = 0 "task",
-        /// A state machine; it always has an object.
+        /// A state machine. It always has an object.
         StateMachine = 1 "state-machine",
-        /// Anything else.
+        /// Any other kind.
         Other = 2 "other",
     }
 }
 
 words! {
-    /// How an owner that no longer acts came to its end, as the store saw it.
+    /// How an owner ended, as the store saw it.
     OwnerEnd, "owner end", {
-        /// A later incarnation or a sweeper fenced it.
+        /// A later incarnation or a sweeper fenced the owner.
         Fenced = 0 "fenced",
-        /// It released its name itself.
+        /// The owner released its name.
         Released = 1 "released",
-        /// The store remembers no such incarnation: the action was imported.
+        /// The store does not know this incarnation, for example because the action was imported.
         Unknown = 2 "unknown",
-        /// The store was opened anew for one process alone while it was alive: its process had ended,
-        /// or had closed the store.
+        /// The owner was alive when the store was opened again for one process alone. So its
+        /// process had ended or had closed the store.
         Disconnected = 3 "disconnected",
     }
 }
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_and_codes_come_back() {
+    fn words_and_codes_round_trip() {
         for status in Status::ALL {
             assert_eq!(status.as_str().parse(), Ok(*status));
             assert_eq!(Status::from_code(status.code()), Some(*status));

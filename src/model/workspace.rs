@@ -1,4 +1,5 @@
-//! What a transaction has loaded, what the commands made of it, and what is to be saved.
+//! State of a transaction: the rows it has loaded, the effects of its commands, and the rows to
+//! save.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,30 +14,31 @@ use super::limits::Limits;
 use super::owner::{Owner, OwnerRef};
 use super::transition::Transition;
 
-/// A map whose entries stand in the order in which they came: that is the order of creation.
+/// A map in insertion order, which is also the order of creation.
 ///
-/// Nearly every transaction is about one action and one owner name, and a map of one entry is
-/// searched without hashing.
+/// Nearly every transaction has one action and one owner name. A map with one entry is searched
+/// without hashing.
 type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
 
-/// What a transaction has loaded for some batches, and where [`plan`](super::plan) works.
+/// State of one transaction, which [`plan`](super::plan) reads and changes.
 ///
-/// A backend fills it with what [`Needs`](super::Needs) name and the store has; what is not put
-/// in is not there. Several batches of one transaction are planned one after the other on the
-/// same `Loaded`; [`Loaded::into_changes`] then says what to save for all of them.
+/// A backend loads the rows that [`Needs`](super::Needs) lists and puts in those that exist. A row
+/// that is not put in counts as absent. Several batches of a transaction are planned one after
+/// another on the same `Loaded`. [`Loaded::into_changes`] then returns the rows to save for all of
+/// them.
 #[derive(Debug, Default)]
 pub struct Loaded {
     slots: Map<ActionUid, Slot>,
-    /// The incarnations of a name, in the order in which they claimed it.
+    /// The incarnations of a name, in the order of their claims.
     owners: Map<Arc<str>, Arc<Vec<Owner>>>,
-    /// The owners that were set, each with its place among them.
+    /// Changed owners, each with its position in the order of changes.
     touched_owners: BTreeMap<OwnerRef, usize>,
-    /// How many owners have ended, and which of them may be forgotten.
+    /// Number of ended owners, and those of them that may be forgotten.
     ended: Option<(usize, Vec<OwnerRef>)>,
-    /// Who holds a key; `None` once it is as if nobody ever had.
+    /// Holder of each key. `None` if the key was set and then undone.
     keys: Map<Key, Option<ActionUid>>,
     log: Vec<Transition>,
-    /// What to put back if the batch at work is refused as a whole.
+    /// Steps that undo the current batch if it is refused as a whole.
     undo: Option<Vec<Undo>>,
 }
 
@@ -46,18 +48,18 @@ struct Slot {
     stored_pin: bool,
     now: Option<Arc<Action>>,
     pinned: bool,
-    /// The operations its log is known to have an entry of.
+    /// Operations that are known to have an entry in the log.
     ops: SmallVec<[OpId; 1]>,
-    /// Whether its log has a late report.
+    /// True if the log has a late report.
     late: bool,
-    /// Whether what is stored was removed: what is there now, if anything, was entered anew.
+    /// True if the stored action was removed. `now` is then a new action, or none.
     removed: bool,
-    /// What is stored, as it was when it was removed.
+    /// The stored action, as it was when it was removed.
     removed_as: Option<Arc<Action>>,
-    /// The entries before this one in [`Loaded::log`] were those of an action that was removed.
+    /// Index in [`Loaded::log`]. Earlier entries of this uid belong to a removed action.
     log_from: usize,
-    /// How far `Loaded::log` had come when the action was entered. Entering makes an entry, so
-    /// this is the order in which actions were entered.
+    /// Length of `Loaded::log` when the action was entered. Each action that is entered appends an
+    /// entry, so this gives the order of creation.
     entered: usize,
 }
 
@@ -70,38 +72,39 @@ enum Undo {
     Log(usize),
 }
 
-/// What is to be saved, in this order: whoever repeats the model's rules must never see an
-/// unfinished or pinned action go.
+/// Rows to save, in the order of the fields. In this order, constraints that repeat the rules of
+/// the model never see the removal of an unfinished or pinned action.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Changes {
-    /// Actions to overwrite, those that are removed next included.
+    /// Actions to update. They include changed actions that are in `removed`.
     pub updated: Vec<Arc<Action>>,
-    /// Actions whose pins to lift.
+    /// Actions to unpin.
     pub unpinned: Vec<ActionUid>,
-    /// Actions to remove with their logs.
+    /// Actions to delete, with their logs.
     pub removed: Vec<Arc<Action>>,
-    /// Keys that nobody holds any more, or that another action takes.
+    /// Keys to delete: no action holds them any more, or another action takes them.
     pub keys_freed: Vec<Key>,
-    /// Actions to insert, in creation order.
+    /// Actions to insert, in order of creation.
     pub created: Vec<Arc<Action>>,
     /// Log entries to append.
     pub log: Vec<Transition>,
-    /// Actions whose log now has more than [`Limits::LOG_ENTRIES`]: drop the oldest of it.
+    /// Actions whose log now has more than [`Limits::LOG_ENTRIES`] entries. Delete their oldest
+    /// entries.
     pub trim: Vec<ActionUid>,
-    /// Keys to enter.
+    /// Keys to insert, each with its holder.
     pub keys_taken: Vec<(Key, ActionUid)>,
     /// Actions to pin.
     pub pinned: Vec<ActionUid>,
-    /// Owners to insert or overwrite, one after the other: new ones in the order in which they
-    /// claimed, and an incarnation that ended before its successor.
+    /// Owners to insert or update, one after another in this order. New owners are in the order of
+    /// their claims. An incarnation that ended comes before its successor.
     pub owners: Vec<Owner>,
-    /// Ended owners to forget.
+    /// Ended owners to delete.
     pub owners_forgotten: Vec<OwnerRef>,
 }
 
 impl Changes {
-    /// Whether there is nothing to save.
+    /// Returns true if there is nothing to save.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.removed.is_empty()
@@ -116,16 +119,17 @@ impl Changes {
 }
 
 impl Loaded {
-    /// Nothing loaded yet.
+    /// Creates an empty state.
     #[must_use]
     pub fn new() -> Loaded {
         Loaded::default()
     }
 
-    /// Puts an action in, and whether it is pinned and its log has a late report.
+    /// Adds a stored action. `pinned` is true if it is pinned, and `late` if its log has a late
+    /// report.
     ///
-    /// What is there already stays: the second of two batches that name an action must find what
-    /// the first made of it.
+    /// If the action was added before, this does nothing. So the second batch that names an action
+    /// finds the changes of the first.
     pub fn put_action(&mut self, action: Arc<Action>, pinned: bool, late: bool) {
         let uid = action.uid;
         self.slots.entry(uid).or_insert_with(|| Slot {
@@ -138,17 +142,16 @@ impl Loaded {
         });
     }
 
-    /// Puts in that the log of an action has an entry by this operation. The action itself comes
-    /// first.
+    /// Records that the log of an action has an entry by this operation. Add the action first.
     pub fn put_op(&mut self, uid: ActionUid, op: OpId) {
-        // The log of an action that was removed is gone, whatever the store still shows.
+        // The log of a removed action is deleted, even if the store still returns it.
         if let Some(slot) = self.slots.get_mut(&uid).filter(|slot| !slot.removed) {
             slot.ops.push(op);
         }
     }
 
-    /// Puts an owner in. Those of one name come in the order in which they claimed it. One that
-    /// is there already stays as it is.
+    /// Adds a stored owner. Add the owners of one name in the order of their claims. If the owner
+    /// was added before, this does nothing.
     pub fn put_owner(&mut self, owner: Owner) {
         let named = self.owners.entry(owner.owner.name.clone()).or_default();
         if named.iter().all(|known| known.owner != owner.owner) {
@@ -156,14 +159,16 @@ impl Loaded {
         }
     }
 
-    /// Puts in the number of ended owners that the store remembers, and those of them that may be
-    /// forgotten, in the order of their claims. An owner may be forgotten if it has no unfinished
-    /// action. The exception is the last ended incarnation of a name that is alive, or that
-    /// [`Needs::owners`](super::Needs::owners) names.
+    /// Sets the number of ended owners that the store remembers, and the list of those that may be
+    /// forgotten, in the order of their claims.
     ///
-    /// The list may be cut. It needs to have as many as the store remembers beyond
-    /// [`Limits::ENDED_OWNERS`], and one for each [claim](super::Needs::claims); a thousand and
-    /// those for the claims are enough.
+    /// An owner may be forgotten if it has no unfinished action. Two kinds of owners must not be in
+    /// the list: the last ended incarnation of a name that is alive, and the last ended incarnation
+    /// of a name in [`Needs::owners`](super::Needs::owners).
+    ///
+    /// The list may be shortened. It must have one owner for each remembered owner beyond
+    /// [`Limits::ENDED_OWNERS`], plus one for each [claim](super::Needs::claims). 1000 owners plus
+    /// one for each claim are always enough.
     pub fn put_ended(&mut self, count: usize, may_be_forgotten: Vec<OwnerRef>) {
         match &mut self.ended {
             None => self.ended = Some((count, may_be_forgotten)),
@@ -171,8 +176,8 @@ impl Loaded {
         }
     }
 
-    /// Puts in who holds a key; the holder itself is to be put in as well. A holder that is there
-    /// already stays.
+    /// Adds the holder of a key. Add the holding action, too. If the key was added before, this
+    /// does nothing.
     pub fn put_key(&mut self, key: Key, holder: ActionUid) {
         self.keys.entry(key).or_insert(Some(holder));
     }
@@ -185,7 +190,8 @@ impl Loaded {
         self.slots.get(&uid).is_some_and(|slot| slot.pinned)
     }
 
-    /// Whether an operation is known to have changed an action: its last one, or one in its log.
+    /// Returns true if an operation is known to have changed an action: it is the last one, or one
+    /// in the log.
     pub(super) fn has_op(&self, uid: ActionUid, op: OpId) -> bool {
         let Some(slot) = self.slots.get(&uid) else {
             return false;
@@ -194,30 +200,30 @@ impl Loaded {
         last == Some(op) || slot.ops.contains(&op)
     }
 
-    /// What is known of an incarnation.
+    /// Returns the record of an incarnation.
     pub(super) fn owner(&self, owner: &OwnerRef) -> Option<&Owner> {
         let named = self.owners.get(&owner.name)?;
         named.iter().find(|known| known.owner == *owner)
     }
 
-    /// The living incarnation of a name.
+    /// Returns the living incarnation of a name.
     pub(super) fn living(&self, name: &Arc<str>) -> Option<&Owner> {
         self.owners.get(name)?.iter().find(|o| o.is_alive())
     }
 
-    /// All living owners.
+    /// Returns all living owners.
     #[cfg(feature = "sqlite-unbundled")]
     pub(super) fn all_living(&self) -> Vec<Owner> {
         let owners = self.owners.iter().flat_map(|(_, named)| named.iter());
         owners.filter(|owner| owner.is_alive()).cloned().collect()
     }
 
-    /// The living owner that is this incarnation.
+    /// Returns the record of an incarnation if it is alive.
     pub(super) fn alive(&self, owner: &OwnerRef) -> Option<&Owner> {
         self.owner(owner).filter(|known| known.is_alive())
     }
 
-    /// The action that holds a key now.
+    /// Returns the action that holds a key.
     pub(super) fn holder(&self, key: &Key) -> Option<&Arc<Action>> {
         let action = self.action((*self.keys.get(key)?)?)?;
         Key::held_by(action).contains(key).then_some(action)
@@ -228,7 +234,7 @@ impl Loaded {
         self.undo = Some(vec![Undo::Log(self.log.len())]);
     }
 
-    /// Ends it: as it is, or as if it had never been.
+    /// Ends the batch. Undoes all its changes unless `keep` is true.
     pub(super) fn end(&mut self, keep: bool) {
         let undo = self.undo.take().unwrap_or_default();
         if keep {
@@ -265,7 +271,7 @@ impl Loaded {
         }
     }
 
-    /// An action's slot, to be changed.
+    /// Returns an action's slot for a change, and records how to undo it.
     fn change(&mut self, uid: ActionUid) -> &mut Slot {
         let slot = self.slots.entry(uid).or_default();
         if let Some(steps) = &mut self.undo {
@@ -274,13 +280,13 @@ impl Loaded {
         slot
     }
 
-    /// Sets an action to what a command made of it.
+    /// Sets the new state of an action.
     pub(super) fn set_action(&mut self, action: Arc<Action>) {
         let uid = action.uid;
         self.change(uid).now = Some(action);
     }
 
-    /// Enters a new action, whose log begins with these entries, and the keys it holds.
+    /// Enters a new action with the first entries of its log and its keys.
     pub(super) fn enter_action(
         &mut self,
         action: Arc<Action>,
@@ -326,7 +332,7 @@ impl Loaded {
         self.log.push(entry);
     }
 
-    /// Appends a late report, unless the action's log has one.
+    /// Appends a late report, unless the log already has one.
     pub(super) fn append_late(&mut self, entry: Transition) {
         let has_one = self.slots.get(&entry.uid).is_none_or(|slot| slot.late);
         if !has_one {
@@ -335,7 +341,7 @@ impl Loaded {
         }
     }
 
-    /// Sets an owner.
+    /// Sets the new state of an owner.
     pub(super) fn set_owner(&mut self, owner: Owner) {
         let name = owner.owner.name.clone();
         let named = self.named(&name);
@@ -353,7 +359,7 @@ impl Loaded {
         }
     }
 
-    /// What is to be saved for all that was planned.
+    /// Returns the rows to save for all planned batches.
     #[must_use]
     pub fn into_changes(mut self) -> Changes {
         let mut changes = Changes::default();
@@ -362,7 +368,7 @@ impl Loaded {
             let uid = *uid;
             let keys = |of: &Option<Arc<Action>>| of.as_deref().map_or(Vec::new(), Key::held_by);
             let (before, now) = (keys(&slot.stored), keys(&slot.now));
-            // The keys of a removed action go with it, even if its successor holds the same.
+            // The keys of a removed action are deleted, even if its successor holds the same keys.
             let goes = |key: &&Key| slot.removed || !now.contains(key);
             changes
                 .keys_freed
@@ -404,7 +410,7 @@ impl Loaded {
         let saved = changes.created.iter().chain(&changes.updated);
         let over = saved.filter(|action| over(action));
         changes.trim.extend(over.map(|action| action.uid));
-        // One that was removed and entered anew is in both.
+        // An action that was removed and entered again is in both lists.
         changes.trim.sort_unstable();
         changes.trim.dedup();
         changes.log = std::mem::take(&mut self.log);
@@ -430,7 +436,7 @@ impl Loaded {
         };
         let end_now = changes.owners.iter().filter(|owner| !owner.is_alive());
         let excess = (count + end_now.count()).saturating_sub(Limits::ENDED_OWNERS);
-        // An import may have brought an action of one that had none.
+        // An import may have added an unfinished action to an owner that had none.
         let owns = |owner: &OwnerRef| {
             let actions = self.slots.iter().filter_map(|(_, slot)| slot.now.as_ref());
             let mut unfinished = actions.filter(|action| action.is_unfinished());

@@ -40,9 +40,9 @@ fn a_report_that_does_not_fit_is_cut_and_noted_once_for_a_field() {
     );
     let expected = [
         "attributes were left as they were: json: EOF while parsing an object at line 1 column 1",
-        "progress was left as it was: progress: is not between 0 and 100",
-        "step was cut: 479 bytes, at most 255 fit",
-        "description was cut: 4097 bytes, at most 4096 fit",
+        "progress was left as it was: progress: must be between 0 and 100",
+        "step was cut: 479 bytes; the limit is 255",
+        "description was cut: 4097 bytes; the limit is 4096",
     ];
     assert_eq!(texts(&bench, uid), expected);
 }
@@ -66,7 +66,7 @@ fn a_full_list_of_warnings_takes_notes_in_front_of_its_last() {
     assert_eq!(warnings.len(), Limits::WARNINGS);
     assert_eq!(warnings[30], "w30");
     let last = "error code was empty: recorded as internal_error; cancel reason was changed: \
-        control characters were replaced; warnings were left out: 40 at once, at most 32 fit; \
+        control characters were replaced; warnings were left out: 40 at once; the limit is 32; \
         further warnings were left out";
     assert_eq!(warnings[31], last);
 }
@@ -83,6 +83,6 @@ fn a_create_that_was_cut_is_the_same_when_it_comes_again_or_comes_cut() {
     let cut = bench.action(uid).description.clone().unwrap();
     let again = create(new().with_description(cut), None);
     assert_eq!(kind(&bench.one(again)), "already");
-    let note = ["description was cut: 4097 bytes, at most 4096 fit"];
+    let note = ["description was cut: 4097 bytes; the limit is 4096"];
     assert_eq!(texts(&bench, uid), note);
 }

@@ -64,7 +64,7 @@ fn an_oversized_or_odd_label_is_refused_in_every_field_that_is_one() {
     let long = "x".repeat(Limits::LABEL + 1);
     let bad = [
         ("", "must not be empty"),
-        (long.as_str(), "has 256 bytes, at most 255 fit"),
+        (long.as_str(), "has 256 bytes; the limit is 255"),
         ("a\0b", "contains the control character '\\0'"),
         ("a\nb", "contains the control character '\\n'"),
         ("a\u{85}", "contains the control character '\\u{85}'"),
@@ -124,7 +124,7 @@ fn json_is_refused_with_the_limit_it_breaks() {
     for (bad, part) in [
         (nested(33).as_str(), "nested deeper than 32"),
         (&nested(5000), "nested deeper than 32"),
-        (&long, "has 65538 bytes, at most 65536 fit"),
+        (&long, "has 65538 bytes; the limit is 65536"),
         (r#""a\u0000""#, "a string contains U+0000"),
         (r#"{"\u0000":1}"#, "a string contains U+0000"),
         (r#""\ud800""#, "unexpected end of hex escape"),
@@ -150,7 +150,7 @@ fn attributes_are_an_object_without_reserved_or_doubled_names() {
         (r#"{"action_uid":1}"#, "\"action_uid\" is a reserved name"),
         // The same name in another spelling.
         (r#"{"pro\u0067ress":1}"#, "\"progress\" is a reserved name"),
-        (r#"{"a":1,"\u0061":2}"#, "a name stands there twice"),
+        (r#"{"a":1,"\u0061":2}"#, "must not contain a name twice"),
         (r#"{"pending_ops":[]}"#, "pending_ops must be an object"),
     ] {
         let expected = format!("attributes: {reason}");
@@ -169,15 +169,15 @@ fn lists_are_bounded_and_hold_no_key_twice() {
     let twice = task().with_exclusive("k").with_exclusive("k");
     assert_eq!(
         said(&bench, create(many, None)),
-        "related: has 65 entries, at most 64 fit"
+        "related: has 65 entries; the limit is 64"
     );
     assert_eq!(
         said(&bench, create(keys, None)),
-        "exclusive: has 17 entries, at most 16 fit"
+        "exclusive: has 17 entries; the limit is 16"
     );
     assert_eq!(
         said(&bench, create(twice, None)),
-        "exclusive: a key stands there twice"
+        "exclusive: must not contain a key twice"
     );
 }
 
@@ -192,34 +192,37 @@ fn what_contradicts_itself_is_refused() {
     let cases = [
         (
             finish(Finish::new(Outcome::Failed)),
-            "error: is missing: a failure has one",
+            "error: is missing: a failed action must have an error",
         ),
         (
             finish(Finish::succeeded().with_error(error())),
-            "error: comes with success",
+            "error: must not be set for a succeeded action",
         ),
-        (finish(lost), "result: nobody knows a lost result"),
+        (
+            finish(lost),
+            "result: must not be set for a lost action: its result is unknown",
+        ),
         (
             apply(uid, Change::Start, None),
-            "by: is missing: it becomes the owner",
+            "by: is missing: a start or an adoption needs an owner",
         ),
         (
             apply(uid, Change::Adopt, None),
-            "by: is missing: it becomes the owner",
+            "by: is missing: a start or an adoption needs an owner",
         ),
     ];
     for (command, expected) in cases {
         assert_eq!(said(&bench, command), expected);
     }
     let machine = NewAction::new(Source::StateMachine, "SM");
-    let expected = "object: is missing: a state machine has one";
+    let expected = "object: is missing: a state machine must have an object";
     assert_eq!(said(&bench, create(machine, None)), expected);
     let uid = ActionUid::new();
     for own in [
         NewAction::task("t").with_uid(uid).with_parent(uid),
         NewAction::task("t").with_uid(uid).with_retry_of(uid),
     ] {
-        let expected = "parent: an action is not its own relative";
+        let expected = "parent: must not be the action itself";
         assert_eq!(said(&bench, create(own, None)), expected);
     }
 }
@@ -254,13 +257,13 @@ fn queries_and_batches_beyond_their_limits_are_invalid() {
     for (query, said) in [
         (
             Query::new().with_limit(0),
-            "list: limit: is 0, not between 1 and 1000",
+            "list: limit: is 0; must be between 1 and 1000",
         ),
         (
             Query::new().with_limit(1001),
-            "list: limit: is 1001, not between 1 and 1000",
+            "list: limit: is 1001; must be between 1 and 1000",
         ),
-        (many, "list: terms: has 17 entries, at most 16 fit"),
+        (many, "list: terms: has 17 entries; the limit is 16"),
         (
             Query::new().with_term(Term::Name("".into())),
             "list: terms: must not be empty",

@@ -68,7 +68,7 @@ async fn a_job_whose_reports_do_not_fit_still_succeeds() {
         "cut",
     ];
     assert_eq!(kinds, expected);
-    let size = "attributes were left as they were: json: has 70004 bytes, at most 65536 fit";
+    let size = "attributes were left as they were: json: has 70004 bytes; the limit is 65536";
     assert_eq!(&*ended.warnings[6], size);
 }
 

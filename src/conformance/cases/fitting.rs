@@ -29,7 +29,7 @@ pub(super) async fn a_report_that_does_not_fit_is_recorded_and_noted(
     let owner = s.claim("plane").await?;
     let long = "é".repeat(Limits::LABEL);
     let replaced = "step was changed: control characters were replaced";
-    let too_long = "step was cut: 510 bytes, at most 255 fit";
+    let too_long = "step was cut: 510 bytes; the limit is 255";
     for (step, recorded, note) in [
         (&*long, Some(cut(&long, Limits::LABEL)), too_long),
         (
@@ -56,7 +56,7 @@ pub(super) async fn a_report_that_does_not_fit_is_recorded_and_noted(
         (
             &*long,
             cut(&long, Limits::TEXT),
-            "description was cut: 4097 bytes, at most 4096 fit",
+            "description was cut: 4097 bytes; the limit is 4096",
         ),
         (
             "a\0b",
@@ -119,7 +119,8 @@ pub(super) async fn more_warnings_than_fit_are_left_out_and_noted(fixture: &dyn 
     let after = s.apply(uid, Change::Report(many), &owner).await?;
     same("how many", after.warnings.len(), Limits::WARNINGS)?;
     same("the first", &*after.warnings[0], "warning 0")?;
-    let note = "warnings were left out: 33 at once, at most 32 fit; further warnings were left out";
+    let note =
+        "warnings were left out: 33 at once; the limit is 32; further warnings were left out";
     let last = after.warnings.last().map(|text| &**text);
     same("the last", last, Some(note))?;
     s.unchanged(&after).await
@@ -179,10 +180,10 @@ pub(super) async fn an_end_that_does_not_fit_is_recorded_and_noted(fixture: &dyn
     same("the detail", detail, Some(&*cut))?;
     let expected = vec![
         &*cut,
-        "result was left out: json: has 65538 bytes, at most 65536 fit",
+        "result was left out: json: has 65538 bytes; the limit is 65536",
         "error code was changed: control characters were replaced",
-        "error message was cut: 4097 bytes, at most 4096 fit",
-        "error detail was cut: 4097 bytes, at most 4096 fit",
+        "error message was cut: 4097 bytes; the limit is 4096",
+        "error detail was cut: 4097 bytes; the limit is 4096",
     ];
     same("the warnings", texts(&ended.warnings), expected)?;
     s.unchanged(&ended).await
@@ -200,7 +201,7 @@ pub(super) async fn a_cancel_reason_that_does_not_fit_is_cut_and_noted(
     let reason = (after.cancel.as_ref()).and_then(|cancel| cancel.reason.as_deref());
     let cut = cut(&long, Limits::TEXT);
     same("the reason", reason, Some(&*cut))?;
-    let note = "cancel reason was cut: 4097 bytes, at most 4096 fit";
+    let note = "cancel reason was cut: 4097 bytes; the limit is 4096";
     same("the warnings", texts(&after.warnings), vec![note])?;
     let last = s.log_of(uid).await?.pop().and_then(|entry| entry.note);
     same("the reason in the log", last.as_deref(), Some(&*cut))?;
@@ -217,7 +218,7 @@ pub(super) async fn a_description_that_does_not_fit_is_cut_at_the_create(
     let cut = cut(&long, Limits::TEXT);
     let description = action.description.as_deref();
     same("the description", description, Some(&*cut))?;
-    let note = "description was cut: 4097 bytes, at most 4096 fit";
+    let note = "description was cut: 4097 bytes; the limit is 4096";
     same("the warnings", texts(&action.warnings), vec![note])?;
     s.unchanged(&action).await?;
     let again = s.already(create(new)).await?;

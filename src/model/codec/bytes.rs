@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn varints_come_back_and_have_one_form() {
+    fn varints_round_trip_and_have_one_form() {
         for number in [0, 1, 127, 128, 16_383, 16_384, 1 << 28, u32::MAX] {
             let mut out = Vec::new();
             put_varint(&mut out, number as usize);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_come_back_and_have_one_form() {
+    fn numbers_round_trip_and_have_one_form() {
         for shift in 0..64 {
             for number in [1_u64 << shift, (1 << shift) - 1, u64::MAX >> shift] {
                 let mut out = Vec::new();

@@ -1,8 +1,8 @@
-//! Why bytes are not a record.
+//! Errors of encoding and decoding.
 
 use std::borrow::Cow;
 
-/// Why a record cannot be decoded or encoded.
+/// Error of encoding or decoding a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
@@ -13,7 +13,8 @@ pub enum CodecError {
     /// The bytes are intact, but a later version of this library wrote them.
     #[error("the stored record was written by a later version of this library: {0}")]
     Incompatible(Newer),
-    /// The record has more bytes than [`LONGEST`](super::LONGEST). Only encoding says this.
+    /// The record has more bytes than [`LONGEST`](super::LONGEST). Only encoding returns this
+    /// error.
     #[error(
         "the encoded record has {bytes} bytes; the limit is {}",
         super::LONGEST
@@ -39,7 +40,7 @@ pub enum Newer {
     Word {
         /// Name of the field.
         field: &'static str,
-        /// The code found.
+        /// Code in the record.
         code: u64,
     },
 }
@@ -50,12 +51,12 @@ impl CodecError {
     }
 }
 
-/// Why the bytes of a field are no value of it, before the field is named.
+/// Error of a field, without its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Bad {
-    /// No version writes this.
+    /// No version of this library writes these bytes.
     Damaged(Cow<'static, str>),
-    /// A word of a later version.
+    /// Code of a word that a later version added.
     Word(u64),
 }
 
@@ -64,7 +65,7 @@ impl Bad {
         Bad::Damaged(what.into())
     }
 
-    /// Names the field.
+    /// Adds the name of the field.
     #[cold]
     pub(super) fn of(self, field: &'static str) -> CodecError {
         match self {

@@ -11,7 +11,7 @@ use crate::model::action::Action;
 /// Encodes a whole record.
 ///
 /// # Errors
-/// [`CodecError::TooLarge`] for a record far beyond its limits.
+/// Returns [`CodecError::TooLarge`] for a record far beyond its limits.
 ///
 /// # Examples
 /// ```
@@ -32,12 +32,11 @@ pub fn encode<R: Record>(record: &R) -> Result<Vec<u8>, CodecError> {
 
 /// Decodes a whole record.
 ///
-/// A store that finds records under a key has to compare the key with the record, so that two
-/// records swapped by damage are not taken for each other. A [`Layout`] without the key does that
-/// by itself.
+/// A store that finds records by a key must compare the key with the record. Otherwise it would
+/// not notice that damage has swapped two records. A [`Layout`] without the key compares it.
 ///
 /// # Errors
-/// [`CodecError`].
+/// Returns [`CodecError`] if the record is damaged or was written by a later version.
 pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, CodecError> {
     Layout::WHOLE.decode(&[], bytes)
 }
@@ -45,21 +44,22 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, CodecError> {
 /// Returns the fields of a later version that came with a record, as bytes of the format. Empty
 /// for nearly all records.
 ///
-/// For a store or a format of its own that does not use [`encode`]: these bytes must be kept, too,
-/// and given back to [`with_unknown_fields`].
+/// A store or a format that does not use [`encode`] must keep these bytes, too, and pass them to
+/// [`with_unknown_fields`] when it reads the record.
 #[must_use]
 pub fn unknown_fields<R: Record>(record: &R) -> &[u8] {
     record.extra().as_bytes()
 }
 
-/// Returns a record with the fields that [`unknown_fields`] gave, in place of those it has.
+/// Returns a record with its unknown fields replaced by `fields`, as [`unknown_fields`] returned
+/// them.
 ///
 /// They may come from another version of this library. A field that this version knows becomes
 /// the record's own.
 ///
 /// # Errors
-/// [`CodecError::Damaged`] for bytes that are no fields, or fields that the record has already;
-/// [`CodecError::Incompatible`] for a critical field.
+/// Returns [`CodecError::Damaged`] for bytes that are not fields, and for fields that the record
+/// already has. Returns [`CodecError::Incompatible`] for a critical field.
 pub fn with_unknown_fields<R: Record>(record: &R, fields: &[u8]) -> Result<R, CodecError> {
     check_fields(fields)?;
     let mut whole = Vec::new();
@@ -67,10 +67,10 @@ pub fn with_unknown_fields<R: Record>(record: &R, fields: &[u8]) -> Result<R, Co
     decode(&whole)
 }
 
-/// How a store keeps a record: some fields in columns, or in a key, and all others in a body.
+/// Layout of a stored record: some fields in columns or in a key, and all others in a body.
 ///
 /// The checksum in the body covers the columns, too. A column that was changed, or a body that
-/// belongs to other columns, is found when the row is decoded.
+/// belongs to other columns, is detected when the row is decoded.
 ///
 /// # Examples
 /// A store that keeps actions under their uid:
@@ -99,23 +99,23 @@ pub struct Layout<R: Record> {
 }
 
 impl<R: Record> Layout<R> {
-    /// All fields in the body.
+    /// Creates a layout with all fields in the body.
     pub const WHOLE: Layout<R> = Layout::without(FieldSet::EMPTY);
 
-    /// These fields in columns, and so not in the body.
+    /// Creates a layout with these fields in columns and all others in the body.
     #[must_use]
     pub const fn without(columns: FieldSet<R>) -> Layout<R> {
         Layout { columns }
     }
 
-    /// The fields in columns. Their order is the order in which [`values`](Layout::values) gives
-    /// them and [`decode`](Layout::decode) takes them.
+    /// Returns the fields in columns. [`values`](Layout::values) returns them and
+    /// [`decode`](Layout::decode) takes them in this order.
     #[must_use]
     pub const fn columns(&self) -> FieldSet<R> {
         self.columns
     }
 
-    /// The values of a record's columns.
+    /// Returns the values of a record's columns.
     pub fn values<'r>(&self, record: &'r R) -> impl Iterator<Item = Value<'r>> {
         self.columns.iter().map(|field| record.value(field))
     }
@@ -123,7 +123,7 @@ impl<R: Record> Layout<R> {
     /// Appends the body of a record.
     ///
     /// # Errors
-    /// [`CodecError::TooLarge`] for a record far beyond its limits; nothing is appended then.
+    /// Returns [`CodecError::TooLarge`] for a record far beyond its limits, and appends nothing.
     pub fn encode(&self, record: &R, out: &mut Vec<u8>) -> Result<(), CodecError> {
         self.write(record, unknown_fields(record), out)
     }
@@ -152,7 +152,7 @@ impl<R: Record> Layout<R> {
     /// Decodes a record from the values of its columns and its body.
     ///
     /// # Errors
-    /// [`CodecError`].
+    /// Returns [`CodecError`] if the record is damaged or was written by a later version.
     pub fn decode(&self, columns: &[Value<'_>], body: &[u8]) -> Result<R, CodecError> {
         self.read(FieldSet::EMPTY, columns, body)
     }
@@ -190,7 +190,7 @@ impl<R: Record> Layout<R> {
         R::read(Reader::new(columns, places, fields)?)
     }
 
-    /// The fields in columns as a body would have them.
+    /// Encodes the fields in columns as they would be in a body.
     fn apart(&self, columns: &[Value<'_>]) -> Result<Vec<u8>, CodecError> {
         if columns.len() != self.columns.len() {
             let (given, held) = (columns.len(), self.columns.len());
@@ -218,7 +218,7 @@ impl Layout<Action> {
     /// result and without the operators' detail of its error.
     ///
     /// # Errors
-    /// [`CodecError`].
+    /// Returns [`CodecError`] if the record is damaged or was written by a later version.
     pub fn decode_summary(&self, columns: &[Value<'_>], body: &[u8]) -> Result<Action, CodecError> {
         const DETAIL: FieldSet<Action> =
             FieldSet::<Action>::of(&[ActionField::Result, ActionField::ErrorDetail]);

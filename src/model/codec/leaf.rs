@@ -17,11 +17,11 @@ use crate::model::time::Timestamp;
 use crate::model::transition::TransitionKind;
 use crate::model::words::{Outcome, OwnerEnd, Source, Status};
 
-/// How a field is written as bytes; which type its column has.
+/// Kind of a field. It decides the encoding and the type of the column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A whole number from 0 to 2^63-1. Words are numbers, too: their codes.
+    /// A whole number from 0 to 2^63-1. A word is stored as the number of its code.
     Unsigned,
     /// A whole number with a sign: microseconds since the Unix epoch.
     Signed,
@@ -39,11 +39,11 @@ pub enum Kind {
 pub enum Value<'a> {
     /// The field is absent.
     Null,
-    /// Of kind [`Unsigned`](Kind::Unsigned) or [`Signed`](Kind::Signed).
+    /// A value of kind [`Unsigned`](Kind::Unsigned) or [`Signed`](Kind::Signed).
     Int(i64),
-    /// Of kind [`Text`](Kind::Text).
+    /// A value of kind [`Text`](Kind::Text).
     Text(&'a str),
-    /// Of kind [`Id`](Kind::Id).
+    /// A value of kind [`Id`](Kind::Id).
     Id(Uuid),
 }
 
@@ -64,7 +64,7 @@ impl Value<'_> {
     }
 }
 
-/// A kind of value with its checks. Implemented by markers: several stand for the same Rust type.
+/// A kind of value with its checks. Implemented by marker types, several for the same Rust type.
 pub(super) trait Leaf {
     /// The type of the value.
     type Of;
@@ -84,7 +84,7 @@ pub(super) fn other_kind() -> Bad {
     Bad::damaged("its column has a value of another type")
 }
 
-/// A leaf that is a whole number without a sign: from a value to the number, and back.
+/// A leaf that is an unsigned whole number: the conversions between the value and the number.
 macro_rules! number {
     ({$($T:ident: $Bound:ident)?} $Leaf:ty, $Of:ty, $to:expr, $from:expr) => {
         impl<$($T: $Bound)?> Leaf for $Leaf {
@@ -118,7 +118,7 @@ macro_rules! number {
 /// The code of a word.
 pub(super) struct Word<T>(PhantomData<T>);
 
-/// A type that has few values, each with a code.
+/// A type with a fixed set of values, each with a code.
 pub(super) trait Coded: Sized + Copy {
     fn to_code(self) -> u8;
     fn of_code(code: u8) -> Option<Self>;
@@ -270,7 +270,7 @@ impl<T: Wrapped> Leaf for Id<T> {
     }
 }
 
-/// Refuses what is no label. The common case is one pass without a branch.
+/// Refuses a text that is not a label. The common case is one pass without a branch.
 #[inline]
 fn checked_label(text: &str) -> Result<&str, Bad> {
     let plain = |all, byte: &u8| all & (*byte >= b' ') & (*byte < 0x7f);
@@ -288,7 +288,7 @@ fn checked_json(text: &str) -> Result<&str, Bad> {
     }
 }
 
-/// A leaf that is a text: its check, and from the text to the value and back.
+/// A leaf that is a text: its check, and the conversions between the text and the value.
 macro_rules! text {
     ($(#[$meta:meta])* $Leaf:ident, $Of:ty, $as_str:expr, $check:expr, $from:expr) => {
         $(#[$meta])*
@@ -336,7 +336,7 @@ text! {
     Object, ObjectRef, ObjectRef::as_str, |text| Ok(text), |text| Ok(ObjectRef::try_from(text)?)
 }
 text! {
-    /// A JSON text. It was checked before it was encoded, and the checksum vouches for it.
+    /// A JSON text. It was checked before it was encoded, and the checksum proves it is unchanged.
     JsonText, Json, Json::as_str, checked_json, |text| Ok(Json::stored(text))
 }
 text! {

@@ -1,9 +1,9 @@
 //! The stored form: one encoding of an action, of a log entry and of an owner.
 //!
-//! - It finds damage: a checksum covers every byte, and what a store keeps beside the encoding.
+//! - It detects damage: a checksum covers every byte, and the columns beside the encoding.
 //! - It keeps fields of a later version, or refuses the record as
 //!   [`Incompatible`](CodecError::Incompatible). It never drops a field.
-//! - What it decodes is legal: limits and invariants are checked. Only JSON texts are not parsed
+//! - It checks limits and invariants of each record it decodes. Only JSON texts are not parsed
 //!   again.
 //!
 //! [`encode`] and [`decode`] are for whole records. A [`Layout`] is for stores that keep some
@@ -34,7 +34,7 @@
 //! // Reading: the values of the same columns in the same order.
 //! assert_eq!(ACTIONS.decode(&values, &body)?, action);
 //!
-//! // A column that was changed behind the library's back is found.
+//! // A column that was changed by another program is detected.
 //! let mut changed = values.clone();
 //! changed[2] = Value::Int(1);
 //! assert!(ACTIONS.decode(&changed, &body).is_err());
@@ -81,7 +81,7 @@
 //! rest. Its place and kind stay the same in later versions, so that damage and a later version
 //! can be told apart.
 //!
-//! A **tag that the reader does not know** is that of a later version. If it is odd, the field is
+//! A **tag that the reader does not know** belongs to a later version. If it is odd, the field is
 //! critical: the record must be refused. If it is even, the field is kept and written again, in its
 //! place, whenever the record is written.
 //!
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_tables_are_the_fields() {
+    fn the_documented_tables_match_the_fields() {
         let documented: Vec<&str> = include_str!("mod.rs")
             .lines()
             .filter(|line| line.starts_with("//! | ") && line.contains("| `"))

@@ -10,7 +10,7 @@ use crate::model::extra::Extra;
 
 /// A field of a record.
 ///
-/// Its tag and its kind never change. A field that is removed leaves its tag unused for ever.
+/// The tag and the kind of a field never change. The tag of a removed field is never used again.
 pub trait Field: Copy + Eq + fmt::Debug + Send + Sync + 'static {
     /// All fields, in ascending order of their tags.
     const ALL: &'static [Self];
@@ -18,11 +18,11 @@ pub trait Field: Copy + Eq + fmt::Debug + Send + Sync + 'static {
     fn tag(self) -> u32;
     /// The name, which is also the name of the field's column.
     fn name(self) -> &'static str;
-    /// How it is written.
+    /// Kind of the field, which decides the encoding.
     fn kind(self) -> Kind;
-    /// Returns true if every record has it.
+    /// Returns true if every record has the field.
     fn is_required(self) -> bool;
-    /// Its place in [`ALL`](Field::ALL).
+    /// Index of the field in [`ALL`](Field::ALL).
     #[doc(hidden)]
     fn place(self) -> u32;
 }
@@ -30,10 +30,10 @@ pub trait Field: Copy + Eq + fmt::Debug + Send + Sync + 'static {
 /// A type that can be encoded: [`Action`](crate::Action), [`Transition`](crate::Transition),
 /// [`Owner`](crate::Owner).
 pub trait Record: sealed::Parts + Sized {
-    /// Its fields.
+    /// The type of its fields.
     type Field: Field;
 
-    /// The value of a field, as a column holds it. Null if the field is absent, and for a list.
+    /// Returns the value of a field for a column. Null if the field is absent or a list.
     fn value(&self, field: Self::Field) -> Value<'_>;
 }
 
@@ -190,7 +190,7 @@ macro_rules! record {
             }
         };
 
-        /// The values that were read, each by its own.
+        /// The values that were read, one for each field.
         struct $Leaves {
             $($name: record!(@type $need $Leaf),)+
         }

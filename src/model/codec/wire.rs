@@ -18,7 +18,7 @@ pub struct Writer<'o> {
     extra_tag: u32,
 }
 
-/// Checks that bytes are whole fields: an end that is none would be left out in silence.
+/// Checks that bytes are complete fields. An incomplete last field would be lost without an error.
 pub(super) fn check_fields(mut fields: &[u8]) -> Result<(), CodecError> {
     while !fields.is_empty() {
         let field = take_varint(fields).filter(|(tag, _)| *tag < END);
@@ -79,7 +79,7 @@ impl<'o> Writer<'o> {
 pub(super) struct Places {
     /// In columns.
     pub(super) held: u64,
-    /// Wherever; they are not wanted.
+    /// In columns or in the body; they are not needed.
     pub(super) skipped: u64,
 }
 

@@ -1,4 +1,4 @@
-//! A change to an action: whether it is possible, whose it is, and what it makes of the action.
+//! Changes to an action: checks that a change is allowed, and computes the new state.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(super) struct Apply<'c> {
     pub(super) change: &'c Change,
     pub(super) by: Option<&'c OwnerRef>,
     pub(super) if_version: Option<Version>,
-    /// Whether it is a report that was carried out when its batch was written before.
+    /// True if this is a report that was applied when the same batch was written before.
     pub(super) told: bool,
     pub(super) now: Timestamp,
 }
@@ -34,7 +34,7 @@ impl Apply<'_> {
         let Some(current) = loaded.action(self.uid).cloned() else {
             return Err(Refused::NotFound(self.uid));
         };
-        // Before anything that may have changed since the first time.
+        // Checked first: everything else may have changed since the first time.
         if self.told || loaded.has_op(self.uid, self.op) {
             return already(&current);
         }
@@ -59,11 +59,12 @@ impl Apply<'_> {
 
     fn report(&self, report: &Report, current: &Arc<Action>, loaded: &mut Loaded) -> Answer {
         let its_owner = self.by.is_some() && self.by == current.owner.as_ref();
-        // 100 % is what success says.
+        // Only success sets 100 %.
         let progress = report.progress.map(|p| p.min(Progress::MAX_UNFINISHED));
         let reached = progress.is_some_and(|p| p <= current.progress);
-        // Progress alone makes no log entry, so its operation is not known once another change has
-        // come. But it says nothing new: its owner has come that far, and may have ended it since.
+        // A report of progress alone writes no log entry, so its operation is forgotten after the
+        // next change. It is still a repeat: its owner has reached that progress, and may have
+        // ended the action since.
         let ended = current.started_at.is_some() && !current.is_unfinished();
         if ended && its_owner && reached && report.is_progress_alone() {
             return already(current);
@@ -119,7 +120,7 @@ impl Apply<'_> {
         cancel.reason.clone_from(&request.reason);
         next.cancel = Some(cancel);
         add_warnings(&mut next, &[], &request.notes);
-        // Somebody's wish is no sign of life of the action.
+        // A cancel request is no sign of life of the action.
         next.last_seen_at = current.last_seen_at;
         let (by, reason) = (request.by.clone(), request.reason.clone());
         let note = |entry: &mut Transition| {
@@ -196,7 +197,7 @@ impl Apply<'_> {
             .as_ref()
             .filter(|owner| self.by != Some(*owner))
         {
-            // The action itself gave no sign of life: somebody spoke in its owner's place.
+            // The owner did not complete the action, so this is no sign of life.
             next.last_seen_at = current.last_seen_at;
             let decider = decided_by.or_else(|| self.by.map(|by| by.name.clone()));
             let decider = decider.unwrap_or_else(|| "unnamed".into());
@@ -213,7 +214,7 @@ impl Apply<'_> {
         self.save(next, Some(TransitionKind::Finished), finished, loaded)
     }
 
-    /// The action one change later, with a sign of life.
+    /// Returns the action with the next version and a new sign of life.
     fn next_of(&self, current: &Action) -> Action {
         let mut next = current.clone();
         next.version = current.version.next();
@@ -222,7 +223,7 @@ impl Apply<'_> {
         next
     }
 
-    /// The time of a change: never before anything that has happened to the action.
+    /// Returns the time of the change. It is never earlier than the last change of the action.
     fn latest(&self, current: &Action) -> Timestamp {
         self.now.max(last_stamp(current))
     }
@@ -247,7 +248,7 @@ impl Apply<'_> {
     }
 }
 
-/// What an outcome that nobody explained says for itself.
+/// Returns the standard error of an outcome that came without one.
 fn own_words(outcome: Outcome, current: &Action) -> Option<ActionError> {
     match outcome {
         Outcome::Lost => Some(ActionError::new(
@@ -266,7 +267,7 @@ fn own_words(outcome: Outcome, current: &Action) -> Option<ActionError> {
     }
 }
 
-/// Adds the warnings and notes an action does not have yet; returns the first it added.
+/// Adds the warnings and notes that the action does not have yet. Returns the first that it added.
 fn add_warnings(action: &mut Action, new: &[Arc<str>], notes: &[Arc<str>]) -> Option<Arc<str>> {
     if new.is_empty() && notes.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! What becomes of a result that comes too late: it is refused, and told once.
+//! Late results: they are refused, and the first one is recorded in the log.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use crate::model::time::Timestamp;
 use crate::model::transition::{Transition, TransitionKind};
 use crate::model::workspace::Loaded;
 
-/// Enters a late report if a command was refused because its owner is fenced, and says how an
-/// action of that owner ended.
+/// Appends a late report if a fenced owner's end of an action was refused.
 ///
-/// Called when the refusal stands: for a batch that is all or nothing, after it was undone. What
-/// made the owner fenced may then be undone as well, so everything is looked at anew.
+/// Called when the refusal is final. For a batch that is all or nothing, that is after its changes
+/// were undone. The change that fenced the owner may be undone, too, so this function checks
+/// everything again.
 pub(super) fn tell_late(command: &Command, refused: &Refused, loaded: &mut Loaded, now: Timestamp) {
     let (
         Command::Apply {
@@ -33,8 +33,9 @@ pub(super) fn tell_late(command: &Command, refused: &Refused, loaded: &mut Loade
     if loaded.alive(by).is_some() {
         return;
     }
-    // The one late report a log keeps is for somebody who may have run the action. Its owner of
-    // now has; one whose action was adopted is at least known to the store.
+    // A log keeps only one late report, so it must come from an owner that may have run the action.
+    // The current owner has run it. A former owner, before an adoption, is at least known to the
+    // store.
     let its_owner = current.owner.as_ref() == Some(by);
     let once_its_owner = current.started_at.is_some() && loaded.owner(by).is_some();
     if !its_owner && !once_its_owner {
@@ -44,13 +45,13 @@ pub(super) fn tell_late(command: &Command, refused: &Refused, loaded: &mut Loade
     let mut entry = Transition::new(TransitionKind::LateReport, &current, at);
     entry.outcome = Some(finish.outcome);
     entry.owner = Some(by.clone());
-    // Not the command's: what was refused must not be taken for done when it is repeated.
+    // Without the operation: otherwise a repeat of the refused command would count as applied.
     entry.op = None;
     entry.note = finish.error.as_ref().map(error_note);
     loaded.append_late(entry);
 }
 
-/// The latest time at which something is known to have happened to an action.
+/// Returns the latest known time of a change of an action.
 pub(super) fn last_stamp(action: &Action) -> Timestamp {
     let cancel = action.cancel.as_ref().map(|cancel| cancel.at);
     let stamps = [cancel, action.finished_at];
@@ -60,7 +61,7 @@ pub(super) fn last_stamp(action: &Action) -> Timestamp {
         .max(action.last_seen_at)
 }
 
-/// An error as the note of a log entry.
+/// Returns an error as the note of a log entry.
 pub(super) fn error_note(error: &ActionError) -> Arc<str> {
     as_prose(&format!("{}: {}", error.code, error.message))
 }

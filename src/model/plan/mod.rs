@@ -1,4 +1,4 @@
-//! The decisions: what to load for a batch, and what its commands come to.
+//! Decides the commands of a batch, and lists the rows to load for it.
 
 mod apply;
 mod late;
@@ -27,13 +27,13 @@ pub(crate) use owners::disconnect;
 
 type Answer = Result<Done, Refused>;
 
-/// Applies a batch's commands, in order, to what is loaded, and says what to answer. What is to
-/// be saved gathers in `loaded`; see [`Loaded::into_changes`].
+/// Decides the commands of a batch in order, and returns one answer for each.
 ///
-/// `now` is the store's clock; within an action it never runs backwards.
+/// The changes are made in `loaded`; [`Loaded::into_changes`] returns the rows to save. `now` is
+/// the time of the store's clock. The times of an action never go backwards, even if `now` does.
 pub fn plan(batch: &Batch, needs: &Needs, loaded: &mut Loaded, now: Timestamp) -> Vec<Answer> {
     let told = told_before(batch, loaded);
-    // Each command as it is recorded.
+    // The commands as they are recorded.
     let commands = batch.commands.iter().zip(&*needs.checked);
     let commands = commands.map(|(command, checked)| match checked {
         Ok(checked) => checked.fitted.as_deref().unwrap_or(command),
@@ -131,7 +131,7 @@ fn applied(action: Arc<Action>) -> Answer {
     Ok(Done::new(Effect::Applied, Some(action)))
 }
 
-/// How an owner that is not alive ended.
+/// Returns how an owner that is not alive ended.
 fn end_of(owner: &OwnerRef, loaded: &Loaded) -> OwnerEnd {
     let state = loaded.owner(owner).map(|known| known.state);
     match state {

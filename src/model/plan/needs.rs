@@ -1,4 +1,4 @@
-//! What to load for a batch, and what is wrong with it whatever the store holds.
+//! Lists the rows to load for a batch, and checks its commands without the store.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use crate::model::report::Finish;
 use crate::model::transition::check_log;
 use crate::model::words::Outcome;
 
-/// Nearly every batch has one command and names one of everything, which needs no allocation.
+/// Nearly every batch has one command and one row of each kind, so no list allocates.
 type List<T> = SmallVec<[T; 1]>;
 
-/// What a batch's plan looks at, and what can be said of its commands without looking. Each list
-/// is in order and names everything once.
+/// Rows to load for a batch, and the checks of its commands that need no store. Each list is sorted
+/// and has no duplicates.
 #[derive(Debug, Clone, Default)]
 pub struct Needs {
     actions: List<ActionUid>,
@@ -28,26 +28,26 @@ pub struct Needs {
     owners: List<OwnerRef>,
     keys: List<Key>,
     claims: usize,
-    /// For each command what is wrong with it whatever the store holds.
+    /// For each command, the result of the checks that need no store.
     pub(super) checked: List<Result<Checked, Invalid>>,
 }
 
-/// The part of a command's judgement that needs no store.
+/// Result of the checks that need no store.
 #[derive(Debug, Clone)]
 pub(super) struct Checked {
-    /// Of a create the digest of what it asks for.
+    /// Digest of a create.
     pub(super) digest: Option<Digest>,
     /// The command as it is recorded, if some of its texts had to be cut.
     pub(super) fitted: Option<Arc<Command>>,
 }
 
-/// What to load for a batch. Everything that can be checked without the store is checked here,
-/// in the caller's own task.
+/// Lists the rows to load for a batch. Checks everything that needs no store here, in the caller's
+/// task.
 ///
 /// # Errors
-/// [`CheckError::Unsupported`] if the batch has a command this version does not know.
+/// Returns [`CheckError::Unsupported`] if this version does not know a command of the batch.
 pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
-    // Whatever there is of a kind, there is nearly always one for each command.
+    // There is nearly always one row of each kind for each command.
     let most = batch.commands.len();
     let mut needs = Needs {
         actions: List::with_capacity(most),
@@ -85,11 +85,12 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
             }
             Command::Import { action, .. } => {
                 needs.actions.push(action.uid);
-                // A later batch of the transaction may remove it again.
+                // A later batch of the transaction may remove this action.
                 if let Some(parent) = action.parent {
                     needs.actions.push(parent);
                 }
-                // Not stored yet, so nobody else would ask for its owner, who may live here.
+                // The action is not stored yet, so its owner must be loaded separately; it may be
+                // alive here.
                 needs.own(&action.owner);
                 if let Some(op) = action.last_op {
                     needs.ops.push((action.uid, op));
@@ -111,7 +112,7 @@ pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
     Ok(needs)
 }
 
-/// Sorts a list and leaves each entry once.
+/// Sorts a list and removes duplicates.
 fn in_order<T: Ord>(list: &mut List<T>) {
     list.sort_unstable();
     list.dedup();
@@ -122,7 +123,8 @@ fn checked(command: &Command) -> Result<Checked, Invalid> {
     let recorded = fitted.as_deref().unwrap_or(command);
     check(recorded)?;
     let digest = match recorded {
-        // Of what is recorded, so that a repeat is the same whether or not it was cut before.
+        // The digest of the recorded command: a repeat is the same, whether its texts were cut
+        // before or not.
         Command::Create { new, .. } => Some(new.digest()),
         _ => None,
     };
@@ -130,40 +132,40 @@ fn checked(command: &Command) -> Result<Checked, Invalid> {
 }
 
 impl Needs {
-    /// The actions to load, each with its pin and whether its log has a late report.
+    /// Returns the actions to load. For each, load its pin, and whether its log has a late report.
     #[must_use]
     pub fn actions(&self) -> &[ActionUid] {
         &self.actions
     }
 
-    /// The actions whose parents to load, too, as far as these are there: those that are to be
-    /// removed. All of them are among [`actions`](Needs::actions).
+    /// Returns the actions whose parents must be loaded, too, if they exist. These are the actions
+    /// to remove. All of them are in [`actions`](Needs::actions).
     #[must_use]
     pub fn parents_of(&self) -> &[ActionUid] {
         &self.parents_of
     }
 
-    /// The operations to look for in the logs of those actions.
+    /// Returns the operations to look up in the logs of the actions.
     #[must_use]
     pub fn ops(&self) -> &[(ActionUid, OpId)] {
         &self.ops
     }
 
-    /// The owners to load, each with the living incarnation of its name. To these come the owners
-    /// of the actions loaded.
+    /// Returns the owners to load. Load the living incarnation of each name, too, and the owners of
+    /// all loaded actions.
     #[must_use]
     pub fn owners(&self) -> &[OwnerRef] {
         &self.owners
     }
 
-    /// How many claims there are. If there are any, the ended owners that may be forgotten are to
-    /// be loaded: see [`Loaded::put_ended`](crate::Loaded::put_ended).
+    /// Returns the number of claims. If it is not zero, load the ended owners that may be
+    /// forgotten: see [`Loaded::put_ended`](crate::Loaded::put_ended).
     #[must_use]
     pub fn claims(&self) -> usize {
         self.claims
     }
 
-    /// The keys to look up. To the actions above come those that hold them.
+    /// Returns the keys to look up. Load the actions that hold them, too.
     #[must_use]
     pub fn keys(&self) -> &[Key] {
         &self.keys
@@ -176,7 +178,7 @@ impl Needs {
     }
 
     fn owner(&mut self, owner: &OwnerRef) {
-        // Nearly always all of a batch is said in one name.
+        // Nearly always all commands of a batch have the same owner.
         if self.owners.last() != Some(owner) {
             self.owners.push(owner.clone());
         }
@@ -192,7 +194,7 @@ impl Needs {
     }
 }
 
-/// Everything about a command that can be judged without the store.
+/// Checks everything about a command that needs no store.
 fn check(command: &Command) -> Result<(), Invalid> {
     let named = |by: &Option<OwnerRef>| by.as_ref().map_or(Ok(()), OwnerRef::check);
     match command {
@@ -203,10 +205,13 @@ fn check(command: &Command) -> Result<(), Invalid> {
         Command::Apply { change, by, .. } => {
             named(by)?;
             if by.is_none() && matches!(change, Change::Start | Change::Adopt) {
-                return Err(Invalid::new("by", "is missing: it becomes the owner"));
+                return Err(Invalid::new(
+                    "by",
+                    "is missing: a start or an adoption needs an owner",
+                ));
             }
             match change {
-                // A report has been made to fit.
+                // The texts of a report were cut to their limits before.
                 Change::Start | Change::Adopt | Change::Report(_) => Ok(()),
                 Change::RequestCancel(request) => label_opt("by", request.by.as_deref()),
                 Change::Finish(finish) => check_finish(finish),
@@ -227,9 +232,18 @@ fn check(command: &Command) -> Result<(), Invalid> {
 fn check_finish(finish: &Finish) -> Result<(), Invalid> {
     label_opt("decided_by", finish.decided_by.as_deref())?;
     match (finish.outcome, &finish.error, &finish.result) {
-        (Outcome::Failed, None, _) => Err(Invalid::new("error", "is missing: a failure has one")),
-        (Outcome::Succeeded, Some(_), _) => Err(Invalid::new("error", "comes with success")),
-        (Outcome::Lost, _, Some(_)) => Err(Invalid::new("result", "nobody knows a lost result")),
+        (Outcome::Failed, None, _) => Err(Invalid::new(
+            "error",
+            "is missing: a failed action must have an error",
+        )),
+        (Outcome::Succeeded, Some(_), _) => Err(Invalid::new(
+            "error",
+            "must not be set for a succeeded action",
+        )),
+        (Outcome::Lost, _, Some(_)) => Err(Invalid::new(
+            "result",
+            "must not be set for a lost action: its result is unknown",
+        )),
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Claiming a name, renewing, releasing, fencing.
+//! Commands about owners: claim, renew, release, fence.
 
 use super::{Answer, fenced};
 use crate::model::command::{Done, Effect, Refused};
@@ -14,7 +14,7 @@ pub(super) fn claim(
 ) -> Answer {
     match loaded.owner(owner) {
         Some(known) if known.is_alive() => return Ok(Done::new(Effect::Already, None)),
-        // An incarnation that has ended does not come back.
+        // An incarnation that has ended cannot become alive again.
         Some(_) => return Err(fenced(owner, loaded, None)),
         None => {}
     }
@@ -55,8 +55,7 @@ pub(super) fn release(owner: &OwnerRef, loaded: &mut Loaded, now: Timestamp) -> 
     }
 }
 
-/// Ends every owner that is loaded and alive: the store was opened anew by a process that has it
-/// alone.
+/// Ends every loaded owner that is alive. Called when a process opens the store for itself alone.
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) fn disconnect(loaded: &mut Loaded, now: Timestamp) {
     for living in loaded.all_living() {

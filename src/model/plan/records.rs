@@ -1,4 +1,4 @@
-//! Entering actions and taking them out again: create, import, pin, remove.
+//! Commands that add or remove actions or pins: create, import, pin, remove.
 
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ pub(super) fn remove(uid: ActionUid, if_version: Version, loaded: &mut Loaded) -
     Err(conflict(clash, current))
 }
 
-/// That something is not possible while an action has the status it has.
+/// Returns the conflict of a change that the action's status does not allow.
 fn not_while(action: &Action, change: &'static str) -> Clash {
     let status = action.status;
     Clash::Status { status, change }

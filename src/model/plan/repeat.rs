@@ -1,4 +1,4 @@
-//! Recognises the reports of a batch that is written again.
+//! Recognises reports in a batch that is written again.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,20 +8,21 @@ use crate::model::identity::ActionUid;
 use crate::model::owner::OwnerRef;
 use crate::model::workspace::Loaded;
 
-/// The reports of a batch, by index, that were carried out when the same batch was written
-/// before.
+/// Returns the indexes of the reports that were applied when the same batch was written before.
 ///
-/// An operation is known by the action's last one and by its log. Progress alone makes no entry
-/// there, so once the next command of the same batch has changed the action, nothing shows the
-/// report's own operation any more: written again, it would be refused (the action is completed
-/// by now) or act a second time (back to the step it named). That next command shows it: it
-/// stands behind the report, so the report was carried out with it.
+/// Normally a repeat is recognised by the action's last operation or by its log. A report of
+/// progress alone writes no log entry. Once the next command of the batch has changed the action,
+/// the operation of the report is forgotten.
+///
+/// Without this function, a repeat of the report would be refused (the action is completed by now),
+/// or would act a second time (it sets an earlier step). But the next command of the batch comes
+/// after the report. If that command was applied, the report was applied, too.
 pub(super) fn told_before(batch: &Batch, loaded: &Loaded) -> BTreeSet<usize> {
     let mut told = BTreeSet::new();
     if batch.commands.len() < 2 {
         return told;
     }
-    // For each action the names in which commands further on are known to have changed it.
+    // For each action, the owners of later commands that are known to have been applied.
     let mut later: HashMap<ActionUid, Vec<Option<&OwnerRef>>> = HashMap::new();
     for (index, command) in batch.commands.iter().enumerate().rev() {
         let Command::Apply {
@@ -45,9 +46,9 @@ pub(super) fn told_before(batch: &Batch, loaded: &Loaded) -> BTreeSet<usize> {
         } else if matches!(change, Change::Report(_))
             && let Some(names) = later.get(uid)
         {
-            // Alone, the report may have been refused for its own reasons; then it is judged
-            // again. It was not if all of the batch was carried out, or if it demanded no version
-            // and spoke for the owner the action has had since.
+            // In a batch of independent commands, the report may have been refused, and is then
+            // decided again. It was applied if it required no version and came from the owner that
+            // the action has had since.
             let alike = if_version.is_none() && names.contains(&by) && runs(by, current);
             if batch.mode == BatchMode::All || alike {
                 told.insert(index);
@@ -61,7 +62,7 @@ fn runs(by: Option<&OwnerRef>, action: &Action) -> bool {
     by.is_some() && by == action.owner.as_ref() && action.started_at.is_some()
 }
 
-/// Whether an action of the store came from the one that is to be imported, or is that very one.
+/// Returns true if the stored action is the imported one, or a later version of it.
 pub(super) fn descends(current: &Action, imported: &Action, loaded: &Loaded) -> bool {
     let same_origin = current.digest == imported.digest
         && current.created_at == imported.created_at
