@@ -132,7 +132,7 @@ pub(super) async fn a_part_of_an_unfinished_action_is_not_removed(fixture: &dyn 
     ended.version = ended.version.next();
     let end = apply(other.uid, finish(Outcome::Cancelled), None);
     let answers = s.each(vec![end, remove(&Arc::new(ended))]).await?;
-    demand!(&answers[1], Err(Refused::Conflict { clash: Clash::Status { .. }, current })
+    demand!(pick("the answers", &answers, 1)?, Err(Refused::Conflict { clash: Clash::Status { .. }, current })
         if current.uid == parent.uid);
     same(
         "the other part is there",
