@@ -12,8 +12,8 @@ use crate::contestant::{Change, Head, Held, New, Owner, Record, life, now};
 
 pub const SCHEMA: &str = include_str!("schema.sql");
 
-/// Pragmas that apply to the whole database: WAL, with a sync at each commit. The checkpoint
-/// setting is the library's, so no contestant gains by syncing the main file less often.
+/// The library's checkpoint interval, so no contestant gains by syncing the main file less often.
+/// Like WAL and the sync at each commit, it is the same for all.
 pub const CHECKPOINT: &str = "4000";
 pub const BUSY: Duration = Duration::from_secs(30);
 
