@@ -152,13 +152,13 @@ async fn another_version_and_another_text_are_refused_by_name() {
             0,
             r#"{"actions":[]}"#.to_owned(),
             ErrorKind::Incompatible,
-            "no export",
+            "not an export",
         ),
         (
             0,
             "SQLite format 3".to_owned(),
             ErrorKind::Corrupt,
-            "no export",
+            "not an export",
         ),
         (
             1,
