@@ -1,8 +1,9 @@
-//! How long it takes to encode and decode an action, and how large it is.
+//! Measures the time to encode and decode an action, and its size.
 //!
-//! `cargo bench --all-features --bench codec` prints a row for each kind of action: whole, and with
-//! the fields that a SQL store filters by in columns. Each figure is the median of several rounds.
-//! `-- --quick` does few rounds. Each decoded action is compared with the original.
+//! `cargo bench --all-features --bench codec` prints a row for each kind of action. It measures the
+//! whole action, and the action with the filter fields of a SQL store in columns. Each figure is
+//! the median of several rounds; `-- --quick` runs few. Each decoded action is compared with the
+//! original.
 #![allow(missing_docs, unreachable_pub, reason = "nobody imports a benchmark")]
 #![allow(
     clippy::unwrap_used,
@@ -60,7 +61,7 @@ fn row(name: &str, layout: Layout<Action>, action: &Action, rounds: usize, calls
     println!("| {name} | {bytes} | {encode:.0} | {decode:.0} |");
 }
 
-/// Nanoseconds a call.
+/// Nanoseconds per call.
 fn time(rounds: usize, calls: u32, mut call: impl FnMut()) -> f64 {
     let rounds = (0..rounds).map(|_| {
         let begun = Instant::now();

@@ -1,8 +1,9 @@
-//! What a crowd of clients costs a server, and whoever writes beside them.
+//! Measures the cost of many clients for a server and for concurrent writers.
 //!
-//! `cargo bench --all-features --bench http_load` runs both parts, `-- --quick` less of each, to
-//! show that they work; `--rows`, `--seconds` and `--only slow|pages` choose. The server is this
-//! program again, as a process of its own with a store in SQLite, so its memory is its own.
+//! `cargo bench --all-features --bench http_load` runs both parts, and `-- --quick` is a short
+//! smoke test. `--rows`, `--seconds` and `--only slow|pages` set the size, the time and the part.
+//! The server is this program in a separate process with a SQLite store, so that its memory can be
+//! measured alone.
 //!
 //! | part | what | aim |
 //! | --- | --- | --- |
@@ -10,7 +11,7 @@
 //! | `pages` | 64 clients page through all of a million actions: the server's peak memory above idle | below 150 MB |
 //! | `pages` | a bare `GET /v1/actions` of that store | bounded in time and size |
 //!
-//! A part says whether its aim was met; nothing fails for being slow.
+//! Each part prints whether its target was met; a slow result is not a failure.
 #![allow(missing_docs, unreachable_pub, reason = "nobody imports a benchmark")]
 #![allow(
     clippy::unwrap_used,
@@ -36,13 +37,13 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
 const SLOW_READERS: usize = 200;
-/// Of them, those that read events.
+/// Number of these that read events.
 const STREAMS: usize = 50;
 const CLIENTS: usize = 64;
 const WRITERS: usize = 4;
 const MEMORY_AIM: u64 = 150;
 
-/// The other process: serves a store, and writes when it is told to.
+/// Server process: serves a store, and writes on command.
 async fn serve(path: &Path) {
     let store = Arc::new(SqliteStore::open(path).await.unwrap());
     let app = limits(router(store.clone(), AllowAll), RequestLimits::new());
@@ -69,7 +70,7 @@ async fn serve(path: &Path) {
     store.close().await.unwrap();
 }
 
-/// Records and completes actions one after the other; how long each call took.
+/// Creates and completes actions one after the other; returns the time of each call.
 async fn write(store: Arc<SqliteStore>, time: Duration) -> Vec<Duration> {
     let (begun, mut times) = (Instant::now(), Vec::new());
     while begun.elapsed() < time {
@@ -93,7 +94,7 @@ fn ordinary(n: usize) -> NewAction {
         .with_attributes(attributes.unwrap())
 }
 
-/// A store of so many actions, one in fifty unfinished.
+/// Creates a store with the given number of actions, one in fifty unfinished.
 async fn fill(path: &Path, rows: usize) {
     let store = SqliteStore::open(path).await.unwrap();
     for from in (0..rows).step_by(500) {
@@ -148,7 +149,7 @@ impl Server {
         }
     }
 
-    /// Lets it write: how many calls, their median and p99 in microseconds.
+    /// Runs the writers; returns the number of calls, and their median and p99 in microseconds.
     async fn write(&mut self, time: Duration) -> [u64; 3] {
         let line = format!("{}\n", time.as_millis());
         self.to.write_all(line.as_bytes()).await.unwrap();
@@ -157,7 +158,7 @@ impl Server {
         numbers.try_into().unwrap()
     }
 
-    /// Its memory in kB: now (`VmRSS`) or at most until now (`VmHWM`).
+    /// Returns the memory of the server in kB: current (`VmRSS`) or peak (`VmHWM`).
     fn memory(&self, what: &str) -> u64 {
         let path = format!("/proc/{}/status", self.process.id().unwrap());
         let status = std::fs::read_to_string(path).unwrap();
@@ -172,7 +173,7 @@ impl Server {
     }
 }
 
-/// A client that keeps its connection.
+/// Client with a persistent connection.
 struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -180,7 +181,7 @@ impl Client {
         Client(BufReader::new(TcpStream::connect(address).await.unwrap()))
     }
 
-    /// The length of an answer, which must be a 200, and where the next one is.
+    /// Returns the length of a response, which must be a 200, and the link to the next page.
     async fn get(&mut self, path: &str, body: &mut Vec<u8>) -> Option<String> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         self.0.write_all(request.as_bytes()).await.unwrap();
@@ -207,10 +208,10 @@ impl Client {
     }
 }
 
-/// Reads a byte a second, for ever.
+/// Reads one byte per second, for ever.
 async fn read_slowly(address: SocketAddr, streams: bool, answered: Arc<AtomicU64>) {
     let socket = TcpSocket::new_v4().unwrap();
-    // What the system would take for it is not read either.
+    // Keep the receive buffer small, so that the system does not read ahead.
     socket.set_recv_buffer_size(2_048).unwrap();
     let mut stream = socket.connect(address).await.unwrap();
     let request = match streams {
@@ -251,7 +252,7 @@ async fn slow(dir: &Path, options: &Options) {
         for n in 0..SLOW_READERS {
             readers.spawn(read_slowly(server.address, n < STREAMS, answered.clone()));
         }
-        // All of them have begun to read: what is measured is that they go on.
+        // All readers have started. Now check that they continue.
         while answered.load(Ordering::Relaxed) < SLOW_READERS as u64 {
             assert_eq!(readers.len(), SLOW_READERS);
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -291,7 +292,7 @@ async fn pages(dir: &Path, options: &Options) {
         begun.elapsed()
     );
     let server = Server::start(&path).await;
-    // Before anybody has asked for anything.
+    // Baseline before the first request.
     let idle = server.memory("VmRSS:");
     let mut client = Client::connect(server.address).await;
     let (mut body, mut times) = (Vec::new(), Vec::new());
@@ -365,10 +366,10 @@ async fn pages(dir: &Path, options: &Options) {
 struct Options {
     only: Option<String>,
     rows: usize,
-    /// Of one measurement of the writers.
+    /// Time of one measurement of the writers.
     time: Duration,
     rounds: usize,
-    /// After which a client walks no further.
+    /// Time limit of a client.
     walk: Duration,
 }
 

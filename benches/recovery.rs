@@ -1,11 +1,13 @@
-//! How fast a tracker settles what its last life has left, and what new work feels of it.
+//! Measures how fast a tracker settles actions left by its previous incarnation, and how this
+//! affects new work.
 //!
-//! `cargo bench --all-features --bench recovery` leaves 100,000 executing actions behind in each
-//! store, starts a tracker of the same name and takes the time until they are settled: once alone,
-//! and once while 8 callers begin and end actions through that same tracker, from its first moment.
-//! Before that the callers do the same for a while with nothing to settle, in the same store with
-//! the same rows, so that their times can be held against each other. `-- --quick` does it with
-//! few actions; `--size N` overrides.
+//! `cargo bench --all-features --bench recovery` leaves 100,000 executing actions in each store. It
+//! starts a tracker with the same name, and measures the time until they are settled. It does this
+//! once alone, and once while 8 callers begin and end actions through the same tracker from its
+//! start.
+//!
+//! Before that, the callers do the same for a while in the same store with nothing to settle, for
+//! comparison. `-- --quick` uses few actions; `--size N` sets their number.
 #![allow(missing_docs, unreachable_pub, reason = "nobody imports a benchmark")]
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +28,7 @@ use action_store::{
 };
 
 const CALLERS: usize = 8;
-/// Actions filled in one transaction.
+/// Actions per transaction while filling.
 const ROWS: usize = 500;
 
 type Store = Arc<dyn ActionStore>;
@@ -48,7 +50,7 @@ async fn main() {
          | --- | --- | --- | --- | --- | --- | --- |"
     );
     for kind in ["memory", "SQLite", "SQLite, shared"] {
-        // On whatever disk the build is on: /tmp is often memory.
+        // Use the disk of the build: /tmp is often in memory.
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let store = open(kind, &dir.path().join("actions.db")).await;
         measure(kind, &store, size, quiet).await;
@@ -122,7 +124,7 @@ fn row(kind: &str, settled: Option<(usize, Duration)>, called: Option<(Latencies
     println!("| {kind} | {settled} | {called} |");
 }
 
-/// Leaves executing actions behind, of an owner that says no more.
+/// Leaves executing actions of an owner that has stopped.
 async fn leave(store: &Store, name: &str, size: usize) {
     let owner = OwnerRef::new(name);
     let claim = Command::Claim {
@@ -160,7 +162,7 @@ fn new_action(row: usize) -> NewAction {
 
 type Callers = Vec<tokio::task::JoinHandle<Latencies>>;
 
-/// Begins and ends actions until it is over; the times are those of the begins.
+/// Begins and ends actions until told to stop; returns the times of the begins.
 fn call(tracker: &Tracker, over: &Arc<AtomicBool>) -> Callers {
     let caller = |number| {
         let (tracker, over) = (tracker.clone(), over.clone());
@@ -186,7 +188,7 @@ async fn gather(callers: Callers) -> Latencies {
     times
 }
 
-/// That nothing is left unfinished.
+/// Verifies that no action is unfinished.
 async fn verify(store: &Store) {
     let unfinished = Query::new()
         .with_term(Term::Unfinished)

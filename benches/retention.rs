@@ -1,11 +1,13 @@
-//! Pruning a large store while others write.
+//! Measures pruning of a large store during concurrent writes.
 //!
 //! `cargo bench --all-features --bench retention` fills a SQLite store with a million completed
-//! actions, some pinned, some unfinished among them, and prunes it with the default policy while 8
-//! writers run whole lives. Phases with pruning and without take turns in one run, so that the
-//! writers' times can be held against each other; they go on until all is pruned. Afterwards
-//! everything that should have stayed is looked for. `-- --quick` does the same with few actions;
-//! `--size N`, `--batch N`, `--pause MILLISECONDS` and `--phase MILLISECONDS` override.
+//! actions, some of them pinned, and some unfinished ones. It prunes the store with the default
+//! policy while 8 writers run whole lives.
+//!
+//! Phases with and without pruning alternate in one run, so that the writers' times can be
+//! compared, until pruning ends. Afterwards it verifies that every action that should stay is
+//! there. `-- --quick` uses few actions. `--size N`, `--batch N`, `--pause MILLISECONDS` and
+//! `--phase MILLISECONDS` override the defaults.
 #![allow(missing_docs, unreachable_pub, reason = "nobody imports a benchmark")]
 #![allow(
     clippy::unwrap_used,
@@ -31,9 +33,9 @@ use action_store::{
 use flags::Flags;
 
 const WRITERS: usize = 8;
-/// Actions filled in one transaction.
+/// Actions per transaction while filling.
 const ROWS: usize = 300;
-/// One of so many is left unfinished, and one is pinned.
+/// One action in this many is left unfinished, and one is pinned.
 const ODD: usize = 1000;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -69,7 +71,7 @@ async fn run(size: usize, phase: Duration, policy: Retention) {
     let stock = fill(&store, &owner, size).await;
     let filled = begun.elapsed();
     println!("filled with {size} actions in {filled:.1?}");
-    // Something is completed every ten days: a single silence of forty would be taken for a jump of
+    // One action is completed every ten days, because a gap of forty days would count as a jump of
     // the clock. The last completion is of today, from which ages are counted back.
     let mut lived = Vec::new();
     for row in 0..4 {
@@ -96,7 +98,7 @@ async fn run(size: usize, phase: Duration, policy: Retention) {
             gate.store(prunes, Ordering::Release);
             let (measured, uids) = write(&store, &owner, phase).await;
             pair[usize::from(prunes)] = measured.quantile(0.99).as_secs_f64();
-            // The phase in which pruning ends is partly one without.
+            // The last phase is partly without pruning.
             if !prunes || !over.load(Ordering::Acquire) || pairs.is_empty() {
                 into.merge(&measured);
             }
@@ -138,7 +140,7 @@ fn report(policy: &Retention, quiet: &Latencies, busy: &Latencies, pairs: &mut [
     );
 }
 
-/// What is in the store before: what is to stay of it, and how many there are in all.
+/// Content of the store at the start: the actions that must stay, and the total number.
 struct Stock {
     size: usize,
     unfinished: Vec<ActionUid>,
@@ -207,7 +209,7 @@ async fn live(store: &Store, owner: &OwnerRef, row: usize, lap: &mut impl FnMut(
     uid
 }
 
-/// A phase of the writers.
+/// Runs one phase of the writers.
 async fn write(store: &Store, owner: &OwnerRef, time: Duration) -> (Latencies, Vec<ActionUid>) {
     let caller = |mut caller: Caller| {
         let (store, owner) = (store.clone(), owner.clone());
@@ -224,7 +226,7 @@ async fn write(store: &Store, owner: &OwnerRef, time: Duration) -> (Latencies, V
     (measured.latencies, lived.into_iter().flatten().collect())
 }
 
-/// Prunes whenever the gate is open; says how long that took in all.
+/// Prunes while the gate is open; returns the total time.
 async fn prune(
     store: Store,
     policy: Retention,
@@ -252,7 +254,7 @@ async fn prune(
     }
 }
 
-/// That nothing is gone that should have stayed, and nothing is there that should have gone.
+/// Verifies that all actions that should stay are there, and all others are gone.
 async fn verify(store: &Store, stock: &Stock, lived: &[ActionUid], pruned: Pruned) {
     let stays = [
         (&stock.unfinished[..], Status::Executing),
@@ -271,7 +273,7 @@ async fn verify(store: &Store, stock: &Stock, lived: &[ActionUid], pruned: Prune
     }
     let removed = pruned.removed.total() as usize;
     let stay = stock.unfinished.len() + stock.pinned.len();
-    // Of each of the hundred objects the last ten are kept, of which the lives may be some.
+    // The last ten actions of each of the hundred objects are kept; some may be the writers' lives.
     let most = stock.size - stay;
     assert!(
         removed <= most && removed + 1000 >= most,

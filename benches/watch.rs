@@ -1,14 +1,15 @@
-//! How soon one process sees what another one has done, how soon work hears that another one has asked
-//! for it to be cancelled, and what a thousand who wait cost.
+//! Measures the latency of changes and cancel requests between processes, and the cost of a
+//! thousand waiters.
 //!
-//! `cargo bench --all-features --bench watch` prints all of it; `-- --quick` does less of it (under
-//! 15 s), `--completions N` and `--time MILLISECONDS` override. The other process is this program
-//! again, on the same `.shared()` SQLite file: it completes actions one after the other, at moments
-//! that have nothing to do with the looks.
+//! `cargo bench --all-features --bench watch` prints all results. `-- --quick` runs less (under 15
+//! s). `--completions N` and `--time MILLISECONDS` override the defaults.
 //!
-//! A latency is from right before the call that completes the action to the moment at which the
-//! wait for it ends in the other process, so the durable write itself is in it; that alone is given
-//! beside it. Both by the system's clock, which the two share.
+//! The second process is this program again, on the same `.shared()` SQLite file. It completes
+//! actions one after the other, at times independent of the polls.
+//!
+//! Latency starts just before the call that completes the action, and ends when the wait in the
+//! other process ends. So it includes the durable write, whose time is also printed alone. Both
+//! processes use the system's clock.
 #![allow(missing_docs, unreachable_pub, reason = "nobody imports a benchmark")]
 #![allow(
     clippy::unwrap_used,
@@ -39,7 +40,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use flags::Flags;
 
-/// Below this the 99th percentile is to be.
+/// Target for the 99th percentile.
 const TARGET: Duration = Duration::from_millis(100);
 const WAITERS: usize = 1000;
 
@@ -52,11 +53,10 @@ fn now() -> u128 {
     since.unwrap().as_micros()
 }
 
-/// The other process: does something to each action it is told of, and says when it began to and
-/// when it was done.
+/// Second process: acts on each action it receives, and reports the start and the end of the call.
 async fn child(path: &Path, act: impl AsyncFn(&SqliteStore, ActionUid)) {
     let store = open(path).await;
-    // The thread that reads is none of those that drive the store.
+    // The reading thread does not drive the store.
     let next_line = || std::io::stdin().lines().next();
     while let Some(line) = next_line() {
         let uid: ActionUid = line.unwrap().parse().unwrap();
@@ -72,7 +72,7 @@ async fn complete(store: &SqliteStore, uid: ActionUid) {
     store.finish(uid, finish, None).await.unwrap();
 }
 
-/// The other process, seen from this one.
+/// Handle of the second process.
 struct Other {
     process: Child,
     to: ChildStdin,
@@ -99,7 +99,7 @@ impl Other {
         self.to.write_all(line.as_bytes()).await.unwrap();
     }
 
-    /// When it began and when it was done.
+    /// Start and end of the call.
     async fn said(&mut self) -> (u128, u128) {
         let said = self.from.next_line().await.unwrap().unwrap();
         let (begun, done) = said.split_once(' ').unwrap();
@@ -131,7 +131,7 @@ async fn latency(path: &Path, count: usize) {
                 (now(), ended)
             }
         });
-        // It waits for news by then; a length that falls on every part of the polling interval.
+        // By then the other process waits. The delay varies over the whole polling interval.
         tokio::time::sleep(Duration::from_micros(
             25_000 + (round as u64 * 7919) % 20_000,
         ))
@@ -150,7 +150,7 @@ async fn latency(path: &Path, count: usize) {
     store.close().await.unwrap();
 }
 
-/// Prints times, and whether those that somebody else saw are below the target.
+/// Prints times, and whether those seen by the other process meet the target.
 fn told(what: &str, mut times: Vec<u128>) {
     times.sort_unstable();
     let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
@@ -164,7 +164,7 @@ fn told(what: &str, mut times: Vec<u128>) {
     );
 }
 
-/// Counts what it is asked.
+/// Store that counts the calls it receives.
 #[derive(Debug)]
 struct Counted {
     store: SqliteStore,
@@ -202,7 +202,7 @@ impl ActionStore for Counted {
     }
 }
 
-/// Waits for that many actions beside one who writes others for a while.
+/// Waits for the given number of actions while a writer writes others for a while.
 async fn cost(path: &Path, waiters: usize, time: Duration) {
     let store = Arc::new(Counted {
         store: open(path).await,
@@ -266,7 +266,7 @@ async fn main() {
     if let Some(path) = flags.text("--canceller") {
         return cancels::child(Path::new(path)).await;
     }
-    // On whatever disk the build is on: /tmp is often memory.
+    // Use the disk of the build: /tmp is often in memory.
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     latency(
         &scratch.path().join("latency.db"),
@@ -278,7 +278,7 @@ async fn main() {
         cancels::latency(&path, flags.number("--completions", 25, 250), executing).await;
     }
     let time = flags.millis("--time", 1000, 5000);
-    // Turn by turn, since a disk has moods.
+    // Measure in turn, because the speed of a disk varies.
     for round in 0..2 {
         for waiters in [1, WAITERS] {
             let path = scratch.path().join(format!("cost-{round}-{waiters}.db"));

@@ -1,4 +1,4 @@
-//! How the parts of an action stand.
+//! Counts the parts of an action by status and outcome.
 
 use crate::error::StoreError;
 use crate::model::{
@@ -6,7 +6,7 @@ use crate::model::{
 };
 use crate::store::ActionStore;
 
-/// How many parts an action has, and how they stand.
+/// Number of parts of an action, by status and outcome.
 ///
 /// ```
 /// # async fn example() -> Result<(), action_store::Error> {
@@ -29,36 +29,38 @@ use crate::store::ActionStore;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct ChildCounts {
-    /// Not started yet.
+    /// Parts that have not started.
     pub queued: u64,
-    /// Started and not completed.
+    /// Parts that have started and are not completed.
     pub executing: u64,
-    /// Did what they were for.
+    /// Parts that succeeded.
     pub succeeded: u64,
-    /// Failed.
+    /// Parts that failed.
     pub failed: u64,
-    /// Were cancelled on request.
+    /// Parts that were cancelled on request.
     pub cancelled: u64,
-    /// Were stopped, or never started.
+    /// Parts that were interrupted: stopped, or never started.
     pub interrupted: u64,
-    /// Lost with their owner.
+    /// Parts that were lost with their owner.
     pub lost: u64,
-    /// Whether there may be more than were counted: these are the first
-    /// [`MOST`](ChildCounts::MOST).
+    /// True if there may be more parts than were counted. Only the first
+    /// [`MOST`](ChildCounts::MOST) parts are counted.
     pub more: bool,
-    /// True if parts may have been removed: those are not counted. Never of an unfinished action
-    /// on record, whose parts stay.
+    /// True if retention may have removed parts, which are then not counted. Never true while the
+    /// parent is on record and unfinished, because its parts stay.
     pub removed: bool,
 }
 
 impl ChildCounts {
-    /// Most parts that are counted.
+    /// Maximum number of parts that are counted: 10,000.
     pub const MOST: u64 = PAGES * Limits::PAGE as u64;
 
-    /// Counts the parts of an action, whether it is itself on record or not: those on record, the
-    /// first 10,000, in at most 10 pages of 1000. Each is counted once, as its page shows it; the
-    /// counts are of one moment only if there is one page, or nothing changes. Parts that were
-    /// removed before their parent was recorded are not known of.
+    /// Counts the parts of an action that are on record. The action itself need not be on record.
+    ///
+    /// Reads at most 10 pages of 1,000 parts, so it counts the first 10,000. Each part is counted
+    /// once, in the state that its page shows. The counts are of one moment only if there is one
+    /// page, or if nothing changes meanwhile. Parts that were removed before their parent was
+    /// recorded go unnoticed.
     ///
     /// # Errors
     /// As [`ActionStore::list`].
@@ -98,26 +100,28 @@ impl ChildCounts {
         *count += 1;
     }
 
-    /// All that were counted.
+    /// Returns the number of all counted parts.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.unfinished() + self.completed()
     }
 
-    /// Those that are queued or executing.
+    /// Returns the number of parts that are queued or executing.
     #[must_use]
     pub fn unfinished(&self) -> u64 {
         self.queued + self.executing
     }
 
-    /// Those that are completed, however they ended.
+    /// Returns the number of completed parts, with any outcome.
     #[must_use]
     pub fn completed(&self) -> u64 {
         self.succeeded + self.failed + self.cancelled + self.interrupted + self.lost
     }
 
-    /// How far an action has come that is nothing but its parts: the share of them that is
-    /// completed. It is 0 without parts, and below 100 % if there are more than were counted.
+    /// Returns the progress of an action that consists only of its parts: the completed share of
+    /// them.
+    ///
+    /// It is 0 without parts, and below 100 % if there are more parts than were counted.
     #[must_use]
     pub fn progress(&self) -> Progress {
         let share = Progress::ratio(self.completed(), self.total());
@@ -128,8 +132,8 @@ impl ChildCounts {
     }
 }
 
-/// Returns true if parts of an action may have been removed. Asked after they were counted: as long as
-/// their parent is unfinished, they stay.
+/// Returns true if parts of an action may have been removed. Call it after counting: the parts of
+/// an unfinished parent cannot be removed.
 async fn may_be_gone<S>(store: &S, parent: ActionUid) -> Result<bool, StoreError>
 where
     S: ActionStore + ?Sized,

@@ -1,4 +1,4 @@
-//! What can be expected of an action, from how others of its name went.
+//! Estimates durations and failure rates from earlier actions with the same name.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,40 +7,41 @@ use crate::error::{ErrorKind, StoreError};
 use crate::model::{Action, Detail, Outcome, Query, Status, Term, Timestamp};
 use crate::store::ActionStore;
 
-/// What can be expected of actions of a name: how long they take, how often they fail.
+/// Statistics of completed actions with the same name: how long they take, and how often they fail.
 ///
-/// Taken from the completed ones created last that were ever started. It says how things went, no
-/// more: work that depends on the size of what it is done to takes as long as that takes. Times are
-/// wall clock times as recorded, from start to completion, and of succeeded actions only: what
-/// failed or was cancelled stopped on the way.
+/// The sample is the completed actions created last, without those that never started. The
+/// statistics describe the past only: the duration of new work may depend on its size.
 ///
-/// Times that span a jump of the clock are left out. These are the times of actions that were started
-/// before [`Timestamp::MIN_PLAUSIBLE`] or after their end, and times longer than a day and a hundred
-/// times the median. A smaller jump is not noticed.
+/// Durations are wall clock times from start to completion, as recorded. Only succeeded actions
+/// count, because failed and cancelled ones ended early.
+///
+/// Durations that span a jump of the clock are left out. These are durations of actions that
+/// started before [`Timestamp::MIN_PLAUSIBLE`] or after their end. Durations longer than both a day
+/// and a hundred times the median are left out too. A smaller jump is not noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectations {
     name: Arc<str>,
-    /// Of the succeeded ones, in order.
+    /// Durations of the succeeded actions, in ascending order.
     durations: Vec<Duration>,
     outcomes: [u64; Outcome::ALL.len()],
 }
 
-/// How long an executing action may still take; see [`Expectations::remaining`].
+/// Estimated remaining time of an executing action. See [`Expectations::remaining`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Remaining {
-    /// So long until it has taken as long as half of them do.
+    /// Time until the action reaches the median duration.
     Typical(Duration),
-    /// It has taken longer than that already; so long until it has taken as long as all but a
-    /// twentieth do.
+    /// The action exceeds the median duration. The value is the time until it reaches the 95th
+    /// percentile.
     Slow(Duration),
-    /// It has taken longer than all but a twentieth, by this much. How long it still takes is
-    /// anybody's guess.
+    /// The action exceeds the 95th percentile by this much. There is no estimate.
     Beyond(Duration),
 }
 
 impl Remaining {
-    /// As one number, for a progress bar: zero if it is beyond.
+    /// Returns the remaining time as one number, for a progress bar. It is zero for
+    /// [`Beyond`](Remaining::Beyond).
     #[must_use]
     pub fn duration(&self) -> Duration {
         match self {
@@ -50,7 +51,7 @@ impl Remaining {
     }
 }
 
-/// Removes times that only a jump of the clock explains from a sorted list.
+/// Removes durations that only a jump of the clock explains from a sorted list.
 fn leave_jumps_out(durations: &mut Vec<Duration>) {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let median = durations.get(durations.len().saturating_sub(1) / 2);
@@ -61,12 +62,12 @@ fn leave_jumps_out(durations: &mut Vec<Duration>) {
 }
 
 impl Expectations {
-    /// Actions looked at unless said otherwise.
+    /// Default sample size: 100 actions.
     pub const SAMPLE: u16 = 100;
-    /// Succeeded actions below which nothing is said about times.
+    /// Minimum number of succeeded actions for statements about durations: 5.
     pub const FEWEST: usize = 5;
 
-    /// Reads the last 100 completed actions of a name.
+    /// Reads the last 100 completed actions with a name.
     ///
     /// # Errors
     /// As [`of_last`](Expectations::of_last).
@@ -77,12 +78,14 @@ impl Expectations {
         Expectations::of_last(store, name, Expectations::SAMPLE).await
     }
 
-    /// Reads the last completed actions of a name, 1..=[`Limits::PAGE`](crate::Limits::PAGE) of
-    /// them, with one query. Of these, only the ones that ran are counted. Among more than
-    /// 10,000 unfinished actions of the name there may be fewer.
+    /// Reads the last completed actions with a name, 1..=[`Limits::PAGE`](crate::Limits::PAGE) of
+    /// them, with one query.
+    ///
+    /// Only the actions that were started are counted. The result may have fewer actions if the
+    /// name has more than 10,000 unfinished ones.
     ///
     /// # Errors
-    /// `Invalid` for a number beyond its limits or a name that is no label, and as
+    /// `Invalid` if the number is out of range or the name is not a valid label. Otherwise as
     /// [`ActionStore::list`].
     pub async fn of_last<S>(
         store: &S,
@@ -106,7 +109,7 @@ impl Expectations {
                 let message = "a completed action has no outcome";
                 return Err(StoreError::new(ErrorKind::Corrupt, "list", message));
             };
-            // What was cancelled in the queue says nothing about the work.
+            // An action cancelled in the queue says nothing about the work.
             let Some(started) = action.started_at else {
                 continue;
             };
@@ -127,34 +130,35 @@ impl Expectations {
         })
     }
 
-    /// Of which name.
+    /// Returns the name of the actions.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// How many actions this rests on.
+    /// Returns the sample size: the number of actions that were counted.
     #[must_use]
     pub fn sample(&self) -> u64 {
         self.outcomes.iter().sum()
     }
 
-    /// How many of them ended so.
+    /// Returns the number of sampled actions with this outcome.
     #[must_use]
     pub fn ended(&self, outcome: Outcome) -> u64 {
         let count = self.outcomes.get(usize::from(outcome.code()));
         count.copied().unwrap_or_default()
     }
 
-    /// Which share of them ended so, 0.0..=1.0; none without any.
+    /// Returns the share of sampled actions with this outcome, 0.0..=1.0. `None` if the sample is
+    /// empty.
     #[must_use]
     pub fn share(&self, outcome: Outcome) -> Option<f64> {
         let sample = self.sample();
         (sample > 0).then(|| self.ended(outcome) as f64 / sample as f64)
     }
 
-    /// Which share of them failed, was interrupted or lost, 0.0..=1.0; none without any. A
-    /// cancelled one is no failure: somebody wanted that.
+    /// Returns the share of sampled actions that failed, were interrupted or were lost, 0.0..=1.0.
+    /// `None` if the sample is empty. A cancelled action is not a failure.
     #[must_use]
     pub fn failure_share(&self) -> Option<f64> {
         let sample = self.sample();
@@ -163,21 +167,22 @@ impl Expectations {
         (sample > 0).then(|| failed as f64 / sample as f64)
     }
 
-    /// The time within which half of the succeeded ones were done, the median; none if they are
-    /// fewer than [`FEWEST`](Expectations::FEWEST).
+    /// Returns the median duration of the succeeded actions. `None` if there are fewer than
+    /// [`FEWEST`](Expectations::FEWEST).
     #[must_use]
     pub fn typical(&self) -> Option<Duration> {
         self.within(50)
     }
 
-    /// The time within which nineteen of twenty succeeded ones were done; none if they are fewer
-    /// than [`FEWEST`](Expectations::FEWEST). Of fewer than 20 that is the longest.
+    /// Returns the 95th percentile of the durations of the succeeded actions. `None` if there are
+    /// fewer than [`FEWEST`](Expectations::FEWEST). With fewer than 20, this is the longest
+    /// duration.
     #[must_use]
     pub fn slow(&self) -> Option<Duration> {
         self.within(95)
     }
 
-    /// The shortest of the times such that so many percent of them are no longer.
+    /// Returns the given percentile of the durations, by the nearest rank.
     fn within(&self, percent: usize) -> Option<Duration> {
         let count = self.durations.len();
         if count < Expectations::FEWEST {
@@ -187,14 +192,16 @@ impl Expectations {
         self.durations.get(rank.saturating_sub(1)).copied()
     }
 
-    /// How long an executing action may still take: what is left of the typical time; once that is
-    /// over, of the slow one; then by how much it is beyond that too. Never negative, and no
-    /// promise. Its progress is left out of account: what reports 90 % is rarely nine tenths
-    /// through.
+    /// Estimates the remaining time of an executing action.
     ///
-    /// `now` is to be of the clock that stamps the store's actions. None for an action that is not
-    /// executing or has another name, that was started before [`Timestamp::MIN_PLAUSIBLE`], and if
-    /// too few have succeeded.
+    /// It is the rest of the typical duration. After that, it is the rest of the slow duration, and
+    /// then the time beyond that. It is never negative, and it is an estimate only. The action's
+    /// own progress is ignored: an action that reports 90 % has rarely done nine tenths of its
+    /// work.
+    ///
+    /// `now` must come from the clock that stamps the store's actions. Returns `None` if the action
+    /// is not executing or has another name. Also `None` if it started before
+    /// [`Timestamp::MIN_PLAUSIBLE`], or if too few actions have succeeded.
     #[must_use]
     pub fn remaining(&self, action: &Action, now: Timestamp) -> Option<Remaining> {
         if action.status != Status::Executing || action.name != self.name {

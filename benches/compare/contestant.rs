@@ -1,4 +1,4 @@
-//! What every contestant keeps and does.
+//! Defines what each contestant stores and which operations it implements.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The name every action has here.
+/// Name of every action in this benchmark.
 pub const NAME: &str = "SMUpdateBDB";
 
 /// Versions of a whole life, and its log entries: created, started, finished.
@@ -15,7 +15,7 @@ pub const ENTRIES: usize = 3;
 
 macro_rules! record {
     ($($column:ident: $type:ty,)*) => {
-        /// An action as the stores written by hand keep it: all the columns of the library's.
+        /// Action as the hand-written stores keep it, with all columns of the library.
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
         pub struct Record {
             $(pub $column: $type,)*
@@ -85,7 +85,7 @@ record! {
     last_op: Option<Vec<u8>>,
 }
 
-/// What a caller asks to be recorded.
+/// Action that a caller asks to record.
 #[derive(Debug, Clone)]
 pub struct New {
     pub uid: Uuid,
@@ -102,7 +102,7 @@ impl New {
         }
     }
 
-    /// The row it becomes, number aside.
+    /// Returns the row to store, without its number.
     pub fn record(&self, now: i64) -> Record {
         Record {
             uid: self.uid.as_bytes().to_vec(),
@@ -110,7 +110,7 @@ impl New {
             name: NAME.to_owned(),
             object: Some(self.object.clone()),
             tenant: "default".to_owned(),
-            // As the library does: a digest tells a repeated create from a different one.
+            // As in the library, a digest distinguishes a repeated create from a different one.
             digest: Uuid::new_v5(&Uuid::nil(), self.object.as_bytes())
                 .as_bytes()
                 .to_vec(),
@@ -124,7 +124,7 @@ impl New {
     }
 }
 
-/// A change of an action that is at `version`. Each draws an operation id, as the library does.
+/// Change of an action at `version`. Each change gets a new operation id, as in the library.
 #[derive(Debug, Clone, Copy)]
 pub struct Change {
     pub uid: Uuid,
@@ -135,13 +135,13 @@ pub struct Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Start,
-    /// In hundredths of a percent. Makes no entry in the log.
+    /// In hundredths of a percent. Adds no log entry.
     Progress(i64),
     Finish,
 }
 
 impl Kind {
-    /// The columns a change gives an action: status, outcome, progress.
+    /// Returns the columns that a change sets: status, outcome, progress.
     pub fn state(self) -> (i64, Option<i64>, i64) {
         match self {
             Kind::Start => (1, None, 0),
@@ -150,7 +150,7 @@ impl Kind {
         }
     }
 
-    /// The kind of its log entry.
+    /// Returns the kind of the log entry.
     pub fn entry(self) -> Option<i64> {
         match self {
             Kind::Start => Some(1),
@@ -160,7 +160,7 @@ impl Kind {
     }
 }
 
-/// Whoever executes the actions: one owner, as one process has.
+/// Owner of the actions. There is one, as in one process.
 #[derive(Debug, Clone)]
 pub struct Owner {
     pub name: String,
@@ -176,7 +176,7 @@ impl Owner {
     }
 }
 
-/// Where an action stands, for the verification.
+/// State of an action, for verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Head {
     pub uid: Uuid,
@@ -184,27 +184,29 @@ pub struct Head {
     pub version: i64,
 }
 
-/// Everything a contestant holds at the end.
+/// Final content of a contestant.
 #[derive(Debug)]
 pub struct Held {
     pub heads: Vec<Head>,
     pub entries: usize,
 }
 
-/// A store that takes part. Every write is acknowledged once it is as durable as the contestant
-/// says, a compare-and-set on the version, and comes with its log entry, its place in the feed
-/// and in the indexes. What goes wrong is a panic: a contestant that fails has lost.
+/// A store that takes part in the benchmark.
+///
+/// Every write is a compare-and-set on the version. It writes the log entry, the position in the
+/// feed and the indexes too. It is acknowledged once it is as durable as the contestant claims.
+/// Errors panic: a contestant that fails has lost.
 #[async_trait]
 pub trait Contestant: Send + Sync + 'static {
     async fn create(&self, new: New);
     async fn change(&self, change: Change);
-    /// Looks an action up and decodes all of it; says which it found.
+    /// Reads and decodes one action; returns its uid.
     async fn get(&self, uid: Uuid) -> Uuid;
-    /// The newest, decoded; says how many and the first's uid.
+    /// Reads and decodes the newest actions; returns their number and the uid of the first.
     async fn list(&self, limit: u16) -> (usize, Option<Uuid>);
-    /// Writes completed actions, as fast as it can, for a workload that reads.
+    /// Writes completed actions as fast as possible, to prepare a read workload.
     async fn fill(&self, count: usize) -> Vec<Uuid>;
-    /// Everything, for the verification.
+    /// Returns all content, for verification.
     async fn held(&self) -> Held;
     async fn close(&self);
 }
@@ -214,7 +216,7 @@ pub fn now() -> i64 {
     i64::try_from(since.as_micros()).unwrap()
 }
 
-/// The changes of a whole life after its creation.
+/// Returns the changes of a whole life after its creation.
 pub fn life(uid: Uuid) -> impl Iterator<Item = Change> {
     let kinds = [
         Kind::Start,

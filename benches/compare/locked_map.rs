@@ -1,9 +1,9 @@
-//! Written by hand in memory: a map with ordered indexes beside it, behind one lock or divided into
+//! Hand-written store in memory: a map with ordered indexes. It has either one lock, or several
 //! shards with a lock each. Volatile.
 //!
-//! Sharded, an action's shard is chosen by its uid, and numbers and revisions come from counters
-//! that all share. A list merges the newest of each shard. The price: no reader sees all shards as
-//! of one moment, and a revision may be readable before a lower one is.
+//! With shards, the uid of an action selects its shard, and all shards share the counters for
+//! numbers and revisions. A list merges the newest actions of each shard. The price: no reader sees
+//! all shards as of one moment, and a revision may become readable before a lower one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -24,7 +24,7 @@ struct Tables {
     names: BTreeSet<(&'static str, i64)>,
     touches: BTreeSet<(String, i64)>,
     feed: BTreeMap<i64, Uuid>,
-    /// Kind, and the record as it was then: an entry shares what it can.
+    /// Kind and record of a log entry, which shares memory where it can.
     log: BTreeMap<(i64, i64), (i64, Arc<Record>)>,
 }
 
@@ -86,7 +86,7 @@ impl LockedMap {
     }
 
     fn lock(&self, uid: Uuid) -> MutexGuard<'_, Tables> {
-        // The low bits of a uid of version 7 are drawn.
+        // The low bits of a version 7 uid are random.
         let shard = uid.as_u128() as usize % self.shards.len();
         self.shards[shard].lock().unwrap()
     }

@@ -1,38 +1,51 @@
-//! The library's stores beside those one would write by hand.
+//! Compares the library's stores with hand-written ones.
 //!
-//! `cargo bench --all-features --bench compare` runs every workload in interleaved rounds and
-//! writes `results.json`, `table.md`, plots and what `FIGURES.md` says (`readme.md`, which
-//! `benches/enter` enters) under `target/compare`; `-- --quick` runs one short round of each, to
-//! show that it works, and writes under `target/compare/quick`. `--only lives-64` runs the
-//! workloads whose name begins so, `--rounds N`, `--time MILLISECONDS` and `--size N` (rows of the
-//! reading workloads) override.
+//! `cargo bench --all-features --bench compare` runs every workload in interleaved rounds. It
+//! writes `results.json`, `table.md`, plots and the text for `FIGURES.md` under `target/compare`.
+//! The text is `readme.md`, which `benches/enter` inserts.
 //!
-//! # What is compared
+//! `-- --quick` runs one short round of each workload as a smoke test, and writes under
+//! `target/compare/quick`. `--only lives-64` runs the workloads whose names begin with this text.
+//! `--rounds N`, `--time MILLISECONDS` and `--size N` (rows of the read workloads) override the
+//! defaults.
 //!
-//! All do the same: a row with all the library's columns, its indexes, its log and its feed, each
-//! write acknowledged only when durable and a compare-and-set on the version. `schema.sql` pins
-//! that, `schema.rs` checks it against what ships. None of those written by hand knows owners,
-//! retries, terms or limits: what they lack makes them faster, not slower.
+//! # Contestants
 //!
-//! - `sqlx writer task`, the baseline: group commit and a tuned read pool, see `sqlx_grouped.rs`;
-//! - `rusqlite grouped, our schema`, the like-for-like ceiling: group commit in a thread of its own
-//!   on the schema that ships, with its CHECKs, triggers and counters, see `shipped.rs`;
-//! - `rusqlite grouped`: the same on the bare schema;
-//! - `sqlx per call`: a transaction a call, default read pool, see `sqlx_by_hand.rs`;
-//! - `rusqlite per call`: `spawn_blocking`, a transaction a call;
-//! - `redb by hand`: a key-value store, a transaction a call;
+//! All do the same work: a row with all the library's columns, its indexes, its log and its feed.
+//! Each write is a compare-and-set on the version, and is acknowledged only when it is durable.
+//! `schema.sql` fixes this, and `schema.rs` checks it against the shipped schema. The hand-written
+//! stores have no owners, retries, terms or limits. This makes them faster, not slower.
+//!
+//! - `sqlx writer task`, the baseline: group commit and a tuned read pool, see `sqlx_grouped.rs`.
+//!
+//! - `rusqlite grouped, our schema`, the like-for-like upper bound: group commit in its own thread,
+//!   on the shipped schema with its CHECKs, triggers and counters, see `shipped.rs`.
+//!
+//! - `rusqlite grouped`: the same on the bare schema.
+//!
+//! - `sqlx per call`: one transaction per call and the default read pool, see `sqlx_by_hand.rs`.
+//!
+//! - `rusqlite per call`: `spawn_blocking`, one transaction per call.
+//!
+//! - `redb by hand`: a key-value store, one transaction per call.
+//!
 //! - `locked map`, the baseline in memory, and `sharded map`: see `locked_map.rs`.
 //!
-//! Not here: effectum, a job queue on SQLite with a group commit of its own. Its release 0.7 needs
-//! rusqlite 0.31, and a program links one SQLite only: here it is that of rusqlite 0.39 and sqlx.
+//! Not included: effectum, a job queue on SQLite with its own group commit. Its release 0.7 needs
+//! rusqlite 0.31. A program links only one SQLite, and this one uses that of rusqlite 0.39 and
+//! sqlx.
 //!
-//! # What makes it honest
+//! # Method
 //!
-//! A writing round begins with a fresh store, and afterwards everything acknowledged is looked
-//! for: actions, their versions, log entries. Readers are given a store that was filled the same
-//! way, with completed actions only: our SQLite store answers a look-up of an unfinished action
-//! that it wrote itself from memory, so none of those is measured. Rounds are interleaved, the first contestant another one each time, and a ratio is taken
-//! within a round, since a disk has moods. Figures are medians.
+//! A write round starts with a fresh store. Afterwards it verifies everything that was
+//! acknowledged: actions, versions and log entries.
+//!
+//! Read workloads use a store that was filled the same way, with completed actions only. The SQLite
+//! store answers look-ups of unfinished actions that it wrote itself from memory, so none of these
+//! is measured.
+//!
+//! Rounds are interleaved, and each round starts with another contestant. Ratios are taken within a
+//! round, because the speed of a disk varies. Figures are medians.
 #![allow(missing_docs, unreachable_pub, reason = "nobody imports a benchmark")]
 #![allow(
     clippy::unwrap_used,
@@ -74,10 +87,10 @@ use locked_map::LockedMap;
 use report::{Group, Line, Sample};
 use rusqlite_by_hand::Grouped;
 
-/// Rows of a page.
+/// Rows per page.
 const PAGE: u16 = 100;
 
-/// Each call is a write of a life, a look-up, a page.
+/// Each call is one write of a life, one look-up or one page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Work {
     Lives,
@@ -96,7 +109,7 @@ const WORKLOADS: [(&str, Work, usize); 7] = [
 ];
 
 impl Work {
-    /// In words, by so many at once.
+    /// Label of the workload, with its number of callers.
     fn by(self, callers: usize) -> String {
         let what = match self {
             Work::Lives => "whole lives",
@@ -125,7 +138,7 @@ enum Kind {
     Sharded,
 }
 
-/// Ours first, then the baseline, then the others.
+/// The library first, then the baseline, then the others.
 const DURABLE: [Kind; 7] = [
     Kind::Sqlite,
     Kind::SqlxGrouped,
@@ -137,7 +150,7 @@ const DURABLE: [Kind; 7] = [
 ];
 const VOLATILE: [Kind; 3] = [Kind::Memory, Kind::Map, Kind::Sharded];
 
-/// Shards of the sharded map: several for each core, as maps of that kind have.
+/// Shards of the sharded map: several per core, as in common sharded maps.
 const SHARDS: usize = 16;
 
 impl Kind {
@@ -204,10 +217,10 @@ impl Options {
 #[tokio::main(worker_threads = 2)]
 async fn main() {
     let options = Options::read();
-    // Beside the results, on whatever disk the build is on: /tmp is often memory.
+    // Use the disk of the build, beside the results: /tmp is often in memory.
     let mut output = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("compare");
     if options.quick {
-        // Not in the place of what took longer.
+        // Do not overwrite the results of a full run.
         output.push("quick");
     }
     std::fs::create_dir_all(&output).unwrap();
@@ -339,7 +352,8 @@ async fn lives(kind: Kind, callers: usize, time: Duration, scratch: &Path) -> Me
     measured
 }
 
-/// Everything acknowledged is there, completed, with its log, and nothing else.
+/// Verifies that all acknowledged actions are present and completed, with their logs, and that
+/// nothing else is.
 async fn verify(contestant: &dyn Contestant, uids: Vec<Uuid>) {
     let head = |uid| Head {
         uid,
@@ -357,7 +371,7 @@ async fn verify(contestant: &dyn Contestant, uids: Vec<Uuid>) {
     );
 }
 
-/// A contestant with rows to read.
+/// Contestant that was filled with rows.
 struct Filled {
     contestant: Arc<dyn Contestant>,
     uids: Arc<[Uuid]>,
@@ -380,7 +394,7 @@ impl Filled {
         let caller = |mut caller: Caller| {
             let (contestant, uids) = (self.contestant.clone(), self.uids.clone());
             async move {
-                // A linear congruence: rows in no order, the same for everybody.
+                // A linear congruence gives all contestants the same scattered order of rows.
                 let mut at = caller.number().wrapping_mul(7919);
                 while caller.goes_on().await {
                     at = at

@@ -1,4 +1,4 @@
-//! The library's own stores as contestants. Nothing but the public trait.
+//! The library's stores as contestants, used through the public trait only.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ impl Ours {
         Ours::with(Box::new(MemoryStore::new())).await
     }
 
-    /// As it comes: with every default.
+    /// The store with all defaults.
     pub async fn sqlite(directory: &Path) -> Ours {
         let store = SqliteStore::open(directory.join("actions.db")).await;
         Ours::with(Box::new(store.unwrap())).await
@@ -99,7 +99,7 @@ impl Contestant for Ours {
 
     async fn fill(&self, count: usize) -> Vec<Uuid> {
         let mut uids = Vec::with_capacity(count);
-        // A life is six commands; a batch has a thousand at most.
+        // A life is six commands; the limit is a thousand per batch.
         for begin in (0..count).step_by(150) {
             let mut commands = Vec::new();
             for row in begin..count.min(begin + 150) {

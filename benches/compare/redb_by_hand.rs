@@ -1,6 +1,7 @@
-//! Written by hand with redb: records, log and indexes as tables of an embedded key-value store.
-//! One write transaction a transition, durable at its commit (redb's default), each call in
-//! `spawn_blocking`. Records are JSON; the indexes are those of the SQL schema that have rows here.
+//! Hand-written store with redb: records, log and indexes are tables of an embedded key-value
+//! store. Each change is one write transaction, durable at its commit (redb's default), in
+//! `spawn_blocking`. Records are JSON. The indexes are those of the SQL schema that have rows in
+//! this benchmark.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ const FEED: TableDefinition<'_, i64, i64> = TableDefinition::new("feed");
 const REVISIONS: TableDefinition<'_, i64, i64> = TableDefinition::new("revisions");
 const LOG: TableDefinition<'_, (i64, i64), &[u8]> = TableDefinition::new("log");
 
-/// A log entry, but for its key: action and version.
+/// Log entry without its key, which is the action and the version.
 #[derive(Serialize)]
 pub struct Entry<'r> {
     kind: i64,
@@ -62,7 +63,7 @@ impl Redb {
     pub fn open(directory: &Path) -> Redb {
         let database = Database::create(directory.join("actions.redb")).unwrap();
         let transaction = database.begin_write().unwrap();
-        // Reading a table that was never opened for writing fails.
+        // Create the tables: reading one that was never opened for writing fails.
         transaction.open_table(RECORDS).unwrap();
         transaction.open_table(NUMBERS).unwrap();
         transaction.open_table(LOG).unwrap();
@@ -101,7 +102,7 @@ fn create(transaction: &WriteTransaction, new: &New) {
     follow(transaction, &record, Some(0));
 }
 
-/// The feed and the log of a change.
+/// Writes the feed entry and the log entry of a change.
 fn follow(transaction: &WriteTransaction, record: &Record, kind: Option<i64>) {
     let mut feed = transaction.open_table(FEED).unwrap();
     let mut revisions = transaction.open_table(REVISIONS).unwrap();
@@ -119,7 +120,7 @@ fn follow(transaction: &WriteTransaction, record: &Record, kind: Option<i64>) {
     }
 }
 
-/// False when the version is another one.
+/// Returns false if the version differs.
 fn change(transaction: &WriteTransaction, change: Change, owner: &Owner) -> bool {
     let numbers = transaction.open_table(NUMBERS).unwrap();
     let number = numbers.get(change.uid.as_u128()).unwrap().unwrap().value();
@@ -146,7 +147,7 @@ fn change(transaction: &WriteTransaction, change: Change, owner: &Owner) -> bool
     true
 }
 
-/// What a change makes of a record.
+/// Returns the record after a change.
 pub fn apply(record: &mut Record, change: Change, owner: &Owner) {
     let now = now();
     (record.status, record.outcome, record.progress) = change.kind.state();

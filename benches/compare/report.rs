@@ -1,5 +1,5 @@
-//! The answers: JSON, a table and plots. Ratios within one run come first; an absolute number says
-//! more about the machine than about the store.
+//! Writes the results as JSON, a table and plots. Ratios within one run come first: absolute
+//! numbers depend more on the machine than on the store.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::machine;
 use crate::middle::middle;
 use crate::plot::{Bar, Block, Plot, Scale, Tone};
 
-/// One contestant in one round of one workload.
+/// Result of one contestant in one round of a workload.
 #[derive(Debug, Clone)]
 pub struct Sample {
     pub calls_a_second: f64,
@@ -33,7 +33,7 @@ impl From<&Measured> for Sample {
     }
 }
 
-/// A contestant's rounds of a workload, and what it came to.
+/// All rounds of a contestant in a workload, with the medians.
 #[derive(Debug)]
 pub struct Line {
     pub contestant: &'static str,
@@ -65,11 +65,11 @@ impl Line {
     }
 }
 
-/// A workload with all its contestants; the first line is ours, the second the baseline.
+/// Workload with all its contestants. The first line is the library, the second the baseline.
 #[derive(Debug)]
 pub struct Group {
     pub workload: String,
-    /// The same in words, without what it survives.
+    /// Label of the contestant, without its durability.
     pub what: String,
     pub lines: Vec<Line>,
 }
@@ -77,14 +77,14 @@ pub struct Group {
 impl Group {
     const BASELINE: usize = 1;
 
-    /// How many times as fast as a contestant is the baseline. The middle of the rounds' ratios:
-    /// what is interleaved is compared within its round.
+    /// Returns the throughput of the baseline as a multiple of a contestant's. It is the median of
+    /// the ratios within each round.
     pub fn ratio(&self, line: &Line, base: &Line) -> f64 {
         let rounds = line.rounds.iter().zip(&base.rounds);
         middle(rounds.map(|(line, base)| line.calls_a_second / base.calls_a_second))
     }
 
-    /// How many times as long as with a contestant half of the calls take with the baseline.
+    /// Returns the median latency of the baseline as a multiple of a contestant's.
     fn p50_ratio(&self, line: &Line, base: &Line) -> f64 {
         let [base, line] = [base, line].map(|line| line.time(|round| round.p50).as_secs_f64());
         base / line.max(1e-9)
@@ -129,7 +129,7 @@ pub fn table(machine: &Value, conditions: &str, groups: &[Group]) -> String {
     out
 }
 
-/// What the README says: the library's store as a multiple of each of the others.
+/// Returns the text for the README: the library's store as a multiple of each contestant.
 pub fn readme(machine: &Value, conditions: &str, families: &[Vec<&Group>]) -> String {
     let mut out = format!("{}\n\n{conditions}\n", machine::line(machine));
     for groups in families {
@@ -158,7 +158,7 @@ pub fn readme(machine: &Value, conditions: &str, families: &[Vec<&Group>]) -> St
     out
 }
 
-/// All ratios against the baseline, a block for each workload.
+/// Returns all ratios against the baseline, one block per workload.
 pub fn plot(title: &str, note: &str, groups: &[&Group]) -> String {
     let bar = |group: &Group, index: usize| Bar {
         label: group.lines[index].contestant.to_owned(),
@@ -170,7 +170,7 @@ pub fn plot(title: &str, note: &str, groups: &[&Group]) -> String {
     };
     let block = |group: &&Group| Block {
         title: group.what.clone(),
-        // All but the baseline itself.
+        // All contestants except the baseline itself.
         bars: (0..group.lines.len())
             .filter(|index| *index != Group::BASELINE)
             .map(|index| bar(group, index))

@@ -1,4 +1,4 @@
-//! Written by hand with rusqlite, in two ways.
+//! Two hand-written stores with rusqlite.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::contestant::{Change, Contestant, Held, New, Owner};
 use crate::sql::{self, Layout};
 
-/// Commands that one commit takes at most, as in the library.
+/// Maximum number of commands per commit, as in the library.
 const GROUP: usize = 2000;
 
 enum Work {
@@ -26,10 +26,14 @@ struct Job {
     reply: oneshot::Sender<bool>,
 }
 
-/// The ceiling, on the bare schema or on the one that ships: one thread that owns the connection and writes whatever waits as one transaction,
-/// statements prepared, no sqlx between. Group commit as the library's, without its model, its
-/// owners and its errors. Reads are inline, on two connections, one for each core: a blocking call
-/// in an async task, which a host would not allow itself.
+/// Upper bound, on the bare schema or on the shipped one.
+///
+/// One thread owns the connection, and writes all waiting commands as one transaction. Statements
+/// are prepared, and sqlx is not involved. It has the library's group commit without its model,
+/// owners and errors.
+///
+/// Reads are inline, on two connections, one per core. This blocks async tasks, which a host would
+/// not accept.
 pub struct Grouped {
     path: PathBuf,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
@@ -133,7 +137,8 @@ impl Contestant for Grouped {
     }
 }
 
-/// One connection behind a lock; each call in `spawn_blocking`, each write a transaction.
+/// One connection behind a lock. Each call runs in `spawn_blocking`, and each write is a
+/// transaction.
 pub struct PerCall {
     path: PathBuf,
     connection: Arc<Mutex<Connection>>,

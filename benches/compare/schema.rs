@@ -1,4 +1,4 @@
-//! That the baseline keeps what the library keeps: a claim, so it is checked in every run.
+//! Checks in every run that the baseline stores the same data as the library.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const TABLES: [&str; 4] = [
     "actions_log",
 ];
 
-/// The columns and indexes of the tables both have.
+/// Returns the columns and indexes of the tables that both schemas have.
 fn shape(connection: &Connection) -> Vec<String> {
     let rows = |sql: &str, table: &str| -> Vec<String> {
         let mut statement = connection.prepare(sql).unwrap();
@@ -35,7 +35,7 @@ fn shape(connection: &Connection) -> Vec<String> {
     shape
 }
 
-/// Compares the pinned schema with the one that ships.
+/// Compares the pinned schema with the shipped one.
 pub async fn check(directory: &Path) {
     let path = directory.join("shape.db");
     let store = SqliteStore::open(&path).await.unwrap();
@@ -59,7 +59,8 @@ pub async fn check(directory: &Path) {
     assert_eq!(pinned.first(), Some(&columns));
 }
 
-/// That what the rusqlite peer writes under the schema that ships is what the library reads there.
+/// Checks that the library reads the rows that the rusqlite contestant writes under the shipped
+/// schema.
 async fn check_filled(directory: &Path) {
     let directory = directory.join("shipped");
     std::fs::create_dir(&directory).unwrap();

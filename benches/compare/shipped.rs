@@ -1,6 +1,8 @@
-//! rusqlite on the schema that ships: its CHECKs, triggers and counters, and the columns that the
-//! library's writer fills. The like-for-like ceiling: the library's work on the file, without the
-//! library. When the schema changes, this file changes with it, and nothing else here does.
+//! rusqlite on the shipped schema, with its CHECKs, triggers and counters, and the columns that the
+//! library's writer fills.
+//!
+//! It is the like-for-like upper bound: the library's work on the file, without the library. When
+//! the schema changes, only this file of the benchmark changes with it.
 
 use std::path::Path;
 
@@ -10,13 +12,13 @@ use rusqlite::Connection;
 use crate::contestant::Held;
 use crate::sql::{self, Layout};
 
-/// The counters of the store as of this commit; one row, whatever the commit holds.
+/// Store counters as of this commit: one row, however large the commit is.
 const COUNTERS: &str = "UPDATE actions_store SET \
      revision = (SELECT max(revision) FROM actions_feed), \
      last_number = (SELECT max(number) FROM actions_action), \
      last_entry = (SELECT max(entry) FROM actions_log) WHERE id = 1";
 
-/// The columns are those of the bare schema, so are the statements that fill them.
+/// The columns are those of the bare schema, so the same statements fill them.
 pub const LAYOUT: Layout = Layout {
     make,
     commit,

@@ -1,5 +1,5 @@
-//! What the stores written by hand in SQLite have in common: the pinned schema and statements,
-//! and the same transition in rusqlite.
+//! Common parts of the hand-written SQLite stores: the pinned schema and statements, and the same
+//! change in rusqlite.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -12,8 +12,8 @@ use crate::contestant::{Change, Head, Held, New, Owner, Record, life, now};
 
 pub const SCHEMA: &str = include_str!("schema.sql");
 
-/// What is not per connection in the library either: WAL, each commit synced. The checkpoint is
-/// the library's, so that nobody is faster for syncing the main file less often.
+/// The library's checkpoint interval, so no contestant gains by syncing the main file less often.
+/// Like WAL and the sync at each commit, it is the same for all.
 pub const CHECKPOINT: &str = "4000";
 pub const BUSY: Duration = Duration::from_secs(30);
 
@@ -25,7 +25,7 @@ pub const TOUCH: &str = "INSERT INTO actions_touch (object, action) VALUES (?, ?
 
 pub const FEED_NEW: &str = "INSERT INTO actions_feed (action) VALUES (?)";
 
-/// The compare-and-set: no row comes back when somebody else was there before.
+/// Compare-and-set: returns no row if another writer was first.
 pub const CHANGE: &str = "UPDATE actions_action SET status = ?, outcome = ?, progress = ?, \
      owner = ?, incarnation = ?, started_at = coalesce(started_at, ?), finished_at = ?, \
      last_seen_at = ?, version = version + 1, log_entries = log_entries + ?, last_op = ? \
@@ -37,7 +37,7 @@ pub const FEED_MOVE: &str = "UPDATE actions_feed SET revision = \
 pub const LOG: &str = "INSERT INTO actions_log (action, kind, version, at, status, outcome, \
      progress, owner, incarnation, op) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-/// All columns of one action.
+/// Reads all columns of one action.
 pub static GET: LazyLock<String> = LazyLock::new(|| {
     let columns = Record::COLUMNS.join(", ");
     format!("SELECT {columns} FROM actions_action WHERE uid = ?")
@@ -48,19 +48,19 @@ pub static LIST: LazyLock<String> = LazyLock::new(|| {
     format!("SELECT {columns} FROM actions_action ORDER BY number DESC LIMIT ?")
 });
 
-/// How rusqlite keeps actions under one schema.
+/// Operations of rusqlite on one schema.
 #[derive(Clone, Copy)]
 pub struct Layout {
-    /// Makes a new database and opens it.
+    /// Creates a database and opens it.
     pub make: fn(&Path) -> Connection,
-    /// Within a transaction that is open.
+    /// Must be called within an open transaction.
     pub create: fn(&Connection, &New),
-    /// The same; false when the version is another one.
+    /// Must be called within an open transaction. Returns false if the version differs.
     pub change: fn(&Connection, Change, &Owner) -> bool,
     pub commit: fn(&Connection),
-    /// Looks an action up and decodes all of it; its uid.
+    /// Reads and decodes one action; returns its uid.
     pub read_one: fn(&Connection, Uuid) -> Uuid,
-    /// The newest, decoded: how many, and the uid of the first.
+    /// Reads and decodes the newest actions; returns their number and the uid of the first.
     pub read_list: fn(&Connection, u16) -> (usize, Option<Uuid>),
     pub held: fn(&Path) -> Held,
 }
@@ -92,7 +92,7 @@ pub fn open(path: &Path) -> Connection {
     connection
 }
 
-/// A new database with the schema.
+/// Creates a database with the schema.
 pub fn make(path: &Path) -> Connection {
     let connection = open(path);
     connection.execute_batch(SCHEMA).unwrap();
@@ -199,7 +199,7 @@ pub fn commit(c: &Connection) {
     c.prepare_cached("COMMIT").unwrap().execute([]).unwrap();
 }
 
-/// Writes completed actions beside whoever has the file open.
+/// Writes completed actions on a separate connection.
 pub fn fill(layout: &Layout, path: &Path, count: usize, owner: &Owner) -> Vec<Uuid> {
     let c = open(path);
     let mut uids = Vec::with_capacity(count);
@@ -235,7 +235,7 @@ fn read_list(c: &Connection, limit: u16) -> (usize, Option<Uuid>) {
     (records.len(), records.first().map(uid))
 }
 
-/// Everything in the file, read by a connection of its own.
+/// Reads all content of the file on a separate connection.
 pub fn held(path: &Path) -> Held {
     let c = open(path);
     let sql = "SELECT uid, status, version FROM actions_action";
@@ -254,7 +254,7 @@ pub fn held(path: &Path) -> Held {
         .map(Result::unwrap)
         .collect();
     let count = |sql: &str| c.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    // The feed has each action once, and each touches one object.
+    // The feed has each action once, and each action refers to one object.
     let actions = i64::try_from(heads.len()).unwrap();
     assert_eq!(count("SELECT count(*) FROM actions_feed"), actions);
     assert_eq!(count("SELECT count(*) FROM actions_touch"), actions);

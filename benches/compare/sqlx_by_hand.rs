@@ -1,9 +1,11 @@
-//! What a careful engineer writes with sqlx in an afternoon.
+//! Simple hand-written store with sqlx: careful, but not tuned.
 //!
-//! A pool of one connection for writing (more of them fight over SQLite's one write lock and are
-//! slower), WAL, synchronous FULL, statements prepared once and cached, one IMMEDIATE transaction a
-//! transition: the compare-and-set, the feed, the log entry, COMMIT. A second pool reads, with
-//! sqlx's defaults (ten connections), since readers do not wait for the writer in WAL.
+//! Writes use a pool of one connection, because several would compete for SQLite's write lock and
+//! be slower. It uses WAL, synchronous FULL, and prepared and cached statements. Each change is one
+//! IMMEDIATE transaction: the compare-and-set, the feed, the log entry, COMMIT.
+//!
+//! A second pool reads, with sqlx's defaults (ten connections). In WAL mode readers do not wait for
+//! the writer.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +35,7 @@ impl SqlxByHand {
         let options = options(&path);
         let writing = SqlitePoolOptions::new()
             .max_connections(1)
-            // 512 callers queue for it: waiting long is the point, failing is not.
+            // 512 callers queue for the connection: long waits are expected, failures are not.
             .acquire_timeout(std::time::Duration::from_secs(120))
             .connect_with(options.clone());
         let reading = SqlitePoolOptions::new().connect_with(options);
@@ -55,7 +57,7 @@ pub fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("wal_autocheckpoint", sql::CHECKPOINT)
 }
 
-/// Within a transaction that is open.
+/// Must be called within an open transaction.
 pub async fn create(c: &mut SqliteConnection, new: &New) {
     let row = new.record(now());
     let number: i64 = sqlx::query_scalar(sql::CREATE)
@@ -91,7 +93,7 @@ pub async fn create(c: &mut SqliteConnection, new: &New) {
         .unwrap();
 }
 
-/// The same; false when the version is another one.
+/// Must be called within an open transaction. Returns false if the version differs.
 pub async fn change(c: &mut SqliteConnection, change: Change, owner: &Owner) -> bool {
     let (now, op) = (now(), Uuid::now_v7());
     let (status, outcome, progress) = change.kind.state();
@@ -140,14 +142,14 @@ fn uid(row: &SqliteRow) -> Uuid {
     Uuid::from_slice(&record.uid).unwrap()
 }
 
-/// Looks an action up and decodes all of it.
+/// Reads and decodes one action.
 pub async fn read_one(pool: &SqlitePool, wanted: Uuid) -> Uuid {
     let query = sqlx::query(sqlx::AssertSqlSafe(sql::GET.as_str()));
     let row = query.bind(&wanted.as_bytes()[..]).fetch_one(pool).await;
     uid(&row.unwrap())
 }
 
-/// The newest, decoded.
+/// Reads and decodes the newest actions.
 pub async fn read_list(pool: &SqlitePool, limit: u16) -> (usize, Option<Uuid>) {
     let query = sqlx::query(sqlx::AssertSqlSafe(sql::LIST.as_str()));
     let rows = query.bind(limit).fetch_all(pool).await.unwrap();

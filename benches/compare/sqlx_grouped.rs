@@ -1,7 +1,7 @@
-//! What an engineer who knows SQLite writes with sqlx: a writer task that commits whatever waits as
-//! one transaction, and a tuned pool for reading.
+//! Tuned hand-written store with sqlx: a writer task that commits all waiting commands as one
+//! transaction, and a tuned read pool.
 //!
-//! The writer has the one connection that writes, so nobody waits for a lock. A caller is answered
+//! Only the writer's connection writes, so there is no wait for a lock. Callers get their answers
 //! after the commit. The connections of the pool stay open, cache pages, are not pinged before use
 //! and never write.
 
@@ -20,11 +20,11 @@ use crate::contestant::{Change, Contestant, Held, New, Owner};
 use crate::sql;
 use crate::sqlx_by_hand::{change, create, options, read_list, read_one};
 
-/// Commands that one commit takes at most, as in the library.
+/// Maximum number of commands per commit, as in the library.
 const GROUP: usize = 2000;
 
-/// Connections that read. Each has a thread of its own, and more than a few of them keep cores busy
-/// while answers are handed over.
+/// Number of read connections. Each has its own thread, and more threads would only compete for the
+/// cores.
 const READERS: u32 = 8;
 
 enum Work {
@@ -59,7 +59,7 @@ impl SqlxGrouped {
         let reading = SqlitePoolOptions::new()
             .min_connections(READERS)
             .max_connections(READERS)
-            // A connection that was just used is not asked whether it is alive.
+            // Do not ping a connection before use.
             .test_before_acquire(false)
             .connect_with(reading);
         SqlxGrouped {

@@ -1,8 +1,9 @@
-//! What each index costs those who write: whole lives without it, beside whole lives with it.
+//! Measures the write cost of each index: whole lives without the index, compared with whole lives
+//! with it.
 //!
-//! The store does not check its indexes when it is opened, so it opens a copy that lacks one. What
-//! the writing itself looks up by that index becomes slower without it: then the figure says what
-//! the index is worth, not what it costs, and that is said beside it.
+//! The store does not check its indexes when it is opened, so it can open a copy that lacks one. If
+//! the writer itself uses the index, writing without it becomes slower. The figure then shows the
+//! benefit of the index, not its cost, and the report says so.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,14 +15,14 @@ use crate::lives::Owned;
 use crate::middle::middle;
 use crate::space;
 
-/// What is dropped.
+/// Indexes to drop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Without {
-    /// Nothing. Twice, since two that are the same say how much the others' figures mean.
+    /// None. It is measured twice: the difference between two equal stores shows the noise.
     Nothing,
     NothingAgain,
     Index(String),
-    /// All that only readers need.
+    /// All indexes that only readers use.
     All,
 }
 
@@ -35,8 +36,9 @@ impl Without {
     }
 }
 
-/// A round: calls a second, processor time a call, bytes written a call, the last checkpoint
-/// included. Groups of callers are no larger for want of an index, so bytes are the steadiest.
+/// Result of a round: calls per second, processor time per call and bytes written per call, with
+/// the last checkpoint. Missing indexes do not change the size of groups, so bytes are the
+/// steadiest figure.
 #[derive(Debug, Clone, Copy)]
 pub struct Round {
     pub rate: f64,
@@ -44,21 +46,21 @@ pub struct Round {
     pub written: Option<f64>,
 }
 
-/// One that lacks an index, in each round.
+/// Results of a store that lacks an index, one per round.
 #[derive(Debug)]
 pub struct Line {
     pub without: Without,
     pub rounds: Vec<Round>,
 }
 
-/// The first line lacks nothing; the others are held against it.
+/// The first line has all indexes; the others are compared with it.
 #[derive(Debug)]
 pub struct Costs {
     pub lines: Vec<Line>,
 }
 
 impl Costs {
-    /// What a line's rounds come to, with everything as a multiple of without.
+    /// Returns the medians of a line: the store with all indexes as a multiple of the one without.
     fn ratio(&self, line: &Line, of: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
         let both = self.lines[0].rounds.iter().zip(&line.rounds);
         let ratios: Option<Vec<f64>> = both
@@ -67,7 +69,7 @@ impl Costs {
         Some(middle(ratios?.into_iter()))
     }
 
-    /// Calls a second.
+    /// Calls per second.
     pub fn rate_ratio(&self, line: &Line) -> f64 {
         self.ratio(line, |round| Some(round.rate))
             .unwrap_or(f64::NAN)
@@ -82,7 +84,7 @@ impl Costs {
     }
 }
 
-/// Those the store looks rows up by while it writes.
+/// Indexes that the store uses while it writes.
 pub const NEEDED: &[&str] = &["actions_log_action"];
 
 pub async fn measure(base: &Path, scratch: &Path, rounds: usize, time: Duration) -> Costs {

@@ -1,4 +1,4 @@
-//! Everything, round by round, for programs.
+//! Writes all results of all rounds as JSON.
 
 use std::time::Duration;
 

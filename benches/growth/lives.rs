@@ -1,5 +1,5 @@
-//! Whole lives: create, start, three reports of progress, complete; each awaited, and all looked
-//! for afterwards.
+//! Whole lives: create, start, three progress reports, complete. Each call is awaited, and all
+//! actions are verified afterwards.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::footprint::wal;
 use crate::middle::middle;
 use crate::stock::Stock;
 
-/// Callers at once.
+/// Number of concurrent callers.
 pub const CALLERS: usize = 64;
 
 const CALLS: u64 = 6;
 const ENTRIES: usize = 3;
 
-/// A store with somebody to own what is executing.
+/// Store with an owner for its executing actions.
 pub struct Owned {
     pub store: Arc<SqliteStore>,
     owner: OwnerRef,
@@ -43,7 +43,7 @@ impl Owned {
         Owned { store, owner }
     }
 
-    /// Lives until the time is up, or until there were so many.
+    /// Runs lives until the time is up or the given number is reached.
     pub async fn live(&self, time: Duration, most: usize) -> Measured {
         let caller = |mut caller: Caller| {
             let (store, owner) = (self.store.clone(), self.owner.clone());
@@ -82,7 +82,7 @@ async fn live(store: &dyn ActionStore, owner: &OwnerRef, caller: &mut Caller) ->
     uid
 }
 
-/// Everything acknowledged is there, completed, with its log.
+/// Verifies that all acknowledged actions are present and completed, with their logs.
 async fn verify(store: &dyn ActionStore, lived: &[ActionUid]) {
     let most = store.capabilities().max_commands;
     for some in lived.chunks(most) {
@@ -98,16 +98,16 @@ async fn verify(store: &dyn ActionStore, lived: &[ActionUid]) {
     }
 }
 
-/// Calls a second in an empty store and in a stock, in each round.
+/// Calls per second in an empty store and in a filled one, by round.
 #[derive(Debug)]
 pub struct Compared {
     pub rate: Vec<[f64; 2]>,
-    /// The write-ahead log of each at the end of its last round.
+    /// Size of each write-ahead log at the end of the last round.
     pub wal: [u64; 2],
 }
 
 impl Compared {
-    /// How many times as many calls the large store answers.
+    /// Returns the throughput of the large store as a multiple of the empty one's.
     pub fn ratio(&self) -> f64 {
         middle(self.rate.iter().map(|[fresh, large]| large / fresh))
     }
@@ -117,7 +117,7 @@ impl Compared {
     }
 }
 
-/// Lives in a fresh store and in one that has a stock, in interleaved rounds.
+/// Measures lives in a fresh store and in a filled one, in interleaved rounds.
 pub async fn compare(stock: &Stock, scratch: &Path, rounds: usize, time: Duration) -> Compared {
     let large = Owned::of(stock.store.clone()).await;
     large.live(time / 4, usize::MAX).await;

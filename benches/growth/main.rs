@@ -1,22 +1,37 @@
-//! What becomes of the SQLite store as it grows, and what it takes beside time.
+//! Measures how the SQLite store behaves as it grows: time, memory and disk.
 //!
-//! `cargo bench --all-features --bench growth` writes `results.json`, `table.md`, plots and what
-//! `FIGURES.md` says (`readme.md`, which `benches/enter` enters) under `target/growth`; `-- --quick`
-//! does little of each, to show that it works, and writes under `target/growth/quick`.
-//! `--rows 10000000` makes the large store that large (a million unless set; ten million take 6 GB
-//! of disk and a quarter of an hour), `--small N` the small one, `--lives N` the one in which lives are
-//! measured, `--actions N` the one whose pages are counted; `--rounds N` and `--time MILLISECONDS`
-//! of each; `--only pages`, `lives`, `space` or `indexes` runs one part.
+//! `cargo bench --all-features --bench growth` writes `results.json`, `table.md`, plots and the
+//! text for `FIGURES.md` under `target/growth`. The text is `readme.md`, which `benches/enter`
+//! inserts. `-- --quick` runs a short smoke test, and writes under `target/growth/quick`.
 //!
-//! - `pages.rs`: a full page of a hundred, by every driver a plane asks by, and a look-up, in the
-//!   large store and in the small one;
-//! - `lives.rs`: whole lives in a store that has a stock, and in an empty one;
-//! - `space.rs`: bytes on the disk for an action with its log, by table and index;
-//! - `indexes.rs`: whole lives with each index, and without it;
-//! - memory and the write-ahead log at the end of each part.
+//! - `--rows 10000000` sets the size of the large store. The default is a million. Ten million take
+//!   6 GB of disk and a quarter of an hour.
 //!
-//! What is acknowledged is looked for, every page must be full, and stores that are compared are
-//! measured in turn, so that a ratio is taken within a round. Figures are medians.
+//! - `--small N` sets the size of the small store.
+//!
+//! - `--lives N` sets the size of the store for `lives`.
+//!
+//! - `--actions N` sets the size of the store for `space`.
+//!
+//! - `--rounds N` and `--time MILLISECONDS` set the rounds and their length.
+//!
+//! - `--only pages`, `lives`, `space` or `indexes` runs one part.
+//!
+//! The parts are:
+//!
+//! - `pages.rs`: a full page of a hundred by every access path that management planes use, and a
+//!   look-up, in the large store and in the small one.
+//!
+//! - `lives.rs`: whole lives in a filled store and in an empty one.
+//!
+//! - `space.rs`: bytes on disk per action with its log, by table and index.
+//!
+//! - `indexes.rs`: whole lives with each index and without it.
+//!
+//! - Memory and the write-ahead log at the end of each part.
+//!
+//! All acknowledged actions are verified, and every page must be full. Stores are measured in turn,
+//! so that a ratio is taken within a round. Figures are medians.
 #![allow(missing_docs, unreachable_pub, reason = "nobody imports a benchmark")]
 #![allow(
     clippy::unwrap_used,
@@ -99,10 +114,10 @@ impl Options {
 #[tokio::main(worker_threads = 2)]
 async fn main() {
     let options = Options::read();
-    // Beside the results, on whatever disk the build is on: /tmp is often memory.
+    // Use the disk of the build, beside the results: /tmp is often in memory.
     let mut output = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("growth");
     if options.quick {
-        // Not in the place of what took longer.
+        // Do not overwrite the results of a full run.
         output.push("quick");
     }
     std::fs::create_dir_all(&output).unwrap();

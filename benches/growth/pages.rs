@@ -1,4 +1,4 @@
-//! Reads from a large store and a small one, in turn.
+//! Measures reads from a large store and a small one, in turn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::footprint::from_disk;
 use crate::middle::middle;
 use crate::stock::{LONG_LOG, Plan, Stock, mix};
 
-/// Actions of a page.
+/// Actions per page.
 const PAGE: u16 = 100;
 
-/// Callers where the rate is measured; the time of a page is measured with one.
+/// Number of callers when throughput is measured. Latency is measured with one.
 pub const MANY: usize = 8;
 
-/// A call. Where there is something to choose, each call chooses at random.
+/// A kind of call. Calls with parameters choose them at random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
     Newest,
@@ -64,7 +64,7 @@ impl Read {
     }
 
     fn query(self, plan: Plan, at: Position, chance: u64) -> Query {
-        // So that a full page lies beyond.
+        // Leave room for a full page.
         let place = u64::from(PAGE) + chance % (plan.rows - 2 * u64::from(PAGE));
         let query = Query::new().with_limit(PAGE);
         match self {
@@ -81,7 +81,7 @@ impl Read {
         }
     }
 
-    /// One call. What is not a full page of what was asked for is a failure.
+    /// Makes one call. Anything but a full page of the right actions is an error.
     async fn call(self, store: &dyn ActionStore, plan: Plan, at: Position, chance: u64) {
         match self {
             Read::Get => {
@@ -127,21 +127,21 @@ async fn position(stock: &Stock) -> Position {
     stock.store.changed(None).await.unwrap()
 }
 
-/// What one kind of read came to: a figure for each store, the small one first, in each round.
+/// Results of one kind of read, by round: one figure for each store, the small one first.
 #[derive(Debug)]
 pub struct Compared {
     pub read: Read,
-    /// The median time of a call, one caller.
+    /// Median latency with one caller.
     pub time: Vec<[Duration; 2]>,
-    /// Calls a second, many callers.
+    /// Calls per second with many callers.
     pub rate: Vec<[f64; 2]>,
-    /// Bytes from the disk for a call, one caller: what memory did not hold of the file.
+    /// Bytes read from the disk per call with one caller, because the page cache did not hold them.
     pub from_disk: Vec<[Option<f64>; 2]>,
 }
 
 impl Compared {
-    /// How many times as long a call takes in the large store. What is interleaved is compared
-    /// within its round.
+    /// Returns the latency in the large store as a multiple of that in the small one, compared
+    /// within each round.
     pub fn time_ratio(&self) -> f64 {
         middle(
             self.time
@@ -150,7 +150,7 @@ impl Compared {
         )
     }
 
-    /// How many times as many calls the small store answers.
+    /// Returns the throughput of the small store as a multiple of the large one's.
     pub fn rate_ratio(&self) -> f64 {
         middle(self.rate.iter().map(|[small, large]| small / large))
     }
@@ -170,11 +170,11 @@ impl Compared {
     }
 }
 
-/// Every read from both stores, in interleaved rounds.
+/// Measures every kind of read from both stores, in interleaved rounds.
 pub async fn compare(both: [&Stock; 2], rounds: usize, time: Duration) -> Vec<Compared> {
     for stock in both {
         check_spread(stock).await;
-        // Begins with as much of either in memory as there is room for.
+        // Warm up: load as much of both stores into memory as fits.
         let mut file = std::fs::File::open(&stock.path).unwrap();
         std::io::copy(&mut file, &mut std::io::sink()).unwrap();
     }
@@ -213,8 +213,8 @@ pub async fn compare(both: [&Stock; 2], rounds: usize, time: Duration) -> Vec<Co
     compared
 }
 
-/// Holds the stock to what the reads are said to look for: the unfinished are some of many, and
-/// what touches a node lies all over the store.
+/// Verifies the data that the reads rely on: the unfinished actions are few among many, and the
+/// actions of a node are spread over the store.
 async fn check_spread(stock: &Stock) {
     let at = position(stock).await;
     let list = async |read: Read| {
@@ -227,14 +227,14 @@ async fn check_spread(stock: &Stock) {
     assert!(unfinished.items.iter().all(|a| executing(a.status)));
     let node = list(Read::Node).await;
     assert!(node.next.is_none(), "a node has a hundred actions");
-    // Batches that were written at once may have come in any order: neither end is the oldest.
+    // Concurrent batches may arrive in any order, so neither end is exactly the oldest.
     let created = || {
         node.items
             .iter()
             .map(|action| action.created_at.as_micros())
     };
     let apart = created().max().unwrap() - created().min().unwrap();
-    // A row a millisecond.
+    // There is one row per millisecond.
     let rows = i64::try_from(stock.plan.rows).unwrap();
     assert!(apart / 1000 > rows * 9 / 10, "all over the store");
 }

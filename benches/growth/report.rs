@@ -1,4 +1,4 @@
-//! The answers: tables, plots, and what the README says.
+//! Writes the results: tables, plots, and the text for the README.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::plot::{Bar, Block, Plot, Scale, Tone};
 use crate::space::Space;
 use crate::stock::Stock;
 
-/// A page of the large store takes no longer than this multiple of one of the small store.
+/// Target: a page of the large store takes at most this multiple of the time in the small store.
 const PAGE_GOAL: f64 = 2.0;
 
-/// How a stock was filled.
+/// How a store was filled.
 #[derive(Debug, Clone, Copy)]
 pub struct Filled {
     pub rows: u64,
@@ -43,7 +43,7 @@ impl Filled {
     }
 }
 
-/// Everything that was measured; what was not asked for is empty.
+/// All results. Parts that did not run are empty.
 #[derive(Debug)]
 pub struct Report {
     pub machine: Value,
@@ -98,13 +98,13 @@ impl Report {
         if let Some(space) = &self.space {
             write("space.svg", space_plot(space));
         }
-        // Half of it would replace the whole.
+        // A partial run must not replace a full one.
         if !self.pages.is_empty() && self.lives.is_some() && self.space.is_some() {
             write("readme.md", self.readme());
         }
     }
 
-    /// The sizes of the stores that pages were read from.
+    /// Returns the sizes of the stores that pages were read from.
     fn sizes(&self) -> [String; 2] {
         [0, 1].map(|which| count(self.filled[which].rows))
     }

@@ -1,4 +1,4 @@
-//! What an action takes on the disk, table by table and index by index.
+//! Measures the disk space of an action, by table and index.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use rusqlite::Connection;
 
 use crate::lives::Owned;
 
-/// A table or an index.
+/// Table or index.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// As it is called in the database.
+    /// Name in the database.
     pub name: String,
-    /// A table's name, or an index's columns.
+    /// Name of a table, or columns of an index.
     pub what: String,
     pub pages: u64,
-    /// Bytes for each action.
+    /// Bytes per action.
     pub bytes: f64,
-    /// How much of its pages is not used, of 1.
+    /// Unused share of its pages, 0 to 1.
     pub unused: f64,
 }
 
-/// A file in which so many actions lived their whole lives.
+/// Database file after whole lives of a number of actions.
 #[derive(Debug)]
 pub struct Space {
     pub actions: u64,
@@ -30,27 +30,28 @@ pub struct Space {
     pub pages: u64,
     pub free_pages: u64,
     pub file_bytes: u64,
-    /// The largest first.
+    /// Largest first.
     pub parts: Vec<Part>,
 }
 
 impl Space {
-    /// Bytes for each action with its log: everything.
+    /// Total bytes per action with its log.
     pub fn bytes(&self) -> f64 {
         (self.pages * self.page_size) as f64 / self.actions as f64
     }
 
-    /// What these actions are in: not what has one page whatever happens, nor the schema.
+    /// Tables and indexes that hold these actions. Leaves out the schema and those with a single
+    /// page.
     pub fn growing(&self) -> impl Iterator<Item = &Part> {
         let grows = |part: &&Part| part.pages > 1 && part.name != "sqlite_schema";
         self.parts.iter().filter(grows)
     }
 }
 
-/// Lives so many lives, each change a write of its own as a host makes it, and looks at the pages
-/// once the store was closed, and so its log folded into the file.
+/// Runs the given number of lives, each change in its own write as in a host. Then reads the page
+/// statistics of the closed store, whose WAL is folded into the file.
 pub async fn measure(path: &Path, actions: usize) -> Space {
-    /// An end, should there be none.
+    /// Time limit of the lives.
     const TIME: Duration = Duration::from_secs(3600);
     let owned = Owned::open(path).await;
     let measured = owned.live(TIME, actions).await;
@@ -107,7 +108,7 @@ fn look(path: &Path) -> Space {
     space
 }
 
-/// The columns of an index; an expression has no name.
+/// Returns the columns of an index. An expression has no name.
 fn columns(connection: &Connection, index: &str) -> rusqlite::Result<String> {
     let mut statement =
         connection.prepare("SELECT coalesce(name, '...') FROM pragma_index_info($1)")?;
@@ -116,7 +117,7 @@ fn columns(connection: &Connection, index: &str) -> rusqlite::Result<String> {
     Ok(columns.join(", "))
 }
 
-/// The indexes that can be dropped: those the schema makes itself.
+/// Returns the indexes that can be dropped: those that the schema creates explicitly.
 pub fn indexes(path: &Path) -> Vec<String> {
     let connection = Connection::open(path).unwrap();
     let sql = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL \

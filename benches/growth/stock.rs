@@ -1,8 +1,8 @@
-//! A store of any size, whose pages are full at each: what is in it, and how it is filled.
+//! Creates stores of any size, in which every page is full.
 //!
-//! Every action and its log are entered by [`Command::Import`], as a copy from another store would
-//! be. Each is a function of its row alone, so that a reader finds any of ten million without
-//! remembering one.
+//! Every action and its log are written by [`Command::Import`], like a copy from another store.
+//! Each action is a function of its row number, so a reader can find any of ten million without a
+//! table.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,24 +19,27 @@ use uuid::Builder;
 
 use crate::footprint;
 
-/// Commands of a batch, the most there may be.
+/// Commands per batch: the maximum.
 const BATCH: u64 = 1000;
 
-/// Tasks that fill, so that batches are made while others are written.
+/// Number of filling tasks, so that batches are built while others are written.
 const FILLERS: usize = 4;
 
 /// Log entries of every thousandth action: a full page.
 pub const LONG_LOG: usize = 100;
 
-/// Log entries of a completed action else: created, started, completed.
+/// Log entries of any other completed action: created, started, completed.
 const SHORT_LOG: u64 = 3;
 
-/// When the first was created, in milliseconds since the Unix epoch; each a millisecond later.
+/// Creation time of the first action, in milliseconds since the Unix epoch. Each further action is
+/// a millisecond later.
 const BEGUN: u64 = 1_735_689_600_000;
 
-/// How many actions, and how dense what is looked for: in the small store 200 are unfinished and
-/// each object has a hundred. A larger store has them as dense, so that its first page is as far
-/// apart; only the nodes grow with it, a hundred actions each, all over the store.
+/// Number of actions, and density of the actions that the reads look for.
+///
+/// In the small store, 200 actions are unfinished and each object has a hundred. A larger store has
+/// the same densities, so the rows of its first page are as far apart. Only the number of nodes
+/// grows: each has a hundred actions, spread over the store.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     pub rows: u64,
@@ -63,7 +66,7 @@ impl Plan {
         self.small / 100
     }
 
-    /// Each touched by a hundred actions of the whole store.
+    /// Number of nodes, each with a hundred actions spread over the store.
     pub fn nodes(self) -> u64 {
         self.rows / 1000
     }
@@ -72,7 +75,7 @@ impl Plan {
         (row % 10 == 7).then(|| row / 10 % self.nodes())
     }
 
-    /// A row whose log is a full page, of those there are.
+    /// Returns a row whose log is a full page.
     pub fn long(self, which: u64) -> u64 {
         which % (self.rows / 1000) * 1000 + 1
     }
@@ -90,7 +93,7 @@ impl Plan {
         }
     }
 
-    /// Unfinished actions, failed ones, log entries.
+    /// Returns the numbers of unfinished actions, failed actions and log entries.
     fn counts(self) -> [u64; 3] {
         let executing = self.rows.div_ceil(self.small / 200);
         let long = self.rows / 1000 * (LONG_LOG as u64 - SHORT_LOG);
@@ -102,7 +105,7 @@ impl Plan {
     }
 }
 
-/// A number that looks random, of one that does not (SplitMix64).
+/// Mixes a number into a pseudo-random one (SplitMix64).
 pub fn mix(number: u64) -> u64 {
     let z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -118,7 +121,7 @@ enum Kind {
     Long,
 }
 
-/// What the others are copied from: recorded by a store, one of each kind.
+/// Templates of the actions, one of each kind, recorded by a store.
 struct Patterns {
     patterns: Vec<(Arc<Action>, Vec<Transition>)>,
     names: Vec<Arc<str>>,
@@ -140,7 +143,7 @@ impl Patterns {
                 .with_description("resize to 3 shards of 4 GB, replicated");
             let uid = store.create(new).await.unwrap().uid;
             store.start(uid, &owner).await.unwrap();
-            // A step is an entry; the first three are created, started, completed.
+            // Each step adds an entry; three entries are created, started, completed.
             let steps = if let Kind::Long = kind {
                 LONG_LOG - 3
             } else {
@@ -202,20 +205,20 @@ impl Patterns {
     }
 }
 
-/// A store that is filled, and open.
+/// Filled, open store.
 #[derive(Debug)]
 pub struct Stock {
     pub plan: Plan,
     pub store: Arc<SqliteStore>,
     pub path: PathBuf,
-    /// How long it took to fill it.
+    /// Time to fill it.
     pub filled_in: Duration,
-    /// What it occupied afterwards, closed.
+    /// Disk space after it was filled and closed.
     pub bytes: u64,
 }
 
 impl Stock {
-    /// Fills a new store, and counts what is in it: one that lost some of it would be fast.
+    /// Fills a new store and counts its content, because a store that lost data would look fast.
     pub async fn fill(directory: &Path, plan: Plan) -> Stock {
         let path = directory.join(format!("stock-{}.db", plan.rows));
         let store = Arc::new(SqliteStore::open(&path).await.unwrap());
@@ -236,7 +239,7 @@ impl Stock {
                     for answer in store.write(Batch::each(commands)).await.unwrap() {
                         assert_eq!(answer.unwrap().effect, Effect::Applied);
                     }
-                    // Ten minutes without a word look like a hang.
+                    // Print progress: ten silent minutes look like a hang.
                     if from > 0 && from % 1_000_000 == 0 {
                         let rate = from as f64 / begun.elapsed().as_secs_f64();
                         eprintln!("filling: {from} of {} rows, {rate:.0} a second", plan.rows);

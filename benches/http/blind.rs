@@ -1,4 +1,4 @@
-//! Whether the time of an answer tells what is somebody else's from what is not there.
+//! Measures whether response times distinguish another tenant's action from an absent one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::stock::{Load, fill};
 use crate::wire::{Client, Server};
 use crate::{Options, met, send};
 
-/// Interleaved pairs. Few enough to be measured whole even when little is.
+/// Number of interleaved pairs.
 const PAIRS: usize = 2000;
 
-/// By how much the two medians may differ.
+/// Maximum relative difference of the two medians.
 const MOST: f64 = 0.2;
 
-/// Fills both stores and asks in the name of one of their two tenants.
+/// Fills both stores and sends requests as one of their two tenants.
 pub async fn measure(options: &Options, scratch: &Path) {
     println!(
         "\nblind: {PAIRS} interleaved pairs, {} actions",
@@ -91,14 +91,14 @@ async fn of_store(options: &Options, store: &Arc<dyn ActionStore>) {
     let _ = times(&asked, what, |n| path(n % 90), |n| path(1000 + n)).await;
 }
 
-/// Who is asked, and whether with what the client knows already.
+/// Target of the requests, and whether they carry the client's known state.
 struct Asked<'r> {
     app: &'r Router,
     known: bool,
 }
 
 impl Asked<'_> {
-    /// Asks within this process, where nothing hides what the adapter does.
+    /// Sends a request within this process, where no network noise hides the adapter's time.
     async fn within(&self, path: &str) -> u16 {
         let mut request = Request::get(path);
         if self.known {
@@ -108,7 +108,7 @@ impl Asked<'_> {
         send(self.app, request).await.0
     }
 
-    /// Asks as a client does.
+    /// Sends a request over a connection, as a client does.
     async fn over(&self, client: &mut Client, path: &str) -> u16 {
         let known = if self.known {
             "If-None-Match: *\r\n"
@@ -131,7 +131,7 @@ async fn pairs(
     met(&aim, (ratio - 1.0).abs() < MOST);
 }
 
-/// Prints the medians of both, and gives their ratio over a connection.
+/// Prints both medians, and returns their ratio over a connection.
 async fn times(
     asked: &Asked<'_>,
     what: &str,
@@ -144,7 +144,7 @@ async fn times(
     // The first tenth warms up.
     for pair in 0..PAIRS + PAIRS / 10 {
         for within in [false, true] {
-            // Not what was asked for just now, and lies at hand.
+            // Skip the action that was just requested, because it is cached.
             let one = pair + 3 * PAIRS * usize::from(within);
             let mut paths = [(0, other(one)), (1, absent(one))];
             if pair % 2 == 1 {

@@ -1,5 +1,5 @@
-//! The read endpoints as an engineer writes them for one table: axum, sqlx rows into structs,
-//! `Json`. No scopes, no parameters, no waiting, no tags, no pages beyond the first.
+//! Hand-written read endpoints for one table: axum, sqlx rows into structs, `Json`. They have no
+//! scopes, parameters, waiting, ETags, or pages after the first.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteRow};
 use sqlx::{Row as _, SqliteConnection};
 
-/// Rows of the list, as in the router beside it.
+/// Rows of the list, as in the adapter.
 const PAGE: i64 = 100;
 
 const SCHEMA: &str = "CREATE TABLE actions (
@@ -35,7 +35,7 @@ CREATE INDEX actions_unfinished ON actions (number) WHERE status < 2;";
 static ONE: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {COLUMNS} FROM actions WHERE uid = ?"));
 
-/// The unfinished actions, then the newest finished ones.
+/// Returns the unfinished actions, then the newest finished ones.
 static LISTS: LazyLock<[String; 2]> = LazyLock::new(|| {
     ["status < 2", "status = 2"].map(|condition| {
         format!("SELECT {COLUMNS} FROM actions WHERE {condition} ORDER BY number DESC LIMIT ?")
@@ -163,7 +163,7 @@ async fn one(
     Ok(Json(entry(&row).map_err(failed)?))
 }
 
-/// The unfinished actions, then the newest finished ones, up to a page.
+/// Returns the unfinished actions, then the newest finished ones, up to a page.
 async fn list(State(pool): State<SqlitePool>) -> Result<Json<List>, StatusCode> {
     let mut list = List::default();
     let mut left = PAGE;
@@ -201,7 +201,7 @@ async fn insert(connection: &mut SqliteConnection, action: &Action) {
         .unwrap();
 }
 
-/// Serves what a store holds, from a file of its own.
+/// Serves the content of a store from its own file.
 pub async fn app(store: &dyn ActionStore, path: &Path) -> Router {
     let _ = std::fs::remove_file(path);
     let options = SqliteConnectOptions::new()

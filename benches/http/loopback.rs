@@ -1,4 +1,5 @@
-//! Requests a second over loopback, beside a handler that one would write by hand on the same rows.
+//! Measures requests per second over loopback, compared with a hand-written handler on the same
+//! rows.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,7 +16,7 @@ use crate::{Options, ask, by_hand};
 
 const CONNECTIONS: usize = 8;
 
-/// Requests a second of eight connections, from a thread of their own.
+/// Returns the requests per second of eight connections, sent from a separate thread.
 async fn rate(address: SocketAddr, path: &str, body: usize, time: Duration) -> f64 {
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n");
     let clients = async move {
@@ -58,7 +59,7 @@ pub async fn measure(options: &Options, scratch: &Path) {
     compare(options, "SQLite", sqlite, &by_hand).await;
 }
 
-/// Compares a store with the handler written by hand, on the same actions.
+/// Compares a store with the hand-written handler on the same actions.
 async fn compare(options: &Options, name: &str, store: Arc<dyn ActionStore>, by_hand: &Path) {
     let uids = fill(&*store, options.size, Load::Plain).await;
     let page = RouterOptions::new().with_cap(100);

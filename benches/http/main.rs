@@ -1,9 +1,10 @@
-//! What the HTTP adapter adds to a store.
+//! Measures the cost of the HTTP adapter.
 //!
-//! `cargo bench --all-features --bench http` runs all parts, `-- --only blind` one of them,
-//! `-- --quick` less of each, to show that they work. Sides are measured in turn, the first one
-//! another one each time, and a ratio is taken within a round, since a machine has moods. Figures
-//! are medians. A part says what it aims at and whether that was met; nothing fails for being slow.
+//! `cargo bench --all-features --bench http` runs all parts. `-- --only blind` runs one of them,
+//! and `-- --quick` is a short smoke test. The sides are measured in turn, and each round starts
+//! with another side. Ratios are taken within a round, because the speed of a machine varies.
+//! Figures are medians. Each part prints its target and whether it was met; a slow result is not a
+//! failure.
 //!
 //! | part | what |
 //! | --- | --- |
@@ -39,17 +40,17 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::Request;
 use tower::ServiceExt as _;
 
-/// How much is measured.
+/// Size of the measurements.
 #[derive(Debug)]
 pub struct Options {
     only: String,
-    /// Interleaved rounds.
+    /// Number of interleaved rounds.
     pub rounds: usize,
-    /// Of one side in one round.
+    /// Time per side and round.
     pub time: Duration,
-    /// Actions in a store.
+    /// Number of actions in a store.
     pub size: usize,
-    /// Actions in the store of `scope`.
+    /// Number of actions in the store of `scope`.
     pub large: usize,
 }
 
@@ -57,7 +58,7 @@ const PARTS: [&str; 4] = ["blind", "pages", "loopback", "scope"];
 
 impl Options {
     fn read() -> Options {
-        // Cargo passes `--bench` on.
+        // Cargo passes `--bench`.
         let arguments = || std::env::args().skip(1).filter(|a| a != "--bench");
         let quick = arguments().any(|argument| argument == "--quick");
         let mut options = Options {
@@ -92,12 +93,12 @@ impl Options {
     }
 }
 
-/// Asks a router within this process.
+/// Sends a request to a router within this process.
 pub async fn ask(app: &Router, path: &str) -> (u16, Option<String>, Bytes) {
     send(app, Request::get(path).body(Body::empty()).unwrap()).await
 }
 
-/// Gives a router within this process a request: the status, the link and the body of the answer.
+/// Sends a request to a router within this process; returns the status, the link and the body.
 pub async fn send(app: &Router, request: Request<Body>) -> (u16, Option<String>, Bytes) {
     let (parts, body) = app.clone().oneshot(request).await.unwrap().into_parts();
     let link = parts.headers.get("link");
@@ -106,7 +107,7 @@ pub async fn send(app: &Router, request: Request<Body>) -> (u16, Option<String>,
     (parts.status.as_u16(), link, body)
 }
 
-/// Says whether an aim was met.
+/// Prints whether a target was met.
 pub fn met(aim: &str, met: bool) {
     println!("    {}: {aim}", if met { "met" } else { "NOT MET" });
 }
@@ -114,7 +115,7 @@ pub fn met(aim: &str, met: bool) {
 #[tokio::main(worker_threads = 2)]
 async fn main() {
     let options = Options::read();
-    // On whatever disk the build is on: /tmp is often memory.
+    // Use the disk of the build: /tmp is often in memory.
     let scratch = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
     println!("{}", machine::line(&machine::describe(scratch.path())));
     println!(

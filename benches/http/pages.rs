@@ -1,5 +1,5 @@
-//! A page of a thousand from memory, beside `serde_json::to_vec` of the same content in plain
-//! structs: what it costs beyond writing it down.
+//! Compares a page of a thousand actions from memory with `serde_json::to_vec` of the same content
+//! in plain structs. The difference is the cost beyond serialization.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::middle::middle;
 use crate::stock::{Load, fill};
 use crate::{Options, ask, met};
 
-/// At least so fast.
+/// Target: minimum speed as a share of the comparison.
 const LEAST: f64 = 0.8;
 
 #[derive(Serialize, Deserialize)]
@@ -102,7 +102,7 @@ async fn compare<T: Serialize + DeserializeOwned>(
     let (status, _, body) = ask(&app, path).await;
     assert_eq!(status, 200);
     let plain: T = serde_json::from_slice(&body).unwrap();
-    // The same content: as much of it, and the same when it is read again.
+    // Verify equal content: the same length, and the same value when parsed.
     let written = serde_json::to_vec(&plain).unwrap();
     assert_eq!(written.len(), body.len(), "{path}");
     let value = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap();

@@ -1,4 +1,4 @@
-//! Lists under a scope of many objects in a large store.
+//! Measures lists under a scope of many objects in a large store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,11 +11,10 @@ use axum::http::request::Parts;
 use crate::stock::{apply, create, write};
 use crate::{Options, ask, met};
 
-/// Objects in a scope.
+/// Number of objects in a scope.
 const OBJECTS: u64 = 500;
 
-/// Each action is on an object of its own, but for the newest of all and one in a hundred, which
-/// are on one of 500.
+/// Each action has its own object, except the newest and one in a hundred, which use one of 500.
 async fn fill(store: &dyn ActionStore, rows: usize) {
     let mut commands = Vec::new();
     for row in 0..rows as u64 {
@@ -35,7 +34,7 @@ async fn fill(store: &dyn ActionStore, rows: usize) {
     write(store, commands).await;
 }
 
-/// Asks for the first answer a few times, and walks to the end.
+/// Requests the first page a few times, then reads to the end.
 pub async fn measure(options: &Options, scratch: &Path) {
     println!("\nscope: SQLite, {} actions", options.large);
     let store = SqliteStore::open(scratch.join("scope.db")).await.unwrap();
@@ -69,7 +68,7 @@ pub async fn measure(options: &Options, scratch: &Path) {
         let mut firsts = Vec::new();
         let (mut reference, mut pages, mut shown) = (String::new(), 0, 0);
         let mut slowest = Duration::ZERO;
-        // As many as tell something of a walk through a large store, and no more.
+        // Enough pages to represent a scan of a large store.
         while pages < 50 {
             let begun = Instant::now();
             let (status, link, body) = ask(&app, &format!("/v2/actions{reference}")).await;

@@ -1,4 +1,4 @@
-//! What is in the stores.
+//! Content of the stores.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use action_store::{
     ObjectRef, OpId, OwnerRef, RelatedObject, Report,
 };
 
-/// Commands of a batch.
+/// Commands per batch.
 const BATCH: usize = 900;
 
-/// What the actions of a store carry beside what all have.
+/// Optional content of the actions in a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
     Plain,
-    /// Attributes, about 200 bytes of them, and what is pending.
+    /// Attributes of about 200 bytes, with a pending operation.
     Attributes,
 }
 
 const ATTRIBUTES: &str = r#"{"module_uid":"a1b2c3d4","module_name":"search","semantic_version":"2.10.9","shards":[1,2,3,4],"placement":{"zone":"eu-west-1a","policy":"dense"},"dry_run":false,"note":"resize to three shards of 4 GB"}"#;
 const PENDING: &str = r#"{"pending_ops":{"3":{"heartbeat":1700000000,"op_name":"wait_for_sync","progress":12.5,"snapshot":{"shards":[1,2,3,4],"node":7},"status_code":0,"status_description":"syncing shards"}}}"#;
 
-/// Who owns and ends the actions.
+/// Owner that executes and completes the actions.
 pub async fn claim(store: &dyn ActionStore) -> OwnerRef {
     let owner = OwnerRef::new("plane");
     let claim = Command::Claim {
@@ -55,8 +55,8 @@ pub fn apply(uid: ActionUid, change: Change, owner: Option<&OwnerRef>) -> Comman
     }
 }
 
-/// Fills a store with tasks and state machines in turn: of ten, one executing, one failed, eight
-/// succeeded. Every other one belongs to the tenant `acme`, the others to `globex`.
+/// Fills a store with tasks and state machines in turn. Of ten actions, one is executing, one
+/// failed and eight succeeded. Every other one belongs to the tenant `acme`, the rest to `globex`.
 pub async fn fill(store: &dyn ActionStore, rows: usize, load: Load) -> Vec<ActionUid> {
     let owner = claim(store).await;
     let (mut uids, mut commands) = (Vec::with_capacity(rows), Vec::new());

@@ -1,4 +1,4 @@
-//! A server on loopback, and a client that keeps its connection.
+//! Server on loopback, and a client with a persistent connection.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use axum::Router;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Serves until it is dropped.
+/// Server that runs until it is dropped.
 pub struct Server {
     pub address: SocketAddr,
     task: tokio::task::JoinHandle<()>,
@@ -27,7 +27,7 @@ impl Drop for Server {
     }
 }
 
-/// One connection that is kept.
+/// Persistent connection.
 pub struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -41,7 +41,7 @@ impl Client {
         Client { stream, buffer }
     }
 
-    /// Asks, and reads the answer to its last byte: its status and the length of its body.
+    /// Sends a request and reads the whole response; returns its status and body length.
     pub async fn ask(&mut self, request: &[u8]) -> (u16, usize) {
         self.stream.write_all(request).await.unwrap();
         let (mut filled, mut head) = (0, None);
@@ -63,7 +63,7 @@ impl Client {
         }
     }
 
-    /// The status, where the body begins, and how long it is.
+    /// Returns the status, the offset of the body and its length.
     fn head(&self, filled: usize) -> Option<(u16, usize, usize)> {
         let seen = &self.buffer[..filled];
         let end = seen.windows(4).position(|w| w == b"\r\n\r\n")?;

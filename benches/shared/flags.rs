@@ -1,4 +1,4 @@
-//! What a benchmark is told on its command line: `--quick`, and pairs of a name and a value.
+//! Command line options of a benchmark: `--quick`, and pairs of a name and a value.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,9 +9,10 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// Those of this process. `known` names the pairs there are; whatever else is given, ends it.
+    /// Reads the options of this process. `known` lists the names of the pairs; any other option
+    /// ends the process.
     pub fn read(known: &[&str]) -> Flags {
-        // Cargo passes `--bench` on.
+        // Cargo passes `--bench`.
         let arguments = std::env::args().skip(1).filter(|a| a != "--bench");
         let flags = Flags {
             arguments: arguments.collect(),
@@ -28,13 +29,13 @@ impl Flags {
         self.arguments.iter().any(|argument| argument == "--quick")
     }
 
-    /// The value of a name, if it is given.
+    /// Returns the value of an option, if it is given.
     pub fn text(&self, name: &str) -> Option<&str> {
         let at = self.arguments.iter().position(|a| a == name)?;
         Some(&self.arguments[at + 1])
     }
 
-    /// The number behind a name; without it one for a quick run or one for a whole one.
+    /// Returns the number given for a name, or the default for a quick or a full run.
     pub fn number<N: FromStr>(&self, name: &str, quick: N, whole: N) -> N {
         let Some(text) = self.text(name) else {
             return if self.quick() { quick } else { whole };

@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! Describes the machine of the measurements.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +18,8 @@ fn cpu() -> Option<String> {
     Some(model.split_once(':')?.1.trim().to_owned())
 }
 
-/// The kind of file system a directory is on: of the mount whose point is the longest prefix.
+/// Returns the file system type of a directory: that of the mount point with the longest matching
+/// prefix.
 fn file_system(directory: &Path) -> Option<String> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
     let mounted = mounts.lines().filter_map(|line| {
@@ -42,7 +43,7 @@ fn commit() -> Option<String> {
     }
 }
 
-/// Cores, processor, kernel, file system of the stores, compiler, commit.
+/// Returns the cores, processor, kernel, file system of the stores, compiler and commit.
 pub fn describe(directory: &Path) -> Value {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok();
@@ -58,7 +59,7 @@ pub fn describe(directory: &Path) -> Value {
     })
 }
 
-/// All of it in one line.
+/// Returns the description in one line.
 pub fn line(machine: &Value) -> String {
     let text = |name: &str| machine[name].as_str().unwrap_or("?").to_owned();
     format!(

@@ -1,6 +1,6 @@
-//! The figure that stands for several.
+//! Computes medians.
 
-/// The middle one; the lower of the two in the middle.
+/// Returns the median; for an even count, the lower of the two middle values.
 pub fn middle(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);

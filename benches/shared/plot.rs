@@ -1,7 +1,7 @@
-//! Plots: horizontal bars, as SVG that needs nothing but a browser.
+//! Draws horizontal bar charts as standalone SVG.
 //!
-//! A plot brings its own ground, so that it can be read on a light page and on a dark one, and
-//! follows the reader's scheme where the browser tells it.
+//! A plot has its own background, so that it is readable on light and dark pages. It follows the
+//! reader's colour scheme where the browser reports it.
 #![allow(dead_code, reason = "each benchmark draws some of it")]
 
 use std::fmt::Write;
@@ -13,10 +13,10 @@ const STEP: f64 = 22.0;
 const BETWEEN: f64 = 10.0;
 const HEAD: f64 = 84.0;
 const FOOT: f64 = 14.0;
-/// Of a letter, on the average.
+/// Average width of a letter.
 const LETTER: f64 = 7.8;
 
-/// Letters have a rim of the ground's colour, so that no line crosses them.
+/// Letters have an outline in the background colour, so that no line crosses them.
 const STYLE: &str = "\
 text { font: 13px sans-serif; fill: #323f4b; \
 paint-order: stroke; stroke: #ffffff; stroke-width: 4px } \
@@ -29,12 +29,12 @@ text { fill: #c9d1d9; stroke: #0d1117 } .ground { fill: #0d1117 } .title, .block
 .note { fill: #9198a1 } .tick { stroke: #262c34 } .base { stroke: #b1bac4 } \
 .goal { stroke: #f47067 } .first { fill: #4493f8 } .second { fill: #7d8590 } .other { fill: #545d68 } }";
 
-/// What a bar stands for.
+/// Role of a bar in a plot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
-    /// What it is about.
+    /// Subject of the measurement.
     First,
-    /// What that is held against.
+    /// Baseline of the comparison.
     Second,
     Other,
 }
@@ -56,7 +56,7 @@ pub struct Bar {
     pub tone: Tone,
 }
 
-/// Bars that belong together; without a title, just bars.
+/// Group of bars, with an optional title.
 #[derive(Debug, Clone)]
 pub struct Block {
     pub title: String,
@@ -66,7 +66,7 @@ pub struct Block {
 #[derive(Debug)]
 pub struct Plot<'a> {
     pub title: &'a str,
-    /// What the figures are, and which way is good.
+    /// Meaning of the figures, and which direction is better.
     pub note: &'a str,
     pub blocks: Vec<Block>,
     pub scale: Scale<'a>,
@@ -74,17 +74,17 @@ pub struct Plot<'a> {
 
 #[derive(Debug, Clone, Copy)]
 pub enum Scale<'a> {
-    /// Multiples of 1, drawn from there. Logarithmic, since twice as slow is as far from 1 as twice
-    /// as fast.
+    /// Ratios, drawn from 1 on a logarithmic scale: half the speed is as far from 1 as twice the
+    /// speed.
     Ratios {
-        /// Which should not be crossed.
+        /// Limit that should not be exceeded.
         goal: Option<f64>,
     },
-    /// Amounts from 0 in this unit.
+    /// Amounts in this unit, drawn from 0.
     Amounts { unit: &'a str },
 }
 
-/// From a value to its place.
+/// Converts a value to its position.
 struct Axis {
     logarithmic: bool,
     low: f64,
@@ -124,7 +124,7 @@ impl Axis {
         self.left + along * (WIDTH - self.left - RIGHT)
     }
 
-    /// Round values, so few that their labels do not touch.
+    /// Returns round values, few enough that their labels do not overlap.
     fn ticks(&self) -> Vec<f64> {
         if !self.logarithmic {
             let fifth = (self.high - self.low) / 5.0;
@@ -157,7 +157,7 @@ fn escape(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
-/// A value with three digits that count.
+/// Formats a value with three significant digits.
 fn figure(value: f64) -> String {
     match value {
         value if value >= 99.95 => format!("{value:.0}"),
@@ -166,7 +166,7 @@ fn figure(value: f64) -> String {
     }
 }
 
-/// A tick's value: as many decimals as it has.
+/// Formats the value of a tick with as many decimals as it needs.
 fn round(value: f64) -> String {
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

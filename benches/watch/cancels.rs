@@ -1,4 +1,4 @@
-//! How soon work hears that another process has asked for it to be cancelled.
+//! Measures how soon work learns of a cancel request from another process.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use action_store::{
     ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Command, NewAction, OpId, Tracker,
 };
 
-/// The other process: asks for each action it is told of to be cancelled.
+/// Second process: requests cancellation of each action it receives.
 pub async fn child(path: &Path) {
     super::child(path, async |store, uid| {
         let please = CancelRequest::new().with_by("bench");
@@ -18,7 +18,7 @@ pub async fn child(path: &Path) {
     .await;
 }
 
-/// As long as this many other actions of the same owner are executing.
+/// Measured while this many other actions of the same owner are executing.
 pub async fn latency(path: &Path, count: usize, executing: usize) {
     let store = Arc::new(open(path).await);
     let tracker = Tracker::start(store.clone(), "plane").await.unwrap();
@@ -52,7 +52,8 @@ pub async fn latency(path: &Path, count: usize, executing: usize) {
                 now()
             }
         });
-        // Long enough for the looks that the begin brought about, at every part of a pause.
+        // Wait until the polls caused by the begin are over, and vary the delay over the whole
+        // pause.
         let part = Duration::from_micros((round as u64 * 7919) % 200_000);
         tokio::time::sleep(Duration::from_millis(50) + part).await;
         other.tell(action.uid()).await;

@@ -1,4 +1,4 @@
-//! `GET /v1/actions/changes`: each action at its latest change, in the order of these.
+//! `GET /v1/actions/changes`: each action with its latest change, in the order of the changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,21 +18,21 @@ use crate::error::{ErrorKind, StoreError};
 use crate::model::{Cursor, Limits, Order, Position, Query, Revision, Term};
 use crate::store::ActionStore;
 
-/// Least time between two looks of one who waits, in which changes gather.
+/// Minimum time between two polls of a waiting client. Changes in between are sent together.
 const PAUSE: Duration = Duration::from_millis(100);
 
 const LAST_EVENT_ID: &str = "Last-Event-ID";
 
-/// One page of the feed.
+/// One page of the change feed.
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(super) struct Changes<'a> {
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<super::record::Record<'_>>))]
     changes: &'a Text,
-    /// Where to go on.
+    /// Position to resume from.
     position: String,
-    /// Where the store stood.
+    /// Revision of the store when the page was read.
     revision: u64,
-    /// Whether there is more already.
+    /// True if more changes are already available.
     more: bool,
 }
 
@@ -47,9 +47,9 @@ impl Written for Changes<'_> {
     }
 }
 
-/// A page as it was read.
+/// A page as it was read from the store.
 pub(super) struct Page {
-    /// The records of what changed.
+    /// Records of the changed actions.
     changes: Text,
     pub(super) is_empty: bool,
     revision: Revision,
@@ -57,32 +57,33 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Whether there is nothing to show and nothing to go on with.
+    /// Returns true if the page is empty and no further page is ready.
     fn is_over(&self) -> bool {
         self.is_empty && !self.more
     }
 }
 
-/// Where somebody is in the feed of what a scope shows.
+/// Reader of the change feed, limited to a scope. Holds its position.
 pub(super) struct Feed {
     store: Arc<dyn ActionStore>,
     terms: Vec<Term>,
     bound: Bound,
     shape: Shape,
-    /// After what was read; none before the first action there is.
+    /// Cursor after the last page that was read; `None` before the first action.
     after: Option<Cursor>,
-    /// Once everything was read, up to this: then there is something to wait for.
+    /// Set once all changes up to this revision were read. The reader can then wait for a newer
+    /// one.
     read: Option<Revision>,
     at: Position,
 }
 
 impl Feed {
-    /// Reads the next page, perhaps an empty one. Moves on only when it has been read.
+    /// Reads the next page, which may be empty. The position changes only after a successful read.
     pub(super) async fn read(&mut self) -> Result<Page, Problem> {
         let from = Walk::Plain(Order::Feed, self.after);
         let found = walk::read(&*self.store, &self.terms, from, self.bound, self.shape).await?;
         let at = found.at.unwrap_or(self.at);
-        // Another branch of the store, put in its place.
+        // Another copy of the store was put in its place.
         let is_same = (at.life, at.branch) == (self.at.life, self.at.branch);
         if !is_same || at.revision < self.at.revision {
             return Err(Problem::Expired);
@@ -107,13 +108,13 @@ impl Feed {
         })
     }
 
-    /// Reads on until there is something to show. Nothing is lost when the future is dropped.
+    /// Reads until a page is not empty. Nothing is lost when the future is dropped.
     pub(super) async fn news(&mut self) -> Result<Page, Problem> {
         loop {
             if let Some(read) = self.read {
                 let begun = Instant::now();
                 self.store.changed(Some(read)).await.map_err(behind)?;
-                // What has just begun to change often goes on.
+                // Changes often come in bursts, so wait for the rest.
                 sleep(PAUSE.saturating_sub(begun.elapsed())).await;
                 self.read = None;
             }
@@ -124,13 +125,13 @@ impl Feed {
         }
     }
 
-    /// Where to resume, as text.
+    /// Returns the position to resume from, as text.
     pub(super) fn position(&self) -> String {
         let beginning = || "0".to_owned();
         self.after.map_or_else(beginning, |after| after.to_string())
     }
 
-    /// A page as it goes out.
+    /// Returns the page as the JSON body of the response.
     pub(super) fn json(&self, page: &Page) -> Text {
         Text::of(&Changes {
             changes: &page.changes,
@@ -141,7 +142,7 @@ impl Feed {
     }
 }
 
-/// A store that is behind a position it has given out is an older copy of itself.
+/// A store whose revision is lower than a position it has issued is an older copy of itself.
 fn behind(error: StoreError) -> Problem {
     match error.kind() {
         ErrorKind::Invalid => Problem::Expired,
@@ -149,7 +150,7 @@ fn behind(error: StoreError) -> Problem {
     }
 }
 
-/// Where to begin.
+/// Position at which a reader starts.
 enum Start {
     Now,
     Beginning,
@@ -172,7 +173,7 @@ impl Start {
         }
     }
 
-    /// The cursor to begin after, in a store that stands at `at`.
+    /// Returns the cursor to start after, for a store at position `at`.
     fn cursor(self, at: Position) -> Result<Option<Cursor>, Problem> {
         let cursor = match self {
             Start::Now => Cursor::feed(at, at.revision),
@@ -180,7 +181,8 @@ impl Start {
             Start::Revision(revision) => Cursor::feed(at, revision),
             Start::Position(cursor) => cursor,
         };
-        // Of another store, or beyond this one. The store itself refuses another branch.
+        // The cursor belongs to another store, or is ahead of this one. The store itself refuses
+        // another branch.
         if cursor.life() != at.life || cursor.position() > at.revision.get() {
             return Err(Problem::Expired);
         }
@@ -199,7 +201,7 @@ impl Adapter {
         let limit = limit_of(limit.as_deref())?.unwrap_or(Limits::DEFAULT_PAGE);
         let streamed = sse::is_asked_for(&parts.headers);
         if streamed && wait.is_some() {
-            let fault = "is not for a stream of events, which waits anyway";
+            let fault = "cannot be used with an event stream, which always waits";
             return Err(Problem::Parameter("wait".to_owned(), fault));
         }
         let wait = wait::read(wait.as_deref(), &self.options.bounds)?;
@@ -207,11 +209,11 @@ impl Adapter {
             None => Start::Now,
             Some(Some(start)) => start,
             Some(None) => {
-                let fault = "is neither a position that this feed has given out nor a revision";
+                let fault = "is neither a position issued by this feed nor a revision";
                 return Err(Problem::Parameter("after".to_owned(), fault));
             }
         };
-        // What a client has seen since the address was made.
+        // `Last-Event-ID` is newer than the `after` in the URL of a reconnecting client.
         let last = match streamed {
             true => last_event(&parts.headers)?,
             false => None,
@@ -251,9 +253,9 @@ impl Adapter {
     }
 }
 
-/// The id of the last event that a client has seen.
+/// Reads the id of the last event that the client has seen.
 fn last_event(headers: &HeaderMap) -> Result<Option<Start>, Problem> {
-    let fault = || Problem::Header(LAST_EVENT_ID, "is not one that this feed has given out");
+    let fault = || Problem::Header(LAST_EVENT_ID, "is not a position issued by this feed");
     let mut ids = headers.get_all(LAST_EVENT_ID).iter();
     let Some(id) = ids.next() else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! The age of completed actions, by stamps that may be wrong.
+//! Computes the age of completed actions from timestamps that may be wrong.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use crate::error::StoreError;
 use crate::model::{Cursor, Order, Status, Term, Timestamp};
 use crate::store::ActionStore;
 
-/// Most completions whose stamps are looked at.
+/// Maximum number of completions that are sampled.
 const SAMPLE: usize = 1_000;
 
-/// The stamps of the completed actions that were created last: the evidence for how much time has
-/// passed.
+/// Completion times of the completed actions that were created last. They are the evidence for how
+/// much time has passed.
 ///
-/// A clock that jumps ahead looks like a silence, a time in which nothing is completed. So a
-/// silence counts for at most half of an age.
+/// A clock that jumps ahead looks like a gap without completions. So a gap counts for at most half
+/// of an age.
 #[derive(Debug, Default)]
 pub(super) struct Ages {
-    /// The newest first once they are all read. None is implausible or later than now.
+    /// Newest first, once all are read. None is implausible or later than `now`.
     finished: Vec<Timestamp>,
 }
 
 impl Ages {
-    /// Reads a page of the sample. Returns where to go on, if there is more to read.
+    /// Reads a page of the sample. Returns the cursor of the next page, if there is one.
     ///
-    /// It changes nothing before the page is read, so a dropped call can be repeated.
+    /// The state changes only after the page is read, so a cancelled call can be repeated.
     pub(super) async fn read<S>(
         &mut self,
         store: &S,
@@ -55,12 +55,12 @@ impl Ages {
         self.finished.first().copied()
     }
 
-    /// Returns the time before which a completion is older than an age; none if nothing is.
+    /// Returns the time before which a completion exceeds `age`; `None` without any completion.
     pub(super) fn old_before(&self, age: Duration) -> Option<Timestamp> {
         let mut upper = self.newest()?.as_micros();
         let mut left = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
         let silence = left / 2;
-        // Without an age there is nothing to be wrong about.
+        // With an age of zero, everything up to the newest completion is old.
         if left == 0 {
             return self.newest();
         }
@@ -97,7 +97,7 @@ mod tests {
     fn time_in_which_something_was_completed_counts_in_full() {
         assert_eq!(old_before(&ages(0..100), 30), Some(69));
         assert_eq!(old_before(&ages([0, 10, 20, 30, 40]), 30), Some(10));
-        // Beyond the sample nothing is known, and the stamps are believed.
+        // Before the oldest sample there is no evidence, so the whole time counts.
         assert_eq!(old_before(&ages([100]), 30), Some(70));
         assert_eq!(old_before(&ages([]), 30), None);
         assert_eq!(old_before(&ages([0, 100]), 0), Some(100));

@@ -1,4 +1,4 @@
-//! Finds what a policy would remove, a page at a time.
+//! Finds the actions that a policy would remove, one page at a time.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,28 +14,30 @@ use crate::model::{
 };
 use crate::store::ActionStore;
 
-/// Why an action would go.
+/// Reason why the policy removes an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// It exceeds the maximum age for its outcome, and is not among the last of its object.
+    /// The action exceeds the maximum age for its outcome, and is not among the last actions of its
+    /// object.
     Aged,
-    /// There are more completed actions than the cap allows, and it was completed before those.
+    /// There are more completed actions than the cap allows, and this one was completed before
+    /// those that stay.
     OverCap,
 }
 
-/// How many actions, by reason.
+/// Number of actions by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// For their age.
+    /// Actions that exceed the maximum age.
     pub aged: u64,
-    /// For the cap.
+    /// Actions over the cap.
     pub over_cap: u64,
 }
 
 impl Counts {
-    /// For whatever reason.
+    /// Number of actions for all reasons together.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.aged + self.over_cap
@@ -49,13 +51,15 @@ impl Counts {
     }
 }
 
-/// Actions read at once.
+/// Actions per page.
 pub(super) const PAGE: u16 = 500;
-/// How often a feed that expires is taken up again before that is said.
+/// Attempts to restart an expired feed before the call fails.
 const TRIES: u32 = 32;
 
-/// What a policy would remove: first what is old, by outcome, then what is over the cap. Whether
-/// what was found is removed meanwhile makes no difference to what is found next.
+/// Scan for the actions that a policy would remove: first those that are too old, by outcome, then
+/// those over the cap.
+///
+/// Removing found actions during the scan does not change its further results.
 #[derive(Debug)]
 pub(super) struct Due {
     policy: Retention,
@@ -65,43 +69,45 @@ pub(super) struct Due {
     ages: Ages,
     /// The time before which a completion is too old, for each outcome in [`Outcome::ALL`].
     old_before: [Option<Timestamp>; Outcome::ALL.len()],
-    /// What was counted for the cap.
+    /// Pages that were counted for the cap.
     blocks: Vec<Block>,
 }
 
 #[derive(Debug, Clone)]
 enum Stage {
-    /// Reads when the last actions were completed.
+    /// Samples the completion times of the newest actions.
     Ages(Option<Cursor>),
-    /// Walks through what is old of this outcome, by its place in [`Outcome::ALL`].
+    /// Scans the old actions of one outcome, given by its index in [`Outcome::ALL`].
     Aged(usize, Option<Cursor>),
-    /// Counts what is completed and not old, in the order of completion, up to where the store
-    /// stood when that began: what is completed later is not waited for.
+    /// Counts the completed actions that are not too old, in the order of completion. Stops at the
+    /// revision that the store had when counting began, so new completions cannot prolong it.
     Counting(Option<Cursor>, Option<Revision>),
-    /// Looks at the page in which those begin that stay under the cap.
+    /// Finds the first action that stays under the cap.
     Bounding,
     OverCap(Boundary, Option<Cursor>),
     Over,
 }
 
-/// A page that was counted: some bytes for each [`PAGE`] actions, whatever the store has.
+/// Summary of a counted page: a few bytes per [`PAGE`] actions.
 #[derive(Debug, Clone, Copy)]
 struct Block {
     after: Option<Cursor>,
-    /// The revision it ends with, or a later one before the next block.
+    /// Revision at the end of the page, or a later one before the next block.
     end: Revision,
-    /// How many actions it showed, and how many of them count.
+    /// Number of actions on the page.
+    ///
+    /// `counted` is the number of these that count for the cap.
     shown: usize,
     counted: u64,
     last: ActionUid,
 }
 
-/// Where those that stay under the cap begin.
+/// Position of the first actions that stay under the cap.
 #[derive(Debug, Clone)]
 struct Boundary {
-    /// Some of those that stay, the first ones completed.
+    /// The first actions, in order of completion, that stay.
     first: HashSet<ActionUid>,
-    /// The revision of the last of these.
+    /// Revision of the last of these actions.
     end: Revision,
 }
 
@@ -118,7 +124,7 @@ impl Due {
         }
     }
 
-    /// The time ages are counted back from, once it is known.
+    /// Returns the time from which ages are counted back, once it is known.
     pub(super) fn cutoff(&self) -> Option<Timestamp> {
         match self.stage {
             Stage::Ages(_) => None,
@@ -126,8 +132,9 @@ impl Due {
         }
     }
 
-    /// Takes one step: some that would go, perhaps none; nothing at the end. The state moves on
-    /// only once the step is through, so that a step that failed or was dropped can be repeated.
+    /// Takes one step. Returns some actions to remove, possibly none; `None` at the end.
+    ///
+    /// The state changes only after the step, so a failed or cancelled step can be repeated.
     pub(super) async fn next<S>(
         &mut self,
         store: &S,
@@ -194,7 +201,8 @@ impl Due {
         Ok((found, stage))
     }
 
-    /// Whether an action goes for its age, and so does not count for the cap.
+    /// Returns true if the action is removed for its age. Such an action does not count for the
+    /// cap.
     async fn is_aged<S>(&mut self, store: &S, action: &Action) -> Result<bool, StoreError>
     where
         S: ActionStore + ?Sized,
@@ -206,7 +214,7 @@ impl Due {
         Ok(old && !self.kept.holds(store, action).await?)
     }
 
-    /// How many of some do not go for their age, and which.
+    /// Returns the actions that are not removed for their age.
     async fn young<S>(
         &mut self,
         store: &S,
@@ -237,7 +245,7 @@ impl Due {
             return Ok(Stage::Over);
         };
         let (page, next) = by_completion(store, after).await?;
-        // Each action has a revision of its own, so there cannot be more of them than that.
+        // Each action has its own revision, so a store has at most as many actions as revisions.
         if page.at.revision.get() <= cap {
             return Ok(Stage::Over);
         }
@@ -280,7 +288,7 @@ impl Due {
         })
     }
 
-    /// Where those that stay begin, within a page that was counted: after so many that go.
+    /// Finds the first actions that stay, within a counted page: the first `excess` go.
     async fn boundary<S>(
         &mut self,
         store: &S,
@@ -293,8 +301,8 @@ impl Due {
         let (page, _) = by_completion(store, block.after).await?;
         let same = page.items.get(block.shown - 1);
         let same = same.is_some_and(|action| action.uid == block.last);
-        // If others have removed some of it, the places are no longer those that were counted:
-        // all of the page stays, until the next time.
+        // If others removed actions of this page, the counted places no longer apply: the whole
+        // page stays until the next run.
         let (actions, skip, end) = match same {
             true => (page.items.get(..block.shown), excess, block.end),
             false => (
@@ -326,7 +334,7 @@ impl Due {
         let beyond = next.is_none_or(|next| Revision::new(next.position()) > boundary.end);
         let (before, stage) = match (place, next) {
             (Some(place), _) => (page.items.get(..place), Stage::Over),
-            // Others have removed those it should have met: where they were is not known.
+            // Others removed the boundary actions, so their position is unknown.
             (None, _) if beyond => (None, Stage::Over),
             (None, next) => (Some(&page.items[..]), Stage::OverCap(boundary, next)),
         };
@@ -345,11 +353,11 @@ pub(super) fn query(order: Order, after: Option<Cursor>) -> Query {
         .with_detail(Detail::Summary)
 }
 
-/// A page of what is completed, in the order in which that was recorded: the feed, where a
-/// completed action never moves again. And where to go on.
+/// Returns a page of completed actions in the order of completion, and the cursor of the next page.
+/// It reads the feed, in which a completed action never moves again.
 ///
-/// A feed expires when it may have lost what was removed unseen. Here that is no loss, so the walk
-/// is taken up as one that begins now, at the same place.
+/// A feed expires when removals may have hidden changes. That does not matter here, so the scan
+/// restarts the feed at the same position.
 async fn by_completion<S>(
     store: &S,
     after: Option<Cursor>,

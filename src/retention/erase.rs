@@ -1,4 +1,4 @@
-//! Removes everything completed of an object or a tenant.
+//! Removes all completed actions of an object or a tenant.
 
 use super::due::PAGE;
 use super::policy::{BATCH, BATCH_BYTES, PAUSE, check_batch};
@@ -8,12 +8,14 @@ use crate::model::{ActionUid, Cursor, Detail, Order, Query, Term};
 use crate::store::ActionStore;
 use std::time::Duration;
 
-/// Most actions that a report lists; beyond it they are only counted.
+/// Maximum number of actions that a report lists: 100. Further ones are only counted.
 pub const LISTED: usize = 100;
 
-/// Removes every completed action that matches, whatever its age:
-/// [`Term::Touches`] for all that ever touched an object, [`Term::Tenant`] for a tenant. Pauses
-/// after each transaction. See [`Eraser`].
+/// Removes every completed action that matches, regardless of its age, and pauses after each
+/// transaction. See [`Eraser`].
+///
+/// [`Term::Touches`] matches all actions that refer to an object, [`Term::Tenant`] those of a
+/// tenant.
 ///
 /// # Errors
 /// As [`Eraser::next`].
@@ -28,28 +30,28 @@ where
     Eraser::new(store, term).run().await
 }
 
-/// What came of erasing.
+/// Report of an [`Eraser`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Erased {
-    /// How many were removed.
+    /// Number of actions that were removed.
     pub removed: u64,
-    /// How many were gone when their turn came.
+    /// Number of actions that others removed first.
     pub gone: u64,
-    /// How many stay because they are pinned.
+    /// Number of actions that stay because they are pinned.
     pub pinned: u64,
-    /// How many stay because they were unfinished when they were read.
+    /// Number of actions that stay because they were unfinished when they were read.
     pub unfinished: u64,
-    /// How many stay because they are parts of unfinished actions.
+    /// Number of actions that stay because they are parts of unfinished actions.
     pub parts: u64,
-    /// How many stay because they are no longer what they were when they were read.
+    /// Number of actions that stay because they changed after they were read.
     pub changed: u64,
-    /// Which stay, the first [`LISTED`] of them.
+    /// The first [`LISTED`] actions that stay.
     pub left: Vec<Left>,
 }
 
 impl Erased {
-    /// Whether nothing is left of what there was when it began.
+    /// Returns true if every matching action that existed at the start is removed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.pinned + self.unfinished + self.parts + self.changed == 0
@@ -72,34 +74,38 @@ impl Erased {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Left {
-    /// Which action.
+    /// The action.
     pub uid: ActionUid,
-    /// Why.
+    /// Why it stays.
     pub why: Stays,
 }
 
-/// Why an action was not erased.
+/// Reason why an action was not erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stays {
-    /// It is pinned.
+    /// The action is pinned.
     Pinned,
-    /// It was unfinished when it was read: complete it, and erase again.
+    /// The action was unfinished when it was read. Complete it, and erase again.
     Unfinished,
-    /// It is a part of an unfinished action: complete that, and erase again.
+    /// The action is a part of an unfinished action. Complete that one, and erase again.
     Part,
-    /// It is no longer what it was when it was read.
+    /// The action changed after it was read.
     Changed,
 }
 
-/// Removes every completed action that matches, oldest first, in transactions of 50 and 256 KiB with
-/// a pause of 5 ms after each, unless set. Unfinished ones are reported and stay, and so do pinned
-/// ones and the parts of unfinished ones. To erase those, complete the parent and erase again.
+/// Removes every completed action that matches, oldest first.
 ///
-/// Each action there is when it begins is met once, and is then removed or reported; those created
-/// later are left alone. It can be stopped anywhere and run again; a dropped future of
-/// [`next`](Eraser::next) leaves it whole. What was exported or copied before is not its business,
-/// nor are the pages of a database file, which keep removed rows until they are used again.
+/// The defaults are 50 actions and 256 KiB per transaction, and a pause of 5 ms after each.
+/// Unfinished actions, pinned actions and parts of unfinished actions stay and are reported. To
+/// erase these, complete or unpin them and erase again.
+///
+/// Each action that exists at the start is visited once, and is then removed or reported. Actions
+/// created later are not visited. An eraser can be stopped at any point and run again. Cancelling
+/// [`next`](Eraser::next) is safe.
+///
+/// Exports and copies are not erased. A database file also keeps removed rows in its pages until
+/// the pages are reused.
 #[derive(Debug)]
 #[must_use = "an eraser does nothing until it is run"]
 pub struct Eraser<'s, S: ActionStore + ?Sized> {
@@ -115,15 +121,15 @@ pub struct Eraser<'s, S: ActionStore + ?Sized> {
 
 #[derive(Debug, Clone, Copy)]
 enum Stage {
-    /// Looks for the newest action, with which the walk is to end: it would not while others
-    /// create actions faster than it removes them.
+    /// Finds the newest action, at which the scan ends. Without an end, it might never finish while
+    /// others create actions.
     Newest(Option<Cursor>),
     Walking(ActionUid, Option<Cursor>),
     Over,
 }
 
 impl<'s, S: ActionStore + ?Sized> Eraser<'s, S> {
-    /// For everything that matches.
+    /// Creates an eraser for all actions that match `term`.
     pub fn new(store: &'s S, term: Term) -> Eraser<'s, S> {
         Eraser {
             store,
@@ -137,41 +143,44 @@ impl<'s, S: ActionStore + ?Sized> Eraser<'s, S> {
         }
     }
 
-    /// Sets how many are removed in one transaction, 1..=[`Limits::PAGE`](crate::Limits::PAGE).
+    /// Sets the maximum number of actions per transaction,
+    /// 1..=[`Limits::PAGE`](crate::Limits::PAGE). The default is 50.
     pub fn with_batch(mut self, actions: u16) -> Eraser<'s, S> {
         self.batch = actions;
         self
     }
 
-    /// Sets about how many bytes are removed in one transaction, 256 KiB unless set.
+    /// Sets the approximate number of bytes removed per transaction. The default is 256 KiB.
     pub fn with_batch_bytes(mut self, bytes: usize) -> Eraser<'s, S> {
         self.batch_bytes = bytes;
         self
     }
 
-    /// Sets how long to pause after each transaction.
+    /// Sets the pause after each transaction. The default is 5 ms.
     pub fn with_pause(mut self, pause: Duration) -> Eraser<'s, S> {
         self.pause = pause;
         self
     }
 
-    /// What came of it so far.
+    /// Returns the report so far.
     #[must_use]
     pub fn report(&self) -> &Erased {
         &self.report
     }
 
-    /// How long to pause after each transaction.
+    /// Returns the pause after each transaction.
     #[must_use]
     pub fn pause(&self) -> Duration {
         self.pause
     }
 
-    /// Reads a page or writes one transaction, and says how many removals that tried: after those,
-    /// pause. `None` at the end. After an error the same can be asked for again.
+    /// Reads one page or writes one transaction. Returns the number of removals that were tried;
+    /// pause if it is not zero. Returns `None` at the end.
+    ///
+    /// After an error, call it again to repeat the step.
     ///
     /// # Errors
-    /// `Invalid` for a batch beyond its limits, and as [`ActionStore::list`] and
+    /// `Invalid` if the batch size is out of range. Otherwise as [`ActionStore::list`] and
     /// [`ActionStore::write`].
     pub async fn next(&mut self) -> Result<Option<u64>, StoreError> {
         check_batch(self.batch)?;
@@ -228,7 +237,7 @@ impl<'s, S: ActionStore + ?Sized> Eraser<'s, S> {
         Ok(Some(0))
     }
 
-    /// Removes all that is left, pausing after each transaction.
+    /// Removes all remaining matching actions, with a pause after each transaction.
     ///
     /// # Errors
     /// As [`Eraser::next`].

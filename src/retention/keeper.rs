@@ -15,25 +15,26 @@ use crate::error::{ErrorKind, StoreError};
 use crate::model::{Invalid, Timestamp};
 use crate::store::ActionStore;
 
-/// What came of one round of a [`Keeper`].
+/// Report of one run of a [`Keeper`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Round {
-    /// Which one, from 1.
+    /// Number of the run, counted from 1.
     pub number: u64,
-    /// When it began, by the keeper's clock: it advances by no more than the time that passes, see
-    /// [`Retention`].
+    /// Start time, by the task's clock. This clock advances by no more than the time that passes;
+    /// see [`Retention`].
     pub at: Timestamp,
-    /// What it did, until it was through or failed.
+    /// Report of the removals, also of an incomplete run.
     pub pruned: Pruned,
-    /// Why it was not through. The next round tries again, unless the store is closed.
+    /// Error that ended the run early. The next run tries again, unless the store is closed.
     pub error: Option<StoreError>,
 }
 
-/// Prunes in the background, at once and then again and again: [`Retention::keep`].
+/// Background task that prunes a store at once and then at an interval. Started by
+/// [`Retention::keep`].
 ///
-/// One round never begins before the one before it has ended. Dropped, it stops after the page or
-/// the transaction that is under way; [`close`](Keeper::close) waits for that.
+/// Runs never overlap. Dropping this handle stops the task after the current page or transaction.
+/// [`close`](Keeper::close) waits for that.
 #[derive(Debug)]
 #[must_use = "dropped, it stops"]
 pub struct Keeper {
@@ -43,13 +44,16 @@ pub struct Keeper {
 }
 
 impl Retention {
-    /// Prunes a store now, and again each time an interval has passed since the last round ended.
+    /// Starts a background task that prunes a store now, and again each time `interval` has passed
+    /// since the end of the last run.
     ///
-    /// Only one process that shares a store needs to; several do no harm.
+    /// `interval` is at least one second.
+    ///
+    /// One process per store is enough; several do no harm.
     ///
     /// # Errors
-    /// `Invalid` for a policy beyond its limits or an interval below a second, `Closed` outside a
-    /// tokio runtime.
+    /// `Invalid` if a value of the policy is out of range or the interval is below one second.
+    /// `Closed` outside a tokio runtime.
     pub fn keep(
         self,
         store: Arc<dyn ActionStore>,
@@ -58,11 +62,11 @@ impl Retention {
     ) -> Result<Keeper, StoreError> {
         self.check()?;
         if interval < Duration::from_secs(1) {
-            let reason = format!("is {interval:?}, less than a second");
+            let reason = format!("is {interval:?}; must be at least 1 s");
             return Err(invalid(Invalid::new("interval", reason)));
         }
         let runtime = Handle::try_current().map_err(|error| {
-            let message = "there is no tokio runtime";
+            let message = "called outside a tokio runtime";
             StoreError::new(ErrorKind::Closed, "keep", message).with_source(error)
         })?;
         let (stop, stopped) = watch::channel(false);
@@ -73,45 +77,47 @@ impl Retention {
 }
 
 impl Keeper {
-    /// What came of the last round that has ended.
+    /// Returns the report of the last finished run; `None` before the first one ends.
     #[must_use]
     pub fn last(&self) -> Option<Round> {
         self.rounds.borrow().clone()
     }
 
-    /// Waits for the next round to end that this has not yet returned; `None` if the keeper has
-    /// stopped, because the store is closed. Rounds that end meanwhile are passed over.
+    /// Waits until a run ends that this method has not returned yet, and returns its report.
+    ///
+    /// If several runs ended since the last call, only the last is returned. Returns `None` if the
+    /// task has stopped, for example because the store is closed.
     pub async fn round(&mut self) -> Option<Round> {
         self.rounds.changed().await.ok()?;
         self.rounds.borrow_and_update().clone()
     }
 
-    /// Whether it has stopped: the store is closed, or its runtime is gone.
+    /// Returns true if the task has stopped: the store is closed, or the runtime is gone.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.task.is_finished()
     }
 
-    /// Stops after the transaction that is under way, and says what came of the last round.
+    /// Stops the task after the current transaction and returns the report of the last run.
     pub async fn close(mut self) -> Option<Round> {
         self.stop.send_replace(true);
-        // A task that ended by a panic of the store leaves the rounds before it.
+        // If the task panicked, the reports of earlier runs are still there.
         let _ = (&mut self.task).await;
         self.last()
     }
 }
 
-/// A wall clock that is believed to advance by no more than the time that passes.
+/// Wall clock whose advance is limited to the time that passes on the monotonic clock.
 #[derive(Debug, Default)]
 struct Watched {
-    /// The time it was believed to show, and when that was.
+    /// The last accepted time, and the instant of that reading.
     last: Option<(Timestamp, Instant)>,
 }
 
 impl Watched {
     fn look(&mut self, clock: &Clock, now: Instant) -> Timestamp {
         let shown = clock.now();
-        // The clock was not set, so this look says nothing.
+        // The clock was not set, so this reading is ignored.
         if !shown.is_plausible() {
             return shown;
         }
@@ -172,12 +178,12 @@ async fn keep(
     }
 }
 
-/// Whether it was told to, or whoever could tell it is gone.
+/// Returns true if the task was told to stop, or its handle was dropped.
 fn is_stopping(stop: &watch::Receiver<bool>) -> bool {
     *stop.borrow() || stop.has_changed().is_err()
 }
 
-/// Waits; whether it is to stop.
+/// Waits for `wait`, or less if told to stop. Returns true if the task is to stop.
 async fn stopped(stop: &mut watch::Receiver<bool>, wait: Duration) -> bool {
     is_stopping(stop) || timeout(wait, stop.changed()).await.is_ok()
 }

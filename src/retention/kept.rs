@@ -1,4 +1,4 @@
-//! Which actions are kept because they are the last of their object.
+//! Determines which actions are kept because they are the last of their object.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,10 +7,10 @@ use crate::error::StoreError;
 use crate::model::{Action, ActionUid, ObjectRef, Order, Status, Term};
 use crate::store::ActionStore;
 
-/// Most uids remembered of what is kept for its object; beyond it, all are forgotten and asked anew.
+/// Maximum number of uids in the cache. When it is exceeded, the cache is cleared.
 const REMEMBERED: usize = 200_000;
 
-/// The last actions of objects, remembered in bounded memory.
+/// Cache of the last actions of each object, in bounded memory.
 #[derive(Debug)]
 pub(super) struct Kept {
     last: u16,
@@ -27,9 +27,9 @@ impl Kept {
         }
     }
 
-    /// Whether a completed action is among the last of its object.
+    /// Returns true if a completed action is among the last of its object.
     ///
-    /// What was once read is trusted for the whole walk: later completions only push more out.
+    /// Cached results stay valid for the whole scan: later completions only push more actions out.
     pub(super) async fn holds<S>(&mut self, store: &S, action: &Action) -> Result<bool, StoreError>
     where
         S: ActionStore + ?Sized,

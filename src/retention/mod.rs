@@ -1,18 +1,28 @@
-//! Keeping a store small: what may go, what would go, and letting it go.
+//! Retention: removes completed actions by age, by number, or on request.
 //!
-//! - [`Retention`] says what is kept: by age and outcome, the last of each object, at most so many.
-//! - [`plan`] shows what would go and why; it changes nothing.
-//! - [`Pruner`] removes it, a small transaction at a time; `prune` does all of it, with pauses.
-//! - [`Eraser`] removes all that is completed of an object or a tenant; `erase` with pauses.
-//! - `Retention::keep` prunes in the background. Nothing is ever removed by a store itself.
-//! - [`history_complete_since`] says since when nothing is missing.
+//! - [`Retention`] is the policy: maximum ages by outcome, the last actions of each object, and a
+//!   cap.
 //!
-//! All of it is built on the methods of [`ActionStore`] alone. A removal names the
-//! version it was decided on, and the store refuses to remove what is pinned or unfinished, so
-//! nothing has to stand still meanwhile.
+//! - [`plan`] shows which actions the policy would remove, and why. It changes nothing.
 //!
-//! What pauses or runs in the background (`prune`, `erase`, the `run`s, the keeper) needs tokio's
-//! timer and so the feature `tracker`; the steps they are made of need neither.
+//! - [`Pruner`] removes these actions, one small transaction at a time. `prune` runs it to the end,
+//!   with pauses.
+//!
+//! - [`Eraser`] removes all completed actions of an object or a tenant. `erase` runs it to the end,
+//!   with pauses.
+//!
+//! - `Retention::keep` prunes in the background. Retention is off until you enable it: a store
+//!   removes nothing by itself.
+//!
+//! - [`history_complete_since`] returns the time since which the history is complete.
+//!
+//! Retention uses only the methods of [`ActionStore`]. Each removal names the version that the
+//! decision was based on. The store refuses to remove pinned and unfinished actions, so other tasks
+//! may write during retention.
+//!
+//! The functions that pause and the background task need tokio's timer and the feature `tracker`.
+//! These are `prune`, `erase`, the `run` methods and `Retention::keep`. The steps
+//! ([`Pruner::next`], [`Eraser::next`]) need neither.
 //!
 //! ```
 //! # #[cfg(feature = "tracker")]
@@ -72,11 +82,13 @@ use crate::error::StoreError;
 use crate::model::Timestamp;
 use crate::store::ActionStore;
 
-/// Since when a store's history is whole: every action created later than this is there, or was
-/// never recorded. None if nothing was ever removed.
+/// Returns the time since which the store's history is complete.
 ///
-/// It is when the youngest action was created that was removed, so one erased yesterday moves it
-/// there, although everything else of the year before is kept.
+/// Every recorded action created later than this time is still in the store. `None` if nothing was
+/// ever removed.
+///
+/// The time is the `created_at` of the youngest action that was removed. One recent action that was
+/// erased therefore moves it far ahead, although older actions are still there.
 ///
 /// # Errors
 /// As [`ActionStore::changed`].

@@ -1,4 +1,4 @@
-//! Which actions stay because they are parts of unfinished ones.
+//! Filters out actions that stay because they are parts of unfinished actions.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use crate::error::StoreError;
 use crate::model::{Action, ActionUid};
 use crate::store::ActionStore;
 
-/// Leaves out the parts of unfinished actions. The store refuses to remove them anyway; asked
-/// beforehand, they are neither shown as due nor tried in vain.
+/// Filters out the parts of unfinished actions. The store refuses to remove them anyway. The filter
+/// keeps them out of the plan and avoids removals that must fail.
 pub(super) async fn free<S>(
     store: &S,
     mut actions: Vec<Arc<Action>>,

@@ -1,4 +1,4 @@
-//! Shows what would go, and why.
+//! Shows which actions a policy would remove, and why.
 
 use std::sync::Arc;
 
@@ -8,11 +8,13 @@ use crate::error::StoreError;
 use crate::model::{Action, Timestamp};
 use crate::store::ActionStore;
 
-/// Shows what a policy would remove, and why. Changes nothing.
+/// Shows which actions a policy would remove, and why. Changes nothing.
 ///
-/// `now` is the time of whoever asks, usually [`Clock::now`](crate::Clock::now); see
-/// [`Retention`] for how far it is believed. No method of a store shows its pins, so pinned actions
-/// are among what is shown; [`Pruner`](super::Pruner) finds them refused.
+/// `now` is the caller's time, usually [`Clock::now`](crate::Clock::now). [`Retention`] says how a
+/// wrong clock is handled.
+///
+/// The plan includes pinned actions, because no method of a store shows its pins. The store refuses
+/// their removal, and [`Pruner`](super::Pruner) reports them.
 pub fn plan<'s, S>(store: &'s S, policy: &Retention, now: Timestamp) -> Plan<'s, S>
 where
     S: ActionStore + ?Sized,
@@ -24,8 +26,10 @@ where
     }
 }
 
-/// What a policy would remove, a page at a time. Holds at most 500 actions, without their results,
-/// and a few bytes for each 500 that count for the cap.
+/// Actions that a policy would remove, one page at a time. See [`plan`].
+///
+/// Holds at most 500 actions in memory, without their results, and a few bytes for each 500 actions
+/// that count for the cap.
 #[derive(Debug)]
 #[must_use = "a plan does nothing until its next page is asked for"]
 pub struct Plan<'s, S: ActionStore + ?Sized> {
@@ -35,12 +39,14 @@ pub struct Plan<'s, S: ActionStore + ?Sized> {
 }
 
 impl<S: ActionStore + ?Sized> Plan<'_, S> {
-    /// Some more that would go, each once: at most 500, perhaps none although more will follow;
-    /// `None` at the end. After an error the same page can be asked for again.
+    /// Returns more actions that would be removed, each of them once. A page has at most 500
+    /// actions, and may be empty although more follow. Returns `None` at the end.
+    ///
+    /// After an error, call it again to repeat the page.
     ///
     /// # Errors
-    /// `Invalid` for a policy beyond its limits, and as [`ActionStore::list`]; `Unavailable` also
-    /// if others remove actions faster than they can be read.
+    /// `Invalid` if a value of the policy is out of range. `Unavailable` also if others remove
+    /// actions faster than they can be read. Otherwise as [`ActionStore::list`].
     pub async fn next(&mut self) -> Result<Option<Vec<(Arc<Action>, Reason)>>, StoreError> {
         let found = self.due.next(self.store).await?;
         for (_, reason) in found.iter().flatten() {
@@ -49,20 +55,20 @@ impl<S: ActionStore + ?Sized> Plan<'_, S> {
         Ok(found)
     }
 
-    /// How many were shown so far, by reason.
+    /// Returns the number of actions shown so far, by reason.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// The time from which ages are counted back; none as long as that is being looked for, or if
-    /// nothing is completed.
+    /// Returns the time from which ages are counted back. `None` until it is known, and if no
+    /// action is completed.
     #[must_use]
     pub fn cutoff(&self) -> Option<Timestamp> {
         self.due.cutoff()
     }
 
-    /// Walks through all that is left and only counts.
+    /// Reads all remaining pages and returns the counts.
     ///
     /// # Errors
     /// As [`Plan::next`].

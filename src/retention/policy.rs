@@ -1,4 +1,4 @@
-//! What may go, and how gently.
+//! Retention policy: which actions may be removed, and at what pace.
 
 use std::time::Duration;
 
@@ -7,83 +7,94 @@ use crate::model::{Invalid, Limits, Outcome};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Which completed actions may be removed, and at what pace.
+/// Retention policy: which completed actions may be removed, and at what pace.
 ///
-/// - **Age**, by outcome, counted from completion: 30 days for succeeded, 90 for all others unless
-///   set. A month answers "what ran last week?" and the monthly report; what went wrong is asked
-///   about later, by more people, and is rare enough to keep for a quarter.
-/// - **The last of an object** are kept whatever their age: the last 10 created that are about it
-///   unless set, so that "what ever happened to node 7?" has an answer for a node that is left in
-///   peace for a year.
-/// - **A cap** on completed actions: 1,000,000 unless set (about 1 GB in SQLite). Those completed
-///   last stay. It is there for the day on which something begins actions in a loop, so it
-///   overrides what is kept for its age or its object.
-/// - **Pinned actions stay**, even beyond the cap, and so do the **parts of an unfinished action**;
-///   **unfinished ones are never touched**.
+/// - **Age** is counted from completion. The default is 30 days for succeeded actions and 90 days
+///   for all other outcomes. A month covers questions about last week and the monthly report.
+///   Failures are rare, and more people ask about them later.
 ///
-/// Each of the rules can be unset. See [`plan`](super::plan) for what a policy would remove.
+/// - **The last actions of an object** are kept regardless of their age. The default is the last 10
+///   created. So an object without activity for a year still has a history.
+///
+/// - **A cap** limits the number of completed actions. The default is 1,000,000 (about 1 GB in
+///   SQLite). The actions completed last stay. The cap guards against a program that creates
+///   actions in a loop, so it overrides the other two rules.
+///
+/// - **Pinned actions** stay, even beyond the cap.
+///
+/// - **Parts of an unfinished action** stay, and so do all **unfinished actions**.
+///
+/// Each rule can be unset. [`plan`](super::plan) shows what a policy would remove.
 ///
 /// # The cutoff
 ///
 /// An age is counted back from the newest completion that is not later than `now`, which the caller
-/// gives. So a clock that runs behind removes less, and a store in which nothing is completed any
-/// more stands still.
+/// provides. So a clock that runs behind removes less. A store without new completions removes
+/// nothing more for age.
 ///
 /// # Wrong clocks
 ///
-/// The evidence for how much time has passed is the stamps of the 1,000 completed actions that were
-/// created last.
+/// The completion times of the 1,000 completed actions created last show how much time has passed.
 ///
-/// - **A clock that was not set.** A completion stamped before
-///   [`Timestamp::MIN_PLAUSIBLE`](crate::Timestamp::MIN_PLAUSIBLE) gives no age. Such an action goes for the cap alone.
-/// - **A clock that jumps ahead** looks like a silence, a time in which nothing is completed. A
-///   silence counts for at most half of an age. So one jump, however far, removes nothing that is
-///   younger than half of its age, however many actions are completed after it. In a store that is
-///   rarely used, actions stay longer than their age.
-/// - **A running task** (`Retention::keep`) lets its clock advance by no more than the time that
-///   passes on the system's monotonic clock. A later jump of the wall clock removes
-///   nothing. If the wall clock was behind when the task began, or the machine sleeps, the task
-///   stays behind until it is started again: it removes less.
+/// - **A clock that was not set.** A completion before
+///   [`Timestamp::MIN_PLAUSIBLE`](crate::Timestamp::MIN_PLAUSIBLE) has no age. Only the cap can
+///   remove such an action.
 ///
-/// This does not hold: a clock that jumps twice, or that is ahead for more than 1,000 completions
-/// before a task begins or [`prune`](super::prune()) is called, is believed. A completion
-/// stamped too early, because the clock was behind by then, makes its action old too early.
+/// - **A clock that jumps ahead** looks like a gap without completions. A gap counts for at most
+///   half of an age. So one jump, however far, removes nothing younger than half of its maximum
+///   age. This holds however many actions are completed after it. In a store that is rarely used,
+///   actions stay longer than their age.
+///
+/// - **A background task** (`Retention::keep`) limits its clock to the time that passes on the
+///   system's monotonic clock. A later jump of the wall clock removes nothing. If the wall clock
+///   was behind at the start, or the machine sleeps, the task stays behind until it is restarted.
+///   It then removes less.
+///
+/// There are limits. A clock that jumps twice is believed. So is a clock that is ahead for more
+/// than 1,000 completions before a task starts or [`prune`](super::prune()) is called. A completion
+/// time that is too early, because the clock was behind, makes its action old too early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use]
 pub struct Retention {
-    /// How long succeeded actions are kept; for ever if none.
+    /// Maximum age of succeeded actions, counted from completion. The default is 30 days; `None`
+    /// keeps them for ever.
     pub succeeded: Option<Duration>,
-    /// How long failed actions are kept; for ever if none.
+    /// Maximum age of failed actions. The default is 90 days; `None` keeps them for ever.
     pub failed: Option<Duration>,
-    /// How long cancelled actions are kept; for ever if none.
+    /// Maximum age of cancelled actions. The default is 90 days; `None` keeps them for ever.
     pub cancelled: Option<Duration>,
-    /// How long interrupted actions are kept; for ever if none.
+    /// Maximum age of interrupted actions. The default is 90 days; `None` keeps them for ever.
     pub interrupted: Option<Duration>,
-    /// How long lost actions are kept; for ever if none.
+    /// Maximum age of lost actions. The default is 90 days; `None` keeps them for ever.
     pub lost: Option<Duration>,
-    /// How many of an object are kept whatever their age: 0..=[`Limits::PAGE`]. The last created
-    /// of those completed that have it as their object (related ones do not count).
+    /// Number of actions per object that are kept regardless of their age: 0..=[`Limits::PAGE`].
+    /// The default is 10.
+    ///
+    /// These are the completed actions created last with this object. Related objects do not count.
     pub keep_last: u16,
-    /// Most completed actions, at least 1; any number if none. Those completed last stay, in the
-    /// order in which the store recorded it.
+    /// Maximum number of completed actions, at least 1. The default is 1,000,000; `None` allows any
+    /// number.
+    ///
+    /// The actions completed last stay, in the order in which the store recorded their completions.
     pub cap: Option<u64>,
-    /// How many are removed in one transaction, 1..=[`Limits::PAGE`]: 50 unless set, and never
-    /// more than the store takes. Whoever writes meanwhile waits behind at most one of them.
+    /// Maximum number of actions per transaction, 1..=[`Limits::PAGE`]. The default is 50. The
+    /// store's own limit applies too.
+    ///
+    /// Other writers wait for at most one such transaction.
     pub batch: u16,
-    /// About how many bytes of actions and their logs are removed in one transaction: 256 KiB
-    /// unless set. An action that is larger goes alone.
+    /// Approximate size of the actions and logs removed per transaction, in bytes. The default is
+    /// 256 KiB. A larger action is removed alone.
     pub batch_bytes: usize,
-    /// How long to pause after each transaction: 5 ms unless set, in which the store belongs to
-    /// whoever writes.
+    /// Pause after each transaction, in which other writers use the store. The default is 5 ms.
     pub pause: Duration,
 }
 
-/// Removals in one transaction, unless set.
+/// Default number of removals per transaction.
 pub(super) const BATCH: u16 = 50;
-/// Bytes removed in one transaction, unless set.
+/// Default number of bytes removed per transaction.
 pub(super) const BATCH_BYTES: usize = 256 * 1024;
-/// The pause after each, unless set.
+/// Default pause after each transaction.
 pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
 impl Default for Retention {
@@ -105,19 +116,19 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// The defaults.
+    /// Creates the default policy.
     pub fn new() -> Retention {
         Retention::default()
     }
 
-    /// A policy that removes nothing: to set only the rules one wants.
+    /// Creates a policy that removes nothing, to which rules can be added.
     pub fn keep_all() -> Retention {
         let policy = Retention::default().with_keep_last(0).with_cap(None);
         let outcomes = Outcome::ALL.iter();
         outcomes.fold(policy, |policy, outcome| policy.with_age(*outcome, None))
     }
 
-    /// Sets how long actions that ended so are kept; `None` keeps them for ever.
+    /// Sets the maximum age of actions with this outcome; `None` keeps them for ever.
     pub fn with_age(mut self, outcome: Outcome, age: Option<Duration>) -> Retention {
         match outcome {
             Outcome::Succeeded => self.succeeded = age,
@@ -129,37 +140,37 @@ impl Retention {
         self
     }
 
-    /// Sets how many of an object are kept whatever their age; 0 keeps none.
+    /// Sets how many actions per object are kept regardless of their age. 0 turns this rule off.
     pub fn with_keep_last(mut self, actions: u16) -> Retention {
         self.keep_last = actions;
         self
     }
 
-    /// Sets how many completed actions there may be; `None` allows any number.
+    /// Sets the maximum number of completed actions; `None` allows any number.
     pub fn with_cap(mut self, actions: Option<u64>) -> Retention {
         self.cap = actions;
         self
     }
 
-    /// Sets how many are removed in one transaction.
+    /// Sets the maximum number of actions removed per transaction.
     pub fn with_batch(mut self, actions: u16) -> Retention {
         self.batch = actions;
         self
     }
 
-    /// Sets about how many bytes are removed in one transaction.
+    /// Sets the approximate number of bytes removed per transaction.
     pub fn with_batch_bytes(mut self, bytes: usize) -> Retention {
         self.batch_bytes = bytes;
         self
     }
 
-    /// Sets how long to pause after each transaction.
+    /// Sets the pause after each transaction.
     pub fn with_pause(mut self, pause: Duration) -> Retention {
         self.pause = pause;
         self
     }
 
-    /// How long actions that ended so are kept.
+    /// Returns the maximum age of actions with this outcome; `None` if they are kept for ever.
     #[must_use]
     pub fn age(&self, outcome: Outcome) -> Option<Duration> {
         match outcome {
@@ -179,16 +190,12 @@ impl Retention {
         rule(
             self.keep_last <= Limits::PAGE,
             "keep_last",
-            format!(
-                "is {}, at most {} can be kept",
-                self.keep_last,
-                Limits::PAGE
-            ),
+            format!("is {}; the limit is {}", self.keep_last, Limits::PAGE),
         )?;
         rule(
             self.cap != Some(0),
             "cap",
-            "is 0: to remove everything, set the ages to zero".to_owned(),
+            "is 0; must be at least 1. To remove everything, set the ages to zero".to_owned(),
         )?;
         check_batch(self.batch)
     }
@@ -196,7 +203,7 @@ impl Retention {
 
 pub(super) fn check_batch(batch: u16) -> Result<(), StoreError> {
     if !(1..=Limits::PAGE).contains(&batch) {
-        let reason = format!("is {batch}, not between 1 and {}", Limits::PAGE);
+        let reason = format!("is {batch}; must be between 1 and {}", Limits::PAGE);
         return Err(invalid(Invalid::new("batch", reason)));
     }
     Ok(())

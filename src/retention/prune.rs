@@ -1,4 +1,4 @@
-//! Removes what a policy says.
+//! Removes the actions that a policy selects.
 
 use super::due::{Counts, Due, Reason};
 use super::policy::Retention;
@@ -7,7 +7,9 @@ use crate::error::StoreError;
 use crate::model::Timestamp;
 use crate::store::ActionStore;
 
-/// Removes what a policy says, and pauses after each transaction. See [`Pruner`].
+/// Removes the actions that a policy selects, and pauses after each transaction. See [`Pruner`].
+///
+/// `now` is the caller's time, usually [`Clock::now`](crate::Clock::now).
 ///
 /// # Errors
 /// As [`Pruner::next`].
@@ -22,44 +24,49 @@ where
     Pruner::new(store, policy, now).run().await
 }
 
-/// What came of pruning.
+/// Report of a [`Pruner`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pruned {
-    /// How many were removed, by reason.
+    /// Number of actions that were removed, by reason.
     pub removed: Counts,
-    /// How many should have gone but are pinned.
+    /// Number of selected actions that stay because they are pinned.
     pub pinned: u64,
-    /// How many should have gone but are parts of actions that were unfinished when their turn came,
-    /// though not when they were read.
+    /// Number of selected actions that stay because their parent was unfinished at removal, though
+    /// not when they were read.
     pub parts: u64,
-    /// How many were gone when their turn came: removed by others, or by an earlier try whose
-    /// answer was lost.
+    /// Number of selected actions that were already removed: by others, or by an earlier attempt
+    /// whose answer was lost.
     pub gone: u64,
-    /// How many were refused because they are no longer what they were when they were read.
+    /// Number of selected actions that stay because they changed after they were read.
     pub changed: u64,
-    /// In how many transactions.
+    /// Number of transactions.
     pub batches: u64,
 }
 
-/// Removes what a policy says: a page is read, then removed in transactions of
-/// [`Retention::batch`] and [`Retention::batch_bytes`].
+/// Removes the actions that a policy selects. It reads a page, then removes its actions in
+/// transactions of at most [`Retention::batch`] actions and about [`Retention::batch_bytes`].
 ///
-/// Each removal names the version that was judged, and the store refuses it for what is pinned or
-/// unfinished: whatever others do meanwhile, nothing goes that should stay. Two that prune at once
-/// do not harm each other.
+/// Each removal names the version that the decision was based on. The store refuses it if the
+/// action changed, is pinned or is unfinished. So concurrent writes are safe, and several pruners
+/// may run at once.
 ///
-/// It can be stopped anywhere, by a crash too: what was removed is gone, and another pruner begins
-/// at the beginning, where there is less to do. A dropped future of [`next`](Pruner::next) leaves
-/// it whole; what its transaction removed is then counted as gone.
+/// A pruner can be stopped at any point, also by a crash. Removed actions stay removed; another
+/// pruner starts from the beginning and has less to do. Cancelling [`next`](Pruner::next) is safe:
+/// actions that its transaction removed are then counted as `gone`.
 ///
-/// # What it costs
+/// # Cost
 ///
-/// Before it removes, it reads the last 1,000 completed actions, and looks at each row once for
-/// what is old, which the store does for itself, 10,000 rows a page; once more for the cap, reading
-/// each completed action, but only in a store that has recorded more changes than the cap is. What
-/// is kept for its object costs one query for each object that has something old. Each action to
-/// be removed is read once more, to know its size.
+/// - First it reads the last 1,000 completed actions.
+///
+/// - It then scans each row once for old actions. The store does this itself, 10,000 rows per page.
+///
+/// - For the cap, it reads each completed action once more. It does so only if the store has
+///   recorded more changes than the cap.
+///
+/// - The rule for the last actions of an object costs one query per object with an old action.
+///
+/// - Each action to be removed is read once more, to learn its size.
 #[derive(Debug)]
 #[must_use = "a pruner does nothing until it is run"]
 pub struct Pruner<'s, S: ActionStore + ?Sized> {
@@ -68,7 +75,8 @@ pub struct Pruner<'s, S: ActionStore + ?Sized> {
 }
 
 impl<'s, S: ActionStore + ?Sized> Pruner<'s, S> {
-    /// For what a policy says at a time; see [`Retention`] for how far that is believed.
+    /// Creates a pruner for a policy and the caller's time. [`Retention`] says how a wrong clock is
+    /// handled.
     pub fn new(store: &'s S, policy: &Retention, now: Timestamp) -> Pruner<'s, S> {
         Pruner {
             store,
@@ -76,8 +84,10 @@ impl<'s, S: ActionStore + ?Sized> Pruner<'s, S> {
         }
     }
 
-    /// Reads a page or writes one transaction, and says how many removals that tried: after those,
-    /// pause. `None` at the end. After an error the same can be asked for again.
+    /// Reads one page or writes one transaction. Returns the number of removals that were tried;
+    /// pause if it is not zero. Returns `None` at the end.
+    ///
+    /// After an error, call it again to repeat the step.
     ///
     /// # Errors
     /// As [`Plan::next`](super::Plan::next) and [`ActionStore::write`].
@@ -85,13 +95,13 @@ impl<'s, S: ActionStore + ?Sized> Pruner<'s, S> {
         self.pruning.next(self.store).await
     }
 
-    /// What came of it so far.
+    /// Returns the report so far.
     #[must_use]
     pub fn report(&self) -> Pruned {
         self.pruning.report
     }
 
-    /// Removes all that is left, pausing after each transaction.
+    /// Removes all remaining selected actions, with a pause after each transaction.
     ///
     /// # Errors
     /// As [`Pruner::next`].
@@ -107,17 +117,17 @@ impl<'s, S: ActionStore + ?Sized> Pruner<'s, S> {
     }
 }
 
-/// Leaves the store to others after a transaction.
+/// Pauses after a transaction, so that others can use the store.
 #[cfg(feature = "tracker")]
 pub(super) async fn pause(tried: u64, pause: std::time::Duration) {
     match tried > 0 && !pause.is_zero() {
         true => tokio::time::sleep(pause).await,
-        // A store that answers without ever waiting would keep everybody else from running.
+        // A store that never waits would starve other tasks.
         false => tokio::task::yield_now().await,
     }
 }
 
-/// A pruner without its store.
+/// State of a pruner, without its store.
 #[derive(Debug)]
 pub(super) struct Pruning {
     pub(super) policy: Retention,

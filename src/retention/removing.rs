@@ -1,4 +1,4 @@
-//! Removes actions, in small transactions.
+//! Removes actions in small transactions.
 
 use std::collections::VecDeque;
 
@@ -6,18 +6,18 @@ use crate::error::StoreError;
 use crate::model::{Action, ActionUid, Clash, Command, Effect, Limits, Refused, Version};
 use crate::store::{ActionStore, ActionStoreExt};
 
-/// What became of a removal.
+/// Result of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     Removed,
     Gone,
     Pinned,
-    /// It is a part of an unfinished action.
+    /// The action is a part of an unfinished action.
     Part,
     Changed,
 }
 
-/// Actions on their way out of a store, each with something to remember it by.
+/// Queue of actions to remove, each with the caller's tag.
 #[derive(Debug)]
 pub(super) struct Removing<T> {
     queue: VecDeque<Leaving<T>>,
@@ -28,18 +28,18 @@ struct Leaving<T> {
     uid: ActionUid,
     if_version: Version,
     what: T,
-    /// About how many bytes go with it, once that is known.
+    /// Approximate number of bytes that are deleted, once known.
     bytes: Option<usize>,
 }
 
-/// About what an entry of a log takes.
+/// Approximate size of a log entry, in bytes.
 const ENTRY: usize = 256;
 
-/// Most actions that are read at once to learn how large they are.
+/// Maximum number of actions read at once to learn their sizes.
 const WEIGHED: usize = 50;
 
-/// About how much is deleted with an action: its row and its log. Texts but the result are counted
-/// twice, since the log may note them.
+/// Estimates the bytes deleted with an action: its row and its log. All texts except the result
+/// count twice, because the log may repeat them.
 fn weight(action: &Action) -> usize {
     let entries = action.log_entries.min(Limits::LOG_ENTRIES);
     let log = usize::try_from(entries).unwrap_or(usize::MAX);
@@ -67,7 +67,7 @@ impl<T: Copy> Removing<T> {
         });
     }
 
-    /// Returns how many of the first actions have at most so many bytes together: at least one.
+    /// Returns how many actions at the front of the queue fit into `most_bytes`: at least one.
     ///
     /// The actions were found without their results, so this reads them again.
     async fn fitting<S>(
@@ -106,8 +106,10 @@ impl<T: Copy> Removing<T> {
         Ok(count)
     }
 
-    /// Removes at most so many in one transaction, and about so many bytes, and says what became of
-    /// each. Only what was answered is taken off the queue: after an error, or dropped, the same
+    /// Removes at most `most` actions and about `most_bytes` in one transaction, and returns the
+    /// result of each.
+    ///
+    /// Actions leave the queue only with an answer. After an error or a cancelled call, the same
     /// ones are tried again.
     pub(super) async fn step<S>(
         &mut self,

@@ -1,4 +1,4 @@
-//! Copies one store into another and looks whether it is all there.
+//! Copies one store into another and verifies the copy.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -12,7 +12,8 @@ use super::walk::{PAGE, Walk, Whole, whole};
 use crate::model::{Action, ActionUid, Cursor, CursorError, Term};
 use crate::store::ActionStore;
 
-/// Copies all actions of a store with their logs into another, then reads both and compares.
+/// Copies all actions of a store and their logs into another store, then reads both and compares
+/// them. See [`Copier`].
 ///
 /// # Errors
 /// As [`Copier::next`].
@@ -24,23 +25,23 @@ where
     Copier::new(from, to).run().await
 }
 
-/// What came of a copy.
+/// Report of a [`Copier`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Copied {
-    /// What became of the actions.
+    /// Results of writing the actions.
     pub entered: Imported,
-    /// How many were found to be the same in both stores, with their logs, byte for byte.
+    /// Number of actions that are the same in both stores, with their logs, byte for byte.
     pub verified: u64,
-    /// How many were found to differ. An action that was refused is among them, unless it is
-    /// the same.
+    /// Number of actions that differ. Refused actions are included, unless they are the same in
+    /// both stores.
     pub different: u64,
-    /// How, for the first [`LISTED`] of them.
+    /// The first [`LISTED`] differences.
     pub differences: Vec<Difference>,
 }
 
 impl Copied {
-    /// Whether everything that was looked at is the same in both stores.
+    /// Returns true if no action was refused and all verified actions are the same in both stores.
     #[must_use]
     pub fn is_faithful(&self) -> bool {
         self.entered.refused == 0 && self.different == 0
@@ -51,7 +52,7 @@ impl Copied {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Which action.
+    /// The action.
     pub uid: ActionUid,
     /// How it differs.
     pub how: Differs,
@@ -61,19 +62,21 @@ pub struct Difference {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Differs {
-    /// The second store does not have it.
+    /// The second store does not have the action.
     Missing,
-    /// The second store has an earlier state: it changed in the first since.
+    /// The second store has an earlier state: the action changed in the first store since.
     Behind,
-    /// The second store has a later state: it changed there since.
+    /// The second store has a later state: the action changed there since.
     Ahead,
-    /// The actions are not the same.
+    /// The actions differ.
     Action,
-    /// The actions are the same, their logs are not.
+    /// The actions are the same, but their logs differ.
     Log,
 }
 
-/// Where a copy is, to go on there in another process. Text by `Display` and back by `FromStr`.
+/// Position of a copy, from which another process can resume it.
+///
+/// It converts to text by `Display` and back by `FromStr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CopyPoint {
     stage: Stage,
@@ -88,7 +91,7 @@ enum Stage {
 }
 
 impl CopyPoint {
-    /// Whether all was copied and verified.
+    /// Returns true if everything was copied and verified.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.stage == Stage::Done
@@ -127,13 +130,14 @@ impl FromStr for CopyPoint {
     }
 }
 
-/// Copies one store into another, page by page. Holds a page of actions with their logs in
-/// memory.
+/// Copies one store into another, page by page, then verifies the copy. Holds one page of actions
+/// with their logs in memory.
 ///
-/// Whatever stops a copy, what was copied stays; running it again, from the beginning or from a
-/// [`CopyPoint`], goes over that without harm. While others write to the first store, what
-/// changes after its turn came differs in the end, and is reported: for a move, let the owners
-/// come to rest first.
+/// If a copy stops, the copied actions stay. It is safe to run it again, from the beginning or from
+/// a [`CopyPoint`].
+///
+/// If others write to the first store meanwhile, actions that change after they were copied are
+/// reported as different. To move a store, stop its owners first.
 #[derive(Debug)]
 #[must_use = "a copy does nothing until it is run"]
 pub struct Copier<'s, F: ActionStore + ?Sized, T: ActionStore + ?Sized> {
@@ -147,7 +151,7 @@ pub struct Copier<'s, F: ActionStore + ?Sized, T: ActionStore + ?Sized> {
 }
 
 impl<'s, F: ActionStore + ?Sized, T: ActionStore + ?Sized> Copier<'s, F, T> {
-    /// A copy of all actions.
+    /// Creates a copier for all actions.
     pub fn new(from: &'s F, to: &'s T) -> Copier<'s, F, T> {
         Copier {
             from,
@@ -163,44 +167,45 @@ impl<'s, F: ActionStore + ?Sized, T: ActionStore + ?Sized> Copier<'s, F, T> {
         }
     }
 
-    /// Copies only what matches; may be repeated.
+    /// Copies only the actions that match. May be called several times; an action must match all
+    /// terms.
     pub fn with_term(mut self, term: Term) -> Copier<'s, F, T> {
         self.terms.push(term);
         self
     }
 
-    /// Sets how many actions are read at once, 1..=[`Limits::PAGE`](crate::Limits::PAGE), 100
-    /// unless set.
+    /// Sets the number of actions per page, 1..=[`Limits::PAGE`](crate::Limits::PAGE). The default
+    /// is 100.
     pub fn with_page(mut self, actions: u16) -> Copier<'s, F, T> {
         self.page = actions;
         self
     }
 
-    /// Goes on where a copy of the same stores, with the same terms, was. The report begins anew.
+    /// Resumes an earlier copy of the same stores with the same terms. The report starts empty.
     pub fn with_point(mut self, point: CopyPoint) -> Copier<'s, F, T> {
         self.point = point;
         self
     }
 
-    /// What came of it so far.
+    /// Returns the report so far.
     #[must_use]
     pub fn report(&self) -> &Copied {
         &self.report
     }
 
-    /// Copies a page, or verifies one; says where the copy is then. After an error the same page
-    /// can be asked for again.
+    /// Copies or verifies one page, and returns the new position. After an error, call it again to
+    /// repeat the page.
     ///
     /// # Errors
     /// [`TransferError::Store`], with the store that failed: as [`ActionStore::list`],
-    /// [`ActionStore::log`], [`ActionStore::get`] and [`ActionStore::write`]; `Unavailable` also
-    /// for an action whose full log has gained entries in each of 32 tries to read it.
+    /// [`ActionStore::log`], [`ActionStore::get`] and [`ActionStore::write`]. `Unavailable` also if
+    /// the full log of an action gained entries during each of 32 attempts to read it.
     pub async fn next(&mut self) -> Result<CopyPoint, TransferError> {
         let stage = self.point.stage;
         if stage == Stage::Done {
             return Ok(self.point);
         }
-        // Taken up again only when the page is through, so that an error leaves it to be repeated.
+        // The state is stored only after the page, so a failed page can be repeated.
         let mut walk = match &self.walk {
             Some(walk) => walk.clone(),
             None => {
@@ -231,14 +236,14 @@ impl<'s, F: ActionStore + ?Sized, T: ActionStore + ?Sized> Copier<'s, F, T> {
             Stage::Copying => self.enter(wholes).await?,
             _ => self.verify(wholes.into()).await?,
         }
-        // At the end of a walk the point stays where the last page began: reached again, that
-        // page is gone over once more.
+        // At the end of a pass the position stays at the start of the last page. A resumed copy
+        // repeats that page.
         self.point.after = heads.next.or(self.point.after);
         self.walk = Some(walk);
         Ok(self.point)
     }
 
-    /// Copies and verifies all that is left.
+    /// Copies and verifies all remaining pages.
     ///
     /// # Errors
     /// As [`Copier::next`].
@@ -254,7 +259,7 @@ impl<'s, F: ActionStore + ?Sized, T: ActionStore + ?Sized> Copier<'s, F, T> {
             log: whole.log,
         };
         let mut queue = wholes.into_iter().map(entering).collect();
-        // Counted when the page is through: one that fails half-way is entered again.
+        // Count only after the whole page: a page that fails half-way is written again.
         let mut entered = self.report.entered.clone();
         let done = entered.enter(self.to, &mut queue).await;
         done.map_err(TransferError::to)?;
@@ -273,7 +278,7 @@ impl<'s, F: ActionStore + ?Sized, T: ActionStore + ?Sized> Copier<'s, F, T> {
                 found.push((whole.action.uid, how));
             }
         }
-        // Counted when the page is through: one that fails half-way is verified again.
+        // Count only after the whole page: a page that fails half-way is verified again.
         for (uid, how) in found {
             let Some(how) = how else {
                 self.report.verified += 1;

@@ -1,4 +1,4 @@
-//! Enters actions into a store, in batches it accepts.
+//! Writes actions into a store, in batches within its limits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,43 +7,44 @@ use crate::error::StoreError;
 use crate::model::{Action, ActionUid, Clash, Command, Effect, Refused, Transition};
 use crate::store::{ActionStore, ActionStoreExt};
 
-/// Most refusals, and most differences, that a report lists; beyond it they are only counted.
+/// Maximum number of refusals, and of differences, that a report lists: 100. Further ones are only
+/// counted.
 pub const LISTED: usize = 100;
 
-/// About how many bytes are entered in one transaction: other writers wait for it.
+/// Approximate size of a transaction, in bytes. Other writers wait for it.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// What became of the actions that were to be entered into a store.
+/// Report of an import: the results of writing actions into a store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Imported {
-    /// How many were entered.
+    /// Number of actions that were written.
     pub imported: u64,
-    /// How many were there already, or something they became since.
+    /// Number of actions that already existed, in the same or a later state.
     pub already: u64,
-    /// How many were refused.
+    /// Number of actions that the store refused.
     pub refused: u64,
-    /// Why, for the first [`LISTED`] of them.
+    /// The first [`LISTED`] refusals.
     pub refusals: Vec<Refusal>,
 }
 
-/// That an action was refused. The others are not disturbed by it.
+/// Refusal of an action. Other actions are not affected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// Which action.
+    /// The action.
     pub uid: ActionUid,
-    /// The line it stands on, if it came from a text.
+    /// Line of the action in the text of the export, if there is one.
     pub line: Option<u64>,
-    /// Why.
+    /// Reason of the refusal.
     pub refused: Refused,
-    /// Whether the action is there in an earlier state: it was entered before, and changed since
-    /// in the store it comes from. Nothing brings the two together but that the earlier one is
-    /// completed and removed.
+    /// True if the store has an earlier state of the action: it was imported before, and changed in
+    /// its first store since. To update it, complete and remove the earlier state, then import
+    /// again.
     pub outdated: bool,
 }
 
-/// An action on its way into a store.
+/// Action to be written.
 #[derive(Debug)]
 pub(super) struct Entering {
     pub(super) line: Option<u64>,
@@ -51,14 +52,14 @@ pub(super) struct Entering {
     pub(super) log: Vec<Transition>,
 }
 
-/// Whether two are states of one action, as far as can be told.
+/// Returns true if both are states of the same action, as far as can be told.
 pub(super) fn same_origin(one: &Action, other: &Action) -> bool {
     (one.uid, one.digest, one.created_at) == (other.uid, other.digest, other.created_at)
 }
 
 impl Imported {
-    /// Enters everything, in batches. What was entered is taken off the queue; after an error the
-    /// rest can be entered again, and so can the batch that failed.
+    /// Writes all queued actions, in batches. Written actions leave the queue. After an error, call
+    /// it again: repeating the failed batch is safe.
     pub(super) async fn enter<S>(
         &mut self,
         store: &S,

@@ -1,4 +1,4 @@
-//! What can go wrong between two stores.
+//! Errors of a transfer.
 
 use std::io;
 use std::sync::Arc;
@@ -6,60 +6,61 @@ use std::sync::Arc;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::Invalid;
 
-/// Which store of a transfer.
+/// One of the two stores of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// The one that is read.
+    /// The store that is read.
     From,
-    /// The one that is written (and read, to verify).
+    /// The store that is written. It is also read for verification.
     To,
 }
 
-/// Why a transfer stopped. What was written before stays and is whole; running the transfer again
-/// goes over it without harm.
+/// Error that stopped a transfer.
+///
+/// Everything written before is complete and stays. It is safe to run the transfer again.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {
     /// A store failed.
-    #[error("the store that is {}", match side { Side::From => "read", Side::To => "written" })]
+    #[error("the {} store failed", match side { Side::From => "source", Side::To => "destination" })]
     Store {
-        /// Which one.
+        /// The store that failed.
         side: Side,
-        /// What it said.
+        /// The error of the store.
         source: StoreError,
     },
-    /// A line is not what the format has there. Nothing was written of it, nor of the lines since
-    /// the checkpoint before it.
+    /// A line does not follow the format. This line and the lines since the last checkpoint were
+    /// not written to the store.
     #[error("line {line}: {reason}")]
     Line {
-        /// Which line, the first being 1.
+        /// Number of the line, counted from 1.
         line: u64,
-        /// `Incompatible` for another version or a field or word this version does not know,
-        /// `Corrupt` for damage, `Invalid` for a value that breaks a rule of the model.
+        /// `Incompatible` for another version, or a field or word that this version does not know.
+        /// `Corrupt` for damage. `Invalid` for a value that breaks a rule of the model.
         kind: ErrorKind,
-        /// What is wrong with it.
+        /// Description of the problem.
         reason: String,
     },
-    /// The text ends before the export does. Nothing was written of the lines since the last
-    /// checkpoint.
+    /// The text ends before the last line of the export. The lines since the last checkpoint were
+    /// not written to the store.
     #[error("the export is cut off after line {lines}")]
     CutOff {
-        /// How many whole lines there were.
+        /// Number of lines that were read.
         lines: u64,
     },
     /// Reading or writing the text failed.
-    #[error("the text of the export, at line {line}")]
+    #[error("cannot read or write line {line} of the export")]
     Text {
-        /// Which line, the first being 1.
+        /// Number of the line, counted from 1.
         line: u64,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: Arc<io::Error>,
     },
 }
 
 impl TransferError {
-    /// What kind of failure, and so what to do about it. `Unavailable` for text that could not be
-    /// read or written, `Corrupt` for text that is cut off.
+    /// Returns the kind of the error, by which a caller can decide what to do. `Unavailable` if the
+    /// text could not be read or written; `Corrupt` if the text is cut off.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -86,7 +87,7 @@ impl TransferError {
     }
 }
 
-/// What is wrong with a line, before it is known which one it is.
+/// Problem with a line whose number is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BadLine {
     pub(super) kind: ErrorKind,

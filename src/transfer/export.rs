@@ -1,4 +1,4 @@
-//! Writes a store as lines of text.
+//! Exports a store as lines of text.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
@@ -12,10 +12,10 @@ use crate::error::StoreError;
 use crate::model::{Action, Cursor, Term};
 use crate::store::ActionStore;
 
-/// Writes all of a store into a text.
+/// Exports all actions of a store as text.
 ///
-/// The text is written to between awaits, in the caller's task: give it a buffered writer to a
-/// local file. For anything slower, or asynchronous, take the lines of an [`Exporter`].
+/// The text is written synchronously, in the caller's task. Use a buffered writer to a local file.
+/// For a slower or asynchronous destination, take the lines from an [`Exporter`].
 ///
 /// # Errors
 /// As [`Exporter::write_to`].
@@ -27,12 +27,13 @@ where
     Exporter::new(store).write_to(out).await
 }
 
-/// Yields a store's export, line by line. Holds one page of actions and one log in memory.
+/// Exports a store line by line. Holds one page of actions and one log in memory.
 ///
-/// The export has every action that was there when it began and was not removed before its turn
-/// came, once, in the order of creation, and none that was created later (some may come if the
-/// newest one was removed meanwhile). Each action stands with its log as of one moment; different
-/// actions may be as of different moments.
+/// The export contains each action that exists at the start, once, in the order of creation.
+/// Actions that are removed before their turn are left out. Actions created later are left out too,
+/// though some may appear if the newest action at the start is removed meanwhile.
+///
+/// Each action and its log are as of one moment; different actions may be as of different moments.
 ///
 /// # Examples
 ///
@@ -66,7 +67,7 @@ pub struct Exporter<'s, S: ActionStore + ?Sized> {
     header: bool,
     walk: Option<Walk>,
     items: VecDeque<Arc<Action>>,
-    /// Where the page in hand ends, until a checkpoint has said it.
+    /// Cursor after the current page, until a checkpoint has recorded it.
     page_end: Option<Cursor>,
     over: bool,
     count: Count,
@@ -77,7 +78,7 @@ pub struct Exporter<'s, S: ActionStore + ?Sized> {
 }
 
 impl<'s, S: ActionStore + ?Sized> Exporter<'s, S> {
-    /// An export of all actions.
+    /// Creates an exporter for all actions.
     pub fn new(store: &'s S) -> Exporter<'s, S> {
         Exporter {
             store,
@@ -96,10 +97,11 @@ impl<'s, S: ActionStore + ?Sized> Exporter<'s, S> {
         }
     }
 
-    /// Goes on where an export of the same store, with the same terms, was broken off: with the
-    /// line that follows the checkpoint. [`resume_point`] finds it in what was written.
+    /// Resumes a broken-off export of the same store with the same terms. It continues with the
+    /// line after the checkpoint. [`resume_point`] finds the checkpoint in the written text.
     ///
-    /// What changed in the meantime is exported as it is then; so are actions created since.
+    /// Actions that changed meanwhile are exported in their new state. Actions created meanwhile
+    /// are exported too.
     pub fn resume(store: &'s S, point: &ResumePoint) -> Exporter<'s, S> {
         let checkpoint = &point.checkpoint;
         Exporter {
@@ -112,32 +114,33 @@ impl<'s, S: ActionStore + ?Sized> Exporter<'s, S> {
         }
     }
 
-    /// Exports only what matches; may be repeated. Terms that cease to hold while the export runs
-    /// may let an action through or leave it out.
+    /// Exports only the actions that match. May be called several times; an action must match all
+    /// terms. An action that starts or ceases to match during the export may be included or left
+    /// out.
     pub fn with_term(mut self, term: Term) -> Exporter<'s, S> {
         self.terms.push(term);
         self
     }
 
-    /// Sets how many actions are read at once, 1..=[`Limits::PAGE`](crate::Limits::PAGE), 100
-    /// unless set. There is a checkpoint after each page.
+    /// Sets the number of actions per page, 1..=[`Limits::PAGE`](crate::Limits::PAGE). The default
+    /// is 100. There is a checkpoint after each page.
     pub fn with_page(mut self, actions: u16) -> Exporter<'s, S> {
         self.page = actions;
         self
     }
 
-    /// How much was exported so far.
+    /// Returns the number of actions and log entries exported so far.
     #[must_use]
     pub fn count(&self) -> Count {
         self.count
     }
 
-    /// The next line, without a newline; none after the last. After an error the same line can be
-    /// asked for again.
+    /// Returns the next line, without a newline; `None` after the last. After an error, call it
+    /// again to repeat the line.
     ///
     /// # Errors
-    /// As [`ActionStore::list`] and [`ActionStore::log`]; `Unavailable` also for an action whose
-    /// full log has gained entries in each of 32 tries to read it.
+    /// As [`ActionStore::list`] and [`ActionStore::log`]. `Unavailable` also if the full log of an
+    /// action gained entries during each of 32 attempts to read it.
     pub async fn next(&mut self) -> Result<Option<String>, StoreError> {
         if self.walk.is_none() {
             let query = Walk::query(self.terms.clone(), self.page);
@@ -176,7 +179,7 @@ impl<'s, S: ActionStore + ?Sized> Exporter<'s, S> {
             };
             match walk.next(self.store).await? {
                 Some(heads) => {
-                    // A page on which nothing was found needs no checkpoint.
+                    // An empty page needs no checkpoint.
                     self.page_end = heads.next.filter(|_| !heads.items.is_empty());
                     self.items = heads.items.into();
                 }
@@ -189,11 +192,11 @@ impl<'s, S: ActionStore + ?Sized> Exporter<'s, S> {
         }
     }
 
-    /// Writes all lines that are left.
+    /// Writes all remaining lines.
     ///
     /// # Errors
-    /// [`TransferError::Store`] as [`Exporter::next`]; [`TransferError::Text`] if they could not
-    /// be written, after which what was written must be [resumed](Exporter::resume).
+    /// [`TransferError::Store`] as [`Exporter::next`]. [`TransferError::Text`] if the text could
+    /// not be written; the export must then be [resumed](Exporter::resume).
     pub async fn write_to<W>(&mut self, out: &mut W) -> Result<Count, TransferError>
     where
         W: io::Write + Send + ?Sized,
@@ -229,28 +232,30 @@ impl<'s, S: ActionStore + ?Sized> Exporter<'s, S> {
     }
 }
 
-/// Where an export that was broken off can go on.
+/// Position in the text of a broken-off export from which it can resume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ResumePoint {
-    /// The last whole checkpoint.
+    /// The last complete checkpoint from which the export can resume.
     pub checkpoint: Checkpoint,
-    /// How many bytes of the text to keep: up to and with that checkpoint's line.
+    /// Number of bytes of the text to keep, including the line of the checkpoint.
     pub bytes: u64,
-    /// How many lines these are.
+    /// Number of lines in these bytes.
     pub lines: u64,
 }
 
-/// Looks for the last checkpoint in the text of an export from which it can go on; none if there
-/// is none, and the export must begin anew. Cut the text to [`ResumePoint::bytes`], then
-/// [`Exporter::resume`] and append.
+/// Finds the last checkpoint from which an export can resume. `None` if there is none: then start a
+/// new export.
 ///
-/// The text is held against its checksums, so what follows damage is not kept. A complete export
-/// can be resumed too: it then goes on from its last checkpoint, with what was created since.
+/// To resume, cut the text to [`ResumePoint::bytes`], call [`Exporter::resume`] and append its
+/// lines.
+///
+/// The text is verified with its checksums, and nothing after damage is kept. A complete export can
+/// be resumed too: it continues from its last checkpoint, with the actions created since.
 ///
 /// # Errors
-/// [`TransferError::Text`] if it cannot be read, [`TransferError::Line`] for a text that begins as
-/// something else or as an export of another version.
+/// [`TransferError::Text`] if the text cannot be read. [`TransferError::Line`] if the text does not
+/// begin as an export of this version.
 pub fn resume_point<R>(text: &mut R) -> Result<Option<ResumePoint>, TransferError>
 where
     R: BufRead + ?Sized,
@@ -262,7 +267,7 @@ where
         let line = match lines.next() {
             Ok(Some(line)) if line.whole => line.text,
             Err(error @ TransferError::Text { .. }) => return Err(error),
-            // The end, half a line, or bytes that are no text.
+            // The end, an incomplete line, or bytes that are not text.
             _ => return Ok(found),
         };
         if lines.number == 1 {
@@ -272,7 +277,7 @@ where
         } else {
             match Line::read(&line) {
                 Ok(Line::Checkpoint(at)) if at.sum == sum && at.count.actions == count => {
-                    // One that was due for its bytes stands within a page, and leads nowhere.
+                    // A checkpoint within a page has no cursor, so the export cannot resume there.
                     if at.after.is_some() {
                         found = Some(ResumePoint {
                             checkpoint: at,

@@ -1,4 +1,4 @@
-//! Enters the lines of an export into a store.
+//! Imports the lines of an export into a store.
 
 use std::collections::VecDeque;
 use std::io::BufRead;
@@ -10,14 +10,14 @@ use super::line::{Checkpoint, Count, DUE, Line, MOST, Origin, Sum};
 use super::text::Lines;
 use crate::store::ActionStore;
 
-/// Enters the text of an export into a store.
+/// Imports the text of an export into a store.
 ///
-/// The text is read between awaits, in the caller's task: give it a local file, or feed the lines
-/// of anything slower to an [`Importer`].
+/// The text is read synchronously, in the caller's task. Use a local file; for a slower source,
+/// pass the lines to an [`Importer`].
 ///
 /// # Errors
-/// As [`Importer::line`] and [`Importer::finish`]; [`TransferError::Text`] for a text that cannot
-/// be read.
+/// As [`Importer::line`] and [`Importer::finish`]. [`TransferError::Text`] if the text cannot be
+/// read.
 pub async fn import<S, R>(store: &S, text: &mut R) -> Result<Imported, TransferError>
 where
     S: ActionStore + ?Sized,
@@ -26,7 +26,7 @@ where
     let mut lines = Lines::new(text);
     let mut importer = Importer::new(store);
     while let Some(line) = lines.next()? {
-        // A file may well end with empty lines, but not begin with them.
+        // Empty lines are accepted at the end of a file, but not at its beginning.
         let nothing = line.text.is_empty() && importer.is_complete();
         if !nothing {
             importer.line(&line.text).await?;
@@ -35,11 +35,12 @@ where
     importer.finish()
 }
 
-/// Takes the lines of an export and enters them into a store.
+/// Imports the lines of an export into a store.
 ///
-/// The actions between two checkpoints are entered once the second one has shown that all of them
-/// arrived undamaged; so many are held in memory. Whatever stops an import, what was entered
-/// stays, and importing the whole text again goes over it without harm.
+/// The importer holds the actions since the last checkpoint in memory. It writes them once the next
+/// checkpoint proves that they arrived undamaged.
+///
+/// If an import stops, the actions already written stay. It is safe to import the whole text again.
 #[derive(Debug)]
 #[must_use = "an import does nothing until it is given lines"]
 pub struct Importer<'s, S: ActionStore + ?Sized> {
@@ -50,7 +51,7 @@ pub struct Importer<'s, S: ActionStore + ?Sized> {
     count: Count,
     sum: Sum,
     queue: VecDeque<Entering>,
-    /// Bytes of the lines in the queue.
+    /// Size of the queued lines, in bytes.
     since: usize,
     report: Imported,
 }
@@ -63,7 +64,7 @@ enum Stage {
 }
 
 impl<'s, S: ActionStore + ?Sized> Importer<'s, S> {
-    /// An import that has seen no line.
+    /// Creates an importer that has received no lines yet.
     pub fn new(store: &'s S) -> Importer<'s, S> {
         Importer {
             store,
@@ -78,32 +79,33 @@ impl<'s, S: ActionStore + ?Sized> Importer<'s, S> {
         }
     }
 
-    /// What became of the actions so far.
+    /// Returns the report so far.
     #[must_use]
     pub fn report(&self) -> &Imported {
         &self.report
     }
 
-    /// Where the export comes from, once its first line was seen.
+    /// Returns the origin of the export; `None` before the first line.
     #[must_use]
     pub fn origin(&self) -> Option<Origin> {
         self.origin
     }
 
-    /// Whether the last line of the export was seen.
+    /// Returns true once the last line of the export was received.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.stage == Stage::After
     }
 
-    /// Takes the next line, without its newline. After [`TransferError::Store`] the same line can
-    /// be given again.
+    /// Takes the next line, without its newline. After [`TransferError::Store`], pass the same line
+    /// again.
     ///
-    /// An action that the store refuses is no error: it is reported, and disturbs nobody.
+    /// If the store refuses an action, this is not an error. The refusal is reported, and the other
+    /// actions are imported.
     ///
     /// # Errors
-    /// [`TransferError::Line`] for a line that is not what the format has there,
-    /// [`TransferError::Store`] as [`ActionStore::write`].
+    /// [`TransferError::Line`] if the line does not follow the format. [`TransferError::Store`] as
+    /// [`ActionStore::write`].
     pub async fn line(&mut self, line: &str) -> Result<(), TransferError> {
         let number = self.lines + 1;
         self.take(line, number).await?;
@@ -120,14 +122,16 @@ impl<'s, S: ActionStore + ?Sized> Importer<'s, S> {
                 self.stage = Stage::Within;
                 return Ok(());
             }
-            Stage::After => return Err(bad(BadLine::corrupt("stands after the end"))),
+            Stage::After => return Err(bad(BadLine::corrupt("is after the end of the export"))),
             Stage::Within => {}
         }
         match Line::read(line).map_err(bad)? {
-            Line::Header => Err(bad(BadLine::corrupt("is a first line"))),
+            Line::Header => Err(bad(BadLine::corrupt("is a second header"))),
             Line::Action(action, log) => {
                 if self.queue.len() == MOST || self.since >= DUE {
-                    return Err(bad(BadLine::corrupt("a checkpoint is missing before it")));
+                    return Err(bad(BadLine::corrupt(
+                        "a checkpoint is missing before this line",
+                    )));
                 }
                 self.since += line.len();
                 self.count.add(log.len());
@@ -154,7 +158,7 @@ impl<'s, S: ActionStore + ?Sized> Importer<'s, S> {
     /// Ends the import.
     ///
     /// # Errors
-    /// [`TransferError::CutOff`] if the last line of the export was not among those given.
+    /// [`TransferError::CutOff`] if the last line of the export was not received.
     pub fn finish(self) -> Result<Imported, TransferError> {
         match self.stage {
             Stage::After => Ok(self.report),
@@ -166,13 +170,13 @@ impl<'s, S: ActionStore + ?Sized> Importer<'s, S> {
         let from = self.lines + 1 - self.queue.len() as u64;
         if checkpoint.sum != self.sum {
             return Err(BadLine::corrupt(format!(
-                "the lines {from} to {} are damaged: they do not have this checksum",
+                "lines {from} to {} are damaged: their checksum differs",
                 self.lines
             )));
         }
         if checkpoint.count != self.count {
             return Err(BadLine::corrupt(format!(
-                "counts {} actions and {} log entries, {} and {} came",
+                "declares {} actions and {} log entries, but {} and {} were read",
                 checkpoint.count.actions,
                 checkpoint.count.entries,
                 self.count.actions,

@@ -11,20 +11,23 @@ use super::wire::{Unreadable, WireAction, WireEntry, canonical};
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{Action, Cursor, Revision, StoreId, Transition};
 
-/// The version of the format that is written, and the only one that is read.
+/// Version of the format that is written. No other version is read.
 pub const VERSION: u32 = 1;
 
-/// Longest line that is read, in bytes. The longest that can be written has about 8 MiB.
+/// Maximum length of a line that is read, in bytes. The longest line that can be written has about
+/// 8 MiB.
 pub(super) const LONGEST: usize = 16 * 1024 * 1024;
 
-/// Text since the last checkpoint, in bytes, that makes the next one due.
+/// Number of bytes since the last checkpoint after which the next one is due.
 pub(super) const DUE: usize = 4 * 1024 * 1024;
 
-/// Most actions between two checkpoints.
+/// Maximum number of actions between two checkpoints.
 pub(super) const MOST: usize = 1000;
 
-/// The sum over the lines of an export so far: a UUID of version 5, of the bytes of each line in
-/// the namespace of the sum before it. Against damage, not against forgery.
+/// Checksum over the lines of an export so far, chained as UUIDs of version 5.
+///
+/// The name is the bytes of a line; the namespace is the previous checksum. It detects damage, not
+/// forgery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sum(Uuid);
 
@@ -36,37 +39,39 @@ impl Sum {
     }
 }
 
-/// Actions and log entries, counted from the beginning of the export.
+/// Number of actions and log entries since the beginning of the export.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Count {
-    /// Actions.
+    /// Number of actions.
     pub actions: u64,
-    /// Entries of their logs.
+    /// Number of log entries.
     pub entries: u64,
 }
 
 impl Count {
     pub(super) fn add(&mut self, entries: usize) {
-        // A checkpoint from which an export goes on may say any number.
+        // A checkpoint to resume from may contain any number.
         self.actions = self.actions.saturating_add(1);
         self.entries = self.entries.saturating_add(entries as u64);
     }
 }
 
-/// Where an export comes from; what its first line says.
+/// Origin of an export, from its first line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Origin {
-    /// Which store was exported.
+    /// Identity of the exported store.
     pub store: StoreId,
-    /// Its revision when the export began.
+    /// Revision of the store when the export began.
     pub revision: Revision,
 }
 
-/// A line of an export that says how many actions and entries stand before it and what the sum
-/// over all lines before it is; from most of them an export that was broken off can
-/// [go on](super::Exporter::resume). Written by `Display` as it stands in the export.
+/// Checkpoint line of an export, with the number of actions and entries and the checksum of all
+/// lines before it.
+///
+/// A broken-off export can [resume](super::Exporter::resume) from most checkpoints. `Display`
+/// writes the line as in the export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
     pub(super) count: Count,
@@ -75,20 +80,20 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// How much stands before it.
+    /// Returns the number of actions and entries before the checkpoint.
     #[must_use]
     pub fn count(&self) -> Count {
         self.count
     }
 }
 
-/// One line.
+/// A line of an export.
 #[derive(Debug)]
 pub(super) enum Line {
     Header,
     Action(Box<Action>, Vec<Transition>),
     Checkpoint(Checkpoint),
-    /// The last line; its cursor means nothing.
+    /// The last line. Its cursor has no meaning.
     End(Checkpoint),
 }
 
@@ -129,20 +134,20 @@ struct WireLine {
     log: Vec<WireEntry>,
 }
 
-/// All that is looked at of a first line until its version is known.
+/// The part of a first line that is read before its version is known.
 #[derive(Deserialize)]
 struct AnyHeader {
     action_store_export: u64,
 }
 
 fn written<T: Serialize>(wire: &T) -> String {
-    // Strings, integers and lists of them: there is nothing serde_json could not write.
+    // Strings, integers and lists of them always serialize.
     serde_json::to_string(wire).unwrap_or_default()
 }
 
 fn read<'l, T: Deserialize<'l>>(line: &'l str) -> Result<T, BadLine> {
     serde_json::from_str(line).map_err(|error| {
-        // The place in the line, which serde_json adds, is wanted; its "line 1" is not.
+        // Keep the column that serde_json adds, but not its "line 1".
         let reason = error.to_string().replace(" at line 1 column", ", column");
         match error.classify() {
             Category::Data => BadLine::new(ErrorKind::Incompatible, reason),
@@ -151,10 +156,10 @@ fn read<'l, T: Deserialize<'l>>(line: &'l str) -> Result<T, BadLine> {
     })
 }
 
-/// An action and its log as a line, without the newline.
+/// Returns an action and its log as a line, without the newline.
 ///
-/// Only fields of a later version can make it longer than is read. It is refused then, and not
-/// written in vain.
+/// Only fields of a later version can make it exceed the length limit. Such a line is refused here,
+/// because it could not be read back.
 pub(super) fn action_line(action: &Action, log: &[Transition]) -> Result<String, StoreError> {
     let line = written(&WireLine {
         action: WireAction::from(action),
@@ -169,7 +174,7 @@ pub(super) fn action_line(action: &Action, log: &[Transition]) -> Result<String,
 }
 
 impl fmt::Display for Origin {
-    /// As it stands in the export.
+    /// Writes the line as in the export.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&written(&WireHeader {
             action_store_export: VERSION,
@@ -187,7 +192,7 @@ impl fmt::Display for Checkpoint {
 }
 
 impl Checkpoint {
-    /// The same as the last line.
+    /// Returns the counts and the checksum as the last line.
     pub(super) fn end_line(&self) -> String {
         let end = WireMark::from(self);
         written(&WireEnd { end })
@@ -213,8 +218,7 @@ impl WireMark {
                 actions: self.actions,
                 entries: self.entries,
             },
-            after: after
-                .map_err(|_| BadLine::new(ErrorKind::Invalid, "after: this is not a cursor"))?,
+            after: after.map_err(|_| BadLine::new(ErrorKind::Invalid, "after: is not a cursor"))?,
             sum: Sum(canonical("checksum", &self.checksum)?),
         })
     }
@@ -223,16 +227,18 @@ impl WireMark {
 impl Line {
     /// Reads the first line.
     pub(super) fn first(line: &str) -> Result<Origin, BadLine> {
-        // Looked at on its own, before fields a later version may have are complained about.
+        // Check the version first, because a later version may have other fields.
         let any: AnyHeader = read(line).map_err(|bad| {
-            let reason = format!("this is no export of an action store: {}", bad.reason);
+            let reason = format!("this is not an export of an action store: {}", bad.reason);
             BadLine { reason, ..bad }
         })?;
         if any.action_store_export != u64::from(VERSION) {
             let found = any.action_store_export;
             return Err(BadLine::new(
                 ErrorKind::Incompatible,
-                format!("the export has version {found}, this library reads version {VERSION}"),
+                format!(
+                    "the export has version {found}; this library reads version {VERSION} only"
+                ),
             ));
         }
         let header: WireHeader = read(line)?;
@@ -244,7 +250,7 @@ impl Line {
 
     /// Reads any line.
     pub(super) fn read(line: &str) -> Result<Line, BadLine> {
-        // What a line is stands at its beginning: nothing else is written there.
+        // The beginning of a line identifies its type; nothing else is written there.
         if line.starts_with("{\"checkpoint\"") {
             let wire: WireCheckpoint = read(line)?;
             return Ok(Line::Checkpoint(wire.checkpoint.read()?));

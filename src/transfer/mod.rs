@@ -1,45 +1,53 @@
-//! Moving and keeping: any store to text and back, and any store into any other.
+//! Transfer: export a store to text, import the text, or copy a store into another.
 //!
-//! - [`export`] and [`Exporter`] write a store as lines of JSON; [`import`] and [`Importer`] enter
-//!   such lines into a store.
-//! - [`copy`] and [`Copier`] go from store to store without a text, and compare the two at the end.
+//! - [`export`] and [`Exporter`] write a store as lines of JSON.
 //!
-//! All of it is built on the methods of [`ActionStore`](crate::ActionStore) alone, so it works with
-//! every store, in both directions, and holds a page of actions in memory, whatever the store has.
+//! - [`import`] and [`Importer`] write such lines into a store.
 //!
-//! # What is moved, and what is not
+//! - [`copy`] and [`Copier`] copy directly from store to store, and compare the two at the end.
 //!
-//! Actions as they are, and their logs, byte for byte, with fields of a later version: unfinished actions too, with their exclusive
-//! keys, and all actions with their idempotency keys. A repeated create finds its action in the new
-//! store as in the old one.
+//! Transfer uses only the methods of [`ActionStore`](crate::ActionStore), so it works with every
+//! store, in both directions. It holds one page of actions in memory, regardless of the size of the
+//! store.
 //!
-//! - **Owners and their leases are not moved.** The owner that an unfinished action names is unknown
-//!   to the new store, so nobody there can speak for it: it can be completed as lost (or
-//!   interrupted, when queued), with [`OwnerEnd::Unknown`](crate::OwnerEnd::Unknown) as evidence, or
-//!   be adopted. Move a store whose owners are at rest, or only what is completed
+//! # Scope
+//!
+//! Transferred are all actions and their logs, byte for byte, with fields of a later version.
+//! Unfinished actions keep their exclusive keys, and all actions keep their idempotency keys. A
+//! repeated create finds its action in the new store as in the old one.
+//!
+//! - **Owners and their leases are not transferred.** The owner of an unfinished action is unknown
+//!   to the new store and cannot report there. The action can be completed as lost (or
+//!   interrupted, when queued), with [`OwnerEnd::Unknown`](crate::OwnerEnd::Unknown) as evidence.
+//!   It can also be adopted. So stop the owners first, or transfer completed actions only
 //!   (`with_term(Term::Status(Status::Completed))`).
-//! - **Pins are not moved.** No method of the trait shows them; a host that pins knows what, and
-//!   pins it again.
-//! - **Revisions, cursors and the store's identity are not moved.** They are each store's own.
-//!   Actions are entered in the order of their creation, which is therefore the same in both.
 //!
-//! # While others write
+//! - **Pins are not transferred.** No method of the trait shows them. The host must pin the actions
+//!   again.
 //!
-//! Each action is read together with its log as of one moment: what is added to a log after the
-//! action was read is cut off, and a log that lost its oldest entries meanwhile is read again with
-//! its action (32 times at most). Different actions may be as of different moments. An action
-//! removed before its turn is left out; one created after the beginning is left out too, so an
-//! export ends however busy the store is.
+//! - **Revisions, cursors and the store's identity are not transferred.** Each store has its own.
+//!   Actions are written in the order of creation, so this order is the same in both stores.
 //!
-//! Entering is idempotent: what is there already stays as it is. So whatever stopped a transfer, it
-//! can be run again from the beginning; [`resume_point`], [`Exporter::resume`] and [`CopyPoint`]
-//! only save time. An unfinished action that was entered and has since changed in the store it came
-//! from cannot be brought up to date ([`Refusal::outdated`]).
+//! # Concurrent writes
+//!
+//! Each action and its log are read as of one moment. Entries added to a log after the action was
+//! read are cut off. If a log loses its oldest entries meanwhile, the action and its log are read
+//! again, at most 32 times. Different actions may be as of different moments.
+//!
+//! Actions removed before their turn are left out. Actions created after the start are left out
+//! too, so an export ends however busy the store is.
+//!
+//! Writing is idempotent: actions that already exist are not changed. So a transfer that stopped
+//! can be run again from the beginning. [`resume_point`], [`Exporter::resume`] and [`CopyPoint`]
+//! only save time.
+//!
+//! An unfinished action that was transferred and later changed in its first store cannot be updated
+//! ([`Refusal::outdated`]).
 //!
 //! # The format, version 1
 //!
-//! UTF-8 text, one JSON object a line, each line ended by a newline: a header, then actions with
-//! checkpoints among them, then an end.
+//! UTF-8 text with one JSON object per line, each line ended by a newline. The header comes first,
+//! then actions with checkpoints among them, then the end.
 //!
 //! ```text
 //! {"action_store_export":1,"store":"0199...","revision":8123}
@@ -61,16 +69,19 @@
 //! | | `checksum` | UUID; the sum over all lines before this one |
 //! | checkpoint | `after` | text, optional; a cursor of the store, to go on from |
 //!
-//! An object's first field is the one named first here; what a line is can be told by it. Before
-//! each action there are at most 999 others, and less than 4 MiB of lines, since the checkpoint
-//! before it. A line has at most 16 MiB.
+//! The first field of an object is the one listed first in this table, and identifies the type of
+//! the line. Between two checkpoints there are at most 1,000 actions, and less than 4 MiB of lines
+//! before the last of these. A line has at most 16 MiB.
 //!
-//! The sum of no line is the nil UUID; the sum including one more line is the UUID of version 5
-//! (SHA-1) of that line's bytes, without what ends it, in the namespace of the sum before. It shows
-//! damage: a flipped bit, a lost, repeated or displaced line. It is no signature.
+//! The checksum of zero lines is the nil UUID. Each further line changes it to a UUID of version 5
+//! (SHA-1). Its name is the bytes of the line without the line end, and its namespace is the
+//! previous checksum.
 //!
-//! An action has the fields of [`Action`](crate::Action), an entry those of
-//! [`Transition`](crate::Transition) (but for `uid`, which is the action's), under the same names:
+//! The checksum detects damage: a flipped bit, or a lost, repeated or displaced line. It is not a
+//! signature.
+//!
+//! An action has the fields of [`Action`](crate::Action) under the same names. A log entry has
+//! those of [`Transition`](crate::Transition), without `uid`, which is the action's.
 //!
 //! | field | |
 //! | --- | --- |
@@ -100,16 +111,16 @@
 //! | `version`, `at`, `progress` | integer, as above |
 //! | `outcome`, `step`, `owner`, `by`, `op`, `note`, `unknown_fields` | as above, optional |
 //!
-//! UUIDs are lower-case and hyphenated. Optional fields are left out when there is nothing to say.
-//! Fields are written in the order of the structs; they are read in any order, once each.
+//! UUIDs are lower-case and hyphenated. Optional fields without a value are left out. Fields are
+//! written in the order of the structs. They are read in any order, but only once each.
 //!
-//! **Another version is refused, and so is a field or a word this version does not have**
-//! ([`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible)): leaving out what is not understood
-//! would lose it in silence. An addition to the format therefore raises its version.
+//! **Other versions, unknown fields and unknown words are refused**
+//! ([`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible)): ignoring them would lose data
+//! silently. So an addition to the format raises its version.
 //!
 //! A store may hold fields that a later version wrote and this version does not know. They are
 //! exported as `unknown_fields`: the bytes of the [stored form](crate::spi::codec), in lower-case
-//! hexadecimal. A version that knows such a field reads it as the record's own.
+//! hexadecimal. A version that knows such a field reads it as a normal field of the record.
 
 mod copy;
 mod enter;

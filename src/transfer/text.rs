@@ -1,26 +1,26 @@
-//! Lines of a text, of bounded length.
+//! Reads the lines of a text, of bounded length.
 
 use std::io::{BufRead, Read};
 
 use super::error::{BadLine, TransferError};
 use super::line::LONGEST;
 
-/// The lines of a text.
+/// Reader for the lines of a text.
 #[derive(Debug)]
 pub(super) struct Lines<'r, R: BufRead + ?Sized> {
     text: &'r mut R,
-    /// The number of the line read last, the first being 1.
+    /// Number of the last line read, counted from 1.
     pub(super) number: u64,
-    /// Bytes up to its end.
+    /// Number of bytes up to the end of that line.
     pub(super) bytes: u64,
 }
 
-/// One line.
+/// A line of a text.
 #[derive(Debug)]
 pub(super) struct TextLine {
-    /// Without its end (a newline, perhaps after a carriage return).
+    /// The line without its end, which is a newline, possibly after a carriage return.
     pub(super) text: String,
-    /// Whether it ends with a newline; otherwise it is the last, and perhaps only half.
+    /// True if the line ends with a newline. Otherwise it is the last one and may be incomplete.
     pub(super) whole: bool,
 }
 
@@ -33,7 +33,7 @@ impl<'r, R: BufRead + ?Sized> Lines<'r, R> {
         }
     }
 
-    /// The next line; none at the end.
+    /// Reads the next line; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<TextLine>, TransferError> {
         let number = self.number + 1;
         let mut line = Vec::new();
@@ -44,7 +44,7 @@ impl<'r, R: BufRead + ?Sized> Lines<'r, R> {
             return Ok(None);
         }
         if read > LONGEST {
-            let reason = format!("is longer than {LONGEST} bytes");
+            let reason = format!("is too long; the limit is {LONGEST} bytes");
             return Err(BadLine::corrupt(reason).at(number));
         }
         let whole = line.pop_if(|last| *last == b'\n').is_some();

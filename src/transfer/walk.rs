@@ -1,4 +1,4 @@
-//! Reads a store: each action together with its log, as of one moment.
+//! Reads the actions of a store, each with its log as of one moment.
 
 use std::sync::Arc;
 
@@ -8,28 +8,28 @@ use crate::model::{
 };
 use crate::store::ActionStore;
 
-/// How often an action that changes while it is read is read again before that is said.
+/// Attempts to read an action that changes meanwhile, before the call fails.
 const TRIES: u32 = 32;
 
-/// Actions of a page unless set.
+/// Default number of actions per page.
 pub(super) const PAGE: u16 = 100;
 
-/// A walk over the actions there are when it begins, in the order of their creation.
+/// Iteration over the actions that exist at its start, in the order of creation.
 #[derive(Debug, Clone)]
 pub(super) struct Walk {
     query: Query,
-    /// The newest action when the walk began: with it the walk ends, so that it does end while
-    /// others create actions faster than it reads them.
+    /// The newest action at the start. The iteration ends with it, so it ends even if others create
+    /// actions faster than it reads them.
     last: Option<ActionUid>,
-    /// Whether there is nothing more to come.
+    /// True if no page remains.
     over: bool,
 }
 
-/// One page of a walk.
+/// One page of an iteration.
 #[derive(Debug)]
 pub(super) struct Heads {
     pub(super) items: Vec<Arc<Action>>,
-    /// Where to go on; none at the end.
+    /// Cursor of the next page; `None` at the end.
     pub(super) next: Option<Cursor>,
 }
 
@@ -42,14 +42,14 @@ impl Walk {
         }
     }
 
-    /// All actions that match.
+    /// Returns a query for all actions that match.
     pub(super) fn query(terms: Vec<Term>, page: u16) -> Query {
         let mut query = Query::new().with_limit(page);
         query.terms = terms;
         query
     }
 
-    /// Looks where the walk is to end, and where the store stands.
+    /// Finds the newest action, and returns the position of the store.
     pub(super) async fn begin<S>(&mut self, store: &S) -> Result<Position, StoreError>
     where
         S: ActionStore + ?Sized,
@@ -59,7 +59,7 @@ impl Walk {
         loop {
             let page = store.list(&newest).await?;
             self.last = page.items.first().map(|action| action.uid);
-            // A page may be short and go on.
+            // A page may be empty although more follow.
             match page.next {
                 Some(next) if self.last.is_none() => newest.after = Some(next),
                 _ => {
@@ -70,7 +70,8 @@ impl Walk {
         }
     }
 
-    /// The next page; none after the last. After an error the same page can be asked for again.
+    /// Reads the next page; `None` after the last. After an error, call it again to repeat the
+    /// page.
     pub(super) async fn next<S>(&mut self, store: &S) -> Result<Option<Heads>, StoreError>
     where
         S: ActionStore + ?Sized,
@@ -100,15 +101,16 @@ pub(super) struct Whole {
     pub(super) log: Vec<Transition>,
 }
 
-/// Reads an action's log to the head that was read before; none if the action was removed since.
+/// Reads the log of an action up to the given state. Returns `None` if the action was removed
+/// meanwhile.
 ///
-/// What happened since the head was read is cut off the log, which makes the two fit whatever
-/// writers do, but for one case: a log that is full loses its oldest entry with each new one.
-/// Then the head is read anew.
+/// Later log entries are cut off, so the log matches the action despite concurrent writes. There is
+/// one exception: a full log loses its oldest entry with each new one. Then the action is read
+/// again.
 ///
 /// # Errors
-/// What the store said; `Unavailable` for an action whose full log has gained entries in each of
-/// 32 tries.
+/// The errors of the store. `Unavailable` also if the full log of an action gained entries during
+/// each of 32 attempts.
 pub(super) async fn whole<S>(store: &S, head: Arc<Action>) -> Result<Option<Whole>, StoreError>
 where
     S: ActionStore + ?Sized,
@@ -121,8 +123,8 @@ where
         }
         match store.get(&[action.uid]).await?.pop().flatten() {
             None => return Ok(None),
-            // Nothing has changed since, so this is all the log there is: an import may have
-            // brought less of it than the action counts.
+            // The action has not changed, so this is the whole log. An import may have brought
+            // fewer entries than the action counts.
             Some(now) if now == action => return Ok(Some(Whole { action, log })),
             Some(now) => action = now,
         }
@@ -134,7 +136,7 @@ where
     ))
 }
 
-/// An action's log up to the version of a head.
+/// Reads the log of an action up to the version of `head`.
 async fn log_until<S>(store: &S, head: &Action) -> Result<Vec<Transition>, StoreError>
 where
     S: ActionStore + ?Sized,
@@ -144,7 +146,7 @@ where
     loop {
         let page = store.log(&query).await?;
         for entry in page.items {
-            // Entries come in the order of their versions: all the others are later still.
+            // Entries come in the order of versions, so all others are later still.
             if entry.version > head.version {
                 return Ok(log);
             }
@@ -157,7 +159,7 @@ where
     }
 }
 
-/// Whether a log has all the entries that a head counts and ends where the head is.
+/// Returns true if a log has all entries that `head` counts, and its last entry matches `head`.
 fn is_complete(head: &Action, log: &[Transition]) -> bool {
     let counted = || log.iter().filter(|entry| !entry.is_late());
     let kept = head.log_entries.min(Limits::LOG_ENTRIES) as usize;

@@ -1,4 +1,4 @@
-//! An action with its log as it stands on a line, and back.
+//! Converts an action with its log to a line of the export format, and back.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::model::{
 
 type Text = Arc<str>;
 
-/// The fields of [`Action`], under the same names. No field may be left out or added without a new
-/// version of the format; the golden file shows that.
+/// The fields of [`Action`], under the same names. Adding or removing a field requires a new
+/// version of the format; the golden file checks this.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WireAction {
@@ -47,8 +47,8 @@ pub(super) struct WireAction {
     step: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     description: Option<Text>,
-    // As strings, not as nested JSON: a reader that parses and writes a line again would otherwise
-    // change spaces, numbers and escapes.
+    // Strings, not nested JSON: a program that parses and rewrites a line would otherwise change
+    // spaces, numbers and escapes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attributes: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,7 +122,7 @@ struct WireEvidence {
     decided_by: Text,
 }
 
-/// What [`Transition`] has, but for the uid: that is the action's.
+/// The fields of [`Transition`], without `uid`, which is the action's.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WireEntry {
@@ -160,14 +160,14 @@ impl From<&OwnerRef> for WireOwner {
     }
 }
 
-/// Fields of a later version, in hexadecimal.
+/// Returns the fields of a later version, in hexadecimal.
 fn unknown_text<R: Record>(record: &R) -> Option<Text> {
     let fields = codec::unknown_fields(record);
     let digits = fields.iter().map(|byte| format!("{byte:02x}"));
     (!fields.is_empty()).then(|| digits.collect::<String>().into())
 }
 
-/// The record with the fields that [`unknown_text`] wrote.
+/// Returns the record with the fields that [`unknown_text`] wrote.
 fn with_unknown<R: Record>(record: R, text: Option<Text>) -> Result<R, Unreadable> {
     let Some(text) = text else {
         return Ok(record);
@@ -261,12 +261,12 @@ impl From<&Transition> for WireEntry {
     }
 }
 
-/// Why a line of the right shape is no action.
+/// Reason why a well-formed line is not a valid action.
 #[derive(Debug)]
 pub(super) enum Unreadable {
     /// A value breaks a rule.
     Invalid(Invalid),
-    /// A word of a later version, or of nobody.
+    /// An unknown word, perhaps of a later version.
     Word(UnknownWord),
     /// Fields of a later version that are damaged or critical.
     Codec(CodecError),
@@ -290,10 +290,10 @@ impl From<UnknownWord> for Unreadable {
     }
 }
 
-/// Reads a UUID in its one canonical form.
+/// Reads a UUID in canonical form.
 pub(super) fn canonical(field: &'static str, text: &str) -> Result<Uuid, Invalid> {
     match Uuid::try_parse(text) {
-        // Compared with how it is written: other spellings would give one thing several names.
+        // Other spellings would give one thing several names.
         Ok(uuid) if uuid.hyphenated().to_string() == text => Ok(uuid),
         _ => Err(Invalid::new(
             field,
@@ -352,12 +352,12 @@ impl WireEvidence {
 }
 
 impl WireAction {
-    /// The action this is, with its log, both checked by the rules that the model has for what
-    /// comes from outside.
+    /// Returns the action and its log, both checked by the model's rules for external input.
     pub(super) fn read(self, log: Vec<WireEntry>) -> Result<(Action, Vec<Transition>), Unreadable> {
         let related = self.related.into_iter().map(WireRelated::read);
         let owner = self.owner.map(|owner| owner.read("owner.incarnation"));
-        // Every field comes from the line, so a field added to the model must be added there, too.
+        // Every field comes from the line, so a new field of the model must also be added to the
+        // line.
         let action = Action {
             uid: self.uid.parse()?,
             source: self.source.parse()?,
