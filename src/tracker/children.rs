@@ -14,7 +14,7 @@ impl Tracker {
     ///
     /// The children are queued under this owner's name, in the order given. Start each with
     /// [`start_queued`](Tracker::start_queued). Each child is [a part of](NewAction::part_of) the
-    /// parent and takes its tenant, actor and correlation.
+    /// parent and takes its tenant, actor and correlation, unless it sets its own.
     ///
     /// The maximum is [`max_commands`](crate::Capabilities::max_commands) minus 2 children. For
     /// more, or for children that are not known yet, use [`Reporter::begin_child`].
@@ -77,8 +77,8 @@ impl Reporter {
     /// Records a new action that is [a part of](NewAction::part_of) this one and starts it, in one
     /// commit, as [`Tracker::begin`] does.
     ///
-    /// The child takes this action's tenant. It also takes this action's actor and correlation,
-    /// unless it sets its own. If this action has a cancel request, the child gets it too.
+    /// The child takes this action's tenant, actor and correlation, unless it sets its own. If this
+    /// action has a cancel request, the child gets it too.
     ///
     /// ```
     /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::RunError> {

@@ -87,12 +87,12 @@ pub(super) async fn settle(
         Status::Queued => (
             Outcome::Interrupted,
             ActionError::INTERRUPTED,
-            "it was never started, and settled by an operator",
+            "it was never started; an operator settled it",
         ),
         _ => (
             Outcome::Lost,
             ActionError::LOST,
-            "its owner ended without a word; settled by an operator",
+            "its owner is no longer alive; an operator settled it",
         ),
     };
     let error = ActionError::new(code, message).with_detail(settlement.reason);

@@ -45,7 +45,7 @@ impl ActionError {
 /// [`std::error::Error`].
 impl<E: StdError> From<E> for ActionError {
     fn from(error: E) -> ActionError {
-        ActionError::new(ActionError::INTERNAL, "it failed for an internal reason")
+        ActionError::new(ActionError::INTERNAL, "it failed with an internal error")
             .with_source(error)
     }
 }
@@ -86,7 +86,7 @@ pub(super) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
 pub(super) fn stopped_by_panic() -> ActionError {
     ActionError::new(
         ActionError::INTERRUPTED,
-        "it was stopped before it was through, by an internal error",
+        "it was stopped by an internal error",
     )
 }
 

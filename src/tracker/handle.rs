@@ -212,9 +212,12 @@ impl ActionHandle {
     ///
     /// - `Closed` if the tracker was shut down, and `Fenced` if another process has fenced it. The
     ///   action has then ended differently, and this end is kept once in the action's log.
+    ///
     /// - `Conflict` if the action is completed already.
+    ///
     /// - `Invalid` or `OwnerAlive` for an end that an owner cannot give: a failure without an
     ///   error, or `Lost`. The action is then recorded as interrupted.
+    ///
     /// - The store's errors. The end is then retried in the background.
     pub async fn finish(self, mut finish: Finish) -> Result<Arc<Action>, Error> {
         // Truncate before queueing too, so that waiting commands take little memory.

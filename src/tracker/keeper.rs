@@ -48,7 +48,7 @@ pub(super) async fn renew(shared: Arc<Shared>) {
         watched(&shared, sleep_until(due)).await;
         let sent = Instant::now();
         due = sent + interval / TRIES;
-        // Neither retried nor dropped: if the store hangs, only one renewal waits.
+        // One try, awaited to its end: if the store hangs, only one renewal waits.
         let renewal = Batch::each(vec![Command::Renew(shared.owner.clone())]);
         let renewal = unless_it_panics("renew", shared.store.write(renewal));
         match watched(&shared, renewal).await {
@@ -196,7 +196,8 @@ async fn end(shared: &Shared) -> Result<(), Error> {
         // The process that fenced this owner settles its actions.
         Ownership::Lost => return Ok(()),
         Ownership::StoreClosed => {
-            let message = "the store is closed: nothing was settled, and the name not given back";
+            let message =
+                "the store is closed: actions were not settled, and the name was not released";
             return Err(StoreError::new(ErrorKind::Closed, "shutdown", message).into());
         }
         Ownership::Held | Ownership::Doubtful | Ownership::Ended => {}

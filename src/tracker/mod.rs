@@ -50,7 +50,7 @@ use shared::{Core, Shared, drive};
 ///
 /// End the tracker with [`shutdown`](Tracker::shutdown). Dropping the last clone and the last
 /// handle starts the same shutdown in the background. If the runtime stops before it completes, the
-/// next start settles the actions. Neither way closes the store.
+/// next start settles the actions. The store stays open in both cases.
 ///
 /// ```
 /// # async fn example() -> Result<(), action_store::Error> {
@@ -77,10 +77,12 @@ use shared::{Core, Shared, drive};
 ///
 /// - A store for one process: the new process is refused (`Unavailable`) until the old one has
 ///   closed the store. Retry with a pause and a limit. The name can stay the same.
+///
 /// - A shared store and one name per process (`plane@a1`, `plane@a2`), which is recommended: both
 ///   processes run side by side and do not affect each other. If the old process dies while it
 ///   drains, the new one's [sweep](TrackerOptions::sweep) settles its actions about one lease
 ///   later.
+///
 /// - A shared store and the same name: the new process [takes over](TrackerOptions::take_over) at
 ///   once, which fences the old one. The old one's executing actions are completed as lost, and its
 ///   handles report it ([`ownership_lost`](crate::Reporter::ownership_lost)). With `take_over:
@@ -137,7 +139,7 @@ impl Tracker {
         options.check()?;
         let owner = OwnerRef::new(name);
         let runtime = Handle::try_current().map_err(|error| {
-            let message = "there is no tokio runtime";
+            let message = "called outside a tokio runtime";
             StoreError::new(ErrorKind::Closed, "start", message).with_source(error)
         })?;
         let work = Tracker::claim(store, owner, options, runtime.clone());
@@ -373,12 +375,11 @@ impl Tracker {
         self.core.drive("adopt", work).await
     }
 
-    /// Requests the cancellation of an action, whichever process owns it. Returns the action as it
-    /// is after the request.
+    /// Requests the cancellation of an action, owned by any process. Returns the action as it is
+    /// after the request.
     ///
-    /// A queued action ends at once. An executing action ends when its owner ends it; the owner
-    /// learns of the request through [`Reporter::cancel_requested`], usually within 20 ms and at
-    /// most about a second on a healthy store.
+    /// A queued action ends at once. An executing action ends when its owner ends it. The owner
+    /// learns of the request through [`Reporter::cancel_requested`], which states the delay.
     ///
     /// The request is also passed to the unfinished parts of the action, and to their parts, 100
     /// per transaction. See [`CancelOptions::with_parts`]. A part that a tracker begins later,
@@ -485,9 +486,12 @@ impl Tracker {
     /// Shuts the tracker down, for all its clones.
     ///
     /// - Waits for calls that are in progress.
+    ///
     /// - Writes everything that waits in the background.
+    ///
     /// - Completes executing actions as interrupted, and queued ones too unless
     ///   [`LeftQueued::Leave`] is set.
+    ///
     /// - Releases the owner name.
     ///
     /// Let work finish first if it should. After the shutdown all calls on this tracker and on
@@ -509,7 +513,7 @@ impl Tracker {
                 return Ok(());
             };
             task.await.unwrap_or_else(|gone| {
-                let message = "the tracker's task ended before its time";
+                let message = "the tracker's task ended before the shutdown completed";
                 let error = StoreError::new(ErrorKind::OutcomeUnknown, "shutdown", message);
                 Err(error.with_source(gone).into())
             })

@@ -205,7 +205,7 @@ impl Entry {
         if !impossible || finish.outcome == Outcome::Interrupted {
             return None;
         }
-        let message = "it is over, but how it ended could not be recorded";
+        let message = "the action ended, but its result could not be recorded";
         let error = ActionError::new(ActionError::INTERRUPTED, message).with_source(refused);
         let finish = Finish::new(Outcome::Interrupted).with_error(error);
         let mut entry = Entry::interrupted(self.uid, finish, None);

@@ -31,7 +31,7 @@ pub struct TrackerOptions {
     /// After two thirds without a renewal it reports that it is no longer the owner.
     ///
     /// Keep the host's transactions on the same database below half a lease. A longer one makes
-    /// owners report a lost ownership, but does not cause a fence: no other process can write
+    /// owners report a lost ownership, but does not cause a fence. No other process can write
     /// meanwhile, and a sweep does not count time in which its own tracker could not renew.
     ///
     /// A store on the host's pool renews through that pool. If the host holds all connections for a
@@ -89,7 +89,7 @@ impl Decide {
             return Ok(Orphan::Settle);
         };
         catch_unwind(AssertUnwindSafe(|| decide(action))).map_err(|_| {
-            let message = "the host's decision about the action panicked";
+            let message = "the host's `decide` function panicked on this action";
             StoreError::new(ErrorKind::Invalid, "decide", message)
         })
     }
@@ -207,7 +207,7 @@ impl TrackerOptions {
     /// call fail with `Invalid`, so truncate values that a client may choose.
     ///
     /// The example uses the number of the current `tracing` span, as the host's subscriber assigned
-    /// it. (This library does not depend on `tracing`.) Span numbers are reused, so prefer a trace
+    /// it. This library does not depend on `tracing`. Span numbers are reused, so prefer a trace
     /// id if there is one.
     ///
     /// ```
@@ -233,7 +233,7 @@ impl TrackerOptions {
             if (least..=most).contains(&value) {
                 return Ok(());
             }
-            let reason = format!("is {value:?}, not between {least:?} and {most:?}");
+            let reason = format!("{value:?} is out of range; allowed: {least:?} to {most:?}");
             Err(StoreError::invalid("start", Invalid::new(field, reason)))
         };
         let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));

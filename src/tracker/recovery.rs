@@ -54,7 +54,7 @@ pub struct Unsettled {
 impl Recovery {
     /// The report of a tracker that ended before its recovery ran.
     pub(super) fn none() -> Recovery {
-        let message = "the tracker ended before it had settled what was left";
+        let message = "the tracker ended before its recovery finished";
         Recovery::unread(StoreError::new(ErrorKind::Closed, "recover", message))
     }
 
@@ -123,12 +123,12 @@ impl Recovery {
 /// Selects the unfinished actions to settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose<'w> {
-    /// Those of all incarnations of a name except the live one, `but`. Their progress is unknown.
+    /// Actions of all incarnations of a name except the live one, `but`. Their progress is unknown.
     Earlier {
         name: &'w Arc<str>,
         but: Option<&'w OwnerRef>,
     },
-    /// Those of this incarnation, which is about to end.
+    /// Actions of this incarnation, which is about to end.
     Own,
 }
 
@@ -145,7 +145,7 @@ pub(super) async fn settle_earlier(
         recovery.unread = Some(match error {
             Error::Store(error) => error,
             Error::Refused(refused) => {
-                let message = "the owner was fenced meanwhile";
+                let message = "this owner was fenced during the recovery";
                 StoreError::new(ErrorKind::Unavailable, "recover", message).with_source(refused)
             }
         });

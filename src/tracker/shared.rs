@@ -267,7 +267,7 @@ impl Shared {
             self.wake.notify_one();
         } else {
             // The tracker is ending. Its final walk or the next start settles the action.
-            let message = "the tracker had ended before the end of an action could be written";
+            let message = "the tracker ended before the end of an action was written";
             self.give_up(1, StoreError::new(ErrorKind::Closed, "write", message));
         }
     }
@@ -414,7 +414,7 @@ pub(super) async fn drive<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     runtime.spawn(work).await.unwrap_or_else(|gone| {
-        let message = "the tracker's task ended before it had an answer";
+        let message = "the tracker's task ended without an answer";
         let error = StoreError::new(ErrorKind::OutcomeUnknown, operation, message);
         Err(error.with_source(gone).into())
     })

@@ -17,7 +17,7 @@ use crate::model::{Action, ActionUid, Refused};
 /// changes faster than about every 10 ms, it yields only the latest state. Versions rise, and the
 /// last item is the completed action. Only the latest state is kept for a slow reader.
 #[derive(Debug)]
-#[must_use = "it watches nothing until it is asked for what is next"]
+#[must_use = "a watch does nothing until `next` is called"]
 pub struct Watch {
     hub: Arc<Hub>,
     uid: ActionUid,

@@ -51,7 +51,7 @@ type Reading = Pin<Box<dyn Future<Output = (Pace, Result<Page<Arc<Action>>, Stor
 /// [`cursor`](Feed::cursor) can be stored as text with `Display`. It is valid in any process for
 /// the lifetime of the store. Pass it to [`watch_all`](crate::Watcher::watch_all) to continue after
 /// it.
-#[must_use = "it watches nothing until it is asked for what is next"]
+#[must_use = "a feed does nothing until `next` is called"]
 pub struct Feed {
     store: Arc<dyn ActionStore>,
     /// Cursor after the last page that was shown in full; `None` at the beginning.

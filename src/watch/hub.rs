@@ -108,7 +108,7 @@ impl Hub {
     /// Registers a waiter and makes sure that its actions are read.
     pub(super) fn register(self: &Arc<Hub>, uids: Vec<ActionUid>) -> Result<Waiter, StoreError> {
         let runtime = Handle::try_current().map_err(|outside| {
-            let message = "there is no tokio runtime to watch in";
+            let message = "called outside a tokio runtime";
             StoreError::new(ErrorKind::Closed, "watch", message).with_source(outside)
         })?;
         let mut board = self.lock();
@@ -248,7 +248,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.over {
-            let message = "the task that watched the store ended, as its runtime did";
+            let message = "the watch task ended early: its runtime stopped, or the store panicked";
             self.hub
                 .fail(&StoreError::new(ErrorKind::Closed, "watch", message));
         }
@@ -296,7 +296,7 @@ impl Waiter {
     pub(super) fn trouble(&self) -> StoreError {
         let trouble = self.hub.lock().trouble.clone();
         trouble.unwrap_or_else(|| {
-            let message = "the time is up, and the store has not answered";
+            let message = "the store did not answer in time";
             StoreError::new(ErrorKind::Unavailable, "watch", message)
         })
     }

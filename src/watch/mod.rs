@@ -26,8 +26,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(100);
 ///
 /// Create one per store and clone it; a clone is cheap. All clones share one task. The task reads
 /// all awaited actions together when the store changes, at most once per 10 ms, with one read per
-/// [`max_commands`](crate::Capabilities::max_commands) actions. So a thousand waiters on an action
-/// cost the store no more reads than one.
+/// [`max_commands`](crate::Capabilities::max_commands) actions. A thousand waiters on one action
+/// cost the store as many reads as one waiter.
 ///
 /// # Guarantees
 ///
@@ -152,7 +152,7 @@ impl Watcher {
             .capabilities()
             .check_count("wait_any", uids.len())?;
         if uids.is_empty() {
-            let message = "nothing to wait for";
+            let message = "no uids given; at least one is needed";
             return Err(StoreError::new(ErrorKind::Invalid, "wait_any", message).into());
         }
         let mut seen = HashSet::new();
