@@ -44,9 +44,9 @@ use shared::{Core, Shared, drive};
 /// Records the actions of this process under one owner name. Cheap to clone.
 ///
 /// Starting a tracker claims the owner name and settles the unfinished actions of earlier
-/// incarnations of that name. Two background tasks then run. One renews the claim six times per
-/// lease, however many actions there are. The other writes progress and the ends of actions that no
-/// caller waits for.
+/// incarnations of that name. In the background, one task renews the claim six times per lease,
+/// however many actions there are. Another task writes progress, and the ends that no caller waits
+/// for.
 ///
 /// End the tracker with [`shutdown`](Tracker::shutdown). Dropping the last clone and the last
 /// handle starts the same shutdown in the background. If the runtime stops before it completes, the
@@ -85,9 +85,9 @@ use shared::{Core, Shared, drive};
 ///
 /// - A shared store and the same name: the new process [takes over](TrackerOptions::take_over) at
 ///   once, which fences the old one. The old one's executing actions are completed as lost, and its
-///   handles report it ([`ownership_lost`](crate::Reporter::ownership_lost)). With `take_over:
-///   false` the new process gets `OwnerAlive` until the old one has shut down. After a crash it
-///   gets `OwnerAlive` until a tracker with another name has swept the old one.
+///   handles report it ([`ownership_lost`](crate::Reporter::ownership_lost)). With
+///   `take_over: false` the new process gets `OwnerAlive` until the old one has shut down. After
+///   a crash it gets `OwnerAlive` until a tracker with another name has swept the old one.
 ///
 /// The shutdown of the old process interrupts its queued actions. To keep them queued, set
 /// [`LeftQueued::Leave`] in both processes, because the process that settles decides. The new

@@ -39,8 +39,8 @@ pub struct TrackerOptions {
     /// renew but others can. They then fence it although it is alive. Leave one connection free, or
     /// make the lease longer than the longest time in which the host holds all connections.
     pub lease: Duration,
-    /// Minimum time between two background writes of progress, for all actions together. 1 ms to 1
-    /// min, default 250 ms.
+    /// Minimum time between two background writes of progress, for all actions together. Default
+    /// 250 ms, range 1 ms to 1 min.
     pub flush_interval: Duration,
     /// If true, a start fences a live incarnation that holds the name. Default true: a name belongs
     /// to one process, so an earlier holder is gone. If false, a name in use is

@@ -37,8 +37,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(100);
 ///
 /// - A waiter that stops, because its future or [`Watch`] is dropped, leaves nothing behind.
 ///
-/// - While the store is `Unavailable`, it is asked again, after 20 ms at first and at most after 1
-///   s. Waiters keep waiting. A row that cannot be read is an error only for the waiters on that
+/// - While the store is `Unavailable`, it is asked again, after 20 ms at first and at most after
+///   1 s. Waiters keep waiting. A row that cannot be read is an error only for the waiters on that
 ///   row.
 ///
 /// The task runs on the tokio runtime of the first waiter and ends when there are no waiters. If
