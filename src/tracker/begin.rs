@@ -1,4 +1,4 @@
-//! Taking an action into this owner's hands.
+//! Begins actions: records, starts and adopts them under this owner.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ fn apply_of(uid: ActionUid, change: Change, core: &Core) -> Command {
     }
 }
 
-/// Takes note of what an answer says about the owner.
+/// Records what an answer says about the owner.
 pub(super) fn noted<T>(core: &Core, answer: Result<T, Error>) -> Result<T, Error> {
     if let Err(Error::Refused(refused)) = &answer {
         core.shared.note(refused);
@@ -36,11 +36,11 @@ pub(super) fn noted<T>(core: &Core, answer: Result<T, Error>) -> Result<T, Error
     answer
 }
 
-/// What came of recording a new action and starting it.
+/// Result of recording a new action and starting it.
 enum Recorded {
-    /// It is begun, and its children are queued.
+    /// The action is begun and its children are queued.
     Begun(ActionHandle, Vec<Arc<Action>>),
-    /// There is one by its idempotency key; nothing was recorded.
+    /// An action with the same idempotency key exists; nothing was recorded.
     Found(ActionUid),
 }
 
@@ -51,8 +51,8 @@ pub(super) async fn begin(core: &Arc<Core>, new: NewAction) -> Result<ActionHand
     }
 }
 
-/// Asks what was just begun to be cancelled if its parent was. Should that fail, the handle is
-/// dropped, and so the action is interrupted.
+/// Passes the parent's cancel request to an action that was just begun. On an error the handle is
+/// dropped, which interrupts the action.
 async fn asked(core: &Core, handle: ActionHandle) -> Result<ActionHandle, Error> {
     if let Some(asked) = parts::ask_late(core, &handle.action()).await? {
         handle.seen(&asked);
@@ -98,9 +98,9 @@ async fn record(
     for answer in answers {
         match answer {
             Ok(done) => actions.extend(done.action),
-            // Says only that another command was refused.
+            // Says only that another command of the batch was refused.
             Err(Refused::Batch(_)) => {}
-            // The create found another action by its idempotency key, and this one never was.
+            // The create found another action by its idempotency key, so this uid was not recorded.
             Err(Refused::NotFound(missing)) if missing == uid => {
                 let found = core.shared.store.command_on_action(create).await;
                 return Ok(Recorded::Found(noted(core, found)?.uid));
@@ -108,7 +108,7 @@ async fn record(
             Err(refused) => return noted(core, Err(refused.into())),
         }
     }
-    // As it was created, as it was started, its children.
+    // The answers are: the action as created, the action as started, its children.
     let mut actions = actions.into_iter().skip(1);
     let action = actions.next().ok_or_else(|| {
         let message = "the store did not answer the command";
@@ -122,7 +122,7 @@ pub(super) async fn start(core: &Arc<Core>, uid: ActionUid) -> Result<ActionHand
     take(core, uid, Change::Start).await
 }
 
-/// Takes an action into this owner's hands.
+/// Starts or adopts an action under this owner.
 pub(super) async fn take(
     core: &Arc<Core>,
     uid: ActionUid,
@@ -137,9 +137,9 @@ pub(super) async fn take(
     }
 }
 
-/// If nobody knows whether an action was begun, nobody will ever work on it: if it was, it is to be
-/// interrupted, and what was created with it. Whether it was, the same command says when it is sent
-/// again.
+/// Queues an interruption if the outcome of a begin is unknown, since no work will run for that
+/// action. The retry sends the same command again to learn whether it was applied, and then
+/// interrupts the action and the children created with it.
 fn unknown(
     core: &Core,
     uid: ActionUid,

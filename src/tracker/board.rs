@@ -1,4 +1,5 @@
-//! Holds what waits to be written. Its details are bounded, also while they are being written.
+//! Holds the progress and the ends that wait for the background writer. Bounds the memory of their
+//! details, also while they are being written.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,20 +8,20 @@ use std::sync::{Arc, Mutex};
 use super::open::{Entry, Open, lock};
 use crate::model::OwnerRef;
 
-/// Most memory that waiting ends may take before further ones leave out their details (result,
-/// warnings, long error texts). No end is left out: its action would go on executing under a living
+/// Memory limit for waiting ends. Above it, further ends leave out their details (result, warnings,
+/// long error texts). No end is dropped, because its action would stay executing under a live
 /// owner. A reduced end takes a few hundred bytes, less than the handle it came from.
 const MOST_END_BYTES: usize = 16 * 1024 * 1024;
 
-/// Places counted, with the memory of what stands in them.
+/// Number of entries and the memory they use.
 #[derive(Debug, Default)]
 struct Tally {
     count: AtomicUsize,
     bytes: AtomicUsize,
 }
 
-/// A place on the board. Whatever becomes of what stands in it, the place is free once that is
-/// gone, and not before: what is being written still takes its memory.
+/// Counts one entry until it is dropped. An entry counts while it is being written too, because it
+/// still uses memory.
 #[derive(Debug)]
 pub(super) struct Place {
     tally: Arc<Tally>,
@@ -43,37 +44,38 @@ impl Drop for Place {
     }
 }
 
-/// Whether the board is served.
+/// State of the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Stage {
     #[default]
     Open,
-    /// The keeper is about to take what is there for the last time.
+    /// The background writer is about to take the last entries.
     Closing,
-    /// It has.
+    /// The background writer has taken the last entries.
     Closed,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// One place for each action at most, so it cannot outgrow them.
+    /// At most one entry per action, so it is never longer than the number of actions.
     progress: Vec<Arc<Open>>,
     ends: VecDeque<Entry>,
     stage: Stage,
 }
 
-/// What waits to be written in the background.
+/// Progress and ends that wait to be written in the background.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     waiting: Mutex<Waiting>,
-    /// The ends that wait, those that are just being written in the background included.
+    /// Ends that wait or are being written in the background.
     ends: Arc<Tally>,
-    /// The ends that are being written for a caller.
+    /// Ends that are being written for a caller.
     finishing: Arc<Tally>,
 }
 
 impl Board {
-    /// Puts progress on the board, once; says whether there is something new to do.
+    /// Adds the action to those with progress to write. Returns true if it was added, false if it
+    /// was there already, is over, or the outbox is closed.
     pub(super) fn put_progress(&self, open: &Arc<Open>) -> bool {
         if open.is_over() || open.waiting.swap(true, Ordering::AcqRel) {
             return false;
@@ -86,8 +88,8 @@ impl Board {
         served
     }
 
-    /// Puts an end on the board; false if the board is closed. An end that has a place already keeps
-    /// it.
+    /// Adds an end. Returns false if the outbox is closed. An end that is counted already stays
+    /// counted once.
     pub(super) fn put_end(&self, mut entry: Entry, owner: &OwnerRef) -> bool {
         let mut bytes = entry.bytes(owner);
         let mut waiting = lock(&self.waiting);
@@ -95,7 +97,7 @@ impl Board {
             return false;
         }
         if entry.place.is_none() {
-            // Under the lock, so that two do not take the last room.
+            // Checked under the lock, so that two ends cannot take the same free memory.
             let (_, taken) = self.ends();
             if taken + bytes > MOST_END_BYTES {
                 entry.reduce();
@@ -107,12 +109,12 @@ impl Board {
         true
     }
 
-    /// Counts an end that is being written for a caller, as long as this is held.
+    /// Counts an end that is being written for a caller, until the result is dropped.
     pub(super) fn finishing(&self) -> Place {
         Place::take(&self.finishing, 0)
     }
 
-    /// All that waits; `last` if nothing will be taken after it.
+    /// Takes all waiting entries. With `last`, closes the outbox.
     pub(super) fn take(&self, last: bool) -> VecDeque<Entry> {
         let mut waiting = lock(&self.waiting);
         if last {
@@ -122,7 +124,7 @@ impl Board {
         let progress = std::mem::take(&mut waiting.progress);
         drop(waiting);
         for open in progress {
-            // Before the progress is read: whoever reports from here on comes back to the board.
+            // Cleared before the progress is read, so that a later report adds the action again.
             open.waiting.store(false, Ordering::Release);
             if open.unrecorded().is_some() && !open.is_over() {
                 entries.push_back(Entry::progress(open));
@@ -131,7 +133,7 @@ impl Board {
         entries
     }
 
-    /// Lets the keeper come to its end.
+    /// Tells the background writer to finish.
     pub(super) fn close(&self) {
         let mut waiting = lock(&self.waiting);
         if waiting.stage == Stage::Open {
@@ -143,13 +145,13 @@ impl Board {
         lock(&self.waiting).stage != Stage::Open
     }
 
-    /// How many ends wait, and the memory they take.
+    /// Returns the number of waiting ends and the memory they use.
     pub(super) fn ends(&self) -> (usize, usize) {
         let count = self.ends.count.load(Ordering::Acquire);
         (count, self.ends.bytes.load(Ordering::Acquire))
     }
 
-    /// How many ends are being written for callers.
+    /// Returns the number of ends that are being written for callers.
     pub(super) fn in_flight(&self) -> usize {
         self.finishing.count.load(Ordering::Acquire)
     }

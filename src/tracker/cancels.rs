@@ -1,4 +1,4 @@
-//! Hears of cancel requests, wherever they were made.
+//! Polls the store for cancel requests, from any process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,18 @@ use crate::model::{
 };
 use crate::store::ActionStoreExt;
 
-/// Between two looks, at least; and so many times as long as a look took, so that a store that is
-/// slow is not kept busy by looks. But no longer than that: a request is heard about this late.
+/// The pause between two polls is `PATIENCE` times the duration of the last poll, within these
+/// bounds. So a slow store is not kept busy by polling, and the upper bound limits the delay of a
+/// request.
 const PAUSE: Duration = Duration::from_millis(20);
 const PATIENCE: u32 = 10;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Before a store that fails is asked again.
+/// Minimum pause after a failure.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Listens as long as there are unfinished actions of this process, until the task is aborted or
-/// the store is closed.
+/// Polls while this process has unfinished actions, until the task is aborted or the store is
+/// closed.
 pub(super) async fn listen(shared: Arc<Shared>) {
     let mut known: Option<Revision> = None;
     loop {
@@ -33,7 +34,7 @@ pub(super) async fn listen(shared: Arc<Shared>) {
         let heard = async {
             let at = tokio::select! {
                 at = shared.store.changed(known) => Some(at?.revision),
-                // Its request may have come before there was anybody to pass it on to.
+                // The request may have been made before this process had a handle to pass it to.
                 () = shared.taken_on() => known,
             };
             let begun = Instant::now();
@@ -59,7 +60,7 @@ pub(super) async fn listen(shared: Arc<Shared>) {
     }
 }
 
-/// Passes on what was asked for, and ends what is still queued.
+/// Passes requests to the handles of executing actions, and ends queued actions.
 async fn look(shared: &Shared) -> Result<(), StoreError> {
     let query = Query::new()
         .with_term(Term::OwnerName(shared.owner.name.clone()))
@@ -82,8 +83,8 @@ async fn look(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Nobody works on it yet, so nobody needs to be asked. Unless it has changed meanwhile: it may have
-/// been started.
+/// Ends a queued action with a cancel request: it has no work to ask. Does nothing if the action
+/// has changed, since it may have been started.
 async fn end_queued(shared: &Shared, action: &Action) -> Result<(), StoreError> {
     let end = Command::Apply {
         uid: action.uid,

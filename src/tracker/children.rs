@@ -1,4 +1,4 @@
-//! Actions that are parts of others.
+//! Actions that are parts of other actions.
 
 use std::sync::Arc;
 
@@ -9,22 +9,26 @@ use crate::error::Error;
 use crate::model::{Action, NewAction};
 
 impl Tracker {
-    /// Records a new action with its children and starts it, in one commit: there is no moment at
-    /// which somebody sees it without them. The children are queued in this owner's name, in the
-    /// order given; start each with [`start_queued`](Tracker::start_queued). They are
-    /// [a part of](NewAction::part_of) the parent: of its tenant, with its actor and correlation.
+    /// Records a new action with its children and starts it, in one commit. No reader sees the
+    /// parent without its children.
     ///
-    /// At most two fewer than [`max_commands`](crate::Capabilities::max_commands); for more, or
-    /// for what turns out later, there is [`Reporter::begin_child`]. How an action ends says
-    /// nothing about its children, nor the other way round: before it ends the parent, the
-    /// host looks at them, by [`ChildCounts`](crate::ChildCounts) or by waiting. Children that execute when their
-    /// parent ends go on; each has an owner and an outcome of its own.
+    /// The children are queued under this owner's name, in the order given. Start each with
+    /// [`start_queued`](Tracker::start_queued). Each child is [a part of](NewAction::part_of) the
+    /// parent and takes its tenant, actor and correlation, unless it sets its own.
     ///
-    /// A repeat that finds the parent by uid or idempotency key is as that of
-    /// [`begin`](Tracker::begin), with the children that are on record; nothing is recorded.
+    /// The maximum is [`max_commands`](crate::Capabilities::max_commands) minus 2 children. For
+    /// more, or for children that are not known yet, use [`Reporter::begin_child`].
+    ///
+    /// The end of the parent does not end its children, nor the reverse. Each child has its own
+    /// owner and outcome, and an executing child continues after its parent ends. Check the
+    /// children before you end the parent, with [`ChildCounts`](crate::ChildCounts) or by waiting
+    /// for them.
+    ///
+    /// If the parent exists already, by uid or idempotency key, nothing is recorded. The call then
+    /// behaves as [`begin`](Tracker::begin) and returns the recorded children.
     ///
     /// # Errors
-    /// As [`begin`](Tracker::begin), for the parent and for each child. Then nothing is recorded.
+    /// As [`begin`](Tracker::begin), for the parent and for each child. Nothing is recorded then.
     ///
     /// # Examples
     ///
@@ -71,8 +75,10 @@ impl Tracker {
 
 impl Reporter {
     /// Records a new action that is [a part of](NewAction::part_of) this one and starts it, in one
-    /// commit, as [`Tracker::begin`] does. It is of this one's tenant, with its actor and
-    /// correlation, unless it brings its own.
+    /// commit, as [`Tracker::begin`] does.
+    ///
+    /// The child takes this action's tenant, actor and correlation, unless it sets its own. If this
+    /// action has a cancel request, the child gets it too.
     ///
     /// ```
     /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::RunError> {
@@ -93,9 +99,8 @@ impl Reporter {
     /// ```
     ///
     /// # Errors
-    /// As [`Tracker::begin`]; `Conflict` if this action is over: a completed action takes no new
-    /// parts. If this action has a cancel request, the part is asked, too. If that fails, the part
-    /// is interrupted and the error returned.
+    /// As [`Tracker::begin`]; `Conflict` if this action is completed. If the cancel request cannot
+    /// be passed on, the child is interrupted and the error returned.
     pub async fn begin_child(&self, child: NewAction) -> Result<ActionHandle, Error> {
         let core = self.core.clone();
         let parent = NewAction::from(&*self.action());

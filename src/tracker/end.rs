@@ -1,4 +1,4 @@
-//! Ending an action from outside its work: by a cancel request, or by hand.
+//! Ends actions from outside their work: by a cancel request, or by an operator.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::model::{
 };
 use crate::store::ActionStoreExt;
 
-/// How an operator settles an action of a dead owner; see
-/// [`Tracker::settle`](crate::Tracker::settle). A text alone is its reason.
+/// An operator's decision to end an action of a dead owner. See
+/// [`Tracker::settle`](crate::Tracker::settle). A plain text converts into the reason.
 ///
 /// ```
 /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::Error> {
@@ -27,23 +27,23 @@ use crate::store::ActionStoreExt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settlement {
-    /// Why: prose that operators read, in the detail of the action's error. Cut, visibly, if it is
-    /// too long.
+    /// The reason: a text for operators, stored in the detail of the action's error. A text that is
+    /// too long is truncated with a mark.
     pub reason: Arc<str>,
-    /// Who decides, a label: it stands in the evidence and in the log. The tracker's owner name
-    /// unless set.
+    /// The person or system that decided: a label, stored in the evidence and the log. Default: the
+    /// tracker's owner name.
     pub by: Option<Arc<str>>,
 }
 
 impl Settlement {
-    /// In the tracker's own name.
+    /// Creates a settlement with a reason, decided by the tracker's owner name.
     #[must_use]
     pub fn new(reason: impl Into<Arc<str>>) -> Settlement {
         let reason = reason.into();
         Settlement { reason, by: None }
     }
 
-    /// Says who decides.
+    /// Sets the person or system that decided.
     #[must_use]
     pub fn with_by(mut self, by: impl Into<Arc<str>>) -> Settlement {
         self.by = Some(by.into());
@@ -67,7 +67,8 @@ pub(super) async fn cancel(
     if asked.status != Status::Queued {
         return Ok(asked);
     }
-    // Its owner's to end, if it has one that is alive and elsewhere: that one hears of it.
+    // If the action has another owner that is alive, that owner ends it; it reads the request
+    // itself.
     match store.command_on_action(end_of(core, &asked)).await {
         Err(Error::Refused(Refused::Conflict { current, .. })) => Ok(current),
         Err(Error::Refused(_)) => Ok(asked),
@@ -86,12 +87,12 @@ pub(super) async fn settle(
         Status::Queued => (
             Outcome::Interrupted,
             ActionError::INTERRUPTED,
-            "it was never started, and settled by an operator",
+            "it was never started; an operator settled it",
         ),
         _ => (
             Outcome::Lost,
             ActionError::LOST,
-            "its owner ended without a word; settled by an operator",
+            "its owner is no longer alive; an operator settled it",
         ),
     };
     let error = ActionError::new(code, message).with_detail(settlement.reason);
@@ -106,7 +107,8 @@ pub(super) async fn settle(
         op: OpId::new(),
         change: Change::Finish(finish),
         by: Some(core.shared.owner.clone()),
-        // A queued one may be started meanwhile, by this very owner, who could then end it.
+        // This owner may start a queued action at the same time, and the end would then apply to
+        // it.
         if_version: (now.status == Status::Queued).then_some(now.version),
     };
     noted(core, store.command_on_action(end).await)

@@ -1,4 +1,4 @@
-//! How errors become what an action records: never too long, never with a secret in public.
+//! Turns errors into what an action records: bounded in length, without secrets in public fields.
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -8,21 +8,21 @@ use crate::model::Limits;
 use crate::model::{ActionError, UNNAMED_CODE, as_prose};
 
 impl ActionError {
-    /// The code of a failure that has no code: a foreign error that came through `?`.
+    /// The code of a failure without a code of its own: a foreign error converted by `?`.
     pub const INTERNAL: &'static str = UNNAMED_CODE;
 
-    /// The code of work that stopped because somebody asked for that.
+    /// The code of work that stopped because of a cancel request.
     pub const CANCELLED: &'static str = "cancelled";
 
-    /// What work returns that has stopped because somebody asked for that:
+    /// The error that work returns when it stopped because of a cancel request.
     /// [`ActionHandle::run`](crate::ActionHandle::run) records it as cancelled, not as failed.
     #[must_use]
     pub fn cancelled() -> ActionError {
         ActionError::new(ActionError::CANCELLED, "it was cancelled on request")
     }
 
-    /// Keeps an error and what caused it as the operators' detail; what was there before stays in
-    /// front. A text beyond [`Limits::TEXT`] is cut, visibly.
+    /// Adds an error and its causes to the operators' detail, after any detail that is there. A
+    /// text longer than [`Limits::TEXT`] is truncated with a mark.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError) -> ActionError {
         let chain = chain(&source);
@@ -35,25 +35,27 @@ impl ActionError {
     }
 }
 
-/// A foreign error becomes the operators' detail behind a public message that says nothing:
-/// drivers' words carry paths, addresses and passwords. This is what `?` does in the closures of
-/// [`Tracker::run`](crate::Tracker::run); say more with [`ActionError::new`] and
-/// [`ActionError::with_source`].
+/// Stores the text of a foreign error in the operators' detail, behind a general public message.
+/// Driver errors can contain paths, addresses and passwords.
 ///
-/// (For this conversion to exist, [`ActionError`] is not itself a [`std::error::Error`].)
+/// `?` uses this in the closures of [`Tracker::run`](crate::Tracker::run). To say more in public,
+/// use [`ActionError::new`] and [`ActionError::with_source`].
+///
+/// This conversion is possible only because [`ActionError`] does not implement
+/// [`std::error::Error`].
 impl<E: StdError> From<E> for ActionError {
     fn from(error: E) -> ActionError {
-        ActionError::new(ActionError::INTERNAL, "it failed for an internal reason")
+        ActionError::new(ActionError::INTERNAL, "it failed with an internal error")
             .with_source(error)
     }
 }
 
-/// An error and its causes in one line. Many errors print their cause themselves; it is not said
-/// twice.
+/// Formats an error and its causes on one line. Many errors print their cause themselves; it is not
+/// repeated.
 fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
-    // A chain that runs in a circle is somebody's bug, not a reason to hang.
+    // Limits the loop, in case a faulty error is its own cause.
     for _ in 0..16 {
         let Some(inner) = cause else { break };
         let said = inner.to_string();
@@ -66,7 +68,7 @@ fn chain(error: &dyn StdError) -> String {
     text
 }
 
-/// What a panic said, for operators.
+/// Builds the error for work that panicked, with the panic text as the operators' detail.
 pub(super) fn panicked(payload: &(dyn Any + Send)) -> ActionError {
     let error = stopped_by_panic();
     match panic_text(payload) {
@@ -75,7 +77,7 @@ pub(super) fn panicked(payload: &(dyn Any + Send)) -> ActionError {
     }
 }
 
-/// The text of a panic, if it has one.
+/// Returns the text of a panic, if it has one.
 pub(super) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
@@ -84,7 +86,7 @@ pub(super) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
 pub(super) fn stopped_by_panic() -> ActionError {
     ActionError::new(
         ActionError::INTERRUPTED,
-        "it was stopped before it was through, by an internal error",
+        "it was stopped by an internal error",
     )
 }
 

@@ -1,4 +1,4 @@
-//! An action in work: reporting on it, ending it.
+//! Handles of an executing action: reporting on it and ending it.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::model::{
 };
 use crate::store::ActionStoreExt;
 
-/// Reports on an action in work. Cheap to clone; cannot end the action.
+/// Reports on an executing action. Cheap to clone. It cannot end the action.
 ///
-/// Reporting on an action that is over is refused as a conflict, or as `Closed` once the tracker
-/// was shut down; progress is then ignored.
+/// A report on a completed action returns `Conflict`, or `Closed` once the tracker was shut down.
+/// [`progress`](Reporter::progress) is ignored then.
 #[derive(Debug, Clone)]
 pub struct Reporter {
     pub(super) core: Arc<Core>,
@@ -22,44 +22,50 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Which action.
+    /// Returns the uid of the action.
     #[must_use]
     pub fn uid(&self) -> ActionUid {
         self.open.uid
     }
 
-    /// The action as this process last saw it: after the last report that was written. Progress
-    /// reported since is not in it yet.
+    /// Returns the action as this process last saw it: after the last report that was written. It
+    /// does not include progress reported since then.
     #[must_use]
     pub fn action(&self) -> Arc<Action> {
         self.open.latest()
     }
 
-    /// Takes note of the action as the store has it.
+    /// Updates the cached action with one that the store returned.
     pub(super) fn seen(&self, action: &Arc<Action>) {
         self.open.seen(action);
     }
 
-    /// Whether the tracker is the action's owner, as far as it knows: it has renewed within two
-    /// thirds of its lease. Work that is dangerous to do twice stops when it is not. Whatever
-    /// this says, what is reported counts only if the store still sees the owner alive.
+    /// Returns true if the tracker owns the action, as far as this process knows: it has renewed
+    /// within two thirds of its lease.
+    ///
+    /// Stop work that must not be done twice when this is false. The store decides in any case: it
+    /// rejects reports of an owner that is not alive.
     #[must_use]
     pub fn is_owner(&self) -> bool {
         self.core.shared.is_owner()
     }
 
-    /// Resolves once the tracker is no longer the action's owner, as far as it knows: it has been
-    /// fenced or shut down, its store is closed, or it has not renewed for two thirds of its lease. For `select!` in work that must not
-    /// be done twice: stop, and leave the action to whoever settles or adopts it.
+    /// Resolves once the tracker may no longer own the action, as far as this process knows.
+    ///
+    /// That is so after a fence, after the shutdown, if the store is closed, or after two thirds of
+    /// the lease without a renewal. Use it in `select!` for work that must not be done twice. Stop
+    /// the work and leave the action to the process that settles or adopts it.
     pub async fn ownership_lost(&self) {
         self.core.shared.ownership_lost().await;
     }
 
-    /// Resolves once somebody has asked for the action to be cancelled, in whatever process, and
-    /// says who and why; at once if that has happened. It hears of a request with the next look at
-    /// the store, which comes 20 ms after the last one, or ten times as long as that took, and after
-    /// a second at most. Nothing happens by itself: work that stops
-    /// for it ends with [`ActionError::cancelled`], other work goes on.
+    /// Waits for a cancel request, from any process, and returns who asked and why. Returns at once
+    /// if there is one already.
+    ///
+    /// The tracker polls the store for requests when it changes. The pause between two polls is ten
+    /// times the duration of the last poll, at least 20 ms and at most 1 s. A request does not stop
+    /// the work. Work that stops because of it returns [`ActionError::cancelled`]; other work
+    /// continues.
     pub async fn cancel_requested(&self) -> Cancel {
         let mut cancel = self.open.cancel();
         loop {
@@ -71,21 +77,24 @@ impl Reporter {
         }
     }
 
-    /// Goes on to another step, and returns when that is recorded, with the progress reported
-    /// before. A name that is no label is recorded as far as it fits, with a warning on the action:
-    /// see [`Report`].
+    /// Sets the current step. Returns once it is recorded, together with the progress reported
+    /// before.
+    ///
+    /// A name that is not a label is shortened until it fits, and the action gets a warning. See
+    /// [`Report`].
     ///
     /// # Errors
-    /// `Closed` if the tracker was shut down, `Fenced` if others have fenced it, `Conflict` if the
-    /// action is over, and the store's errors.
+    /// `Closed` if the tracker was shut down, `Fenced` if another process has fenced it, `Conflict`
+    /// if the action is completed, and the store's errors.
     pub async fn step(&self, name: impl Into<Arc<str>>) -> Result<Arc<Action>, Error> {
         self.report(Report::new().with_step(name)).await
     }
 
-    /// Says how far the action has come. Never waits and never fails: only the highest value
-    /// counts, and it is written in the background, at most once in
-    /// [`flush_interval`](crate::TrackerOptions::flush_interval) for all actions together, and
-    /// always before the action's end. 100 % is recorded as
+    /// Reports progress. Never waits and never fails.
+    ///
+    /// Only the highest value counts. A background task writes it, at most once per
+    /// [`flush_interval`](crate::TrackerOptions::flush_interval) for all actions together. The last
+    /// value is always written before the action's end. 100 % is recorded as
     /// [`Progress::MAX_UNFINISHED`] until the action has succeeded.
     pub fn progress(&self, progress: Progress) {
         if self.open.advance(progress.min(Progress::MAX_UNFINISHED)) {
@@ -93,7 +102,7 @@ impl Reporter {
         }
     }
 
-    /// Adds a warning, prose; a text that is too long is cut, visibly.
+    /// Adds a warning: a text for people. A text that is too long is truncated with a mark.
     ///
     /// # Errors
     /// As [`step`](Reporter::step).
@@ -101,14 +110,14 @@ impl Reporter {
         self.report(Report::new().with_warning(text)).await
     }
 
-    /// Reports anything a [`Report`] can say, and returns when that is recorded, with the
-    /// progress reported before. An empty one is a sign of life.
+    /// Writes a [`Report`]. Returns once it is recorded, together with the progress reported
+    /// before. An empty report only shows that the work is alive.
     ///
     /// # Errors
     /// As [`step`](Reporter::step).
     pub async fn report(&self, mut report: Report) -> Result<Arc<Action>, Error> {
         let shared = &self.core.shared;
-        // Cut here as well, so that waiting commands take little memory.
+        // Truncate before queueing too, so that waiting commands take little memory.
         report.fit();
         if let Some(progress) = report.progress {
             self.open.advance(progress.min(Progress::MAX_UNFINISHED));
@@ -128,16 +137,15 @@ impl Reporter {
     }
 }
 
-/// An action in work, in the hands of whoever does the work. Reports as a [`Reporter`] does, and
-/// ends the action.
+/// The handle of an executing action. Reports as a [`Reporter`] does, and ends the action.
 ///
-/// Ending it uses the handle up. One that is dropped instead, by a panic too, has its action
-/// recorded as interrupted in the background; this needs no runtime where it happens, and what
-/// cannot be written any more is settled by the shutdown or the next start of a tracker of the
-/// same name.
+/// Ending the action consumes the handle. If the handle is dropped instead, also by a panic, the
+/// action is recorded as interrupted in the background. The drop needs no runtime. If that end
+/// cannot be written any more, the shutdown or the next start of a tracker with the same name
+/// settles the action.
 ///
-/// An end that the store fails to take is an error here and is tried again in the background, as
-/// long as the tracker lives.
+/// If the store fails to record an end, the call returns the error. The end is then retried in the
+/// background as long as the tracker lives.
 #[derive(Debug)]
 #[must_use = "dropping it interrupts the action"]
 pub struct ActionHandle {
@@ -153,13 +161,13 @@ impl ActionHandle {
         }
     }
 
-    /// What reports on the action, to be given to the work.
+    /// Returns a [`Reporter`] for this action, to pass to the work.
     #[must_use]
     pub fn reporter(&self) -> Reporter {
         self.reporter.clone()
     }
 
-    /// Ends the action: it did what it was for.
+    /// Ends the action as succeeded.
     ///
     /// # Errors
     /// As [`finish`](ActionHandle::finish).
@@ -167,9 +175,10 @@ impl ActionHandle {
         self.finish(Finish::succeeded()).await
     }
 
-    /// Ends the action: it did what it was for, and this is what it brought about. Takes what
-    /// [`Finish::with_result`] takes: `succeed_with(Json::of(&value))`, without `?`. A result that
-    /// breaks a limit is left out, and a warning on the action says so.
+    /// Ends the action as succeeded, with a result.
+    ///
+    /// Takes the same argument as [`Finish::with_result`]: `succeed_with(Json::of(&value))`,
+    /// without `?`. A result that breaks a limit is left out, and the action gets a warning.
     ///
     /// # Errors
     /// As [`finish`](ActionHandle::finish).
@@ -180,7 +189,7 @@ impl ActionHandle {
         self.finish(Finish::succeeded().with_result(result)).await
     }
 
-    /// Ends the action: it failed.
+    /// Ends the action as failed.
     ///
     /// # Errors
     /// As [`finish`](ActionHandle::finish).
@@ -188,7 +197,7 @@ impl ActionHandle {
         self.finish(Finish::failed(error.into())).await
     }
 
-    /// Ends the action: it was given up because somebody asked for that.
+    /// Ends the action as cancelled: its work stopped because of a cancel request.
     ///
     /// # Errors
     /// As [`finish`](ActionHandle::finish).
@@ -196,20 +205,25 @@ impl ActionHandle {
         self.finish(Finish::new(Outcome::Cancelled)).await
     }
 
-    /// Ends the action, with the progress reported before. Texts that are too long are cut,
-    /// visibly. Once this is first polled the end is written even if the future is dropped.
+    /// Ends the action, together with the progress reported before. Texts that are too long are
+    /// truncated with a mark. Once first polled, the end is written even if the future is dropped.
     ///
     /// # Errors
-    /// `Closed` if the tracker was shut down, `Fenced` if others have fenced it (either way the end
-    /// is kept once in the action's log, though the action has ended otherwise),
-    /// `Conflict` if the action is over already, `Invalid` or `OwnerAlive` for an end that an owner
-    /// cannot give (a failure without an error, `Lost`): the action is then recorded as
-    /// interrupted. And what the store may say; then this end is tried again in the background.
+    ///
+    /// - `Closed` if the tracker was shut down, and `Fenced` if another process has fenced it. The
+    ///   action has then ended differently, and this end is kept once in the action's log.
+    ///
+    /// - `Conflict` if the action is completed already.
+    ///
+    /// - `Invalid` or `OwnerAlive` for an end that an owner cannot give: a failure without an
+    ///   error, or `Lost`. The action is then recorded as interrupted.
+    ///
+    /// - The store's errors. The end is then retried in the background.
     pub async fn finish(self, mut finish: Finish) -> Result<Arc<Action>, Error> {
-        // Cut here as well, so that waiting commands take little memory.
+        // Truncate before queueing too, so that waiting commands take little memory.
         finish.fit();
         let Reporter { core, open } = self.reporter.clone();
-        // From here on the drop of this handle means nothing.
+        // After this, dropping the handle does not interrupt the action.
         open.end();
         core.shared.retire(open.uid);
         let shared = core.shared.clone();
@@ -234,7 +248,7 @@ impl ActionHandle {
     }
 }
 
-/// A handle reports, too.
+/// Gives the handle the methods of [`Reporter`].
 impl std::ops::Deref for ActionHandle {
     type Target = Reporter;
 

@@ -1,4 +1,4 @@
-//! How a tracker stands.
+//! Health of a tracker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,70 +8,74 @@ use tokio::time::Instant;
 use super::recovery::Recovery;
 use crate::error::StoreError;
 
-/// How a tracker stands: for a health page. From [`Tracker::health`](crate::Tracker::health).
+/// Health of a tracker, for a health page. Returned by [`Tracker::health`](crate::Tracker::health).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Health {
-    /// Whether it owns its actions, as far as it knows; see
+    /// True if the tracker owns its actions, as far as this process knows. See
     /// [`Tracker::is_owner`](crate::Tracker::is_owner).
     pub is_owner: bool,
-    /// Whether the store has said that it is no longer alive. Then a new tracker is needed.
+    /// True if the store has reported that this owner is no longer alive. A new tracker is needed
+    /// then.
     pub is_fenced: bool,
-    /// Whether nothing can be recorded any more: the store is closed, or the tracker is shut down.
-    /// That says nothing about who owns the name.
+    /// True if nothing can be recorded any more, because the store is closed or the tracker is shut
+    /// down. This says nothing about the owner of the name.
     pub is_closed: bool,
-    /// How long ago the last renewal that succeeded was sent. Up to a sixth of the lease is normal;
-    /// at two thirds `is_owner` becomes false; from a whole lease on others may fence this owner.
+    /// Time since the last successful renewal was sent. Up to a sixth of the lease is normal. At
+    /// two thirds `is_owner` becomes false. After a whole lease other trackers may fence this
+    /// owner.
     pub since_renewal: Duration,
-    /// The [lease](crate::TrackerOptions::lease), to compare that with.
+    /// The [lease](crate::TrackerOptions::lease), to compare `since_renewal` with.
     pub lease: Duration,
-    /// How many actions have a handle in this process.
+    /// Number of actions with a handle in this process.
     pub in_work: usize,
-    /// How many of them have progress to be written.
+    /// Number of those actions with progress that is not written yet.
     pub waiting_progress: usize,
-    /// How many ends wait in the background for a store that did not take them yet, those that are
-    /// just being written included. Each handle that is dropped or fails to record its end waits
-    /// here, however many there are.
+    /// Number of ends that wait in the background for the store, including those being written now.
+    /// An end waits here if its handle was dropped or could not record it. The number is not
+    /// limited.
     pub waiting_ends: usize,
-    /// The memory those take, in bytes. Beyond 16 MiB a further end leaves out its result, warnings
-    /// and long error texts, with a note among the action's warnings, and takes about 1 KiB.
+    /// Memory used by the waiting ends, in bytes. Above 16 MiB, a further end leaves out its
+    /// result, warnings and long error texts, and takes about 1 KiB. A warning on the action says
+    /// so.
     pub waiting_bytes: usize,
-    /// How many ends are being written for a caller who waits for the answer
-    /// ([`ActionHandle::finish`](crate::ActionHandle::finish) and what calls it). Those that fail
-    /// then wait in the background.
+    /// Number of ends that are being written for a caller that waits for the answer
+    /// ([`ActionHandle::finish`](crate::ActionHandle::finish) and the methods that call it). If
+    /// such a write fails, the end moves to the background.
     pub finishing: usize,
-    /// How many ends cannot be written because of what is stored, or were still waiting when the
-    /// store was closed or the tracker ended. Their actions are completed by the shutdown, or by
-    /// the next start.
+    /// Number of ends that will not be written. Either the stored data prevents it, or the ends
+    /// still waited when the store was closed or the tracker ended. The shutdown or the next start
+    /// completes their actions.
     pub given_up: u64,
-    /// Why the last of those was given up; none if none was.
+    /// The error for the last end that was given up; `None` if there was none.
     pub given_up_error: Option<StoreError>,
-    /// The error of the background task that failed last, among the four below; none while all work.
+    /// The latest error among the four background tasks below; `None` while all of them work.
     pub failure: Option<StoreError>,
-    /// Set while renewals fail: this owner's name is at risk.
+    /// Set while renewals fail. This owner may be fenced.
     pub renewing: Option<Failing>,
-    /// Set while writes in the background fail: ends and progress wait.
+    /// Set while background writes fail. Ends and progress wait.
     pub writing: Option<Failing>,
-    /// Set while sweeps fail: dead owners are not found, or what they left is not settled.
+    /// Set while sweeps fail. Dead owners are not found, or their actions are not settled.
     pub sweeping: Option<Failing>,
-    /// Set while the search for cancel requests fails: work does not hear of them.
+    /// Set while polling for cancel requests fails. Work does not learn of them.
     pub listening: Option<Failing>,
-    /// What the sweeps of this tracker have come to since its start, of all owner names together:
-    /// how much they have settled, and, as of the last look at each name, what is left and what
-    /// stands in the way. `unsettled` above 0 for longer than a lease wants somebody's eye.
+    /// Totals of this tracker's sweeps since its start, over all owner names.
+    ///
+    /// `lost` and `interrupted` count everything settled. The other fields are as of the last check
+    /// of each name. If `unsettled` stays above 0 for longer than a lease, an operator should look
+    /// at it.
     pub swept: Arc<Recovery>,
 }
 
-/// A background task of a tracker whose last try failed. It goes on trying; the next success clears
-/// this.
+/// A background task whose last try failed. It keeps retrying; the next success clears this.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Failing {
     /// The error of the last try.
     pub error: StoreError,
-    /// How many tries in a row have failed, the last one included.
+    /// Number of consecutive failed tries, including the last one.
     pub failures: u64,
-    /// How long ago the first of them failed.
+    /// Time since the first of these failures.
     pub since: Duration,
 }
 
@@ -84,7 +88,7 @@ pub(super) enum Task {
     Listen,
 }
 
-/// Tries that failed, in a row.
+/// Consecutive failed tries of one task.
 #[derive(Debug)]
 struct Row {
     error: StoreError,
@@ -93,15 +97,15 @@ struct Row {
     last: Instant,
 }
 
-/// Notes of a tracker's tasks about themselves.
+/// Health data that the tracker's tasks record.
 #[derive(Debug)]
 pub(super) struct HealthState {
-    /// When the last renewal that succeeded was sent.
+    /// Time at which the last successful renewal was sent.
     pub(super) renewed: Instant,
     pub(super) swept: Arc<Recovery>,
     given_up: u64,
     given_up_error: Option<StoreError>,
-    /// By [`Task`].
+    /// Indexed by [`Task`].
     rows: [Option<Row>; 4],
 }
 
@@ -116,7 +120,7 @@ impl HealthState {
         }
     }
 
-    /// Notes how a try of a task went.
+    /// Records the result of one try of a task.
     pub(super) fn note(&mut self, task: Task, failure: Option<StoreError>) {
         let now = Instant::now();
         let row = &mut self.rows[task as usize];
@@ -128,7 +132,7 @@ impl HealthState {
         });
     }
 
-    /// Notes ends that will not be written.
+    /// Records ends that will not be written.
     pub(super) fn give_up(&mut self, ends: usize, error: StoreError) {
         if ends > 0 {
             self.given_up += u64::try_from(ends).unwrap_or(u64::MAX);
@@ -136,7 +140,7 @@ impl HealthState {
         }
     }
 
-    /// Fills in what is noted here.
+    /// Copies the recorded data into a [`Health`].
     pub(super) fn fill(&self, health: &mut Health) {
         let failing = |task: Task| {
             self.rows[task as usize].as_ref().map(|row| Failing {

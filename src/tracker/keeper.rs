@@ -1,4 +1,5 @@
-//! What goes on in the background: one renewal an interval, and writing what nobody waits for.
+//! Background tasks of a tracker: renewing the lease, and writing progress and ends that no caller
+//! waits for.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,14 +17,14 @@ use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Batch, Command, Refused};
 use crate::store::ActionStoreExt;
 
-/// Most commands in one background write: whoever waits behind it waits for this many.
+/// Maximum number of commands in one background write. Other writes wait for at most that many.
 pub(super) const CHUNK: usize = 256;
-/// Longest pause before a store that fails is tried again.
+/// Longest pause before a failed write is retried.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How often what is left is tried when the tracker ends.
+/// Number of tries for the remaining entries when the tracker ends.
 const LAST_TRIES: u32 = 3;
 
-/// Ends a task with whoever holds this.
+/// Aborts a task when this is dropped.
 #[derive(Debug)]
 pub(super) struct AbortOnDrop(pub(super) AbortHandle);
 
@@ -33,13 +34,13 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// A renewal that failed is tried again so many times in an interval.
+/// Number of tries per renewal interval after a failure.
 const TRIES: u32 = 5;
 
-/// Renews, one command an interval, until the owner is fenced or the task is aborted.
+/// Renews once per interval, until the owner is fenced or the task is aborted.
 ///
-/// A renewal, as the claim before it, counts from the moment it was sent: what the store has seen
-/// is at least as late.
+/// A renewal counts from the time it was sent, as the claim does. The store sees it at that time or
+/// later.
 pub(super) async fn renew(shared: Arc<Shared>) {
     let interval = shared.options.renewal_interval();
     let mut due = shared.last_renewal() + interval;
@@ -47,7 +48,7 @@ pub(super) async fn renew(shared: Arc<Shared>) {
         watched(&shared, sleep_until(due)).await;
         let sent = Instant::now();
         due = sent + interval / TRIES;
-        // Not repeated and never dropped: a store that hangs has one renewal waiting, not many.
+        // One try, awaited to its end: if the store hangs, only one renewal waits.
         let renewal = Batch::each(vec![Command::Renew(shared.owner.clone())]);
         let renewal = unless_it_panics("renew", shared.store.write(renewal));
         match watched(&shared, renewal).await {
@@ -83,7 +84,7 @@ pub(super) async fn renew(shared: Arc<Shared>) {
     }
 }
 
-/// Waits for something; the ownership becomes doubtful if that takes too long.
+/// Awaits some work. Marks the ownership as doubtful if it takes too long.
 async fn watched<T>(shared: &Shared, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     let doubtful_at = shared.last_renewal() + shared.options.trust();
@@ -94,14 +95,14 @@ async fn watched<T>(shared: &Shared, work: impl Future<Output = T>) -> T {
     work.await
 }
 
-/// Writes what is on the board, at most once in a flush interval, until the tracker closes; then
-/// brings everything of the owner to its end and gives the name back.
+/// Writes the waiting entries, at most once per flush interval, until the tracker closes. Then
+/// completes the owner's actions and releases the name.
 pub(super) async fn keep(shared: Arc<Shared>, others: Vec<AbortOnDrop>) -> Result<(), Error> {
     let mut next = Instant::now();
     let mut failures = 0;
     loop {
         shared.wake.notified().await;
-        // What comes meanwhile goes along; only the end does not wait for the pace.
+        // Collects more entries until the interval has passed. Closing does not wait for it.
         while !shared.is_closing() && timeout_at(next, shared.wake.notified()).await.is_ok() {}
         if shared.is_closing() {
             let ended = end(&shared).await;
@@ -117,7 +118,7 @@ pub(super) async fn keep(shared: Arc<Shared>, others: Vec<AbortOnDrop>) -> Resul
     }
 }
 
-/// Writes entries. Returns those that the store could not take now, and why.
+/// Writes entries. Returns those that the store could not take now, and the error.
 async fn flush(
     shared: &Shared,
     mut entries: VecDeque<Entry>,
@@ -131,7 +132,7 @@ async fn flush(
                 let mut answers = answers.into_iter();
                 for entry in entries.drain(..count) {
                     let answers = answers.by_ref().take(entry.len());
-                    // A refusal is noted there, and no caller waits for it.
+                    // `settled` records a refusal, and no caller waits for it.
                     if let Err(Error::Store(error)) = shared.settled(&entry, entry.answer(answers))
                     {
                         give_up(shared, [&entry], &error);
@@ -141,7 +142,8 @@ async fn flush(
             }
             Err(error) => match error.kind() {
                 ErrorKind::Unavailable | ErrorKind::OutcomeUnknown => {
-                    // What is written alone may be what the store fails at: the others first.
+                    // The first entry may be the cause if it is written alone. Try the others
+                    // first.
                     if entries.front().is_some_and(Entry::is_whole) {
                         entries.rotate_left(1);
                     }
@@ -152,7 +154,8 @@ async fn flush(
                     give_up(shared, &entries, &error);
                     return (VecDeque::new(), Some(error));
                 }
-                // One entry spoils the others: each on its own, and that one is given up.
+                // One entry makes the batch fail. Write each entry alone, and give up the one that
+                // fails.
                 _ if count > 1 => size = 1,
                 _ => {
                     let spoilt = entries.pop_front();
@@ -165,7 +168,7 @@ async fn flush(
     (entries, spoilt_by)
 }
 
-/// What is written next, and how many entries that is.
+/// Returns the next batch and the number of entries in it.
 fn next_batch(shared: &Shared, entries: &VecDeque<Entry>, size: usize) -> (Batch, usize) {
     let commands = |entry: &Entry| entry.commands(&shared.owner);
     if let Some(first) = entries.front().filter(|entry| entry.is_whole()) {
@@ -176,24 +179,25 @@ fn next_batch(shared: &Shared, entries: &VecDeque<Entry>, size: usize) -> (Batch
     limits.fill(each.map(commands).take(size), CHUNK)
 }
 
-/// Takes note of entries that will not be written.
+/// Records entries that will not be written.
 fn give_up<'e>(shared: &Shared, entries: impl IntoIterator<Item = &'e Entry>, error: &StoreError) {
     let ends = entries.into_iter().filter(|entry| entry.ends());
     shared.give_up(ends.count(), error.clone());
 }
 
-/// The last writes of a tracker.
+/// Writes the last entries, settles the owner's actions and releases the name.
 async fn end(shared: &Shared) -> Result<(), Error> {
     let written = last_writes(shared).await;
     let stood = shared.ownership();
-    // Nobody renews from here on, so no handle that is left may take itself for the owner's.
+    // No task renews any more, so remaining handles must not report ownership.
     shared.set_ownership(Ownership::Ended);
     written?;
     match stood {
-        // What it left is settled by whoever has fenced it.
+        // The process that fenced this owner settles its actions.
         Ownership::Lost => return Ok(()),
         Ownership::StoreClosed => {
-            let message = "the store is closed: nothing was settled, and the name not given back";
+            let message =
+                "the store is closed: actions were not settled, and the name was not released";
             return Err(StoreError::new(ErrorKind::Closed, "shutdown", message).into());
         }
         Ownership::Held | Ownership::Doubtful | Ownership::Ended => {}
@@ -204,13 +208,13 @@ async fn end(shared: &Shared) -> Result<(), Error> {
         .command(Command::Release(shared.owner.clone()))
         .await
     {
-        // Somebody else has the name; there is nothing to give back.
+        // Another process owns the name; there is nothing to release.
         Err(error) if error.kind() == ErrorKind::Fenced => Ok(()),
         answer => answer.map(|_| ()),
     }
 }
 
-/// Writes what still waits.
+/// Writes the remaining entries.
 async fn last_writes(shared: &Shared) -> Result<(), StoreError> {
     for _ in 0..LAST_TRIES {
         let (left, failed) = flush(shared, shared.take_board()).await;

@@ -1,4 +1,4 @@
-//! The ergonomic face: begin, report, finish, recover.
+//! The tracker: begins actions, reports on them, ends them and recovers them after a crash.
 
 mod begin;
 mod board;
@@ -41,15 +41,16 @@ use crate::watch::Watcher;
 use keeper::AbortOnDrop;
 use shared::{Core, Shared, drive};
 
-/// Records what this process does, in the name of one owner. Cheap to clone.
+/// Records the actions of this process under one owner name. Cheap to clone.
 ///
-/// Starting one claims the owner name and settles what an earlier incarnation of it left. From
-/// then on one task renews the claim, once in a sixth of the lease whatever the number of
-/// actions, and another writes in the background what nobody waits for.
+/// Starting a tracker claims the owner name and settles the unfinished actions of earlier
+/// incarnations of that name. In the background, one task renews the claim six times per lease,
+/// however many actions there are. Another task writes progress, and the ends that no caller waits
+/// for.
 ///
-/// End it with [`shutdown`](Tracker::shutdown). When the last clone and the last handle are
-/// dropped instead, the same happens in the background, if the runtime lives long enough;
-/// otherwise the next start settles it. The store is not closed by either.
+/// End the tracker with [`shutdown`](Tracker::shutdown). Dropping the last clone and the last
+/// handle starts the same shutdown in the background. If the runtime stops before it completes, the
+/// next start settles the actions. The store stays open in both cases.
 ///
 /// ```
 /// # async fn example() -> Result<(), action_store::Error> {
@@ -70,25 +71,27 @@ use shared::{Core, Shared, drive};
 ///
 /// # A rolling restart
 ///
-/// The old process drains: it takes no new work, lets what it has begun come to its end, and
-/// calls [`shutdown`](Tracker::shutdown), then the store's
-/// [`close`](crate::ActionStore::close). When the new one may start depends on the store and the
-/// name:
+/// The old process drains: it takes no new work, completes the work it has begun, and calls
+/// [`shutdown`](Tracker::shutdown), then the store's [`close`](crate::ActionStore::close). The
+/// store and the owner name decide when the new process may start:
 ///
-/// - A store for one process: the new one is refused (`Unavailable`) until the old one has closed
-///   it. Try again, with a bound and a pause; the name can stay the same.
-/// - A shared store and a name for each process (`plane@a1`, `plane@a2`): both live and work side
-///   by side, and neither touches the other's. The recommended way. Should the old one die while
-///   it drains, the new one's [sweep](TrackerOptions::sweep) settles what it left a lease later.
-/// - A shared store and the same name: the new one [takes over](TrackerOptions::take_over) at
-///   once, which fences the old one; what that is still working on is lost, and its handles
-///   [hear](crate::Reporter::ownership_lost) of it. With `take_over: false` the new one is
-///   `OwnerAlive` until the old one has shut down; after a crash until somebody with another name
-///   has swept it.
+/// - A store for one process: the new process is refused (`Unavailable`) until the old one has
+///   closed the store. Retry with a pause and a limit. The name can stay the same.
 ///
-/// What the old one leaves queued is interrupted by its shutdown. With
-/// [`LeftQueued::Leave`], in both processes (whoever settles decides), it stays, and the new one
-/// lists it and calls [`start_queued`](Tracker::start_queued) for each.
+/// - A shared store and one name per process (`plane@a1`, `plane@a2`), which is recommended: both
+///   processes run side by side and do not affect each other. If the old process dies while it
+///   drains, the new one's [sweep](TrackerOptions::sweep) settles its actions about one lease
+///   later.
+///
+/// - A shared store and the same name: the new process [takes over](TrackerOptions::take_over) at
+///   once, which fences the old one. The old one's executing actions are completed as lost, and its
+///   handles report it ([`ownership_lost`](crate::Reporter::ownership_lost)). With
+///   `take_over: false` the new process gets `OwnerAlive` until the old one has shut down. After
+///   a crash it gets `OwnerAlive` until a tracker with another name has swept the old one.
+///
+/// The shutdown of the old process interrupts its queued actions. To keep them queued, set
+/// [`LeftQueued::Leave`] in both processes, because the process that settles decides. The new
+/// process then lists them and calls [`start_queued`](Tracker::start_queued) for each.
 #[derive(Debug, Clone)]
 pub struct Tracker {
     core: Arc<Core>,
@@ -96,7 +99,8 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Claims an owner name, with the default options. See [`start_with`](Tracker::start_with).
+    /// Starts a tracker with the default options: claims an owner name. See
+    /// [`start_with`](Tracker::start_with).
     ///
     /// # Errors
     /// As [`start_with`](Tracker::start_with).
@@ -107,24 +111,26 @@ impl Tracker {
         Tracker::start_with(store, name, TrackerOptions::default()).await
     }
 
-    /// Claims an owner name for a new incarnation, which fences earlier ones at once, and goes on to
-    /// settle in the background what those left: what was executing is completed as lost, with
-    /// evidence, what was queued as [`left_queued`](TrackerOptions::left_queued) says.
-    /// [`recovery`](Tracker::recovery) waits for that; new work need not.
+    /// Claims an owner name for a new incarnation and starts the tracker's background tasks.
     ///
-    /// From then on it also looks after other names, unless [`sweep`](TrackerOptions::sweep) is
-    /// off: an owner that shows no life for a whole lease is fenced, and what it left is settled.
-    /// A time in which this tracker could not renew either (a host's long transaction, a full
-    /// disk) does not count; a runtime that does not run for a lease, its threads blocked by the
-    /// host, looks dead to others.
+    /// The claim fences earlier incarnations of the name at once. A background task then settles
+    /// their unfinished actions. Executing ones are completed as lost, with evidence. Queued ones
+    /// are handled as [`left_queued`](TrackerOptions::left_queued) says.
+    /// [`recovery`](Tracker::recovery) waits for that; new work need not wait.
     ///
-    /// The name, a label, must be unique per live process that shares the store:
-    /// `plane@host-1`, not `plane` on every host. Call this within a tokio runtime that has its
-    /// timer enabled; the tracker's tasks live there.
+    /// Unless [`sweep`](TrackerOptions::sweep) is off, the tracker also watches other owner names.
+    /// It fences an owner that has not renewed for a whole lease and settles its actions. Time in
+    /// which this tracker could not renew either (a long transaction of the host, a full disk) does
+    /// not count. If the host blocks all threads of its runtime for a whole lease, other trackers
+    /// treat this owner as dead.
+    ///
+    /// The name is a label. It must be unique per live process that shares the store:
+    /// `plane@host-1`, not `plane` on every host. Call this inside a tokio runtime with its timer
+    /// enabled. The tracker's tasks run on that runtime.
     ///
     /// # Errors
-    /// `Invalid` for a bad name or option, `OwnerAlive` with `take_over: false`, `Closed` outside a
-    /// runtime, and what the store may say.
+    /// `Invalid` for a bad name or option, `OwnerAlive` with `take_over: false` if the name is
+    /// taken, `Closed` outside a tokio runtime, and the store's errors.
     pub async fn start_with(
         store: Arc<dyn ActionStore>,
         name: impl Into<Arc<str>>,
@@ -133,7 +139,7 @@ impl Tracker {
         options.check()?;
         let owner = OwnerRef::new(name);
         let runtime = Handle::try_current().map_err(|error| {
-            let message = "there is no tokio runtime";
+            let message = "called outside a tokio runtime";
             StoreError::new(ErrorKind::Closed, "start", message).with_source(error)
         })?;
         let work = Tracker::claim(store, owner, options, runtime.clone());
@@ -168,20 +174,20 @@ impl Tracker {
         Ok(Tracker { core, recovery })
     }
 
-    /// Who this tracker is.
+    /// Returns the owner: the name and the incarnation of this tracker.
     #[must_use]
     pub fn owner(&self) -> &OwnerRef {
         &self.core.shared.owner
     }
 
-    /// Where it records.
+    /// Returns the store this tracker writes to.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn ActionStore> {
         &self.core.shared.store
     }
 
-    /// Waits for actions of the store and watches them, in this process or another: the one
-    /// [`Watcher`] of all clones of this tracker.
+    /// Returns the [`Watcher`] that waits for actions of the store and watches them, in this
+    /// process or another. All clones of this tracker share it.
     ///
     /// ```
     /// # async fn example() -> Result<(), action_store::Error> {
@@ -204,11 +210,13 @@ impl Tracker {
         &self.core.watcher
     }
 
-    /// Waits until what earlier incarnations of the name had left is settled, and says what became
-    /// of it. New work need not wait for it, unless it takes an exclusive key that an action of an
-    /// earlier incarnation may hold. What could not be settled is tried again, several times in a
-    /// lease: a later call tells what it has come to. For all names together, see
-    /// [`Health::swept`].
+    /// Waits until the unfinished actions of earlier incarnations of this name are settled, and
+    /// returns the counts.
+    ///
+    /// New work need not wait for this, unless it takes an exclusive key that an action of an
+    /// earlier incarnation may hold. Actions that could not be settled are tried again several
+    /// times per lease. A later call returns the newer result. [`Health::swept`] covers all names
+    /// together.
     pub async fn recovery(&self) -> Arc<Recovery> {
         let mut recovery = self.recovery.clone();
         match recovery.wait_for(Option::is_some).await.as_deref() {
@@ -217,34 +225,38 @@ impl Tracker {
         }
     }
 
-    /// How the tracker stands.
+    /// Returns the current health of the tracker.
     #[must_use]
     pub fn health(&self) -> Health {
         self.core.shared.health()
     }
 
-    /// Resolves once this tracker no longer owns its actions, as far as it knows: the opposite of
+    /// Resolves once this tracker may no longer own its actions, as far as this process knows. See
     /// [`is_owner`](Tracker::is_owner).
     pub async fn ownership_lost(&self) {
         self.core.shared.ownership_lost().await;
     }
 
-    /// Whether this tracker owns its actions, as far as it knows: it has renewed within two
-    /// thirds of the lease, and the store has not said otherwise. A store out of reach for that
-    /// long makes it false until a renewal succeeds again; a fence, a closed store or the shutdown
-    /// makes it false for good, and a new tracker is needed.
+    /// Returns true if this tracker owns its actions, as far as this process knows.
+    ///
+    /// That is so if the tracker has renewed within two thirds of the lease and the store has not
+    /// reported it as fenced. If the store is unreachable for that long, this is false until a
+    /// renewal succeeds. After a fence, a closed store or the shutdown it stays false, and a new
+    /// tracker is needed.
     #[must_use]
     pub fn is_owner(&self) -> bool {
         self.core.shared.is_owner()
     }
 
-    /// Records a new action, queued, in this owner's name. Start it with
-    /// [`start_queued`](Tracker::start_queued). A repeat, by uid or idempotency key, answers with
-    /// the action there is; the uid tells.
+    /// Records a new action as queued under this owner's name. Start it with
+    /// [`start_queued`](Tracker::start_queued).
+    ///
+    /// If an action with the same uid or idempotency key exists, that action is returned. Compare
+    /// the uid to detect this.
     ///
     /// # Errors
-    /// `Invalid` for a broken limit, `Conflict` for a key that is taken, `Fenced` if this tracker
-    /// is no longer the owner, `Closed` after the shutdown, and what the store may say.
+    /// `Invalid` for a broken limit, `Conflict` for an exclusive key that is taken, `Fenced` if
+    /// this tracker is no longer the owner, `Closed` after the shutdown, and the store's errors.
     pub async fn enqueue(&self, new: NewAction) -> Result<Arc<Action>, Error> {
         let core = self.core.clone();
         let new = core.shared.options.correlation.fill(new);
@@ -259,11 +271,13 @@ impl Tracker {
         self.core.drive("enqueue", work).await
     }
 
-    /// Makes an action ready to be created in the host's own transaction, so that both are there
-    /// or neither is. It writes nothing. Hand [`Prepared::batch`] to the store inside the
-    /// transaction, commit, and then [`begin`](Tracker::begin), [`run`](Tracker::run) or
-    /// [`spawn`](Tracker::spawn) it. In between it is queued in this owner's name: if the process
-    /// dies there, it is settled as what was never started.
+    /// Prepares an action that the host creates in its own transaction, so that the host's rows and
+    /// the action commit together or not at all.
+    ///
+    /// This writes nothing. Pass [`Prepared::batch`] to the store inside the transaction, commit,
+    /// and then pass the [`Prepared`] to [`begin`](Tracker::begin), [`run`](Tracker::run) or
+    /// [`spawn`](Tracker::spawn). Between the commit and that call the action is queued under this
+    /// owner's name. If the process dies in between, the action is settled as never started.
     ///
     /// # Errors
     /// `Invalid` for a broken limit.
@@ -298,16 +312,19 @@ impl Tracker {
         Prepared::new(shared.owner.clone(), shared.options.correlation.fill(new))
     }
 
-    /// Records a new action and starts it, in one commit; or starts a [prepared](Tracker::prepare)
-    /// one, which is `NotFound` if the host's transaction was not committed.
+    /// Records a new action and starts it in one commit, or starts a [prepared](Tracker::prepare)
+    /// action.
     ///
-    /// A repeat finds the action there is, by uid or idempotency key, and starts it if it is
-    /// queued; otherwise it is `Conflict` with that action in [`Error::current`]. So an action
-    /// has one handle, ever. If the outcome stays unknown, whatever came of this call is
-    /// interrupted in the background; an action that another call has in hand is left alone.
+    /// If an action with the same uid or idempotency key exists and is queued, it is started. If it
+    /// is no longer queued, the answer is `Conflict` with that action in [`Error::current`]. So an
+    /// action never has two handles.
+    ///
+    /// If the outcome of the write stays unknown, the action is interrupted in the background if
+    /// this call started it. An action that another call started is not touched.
     ///
     /// # Errors
-    /// As [`enqueue`](Tracker::enqueue).
+    /// As [`enqueue`](Tracker::enqueue); `NotFound` for a prepared action if the host's transaction
+    /// was not committed.
     pub async fn begin(&self, action: impl Into<ToBegin>) -> Result<ActionHandle, Error> {
         let core = self.core.clone();
         let correlation = &core.shared.options.correlation;
@@ -325,11 +342,13 @@ impl Tracker {
         self.core.drive("begin", work).await
     }
 
-    /// Starts a queued action. If the outcome stays unknown, it is started all the same and
-    /// interrupted in the background, unless another call has it in hand.
+    /// Starts a queued action.
+    ///
+    /// If the outcome of the write stays unknown, a background task sends the start again and then
+    /// interrupts the action. An action that another call started is not touched.
     ///
     /// # Errors
-    /// `NotFound`, `Conflict` if it is not queued, and as [`enqueue`](Tracker::enqueue).
+    /// `NotFound`, `Conflict` if the action is not queued, and as [`enqueue`](Tracker::enqueue).
     pub async fn start_queued(&self, uid: ActionUid) -> Result<ActionHandle, Error> {
         let core = self.core.clone();
         let work = async move {
@@ -339,9 +358,10 @@ impl Tracker {
         self.core.drive("start", work).await
     }
 
-    /// Takes an executing action over whose owner is not alive, to go on with it: for what
-    /// [`Orphan::Leave`] has left. An unknown outcome is as with
-    /// [`start_queued`](Tracker::start_queued).
+    /// Takes over an executing action whose owner is not alive, to continue its work. Use it for
+    /// actions that [`Orphan::Leave`] has left.
+    ///
+    /// An unknown outcome is handled as in [`start_queued`](Tracker::start_queued).
     ///
     /// # Errors
     /// `NotFound`, `OwnerAlive` if its owner is alive, `Conflict` if it is not executing, and as
@@ -355,18 +375,20 @@ impl Tracker {
         self.core.drive("adopt", work).await
     }
 
-    /// Asks for an action to be cancelled, whoever owns it, in whatever process. A queued one is
-    /// ended at once; an executing one when its owner says so, who hears of it within moments
-    /// ([`Reporter::cancel_requested`]). Answers with the action as it then is.
+    /// Requests the cancellation of an action, owned by any process. Returns the action as it is
+    /// after the request.
     ///
-    /// Its unfinished parts are asked, too, and the parts of those, 100 in a transaction; see
-    /// [`CancelOptions::with_parts`]. A part that is begun through a tracker later, while its
-    /// parent is unfinished, is asked as soon as it is begun.
+    /// A queued action ends at once. An executing action ends when its owner ends it. The owner
+    /// learns of the request through [`Reporter::cancel_requested`], which states the delay.
+    ///
+    /// The request is also passed to the unfinished parts of the action, and to their parts, 100
+    /// per transaction. See [`CancelOptions::with_parts`]. A part that a tracker begins later,
+    /// while its parent is unfinished, gets the request as soon as it is begun.
     ///
     /// # Errors
-    /// `NotFound`, `Conflict` if it is completed, `Invalid` for a broken limit, and what the store
-    /// may say. After an error some of the parts may not have been asked: ask again, those that
-    /// were are left as they are.
+    /// `NotFound`, `Conflict` if the action is completed, `Invalid` for a broken limit, and the
+    /// store's errors. After an error some parts may not have the request. Call again: parts that
+    /// already have a request are not changed.
     pub async fn cancel(
         &self,
         uid: ActionUid,
@@ -385,14 +407,16 @@ impl Tracker {
         self.core.drive("cancel", work).await
     }
 
-    /// Brings an action of a dead owner to its end by hand, for a reason that operators will read:
-    /// an executing one as lost, a queued one as interrupted. A [`Settlement`] also says who
-    /// decided, for the evidence and the log; a text alone is its reason.
+    /// Completes an action of a dead owner by hand: an executing one as lost, a queued one as
+    /// interrupted.
+    ///
+    /// The [`Settlement`] gives the reason, which operators read, and may name who decided, for the
+    /// evidence and the log. A plain text is the reason alone.
     ///
     /// # Errors
-    /// `NotFound`, `Invalid` for a decider that is no label, `OwnerAlive` if its owner is alive, `Conflict` if it is completed, has changed
-    /// meanwhile or waits in the queue of somebody else who is alive, and as
-    /// [`enqueue`](Tracker::enqueue).
+    /// `NotFound`, `Invalid` if `by` is not a label, `OwnerAlive` if the action's owner is alive,
+    /// and as [`enqueue`](Tracker::enqueue). `Conflict` if the action is completed, was changed at
+    /// the same time, or is queued under another owner that is alive.
     pub async fn settle(
         &self,
         uid: ActionUid,
@@ -407,7 +431,7 @@ impl Tracker {
         self.core.drive("settle", work).await
     }
 
-    /// Does work as an action, begun before it and ended with its result; see
+    /// Begins an action, runs the work, and records the work's result as the action's end. See
     /// [`ActionHandle::run`].
     ///
     /// ```
@@ -425,10 +449,11 @@ impl Tracker {
     /// ```
     ///
     /// # Errors
-    /// [`RunError::NotBegun`] as [`begin`](Tracker::begin), and as [`ActionHandle::run`].
+    /// [`RunError::NotBegun`] with the errors of [`begin`](Tracker::begin), and as
+    /// [`ActionHandle::run`].
     ///
     /// # Panics
-    /// If the work panics, once that is recorded.
+    /// If the work panics. The end of the action is recorded first.
     pub async fn run<T, W, F>(&self, action: impl Into<ToBegin>, work: W) -> Result<T, RunError>
     where
         W: FnOnce(Reporter) -> F,
@@ -438,7 +463,7 @@ impl Tracker {
         handle.run(work).await
     }
 
-    /// Does work as an action in a task of its own, and returns once the action is begun.
+    /// Begins an action and runs the work in a new tokio task. Returns once the action is begun.
     ///
     /// # Errors
     /// As [`begin`](Tracker::begin).
@@ -458,18 +483,26 @@ impl Tracker {
         Ok(Spawned::new(action, task))
     }
 
-    /// Ends the tracker, for all its clones: waits for calls that are being answered, writes what
-    /// waits to be written, completes as interrupted what is still executing, and what is queued
-    /// unless [`LeftQueued::Leave`] says otherwise, and gives the name back. Let work come to its
-    /// end first if it should. Afterwards all calls of this tracker and of handles that are still
-    /// held are `Closed`: "the tracker was shut down". The store stays open.
+    /// Shuts the tracker down, for all its clones.
     ///
-    /// Once this is first polled it goes on even if the future is dropped. A second call waits
-    /// for the first and is fine.
+    /// - Waits for calls that are in progress.
+    ///
+    /// - Writes everything that waits in the background.
+    ///
+    /// - Completes executing actions as interrupted, and queued ones too unless
+    ///   [`LeftQueued::Leave`] is set.
+    ///
+    /// - Releases the owner name.
+    ///
+    /// Let work finish first if it should. After the shutdown all calls on this tracker and on
+    /// handles that still exist return `Closed`: "the tracker was shut down". The store stays open.
+    ///
+    /// Once first polled, the shutdown runs to its end even if the future is dropped. A second call
+    /// waits for the first and succeeds.
     ///
     /// # Errors
-    /// What the store may say, `Closed` if it was closed before; then some actions are left to the
-    /// next start.
+    /// The store's errors, and `Closed` if the store was closed before. Some actions are then left
+    /// for the next start to settle.
     pub async fn shutdown(&self) -> Result<(), Error> {
         let core = self.core.clone();
         let work = async move {
@@ -480,7 +513,7 @@ impl Tracker {
                 return Ok(());
             };
             task.await.unwrap_or_else(|gone| {
-                let message = "the tracker's task ended before its time";
+                let message = "the tracker's task ended before the shutdown completed";
                 let error = StoreError::new(ErrorKind::OutcomeUnknown, "shutdown", message);
                 Err(error.with_source(gone).into())
             })

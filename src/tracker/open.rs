@@ -1,4 +1,4 @@
-//! An action in work as this process knows it, and what is to be written of it.
+//! The local state of an executing action, and the entries that are written for it.
 
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,19 +11,20 @@ use crate::model::{
     OwnerRef, Progress, Refused, Report, Version,
 };
 
-/// An action in work, as this process knows it.
+/// The local state of an action with a handle in this process.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) uid: ActionUid,
     latest: Mutex<Arc<Action>>,
-    /// The highest progress reported here and the highest known to be recorded, in hundredths.
+    /// The highest progress reported here, and the highest known to be recorded, in hundredths of a
+    /// percent.
     reported: AtomicU16,
     recorded: AtomicU16,
-    /// Whether it stands on the board.
+    /// True while the outbox holds its progress.
     pub(super) waiting: AtomicBool,
-    /// Whether somebody here has taken it upon himself to end it.
+    /// True once a caller in this process has claimed the right to end it.
     over: AtomicBool,
-    /// That it is to be cancelled, once that is known.
+    /// The cancel request, once known.
     cancel: watch::Sender<Option<Cancel>>,
 }
 
@@ -45,7 +46,7 @@ impl Open {
         lock(&self.latest).clone()
     }
 
-    /// Takes note of the action as the store has answered it; answers may overtake each other.
+    /// Updates the state from a store answer. Answers may arrive out of order.
     pub(super) fn seen(&self, action: &Arc<Action>) {
         let progress = action.progress.hundredths();
         self.recorded.fetch_max(progress, Ordering::AcqRel);
@@ -56,7 +57,7 @@ impl Open {
         }
     }
 
-    /// Takes note of a cancel request; the first one counts.
+    /// Records a cancel request. Only the first one counts.
     pub(super) fn tell_cancel(&self, cancel: Option<&Cancel>) {
         self.cancel.send_if_modified(|known| {
             let news = known.is_none() && cancel.is_some();
@@ -71,21 +72,21 @@ impl Open {
         self.cancel.subscribe()
     }
 
-    /// Takes note of progress; says whether it is news.
+    /// Records progress. Returns true if it is higher than before.
     pub(super) fn advance(&self, progress: Progress) -> bool {
         let progress = progress.hundredths();
         self.reported.fetch_max(progress, Ordering::AcqRel) < progress
     }
 
-    /// The progress that is not known to be recorded.
+    /// Returns the progress that is not known to be recorded.
     pub(super) fn unrecorded(&self) -> Option<Progress> {
         let reported = self.reported.load(Ordering::Acquire);
         let news = reported > self.recorded.load(Ordering::Acquire);
-        // In range, since it came from a `Progress`.
+        // In range, because it came from a `Progress`.
         news.then(|| Progress::from_hundredths(reported).unwrap_or_default())
     }
 
-    /// Claims the right to end the action; false if somebody has it already.
+    /// Claims the right to end the action. Returns false if it is claimed already.
     pub(super) fn end(&self) -> bool {
         !self.over.swap(true, Ordering::AcqRel)
     }
@@ -95,14 +96,14 @@ impl Open {
     }
 }
 
-/// Something to be written in the owner's name.
+/// A write that waits, under the owner's name.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) uid: ActionUid,
-    /// None for an action that nobody here works on.
+    /// `None` for an action without a handle in this process.
     pub(super) open: Option<Arc<Open>>,
     what: What,
-    /// Its place on the board, if it is an end and has found one.
+    /// Counts the entry in the outbox, if it is an end that waits there.
     pub(super) place: Option<Place>,
 }
 
@@ -110,20 +111,20 @@ pub(super) struct Entry {
 enum What {
     Progress(Option<Progress>),
     End {
-        /// Written before the end, so that it is never lost to it.
+        /// Written before the end, so that the end does not lose it.
         progress: Option<Progress>,
-        /// Kept however often it is sent.
+        /// Stays the same for all retries.
         op: OpId,
         finish: Finish,
         if_version: Option<Version>,
     },
-    /// Nobody knows whether this took the action in hand.
+    /// A start or adoption with an unknown outcome.
     Taking {
-        /// What was sent, under the operation id it was sent with.
+        /// The command that was sent, with its operation id.
         taking: Command,
         /// The operation id of the end.
         op: OpId,
-        /// What was created with it.
+        /// The children created in the same commit.
         children: Vec<ActionUid>,
     },
 }
@@ -134,7 +135,7 @@ impl Entry {
         Entry::new(open.uid, Some(open), what)
     }
 
-    /// The end of an action. A success says by itself that all is done.
+    /// Creates the entry that ends an action. A success implies full progress, so it writes none.
     pub(super) fn end(open: Arc<Open>, finish: Finish) -> Entry {
         let succeeded = finish.outcome == Outcome::Succeeded;
         let what = What::End {
@@ -146,7 +147,8 @@ impl Entry {
         Entry::new(open.uid, Some(open), what)
     }
 
-    /// An action of which nobody knows whether it was taken in hand, and what was created with it.
+    /// Creates the entry for a start or adoption with an unknown outcome, and the children created
+    /// with it.
     pub(super) fn taking(uid: ActionUid, taking: Command, children: Vec<ActionUid>) -> Entry {
         let what = What::Taking {
             taking,
@@ -156,8 +158,7 @@ impl Entry {
         Entry::new(uid, None, what)
     }
 
-    /// An end for want of anybody who works on the action, or in place of an end that could not
-    /// be.
+    /// Creates an entry that interrupts an action without work, or whose own end was impossible.
     fn interrupted(uid: ActionUid, finish: Finish, if_version: Option<Version>) -> Entry {
         let what = What::End {
             progress: None,
@@ -177,13 +178,13 @@ impl Entry {
         }
     }
 
-    /// Whether an action does not come to its end if this is not written.
+    /// Returns true if the action stays unfinished unless this is written.
     pub(super) fn ends(&self) -> bool {
         !matches!(self.what, What::Progress(_))
     }
 
-    /// What is to be written once this was carried out: what was created with an action that nobody
-    /// works on is interrupted, unless somebody has started it by its uid meanwhile.
+    /// Returns the entries to write after this one. They interrupt the children of an action that
+    /// has no work. A child that was started by its uid in the meantime is not touched.
     pub(super) fn then(&self) -> Vec<Entry> {
         let What::Taking { children, .. } = &self.what else {
             return Vec::new();
@@ -195,8 +196,7 @@ impl Entry {
         children.collect()
     }
 
-    /// What is to be written if this was refused for good: the action must come to an end all the
-    /// same.
+    /// Returns the entry to write if this one was refused for good, so that the action still ends.
     pub(super) fn instead(&self, refused: &Refused) -> Option<Entry> {
         let What::End { finish, .. } = &self.what else {
             return None;
@@ -205,7 +205,7 @@ impl Entry {
         if !impossible || finish.outcome == Outcome::Interrupted {
             return None;
         }
-        let message = "it is over, but how it ended could not be recorded";
+        let message = "the action ended, but its result could not be recorded";
         let error = ActionError::new(ActionError::INTERRUPTED, message).with_source(refused);
         let finish = Finish::new(Outcome::Interrupted).with_error(error);
         let mut entry = Entry::interrupted(self.uid, finish, None);
@@ -213,12 +213,12 @@ impl Entry {
         Some(entry)
     }
 
-    /// About how much memory its commands take.
+    /// Estimates the memory its commands use, in bytes.
     pub(super) fn bytes(&self, owner: &OwnerRef) -> usize {
         Batch::each(self.commands(owner)).bytes()
     }
 
-    /// Leaves out what is large about an end. The outcome stays.
+    /// Drops the large details of an end. The outcome stays.
     pub(super) fn reduce(&mut self) {
         self.open = None;
         if let What::End { finish, .. } = &mut self.what {
@@ -226,7 +226,7 @@ impl Entry {
         }
     }
 
-    /// How many commands it takes.
+    /// Returns the number of commands.
     pub(super) fn len(&self) -> usize {
         match &self.what {
             What::Progress(progress) => usize::from(progress.is_some()),
@@ -235,14 +235,14 @@ impl Entry {
         }
     }
 
-    /// Whether it is written as a whole or not at all: an action is interrupted only if it was
-    /// this owner's unknown command that took it in hand. If it was another one, which somebody here
-    /// may work on, the unknown one is refused when it is sent again, and the end with it.
+    /// Returns true if all its commands must be applied together. The action may be interrupted
+    /// only if the unknown command of this owner started it. If another call started it, the store
+    /// refuses the repeated command, and the end with it.
     pub(super) fn is_whole(&self) -> bool {
         matches!(self.what, What::Taking { .. })
     }
 
-    /// The answer that counts, of those to its commands.
+    /// Returns the answer that decides, among the answers to its commands.
     pub(super) fn answer(
         &self,
         answers: impl Iterator<Item = Result<Done, Refused>>,
@@ -252,7 +252,7 @@ impl Entry {
             .last()
     }
 
-    /// What is to be written.
+    /// Returns the commands to write.
     pub(super) fn commands(&self, owner: &OwnerRef) -> Vec<Command> {
         let apply = |op, change, if_version| Command::Apply {
             uid: self.uid,
@@ -284,7 +284,7 @@ impl Entry {
     }
 }
 
-/// What these locks guard is whole whenever they are free.
+/// Locks a mutex and ignores poisoning: the guarded data is consistent whenever the lock is free.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! How a tracker behaves.
+//! Options of a tracker.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,83 +8,88 @@ use std::time::Duration;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{Action, Invalid, NewAction};
 
-/// What happens to actions that an owner leaves queued when it ends.
+/// Policy for the queued actions of an owner name when an incarnation of it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum LeftQueued {
-    /// They are completed as interrupted: nobody will start them. The default, because what is
-    /// to be done usually lives in the memory of the process that queued it.
+    /// Completes them as interrupted. The default: the work to be done usually lives in the memory
+    /// of the process that queued it, so no other process would start them.
     #[default]
     Interrupt,
-    /// They stay queued, for whoever starts them next.
+    /// Leaves them queued, for a later process to start.
     Leave,
 }
 
-/// How a [`Tracker`](crate::Tracker) behaves. The defaults suit a plane with one process.
+/// Options of a [`Tracker`](crate::Tracker). The defaults suit a control plane with one process.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TrackerOptions {
-    /// How long an owner may be silent before others may declare it dead: 1 s to 1 h, 30 s unless
-    /// set, the same in all processes that share a store. The tracker renews six times in a
-    /// lease, tries a renewal that failed again after a thirtieth of it, and holds itself for no
-    /// longer the owner once nothing has succeeded for two thirds. So a host's transaction on the
-    /// same database should not last for half a lease; a longer one makes owners doubt, and robs
-    /// nobody, since nobody can renew meanwhile and a sweeper that cannot does not count that time.
+    /// Lease: how long an owner may go without a renewal before another tracker may declare it
+    /// dead. 1 s to 1 h, default 30 s. Use the same value in all processes that share a store.
     ///
-    /// Keeping the connections is another matter. A store on a host's pool renews through that pool:
-    /// if the host itself holds all of its connections for a whole lease (a pool of one is enough)
-    /// without keeping the write lock, this owner cannot renew while others can, and they fence it,
-    /// alive as it is. Leave the pool a connection to spare, or make the lease longer than the longest
-    /// time the host may hold them all.
+    /// The tracker renews every sixth of the lease and retries a failed renewal after a thirtieth.
+    /// After two thirds without a renewal it reports that it is no longer the owner.
+    ///
+    /// Keep the host's transactions on the same database below half a lease. A longer one makes
+    /// owners report a lost ownership, but does not cause a fence. No other process can write
+    /// meanwhile, and a sweep does not count time in which its own tracker could not renew.
+    ///
+    /// A store on the host's pool renews through that pool. If the host holds all connections for a
+    /// whole lease (a pool of one is enough) without holding the write lock, this owner cannot
+    /// renew but others can. They then fence it although it is alive. Leave one connection free, or
+    /// make the lease longer than the longest time in which the host holds all connections.
     pub lease: Duration,
-    /// How often progress is written at most, for all actions together: 1 ms to 1 min, 250 ms
-    /// unless set.
+    /// Minimum time between two background writes of progress, for all actions together. Default
+    /// 250 ms, range 1 ms to 1 min.
     pub flush_interval: Duration,
-    /// Whether an incarnation that holds the name is fenced at once. True unless set: a name
-    /// belongs to one process, so whoever held it before is gone. With false such a name is
-    /// [`OwnerAlive`](crate::ErrorKind::OwnerAlive), after a crash as well.
+    /// If true, a start fences a live incarnation that holds the name. Default true: a name belongs
+    /// to one process, so an earlier holder is gone. If false, a name in use is
+    /// [`OwnerAlive`](crate::ErrorKind::OwnerAlive), also after a crash.
     pub take_over: bool,
-    /// What happens to the queued actions of this owner name when an incarnation ends, by
-    /// shutdown or by crash.
+    /// Policy for the queued actions of this owner name when an incarnation ends, by shutdown or by
+    /// crash. Default [`LeftQueued::Interrupt`].
     pub left_queued: LeftQueued,
-    /// Whether this tracker also looks after other names: fences an owner whose renewals it has
-    /// watched standing still for a whole lease, and settles what it left. True unless set. Where
-    /// several do, each of them can; one is enough.
+    /// If true, this tracker also watches other owner names. Default true. It fences an owner that
+    /// has not renewed for a whole lease, and settles its actions. Several trackers may sweep the
+    /// same store; one is enough.
     pub sweep: bool,
-    /// What the host says about each action that is to be settled.
+    /// The host's decision for each unfinished action whose owner is not alive. Default: settle
+    /// all.
     pub decide: Decide,
-    /// Where the correlation of new actions comes from that bring none.
+    /// The source of the correlation for new actions that have none. Default: none.
     pub correlation: Correlation,
 }
 
-/// What becomes of an unfinished action whose owner is not alive.
+/// The host's decision for an unfinished action whose owner is not alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Orphan {
-    /// It is completed: as lost, with evidence, or as interrupted if it was never started. The
+    /// Completes the action: as lost, with evidence, or as interrupted if it was never started. The
     /// default.
     #[default]
     Settle,
-    /// It stays as it is, for the host to [adopt](crate::Tracker::adopt). It is asked about again
-    /// at each start, not in between.
+    /// Leaves the action as it is, for the host to [adopt](crate::Tracker::adopt). The host is
+    /// asked again at each start, but not between starts.
     Leave,
 }
 
-/// What decides about actions without a living owner: settle all unless set.
+/// The callback that decides on actions whose owner is not alive. The default settles all of them.
 #[derive(Clone, Default)]
 pub struct Decide(Option<Arc<Decider>>);
 
 type Decider = dyn Fn(&Action) -> Orphan + Send + Sync;
 
 impl Decide {
+    /// Returns the host's decision for an action.
+    ///
     /// # Errors
-    /// It panicked: one action's fault is not that of the others.
+    /// `Invalid` if the host's function panicked. The other actions are still settled.
     pub(super) fn on(&self, action: &Action) -> Result<Orphan, StoreError> {
         let Some(decide) = &self.0 else {
             return Ok(Orphan::Settle);
         };
         catch_unwind(AssertUnwindSafe(|| decide(action))).map_err(|_| {
-            let message = "the host's decision about the action panicked";
+            let message = "the host's `decide` function panicked on this action";
             StoreError::new(ErrorKind::Invalid, "decide", message)
         })
     }
@@ -100,7 +105,7 @@ impl fmt::Debug for Decide {
     }
 }
 
-/// What knows the correlation of what is going on where an action is created: nothing unless set.
+/// The callback that supplies the correlation of new actions. The default supplies none.
 #[derive(Clone, Default)]
 pub struct Correlation(Option<Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>>);
 
@@ -140,50 +145,52 @@ impl Default for TrackerOptions {
 }
 
 impl TrackerOptions {
-    /// The defaults.
+    /// Returns the default options.
     #[must_use]
     pub fn new() -> TrackerOptions {
         TrackerOptions::default()
     }
 
-    /// Sets the lease.
+    /// Sets the lease. See [`lease`](TrackerOptions::lease).
     #[must_use]
     pub fn with_lease(mut self, lease: Duration) -> TrackerOptions {
         self.lease = lease;
         self
     }
 
-    /// Sets how often progress is written at most.
+    /// Sets the minimum time between two background writes of progress.
     #[must_use]
     pub fn with_flush_interval(mut self, flush_interval: Duration) -> TrackerOptions {
         self.flush_interval = flush_interval;
         self
     }
 
-    /// Sets whether an incarnation that holds the name is fenced.
+    /// Sets whether a start fences a live incarnation that holds the name.
     #[must_use]
     pub fn with_take_over(mut self, take_over: bool) -> TrackerOptions {
         self.take_over = take_over;
         self
     }
 
-    /// Sets what happens to queued actions when their owner ends.
+    /// Sets the policy for queued actions when their owner ends.
     #[must_use]
     pub fn with_left_queued(mut self, left_queued: LeftQueued) -> TrackerOptions {
         self.left_queued = left_queued;
         self
     }
 
-    /// Sets whether this tracker looks after other names, too.
+    /// Sets whether this tracker also watches other owner names.
     #[must_use]
     pub fn with_sweep(mut self, sweep: bool) -> TrackerOptions {
         self.sweep = sweep;
         self
     }
 
-    /// Lets the host decide about each unfinished action whose owner is not alive. Called in the
-    /// tracker's own task: it must not block. Where it panics the action stays as it is, is among
-    /// those that [could not be settled](crate::Recovery::unsettled), and is asked about again.
+    /// Sets the function that decides on each unfinished action whose owner is not alive.
+    ///
+    /// It runs on the tracker's own task, so it must not block. If it panics, the action stays as
+    /// it is, is listed in [`Recovery::unsettled_actions`](crate::Recovery::unsettled_actions), and
+    /// is asked about again.
     #[must_use]
     pub fn with_decide(
         mut self,
@@ -193,12 +200,15 @@ impl TrackerOptions {
         self
     }
 
-    /// Asks, in the caller's own task, for the correlation of each new action that brings none: the
-    /// host's request or trace id, from a task-local or the current span. It must not block. What is
-    /// no label is refused as `Invalid` with its action, so cut what a client may choose.
+    /// Sets the function that supplies the correlation for each new action that has none: the
+    /// host's request id or trace id, for example from a task-local or the current span.
     ///
-    /// Of the current `tracing` span (this library does not depend on `tracing`), its number as the
-    /// host's subscriber gave it; spans use numbers again, so where there is a trace id, take that:
+    /// It runs on the caller's task, so it must not block. A value that is not a label makes the
+    /// call fail with `Invalid`, so truncate values that a client may choose.
+    ///
+    /// The example uses the number of the current `tracing` span, as the host's subscriber assigned
+    /// it. This library does not depend on `tracing`. Span numbers are reused, so prefer a trace
+    /// id if there is one.
     ///
     /// ```
     /// use action_store::TrackerOptions;
@@ -223,7 +233,7 @@ impl TrackerOptions {
             if (least..=most).contains(&value) {
                 return Ok(());
             }
-            let reason = format!("is {value:?}, not between {least:?} and {most:?}");
+            let reason = format!("{value:?} is out of range; allowed: {least:?} to {most:?}");
             Err(StoreError::invalid("start", Invalid::new(field, reason)))
         };
         let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
@@ -232,13 +242,13 @@ impl TrackerOptions {
         within("flush_interval", self.flush_interval, least, most)
     }
 
-    /// How often the owner renews.
+    /// Returns the time between two renewals.
     pub(super) fn renewal_interval(&self) -> Duration {
         self.lease / 6
     }
 
-    /// After how long without a renewal the owner takes itself for dead: before anybody else
-    /// does, since nobody may before a whole lease.
+    /// Returns the time without a renewal after which the owner no longer trusts its ownership. It
+    /// is shorter than a lease, because others may fence the owner only after a whole lease.
     pub(super) fn trust(&self) -> Duration {
         self.lease * 2 / 3
     }

@@ -11,8 +11,8 @@ use crate::model::{
 };
 use crate::store::ActionStoreExt;
 
-/// How to cancel an action: [`Tracker::cancel`](crate::Tracker::cancel). A [`CancelRequest`] alone
-/// also asks the action's parts.
+/// Options of [`Tracker::cancel`](crate::Tracker::cancel). A [`CancelRequest`] alone converts into
+/// options that include the action's parts.
 ///
 /// ```
 /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::Error> {
@@ -27,21 +27,22 @@ use crate::store::ActionStoreExt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CancelOptions {
-    /// The request: who asks, and why.
+    /// The cancel request: who asks, and why.
     pub request: CancelRequest,
-    /// True, the default, asks the unfinished parts of the action, too, and the parts of those.
+    /// If true, the request is also passed to the unfinished parts of the action, and to their
+    /// parts. Default true.
     pub parts: bool,
 }
 
 impl CancelOptions {
-    /// Asks the action and its parts.
+    /// Creates options that include the action's parts.
     #[must_use]
     pub fn new(request: CancelRequest) -> CancelOptions {
         let parts = true;
         CancelOptions { request, parts }
     }
 
-    /// Sets whether the parts are asked, too.
+    /// Sets whether the request is also passed to the parts.
     #[must_use]
     pub fn with_parts(mut self, parts: bool) -> CancelOptions {
         self.parts = parts;
@@ -55,18 +56,18 @@ impl From<CancelRequest> for CancelOptions {
     }
 }
 
-/// Parts that are asked in one transaction.
+/// Parts per transaction.
 const BATCH: u16 = 100;
 
-/// Asks the unfinished parts of an action, and theirs, in batches. Parts that were asked before are
-/// left as they are, so it can be repeated.
+/// Requests the cancellation of all unfinished parts below an action, in batches. Parts that have a
+/// request are not changed, so a repeat is harmless.
 pub(super) async fn ask(
     core: &Core,
     parent: ActionUid,
     request: &CancelRequest,
 ) -> Result<(), Error> {
     let mut parents = VecDeque::from([parent]);
-    // Parts that come before their parent can make a circle.
+    // A part may be recorded before its parent, so the links can form a cycle.
     let mut met = HashSet::from([parent]);
     while let Some(parent) = parents.pop_front() {
         let query = Query::new()
@@ -85,7 +86,7 @@ pub(super) async fn ask(
     Ok(())
 }
 
-/// Asks some actions, and ends those of them that are queued.
+/// Requests the cancellation of some actions, and ends those that are queued.
 async fn ask_all(core: &Core, parts: &[Arc<Action>], request: &CancelRequest) -> Result<(), Error> {
     let store = &core.shared.store;
     let unasked = parts.iter().filter(|part| part.cancel.is_none());
@@ -103,7 +104,7 @@ async fn ask_all(core: &Core, parts: &[Arc<Action>], request: &CancelRequest) ->
         .collect();
     let requests: Vec<Command> = requests.collect();
     if !requests.is_empty() {
-        // A refused one was completed or removed meanwhile.
+        // A refused part was completed or removed in the meantime.
         let answers = store.write_repeating(Batch::each(requests)).await?;
         let asked = answers.into_iter().flatten();
         known.extend(asked.filter_map(|done| done.action));
@@ -113,14 +114,14 @@ async fn ask_all(core: &Core, parts: &[Arc<Action>], request: &CancelRequest) ->
     if !ends.is_empty() {
         let answers = store.write_repeating(Batch::each(ends)).await?;
         let refusals = answers.iter().filter_map(|answer| answer.as_ref().err());
-        // Others own it or have started it: they hear of the request.
+        // These have another owner or were started, and their owner reads the request.
         refusals.for_each(|refused| core.shared.note(refused));
     }
     Ok(())
 }
 
-/// Ends a queued action that was asked to be cancelled, unless it has changed meanwhile. Refused if
-/// it has an owner that is alive and elsewhere.
+/// Builds the command that ends a queued action after a cancel request, unless the action has
+/// changed. The store refuses it if another owner of the action is alive.
 pub(super) fn end_of(core: &Core, queued: &Action) -> Command {
     let own = queued.owner.as_ref() == Some(&core.shared.owner);
     Command::Apply {
@@ -132,8 +133,8 @@ pub(super) fn end_of(core: &Core, queued: &Action) -> Command {
     }
 }
 
-/// Asks a part that was just begun, and its parts, if its parent was asked before: that request may have been passed
-/// on before the part was there.
+/// Passes the parent's cancel request to a part that was just begun, and to its parts. The parent's
+/// request may have been passed on before the part existed.
 pub(super) async fn ask_late(core: &Core, part: &Action) -> Result<Option<Arc<Action>>, Error> {
     let store = &core.shared.store;
     let Some(parent) = part.parent else {
@@ -151,7 +152,7 @@ pub(super) async fn ask_late(core: &Core, part: &Action) -> Result<Option<Arc<Ac
             ask(core, part.uid, &request).await?;
             Ok(Some(asked))
         }
-        // It is over already.
+        // The part is completed or removed already.
         Err(Error::Refused(Refused::Conflict { .. } | Refused::NotFound(_))) => Ok(None),
         Err(error) => Err(error),
     }

@@ -1,11 +1,11 @@
-//! An action that is created in the host's own transaction and begun after its commit.
+//! An action that the host creates in its own transaction and begins after the commit.
 
 use std::sync::Arc;
 
 use crate::error::{Error, StoreError};
 use crate::model::{ActionUid, Batch, Command, NewAction, OwnerRef};
 
-/// An action that is still to be created, by the host, in a transaction of its own; see
+/// An action that the host will create in its own transaction. See
 /// [`Tracker::prepare`](crate::Tracker::prepare).
 #[derive(Debug, Clone)]
 #[must_use = "preparing an action writes nothing"]
@@ -17,27 +17,29 @@ pub struct Prepared {
 impl Prepared {
     pub(super) fn new(owner: OwnerRef, mut new: NewAction) -> Result<Prepared, Error> {
         new.fit();
-        // What is wrong with it is said now, not in the middle of the host's transaction.
+        // Check now, so that an error does not appear in the middle of the host's transaction.
         new.check()
             .map_err(|invalid| StoreError::invalid("prepare", invalid))?;
         let new = Arc::new(new);
         Ok(Prepared { owner, new })
     }
 
-    /// In whose name it will be queued: the tracker's.
+    /// Returns the owner under which the action will be queued: the tracker's owner.
     #[must_use]
     pub fn owner(&self) -> &OwnerRef {
         &self.owner
     }
 
-    /// Which action it will be. With an idempotency key the answer to the batch may tell another
-    /// one, which is there already; then there is nothing to begin.
+    /// Returns the uid of the new action. If an action with the same idempotency key exists, the
+    /// answer to the batch holds that action instead, with another uid. Then there is nothing to
+    /// begin.
     #[must_use]
     pub fn uid(&self) -> ActionUid {
         self.new.uid
     }
 
-    /// What creates it, queued: one command. A repeat of it is harmless.
+    /// Returns the batch that creates the action as queued. It holds one command. Repeating it is
+    /// harmless.
     #[must_use]
     pub fn batch(&self) -> Batch {
         Batch::all(vec![Command::Create {
@@ -47,7 +49,7 @@ impl Prepared {
     }
 }
 
-/// What an action is begun from.
+/// The argument of [`Tracker::begin`](crate::Tracker::begin): a new action or a prepared one.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 #[allow(
@@ -55,9 +57,9 @@ impl Prepared {
     reason = "there is one for each call, and it is moved once"
 )]
 pub enum ToBegin {
-    /// Nothing yet: it is created and started in one commit.
+    /// A new action. It is created and started in one commit.
     New(NewAction),
-    /// What the host has created and committed: it is started.
+    /// An action that the host has created and committed. It is started.
     Prepared(Prepared),
 }
 

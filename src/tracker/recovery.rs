@@ -1,4 +1,4 @@
-//! Bringing to an end what an owner left unfinished.
+//! Settles the actions that an owner left unfinished.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,29 +15,29 @@ use super::options::{LeftQueued, Orphan};
 use super::run::unless_it_panics;
 use super::shared::Shared;
 
-/// Most rows a report names; it counts them all.
+/// Maximum number of actions that a report names. All are counted.
 const MOST_NAMED: usize = 100;
 
-/// What became of the actions that incarnations which are not alive had left unfinished. Once it was
-/// tried again, the counts of what was settled are of all tries, and the others of the last one.
+/// Counts of the unfinished actions of ended owners, after settling them. When settling is retried,
+/// `lost` and `interrupted` add up over all tries; the other fields are of the last try.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Recovery {
-    /// How many were executing and are now lost.
+    /// Actions that were executing and were completed as lost.
     pub lost: u64,
-    /// How many had never been started and are now interrupted.
+    /// Actions that were never started and were completed as interrupted.
     pub interrupted: u64,
-    /// How many are still queued, because [`LeftQueued::Leave`] says so.
+    /// Actions that stay queued because of [`LeftQueued::Leave`].
     pub left_queued: u64,
-    /// How many are as they were, because the host's [decision](crate::TrackerOptions::decide)
-    /// said so.
+    /// Actions that stay unfinished because of the host's
+    /// [decision](crate::TrackerOptions::decide).
     pub left_unfinished: u64,
-    /// How many could not be settled.
+    /// Actions that could not be settled.
     pub unsettled: u64,
-    /// The first hundred of those, with what stood in the way.
+    /// The first 100 actions that could not be settled, each with its error.
     pub unsettled_actions: Vec<Unsettled>,
-    /// What kept the store from telling all unfinished actions, or stopped the settling before
-    /// its end; the counts say what was done by then.
+    /// The error that kept the store from listing all unfinished actions, or that stopped the
+    /// settling early. The counts include everything done before it.
     pub unread: Option<StoreError>,
 }
 
@@ -45,31 +45,31 @@ pub struct Recovery {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Unsettled {
-    /// Which.
+    /// The uid of the action.
     pub uid: ActionUid,
-    /// Why not.
+    /// The reason why it could not be settled.
     pub error: Error,
 }
 
 impl Recovery {
-    /// One of a tracker that has ended before it came to that.
+    /// The report of a tracker that ended before its recovery ran.
     pub(super) fn none() -> Recovery {
-        let message = "the tracker ended before it had settled what was left";
+        let message = "the tracker ended before its recovery finished";
         Recovery::unread(StoreError::new(ErrorKind::Closed, "recover", message))
     }
 
-    /// Whether nothing unfinished is left that should have been settled.
+    /// Returns true if every unfinished action that should be settled was settled.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.unsettled == 0 && self.unread.is_none()
     }
 
-    /// Whether there is nothing to be said of what is not settled.
+    /// Returns true if no action of the name is left unfinished.
     pub(super) fn leaves_nothing(&self) -> bool {
         self.is_complete() && self.left_queued == 0 && self.left_unfinished == 0
     }
 
-    /// What it comes to after another try.
+    /// Combines this report with that of a later try.
     pub(super) fn then(&self, later: Recovery) -> Recovery {
         Recovery {
             lost: self.lost + later.lost,
@@ -78,7 +78,7 @@ impl Recovery {
         }
     }
 
-    /// What it comes to with what is known of another name.
+    /// Adds the report of another name.
     pub(super) fn and(mut self, other: &Recovery) -> Recovery {
         self.lost += other.lost;
         self.interrupted += other.interrupted;
@@ -92,7 +92,7 @@ impl Recovery {
         self
     }
 
-    /// One that says only what stood in the way.
+    /// Creates a report that holds only an error.
     pub(super) fn unread(error: StoreError) -> Recovery {
         Recovery {
             unread: Some(error),
@@ -104,7 +104,7 @@ impl Recovery {
         match (answer, action.status) {
             (Ok(()), Status::Queued) => self.interrupted += 1,
             (Ok(()), _) => self.lost += 1,
-            // Somebody else has settled it meanwhile, or started or adopted it.
+            // The action was settled, started or adopted by another process in the meantime.
             (Err(error), _)
                 if error
                     .current()
@@ -120,20 +120,20 @@ impl Recovery {
     }
 }
 
-/// Whose unfinished actions.
+/// Selects the unfinished actions to settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose<'w> {
-    /// Those of all incarnations of a name but the living one. Nobody knows how far they came.
+    /// Actions of all incarnations of a name except the live one, `but`. Their progress is unknown.
     Earlier {
         name: &'w Arc<str>,
         but: Option<&'w OwnerRef>,
     },
-    /// Those of this incarnation, which is about to end.
+    /// Actions of this incarnation, which is about to end.
     Own,
 }
 
-/// Settles what the incarnations of a name left, but for the living one. What stops it in the
-/// middle is told beside what was done by then.
+/// Settles the actions of all incarnations of a name except the live one. An error on the way is
+/// reported in `unread`, beside the counts so far.
 pub(super) async fn settle_earlier(
     shared: &Shared,
     name: &Arc<str>,
@@ -145,7 +145,7 @@ pub(super) async fn settle_earlier(
         recovery.unread = Some(match error {
             Error::Store(error) => error,
             Error::Refused(refused) => {
-                let message = "the owner was fenced meanwhile";
+                let message = "this owner was fenced during the recovery";
                 StoreError::new(ErrorKind::Unavailable, "recover", message).with_source(refused)
             }
         });
@@ -153,10 +153,11 @@ pub(super) async fn settle_earlier(
     recovery
 }
 
-/// Settles what an owner left. A row that cannot be settled does not stop the others.
+/// Settles the unfinished actions of an owner. An action that cannot be settled does not stop the
+/// others.
 ///
 /// # Errors
-/// The store cannot be read or written at all, or this incarnation has been fenced itself.
+/// The store cannot be read or written at all, or this incarnation was fenced.
 pub(super) async fn settle(
     shared: &Shared,
     whose: Whose<'_>,
@@ -165,15 +166,16 @@ pub(super) async fn settle(
     let mut met = HashSet::new();
     walk(shared, whose, Order::Oldest, &mut met, recovery).await?;
     if recovery.unread.is_some() {
-        // There is a row that cannot be read: what lies behind it can be reached from the other
-        // end, up to where the first walk has come.
+        // A row cannot be read. The rows behind it can be reached from the other end, up to where
+        // the first walk stopped.
         walk(shared, whose, Order::Newest, &mut met, recovery).await?;
     }
     Ok(())
 }
 
-/// Walks through what an owner left, and through no row that an earlier walk from the other end has
-/// `met`: the last of those that it left as they were.
+/// Walks through the unfinished actions of an owner in one order. Stops at an action that the
+/// earlier walk from the other end has `met`. `met` holds the last actions that this walk left
+/// unfinished.
 async fn walk(
     shared: &Shared,
     whose: Whose<'_>,
@@ -201,7 +203,7 @@ async fn walk(
             Ok(page) => page,
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 if query.limit > 1 {
-                    // Comes as close to the damage as can be.
+                    // Smaller pages get closer to the damaged row.
                     query.limit /= 2;
                     continue;
                 }
@@ -249,13 +251,14 @@ async fn walk(
                 op: OpId::new(),
                 change: Change::Finish(Finish::new(outcome)),
                 by: Some(shared.owner.clone()),
-                // A queued one may be started meanwhile, by this very owner, who could then end it.
+                // This owner may start a queued action at the same time, and the end would then
+                // apply to it.
                 if_version: (queued && !own).then_some(action.version),
             };
             settled.push((action, command));
         }
         write(shared, settled, &mut kept, recovery).await?;
-        // Bounded by a page, and never of a page that left nothing to be met.
+        // Holds one page at most, and skips pages that left no action to meet.
         if !kept.is_empty() {
             *met = kept;
         }
@@ -283,7 +286,7 @@ async fn write(
                 judge(shared, action, answer, kept, recovery)?;
             }
         }
-        // One row may have spoilt it for the others.
+        // One row may have made the whole batch fail.
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             for (action, command) in rows {
                 let answer = shared.store.command(command).await.map(|_| ());
@@ -295,7 +298,7 @@ async fn write(
     Ok(())
 }
 
-/// Counts an answer, unless it says something about all of them.
+/// Counts an answer. A fence of this owner is an error instead, since it concerns all actions.
 fn judge(
     shared: &Shared,
     action: &Action,

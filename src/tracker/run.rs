@@ -1,4 +1,4 @@
-//! Work whose own result is what gets recorded.
+//! Runs work as an action and records the result of the work.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -14,42 +14,44 @@ use super::handle::{ActionHandle, Reporter};
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, ActionError, ActionUid, Finish, Outcome};
 
-/// Why work that was run as an action has no value to give.
+/// Error of work that was run as an action.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// It was not begun; the work has not run.
+    /// The action could not be begun. The work has not run.
     #[error("the action could not be begun")]
     NotBegun(#[source] Error),
-    /// The work failed, and that is recorded.
+    /// The work failed, and the failure is recorded.
     #[error("{0}")]
     Failed(ActionError),
-    /// The work came to its end, but that is not recorded (yet: what the store failed to take is
-    /// tried again in the background).
+    /// The work finished, but its end is not recorded. An end that the store failed to write is
+    /// retried in the background.
     #[error("the end of the action could not be recorded")]
     Unrecorded {
-        /// How the work failed; none if it succeeded.
+        /// The error of the work; `None` if it succeeded.
         failure: Option<ActionError>,
-        /// Why it is not recorded.
+        /// The reason why the end is not recorded.
         #[source]
         error: Error,
     },
-    /// The work panicked or was aborted; the action is recorded as interrupted. Only from
-    /// [`Spawned::join`].
+    /// The work panicked or was aborted, and the action is recorded as interrupted. Only
+    /// [`Spawned::join`] returns this.
     #[error("the work was interrupted")]
     Interrupted,
 }
 
 impl ActionHandle {
-    /// Does work and records its result as the action's end: `Ok` as succeeded, `Err` as failed
-    /// ([`ActionError::cancelled`] as cancelled), a panic as interrupted. (Inside, `?` turns any error into an [`ActionError`] that keeps it
-    /// from the public.) Dropping the future records the action as interrupted.
+    /// Runs the work and records its result as the action's end: `Ok` as succeeded, `Err` as
+    /// failed, a panic as interrupted. [`ActionError::cancelled`] is recorded as cancelled.
+    ///
+    /// Inside the work, `?` turns any error into an [`ActionError`] whose text is kept from the
+    /// public. Dropping the future records the action as interrupted.
     ///
     /// # Errors
-    /// [`RunError::Failed`] with the work's own error, [`RunError::Unrecorded`].
+    /// [`RunError::Failed`] with the work's error, or [`RunError::Unrecorded`].
     ///
     /// # Panics
-    /// If the work panics, once that is recorded.
+    /// If the work panics. The end of the action is recorded first.
     pub async fn run<T, W, F>(self, work: W) -> Result<T, RunError>
     where
         W: FnOnce(Reporter) -> F,
@@ -74,7 +76,8 @@ impl ActionHandle {
             Err(payload) => {
                 let error = failure::panicked(&*payload);
                 let finish = Finish::new(Outcome::Interrupted).with_error(error);
-                // The panic goes on; an end that the store did not take waits in the background.
+                // The panic continues. An end that the store did not take is retried in the
+                // background.
                 let _ = self.finish(finish).await;
                 resume_unwind(payload)
             }
@@ -82,7 +85,7 @@ impl ActionHandle {
     }
 }
 
-/// Work that says it was cancelled has not failed.
+/// Work that returns the cancelled code has not failed.
 fn finish_of(failure: ActionError) -> Finish {
     match &*failure.code {
         ActionError::CANCELLED => Finish::new(Outcome::Cancelled).with_error(failure),
@@ -90,11 +93,11 @@ fn finish_of(failure: ActionError) -> Finish {
     }
 }
 
-/// Awaits work, catching a panic.
+/// Awaits the work and catches a panic.
 async fn caught<F: Future>(work: F) -> Result<F::Output, Box<dyn Any + Send>> {
     let mut work = pin!(work);
     poll_fn(|context| {
-        // What the panic may have left half done is the work's own, and nobody polls it again.
+        // A panic may leave the work's own state inconsistent, but the work is not polled again.
         match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
@@ -104,8 +107,8 @@ async fn caught<F: Future>(work: F) -> Result<F::Output, Box<dyn Any + Send>> {
     .await
 }
 
-/// Asks a store in the background. A store that panics must not end the task: renewals and
-/// waiting writes would stop.
+/// Awaits a call to the store in a background task and turns a panic into an error. A panic must
+/// not end the task, because renewals and waiting writes would stop.
 pub(super) async fn unless_it_panics<T, E: From<StoreError>>(
     operation: &'static str,
     asked: impl Future<Output = Result<T, E>>,
@@ -121,7 +124,7 @@ pub(super) async fn unless_it_panics<T, E: From<StoreError>>(
     })
 }
 
-/// Work that goes on in a task of its own. Dropping this lets it go on.
+/// Work that runs in its own tokio task. Dropping this does not stop the work.
 #[derive(Debug)]
 pub struct Spawned<T> {
     action: Arc<Action>,
@@ -133,24 +136,24 @@ impl<T> Spawned<T> {
         Spawned { action, task }
     }
 
-    /// Which action.
+    /// Returns the uid of the action.
     #[must_use]
     pub fn uid(&self) -> ActionUid {
         self.action.uid
     }
 
-    /// The action as it was begun.
+    /// Returns the action as it was when it began.
     #[must_use]
     pub fn action(&self) -> &Arc<Action> {
         &self.action
     }
 
-    /// Stops the work at its next await; the action is recorded as interrupted.
+    /// Stops the work at its next await. The action is recorded as interrupted.
     pub fn abort(&self) {
         self.task.abort();
     }
 
-    /// Waits for the work and the recording of its result.
+    /// Waits until the work has finished and its result is recorded.
     ///
     /// # Errors
     /// As [`ActionHandle::run`], and [`RunError::Interrupted`].

@@ -1,4 +1,4 @@
-//! What a tracker, its handles and its keeper have in common.
+//! State shared by a tracker, its handles and its background tasks.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -21,30 +21,30 @@ use crate::model::{Action, ActionUid, Done, Outcome, OwnerEnd, OwnerRef, Refused
 use crate::store::ActionStore;
 use crate::watch::Watcher;
 
-/// How an owner stands, as far as it knows itself.
+/// State of the ownership, as far as this process knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ownership {
-    /// It has renewed in time.
+    /// The owner has renewed in time.
     Held,
-    /// It has not; the store may say otherwise once it can be asked.
+    /// The owner has not renewed in time. The store may still see it as alive.
     Doubtful,
-    /// The store has said that it is not alive.
+    /// The store has reported that the owner is not alive.
     Lost,
-    /// The store is closed: nobody has said anything about the owner, and nobody will.
+    /// The store is closed, so the state of the owner is unknown for good.
     StoreClosed,
-    /// The tracker has ended: it renews no more.
+    /// The tracker has ended and renews no more.
     Ended,
 }
 
 impl Ownership {
-    /// Whether nothing follows.
+    /// Returns true if no other state can follow.
     pub(super) fn is_final(self) -> bool {
         !matches!(self, Ownership::Held | Ownership::Doubtful)
     }
 }
 
-/// What handles and tasks share. The tasks hold this and not [`Core`], so that they see when
-/// nobody else is left.
+/// State shared by handles and tasks. The tasks hold this and not [`Core`], so that [`Core`] is
+/// dropped when no tracker and no handle is left.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) store: Arc<dyn ActionStore>,
@@ -53,13 +53,13 @@ pub(super) struct Shared {
     pub(super) wake: Notify,
     ownership: watch::Sender<Ownership>,
     board: Board,
-    /// The actions that have a handle here.
+    /// The actions with a handle in this process.
     works: Mutex<HashMap<ActionUid, Weak<Open>>>,
-    /// Whether anything was ever queued in this owner's name.
+    /// True once an action was queued under this owner's name.
     queued: AtomicBool,
-    /// Rung when there is a reason to listen for cancel requests.
+    /// Notified when there is a reason to poll for cancel requests.
     has_work: Notify,
-    /// Rung for each action taken on: whoever looked before may have missed its cancel request.
+    /// Notified for each new handle, because an earlier poll may have skipped its cancel request.
     taken_on: Notify,
     health: Mutex<HealthState>,
 }
@@ -86,34 +86,34 @@ impl Shared {
         }
     }
 
-    /// Takes an action in work on.
+    /// Registers an action that has a handle.
     pub(super) fn register(&self, open: &Arc<Open>) {
         lock(&self.works).insert(open.uid, Arc::downgrade(open));
         self.has_work.notify_waiters();
         self.taken_on.notify_one();
     }
 
-    /// Waits until another action has been taken on.
+    /// Waits until another handle is registered.
     pub(super) async fn taken_on(&self) {
         self.taken_on.notified().await;
     }
 
-    /// Nobody works on it any more.
+    /// Removes an action that has no handle any more.
     pub(super) fn retire(&self, uid: ActionUid) {
         lock(&self.works).remove(&uid);
     }
 
-    /// Something waits in this owner's name without anybody who works on it.
+    /// Records that this owner has queued actions, which have no handle.
     pub(super) fn has_queued(&self) {
         if !self.queued.swap(true, Ordering::AcqRel) {
             self.has_work.notify_waiters();
         }
     }
 
-    /// Waits until there is something somebody could want to cancel.
+    /// Waits until there is an action that could be cancelled.
     pub(super) async fn has_work(&self) {
         loop {
-            // Hears of what comes from here on, before it is looked at.
+            // Subscribe before the check, so that no notification is missed.
             let rung = self.has_work.notified();
             if self.queued.load(Ordering::Acquire) || !lock(&self.works).is_empty() {
                 return;
@@ -122,7 +122,7 @@ impl Shared {
         }
     }
 
-    /// Passes a cancel request on to whoever works on the action.
+    /// Passes a cancel request to the handle of the action, if there is one.
     pub(super) fn tell_cancel(&self, action: &Action) {
         let open = lock(&self.works).get(&action.uid).and_then(Weak::upgrade);
         if let Some(open) = open {
@@ -130,7 +130,7 @@ impl Shared {
         }
     }
 
-    /// Waits until the owner is, or may be, no longer alive.
+    /// Waits until the owner is no longer alive, or may not be.
     pub(super) async fn ownership_lost(&self) {
         let mut ownership = self.ownership.subscribe();
         if self.is_owner() {
@@ -138,7 +138,7 @@ impl Shared {
         }
     }
 
-    /// Takes note of a renewal that succeeded, sent at a point in time.
+    /// Records a successful renewal with the time it was sent.
     pub(super) fn renewed(&self, sent: Instant) {
         let mut health = lock(&self.health);
         health.renewed = sent;
@@ -147,23 +147,23 @@ impl Shared {
         self.set_ownership(Ownership::Held);
     }
 
-    /// When the last renewal that succeeded was sent.
+    /// Returns the time at which the last successful renewal was sent.
     pub(super) fn last_renewal(&self) -> Instant {
         lock(&self.health).renewed
     }
 
-    /// Whether it has renewed in time and nobody has denied it. By the clock: in a process that was
-    /// stopped, work may go on before the renewer does.
+    /// Returns true if the owner has renewed in time and was not fenced. Also checks the clock:
+    /// after a suspended process resumes, work may run before the renewal task does.
     pub(super) fn is_owner(&self) -> bool {
         self.ownership() == Ownership::Held && self.last_renewal().elapsed() < self.options.trust()
     }
 
-    /// Takes note of how a try of a background task went.
+    /// Records the result of one try of a background task.
     pub(super) fn note_task(&self, task: Task, failure: Option<StoreError>) {
         lock(&self.health).note(task, failure);
     }
 
-    /// Takes note of what the sweeps have come to by now.
+    /// Records the totals of the sweeps so far.
     pub(super) fn set_swept(&self, swept: Recovery) {
         let mut health = lock(&self.health);
         health.note(Task::Sweep, swept.unread.clone());
@@ -207,7 +207,7 @@ impl Shared {
         *self.ownership.borrow()
     }
 
-    /// Moves on to another ownership; what has come to an end does not come back.
+    /// Changes the state of the ownership. A final state stays.
     pub(super) fn set_ownership(&self, to: Ownership) {
         self.ownership.send_if_modified(|ownership| {
             let moves = !ownership.is_final() && *ownership != to;
@@ -218,7 +218,7 @@ impl Shared {
         });
     }
 
-    /// Takes note of what a refusal says about the owner.
+    /// Records what a refusal says about the owner.
     pub(super) fn note(&self, refused: &Refused) {
         if let Refused::Fenced { owner, .. } = refused
             && *owner == self.owner
@@ -227,8 +227,8 @@ impl Shared {
         }
     }
 
-    /// Says that the tracker was shut down, where the store says that the owner has released its
-    /// name. The refusal stays as the source.
+    /// Replaces a refusal by "the tracker was shut down" if the shutdown caused it. The refusal
+    /// becomes the source.
     pub(super) fn explained(&self, operation: &'static str, error: Error) -> Error {
         match error {
             Error::Refused(refused) if self.is_shut_down_by(&refused) => {
@@ -241,11 +241,11 @@ impl Shared {
     fn is_shut_down_by(&self, refused: &Refused) -> bool {
         self.ownership() == Ownership::Ended
             && match refused {
-                // Once the name is forgotten, the store cannot say how its owner ended.
+                // The store cannot tell how an owner ended once it has removed the name.
                 Refused::Fenced { owner, end, .. } => {
                     *owner == self.owner && *end != OwnerEnd::Fenced
                 }
-                // The shutdown has ended the action and not released the name yet.
+                // The shutdown has ended the action and has not released the name yet.
                 Refused::Conflict { current, .. } => {
                     let its_owner = current.owner.as_ref() == Some(&self.owner);
                     its_owner && current.outcome == Some(Outcome::Interrupted)
@@ -254,45 +254,45 @@ impl Shared {
             }
     }
 
-    /// Puts progress on the board, once.
+    /// Adds progress to the outbox, once.
     pub(super) fn put_progress(&self, open: &Arc<Open>) {
         if self.board.put_progress(open) {
             self.wake.notify_one();
         }
     }
 
-    /// Puts an end on the board, to be tried until the store takes it. Works without a runtime.
+    /// Adds an end to the outbox. It is retried until the store takes it. Needs no runtime.
     pub(super) fn put_end(&self, entry: Entry) {
         if self.board.put_end(entry, &self.owner) {
             self.wake.notify_one();
         } else {
-            // The tracker is ending: the walk at its end settles the action, or the next start.
-            let message = "the tracker had ended before the end of an action could be written";
+            // The tracker is ending. Its final walk or the next start settles the action.
+            let message = "the tracker ended before the end of an action was written";
             self.give_up(1, StoreError::new(ErrorKind::Closed, "write", message));
         }
     }
 
-    /// Counts an end that is being written for a caller, as long as this is held.
+    /// Counts an end that is being written for a caller, until the result is dropped.
     pub(super) fn finishing(&self) -> Place {
         self.board.finishing()
     }
 
-    /// Takes note of ends that will not be written.
+    /// Records ends that will not be written.
     pub(super) fn give_up(&self, ends: usize, error: StoreError) {
         lock(&self.health).give_up(ends, error);
     }
 
-    /// All that waits.
+    /// Takes all waiting entries.
     pub(super) fn take_board(&self) -> VecDeque<Entry> {
         self.board.take(false)
     }
 
-    /// All that waits, for the last time.
+    /// Takes all waiting entries and closes the outbox.
     pub(super) fn close_board(&self) -> VecDeque<Entry> {
         self.board.take(true)
     }
 
-    /// Puts back what the store did not take.
+    /// Puts back the entries that the store did not take.
     pub(super) fn put_back(&self, entries: impl IntoIterator<Item = Entry>) {
         for entry in entries {
             match &entry.open {
@@ -302,7 +302,7 @@ impl Shared {
         }
     }
 
-    /// Takes note of the answer to an entry.
+    /// Records the answer to an entry, and queues the entries that follow from it.
     pub(super) fn settled(
         &self,
         entry: &Entry,
@@ -334,7 +334,7 @@ impl Shared {
         Err(refused.into())
     }
 
-    /// Lets the keeper come to its end.
+    /// Tells the background writer to finish.
     pub(super) fn close(&self) {
         self.board.close();
         self.wake.notify_one();
@@ -349,12 +349,12 @@ fn shut_down(operation: &'static str) -> StoreError {
     StoreError::new(ErrorKind::Closed, operation, "the tracker was shut down")
 }
 
-/// What trackers and handles hold: when the last one goes, the keeper ends.
+/// State held by trackers and handles. The background writer finishes when the last one is dropped.
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) shared: Arc<Shared>,
     pub(super) keeper: tokio::sync::Mutex<Option<JoinHandle<Result<(), Error>>>>,
-    /// Held for reading by what must not be overtaken by a shutdown; true once that has begun.
+    /// Read-locked by calls that must finish before a shutdown. True once the shutdown has begun.
     pub(super) gate: RwLock<bool>,
     pub(super) watcher: Watcher,
     runtime: Handle,
@@ -375,7 +375,7 @@ impl Core {
         }
     }
 
-    /// Passes the gate, unless the tracker is shut down.
+    /// Enters a call, unless the tracker is shut down.
     pub(super) async fn enter(
         &self,
         operation: &'static str,
@@ -406,15 +406,15 @@ impl Drop for Core {
     }
 }
 
-/// Does work in a task of its own: a caller that goes away in the middle (an HTTP client that
-/// hangs up) leaves it whole. What it then yields is dropped; a handle interrupts its action.
+/// Runs work in its own task, so that it completes even if the caller goes away (an HTTP client
+/// disconnects). The result is then dropped, and a dropped handle interrupts its action.
 pub(super) async fn drive<T: Send + 'static>(
     runtime: &Handle,
     operation: &'static str,
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
     runtime.spawn(work).await.unwrap_or_else(|gone| {
-        let message = "the tracker's task ended before it had an answer";
+        let message = "the tracker's task ended without an answer";
         let error = StoreError::new(ErrorKind::OutcomeUnknown, operation, message);
         Err(error.with_source(gone).into())
     })

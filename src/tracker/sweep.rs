@@ -1,9 +1,11 @@
-//! The standing query: what is unfinished and whose owner is not alive.
+//! Finds owners that are not alive and settles their unfinished actions.
 //!
-//! Looks at the owners a few times in a lease. One whose renewals have stood still for a whole lease
-//! is fenced, on the condition that they still do; what an incarnation that is not alive left is
-//! settled. No clock but this process's own monotonic one has a say, and a time in which this
-//! process could not renew either proves nothing: perhaps nobody could write.
+//! The sweep reads the owners a few times per lease. It fences an owner whose renewal count has not
+//! changed for a whole lease. The fence applies only if the count is still the same. The sweep then
+//! settles the actions of ended incarnations.
+//!
+//! Only this process's monotonic clock is used. Time in which this process could not renew either
+//! does not count, because then perhaps no process could write.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,24 +20,24 @@ use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Command, Incarnation, Limits, Owner, OwnerQuery, OwnerRef};
 use crate::store::ActionStoreExt;
 
-/// Looks in a lease.
+/// Number of reads per lease.
 const LOOKS: u32 = 4;
 
-/// How often an owner's renewals must have been seen standing still, at least.
+/// Minimum number of reads that must see the same renewal count before a fence.
 const LEAST_LOOKS: u32 = 3;
 
-/// What is known of a living owner's renewals.
+/// Observations about the renewals of a live owner.
 #[derive(Debug)]
 struct Watched {
     renewals: u64,
     looks: u32,
-    /// For how long they have been seen standing still. A look counts for no more than the time
-    /// between two: a process that was itself stopped has not watched anybody.
+    /// Time for which the count did not change. Each read adds at most 1.5 times the interval, so
+    /// time in which this process was suspended does not count.
     still: Duration,
 }
 
-/// Sweeps until the task is aborted or the owner is no more. Publishes what the sweeps of this owner's
-/// own name came to, and what they all did.
+/// Sweeps until the task is aborted or the ownership ends. Publishes the report for this owner's
+/// name and the report for all names.
 pub(super) async fn sweep(shared: Arc<Shared>, first: watch::Sender<Option<Arc<Recovery>>>) {
     let interval = shared.options.lease / LOOKS;
     let mut sweep = Sweep {
@@ -53,7 +55,7 @@ pub(super) async fn sweep(shared: Arc<Shared>, first: watch::Sender<Option<Arc<R
     let mut pending = true;
     loop {
         if pending {
-            // What the first one could not do is tried until it is done.
+            // Retried until everything of this name is settled.
             own = own.then(recovery::settle_earlier(&shared, &owner.name, Some(owner)).await);
             pending = !own.is_complete();
             first.send_replace(Some(Arc::new(own.clone())));
@@ -63,7 +65,7 @@ pub(super) async fn sweep(shared: Arc<Shared>, first: watch::Sender<Option<Arc<R
             return;
         }
         if shared.options.sweep {
-            // What fails now is looked at again next time.
+            // A failure is retried in the next round.
             let report = match unless_it_panics("sweep", sweep.look()).await {
                 Ok(()) => sweep.report(&own),
                 Err(error) => sweep.report(&own).and(&Recovery::unread(error)),
@@ -78,24 +80,24 @@ struct Sweep<'s> {
     shared: &'s Shared,
     interval: Duration,
     looked: Instant,
-    /// This process's own last renewal at that time.
+    /// This process's last renewal at the time `looked`.
     renewed: Instant,
     watched: HashMap<OwnerRef, Watched>,
-    /// The ended incarnations of a name that have nothing left.
+    /// Ended incarnations, by name, that have nothing left to settle.
     settled: HashMap<Arc<str>, Vec<Incarnation>>,
-    /// What was settled of other names, and what is left of each that has something left.
+    /// Total settled for other names, and the remaining actions by name.
     done: Recovery,
     left: HashMap<Arc<str>, Recovery>,
 }
 
 impl Sweep<'_> {
-    /// What all sweeps came to, with those of this owner's own name.
+    /// Returns the totals of all sweeps, with the report for this owner's name.
     fn report(&self, own: &Recovery) -> Recovery {
         let others = self.left.values();
         others.fold(own.clone().and(&self.done), Recovery::and)
     }
 
-    /// Takes note of what a sweep of another name came to.
+    /// Records the report for another name.
     fn note(&mut self, name: &Arc<str>, mut swept: Recovery) {
         self.done.lost += std::mem::take(&mut swept.lost);
         self.done.interrupted += std::mem::take(&mut swept.interrupted);
@@ -107,7 +109,7 @@ impl Sweep<'_> {
     }
 
     async fn look(&mut self) -> Result<(), StoreError> {
-        // Dead owners that left nothing are not read, however many the store remembers.
+        // Dead owners without unfinished actions are not read, however many the store keeps.
         let query = OwnerQuery::active().with_limit(Limits::PAGE);
         let mut owners = self.shared.store.all_owners(query).await?;
         let renewed = self.shared.last_renewal();
@@ -129,7 +131,7 @@ impl Sweep<'_> {
                 };
                 match self.shared.store.command(fence).await {
                     Ok(_) => self.watched.remove(&owner.owner),
-                    // It has shown life after all.
+                    // The owner has renewed in the meantime.
                     Err(Error::Refused(_)) => continue,
                     Err(Error::Store(error)) => {
                         failed = Some(error);
@@ -143,7 +145,7 @@ impl Sweep<'_> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Whether an owner has been silent for a whole lease.
+    /// Returns true if an owner has not renewed for a whole lease.
     fn is_silent(&mut self, owner: &Owner, credit: Duration) -> bool {
         let renewals = owner.renewals;
         let watched = self
@@ -168,7 +170,7 @@ impl Sweep<'_> {
         watched.looks >= LEAST_LOOKS && watched.still >= self.shared.options.lease
     }
 
-    /// Settles what ended incarnations of other names have left, each name once.
+    /// Settles the actions of ended incarnations of other names, each name once.
     async fn settle(&mut self, owners: &[Owner]) {
         let mut ended: HashMap<&Arc<str>, Vec<Incarnation>> = HashMap::new();
         for owner in owners.iter().filter(|owner| !owner.is_alive()) {
@@ -189,7 +191,7 @@ impl Sweep<'_> {
             let out_of_reach = unread.is_some_and(|error| error.kind() != ErrorKind::Corrupt);
             self.note(name, left);
             if out_of_reach {
-                // It would be for the others, too.
+                // The other names would fail in the same way.
                 break;
             }
         }

@@ -1,4 +1,4 @@
-//! Watching one action.
+//! Changes of one action.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use super::hub::{Hub, State, Waiter};
 use crate::error::Error;
 use crate::model::{Action, ActionUid, Refused};
 
-/// The changes of one action, made by [`Watcher::watch`](crate::Watcher::watch); also a
+/// The changes of one action, returned by [`Watcher::watch`](crate::Watcher::watch). Also a
 /// [`Stream`].
 ///
-/// First it shows the action as it is, then at each change it can catch: who reads slowly, or what
-/// changes faster than about every 10 ms, gets the latest only. Versions rise, and the last one shown
-/// is the completed action. Nothing is kept for a slow reader but that latest.
+/// It first yields the action as it is, and then each change. If the reader is slow, or the action
+/// changes faster than about every 10 ms, it yields only the latest state. Versions rise, and the
+/// last item is the completed action. Only the latest state is kept for a slow reader.
 #[derive(Debug)]
-#[must_use = "it watches nothing until it is asked for what is next"]
+#[must_use = "a watch does nothing until `next` is called"]
 pub struct Watch {
     hub: Arc<Hub>,
     uid: ActionUid,
@@ -37,14 +37,13 @@ impl Watch {
         }
     }
 
-    /// The action as it is now, once that differs from what was last shown. None after the
-    /// completed action, and after an error. Nothing is lost when the future is dropped.
+    /// Waits until the action differs from the last one returned, and returns it. Returns `None`
+    /// after the completed action and after an error. Dropping the future loses nothing. While the
+    /// store is `Unavailable`, it waits.
     ///
     /// # Errors
-    /// `NotFound` if it is not there or was removed meanwhile, and, as
-    /// [`ActionStore::get`](crate::ActionStore::get) and
-    /// [`changed`](crate::ActionStore::changed), `Corrupt`, `Closed`. While the store is
-    /// `Unavailable` it waits.
+    /// `NotFound` if the action does not exist or was removed. `Corrupt` and `Closed` as in
+    /// [`ActionStore::get`](crate::ActionStore::get) and [`changed`](crate::ActionStore::changed).
     pub async fn next(&mut self) -> Result<Option<Arc<Action>>, Error> {
         std::future::poll_fn(|context| self.poll(context))
             .await
@@ -76,7 +75,7 @@ impl Watch {
     }
 }
 
-/// What there is to show after what was shown.
+/// Returns the next item after the last one shown, if there is one.
 fn next(
     shown: Option<&Action>,
     uid: ActionUid,
@@ -86,7 +85,8 @@ fn next(
         if (now.version, now.status) == (shown.version, shown.status) {
             return None;
         }
-        // Versions of one action rise: this is another of the same uid, entered after it had gone.
+        // Versions of one action rise, so this is another action with the same uid, created after
+        // the first was removed.
         if now.version <= shown.version {
             return Some(Err(Refused::NotFound(uid).into()));
         }

@@ -1,4 +1,4 @@
-//! Watching all actions.
+//! Feed of all actions.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,47 +16,50 @@ use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, Cursor, Order, Page, Query, Revision};
 use crate::store::ActionStore;
 
-/// Actions that are read, and kept, at once.
+/// Actions read and kept at once.
 const PAGE: u16 = 100;
 
 type Reading = Pin<Box<dyn Future<Output = (Pace, Result<Page<Arc<Action>>, StoreError>)> + Send>>;
 
-/// Every action that changes, made by [`Watcher::watch_all`](crate::Watcher::watch_all) and
-/// [`Watcher::watch_from_beginning`](crate::Watcher::watch_from_beginning); also a [`Stream`].
+/// The feed of all actions that change, returned by
+/// [`Watcher::watch_all`](crate::Watcher::watch_all) and
+/// [`Watcher::watch_from_beginning`](crate::Watcher::watch_from_beginning). Also a [`Stream`].
 ///
-/// It is the store's [feed](Order::Feed): each action at its latest change, in the order of these.
-/// An action that changed several times since it was last shown is shown once, as it then is; so
-/// however slow the reader, nothing but a page of 100 is kept for it. Whoever reads on has seen the
-/// last state of every action but of those that were removed first.
+/// It follows the store's [feed order](Order::Feed): each action at its latest change, in the order
+/// of those changes. An action that changed several times since it was last shown is shown once, in
+/// its current state. So at most one page of 100 actions is kept, even for a slow reader. A reader
+/// that reaches the end has seen the last state of every action that was not removed first.
 ///
 /// # When something was removed unseen
 ///
-/// A feed that is so far behind that an action was removed whose latest change it had not shown
-/// says [`CursorExpired`](ErrorKind::CursorExpired). Call [`restart`](Feed::restart) and read on: it
-/// goes on from where it was, and shows all that has changed since and is still there, unfinished
-/// actions among it. What it can no longer show was completed and then removed. Who keeps a copy of
-/// what is unfinished looks up (`get`) what it holds as unfinished: what is not there has gone.
+/// The feed returns [`CursorExpired`](ErrorKind::CursorExpired) if it is so far behind that an
+/// action was removed before the feed showed its latest change. Call [`restart`](Feed::restart) and
+/// read on. The feed then continues from the same place with the changes of all actions that still
+/// exist, unfinished ones included. The actions it can no longer show were completed and then
+/// removed. If you keep a copy of the unfinished actions, look them up with `get`: one that is not
+/// found was removed.
 ///
 /// # When a backup was restored
 ///
-/// A store that goes on from a backup is another [branch](crate::BranchId) of itself. A feed that
-/// has read past the backup says `CursorExpired`, too: what it has shown may not be so any more.
-/// [`restart`](Feed::restart) then shows all actions there are, from the beginning. Forget those
-/// that it does not show before it has come to the end.
+/// A store that continues from a backup becomes a new [branch](crate::BranchId). A feed that has
+/// read past the backup returns `CursorExpired` too, because the actions it has shown may no longer
+/// be correct. [`restart`](Feed::restart) then shows all actions from the beginning. When you reach
+/// the end, discard cached actions that were not shown.
 ///
 /// # Resuming
 ///
-/// [`cursor`](Feed::cursor) is text by `Display`, good for the life of the store in any process:
-/// [`watch_all`](crate::Watcher::watch_all) goes on after it.
-#[must_use = "it watches nothing until it is asked for what is next"]
+/// [`cursor`](Feed::cursor) can be stored as text with `Display`. It is valid in any process for
+/// the lifetime of the store. Pass it to [`watch_all`](crate::Watcher::watch_all) to continue after
+/// it.
+#[must_use = "a feed does nothing until `next` is called"]
 pub struct Feed {
     store: Arc<dyn ActionStore>,
-    /// After what was shown for good: none at the beginning.
+    /// Cursor after the last page that was shown in full; `None` at the beginning.
     shown: Option<Cursor>,
-    /// What was read after that and is yet to be shown, and where it ends.
+    /// Actions that were read and not shown yet, and the cursor after them.
     page: VecDeque<Arc<Action>>,
     end: Option<Cursor>,
-    /// Once everything was read, up to this: then there is something to wait for.
+    /// The revision up to which everything was read. Set when the feed has caught up and can wait.
     read: Option<Revision>,
     pace: Option<Pace>,
     reading: Option<Reading>,
@@ -77,15 +80,19 @@ impl Feed {
         }
     }
 
-    /// The next action that has changed, as it is. Waits while there is none, and while the store
-    /// is `Unavailable`. Nothing is lost when the future is dropped.
+    /// Waits for the next action that has changed, and returns it in its current state. Also waits
+    /// while the store is `Unavailable`. Dropping the future loses nothing.
     ///
-    /// After an error it can be asked again: it tries the same once more, after a pause.
+    /// After an error, call it again to retry. The retry starts after a pause.
     ///
     /// # Errors
-    /// `CursorExpired` if something was removed unseen, or if the store was replaced by another
-    /// branch of itself (see [above](Feed#when-something-was-removed-unseen)), `Invalid` for a
-    /// cursor of another list or store, `Corrupt`, `Closed`.
+    ///
+    /// - `CursorExpired` if an action was removed before it was shown, or if the store is now
+    ///   another branch (see [above](Feed#when-something-was-removed-unseen)).
+    ///
+    /// - `Invalid` for a cursor of another list or store.
+    ///
+    /// - `Corrupt` and `Closed` from the store.
     ///
     /// # Panics
     /// Outside a tokio runtime with a timer.
@@ -93,11 +100,11 @@ impl Feed {
         std::future::poll_fn(|context| self.poll(context)).await
     }
 
-    /// Where to resume. None: at the beginning.
+    /// Returns the cursor to resume from, or `None` for the beginning.
     ///
-    /// It is after everything that was shown, or up to 99 actions before: a page is passed as a
-    /// whole, so these are shown again, unless they have changed on. Keep it after what was shown
-    /// has been dealt with.
+    /// The cursor moves a page at a time, so up to 99 actions that were shown already are shown
+    /// again after a resume. Actions that changed since then are shown in their new state. Save the
+    /// cursor after you have processed the actions shown.
     #[must_use]
     pub fn cursor(&self) -> Option<Cursor> {
         match self.page.is_empty() {
@@ -106,21 +113,21 @@ impl Feed {
         }
     }
 
-    /// Goes on after a [`CursorExpired`](ErrorKind::CursorExpired): from where it was, with what
-    /// is still there; in another branch of the store, from the beginning. See
-    /// [above](Feed#when-something-was-removed-unseen).
+    /// Continues after a [`CursorExpired`](ErrorKind::CursorExpired). The feed continues from the
+    /// same place with the actions that still exist. In another branch of the store it starts from
+    /// the beginning. See [above](Feed#when-something-was-removed-unseen).
     ///
     /// # Errors
     /// As [`ActionStore::changed`].
     pub async fn restart(&mut self) -> Result<(), Error> {
         let at = self.store.changed(None).await?;
         if let Some(cursor) = self.cursor() {
-            // The same place, in a walk that begins now: it owes nothing that went before.
+            // A new walk from the same place does not have to report earlier removals.
             let place = Revision::new(cursor.position());
             let is_here = cursor.branch() == at.branch && place <= at.revision;
             let cursor = match (cursor.life() == at.life, is_here) {
                 (true, true) => Some(Cursor::feed_after(place, None, at)),
-                // Another branch may contradict what was shown: all is shown again.
+                // Another branch may contradict what was shown, so everything is shown again.
                 (true, false) => None,
                 (false, _) => Some(cursor),
             };
@@ -164,7 +171,7 @@ impl Feed {
     }
 }
 
-/// Reads the page after a cursor, once there is something above what was read.
+/// Reads the page after a cursor. With `read`, waits first for a higher revision.
 async fn read(
     store: Arc<dyn ActionStore>,
     mut pace: Pace,
@@ -179,11 +186,11 @@ async fn read(
         let answer = async {
             if read.is_some() {
                 match store.changed(read).await {
-                    // A store put in its place that is behind: what becomes of the cursor says more.
+                    // The store was replaced by an older copy. The error for the cursor tells more.
                     Err(error) if error.kind() == ErrorKind::Invalid => {}
                     answer => drop(answer?),
                 }
-                // It is there now, however often the page has to be asked for.
+                // The change exists now, so a retry of the page does not wait again.
                 read = None;
             }
             store.list(&query).await
@@ -191,7 +198,7 @@ async fn read(
         match answer.await {
             Ok(page) => {
                 match page.next {
-                    // Only at the end is there something to gather by waiting.
+                    // Wait only at the end of the feed, so that several changes share one read.
                     None => pace.answered(begun),
                     Some(_) => pace = Pace::new(),
                 }
@@ -210,7 +217,7 @@ async fn read(
 impl Stream for Feed {
     type Item = Result<Arc<Action>, Error>;
 
-    /// None after `Closed`.
+    /// `None` after `Closed`.
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.ended {
             true => Poll::Ready(None),

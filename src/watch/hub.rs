@@ -1,4 +1,4 @@
-//! Who waits for what: one board for all waiters of a store.
+//! Waiters of a store: a table of the awaited actions, shared with the polling task.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,18 +12,18 @@ use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, ActionUid, Refused};
 use crate::store::ActionStore;
 
-/// What is known of an action.
+/// Last known state of an action.
 #[derive(Debug, Clone)]
 pub(super) enum State {
     There(Arc<Action>),
-    /// It is not in the store.
+    /// The action is not in the store.
     Gone,
-    /// It cannot be read.
+    /// The action cannot be read.
     Failed(StoreError),
 }
 
 impl State {
-    /// Whether another look can show something else.
+    /// Returns true if a later poll may return another state.
     fn is_open(&self) -> bool {
         match self {
             State::There(action) => action.is_unfinished(),
@@ -39,7 +39,7 @@ impl State {
         }
     }
 
-    /// As it is told to whoever waits.
+    /// Converts the state into the answer for a waiter.
     pub(super) fn answer(self, uid: ActionUid) -> Result<Arc<Action>, Error> {
         match self {
             State::There(action) => Ok(action),
@@ -49,12 +49,12 @@ impl State {
     }
 }
 
-/// An action that somebody waits for.
+/// An action with at least one waiter.
 #[derive(Debug)]
 struct Interest {
-    /// What was last shown of it, by which look.
+    /// The last result, and the number of the poll that read it.
     shown: Option<(u64, State)>,
-    /// How many looks had begun when somebody last came to wait: only a later one will do.
+    /// Number of polls begun when the latest waiter registered. Only a later poll answers it.
     due: Option<u64>,
     waiters: BTreeSet<u64>,
 }
@@ -64,22 +64,22 @@ struct Board {
     interests: HashMap<ActionUid, Interest>,
     wakers: HashMap<u64, Option<Waker>>,
     last_waiter: u64,
-    /// How many looks have begun.
+    /// Number of polls begun.
     looks: u64,
-    /// Whether the task is there.
+    /// True while the task runs.
     running: bool,
-    /// Why the store could last not be asked.
+    /// The error of the last request to the store, if it failed.
     trouble: Option<StoreError>,
 }
 
-/// What the waiters of a store and the one task that looks for them have in common.
+/// State shared by the waiters of a store and the polling task.
 #[derive(Debug)]
 pub(super) struct Hub {
     pub(super) store: Arc<dyn ActionStore>,
     board: Mutex<Board>,
-    /// Somebody has come to wait.
+    /// Notified when a waiter registers.
     pub(super) came: Notify,
-    /// Nobody waits any more.
+    /// Notified when the last waiter is dropped.
     pub(super) left: Notify,
 }
 
@@ -93,22 +93,22 @@ impl Hub {
         }
     }
 
-    /// No waker is woken or dropped while this is held: either may run somebody's code, which may
-    /// come back here.
+    /// Do not wake or drop a waker while the lock is held. Both can run foreign code that calls
+    /// back into the hub.
     fn lock(&self) -> MutexGuard<'_, Board> {
-        // Nothing of ours panics while it is held; what a panic left is whole.
+        // This module does not panic under the lock, so poisoned data is still consistent.
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many actions are waited for.
+    /// Returns the number of awaited actions.
     pub(super) fn watched(&self) -> usize {
         self.lock().interests.len()
     }
 
-    /// Puts a waiter on the board, and sees to it that its actions are looked up.
+    /// Registers a waiter and makes sure that its actions are read.
     pub(super) fn register(self: &Arc<Hub>, uids: Vec<ActionUid>) -> Result<Waiter, StoreError> {
         let runtime = Handle::try_current().map_err(|outside| {
-            let message = "there is no tokio runtime to watch in";
+            let message = "called outside a tokio runtime";
             StoreError::new(ErrorKind::Closed, "watch", message).with_source(outside)
         })?;
         let mut board = self.lock();
@@ -133,15 +133,15 @@ impl Hub {
             since,
         };
         if first {
-            // Without the lock: a runtime that is about to end drops the task here and now.
+            // Spawned without the lock: a runtime that is shutting down drops the task at once.
             drop(runtime.spawn(task::run(Running::new(self.clone()))));
         }
         self.came.notify_one();
         Ok(waiter)
     }
 
-    /// Begins a look: its number, and what to look up. That is whatever somebody came to wait for
-    /// since, and, if there may be news, whatever can have changed.
+    /// Begins a poll. Returns its number and the uids to read: the actions with new waiters, and
+    /// with `news` also all actions that can still change.
     pub(super) fn begin_look(&self, news: bool) -> (u64, Vec<ActionUid>) {
         let mut board = self.lock();
         board.looks += 1;
@@ -152,7 +152,7 @@ impl Hub {
         (board.looks, uids.collect())
     }
 
-    /// Enters what a look has shown, and wakes whom it concerns.
+    /// Stores the results of a poll and wakes the waiters they concern.
     pub(super) fn show(&self, look: u64, shown: impl IntoIterator<Item = (ActionUid, State)>) {
         let mut woken = Vec::new();
         let mut board = self.lock();
@@ -164,7 +164,7 @@ impl Hub {
         } = &mut *board;
         *trouble = None;
         for (uid, state) in shown {
-            // Whoever waited for it may have gone.
+            // All waiters of this action may have been dropped.
             let Some(interest) = interests.get_mut(&uid) else {
                 continue;
             };
@@ -183,22 +183,23 @@ impl Hub {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    /// Why the store could last not be asked.
+    /// Returns the error of the last request to the store, if it failed.
     pub(super) fn failure(&self) -> Option<StoreError> {
         self.lock().trouble.clone()
     }
 
-    /// The store answers again.
+    /// Clears the error: the store answers again.
     pub(super) fn end_trouble(&self) {
         self.lock().trouble = None;
     }
 
-    /// Takes note of why the store could not be asked.
+    /// Records the error of a failed request.
     pub(super) fn set_trouble(&self, error: StoreError) {
         self.lock().trouble = Some(error);
     }
 
-    /// Whether the task can end, which it then must: who comes next begins another.
+    /// Returns true if there are no waiters. The task must then end, because the next waiter starts
+    /// a new one.
     pub(super) fn is_deserted(&self) -> bool {
         let mut board = self.lock();
         let deserted = board.interests.is_empty();
@@ -209,7 +210,7 @@ impl Hub {
         deserted
     }
 
-    /// Lets everybody go with an error: there is no task any more.
+    /// Answers all waiters with an error, because the task has ended.
     pub(super) fn fail(&self, error: &StoreError) {
         let mut board = self.lock();
         board.running = false;
@@ -225,8 +226,8 @@ impl Hub {
     }
 }
 
-/// Held by the task. If that ends in the middle, with its runtime or by a panic of the store's, the
-/// waiters hear of it.
+/// Guard held by the task. If the task ends early, with its runtime or by a panic of the store, the
+/// guard answers all waiters with an error.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) hub: Arc<Hub>,
@@ -238,7 +239,7 @@ impl Running {
         Running { hub, over: false }
     }
 
-    /// The task comes to its own end.
+    /// Marks a regular end of the task.
     pub(super) fn end(mut self) {
         self.over = true;
     }
@@ -247,26 +248,26 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.over {
-            let message = "the task that watched the store ended, as its runtime did";
+            let message = "the watch task ended early: its runtime stopped, or the store panicked";
             self.hub
                 .fail(&StoreError::new(ErrorKind::Closed, "watch", message));
         }
     }
 }
 
-/// Somebody who waits. Gone from the board once dropped.
+/// A registered waiter. Dropping it removes it from the hub.
 #[derive(Debug)]
 pub(super) struct Waiter {
     hub: Arc<Hub>,
     id: u64,
     uids: Vec<ActionUid>,
-    /// How many looks had begun when it came.
+    /// Number of polls begun when it registered.
     since: u64,
 }
 
 impl Waiter {
-    /// The first of its actions, in its order, of which a look that began after it came has shown
-    /// what `answer` takes.
+    /// Returns the first value that `answer` returns, trying the actions in order. Ignores results
+    /// of polls that began before this waiter registered.
     pub(super) fn poll<T>(
         &self,
         context: &Context<'_>,
@@ -284,18 +285,18 @@ impl Waiter {
                 return Poll::Ready(answer);
             }
         }
-        // Under the same lock as what was seen: what is shown from here on wakes it.
+        // Stored under the same lock as the check, so that later results wake it.
         let before = board.wakers.insert(self.id, Some(waker));
         drop(board);
         drop(before);
         Poll::Pending
     }
 
-    /// Why the store has not answered.
+    /// Returns the reason why the store has not answered.
     pub(super) fn trouble(&self) -> StoreError {
         let trouble = self.hub.lock().trouble.clone();
         trouble.unwrap_or_else(|| {
-            let message = "the time is up, and the store has not answered";
+            let message = "the store did not answer in time";
             StoreError::new(ErrorKind::Unavailable, "watch", message)
         })
     }

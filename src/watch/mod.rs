@@ -1,4 +1,4 @@
-//! Waiting for actions and watching them, from any process that shares the store.
+//! Waits for actions and watches them, from any process that shares the store.
 
 mod changes;
 mod feed;
@@ -18,31 +18,33 @@ use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, ActionUid, Cursor};
 use crate::store::ActionStore;
 
-/// How long after its time a wait still waits to see its action for the first time.
+/// Extra time that `wait_for` gives the store to return the action for the first time.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 
-/// Waits for actions of one store and watches them, whoever changes them: this process or another
-/// one that shares the store.
+/// Waits for actions of one store and watches them. Sees changes made by this process and by other
+/// processes that share the store.
 ///
-/// Clone it, it is cheap, and have one for a store: all that wait through it and its clones are
-/// served by one task, with one look-up at each change of the store and at most one in 10 ms, all
-/// actions in it (one for each [`max_commands`](crate::Capabilities::max_commands) of them). So a
-/// thousand who wait cost the store no more than one.
+/// Create one per store and clone it; a clone is cheap. All clones share one task. The task reads
+/// all awaited actions together when the store changes, at most once per 10 ms, with one read per
+/// [`max_commands`](crate::Capabilities::max_commands) actions. A thousand waiters on one action
+/// cost the store as many reads as one waiter.
 ///
 /// # Guarantees
 ///
-/// - What is first shown is no older than the call, and no change is missed: a completion always
-///   arrives. How soon follows from the store's [`changed`](ActionStore::changed): at once within a
-///   process, within about 30 ms from another process on the same SQLite file.
-/// - Who stops waiting, by dropping the future or the [`Watch`], leaves nothing behind.
-/// - While the store is `Unavailable`, it is asked again, after 20 ms at first and at most 1 s; who
-///   waits keeps waiting. A row that cannot be read is the error of those who wait for it alone.
+/// - The first result is no older than the call, and a completion always arrives. The delay depends
+///   on the store's [`changed`](ActionStore::changed): none within a process, about 30 ms from
+///   another process on the same SQLite file.
 ///
-/// The task runs on the tokio runtime of whoever comes first, and ends when nobody waits. If that
-/// runtime ends earlier, those who still wait on another one are told `Closed`; whoever comes next
-/// begins another task. A runtime without a timer
-/// ([`enable_time`](tokio::runtime::Builder::enable_time)) counts as one that has ended, but for
-/// [`wait_for`](Watcher::wait_for) and [`Feed`], which panic in it.
+/// - A waiter that stops, because its future or [`Watch`] is dropped, leaves nothing behind.
+///
+/// - While the store is `Unavailable`, it is asked again, after 20 ms at first and at most after
+///   1 s. Waiters keep waiting. A row that cannot be read is an error only for the waiters on that
+///   row.
+///
+/// The task runs on the tokio runtime of the first waiter and ends when there are no waiters. If
+/// that runtime ends earlier, waiters on other runtimes get `Closed`, and the next waiter starts a
+/// new task. A runtime without a timer ([`enable_time`](tokio::runtime::Builder::enable_time)) is
+/// treated as one that has ended. [`wait_for`](Watcher::wait_for) and [`Feed`] panic in it instead.
 ///
 /// # Examples
 ///
@@ -71,18 +73,18 @@ pub struct Watcher {
     hub: Arc<Hub>,
 }
 
-/// How a wait with an end came out.
+/// Result of [`Watcher::wait_for`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Waited {
-    /// It is completed.
+    /// The action is completed.
     Completed(Arc<Action>),
-    /// The time is up. The action as it was last seen.
+    /// The time ran out. Holds the action as it was last read.
     Unfinished(Arc<Action>),
 }
 
 impl Waited {
-    /// The action, either way.
+    /// Returns the action in both cases.
     #[must_use]
     pub fn into_action(self) -> Arc<Action> {
         match self {
@@ -92,28 +94,29 @@ impl Waited {
 }
 
 impl Watcher {
-    /// For the actions of a store. Nothing happens until somebody waits.
+    /// Creates a watcher for a store. It does nothing until the first wait.
     #[must_use]
     pub fn new(store: Arc<dyn ActionStore>) -> Watcher {
         let hub = Arc::new(Hub::new(store));
         Watcher { hub }
     }
 
-    /// The action once it is completed; at once if it is.
+    /// Waits until the action is completed, and returns it. Returns at once if it is completed
+    /// already.
     ///
     /// # Errors
-    /// `NotFound` if it is not there or was removed meanwhile, and as [`ActionStore::get`] and
-    /// [`ActionStore::changed`], but for `Unavailable`.
+    /// `NotFound` if the action does not exist or was removed, and the errors of
+    /// [`ActionStore::get`] and [`ActionStore::changed`] except `Unavailable`.
     pub async fn wait(&self, uid: ActionUid) -> Result<Arc<Action>, Error> {
         completed(&self.hub.register(vec![uid])?).await
     }
 
-    /// The action once it is completed, or as it is when the time is up. If the store has not shown
-    /// it at all by then, it is given another 100 ms.
+    /// Waits until the action is completed or the time has passed, and returns the action as it is
+    /// then. If the store has not returned the action at all by then, it gets another 100 ms.
     ///
     /// # Errors
-    /// As [`wait`](Watcher::wait), and `Unavailable` if the store has not answered when all the
-    /// time is up.
+    /// As [`wait`](Watcher::wait), and `Unavailable` if the store has not answered after the extra
+    /// time.
     ///
     /// # Panics
     /// In a tokio runtime without a timer.
@@ -122,7 +125,7 @@ impl Watcher {
         if let Ok(completed) = tokio::time::timeout(time, completed(&waiter)).await {
             return completed.map(Waited::Completed);
         }
-        // The end of the time is no reason to say nothing of an action that was never looked at.
+        // An action that was not read yet still deserves an answer.
         let known = poll_fn(|context| waiter.poll(context, |_, state| Some(state.clone())));
         let known = tokio::time::timeout(FIRST_LOOK, known).await;
         let state = known.map_err(|_| waiter.trouble())?;
@@ -133,20 +136,23 @@ impl Watcher {
         })
     }
 
-    /// The first of some actions that is completed; of several that are, the one named first. At
-    /// least one, at most [`max_commands`](crate::Capabilities::max_commands) of them; wrap it in a
-    /// time-out as you like.
+    /// Waits until one of several actions is completed, and returns it. If several are completed,
+    /// the first in `uids` wins.
+    ///
+    /// Takes 1 to [`max_commands`](crate::Capabilities::max_commands) uids. There is no time limit;
+    /// wrap the call in a timeout if you need one.
     ///
     /// # Errors
-    /// `Invalid` for none and for too many, else as [`wait`](Watcher::wait) of the first that
-    /// fails: one that is not there ends the wait with a `NotFound` that names it.
+    /// `Invalid` for no uid and for too many. Otherwise as [`wait`](Watcher::wait), for the first
+    /// action that fails: an action that does not exist ends the wait with a `NotFound` that names
+    /// it.
     pub async fn wait_any(&self, uids: &[ActionUid]) -> Result<Arc<Action>, Error> {
         self.hub
             .store
             .capabilities()
             .check_count("wait_any", uids.len())?;
         if uids.is_empty() {
-            let message = "nothing to wait for";
+            let message = "no uids given; at least one is needed";
             return Err(StoreError::new(ErrorKind::Invalid, "wait_any", message).into());
         }
         let mut seen = HashSet::new();
@@ -154,20 +160,21 @@ impl Watcher {
         completed(&self.hub.register(uids.collect())?).await
     }
 
-    /// The changes of one action, from now on to its completion.
+    /// Returns the changes of one action, from now until its completion.
     pub fn watch(&self, uid: ActionUid) -> Watch {
         Watch::new(self.hub.clone(), uid)
     }
 
-    /// All actions that change after a cursor (see [`Feed::cursor`]); without one, those that
-    /// change from now on.
+    /// Returns a feed of all actions that change after a cursor (see [`Feed::cursor`]). Without a
+    /// cursor, returns those that change from now on.
     ///
-    /// To follow the state of a store from now on, ask for this first, then list what is of
-    /// interest ([`Term::Unfinished`](crate::Term::Unfinished)), then read the feed: what changes
-    /// while the list is read is in the feed.
+    /// To keep a copy of the unfinished actions, call this first, then list them
+    /// ([`Term::Unfinished`](crate::Term::Unfinished)), then read the feed. The feed includes
+    /// changes that happen during the list.
     ///
     /// # Errors
-    /// As [`ActionStore::changed`]; none with a cursor, which is looked at when the feed is read.
+    /// As [`ActionStore::changed`]. With a cursor it never fails here; the cursor is checked when
+    /// the feed is read.
     pub async fn watch_all(&self, after: Option<Cursor>) -> Result<Feed, Error> {
         let after = match after {
             Some(after) => after,
@@ -179,32 +186,32 @@ impl Watcher {
         Ok(Feed::new(self.hub.store.clone(), Some(after)))
     }
 
-    /// All actions there are, the one whose latest change is oldest first, and then those that
-    /// change.
+    /// Returns a feed of all actions, ordered by their latest change, oldest first, and then of
+    /// every later change.
     pub fn watch_from_beginning(&self) -> Feed {
         Feed::new(self.hub.store.clone(), None)
     }
 
-    /// How many actions are waited for or watched one by one, just now.
+    /// Returns the number of actions that are waited for or watched now, feeds excluded.
     #[must_use]
     pub fn watched(&self) -> usize {
         self.hub.watched()
     }
 
-    /// The error of the last try to ask the store, for a health page. The watcher goes on trying;
-    /// `None` while the store answers, and while nothing is waited for.
+    /// Returns the error of the last failed request to the store, for a health page. The watcher
+    /// keeps retrying. `None` while the store answers, and while there are no waiters.
     #[must_use]
     pub fn failure(&self) -> Option<StoreError> {
         self.hub.failure()
     }
 }
 
-/// The first of a waiter's actions that has come to an end.
+/// Waits for the first of the waiter's actions that has ended.
 async fn completed(waiter: &Waiter) -> Result<Arc<Action>, Error> {
     poll_fn(|context| waiter.poll(context, ended)).await
 }
 
-/// How waiting for an action ends, if it does.
+/// Returns the result of the wait for an action, if it is over.
 fn ended(uid: ActionUid, state: &State) -> Option<Result<Arc<Action>, Error>> {
     match state {
         State::There(action) if action.is_unfinished() => None,

@@ -1,15 +1,16 @@
-//! How often a store is asked.
+//! Pauses between two requests to a store.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Least time between two looks, however fast the store changes.
+/// Minimum time between two polls, however fast the store changes.
 const LEAST: Duration = Duration::from_millis(10);
-/// Longest pause, after many failures as after a slow look.
+/// Longest pause, both after failures and after a slow poll.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// When to ask next: at once after a quiet time, and never busier than half of the time.
+/// Computes the time of the next poll: at once after a quiet period, and busy at most half of the
+/// time.
 #[derive(Debug)]
 pub(super) struct Pace {
     next: Instant,
@@ -25,20 +26,20 @@ impl Pace {
     }
 
     pub(super) async fn pause(&self) {
-        // A timer that is over already still costs a turn of the runtime.
+        // Even an expired timer costs a turn of the runtime.
         if self.next > Instant::now() {
             sleep_until(self.next).await;
         }
     }
 
-    /// The store has answered what it was asked at `begun`.
+    /// Records that the store answered a request sent at `begun`.
     pub(super) fn answered(&mut self, begun: Instant) {
         let now = Instant::now();
         self.failures = 0;
         self.next = now + (now - begun).clamp(LEAST, LONGEST);
     }
 
-    /// It has not, and is to be asked again: later each time.
+    /// Records a failure. The pause doubles each time.
     pub(super) fn failed(&mut self) {
         self.failures = (self.failures + 1).min(16);
         self.next = Instant::now() + (LEAST * 2_u32.pow(self.failures)).min(LONGEST);

@@ -1,20 +1,20 @@
-//! The one task that looks for all waiters of a store.
+//! The task that polls the store for all waiters.
 //!
 //! # Why no change is missed
 //!
-//! `after` is always a revision that was readable *before* the last look-up of each action began.
-//! So what that look-up did not show has a revision above it, and `changed(after)` resolves:
+//! `after` is always a revision that was readable *before* the last read of each action began. So a
+//! change that this read did not return has a higher revision, and `changed(after)` resolves:
 //!
-//! - Who comes to wait is on the board first and looked up then (`due`), by a look that begins
-//!   later. A change before that look is shown by it, one after it is above `after`, which is older
-//!   than the look.
-//! - When `changed` resolves, its revision becomes `after`, and then everything is looked up. A
-//!   change in between is shown; one after it is above `after`.
-//! - A look that fails leaves `news` and `due` as they are: it is made again before anything is
-//!   waited for.
+//! - A new waiter registers first. A poll that begins later reads its actions (`due`). The poll
+//!   returns changes made before it. Changes made after it are above `after`, which is older.
 //!
-//! An action goes only once it is completed, which has a revision of its own, in the same
-//! transaction or an earlier one: a removal wakes who waits, too.
+//! - When `changed` resolves, its revision becomes `after`, and then all actions are read. The read
+//!   returns changes made in between. Later changes are above `after`.
+//!
+//! - A failed poll leaves `news` and `due` unchanged. It is repeated before the task waits again.
+//!
+//! An action is removed only after its completion. The completion has its own revision, in the same
+//! transaction or an earlier one, so a removal wakes the waiters too.
 
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ use super::pace::Pace;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{ActionUid, Revision};
 
-/// Looks until nobody waits, or the store fails for good.
+/// Polls until there are no waiters, or the store fails for good.
 pub(super) async fn run(running: Running) {
     {
         let hub = &*running.hub;
@@ -34,7 +34,7 @@ pub(super) async fn run(running: Running) {
                     hub.fail(&error);
                     break;
                 }
-                // Whatever the work is at: a store that hangs holds no task.
+                // Checked at any time, so that a hanging store does not keep the task alive.
                 () = hub.left.notified() => if hub.is_deserted() {
                     break;
                 }
@@ -47,7 +47,7 @@ pub(super) async fn run(running: Running) {
 async fn work(hub: &Hub) -> StoreError {
     let mut pace = Pace::new();
     let mut after: Option<Revision> = None;
-    // Whether what was shown may be out of date.
+    // True if the last results may be out of date.
     let mut news = true;
     let mut waiting = None;
     loop {
@@ -67,7 +67,7 @@ async fn work(hub: &Hub) -> StoreError {
         match look(hub, news).await {
             Ok(asked) => {
                 news = false;
-                // What was not asked has not been answered.
+                // Without a request there is no answer to record.
                 if asked {
                     pace.answered(begun);
                 }
@@ -79,7 +79,7 @@ async fn work(hub: &Hub) -> StoreError {
             }
             Err(error) => return error,
         }
-        // Kept while newcomers are looked up: they cost no further one.
+        // Kept while new waiters are served, so that they need no second `changed` call.
         let mut changed = waiting.take().unwrap_or_else(|| hub.store.changed(after));
         tokio::select! {
             biased;
@@ -93,7 +93,7 @@ async fn work(hub: &Hub) -> StoreError {
                     hub.set_trouble(error);
                     pace.failed();
                 }
-                // The store is behind what it was: an older copy was put in its place.
+                // The store's revision went back: it was replaced by an older copy.
                 Err(error) if error.kind() == ErrorKind::Invalid => {
                     hub.set_trouble(error);
                     (after, news) = (None, true);
@@ -106,7 +106,7 @@ async fn work(hub: &Hub) -> StoreError {
     }
 }
 
-/// Whether the same question may be answered later.
+/// Returns true if a retry of the same request may succeed.
 pub(super) fn is_passing(error: &StoreError) -> bool {
     matches!(
         error.kind(),
@@ -114,7 +114,7 @@ pub(super) fn is_passing(error: &StoreError) -> bool {
     )
 }
 
-/// Looks up what is due. Says whether anything was.
+/// Reads the actions that are due. Returns true if there were any.
 async fn look(hub: &Hub, news: bool) -> Result<bool, StoreError> {
     let (number, uids) = hub.begin_look(news);
     let most = hub.store.capabilities().max_commands.max(1);
@@ -137,7 +137,7 @@ async fn look(hub: &Hub, news: bool) -> Result<bool, StoreError> {
                 return Err(error);
             }
             (Err(error), [uid]) => hub.show(number, [(*uid, State::Failed(error))]),
-            // One of them spoils it for the others: halves, until that one stands alone.
+            // One action makes the batch fail. Split it in halves until that action is alone.
             (Err(_), _) => {
                 let (left, right) = part.split_at(part.len() / 2);
                 parts.extend([left, right]);
