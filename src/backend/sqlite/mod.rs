@@ -373,17 +373,17 @@ impl ActionStore for SqliteStore {
             None if claim.withdraw() => Err(StoreError::new(
                 ErrorKind::Unavailable,
                 "write",
-                "the time for it is up before it was begun",
+                "the call timed out before the write began; nothing was applied",
             )),
             Some(Err(_)) => Err(StoreError::new(
                 ErrorKind::OutcomeUnknown,
                 "write",
-                "the commit was sent, and the store's runtime ended before it was answered",
+                "the store's runtime ended after the commit was sent",
             )),
             None => Err(StoreError::new(
                 ErrorKind::OutcomeUnknown,
                 "write",
-                "it was begun, but the time for an answer is up",
+                "the call timed out after the write began",
             )),
         }
     }
