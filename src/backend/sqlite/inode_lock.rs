@@ -166,7 +166,7 @@ mod linux {
         held.retain(|id, held| held.stores > 0 || opened.contains(id));
     }
 
-    /// Returns the files of which this process has several descriptors; `None` if the platform does
+    /// Returns the files that this process has open more than once; `None` if the platform does
     /// not report it.
     fn open_more_than_once() -> Option<HashSet<FileId>> {
         let (mut once, mut more) = (HashSet::new(), HashSet::new());
