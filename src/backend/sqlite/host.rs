@@ -87,7 +87,7 @@ impl SqliteStore {
         let (needs, _) = self.check("write_in", &batch)?;
         self.file.check_before("write_in")?;
         if self.access == SqliteAccess::Exclusive {
-            let message = "the store is exclusive; open it shared or on the host's pool";
+            let message = "the store is neither shared nor on the host's pool; open it so";
             return Err(refused(ErrorKind::Unsupported, message));
         }
         if !connection.is_in_transaction() {
