@@ -1,11 +1,10 @@
 -- Actions, their logs, their owners. Everything is named actions_*.
 --
--- The library decides what is written (its model is the one place that does); the CHECKs and
--- triggers here repeat the rules, so that no other program can break them.
--- Identities are 16-byte blobs, times are microseconds since the Unix epoch, small integers are
--- the codes of the model's words.
+-- The library's model decides what is written. The CHECKs and triggers here repeat its rules, so
+-- that no other program can break them. Identities are 16-byte blobs. Times are microseconds since
+-- the Unix epoch. Small integers are the codes of the model's enums.
 
--- Which steps of this schema were applied, and who may still use it.
+-- The applied steps of this schema, and the versions that may still use it.
 CREATE TABLE actions_schema (
   version INTEGER PRIMARY KEY,
   min_reader INTEGER NOT NULL,  -- the oldest schema version whose libraries may read this
@@ -13,7 +12,7 @@ CREATE TABLE actions_schema (
   applied_at INTEGER NOT NULL
 ) STRICT;
 
--- One row: where the store stands.
+-- One row: the position of the store.
 CREATE TABLE actions_store (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   life BLOB NOT NULL CHECK (length(life) = 16),
@@ -31,7 +30,7 @@ CREATE TABLE actions_store (
   syncs INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- The branches this one comes from, the first one first, and where each parted.
+-- The branches that this one comes from, oldest first, and the end of each.
 CREATE TABLE actions_branch (
   id INTEGER PRIMARY KEY,
   branch INTEGER NOT NULL UNIQUE CHECK (branch >= 0),
@@ -40,7 +39,7 @@ CREATE TABLE actions_branch (
   last_entry INTEGER NOT NULL CHECK (last_entry >= 0)
 ) STRICT;
 
--- The actions as they are. `number` is their creation order and never used twice.
+-- The current actions. `number` is the creation order and is never reused.
 CREATE TABLE actions_action (
   number INTEGER PRIMARY KEY,
   uid BLOB NOT NULL UNIQUE CHECK (length(uid) = 16),
@@ -94,7 +93,7 @@ CREATE TABLE actions_action (
   CHECK ((evidence_owner IS NULL) = (evidence_end IS NULL)),
   CHECK ((evidence_owner IS NULL) = (evidence_seen_at IS NULL)),
   CHECK ((evidence_owner IS NULL) = (evidence_by IS NULL)),
-  -- What a status brings and forbids.
+  -- Columns that a status requires or forbids.
   CHECK ((status = 2) = (outcome IS NOT NULL)),
   CHECK ((status = 2) = (finished_at IS NOT NULL)),
   CHECK (status = 2 OR (result IS NULL AND error_code IS NULL AND evidence_owner IS NULL)),
@@ -107,10 +106,10 @@ CREATE TABLE actions_action (
   CHECK (outcome IS NULL OR outcome <> 4 OR evidence_owner IS NOT NULL)
 ) STRICT;
 
--- Partial wherever most actions are not in the set: completed, succeeded, default tenant.
+-- Partial wherever most actions are outside the set: completed, succeeded, default tenant.
 CREATE INDEX actions_action_unfinished ON actions_action (number) WHERE status < 2;
 CREATE INDEX actions_action_owner ON actions_action (owner, number) WHERE status < 2;
--- Finds out if an incarnation has an unfinished action.
+-- Finds an incarnation's unfinished actions.
 CREATE INDEX actions_action_incarnation ON actions_action (owner, incarnation) WHERE status < 2;
 CREATE INDEX actions_action_cancel ON actions_action (owner, number)
   WHERE status < 2 AND cancel_at IS NOT NULL;
@@ -122,20 +121,21 @@ CREATE INDEX actions_action_retry ON actions_action (retry_of, number) WHERE ret
 CREATE INDEX actions_action_correlation ON actions_action (correlation, number)
   WHERE correlation IS NOT NULL;
 
--- Which objects an action touches: its subject and its related ones.
+-- Objects that an action touches: its subject and its related objects.
 CREATE TABLE actions_touch (
   object TEXT NOT NULL,
   action INTEGER NOT NULL,
   PRIMARY KEY (object, action)
 ) STRICT, WITHOUT ROWID;
 
--- Each action once, at its latest change. Apart from the wide row, which would be rewritten.
+-- Each action once, at its latest change. A separate table, because the wide row would be
+-- rewritten.
 CREATE TABLE actions_feed (
   revision INTEGER PRIMARY KEY,
   action INTEGER NOT NULL UNIQUE
 ) STRICT;
 
--- What happened, in the order in which it was written. `entry` is never used twice.
+-- Log entries in the order of writing. `entry` is never reused.
 CREATE TABLE actions_log (
   entry INTEGER PRIMARY KEY,
   action INTEGER NOT NULL,
@@ -154,7 +154,8 @@ CREATE TABLE actions_log (
   CHECK ((owner IS NULL) = (incarnation IS NULL))
 ) STRICT;
 
--- One entry a version; a late report (kind 7) stands beside the entry of the version it found.
+-- One entry for each version. A late report (kind 7) is stored beside the entry of the version that
+-- it found.
 CREATE UNIQUE INDEX actions_log_action ON actions_log (action, version, (kind = 7));
 CREATE UNIQUE INDEX actions_log_late ON actions_log (action) WHERE kind = 7;
 
@@ -167,7 +168,7 @@ CREATE TABLE actions_key (
   PRIMARY KEY (tenant, kind, key)
 ) STRICT, WITHOUT ROWID;
 
--- Completed actions that are to be kept.
+-- Pinned completed actions, which are not removed.
 CREATE TABLE actions_pin (
   action INTEGER PRIMARY KEY
 ) STRICT;
@@ -186,9 +187,9 @@ CREATE TABLE actions_owner (
   CHECK ((state = 0) = (ended_at IS NULL))
 ) STRICT;
 
--- A name has one living incarnation at most.
+-- A name has at most one living incarnation.
 CREATE UNIQUE INDEX actions_owner_alive ON actions_owner (name) WHERE state = 0;
--- Counts the ended incarnations, and finds the last of a name.
+-- Counts the ended incarnations, and finds the latest one of a name.
 CREATE INDEX actions_owner_ended ON actions_owner (name, id, state) WHERE state > 0;
 
 CREATE TRIGGER actions_owner_ended BEFORE UPDATE ON actions_owner WHEN OLD.state <> 0
@@ -196,7 +197,7 @@ BEGIN
   SELECT RAISE(ABORT, 'actions: an ended incarnation does not come back');
 END;
 
--- An OR REPLACE would delete the row it replaces without asking any trigger.
+-- OR REPLACE would delete the replaced row without firing any delete trigger.
 CREATE TRIGGER actions_action_replaced BEFORE INSERT ON actions_action
 WHEN EXISTS (SELECT 1 FROM actions_action WHERE uid = NEW.uid)
   OR EXISTS (SELECT 1 FROM actions_action WHERE number = NEW.number)
@@ -204,7 +205,7 @@ BEGIN
   SELECT RAISE(ABORT, 'actions: there is such an action');
 END;
 
--- After, not before: SQLite would read the whole row a second time, should a trigger have changed it.
+-- AFTER, not BEFORE: after a BEFORE trigger, SQLite would read the whole row a second time.
 CREATE TRIGGER actions_action_forward AFTER UPDATE ON actions_action
 WHEN OLD.status = 2 OR NEW.status < OLD.status OR NEW.version <= OLD.version
   OR NEW.progress < OLD.progress OR NEW.log_entries < OLD.log_entries
@@ -234,7 +235,7 @@ BEGIN
   SELECT RAISE(ABORT, 'actions: a part of an unfinished action is not removed');
 END;
 
--- Triggers, not foreign keys: those are off in connections that do not ask for them.
+-- Triggers, not foreign keys: a connection enforces foreign keys only if it enables them.
 CREATE TRIGGER actions_action_removed AFTER DELETE ON actions_action
 BEGIN
   DELETE FROM actions_log WHERE action = OLD.number;
@@ -254,7 +255,7 @@ BEGIN
   SELECT RAISE(ABORT, 'actions: the log does not change');
 END;
 
--- A log goes with its action, or loses its oldest entry when there are 256 newer ones.
+-- A log is deleted with its action, or loses its oldest entry when there are 256 newer ones.
 CREATE TRIGGER actions_log_kept BEFORE DELETE ON actions_log
 WHEN EXISTS (SELECT 1 FROM actions_action WHERE number = OLD.action)
   AND (OLD.kind = 7 OR (
@@ -264,7 +265,7 @@ BEGIN
   SELECT RAISE(ABORT, 'actions: the log is kept');
 END;
 
--- What this step leaves: its entry in the ledger, and a store with an identity of its own.
+-- The result of this step: its entry in the ledger, and a store with its own identity.
 INSERT INTO actions_schema (version, min_reader, min_writer, applied_at)
 VALUES (1, 1, 1, CAST(unixepoch('subsec') * 1000000 AS INTEGER));
 

@@ -1,15 +1,16 @@
-//! A list by numbers that only grow.
+//! A list whose keys only grow.
 
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 
-/// Below so many places, empty ones do no harm.
+/// Lists shorter than this are not compacted.
 const FEW: usize = 64;
 
-/// Values in the order of their numbers: each new number is higher than all before it.
+/// Values in the order of their numbers. Each new number is higher than all earlier ones.
 ///
-/// What is new goes to the end, which is what an ordered tree is worst at. What is taken out leaves
-/// an empty place; once those are the majority the list is swept, so that it takes at most twice
-/// the memory of what is in it and a removal costs the same on average however long it is.
+///
+/// New values are appended, which an ordered tree handles badly. A removed value leaves an empty
+/// slot. The list is compacted when most slots are empty, so it has at most twice the slots it
+/// needs. A removal has constant cost on average.
 #[derive(Debug)]
 pub(super) struct Ascending<T> {
     places: Vec<(u64, Option<T>)>,
@@ -26,7 +27,7 @@ impl<T> Default for Ascending<T> {
 }
 
 impl<T> Ascending<T> {
-    /// Adds a value under a number that is higher than all before.
+    /// Adds a value under a number that is higher than all earlier numbers.
     pub(super) fn push(&mut self, number: u64, value: T) {
         debug_assert!(self.places.last().is_none_or(|(last, _)| *last < number));
         self.places.push((number, Some(value)));
@@ -48,7 +49,7 @@ impl<T> Ascending<T> {
         }
     }
 
-    /// What stands within a range, in ascending order.
+    /// Returns the values within a range, in ascending order.
     pub(super) fn range(
         &self,
         (from, to): (Bound<u64>, Bound<u64>),
@@ -73,7 +74,7 @@ impl<T> Ascending<T> {
     fn place(&self, number: u64) -> Option<usize> {
         let (first, _) = self.places.first()?;
         let furthest = usize::try_from(number.checked_sub(*first)?).ok()?;
-        // It is never further, and right there as long as nothing has been swept.
+        // The index is never higher than this, and equal to it until the first compaction.
         let there = self.places.get(furthest);
         if there.is_some_and(|(at, _)| *at == number) {
             return Some(furthest);
@@ -97,7 +98,7 @@ mod tests {
         for number in (1..).step_by(3).take(2000) {
             list.push(number, -(number as i64));
             tree.insert(number, -(number as i64));
-            // Two of three go again, at any place; some of the numbers are not there.
+            // Removes two of three values; some of the numbers do not exist.
             for _ in 0..2 {
                 state = state
                     .wrapping_mul(6_364_136_223_846_793_005)

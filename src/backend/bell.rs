@@ -1,4 +1,4 @@
-//! Tells waiters within this process that a store has moved on.
+//! Announces new positions of a store to waiters in this process.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,22 +7,24 @@ use tokio::sync::watch;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{Position, Revision};
 
-/// Where the store stands, and whether it is still open. One value, so that any number of waiters
-/// costs a writer the same.
+/// Position of the store, and whether it is open. A single value, so the cost for a writer does not
+/// depend on the number of waiters.
 #[derive(Debug)]
 pub(super) struct Bell {
     state: watch::Sender<State>,
-    /// Beside it: every call looks at this, and callers must not wait for each other to do so.
+    /// A copy of "open" outside the lock: every call reads it, and callers must not wait for each
+    /// other.
     closed: AtomicBool,
 }
 
 #[derive(Debug)]
 struct State {
     position: Position,
-    /// How often looking for news has failed, and why it last did.
+    /// Number of failed polls, and the last error.
     failures: u64,
     failure: Option<StoreError>,
-    /// Why there will never be news again, though nobody closed the store.
+    /// Error for all waiters: positions can no longer be announced, though the store was not
+    /// closed.
     broken: Option<StoreError>,
 }
 
@@ -39,8 +41,8 @@ impl Bell {
         }
     }
 
-    /// Announces a position that has become readable. One that is behind what was announced
-    /// before changes nothing.
+    /// Announces a position that has become readable. A position behind an earlier announcement has
+    /// no effect.
     pub(super) fn ring(&self, position: Position) {
         let stand = |at: &Position| (at.revision, at.removed_to, at.removed_created);
         self.state.send_if_modified(|state| {
@@ -48,19 +50,19 @@ impl Bell {
             if goes_on {
                 state.position = position;
             }
-            // Nobody is missed: whoever counts himself in after this looks at the position first,
-            // for which he waits until this is over.
+            // No waiter is missed. A new waiter takes this lock and reads the position before it
+            // waits.
             goes_on && self.state.receiver_count() > 0
         });
     }
 
-    /// Where the store stands, as far as it was announced.
+    /// Returns the announced position.
     #[cfg(feature = "sqlite-unbundled")]
     pub(super) fn position(&self) -> Position {
         self.state.borrow().position
     }
 
-    /// Tells whoever waits that nobody can tell whether there is news.
+    /// Tells all waiters that polling for changes failed.
     #[cfg(feature = "sqlite-unbundled")]
     pub(super) fn fail(&self, error: StoreError) {
         self.state.send_modify(|state| {
@@ -69,7 +71,7 @@ impl Bell {
         });
     }
 
-    /// Lets every waiter go, now and later, with this error.
+    /// Ends all present and future waits with this error.
     #[cfg(feature = "sqlite-unbundled")]
     pub(super) fn break_off(&self, error: StoreError) {
         self.state.send_modify(|state| {
@@ -77,16 +79,16 @@ impl Bell {
         });
     }
 
-    /// Whether a revision is beyond what was announced.
+    /// Returns true if a revision is higher than the announced one.
     #[cfg(feature = "sqlite-unbundled")]
     pub(super) fn is_behind(&self, revision: Revision) -> bool {
         revision > self.state.borrow().position.revision
     }
 
-    /// Lets every waiter go, now and later.
+    /// Ends all present and future waits.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        // Whoever looked before that is woken to look again.
+        // Wakes waiters that read the flag before this change.
         self.state.send_modify(|_| {});
     }
 
@@ -110,7 +112,7 @@ impl Bell {
             return Err(StoreError::new(
                 ErrorKind::Invalid,
                 "changed",
-                "after: is a revision this store has not come to",
+                "after: the store has not reached this revision",
             ));
         }
         let news = |state: &State| after.is_none_or(|after| state.position.revision > after);

@@ -1,4 +1,5 @@
-//! The built-in stores. Each loads what the model needs and saves what it says, atomically.
+//! The built-in stores. Each one loads the data the model needs and saves the model's changes
+//! atomically.
 
 mod ascending;
 mod bell;
@@ -16,13 +17,13 @@ pub use sqlite::{SqliteAccess, SqliteDiagnostics, SqliteFile, SqliteOptions, Sql
 
 use crate::error::{ErrorKind, StoreError};
 
-/// A cursor that stands for nothing in this branch of the store.
+/// The error for a cursor that names no position in this branch of the store.
 fn another_branch(operation: &'static str) -> StoreError {
-    let message = "after: is a position of another branch of this store, or beyond it: \
-                   the store was restored or copied; read it anew";
+    let message = "after: the cursor is not valid in this branch: \
+                   the store was restored or copied; restart without a cursor";
     StoreError::new(ErrorKind::CursorExpired, operation, message)
 }
 
-/// A map by uid. A host may let others choose its uids: each map has a seed of its own, so nobody
-/// can choose uids whose hashes collide.
+/// A map by uid. Each map has its own seed: clients may choose uids, and must not be able to choose
+/// uids whose hashes collide.
 type UidMap<V> = HashMap<ActionUid, V, foldhash::fast::RandomState>;

@@ -1,4 +1,4 @@
-//! The store in memory: the contract at its plainest.
+//! The store in memory: the simplest implementation of the contract.
 
 mod owners;
 mod tables;
@@ -19,10 +19,10 @@ use crate::model::{
 };
 use crate::store::{ActionStore, Capabilities, Durability};
 
-/// A store that lives and ends with the process: for tests, and for hosts that want no history.
+/// A store in the memory of the process, for tests and for hosts that keep no history.
 ///
-/// Guarantees all of the [`ActionStore`] contract at [`Durability::Volatile`]. Pages come from
-/// ordered sets, so their cost does not grow with the store; memory does, until actions are
+/// Meets the whole [`ActionStore`] contract at [`Durability::Volatile`]. Pages are read from
+/// ordered sets, so their cost does not grow with the store. Memory use grows until actions are
 /// removed.
 #[derive(Debug)]
 pub struct MemoryStore {
@@ -39,13 +39,13 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store that uses the system clock.
     #[must_use]
     pub fn new() -> MemoryStore {
         MemoryStore::with_clock(Clock::system())
     }
 
-    /// An empty store that stamps with the given clock.
+    /// Creates an empty store that uses the given clock for timestamps.
     #[must_use]
     pub fn with_clock(clock: Clock) -> MemoryStore {
         let life = StoreId::new();
@@ -58,7 +58,8 @@ impl MemoryStore {
         }
     }
 
-    // A panic while the lock was held cannot have come from this crate; what it left is whole.
+    // Poisoning is ignored: this crate does not panic while it holds the lock, so the data is
+    // whole.
     fn read(&self) -> RwLockReadGuard<'_, Tables> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,7 +68,7 @@ impl MemoryStore {
         self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The position a cursor of this store stands for; `begin` without one.
+    /// Returns the position of a cursor of this store, or `begin` without a cursor.
     fn resume(
         &self,
         operation: &'static str,
@@ -75,7 +76,7 @@ impl MemoryStore {
         after: Option<Cursor>,
         begin: u64,
     ) -> Result<u64, StoreError> {
-        // It is never copied.
+        // A store in memory is never copied.
         const BRANCHES: Branches = Branches::first();
         match after {
             None => Ok(begin),
@@ -88,7 +89,7 @@ impl MemoryStore {
             Some(_) => Err(StoreError::new(
                 ErrorKind::Invalid,
                 operation,
-                "after: is a cursor of another store",
+                "after: the cursor belongs to another store",
             )),
         }
     }
@@ -109,9 +110,9 @@ impl ActionStore for MemoryStore {
         let answers = plan(&batch, &needs, &mut loaded, self.clock.now());
         let mut changes = loaded.into_changes();
         tables.save(&mut changes);
-        // While the lock is held: positions are announced in order.
+        // Still under the lock, so that positions are announced in order.
         self.bell.ring(tables.position(self.life));
-        // Before what was replaced is dropped.
+        // Unlocks before the replaced values are dropped.
         drop(tables);
         Ok(answers)
     }
@@ -214,11 +215,11 @@ fn expired() -> StoreError {
     StoreError::new(
         ErrorKind::CursorExpired,
         "list",
-        "actions this cursor has yet to show were removed",
+        "actions after this cursor were removed; restart without a cursor",
     )
 }
 
-/// Filters rows until the page is full or has looked at enough of them.
+/// Filters rows until the page is full or [`Limits::SCAN`] rows were examined.
 fn page<'t>(
     query: &Query,
     rows: impl Iterator<Item = &'t Row>,

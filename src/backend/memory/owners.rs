@@ -1,4 +1,4 @@
-//! The owners of the store in memory.
+//! The owners in the store in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -10,11 +10,11 @@ use crate::model::{
 
 #[derive(Debug, Default)]
 pub(super) struct Owners {
-    /// All that are remembered, by the number of their claim.
+    /// All remembered owners, by the number of their claim.
     claims: BTreeMap<u64, Owner>,
     numbers: HashMap<OwnerRef, u64>,
     living: HashMap<Arc<str>, u64>,
-    /// How many unfinished actions each has.
+    /// Number of unfinished actions of each owner.
     unfinished: HashMap<OwnerRef, usize>,
     last_claim: u64,
 }
@@ -61,7 +61,8 @@ impl Owners {
 
     fn load_ended(&self, needs: &Needs, loaded: &mut Loaded) {
         let count = self.claims.len() - self.living.len();
-        // So many may end in this transaction: no more are looked for than it can forget then.
+        // Up to this many owners may end in the transaction, so no more are searched than it can
+        // forget.
         let end_now = needs.claims();
         let excess = (count + end_now).saturating_sub(Limits::ENDED_OWNERS);
         if excess == 0 {
@@ -104,14 +105,14 @@ impl Owners {
         }
     }
 
-    /// Counts an action as its owner's.
+    /// Adds an action to its owner's count.
     pub(super) fn own(&mut self, action: &Action) {
         if let Some(owner) = action.owner.as_ref().filter(|_| action.is_unfinished()) {
             *self.unfinished.entry(owner.clone()).or_default() += 1;
         }
     }
 
-    /// Counts it no longer.
+    /// Subtracts an action from its owner's count.
     pub(super) fn disown(&mut self, action: &Action) {
         if let Some(owner) = action.owner.as_ref().filter(|_| action.is_unfinished())
             && let Some(count) = self.unfinished.get_mut(owner)

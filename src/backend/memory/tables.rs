@@ -1,4 +1,4 @@
-//! What the store in memory holds, and how a batch is loaded from it and saved in it.
+//! The data of the store in memory, and how batches are loaded and saved.
 
 use std::collections::{BTreeSet, HashMap};
 use std::iter::Peekable;
@@ -13,17 +13,17 @@ use crate::model::{
     Revision, StoreId, Timestamp, Transition,
 };
 
-/// Everything, consistent whenever the lock is free.
+/// All data; consistent whenever the lock is free.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     pub(super) rows: UidMap<Row>,
-    /// Which action has which number, in creation order.
+    /// The action of each number, in creation order.
     numbers: Ascending<ActionUid>,
-    /// The numbers of the actions in each set that can drive a query.
+    /// The numbers of the actions in each set that can select a query's rows.
     sets: HashMap<Driver, BTreeSet<u64>>,
-    /// Which action changed last at which revision.
+    /// The action whose latest change has this revision.
     pub(super) feed: Ascending<ActionUid>,
-    /// Whose log has which entry, in the order in which they were written.
+    /// The action of each log entry, in the order of writing.
     pub(super) entries: Ascending<ActionUid>,
     pub(super) owners: Owners,
     keys: HashMap<Key, ActionUid>,
@@ -40,9 +40,9 @@ pub(super) struct Row {
     pub(super) number: u64,
     pub(super) revision: u64,
     pinned: bool,
-    /// Its log, oldest first, each with its place in `Tables::entries`.
+    /// Its log, oldest first. Each entry has its place in `Tables::entries`.
     pub(super) log: Vec<(u64, Transition)>,
-    /// Whether there is a late report in it.
+    /// True if the log has a late report.
     late: bool,
 }
 
@@ -59,7 +59,7 @@ impl Tables {
         }
     }
 
-    /// How far the history has come.
+    /// Returns the end of the history.
     pub(super) fn end(&self) -> End {
         End {
             revision: self.last_revision,
@@ -68,7 +68,7 @@ impl Tables {
         }
     }
 
-    /// The rows a driver finds, in creation order or the newest first.
+    /// Returns the rows of a driver, in creation order or newest first.
     pub(super) fn driven(&self, driver: &Driver, range: Range, newest: bool) -> Walk<'_, &Row> {
         let numbers = match driver {
             Driver::All => {
@@ -129,7 +129,7 @@ impl Tables {
         }
     }
 
-    /// Saves what changed. What that replaces stays behind in `changes`.
+    /// Saves the changes. The replaced values are left in `changes`, to be dropped later.
     pub(super) fn save(&mut self, changes: &mut Changes) {
         for action in &mut changes.updated {
             self.update(action);
@@ -207,7 +207,7 @@ impl Tables {
         self.rows.insert(uid, row);
     }
 
-    /// Puts an action in the place of what it was before, and that in its.
+    /// Replaces an action. The old value takes the new value's place in the changes.
     fn update(&mut self, action: &mut Arc<Action>) {
         let Some(row) = self.rows.get_mut(&action.uid) else {
             return;
@@ -242,7 +242,7 @@ impl Tables {
         }
     }
 
-    /// Drops the oldest entries of a log that has too many; a late report does not count.
+    /// Drops the oldest entries of a log that is too long; late reports do not count.
     fn trim(&mut self, uid: ActionUid) {
         let Some(row) = self.rows.get_mut(&uid) else {
             return;
@@ -261,7 +261,7 @@ impl Tables {
 }
 
 impl Row {
-    /// The entry of its log that has this place among all.
+    /// Returns the log entry that has this place in the whole log.
     pub(super) fn entry(&self, number: u64) -> Option<&(u64, Transition)> {
         let at = self
             .log
@@ -279,7 +279,7 @@ fn directed<'t, T: 't>(walk: impl DoubleEndedIterator<Item = T> + 't, newest: bo
     }
 }
 
-/// What several walks meet, each number once.
+/// Merges several scans; each number appears once.
 fn merged<'t>(mut walks: Vec<Peekable<Walk<'t, u64>>>, newest: bool) -> Walk<'t, u64> {
     Box::new(std::iter::from_fn(move || {
         let heads = walks.iter_mut().filter_map(|walk| walk.peek().copied());

@@ -1,4 +1,4 @@
-//! A copy of the store while it is in use.
+//! Copies a store while it is in use.
 
 use std::path::Path;
 
@@ -13,23 +13,27 @@ use super::source::Line;
 use crate::error::{ErrorKind, StoreError};
 
 impl SqliteStore {
-    /// Writes a copy of the whole database, as it is at one moment, to a new file: compact, durable
-    /// once this answers, readable by its owner only (mode 0600). Readers and writers go on
-    /// meanwhile; the log file grows until it is done. On a host's pool the copy has the host's
-    /// tables too, and one connection is in use as long as it takes.
+    /// Writes a copy of the whole database, as it is at one moment, to a new file. The copy is
+    /// compact and durable when this returns, and only its owner can read it (mode 0600). Readers
+    /// and writers continue meanwhile; the WAL grows until the copy is done. On a host's pool the
+    /// copy includes the host's tables, and one connection is in use during the copy.
     ///
-    /// The copy is the same store, and another [branch](crate::BranchId) of it from here on. A cursor
-    /// of the original is good in the copy if all that it stands for is older than the copy. Any
-    /// other is [`CursorExpired`](ErrorKind::CursorExpired), whether the copy is behind it or has
-    /// gone on past it. Open the copy in the place of the original, not beside it.
+    /// The copy is the same store, but another [branch](crate::BranchId) of it. A cursor of the
+    /// original is valid in the copy if it covers only changes that are older than the copy. Any
+    /// other cursor is [`CursorExpired`](ErrorKind::CursorExpired). Open the copy in the place of
+    /// the original, not beside it.
     ///
-    /// Once this is first polled it goes on even if the future is dropped. It may take long and has
-    /// no time-out. Beside the copy stays its lock file (`<path>.lock`), as beside every store.
+    /// After the first poll the copy continues even if the future is dropped. It may take long and
+    /// has no timeout. The lock file of the copy (`<path>.lock`) stays beside it, as for every
+    /// store.
     ///
     /// # Errors
-    /// `Invalid` for a path that SQLite would not take, `Unavailable` if there is a file at that
-    /// place already, or its log (`-wal`, `-journal`), if somebody makes or opens one there just
-    /// now, or if it cannot be written, `Corrupt`, `Closed`.
+    /// - `Invalid`: SQLite would not use the path as it is.
+    ///
+    /// - `Unavailable`: a file or its log (`-wal`, `-journal`) exists at the path. Another process
+    ///   creates or opens one there. The copy cannot be written.
+    ///
+    /// - `Corrupt`, `Closed`: as for any call.
     pub async fn backup_to(&self, path: impl AsRef<Path>) -> Result<(), StoreError> {
         self.check_usable("backup")?;
         self.file.check_before("backup")?;
@@ -37,16 +41,18 @@ impl SqliteStore {
         let mut line = Line::new(self.source.clone(), self.file.clone());
         let work = async move {
             let refuse = |message| Err(StoreError::new(ErrorKind::Unavailable, "backup", message));
-            // Whoever makes a store there has it too: also an earlier copy that was given up, and
-            // goes on.
+            // Another opener of this path takes the same lock; so does an earlier backup whose
+            // future was dropped.
             let Some(_alone) = Lock::try_take_place(&path)? else {
-                return refuse("somebody makes or opens a file at that place");
+                return refuse("another process creates or opens a file at that path");
             };
             if path.exists() {
-                return refuse("there is a file at that place already");
+                return refuse("a file exists at that path; choose a new path");
             }
             if file::has_log(&path) {
-                return refuse("there is a log file (-wal or -journal) at that place");
+                return refuse(
+                    "a log file (-wal or -journal) exists at that path; choose a new path",
+                );
             }
             let new = NewFile::beside(&path)?;
             let mut connection = line.take().await?;

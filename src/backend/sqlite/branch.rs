@@ -1,4 +1,4 @@
-//! Which branch of a store a file is: a copy that goes on is another branch than its original.
+//! Branches of a store: a copy that is written to is another branch than its original.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::identity::home;
 use crate::error::StoreError;
 use crate::model::{BranchId, Branches, End, Fork, Position, StoreId};
 
-/// Which store a file is, and which branch of it.
+/// The store that a file contains, and its branch.
 #[derive(Debug)]
 pub(super) struct Lineage {
     pub(super) life: StoreId,
@@ -18,7 +18,7 @@ pub(super) struct Lineage {
 }
 
 impl Lineage {
-    /// Where nothing has happened yet.
+    /// True if nothing has been written yet.
     pub(super) fn position(&self) -> Position {
         Position {
             life: self.life,
@@ -34,11 +34,11 @@ fn before(error: sqlx::Error) -> StoreError {
     store_error("open", Phase::Before, error)
 }
 
-/// Where the branch ends that the store is now.
+/// The position at which the current branch ends.
 const FORK: &str = "INSERT INTO actions_branch (branch, revision, last_number, last_entry) \
      SELECT branch, revision, last_number, last_entry FROM actions_store WHERE id = 1";
 
-/// Makes the store another branch from here on, and remembers the file that it is in.
+/// Starts a new branch of the store here, and records the file that contains it.
 pub(super) async fn fork(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     let mut transaction = connection
         .begin_with("BEGIN IMMEDIATE")
@@ -60,9 +60,9 @@ async fn fork_in(
     moved.execute(connection).await.map(drop).map_err(before)
 }
 
-/// Says which branch the file is. A file that is not the one the store was in when it was last open
-/// was copied: it becomes a branch of its own. For whoever may not write, it is one for as long as
-/// the store is open.
+/// Returns the branch of the file. If the store was last open in another file, this one is a copy
+/// and starts a new branch. A read-only opener cannot record it: the branch is then valid while the
+/// store is open.
 pub(super) async fn settle(
     connection: &mut SqliteConnection,
     path: &Path,
@@ -87,7 +87,7 @@ pub(super) async fn settle(
         .begin_with("BEGIN IMMEDIATE")
         .await
         .map_err(before)?;
-    // Read again, now that nobody else can write: another opener may have been here.
+    // Read again under the write lock: another opener may have changed it.
     match remembered(&mut transaction).await? {
         Some(known) if Some(&known) != now.as_ref() => fork_in(&mut transaction, now).await?,
         Some(_) => {}
@@ -100,7 +100,7 @@ pub(super) async fn settle(
     read(connection).await
 }
 
-/// The file that the store was in when it was last open; none if it never was.
+/// Returns the file that the store was last open in; `None` if it never was.
 async fn remembered(connection: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
     let row = sqlx::query("SELECT home FROM actions_store WHERE id = 1");
     let row = row.fetch_optional(connection).await.map_err(before)?;

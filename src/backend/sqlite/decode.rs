@@ -1,8 +1,8 @@
-//! Actions, log entries and owners on their way out of rows.
+//! Decodes actions, log entries and owners from rows.
 //!
-//! A row comes as one JSON array, made by SQLite. sqlx copies each column of a row into a value of
-//! its own, on SQLite's thread, and frees it on ours: for an action's 42 that was most of what a
-//! look-up cost.
+//! SQLite returns each row as one JSON array. sqlx copies each column into its own value on
+//! SQLite's thread, and frees it on ours. For the 42 columns of an action this was most of the cost
+//! of a look-up.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,7 +26,7 @@ enum Field<'r> {
     Null,
     Int(i64),
     Text(Cow<'r, str>),
-    /// What few rows have, [in an array](super::rows::Part::Seldom) of its own.
+    /// The sparse columns, packed [in one array](super::rows::Part::Seldom).
     Row(Fields<'r>),
 }
 
@@ -73,7 +73,7 @@ impl<'de> Visitor<'de> for FieldVisitor {
 /// The fields of a packed row, in the order of its [`Layout`](super::rows::Layout).
 struct Fields<'r>(Vec<Field<'r>>);
 
-/// As many as an action has that has nothing seldom, with what a transaction asks beside.
+/// Enough for an action without sparse columns, with the extra values of a transaction.
 const WIDTH: usize = 24;
 
 impl<'de> Fields<'de> {
@@ -106,28 +106,28 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 
 const UNREADABLE: &str = "a stored row cannot be read";
 
-/// Reads a packed row's columns one after the other.
+/// Reads the columns of a packed row in order.
 pub(super) struct Columns<'r> {
     fields: std::vec::IntoIter<Field<'r>>,
-    /// Whether there is no row, so that all of it is NULL.
+    /// True if there is no row, so that all columns are NULL.
     nothing: bool,
     width: usize,
     operation: &'static str,
 }
 
 impl<'r> Columns<'r> {
-    /// Those packed into the last column of a row; what stands before them is its key.
+    /// Reads the fields packed into the last column of a row; the columns before it are its key.
     pub(super) fn new(
         operation: &'static str,
         row: &'r SqliteRow,
     ) -> Result<Columns<'r>, StoreError> {
-        // As bytes: what is not UTF-8 is this row's trouble.
+        // Read as bytes: invalid UTF-8 is then an error of this row only.
         let packed = row.try_get::<&[u8], usize>(row.len().saturating_sub(1));
         let broken = |error| corrupt(operation, UNREADABLE).with_source(error);
         Columns::parse(operation, packed.map_err(broken)?)
     }
 
-    /// Those packed into one text.
+    /// Reads the fields packed into one text.
     pub(super) fn parse(
         operation: &'static str,
         packed: &'r [u8],
@@ -147,12 +147,12 @@ impl<'r> Columns<'r> {
         }
     }
 
-    /// What few rows have.
+    /// Reads the array of sparse columns.
     fn seldom(&mut self) -> Result<Columns<'r>, StoreError> {
         match self.next() {
             Some(Field::Row(Fields(fields))) => Ok(Columns::of(self.operation, Some(fields))),
             Some(Field::Null) => Ok(Columns::of(self.operation, None)),
-            _ => Err(self.broken("is no array")),
+            _ => Err(self.broken("is not an array")),
         }
     }
 
@@ -176,14 +176,14 @@ impl<'r> Columns<'r> {
     }
 
     fn known<T, E>(&self, value: Result<T, E>) -> Result<T, StoreError> {
-        value.map_err(|_| self.broken("is none of the values it can have"))
+        value.map_err(|_| self.broken("has an unknown value"))
     }
 
     fn get_text(&mut self) -> Result<Option<Cow<'r, str>>, StoreError> {
         match self.next() {
             Some(Field::Text(text)) => Ok(Some(text)),
             Some(Field::Null) => Ok(None),
-            _ => Err(self.broken("is no text")),
+            _ => Err(self.broken("is not a text")),
         }
     }
 
@@ -200,7 +200,7 @@ impl<'r> Columns<'r> {
         match self.next() {
             Some(Field::Int(number)) => Ok(Some(number)),
             Some(Field::Null) => Ok(None),
-            _ => Err(self.broken("is no integer")),
+            _ => Err(self.broken("is not an integer")),
         }
     }
 
@@ -233,7 +233,7 @@ impl<'r> Columns<'r> {
         Ok(Timestamp::from_micros(self.int()?))
     }
 
-    // As `hex` writes it, to which NULL is an empty blob.
+    // As `hex` writes it, which returns an empty text for NULL.
     fn blob_opt(&mut self) -> Result<Option<Uuid>, StoreError> {
         match self.get_text()? {
             Some(hex) if !hex.is_empty() => {
@@ -249,7 +249,7 @@ impl<'r> Columns<'r> {
         self.some(blob)
     }
 
-    // The schema lets only well-formed JSON in, and the model checked it before.
+    // The schema accepts only well-formed JSON, and the model checked it before.
     fn json_opt(&mut self) -> Result<Option<Json>, StoreError> {
         Ok(self.text_opt()?.map(Json::stored))
     }
@@ -315,7 +315,7 @@ impl<'r> Columns<'r> {
     }
 }
 
-/// The key that a row has before what is packed.
+/// Reads the key of a row, which precedes the packed fields.
 pub(super) fn read_key<'r, K>(operation: &'static str, row: &'r SqliteRow) -> Result<K, StoreError>
 where
     K: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
@@ -329,7 +329,7 @@ pub(super) fn decode_action(columns: &mut Columns<'_>) -> Result<(i64, Action), 
     let c = columns;
     let number = c.int()?;
     let s = &mut c.seldom()?;
-    // Each of the two in its order, which is the order in which fields are evaluated.
+    // Struct fields are evaluated in the order written here, which is the order of the columns.
     let action = Action {
         actor: s.text_opt()?,
         idempotency_key: s.text_opt()?,

@@ -1,4 +1,4 @@
-//! What a store can tell about itself.
+//! Diagnostics of a store.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,65 +10,66 @@ use super::{SqliteFile, SqliteStore, file};
 use crate::error::StoreError;
 use crate::model::Position;
 
-/// Who else may use a store's database.
+/// Other users that a store's database may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SqliteAccess {
-    /// Nobody.
+    /// No other user.
     Exclusive,
-    /// Other processes that share it.
+    /// Other processes that also opened it [`shared`](super::SqliteOptions::shared).
     Shared,
-    /// The host and whoever shares its database.
+    /// The host, and other users of the host's database.
     HostPool,
-    /// This one only reads; others may write.
+    /// Any other users; this store only reads.
     ReadOnly,
 }
 
-/// How a [`SqliteStore`] stands: for a health page, a log line, a bug report. It names no content.
+/// State of a [`SqliteStore`], for a health page, a log line or a bug report. It contains no action
+/// data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SqliteDiagnostics {
-    /// The database file.
+    /// Path of the database file.
     pub path: PathBuf,
-    /// What its path leads to. Unless it is [`SqliteFile::Same`] the store refuses every call but
-    /// this one, and the fields about the database have the values 0 and "".
+    /// The file that is at the path now. Unless it is [`SqliteFile::Same`], every other call fails,
+    /// and the fields about the database are 0 or empty.
     pub file: SqliteFile,
-    /// Who else may use it.
+    /// Other users that the database may have.
     pub access: SqliteAccess,
-    /// The version of SQLite.
+    /// Version of the SQLite library.
     pub sqlite_version: String,
-    /// Whether this SQLite can damage a database that several connections write; see
+    /// True if this SQLite can damage a database that several connections write. See
     /// [`SqliteOptions::allow_wal_reset_bug`](super::SqliteOptions::allow_wal_reset_bug).
     pub wal_reset_bug: bool,
-    /// The schema's version.
+    /// Version of the schema.
     pub schema_version: u32,
-    /// `PRAGMA journal_mode`, as observed: `wal` unless the host chose otherwise.
+    /// Observed `PRAGMA journal_mode`: `wal` unless the host chose another one.
     pub journal_mode: String,
-    /// `PRAGMA synchronous` of a connection, as observed: 0 off, 1 normal, 2 full, 3 extra.
+    /// Observed `PRAGMA synchronous` of a connection: 0 off, 1 normal, 2 full, 3 extra.
     pub synchronous: u8,
-    /// How long a connection waits while somebody else writes.
+    /// Time that a connection waits while another connection writes.
     pub busy_timeout: Duration,
-    /// The database's size in bytes, the log file aside.
+    /// Size of the database in bytes, without the WAL.
     pub database_bytes: u64,
-    /// Of which nothing is stored in; SQLite uses them again.
+    /// Unused part of `database_bytes`, in bytes. SQLite uses it again.
     pub free_bytes: u64,
-    /// The size of the log file (`-wal`) in bytes.
+    /// Size of the WAL file (`-wal`) in bytes.
     pub log_bytes: u64,
-    /// The memory that batches waiting to be written take, in bytes, rounded up.
+    /// Memory of the batches that wait to be written, in bytes, rounded up.
     pub queued_bytes: usize,
-    /// Where the store stands.
+    /// Position of the store.
     pub position: Position,
 }
 
 impl SqliteStore {
-    /// How the store stands. On a host's pool it borrows a connection.
+    /// Returns the state of the store. On a host's pool it borrows a connection.
     ///
     /// # Errors
-    /// `Unavailable`, `Corrupt`, `Closed`.
+    /// `Unavailable`, `Corrupt` or `Closed`.
     pub async fn diagnostics(&self) -> Result<SqliteDiagnostics, StoreError> {
         self.file.check_process("diagnostics")?;
         self.bell.check_open("diagnostics")?;
-        // What cannot be looked at is said below.
+        // The result is not needed: `state` below reports a loss.
         let _noticed = self.file.check();
         if self.file.state() != SqliteFile::Same {
             return Ok(self.known(self.bell.position()));
@@ -101,7 +102,7 @@ impl SqliteStore {
         read
     }
 
-    /// What is known without asking the database.
+    /// Returns the fields that need no query.
     fn known(&self, position: Position) -> SqliteDiagnostics {
         SqliteDiagnostics {
             path: self.path.clone(),

@@ -1,12 +1,11 @@
-//! Commits that failed: whether they were applied, and making durable what is found.
+//! Failed commits: finds out whether they were applied, and makes the result durable.
 //!
-//! A commit that failed is not a commit that was not applied. SQLite may have written all of it
-//! before the sync failed, and a later opener finds it in the log. So the writer looks before it
-//! answers: on a fresh connection, under the write lock, it reads which transaction was committed
-//! last.
+//! A failed commit may still have been applied. SQLite may have written all of it before the sync
+//! failed; a later opener then finds it in the WAL. So the writer checks before it answers. On a
+//! new connection, under the write lock, it reads which transaction was committed last.
 //!
-//! The bytes it finds may never have been synced, and an answer on them would be lost with the next
-//! power cut. So the writer first [makes them durable](make_durable).
+//! The bytes that it finds may not be synced, and the next power cut could undo an answer that
+//! relies on them. So the writer first [makes them durable](make_durable).
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -24,20 +23,20 @@ use super::writer::{Answers, Writer, before, position, reconnected, roll_back};
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{Effect, Position};
 
-/// The pause between two attempts to reach the store.
+/// Pause between two attempts to reach the store.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A transaction whose COMMIT failed.
 pub(super) struct Doubt {
-    /// The transaction that was committed before it.
+    /// Number of the transaction that was committed before it.
     pub(super) before: i64,
-    /// Its own number.
+    /// Number of this transaction.
     pub(super) after: i64,
     pub(super) answers: Answers,
     pub(super) error: sqlx::Error,
 }
 
-/// Why a transaction has no answers.
+/// Reason why a transaction has no answers.
 pub(super) enum Failed {
     /// It failed before its COMMIT was sent.
     Before(StoreError),
@@ -50,24 +49,24 @@ impl From<StoreError> for Failed {
     }
 }
 
-/// How a doubtful commit turned out.
+/// Outcome of a doubtful commit.
 pub(super) enum Verdict {
     /// It was applied, and is durable now.
     Applied(Position),
     /// It was not applied, and never will be.
     NotApplied,
-    /// Others have committed since, so its number is gone either way.
+    /// Another writer has committed since, so its number was overwritten in either case.
     Overtaken,
     /// The store could not be reached in time.
     Unknown,
 }
 
-/// The error of a commit whose outcome could not be found out.
+/// The error of a commit whose outcome is unknown.
 pub(super) fn unknown(error: sqlx::Error) -> StoreError {
     store_error("write", Phase::Commit, error)
 }
 
-/// Reads where the store stands while no other connection can write.
+/// Reads the position of the store under the write lock.
 async fn read_locked(connection: &mut SqliteConnection) -> Result<Stored, StoreError> {
     let mut script = Script::new();
     script.push(load::BEGIN);
@@ -81,7 +80,7 @@ async fn read_locked(connection: &mut SqliteConnection) -> Result<Stored, StoreE
 }
 
 impl Writer {
-    /// A connection to write on. While the store is in doubt, it is made durable first.
+    /// Returns a connection for writing. First makes a store in doubt durable.
     pub(super) async fn connection(&mut self) -> Result<Connection, StoreError> {
         let begun = Instant::now();
         loop {
@@ -97,7 +96,7 @@ impl Writer {
                 Err(error) => before(error),
             };
             self.failed(connection, &error).await;
-            // It may be read-only by chance, and another process may write just now.
+            // The connection may be read-only by accident, or another process may be writing.
             let again = is_read_only(&error) || self.comes_back(&error);
             if !again || begun.elapsed() >= BUSY {
                 return Err(error);
@@ -109,14 +108,14 @@ impl Writer {
     /// Finds out whether a transaction whose commit failed was applied.
     pub(super) async fn resolve(&mut self, mut failed: Connection, doubt: &Doubt) -> Verdict {
         self.heads = None;
-        // Another file is there now. A new connection would be to that one.
+        // Another file is at the path now, and a new connection would open that one.
         if self.file.check().is_err() {
             roll_back(&mut failed).await;
             self.line.hand_back(failed);
             return Verdict::Unknown;
         }
-        // A write that was cut short is undone by then, and its connection tells so. On a full disk it
-        // may be the only one: to open another takes room.
+        // By then a partial write is rolled back, and its connection can show this. On a full disk
+        // it may be the only connection: opening another one needs space.
         if was_cut_short(&doubt.error) && roll_back(&mut failed).await {
             let stored = read_locked(&mut failed).await;
             if stored.is_ok_and(|stored| stored.last_commit == doubt.before) {
@@ -125,7 +124,7 @@ impl Writer {
             }
         }
         self.in_doubt.store(true, Ordering::Release);
-        // It failed already; that closing it may fail too changes nothing.
+        // The connection has already failed, so an error on close has no effect.
         drop(failed.close().await);
         let begun = Instant::now();
         loop {
@@ -139,22 +138,22 @@ impl Writer {
         }
     }
 
-    /// One attempt; none if it has shown nothing.
+    /// Makes one attempt. Returns `None` if its result is inconclusive.
     async fn look_up(&mut self, doubt: &Doubt) -> Option<Verdict> {
         let mut connection = match self.line.take().await {
             Ok(connection) => connection,
-            // A pool that was closed stays closed.
+            // A closed pool stays closed.
             Err(error) if error.kind() == ErrorKind::Closed => return Some(Verdict::Unknown),
             Err(_) => return None,
         };
         let synced = make_durable(&mut connection, &self.path).await;
-        // On a full disk nothing needs to be synced: what was found before was durable, and the
-        // failed commit added nothing that could be found.
+        // On a full disk no sync is needed: the data found was durable before, and the failed
+        // commit added nothing.
         let durable = match &synced {
             Ok(_) => true,
             Err(error) => was_cut_short(error) && was_cut_short(&doubt.error),
         };
-        // Also without a sync: a write that was cut short left nothing to be found.
+        // No sync is needed here either: a partial write left nothing to find.
         let stored = match roll_back(&mut connection).await {
             true => read_locked(&mut connection).await.ok(),
             false => None,
@@ -169,11 +168,11 @@ impl Writer {
         verdict
     }
 
-    /// Judges by the transaction that was committed last, as read under the write lock.
+    /// Decides by the transaction that was committed last, as read under the write lock.
     fn judge(&self, doubt: &Doubt, stored: Stored, synced: Option<Synced>) -> Option<Verdict> {
         let last = stored.last_commit;
-        // A commit that failed at its sync may be whole in the log, beyond the part that is read.
-        // Only the next commit overwrites it.
+        // A commit that failed at its sync may be complete in the WAL, behind the part that is
+        // read. Only the next commit overwrites it.
         let gone = synced == Some(Synced::Commit) || was_cut_short(&doubt.error);
         if last == doubt.before {
             return gone.then_some(Verdict::NotApplied);
@@ -187,8 +186,9 @@ impl Writer {
 
     /// Ends a transaction that changes nothing.
     ///
-    /// `Already` speaks of a commit that may be another's. On a shared file or a pool that commit may
-    /// have been read from the log before it was synced, so the answer waits for a sync.
+    ///
+    /// `Already` may refer to another writer's commit. On a shared file or a pool, that commit may
+    /// have been read from the WAL before its sync. So the answer waits for a sync.
     pub(super) async fn end_unchanged(
         &self,
         connection: &mut SqliteConnection,
@@ -201,12 +201,12 @@ impl Writer {
             script.push(COUNT_SYNC);
             script.push("COMMIT");
             let mut synced = script.run(connection).await.map(drop).map_err(|f| f.error);
-            // On a full disk the log itself can still be written again.
+            // On a full disk the WAL itself can still be rewritten.
             if synced.as_ref().is_err_and(was_cut_short) && roll_back(connection).await {
                 synced = make_durable(connection, &self.path).await.map(drop);
             }
             return synced.map_err(|error| {
-                // A sync that failed may have lost the bytes that the answer stands on.
+                // A failed sync may have lost the bytes that the answer relies on.
                 self.in_doubt.store(true, Ordering::Release);
                 // The commands were applied before, but may not be durable.
                 unknown(error)

@@ -1,26 +1,26 @@
-//! Actions, log entries and owners on their way into rows.
+//! Encodes actions, log entries and owners into rows.
 
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::model::{Action, ActionUid, Json, OpId, Owner, OwnerRef, Timestamp, Transition};
 
-/// Bytes after which the rows go on in another text. SQLite refuses a text of 1 GB, and a row is far
-/// smaller than this.
+/// Size in bytes after which the rows continue in another text. SQLite refuses a text of 1 GB, and
+/// a row is much smaller than this.
 #[cfg(not(test))]
 const TEXT_BYTES: usize = 64 * 1024 * 1024;
 #[cfg(test)]
 const TEXT_BYTES: usize = 64 * 1024;
 
-/// Builds one JSON array of arrays: the envelope in which the rows of a batch travel.
+/// Builds the JSON array of arrays that carries the rows of a batch.
 #[derive(Debug)]
 pub(super) struct Envelope {
     json: Vec<u8>,
-    /// Texts that are full, without their closing brackets.
+    /// Completed texts, without their closing brackets.
     full: Vec<Vec<u8>>,
     rows: usize,
     in_row: bool,
-    /// Whether the fields at hand are all null so far.
+    /// True while all fields of the current group are null.
     empty: bool,
     any_seldom: bool,
 }
@@ -37,23 +37,23 @@ impl Envelope {
         }
     }
 
-    /// How many rows it has.
+    /// Returns the number of rows.
     pub(super) fn len(&self) -> usize {
         self.rows
     }
 
-    /// Whether a row has anything [seldom](super::rows::Part::Seldom).
+    /// True if a row has any [sparse](super::rows::Part::Seldom) column.
     pub(super) fn any_seldom(&self) -> bool {
         self.any_seldom
     }
 
-    /// The one row it has, without the envelope.
+    /// Returns the only row, without the outer array.
     pub(super) fn into_row(mut self) -> String {
         self.json.remove(0);
         into_text(self.json)
     }
 
-    /// All rows as one text.
+    /// Returns all rows as one text.
     pub(super) fn finish(self) -> String {
         let mut texts = self.into_lists().into_iter();
         let mut all = texts.next().unwrap_or_default();
@@ -65,7 +65,7 @@ impl Envelope {
         all
     }
 
-    /// The rows in order, in as many texts as SQLite takes them in.
+    /// Returns the rows in order, in as many texts as SQLite's limit requires.
     pub(super) fn into_lists(mut self) -> Vec<String> {
         self.full.push(self.json);
         let close = |mut text: Vec<u8>| {
@@ -75,7 +75,7 @@ impl Envelope {
         self.full.into_iter().map(close).collect()
     }
 
-    /// Begins a row, fills it, ends it.
+    /// Begins a row, fills it and ends it.
     pub(super) fn row(&mut self, fill: impl FnOnce(&mut Envelope)) {
         if self.json.len() > TEXT_BYTES {
             self.full
@@ -90,7 +90,7 @@ impl Envelope {
         self.json.push(b']');
     }
 
-    /// The field of a row that holds what few have.
+    /// Writes the field of a row that packs the sparse columns.
     fn seldom(&mut self, fill: impl FnOnce(&mut Envelope)) {
         if self.in_row {
             self.json.push(b',');
@@ -109,7 +109,7 @@ impl Envelope {
         }
     }
 
-    /// A row that is but an identity.
+    /// Writes a row that contains only an identity.
     pub(super) fn item(&mut self, uuid: &Uuid) {
         self.in_row = self.rows > 0;
         self.rows += 1;
@@ -126,7 +126,7 @@ impl Envelope {
     fn field<T: Serialize + ?Sized>(&mut self, value: &T) {
         self.next_field();
         self.empty = false;
-        // Texts and numbers into memory: neither can fail.
+        // Texts and numbers are written to memory, so neither can fail.
         let written = serde_json::to_writer(&mut self.json, value);
         debug_assert!(written.is_ok());
     }
@@ -163,7 +163,7 @@ impl Envelope {
         let hex = uuid.simple().encode_lower(&mut buffer);
         self.next_field();
         self.empty = false;
-        // Nothing in it is to be escaped.
+        // The text contains nothing to escape.
         self.json.push(b'"');
         self.json.extend_from_slice(hex.as_bytes());
         self.json.push(b'"');
@@ -176,7 +176,7 @@ impl Envelope {
         }
     }
 
-    /// A list as JSON text; an empty one is NULL.
+    /// Encodes a list as JSON text; an empty list is NULL.
     fn list<T: Serialize>(&mut self, items: &[T]) {
         match items.is_empty() {
             true => self.null(),
@@ -191,7 +191,7 @@ impl Envelope {
 }
 
 fn into_text(json: Vec<u8>) -> String {
-    // serde_json writes UTF-8 only; without unsafe code this is how to say so.
+    // serde_json writes only UTF-8; without unsafe code the check is needed.
     String::from_utf8(json).unwrap_or_default()
 }
 
@@ -199,7 +199,7 @@ fn to_column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A row of [`ACTION`](super::rows::ACTION).
+/// Encodes a row of [`ACTION`](super::rows::ACTION).
 pub(super) fn encode_action(out: &mut Envelope, action: &Action, number: i64) {
     out.int(number);
     out.seldom(|out| {
@@ -222,14 +222,14 @@ pub(super) fn encode_action(out: &mut Envelope, action: &Action, number: i64) {
     encode_changeable(out, action);
 }
 
-/// A row of [`UPDATE`](super::rows::UPDATE).
+/// Encodes a row of [`UPDATE`](super::rows::UPDATE).
 pub(super) fn encode_update(out: &mut Envelope, action: &Action, number: i64) {
     out.int(number);
     out.seldom(|out| encode_seldom(out, action));
     encode_changeable(out, action);
 }
 
-/// A row of [`PROGRESS`](super::rows::PROGRESS).
+/// Encodes a row of [`PROGRESS`](super::rows::PROGRESS).
 pub(super) fn encode_progress(out: &mut Envelope, action: &Action, number: i64) {
     out.int(number);
     out.int(action.progress.hundredths().into());
@@ -272,7 +272,7 @@ fn encode_changeable(out: &mut Envelope, action: &Action) {
     out.blob_opt(action.last_op.as_ref().map(OpId::as_uuid));
 }
 
-/// A row of [`ENTRY`](super::rows::ENTRY).
+/// Encodes a row of [`ENTRY`](super::rows::ENTRY).
 pub(super) fn encode_entry(out: &mut Envelope, t: &Transition, entry: i64, action: i64) {
     out.seldom(|out| {
         out.text_opt(t.step.as_deref());
@@ -291,7 +291,7 @@ pub(super) fn encode_entry(out: &mut Envelope, t: &Transition, entry: i64, actio
     out.blob_opt(t.op.as_ref().map(OpId::as_uuid));
 }
 
-/// A row of [`OWNER`](super::rows::OWNER).
+/// Encodes a row of [`OWNER`](super::rows::OWNER).
 pub(super) fn encode_owner(out: &mut Envelope, owner: &Owner) {
     out.owner(Some(&owner.owner));
     out.int(owner.state.code().into());

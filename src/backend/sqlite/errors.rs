@@ -1,15 +1,15 @@
-//! What SQLite's and sqlx's errors mean: what kind, and whether anything was applied.
+//! Maps errors of SQLite and sqlx: the kind, and whether anything was applied.
 
 use super::identity::lost_file;
 use crate::error::{ErrorKind, StoreError};
 
-/// How far a transaction had come when it failed.
+/// The point at which a transaction failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Before COMMIT was sent: nothing was applied, and nothing ever will be.
+    /// Before COMMIT was sent: nothing was or will be applied.
     Before,
-    /// At COMMIT, with an outcome that could not be found out. The transaction may be applied, or may
-    /// be found after a crash.
+    /// At COMMIT, with an unknown outcome. The transaction may be applied, or may appear after a
+    /// crash.
     Commit,
 }
 
@@ -32,7 +32,7 @@ mod code {
     pub(super) const NOTADB: i32 = 26;
 }
 
-/// SQLite's primary result code, if the error is one of SQLite's.
+/// Returns SQLite's primary result code, if the error comes from SQLite.
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
     Some(extended_code(error)? & 0xff)
 }
@@ -41,12 +41,12 @@ fn extended_code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }
 
-/// The extended code of a write to a file that failed.
+/// The extended code of a failed write to a file.
 const IOERR_WRITE: i32 = 778;
 
-/// Returns true if the error shows that a transaction was not written as a whole: the disk or the
-/// database was full, or a write failed. The record of its commit is written last, so no later
-/// recovery can find it. A failed sync shows nothing of the kind.
+/// Returns true if the error shows that a transaction was not written completely: the disk or
+/// database was full, or a write failed. The commit record is written last, so no later recovery
+/// can find the transaction. A failed sync does not show this.
 pub(super) fn was_cut_short(error: &sqlx::Error) -> bool {
     let full = |error: &std::io::Error| error.kind() == std::io::ErrorKind::StorageFull;
     match error {
@@ -57,37 +57,37 @@ pub(super) fn was_cut_short(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Returns true if the connection cannot write. SQLite opens a file for reading only when one
-/// `open(2)` for writing fails, and then never tries again.
+/// Returns true if the connection cannot write. If one `open(2)` for writing fails, SQLite opens
+/// the file read-only and never retries.
 pub(super) fn is_read_only(error: &StoreError) -> bool {
     let source = std::error::Error::source(error);
     source.and_then(|source| primary_code(source.downcast_ref()?)) == Some(code::READONLY)
 }
 
-/// Whether a statement was refused by a rule of the schema.
+/// Returns true if a constraint of the schema refused a statement.
 pub(super) fn is_constraint(error: &sqlx::Error) -> bool {
     primary_code(error) == Some(code::CONSTRAINT)
 }
 
-/// Returns true if SQLite refused a statement without doing any of it: others hold a lock, or a rule
-/// of the schema stands against it.
+/// Returns true if SQLite refused a statement and did nothing: another connection holds a lock, or
+/// a constraint failed.
 pub(super) fn was_refused(error: &sqlx::Error) -> bool {
     let code = primary_code(error);
     matches!(code, Some(code::BUSY | code::LOCKED | code::CONSTRAINT))
 }
 
-/// Whether a statement names a table or column that is not there.
+/// Returns true if a statement names a missing table or column.
 pub(super) fn is_unknown_name(error: &sqlx::Error) -> bool {
     primary_code(error) == Some(code::ERROR)
 }
 
-/// Says what an error means for the whole call.
+/// Converts an error to the error of the whole call.
 pub(super) fn store_error(operation: &'static str, phase: Phase, error: sqlx::Error) -> StoreError {
     if let Some(lost) = lost_file(&error) {
         return lost.into_error(operation, phase);
     }
     let (kind, message) = match (primary_code(&error), phase) {
-        // Busy at COMMIT leaves the transaction open, so it is rolled back and gone.
+        // After busy at COMMIT the transaction is still open, so it is rolled back.
         (Some(code::BUSY | code::LOCKED), _) => (ErrorKind::Unavailable, "the database is busy"),
         (_, Phase::Commit) => (
             ErrorKind::OutcomeUnknown,
@@ -106,11 +106,11 @@ pub(super) fn store_error(operation: &'static str, phase: Phase, error: sqlx::Er
             ErrorKind::Unavailable,
             "it is more than SQLite takes at once",
         ),
-        // A race for the log file's locks that did not end in time.
+        // A conflict about the WAL's locks that did not end in time.
         (Some(code::INTERRUPT | code::PROTOCOL), _) => {
             (ErrorKind::Unavailable, "the database was interrupted")
         }
-        // The model let through what the schema forbids: one of them is not what it was.
+        // The schema refused what the model allowed: one of them is wrong or was changed.
         (Some(code::CONSTRAINT), _) => (
             ErrorKind::Corrupt,
             "what is stored contradicts what was to be written",
@@ -134,15 +134,15 @@ pub(super) fn store_error(operation: &'static str, phase: Phase, error: sqlx::Er
     StoreError::new(kind, operation, message).with_source(error)
 }
 
-/// Whether somebody else held the database for longer than the connection waits.
+/// Returns true if another connection held the database for longer than this one waits.
 pub(super) fn is_busy(error: &StoreError) -> bool {
     let source = std::error::Error::source(error);
     let code = source.and_then(|source| primary_code(source.downcast_ref()?));
     matches!(code, Some(code::BUSY | code::LOCKED))
 }
 
-/// Whether a transaction of several batches may have failed for what one of them needs or meets,
-/// so that the others are to be tried without it.
+/// Returns true if one batch of a transaction may be the cause of its failure. The other batches
+/// are then tried without it.
 pub(super) fn may_lie_with_one(error: &StoreError) -> bool {
     let source = std::error::Error::source(error);
     let code = source.and_then(|source| primary_code(source.downcast_ref()?));
@@ -150,7 +150,7 @@ pub(super) fn may_lie_with_one(error: &StoreError) -> bool {
     error.kind() == ErrorKind::Corrupt || (too_much && error.kind() == ErrorKind::Unavailable)
 }
 
-/// A stored value that breaks a rule.
+/// The error for a stored value that breaks a rule.
 pub(super) fn corrupt(operation: &'static str, what: impl Into<String>) -> StoreError {
     StoreError::new(ErrorKind::Corrupt, operation, what.into())
 }
@@ -186,7 +186,7 @@ mod tests {
             let (early, late) = (of(code, Phase::Before), of(code, Phase::Commit));
             assert_eq!((early.kind(), late.kind()), (before, at_commit), "{code}");
             assert_eq!(may_lie_with_one(&early), with_one, "{code}");
-            // Whether it was made is unknown: nothing is tried again behind the caller's back.
+            // The outcome is unknown, so nothing is retried without the caller.
             let unknown = late.kind() == OutcomeUnknown;
             assert!(!(unknown && may_lie_with_one(&late)), "{code}");
         }

@@ -23,11 +23,12 @@ pub(super) static LIVING: LazyLock<String> = LazyLock::new(|| {
     format!("SELECT {owner} FROM actions_owner INDEXED BY actions_owner_alive WHERE state = 0")
 });
 
-/// Ends all owners that are alive, in one transaction. The caller holds the store's exclusive lock,
-/// and no owner can claim through it yet.
+/// Ends all living owners in one transaction. The caller holds the store's exclusive lock, and no
+/// owner can claim through it yet.
+///
 ///
 /// A tracker of any name can then settle the actions of these owners at once, which frees their
-/// keys. Otherwise it would wait for a whole lease.
+/// keys. Otherwise it would wait until the lease ends.
 pub(super) async fn disconnect_owners(
     connection: &mut SqliteConnection,
     file: &OpenFile,
@@ -35,7 +36,7 @@ pub(super) async fn disconnect_owners(
 ) -> Result<(), StoreError> {
     let ended = disconnect_in_transaction(connection, file, clock).await;
     if ended.is_err() {
-        // The first error says more than one of the rollback.
+        // The first error is more useful than an error of the rollback.
         roll_back(connection).await;
     }
     ended
@@ -67,7 +68,7 @@ async fn disconnect_in_transaction(
     }
     let mut save = save::script(&changes, stored, HashMap::new(), Frame::Commit).map_err(before)?;
     let committed = commit(connection, &mut save, file).await;
-    // After a commit in doubt the next opening finds out.
+    // After a commit in doubt, the next opening finds the outcome.
     committed.map_err(|(_, error)| before(error))?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Commits that fail, for tests: what no file system can be made to do at the right moment.
+//! Test failures of commits that no file system can produce at the right moment.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,17 +16,17 @@ use super::writer::roll_back;
 pub(super) enum Fault {
     /// Fails before COMMIT is sent.
     Before(i32),
-    /// Is applied, and fails.
+    /// The commit is applied but reports a failure.
     Applied(i32),
-    /// Is not applied.
+    /// The commit is not applied.
     NotApplied(i32),
-    /// Is applied, and then another writer commits.
+    /// The commit is applied, and then another writer commits.
     AppliedAndOvertaken(i32),
-    /// Is not applied, and then another writer commits.
+    /// The commit is not applied, and then another writer commits.
     NotAppliedAndOvertaken(i32),
 }
 
-/// The failures to come, one for each commit.
+/// The coming failures, one for each commit.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Faults(Arc<Mutex<VecDeque<Fault>>>);
 
@@ -66,7 +66,7 @@ impl Fault {
         } else {
             roll_back(connection).await;
         }
-        // Lets a test act before the writer looks.
+        // Lets a test act before the writer checks the outcome.
         for _ in 0..3 {
             tokio::task::yield_now().await;
         }
@@ -78,7 +78,7 @@ impl Fault {
     }
 }
 
-/// An error as SQLite would give it.
+/// Returns the error that SQLite would return.
 pub(super) fn coded(code: i32) -> sqlx::Error {
     sqlx::Error::Database(Box::new(Coded(code)))
 }
@@ -138,7 +138,7 @@ mod tests {
     const FULL: i32 = 13;
     const READONLY: i32 = 8;
 
-    /// A store and the failures its commits meet.
+    /// A store and the failures of its commits.
     struct Failing {
         store: SqliteStore,
         faults: Faults,
@@ -149,7 +149,7 @@ mod tests {
 
     const PLACES: [&str; 5] = ["exclusive", "shared", "wal", "truncate", "delete"];
 
-    /// Opens a store in one of the places, on a new file.
+    /// Opens a store in one of these ways, on a new file.
     async fn open(place: &str) -> Failing {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("actions.db");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     impl Failing {
-        /// How often a commit has only made durable what was found.
+        /// Returns the number of commits that only made existing data durable.
         async fn syncs(&self) -> i64 {
             let options = schema::connect_options(&self.path, true);
             let mut connection = schema::connect(options, None).await.unwrap();
@@ -191,7 +191,7 @@ mod tests {
             syncs
         }
 
-        /// The effect of a batch of one command.
+        /// Returns the effect of a batch with one command.
         async fn effect(&self, command: Command) -> Result<Effect, ErrorKind> {
             let answers = self.store.write(Batch::each(vec![command])).await;
             let answer = answers.map_err(|e| e.kind())?.pop().unwrap();
@@ -230,7 +230,8 @@ mod tests {
         }
     }
 
-    /// Batches that a writer plans from memory, from what it loads, and that move no revision.
+    /// Batches planned from the cache, batches planned from loaded data, and batches that change no
+    /// revision.
     fn commands() -> [Command; 3] {
         let keyed = NewAction::task("keyed").with_exclusive("key");
         [create(NewAction::task("a")), create(keyed), claim()]
@@ -258,7 +259,7 @@ mod tests {
                 for command in commands() {
                     let keyed = NewAction::task("keyed");
                     let command = match command {
-                        // Each time another holder, with a key of its own.
+                        // Each attempt uses another holder with its own key.
                         Command::Create { new, .. } if !new.exclusive.is_empty() => {
                             create(keyed.with_exclusive(code.to_string()))
                         }
@@ -329,7 +330,7 @@ mod tests {
             faults.add(fault);
             let first = store.write(Batch::each(vec![request_cancel(&action)]));
             let end = crate::Finish::new(crate::Outcome::Cancelled);
-            // Sent one after the other, before the writer has its turn.
+            // Sent in sequence, before the writer runs.
             let (first, second) = tokio::join!(first, store.finish(action.uid, end, None));
             assert_eq!(first.is_ok(), applied, "{fault:?}");
             let ended = second.unwrap();

@@ -1,4 +1,4 @@
-//! The file: its one name, the lock beside it, and making one.
+//! The file of a store: its canonical name, its lock, and how it is created.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -8,29 +8,29 @@ use super::errors::corrupt;
 use super::inode_lock::InodeLock;
 use crate::error::{ErrorKind, StoreError};
 
-/// How a store holds its file against others. Held until the last connection is closed; the system
-/// lets go of it when the process dies.
+/// The lock a store holds on its file until its last connection is closed. The operating system
+/// releases it when the process dies.
 #[derive(Debug)]
 pub(super) struct Lock {
-    // Given back first: whoever finds the side file free must find the file free.
+    // Dropped first: an opener that finds the side file unlocked must find this one unlocked too.
     file: Option<InodeLock>,
     side: SideLock,
 }
 
-/// A lock on `<path>.lock`, which is there before the file is.
+/// A lock on `<path>.lock`. This side file exists before the database does.
 #[derive(Debug)]
 struct SideLock {
     file: File,
-    /// A forked child has a copy of this, which is not its own to give back.
+    /// A forked child has a copy of this, and must not release the lock.
     process: u32,
 }
 
-/// Whom a lock keeps out.
+/// The openers that a lock keeps out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hold {
-    /// Everybody.
+    /// All openers.
     Exclusive,
-    /// Those who want it exclusively.
+    /// Openers that want the file exclusively.
     Shared,
 }
 
@@ -39,8 +39,8 @@ impl Drop for SideLock {
         if self.process != std::process::id() {
             return;
         }
-        // Not left to the closing of the file: a process that is being started right now has a copy
-        // of it until it is its own program, and would keep the lock as long.
+        // Unlocks explicitly. A child process that is being started still has a copy of the
+        // descriptor. Until it runs its own program, closing our copy would not release the lock.
         let _closed_next = self.file.unlock();
     }
 }
@@ -67,21 +67,21 @@ impl SideLock {
 }
 
 impl Lock {
-    /// Takes the lock on a place where there is no file yet, or none that is a store; none if it is
-    /// held in a way that keeps this one out.
+    /// Takes the lock on a path that has no store yet. Returns `None` if a conflicting lock is
+    /// held.
     pub(super) fn try_take_place(path: &Path) -> Result<Option<Lock>, StoreError> {
         let side = SideLock::try_take(path, Hold::Exclusive)?;
         Ok(side.map(|side| Lock { file: None, side }))
     }
 
-    /// Takes the lock on the file that is there now; false if it is held, under whatever name.
+    /// Takes the lock on the file that exists now. Returns false if it is held, under any name.
     pub(super) fn try_take_file(&mut self, path: &Path) -> Result<bool, StoreError> {
         self.file = InodeLock::try_take(path, Hold::Exclusive)?;
         Ok(self.file.is_some())
     }
 
-    /// Takes the lock on a place and on the file there; none if either is held in a way that keeps
-    /// this one out, or if there is no file.
+    /// Takes the lock on a path and on its file. Returns `None` if a conflicting lock is held, or
+    /// if there is no file.
     pub(super) fn try_take(path: &Path, hold: Hold) -> Result<Option<Lock>, StoreError> {
         match hold {
             Hold::Exclusive => {
@@ -94,9 +94,9 @@ impl Lock {
         }
     }
 
-    /// Those who share a file must use one name for it: its log has a name of its own for each.
-    /// Whoever is the first under a name therefore takes the file exclusively, which shows that
-    /// nobody has it under another name, and then shares it.
+    /// All sharers must use one name for the file, because SQLite names the WAL after the path. The
+    /// first opener under a name therefore locks the file exclusively. This shows that no process
+    /// has it open under another name. It then shares the lock.
     fn try_share(path: &Path) -> Result<Option<Lock>, StoreError> {
         if InodeLock::FOLLOWS_FILE
             && let Some(mut alone) = Lock::try_take_place(path)?
@@ -117,7 +117,7 @@ impl Lock {
     }
 }
 
-/// Checks that a path can be given to SQLite as it is.
+/// Checks that SQLite would use a path as it is.
 fn check_path(path: &Path) -> Result<(), StoreError> {
     let refuse = |reason: &'static str| Err(StoreError::new(ErrorKind::Invalid, "open", reason));
     let Some(text) = path.to_str() else {
@@ -130,28 +130,31 @@ fn check_path(path: &Path) -> Result<(), StoreError> {
         return refuse("path: SQLite would read it as a URI");
     }
     if text.starts_with(":memory:") {
-        return refuse("path: a store in memory is MemoryStore");
+        return refuse("path: is in memory; use MemoryStore");
     }
     if path.file_name().is_none() {
-        return refuse("path: names no file");
+        return refuse("path: has no file name");
     }
     Ok(())
 }
 
-/// The one name a file has, whatever links lead to it: two names must not mean two locks.
+/// Returns the canonical path of a file, with links resolved: two names must not mean two locks.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     check_path(path)?;
     match path.canonicalize() {
         Ok(path) => Ok(path),
-        // What the link leads to may come yet, with the store in it.
-        Err(error) if path.is_symlink() => Err(io_error("it is a link that leads nowhere", error)),
+        // Refused: the target of the link may appear later, with the store in it.
+        Err(error) if path.is_symlink() => Err(io_error(
+            "the path is a symbolic link whose target does not exist",
+            error,
+        )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let directory = directory(path).canonicalize();
             let directory =
-                directory.map_err(|error| io_error("there is no such directory", error))?;
+                directory.map_err(|error| io_error("the directory does not exist", error))?;
             Ok(directory.join(path.file_name().unwrap_or_default()))
         }
-        Err(error) => Err(io_error("the file cannot be looked at", error)),
+        Err(error) => Err(io_error("the file's metadata cannot be read", error)),
     }
 }
 
@@ -168,31 +171,34 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Whether there is a file that may be a store. An empty one is not: a new store appears whole.
+/// Returns true if a file exists that may be a store. An empty file is an error: a new store
+/// appears whole.
 pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
     match std::fs::metadata(path) {
-        Ok(file) if file.len() == 0 => Err(corrupt("open", "the file is empty: a store never is")),
+        Ok(file) if file.len() == 0 => {
+            Err(corrupt("open", "the file is empty; a store is never empty"))
+        }
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(io_error("the file cannot be looked at", error)),
+        Err(error) => Err(io_error("the file's metadata cannot be read", error)),
     }
 }
 
-/// How many bytes a file has; 0 if it is not there.
+/// Returns the size of a file in bytes; 0 if it does not exist.
 pub(super) fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |file| file.len())
 }
 
-/// Whether there is something in a log of the file's. Where there is no file, SQLite would replay
-/// it into one that comes; it may be the last writes of a store that was moved away, so it is not
-/// removed either.
+/// Returns true if the file has a log with data. Without its database, such a log may hold the last
+/// writes of a store that was moved away. SQLite would replay it into the next file at this path,
+/// so it is neither used nor removed.
 pub(super) fn has_log(path: &Path) -> bool {
     let left = |suffix| size(&beside(path, suffix)) > 0;
     left("-wal") || left("-journal")
 }
 
-/// A new file that grows beside its place, until it is whole and is moved there: nobody ever finds
-/// half of one.
+/// A new file under a temporary name. It is moved to its final path when it is complete, so other
+/// processes never see half a store.
 #[derive(Debug)]
 pub(super) struct NewFile {
     pub(super) path: PathBuf,
@@ -200,9 +206,9 @@ pub(super) struct NewFile {
 }
 
 impl Drop for NewFile {
-    /// What was not moved to its place is of no use to anybody.
+    /// Removes a file that did not reach its final path.
     fn drop(&mut self) {
-        // What cannot be removed is removed by the next one that is made here.
+        // An error is ignored: the next creation at this path removes the rest.
         let _left = self.remove();
     }
 }
@@ -211,8 +217,12 @@ impl NewFile {
     pub(super) fn beside(place: &Path) -> Result<NewFile, StoreError> {
         let (path, place) = (beside(place, ".new"), place.to_owned());
         let new = NewFile { path, place };
-        new.remove()
-            .map_err(|error| io_error("what an earlier try left cannot be removed", error))?;
+        new.remove().map_err(|error| {
+            io_error(
+                "a temporary file of an earlier attempt cannot be removed",
+                error,
+            )
+        })?;
         drop(create(&new.path, true)?);
         Ok(new)
     }
@@ -227,9 +237,9 @@ impl NewFile {
         Ok(())
     }
 
-    /// Moves it to its place, whole and for good.
+    /// Moves the complete file to its final path, durably.
     pub(super) fn finish(self) -> Result<(), StoreError> {
-        // Closing folds the log into the file, and does not say so when it could not.
+        // Closing checkpoints the WAL into the file, and does not report a failure.
         if size(&beside(&self.path, "-wal")) > 0 {
             let message = "the new file could not be written in full";
             return Err(StoreError::new(ErrorKind::Unavailable, "open", message));
@@ -242,7 +252,7 @@ impl NewFile {
     }
 }
 
-/// Makes the entry of a new or renamed file survive a power cut.
+/// Syncs the directory, so that a new or renamed file survives a power cut.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(directory(path))?.sync_all()?;
@@ -250,7 +260,7 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file that only its owner can read, and creates it if need be.
+/// Opens a file that only its owner can read, and creates it if it is missing.
 fn create(path: &Path, must_be_new: bool) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
     options
@@ -276,7 +286,7 @@ mod tests {
         Lock::try_take(path, hold).unwrap()
     }
 
-    /// A place with a file at it.
+    /// A path with a file at it.
     fn with_file(dir: &tempfile::TempDir) -> PathBuf {
         let path = dir.path().join("actions.db");
         std::fs::write(&path, "a file").unwrap();
@@ -288,7 +298,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = with_file(&dir);
         let held = take(&path, Hold::Exclusive).unwrap();
-        // As a process has that was forked and has not become its own program yet.
+        // As in a forked process that does not run its own program yet.
         let copy = held.side.file.try_clone().unwrap();
         assert!(take(&path, Hold::Exclusive).is_none());
         drop(held);

@@ -1,8 +1,8 @@
-//! Transactions about what is remembered: while SQLite's thread is at one, the next is planned.
+//! Pipelined transactions: the next one is planned while SQLite's thread executes the current one.
 //!
-//! That plan takes for granted that the transaction under way is committed. If it is not, the plan
-//! is thrown away, and its batches are planned anew; the database would refuse it, too, since it is
-//! not at the revision that the plan is made for.
+//! The plan assumes that the current transaction commits. If it does not, the plan is dropped and
+//! its batches are planned again. The database would refuse it too, because it is not at the
+//! revision that the plan expects.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -20,17 +20,16 @@ use super::writer::{
 use crate::error::StoreError;
 use crate::model::{ActionUid, Changes};
 
-/// About what a command takes of SQLite's thread, and about what its batch takes of everybody else:
-/// the caller that is answered and comes again, and the plan.
+/// Estimated time per command on SQLite's thread, and estimated time for the rest of a batch:
+/// planning it, answering the caller, and the caller's next request.
 const IN_SQLITE: Duration = Duration::from_micros(20);
 const ELSEWHERE: Duration = Duration::from_micros(8);
 
-/// How long a transaction waits for the disk, as far as can be told: lately, beyond what its commands
-/// take.
+/// Estimated recent time that a transaction waits for the disk, in addition to its commands.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     disk: Duration,
-    /// Parts whatever it costs.
+    /// Always splits batches into two transactions, independent of cost.
     #[cfg(test)]
     always: bool,
 }
@@ -47,9 +46,9 @@ impl Pace {
         self.disk = (self.disk * 9 + took.saturating_sub(work)) / 10;
     }
 
-    /// Whether so many batches are to be written in two transactions, so that one half is answered
-    /// and comes again while the other is written. That waits for the disk twice: worth it once the
-    /// disk is not what all wait for.
+    /// Returns true if the batches should be written in two transactions. One half is then answered
+    /// and can come again while the other is written. This waits for the disk twice, so it helps
+    /// only if the disk is not the bottleneck.
     fn parts(&self, batches: usize) -> bool {
         #[cfg(test)]
         if self.always {
@@ -59,7 +58,7 @@ impl Pace {
     }
 }
 
-/// A transaction that can be sent.
+/// A transaction that is ready to be sent.
 struct Draft {
     jobs: Vec<Job>,
     answers: Answers,
@@ -67,14 +66,14 @@ struct Draft {
     save: Save,
 }
 
-/// Batches that memory does not suffice for.
+/// Batches that need data that is not cached.
 type Cold = Vec<Job>;
 
 impl Writer {
-    /// Writes what waits as long as it is about what is remembered. Gives back batches that need
-    /// something loaded; none once nothing waits any more. Their callers may still withdraw them.
+    /// Writes waiting batches while the cache has all their data. Returns batches that must load
+    /// data, or `None` once no batch waits. Their callers may still withdraw them.
     pub(super) async fn fly(&mut self, lanes: &mut Lanes) -> Cold {
-        // Whoever was answered together comes back together, once all have had their turn.
+        // Callers that were answered together come back together, after all of them have run.
         lanes.settle().await;
         let most = match lanes.len() {
             all if self.pace.parts(all) => all.div_ceil(2),
@@ -125,7 +124,8 @@ impl Writer {
                     self.draft(&heads, lanes.next_group(half))
                 };
                 tokio::select! {
-                    // Looked at first, which sends it: SQLite is at work while the others are answered.
+                    // Polled first, which sends it: SQLite works while the other callers are
+                    // answered.
                     biased;
                     ended = &mut under_way => (ended, None),
                     next = next => (under_way.await, Some(next)),
@@ -165,7 +165,7 @@ impl Writer {
         }
     }
 
-    /// A connection, and what is remembered: read anew if it was forgotten.
+    /// Returns a connection and the cache, which is reloaded if it was dropped.
     async fn remember(&mut self) -> Result<(Connection, Heads), StoreError> {
         let mut connection = self.connection().await?;
         if let Some(heads) = self.heads.take() {
@@ -180,7 +180,7 @@ impl Writer {
         }
     }
 
-    /// Plans batches from memory.
+    /// Plans batches from the cache.
     fn draft(&self, heads: &Heads, jobs: Vec<Job>) -> Result<Draft, Cold> {
         let Some(Remembered {
             mut loaded,
@@ -203,12 +203,12 @@ impl Writer {
                 changes,
                 save,
             }),
-            // Who loads meets the same error, and says so.
+            // The load that follows meets the same error and reports it.
             Err(_) => Err(jobs),
         }
     }
 
-    /// Takes the batches from their callers. Those that were withdrawn meanwhile are planned without.
+    /// Takes the batches from their callers, without those that were withdrawn meanwhile.
     fn claim(&self, heads: &Heads, mut draft: Draft) -> Result<Draft, Cold> {
         let planned = draft.jobs.len();
         draft.jobs.retain(|job| job.claim.take());
@@ -218,7 +218,7 @@ impl Writer {
         }
     }
 
-    /// After a transaction that failed before its commit.
+    /// Handles a transaction that failed before its commit.
     async fn fall(
         &mut self,
         mut connection: Connection,
@@ -227,7 +227,7 @@ impl Writer {
         jobs: Vec<Job>,
         error: sqlx::Error,
     ) -> Cold {
-        // An action that was taken for new is there, or somebody else has written.
+        // An action that was assumed to be new exists, or another writer has committed.
         if is_constraint(&error) && roll_back(&mut connection).await {
             heads.undo(applied);
             self.heads = Some(heads);
@@ -240,7 +240,7 @@ impl Writer {
         self.refuse(jobs, error)
     }
 
-    /// After a transaction whose commit failed.
+    /// Handles a transaction whose commit failed.
     async fn settle_doubt(&mut self, failed: Connection, jobs: Vec<Job>, doubt: Doubt) -> Cold {
         match self.resolve(failed, &doubt).await {
             Verdict::Applied(position) => {
@@ -257,9 +257,9 @@ impl Writer {
         }
     }
 
-    /// Answers batches that were certainly not applied, or gives them back to be tried one by one.
+    /// Answers batches that were certainly not applied, or returns them to be tried one by one.
     fn refuse(&self, jobs: Vec<Job>, error: StoreError) -> Cold {
-        // A connection that cannot write was closed; the next one may.
+        // A connection that cannot write was closed; the next one may be able to.
         if is_read_only(&error) || (jobs.len() > 1 && may_lie_with_one(&error)) {
             return jobs;
         }
@@ -283,7 +283,7 @@ mod tests {
     use crate::store::{ActionStore, ActionStoreExt};
     use crate::{Action, ErrorKind, SqliteOptions, SqliteStore};
 
-    /// A store that plans one transaction while another is under way whenever two batches wait.
+    /// A store that plans one transaction during another whenever two batches wait.
     async fn open(dir: &tempfile::TempDir, mut options: SqliteOptions) -> SqliteStore {
         options.always_parts = true;
         options.open(dir.path().join("actions.db")).await.unwrap()
@@ -303,7 +303,7 @@ mod tests {
         }
     }
 
-    /// Many actions, and then one that is there, which memory takes for new.
+    /// Many actions, then one that exists but that the cache assumes to be new.
     async fn refused_in_the_end(store: &SqliteStore, first: Command) -> Batch {
         let there = store.create(NewAction::task("there")).await.unwrap();
         let end = Finish::new(Outcome::Cancelled);
@@ -320,12 +320,12 @@ mod tests {
         let store = open(&dir, SqliteOptions::new()).await;
         let action = store.create(NewAction::task("a")).await.unwrap();
         let refused = refused_in_the_end(&store, request_cancel(&action)).await;
-        // Sent one after the other, before the writer has its turn.
+        // Sent in sequence, before the writer runs.
         let meanwhile = Batch::each(vec![request_cancel(&action)]);
         let (refused, meanwhile) = tokio::join!(store.write(refused), store.write(meanwhile));
         assert!(refused.unwrap().iter().all(Result::is_err));
         let requested = meanwhile.unwrap().pop().unwrap().unwrap().action.unwrap();
-        // The first request was not made: this one is the second version, and not a repeat.
+        // The first request was not applied: this one is the second version, not a repeat.
         assert_eq!(requested.version.get(), 2);
         assert_eq!(store.action(action.uid).await.unwrap(), Some(requested));
         let end = Finish::new(Outcome::Cancelled);

@@ -1,10 +1,10 @@
-//! What the writer remembers: where the store stands, the owners, and the unfinished actions it
-//! has written itself.
+//! The write cache: the position of the store, the owners, and the unfinished actions that the
+//! writer has written.
 //!
-//! Most commands are about these, so most transactions need not load anything: one command to
-//! SQLite's thread instead of two, and no wide rows to read back. Only the one writer of a store
-//! opened exclusively may do that, and the transaction itself verifies that the store is still at
-//! the revision all this is as of. Whatever goes wrong, it is forgotten and read anew.
+//! Most commands are about these, so most transactions load nothing. This saves one round trip to
+//! SQLite's thread and reading wide rows. Only the single writer of a store that was opened
+//! exclusively may use it. The transaction itself checks that the store is still at the cached
+//! revision. After any failure the cache is dropped and reloaded.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,61 +21,61 @@ use super::script::Script;
 use crate::error::StoreError;
 use crate::model::{Action, ActionUid, Changes, Command, Limits, Loaded, OpId, Owner, OwnerRef};
 
-/// Most actions remembered, and about how much memory they take at most, in bytes. What does not
-/// fit is loaded when it is needed.
+/// Maximum number of cached actions, and their approximate maximum memory in bytes. Other actions
+/// are loaded when they are needed.
 const MOST_HEADS: usize = 65_536;
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
-/// About what an action takes beside its long texts.
+/// Approximate size of an action without its long texts, in bytes.
 const HEAD_BYTES: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Heads {
-    /// Where the store stood when all this was so.
+    /// Position of the store that the cache is valid for.
     pub(super) stored: Stored,
     owners: HashMap<Arc<str>, Vec<Owner>>,
     heads: HashMap<ActionUid, Head>,
     bytes: usize,
-    /// The same actions, for those who look them up.
+    /// The read cache, with the same actions.
     hot: Arc<Hot>,
 }
 
-/// What is forgotten is not shown either.
+/// Actions that leave this cache leave the read cache too.
 impl Drop for Heads {
     fn drop(&mut self) {
         self.hot.clear();
     }
 }
 
-/// An unfinished action, with everything a plan looks at.
+/// An unfinished action, with all data that a plan uses.
 #[derive(Debug, Clone)]
 struct Head {
     action: Arc<Action>,
     number: i64,
-    /// The operations its log has an entry of, all of them.
+    /// All operations that have an entry in its log.
     ops: Vec<OpId>,
     late: bool,
     pinned: bool,
 }
 
-/// What a group of batches needs, from memory.
+/// The cached data that a group of batches needs.
 pub(super) struct Remembered {
     pub(super) loaded: Loaded,
     pub(super) numbers: HashMap<ActionUid, i64>,
-    /// Actions that are taken for new. True only if the plan enters them: then the database
-    /// refuses the transaction should they be there.
+    /// Actions that are assumed to be new. The plan must insert them: if they exist, the database
+    /// refuses the transaction.
     pub(super) assumed: HashSet<ActionUid>,
 }
 
-/// What is remembered since a transaction that was sent.
+/// The cache entries as they will be after a transaction that was sent.
 #[derive(Debug)]
 pub(super) struct Applied {
-    /// The actions it changes that are remembered.
+    /// The cached actions that the transaction changes.
     changed: Vec<Arc<Action>>,
     before: Before,
 }
 
-/// What was remembered of all that a transaction changes.
+/// The cache entries as they were before the transaction.
 #[derive(Debug)]
 struct Before {
     stored: Stored,
@@ -85,7 +85,7 @@ struct Before {
 }
 
 impl Heads {
-    /// Reads where the store stands, and the owners.
+    /// Reads the position of the store and the owners.
     pub(super) async fn read(
         connection: &mut SqliteConnection,
         hot: Arc<Hot>,
@@ -113,7 +113,7 @@ impl Heads {
         Ok(heads)
     }
 
-    /// What the batches need, if all of it is remembered.
+    /// Returns the data that the batches need, if all of it is cached.
     pub(super) fn recall(&self, jobs: &[Job]) -> Option<Remembered> {
         let commands = || jobs.iter().flat_map(|job| &job.batch.commands);
         let created: HashSet<ActionUid> = commands()
@@ -128,7 +128,7 @@ impl Heads {
             assumed: HashSet::new(),
         };
         for needs in jobs.iter().map(|job| &job.needs) {
-            // Memory knows neither the holders of keys nor the owners that may be forgotten.
+            // The cache has neither the holders of keys nor the owners that may be forgotten.
             if !needs.keys().is_empty() || needs.claims() > 0 {
                 return None;
             }
@@ -157,7 +157,7 @@ impl Heads {
             for uid in needs.parents_of() {
                 let head = self.heads.get(uid);
                 if let Some(parent) = head.and_then(|head| head.action.parent) {
-                    // The store may have a parent that is not remembered.
+                    // The parent may exist in the store without being cached.
                     let head = self.heads.get(&parent)?;
                     let action = head.action.clone();
                     if let Some(owner) = &head.action.owner {
@@ -180,7 +180,7 @@ impl Heads {
         Some(recalled)
     }
 
-    /// The incarnations of a name, the last first.
+    /// Returns the incarnations of a name, newest first.
     fn named(&self, name: &str) -> impl Iterator<Item = &Owner> {
         self.owners.get(name).into_iter().flatten().rev()
     }
@@ -191,12 +191,13 @@ impl Heads {
         }
     }
 
-    /// Shows nobody any more what is about to change. To be called before anything that may commit.
+    /// Withholds the actions that will change from readers. Call this before anything that may
+    /// commit.
     pub(super) fn withhold(&self, changes: &Changes) {
         self.hot.withhold(changes);
     }
 
-    /// Remembers what is saved, on the word that it will be committed.
+    /// Applies a write to the cache before it is committed.
     pub(super) fn apply(
         &mut self,
         changes: Changes,
@@ -204,7 +205,7 @@ impl Heads {
         stored: Stored,
     ) -> Applied {
         let before = self.before(&changes);
-        // It only grows, and what saves may have been made before the last removal was known.
+        // It only grows, and the write may have been planned before the last removal was known.
         let removed_to = stored.removed_to.max(self.stored.removed_to);
         self.stored = Stored {
             removed_to,
@@ -237,8 +238,8 @@ impl Heads {
         for entry in changes.log {
             if let Some(head) = self.heads.get_mut(&entry.uid) {
                 head.late |= entry.is_late();
-                // As many as the log keeps entries; older ones would be found in neither. A late
-                // report has none, and pushes nothing out of the log either.
+                // As many as the log has entries: older operations are in neither. A late report
+                // has no operation and removes nothing from the log.
                 if let Some(op) = entry.op {
                     if head.ops.len() >= Limits::LOG_ENTRIES as usize {
                         head.ops.remove(0);
@@ -266,13 +267,13 @@ impl Heads {
         Applied { changed, before }
     }
 
-    /// It was committed: shows it. To be called before anybody is answered.
+    /// Publishes the committed actions to readers. Call this before any caller is answered.
     pub(super) fn landed(&mut self, applied: Applied, removed_to: i64) {
         self.stored.removed_to = self.stored.removed_to.max(removed_to);
         self.hot.publish(applied.changed.into_iter());
     }
 
-    /// It was rolled back: all is again as it was before.
+    /// Restores the cache after a rollback.
     pub(super) fn undo(&mut self, applied: Applied) {
         let before = applied.before;
         self.stored = before.stored;
@@ -293,7 +294,7 @@ impl Heads {
         let actions = [&changes.updated, &changes.created, &changes.removed];
         let actions = actions.into_iter().flatten().map(|action| action.uid);
         let pins = changes.unpinned.iter().chain(&changes.pinned).copied();
-        // What else makes an entry changes the action, too.
+        // Every other log entry also changes the action.
         let late = changes.log.iter().filter(|entry| entry.is_late());
         let touched = actions.chain(pins).chain(late.map(|entry| entry.uid));
         let owners = changes.owners.iter().map(|owner| &owner.owner);
@@ -348,7 +349,7 @@ impl Heads {
     }
 }
 
-/// About how much memory an action takes, with its operations.
+/// Returns the approximate memory of an action with its operations, in bytes.
 fn bytes(action: &Action) -> usize {
     let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
     let attributes = action.attributes.as_ref().map_or(0, |a| a.as_str().len());

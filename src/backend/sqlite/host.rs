@@ -1,4 +1,4 @@
-//! Writing in the host's own transaction.
+//! Writes in the host's own transaction.
 
 use std::future::Future;
 use std::pin::pin;
@@ -15,35 +15,42 @@ use super::{SqliteAccess, SqliteStore, load};
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{Batch, Done, Effect, Needs, Refused, plan};
 
-/// Numbers the savepoints of this process. Two in one transaction never share a name: to roll one
-/// back must not touch another, whose commands were answered.
+/// Numbers the savepoints of this process, so that two in one transaction never share a name.
+/// Rolling one back must not touch another one whose commands were answered.
 static SAVEPOINTS: AtomicU64 = AtomicU64::new(0);
 
-/// Changes nothing, and so takes the right to write without reading anything first: what is then
-/// read is the newest there is. It finds its row in this store's database only.
+/// Takes the write lock before anything is read, so that later reads see the newest data. It
+/// changes nothing, and matches a row only in this store's database.
 const TAKE_WRITE_LOCK: &str = "UPDATE actions_store SET id = id WHERE id = 1 AND life = $1";
 
 impl SqliteStore {
-    /// Carries commands out as a part of the host's own transaction: they are there if and when the
-    /// host commits, together with whatever else it did. The answers speak for that case; they are
-    /// what [`write`](crate::ActionStore::write) would have answered.
+    /// Executes commands as a part of the host's own transaction. They are applied when the host
+    /// commits, together with the host's changes. The answers are those of
+    /// [`write`](crate::ActionStore::write), and hold if the host commits.
     ///
     /// Begin the transaction with `begin_with("BEGIN IMMEDIATE")`. In a deferred one (`begin()`)
-    /// this works only as long as nobody else writes: SQLite then refuses at once (code 517 or 5),
-    /// and so does this. Keep it short: everybody else's writes wait for it, those of this store
-    /// too, so a `write` that is awaited inside ends as `Unavailable`.
+    /// this fails at once if another connection writes (SQLite code 517 or 5). Keep the transaction
+    /// short: all other writes wait for it. A `write` of this store that is awaited inside it also
+    /// waits, and fails with `Unavailable`.
     ///
-    /// A repeat is as harmless as that of a `write`. Once the future has answered, its commands are
-    /// part of the transaction. If it is dropped before, none of them is. (For this the connection
-    /// must be able to queue two statements:
+    /// A repeated batch is as safe as with `write`. Once the future has returned, its commands are
+    /// part of the transaction. If the future is dropped earlier, none of them is. For this the
+    /// connection must be able to queue two statements:
     /// [`command_buffer_size`](sqlx::sqlite::SqliteConnectOptions::command_buffer_size), 50 by
-    /// default.) After an error roll the transaction back: SQLite may have done so already.
+    /// default. After an error, roll the transaction back: SQLite may have done so already.
     ///
     /// # Errors
-    /// `Invalid` without a transaction begun through sqlx, for a connection to another database,
-    /// and for a batch as in `write`; `Unsupported` unless the store is [shared] or on a
-    /// [pool](SqliteStore::on_pool); `Unavailable` if the transaction may not write (now); as
-    /// `write` otherwise, but never `OutcomeUnknown`: that is for the host's commit to say.
+    /// - `Invalid`: no transaction was begun through sqlx. The connection is to another database.
+    ///   The batch is invalid, as in `write`.
+    ///
+    /// - `Unsupported`: the store is neither [shared] nor on a [pool](SqliteStore::on_pool).
+    ///
+    /// - `Unavailable`: the transaction may not write, or not now.
+    ///
+    /// - Otherwise as `write`, but never `OutcomeUnknown`: only the host's commit can report that.
+    ///
+    ///
+    /// # Examples
     ///
     /// ```
     /// # async fn example(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
@@ -80,7 +87,7 @@ impl SqliteStore {
         let (needs, _) = self.check("write_in", &batch)?;
         self.file.check_before("write_in")?;
         if self.access == SqliteAccess::Exclusive {
-            let message = "open the store shared, or on the host's pool";
+            let message = "the store is neither shared nor on the host's pool; open it so";
             return Err(refused(ErrorKind::Unsupported, message));
         }
         if !connection.is_in_transaction() {
@@ -89,8 +96,8 @@ impl SqliteStore {
         }
         let before = |error| store_error("write_in", Phase::Before, error);
         let inside = Inside::begin(connection).await.map_err(before)?;
-        // Dropped after an error, `inside` rolls back what was done in it. If that cannot be done,
-        // SQLite has rolled back the host's transaction as a whole.
+        // Dropping `inside` after an error rolls back what was done in it. If that is impossible,
+        // SQLite has already rolled back the host's whole transaction.
         let answers = self.write_inside(inside.connection, &batch, &needs).await?;
         inside.keep();
         Ok(answers)
@@ -109,7 +116,8 @@ impl SqliteStore {
         let answers = plan(batch, needs, &mut loaded, self.clock.now());
         let changes = loaded.into_changes();
         if changes.is_empty() {
-            // The host's commit then syncs what `Already` stands on, as that of a `write` does.
+            // `Already` may stand on an unsynced commit. With this write, the host's commit syncs
+            // it too.
             if answers
                 .iter()
                 .flatten()
@@ -145,7 +153,8 @@ impl SqliteStore {
             }
         };
         if elsewhere {
-            let message = "the connection is not to this store's database";
+            let message =
+                "the connection belongs to another database; use one to the store's database";
             return Err(refused(ErrorKind::Invalid, message));
         }
         Ok(())
@@ -153,10 +162,11 @@ impl SqliteStore {
 }
 
 /// A savepoint in the host's transaction. If this is dropped before [`keep`](Inside::keep), the
-/// connection rolls the savepoint back before it does anything else.
+/// connection rolls the savepoint back before its next statement.
 ///
-/// Not one of sqlx's: where the future of its `begin` is dropped, two levels are rolled back. The
-/// second is the host's own transaction, and the host's commit says nothing of it.
+///
+/// Does not use sqlx's savepoints. If the future of their `begin` is dropped, sqlx rolls two levels
+/// back. The second one is the host's transaction, and the host's commit does not report that.
 struct Inside<'c> {
     connection: &'c mut SqliteConnection,
     number: u64,
@@ -165,7 +175,7 @@ struct Inside<'c> {
 
 impl<'c> Inside<'c> {
     async fn begin(connection: &'c mut SqliteConnection) -> Result<Inside<'c>, sqlx::Error> {
-        // Made before the first poll: a statement that was sent is executed in any case.
+        // Created before the first poll: a statement that was sent is always executed.
         let inside = Inside {
             connection,
             number: SAVEPOINTS.fetch_add(1, Ordering::Relaxed),
@@ -177,19 +187,20 @@ impl<'c> Inside<'c> {
         Ok(inside)
     }
 
-    /// Leaves what was done in the host's transaction.
+    /// Keeps what was done in the host's transaction.
     ///
-    /// Does not wait for the RELEASE: a future that is dropped while it waits could neither answer
-    /// nor undo what was released. Nothing depends on its result. A savepoint that stays open ends
-    /// with the host's transaction, and what was done in it goes the way of that transaction.
+    ///
+    /// Does not wait for the RELEASE: if the future were dropped while it waits, it could neither
+    /// answer nor undo. Nothing depends on the result. A savepoint that stays open ends with the
+    /// host's transaction, and its changes share that transaction's outcome.
     fn keep(mut self) {
         self.keep = true;
         self.send("RELEASE");
     }
 
-    /// Hands a statement about the savepoint to the connection's thread, which executes one after
-    /// the other. The first poll does that: every earlier statement of `write_in` but the last has
-    /// ended, so there is room.
+    /// Queues a savepoint statement on the connection's thread, which executes statements in order.
+    /// The first poll queues it. At most one earlier statement of `write_in` is still running, so
+    /// there is room.
     fn send(&mut self, statement: &str) {
         let sent = sqlx::query(AssertSqlSafe(self.sql(statement))).persistent(false);
         let sent = pin!(sent.execute(&mut *self.connection));
@@ -204,8 +215,8 @@ impl<'c> Inside<'c> {
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         if !self.keep {
-            // These fail if there is no savepoint: it was never begun, or SQLite has rolled back
-            // the host's transaction.
+            // These statements fail if there is no savepoint: it never began, or SQLite has rolled
+            // back the host's transaction.
             self.send("ROLLBACK TO");
             self.send("RELEASE");
         }

@@ -1,24 +1,27 @@
-//! Hot reads: the unfinished actions that the writer remembers, for whoever looks them up.
+//! The read cache: unfinished actions that the writer remembers, for look-ups by uid.
 //!
-//! # Why memory never differs from the database
+//! # Why the cache never differs from the database
 //!
-//! What is here of an action is, at every moment, what the database would answer at that moment:
+//! At every moment a cached action is equal to the database's answer at that moment:
 //!
-//! - Only one process has the store (`SqliteAccess::Exclusive`), and in it only the writer changes
+//!
+//! - Only one process has the store open (`SqliteAccess::Exclusive`), and only its writer changes
 //!   actions.
-//! - *Before* it sends what may commit, it [withholds](Hot::withhold) every action the transaction
-//!   changes. Until it knows how that ended these are not here, and are looked up in the database,
-//!   which alone knows whether the commit has happened.
-//! - *After* the commit, and before anybody is answered, it [publishes](Hot::publish) what they are
-//!   now. What was completed or removed is published by its absence.
-//! - Should anything fail, the writer forgets all it remembers, and with it goes all of this
-//!   ([`Heads`](super::heads::Heads), as it is dropped).
 //!
-//! So a look-up here is one in the database, only faster: it shows what was acknowledged before it
-//! began, nothing that is not yet durable, and nothing older than what a page, a log or another
-//! look-up has shown. Readers need not tell what they have shown, and no revisions are compared: a
-//! page may show a commit of which the writer does not know yet, but what that commit changed is
-//! not here then.
+//! - *Before* the writer sends a transaction, it [withholds](Hot::withhold) every action that the
+//!   transaction changes. They are not cached until the outcome is known. Look-ups then read the
+//!   database, which alone knows the outcome of the commit.
+//!
+//! - *After* the commit, and before any caller is answered, it [publishes](Hot::publish) the new
+//!   values. Completed and removed actions are left out.
+//!
+//! - After any failure the writer drops its cache, and this one with it
+//!   ([`Heads`](super::heads::Heads), when it is dropped).
+//!
+//! So a cached look-up gives the same answer as the database. It shows every write that was
+//! acknowledged before it began, and only durable ones. It is never older than a page, a log or a
+//! look-up that was shown before. No revisions need to be compared. A page may show a commit that
+//! the writer does not know of yet, but the actions of that commit are not cached then.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
@@ -31,14 +34,14 @@ pub(super) struct Hot {
 }
 
 impl Hot {
-    /// The actions, if all of them are here: otherwise they are to be read as of one moment.
+    /// Returns the actions if all of them are cached. Otherwise all must be read at one moment.
     pub(super) fn get(&self, uids: &[ActionUid]) -> Option<Vec<Option<Arc<Action>>>> {
         let actions = self.actions.read().unwrap_or_else(PoisonError::into_inner);
         let all_here = uids.iter().all(|uid| actions.contains_key(uid));
         all_here.then(|| uids.iter().map(|uid| actions.get(uid).cloned()).collect())
     }
 
-    /// Takes out what is about to change.
+    /// Removes the actions that are about to change.
     pub(super) fn withhold(&self, changes: &Changes) {
         if changes.updated.is_empty() && changes.removed.is_empty() {
             return;
@@ -49,14 +52,14 @@ impl Hot {
         }
     }
 
-    /// Shows actions as they have been committed.
+    /// Adds actions as they were committed.
     pub(super) fn publish(&self, committed: impl Iterator<Item = Arc<Action>>) {
         let committed = committed.map(|action| (action.uid, action));
         self.lock().extend(committed);
     }
 
     pub(super) fn clear(&self) {
-        // Its memory too.
+        // Also frees the memory.
         *self.lock() = UidMap::default();
     }
 
@@ -79,7 +82,7 @@ mod tests {
         options.open(dir.path().join("actions.db")).await.unwrap()
     }
 
-    /// An action of the store, which is shown from memory.
+    /// An action of the store that is cached.
     async fn hot(store: &SqliteStore) -> Arc<Action> {
         let new = NewAction::task("hot")
             .with_attributes(Json::new("{\"a\": [1.50, \"\\u00e9\"]}").unwrap());
@@ -91,7 +94,7 @@ mod tests {
         action
     }
 
-    /// What the database says, which is asked for all if one is not in memory.
+    /// Reads from the database: one missing action makes the store read all of them there.
     async fn stored(store: &SqliteStore, uid: ActionUid) -> Option<Arc<Action>> {
         let mut found = store.get(&[ActionUid::new(), uid]).await.unwrap();
         found.pop().unwrap()
@@ -151,7 +154,7 @@ mod tests {
         assert_eq!(full.kind(), ErrorKind::Unavailable);
         assert_eq!(store.hot.get(&[before.uid]), None);
         assert_eq!(store.action(before.uid).await.unwrap(), Some(before));
-        // It begins anew.
+        // The writer reloads its cache.
         hot(&store).await;
         store.close().await.unwrap();
     }
@@ -169,7 +172,7 @@ mod tests {
         };
         store.command(create()).await.unwrap();
         let done = store.finish(uid, cancelled(), None).await.unwrap();
-        // One transaction, which the database refuses: nobody remembers that it is there.
+        // A transaction that the database refuses: the cache does not know that the action exists.
         let request = Command::Apply {
             uid: one.uid,
             op: crate::model::OpId::new(),
@@ -185,7 +188,7 @@ mod tests {
         assert_eq!(store.hot.get(&[one.uid]), Some(vec![requested.clone()]));
         assert_eq!(store.hot.get(&[other.uid]), Some(vec![Some(other.clone())]));
         assert_eq!(stored(&store, one.uid).await, requested);
-        // It is remembered as it is: the next change needs nothing loaded, and is right.
+        // The cache now has it: the next change loads nothing and succeeds.
         let ended = store.finish(one.uid, cancelled(), None).await.unwrap();
         assert_eq!(ended.version.get(), 3);
         store.close().await.unwrap();

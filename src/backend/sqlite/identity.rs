@@ -1,4 +1,4 @@
-//! Which file a store has open, and whether its path still leads to it.
+//! Identifies the file that a store has open, and checks that its path still leads to it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,20 +8,20 @@ use super::errors::Phase;
 use super::file::beside;
 use crate::error::{ErrorKind, StoreError};
 
-/// What a store's path leads to, as far as the platform tells: on Windows it is always
-/// [`Same`](SqliteFile::Same).
+/// The file at a store's path. On Windows it is always [`Same`](SqliteFile::Same), because the
+/// platform does not report it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SqliteFile {
-    /// The file that the store has open.
+    /// The path leads to the file that the store has open.
     Same,
-    /// No file: it was removed or moved away. The store refuses every call.
+    /// The file was removed or moved away. The store refuses every call.
     Removed,
-    /// Another file, which was put in its place. The store refuses every call.
+    /// Another file was put in its place. The store refuses every call.
     Replaced,
 }
 
-/// A file, whatever its name: device and inode.
+/// Identity of a file, independent of its name: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FileId {
     device: u64,
@@ -41,7 +41,7 @@ impl FileId {
         None
     }
 
-    /// The file at a path; none if there is no file, or the platform does not tell.
+    /// Returns the file at a path. `None` if there is no file, or the platform does not report it.
     pub(super) fn at(path: &Path) -> io::Result<Option<FileId>> {
         match std::fs::metadata(path) {
             Ok(metadata) => Ok(FileId::of(&metadata)),
@@ -58,8 +58,8 @@ fn is_missing(error: &io::Error) -> bool {
     )
 }
 
-/// What tells a file from a copy of it: its inode and when it was made, which it keeps when it is
-/// renamed. Not the device, whose number may be another one after the next start of the machine.
+/// Distinguishes a file from a copy of it: inode and creation time, which survive a rename. The
+/// device is left out, because its number may change when the machine restarts.
 pub(super) fn home(path: &Path) -> Option<String> {
     let metadata = std::fs::metadata(path).ok()?;
     let id = FileId::of(&metadata)?;
@@ -71,21 +71,21 @@ pub(super) fn home(path: &Path) -> Option<String> {
     })
 }
 
-/// Why a path does not lead to the store's file.
+/// Reason why a path does not lead to the store's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loss {
     Removed,
     Replaced,
 }
 
-/// The path no longer leads to the file, or cannot be looked at.
+/// The path no longer leads to the file, or the check failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct FileLost(String);
 
 impl FileLost {
-    /// The answer to a call that met this. Before COMMIT nothing was applied. After it the change
-    /// is in a file that may be this store no more.
+    /// Returns the error for a call that met the loss. Before COMMIT nothing was applied. After it,
+    /// the change is in a file that may no longer be this store.
     pub(super) fn into_error(self, operation: &'static str, phase: Phase) -> StoreError {
         let kind = match phase {
             Phase::Before => ErrorKind::Unavailable,
@@ -101,7 +101,7 @@ impl From<FileLost> for sqlx::Error {
     }
 }
 
-/// The loss that made a statement fail, if that is what did.
+/// Returns the loss that made a statement fail, if there is one.
 pub(super) fn lost_file(error: &sqlx::Error) -> Option<FileLost> {
     match error {
         sqlx::Error::Io(error) => error.get_ref()?.downcast_ref().cloned(),
@@ -114,22 +114,22 @@ pub(super) fn lost_file(error: &sqlx::Error) -> Option<FileLost> {
 pub(super) struct OpenFile {
     path: PathBuf,
     id: Option<FileId>,
-    /// The process that opened it. A process that was forked off has a copy of the store's memory,
-    /// but none of its threads.
+    /// The process that opened it. A forked process has a copy of the store's memory, but none of
+    /// its threads.
     process: u32,
-    /// Set once and for all: whoever noticed has stopped acknowledging.
+    /// Set once and never cleared, because the writer then stops acknowledging writes.
     loss: OnceLock<Loss>,
-    /// The log (`-wal`) and the index to it (`-shm`), as they were when a connection was last opened.
+    /// The WAL and its index (`-shm`), as they were when a connection was last opened.
     beside: Mutex<[Option<FileId>; 2]>,
 }
 
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
 impl OpenFile {
-    /// Remembers the file that is at a path now.
+    /// Stores the identity of the file that is at a path now.
     pub(super) fn at(path: &Path) -> Result<OpenFile, StoreError> {
         let id = FileId::at(path).map_err(|error| {
-            let message = "the file cannot be looked at";
+            let message = "the file's metadata cannot be read";
             StoreError::new(ErrorKind::Unavailable, "open", message).with_source(error)
         })?;
         Ok(OpenFile {
@@ -141,7 +141,7 @@ impl OpenFile {
         })
     }
 
-    /// Fails in a process that was forked off.
+    /// Fails in a forked process.
     pub(super) fn check_process(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.process == std::process::id() {
             return Ok(());
@@ -153,7 +153,7 @@ impl OpenFile {
         Err(StoreError::new(ErrorKind::Closed, operation, message))
     }
 
-    /// Fails unless the path leads to the file that is open. Costs one `stat`.
+    /// Fails unless the path leads to the open file. Costs one `stat`.
     pub(super) fn check(&self) -> Result<(), FileLost> {
         self.check_known()?;
         let Some(id) = self.id else {
@@ -163,7 +163,7 @@ impl OpenFile {
             Ok(Some(found)) if found == id => return Ok(()),
             Ok(Some(_)) => Loss::Replaced,
             Ok(None) => Loss::Removed,
-            // Perhaps a passing trouble: nothing is known, so nothing is remembered.
+            // The error may be temporary, so it is not stored.
             Err(error) => {
                 let path = self.path.display();
                 return Err(FileLost(format!("cannot look at the file {path}: {error}")));
@@ -172,7 +172,7 @@ impl OpenFile {
         Err(self.lost(*self.loss.get_or_init(|| loss)))
     }
 
-    /// Fails if the file is known to be lost. Asks nobody.
+    /// Fails if the file is known to be lost. Makes no system call.
     pub(super) fn check_known(&self) -> Result<(), FileLost> {
         match self.loss.get() {
             Some(loss) => Err(self.lost(*loss)),
@@ -180,7 +180,7 @@ impl OpenFile {
         }
     }
 
-    /// [`check`](OpenFile::check) for a call that has applied nothing yet.
+    /// Calls [`check`](OpenFile::check) before anything was applied.
     pub(super) fn check_before(&self, operation: &'static str) -> Result<(), StoreError> {
         self.check()
             .map_err(|lost| lost.into_error(operation, Phase::Before))
@@ -197,7 +197,7 @@ impl OpenFile {
         ))
     }
 
-    /// What the path leads to, as far as it was noticed.
+    /// Returns the last known state of the path.
     pub(super) fn state(&self) -> SqliteFile {
         match self.loss.get() {
             None => SqliteFile::Same,
@@ -206,8 +206,8 @@ impl OpenFile {
         }
     }
 
-    /// Remembers which log belongs to the file. Call it while a connection is open, which keeps the
-    /// log where it is.
+    /// Stores the identity of the WAL that belongs to the file. Call it while a connection is open:
+    /// the connection keeps the WAL in place.
     pub(super) fn remember_log(&self) {
         let now = BESIDE.map(|suffix| FileId::at(&beside(&self.path, suffix)).ok().flatten());
         let mut known = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
@@ -216,9 +216,9 @@ impl OpenFile {
         }
     }
 
-    /// Takes the log of the lost file away from the path, where SQLite would replay it into
-    /// whatever file is there. One that was folded is removed. One that was not is kept as
-    /// `<path>-wal.lost`. What is not this store's is left alone.
+    /// Moves the lost file's WAL away from the path: SQLite would replay it into any file that is
+    /// there. Removes a WAL that was checkpointed. Keeps another one as `<path>-wal.lost`. Leaves
+    /// files of other stores alone.
     pub(super) fn put_log_aside(&self) {
         let known = *self.beside.lock().unwrap_or_else(PoisonError::into_inner);
         for (suffix, known) in BESIDE.into_iter().zip(known) {
@@ -228,7 +228,7 @@ impl OpenFile {
                 continue;
             }
             let is_worth_keeping = suffix == "-wal" && super::file::size(&path) > 0;
-            // If it cannot be moved there is nothing more to do: the close that follows tries again.
+            // Nothing more can be done here: the following close tries again.
             let _moved = match is_worth_keeping {
                 true => std::fs::rename(&path, beside(&path, ".lost")),
                 false => std::fs::remove_file(&path),

@@ -1,13 +1,13 @@
-//! A lock that follows the database file itself, whatever name leads to it.
+//! A lock on the database file itself, under all of its names.
 //!
-//! A lock on a side file follows a path: a hard link, a bind mount or a deleted side file would let
-//! a second opener in. So on Linux the database file is locked as well, with `flock`, which is
-//! independent of the locks that SQLite takes there (`fcntl`). Elsewhere the two would meet, and
-//! the side file has to do.
+//! A lock on a side file depends on the path. A hard link, a bind mount or a deleted side file
+//! would let a second opener in. So on Linux the database file is locked too, with `flock`, which
+//! does not conflict with SQLite's own locks there (`fcntl`). On other platforms the two would
+//! conflict, so only the side file is locked.
 //!
-//! SQLite's locks have a trap: when a process closes any descriptor of a file, it loses all of them.
-//! So a process has one locking descriptor a file, which its stores share, and closes it only while
-//! nothing else in the process has the file open.
+//! SQLite's locks have a trap: when a process closes any descriptor of a file, it loses all of its
+//! locks on that file. So a process has one locking descriptor for each file, which its stores
+//! share. It closes this descriptor only while nothing else in the process has the file open.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::error::StoreError;
 #[cfg(target_os = "linux")]
 pub(super) use self::linux::InodeLock;
 
-/// Locks nothing: this platform has no lock that would not meet SQLite's own.
+/// Locks nothing: every lock of this platform would conflict with SQLite's own.
 #[cfg(not(target_os = "linux"))]
 #[derive(Debug)]
 pub(super) struct InodeLock;
@@ -28,7 +28,7 @@ impl InodeLock {
         Ok(Some(InodeLock))
     }
 
-    /// Whether names other than the path are locked, too.
+    /// True if this platform also locks the file under its other names.
     pub(super) const FOLLOWS_FILE: bool = false;
 
     pub(super) fn share(&self) -> Result<bool, StoreError> {
@@ -46,11 +46,11 @@ mod linux {
     use super::{Hold, Path, StoreError};
     use crate::backend::sqlite::file::io_error;
 
-    /// A store's share in the lock of its process on a file.
+    /// A store's share in the lock that its process holds on a file.
     #[derive(Debug)]
     pub(in crate::backend::sqlite) struct InodeLock {
         id: FileId,
-        /// A forked child has a copy of this, which is not its own to give back.
+        /// A forked child has a copy of this, and must not release the lock.
         process: u32,
     }
 
@@ -58,8 +58,8 @@ mod linux {
     struct Held {
         file: File,
         hold: Hold,
-        /// How many stores share it. None: it is kept open for others in the process that have the
-        /// file open.
+        /// Number of stores that share it. At 0 it stays open only because other code in the
+        /// process has the file open.
         stores: usize,
     }
 
@@ -72,13 +72,13 @@ mod linux {
     impl InodeLock {
         pub(in crate::backend::sqlite) const FOLLOWS_FILE: bool = true;
 
-        /// Takes the lock on the file at a path; none if it is held in a way that keeps this one
-        /// out, or if the file is not there any more.
+        /// Takes the lock on the file at a path. Returns `None` if a conflicting lock is held, or
+        /// if the file no longer exists.
         pub(in crate::backend::sqlite) fn try_take(
             path: &Path,
             hold: Hold,
         ) -> Result<Option<InodeLock>, StoreError> {
-            let look = |error| io_error("the file cannot be looked at", error);
+            let look = |error| io_error("the file's metadata cannot be read", error);
             let mut guard = held();
             let held = guard.get_or_insert_default();
             let Some(id) = FileId::at(path).map_err(look)? else {
@@ -86,7 +86,7 @@ mod linux {
             };
             if !held.contains_key(&id) {
                 let file = File::open(path).map_err(look)?;
-                // Replaced between the two looks: the caller looks again.
+                // The file was replaced meanwhile; the caller tries again.
                 let opened = FileId::of(&file.metadata().map_err(look)?).unwrap_or(id);
                 let stores = 0;
                 held.insert(opened, Held { file, hold, stores });
@@ -108,8 +108,8 @@ mod linux {
             Ok(Some(InodeLock { id, process }))
         }
 
-        /// Lets others share what was taken exclusively; false if somebody else came between, and
-        /// the lock is gone.
+        /// Changes an exclusive lock into a shared one. Returns false if another process took the
+        /// lock in between; this lock is then lost.
         pub(in crate::backend::sqlite) fn share(&self) -> Result<bool, StoreError> {
             match held().as_mut().and_then(|held| held.get_mut(&self.id)) {
                 Some(held) => held.lock(Hold::Shared),
@@ -145,8 +145,8 @@ mod linux {
             if let Some(found) = held.get_mut(&self.id) {
                 found.stores -= 1;
                 if found.stores == 0 {
-                    // A process that is being started has a copy of the descriptor, and with it
-                    // the lock, until it is its own program.
+                    // A child process that is being started has a copy of the descriptor, and with
+                    // it the lock, until it runs its own program.
                     let _unlocked = found.file.unlock();
                 }
             }
@@ -154,8 +154,8 @@ mod linux {
         }
     }
 
-    /// Closes the descriptors that no store needs, but for those of files that something else in
-    /// this process has open: closing them would take its locks away.
+    /// Closes the descriptors that no store needs. Keeps those of files that other code in this
+    /// process has open, because closing them would release its locks.
     fn close_unused(held: &mut HashMap<FileId, Held>) {
         if held.values().all(|held| held.stores > 0) {
             return;
@@ -166,11 +166,12 @@ mod linux {
         held.retain(|id, held| held.stores > 0 || opened.contains(id));
     }
 
-    /// The files that this process has several descriptors of; none if that cannot be told.
+    /// Returns the files that this process has open more than once; `None` if the platform does
+    /// not report it.
     fn open_more_than_once() -> Option<HashSet<FileId>> {
         let (mut once, mut more) = (HashSet::new(), HashSet::new());
         for descriptor in std::fs::read_dir("/proc/self/fd").ok()? {
-            // One that was closed meanwhile is not open.
+            // The descriptor was closed meanwhile.
             if let Ok(Some(id)) = FileId::at(&descriptor.ok()?.path())
                 && !once.insert(id)
             {

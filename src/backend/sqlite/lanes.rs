@@ -1,4 +1,4 @@
-//! Where batches wait for the writer.
+//! Queues of batches that wait for the writer.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use super::ROOM_UNIT;
 use super::writer::Answer;
 use crate::model::{Batch, Command, Needs};
 
-/// Commands, and bytes of them, after which a transaction takes no further batch.
+/// Number of commands, and of their bytes, at which a transaction takes no further batch.
 const GROUP_COMMANDS: usize = 2000;
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
-/// Whether a caller may still take a batch back.
+/// States whether a caller may still withdraw a batch.
 #[derive(Debug, Default)]
 pub(super) struct Claim(AtomicU8);
 
@@ -24,14 +24,15 @@ const WITHDRAWN: u8 = 2;
 const SENT: u8 = 3;
 
 impl Claim {
-    /// The writer takes the batch, if it has not done so yet; false if it was withdrawn.
+    /// The writer takes the batch, unless it has it already. Returns false if the batch was
+    /// withdrawn.
     pub(super) fn take(&self) -> bool {
         let taken = self
             .0
             .compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire);
         match taken {
             Ok(_) | Err(TAKEN) => true,
-            // It was sent, and certainly not applied: the writer has it again.
+            // The batch was sent and certainly not applied, so the writer has it again.
             Err(SENT) => {
                 self.0.store(TAKEN, Ordering::Release);
                 true
@@ -40,12 +41,12 @@ impl Claim {
         }
     }
 
-    /// The database is asked to commit the batch: from now on nobody knows until it answers.
+    /// The COMMIT is being sent: the outcome is unknown until the database answers.
     pub(super) fn send(&self) {
         self.0.store(SENT, Ordering::Release);
     }
 
-    /// Whether the database was asked to commit the batch.
+    /// Returns true if the COMMIT of the batch was sent.
     pub(super) fn is_sent(&self) -> bool {
         self.0.load(Ordering::Acquire) == SENT
     }
@@ -54,7 +55,7 @@ impl Claim {
         self.0.load(Ordering::Acquire) == WITHDRAWN
     }
 
-    /// The caller takes the batch back; false if the writer has it.
+    /// The caller withdraws the batch. Returns false if the writer has it.
     pub(super) fn withdraw(&self) -> bool {
         self.0
             .compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire)
@@ -71,11 +72,11 @@ pub(super) struct Job {
     pub(super) about_owners: bool,
     pub(super) claim: Arc<Claim>,
     pub(super) reply: oneshot::Sender<Answer>,
-    /// Its share of the queue's memory, given back when it is done.
+    /// Its share of the queue memory, released when the batch is done.
     pub(super) room: OwnedSemaphorePermit,
 }
 
-/// Tells if all commands of a batch are about owners.
+/// Returns true if all commands of a batch are about owners.
 pub(super) fn about_owners(batch: &Batch) -> bool {
     let about_owners = |command: &Command| {
         matches!(
@@ -86,9 +87,9 @@ pub(super) fn about_owners(batch: &Batch) -> bool {
     batch.commands.iter().all(about_owners)
 }
 
-/// Batches of one kind, the oldest first.
+/// Batches of one kind, oldest first.
 struct Lane {
-    /// Taken from the channel, but not from their callers. These come first.
+    /// Received from the channel but not yet taken from their callers. These are first.
     received: VecDeque<Job>,
     channel: mpsc::UnboundedReceiver<Job>,
 }
@@ -109,8 +110,8 @@ impl Lane {
     }
 }
 
-/// The two lanes: commands about owners overtake everything that waits, so that a queue full of
-/// writes never lets a living owner lapse.
+/// The two queues. Commands about owners pass all other batches, so that a full queue of writes
+/// never lets the lease of a living owner expire.
 pub(super) struct Lanes {
     owners: Lane,
     actions: Lane,
@@ -130,16 +131,16 @@ impl Lanes {
         }
     }
 
-    /// Waits for work. False once the store is closed, or dropped, and nothing waits any more.
+    /// Waits for work. Returns false once the store is closed or dropped, and no batch waits.
     pub(super) async fn wait(&mut self) -> bool {
         self.len() > 0 || self.receive().await
     }
 
-    /// Waits for one more batch; false as above.
+    /// Waits for one more batch. Returns false as above.
     async fn receive(&mut self) -> bool {
         loop {
-            // Each batch stays in its own lane: one about actions that was received first does not
-            // come before an owner's that comes later.
+            // Each batch stays in its own queue: an action batch that was received first does not
+            // pass a later owner batch.
             let (owners, actions) = (&mut self.owners, &mut self.actions);
             let (lane, job) = tokio::select! {
                 biased;
@@ -155,7 +156,7 @@ impl Lanes {
                 lane.received.push_back(job);
                 return true;
             }
-            // None from either lane: both senders live and die together.
+            // `None` from either queue: both senders are dropped together.
             for lane in [&mut self.owners, &mut self.actions] {
                 if let Ok(job) = lane.channel.try_recv() {
                     lane.received.push_back(job);
@@ -166,7 +167,7 @@ impl Lanes {
         }
     }
 
-    /// Waits until batches wait, and enough of them; for ever, should the store be closed before.
+    /// Waits until enough batches wait, or for ever if the store is closed first.
     pub(super) async fn gather(&mut self, enough: impl Fn(usize) -> bool) {
         loop {
             self.settle().await;
@@ -179,7 +180,7 @@ impl Lanes {
         }
     }
 
-    /// Waits until what comes at this moment has come.
+    /// Lets callers that are ready now add their batches.
     pub(super) async fn settle(&mut self) {
         let mut waiting = 0;
         while waiting < self.len() {
@@ -188,13 +189,13 @@ impl Lanes {
         }
     }
 
-    /// How many batches wait.
+    /// Returns the number of waiting batches.
     pub(super) fn len(&self) -> usize {
         self.owners.len() + self.actions.len()
     }
 
-    /// As much of what waits as one transaction may have, and so many batches at most; nothing if
-    /// it was all withdrawn. Their callers may still withdraw them.
+    /// Returns the waiting batches that fit into one transaction, up to a number of batches. Empty
+    /// if all were withdrawn. Callers may still withdraw them.
     pub(super) fn next_group(&mut self, most: usize) -> Vec<Job> {
         group(most, || {
             let owners = self.owners.try_next();
@@ -202,12 +203,12 @@ impl Lanes {
         })
     }
 
-    /// As much of what waits about owners as one transaction may have; nothing if none waits.
+    /// Returns the waiting owner batches that fit into one transaction; empty if none waits.
     pub(super) fn next_owners(&mut self) -> Vec<Job> {
         group(usize::MAX, || self.owners.try_next())
     }
 
-    /// These come first again, each in its own lane.
+    /// Puts batches back at the front, each in its own queue.
     pub(super) fn put_back(&mut self, jobs: Vec<Job>) {
         for job in jobs.into_iter().rev() {
             let lane = match job.about_owners {
@@ -243,7 +244,7 @@ mod tests {
     use super::*;
     use crate::model::{NewAction, OwnerRef, needs};
 
-    /// Two lanes, and what fills them.
+    /// Two queues and their senders.
     struct Queue {
         owners: mpsc::UnboundedSender<Job>,
         actions: mpsc::UnboundedSender<Job>,
@@ -294,12 +295,12 @@ mod tests {
             self.send(Command::Renew(OwnerRef::new(owner)));
         }
 
-        /// Gathers all that waits now, as the writer does while a transaction is under way.
+        /// Collects all waiting batches, as the writer does while a transaction runs.
         fn gather(&mut self) {
             let gathering = tokio::task::unconstrained(self.lanes.gather(|_| false));
             let mut gathering = std::pin::pin!(gathering);
             let mut context = Context::from_waker(Waker::noop());
-            // It lets others have their turn after each batch.
+            // Each received batch yields to other tasks.
             for _ in 0..100_000 {
                 let polled = gathering.as_mut().poll(&mut context);
                 assert_eq!(polled, Poll::Pending);
@@ -307,7 +308,7 @@ mod tests {
         }
     }
 
-    /// The renewals of a group: each with its place and its owner's name.
+    /// Returns the renewals of a group: each with its place and its owner's name.
     fn renewed(group: &[Job]) -> Vec<(usize, &str)> {
         let jobs = group.iter().enumerate();
         let renewals = jobs.filter_map(|(place, job)| match &job.batch.commands[..] {

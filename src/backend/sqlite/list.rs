@@ -1,4 +1,4 @@
-//! Pages of actions: one index drives, the other terms filter a bounded number of rows.
+//! Pages of actions: one index selects rows, and the other terms filter a bounded number of them.
 
 use std::sync::Arc;
 
@@ -16,32 +16,33 @@ use crate::model::{
     Revision, Term,
 };
 
-/// How an order walks: over which column, in which direction.
+/// The column and the direction of an order.
 struct Walk {
-    /// The column a cursor holds.
+    /// The column that a cursor holds.
     key: &'static str,
-    /// What comes after a cursor.
+    /// The condition for rows after a cursor.
     beyond: &'static str,
-    /// What is not beyond the last row a page may look at.
+    /// The condition for rows up to the last one that a page may examine.
     within: &'static str,
     direction: &'static str,
-    /// Before the first row.
+    /// The start value, before the first row.
     begin: i64,
 }
 
-/// What drives a query.
+/// The index access of a query.
 struct Driven {
-    /// The tables, the driving one first; CROSS JOIN keeps that order.
+    /// The tables, the selecting one first; CROSS JOIN keeps that order.
     from: &'static str,
     key: &'static str,
-    /// The driving condition; literals stand where a partial index wants to see them.
+    /// The selecting condition. It contains literals where a partial index requires them.
     condition: String,
-    /// Whether the condition says all that its term says.
+    /// True if the condition covers its whole term.
     exact: bool,
 }
 
-/// The script of one page: a row with the position and the last row it may look at, then the rows,
-/// each after its key. One statement, so all of it is of one moment.
+/// Returns the script of one page. The first row has the position and the last row that the page
+/// may examine. The other rows follow, each after its key. One statement, so all of it is from the
+/// same moment.
 pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
     let mut script = Script::new();
     let driver = driver(query);
@@ -80,12 +81,12 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
 
     let one = query.terms.iter().any(|term| matches!(term, Term::Uid(_)));
     let last = match &driver {
-        // There is one row at most.
+        // There is at most one row.
         Driver::Uid(_) => "NULL".to_owned(),
         Driver::TouchesAny(_) if one => "NULL".to_owned(),
         Driver::TouchesAny(objects) => {
-            // Of each object the same share, so that what the shares have in common is whole: the
-            // page ends where the first of them does.
+            // Each object gets an equal share of rows. The page ends where the first share ends, so
+            // that the union of the shares is complete.
             let skip = Limits::SCAN / objects.len().max(1) - 1;
             let first = if direction == "ASC" { "min" } else { "max" };
             format!(
@@ -94,14 +95,14 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
                  ORDER BY x.action {direction} LIMIT 1 OFFSET {skip})) FROM json_each($1) AS j)"
             )
         }
-        // Nothing to look past: the page ends with its limit.
+        // No filter: the page ends at its limit.
         _ if filters.is_empty() => "NULL".to_owned(),
         _ => {
             let skip = Limits::SCAN - 1;
             format!("(SELECT {key} {base} ORDER BY {key} {direction} LIMIT 1 OFFSET {skip})")
         }
     };
-    // Looked for once: the page ends there, and the next begins there.
+    // Computed once: the page ends there, and the next one begins there.
     let (with, last, bound) = match &*last {
         "NULL" => (String::new(), last, String::new()),
         found => {
@@ -117,7 +118,7 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
         .collect();
     let rows = format!("{base}{bound}{filters}");
     let rows = match driver {
-        // Found by several of them, an action is one row; and what has to be sorted is numbers.
+        // An action found by several objects is one row, and only numbers are sorted.
         Driver::TouchesAny(_) => format!(
             "SELECT n.number, {action} FROM (SELECT DISTINCT a.number {rows} \
              ORDER BY a.number {direction} LIMIT ${limit}) AS n \
@@ -140,8 +141,8 @@ fn driver(query: &Query) -> Driver {
     });
     match (query.order, query.driver(), objects) {
         (Order::Feed, ..) => Driver::All,
-        // Each of the objects is looked at, whether there is such an action or not: were they
-        // looked at for what is there only, time would tell that it is.
+        // Examines each object, even if no such action exists. Otherwise the response time would
+        // show whether it exists.
         (_, Driver::Uid(_), Some(objects)) => Driver::TouchesAny(objects.clone()),
         (_, driver, _) => driver,
     }
@@ -166,7 +167,7 @@ fn walk(order: Order, key: &'static str) -> Walk {
     }
 }
 
-/// Beyond the last row of a walk.
+/// The value beyond the last row of a scan.
 fn end(order: Order) -> i64 {
     match order {
         Order::Oldest | Order::Feed => i64::MAX,
@@ -262,7 +263,7 @@ fn drive(script: &mut Script, order: Order, driver: &Driver) -> Result<Driven, s
     })
 }
 
-/// Whether a term says exactly what the driver says.
+/// Returns true if a term says exactly what the selecting condition says.
 fn is_driven_by(term: &Term, driver: &Driver) -> bool {
     match (term, driver) {
         (Term::Uid(uid), Driver::Uid(driven)) => uid == driven,
@@ -285,7 +286,7 @@ fn is_driven_by(term: &Term, driver: &Driver) -> bool {
     }
 }
 
-/// A term that filters. The plus keeps its column from driving instead.
+/// Returns the condition of a filtering term. The plus stops its column from selecting the index.
 fn filter(script: &mut Script, term: &Term) -> Result<String, sqlx::Error> {
     let blob = |uid: &ActionUid| uid.as_uuid().as_bytes().to_vec();
     let mut text = |column: &str, text: &str| {
@@ -308,8 +309,8 @@ fn filter(script: &mut Script, term: &Term) -> Result<String, sqlx::Error> {
         }
         Term::TouchesAny(objects) => {
             let value = script.bind(written(objects))?;
-            // By its own columns and not by `actions_touch`, which would have to be searched for
-            // each of the objects.
+            // Uses the action's own columns, not `actions_touch`, which would need a search for
+            // each object.
             Ok(format!(
                 "(a.object IN (SELECT value FROM json_each(${value})) \
                  OR EXISTS (SELECT 1 FROM json_each(a.related) AS j \
@@ -345,13 +346,14 @@ fn filter(script: &mut Script, term: &Term) -> Result<String, sqlx::Error> {
         Term::FinishedFrom(time) => int(script, "finished_at", ">=", time.as_micros()),
         Term::FinishedBefore(time) => int(script, "finished_at", "<", time.as_micros()),
         Term::CancelRequested => Ok("a.cancel_at IS NOT NULL".to_owned()),
-        // `Query::check` refuses it before it comes here.
+        // `Query::check` refuses it earlier.
         Term::Unknown => Ok("false".to_owned()),
     }
 }
 
-/// The number of an action, and the value that its uid is. Of one that is not there, the number of
-/// its neighbour: a row is looked at in either case, so that time does not tell which it was.
+/// Returns the number of an action and the value that its uid is. For a missing action, returns the
+/// number of a neighbour: a row is examined in both cases, so the time does not show which one it
+/// was.
 fn nearest(script: &mut Script, uid: &ActionUid) -> Result<(String, usize), sqlx::Error> {
     let value = script.bind(uid.as_uuid().as_bytes().to_vec())?;
     let number = format!(
@@ -361,7 +363,7 @@ fn nearest(script: &mut Script, uid: &ActionUid) -> Result<(String, usize), sqlx
     Ok((number, value))
 }
 
-/// What touches an object is one action; none, if there is no such action.
+/// An object is touched by one action, or by none if the action does not exist.
 fn touching(script: &mut Script, uid: &ActionUid) -> Result<String, sqlx::Error> {
     let (number, value) = nearest(script, uid)?;
     Ok(format!(
@@ -369,10 +371,10 @@ fn touching(script: &mut Script, uid: &ActionUid) -> Result<String, sqlx::Error>
     ))
 }
 
-/// Objects as a JSON array.
+/// Encodes objects as a JSON array.
 fn written(objects: &ObjectSet) -> String {
     let texts: Vec<&str> = objects.iter().map(ObjectRef::as_str).collect();
-    // Texts into memory cannot fail.
+    // Texts are written to memory, which cannot fail.
     serde_json::to_string(&texts).unwrap_or_default()
 }
 
@@ -381,7 +383,7 @@ fn int(script: &mut Script, column: &str, op: &str, number: i64) -> Result<Strin
     Ok(format!("+a.{column} {op} ${value}"))
 }
 
-/// Reads what the script found.
+/// Reads the result of the script.
 pub(super) fn read(
     query: &Query,
     lineage: &Lineage,
@@ -395,7 +397,7 @@ pub(super) fn read(
         return Err(StoreError::new(
             ErrorKind::CursorExpired,
             "list",
-            "actions this cursor has yet to show were removed",
+            "actions after this cursor were removed; restart without a cursor",
         ));
     }
     let bound = columns.int_opt()?;
@@ -406,7 +408,8 @@ pub(super) fn read(
         last = Some(read_key("list", row)?);
         items.push(Arc::new(decode_action(&mut Columns::new("list", row)?)?.1));
     }
-    // Full: go on after its last row. Short: go on after the last row it may look at.
+    // A full page continues after its last row. A short page continues after the last row that it
+    // may examine.
     let end = if full { last } else { bound };
     let next = match end {
         None => None,

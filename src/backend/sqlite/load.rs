@@ -1,4 +1,4 @@
-//! The first half of a transaction: begin, and read what the plan looks at.
+//! The first half of a transaction: begins it and reads the data that the plan needs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -70,14 +70,14 @@ static OWNERS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// How many owners have ended.
+/// Number of owners that have ended.
 const ENDED: &str =
     "SELECT count(*) FROM actions_owner INDEXED BY actions_owner_ended WHERE state > 0";
 
 static COUNT_ENDED: LazyLock<String> = LazyLock::new(|| format!("SELECT json_array(({ENDED}))"));
 
-/// The owners that may be forgotten, as [`Loaded::put_ended`] wants them. So many ($6) may end in
-/// this transaction; no more are read than it can forget then.
+/// The owners that may be forgotten, in the order that [`Loaded::put_ended`] expects. Up to $6
+/// owners may end in this transaction, so it reads no more than it can then forget.
 static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
     let (kept, most) = (Limits::ENDED_OWNERS, Limits::FORGOTTEN_OWNERS);
     let owns = owners::owns("ended");
@@ -92,7 +92,7 @@ static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Where the store stands, as read inside the transaction.
+/// Position of the store, as read inside the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) revision: i64,
@@ -100,21 +100,21 @@ pub(super) struct Stored {
     pub(super) removed_created: Option<i64>,
     pub(super) last_number: i64,
     pub(super) last_entry: i64,
-    /// The transaction that was committed last: a number drawn for it.
+    /// Random number of the transaction that was committed last.
     pub(super) last_commit: i64,
 }
 
-/// The script that begins a transaction and loads what its batches need.
+/// The script that begins a transaction and loads the data of its batches.
 pub(super) struct Load<'n> {
     pub(super) script: Script,
-    /// The keys it looks up, in the order in which it names them.
+    /// The keys that it looks up, in order.
     keys: Vec<&'n Key>,
     any_ops: bool,
     any_claims: bool,
     any_parents: bool,
 }
 
-/// `begin` is the statement that begins it; none within one that somebody else has begun.
+/// `begin` is the statement that begins the transaction; `None` inside the host's transaction.
 pub(super) fn script<'n>(
     needs: impl Iterator<Item = &'n Needs>,
     begin: Option<&str>,
@@ -186,8 +186,8 @@ pub(super) fn script<'n>(
     })
 }
 
-/// Begins the transaction, if told how, and loads what all the batches need. Also says which number
-/// each loaded action has.
+/// Begins the transaction, if `begin` is given, and loads the data of all batches. Also returns the
+/// number of each loaded action.
 pub(super) async fn load(
     connection: &mut SqliteConnection,
     needs: impl Iterator<Item = &Needs>,

@@ -1,4 +1,4 @@
-//! The store in one SQLite file.
+//! A store in one SQLite file or in the host's SQLite database.
 
 mod backup;
 mod branch;
@@ -67,40 +67,54 @@ use crate::model::{
 };
 use crate::store::{ActionStore, Capabilities};
 
-/// A store in one SQLite file: durable when acknowledged, readable after a crash.
+/// A store in one SQLite file. Acknowledged writes are durable and survive a crash.
 ///
-/// One process at a time has it open, unless each says [`shared`](SqliteOptions::shared). A second
-/// one is told by a lock on `<path>.lock` and, on Linux, on the file itself, whatever name it has.
-/// Elsewhere a hard link or a deleted lock file lets a second one in. Opening it for one process ends
-/// every owner that is still alive, since all earlier users of the store are gone. Their actions can
-/// then be settled at once. The file and those beside it are created readable by their
-/// owner only (mode 0600). It is in WAL mode with `synchronous=FULL`, so that what was acknowledged
-/// survives a power cut. Keep it on a local disk: WAL needs memory that all its users share. Copy it
-/// with [`backup_to`](SqliteStore::backup_to), or while it is closed. Do not open the file by other
-/// means than SQLite in a process that has it open: closing it again takes SQLite's locks away.
+/// By default one process at a time can open the file. Several processes can share it if each one
+/// opens it with [`shared`](SqliteOptions::shared). A lock on `<path>.lock` keeps other processes
+/// out. On Linux the file itself is locked too, under all of its names. On other platforms a hard
+/// link or a deleted lock file lets a second process in.
 ///
-/// # Files that go, copies, forks
 ///
-/// On Unix a store notices when its file is removed, replaced or moved: it looks at device and inode
-/// before and after each commit and at each read. (What is looked up from memory is answered until
-/// something else has noticed.) A write that was committed to the lost file is `OutcomeUnknown`.
-/// From then on every call is `Unavailable`, and [`diagnostics`](SqliteStore::diagnostics) says
-/// which it was. Close the store and open it again. The log is folded into the file that it
-/// belongs to, wherever that is now. Where that fails it is kept as `<path>-wal.lost`. What was put
-/// at the path is not touched. A file that is overwritten in place (`cp` over it) is not noticed.
+/// Opening the store exclusively ends every owner that is still alive, because no earlier user of
+/// the store can be left. The actions of these owners can then be settled at once.
 ///
-/// A copy is another [branch](crate::BranchId) of the store. One made by hand while the store was
-/// closed is known, on Unix, by its inode and time of creation. A snapshot of the whole disk, and
-/// an older copy that is written over the file in place, keep both, and are not known.
 ///
-/// In a forked process every call is `Closed`: it has none of the threads that drive the store.
+/// The store creates its files with mode 0600: only their owner can read them. The database uses
+/// WAL mode with `synchronous=FULL`, so acknowledged writes survive a power cut. Keep it on a local
+/// disk: WAL needs memory that all users of the file share.
 ///
-/// It can also live in the host's own database, [on its pool](SqliteStore::on_pool), and take part in
-/// the host's [transactions](SqliteStore::write_in).
 ///
-/// All writes go through one task, which takes whatever waits and writes it as one transaction:
-/// many callers share one flush of the disk. It and the reading tasks run on the tokio runtime
-/// that opened the store, and end with it: then every call is `Closed`.
+/// Copy the store with [`backup_to`](SqliteStore::backup_to), or while it is closed. While a
+/// process has the store open, it must open the file through SQLite only. Closing any other
+/// descriptor of the file releases SQLite's locks.
+///
+/// # Removed files, copies, forks
+///
+/// On Unix a store detects that its file was removed, replaced or moved. It compares device and
+/// inode before and after each commit and at each read. A [`get`](crate::ActionStore::get) that is
+/// answered from memory does not check this; it keeps working until another call detects the loss.
+/// A write that was committed to the lost file is `OutcomeUnknown`. After the loss every call is
+/// `Unavailable`, and [`diagnostics`](SqliteStore::diagnostics) gives the cause. Close the store
+/// and open it again.
+///
+///
+/// Closing moves the contents of the WAL into the lost file, wherever that file is now. If this
+/// fails, the WAL is kept as `<path>-wal.lost`. The file that is now at the path is not changed. A
+/// file that is overwritten in place (`cp` over it) is not detected.
+///
+/// A copy is another [branch](crate::BranchId) of the store. On Unix the store detects a copy that
+/// was made by hand while the store was closed: its inode and creation time differ. It does not
+/// detect a snapshot of the whole disk, or an older copy that is written over the file in place:
+/// both keep inode and creation time.
+///
+/// In a forked process every call is `Closed`: the threads that run the store do not exist there.
+///
+/// The store can also use the host's own database, [on its pool](SqliteStore::on_pool), and write
+/// in the host's [transactions](SqliteStore::write_in).
+///
+/// One task does all writes. It writes all waiting batches as one transaction, so many callers
+/// share one disk sync. This task and the readers run on the tokio runtime that opened the store.
+/// They end with that runtime; after that every call is `Closed`.
 ///
 /// # Examples
 ///
@@ -129,93 +143,104 @@ pub struct SqliteStore {
     capabilities: Capabilities,
     timeout: Duration,
     bell: Arc<Bell>,
-    /// Actions that are looked up without asking the database; none unless access is exclusive.
+    /// Cache that answers `get` without the database; empty unless access is exclusive.
     hot: Arc<Hot>,
     owners: mpsc::UnboundedSender<Job>,
     actions: mpsc::UnboundedSender<Job>,
-    /// Memory for the batches that wait in a lane, in units of [`ROOM_UNIT`] bytes.
+    /// Memory for the batches in each queue, in units of [`ROOM_UNIT`] bytes.
     owners_room: Arc<Semaphore>,
     actions_room: Arc<Semaphore>,
-    /// How many of those there are.
+    /// Total number of these units in each queue.
     room: usize,
     questions: mpsc::Sender<Read>,
-    /// Looks for others' commits, unless there are no others.
+    /// Polls for commits of other processes; `None` if there are no other writers.
     poll: Option<Poll>,
-    /// True once the tasks are to finish what waits and end.
+    /// True once the tasks must finish the waiting work and end.
     closing: watch::Sender<bool>,
-    /// The task that writes, as long as nobody has seen it end; it is the last one to.
+    /// The writer task, which is the last task to end. `None` once `close` has seen it end.
     writer: Mutex<Option<JoinHandle<bool>>>,
 }
 
-/// What the queue's room is counted in.
+/// Bytes in one unit of queue memory.
 const ROOM_UNIT: usize = 512;
 
-/// SQLite's default, which no file of ours departs from.
+/// SQLite's default page size, which every file of this store uses.
 const PAGE_SIZE: u64 = 4096;
 
-/// Questions that may wait for a reader.
+/// Maximum number of requests that wait for a reader.
 const QUESTIONS: usize = 1024;
 
 impl SqliteStore {
-    /// Opens the store at a path, or makes a new one there, with the default
-    /// [options](SqliteOptions). Call it inside the tokio runtime that is to drive the store.
+    /// Opens the store at a path, or creates it there, with the default [options](SqliteOptions).
+    /// Call this inside the tokio runtime that will run the store.
     ///
     /// # Errors
-    /// `Invalid` for a path that SQLite would not take as it is (`file:...`, `:memory:`, not
-    /// UTF-8), `Unavailable` if the store is open already, if it is not there but must be, or if
-    /// the file cannot be created, read or written, `Corrupt` for an empty file and for one that
-    /// is no database, `Incompatible` for a database of somebody else's, for a store of a newer
-    /// version of this library, for a schema that is not as it should be and may not be changed,
-    /// and for a SQLite that is too old or would damage the store, `Closed` outside a tokio
-    /// runtime.
+    /// - `Invalid`: SQLite would not use the path as it is (`file:...`, `:memory:`, not UTF-8).
+    ///
+    /// - `Unavailable`: the store is open already. It does not exist but must. The file cannot be
+    ///   created, read or written.
+    ///
+    /// - `Corrupt`: the file is empty or is not a database.
+    ///
+    /// - `Incompatible`: the database belongs to another application. A newer version of this
+    ///   library wrote the store. The schema differs and may not be changed. SQLite is too old or
+    ///   would damage the store.
+    ///
+    /// - `Closed`: there is no tokio runtime.
     ///
     /// # Panics
-    /// Calls panic if the runtime they are made in has no timer
+    /// Calls panic if their runtime has no timer
     /// ([`enable_time`](tokio::runtime::Builder::enable_time)).
     pub async fn open(path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
         SqliteOptions::default().open(path).await
     }
 
-    /// Opens the store in the database of a host's pool, or makes one there beside the host's own
+    /// Opens the store in the database of a host's pool, or creates it there beside the host's
     /// tables, with the default [options](SqliteOptions).
     ///
-    /// Everything of ours is named `actions_*`; nothing else is touched, no setting of the
-    /// connections is changed, and none is kept between two calls, so that a pool of one is enough.
-    /// How durable the store is follows from the host's settings ([`Capabilities::durability`]). It
-    /// is [`Durability::Disk`](crate::Durability::Disk) at `synchronous=FULL` or `EXTRA` with
-    /// `journal_mode` `WAL`, `TRUNCATE` or `PERSIST`, and at `EXTRA` with `DELETE`. Otherwise it is
-    /// [`Durability::Process`](crate::Durability::Process). Other processes may use the same database, by
-    /// a path ([`SqliteOptions::shared`]) or a pool of their own.
+    /// All objects of the store are named `actions_*`. The store touches nothing else and changes
+    /// no setting of the connections. It keeps no connection between two calls, so a pool of one is
+    /// enough.
     ///
-    /// A write waits while somebody else writes: for a connection of the pool until its time is up,
-    /// then for the database as long as the connection's `busy_timeout` says. Both end as
-    /// `Unavailable`, also when it is the caller's own open transaction that is in the way: use
-    /// [`write_in`](SqliteStore::write_in) there.
+    ///
+    /// The host's settings determine the [durability](Capabilities::durability). It is
+    /// [`Durability::Disk`](crate::Durability::Disk) at `synchronous=FULL` or `EXTRA` with
+    /// `journal_mode` `WAL`, `TRUNCATE` or `PERSIST`, and at `EXTRA` with `DELETE`. Otherwise it is
+    /// [`Durability::Process`](crate::Durability::Process).
+    ///
+    ///
+    /// Other processes may use the same database, by a path ([`SqliteOptions::shared`]) or with a
+    /// pool of their own.
+    ///
+    /// A write waits for a connection of the pool until the call times out. While another
+    /// connection writes, it waits for the database as long as the connection's `busy_timeout`. In
+    /// both cases it then fails with `Unavailable`. The caller's own open transaction also blocks
+    /// it: use [`write_in`](SqliteStore::write_in) there.
     ///
     /// Closing the store leaves the pool open.
     ///
     /// # Errors
-    /// As [`open`](SqliteStore::open), and `Invalid` for a database in memory, for
-    /// `journal_mode` `MEMORY` or `OFF`, and with [`SqliteOptions::with_max_bytes`].
+    /// As [`open`](SqliteStore::open). Also `Invalid` for a database in memory, for `journal_mode`
+    /// `MEMORY` or `OFF`, and with [`SqliteOptions::with_max_bytes`].
     pub async fn on_pool(pool: SqlitePool) -> Result<SqliteStore, StoreError> {
         SqliteOptions::default().on_pool(pool).await
     }
 
-    /// The SQL that makes the schema, one text for each version, for a host whose own tool applies
-    /// it: each once, in order, each in a transaction. Open with
-    /// [`SqliteOptions::verify_schema`] then. A released text never changes.
+    /// Returns the SQL that creates the schema, one text for each version. For a host whose own
+    /// migration tool applies it: apply each text once, in order, each in a transaction. Then open
+    /// with [`SqliteOptions::verify_schema`]. A released text never changes.
     #[must_use]
     pub fn schema() -> &'static [&'static str] {
         schema::STEPS
     }
 
-    /// Where the file is, links resolved.
+    /// Returns the path of the file, with symbolic links resolved.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Asks the readers and waits for the answer.
+    /// Sends a request to the readers and waits for the answer.
     async fn ask<T>(
         &self,
         operation: &'static str,
@@ -240,12 +265,12 @@ impl SqliteStore {
             None => Err(StoreError::new(
                 ErrorKind::Unavailable,
                 operation,
-                "the time for an answer is up",
+                "the call timed out",
             )),
         }
     }
 
-    /// Refuses a call to a store that is closed, lost its file, or belongs to the parent process.
+    /// Fails if the store is closed, has lost its file, or was opened by the parent process.
     fn check_usable(&self, operation: &'static str) -> Result<(), StoreError> {
         self.file.check_process(operation)?;
         self.bell.check_open(operation)?;
@@ -253,18 +278,18 @@ impl SqliteStore {
         known.map_err(|lost| lost.into_error(operation, errors::Phase::Before))
     }
 
-    /// The memory that waiting batches take.
+    /// Returns the memory of the waiting batches, in bytes.
     fn queued_bytes(&self) -> usize {
         let lanes = [&self.owners_room, &self.actions_room];
         let taken = lanes.map(|room| self.room.saturating_sub(room.available_permits()));
         taken.iter().sum::<usize>() * ROOM_UNIT
     }
 
-    /// Whether a batch can be tried at all, what it needs, and how many bytes it has.
+    /// Checks that a batch may be tried. Returns what it needs and its size in bytes.
     fn check(&self, operation: &'static str, batch: &Batch) -> Result<(Needs, usize), StoreError> {
         self.check_usable(operation)?;
         if self.access == SqliteAccess::ReadOnly {
-            let message = "the store is open for reading only";
+            let message = "the store was opened read-only";
             return Err(StoreError::new(ErrorKind::Unsupported, operation, message));
         }
         let bytes = self.capabilities.check(batch)?;
@@ -272,24 +297,24 @@ impl SqliteStore {
         Ok((needs, bytes))
     }
 
-    /// The position a cursor stands for must be one of this store.
+    /// Checks that a cursor belongs to this store.
     fn check_life(&self, operation: &'static str, after: Option<Cursor>) -> Result<(), StoreError> {
         match after {
             Some(cursor) if cursor.life() != self.life => Err(StoreError::new(
                 ErrorKind::Invalid,
                 operation,
-                "after: is a cursor of another store",
+                "after: the cursor belongs to another store",
             )),
             _ => Ok(()),
         }
     }
 }
 
-/// Waits for a future, but no longer than the time given; `None` when that is up.
+/// Waits for a future, but no longer than `time`. Returns `None` on timeout.
 ///
-/// By the monotonic clock of the system, whatever tokio's says: a host that pauses tokio's clock in
-/// its tests would otherwise find every call timed out, since tokio cannot see that SQLite's thread
-/// is at work.
+///
+/// Uses the system's monotonic clock, not tokio's. A host may pause tokio's clock in its tests.
+/// Tokio cannot see that SQLite's thread is working, so every call would time out.
 async fn deadline<F: Future>(time: Duration, future: F) -> Option<F::Output> {
     let begun = Instant::now();
     let mut future = pin!(future);
@@ -297,7 +322,7 @@ async fn deadline<F: Future>(time: Duration, future: F) -> Option<F::Output> {
         let left = time
             .checked_sub(begun.elapsed())
             .filter(|left| !left.is_zero())?;
-        // Never `timeout`: it would look at tokio's clock alone.
+        // Not `tokio::time::timeout`: it uses tokio's clock only.
         tokio::select! {
             biased;
             output = &mut future => return Some(output),
@@ -348,17 +373,17 @@ impl ActionStore for SqliteStore {
             None if claim.withdraw() => Err(StoreError::new(
                 ErrorKind::Unavailable,
                 "write",
-                "the time for it is up before it was begun",
+                "the call timed out before the write began; nothing was applied",
             )),
             Some(Err(_)) => Err(StoreError::new(
                 ErrorKind::OutcomeUnknown,
                 "write",
-                "the commit was sent, and the store's runtime ended before it was answered",
+                "the store's runtime ended after the commit was sent",
             )),
             None => Err(StoreError::new(
                 ErrorKind::OutcomeUnknown,
                 "write",
-                "it was begun, but the time for an answer is up",
+                "the call timed out after the write began",
             )),
         }
     }
@@ -367,7 +392,7 @@ impl ActionStore for SqliteStore {
         self.capabilities.check_count("get", uids.len())?;
         self.check_usable("get")?;
         if let Some(found) = self.hot.get(uids) {
-            // Whoever asks again and again must let the writer have its turn, were it on this thread.
+            // Lets the writer run: a caller that polls in a loop may share its thread.
             tokio::task::consume_budget().await;
             return Ok(found);
         }
@@ -407,7 +432,7 @@ impl ActionStore for SqliteStore {
         let Some(poll) = &self.poll else {
             return self.bell.changed(after).await;
         };
-        // What others have committed since somebody last looked.
+        // Reads the commits that other processes made since the last poll.
         if after.is_none_or(|after| self.bell.is_behind(after)) {
             self.ask("changed", Read::Position).await?;
         }
@@ -424,12 +449,13 @@ impl ActionStore for SqliteStore {
             return Ok(());
         };
         let ended = task.await;
-        // Forgotten only now: a close that is given up before leaves it to the next.
+        // Cleared only now: if this future is dropped earlier, the next `close` still waits for the
+        // task.
         *writer = None;
         if let Ok(true) = ended {
             return Ok(());
         }
-        let message = "a task of the store had ended before";
+        let message = "a task of the store ended early";
         Err(StoreError::new(ErrorKind::Unavailable, "close", message))
     }
 }

@@ -1,4 +1,4 @@
-//! Opening: the file or the pool, the schema, the tasks.
+//! Opens a store: the file or the pool, the schema, the tasks.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,10 +33,10 @@ use crate::error::{ErrorKind, StoreError};
 use crate::model::Position;
 use crate::store::{Capabilities, Durability};
 
-/// How long a new connection is tried that turns out to be read-only.
+/// Maximum time for retrying a new connection that turns out to be read-only.
 const READ_ONLY_PATIENCE: Duration = Duration::from_millis(100);
 
-/// Where a store is, and by what right it is there.
+/// The database of a store, and how the store may use it.
 struct Place {
     access: SqliteAccess,
     source: Source,
@@ -68,7 +68,8 @@ pub(super) async fn at_path(
         if is_new {
             make(&path, &options).await?;
         }
-        // Before the first connection: under another name its log has another name, too.
+        // Before the first connection: SQLite names the WAL after the path, so another name means
+        // another WAL.
         if !lock.try_take_file(&path)? {
             return Err(already_open());
         }
@@ -80,7 +81,7 @@ pub(super) async fn at_path(
     let source = Source::File {
         path: path.clone(),
         read_only: options.read_only,
-        // SQLite takes a limit of 0 for none.
+        // SQLite treats a limit of 0 as no limit.
         max_pages: options.max_bytes.map(|bytes| (bytes / PAGE_SIZE).max(1)),
         impatient: false,
     };
@@ -109,7 +110,7 @@ pub(super) async fn on_pool(
     let file = "SELECT coalesce((SELECT file FROM pragma_database_list WHERE name = 'main'), '')";
     let file: String = single(&mut connection, file).await?;
     if file.is_empty() {
-        return invalid("pool: its database is no file; a store in memory is MemoryStore");
+        return invalid("pool: the database is not a file; for a store in memory use MemoryStore");
     }
     let path = PathBuf::from(file);
     let (access, lock) = match options.read_only {
@@ -134,7 +135,8 @@ pub(super) async fn on_pool(
     start(place, connection, options).await
 }
 
-/// Takes a share in a file that several processes open, and makes it if nobody has.
+/// Takes a shared lock on a file that several processes open. Creates the file if it does not
+/// exist.
 async fn join(path: &Path, options: &SqliteOptions) -> Result<Lock, StoreError> {
     let begun = Instant::now();
     loop {
@@ -144,8 +146,8 @@ async fn join(path: &Path, options: &SqliteOptions) -> Result<Lock, StoreError> 
             schema::inspect(path, options.policy()).await?;
             return Ok(lock);
         }
-        // Whoever makes it is alone. If it dies half-way, what it leaves is at no place where
-        // anybody looks, and the next one makes it.
+        // The creator holds the lock exclusively. If it dies half-way, its temporary file is at a
+        // path that no opener reads, and the next opener creates the store.
         if !file::is_there(path)?
             && let Some(_alone) = Lock::try_take_place(path)?
             && !file::is_there(path)?
@@ -157,7 +159,7 @@ async fn join(path: &Path, options: &SqliteOptions) -> Result<Lock, StoreError> 
     }
 }
 
-/// Makes a new store at a place of which this process holds the lock.
+/// Creates a new store at a path whose lock this process holds.
 async fn make(path: &Path, options: &SqliteOptions) -> Result<(), StoreError> {
     if file::has_log(path) {
         let message = "there is a log file (-wal or -journal) without its database";
@@ -182,12 +184,12 @@ async fn make(path: &Path, options: &SqliteOptions) -> Result<(), StoreError> {
     new.finish()
 }
 
-/// Waits a moment for others who are opening the same store; not for ever.
+/// Waits a moment for other processes that are opening the same store, up to a limit.
 async fn pause(begun: Instant) -> Result<(), StoreError> {
     if begun.elapsed() >= BUSY {
         return Err(already_open());
     }
-    // Spread by who we are, so that those who wait do not meet again and again.
+    // The process id spreads the waits, so that waiting processes do not collide again and again.
     let spread = u64::from(std::process::id() % 7) + u64::from(begun.elapsed().subsec_micros() % 5);
     tokio::time::sleep(Duration::from_millis(2 + spread)).await;
     Ok(())
@@ -201,7 +203,7 @@ fn unavailable(message: impl Into<std::borrow::Cow<'static, str>>) -> StoreError
     StoreError::new(ErrorKind::Unavailable, "open", message)
 }
 
-/// sqlx and the store's tasks would panic without one.
+/// sqlx and the store's tasks would panic without a runtime.
 fn check_runtime() -> Result<(), StoreError> {
     let runtime = tokio::runtime::Handle::try_current();
     runtime.map(drop).map_err(|error| {
@@ -210,21 +212,22 @@ fn check_runtime() -> Result<(), StoreError> {
     })
 }
 
-/// The journal mode and `synchronous`, as they are.
+/// Reads the journal mode and `synchronous`.
 pub(super) async fn modes(connection: &mut SqliteConnection) -> Result<(String, i64), StoreError> {
     let mode: String = single(connection, "PRAGMA journal_mode").await?;
     let synchronous: i64 = single(connection, "PRAGMA synchronous").await?;
     Ok((mode.to_lowercase(), synchronous))
 }
 
-/// What `access` gets for its writes, given how the database works: not always what was asked for.
+/// Returns the durability of writes with this `access`. It depends on the database's settings,
+/// which may differ from the requested ones.
 fn durability(
     access: SqliteAccess,
     mode: &str,
     synchronous: i64,
 ) -> Result<Durability, StoreError> {
     match access {
-        // What the others' commits survive is not known to one who only looks.
+        // A reader does not know the settings of the writers.
         SqliteAccess::ReadOnly => Ok(Durability::Process),
         SqliteAccess::HostPool if matches!(mode, "memory" | "off") => {
             let message = "pool: with journal_mode memory or off a crash would damage the store";
@@ -232,8 +235,8 @@ fn durability(
         }
         SqliteAccess::HostPool => Ok(match (mode, synchronous) {
             ("wal" | "truncate" | "persist", 2..) | ("delete", 3..) => Durability::Disk,
-            // Below FULL a commit is not synced. In mode DELETE a commit is the removal of the
-            // journal, and SQLite syncs the directory at EXTRA only.
+            // Below FULL a commit is not synced. In mode DELETE the removal of the journal is the
+            // commit, and SQLite syncs that directory change only at EXTRA.
             _ => Durability::Process,
         }),
         _ if mode == "wal" && synchronous >= 2 => Ok(Durability::Disk),
@@ -243,7 +246,7 @@ fn durability(
     }
 }
 
-/// Makes the database ready, and says where the store in it stands.
+/// Prepares the database, and returns the position of the store in it.
 async fn settle(
     connection: &mut SqliteConnection,
     access: SqliteAccess,
@@ -270,11 +273,12 @@ async fn settle(
     Ok((durability, lineage, position))
 }
 
-/// Makes the database ready to write: shows that the connection can, and that what is there is on the
-/// disk. Returns the connection that does.
+/// Prepares the database for writing. Checks that the connection can write and that the stored data
+/// is on the disk. Returns the connection that can write.
 ///
-/// SQLite opens a file for reading only when one `open(2)` for writing fails, and says so at the
-/// first write. Such a connection is replaced.
+///
+/// If one `open(2)` for writing fails, SQLite opens the file read-only and reports it at the first
+/// write. Such a connection is replaced.
 async fn ready_to_write(
     source: &Source,
     path: &Path,
@@ -304,7 +308,7 @@ async fn ready_to_write(
     }
 }
 
-/// Makes the database ready and starts the tasks.
+/// Prepares the database and starts the tasks.
 async fn start(
     place: Place,
     mut connection: Connection,
@@ -316,11 +320,11 @@ async fn start(
         path,
         lock,
     } = place;
-    // Before anything is done on the connection, which is to this file and no other.
+    // Before the connection is used: it must be to this file and no other.
     let file = Arc::new(OpenFile::at(&path)?);
     let several = access == SqliteAccess::Shared || matches!(source, Source::Pool(_));
     let version = version::check(&mut connection, several, options.allow_wal_reset_bug).await?;
-    // Whatever the connection's patience is: others that open it now may take a moment.
+    // Independent of the connection's `busy_timeout`: other openers may take a moment.
     let begun = Instant::now();
     let (durability, lineage, position) = loop {
         match settle(
@@ -363,7 +367,7 @@ async fn start(
     for _ in 0..options.readers {
         let mut line = Line::new(source.clone(), file.clone());
         if !matches!(source, Source::Pool(_)) {
-            // What cannot be opened is said now, not at the first question.
+            // Opens the readers now, so that errors appear here and not at the first read.
             line.ready().await?;
         }
         let reader = Reader {

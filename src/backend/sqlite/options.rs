@@ -1,4 +1,4 @@
-//! How a store is opened.
+//! Options for opening a store.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::schema::Policy;
 use crate::clock::Clock;
 use crate::error::StoreError;
 
-/// How a [`SqliteStore`] is opened.
+/// Options for opening a [`SqliteStore`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SqliteOptions {
@@ -54,112 +54,117 @@ impl Default for SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// The defaults.
+    /// Returns the default options.
     #[must_use]
     pub fn new() -> SqliteOptions {
         SqliteOptions::default()
     }
 
-    /// Lets other processes open the same file, each with this option. The file must be on a local
-    /// disk. A write then reads all it needs instead of remembering it, and waits up to 5 seconds
-    /// while another process writes; [`changed`](crate::ActionStore::changed) looks for other
-    /// processes' commits in an [interval](SqliteOptions::with_poll_interval) while somebody waits.
+    /// Lets other processes open the same file; each of them must set this option. The file must be
+    /// on a local disk.
+    ///
+    ///
+    /// A write then reads all it needs instead of using a cache. It waits up to 5 seconds while
+    /// another process writes. While a call to [`changed`](crate::ActionStore::changed) waits, the
+    /// store polls for commits of other processes at this
+    /// [interval](SqliteOptions::with_poll_interval).
     #[must_use]
     pub fn shared(mut self) -> SqliteOptions {
         self.shared = true;
         self
     }
 
-    /// Opens for reading alone, beside whoever writes: for a tool that looks at the history of a
-    /// plane that runs. It takes no lock, makes no file and changes none; writes are
-    /// `Unsupported`. The user needs the right to write the log file's index (`<path>-shm`), or
-    /// nobody may have the store open.
+    /// Opens the store for reading only, for example to inspect the history while another process
+    /// writes. The store takes no lock, and creates and changes no file. Writes are `Unsupported`.
+    /// The user needs permission to write the WAL index (`<path>-shm`), unless no other process has
+    /// the store open.
     #[must_use]
     pub fn read_only(mut self) -> SqliteOptions {
         self.read_only = true;
         self
     }
 
-    /// Refuses to make a new store where there is none: a wrong path is then `Unavailable` instead
-    /// of an empty history.
+    /// Does not create a missing store. A wrong path is then `Unavailable` instead of an empty
+    /// history.
     #[must_use]
     pub fn must_exist(mut self) -> SqliteOptions {
         self.must_exist = true;
         self
     }
 
-    /// Never makes or changes the schema: the host's own tool does, with
-    /// [`SqliteStore::schema`]. What is missing, older or different, to the last trigger, is
-    /// `Incompatible` and named.
+    /// Never creates or changes the schema, because the host's own tool does, with
+    /// [`SqliteStore::schema`]. If a table, index or trigger is missing, older or different,
+    /// opening fails with `Incompatible` and names it.
     #[must_use]
     pub fn verify_schema(mut self) -> SqliteOptions {
         self.verify_schema = true;
         self
     }
 
-    /// Opens for several writers (shared, or on a host's pool) even with a SQLite that can damage
-    /// such a database: 3.7.0 to 3.51.2 but for 3.44.6 and 3.50.7 (sqlite.org/wal.html, section
-    /// 11). The bundled one is not affected; one that the host links may be.
-    /// [`SqliteDiagnostics::wal_reset_bug`](super::SqliteDiagnostics::wal_reset_bug) tells.
+    /// Allows several writers (shared, or on a host's pool) even with a SQLite that can damage such
+    /// a database. Affected are versions 3.7.0 to 3.51.2, except 3.44.6 and 3.50.7
+    /// (sqlite.org/wal.html, section 11). The bundled SQLite is not affected; one that the host
+    /// links may be. [`SqliteDiagnostics::wal_reset_bug`](super::SqliteDiagnostics::wal_reset_bug)
+    /// tells.
     #[must_use]
     pub fn allow_wal_reset_bug(mut self) -> SqliteOptions {
         self.allow_wal_reset_bug = true;
         self
     }
 
-    /// How many connections read; 1 to 64, 2 unless set. Each has a thread of its own. On a host's
-    /// pool, how many of its connections reads may borrow at once.
+    /// Number of connections that read: 1 to 64, default 2. Each has its own thread. On a host's
+    /// pool, the number of connections that reads may borrow at once.
     #[must_use]
     pub fn with_readers(mut self, readers: usize) -> SqliteOptions {
         self.readers = readers.clamp(1, 64);
         self
     }
 
-    /// How many bytes of batches may wait to be written; 8 MiB (one largest batch) to 4 GiB, 64
-    /// MiB unless set. A write that finds no room waits for it until its time is up.
+    /// Maximum size in bytes of the batches that wait to be written: 8 MiB (one largest batch) to 4
+    /// GiB, default 64 MiB. A write that finds no room waits for it until the call times out.
     #[must_use]
     pub fn with_queue_bytes(mut self, bytes: usize) -> SqliteOptions {
         const MEBI: u64 = 1024 * 1024;
-        // Where memory cannot have that much, all there can be.
+        // Saturates on targets whose address space is smaller.
         let [least, most] =
             [8 * MEBI, 4096 * MEBI].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         self.queue_bytes = bytes.clamp(least, most);
         self
     }
 
-    /// How long a call may take; 30 seconds unless set. A write that was not begun by then is
-    /// withdrawn and `Unavailable`; one that was is `OutcomeUnknown`.
+    /// Maximum duration of a call, default 30 seconds. A write that has not begun by then is
+    /// withdrawn and fails with `Unavailable`. A write that has begun fails with `OutcomeUnknown`.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> SqliteOptions {
         self.timeout = timeout;
         self
     }
 
-    /// How often a store that is not alone looks for others' commits, while somebody waits for
-    /// one; 1 millisecond to 10 seconds, 20 milliseconds unless set.
+    /// Interval between polls for commits of other writers: 1 millisecond to 10 seconds, default 20
+    /// milliseconds. The store polls only while a call waits for a change.
     #[must_use]
     pub fn with_poll_interval(mut self, interval: Duration) -> SqliteOptions {
         self.poll_interval = interval.clamp(Duration::from_millis(1), Duration::from_secs(10));
         self
     }
 
-    /// How large the file may grow, in bytes, rounded down to whole pages of 4 KiB; no limit unless
-    /// set. A write that would need more is `Unavailable`; reads and removals go on. Not on a
-    /// host's pool.
+    /// Maximum size of the file in bytes, rounded down to whole pages of 4 KiB. There is no limit
+    /// by default. A write that needs more fails with `Unavailable`; reads and removals still work.
+    /// Not available on a host's pool.
     #[must_use]
     pub fn with_max_bytes(mut self, bytes: u64) -> SqliteOptions {
         self.max_bytes = Some(bytes);
         self
     }
 
-    /// The clock that stamps; the system's unless set.
+    /// Clock for the timestamps; the system clock by default.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> SqliteOptions {
         self.clock = clock;
         self
     }
 
-    /// Opens the store at a path, or makes a new one there.
+    /// Opens the store at a path, or creates it there.
     ///
     /// # Errors
     /// As [`SqliteStore::open`].
@@ -167,7 +172,7 @@ impl SqliteOptions {
         super::open::at_path(path.as_ref(), self).await
     }
 
-    /// Opens the store in the database of a host's pool, or makes one there beside the host's own
+    /// Opens the store in the database of a host's pool, or creates it there beside the host's
     /// tables.
     ///
     /// # Errors

@@ -10,7 +10,8 @@ use super::script::Script;
 use crate::error::StoreError;
 use crate::model::{Cursor, Owner, OwnerQuery, Page};
 
-/// Tells if an owner has an unfinished action; `owner` is the name of its table in the query.
+/// Returns the condition that an owner has an unfinished action; `owner` is the name of its table
+/// in the query.
 pub(super) fn owns(owner: &str) -> String {
     format!(
         "EXISTS (SELECT 1 FROM actions_action AS a INDEXED BY actions_action_incarnation \
@@ -18,7 +19,7 @@ pub(super) fn owns(owner: &str) -> String {
     )
 }
 
-/// One statement, so that the position and the owners are of one moment.
+/// One statement, so that the position and the owners are from the same moment.
 pub(super) fn script(query: &OwnerQuery) -> Result<Script, sqlx::Error> {
     let mut script = Script::new();
     let after = query.after.map_or(0, |cursor| cursor.position());

@@ -1,4 +1,4 @@
-//! That every statement finds its rows by an index: SQLite's own query plans, read.
+//! Tests with SQLite's query plans that every statement finds its rows by an index.
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
@@ -32,10 +32,10 @@ async fn steps(connection: &mut SqliteConnection, script: &Script) -> Vec<(Strin
     steps
 }
 
-/// Steps that walk something, unless it is an envelope or a list that a subquery made.
+/// Returns the steps that scan something, except encoded rows and lists that a subquery made.
 async fn scans(connection: &mut SqliteConnection, script: &Script) -> Vec<String> {
     let lists = ["SCAN j VIRTUAL TABLE", "SCAN json_each ", "SCAN (subquery"];
-    // The ended owners are counted and walked by a claim: there are about a thousand of them.
+    // A claim counts and scans the ended owners: there are about a thousand.
     let ended = [
         "SCAN actions_owner USING COVERING INDEX actions_owner_ended",
         "SCAN ended",
@@ -49,7 +49,7 @@ async fn scans(connection: &mut SqliteConnection, script: &Script) -> Vec<String
     let harmless = [
         "SCAN j",
         "SCAN CONSTANT ROW",
-        // The numbers of a page's rows, and the last row it may look at, found by searching.
+        // The numbers of a page's rows, and the last row it may examine, are found by search.
         "SCAN n",
         "SCAN reach",
     ];
@@ -62,13 +62,13 @@ async fn scans(connection: &mut SqliteConnection, script: &Script) -> Vec<String
         .collect()
 }
 
-/// What the planner may believe of the tables: nothing, as in a store nobody has analyzed, whatever
-/// its size; or that each has so many rows. (Statistics of a handful of rows make it walk, which is
-/// right for as long as they are true: we never take any, and a host's `PRAGMA optimize` takes them
-/// again once a table has grown tenfold.)
+/// The planner's statistics: none, as in a store that was never analyzed, or so many rows in each
+/// table. Statistics of a few rows make the planner scan, which is right while they are true. The
+/// store never collects any. A host's `PRAGMA optimize` collects them again once a table has grown
+/// tenfold.
 const SIZES: [Option<u64>; 4] = [None, Some(1_000), Some(100_000), Some(1_000_000)];
 
-/// A store whose statistics say that its tables have so many rows.
+/// Returns a store whose statistics state so many rows in each table.
 async fn connection(rows: Option<u64>) -> (tempfile::TempDir, SqliteConnection) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("actions.db");
@@ -81,8 +81,8 @@ async fn connection(rows: Option<u64>) -> (tempfile::TempDir, SqliteConnection) 
     (dir, connection)
 }
 
-/// Makes the planner believe that each table has so many rows, and that an index has a hundredth of
-/// them for each value of its first column, fewer for each further one.
+/// Sets statistics: so many rows in each table. Each value of an index's first column has a
+/// hundredth of them, and fewer for each further column.
 async fn pretend(connection: &mut SqliteConnection, rows: u64) {
     let run = async |connection: &mut SqliteConnection, sql: &str| {
         let done = sqlx::query(AssertSqlSafe(sql)).execute(connection).await;
@@ -104,7 +104,7 @@ async fn pretend(connection: &mut SqliteConnection, rows: u64) {
         let insert = format!("INSERT INTO sqlite_stat1 VALUES ('{table}', '{index}', '{stat}')");
         run(connection, &insert).await;
     }
-    // The planner reads them when it is told that they are there.
+    // The planner reads the statistics after this statement.
     run(connection, "ANALYZE sqlite_schema").await;
 }
 
@@ -250,7 +250,7 @@ async fn each_driving_term_uses_its_own_index() {
             found.iter().any(|step| step.contains(expected)),
             "{terms:?}: {found:#?}"
         );
-        // What several objects have in common is put in order as numbers; rows never are.
+        // Only numbers are sorted when several objects are combined; rows never are.
         let numbers = found.iter().position(|step| *step == "SCAN n");
         let rows = &found[numbers.unwrap_or(0)..];
         assert!(
@@ -303,7 +303,7 @@ async fn owners_that_have_ended_are_not_read_to_find_the_living() {
     }
 }
 
-/// What the triggers do, as statements of their own: a plan does not show what is within a trigger.
+/// Returns the statements inside the triggers, because a query plan does not show them.
 fn statements_of_triggers(sql: &str) -> Vec<String> {
     let Some((head, body)) = sql.split_once("BEGIN\n") else {
         panic!("no trigger: {sql}");
@@ -316,7 +316,7 @@ fn statements_of_triggers(sql: &str) -> Vec<String> {
         .collect();
     let when = head.split_once("WHEN ").map(|(_, when)| when.trim());
     statements.extend(when.map(|when| format!("SELECT {when}")));
-    // Each value of a row is one that is known.
+    // Every column gets a known value.
     let mut known = Vec::new();
     for statement in statements {
         let mut text = String::new();
@@ -386,7 +386,7 @@ async fn writes_search() {
             .script;
         assert_eq!(scans(&mut connection, &script).await, [""; 0]);
 
-        // A row alone and rows in a list are different statements.
+        // One row and rows in a list use different statements.
         for rows_of_a_kind in [1, 2] {
             let changes = every_change(&batch, &needs, rows_of_a_kind);
             let stored = load::Stored {
@@ -406,7 +406,7 @@ async fn writes_search() {
     }
 }
 
-/// What a plan that makes every kind of row comes to, then every kind of change filled by hand,
+/// Returns the changes of a plan with every kind of row. Then fills each kind of change by hand,
 /// with so many rows of each kind.
 fn every_change(batch: &Batch, needs: &Needs, rows: usize) -> Changes {
     fn repeat<T: Clone>(those: &mut Vec<T>, times: usize) {

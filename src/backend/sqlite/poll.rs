@@ -1,4 +1,4 @@
-//! Sees other processes' commits: looks for them as long as somebody waits.
+//! Polls for commits of other processes while a call waits for a change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::reader::Read;
 use crate::backend::bell::Bell;
 
-/// How many wait. One look serves them all.
+/// Number of waiting calls, which share each poll.
 #[derive(Debug, Clone)]
 pub(super) struct Poll {
     waiting: watch::Sender<usize>,
     interval: Duration,
 }
 
-/// Somebody waits as long as this is held.
+/// Guard that keeps the polling active.
 pub(super) struct Waiting<'p>(&'p Poll);
 
 impl Drop for Waiting<'_> {
@@ -35,7 +35,7 @@ impl Poll {
         Waiting(self)
     }
 
-    /// Looks, rings, pauses, until the store is closed or dropped.
+    /// Polls, announces and pauses, until the store is closed or dropped.
     pub(super) async fn run(
         self,
         questions: mpsc::Sender<Read>,
@@ -44,13 +44,13 @@ impl Poll {
     ) {
         let look = async {
             let mut waiting = self.waiting.subscribe();
-            // This task holds a sender too, so the channel does not close before it ends.
+            // This task holds a sender too, so the channel does not close before the task ends.
             while waiting.wait_for(|waiting| *waiting > 0).await.is_ok() {
                 let (reply, answer) = oneshot::channel();
                 if questions.send(Read::Position(reply)).await.is_err() {
                     return;
                 }
-                // The reader that looked has rung.
+                // The reader that polled has announced the position.
                 if let Ok(Err(error)) = answer.await {
                     bell.fail(error);
                 }

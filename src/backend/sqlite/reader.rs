@@ -1,8 +1,8 @@
-//! The readers: a few tasks, each with a connection of its own.
+//! The reader tasks, each with its own connection.
 //!
 //! Callers wait for an answer, never for a statement, so a dropped future leaves no transaction
-//! open; and every page is read whole before it is handed out, so that nobody's slowness keeps a
-//! snapshot alive and the log file growing.
+//! open. Every page is read completely before it is returned. So a slow caller cannot hold a
+//! snapshot, which would make the WAL grow.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -31,25 +31,25 @@ use crate::model::{
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// What a look-up finds, in the order of its uids.
+/// The result of a look-up, in the order of its uids.
 type Found = Vec<Option<Arc<Action>>>;
 
-/// What is found of one uid.
+/// The result for one uid.
 type FoundOne = Result<Option<Arc<Action>>, StoreError>;
 
-/// Somebody's look-up.
+/// One caller's look-up.
 type LookUp = (Vec<ActionUid>, Reply<Found>);
 
-/// Uids that are looked up together, unless one caller alone asks for more.
+/// Maximum number of uids that are looked up together, unless one caller alone asks for more.
 const GATHERED: usize = 256;
 
-/// A question and where its answer goes.
+/// A request and the channel for its answer.
 pub(super) enum Read {
     Get(Vec<ActionUid>, Reply<Found>),
     List(Query, Reply<Page<Arc<Action>>>),
     Log(LogQuery, Reply<Page<Transition>>),
     Owners(OwnerQuery, Reply<Page<Owner>>),
-    /// Where the store stands; the bell is rung for it.
+    /// Reads the position of the store and announces it.
     Position(Reply<Position>),
 }
 
@@ -57,21 +57,21 @@ pub(super) struct Reader {
     pub(super) lineage: Arc<Lineage>,
     pub(super) line: Line,
     pub(super) file: Arc<OpenFile>,
-    /// Shared by all readers: whoever is free takes the next question.
+    /// Shared by all readers: the next free reader takes the next request.
     pub(super) questions: Arc<Mutex<mpsc::Receiver<Read>>>,
-    /// A question that was taken from the queue while look-ups were gathered.
+    /// A request that was taken from the queue while look-ups were collected.
     pub(super) put_off: Option<Read>,
     pub(super) closing: watch::Receiver<bool>,
-    /// Rung for what a page shows: the writer may not have come to ring for that commit yet, and
-    /// never does for one that failed and was made all the same.
+    /// Announces the positions that pages show. The writer may announce that commit later, or
+    /// never: a commit can report a failure and still be applied.
     pub(super) bell: Arc<Bell>,
     pub(super) lock: Arc<Option<Lock>>,
-    /// Set while the store may hold bytes that were not synced. Nothing is answered meanwhile.
+    /// True while the store may hold unsynced bytes. Readers answer nothing then.
     pub(super) in_doubt: Arc<AtomicBool>,
 }
 
 impl Reader {
-    /// Answers until the store is closed and nobody waits.
+    /// Answers requests until the store is closed and no request waits.
     pub(super) async fn run(mut self) {
         while let Some(question) = self.next_question().await {
             let lineage = self.lineage.clone();
@@ -114,28 +114,27 @@ impl Reader {
         drop(self.lock);
     }
 
-    /// None once the store is closed, or dropped, and nobody waits any more.
+    /// Returns `None` once the store is closed or dropped, and no request waits.
     async fn next_question(&mut self) -> Option<Read> {
         if let Some(question) = self.put_off.take() {
             return Some(question);
         }
-        // The lock is held while waiting: that is how the readers take turns.
+        // Waits with the lock held, so that the readers take turns.
         let mut questions = self.questions.lock().await;
         tokio::select! {
             biased;
             question = questions.recv() => return question,
             _ = self.closing.wait_for(|closing| *closing) => questions.close(),
         }
-        // What was asked before is answered.
+        // Requests that came before the close are still answered.
         questions.recv().await
     }
 
-    /// Takes along whoever else wants to look something up: one hop to SQLite's thread serves
-    /// them all.
+    /// Collects other waiting look-ups: one round trip to SQLite's thread serves all of them.
     fn gather(&mut self, uids: Vec<ActionUid>, reply: Reply<Found>) -> Vec<LookUp> {
         let mut count = uids.len();
         let mut looked_up = vec![(uids, reply)];
-        // Another reader that waits for its turn has the lock; then it takes them.
+        // If another reader waits for its turn, it has the lock and takes them.
         let Ok(mut questions) = self.questions.try_lock() else {
             return looked_up;
         };
@@ -187,7 +186,7 @@ impl Reader {
         script: Result<Script, sqlx::Error>,
         read: impl FnOnce(&[Vec<SqliteRow>]) -> Result<T, StoreError>,
     ) {
-        // Nobody waits any more: not worth a query.
+        // No caller waits any more, so no query is needed.
         if reply.is_closed() {
             return;
         }
@@ -208,10 +207,11 @@ impl Reader {
     ) -> Result<Vec<Vec<SqliteRow>>, StoreError> {
         self.file.check_before(operation)?;
         let mut connection = self.line.take().await?;
-        // After the connection: opening it may read what was never synced.
+        // After opening the connection, because opening may read unsynced bytes.
         if self.in_doubt.load(Ordering::Acquire) {
             self.line.hand_back(connection);
-            let message = "a commit failed, and what it left is not on the disk yet";
+            let message =
+                "a commit failed, and its data may not be on the disk yet; try again later";
             return Err(StoreError::new(ErrorKind::Unavailable, operation, message));
         }
         match script.run(&mut connection).await {
@@ -220,7 +220,7 @@ impl Reader {
                 Ok(rows)
             }
             Err(failed) => {
-                // It may have a transaction open.
+                // The connection may have a transaction open.
                 drop(connection.close().await);
                 Err(store_error(operation, Phase::Before, failed.error))
             }
@@ -228,15 +228,15 @@ impl Reader {
     }
 }
 
-/// Uids that are looked up by one statement. The actions come as one text, in which the largest takes
-/// about 1.5 MB. SQLite refuses a text of 1 GB.
+/// Maximum number of uids in one statement. The result is one text, in which the largest action
+/// takes about 1.5 MB. SQLite refuses a text of 1 GB.
 const LOOK_UP: usize = 64;
 
-/// The actions as one text, a line for each: its uid in hexadecimal, then the action. Each row
-/// of its own would be a message from SQLite's thread, which costs more than to look it up. There
-/// is no line break in what `json_array` writes.
+/// Returns the actions as one text, one line for each: its uid in hexadecimal, then the action. One
+/// row for each action would be one message from SQLite's thread, which costs more than the
+/// look-up. `json_array` writes no line breaks.
 static GET: LazyLock<String> = LazyLock::new(|| {
-    // The join, not `IN`: that would sort the uids once more.
+    // A join, not `IN`, which would sort the uids again.
     let action = &*PACKED_ACTION;
     format!(
         "SELECT group_concat(hex(a.uid) || {action}, char(10)) FROM json_each($1) AS j \
@@ -244,13 +244,13 @@ static GET: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The same for the uids that are the value `$#`.
+/// The same for the uids in the value `$#`.
 static GET_NUMBERED: LazyLock<String> = LazyLock::new(|| GET.replace("$1", "$#"));
 
-/// How long a uid is there.
+/// Length of a uid in this text.
 const HEX: usize = 32;
 
-/// Looks up what is named, each uid once.
+/// Looks up each distinct uid once.
 pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
     let list = |uids: &[ActionUid]| {
         let mut envelope = Envelope::new();
@@ -264,7 +264,7 @@ pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
         script.bind(list(uids))?;
         return Ok(script);
     }
-    // Several statements are of one moment only within a transaction.
+    // Several statements read the same moment only within a transaction.
     let mut script = Script::new();
     script.push("BEGIN");
     for uids in uids.chunks(LOOK_UP) {
@@ -274,14 +274,14 @@ pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
     Ok(script)
 }
 
-/// What is found of each uid. Whoever asks for what cannot be read hears of it; the others are not
-/// harmed.
+/// Returns the result for each uid. An unreadable action is an error only for the callers that
+/// asked for it.
 fn read_found(uids: &[ActionUid], results: &[Vec<SqliteRow>]) -> Result<Vec<FoundOne>, StoreError> {
     let mut found = vec![Ok(None); uids.len()];
-    // BEGIN and COMMIT have no rows.
+    // BEGIN and COMMIT return no rows.
     let texts = results.iter().flatten();
     if texts.clone().count() != uids.len().div_ceil(LOOK_UP).max(1) {
-        return Err(corrupt("get", "a look-up has no answer"));
+        return Err(corrupt("get", "a look-up returned no row"));
     }
     let mut lines = Vec::new();
     for text in texts {
@@ -300,7 +300,7 @@ fn read_found(uids: &[ActionUid], results: &[Vec<SqliteRow>]) -> Result<Vec<Foun
     Ok(found)
 }
 
-/// Reads where the store stands, for [`read_position`].
+/// Reads the position of the store, for [`read_position`].
 pub(super) const POSITION: &str = "SELECT json_array(revision, removed_to, removed_created, last_number, last_entry) FROM actions_store WHERE id = 1";
 
 pub(super) fn read_position(
@@ -331,8 +331,8 @@ fn position_of(
     Ok((at, end))
 }
 
-/// Reads what a page after a cursor begins with: where the store stands, and what else its first
-/// row says. Also gives the rows after it.
+/// Reads the first row of a page: the position of the store and the row's other values. Also
+/// returns the rows after it.
 pub(super) fn read_first<'r>(
     operation: &'static str,
     lineage: &Lineage,
@@ -352,7 +352,7 @@ pub(super) fn read_first<'r>(
 }
 
 static LOG_OF_ACTION: LazyLock<String> = LazyLock::new(|| {
-    // The plus keeps the planner from walking the whole log in entry order.
+    // The plus stops the planner from scanning the whole log in entry order.
     log_statement(
         "actions_action AS a CROSS JOIN actions_log AS l ON l.action = a.number \
          WHERE a.uid = $3 AND +l.entry > $1 ORDER BY +l.entry LIMIT $2",
@@ -366,7 +366,7 @@ static LOG: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// One statement, so that the position and the entries are of one moment.
+/// One statement, so that the position and the entries are from the same moment.
 fn log_statement(entries: &str) -> String {
     let entry = &*PACKED_ENTRY;
     format!("{POSITION} UNION ALL SELECT * FROM (SELECT {entry} FROM {entries})")

@@ -2,13 +2,13 @@
 
 use std::sync::LazyLock;
 
-/// A stretch of a row that travels as one JSON array.
+/// A group of columns in a row's JSON array.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Part {
-    /// Columns that have a field each.
+    /// Columns with one field each.
     Each(&'static [&'static str]),
-    /// Columns that most rows leave empty: one field for all of them, an array of their own, or
-    /// null. What is taken from an array is looked for from its beginning, so these stand first.
+    /// Sparse columns, packed into one nested array, or null if all are empty. They come first,
+    /// because SQLite searches an array from its beginning.
     Seldom(&'static [&'static str]),
 }
 
@@ -65,7 +65,7 @@ pub(super) const ACTION: Layout = &[
     ]),
 ];
 
-/// An action's number, and the columns that a change may touch.
+/// An action's number, and the columns that a change may modify.
 pub(super) const UPDATE: Layout = &[
     Part::Each(&["number"]),
     Part::Seldom(&[
@@ -101,8 +101,8 @@ pub(super) const UPDATE: Layout = &[
     ]),
 ];
 
-/// An action's number, and the columns that progress alone changes. Half of all changes are no
-/// more than that, and spare the indexes.
+/// An action's number, and the columns that only progress changes. Half of all changes need no
+/// more, and this avoids updating the indexes.
 pub(super) const PROGRESS: Layout = &[
     Part::Each(&["number"]),
     Part::Each(&["progress", "last_seen_at", "version", "last_op"]),
@@ -126,7 +126,7 @@ pub(super) const ENTRY: Layout = &[
     ]),
 ];
 
-/// A row of `actions_owner`, its id aside.
+/// A row of `actions_owner`, without its id.
 pub(super) const OWNER: Layout = &[Part::Each(&[
     "name",
     "incarnation",
@@ -143,7 +143,7 @@ pub(super) const TOUCH: Layout = &[Part::Each(&["object", "action"])];
 pub(super) const KEY: Layout = &[Part::Each(&["tenant", "kind", "key", "action"])];
 pub(super) const PIN: Layout = &[Part::Each(&["action"])];
 
-/// The columns that hold identities; they travel as hexadecimal text.
+/// The columns that hold identities, encoded as hexadecimal text.
 const BLOBS: &[&str] = &[
     "uid",
     "parent",
@@ -155,31 +155,31 @@ const BLOBS: &[&str] = &[
     "op",
 ];
 
-/// All the columns of an action as one, in a query that calls its table `a`.
+/// Returns all columns of an action as one value, in a query that names its table `a`.
 pub(super) static PACKED_ACTION: LazyLock<String> =
     LazyLock::new(|| format!("json_array({})", packed("a.", ACTION, &[])));
 
-/// The same without what [`Detail::Summary`](crate::model::Detail::Summary) leaves out.
+/// The same without the columns that [`Detail::Summary`](crate::model::Detail::Summary) omits.
 pub(super) static PACKED_SUMMARY: LazyLock<String> = LazyLock::new(|| {
     let row = packed("a.", ACTION, &["result", "error_detail"]);
     format!("json_array({row})")
 });
 
-/// An action's uid and all the columns of its log entry as one; that table is called `l`.
+/// Returns an action's uid and all columns of its log entry as one value; the table is named `l`.
 pub(super) static PACKED_ENTRY: LazyLock<String> =
     LazyLock::new(|| format!("json_array(hex(a.uid), {})", packed("l.", ENTRY, &[])));
 
-/// All the columns of an owner as one.
+/// Returns all columns of an owner as one value.
 pub(super) static PACKED_OWNER: LazyLock<String> =
     LazyLock::new(|| format!("json_array({})", packed("", OWNER, &[])));
 
-/// The fields of a row that is read from a table, with NULL for the columns left out.
+/// Returns the fields of a row that is read from a table, with NULL for omitted columns.
 pub(super) fn packed(table: &str, layout: Layout, left_out: &[&str]) -> String {
     let column = |column: &str| match left_out.contains(&column) {
         true => "NULL".to_owned(),
         false => format!("{table}{column}"),
     };
-    // What JSON can hold: no blobs.
+    // JSON cannot hold blobs.
     let field = |name: &str| match BLOBS.contains(&name) {
         true => format!("hex({})", column(name)),
         false => column(name),
@@ -199,8 +199,8 @@ pub(super) fn packed(table: &str, layout: Layout, left_out: &[&str]) -> String {
     parts.join(", ")
 }
 
-/// The columns of a row that is written, each with what the row holds for it. `row` is the SQL for
-/// the row; where no row has anything [`Seldom`](Part::Seldom), nothing is looked for there.
+/// Returns the columns of a written row, each with the expression for its value. `row` is the SQL
+/// for the row. Without [`Seldom`](Part::Seldom) values, those columns are NULL and not searched.
 pub(super) fn fields(
     layout: Layout,
     row: &str,

@@ -1,4 +1,4 @@
-//! The second half of a transaction: write what the plan says, and commit.
+//! The second half of a transaction: writes the changes of the plan and commits.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeFrom;
@@ -17,44 +17,44 @@ use super::statement::{
 };
 use crate::model::{Action, ActionUid, Changes, Key, OpId, touched};
 
-/// A script that saves, and what is so once it has committed.
+/// A script that saves changes, and the values that are valid after its commit.
 pub(super) struct Save {
     pub(super) script: Script,
-    /// Which numbers the actions have, the new ones included.
+    /// The number of each action, including new ones.
     pub(super) numbers: HashMap<ActionUid, i64>,
     after: Stored,
-    /// The statement that reads `removed_to`, if something was removed.
+    /// Index of the statement that reads `removed_to`, if actions were removed.
     removed_at: Option<usize>,
-    /// How its commit is to fail.
+    /// The test failure of its commit.
     #[cfg(test)]
     pub(super) fault: Option<super::faults::Fault>,
 }
 
 impl Save {
-    /// Where the store stands after the commit, as far as that is known before.
+    /// The position after the commit, as far as it is known in advance.
     pub(super) fn expected(&self) -> Stored {
         self.after
     }
 
-    /// Where the store stands after the commit, whose results these are.
+    /// Returns the position after the commit with these results.
     pub(super) fn after(&self, results: &[Vec<SqliteRow>]) -> Stored {
         let mut after = self.after;
         let row = self.removed_at.and_then(|at| results.get(at)?.first());
-        // A row that was just written; failing to read it back says nothing about the commit.
+        // The row was just written. Failing to read it back says nothing about the commit.
         let read = row.and_then(|row| row.try_get(0).ok());
         after.removed_to = read.unwrap_or(after.removed_to);
         after
     }
 }
 
-/// Draws the number by which a transaction is known again after its commit failed.
+/// Generates the number that identifies a transaction after a failed commit.
 fn draw_commit() -> i64 {
-    // Both halves: a process that was forked draws the same random half at another time.
+    // Both halves: a forked process draws the same random half at another time.
     let (time, random) = OpId::new().as_uuid().as_u64_pair();
     i64::try_from((time ^ random) >> 1).unwrap_or_default()
 }
 
-/// Which numbers the actions have, and which the new ones get.
+/// The numbers of the actions, including those that new ones get.
 struct Numbers {
     known: HashMap<ActionUid, i64>,
     last: i64,
@@ -62,25 +62,27 @@ struct Numbers {
 
 impl Numbers {
     fn of(&self, uid: ActionUid) -> i64 {
-        // Every action the plan names was loaded or is new; 0 is nobody's number.
+        // Every action in the plan was loaded or is new; no action has number 0.
         self.known.get(&uid).copied().unwrap_or_default()
     }
 }
 
-/// How much of its transaction a script is.
+/// The part of its transaction that a script contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frame {
-    /// All of it, for a plan made from memory.
+    /// All of it, for a plan made from the cache.
     BeginAndCommit,
-    /// The rest of one that was begun to load what the plan looked at.
+    /// The rest of a transaction that loaded the plan's data.
     Commit,
-    /// A part of the host's, who commits it.
+    /// A part of the host's transaction, which the host commits.
     Inside,
 }
 
-/// What saves the changes: each kind of row in one statement, whose rows travel in one envelope.
+/// Returns the script that saves the changes: one statement for each kind of row, with all rows in
+/// one JSON value.
 ///
-/// Its first change fails, and with it all others, unless the store is where it is taken to be.
+///
+/// Its first change fails, and all others with it, unless the store is at the expected position.
 pub(super) fn script(
     changes: &Changes,
     stored: Stored,
@@ -112,7 +114,7 @@ pub(super) fn script(
     let entry = script.bind(after.last_entry)?;
     let last_commit = script.bind(stored.last_commit)?;
     let commit = script.bind(after.last_commit)?;
-    // NULL, which the column refuses, unless the store is where the plan was made.
+    // NULL unless the store is where the plan was made; the column refuses NULL.
     script.push(&format!(
         "UPDATE actions_store SET revision = CASE WHEN revision = ${before} \
          AND last_commit = ${last_commit} THEN ${revision} END, \
@@ -156,7 +158,7 @@ fn position(positions: &mut Envelope, number: i64, revision: i64) {
     });
 }
 
-/// One row of numbers: actions by number alone.
+/// A row of numbers, for tables that identify actions by number only.
 fn numbers_of(uids: impl Iterator<Item = ActionUid>, numbers: &Numbers) -> Envelope {
     let mut envelope = Envelope::new();
     for uid in uids {
@@ -189,7 +191,7 @@ fn key_row(envelope: &mut Envelope, key: &Key, number: Option<i64>) {
     });
 }
 
-/// Pushes a statement whose one value, written `$#`, is the envelope; none for an empty one.
+/// Adds a statement whose one value, written `$#`, is the JSON rows; nothing if there are no rows.
 fn push_list(script: &mut Script, statement: &str, rows: Envelope) -> Result<(), sqlx::Error> {
     match rows.len() {
         0 => Ok(()),
@@ -268,7 +270,7 @@ fn update(
     let mut positions = Envelope::new();
     for (action, revision) in changes.updated.iter().zip(revisions) {
         let number = numbers.of(action.uid);
-        // Whatever else changes makes an entry in the log. That of a removed action is gone.
+        // Every other change adds a log entry. The log of a removed action is gone.
         let removed = || changes.removed.iter().any(|gone| gone.uid == action.uid);
         if logged.contains(&action.uid) || removed() {
             wide.row(|row| encode_update(row, action, number));

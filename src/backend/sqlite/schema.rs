@@ -1,4 +1,4 @@
-//! The schema: its steps, its ledger, and whether SQLite itself is fit for it.
+//! The schema: its steps, its ledger, and the setup of connections.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,25 +13,26 @@ use super::sync;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::StoreId;
 
-/// The steps that make the schema, oldest first. A step is never edited once it was released; each
-/// ends with its own entry in the ledger.
+/// The steps that create the schema, oldest first. A released step is never edited. Each ends with
+/// its entry in the ledger.
 pub(super) const STEPS: &[&str] = &[include_str!("../../../migrations/sqlite/0001_actions.sql")];
 
-/// The schema this library writes. Its ledger says which others may still read and write it.
+/// The schema version that this library writes. The ledger says which other versions may read and
+/// write it.
 const VERSION: i64 = STEPS.len() as i64;
 
-/// Rows that may wait between SQLite's thread and ours: a whole page, so that the thread never
-/// waits in the middle of one.
+/// Maximum number of rows that wait between SQLite's thread and the task: a whole page, so that the
+/// thread never waits in the middle of one.
 const ROW_BUFFER: usize = 1024;
 
-/// How long SQLite itself waits for a lock that another connection holds.
+/// Busy timeout: the time SQLite waits for a lock that another connection holds.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
-/// How every connection to a file of the store's own is set up.
+/// Returns the settings of every connection to a file of the store's own.
 pub(super) fn connect_options(path: &Path, read_only: bool) -> SqliteConnectOptions {
     let options = plain_options(path)
         .pragma("cell_size_check", "ON")
-        // 16 MB, not 2: a look-up in 100,000 actions else reads most of its pages anew.
+        // 16 MB, not 2: otherwise a look-up among 100,000 actions reads most of its pages again.
         .pragma("cache_size", "-16384")
         .row_buffer_size(ROW_BUFFER)
         .statement_cache_capacity(256);
@@ -42,13 +43,13 @@ pub(super) fn connect_options(path: &Path, read_only: bool) -> SqliteConnectOpti
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .auto_vacuum(SqliteAutoVacuum::None)
-        // A checkpoint every 16 MB or so: more often costs throughput, less often read speed.
+        // A checkpoint about every 16 MB. More often costs throughput; less often slows reads.
         .pragma("wal_autocheckpoint", "4000")
-        // What a burst left of the log file is given back.
+        // Truncates the WAL after a burst of writes.
         .pragma("journal_size_limit", "67108864")
 }
 
-/// A connection that changes nothing about a file by being opened.
+/// Returns the settings of a connection whose opening changes nothing in the file.
 fn plain_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
@@ -57,12 +58,12 @@ fn plain_options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Opens a connection that leaves a file's journal mode as it is.
+/// Opens a connection that leaves the journal mode of the file as it is.
 pub(super) async fn connect_plain(path: &Path) -> Result<SqliteConnection, StoreError> {
     connect(plain_options(path), None).await
 }
 
-/// Opens one connection, which lets the file grow to so many pages.
+/// Opens a connection that lets the file grow to a number of pages.
 pub(super) async fn connect(
     mut options: SqliteConnectOptions,
     max_pages: Option<u64>,
@@ -74,19 +75,19 @@ pub(super) async fn connect(
     connection.map_err(|error| store_error("open", Phase::Before, error))
 }
 
-/// What may be done about a schema that is missing or old.
+/// How to handle a missing or outdated schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Policy {
-    /// Make it, bring it up to date.
+    /// Create or upgrade it.
     Apply,
-    /// Nothing: it must be there, every table, index and trigger of it.
+    /// Change nothing: every table, index and trigger must exist.
     Verify,
-    /// Nothing: what is there must be readable.
+    /// Change nothing: the schema must be readable.
     Read,
 }
 
-/// Refuses a file that is not a store this library can work with, before anything about it is
-/// changed: even the journal mode stays with a file that is somebody else's.
+/// Refuses a file that this library cannot use, before anything in it is changed. Even the journal
+/// mode of another application's file stays as it is.
 pub(super) async fn inspect(path: &Path, policy: Policy) -> Result<(), StoreError> {
     let mut connection =
         connect(plain_options(path).read_only(policy == Policy::Read), None).await?;
@@ -95,20 +96,20 @@ pub(super) async fn inspect(path: &Path, policy: Policy) -> Result<(), StoreErro
         Ok(None) => Err(StoreError::new(
             ErrorKind::Incompatible,
             "open",
-            "the file is a database of somebody else's",
+            "the database belongs to another application; use another path",
         )),
         Err(error) => Err(error),
     };
     if refused.is_ok() && policy != Policy::Read {
         sync::before_closing(&mut connection, path).await;
     }
-    // Only looked at; and the refusal, if any, is the better answer.
+    // Read-only; its error, if any, is ignored, because the refusal below is more useful.
     drop(connection.close().await);
     refused
 }
 
-/// Makes sure that the schema is there and up to date, in one transaction, and says whose store
-/// it is. Any number of processes may do this at once.
+/// Creates or upgrades the schema in one transaction, and returns the store's identity. Any number
+/// of processes may do this at once.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
     policy: Policy,
@@ -130,7 +131,7 @@ async fn upgrade(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let before = |error| store_error("open", Phase::Before, error);
     let begun = connection.begin_with("BEGIN IMMEDIATE").await;
     let mut transaction = begun.map_err(before)?;
-    // Read again, now that nobody else can write: another opener may have been here.
+    // Read again under the write lock: another opener may have changed it.
     let found = ledger(&mut transaction).await?;
     if let Some(found) = found {
         found.check(Policy::Apply)?;
@@ -142,7 +143,7 @@ async fn upgrade(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     transaction.commit().await.map_err(before)
 }
 
-/// Checks that each object of the schema is there as this library would make it.
+/// Checks that each object of the schema exists as this library would create it.
 async fn verify(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     const OBJECTS: &str = "SELECT type || ' ' || name, sql FROM sqlite_master \
          WHERE name LIKE 'actions\\_%' ESCAPE '\\' AND sql IS NOT NULL ORDER BY name";
@@ -165,7 +166,7 @@ async fn verify(connection: &mut SqliteConnection) -> Result<(), StoreError> {
         let found = there.iter().find(|(other, _)| *other == name);
         let problem = match found {
             Some((_, found)) if words(found) == words(&sql) => continue,
-            Some(_) => "is not as this library makes it",
+            Some(_) => "differs from the one that this library creates",
             None => "is missing",
         };
         let message = format!("the schema's {name} {problem}");
@@ -174,7 +175,7 @@ async fn verify(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A statement without its comments and its layout, which a host's tool may change.
+/// Returns a statement without comments and layout, which a host's tool may change.
 fn words(sql: &str) -> String {
     let lines = sql
         .lines()
@@ -191,7 +192,7 @@ struct Ledger {
 }
 
 impl Ledger {
-    /// Whether this library may do with the store what it is opened for.
+    /// Checks that this library may use the store for the purpose it is opened for.
     fn check(self, policy: Policy) -> Result<(), StoreError> {
         let needed = match policy {
             Policy::Read => self.min_reader,
@@ -211,7 +212,7 @@ impl Ledger {
     }
 }
 
-/// What the ledger says; none if there is no ledger of ours.
+/// Reads the ledger. Returns `None` if there is no ledger of this library.
 async fn ledger(connection: &mut SqliteConnection) -> Result<Option<Ledger>, StoreError> {
     let known = "SELECT count(*) FROM sqlite_master WHERE type = 'table' \
                  AND name = 'actions_schema'";
@@ -235,7 +236,7 @@ async fn ledger(connection: &mut SqliteConnection) -> Result<Option<Ledger>, Sto
     }
 }
 
-/// The newest step the ledger has an entry of.
+/// Returns the newest step in the ledger.
 pub(super) async fn version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     Ok(ledger(connection).await?.map_or(0, |found| found.version))
 }
@@ -252,7 +253,7 @@ pub(super) async fn life(connection: &mut SqliteConnection) -> Result<StoreId, S
     Ok(StoreId::from_uuid(uuid))
 }
 
-/// The one value a statement returns.
+/// Returns the single value of a statement.
 pub(super) async fn single<T>(
     connection: &mut SqliteConnection,
     statement: &'static str,

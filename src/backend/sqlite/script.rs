@@ -1,8 +1,8 @@
 //! Runs several statements as one command.
 //!
-//! sqlx hands each command to the connection's own thread; one hop for a whole transaction is
-//! what makes it fast. Only tasks of this module's own may wait for a script: one that is
-//! abandoned half-way leaves its transaction open.
+//! sqlx sends each command to the connection's own thread. One round trip for a whole transaction
+//! makes it fast. Only tasks of this module may wait for a script: an abandoned script leaves its
+//! transaction open.
 
 use std::borrow::Cow;
 use std::pin::pin;
@@ -14,15 +14,15 @@ use sqlx::{Arguments, AssertSqlSafe, Either, Executor, SqlSafeStr};
 
 /// Statements and the values bound to their `$1`, `$2`, ...
 ///
-/// Never `?1`: SQLite numbers those itself, and sqlx takes each number that a statement leaves out
-/// for a value without a name, runs out of values and binds NULL without a word.
+/// Never `?1`: SQLite numbers those itself. For each number that a statement leaves out, sqlx
+/// expects an unnamed value, runs out of values and silently binds NULL.
 pub(super) struct Script {
     sql: Cow<'static, str>,
     arguments: SqliteArguments,
     count: usize,
 }
 
-/// A script that failed after so many whole statements.
+/// A script that failed, with the number of statements that had completed.
 pub(super) struct Failed {
     pub(super) done: usize,
     pub(super) error: sqlx::Error,
@@ -37,7 +37,7 @@ impl Script {
         }
     }
 
-    /// A single statement whose text is always the same.
+    /// Returns a script of one constant statement.
     pub(super) fn of(statement: &'static str) -> Script {
         Script {
             sql: Cow::Borrowed(statement),
@@ -46,12 +46,12 @@ impl Script {
         }
     }
 
-    /// Itself, leaving nothing behind.
+    /// Returns the script and leaves an empty one.
     pub(super) fn take(&mut self) -> Script {
         std::mem::replace(self, Script::new())
     }
 
-    /// How many statements it has.
+    /// Returns the number of statements.
     pub(super) fn len(&self) -> usize {
         self.count
     }
@@ -61,7 +61,7 @@ impl Script {
         self.sql.split(";\n")
     }
 
-    /// Appends a statement: text of this module's own, never of a user's.
+    /// Appends a statement. The text is from this module, never from a user.
     pub(super) fn push(&mut self, statement: &str) {
         if self.count > 0 {
             self.sql.to_mut().push_str(";\n");
@@ -70,7 +70,7 @@ impl Script {
         self.count += 1;
     }
 
-    /// Appends a statement that is about one value, and binds that; `$#` stands for it.
+    /// Appends a statement with one value and binds it; `$#` stands for the value.
     pub(super) fn push_about(&mut self, statement: &str, value: String) -> Result<(), sqlx::Error> {
         let number = self.bind(value)?.to_string();
         let mut pieces = statement.split('#');
@@ -92,7 +92,7 @@ impl Script {
         Ok(self.arguments.len())
     }
 
-    /// Runs it to its end and returns each statement's rows.
+    /// Runs the whole script and returns the rows of each statement.
     pub(super) async fn run(
         self,
         connection: &mut SqliteConnection,

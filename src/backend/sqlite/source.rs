@@ -1,4 +1,4 @@
-//! Where connections come from: the store's own file, or the host's pool.
+//! Connections: to the store's own file, or from the host's pool.
 
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
@@ -15,18 +15,18 @@ use crate::error::StoreError;
 
 #[derive(Debug, Clone)]
 pub(super) enum Source {
-    /// A file, to which every user of this keeps a connection of its own.
+    /// A file. Each user keeps its own connection.
     File {
         path: PathBuf,
         read_only: bool,
-        /// How far a connection may let the file grow.
+        /// Maximum size to which a connection may grow the file.
         max_pages: Option<u64>,
-        /// Whether its user tries again by itself while somebody else writes, and so wants to be
-        /// told at once.
+        /// True if the user retries by itself while another connection writes, and so wants a busy
+        /// error at once.
         impatient: bool,
     },
-    /// The host's pool. A connection is borrowed for one command or transaction and never kept: a
-    /// pool of one is enough, and the host finds it as it left it.
+    /// The host's pool. A connection is borrowed for one command or transaction and then returned
+    /// unchanged, so a pool of one is enough.
     Pool(SqlitePool),
 }
 
@@ -58,7 +58,7 @@ impl DerefMut for Connection {
 }
 
 impl Connection {
-    /// Ends it; the pool, if it is of one, makes room for another.
+    /// Ends the connection; its pool then has room for another.
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
         match self {
             Connection::Own(connection) => connection.close().await,
@@ -68,7 +68,8 @@ impl Connection {
 }
 
 impl Source {
-    /// The same for a user that tries again by itself. A host's connections stay as they are.
+    /// Returns the source for a user that retries by itself. The host's connections keep their
+    /// settings.
     pub(super) fn for_impatient(&self) -> Source {
         let mut source = self.clone();
         if let Source::File { impatient, .. } = &mut source {
@@ -100,8 +101,7 @@ impl Source {
         }
     }
 
-    /// Gives a connection the patience that this source's have. Not while it is being opened: that
-    /// may have to wait for a moment.
+    /// Sets the busy timeout of this source. Not during opening, which may have to wait for a lock.
     pub(super) async fn tune(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         let Source::File {
             impatient: true, ..
@@ -116,8 +116,8 @@ impl Source {
     }
 }
 
-/// One user's way to the database: keeps a connection of its own between two uses, and gives a
-/// borrowed one back.
+/// One user's access to the database. Keeps its own connection between two uses, and returns a
+/// borrowed one.
 #[derive(Debug)]
 pub(super) struct Line {
     source: Source,
@@ -131,22 +131,22 @@ impl Line {
         Line { source, file, kept }
     }
 
-    /// Makes sure that the next use need not wait for a connection.
+    /// Opens a connection now, so that the next use need not wait.
     pub(super) async fn ready(&mut self) -> Result<(), StoreError> {
         let connection = self.take().await?;
         self.kept = Some(connection);
         Ok(())
     }
 
-    /// There is no use for it now: a borrowed connection goes back.
+    /// Returns a borrowed connection while there is no use for it.
     pub(super) fn rest(&mut self) {
         if let Some(connection) = self.kept.take() {
             self.hand_back(connection);
         }
     }
 
-    /// A connection to use. Hand it back when it is whole; close it when it is in doubt, and the
-    /// next use gets another.
+    /// Takes a connection. Hand it back if it is intact. If it is in doubt, close it: the next use
+    /// opens another.
     pub(super) async fn take(&mut self) -> Result<Connection, StoreError> {
         if let Some(connection) = self.kept.take() {
             return Ok(connection);
@@ -154,7 +154,7 @@ impl Line {
         self.connect().await
     }
 
-    /// A new connection, to the file that the store has open and to no other.
+    /// Opens a connection to the file that the store has open, and to no other.
     async fn connect(&self) -> Result<Connection, StoreError> {
         self.file.check_before("connect")?;
         let connection = self.source.connect().await?;
@@ -164,8 +164,9 @@ impl Line {
                 Ok(connection)
             }
             (Err(lost), connection) => {
-                // It was replaced in this very moment. Closed, the connection would fold this
-                // store's log into the other file: it stays open, unused, until the process ends.
+                // The file was replaced at this very moment. Closing this connection would
+                // checkpoint the store's WAL into the other file. So it stays open, unused, until
+                // the process ends.
                 if let Connection::Own(connection) = connection {
                     std::mem::forget(connection);
                 }
@@ -174,12 +175,12 @@ impl Line {
         }
     }
 
-    /// Moves all of the log into the file that the connection it keeps has open, whatever its name
-    /// is now. Where others read or write meanwhile it may not be all.
+    /// Checkpoints the WAL into the file of the kept connection, under whatever name that file has
+    /// now. May leave a part if other connections read or write meanwhile.
     pub(super) async fn fold_log(&mut self) {
         if let Some(connection) = &mut self.kept {
             let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut **connection);
-            // The caller keeps the log if it could not be folded.
+            // The caller keeps the WAL if this fails.
             let _failed = folded.await;
         }
     }
@@ -191,10 +192,10 @@ impl Line {
         };
     }
 
-    /// Ends the connection it keeps, if it does.
+    /// Closes the kept connection, if there is one.
     pub(super) async fn close(&mut self) {
         if let Some(connection) = self.kept.take() {
-            // Whatever had to be kept was committed; that closing fails changes nothing.
+            // All data was committed before, so a failed close has no effect.
             drop(connection.close().await);
         }
     }

@@ -1,5 +1,5 @@
-//! The statements that write the rows of an envelope. Their texts are made once: making one takes
-//! longer than what one caller's transaction else takes here.
+//! The statements that write encoded rows. Their texts are built once, because building one takes
+//! longer than the rest of a small transaction.
 
 use std::sync::LazyLock;
 
@@ -49,21 +49,21 @@ pub(super) static TRIM: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// A list of the rows of an envelope. Not `json_each` as it stands: that writes a row's text anew
-/// for every field that is taken from it.
+/// Returns the list of encoded rows. Not `json_each` directly: it would copy a row's text for every
+/// field that is read.
 const LIST: &str = "WITH j AS MATERIALIZED (SELECT value FROM json_each($#))";
 
-/// A statement that writes rows of one kind, in the forms it has; its value is written `$#`.
+/// A statement that writes rows of one kind, in its variants; its value is written `$#`.
 pub(super) struct Statement {
-    /// For a list of rows: none has, or some have, what is [seldom](rows::Part::Seldom).
+    /// For a list of rows: without and with [sparse](rows::Part::Seldom) columns.
     lists: [String; 2],
-    /// For one row, which goes without the envelope: a list, were it of one row, is a table that
-    /// SQLite makes and drops again.
+    /// For one row, without the outer array: for a list, even of one row, SQLite creates and drops
+    /// a temporary table.
     alone: [String; 2],
 }
 
 impl Statement {
-    /// `list` and `alone` make a text of the columns and what the rows hold for them.
+    /// `list` and `alone` build a text from the columns and the expressions for their values.
     fn new(
         layout: Layout,
         list: impl Fn(&[&str], &[String]) -> String,
@@ -79,7 +79,7 @@ impl Statement {
         }
     }
 
-    /// Pushes it with its rows; nothing if there are none.
+    /// Adds the statement with its rows; adds nothing if there are none.
     pub(super) fn push(&self, script: &mut Script, rows: Envelope) -> Result<(), sqlx::Error> {
         let form = usize::from(rows.any_seldom());
         match rows.len() {
@@ -90,7 +90,7 @@ impl Statement {
     }
 }
 
-/// Pushes a statement once for each text that the rows take; its value is written `$#`.
+/// Adds a statement once for each text of the rows; its value is written `$#`.
 pub(super) fn push_lists(
     script: &mut Script,
     statement: &str,
@@ -115,7 +115,7 @@ fn insert(table: &str, layout: Layout) -> Statement {
     Statement::new(layout, list, alone)
 }
 
-/// Overwrites columns; the first of a row says where.
+/// Updates columns; the first field of a row identifies the row.
 fn overwrite(table: &str, layout: Layout) -> Statement {
     let set = |columns: &[&str], fields: &[String]| {
         let (columns, fields) = (columns[1..].join(", "), fields[1..].join(", "));

@@ -1,13 +1,12 @@
-//! Makes durable all that a connection can read.
+//! Makes everything durable that a connection can read.
 //!
-//! The log may hold commits that were never synced. A process can die between the write and
-//! the sync of its commit. A sync that failed leaves the bytes readable, though they are not on the
-//! disk, and the kernel takes them for written: a later sync does not write them. So the log is
-//! written again in place, with the bytes it has, and synced.
+//! The WAL may hold commits that were never synced. A process can die between the write and the
+//! sync of its commit. After a failed sync the bytes are readable but not on the disk. The kernel
+//! considers them written, so a later sync does not write them. So the WAL is rewritten in place
+//! with the same bytes, and synced.
 //!
-//! A checkpoint would not do. It copies the log into the database, and a power cut half-way would
-//! replay the beginning of a log with a hole into a database that is newer. Readers may also hold
-//! it up.
+//! A checkpoint is not enough. It copies the WAL into the database. After a power cut half-way,
+//! recovery would replay an incomplete WAL into a newer database. Readers may also delay it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -21,29 +20,31 @@ use super::load;
 use super::script::{Failed, Script};
 use super::writer::roll_back;
 
-/// Writes one page in every journal mode. `SET id = id` would not do: SQLite does not write a page
+/// Writes one page in every journal mode. `SET id = id` is not enough: SQLite does not write a page
 /// whose bytes stay the same.
 pub(super) const COUNT_SYNC: &str = "UPDATE actions_store SET syncs = syncs + 1 WHERE id = 1";
 
-/// How much of the log is read and written at once.
+/// Number of bytes of the WAL that are read and written at once.
 const PIECE: usize = 1024 * 1024;
 
 /// How a store was made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Synced {
-    /// By a commit that synced. It overwrote what a failed commit may have left in the log.
+    /// By a commit that was synced. It overwrote the possible rest of a failed commit in the WAL.
     Commit,
-    /// By its log alone: the disk or the database is too full for another commit.
+    /// By rewriting the WAL only: the disk or the database is too full for another commit.
     Log,
 }
 
-/// Makes durable all that the connection can read, and shows that it can write.
+/// Makes everything durable that the connection can read, and checks that it can write.
 ///
-/// Both happen under the write lock, so that no other connection appends to the log or begins it anew meanwhile.
-/// In the rollback journal modes there is no log, and the commit syncs the journal and the database.
+///
+/// Holds the write lock, so that no other connection appends to the WAL or restarts it meanwhile.
+/// In the rollback journal modes there is no WAL, and the commit syncs the journal and the
+/// database.
 ///
 /// # Errors
-/// The store is not known to be durable. The connection may have a transaction open.
+/// After an error the store may not be durable. The connection may have a transaction open.
 pub(super) async fn make_durable(
     connection: &mut SqliteConnection,
     path: &Path,
@@ -62,21 +63,22 @@ pub(super) async fn make_durable(
     }
 }
 
-/// Makes durable what a connection can read that is about to be closed. If it is the last one,
-/// SQLite copies the log into the database then.
+/// Makes everything durable that a connection can read, before it is closed. If it is the last one,
+/// SQLite then copies the WAL into the database.
+///
 ///
 /// Does nothing while another connection writes: that one stays open, so SQLite copies nothing.
 pub(super) async fn before_closing(connection: &mut SqliteConnection, path: &Path) {
-    // An error here comes up again, and is told, when the store is made durable.
+    // Ignored: the same error is returned when the store is made durable.
     drop(sync_log(connection, path).await);
     roll_back(connection).await;
 }
 
-/// Begins a transaction and makes the log durable. Returns true if there is one.
+/// Begins a transaction and makes the WAL durable. Returns true if there is a WAL.
 async fn sync_log(connection: &mut SqliteConnection, path: &Path) -> Result<bool, sqlx::Error> {
     let mut script = Script::new();
     script.push(load::BEGIN);
-    // Opens the log, should no statement have read anything yet.
+    // Opens the WAL if no statement has read anything yet.
     script.push(load::POSITION);
     script
         .run(connection)
@@ -89,8 +91,8 @@ async fn sync_log(connection: &mut SqliteConnection, path: &Path) -> Result<bool
         .map_err(sqlx::Error::Io)
 }
 
-/// Writes a file again with the bytes it has, and syncs it and its entry in the directory. Returns
-/// false if there is no such file.
+/// Rewrites a file with its own bytes, then syncs it and its directory entry. Returns false if
+/// there is no such file.
 fn write_again(path: PathBuf) -> io::Result<bool> {
     let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
         Ok(file) => file,

@@ -1,15 +1,15 @@
-//! Which versions of SQLite are fit, and for what.
+//! Checks the version of SQLite.
 
 use sqlx::sqlite::SqliteConnection;
 
 use super::schema::single;
 use crate::error::{ErrorKind, StoreError};
 
-/// The oldest version that knows all our statements use (`unixepoch('subsec')`; `unhex` came with
-/// 3.41).
+/// The oldest version with all functions that our statements use (`unixepoch('subsec')`; `unhex`
+/// needs 3.41).
 const OLDEST: Version = Version([3, 42, 0]);
 
-/// A version of SQLite's library.
+/// A version of the SQLite library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version([u32; 3]);
 
@@ -27,9 +27,9 @@ impl Version {
         Some(Version([next()?, next()?, next()?]))
     }
 
-    /// Whether two connections that write or fold the log at one instant can damage the database.
-    /// In 3.7.0 to 3.51.2, repaired in 3.51.3 and, for those lines, in 3.50.7 and 3.44.6
-    /// (sqlite.org/wal.html, section 11).
+    /// Returns true if two connections that write or checkpoint at the same moment can damage the
+    /// database. Affected are 3.7.0 to 3.51.2. Fixed in 3.51.3, and for older lines in 3.50.7 and
+    /// 3.44.6 (sqlite.org/wal.html, section 11).
     pub(super) fn has_wal_reset_bug(self) -> bool {
         let repaired = match self.0 {
             [3, 44, patch] => patch >= 6,
@@ -40,8 +40,8 @@ impl Version {
     }
 }
 
-/// The version in use. `several` says that several connections may write: then one with the
-/// log-reset bug is refused unless the host allows it.
+/// Returns the version in use. `several` means that several connections may write: a version with
+/// the WAL-reset bug is then refused unless the host allows it.
 pub(super) async fn check(
     connection: &mut SqliteConnection,
     several: bool,
@@ -88,7 +88,7 @@ mod tests {
             let judged = judge(text, several, allowed);
             judged.map_err(|error| (error.kind(), error.to_string()))
         };
-        // Alone on the file, or allowed, the bug is none of ours.
+        // With one connection, or if the host allows it, the bug is accepted.
         for (text, several, allowed) in [
             ("3.42.0", false, false),
             ("3.46.0", false, false),

@@ -1,7 +1,8 @@
-//! The one writer: takes whatever waits, plans it, writes it as one transaction, then answers.
+//! The single writer: takes all waiting batches, plans them, writes them as one transaction, then
+//! answers.
 //!
-//! Callers wait for an answer, never for a statement: dropping their future cannot interrupt a
-//! transaction. That and group commit are the same stroke.
+//! Callers wait for an answer, never for a statement, so a dropped future cannot interrupt a
+//! transaction. The same queue makes group commit possible.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -31,20 +32,20 @@ use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::model::{ActionUid, Done, Loaded, Position, Refused, Revision, Timestamp, plan};
 
-/// What a batch comes to.
+/// The results of a batch.
 pub(super) type Answer = Result<Vec<Result<Done, Refused>>, StoreError>;
 
-/// The pause between two attempts to make a store durable that is in doubt.
+/// Pause between two attempts to make a store in doubt durable.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// How often a batch is planned and written, should a connection turn out read-only, or should others
-/// commit while the outcome of a commit is looked up.
+/// Maximum number of attempts for a batch, if a connection turns out to be read-only or other
+/// writers commit during the check of a doubtful commit.
 const TRIES: usize = 3;
 
-/// When a writer looks again whether another process still writes.
+/// Interval between checks whether another process still writes.
 const COME_BACK: Duration = Duration::from_millis(1);
 
-/// How long it leaves the file to others after a commit, if it has met them lately.
+/// Pause after a commit that lets recently seen other writers in.
 const GIVE_WAY: Duration = Duration::from_millis(2);
 const LATELY: Duration = Duration::from_secs(1);
 
@@ -56,29 +57,30 @@ pub(super) struct Writer {
     pub(super) line: Line,
     pub(super) file: Arc<OpenFile>,
     pub(super) lineage: Arc<Lineage>,
-    /// None until it is read, after every failure, and always where others write too.
+    /// The write cache. `None` until it is loaded, after every failure, and always if others write
+    /// too.
     pub(super) heads: Option<Heads>,
-    /// What of that is shown to those who look it up.
+    /// The part of the cache that readers use.
     pub(super) hot: Arc<Hot>,
-    /// The readers, who end when the writer does.
+    /// The reader tasks, which end when the writer does.
     pub(super) readers: Vec<JoinHandle<()>>,
     pub(super) lock: Arc<Option<Lock>>,
     pub(super) pace: Pace,
-    /// When another process was last found writing.
+    /// Time at which another process was last seen writing.
     pub(super) met: Option<Instant>,
-    /// Set while the store may hold bytes that were not synced. Nothing is answered meanwhile.
+    /// True while the store may hold unsynced bytes. Readers answer nothing then.
     pub(super) in_doubt: Arc<AtomicBool>,
     #[cfg(test)]
     pub(super) faults: super::faults::Faults,
 }
 
 impl Writer {
-    /// Works until the store is closed and what waits is done. Says whether all the readers
-    /// ended as they should.
+    /// Works until the store is closed and all waiting work is done. Returns true if all readers
+    /// ended without a panic.
     pub(super) async fn run(mut self, mut lanes: Lanes) -> bool {
         while self.wait(&mut lanes).await {
-            // First a connection, which may take its time, then the batches: until then their
-            // callers can take them back and know that nothing was applied.
+            // Opens the connection first, which may take time, and then takes the batches. Until
+            // then callers can withdraw them and know that nothing was applied.
             let ready = self.ready().await;
             let mut group = match (&ready, self.access) {
                 (Ok(()), SqliteAccess::Exclusive) => self.fly(&mut lanes).await,
@@ -104,8 +106,8 @@ impl Writer {
         whole
     }
 
-    /// Waits for work; false once the store is closed and nothing waits any more. Meanwhile a store in
-    /// doubt is made durable, so that its readers can answer again.
+    /// Waits for work. Returns false once the store is closed and no batch waits. Meanwhile makes a
+    /// store in doubt durable, so that its readers can answer again.
     async fn wait(&mut self, lanes: &mut Lanes) -> bool {
         while self.in_doubt.load(Ordering::Acquire) {
             tokio::select! {
@@ -120,7 +122,7 @@ impl Writer {
         lanes.wait().await
     }
 
-    /// A connection to the store's own file, or why there can be none.
+    /// Opens a connection to the store's own file, or returns the error.
     async fn ready(&mut self) -> Result<(), StoreError> {
         if let Err(error) = self.file.check_before("write") {
             self.let_go_of_lost_file().await;
@@ -129,8 +131,8 @@ impl Writer {
         self.line.ready().await.map_err(reconnected)
     }
 
-    /// Lets go of a path whose file was removed or replaced. Folds the log into the file that it
-    /// belongs to, which may have another name now, and takes it away from the path.
+    /// Gives up a path whose file was removed or replaced. Checkpoints the WAL into its own file,
+    /// which may have another name now, and moves it away from the path.
     async fn let_go_of_lost_file(&mut self) {
         let Err(lost) = self.file.check_known() else {
             return;
@@ -144,8 +146,9 @@ impl Writer {
         }
     }
 
-    /// Ends the last connection: that is what folds the log into the file. Two that end at the same
-    /// time leave it to each other, and a copy of the file made then would lack the log.
+    /// Closes the last connection, which checkpoints the WAL into the file. If two processes close
+    /// at the same time, both may skip the checkpoint, and a copy of the file would then lack the
+    /// WAL.
     async fn fold(mut self) {
         if self.file.check().is_err() {
             self.let_go_of_lost_file().await;
@@ -156,7 +159,7 @@ impl Writer {
                 self.ready_to_fold().await;
                 self.line.close().await;
                 drop(self.lock);
-                // Others may have ended in this moment too. Whoever is alone now tries again.
+                // Others may have closed at the same time. The last process now tries again.
                 if let Ok(Some(_alone)) = Lock::try_take(&self.path, Hold::Exclusive) {
                     drop(self.line.ready().await);
                     self.line.close().await;
@@ -169,17 +172,17 @@ impl Writer {
         drop(self.lock);
     }
 
-    /// Opens the connection whose end folds the log, and first makes durable what is in doubt. If
-    /// neither can be done, the log stays as it is, for the next opener.
+    /// Opens the connection whose close checkpoints the WAL, and first makes data in doubt durable.
+    /// If either fails, the WAL stays for the next opener.
     async fn ready_to_fold(&mut self) {
         if let Ok(connection) = self.connection().await {
             self.line.hand_back(connection);
         }
     }
 
-    /// Writes the batches of a group in one transaction; each on its own when together they fail
-    /// for a reason that may lie with one of them. Commands about owners that come meanwhile do not
-    /// wait for all of these.
+    /// Writes the batches of a group in one transaction. If that fails and one batch may be the
+    /// cause, writes each one alone. Owner commands that arrive meanwhile do not wait for all of
+    /// these.
     async fn write_group(&mut self, jobs: Vec<Job>, lanes: &mut Lanes) {
         for job in self.write_together(jobs).await {
             let mut owners = lanes.next_owners();
@@ -191,8 +194,8 @@ impl Writer {
         }
     }
 
-    /// Writes batches in one transaction. Returns them, not answered, if they fail for a reason that
-    /// may lie with one of them; never a batch that was alone.
+    /// Writes batches in one transaction. Returns them unanswered if one of them may be the cause
+    /// of a failure; never returns a single batch.
     async fn write_together(&mut self, jobs: Vec<Job>) -> Vec<Job> {
         if jobs.is_empty() {
             return jobs;
@@ -236,17 +239,16 @@ impl Writer {
         }
     }
 
-    /// After a transaction that failed before its commit: forgets everything, and undoes what is
-    /// still open. A connection that cannot be rolled back or cannot write is closed, and the next
-    /// transaction gets a new one.
+    /// Handles a transaction that failed before its commit: drops the cache and rolls back. Closes
+    /// a connection that cannot roll back or cannot write; the next transaction opens another one.
     pub(super) async fn failed(&mut self, mut connection: Connection, error: &StoreError) {
         self.heads = None;
-        // A lost file is reached by the connections that have it open, and by no new one.
+        // Open connections still reach a lost file; a new connection would not.
         let is_lost = self.file.check_known().is_err();
         if roll_back(&mut connection).await && (is_lost || !is_read_only(error)) {
             self.line.hand_back(connection);
         } else {
-            // It failed already; that closing it may fail too changes nothing.
+            // The connection has already failed, so an error on close has no effect.
             drop(connection.close().await);
         }
     }
@@ -257,7 +259,8 @@ impl Writer {
         jobs: &[Job],
     ) -> Result<Answers, Failed> {
         let (mut loaded, stored, numbers) = self.begin(connection, jobs).await?;
-        // Not before: somebody else may have had the file for seconds, and stamped meanwhile.
+        // Read only now: another writer may have held the file for seconds, and written later
+        // timestamps.
         let answers = plan_jobs(jobs, &mut loaded, self.clock.now());
         let changes = loaded.into_changes();
         if changes.is_empty() {
@@ -288,7 +291,7 @@ impl Writer {
                 let applied = heads.apply(changes, &save.numbers, after);
                 heads.landed(applied, after.removed_to);
             }
-            // Somebody else has been here: what is remembered is of another time.
+            // Another writer has committed, so the cache is outdated.
             _ => self.heads = None,
         }
         self.bell.0.ring(position(&self.lineage, after));
@@ -297,12 +300,14 @@ impl Writer {
 }
 
 impl Writer {
-    /// Begins a transaction and loads what its batches need.
+    /// Begins a transaction and loads the data that its batches need.
     ///
-    /// On a shared file it comes back soon and again while somebody else writes. SQLite would come
-    /// back every 100 milliseconds in the end, and find that another process, which goes from one
-    /// transaction to the next, has the file nearly always. Others may wait in that way all the
-    /// same (a host's pool does), so whoever has met them gives way for a moment after a commit.
+    ///
+    /// On a shared file this retries at short intervals while another connection writes. SQLite
+    /// itself would retry only every 100 milliseconds. It would then nearly always find the file
+    /// locked by a process that writes one transaction after another. Other writers may wait in
+    /// SQLite's way (a host's pool does). So a writer that has met them pauses for a moment after a
+    /// commit.
     async fn begin(
         &mut self,
         connection: &mut SqliteConnection,
@@ -327,7 +332,7 @@ impl Writer {
     }
 }
 
-/// What the batches of a group come to.
+/// The results of the batches of a group.
 pub(super) type Answers = Vec<Vec<Result<Done, Refused>>>;
 
 pub(super) fn plan_jobs(jobs: &[Job], loaded: &mut Loaded, now: Timestamp) -> Answers {
@@ -335,7 +340,8 @@ pub(super) fn plan_jobs(jobs: &[Job], loaded: &mut Loaded, now: Timestamp) -> An
     jobs.iter().map(plan_job).collect()
 }
 
-/// Runs what saves, to its COMMIT. Says where the store stands then, or how far it came.
+/// Runs the statements of a write, including COMMIT. Returns the new position, or the point at
+/// which it failed.
 pub(super) async fn commit(
     connection: &mut SqliteConnection,
     save: &mut Save,
@@ -349,11 +355,11 @@ pub(super) async fn commit(
     file.check().map_err(|lost| (Phase::Before, lost.into()))?;
     match save.script.take().run(connection).await {
         Ok(results) => {
-            // It is in the file that is open. Is that still the store?
+            // The commit is in the open file. Checks that the path still leads to it.
             file.check().map_err(|lost| (Phase::Commit, lost.into()))?;
             Ok(save.after(&results))
         }
-        // A COMMIT that was refused leaves the transaction open, to be rolled back.
+        // A refused COMMIT leaves the transaction open, so it is rolled back later.
         Err(failed) if failed.done + 1 >= statements && !errors::was_refused(&failed.error) => {
             Err((Phase::Commit, failed.error))
         }
@@ -361,7 +367,7 @@ pub(super) async fn commit(
     }
 }
 
-/// Undoes what is still open; false if that cannot be done.
+/// Rolls back an open transaction. Returns false if that fails.
 pub(super) async fn roll_back(connection: &mut SqliteConnection) -> bool {
     match sqlx::query("ROLLBACK").execute(connection).await {
         Ok(_) => true,
@@ -386,8 +392,8 @@ pub(super) fn position(lineage: &Lineage, stored: Stored) -> Position {
     }
 }
 
-/// The writer's hold on the bell. However the writer ends, also with its runtime, nothing will ring
-/// any more: whoever waits is let go.
+/// Ends all waits for changes when the writer ends for any reason, also with its runtime: no
+/// position is announced after that.
 pub(super) struct Ringer(pub(super) Arc<Bell>);
 
 impl Drop for Ringer {
@@ -396,7 +402,7 @@ impl Drop for Ringer {
     }
 }
 
-/// A connection could not be opened anew: for a write that is "not now".
+/// The error for a write when a connection could not be reopened.
 pub(super) fn reconnected(error: StoreError) -> StoreError {
     StoreError::new(error.kind(), "write", "the database cannot be opened again").with_source(error)
 }
@@ -414,8 +420,8 @@ pub(super) fn answer_all(jobs: Vec<Job>, error: &StoreError) {
 }
 
 fn answer_job(job: Job, answer: Answer) {
-    // Given back first: a caller that goes on at once finds room.
+    // Released first, so that a caller that continues at once finds room.
     drop(job.room);
-    // A caller that has gone away does not want to know.
+    // The caller may have gone away; the error is ignored.
     let _gone = job.reply.send(answer);
 }
