@@ -429,7 +429,7 @@ async fn three_tries_are_made_and_then_the_truth_is_said() {
 }
 
 #[tokio::test]
-async fn what_one_try_leaves_unknown_a_later_failure_does_not_deny() {
+async fn an_unknown_result_stays_unknown_after_a_later_failure() {
     for third in [Fault::Unavailable, Fault::UnknownNotDone] {
         let plan = FaultPlan::new()
             .with_call(Method::Write, 1, Fault::UnknownButDone)

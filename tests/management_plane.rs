@@ -58,7 +58,7 @@ fn number_from(variable: &str, or: impl FnOnce() -> u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_was_answered_is_forgotten_and_nothing_reads_unfinished_after_a_kill() {
+async fn answered_actions_survive_a_kill_and_none_stays_unfinished() {
     let kills = number_from("MANAGEMENT_PLANE_KILLS", || 5);
     let seed = number_from("MANAGEMENT_PLANE_SEED", || {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -249,7 +249,7 @@ async fn bad_requests_are_refused_and_leave_no_action() {
 }
 
 #[test]
-fn what_is_wrong_with_a_database_ends_as_a_failed_action_with_a_reason() {
+fn a_broken_database_ends_as_a_failed_action_with_a_reason() {
     let directory = tempfile::tempdir().unwrap();
     let plane = Plane::start(directory.path());
     let new = r#"{"name":"small","rows":50}"#;
@@ -400,7 +400,7 @@ fn the_reference_that_a_client_is_given_is_in_the_log() {
 }
 
 #[test]
-fn who_sends_nothing_is_let_go() {
+fn a_client_that_sends_nothing_is_disconnected() {
     let directory = tempfile::tempdir().unwrap();
     let plane = Plane::start(directory.path());
     let mut stream = plane.connect();

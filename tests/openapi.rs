@@ -55,7 +55,7 @@ fn the_committed_description_is_current() {
 }
 
 #[test]
-fn what_is_switched_off_is_not_described() {
+fn a_disabled_endpoint_is_not_described() {
     let (one, two) = (
         RouterOptions::new().without_v2(),
         RouterOptions::new().without_v1(),
@@ -125,7 +125,7 @@ fn the_words_are_those_that_the_host_has_chosen() {
 }
 
 #[test]
-fn what_is_absent_is_left_out_and_never_null() {
+fn an_absent_field_is_left_out_and_never_null() {
     let document = openapi(&RouterOptions::new());
     assert!(!document.contains("null"), "something may be null");
     let schemas = &read(&RouterOptions::new())["components"]["schemas"];

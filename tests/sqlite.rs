@@ -119,7 +119,7 @@ async fn a_whole_life_is_there_after_a_restart() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn its_files_can_be_read_by_their_owner_only() {
+async fn the_files_of_a_store_can_be_read_only_by_their_owner() {
     use std::os::unix::fs::PermissionsExt;
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
@@ -137,7 +137,7 @@ async fn its_files_can_be_read_by_their_owner_only() {
 }
 
 #[tokio::test]
-async fn a_second_opener_is_told_and_a_later_one_is_not() {
+async fn a_second_opener_is_refused_until_the_first_closes() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     let error = refused_open(&place.path).await;
@@ -153,7 +153,7 @@ async fn a_second_opener_is_told_and_a_later_one_is_not() {
 }
 
 #[tokio::test]
-async fn what_is_no_store_is_refused_and_left_as_it_is() {
+async fn a_file_that_is_not_a_store_is_refused_and_left_unchanged() {
     let place = place();
     for (content, kind) in [
         (&b""[..], ErrorKind::Corrupt),
@@ -194,7 +194,7 @@ async fn another_name_of_the_same_file_is_the_same_store() {
 }
 
 #[tokio::test]
-async fn a_call_that_nobody_polls_does_not_keep_the_store_from_closing() {
+async fn an_unpolled_call_does_not_prevent_closing() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     let (query, new) = (Query::new(), Arc::new(NewAction::task("a")));
@@ -210,7 +210,7 @@ async fn a_call_that_nobody_polls_does_not_keep_the_store_from_closing() {
 }
 
 #[tokio::test]
-async fn a_path_that_sqlite_would_take_for_something_else_is_refused() {
+async fn a_path_with_a_special_meaning_in_sqlite_is_refused() {
     for path in ["", ":memory:", "file:actions.db?mode=memory", "a\0b", ".."] {
         let error = refused_open(Path::new(path)).await;
         assert_eq!(error.kind(), ErrorKind::Invalid, "{path:?}: {error}");
@@ -229,7 +229,7 @@ async fn a_directory_that_cannot_be_written_is_unavailable() {
 }
 
 #[tokio::test]
-async fn what_a_killed_opener_left_is_cleared_away() {
+async fn files_left_by_a_killed_opener_are_removed() {
     let place = place();
     let left = place.path.with_extension("db.new");
     std::fs::write(&left, b"half a store").unwrap();
@@ -362,7 +362,7 @@ async fn no_other_program_can_break_the_rules() {
 }
 
 #[tokio::test]
-async fn damage_is_called_corrupt_and_stays_with_the_action_it_befell() {
+async fn damage_is_reported_as_corrupt_for_the_damaged_action_only() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     let owner = claim(&store, "plane").await;
@@ -599,7 +599,7 @@ async fn closing_finishes_what_was_taken() {
 }
 
 #[tokio::test]
-async fn what_another_program_wrote_meanwhile_is_seen() {
+async fn the_store_sees_writes_of_another_program() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     let owner = claim(&store, "plane").await;

@@ -57,7 +57,7 @@ async fn every_work_runs_in_memory() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_reopened_fails_to_be_measured_so() {
+async fn a_store_that_cannot_be_reopened_fails_the_reopen_measurement() {
     let reopen = short(Work::Reopen);
     let failure = reopen.run(Subject::new(MemoryStore::new())).await;
     assert_eq!(failure.unwrap_err().case, "reopen");

@@ -233,7 +233,7 @@ fn a_transaction_that_imports_an_action_of_a_dead_owner_does_not_forget_it() {
 }
 
 #[test]
-fn what_a_dead_owner_left_is_lost_with_evidence() {
+fn an_action_left_by_a_dead_owner_is_lost_with_evidence() {
     for (end, expected) in [
         ("fenced", OwnerEnd::Fenced),
         ("released", OwnerEnd::Released),
@@ -270,7 +270,7 @@ fn what_a_dead_owner_left_is_lost_with_evidence() {
 }
 
 #[test]
-fn what_was_queued_for_a_dead_owner_was_never_started() {
+fn an_action_queued_for_a_dead_owner_was_never_started() {
     let bench = Bench::new();
     let owner = bench.owner("plane");
     let new = NewAction::task("t");

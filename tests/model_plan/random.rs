@@ -249,7 +249,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_applied_is_never_applied_again(groups in groups()) {
+    fn an_applied_change_is_never_applied_again(groups in groups()) {
         run_twice(&groups);
     }
 }

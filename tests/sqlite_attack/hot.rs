@@ -184,11 +184,11 @@ async fn nobodys_view_goes_back(options: SqliteOptions) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobodys_view_of_an_exclusive_store_goes_back() {
+async fn reads_of_an_exclusive_store_never_go_back() {
     nobodys_view_goes_back(SqliteOptions::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobodys_view_of_a_shared_store_goes_back() {
+async fn reads_of_a_shared_store_never_go_back() {
     nobodys_view_goes_back(SqliteOptions::new().shared()).await;
 }

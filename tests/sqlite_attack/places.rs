@@ -42,7 +42,7 @@ async fn a_log_without_its_database_is_not_replayed_into_a_new_store() {
 }
 
 #[tokio::test]
-async fn what_a_killed_opener_left_of_a_log_is_no_part_of_the_new_store() {
+async fn a_wal_left_by_a_killed_opener_is_not_part_of_the_new_store() {
     let place = place();
     let log = log_of_a_crash(&place.path).await;
     std::fs::remove_file(&place.path).unwrap();

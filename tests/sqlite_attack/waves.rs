@@ -89,7 +89,7 @@ async fn all<T: Send + 'static>(tasks: Vec<tokio::task::JoinHandle<T>>) -> Vec<T
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_takes_what_is_there_for_new_disturbs_nobody() {
+async fn a_caller_that_creates_an_existing_action_disturbs_no_other_caller() {
     let (dice, place) = (Dice::new(), place());
     let store = Arc::new(SqliteStore::open(&place.path).await.unwrap());
     let owner = claim(&store).await;
@@ -126,7 +126,7 @@ async fn fill(store: Arc<SqliteStore>) -> Lived {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_did_not_fit_takes_nothing_else_with_it() {
+async fn a_write_that_does_not_fit_does_not_affect_other_writes() {
     let place = place();
     let options = SqliteOptions::new().with_max_bytes(2 * 1024 * 1024);
     let store = Arc::new(options.open(&place.path).await.unwrap());

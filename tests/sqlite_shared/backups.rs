@@ -168,7 +168,7 @@ async fn pragma(connection: &mut SqliteConnection, name: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn what_the_store_says_of_itself_is_so() {
+async fn the_diagnostics_are_correct() {
     let place = place();
     let alone = super::place();
     let exclusive = SqliteStore::open(&alone.path).await.unwrap();

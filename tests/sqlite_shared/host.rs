@@ -121,7 +121,7 @@ async fn a_write_inside_ones_own_transaction_is_unavailable_and_never_applied() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_written_inside_is_there_if_the_host_commits_and_wakes_whoever_waits() {
+async fn a_write_in_a_host_transaction_is_visible_after_commit_and_wakes_waiters() {
     for connections in [1, 4] {
         let place = place();
         let (pool, store) = on_pool(&place, connections).await;

@@ -267,7 +267,7 @@ async fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_one_has_for_itself_no_other_way_leads_to() {
+async fn an_exclusive_store_cannot_be_opened_in_any_other_way() {
     let place = place();
     let alone = SqliteStore::open(&place.path).await.unwrap();
     let pool = pool(&place.path, 1).await;

@@ -274,7 +274,7 @@ async fn one_by_path_and_one_on_a_pool_race_for_the_same_actions() {
 
 /// Others have stamped meanwhile: what was decided after them must not look as if it came before.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_for_the_file_stamps_when_it_is_theirs() {
+async fn a_writer_that_waits_for_the_file_takes_its_timestamp_after_the_wait() {
     let place = place();
     let clock = Clock::manual(Timestamp::from_seconds(1_700_000_000));
     let options = SqliteOptions::new().shared().with_clock(clock.clone());

@@ -292,7 +292,7 @@ async fn all_clones_wait_through_one_watcher() {
 }
 
 #[tokio::test]
-async fn who_cancels_an_action_asks_its_parts_and_theirs() {
+async fn cancelling_an_action_asks_all_its_descendants_to_cancel() {
     let store = Spy::new();
     let tracker = tracker(&store).await;
     let other = Tracker::start(store.clone(), "other").await.unwrap();

@@ -232,7 +232,7 @@ async fn a_shutdown_brings_everything_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_the_loss_of_ownership_is_woken_by_a_shutdown() {
+async fn a_shutdown_wakes_waiters_for_the_loss_of_ownership() {
     let store = Spy::new();
     let tracker = tracker(&store).await;
     let action = tracker.begin(NewAction::task("backup")).await.unwrap();

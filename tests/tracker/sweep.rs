@@ -77,7 +77,7 @@ async fn a_living_owner_is_never_robbed_however_late_it_renews_within_its_lease(
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_stopped_itself_has_not_watched_anybody() {
+async fn a_tracker_that_was_suspended_fences_no_owner() {
     let store = Spy::new();
     let _tracker = tracker(&store).await;
     let (other, _) = owner(&store, "elsewhere").await;
@@ -92,7 +92,7 @@ async fn who_was_stopped_itself_has_not_watched_anybody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_cannot_write_itself_has_not_watched_anybody() {
+async fn a_tracker_that_cannot_write_fences_no_owner() {
     let store = Spy::new();
     let _tracker = tracker(&store).await;
     let (other, uid) = owner(&store, "elsewhere").await;
@@ -110,7 +110,7 @@ async fn who_cannot_write_itself_has_not_watched_anybody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_released_or_fenced_owner_left_is_settled_without_waiting() {
+async fn actions_of_a_released_or_fenced_owner_are_settled_without_waiting() {
     let store = Spy::new();
     let (gone, uid) = owner(&store, "elsewhere").await;
     store.command(Command::Release(gone)).await.unwrap();
@@ -122,7 +122,7 @@ async fn what_a_released_or_fenced_owner_left_is_settled_without_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_sweep_cannot_settle_is_seen_until_it_can() {
+async fn an_action_a_sweep_cannot_settle_is_reported_until_it_can() {
     let store = Spy::new();
     let (gone, bad) = owner(&store, "elsewhere").await;
     let good = store.create(NewAction::task("backup")).await.unwrap().uid;
@@ -277,7 +277,7 @@ async fn operators_settle_an_action_of_a_dead_owner_with_a_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_started_before_an_operator_settles_it_goes_on() {
+async fn an_action_started_before_an_operator_settles_it_goes_on() {
     let store = Spy::new();
     let before = owner(&store, "plane").await.0;
     let create = Command::Create {

@@ -155,7 +155,7 @@ async fn a_slow_host_does_not_let_an_owner_lapse() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_cannot_renew_because_nobody_can_write_is_not_fenced() {
+async fn an_owner_is_not_fenced_while_no_process_can_write() {
     let place = place();
     let store = shared(&place.path).await;
     let elsewhere = shared(&place.path).await;

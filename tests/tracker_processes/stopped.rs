@@ -78,7 +78,7 @@ async fn stop_between_writes(child: &Child, path: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_stopped_past_its_lease_is_recovered_and_nothing_of_it_is_accepted_later() {
+async fn a_process_suspended_past_its_lease_is_recovered_and_its_later_writes_are_refused() {
     let place = place();
     let store = shared(&place.path).await;
     let sweeper = tracker(&store, "sweeper", with_lease(1)).await;

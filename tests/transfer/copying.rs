@@ -147,7 +147,7 @@ async fn a_copy_goes_on_in_another_process() {
 }
 
 #[tokio::test]
-async fn what_differs_is_found() {
+async fn a_difference_is_found() {
     let from = MemoryStore::new();
     plant(&from, 40).await;
     let going = from.create(NewAction::task("going")).await.unwrap().uid;

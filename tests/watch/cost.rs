@@ -58,7 +58,7 @@ async fn a_thousand_waiters_ask_as_much_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_come_one_by_one_are_looked_up_together() {
+async fn waiters_that_arrive_one_by_one_share_a_query() {
     let store = Spy::new();
     let watcher = watcher(&store);
     let mut waiting = tokio::task::JoinSet::new();
