@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("conformance", &["model", "store", "error", "clock"]),
 ];
 
-/// What would make the model impure.
+/// Names that would make the model impure.
 const IMPURE: &[&str] = &[
     "tokio",
     "async ",
@@ -107,7 +107,8 @@ fn exports(lib: &str) -> Vec<(String, String)> {
     exports
 }
 
-/// What stands behind each `crate::` of some code: the first name, or each first name of a group.
+/// Returns the names after each `crate::` of some code. A group contributes the first name of each
+/// entry.
 fn crate_paths(code: &str) -> BTreeSet<String> {
     let word = |text: &str| -> String {
         let is_word = |c: &char| c.is_alphanumeric() || *c == '_';
@@ -175,7 +176,7 @@ fn every_arrow_points_one_way() {
     let files = files();
     let lib = files.iter().find(|(part, ..)| part == "lib");
     let mut exports = exports(&lib.expect("src/lib.rs").2);
-    // An exported macro stands at the root, whichever part defines it.
+    // An exported macro is at the crate root, in whichever part it is defined.
     for (part, _, code) in &files {
         for definition in code.split("macro_rules! ").skip(1) {
             let name = definition.split_whitespace().next().unwrap_or_default();

@@ -171,7 +171,7 @@ async fn a_check_the_fixture_cannot_run_is_not_skipped_silently() {
 
 #[tokio::test]
 async fn an_action_missing_after_reopening_is_detected() {
-    // What it keeps outlives its close, as a file would.
+    // The stored data survives a close, as it would in a file.
     let lasting = || async {
         let kept = Arc::new(MemoryStore::new());
         let open = move || Faulty::new(Fault::NeverCloses, kept.clone());

@@ -46,7 +46,7 @@ async fn typical_and_slow_are_of_the_succeeded_ones_of_the_name() {
         }
         plane.took("backup", secs(1), Outcome::Interrupted).await;
         plane.took("backup", secs(1), Outcome::Cancelled).await;
-        // Neither an unfinished one nor one that never ran counts.
+        // An unfinished action and an action that never ran are not samples.
         plane.began("backup").await;
         let never = plane.store.create(NewAction::task("backup")).await.unwrap();
         let cancelled = Finish::new(Outcome::Cancelled);

@@ -428,7 +428,7 @@ fn it_speaks_as_clients_of_the_vendor_expect() {
         plane.until(uid, over)["error"],
         "it was cancelled on request"
     );
-    // A task on a node, of which every field is a string.
+    // A task on a node; every field is a string.
     let check = plane.order("POST", "/v1/nodes/1/actions/check", "");
     let checked = plane.until(check, |entry| entry["status"] == "completed");
     let fields = checked.as_object().unwrap();

@@ -76,7 +76,7 @@ fn a_disabled_endpoint_is_not_described() {
     assert!(keys(&read(&neither)["paths"]).is_empty());
 }
 
-/// Nothing that is named is missing, and nothing is there that nobody names.
+/// Every referenced component exists, and every component is referenced.
 #[test]
 fn names_lead_to_something_and_everything_is_named() {
     for options in [

@@ -266,7 +266,7 @@ async fn a_full_store_refuses_writes_and_goes_on_once_there_is_room() {
     // Reads go on, and nothing that was acknowledged is missing.
     let all = Query::new().with_order(Order::Oldest);
     assert_eq!(store.pages(all).collect().await.unwrap(), kept);
-    // What is over can be removed, and makes room, without opening the store again.
+    // Removing completed actions frees space without reopening the store.
     for action in over {
         let (uid, if_version) = (action.uid, action.version);
         store
@@ -304,7 +304,7 @@ async fn no_other_program_can_break_the_rules() {
 
     let mut other = raw(&place.path).await;
     for sql in [
-        // What is completed, or was logged, stays.
+        // Completed actions and log entries cannot change.
         "UPDATE actions_action SET outcome = 1, error_code = 'x', error_message = 'x', \
          version = 9 WHERE number = 1",
         "UPDATE actions_action SET description = 'other', version = 9 WHERE number = 1",
@@ -324,7 +324,7 @@ async fn no_other_program_can_break_the_rules() {
         "UPDATE actions_action SET progress = 1, version = 9 WHERE number = 2",
         "UPDATE actions_action SET step = 'x' WHERE number = 2",
         "UPDATE actions_action SET name = 'x', version = 9 WHERE number = 2",
-        // What a status brings and forbids.
+        // Each status requires some columns and forbids others.
         "UPDATE actions_action SET status = 1, version = 9 WHERE number = 3",
         "UPDATE actions_action SET status = 2, version = 9 WHERE number = 2",
         "UPDATE actions_action SET owner = NULL, incarnation = NULL, version = 9 WHERE number = 2",
@@ -347,7 +347,7 @@ async fn no_other_program_can_break_the_rules() {
     assert_eq!(run(&mut other, fence).await.unwrap(), 1);
     let back = "UPDATE actions_owner SET state = 0, ended_at = NULL";
     assert!(run(&mut other, back).await.is_err());
-    // What is legal stays possible: this is no wall around nothing.
+    // Legal changes are still possible.
     let step = "UPDATE actions_action SET step = 'x', version = 9 WHERE number = 2";
     assert_eq!(run(&mut other, step).await.unwrap(), 1);
     let remove = "DELETE FROM actions_action WHERE number = 1";
@@ -389,7 +389,7 @@ async fn damage_is_reported_as_corrupt_for_the_damaged_action_only() {
         store.list(&Query::new()).await.unwrap_err().kind(),
         ErrorKind::Corrupt
     );
-    // Nor whoever shares a look-up.
+    // A caller that shares the read is not affected either.
     for _ in 0..20 {
         let (good, bad, again) = tokio::join!(
             store.action(sound),
@@ -409,7 +409,7 @@ async fn damage_is_reported_as_corrupt_for_the_damaged_action_only() {
         if_version: None,
     };
     store.command(adopt).await.unwrap();
-    // Both wait in one group: whoever shares a transaction with the damage is not harmed by it.
+    // Both wait in one group. The damage does not affect the other caller of the transaction.
     for _ in 0..20 {
         let (good, bad) = tokio::join!(
             store.report(sound, Report::new(), &owner),

@@ -1,6 +1,6 @@
 //! The list of what can be wrong with a store.
 
-/// What is wrong with a store.
+/// The fault of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Fault {
     None,
@@ -64,11 +64,11 @@ pub(crate) enum Fault {
     GoesOnInAnyBranch,
     /// Begins a feed anew instead of saying that it has expired.
     NeverExpires,
-    /// Writes a batch in two halves, of which a caller that gives up sees one.
+    /// Writes a batch in two halves. A cancelled caller has written only one.
     HalvesDroppedWrites,
     /// Decides by what it read before it writes: several callers win.
     ChecksThenActs,
-    // What is shown in the feed.
+    // Faults of the feed.
     /// Shows the feed in the order of creation.
     FeedsByCreation,
     /// Begins every feed at its beginning.
@@ -151,7 +151,7 @@ pub(crate) enum Fault {
     ForgetsIdempotencyKeys,
     /// Lets tenants meet in an exclusive key.
     SharesKeysAmongTenants,
-    /// Says of whatever exclusive key that whoever took the first one holds it.
+    /// Always names the holder of the first exclusive key, for any key.
     NamesAnotherHolder,
     /// Looks at exclusive keys before it looks whether a create is a repeat.
     LooksAtKeysFirst,
@@ -196,7 +196,7 @@ pub(crate) enum Fault {
     // Creates and what becomes of actions.
     /// Takes a create under a uid that is there for a repeat, whatever it says.
     TakesAnyContent,
-    /// Creates for an owner who is not alive, as if nobody had asked.
+    /// Creates an action for an owner that is not alive, as if no owner was given.
     CreatesForTheDead,
     /// Lets anybody end an action, as if its owner did.
     EndsForAnybody,
@@ -216,7 +216,7 @@ pub(crate) enum Fault {
     // Owners that are not alive.
     /// Takes an incarnation for the one alive of its name.
     KnowsOwnersByName,
-    /// Looks whether somebody lives before it lets a name be claimed.
+    /// Checks for a living owner before it lets a name be claimed.
     ChecksLivesThenClaims,
     /// Never forgets an owner.
     KeepsEveryOwner,

@@ -1,4 +1,5 @@
-//! Who may do what in which situation, written down by hand and apart from the model's own table.
+//! Which caller may do what in which situation. The table is written by hand, separately from the
+//! model's own table.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use action_store::{
 
 use crate::harness::{Answer, Bench, claim, create, kind};
 
-/// What a column of the table asks for.
+/// The change that a column of the table requests.
 const CHANGES: [&str; 9] = [
     "start",
     "report",

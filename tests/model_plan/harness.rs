@@ -1,5 +1,5 @@
-//! What the tests of the model have in common: a store on a manual clock, and tables as strict as
-//! those of a database.
+//! Shared code of the model tests: a store on a manual clock, and tables with the constraints of a
+//! database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -307,7 +307,7 @@ impl Tables {
         }
     }
 
-    /// What must hold between any two transactions.
+    /// Checks the invariants between two transactions.
     pub(crate) fn check(&self) {
         let mut held = BTreeMap::new();
         for (uid, row) in &self.rows {

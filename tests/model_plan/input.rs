@@ -12,7 +12,7 @@ fn json(text: &str) -> Json {
     Json::new(text).unwrap()
 }
 
-/// What is wrong with a command, as it is said.
+/// The reason why a command is invalid, as the error states it.
 fn said(bench: &Bench, command: Command) -> String {
     let refused = bench.one(command).unwrap_err();
     let Refused::Invalid(invalid) = &refused else {

@@ -1,4 +1,4 @@
-//! Who is alive, who is fenced, and that a fenced one is accepted nowhere.
+//! Living and fenced owners. Every command of a fenced owner is refused.
 
 use action_store::{
     CancelRequest, Change, Command, Finish, Limits, NewAction, Outcome, OwnerEnd, OwnerRef,
@@ -132,7 +132,7 @@ fn a_claim_fences_the_incarnation_before_it_or_waits_for_its_end() {
     let refused = bench.one(polite()).unwrap_err();
     assert_eq!(refused.to_string(), format!("owner {first} is alive"));
     assert_eq!(kind(&bench.one(claim(&first))), "already");
-    // Another name is nobody's business.
+    // Another name is not affected.
     bench.owner("other");
     assert_eq!(kind(&bench.one(claim(&second))), "applied");
     assert_eq!(kind(&bench.one(claim(&second))), "already");

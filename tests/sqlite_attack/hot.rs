@@ -1,4 +1,4 @@
-//! What is looked up in memory is never behind, nor before, what is in the database.
+//! Reads from memory are neither behind nor ahead of the database.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use super::{Dice, ends, place};
 const ACTIONS: usize = 6;
 const CHANGES: u16 = 40;
 
-/// Which version of each action somebody has seen or had acknowledged: whoever asks later sees no
-/// older one. And which have been asked for: nobody sees a later one.
+/// The newest version of each action that a caller has read or had acknowledged: later reads return
+/// no older version. Also the newest requested version: no read returns a later one.
 struct Known {
     places: HashMap<ActionUid, usize>,
     seen: Vec<AtomicU64>,

@@ -113,7 +113,7 @@ async fn acknowledged_writes_survive_twenty_kills() {
                 _ => gone.push(uid),
             }
             left = left.saturating_sub(1);
-            // What it says between the kill and its end counts as well.
+            // Output between the kill and the end of the process counts as well.
             if left == 0 {
                 child.kill();
             }

@@ -1,5 +1,5 @@
-//! Crowds that come in waves, so that one transaction is planned while another is under way: what
-//! the first comes to is what the second goes on from, also when the first fails.
+//! Callers arrive in waves, so one transaction is planned while another is in progress. The second
+//! starts from the result of the first, also when the first fails.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{Dice, ends, place, reopened_and_checked};
 const CALLERS: usize = 200;
 const LIVES: usize = 5;
 
-/// What became of the lives of one caller.
+/// Results of the actions of one caller.
 #[derive(Default)]
 struct Lived {
     completed: Vec<Arc<Action>>,
@@ -37,7 +37,7 @@ async fn write(store: &SqliteStore, command: Command) -> Result<Done, Refused> {
     answers.pop().unwrap()
 }
 
-/// Acknowledged as this version, and whoever asks now is shown it.
+/// Checks that a read now returns at least the acknowledged version.
 async fn is_shown(store: &SqliteStore, acknowledged: Result<Arc<Action>, Error>, version: u64) {
     let acknowledged = acknowledged.unwrap();
     assert_eq!(acknowledged.version.get(), version);
@@ -105,7 +105,7 @@ async fn a_caller_that_creates_an_existing_action_disturbs_no_other_caller() {
     store.close().await.unwrap();
 }
 
-/// Creates until the store is full, in batches of which each is there whole or not at all.
+/// Creates actions until the store is full. Each batch is stored completely or not at all.
 async fn fill(store: Arc<SqliteStore>) -> Lived {
     let mut lived = Lived::default();
     for _ in 0..LIVES {

@@ -117,7 +117,7 @@ pub(super) async fn claimed(store: &SqliteStore) -> OwnerRef {
     owner
 }
 
-/// Whether a pair is there: as a whole, or nothing of it.
+/// Returns true if a pair is stored completely, and false if nothing of it is.
 pub(super) async fn is_whole(store: &SqliteStore, uids: &[ActionUid; 2], what: &str) -> bool {
     let found = store.get(uids).await.unwrap();
     let versions: Vec<u64> = found.iter().flatten().map(|a| a.version.get()).collect();

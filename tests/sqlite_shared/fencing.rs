@@ -26,7 +26,7 @@ pub(crate) async fn work_until_let_go(path: &Path, _more: &str) {
             };
             match store.command(claim).await {
                 Ok(_) => say(&format!("claimed {}", owner.incarnation)),
-                // Whoever fenced this one may have the name for now.
+                // The process that fenced this owner may hold the name for now.
                 Err(_) => {
                     tokio::time::sleep(Duration::from_millis(2)).await;
                     continue;

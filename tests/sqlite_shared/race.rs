@@ -17,7 +17,7 @@ use super::tally::{Tally, UnderWay};
 use super::verified::{Verified, is_legal, torn_now};
 use super::{Dice, Place, asked_for, ends, place, raw, reopened_and_checked, run, shared};
 
-/// What the readers have seen meanwhile.
+/// Versions that the readers have seen.
 #[derive(Debug, Default)]
 struct Seen {
     pages: u64,
@@ -31,7 +31,7 @@ struct Seen {
     backwards: u64,
 }
 
-/// What a follower of the feed was shown of each action last, and where it has come to.
+/// The last version of each action that a follower of the feed was shown, and its cursor.
 #[derive(Default)]
 struct Shown {
     actions: HashMap<ActionUid, Arc<Action>>,
@@ -74,7 +74,7 @@ async fn follow(store: Arc<SqliteStore>, end: Arc<AtomicBool>, mut shown: Shown)
                 assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
                 seen.busy += 1;
             }
-            // Nobody writes while both are being started again, or at the end.
+            // No process writes while both are restarted, or at the end.
             Err(_) => {}
         }
     }
@@ -173,7 +173,7 @@ async fn race(ways: [&'static str; 2], seconds: u64) {
     let (place, dice) = (place(), Dice::new());
     let race = Uuid::now_v7();
     let tally = Arc::new(Mutex::new(Tally::default()));
-    // Made before, for whoever is on a pool.
+    // The store is created first for processes that use a pool.
     let store = Arc::new(shared(&place.path).await);
     let looker = SqliteOptions::new().read_only().open(&place.path).await;
     let looker = Arc::new(looker.unwrap());
