@@ -1,6 +1,6 @@
-//! The example plane, killed at random moments: what it answered is on record, nothing that it left
-//! in the middle reads as if it were still going on, and it says who decided what became of that.
-//! One operation at a time on a database, and each can be cancelled.
+//! Kills the example plane at random moments. Answered requests are recorded, no interrupted action
+//! stays unfinished, and each names who decided its outcome. A database has one operation at a
+//! time, and each can be cancelled.
 //!
 //! `MANAGEMENT_PLANE_KILLS` says how often (5 unless set), `MANAGEMENT_PLANE_SEED` when.
 

@@ -315,7 +315,7 @@ async fn no_other_program_can_break_the_rules() {
         "INSERT OR REPLACE INTO actions_log (entry, action, kind, version, at, status, progress) \
          VALUES (99, 1, 0, 1, 0, 0, 0)",
         "INSERT OR REPLACE INTO actions_action SELECT * FROM actions_action WHERE number = 1",
-        // What is unfinished is not removed, and goes forward only.
+        // An unfinished action cannot be removed, and cannot go back.
         "DELETE FROM actions_action WHERE number = 2",
         "DELETE FROM actions_action WHERE number = 3",
         // Nor is a part of it.

@@ -85,7 +85,7 @@ async fn every_work_runs_in_sqlite_and_is_weighed() {
     }
 }
 
-/// What a store does wrong, now and then.
+/// The occasional error of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     /// Says that a batch is done without doing it.
@@ -123,7 +123,7 @@ impl Lossy {
         })
     }
 
-    /// Whether it is time to go wrong.
+    /// Returns true if this call must fail.
     fn now(&self, fault: Fault) -> bool {
         let down = |left: usize| left.checked_sub(1);
         self.fault == fault

@@ -37,7 +37,7 @@ async fn write(store: &SqliteStore, command: Command) -> Result<Done, Refused> {
     answers.pop().unwrap()
 }
 
-/// Checks that a read now returns at least the acknowledged version.
+/// Checks that a read now returns the acknowledged version.
 async fn is_shown(store: &SqliteStore, acknowledged: Result<Arc<Action>, Error>, version: u64) {
     let acknowledged = acknowledged.unwrap();
     assert_eq!(acknowledged.version.get(), version);
@@ -45,8 +45,8 @@ async fn is_shown(store: &SqliteStore, acknowledged: Result<Arc<Action>, Error>,
     assert_eq!(shown, Some(acknowledged));
 }
 
-/// Lives, and now and then comes again with a create: what an action is taken for new by is that
-/// nobody remembers it, which is wrong of one that is completed.
+/// Runs actions to their end, and now and then repeats a create. The store takes an action for new
+/// if it is in no cache. For a completed action that is wrong.
 async fn live(store: Arc<SqliteStore>, owner: OwnerRef, rolls: Vec<u64>) -> Lived {
     let (mut lived, mut rolls) = (Lived::default(), rolls.into_iter());
     for _ in 0..LIVES {

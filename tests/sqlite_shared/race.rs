@@ -219,8 +219,8 @@ async fn race(ways: [&'static str; 2], seconds: u64) {
     let store = Arc::new(store);
     let (mut last_shown, mut found_late) = (Vec::new(), 0);
     for shown in shown {
-        // The commit of the one that was killed last may have been found only now, when all others
-        // had closed the file: its frames were in the log, and it died before it said so there.
+        // The last killed process may have died between its commit and the announcement of it. Its
+        // frames were in the WAL and were found when all others had closed the file.
         let before = shown.actions.clone();
         let (shown, _) = super::ends(follow(store.clone(), end.clone(), shown)).await;
         let is_new = |(uid, action): &(&ActionUid, &Arc<Action>)| before.get(*uid) != Some(*action);

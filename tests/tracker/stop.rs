@@ -132,7 +132,7 @@ async fn a_stop_does_not_end_an_action_that_was_just_started() {
 async fn a_cancel_request_that_overtakes_the_answer_to_its_begin_is_heard() {
     let store = Spy::new();
     let tracker = tracker(&store).await;
-    // Somebody listens already.
+    // A caller is already waiting.
     let _other = tracker.begin(backup()).await.unwrap();
     sleep(seconds(1)).await;
     store.on_write(|batch| {

@@ -81,7 +81,7 @@ async fn a_tracker_that_was_suspended_fences_no_owner() {
     let store = Spy::new();
     let _tracker = tracker(&store).await;
     let (other, _) = owner(&store, "elsewhere").await;
-    // Three looks, then nothing runs for ten leases: nobody could renew.
+    // After three polls nothing runs for ten leases, so no owner could renew.
     sleep(seconds(23)).await;
     advance(seconds(300)).await;
     sleep(Duration::from_millis(1)).await;
@@ -96,7 +96,7 @@ async fn a_tracker_that_cannot_write_fences_no_owner() {
     let store = Spy::new();
     let _tracker = tracker(&store).await;
     let (other, uid) = owner(&store, "elsewhere").await;
-    // Reads go on, and nobody can write: a full disk, a host in a long transaction.
+    // Reads work, but no process can write: a full disk, or a long transaction of a host.
     store.on_write(|_| Some(Fault::Unavailable));
     sleep(seconds(300)).await;
     // The one that watches comes first.

@@ -118,7 +118,7 @@ async fn completed(store: &dyn ActionStore, uid: ActionUid) -> Arc<Action> {
     ends(completed).await
 }
 
-/// Whether somebody has the right to write to the file at this moment.
+/// Returns true if a process holds the write lock of the file now.
 async fn is_write_locked(path: &Path) -> bool {
     use sqlx::Connection;
     let mut connection = raw(path).await;

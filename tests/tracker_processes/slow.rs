@@ -99,7 +99,7 @@ async fn hold(pool: &SqlitePool, times: usize, long: Duration) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_host_does_not_let_an_owner_lapse() {
-    // One that waits for its turn in SQLite, and one that is told at once that it is not.
+    // One call waits for its turn in SQLite; the other is refused at once.
     for patience in [Duration::from_secs(5), Duration::ZERO] {
         let place = place();
         let pool = pool(&place.path, 3, patience).await;
@@ -124,7 +124,7 @@ async fn a_slow_host_does_not_let_an_owner_lapse() {
         println!("{patience:?}: {longest:?} without a renewal at most");
         assert_eq!(doubts, 0, "{patience:?}");
         let uid = action.uid();
-        // Who does not wait for its turn may be told that it is not.
+        // A call that does not wait for its turn may be refused.
         let may_be_busy = |written: Result<(), action_store::Error>| {
             if let Err(error) = written {
                 assert!(patience.is_zero(), "{error}");

@@ -13,8 +13,8 @@ use super::{asked_for, completed, is_write_locked, place, shared, state, tracker
 
 const ACTIONS: usize = 4;
 
-/// Works on some actions until it is told that they are not its own any more; then ends them all
-/// the same, and says what came of that.
+/// Works on some actions until it is told that it has lost them. Then tries to end them anyway, and
+/// prints the results.
 pub(crate) async fn work_until_fenced(path: &Path) {
     let store = shared(path).await;
     let tracker = tracker(&store, "stopped", with_lease(1)).await;
@@ -62,7 +62,7 @@ async fn work(tracker: Tracker, action: ActionHandle) {
     ));
 }
 
-/// Stops a child while it does not write: nobody would wait for it.
+/// Suspends a child while it does not write, so that no other process has to wait for it.
 async fn stop_between_writes(child: &Child, path: &Path) {
     for _ in 0..1000 {
         child.stop();

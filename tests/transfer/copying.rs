@@ -19,7 +19,7 @@ struct Frail {
     inner: MemoryStore,
     calls: AtomicUsize,
     fails_each: usize,
-    /// What it says then. `OutcomeUnknown` is said after the write.
+    /// The error it returns then. `OutcomeUnknown` is returned after the write.
     kind: ErrorKind,
     most: usize,
 }

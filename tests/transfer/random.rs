@@ -1,4 +1,4 @@
-//! Whatever an action may be, it comes back as it was.
+//! Every kind of action comes back unchanged.
 
 use std::sync::Arc;
 

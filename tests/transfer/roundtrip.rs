@@ -124,7 +124,7 @@ async fn an_action_of_an_unknown_owner_can_be_settled_as_lost() {
     let to = MemoryStore::new();
     transfer::copy(&from, &to).await.unwrap();
     assert_eq!(to.all_owners(OwnerQuery::new()).await.unwrap(), []);
-    // Nobody there can speak for it, not even under its name.
+    // No process there can act for this owner, not even under the same name.
     let refused = to
         .finish(uid, Finish::succeeded(), Some(&owner))
         .await

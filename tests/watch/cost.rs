@@ -5,8 +5,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::spy::*;
 
-/// What waiting for that many actions asks of the store while others are written, one each time;
-/// all end together. How long it took, and the calls of `get` and `changed`.
+/// Measures the cost of waiting for that many actions while others are written one by one. All
+/// waits end together. Returns the duration, and the number of calls of `get` and `changed`.
 async fn asked(waiters: usize, writes: u32, pause: u64) -> (u64, usize, usize) {
     let store = Spy::new();
     let watcher = watcher(&store);

@@ -31,7 +31,7 @@ async fn waiting_for_a_missing_or_removed_action_returns_not_found() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.to_string().contains(&nowhere.to_string()), "{error}");
 
-    // Ended and removed in one transaction: nobody ever sees it completed.
+    // The action is ended and removed in one transaction: no reader ever sees it completed.
     let waiting = wait_for(&watcher, uid);
     sleep(seconds(1)).await;
     let gone = Batch::all(vec![cancel(uid), remove(uid)]);
@@ -213,7 +213,7 @@ async fn a_dropped_wait_leaves_nothing_behind() {
         let _aborted = waiting.await;
     }
     assert_eq!(watcher.watched(), 0);
-    // The task has ended, too: nobody else holds the store, and nobody asks it.
+    // The task has ended, too: it neither holds nor queries the store.
     drop(watcher);
     sleep(seconds(1)).await;
     assert_eq!(Arc::strong_count(&store), 1);
