@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A part, where it lives, and which other parts it may name. `lib.rs` names them all.
+/// A part of the crate, its path, and the other parts it may name. `lib.rs` may name them all.
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
@@ -143,7 +143,7 @@ fn crate_paths(code: &str) -> BTreeSet<String> {
             }
         }
     }
-    // `$crate::$name`: a macro's own variable names whatever its caller does.
+    // In `$crate::$name` the caller of the macro chooses the name.
     paths.remove("");
     paths
 }

@@ -366,14 +366,14 @@ fn the_next_start_says_what_was_lost_and_who_decided_that() {
     plane.order("DELETE", &format!("/v1/bdbs/{bdb}"), "");
 }
 
-/// Begins so many requests that do not come to their end, and returns what the next one hears.
+/// Starts that many incomplete requests, and returns the answer to the next request.
 fn too_many(plane: &Plane, most: usize, head: &str) -> Value {
     let begin = |count: usize| (0..count).map(|_| plane.begin(head).unwrap());
     let mut held: Vec<_> = begin(most).collect();
     for _ in 0..20 {
         // Some may have been refused while earlier ones were not over: others take their place.
         held.extend(begin(16));
-        // It may come before one of those: they are read at the same time.
+        // It may be answered before one of them, because all are read at the same time.
         let next = plane.request("GET", "/v1/actions/changes?wait=1ms", "");
         match next.unwrap() {
             (503, answer) => return answer,

@@ -318,7 +318,7 @@ async fn no_other_program_can_break_the_rules() {
         // An unfinished action cannot be removed, and cannot go back.
         "DELETE FROM actions_action WHERE number = 2",
         "DELETE FROM actions_action WHERE number = 3",
-        // Nor is a part of it.
+        // A part of an unfinished action cannot be removed either.
         "DELETE FROM actions_action WHERE number = 4",
         "UPDATE actions_action SET status = 0, started_at = NULL, version = 9 WHERE number = 2",
         "UPDATE actions_action SET progress = 1, version = 9 WHERE number = 2",

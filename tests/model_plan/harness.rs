@@ -336,7 +336,7 @@ impl Tables {
     }
 }
 
-/// A log tells one life, forward only, and ends where the action is.
+/// A log describes one action from its create on, only forward, and ends in the action's state.
 pub(crate) fn check_log(action: &Action, log: &[Transition]) {
     use action_store::{Status, TransitionKind};
     let own: Vec<&Transition> = log.iter().filter(|entry| !entry.is_late()).collect();

@@ -259,7 +259,7 @@ fn an_action_left_by_a_dead_owner_is_lost_with_evidence() {
         let evidence = action.evidence.clone().unwrap();
         assert_eq!((evidence.owner, evidence.end), (owner, expected), "{end}");
         assert_eq!(&*evidence.decided_by, "sweeper");
-        // The sweeper's word is no sign of life of the action.
+        // A change by the sweeper does not count as activity of the action.
         assert_eq!(evidence.last_seen_at, Timestamp::from_seconds(1000));
         assert_eq!(action.last_seen_at, Timestamp::from_seconds(1000));
         assert_eq!(action.finished_at, Some(Timestamp::from_seconds(1007)));

@@ -1,4 +1,4 @@
-//! What a change does to an action, and what it must not do.
+//! Required and forbidden effects of a change on an action.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ fn nothing_reads_100_before_it_has_succeeded() {
         let uid = bench.started(&owner);
         report(uid, all.clone().with_step("last")).unwrap();
         assert_eq!(bench.action(uid).progress.to_string(), "99.99");
-        // The same once more is a sign of life, as of any value.
+        // A repeated value counts as activity, as any report does.
         assert_eq!(kind(&report(uid, all.clone())), "applied");
         assert!(bench.log(uid).iter().all(|e| e.progress < Progress::DONE));
         let finish = match outcome {

@@ -86,7 +86,7 @@ async fn change(
                 }
             };
             let before = known.seen();
-            // No older than what anybody saw of it while it was written: it is the newest.
+            // It is at least as new as every version seen during the writes, so it is the newest.
             known.see("write", &before, &changed.unwrap());
         }
     }
@@ -132,7 +132,7 @@ async fn observe(
                 after = page.next.or(after);
             }
         }
-        // And at once what a page has just shown, or somebody else has.
+        // Also read at once an action that a page has just shown, or that another caller has read.
         let before = known.seen();
         let found = store.action(one).await.unwrap().unwrap();
         known.see("get at once", &before, &found);

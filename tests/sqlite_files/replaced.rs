@@ -12,7 +12,7 @@ use action_store::{
 
 use super::{Place, beside, ends, place, pool, raw, run, shared};
 
-/// How a store came to the file.
+/// How a store opened the file.
 const WAYS: [&str; 3] = ["alone", "shared", "pool"];
 
 async fn open(way: &str, path: &Path) -> SqliteStore {

@@ -63,7 +63,7 @@ pub(super) async fn victim(way: Way) -> Victim {
     }
 }
 
-/// A call after a drop: it is answered in ten seconds, whatever was dropped.
+/// A call after a drop must be answered within ten seconds.
 async fn in_time<F: Future>(what: &str, worst: &mut Duration, call: F) -> F::Output {
     let begun = Instant::now();
     let answer = tokio::time::timeout(Duration::from_secs(10), call).await;

@@ -161,7 +161,7 @@ async fn hosts_pool(path: &Path) -> SqlitePool {
     pool.connect_with(options).await.unwrap()
 }
 
-/// The host's database as it is before anybody has a table in it.
+/// The host's database before any table is created in it.
 async fn founded(path: &Path, round: u64) -> (SqlitePool, SqliteJournalMode) {
     let mode = match round / 2 % 2 {
         0 => SqliteJournalMode::Wal,

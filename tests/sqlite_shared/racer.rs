@@ -116,7 +116,7 @@ impl Racer {
         }
     }
 
-    /// A new life of a task's owner.
+    /// A new incarnation of a task's owner.
     async fn claim(&self, task: usize) {
         let owner = OwnerRef::new(format!("{}-{task}", self.name));
         let claim = Command::Claim {
@@ -127,7 +127,7 @@ impl Racer {
         self.owners.lock().unwrap()[task] = owner;
     }
 
-    /// Ends anybody's owner.
+    /// Ends the owner of any task.
     async fn fence(&self, task: usize) {
         let Ok(owners) = self.store.all_owners(OwnerQuery::new()).await else {
             return;

@@ -332,7 +332,7 @@ async fn cancelling_an_action_asks_all_its_descendants_to_cancel() {
     let late = parent.begin_child(NewAction::task("late")).await.unwrap();
     let known = timeout(Duration::from_secs(10), late.cancel_requested());
     assert_eq!(known.await.unwrap().by.as_deref(), Some("ann"));
-    // Each ends as it says itself, whatever its parent's end is.
+    // Each child keeps its own outcome, independent of its parent's.
     parent.cancelled().await.unwrap();
     deep.succeed().await.unwrap();
     part.cancelled().await.unwrap();

@@ -192,7 +192,7 @@ async fn a_shutdown_brings_everything_to_its_end() {
     let reporter = action.reporter();
     assert!(action.is_owner() && !tracker.health().is_closed);
     tracker.shutdown().await.unwrap();
-    // Work that has not ended is told at once.
+    // Work that has not ended hears of it at once.
     assert!(!action.is_owner() && !tracker.is_owner());
     for lost in [reporter.ownership_lost(), action.ownership_lost()] {
         timeout(Duration::ZERO, lost).await.unwrap();

@@ -47,7 +47,7 @@ pub(crate) struct Spy {
     unreadable: Mutex<Option<ActionUid>>,
     /// How long a list takes.
     slow: Mutex<Duration>,
-    /// True if unreadable actions can be read in the opposite order.
+    /// True if a list from the newest action makes the unreadable action readable again.
     only_from_the_oldest: AtomicBool,
     /// How many owners each page of them had.
     pages_of_owners: Mutex<Vec<usize>>,

@@ -104,7 +104,7 @@ async fn a_tracker_that_cannot_write_fences_no_owner() {
     sleep(seconds(14)).await;
     assert_eq!(state(&store, &other).await, OwnerState::Alive);
     assert!(store.now(uid).await.is_unfinished());
-    // And if it still shows no life, it has none.
+    // An owner that still does not renew is dead.
     sleep(seconds(30)).await;
     assert_eq!(state(&store, &other).await, OwnerState::Fenced);
 }

@@ -1,4 +1,4 @@
-//! Actions of which it is unknown whether they were begun.
+//! Actions whose start has an unknown result.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A living owner does not lapse because there is much to write, or because a host writes slowly.
+//! A living owner keeps its lease under many writes, and when a host writes slowly.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -66,7 +66,7 @@ async fn work(tracker: Tracker, action: ActionHandle) {
 async fn stop_between_writes(child: &Child, path: &Path) {
     for _ in 0..1000 {
         child.stop();
-        // The signal is on its way; what was under way by then is seen.
+        // The signal takes time; a write in progress by then is seen.
         tokio::time::sleep(Duration::from_millis(20)).await;
         if !is_write_locked(path).await {
             return;

@@ -13,7 +13,7 @@ use transfer::{Copier, CopyPoint, Differs, Side, TransferError};
 
 use crate::plant::{all, assert_same, plant};
 
-/// A store that takes little at once and fails each so-manieth call.
+/// A store that takes few commands per batch and fails every n-th call.
 #[derive(Debug)]
 struct Frail {
     inner: MemoryStore,

@@ -44,13 +44,13 @@ async fn a_thousand_waiters_ask_as_much_as_one() {
     for (writes, pause) in [(0, 1), (100, 50), (1000, 1), (5000, 1)] {
         let (_, gets, changes) = asked(1, writes, pause).await;
         let (took, many_gets, many_changes) = asked(1000, writes, pause).await;
-        // Slack: those that come while the first look is made have the next one.
+        // Slack: waiters that arrive during the first poll need another one.
         assert!(
             many_gets <= gets + 2,
             "{many_gets} for 1000, {gets} for one"
         );
         assert!(many_changes <= changes + 2, "{many_changes}, {changes}");
-        // And whatever the rate of writes, one in 10 ms.
+        // At most one poll in 10 ms, for any rate of writes.
         let most = took / 10 + 3;
         assert!(many_gets as u64 <= most, "{many_gets} in {took} ms");
         assert!(many_changes as u64 <= most, "{many_changes} in {took} ms");

@@ -177,7 +177,7 @@ pub(crate) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// It must come to its end: within 20 s, of a paused clock or of a real one.
+/// The future must finish within 20 s, of a paused or a real clock.
 pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
     let real = std::time::Instant::now();
     let answer = tokio::time::timeout(seconds(20), future).await;

@@ -84,7 +84,7 @@ async fn a_store_that_hangs_holds_nobody_who_has_an_end() {
     let error = watcher.wait_for(uid, seconds(5)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(begun.elapsed() < millis(5200), "{:?}", begun.elapsed());
-    // The task that hung goes with the last who waited: a new one asks anew.
+    // The hung task ends with its last waiter, and a new task polls again.
     store.heal();
     sleep(millis(1)).await;
     let waited = watcher.wait_for(uid, millis(50)).await.unwrap();
