@@ -176,7 +176,7 @@ fn every_arrow_points_one_way() {
     let files = files();
     let lib = files.iter().find(|(part, ..)| part == "lib");
     let mut exports = exports(&lib.expect("src/lib.rs").2);
-    // An exported macro is at the crate root, in whichever part it is defined.
+    // An exported macro is at the crate root, independent of the part that defines it.
     for (part, _, code) in &files {
         for definition in code.split("macro_rules! ").skip(1) {
             let name = definition.split_whitespace().next().unwrap_or_default();

@@ -25,7 +25,7 @@ const CHANGES: [&str; 9] = [
 
 /// status, owner, who asks, and for each of `CHANGES` what is answered:
 /// `+` applied, `s` not in this status, `o` not its owner, `a` the owner is alive, `F` fenced,
-/// `i` invalid because it names nobody.
+/// `i` invalid because it names no owner.
 const TRUTH: &[(&str, &str, &str, &str)] = &[
     ("queued", "none", "other", "+s+s+++ss"),
     ("queued", "none", "nobody", "is+s+++si"),

@@ -132,7 +132,7 @@ async fn observe(
                 after = page.next.or(after);
             }
         }
-        // Also read at once an action that a page has just shown, or that another caller has read.
+        // Also read at once an action that a page has just shown, or that a concurrent reader has seen.
         let before = known.seen();
         let found = store.action(one).await.unwrap().unwrap();
         known.see("get at once", &before, &found);

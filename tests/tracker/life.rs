@@ -90,7 +90,7 @@ async fn a_thousand_reports_of_progress_are_few_writes() {
     for action in &actions {
         assert_eq!(store.now(action.uid()).await.progress, percent(50.0));
     }
-    // Neither an equal nor a lower progress is written again.
+    // An equal or lower progress is not written again.
     for action in &actions {
         action.progress(percent(50.0));
         action.progress(percent(20.0));

@@ -7,8 +7,8 @@
 //!     cargo test --release --all-features --test tracker_processes -- --nocapture
 //! ```
 //!
-//! `TRACKER_HOLDS` says how often a host holds the write lock. What takes time and prints figures
-//! is in `cargo bench --all-features --bench recovery`, `--bench watch` and `--bench retention`; two
+//! `TRACKER_HOLDS` says how often a host holds the write lock. Tests that take long and print figures
+//! are in `cargo bench --all-features --bench recovery`, `--bench watch` and `--bench retention`; two
 //! stores on one file race in `tests/sqlite_shared/` (`ACTIONS_RACE_SECONDS`, `OPENING_ROUNDS`).
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -13,7 +13,7 @@ use super::{asked_for, completed, is_write_locked, place, shared, state, tracker
 
 const ACTIONS: usize = 4;
 
-/// Works on some actions until it is told that it has lost them. Then tries to end them anyway, and
+/// Works on some actions until it hears that it has lost them. Then tries to end them anyway, and
 /// prints the results.
 pub(crate) async fn work_until_fenced(path: &Path) {
     let store = shared(path).await;
