@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A part, where it lives, and which other parts it may name. `lib.rs` names them all.
+/// A part of the crate, its path, and the other parts it may name. `lib.rs` may name them all.
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("conformance", &["model", "store", "error", "clock"]),
 ];
 
-/// What would make the model impure.
+/// Names that would make the model impure.
 const IMPURE: &[&str] = &[
     "tokio",
     "async ",
@@ -107,7 +107,8 @@ fn exports(lib: &str) -> Vec<(String, String)> {
     exports
 }
 
-/// What stands behind each `crate::` of some code: the first name, or each first name of a group.
+/// Returns the names after each `crate::` of some code. A group contributes the first name of each
+/// entry.
 fn crate_paths(code: &str) -> BTreeSet<String> {
     let word = |text: &str| -> String {
         let is_word = |c: &char| c.is_alphanumeric() || *c == '_';
@@ -142,7 +143,7 @@ fn crate_paths(code: &str) -> BTreeSet<String> {
             }
         }
     }
-    // `$crate::$name`: a macro's own variable names whatever its caller does.
+    // In `$crate::$name` the caller of the macro chooses the name.
     paths.remove("");
     paths
 }
@@ -175,7 +176,7 @@ fn every_arrow_points_one_way() {
     let files = files();
     let lib = files.iter().find(|(part, ..)| part == "lib");
     let mut exports = exports(&lib.expect("src/lib.rs").2);
-    // An exported macro stands at the root, whichever part defines it.
+    // An exported macro is at the crate root, independent of the part that defines it.
     for (part, _, code) in &files {
         for definition in code.split("macro_rules! ").skip(1) {
             let name = definition.split_whitespace().next().unwrap_or_default();

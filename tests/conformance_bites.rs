@@ -154,7 +154,7 @@ async fn the_check_of_a_store_finds_what_does_not_agree() {
 }
 
 #[tokio::test]
-async fn what_a_fixture_does_not_offer_is_not_passed_over() {
+async fn a_check_the_fixture_cannot_run_is_not_skipped_silently() {
     let open = || async { Subject::new(MemoryStore::new()) };
     let mut without = Vec::new();
     for case in cases()
@@ -170,8 +170,8 @@ async fn what_a_fixture_does_not_offer_is_not_passed_over() {
 }
 
 #[tokio::test]
-async fn what_is_gone_after_reopening_is_noticed() {
-    // What it keeps outlives its close, as a file would.
+async fn an_action_missing_after_reopening_is_detected() {
+    // The stored data survives a close, as it would in a file.
     let lasting = || async {
         let kept = Arc::new(MemoryStore::new());
         let open = move || Faulty::new(Fault::NeverCloses, kept.clone());

@@ -1,5 +1,5 @@
-//! `FaultyStore`: it fails as it is told, keeps the contract, and what is built on a store
-//! neither loses nor doubles anything over it.
+//! `FaultyStore` fails as configured and still keeps the contract. Code on top of it neither loses
+//! nor repeats a write.
 #![cfg(feature = "conformance")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
@@ -229,8 +229,8 @@ async fn a_rule_sees_the_commands_and_a_plan_can_be_replaced() {
     );
 }
 
-/// Does one thing until it is certain to be done. What is said to be unknown is repeated as it is;
-/// what certainly was not done may be asked for anew.
+/// Retries one operation until it is certainly applied. An unknown result is retried unchanged. An
+/// operation that was certainly not applied may be sent as a new one.
 macro_rules! until_done {
     ($call:expr) => {{
         let mut done = None;
@@ -250,7 +250,7 @@ macro_rules! until_done {
     }};
 }
 
-/// What must hold of a life, whatever failed: each entry of its log once.
+/// Checks the log of an action after any failures: each entry is there once.
 async fn lived(store: &MemoryStore, uid: action_store::ActionUid, kinds: &[TransitionKind]) {
     let log = store.log(&LogQuery::of(uid)).await.unwrap().items;
     let found: Vec<TransitionKind> = log.iter().map(|entry| entry.kind).collect();
@@ -287,8 +287,8 @@ async fn every_short_way_is_done_once_though_writes_fail_after_they_were_done() 
         let created = until_done!(store.create(new.clone()));
         assert_eq!((created.uid, created.status), (uid, Status::Queued));
 
-        // Those that draw an operation id for each call: three tries in all under the same one,
-        // and nothing twice whatever comes of them.
+        // These calls create an operation id each. All three attempts use the same id, and no
+        // operation is applied twice.
         let half = Progress::ratio(1, 2);
         let report = Report::new().with_step("copy").with_progress(half);
         let cancel = CancelRequest::new().with_by("ada");
@@ -337,7 +337,7 @@ async fn after(
             if now.version.get() == version {
                 return;
             }
-            // What a caller does who looks at the action and finds nothing done.
+            // A caller reads the action, finds nothing applied, and tries again.
             assert_eq!(now.version.get(), version - 1);
             store.inner().apply(uid, change, by).await.unwrap();
         }
@@ -429,7 +429,7 @@ async fn three_tries_are_made_and_then_the_truth_is_said() {
 }
 
 #[tokio::test]
-async fn what_one_try_leaves_unknown_a_later_failure_does_not_deny() {
+async fn an_unknown_result_stays_unknown_after_a_later_failure() {
     for third in [Fault::Unavailable, Fault::UnknownNotDone] {
         let plan = FaultPlan::new()
             .with_call(Method::Write, 1, Fault::UnknownButDone)

@@ -11,7 +11,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-/// How a store comes to its database.
+/// How a store opens its database.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     Shared,

@@ -99,8 +99,8 @@ async fn an_end_is_tried_under_one_operation_id_until_it_is_recorded_once() {
         action.progress(Progress::ratio(3, 4));
         let error = ActionError::new("broken", "it broke");
         let said = action.fail(error.clone()).await;
-        // Three tries, of which the second may have found the first one done; the rest goes on
-        // behind the caller's back.
+        // There are three attempts. The second may find that the first was applied. The rest runs
+        // in the background.
         let expected = match fault {
             Fault::Unavailable => ErrorKind::Unavailable,
             _ => ErrorKind::OutcomeUnknown,
@@ -167,7 +167,7 @@ async fn an_end_that_is_never_answered_is_in_the_store_or_at_the_next_start() {
     }
 }
 
-/// What the work of an action comes to, and how it says so.
+/// The result of an action's work, and how the work reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Succeeds,
@@ -189,8 +189,8 @@ async fn lives(plan: FaultPlan, tasks: usize, each: usize) {
                 let new = NewAction::task("backup");
                 let uid = new.uid;
                 let mut begun = None;
-                // Asked for again with the same uid it is the same action; that it was begun
-                // and nobody was told is found out by its being there.
+                // A create with the same uid returns the same action. If the first answer was lost,
+                // the existing action shows that it was begun.
                 for _ in 0..50 {
                     match tracker.begin(new.clone()).await {
                         Ok(action) => {
@@ -258,7 +258,7 @@ async fn lives(plan: FaultPlan, tasks: usize, each: usize) {
     for task in tasks {
         expected.extend(task.await.unwrap());
     }
-    // While the store still fails: what is in the background comes through all the same.
+    // The store still fails, but writes in the background succeed in the end.
     let mut recorded = HashMap::new();
     for (uid, (_, step)) in &expected {
         let there = store.inner().action(*uid).await.unwrap();

@@ -30,7 +30,7 @@ async fn served() -> (HeaderMap, String) {
     (headers, page)
 }
 
-/// What stands between the only two tags of a name.
+/// Returns the text between the only two tags with this name.
 fn inside<'p>(page: &'p str, tag: &str) -> &'p str {
     let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
     assert_eq!(page.matches(&format!("<{tag}")).count(), 1, "{tag}");

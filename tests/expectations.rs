@@ -46,7 +46,7 @@ async fn typical_and_slow_are_of_the_succeeded_ones_of_the_name() {
         }
         plane.took("backup", secs(1), Outcome::Interrupted).await;
         plane.took("backup", secs(1), Outcome::Cancelled).await;
-        // Neither an unfinished one nor one that never ran counts.
+        // An unfinished action and an action that never ran are not samples.
         plane.began("backup").await;
         let never = plane.store.create(NewAction::task("backup")).await.unwrap();
         let cancelled = Finish::new(Outcome::Cancelled);
@@ -83,7 +83,7 @@ async fn typical_and_slow_are_of_the_succeeded_ones_of_the_name() {
 }
 
 #[tokio::test]
-async fn what_remains_is_never_negative_and_says_what_it_rests_on() {
+async fn the_remaining_time_is_never_negative_and_names_its_samples() {
     for plane in Plane::both().await {
         for second in [10, 20, 30, 40] {
             plane.took("backup", secs(second), Outcome::Succeeded).await;
@@ -124,7 +124,7 @@ async fn what_remains_is_never_negative_and_says_what_it_rests_on() {
 }
 
 #[tokio::test]
-async fn what_spans_a_jump_of_the_clock_is_left_out() {
+async fn an_action_that_spans_a_clock_jump_is_not_a_sample() {
     for plane in Plane::both().await {
         for second in [10, 20, 30, 40, 50] {
             plane.took("backup", secs(second), Outcome::Succeeded).await;

@@ -1,6 +1,6 @@
-//! The example plane, killed at random moments: what it answered is on record, nothing that it left
-//! in the middle reads as if it were still going on, and it says who decided what became of that.
-//! One operation at a time on a database, and each can be cancelled.
+//! Kills the example plane at random moments. Answered requests are recorded, no interrupted action
+//! stays unfinished, and each names who decided its outcome. A database has one operation at a
+//! time, and each can be cancelled.
 //!
 //! `MANAGEMENT_PLANE_KILLS` says how often (5 unless set), `MANAGEMENT_PLANE_SEED` when.
 
@@ -58,7 +58,7 @@ fn number_from(variable: &str, or: impl FnOnce() -> u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_was_answered_is_forgotten_and_nothing_reads_unfinished_after_a_kill() {
+async fn answered_actions_survive_a_kill_and_none_stays_unfinished() {
     let kills = number_from("MANAGEMENT_PLANE_KILLS", || 5);
     let seed = number_from("MANAGEMENT_PLANE_SEED", || {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -249,7 +249,7 @@ async fn bad_requests_are_refused_and_leave_no_action() {
 }
 
 #[test]
-fn what_is_wrong_with_a_database_ends_as_a_failed_action_with_a_reason() {
+fn a_broken_database_ends_as_a_failed_action_with_a_reason() {
     let directory = tempfile::tempdir().unwrap();
     let plane = Plane::start(directory.path());
     let new = r#"{"name":"small","rows":50}"#;
@@ -366,14 +366,14 @@ fn the_next_start_says_what_was_lost_and_who_decided_that() {
     plane.order("DELETE", &format!("/v1/bdbs/{bdb}"), "");
 }
 
-/// Begins so many requests that do not come to their end, and returns what the next one hears.
+/// Starts that many incomplete requests, and returns the answer to the next request.
 fn too_many(plane: &Plane, most: usize, head: &str) -> Value {
     let begin = |count: usize| (0..count).map(|_| plane.begin(head).unwrap());
     let mut held: Vec<_> = begin(most).collect();
     for _ in 0..20 {
         // Some may have been refused while earlier ones were not over: others take their place.
         held.extend(begin(16));
-        // It may come before one of those: they are read at the same time.
+        // It may be answered before one of them, because all are read at the same time.
         let next = plane.request("GET", "/v1/actions/changes?wait=1ms", "");
         match next.unwrap() {
             (503, answer) => return answer,
@@ -400,7 +400,7 @@ fn the_reference_that_a_client_is_given_is_in_the_log() {
 }
 
 #[test]
-fn who_sends_nothing_is_let_go() {
+fn a_client_that_sends_nothing_is_disconnected() {
     let directory = tempfile::tempdir().unwrap();
     let plane = Plane::start(directory.path());
     let mut stream = plane.connect();
@@ -428,7 +428,7 @@ fn it_speaks_as_clients_of_the_vendor_expect() {
         plane.until(uid, over)["error"],
         "it was cancelled on request"
     );
-    // A task on a node, of which every field is a string.
+    // A task on a node; every field is a string.
     let check = plane.order("POST", "/v1/nodes/1/actions/check", "");
     let checked = plane.until(check, |entry| entry["status"] == "completed");
     let fields = checked.as_object().unwrap();

@@ -55,7 +55,7 @@ fn the_committed_description_is_current() {
 }
 
 #[test]
-fn what_is_switched_off_is_not_described() {
+fn a_disabled_endpoint_is_not_described() {
     let (one, two) = (
         RouterOptions::new().without_v2(),
         RouterOptions::new().without_v1(),
@@ -76,7 +76,7 @@ fn what_is_switched_off_is_not_described() {
     assert!(keys(&read(&neither)["paths"]).is_empty());
 }
 
-/// Nothing that is named is missing, and nothing is there that nobody names.
+/// Every referenced component exists, and every component is referenced.
 #[test]
 fn names_lead_to_something_and_everything_is_named() {
     for options in [
@@ -125,7 +125,7 @@ fn the_words_are_those_that_the_host_has_chosen() {
 }
 
 #[test]
-fn what_is_absent_is_left_out_and_never_null() {
+fn an_absent_field_is_left_out_and_never_null() {
     let document = openapi(&RouterOptions::new());
     assert!(!document.contains("null"), "something may be null");
     let schemas = &read(&RouterOptions::new())["components"]["schemas"];

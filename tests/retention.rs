@@ -291,7 +291,7 @@ async fn the_cap_is_exact_over_many_pages() {
 }
 
 #[tokio::test]
-async fn what_goes_for_its_age_does_not_count_for_the_cap() {
+async fn an_action_removed_for_its_age_does_not_count_for_the_cap() {
     for plane in Plane::both().await {
         let kept_first = plane.started(task()).await;
         plane.end(kept_first, Outcome::Failed).await;
@@ -455,7 +455,7 @@ async fn two_that_have_counted_the_same_remove_it_once() {
 }
 
 #[tokio::test]
-async fn what_others_remove_unseen_does_not_stop_it() {
+async fn concurrent_removals_do_not_stop_a_prune() {
     for plane in Plane::both().await {
         let uids = plane.many(1200).await;
         let policy = Retention::keep_all().with_cap(Some(400)).with_batch(1000);
@@ -491,7 +491,7 @@ async fn where_those_that_stay_are_gone_nothing_later_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_should_stay_is_lost_while_others_write() {
+async fn a_prune_keeps_the_right_actions_while_others_write() {
     for plane in Plane::both().await {
         let plane = Arc::new(plane);
         let mut old = Vec::new();

@@ -47,7 +47,7 @@ impl Plane {
 }
 
 #[tokio::test]
-async fn parts_of_an_unfinished_action_stay_whoever_removes_them() {
+async fn parts_of_an_unfinished_action_cannot_be_removed() {
     for plane in Plane::both().await {
         let node = || ObjectRef::node(7);
         let parent = plane.started(NewAction::task("upgrade")).await;
@@ -140,7 +140,7 @@ impl Spy {
 }
 
 #[tokio::test]
-async fn what_is_removed_at_once_is_bounded_in_bytes() {
+async fn a_batch_of_removals_is_bounded_in_bytes() {
     for plane in Plane::both().await {
         let spy = Spy {
             inner: plane.store.clone(),

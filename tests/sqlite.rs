@@ -119,7 +119,7 @@ async fn a_whole_life_is_there_after_a_restart() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn its_files_can_be_read_by_their_owner_only() {
+async fn the_files_of_a_store_can_be_read_only_by_their_owner() {
     use std::os::unix::fs::PermissionsExt;
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
@@ -137,7 +137,7 @@ async fn its_files_can_be_read_by_their_owner_only() {
 }
 
 #[tokio::test]
-async fn a_second_opener_is_told_and_a_later_one_is_not() {
+async fn a_second_opener_is_refused_until_the_first_closes() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     let error = refused_open(&place.path).await;
@@ -153,7 +153,7 @@ async fn a_second_opener_is_told_and_a_later_one_is_not() {
 }
 
 #[tokio::test]
-async fn what_is_no_store_is_refused_and_left_as_it_is() {
+async fn a_file_that_is_not_a_store_is_refused_and_left_unchanged() {
     let place = place();
     for (content, kind) in [
         (&b""[..], ErrorKind::Corrupt),
@@ -194,7 +194,7 @@ async fn another_name_of_the_same_file_is_the_same_store() {
 }
 
 #[tokio::test]
-async fn a_call_that_nobody_polls_does_not_keep_the_store_from_closing() {
+async fn an_unpolled_call_does_not_prevent_closing() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     let (query, new) = (Query::new(), Arc::new(NewAction::task("a")));
@@ -210,7 +210,7 @@ async fn a_call_that_nobody_polls_does_not_keep_the_store_from_closing() {
 }
 
 #[tokio::test]
-async fn a_path_that_sqlite_would_take_for_something_else_is_refused() {
+async fn a_path_with_a_special_meaning_in_sqlite_is_refused() {
     for path in ["", ":memory:", "file:actions.db?mode=memory", "a\0b", ".."] {
         let error = refused_open(Path::new(path)).await;
         assert_eq!(error.kind(), ErrorKind::Invalid, "{path:?}: {error}");
@@ -229,7 +229,7 @@ async fn a_directory_that_cannot_be_written_is_unavailable() {
 }
 
 #[tokio::test]
-async fn what_a_killed_opener_left_is_cleared_away() {
+async fn files_left_by_a_killed_opener_are_removed() {
     let place = place();
     let left = place.path.with_extension("db.new");
     std::fs::write(&left, b"half a store").unwrap();
@@ -266,7 +266,7 @@ async fn a_full_store_refuses_writes_and_goes_on_once_there_is_room() {
     // Reads go on, and nothing that was acknowledged is missing.
     let all = Query::new().with_order(Order::Oldest);
     assert_eq!(store.pages(all).collect().await.unwrap(), kept);
-    // What is over can be removed, and makes room, without opening the store again.
+    // Removing completed actions frees space without reopening the store.
     for action in over {
         let (uid, if_version) = (action.uid, action.version);
         store
@@ -304,7 +304,7 @@ async fn no_other_program_can_break_the_rules() {
 
     let mut other = raw(&place.path).await;
     for sql in [
-        // What is completed, or was logged, stays.
+        // Completed actions and log entries cannot change.
         "UPDATE actions_action SET outcome = 1, error_code = 'x', error_message = 'x', \
          version = 9 WHERE number = 1",
         "UPDATE actions_action SET description = 'other', version = 9 WHERE number = 1",
@@ -315,16 +315,16 @@ async fn no_other_program_can_break_the_rules() {
         "INSERT OR REPLACE INTO actions_log (entry, action, kind, version, at, status, progress) \
          VALUES (99, 1, 0, 1, 0, 0, 0)",
         "INSERT OR REPLACE INTO actions_action SELECT * FROM actions_action WHERE number = 1",
-        // What is unfinished is not removed, and goes forward only.
+        // An unfinished action cannot be removed, and cannot go back.
         "DELETE FROM actions_action WHERE number = 2",
         "DELETE FROM actions_action WHERE number = 3",
-        // Nor is a part of it.
+        // A part of an unfinished action cannot be removed either.
         "DELETE FROM actions_action WHERE number = 4",
         "UPDATE actions_action SET status = 0, started_at = NULL, version = 9 WHERE number = 2",
         "UPDATE actions_action SET progress = 1, version = 9 WHERE number = 2",
         "UPDATE actions_action SET step = 'x' WHERE number = 2",
         "UPDATE actions_action SET name = 'x', version = 9 WHERE number = 2",
-        // What a status brings and forbids.
+        // Each status requires some columns and forbids others.
         "UPDATE actions_action SET status = 1, version = 9 WHERE number = 3",
         "UPDATE actions_action SET status = 2, version = 9 WHERE number = 2",
         "UPDATE actions_action SET owner = NULL, incarnation = NULL, version = 9 WHERE number = 2",
@@ -347,7 +347,7 @@ async fn no_other_program_can_break_the_rules() {
     assert_eq!(run(&mut other, fence).await.unwrap(), 1);
     let back = "UPDATE actions_owner SET state = 0, ended_at = NULL";
     assert!(run(&mut other, back).await.is_err());
-    // What is legal stays possible: this is no wall around nothing.
+    // Legal changes are still possible.
     let step = "UPDATE actions_action SET step = 'x', version = 9 WHERE number = 2";
     assert_eq!(run(&mut other, step).await.unwrap(), 1);
     let remove = "DELETE FROM actions_action WHERE number = 1";
@@ -362,7 +362,7 @@ async fn no_other_program_can_break_the_rules() {
 }
 
 #[tokio::test]
-async fn damage_is_called_corrupt_and_stays_with_the_action_it_befell() {
+async fn damage_is_reported_as_corrupt_for_the_damaged_action_only() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     let owner = claim(&store, "plane").await;
@@ -389,7 +389,7 @@ async fn damage_is_called_corrupt_and_stays_with_the_action_it_befell() {
         store.list(&Query::new()).await.unwrap_err().kind(),
         ErrorKind::Corrupt
     );
-    // Nor whoever shares a look-up.
+    // A caller that shares the read is not affected either.
     for _ in 0..20 {
         let (good, bad, again) = tokio::join!(
             store.action(sound),
@@ -409,7 +409,7 @@ async fn damage_is_called_corrupt_and_stays_with_the_action_it_befell() {
         if_version: None,
     };
     store.command(adopt).await.unwrap();
-    // Both wait in one group: whoever shares a transaction with the damage is not harmed by it.
+    // Both wait in one group. The damage does not affect the other caller of the transaction.
     for _ in 0..20 {
         let (good, bad) = tokio::join!(
             store.report(sound, Report::new(), &owner),
@@ -599,7 +599,7 @@ async fn closing_finishes_what_was_taken() {
 }
 
 #[tokio::test]
-async fn what_another_program_wrote_meanwhile_is_seen() {
+async fn the_store_sees_writes_of_another_program() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     let owner = claim(&store, "plane").await;

@@ -1,4 +1,4 @@
-//! What `ActionStoreExt` makes of a store's answers.
+//! How `ActionStoreExt` uses the answers of a store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;

@@ -57,7 +57,7 @@ async fn every_work_runs_in_memory() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_reopened_fails_to_be_measured_so() {
+async fn a_store_that_cannot_be_reopened_fails_the_reopen_measurement() {
     let reopen = short(Work::Reopen);
     let failure = reopen.run(Subject::new(MemoryStore::new())).await;
     assert_eq!(failure.unwrap_err().case, "reopen");
@@ -85,7 +85,7 @@ async fn every_work_runs_in_sqlite_and_is_weighed() {
     }
 }
 
-/// What a store does wrong, now and then.
+/// The occasional error of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     /// Says that a batch is done without doing it.
@@ -123,7 +123,7 @@ impl Lossy {
         })
     }
 
-    /// Whether it is time to go wrong.
+    /// Returns true if this call must fail.
     fn now(&self, fault: Fault) -> bool {
         let down = |left: usize| left.checked_sub(1);
         self.fault == fault

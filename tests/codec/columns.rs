@@ -70,7 +70,7 @@ fn each_field_may_stand_in_a_column_but_lists() {
 }
 
 #[test]
-fn what_stands_in_a_column_leaves_the_body() {
+fn a_value_stored_in_a_column_is_not_in_the_body() {
     let (_, action) = samples::actions().remove(0);
     let whole = codec::encode(&action).unwrap();
     assert_eq!(whole, body(Layout::WHOLE, &action));

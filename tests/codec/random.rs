@@ -292,7 +292,7 @@ fn decode_all(bytes: &[u8]) {
     }
 }
 
-/// Changes fields of the samples and seals them anew: what a fuzzer would come to slowly.
+/// Changes fields of the samples and repairs the checksums, which a fuzzer would find only slowly.
 #[test]
 fn records_changed_at_random_are_refused_or_legal() {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

@@ -207,7 +207,7 @@ impl Faulty {
         })
     }
 
-    /// What a store that is wrong about keys says of a create, if it does not ask the other one.
+    /// Answers a create as a store with faulty key checks does, unless it asks the inner store.
     async fn judged_by_keys(&self, new: &NewAction) -> Result<Option<Answer>, StoreError> {
         for key in &new.exclusive {
             let holder = self.held.lock().unwrap().get(key).copied();
@@ -237,7 +237,7 @@ impl Faulty {
         Ok(None)
     }
 
-    /// What it says of a create that was refused.
+    /// Changes the answer to a refused create.
     pub(super) async fn misnamed(&self, answers: &mut [Answer]) -> Result<(), StoreError> {
         for answer in answers {
             if let Err(Refused::Conflict { clash, current }) = answer
@@ -256,7 +256,7 @@ impl Faulty {
         Ok(self.inner.get(&[uid]).await?.pop().flatten())
     }
 
-    /// What it does before it writes a batch.
+    /// Runs before a batch is written.
     pub(super) async fn before(&self, batch: &mut Batch) -> Result<(), StoreError> {
         for command in &mut batch.commands {
             match (self.fault, command) {

@@ -1,6 +1,6 @@
 //! The list of what can be wrong with a store.
 
-/// What is wrong with a store.
+/// The fault of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Fault {
     None,
@@ -60,15 +60,15 @@ pub(crate) enum Fault {
     ToleratesTheFuture,
     /// Goes on after it was closed.
     NeverCloses,
-    /// Goes on after a cursor of whatever branch.
+    /// Accepts a cursor of any branch.
     GoesOnInAnyBranch,
-    /// Begins a feed anew instead of saying that it has expired.
+    /// Restarts a feed instead of reporting that its cursor has expired.
     NeverExpires,
-    /// Writes a batch in two halves, of which a caller that gives up sees one.
+    /// Writes a batch in two halves. A cancelled caller has written only one.
     HalvesDroppedWrites,
     /// Decides by what it read before it writes: several callers win.
     ChecksThenActs,
-    // What is shown in the feed.
+    // Faults of the feed.
     /// Shows the feed in the order of creation.
     FeedsByCreation,
     /// Begins every feed at its beginning.
@@ -84,7 +84,7 @@ pub(crate) enum Fault {
     PagesByOffset,
     /// Goes on in a log after as many as it has shown.
     PagesLogsByOffset,
-    /// Finds owners whatever the case of their name.
+    /// Ignores case when it looks up owners by name.
     FoldsOwnerNames,
     /// Keeps the log of what is removed.
     KeepsRemovedLogs,
@@ -112,7 +112,7 @@ pub(crate) enum Fault {
     ForgetsReleases,
     /// Takes a name over though it was asked not to.
     AlwaysTakesOver,
-    /// Fences whatever the renewals.
+    /// Fences an owner without comparing its renewals.
     FencesWhoeverRenews,
     /// Lists owners in the reverse order.
     ReversesOwners,
@@ -124,7 +124,7 @@ pub(crate) enum Fault {
     TakesAllOwnersForActive,
     /// Takes only owners that are alive for active.
     TakesTheLivingForActive,
-    /// Forgets ended owners for newer ones, whatever they have left unfinished.
+    /// Forgets old ended owners, even if they have unfinished actions.
     ForgetsWhoeverHasEnded,
     /// Lets an incarnation that has ended claim its name again.
     TakesLateClaims,
@@ -143,7 +143,7 @@ pub(crate) enum Fault {
     /// Takes a close that was begun for one that was done.
     ForgetsADroppedClose,
     // Keys.
-    /// Compares exclusive keys whatever their case.
+    /// Ignores case when it compares exclusive keys.
     FoldsKeys,
     /// Holds exclusive keys for ever.
     HoldsKeysForEver,
@@ -151,7 +151,7 @@ pub(crate) enum Fault {
     ForgetsIdempotencyKeys,
     /// Lets tenants meet in an exclusive key.
     SharesKeysAmongTenants,
-    /// Says of whatever exclusive key that whoever took the first one holds it.
+    /// Always names the holder of the first exclusive key, for any key.
     NamesAnotherHolder,
     /// Looks at exclusive keys before it looks whether a create is a repeat.
     LooksAtKeysFirst,
@@ -194,15 +194,15 @@ pub(crate) enum Fault {
     /// Loses a place for waiters with each that is dropped.
     LosesWaiters,
     // Creates and what becomes of actions.
-    /// Takes a create under a uid that is there for a repeat, whatever it says.
+    /// Takes every create with an existing uid for a repeat, without comparing its content.
     TakesAnyContent,
-    /// Creates for an owner who is not alive, as if nobody had asked.
+    /// Creates an action for an owner that is not alive, as if no owner was given.
     CreatesForTheDead,
-    /// Lets anybody end an action, as if its owner did.
+    /// Lets any caller end an action, as if it were the owner.
     EndsForAnybody,
     /// Ends an action as succeeded without being at its end.
     SucceedsHalfway,
-    /// Removes an action whatever version was seen.
+    /// Removes an action without comparing its version.
     RemovesWhateverVersion,
     /// Looks at a key before it writes, and writes without it.
     ChecksKeysThenActs,
@@ -216,13 +216,13 @@ pub(crate) enum Fault {
     // Owners that are not alive.
     /// Takes an incarnation for the one alive of its name.
     KnowsOwnersByName,
-    /// Looks whether somebody lives before it lets a name be claimed.
+    /// Checks for a living owner before it lets a name be claimed.
     ChecksLivesThenClaims,
     /// Never forgets an owner.
     KeepsEveryOwner,
-    /// Takes an action for lost though its owner lives.
+    /// Settles an action as lost although its owner is alive.
     LosesFromTheLiving,
-    /// Lets an action be adopted though its owner lives.
+    /// Lets an action be adopted although its owner is alive.
     AdoptsFromTheLiving,
     /// Answers without the evidence.
     LosesEvidence,
@@ -230,7 +230,7 @@ pub(crate) enum Fault {
     KeepsQueuedForTheDead,
     /// Lets only its owner start a queued action, dead or alive.
     StartsForItsOwnerAlone,
-    /// Begins an adopted action anew.
+    /// Restarts an adopted action.
     AdoptsFromTheBeginning,
     /// Finds an adopted action by who owned it before.
     FindsByFormerOwner,

@@ -26,13 +26,13 @@ pub(crate) struct Faulty {
     inner: Arc<MemoryStore>,
     fault: Fault,
     writes: AtomicUsize,
-    /// What a page of a walk ended with, by its cursor's text.
+    /// The last item of each page of a walk, by the text of its cursor.
     ends: Mutex<HashMap<String, Arc<Action>>>,
     /// How many items a walk had shown, by its cursor's text.
     offsets: Mutex<HashMap<String, usize>>,
-    /// Who was the first to hold a key.
+    /// The first holder of each key.
     held: Mutex<HashMap<Arc<str>, ActionUid>>,
-    /// What logs there were.
+    /// The logs seen so far.
     logs: Mutex<HashMap<ActionUid, Vec<Transition>>>,
     /// By how much a revision is wrong.
     extra: AtomicU64,
@@ -60,7 +60,7 @@ impl Faulty {
         }
     }
 
-    /// What a store that is wrong about time goes by.
+    /// The time used by a store whose fault is about time.
     pub(crate) fn with_clock(mut self, clock: Clock) -> Faulty {
         self.clock = Some(clock);
         self

@@ -1,4 +1,4 @@
-//! What is wrong about owners, and about who may do what to whose actions.
+//! Faults about owners, and about which owner may change which action.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use action_store::{
 
 use super::{Answer, Fault, Faulty};
 
-/// What a store that is wrong about owners remembers.
+/// State of a store whose fault is about owners.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     claimed: Mutex<Vec<OwnerRef>>,
@@ -90,7 +90,7 @@ impl Faulty {
         })
     }
 
-    /// What it makes of a batch before it writes it.
+    /// Changes a batch before it is written.
     pub(super) async fn mistake_owners(&self, batch: &mut Batch) -> Result<(), StoreError> {
         for command in &mut batch.commands {
             match (self.fault, &mut *command) {
@@ -197,7 +197,7 @@ impl Faulty {
         now.unwrap_or_default()
     }
 
-    /// What it makes of the answers.
+    /// Changes the answers.
     pub(super) fn mistake_answers(&self, answers: &mut [Answer]) {
         let actions = answers.iter_mut().flatten();
         for action in actions.filter_map(|done| done.action.as_mut()) {
@@ -233,7 +233,7 @@ impl Faulty {
         });
     }
 
-    /// What it makes of a log.
+    /// Changes a log.
     pub(super) fn mistake_log(&self, items: &mut Vec<Transition>) {
         match self.fault {
             Fault::ForgetsLateReports => items.retain(|entry| !entry.is_late()),

@@ -108,7 +108,7 @@ impl Caller {
         false
     }
 
-    /// The life of an action, as far as it comes.
+    /// Runs an action from create to end, as far as possible.
     pub(crate) async fn live(&self, store: &SqliteStore, owner: &OwnerRef) {
         let new = NewAction::task("work").with_description("d".repeat(1500));
         let uid = new.uid;

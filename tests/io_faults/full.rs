@@ -1,4 +1,4 @@
-//! A disk without room: whatever would make a file larger fails, until there is room again.
+//! A full disk: every write that would make a file larger fails until there is room again.
 
 use super::faults::{ALWAYS, ENOSPC, Fault, Phase, ways};
 use super::walk::walk;

@@ -5,7 +5,8 @@ use std::fmt;
 
 use super::children::say;
 
-/// Counts that must be 0, whatever fails. `misnamed`: called corrupt although nothing is.
+/// Counts that must be 0, for any failure. `misnamed`: reported as corrupt although nothing is
+/// damaged.
 pub(crate) const NEVER: [&str; 6] = ["lost", "phantom", "torn", "stuck", "panicked", "misnamed"];
 
 /// Counts by name: `calls`, a kind of refusal, or one of [`NEVER`].

@@ -65,7 +65,7 @@ fn chosen(calls: u64, each: u64, seed: u64) -> Vec<u64> {
     drawn.collect()
 }
 
-/// Counts that must be 0 as well as those of [`NEVER`].
+/// More counts that must be 0, like the counts of [`NEVER`].
 pub(crate) type Also = &'static [&'static str];
 
 /// Walks through faults, each in a child, and asserts that nothing was that must not be.

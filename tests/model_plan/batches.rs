@@ -169,7 +169,7 @@ fn an_action_removed_and_created_anew_in_one_transaction_has_one_life_only() {
             Batch::each(vec![create(other.clone(), None), remove(uid, 3)]),
             Batch::each(vec![
                 create(new, None),
-                // The operation belonged to the first life.
+                // The operation belonged to the removed action of the same uid.
                 apply_as(old, uid, Change::Start, Some(&owner)),
             ]),
         ],

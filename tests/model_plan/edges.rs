@@ -1,4 +1,5 @@
-//! Who may do what in which situation, written down by hand and apart from the model's own table.
+//! Which caller may do what in which situation. The table is written by hand, separately from the
+//! model's own table.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use action_store::{
 
 use crate::harness::{Answer, Bench, claim, create, kind};
 
-/// What a column of the table asks for.
+/// The change that a column of the table requests.
 const CHANGES: [&str; 9] = [
     "start",
     "report",
@@ -24,7 +25,7 @@ const CHANGES: [&str; 9] = [
 
 /// status, owner, who asks, and for each of `CHANGES` what is answered:
 /// `+` applied, `s` not in this status, `o` not its owner, `a` the owner is alive, `F` fenced,
-/// `i` invalid because it names nobody.
+/// `i` invalid because it names no owner.
 const TRUTH: &[(&str, &str, &str, &str)] = &[
     ("queued", "none", "other", "+s+s+++ss"),
     ("queued", "none", "nobody", "is+s+++si"),

@@ -1,5 +1,5 @@
-//! What the tests of the model have in common: a store on a manual clock, and tables as strict as
-//! those of a database.
+//! Shared code of the model tests: a store on a manual clock, and tables with the constraints of a
+//! database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -307,7 +307,7 @@ impl Tables {
         }
     }
 
-    /// What must hold between any two transactions.
+    /// Checks the invariants between two transactions.
     pub(crate) fn check(&self) {
         let mut held = BTreeMap::new();
         for (uid, row) in &self.rows {
@@ -336,7 +336,7 @@ impl Tables {
     }
 }
 
-/// A log tells one life, forward only, and ends where the action is.
+/// A log describes one action from its create on, only forward, and ends in the action's state.
 pub(crate) fn check_log(action: &Action, log: &[Transition]) {
     use action_store::{Status, TransitionKind};
     let own: Vec<&Transition> = log.iter().filter(|entry| !entry.is_late()).collect();

@@ -30,7 +30,7 @@ fn an_import_brings_an_action_as_it_is_and_its_repeat_is_harmless() {
     let answers = to.all(vec![import(), lost.clone()]);
     assert_eq!(kinds(&answers), ["already", "applied"]);
     assert_eq!(kinds(&to.all(vec![import(), lost])), ["already", "already"]);
-    // Another life of the same uid.
+    // A different action with the same uid.
     let other = Bench::new();
     other.create(NewAction::task("u").with_uid(uid));
     assert_eq!(kind(&other.one(import())), "uid");

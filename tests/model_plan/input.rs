@@ -12,7 +12,7 @@ fn json(text: &str) -> Json {
     Json::new(text).unwrap()
 }
 
-/// What is wrong with a command, as it is said.
+/// The reason why a command is invalid, as the error states it.
 fn said(bench: &Bench, command: Command) -> String {
     let refused = bench.one(command).unwrap_err();
     let Refused::Invalid(invalid) = &refused else {
@@ -182,7 +182,7 @@ fn lists_are_bounded_and_hold_no_key_twice() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused() {
+fn a_contradictory_command_is_refused() {
     let bench = Bench::new();
     let owner = bench.owner("plane");
     let uid = bench.started(&owner);
@@ -228,7 +228,7 @@ fn what_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn what_this_version_does_not_know_is_unsupported_never_ignored() {
+fn an_unknown_value_is_unsupported_and_never_ignored() {
     let bench = Bench::new();
     let new = NewAction::task("t");
     let uid = new.uid;

@@ -1,5 +1,5 @@
-//! The model proved and attacked: what is legal, who may, what a repeat comes to, and that any
-//! grouping of batches into transactions comes to the same.
+//! Tests of the model: legal changes, permissions and repeated commands. Any grouping of batches
+//! into transactions gives the same result.
 // Helpers of tests are test code too, which clippy sees only in the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

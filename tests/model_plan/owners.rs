@@ -1,4 +1,4 @@
-//! Who is alive, who is fenced, and that a fenced one is accepted nowhere.
+//! Living and fenced owners. Every command of a fenced owner is refused.
 
 use action_store::{
     CancelRequest, Change, Command, Finish, Limits, NewAction, Outcome, OwnerEnd, OwnerRef,
@@ -132,7 +132,7 @@ fn a_claim_fences_the_incarnation_before_it_or_waits_for_its_end() {
     let refused = bench.one(polite()).unwrap_err();
     assert_eq!(refused.to_string(), format!("owner {first} is alive"));
     assert_eq!(kind(&bench.one(claim(&first))), "already");
-    // Another name is nobody's business.
+    // Another name is not affected.
     bench.owner("other");
     assert_eq!(kind(&bench.one(claim(&second))), "applied");
     assert_eq!(kind(&bench.one(claim(&second))), "already");
@@ -233,7 +233,7 @@ fn a_transaction_that_imports_an_action_of_a_dead_owner_does_not_forget_it() {
 }
 
 #[test]
-fn what_a_dead_owner_left_is_lost_with_evidence() {
+fn an_action_left_by_a_dead_owner_is_lost_with_evidence() {
     for (end, expected) in [
         ("fenced", OwnerEnd::Fenced),
         ("released", OwnerEnd::Released),
@@ -259,7 +259,7 @@ fn what_a_dead_owner_left_is_lost_with_evidence() {
         let evidence = action.evidence.clone().unwrap();
         assert_eq!((evidence.owner, evidence.end), (owner, expected), "{end}");
         assert_eq!(&*evidence.decided_by, "sweeper");
-        // The sweeper's word is no sign of life of the action.
+        // A change by the sweeper does not count as activity of the action.
         assert_eq!(evidence.last_seen_at, Timestamp::from_seconds(1000));
         assert_eq!(action.last_seen_at, Timestamp::from_seconds(1000));
         assert_eq!(action.finished_at, Some(Timestamp::from_seconds(1007)));
@@ -270,7 +270,7 @@ fn what_a_dead_owner_left_is_lost_with_evidence() {
 }
 
 #[test]
-fn what_was_queued_for_a_dead_owner_was_never_started() {
+fn an_action_queued_for_a_dead_owner_was_never_started() {
     let bench = Bench::new();
     let owner = bench.owner("plane");
     let new = NewAction::task("t");

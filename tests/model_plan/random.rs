@@ -225,7 +225,7 @@ fn run_twice(groups: &[Group]) {
         }
         let changes = batch.commands.iter().zip(first.iter().zip(&second));
         for (command, (first, second)) in changes {
-            // What was applied to an action and left an entry is never applied again.
+            // An applied change with a log entry is never applied again.
             let tells = match command {
                 Command::Apply { change, .. } => !matches!(change, Change::Report(_)),
                 Command::Create { .. } => true,
@@ -249,7 +249,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_applied_is_never_applied_again(groups in groups()) {
+    fn an_applied_change_is_never_applied_again(groups in groups()) {
         run_twice(&groups);
     }
 }

@@ -1,4 +1,4 @@
-//! What is sent twice acts once.
+//! A command that is sent twice is applied once.
 
 use action_store::{
     ActionUid, CancelRequest, Change, Command, Finish, NewAction, OpId, Progress, Report, Status,
@@ -222,7 +222,7 @@ fn a_report_that_was_refused_the_first_time_is_not_taken_for_told() {
     bench.one(Command::Release(owner.clone())).unwrap();
     bench.apply(adopted, Change::Adopt, Some(&other)).unwrap();
     assert_eq!(kinds(&bench.each(batch)), ["applied", "already"]);
-    // Nobody's action yet: reported too early, then ended by somebody else.
+    // The action has no owner yet: it is reported too early, then another caller ends it.
     let queued = bench.create(NewAction::task("q"));
     let ended = Change::Finish(Finish::new(action_store::Outcome::Cancelled));
     let batch = vec![

@@ -1,4 +1,4 @@
-//! What a change does to an action, and what it must not.
+//! Required and forbidden effects of a change on an action.
 
 use std::time::Duration;
 
@@ -346,7 +346,7 @@ fn one_write_makes_one_revision_an_action_whatever_it_changed() {
     );
     assert_eq!(at().revision.get(), before + 1);
     assert_eq!(bench.action(uid).version.get(), 7);
-    // What was refused moves nothing.
+    // A refused command changes nothing.
     assert_eq!(
         kind(&bench.apply(uid, Change::Start, Some(&owner))),
         "status"

@@ -126,7 +126,7 @@ fn a_synced_write_stays_and_a_later_one_may_be_kept_dropped_or_torn() {
 }
 
 #[test]
-fn what_a_failed_sync_left_is_not_made_durable_by_the_next() {
+fn a_sync_does_not_make_writes_of_a_failed_sync_durable() {
     let script = Script::new()
         .write(0, vec![1; 4096])
         .sync(true)

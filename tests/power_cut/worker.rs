@@ -95,7 +95,7 @@ impl Worker {
         }
     }
 
-    /// The life of one action: some are created and started at once, some are removed in the end.
+    /// Runs one action: some are created and started together, some are removed at the end.
     async fn live(&self) {
         let new = self.new_action();
         let uid = new.uid;

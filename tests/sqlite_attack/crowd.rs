@@ -180,7 +180,7 @@ async fn two_hundred_batches_in_one_transaction_come_out_as_one_after_the_other(
 async fn the_largest_batches_of_the_worst_texts_come_back_byte_for_byte() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
-    // What grows when it is packed into JSON, and what JSON or SQL could trip over.
+    // Text that grows when it is encoded as JSON, or that JSON or SQL could misread.
     let nasty = "\u{1}\u{7f}\u{ffff}\u{10ffff}\"'\\;--$1?1\u{2028}\r\n\u{feff}%_";
     let text: String = nasty.chars().cycle().take(2600).collect();
     assert!(text.len() <= 4096, "{}", text.len());

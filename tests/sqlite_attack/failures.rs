@@ -160,7 +160,7 @@ async fn a_store_closed_right_after_a_failed_commit_is_one_file_all_the_same() {
     }
 }
 
-/// A store of which nothing more can be made, and some completed actions in it.
+/// A full store with some completed actions.
 async fn full_store(place: &Place) -> (SqliteStore, Vec<Arc<Action>>) {
     let options = SqliteOptions::new().with_max_bytes(600 * 1024);
     let store = options.open(&place.path).await.unwrap();
@@ -293,7 +293,7 @@ async fn failures_at_any_point_leave_exactly_what_was_acknowledged() {
             tokio::spawn(come_and_go(store.clone(), sizes))
         })
         .collect();
-    // Meanwhile somebody else takes the lock again and again.
+    // Meanwhile another connection takes the lock again and again.
     let mut other = raw(&place.path).await;
     for _ in 0..40 {
         run(&mut other, "BEGIN IMMEDIATE").await;

@@ -1,4 +1,4 @@
-//! What is looked up in memory is never behind, nor before, what is in the database.
+//! Reads from memory are neither behind nor ahead of the database.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use super::{Dice, ends, place};
 const ACTIONS: usize = 6;
 const CHANGES: u16 = 40;
 
-/// Which version of each action somebody has seen or had acknowledged: whoever asks later sees no
-/// older one. And which have been asked for: nobody sees a later one.
+/// The newest version of each action that a caller has read or had acknowledged: later reads return
+/// no older version. Also the newest requested version: no read returns a later one.
 struct Known {
     places: HashMap<ActionUid, usize>,
     seen: Vec<AtomicU64>,
@@ -86,7 +86,7 @@ async fn change(
                 }
             };
             let before = known.seen();
-            // No older than what anybody saw of it while it was written: it is the newest.
+            // It is at least as new as every version seen during the writes, so it is the newest.
             known.see("write", &before, &changed.unwrap());
         }
     }
@@ -132,7 +132,7 @@ async fn observe(
                 after = page.next.or(after);
             }
         }
-        // And at once what a page has just shown, or somebody else has.
+        // Also read at once an action that a page has just shown, or that a concurrent reader has seen.
         let before = known.seen();
         let found = store.action(one).await.unwrap().unwrap();
         known.see("get at once", &before, &found);
@@ -184,11 +184,11 @@ async fn nobodys_view_goes_back(options: SqliteOptions) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobodys_view_of_an_exclusive_store_goes_back() {
+async fn reads_of_an_exclusive_store_never_go_back() {
     nobodys_view_goes_back(SqliteOptions::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobodys_view_of_a_shared_store_goes_back() {
+async fn reads_of_a_shared_store_never_go_back() {
     nobodys_view_goes_back(SqliteOptions::new().shared()).await;
 }

@@ -96,7 +96,7 @@ async fn live(store: &SqliteStore, owner: &OwnerRef, task: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_survives_twenty_kills() {
+async fn acknowledged_writes_survive_twenty_kills() {
     let (dice, place) = (Dice::new(), place());
     let mut acknowledged: BTreeMap<ActionUid, u64> = BTreeMap::new();
     let mut gone = Vec::new();
@@ -113,7 +113,7 @@ async fn what_was_acknowledged_survives_twenty_kills() {
                 _ => gone.push(uid),
             }
             left = left.saturating_sub(1);
-            // What it says between the kill and its end counts as well.
+            // Output between the kill and the end of the process counts as well.
             if left == 0 {
                 child.kill();
             }

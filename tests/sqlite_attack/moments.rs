@@ -40,7 +40,7 @@ async fn a_close_that_was_given_up_is_finished_by_the_next_one() {
 }
 
 #[test]
-fn who_waits_for_a_change_is_let_go_when_the_runtime_ends() {
+fn a_waiter_for_a_change_returns_when_the_runtime_ends() {
     let place = place();
     let first = tokio::runtime::Runtime::new().unwrap();
     let store = Arc::new(first.block_on(SqliteStore::open(&place.path)).unwrap());

@@ -1,4 +1,4 @@
-//! What may lie at and around a store's path.
+//! Files and directories that may be at a store's path or beside it.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ async fn a_log_without_its_database_is_not_replayed_into_a_new_store() {
     let place = place();
     let log = log_of_a_crash(&place.path).await;
     for suffix in ["-wal", "-journal"] {
-        // Somebody moved the database away and left what goes with it.
+        // The database was moved away, but the files beside it were left.
         if place.path.exists() {
             std::fs::remove_file(&place.path).unwrap();
         }
@@ -42,7 +42,7 @@ async fn a_log_without_its_database_is_not_replayed_into_a_new_store() {
 }
 
 #[tokio::test]
-async fn what_a_killed_opener_left_of_a_log_is_no_part_of_the_new_store() {
+async fn a_wal_left_by_a_killed_opener_is_not_part_of_the_new_store() {
     let place = place();
     let log = log_of_a_crash(&place.path).await;
     std::fs::remove_file(&place.path).unwrap();

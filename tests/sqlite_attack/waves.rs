@@ -1,5 +1,5 @@
-//! Crowds that come in waves, so that one transaction is planned while another is under way: what
-//! the first comes to is what the second goes on from, also when the first fails.
+//! Callers arrive in waves, so one transaction is planned while another is in progress. The second
+//! starts from the result of the first, also when the first fails.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{Dice, ends, place, reopened_and_checked};
 const CALLERS: usize = 200;
 const LIVES: usize = 5;
 
-/// What became of the lives of one caller.
+/// Results of the actions of one caller.
 #[derive(Default)]
 struct Lived {
     completed: Vec<Arc<Action>>,
@@ -37,7 +37,7 @@ async fn write(store: &SqliteStore, command: Command) -> Result<Done, Refused> {
     answers.pop().unwrap()
 }
 
-/// Acknowledged as this version, and whoever asks now is shown it.
+/// Checks that a read now returns the acknowledged version.
 async fn is_shown(store: &SqliteStore, acknowledged: Result<Arc<Action>, Error>, version: u64) {
     let acknowledged = acknowledged.unwrap();
     assert_eq!(acknowledged.version.get(), version);
@@ -45,8 +45,8 @@ async fn is_shown(store: &SqliteStore, acknowledged: Result<Arc<Action>, Error>,
     assert_eq!(shown, Some(acknowledged));
 }
 
-/// Lives, and now and then comes again with a create: what an action is taken for new by is that
-/// nobody remembers it, which is wrong of one that is completed.
+/// Runs actions to their end, and now and then repeats a create. The store takes an action for new
+/// if it is in no cache. For a completed action that is wrong.
 async fn live(store: Arc<SqliteStore>, owner: OwnerRef, rolls: Vec<u64>) -> Lived {
     let (mut lived, mut rolls) = (Lived::default(), rolls.into_iter());
     for _ in 0..LIVES {
@@ -89,7 +89,7 @@ async fn all<T: Send + 'static>(tasks: Vec<tokio::task::JoinHandle<T>>) -> Vec<T
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_takes_what_is_there_for_new_disturbs_nobody() {
+async fn a_caller_that_creates_an_existing_action_disturbs_no_other_caller() {
     let (dice, place) = (Dice::new(), place());
     let store = Arc::new(SqliteStore::open(&place.path).await.unwrap());
     let owner = claim(&store).await;
@@ -105,7 +105,7 @@ async fn who_takes_what_is_there_for_new_disturbs_nobody() {
     store.close().await.unwrap();
 }
 
-/// Creates until the store is full, in batches of which each is there whole or not at all.
+/// Creates actions until the store is full. Each batch is stored completely or not at all.
 async fn fill(store: Arc<SqliteStore>) -> Lived {
     let mut lived = Lived::default();
     for _ in 0..LIVES {
@@ -126,7 +126,7 @@ async fn fill(store: Arc<SqliteStore>) -> Lived {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_did_not_fit_takes_nothing_else_with_it() {
+async fn a_write_that_does_not_fit_does_not_affect_other_writes() {
     let place = place();
     let options = SqliteOptions::new().with_max_bytes(2 * 1024 * 1024);
     let store = Arc::new(options.open(&place.path).await.unwrap());

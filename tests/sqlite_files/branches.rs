@@ -122,7 +122,7 @@ async fn a_backup_refuses_the_positions_of_what_it_has_not_seen() {
 
         let copy = open(way, &copy).await;
         assert!(before.is_understood(&copy).await, "{way}");
-        // Behind, level, and ahead of what the original has come to.
+        // The copy's revision is behind, equal to, and ahead of the original's.
         for count in [0, 10, 50] {
             create(&copy, count).await;
             assert!(!after.is_understood(&copy).await, "{way}: {count} more");

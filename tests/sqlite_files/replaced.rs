@@ -12,7 +12,7 @@ use action_store::{
 
 use super::{Place, beside, ends, place, pool, raw, run, shared};
 
-/// How a store came to the file.
+/// How a store opened the file.
 const WAYS: [&str; 3] = ["alone", "shared", "pool"];
 
 async fn open(way: &str, path: &Path) -> SqliteStore {
@@ -189,7 +189,7 @@ async fn a_log_that_cannot_be_folded_is_put_aside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_waits_for_a_change_hears_that_the_file_is_gone() {
+async fn a_waiter_for_a_change_is_told_that_the_file_is_gone() {
     for notices in ["writer", "reader"] {
         let (place, store) = written("alone").await;
         let at = store.changed(None).await.unwrap().revision;

@@ -143,7 +143,7 @@ async fn a_bind_mount_does_not_let_a_second_opener_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_first_is_told_once_a_second_has_opened_an_emptied_directory() {
+async fn the_first_store_is_told_when_a_second_opens_the_emptied_directory() {
     let (place, store) = written("alone").await;
     for file in place.files() {
         std::fs::remove_file(place.dir.path().join(file)).unwrap();

@@ -115,7 +115,7 @@ async fn two_copies_to_one_place_are_one_whole_copy() {
     writers.end().await;
     for round in 0..10 {
         let path = place.dir.path().join(format!("{round}.copy"));
-        // One that was given up goes on: whoever asks again meets it.
+        // A cancelled call goes on in the background, so the next calls meet it.
         let given_up = poll_times(store.backup_to(&path), 1).await;
         assert!(given_up.is_none());
         let answers = tokio::join!(store.backup_to(&path), store.backup_to(&path));
@@ -124,7 +124,7 @@ async fn two_copies_to_one_place_are_one_whole_copy() {
                 assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
             }
         }
-        // Whoever came second was refused, but one of them makes it, and lets go of it.
+        // The later calls were refused, but one of the calls makes the copy and releases it.
         let made = async {
             let options = SqliteOptions::new().must_exist().verify_schema();
             loop {
@@ -149,7 +149,7 @@ async fn a_log_that_is_left_at_a_copys_place_is_not_taken_into_it() {
     let store = shared(&place.path).await;
     store.create(NewAction::task("a")).await.unwrap();
     let path = place.dir.path().join("copy.db");
-    // What another store left, whose database was moved away.
+    // The WAL of another store whose database was moved away.
     let other = super::place();
     let theirs = SqliteStore::open(&other.path).await.unwrap();
     theirs.create(NewAction::task("theirs")).await.unwrap();
@@ -168,7 +168,7 @@ async fn pragma(connection: &mut SqliteConnection, name: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn what_the_store_says_of_itself_is_so() {
+async fn the_diagnostics_are_correct() {
     let place = place();
     let alone = super::place();
     let exclusive = SqliteStore::open(&alone.path).await.unwrap();

@@ -36,7 +36,7 @@ async fn write_in_dropped(
         let answers = answers.as_ref().unwrap();
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     }
-    // The transaction is the host's, whatever became of what was asked for inside.
+    // The host can go on in its transaction, even if the write inside it was dropped.
     run(&mut transaction, "INSERT INTO host (name) VALUES ('after')").await;
     match end {
         End::Commit => transaction.commit().await.unwrap(),

@@ -63,7 +63,7 @@ pub(super) async fn victim(way: Way) -> Victim {
     }
 }
 
-/// A call after a drop: it is answered in ten seconds, whatever was dropped.
+/// A call after a drop must be answered within ten seconds.
 async fn in_time<F: Future>(what: &str, worst: &mut Duration, call: F) -> F::Output {
     let begun = Instant::now();
     let answer = tokio::time::timeout(Duration::from_secs(10), call).await;
@@ -117,7 +117,7 @@ pub(super) async fn claimed(store: &SqliteStore) -> OwnerRef {
     owner
 }
 
-/// Whether a pair is there: as a whole, or nothing of it.
+/// Returns true if a pair is stored completely, and false if nothing of it is.
 pub(super) async fn is_whole(store: &SqliteStore, uids: &[ActionUid; 2], what: &str) -> bool {
     let found = store.get(uids).await.unwrap();
     let versions: Vec<u64> = found.iter().flatten().map(|a| a.version.get()).collect();

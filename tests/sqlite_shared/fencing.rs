@@ -26,7 +26,7 @@ pub(crate) async fn work_until_let_go(path: &Path, _more: &str) {
             };
             match store.command(claim).await {
                 Ok(_) => say(&format!("claimed {}", owner.incarnation)),
-                // Whoever fenced this one may have the name for now.
+                // The process that fenced this owner may hold the name for now.
                 Err(_) => {
                     tokio::time::sleep(Duration::from_millis(2)).await;
                     continue;
@@ -134,7 +134,7 @@ async fn nothing_of_an_owner_is_accepted_once_another_process_has_fenced_it() {
         store.command(ended_by).await.unwrap();
         worst = worst.max(asked.elapsed());
         let at_the_answer = left_by(&store, &owner).await;
-        // It has noticed by now, whatever it had under way.
+        // The child has noticed the fence by now, even if it had writes in progress.
         assert_eq!(child.heard().unwrap(), format!("fenced {incarnation}"));
         let noticed = left_by(&store, &owner).await;
         left += at_the_answer.len();

@@ -1,4 +1,4 @@
-//! Writing in the host's own transaction, and what stands in its way.
+//! Writes in the host's own transaction, and the errors they may meet.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ async fn a_deferred_transaction_is_refused_once_somebody_else_has_written_or_wri
     let (pool, store) = on_pool(&place, 4).await;
     let other = shared(&place.path).await;
 
-    // As long as nobody else writes it does.
+    // It works as long as no other connection writes.
     let mut deferred = pool.begin().await.unwrap();
     let new = NewAction::task("deferred");
     let uid = new.uid;
@@ -57,7 +57,7 @@ async fn a_deferred_transaction_is_refused_once_somebody_else_has_written_or_wri
     deferred.commit().await.unwrap();
     assert!(store.action(uid).await.unwrap().is_some());
 
-    // It has read, then somebody else has written: SQLite says so at once.
+    // The transaction has read, then another connection has written: SQLite reports that at once.
     let mut deferred = pool.begin().await.unwrap();
     let read = sqlx::query("SELECT count(*) FROM host").execute(&mut *deferred);
     read.await.unwrap();
@@ -76,7 +76,7 @@ async fn a_deferred_transaction_is_refused_once_somebody_else_has_written_or_wri
     deferred.rollback().await.unwrap();
     assert!(store.action(uid).await.unwrap().is_none());
 
-    // Somebody else writes just now.
+    // Another connection is writing now.
     let mut writing = raw(&place.path).await;
     run(&mut writing, "BEGIN IMMEDIATE").await;
     let mut deferred = pool.begin().await.unwrap();
@@ -121,7 +121,7 @@ async fn a_write_inside_ones_own_transaction_is_unavailable_and_never_applied() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_written_inside_is_there_if_the_host_commits_and_wakes_whoever_waits() {
+async fn a_write_in_a_host_transaction_is_visible_after_commit_and_wakes_waiters() {
     for connections in [1, 4] {
         let place = place();
         let (pool, store) = on_pool(&place, connections).await;
@@ -153,7 +153,8 @@ async fn what_is_written_inside_is_there_if_the_host_commits_and_wakes_whoever_w
                 loop {
                     let news = tokio::time::timeout(limit, store.changed(Some(at))).await;
                     match news {
-                        // With a pool of one nobody can look while the host's transaction is open.
+                        // With a pool of one, no other read is possible while the host's
+                        // transaction is open.
                         Ok(Err(error)) => {
                             assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
                             assert!(begun.elapsed() < Duration::from_secs(20));

@@ -74,8 +74,7 @@ async fn shared(path: &Path) -> SqliteStore {
     SqliteOptions::new().shared().open(path).await.unwrap()
 }
 
-/// Opens a store of which nobody else has a share any more, and checks it whole: to the last
-/// trigger, and every action of it.
+/// Opens a store that no other process has open, and checks every trigger and every action.
 async fn reopened_and_checked(path: &Path) -> (SqliteStore, Checked) {
     let options = SqliteOptions::new().must_exist().verify_schema();
     let store = options.open(path).await.unwrap();

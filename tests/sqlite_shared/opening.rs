@@ -1,5 +1,5 @@
-//! Many processes that open one new store at once, of which one is killed; beside a host's own
-//! tables and migrations, if it is the host's database.
+//! Many processes open one new store at once, and one of them is killed. The database may be a
+//! host's, with its own tables and migrations.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -63,11 +63,11 @@ pub(crate) async fn open_when_told(path: &Path, way: &str) {
     }
 }
 
-/// What came of a round.
+/// Result of a round.
 struct Round {
     /// How long it took from the word until the first one had opened.
     first: Duration,
-    /// Whether the one that was killed had not opened yet.
+    /// True if the killed process had not opened the store yet.
     killed_early: bool,
 }
 
@@ -147,7 +147,7 @@ async fn eight_that_share_a_new_store_have_one_though_one_is_killed() {
         let round = open_at_once(&place, "shared", &dice, usual).await;
         usual = round.first;
         early += usize::from(round.killed_early);
-        // Whatever the one that was killed left half-made is gone, and the log is folded.
+        // Partial files of the killed process are removed, and the WAL is folded.
         assert_eq!(place.files(), ["plane.db", "plane.db.lock"]);
     }
     println!("{rounds} rounds, {early} killed before it had opened, the first after {usual:?}");
@@ -161,7 +161,7 @@ async fn hosts_pool(path: &Path) -> SqlitePool {
     pool.connect_with(options).await.unwrap()
 }
 
-/// The host's database as it is before anybody has a table in it.
+/// The host's database before any table is created in it.
 async fn founded(path: &Path, round: u64) -> (SqlitePool, SqliteJournalMode) {
     let mode = match round / 2 % 2 {
         0 => SqliteJournalMode::Wal,
@@ -270,7 +270,7 @@ async fn eight_on_a_hosts_database_leave_it_as_it_is_though_one_is_killed() {
         let before = hosts_own(&pool).await;
         pool.close().await;
 
-        // Some hosts give up at once when somebody else writes.
+        // Some hosts give up at once when another connection writes.
         let patience = ["5000", "50", "5000"][dice.roll(3) as usize];
         let opened = open_at_once(&place, patience, &dice, usual).await;
         usual = opened.first;

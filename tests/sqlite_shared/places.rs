@@ -1,4 +1,4 @@
-//! What a file, a schema or a pool must be like to be opened, and who else may have it.
+//! Requirements on a file, a schema or a pool, and which other processes may open it.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use sqlx::sqlite::{
 use super::children::{Child, say, told, until_let_go};
 use super::{creating, ends, place, pool, raw, run, shared};
 
-/// Keeps a store open for itself, and creates an action whenever it is told to.
+/// Keeps an exclusive store open, and creates an action on each request.
 pub(crate) async fn hold_until_let_go(path: &Path, _more: &str) {
     let store = SqliteStore::open(path).await.unwrap();
     say("open");
@@ -267,7 +267,7 @@ async fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_one_has_for_itself_no_other_way_leads_to() {
+async fn an_exclusive_store_cannot_be_opened_in_any_other_way() {
     let place = place();
     let alone = SqliteStore::open(&place.path).await.unwrap();
     let pool = pool(&place.path, 1).await;

@@ -17,7 +17,7 @@ use super::tally::{Tally, UnderWay};
 use super::verified::{Verified, is_legal, torn_now};
 use super::{Dice, Place, asked_for, ends, place, raw, reopened_and_checked, run, shared};
 
-/// What the readers have seen meanwhile.
+/// Versions that the readers have seen.
 #[derive(Debug, Default)]
 struct Seen {
     pages: u64,
@@ -31,7 +31,7 @@ struct Seen {
     backwards: u64,
 }
 
-/// What a follower of the feed was shown of each action last, and where it has come to.
+/// The last version of each action that a follower of the feed was shown, and its cursor.
 #[derive(Default)]
 struct Shown {
     actions: HashMap<ActionUid, Arc<Action>>,
@@ -74,7 +74,7 @@ async fn follow(store: Arc<SqliteStore>, end: Arc<AtomicBool>, mut shown: Shown)
                 assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
                 seen.busy += 1;
             }
-            // Nobody writes while both are being started again, or at the end.
+            // No process writes while both are restarted, or at the end.
             Err(_) => {}
         }
     }
@@ -173,7 +173,7 @@ async fn race(ways: [&'static str; 2], seconds: u64) {
     let (place, dice) = (place(), Dice::new());
     let race = Uuid::now_v7();
     let tally = Arc::new(Mutex::new(Tally::default()));
-    // Made before, for whoever is on a pool.
+    // The store is created first for processes that use a pool.
     let store = Arc::new(shared(&place.path).await);
     let looker = SqliteOptions::new().read_only().open(&place.path).await;
     let looker = Arc::new(looker.unwrap());
@@ -219,8 +219,8 @@ async fn race(ways: [&'static str; 2], seconds: u64) {
     let store = Arc::new(store);
     let (mut last_shown, mut found_late) = (Vec::new(), 0);
     for shown in shown {
-        // The commit of the one that was killed last may have been found only now, when all others
-        // had closed the file: its frames were in the log, and it died before it said so there.
+        // The last killed process may have died between its commit and the announcement of it. Its
+        // frames were in the WAL and were found when all others had closed the file.
         let before = shown.actions.clone();
         let (shown, _) = super::ends(follow(store.clone(), end.clone(), shown)).await;
         let is_new = |(uid, action): &(&ActionUid, &Arc<Action>)| before.get(*uid) != Some(*action);
@@ -274,7 +274,7 @@ async fn one_by_path_and_one_on_a_pool_race_for_the_same_actions() {
 
 /// Others have stamped meanwhile: what was decided after them must not look as if it came before.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_for_the_file_stamps_when_it_is_theirs() {
+async fn a_writer_that_waits_for_the_file_takes_its_timestamp_after_the_wait() {
     let place = place();
     let clock = Clock::manual(Timestamp::from_seconds(1_700_000_000));
     let options = SqliteOptions::new().shared().with_clock(clock.clone());

@@ -1,4 +1,4 @@
-//! One of the processes that race: eight tasks that fire whatever comes to their minds.
+//! One of the racing processes: eight tasks that send random commands.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const ACTIONS: u64 = 200;
 /// How many tasks of each process race for them.
 const TASKS: usize = 8;
 
-/// What came of a batch.
+/// Result of a batch.
 enum Came {
     Answered(Vec<Result<Done, Refused>>),
     RolledBack,
@@ -116,7 +116,7 @@ impl Racer {
         }
     }
 
-    /// A new life of a task's owner.
+    /// A new incarnation of a task's owner.
     async fn claim(&self, task: usize) {
         let owner = OwnerRef::new(format!("{}-{task}", self.name));
         let claim = Command::Claim {
@@ -127,7 +127,7 @@ impl Racer {
         self.owners.lock().unwrap()[task] = owner;
     }
 
-    /// Ends anybody's owner.
+    /// Ends the owner of any task.
     async fn fence(&self, task: usize) {
         let Ok(owners) = self.store.all_owners(OwnerQuery::new()).await else {
             return;
@@ -163,7 +163,7 @@ impl Racer {
     fn command(&self, task: usize) -> Command {
         let place = self.dice.roll(ACTIONS);
         let uid = self.uid(place);
-        // Mostly in one's own name; sometimes in another's, or in nobody's.
+        // Usually under the task's own name; sometimes under another name, or under none.
         let by = match self.dice.roll(10) {
             0 => None,
             1 => Some(self.owner(self.dice.roll(TASKS as u64) as usize)),
@@ -202,7 +202,8 @@ impl Racer {
         }
     }
 
-    /// Writes, and says what was tried and what came of it; true if the writer was fenced.
+    /// Writes a batch, and prints the attempt and its result. Returns true if the writer was
+    /// fenced.
     async fn write(&self, task: usize, batch: Batch) -> bool {
         let about = |command: &Command| match command {
             Command::Create { new, .. } => Some((new.uid, None)),
@@ -261,7 +262,7 @@ impl Racer {
     fn told(&self, mode: BatchMode, op: Option<OpId>, answer: &Result<Done, Refused>) -> String {
         let current = match answer {
             Ok(done) => done.action.as_ref(),
-            // What a refusal shows may never have been, where one refusal refuses all.
+            // If one refusal refuses the whole batch, the state shown in it may never have existed.
             Err(_) if mode == BatchMode::All => None,
             Err(Refused::Conflict { current, .. }) => Some(current),
             Err(Refused::Fenced { current, .. }) => current.as_ref(),

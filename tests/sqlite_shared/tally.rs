@@ -1,4 +1,4 @@
-//! What racing processes said they did, for the comparison with what is recorded.
+//! Output of the racing processes, for the comparison with the stored actions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,14 +12,14 @@ pub(crate) struct Told {
     pub(crate) outcome: Option<Outcome>,
 }
 
-/// What was tried, and what came of it.
+/// Attempts and their results.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Every accepted change of an action, by the version it made.
     pub(crate) told: HashMap<ActionUid, BTreeMap<Version, Told>>,
     /// How callers saw actions ended.
     pub(crate) seen: HashMap<ActionUid, BTreeSet<Outcome>>,
-    /// How many changes nobody was told of may have been made.
+    /// Number of changes with an unknown result.
     pub(crate) unknown_changes: HashMap<ActionUid, u64>,
     /// Two callers who were told of the same version.
     pub(crate) twice: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Tally {
     pub(crate) latencies: BTreeMap<String, Vec<u64>>,
 }
 
-/// What one process has under way: by task, the actions its batch is about.
+/// Writes of one process that are in progress: for each task, the actions of its batch.
 pub(crate) type UnderWay = HashMap<String, Vec<ActionUid>>;
 
 impl Tally {
@@ -101,7 +101,7 @@ impl Tally {
         }
     }
 
-    /// Nobody was told what came of changes to these.
+    /// Records that the result of changes to these actions is unknown.
     pub(crate) fn nobody_knows(&mut self, uids: Vec<ActionUid>) {
         for uid in uids {
             *self.unknown_changes.entry(uid).or_default() += 1;

@@ -1,4 +1,4 @@
-//! What is recorded, held against what callers and readers were told.
+//! Compares the stored actions with the answers that callers and readers received.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct Verified {
     lost: u64,
     /// Callers who were told of another outcome than the recorded one.
     other_outcome: u64,
-    /// Versions that nobody can have made.
+    /// Versions that no caller can have made.
     holes: u64,
     /// Actions whose last state a follower of the feed was not shown.
     not_shown: u64,
@@ -108,8 +108,8 @@ impl Verified {
     }
 }
 
-/// Whether a log has legal edges alone, in order, and one end at most; written by hand, beside the
-/// library's own table.
+/// Returns true if a log has only legal transitions, in order, and at most one end. The rules are
+/// written by hand, separately from the library's own table.
 pub(crate) fn is_legal(log: &[Transition]) -> bool {
     let entries: Vec<&Transition> = log.iter().filter(|entry| !entry.is_late()).collect();
     let Some(first) = entries.first() else {

@@ -130,7 +130,7 @@ async fn a_repeat_that_finds_the_parent_records_nothing() {
     let recorded = || async { store.children(parent.uid()).collect().await.unwrap() };
     assert_eq!(recorded().await, children);
 
-    // One that somebody has queued is begun, with the children it has.
+    // A queued action is begun together with its children.
     let new = || NewAction::task("upgrade").with_idempotency_key("j");
     let queued = tracker.enqueue(new()).await.unwrap();
     let part = node(9).with_parent(queued.uid);
@@ -284,7 +284,7 @@ async fn all_clones_wait_through_one_watcher() {
         }
     };
     timeout(Duration::from_secs(20), watched).await.unwrap();
-    // Done by somebody else.
+    // Another owner has finished it.
     let end = Finish::new(Outcome::Cancelled);
     let ended = store.finish(uid, end, None).await.unwrap();
     let waited = timeout(Duration::from_secs(20), waiting).await;
@@ -292,7 +292,7 @@ async fn all_clones_wait_through_one_watcher() {
 }
 
 #[tokio::test]
-async fn who_cancels_an_action_asks_its_parts_and_theirs() {
+async fn cancelling_an_action_asks_all_its_descendants_to_cancel() {
     let store = Spy::new();
     let tracker = tracker(&store).await;
     let other = Tracker::start(store.clone(), "other").await.unwrap();
@@ -332,7 +332,7 @@ async fn who_cancels_an_action_asks_its_parts_and_theirs() {
     let late = parent.begin_child(NewAction::task("late")).await.unwrap();
     let known = timeout(Duration::from_secs(10), late.cancel_requested());
     assert_eq!(known.await.unwrap().by.as_deref(), Some("ann"));
-    // Each ends as it says itself, whatever its parent's end is.
+    // Each child keeps its own outcome, independent of its parent's.
     parent.cancelled().await.unwrap();
     deep.succeed().await.unwrap();
     part.cancelled().await.unwrap();

@@ -1,4 +1,4 @@
-//! Ends that nobody wrote down: drops, panics, callers that go away, stores that fail.
+//! Actions whose end was not recorded: drops, panics, cancelled callers, failing stores.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ fn a_handle_can_be_dropped_without_a_runtime() {
         .unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::OutcomeUnknown);
     drop((orphan, tracker));
-    // Nobody could write it any more: the next start settles it.
+    // The end cannot be written any more; the next start settles the action.
     let next = second
         .block_on(Tracker::start(store.clone(), "plane"))
         .unwrap();
@@ -221,7 +221,7 @@ async fn a_caller_that_goes_away_leaves_a_whole_behind() {
     let new = NewAction::task("backup");
     let uid = new.uid;
     start_and_drop(tracker.begin(new)).await;
-    // It is begun all the same, and since nobody holds it, over.
+    // The action is begun anyway. It ends at once, because no handle exists.
     tokio::task::yield_now().await;
     let ended = timeout(Duration::from_secs(10), async {
         while store.now_or_none(uid).await.is_none() {

@@ -161,7 +161,7 @@ async fn a_watcher_shows_why_it_cannot_ask() {
     sleep(seconds(1)).await;
     assert!(watcher.failure().is_none());
     store.set_plan(FaultPlan::new().with_percent(Method::Changed, 100, Fault::Unavailable));
-    // The question that is under way is still answered.
+    // The read in progress is still answered.
     action.step("copy").await.unwrap();
     sleep(seconds(10)).await;
     assert_eq!(kind(&watcher.failure()), Some(ErrorKind::Unavailable));

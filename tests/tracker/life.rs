@@ -90,7 +90,7 @@ async fn a_thousand_reports_of_progress_are_few_writes() {
     for action in &actions {
         assert_eq!(store.now(action.uid()).await.progress, percent(50.0));
     }
-    // Neither what is known nor what is lower is written again.
+    // An equal or lower progress is not written again.
     for action in &actions {
         action.progress(percent(50.0));
         action.progress(percent(20.0));
@@ -185,7 +185,7 @@ async fn a_repeated_begin_finds_the_first_action_and_never_gives_a_second_handle
     let second = tracker.begin(same.clone()).await.unwrap();
     let again = tracker.begin(same).await.unwrap_err();
     assert_eq!(again.current().unwrap().uid, second.uid());
-    // One that is only queued is started, by the one who asks first.
+    // The first caller starts an action that is only queued.
     let key = || NewAction::task("drain").with_idempotency_key("request-8");
     let queued = tracker.enqueue(key()).await.unwrap();
     let third = tracker.begin(key()).await.unwrap();

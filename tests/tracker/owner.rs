@@ -129,7 +129,7 @@ async fn ownership_is_in_doubt_after_two_thirds_of_a_lease_without_renewal() {
             !hangs,
             "the store has not given the name away"
         );
-        // Whatever the tracker thinks of itself, the store knows.
+        // The store decides, not the tracker's own state.
         action.succeed().await.unwrap();
     }
 }
@@ -143,7 +143,7 @@ async fn work_that_goes_on_before_the_renewer_does_is_told_the_truth() {
         .unwrap();
     let action = tracker.begin(NewAction::task("backup")).await.unwrap();
     assert!(action.is_owner());
-    // As after a stop of the process: time has passed, and nobody but this task has run.
+    // As after a suspension of the process: time has passed, and no other task has run.
     std::thread::sleep(Duration::from_millis(700));
     assert!(!action.is_owner() && !tracker.is_owner() && !tracker.health().is_owner);
     let told = std::pin::pin!(action.ownership_lost());
@@ -192,7 +192,7 @@ async fn a_shutdown_brings_everything_to_its_end() {
     let reporter = action.reporter();
     assert!(action.is_owner() && !tracker.health().is_closed);
     tracker.shutdown().await.unwrap();
-    // Work that did not end by itself is told, at once.
+    // Work that has not ended hears of it at once.
     assert!(!action.is_owner() && !tracker.is_owner());
     for lost in [reporter.ownership_lost(), action.ownership_lost()] {
         timeout(Duration::ZERO, lost).await.unwrap();
@@ -232,7 +232,7 @@ async fn a_shutdown_brings_everything_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_the_loss_of_ownership_is_woken_by_a_shutdown() {
+async fn a_shutdown_wakes_waiters_for_the_loss_of_ownership() {
     let store = Spy::new();
     let tracker = tracker(&store).await;
     let action = tracker.begin(NewAction::task("backup")).await.unwrap();
@@ -240,7 +240,7 @@ async fn whoever_waits_for_the_loss_of_ownership_is_woken_by_a_shutdown() {
     let lost = tokio::spawn(async move { reporter.ownership_lost().await });
     sleep(seconds(1)).await;
     assert!(!lost.is_finished());
-    // Whether it comes to a good end or not: nobody renews any more.
+    // Ownership is not renewed any more, with or without an error.
     store.on_write(|_| Some(Fault::Unavailable));
     tracker.shutdown().await.unwrap_err();
     timeout(seconds(1), lost).await.unwrap().unwrap();

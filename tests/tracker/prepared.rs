@@ -100,7 +100,7 @@ async fn an_action_is_begun_after_the_hosts_commit() {
 }
 
 #[tokio::test]
-async fn what_the_host_did_not_commit_is_not_begun() {
+async fn an_action_the_host_did_not_commit_is_not_begun() {
     let host = host().await;
     let prepared = host.tracker.prepare(new()).unwrap();
     let uid = prepared.uid();
@@ -125,7 +125,7 @@ async fn the_hosts_failure_takes_the_action_with_it() {
 }
 
 #[tokio::test]
-async fn what_was_committed_but_never_begun_is_settled_by_the_next_start() {
+async fn a_committed_action_that_was_never_begun_is_settled_by_the_next_start() {
     let host = host().await;
     let prepared = host.tracker.prepare(new()).unwrap();
     host.create("orders", &prepared, true).await.unwrap();
@@ -145,7 +145,7 @@ async fn what_was_committed_but_never_begun_is_settled_by_the_next_start() {
 }
 
 #[tokio::test]
-async fn what_breaks_a_limit_is_refused_before_the_transaction() {
+async fn an_action_over_a_limit_is_refused_before_the_transaction() {
     let host = host().await;
     let refused = host.tracker.prepare(NewAction::task("")).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Invalid);

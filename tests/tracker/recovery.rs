@@ -204,7 +204,7 @@ async fn each_row_counts_once_whichever_end_it_was_reached_from() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_could_not_be_settled_at_the_start_is_settled_later() {
+async fn an_action_that_could_not_be_settled_at_the_start_is_settled_later() {
     let store = Spy::new();
     let (_, uids) = left_behind(&store, "plane").await;
     store.on_write(|batch| finish_of(&batch.commands[0]).map(|_| Fault::Unavailable));
@@ -224,7 +224,7 @@ async fn what_could_not_be_settled_at_the_start_is_settled_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_stops_the_settling_in_the_middle_hides_nothing_of_what_was_done() {
+async fn a_failure_during_recovery_does_not_hide_the_settled_actions() {
     let store = Spy::new();
     let (owner, _) = left_behind(&store, "plane").await;
     for _ in 0..600 {
@@ -264,7 +264,7 @@ async fn a_recovery_that_never_was_is_not_complete() {
 }
 
 #[tokio::test]
-async fn what_is_started_while_it_is_to_be_settled_goes_on() {
+async fn an_action_started_during_recovery_goes_on() {
     let store = Spy::new();
     let (before, uids) = left_behind(&store, "plane").await;
     for uid in &uids[..2] {

@@ -1,5 +1,5 @@
-//! What is done in a `tracing` span is found by it: the example of the option, with the subscriber
-//! that hosts have.
+//! Work in a `tracing` span can be found by that span: the example of the option, with the usual
+//! subscriber of a host.
 
 use std::collections::BTreeSet;
 

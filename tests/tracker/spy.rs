@@ -1,4 +1,4 @@
-//! A store in memory that keeps what it was asked to write, and fails as it is told.
+//! A store in memory that records writes and fails as configured.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,14 +11,14 @@ use action_store::{
 };
 use async_trait::async_trait;
 
-/// What becomes of a write.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It is not applied, and that is said.
     Unavailable,
-    /// It is applied, and nobody knows.
+    /// The write is applied, but the answer is unknown.
     UnknownButDone,
-    /// It is not applied, and nobody knows.
+    /// The write is not applied, and the answer is unknown.
     UnknownAndNot,
     /// The store is closed.
     Closed,
@@ -26,11 +26,12 @@ pub(crate) enum Fault {
     Hangs,
     /// It panics.
     Panics,
-    /// After it, and before it is answered, somebody asks for its action to be cancelled.
+    /// After the write and before its answer, another caller requests the cancellation of its
+    /// action.
     CancelledAtOnce,
     /// It is refused as a whole because of what is stored.
     Corrupt,
-    /// Before it, somebody takes the name `plane` over.
+    /// Before the write, another caller takes over the name `plane`.
     TakenOver,
     /// Before it, its owner starts the action it is about.
     Started,
@@ -46,7 +47,7 @@ pub(crate) struct Spy {
     unreadable: Mutex<Option<ActionUid>>,
     /// How long a list takes.
     slow: Mutex<Duration>,
-    /// Whether what cannot be read can, from the other end.
+    /// True if a list from the newest action makes the unreadable action readable again.
     only_from_the_oldest: AtomicBool,
     /// How many owners each page of them had.
     pages_of_owners: Mutex<Vec<usize>>,
@@ -81,12 +82,12 @@ impl Spy {
         *self.slow.lock().unwrap() = time;
     }
 
-    /// Once somebody comes from the newest, all can be read again.
+    /// After a read that starts at the newest action, all actions can be read again.
     pub(crate) fn heal_from_the_newest(&self) {
         self.only_from_the_oldest.store(true, Ordering::Relaxed);
     }
 
-    /// What was written since the last call, without renewals.
+    /// Returns the writes since the last call, without renewals.
     pub(crate) fn writes(&self) -> Vec<Batch> {
         let mut batches = std::mem::take(&mut *self.batches.lock().unwrap());
         batches.retain(|batch| !batch.commands.iter().any(is_renewal));

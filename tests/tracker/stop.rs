@@ -84,7 +84,7 @@ async fn work_that_does_not_listen_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_queued_is_ended_at_once() {
+async fn a_stop_ends_queued_actions_at_once() {
     let store = Spy::new();
     let one = tracker(&store).await;
     let two = Tracker::start(store.clone(), "plane-2").await.unwrap();
@@ -107,7 +107,7 @@ async fn what_is_queued_is_ended_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_started_meanwhile_is_not_ended_under_its_work() {
+async fn a_stop_does_not_end_an_action_that_was_just_started() {
     let store = Spy::new();
     let tracker = tracker(&store).await;
     let queued = tracker.enqueue(backup()).await.unwrap().uid;
@@ -132,7 +132,7 @@ async fn what_was_started_meanwhile_is_not_ended_under_its_work() {
 async fn a_cancel_request_that_overtakes_the_answer_to_its_begin_is_heard() {
     let store = Spy::new();
     let tracker = tracker(&store).await;
-    // Somebody listens already.
+    // A caller is already waiting.
     let _other = tracker.begin(backup()).await.unwrap();
     sleep(seconds(1)).await;
     store.on_write(|batch| {

@@ -77,11 +77,11 @@ async fn a_living_owner_is_never_robbed_however_late_it_renews_within_its_lease(
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_stopped_itself_has_not_watched_anybody() {
+async fn a_tracker_that_was_suspended_fences_no_owner() {
     let store = Spy::new();
     let _tracker = tracker(&store).await;
     let (other, _) = owner(&store, "elsewhere").await;
-    // Three looks, then nothing runs for ten leases: nobody could renew.
+    // After three polls nothing runs for ten leases, so no owner could renew.
     sleep(seconds(23)).await;
     advance(seconds(300)).await;
     sleep(Duration::from_millis(1)).await;
@@ -92,11 +92,11 @@ async fn who_was_stopped_itself_has_not_watched_anybody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_cannot_write_itself_has_not_watched_anybody() {
+async fn a_tracker_that_cannot_write_fences_no_owner() {
     let store = Spy::new();
     let _tracker = tracker(&store).await;
     let (other, uid) = owner(&store, "elsewhere").await;
-    // Reads go on, and nobody can write: a full disk, a host in a long transaction.
+    // Reads work, but no process can write: a full disk, or a long transaction of a host.
     store.on_write(|_| Some(Fault::Unavailable));
     sleep(seconds(300)).await;
     // The one that watches comes first.
@@ -104,13 +104,13 @@ async fn who_cannot_write_itself_has_not_watched_anybody() {
     sleep(seconds(14)).await;
     assert_eq!(state(&store, &other).await, OwnerState::Alive);
     assert!(store.now(uid).await.is_unfinished());
-    // And if it still shows no life, it has none.
+    // An owner that still does not renew is dead.
     sleep(seconds(30)).await;
     assert_eq!(state(&store, &other).await, OwnerState::Fenced);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_released_or_fenced_owner_left_is_settled_without_waiting() {
+async fn actions_of_a_released_or_fenced_owner_are_settled_without_waiting() {
     let store = Spy::new();
     let (gone, uid) = owner(&store, "elsewhere").await;
     store.command(Command::Release(gone)).await.unwrap();
@@ -122,7 +122,7 @@ async fn what_a_released_or_fenced_owner_left_is_settled_without_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_sweep_cannot_settle_is_seen_until_it_can() {
+async fn an_action_a_sweep_cannot_settle_is_reported_until_it_can() {
     let store = Spy::new();
     let (gone, bad) = owner(&store, "elsewhere").await;
     let good = store.create(NewAction::task("backup")).await.unwrap().uid;
@@ -277,7 +277,7 @@ async fn operators_settle_an_action_of_a_dead_owner_with_a_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_started_before_an_operator_settles_it_goes_on() {
+async fn an_action_started_before_an_operator_settles_it_goes_on() {
     let store = Spy::new();
     let before = owner(&store, "plane").await.0;
     let create = Command::Create {

@@ -1,4 +1,4 @@
-//! Actions of which nobody knows whether they were taken in hand.
+//! Actions whose start has an unknown result.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::spy::{Fault, Spy, finish_of, tracker};
 
-/// Whether a batch takes an action in hand.
+/// Returns true if a batch begins an action.
 fn takes(batch: &Batch) -> bool {
     let takes = |command: &Command| {
         let Command::Apply { change, .. } = command else {

@@ -1,5 +1,5 @@
-//! A process that is stopped inside a write, with the right to write in its hands: others are told
-//! in time, and everything goes on once it does.
+//! A process is suspended inside a write while it holds the write lock. Other processes get an
+//! error in time, and all go on once the process does.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use super::{
     Dice, completed, ends, is_write_locked, place, pool, shared, state, tracker, with_lease,
 };
 
-/// Longer than anything here takes: nobody is to be taken for dead.
+/// Longer than any step of this test, so that no owner is taken for dead.
 const LEASE: u64 = 60;
 
-/// Creates an action in a transaction of its host's, which it commits when it is told to.
+/// Creates an action in a host's transaction, and commits it on request.
 pub(crate) async fn write_in_the_hosts_transaction(path: &Path) {
     let pool = pool(path, 2, Duration::from_secs(5)).await;
     let store = std::sync::Arc::new(SqliteStore::on_pool(pool.clone()).await.unwrap());
@@ -74,13 +74,13 @@ async fn begin_and_end(tracker: Tracker, end: tokio::sync::watch::Receiver<bool>
     count
 }
 
-/// What another process meets while the right to write is held by somebody who does not go on.
+/// Errors of another process while a suspended process holds the write lock.
 async fn is_told_in_time(store: &SqliteStore, tracker: &Tracker) -> Duration {
     let asked = Instant::now();
     let refused = ends(tracker.begin(NewAction::task("b"))).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
     let took = asked.elapsed();
-    // What reads goes on.
+    // Reads go on.
     ends(store.all_owners(OwnerQuery::new())).await.unwrap();
     assert!(tracker.is_owner());
     took

@@ -72,7 +72,7 @@ async fn live(tracker: &Tracker, task: usize) {
     }
 }
 
-/// What the store says, looked at while the new plane works on it.
+/// Compares the store's answers while the new plane works on it.
 struct Looked {
     left: usize,
     missing: usize,
@@ -160,7 +160,7 @@ async fn killed_and_started_again(access: &str) {
                 }
                 _ => {}
             }
-            // What it says between the kill and its end counts as well.
+            // Output between the kill and the end of the process counts as well.
             if recovered {
                 if killed_after == 0 {
                     child.kill();

@@ -23,7 +23,7 @@ pub(crate) async fn work_until_let_go(path: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_stopped_again_and_again_within_its_lease_is_not_robbed() {
+async fn a_process_suspended_for_less_than_its_lease_keeps_its_actions() {
     let (place, dice) = (place(), Dice::new());
     let rounds = asked_for("TRACKER_LATE", 5);
     let store = shared(&place.path).await;

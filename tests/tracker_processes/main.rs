@@ -7,8 +7,8 @@
 //!     cargo test --release --all-features --test tracker_processes -- --nocapture
 //! ```
 //!
-//! `TRACKER_HOLDS` says how often a host holds the write lock. What takes time and prints figures
-//! is in `cargo bench --all-features --bench recovery`, `--bench watch` and `--bench retention`; two
+//! `TRACKER_HOLDS` says how often a host holds the write lock. Tests that take long and print figures
+//! are in `cargo bench --all-features --bench recovery`, `--bench watch` and `--bench retention`; two
 //! stores on one file race in `tests/sqlite_shared/` (`ACTIONS_RACE_SECONDS`, `OPENING_ROUNDS`).
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -118,7 +118,7 @@ async fn completed(store: &dyn ActionStore, uid: ActionUid) -> Arc<Action> {
     ends(completed).await
 }
 
-/// Whether somebody has the right to write to the file at this moment.
+/// Returns true if a process holds the write lock of the file now.
 async fn is_write_locked(path: &Path) -> bool {
     use sqlx::Connection;
     let mut connection = raw(path).await;

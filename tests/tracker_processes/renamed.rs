@@ -69,7 +69,7 @@ async fn a_killed_planes_actions_are_settled_at_once_under_another_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_ended_by_one_who_does_not_have_the_store_alone() {
+async fn a_tracker_without_exclusive_access_ends_no_other_owner() {
     let place = place();
     let store = shared(&place.path).await;
     let working: Tracker = tracker(&store, "plane", with_a_long_lease()).await;

@@ -50,7 +50,7 @@ pub(crate) async fn work_until_drained(path: &Path, name: &str) {
     tokio::task::spawn_blocking(until_let_go).await.unwrap();
 }
 
-/// Starts what nobody alive has queued, and ends it.
+/// Starts queued actions that have no living owner, and ends them.
 async fn take_over(tracker: &Tracker, left: Vec<Arc<Action>>) {
     assert_eq!(left.len(), 3);
     for queued in left {

@@ -1,4 +1,4 @@
-//! A living owner does not lapse because there is much to write, or because a host writes slowly.
+//! A living owner keeps its lease under many writes, and when a host writes slowly.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -99,7 +99,7 @@ async fn hold(pool: &SqlitePool, times: usize, long: Duration) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_host_does_not_let_an_owner_lapse() {
-    // One that waits for its turn in SQLite, and one that is told at once that it is not.
+    // One call waits for its turn in SQLite; the other is refused at once.
     for patience in [Duration::from_secs(5), Duration::ZERO] {
         let place = place();
         let pool = pool(&place.path, 3, patience).await;
@@ -124,7 +124,7 @@ async fn a_slow_host_does_not_let_an_owner_lapse() {
         println!("{patience:?}: {longest:?} without a renewal at most");
         assert_eq!(doubts, 0, "{patience:?}");
         let uid = action.uid();
-        // Who does not wait for its turn may be told that it is not.
+        // A call that does not wait for its turn may be refused.
         let may_be_busy = |written: Result<(), action_store::Error>| {
             if let Err(error) = written {
                 assert!(patience.is_zero(), "{error}");
@@ -155,7 +155,7 @@ async fn a_slow_host_does_not_let_an_owner_lapse() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_cannot_renew_because_nobody_can_write_is_not_fenced() {
+async fn an_owner_is_not_fenced_while_no_process_can_write() {
     let place = place();
     let store = shared(&place.path).await;
     let elsewhere = shared(&place.path).await;

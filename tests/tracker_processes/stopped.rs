@@ -13,8 +13,8 @@ use super::{asked_for, completed, is_write_locked, place, shared, state, tracker
 
 const ACTIONS: usize = 4;
 
-/// Works on some actions until it is told that they are not its own any more; then ends them all
-/// the same, and says what came of that.
+/// Works on some actions until it hears that it has lost them. Then tries to end them anyway, and
+/// prints the results.
 pub(crate) async fn work_until_fenced(path: &Path) {
     let store = shared(path).await;
     let tracker = tracker(&store, "stopped", with_lease(1)).await;
@@ -62,11 +62,11 @@ async fn work(tracker: Tracker, action: ActionHandle) {
     ));
 }
 
-/// Stops a child while it does not write: nobody would wait for it.
+/// Suspends a child while it does not write, so that no other process has to wait for it.
 async fn stop_between_writes(child: &Child, path: &Path) {
     for _ in 0..1000 {
         child.stop();
-        // The signal is on its way; what was under way by then is seen.
+        // The signal takes time; a write in progress by then is seen.
         tokio::time::sleep(Duration::from_millis(20)).await;
         if !is_write_locked(path).await {
             return;
@@ -78,7 +78,7 @@ async fn stop_between_writes(child: &Child, path: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_stopped_past_its_lease_is_recovered_and_nothing_of_it_is_accepted_later() {
+async fn a_process_suspended_past_its_lease_is_recovered_and_its_later_writes_are_refused() {
     let place = place();
     let store = shared(&place.path).await;
     let sweeper = tracker(&store, "sweeper", with_lease(1)).await;

@@ -61,7 +61,7 @@ async fn create_until_fenced(tracker: &Tracker) -> u64 {
     began
 }
 
-/// What is left unfinished by anybody but a living owner; checks that it is settled at last.
+/// Counts the unfinished actions that do not belong to the living owner.
 async fn left_by_the_fenced(store: &dyn ActionStore, living: Option<&OwnerRef>) -> usize {
     let left = unfinished(store, "plane").await;
     left.iter()
@@ -118,7 +118,7 @@ async fn nothing_is_left_executing_by_a_zombie_on_a_file() {
     store.close().await.unwrap();
 }
 
-/// Takes the name whenever nobody has it, and creates until it is fenced.
+/// Claims the name when it is free, and creates actions until it is fenced.
 pub(crate) async fn create_until_let_go(path: &Path) {
     let store: Arc<dyn ActionStore> = shared(path).await;
     let working = tokio::spawn(async move {

@@ -13,13 +13,13 @@ use transfer::{Copier, CopyPoint, Differs, Side, TransferError};
 
 use crate::plant::{all, assert_same, plant};
 
-/// A store that takes little at once and fails each so-manieth call.
+/// A store that takes few commands per batch and fails every n-th call.
 #[derive(Debug)]
 struct Frail {
     inner: MemoryStore,
     calls: AtomicUsize,
     fails_each: usize,
-    /// What it says then. `OutcomeUnknown` is said after the write.
+    /// The error it returns then. `OutcomeUnknown` is returned after the write.
     kind: ErrorKind,
     most: usize,
 }
@@ -147,7 +147,7 @@ async fn a_copy_goes_on_in_another_process() {
 }
 
 #[tokio::test]
-async fn what_differs_is_found() {
+async fn a_difference_is_found() {
     let from = MemoryStore::new();
     plant(&from, 40).await;
     let going = from.create(NewAction::task("going")).await.unwrap().uid;

@@ -24,7 +24,7 @@ fn newlines(text: &str, at: usize) -> usize {
     before.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// Imports a text into an empty store: what came of it, and how many actions were entered.
+/// Imports a text into an empty store. Returns the result and the number of imported actions.
 async fn import(text: &[u8]) -> (Result<transfer::Imported, TransferError>, usize) {
     let to = MemoryStore::new();
     let came = transfer::import(&to, &mut { text }).await;
@@ -59,8 +59,8 @@ async fn a_truncated_text_is_recognised_wherever_it_is_cut() {
             matches!(cut_off, TransferError::CutOff { lines: found } if found == lines as u64 + 1),
             "{cut_off}"
         );
-        // What its checkpoint has shown to be whole is there, the rest is not: header, then ten
-        // actions and a checkpoint each.
+        // Actions before the last valid checkpoint are there, and later ones are not. The text has
+        // a header, then a checkpoint after every ten actions.
         assert_eq!(entered, lines / 11 * 10);
     }
     for cut in (1..text.len() - 1).step_by(2003) {
@@ -273,7 +273,7 @@ async fn an_export_that_was_broken_off_goes_on_from_its_last_checkpoint() {
         exporter.write_to(&mut text).await.unwrap();
         assert!(text == whole.as_bytes(), "cut at {cut}");
     }
-    // What follows damage is not built upon.
+    // Lines after the damage are not imported.
     let at = whole
         .lines()
         .take(15)

@@ -1,5 +1,5 @@
-//! Version 1 of the format, as it was first written. The file is never written anew: what reads
-//! it no more has broken everybody's exports, and what writes it otherwise needs a new version.
+//! Version 1 of the format, as first written. The file is never regenerated. A reader that fails on
+//! it has broken existing exports. A writer that differs from it needs a new version.
 
 use action_store::{MemoryStore, Outcome, Status, TransitionKind, transfer};
 

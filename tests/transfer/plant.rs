@@ -36,7 +36,7 @@ pub(crate) const JSONS: [&str; 6] = [
     "{\"bidi\":\"\u{202e}\u{5d0}\u{2028}\"}",
 ];
 
-/// Claims a name, over whoever had it.
+/// Claims a name, and takes it over from any other owner.
 pub(crate) async fn claim(store: &dyn ActionStore, name: &str) -> OwnerRef {
     let owner = OwnerRef::new(name);
     let command = Command::Claim {
@@ -57,7 +57,7 @@ pub(crate) fn apply(uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Co
     }
 }
 
-/// Writes a batch of which nothing may be refused.
+/// Writes a batch, and panics if a command is refused.
 pub(crate) async fn write(store: &dyn ActionStore, commands: Vec<Command>) {
     for answer in store.write(Batch::each(commands)).await.unwrap() {
         answer.unwrap();

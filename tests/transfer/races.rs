@@ -21,7 +21,7 @@ struct Busy {
     uid: ActionUid,
     /// Before how many reads of a log it goes on to another step.
     steps: AtomicUsize,
-    /// Whether it is removed instead.
+    /// True if the action is removed instead.
     removes: bool,
 }
 
@@ -120,7 +120,7 @@ async fn an_action_whose_full_log_moves_on_is_read_again() {
     let all = all(&to).await;
     assert_eq!(all[1].0, now);
     assert_eq!(all[1].1.len(), Limits::LOG_ENTRIES as usize);
-    // It never comes to rest: that is said, and the export can be asked again.
+    // The store never stops changing: the export reports that, and can be retried.
     let store = busy(steps, 40, false).await;
     let mut exporter = transfer::Exporter::new(&store);
     exporter.next().await.unwrap().unwrap();
@@ -166,7 +166,7 @@ async fn an_export_ends_with_the_newest_action_there_was() {
     assert_eq!(report.imported, 21);
 }
 
-/// Steps, ends, begins and removes actions until it is told to stop.
+/// Steps, ends, begins and removes actions until it is stopped.
 async fn writes(
     store: Arc<dyn ActionStore>,
     uids: Vec<ActionUid>,

@@ -1,4 +1,4 @@
-//! Whatever an action may be, it comes back as it was.
+//! Every kind of action comes back unchanged.
 
 use std::sync::Arc;
 
@@ -99,7 +99,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_an_action_may_be_it_comes_back(draws in prop::collection::vec(draw(), 0..6)) {
+    fn every_kind_of_action_comes_back_unchanged(draws in prop::collection::vec(draw(), 0..6)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(comes_back(draws));
     }

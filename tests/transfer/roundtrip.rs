@@ -116,7 +116,7 @@ async fn an_export_of_some_has_those() {
 }
 
 #[tokio::test]
-async fn what_an_unknown_owner_left_can_be_settled_as_lost() {
+async fn an_action_of_an_unknown_owner_can_be_settled_as_lost() {
     let from = MemoryStore::new();
     let owner = claim(&from, "plane").await;
     let uid = from.create(NewAction::task("a")).await.unwrap().uid;
@@ -124,7 +124,7 @@ async fn what_an_unknown_owner_left_can_be_settled_as_lost() {
     let to = MemoryStore::new();
     transfer::copy(&from, &to).await.unwrap();
     assert_eq!(to.all_owners(OwnerQuery::new()).await.unwrap(), []);
-    // Nobody there can speak for it, not even under its name.
+    // No process there can act for this owner, not even under the same name.
     let refused = to
         .finish(uid, Finish::succeeded(), Some(&owner))
         .await

@@ -5,8 +5,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::spy::*;
 
-/// What waiting for that many actions asks of the store while others are written, one each time;
-/// all end together. How long it took, and the calls of `get` and `changed`.
+/// Measures the cost of waiting for that many actions while others are written one by one. All
+/// waits end together. Returns the duration, and the number of calls of `get` and `changed`.
 async fn asked(waiters: usize, writes: u32, pause: u64) -> (u64, usize, usize) {
     let store = Spy::new();
     let watcher = watcher(&store);
@@ -44,13 +44,13 @@ async fn a_thousand_waiters_ask_as_much_as_one() {
     for (writes, pause) in [(0, 1), (100, 50), (1000, 1), (5000, 1)] {
         let (_, gets, changes) = asked(1, writes, pause).await;
         let (took, many_gets, many_changes) = asked(1000, writes, pause).await;
-        // Slack: those that come while the first look is made have the next one.
+        // Slack: waiters that arrive during the first poll need another one.
         assert!(
             many_gets <= gets + 2,
             "{many_gets} for 1000, {gets} for one"
         );
         assert!(many_changes <= changes + 2, "{many_changes}, {changes}");
-        // And whatever the rate of writes, one in 10 ms.
+        // At most one poll in 10 ms, for any rate of writes.
         let most = took / 10 + 3;
         assert!(many_gets as u64 <= most, "{many_gets} in {took} ms");
         assert!(many_changes as u64 <= most, "{many_changes} in {took} ms");
@@ -58,7 +58,7 @@ async fn a_thousand_waiters_ask_as_much_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_come_one_by_one_are_looked_up_together() {
+async fn waiters_that_arrive_one_by_one_share_a_query() {
     let store = Spy::new();
     let watcher = watcher(&store);
     let mut waiting = tokio::task::JoinSet::new();

@@ -10,7 +10,7 @@ use action_store::{
 
 use crate::spy::*;
 
-/// What a feed shows until it has nothing for a while.
+/// Returns the items of a feed until it is idle for a while.
 async fn drained(feed: &mut Feed) -> Vec<Arc<Action>> {
     let mut shown = Vec::new();
     while let Ok(action) = tokio::time::timeout(seconds(5), feed.next()).await {
@@ -109,7 +109,7 @@ async fn a_restart_loses_nothing_that_is_still_there() {
             cancelled(&*store, uid).await;
         }
         store.command(remove(gone)).await.unwrap();
-        // What was read before that is shown first.
+        // Actions that the feed has already read are shown first.
         let mut shown = before[..held].to_vec();
         let error = loop {
             match in_time(feed.next()).await {
@@ -204,7 +204,7 @@ async fn a_feed_beside_writers_shows_the_last_state_of_each() {
             settled = last.values().filter(|action| is_last(action)).count();
             let now = store.pages(Query::new());
             if settled == 1600 {
-                // Those of an odd round stay executing; the others may have one change to come.
+                // Actions of an odd round keep executing; the others may have one more change.
                 for stored in now.collect().await.unwrap() {
                     if last[&stored.uid] != stored {
                         settled = 0;

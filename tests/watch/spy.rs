@@ -1,4 +1,4 @@
-//! A store in memory that counts what it is asked, and does beside it what it is told.
+//! A store in memory that counts its calls, and does extra work on request.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,14 +12,14 @@ use action_store::{
 };
 use async_trait::async_trait;
 
-/// What becomes of a call.
+/// The result of a call.
 #[derive(Debug)]
 pub(crate) enum Fate {
     Unavailable,
     Hangs,
-    /// Somebody writes before it is answered.
+    /// Another caller writes before the call is answered.
     Before(Batch),
-    /// Somebody writes after it was answered, before the answer arrives.
+    /// Another caller writes after the call is answered, before the answer arrives.
     After(Batch),
 }
 
@@ -72,7 +72,7 @@ impl Spy {
         }
     }
 
-    /// Nobody can read this action from here on.
+    /// Makes this action unreadable from now on.
     pub(crate) fn damage(&self, uid: ActionUid) {
         self.damaged.lock().unwrap().insert(uid);
     }
@@ -177,7 +177,7 @@ pub(crate) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// It must come to its end: within 20 s, of a paused clock or of a real one.
+/// The future must finish within 20 s, of a paused or a real clock.
 pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
     let real = std::time::Instant::now();
     let answer = tokio::time::timeout(seconds(20), future).await;
@@ -230,7 +230,7 @@ pub(crate) async fn cancelled(store: &dyn ActionStore, uid: ActionUid) -> Arc<Ac
     store.finish(uid, finish, None).await.unwrap()
 }
 
-/// What ends an action that has no owner.
+/// Returns the command that ends an action without an owner.
 pub(crate) fn cancel(uid: ActionUid) -> Command {
     Command::Apply {
         uid,
@@ -241,7 +241,7 @@ pub(crate) fn cancel(uid: ActionUid) -> Command {
     }
 }
 
-/// What removes an action that was created and then cancelled.
+/// Returns the command that removes an action that was created and then cancelled.
 pub(crate) fn remove(uid: ActionUid) -> Command {
     let if_version = Version::FIRST.next();
     Command::Remove { uid, if_version }

@@ -77,7 +77,7 @@ async fn a_feed_goes_on_after_the_store_was_opened_again() {
             }
         };
         if life > 0 {
-            // What changed after the cursor was taken, in the life before.
+            // Changes after the cursor, made before the reopening.
             let left = in_time(feed.next()).await.unwrap();
             assert!(!left.is_unfinished());
         }

@@ -19,7 +19,7 @@ async fn a_store_that_is_unavailable_is_asked_again_later_each_time() {
             false => store.on_changed(|| Some(Fate::Unavailable)),
         }
         let waiting = wait_for(&watcher, uid);
-        // Who has an end comes to it in time, and hears why.
+        // A waiter with a deadline returns in time, with the reason.
         let begun = Instant::now();
         let error = watcher.wait_for(uid, seconds(60)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
@@ -84,7 +84,7 @@ async fn a_store_that_hangs_holds_nobody_who_has_an_end() {
     let error = watcher.wait_for(uid, seconds(5)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(begun.elapsed() < millis(5200), "{:?}", begun.elapsed());
-    // The task that hung goes with the last who waited: a new one asks anew.
+    // The hung task ends with its last waiter, and a new task polls again.
     store.heal();
     sleep(millis(1)).await;
     let waited = watcher.wait_for(uid, millis(50)).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_row_that_cannot_be_read_harms_nobody_else() {
     }
     let (gets, ..) = store.counts();
     assert!(gets - before < 60, "{} for three bad rows", gets - before);
-    // Who asks for a bad one again hears it again.
+    // A further read of an unreadable action returns the same error.
     let error = in_time(watcher.wait(uids[17])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
 }
@@ -173,7 +173,7 @@ fn a_runtime_that_ends_lets_everybody_go() {
     first.shutdown_background();
     let error = second.block_on(in_time(waiting)).unwrap();
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Closed);
-    // Who comes next begins another task.
+    // The next waiter starts a new task.
     let waited = second.block_on(watcher.wait_for(uid, Duration::from_millis(50)));
     assert!(matches!(waited.unwrap(), Waited::Unfinished(_)));
     let ended = second.block_on(cancelled(&*store, uid));

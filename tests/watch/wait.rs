@@ -22,7 +22,7 @@ async fn a_wait_ends_with_the_action() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_there_or_goes_is_not_found() {
+async fn waiting_for_a_missing_or_removed_action_returns_not_found() {
     let store = Spy::new();
     let watcher = watcher(&store);
     let uid = created(&*store).await;
@@ -31,7 +31,7 @@ async fn what_is_not_there_or_goes_is_not_found() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.to_string().contains(&nowhere.to_string()), "{error}");
 
-    // Ended and removed in one transaction: nobody ever sees it completed.
+    // The action is ended and removed in one transaction: no reader ever sees it completed.
     let waiting = wait_for(&watcher, uid);
     sleep(seconds(1)).await;
     let gone = Batch::all(vec![cancel(uid), remove(uid)]);
@@ -76,7 +76,7 @@ async fn a_wait_with_an_end_shows_the_action_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_first_shown_is_no_older_than_the_call() {
+async fn the_first_result_is_not_older_than_the_call() {
     let store = Spy::new();
     let watcher = watcher(&store);
     let owner = owner(&*store).await;
@@ -184,7 +184,7 @@ async fn no_change_is_missed_between_two_steps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_stops_waiting_leaves_nothing_behind() {
+async fn a_dropped_wait_leaves_nothing_behind() {
     let store = Spy::new();
     let watcher = watcher(&store);
     let mut uids = Vec::new();
@@ -213,7 +213,7 @@ async fn who_stops_waiting_leaves_nothing_behind() {
         let _aborted = waiting.await;
     }
     assert_eq!(watcher.watched(), 0);
-    // The task has ended, too: nobody else holds the store, and nobody asks it.
+    // The task has ended, too: it neither holds nor queries the store.
     drop(watcher);
     sleep(seconds(1)).await;
     assert_eq!(Arc::strong_count(&store), 1);
