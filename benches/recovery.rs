@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use action_store::conformance::workload::Latencies;
 use action_store::{
-    ActionStore, ActionStoreExt, Batch, Change, Command, MemoryStore, NewAction, ObjectRef, OpId,
-    Order, OwnerRef, Query, SqliteOptions, Term, Tracker, TrackerOptions,
+    ActionStore, ActionStoreExt, Batch, Change, Command, Filter, MemoryStore, NewAction, ObjectRef,
+    OpId, Order, OwnerRef, Query, SqliteOptions, Tracker, TrackerOptions,
 };
 
 const CALLERS: usize = 8;
@@ -191,7 +191,7 @@ async fn gather(callers: Callers) -> Latencies {
 /// Verifies that no action is unfinished.
 async fn verify(store: &Store) {
     let unfinished = Query::new()
-        .with_term(Term::Unfinished)
+        .with_filter(Filter::Unfinished)
         .with_order(Order::Oldest);
     assert_eq!(store.pages(unfinished).collect().await.unwrap().len(), 0);
 }

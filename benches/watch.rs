@@ -31,8 +31,8 @@ use std::time::{Duration, SystemTime};
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Change, Command, Done,
-    Finish, LogQuery, NewAction, OpId, Outcome, Owner, OwnerQuery, Page, Position, Query, Refused,
-    Revision, SqliteOptions, SqliteStore, StoreError, Transition, Watcher,
+    Finish, LogEntry, LogQuery, NewAction, OpId, Outcome, Owner, OwnerQuery, Page, Position, Query,
+    Rejection, Revision, SqliteOptions, SqliteStore, StoreError, Watcher,
 };
 use async_trait::async_trait;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -177,7 +177,7 @@ impl ActionStore for Counted {
     fn capabilities(&self) -> Capabilities {
         self.store.capabilities()
     }
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         self.store.write(batch).await
     }
     async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
@@ -187,7 +187,7 @@ impl ActionStore for Counted {
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
         self.store.list(query).await
     }
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         self.store.log(query).await
     }
     async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {

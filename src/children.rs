@@ -2,7 +2,7 @@
 
 use crate::error::StoreError;
 use crate::model::{
-    Action, ActionUid, Detail, Limits, Order, Outcome, Progress, Query, Status, Term,
+    Action, ActionUid, Detail, Filter, Limits, Order, Outcome, Progress, Query, Status,
 };
 use crate::store::ActionStore;
 
@@ -70,7 +70,7 @@ impl ChildCounts {
     {
         let mut counts = ChildCounts::default();
         let mut query = Query::new()
-            .with_term(Term::Parent(parent))
+            .with_filter(Filter::Parent(parent))
             .with_order(Order::Oldest)
             .with_limit(Limits::PAGE)
             .with_detail(Detail::Summary);
@@ -142,7 +142,7 @@ where
     if parent.as_ref().is_some_and(|parent| parent.is_unfinished()) {
         return Ok(false);
     }
-    let youngest = store.changed(None).await?.removed_created;
+    let youngest = store.changed(None).await?.pruned_created;
     let created = parent.map(|parent| parent.created_at);
     Ok(youngest.is_some() && youngest >= created)
 }

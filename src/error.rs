@@ -8,7 +8,7 @@ use std::sync::Arc;
 #[cfg(feature = "tracker")]
 use crate::model::Invalid;
 use crate::model::codec::CodecError;
-use crate::model::{Action, CheckError, Refused};
+use crate::model::{Action, CheckError, Rejection};
 
 /// The kind of a failure. It decides how to react.
 ///
@@ -155,7 +155,7 @@ impl StdError for StoreError {
 pub enum Error {
     /// The command was not applied.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Rejected(#[from] Rejection),
     /// The store failed. The [`ErrorKind`] tells if the command may have been applied.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -167,12 +167,12 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Store(error) => error.kind(),
-            Error::Refused(refused) => match refused {
-                Refused::Invalid(_) => ErrorKind::Invalid,
-                Refused::NotFound(_) => ErrorKind::NotFound,
-                Refused::OwnerAlive(_) => ErrorKind::OwnerAlive,
-                Refused::Fenced { .. } => ErrorKind::Fenced,
-                Refused::Conflict { .. } | Refused::Batch(_) => ErrorKind::Conflict,
+            Error::Rejected(refused) => match refused {
+                Rejection::Invalid(_) => ErrorKind::Invalid,
+                Rejection::NotFound(_) => ErrorKind::NotFound,
+                Rejection::OwnerAlive(_) => ErrorKind::OwnerAlive,
+                Rejection::Fenced { .. } => ErrorKind::Fenced,
+                Rejection::Conflict { .. } | Rejection::Batch(_) => ErrorKind::Conflict,
             },
         }
     }
@@ -183,12 +183,12 @@ impl Error {
     #[must_use]
     pub fn current(&self) -> Option<&Arc<Action>> {
         let refused = match self {
-            Error::Refused(refused) => Some(refused),
+            Error::Rejected(refused) => Some(refused),
             Error::Store(error) => error.source().and_then(|source| source.downcast_ref()),
         };
         match refused? {
-            Refused::Conflict { current, .. } => Some(current),
-            Refused::Fenced { current, .. } => current.as_ref(),
+            Rejection::Conflict { current, .. } => Some(current),
+            Rejection::Fenced { current, .. } => current.as_ref(),
             _ => None,
         }
     }

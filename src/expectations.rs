@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{ErrorKind, StoreError};
-use crate::model::{Action, Detail, Outcome, Query, Status, Term, Timestamp};
+use crate::model::{Action, Detail, Filter, Outcome, Query, Status, Timestamp};
 use crate::store::ActionStore;
 
 /// Statistics of completed actions with the same name: how long they take, and how often they fail.
@@ -97,8 +97,8 @@ impl Expectations {
     {
         let name = name.into();
         let query = Query::new()
-            .with_term(Term::Name(name.clone()))
-            .with_term(Term::Status(Status::Completed))
+            .with_filter(Filter::Name(name.clone()))
+            .with_filter(Filter::Status(Status::Completed))
             .with_limit(actions)
             .with_detail(Detail::Summary);
         let page = store.list(&query).await?;

@@ -105,6 +105,7 @@ mod expectations;
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
+mod id_gen;
 mod model;
 pub mod retention;
 pub mod spi;
@@ -124,12 +125,12 @@ pub use error::{Error, ErrorKind, StoreError};
 pub use expectations::{Expectations, Remaining};
 pub use model::{
     Action, ActionError, ActionUid, Authority, Batch, BatchMode, BranchId, Cancel, CancelRequest,
-    Change, Changes, CheckError, Clash, Command, Cursor, CursorError, Detail, Digest, Done, EDGES,
-    Edge, Effect, Evidence, Finish, Incarnation, Invalid, Json, Key, KeyKind, Limits, Loaded,
-    LogQuery, Move, Needs, NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, Owner, OwnerEnd,
-    OwnerQuery, OwnerRef, OwnerState, Page, Position, Progress, Query, Refused, RelatedObject,
-    Report, Revision, Source, Status, StoreId, Term, Timestamp, Transition, TransitionKind,
-    UnknownWord, Version, needs, plan,
+    Change, CheckError, Command, ConflictReason, Cursor, CursorError, Detail, Digest, Done, Effect,
+    Event, Evidence, Filter, Finish, Incarnation, Invalid, Json, Key, KeyKind, Limits, LogEntry,
+    LogEntryKind, LogQuery, NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, Owner, OwnerEnd,
+    OwnerQuery, OwnerRef, OwnerState, Page, Position, Progress, Query, ReadSet, Rejection,
+    RelatedObject, Report, Revision, Source, Status, StoreId, TRANSITIONS, Timestamp, Transition,
+    TxnState, UnknownWord, Version, WriteSet, plan, read_set,
 };
 /// The version of sqlx in the signatures of [`SqliteStore::on_pool`] and [`SqliteStore::write_in`],
 /// for hosts that depend on another version or on none.

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use action_store::conformance::{Method, Subject, cases, check_store};
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, Capabilities, Clock, Done, LogQuery, MemoryStore,
-    NewAction, Owner, OwnerQuery, Page, Position, Query, Refused, Revision, StoreError, Timestamp,
-    Transition, Version,
+    Action, ActionStore, ActionUid, Batch, Capabilities, Clock, Done, LogEntry, LogQuery,
+    MemoryStore, NewAction, Owner, OwnerQuery, Page, Position, Query, Rejection, Revision,
+    StoreError, Timestamp, Version,
 };
 use async_trait::async_trait;
 
@@ -118,8 +118,8 @@ impl Broken {
             Highest => Revision::new(u64::MAX),
             _ => return,
         };
-        (at.revision, at.removed_to) = (revision, revision);
-        at.removed_created = Some(Timestamp::from_micros(match how {
+        (at.revision, at.pruned_through) = (revision, revision);
+        at.pruned_created = Some(Timestamp::from_micros(match how {
             Lowest => i64::MIN,
             _ => i64::MAX,
         }));
@@ -177,7 +177,7 @@ impl ActionStore for Broken {
         capabilities
     }
 
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         let mut answers = self.inner.write(batch).await?;
         let Some(how) = self.how(Method::Write) else {
             return Ok(answers);
@@ -220,7 +220,7 @@ impl ActionStore for Broken {
         Ok(page)
     }
 
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         let mut page = self.inner.log(query).await?;
         let Some(how) = self.how(Method::Log) else {
             return Ok(page);

@@ -11,8 +11,8 @@ use action_store::conformance::{
 };
 use action_store::{
     ActionError, ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Clock, Command, Effect,
-    ErrorKind, Finish, LogQuery, MemoryStore, NewAction, OpId, Outcome, OwnerQuery, OwnerRef,
-    Progress, Query, Report, Revision, Status, StoreError, Timestamp, TransitionKind,
+    ErrorKind, Finish, LogEntryKind, LogQuery, MemoryStore, NewAction, OpId, Outcome, OwnerQuery,
+    OwnerRef, Progress, Query, Report, Revision, Status, StoreError, Timestamp,
 };
 use tokio::time::timeout;
 
@@ -251,9 +251,9 @@ macro_rules! until_done {
 }
 
 /// Checks the log of an action after any failures: each entry is there once.
-async fn lived(store: &MemoryStore, uid: action_store::ActionUid, kinds: &[TransitionKind]) {
+async fn lived(store: &MemoryStore, uid: action_store::ActionUid, kinds: &[LogEntryKind]) {
     let log = store.log(&LogQuery::of(uid)).await.unwrap().items;
-    let found: Vec<TransitionKind> = log.iter().map(|entry| entry.kind).collect();
+    let found: Vec<LogEntryKind> = log.iter().map(|entry| entry.kind).collect();
     assert_eq!(found, kinds);
     let mut ops: Vec<OpId> = log.iter().filter_map(|entry| entry.op).collect();
     let all = ops.len();
@@ -262,12 +262,12 @@ async fn lived(store: &MemoryStore, uid: action_store::ActionUid, kinds: &[Trans
     assert_eq!(ops.len(), all, "an operation twice");
 }
 
-const LIFE: [TransitionKind; 5] = [
-    TransitionKind::Created,
-    TransitionKind::Started,
-    TransitionKind::Step,
-    TransitionKind::CancelRequested,
-    TransitionKind::Finished,
+const LIFE: [LogEntryKind; 5] = [
+    LogEntryKind::Created,
+    LogEntryKind::Started,
+    LogEntryKind::Step,
+    LogEntryKind::CancelRequested,
+    LogEntryKind::Finished,
 ];
 
 #[tokio::test]
@@ -375,7 +375,7 @@ async fn batches_repeated_until_answered_are_there_once() {
                     if_version: None,
                 };
                 let step = Report::new().with_step("copy");
-                let life = vec![
+                let store_id = vec![
                     Command::Create { new, by: by() },
                     apply(Change::Start),
                     apply(Change::Report(step)),
@@ -384,8 +384,11 @@ async fn batches_repeated_until_answered_are_there_once() {
                 ];
                 // As one, or one by one.
                 let batches: Vec<Batch> = match number % 2 {
-                    0 => vec![Batch::all(life)],
-                    _ => life.into_iter().map(|one| Batch::each(vec![one])).collect(),
+                    0 => vec![Batch::all(store_id)],
+                    _ => store_id
+                        .into_iter()
+                        .map(|one| Batch::each(vec![one]))
+                        .collect(),
                 };
                 for batch in batches {
                     for answer in until_done!(store.write_repeating(batch.clone())) {

@@ -14,8 +14,8 @@ use std::time::Duration;
 use action_store::conformance::{Call, Fault, FaultPlan, FaultyStore, Method, check_store};
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Change, Command, ErrorKind,
-    Finish, LogQuery, MemoryStore, NewAction, OpId, Outcome, Progress, Query, Status, Term,
-    Tracker, TrackerOptions, TransitionKind,
+    Filter, Finish, LogEntryKind, LogQuery, MemoryStore, NewAction, OpId, Outcome, Progress, Query,
+    Status, Tracker, TrackerOptions,
 };
 use tokio::time::timeout;
 
@@ -59,7 +59,7 @@ async fn completed(store: &MemoryStore, uid: ActionUid) -> Arc<Action> {
     waited.unwrap_or_else(|_| panic!("action {uid} never ends"))
 }
 
-async fn kinds(store: &MemoryStore, uid: ActionUid) -> Vec<TransitionKind> {
+async fn kinds(store: &MemoryStore, uid: ActionUid) -> Vec<LogEntryKind> {
     let log = store.log(&LogQuery::of(uid)).await.unwrap().items;
     log.iter().map(|entry| entry.kind).collect()
 }
@@ -126,9 +126,9 @@ async fn an_end_is_tried_under_one_operation_id_until_it_is_recorded_once() {
         let now = store.inner().action(uid).await.unwrap().unwrap();
         assert_eq!(now, ended, "one outcome for ever");
         let expected = [
-            TransitionKind::Created,
-            TransitionKind::Started,
-            TransitionKind::Finished,
+            LogEntryKind::Created,
+            LogEntryKind::Started,
+            LogEntryKind::Finished,
         ];
         assert_eq!(kinds(store.inner(), uid).await, expected, "{fault:?}");
     }
@@ -281,10 +281,10 @@ async fn lives(plan: FaultPlan, tasks: usize, each: usize) {
             assert_eq!(&now, before, "one outcome for ever");
         }
         let kinds = kinds(store.inner(), *uid).await;
-        let mut life = vec![TransitionKind::Created, TransitionKind::Started];
-        life.extend(step.map(|_| TransitionKind::Step));
-        life.push(TransitionKind::Finished);
-        assert_eq!(kinds, life, "{now:?}");
+        let mut store_id = vec![LogEntryKind::Created, LogEntryKind::Started];
+        store_id.extend(step.map(|_| LogEntryKind::Step));
+        store_id.push(LogEntryKind::Finished);
+        assert_eq!(kinds, store_id, "{now:?}");
     }
     let checked = check_store(store.inner()).await.unwrap();
     assert!(checked.actions <= expected.len(), "an action too many");
@@ -328,7 +328,7 @@ async fn a_store_out_of_reach_makes_the_owner_doubtful_and_a_renewal_certain_aga
 
 /// Waits until the store has nothing unfinished.
 async fn nothing_unfinished(store: &dyn ActionStore) {
-    let unfinished = Query::new().with_term(Term::Unfinished);
+    let unfinished = Query::new().with_filter(Filter::Unfinished);
     let ended = async {
         let mut revision = store.changed(None).await.unwrap().revision;
         while !store.list(&unfinished).await.unwrap().items.is_empty() {

@@ -1,8 +1,8 @@
 //! The store in memory, as its users see it.
 
 use action_store::{
-    ActionStore, ActionStoreExt, Command, ErrorKind, Finish, MemoryStore, NewAction, ObjectRef,
-    Order, OwnerRef, Progress, Query, Report, Status, Term,
+    ActionStore, ActionStoreExt, Command, ErrorKind, Filter, Finish, MemoryStore, NewAction,
+    ObjectRef, Order, OwnerRef, Progress, Query, Report, Status,
 };
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_whole_life_is_recorded() {
         .unwrap();
     assert_eq!(page.items, [done]);
     let unfinished = store
-        .list(&Query::new().with_term(Term::Unfinished))
+        .list(&Query::new().with_filter(Filter::Unfinished))
         .await
         .unwrap();
     assert!(unfinished.items.is_empty());

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use action_store::retention::{self, Eraser, Pruner, Reason, Retention, Stays};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Clock, Command, ErrorKind, Finish, MemoryStore,
-    NewAction, ObjectRef, Order, Outcome, OwnerRef, Query, RelatedObject, Status, StoreError, Term,
-    Timestamp,
+    Action, ActionStore, ActionStoreExt, ActionUid, Clock, Command, ErrorKind, Filter, Finish,
+    MemoryStore, NewAction, ObjectRef, Order, Outcome, OwnerRef, Query, RelatedObject, Status,
+    StoreError, Timestamp,
 };
 
 use plane::{ERA, Plane};
@@ -370,7 +370,7 @@ async fn a_policy_beyond_its_limits_is_refused() {
         let kept = policy.keep(plane.store.clone(), Clock::system(), DAY);
         assert_eq!(kept.unwrap_err().kind(), ErrorKind::Invalid);
     }
-    let eraser = Eraser::new(&*plane.store, Term::Tenant("default".into())).with_batch(0);
+    let eraser = Eraser::new(&*plane.store, Filter::Tenant("default".into())).with_batch(0);
     assert_eq!(eraser.run().await.unwrap_err().kind(), ErrorKind::Invalid);
     let often = Retention::new().keep(plane.store.clone(), Clock::system(), Duration::ZERO);
     assert_eq!(often.unwrap_err().kind(), ErrorKind::Invalid);
@@ -571,7 +571,7 @@ async fn erase_removes_all_that_touched_an_object_and_reports_what_stays() {
         let other = plane.done(task().with_object(ObjectRef::node(8))).await;
         let open = plane.started(task().with_object(node())).await;
         plane.pin(gone[3]).await;
-        let eraser = Eraser::new(&*plane.store, Term::Touches(node()));
+        let eraser = Eraser::new(&*plane.store, Filter::Touches(node()));
         let eraser = eraser.with_batch(7).with_pause(Duration::ZERO);
         let erased = eraser.run().await.unwrap();
         assert_eq!(
@@ -601,7 +601,7 @@ async fn erase_removes_a_tenant_and_leaves_what_was_created_since() {
             plane.store.finish(uid, finish, None).await.unwrap();
         }
         let other = plane.done(of("other")).await;
-        let mut eraser = Eraser::new(&*plane.store, Term::Tenant("acme".into()));
+        let mut eraser = Eraser::new(&*plane.store, Filter::Tenant("acme".into()));
         eraser.next().await.unwrap();
         let late = plane.done(of("acme")).await;
         for polls in 0..100 {
@@ -612,7 +612,7 @@ async fn erase_removes_a_tenant_and_leaves_what_was_created_since() {
         assert_eq!(report.removed + report.gone, 600);
         assert!(report.is_complete());
         assert_eq!(plane.uids().await, set([other, late]));
-        let erased = retention::erase(&*plane.store, Term::Tenant("acme".into()));
+        let erased = retention::erase(&*plane.store, Filter::Tenant("acme".into()));
         assert_eq!(erased.await.unwrap().removed, 1);
         assert_eq!(plane.uids().await, set([other]));
     }

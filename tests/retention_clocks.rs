@@ -9,7 +9,7 @@ mod plane;
 use std::time::Duration;
 
 use action_store::retention::{self, Retention};
-use action_store::{ActionStoreExt, ActionUid, NewAction, Outcome, Query, Term, Timestamp};
+use action_store::{ActionStoreExt, ActionUid, Filter, NewAction, Outcome, Query, Timestamp};
 
 use plane::{ERA, Plane};
 
@@ -78,12 +78,12 @@ async fn a_completion_stamped_before_this_library_existed_gives_no_age() {
         assert_eq!(pruned.removed.over_cap, 0);
         let failed = plane
             .store
-            .pages(Query::new().with_term(Term::Outcome(Outcome::Failed)));
+            .pages(Query::new().with_filter(Filter::Outcome(Outcome::Failed)));
         assert_eq!(failed.collect().await.unwrap().len(), 3);
         plane.prune(&policy().with_cap(Some(10))).await;
         let failed = plane
             .store
-            .pages(Query::new().with_term(Term::Outcome(Outcome::Failed)));
+            .pages(Query::new().with_filter(Filter::Outcome(Outcome::Failed)));
         assert_eq!(failed.collect().await.unwrap().len(), 0);
     }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use action_store::retention::{self, Eraser, Retention};
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, ChildCounts, Command,
-    Done, Finish, Json, LogQuery, NewAction, ObjectRef, Outcome, Owner, OwnerQuery, Page, Position,
-    Query, Refused, Revision, StoreError, Term, Transition,
+    Done, Filter, Finish, Json, LogEntry, LogQuery, NewAction, ObjectRef, Outcome, Owner,
+    OwnerQuery, Page, Position, Query, Rejection, Revision, StoreError,
 };
 
 use async_trait::async_trait;
@@ -81,14 +81,14 @@ async fn parts_of_an_unfinished_action_cannot_be_removed() {
         let removed = plane.store.command(Command::Remove { uid, if_version });
         let refused = removed.await.unwrap_err().to_string();
         assert!(refused.contains(&parent.to_string()), "{refused}");
-        let eraser = Eraser::new(&*plane.store, Term::Touches(node()));
+        let eraser = Eraser::new(&*plane.store, Filter::Touches(node()));
         let erased = eraser.with_pause(Duration::ZERO).run().await.unwrap();
         assert_eq!((erased.removed, erased.is_complete()), (0, false));
         assert_eq!(plane.counts(parent).await.total(), 10);
 
         // They go once it is over.
         plane.end(parent, Outcome::Succeeded).await;
-        let eraser = Eraser::new(&*plane.store, Term::Touches(node()));
+        let eraser = Eraser::new(&*plane.store, Filter::Touches(node()));
         let erased = eraser.with_pause(Duration::ZERO).run().await.unwrap();
         assert_eq!((erased.removed, erased.unfinished), (8, 2));
     }
@@ -106,7 +106,7 @@ impl ActionStore for Spy {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         self.batches.lock().unwrap().push(batch.clone());
         self.inner.write(batch).await
     }
@@ -116,7 +116,7 @@ impl ActionStore for Spy {
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
         self.inner.list(query).await
     }
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         self.inner.log(query).await
     }
     async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
@@ -170,7 +170,7 @@ async fn a_batch_of_removals_is_bounded_in_bytes() {
         assert_eq!(removals.iter().sum::<usize>(), 40);
 
         large().await;
-        let eraser = Eraser::new(&spy, Term::Name("large".into()));
+        let eraser = Eraser::new(&spy, Filter::Name("large".into()));
         eraser.with_pause(Duration::ZERO).run().await.unwrap();
         let removals = spy.removals();
         assert!(removals.iter().all(|count| *count <= 7), "{removals:?}");
@@ -193,7 +193,7 @@ async fn a_batch_of_removals_is_bounded_in_bytes() {
             plane.store.write(batch).await.unwrap();
             plane.end(uid, Outcome::Succeeded).await;
         }
-        let eraser = Eraser::new(&spy, Term::Name("chatty".into()));
+        let eraser = Eraser::new(&spy, Filter::Name("chatty".into()));
         eraser.with_pause(Duration::ZERO).run().await.unwrap();
         let removals = spy.removals();
         assert!(removals.len() >= 4, "{removals:?}");

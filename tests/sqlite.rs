@@ -9,9 +9,9 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, Finish, LogQuery, NewAction,
-    ObjectRef, Order, Outcome, OwnerQuery, OwnerRef, Progress, Query, RelatedObject, Report,
-    SqliteOptions, SqliteStore, Status, StoreError, Term,
+    ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, Filter, Finish, LogQuery,
+    NewAction, ObjectRef, Order, Outcome, OwnerQuery, OwnerRef, Progress, Query, RelatedObject,
+    Report, SqliteOptions, SqliteStore, Status, StoreError,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -102,14 +102,14 @@ async fn a_whole_life_is_there_after_a_restart() {
         Query::new(),
         Query::new().with_order(Order::Feed),
         Query::new().with_order(Order::Oldest),
-        Query::new().with_term(Term::Touches(ObjectRef::node(2))),
-        Query::new().with_term(Term::Object(ObjectRef::bdb(1))),
+        Query::new().with_filter(Filter::Touches(ObjectRef::node(2))),
+        Query::new().with_filter(Filter::Object(ObjectRef::bdb(1))),
     ];
     for query in queries {
         let page = store.list(&query).await.unwrap();
         assert_eq!(page.items, std::slice::from_ref(&done), "{query:?}");
     }
-    let unfinished = Query::new().with_term(Term::Unfinished);
+    let unfinished = Query::new().with_filter(Filter::Unfinished);
     assert!(store.list(&unfinished).await.unwrap().items.is_empty());
     // With the late report.
     assert_eq!(store.log(&LogQuery::of(uid)).await.unwrap().items.len(), 5);

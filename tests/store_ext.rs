@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    Finish, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery, Page, Position, Query,
-    Refused, Revision, StoreError, Transition,
+    Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery, Page, Position,
+    Query, Rejection, Revision, StoreError,
 };
 use async_trait::async_trait;
 
@@ -20,7 +20,7 @@ impl ActionStore for Terse {
         self.0.capabilities()
     }
 
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         let mut answers = self.0.write(batch).await?;
         answers.pop();
         Ok(answers)
@@ -34,7 +34,7 @@ impl ActionStore for Terse {
         self.0.list(query).await
     }
 
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         self.0.log(query).await
     }
 

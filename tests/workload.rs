@@ -9,9 +9,8 @@ use std::time::Duration;
 use action_store::conformance::workload::{ListBy, Measured, Work, Workload};
 use action_store::conformance::{Failure, Subject};
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, Capabilities, Command, Done, Effect, LogQuery,
-    MemoryStore, Order, Owner, OwnerQuery, Page, Position, Query, Refused, Revision, StoreError,
-    Transition,
+    Action, ActionStore, ActionUid, Batch, Capabilities, Command, Done, Effect, LogEntry, LogQuery,
+    MemoryStore, Order, Owner, OwnerQuery, Page, Position, Query, Rejection, Revision, StoreError,
 };
 use async_trait::async_trait;
 
@@ -140,7 +139,7 @@ impl ActionStore for Lossy {
         self.inner.capabilities()
     }
 
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         if let [Command::Create { new, .. }] = &batch.commands[..]
             && self.now(Fault::AcknowledgesWithoutWriting)
         {
@@ -173,7 +172,7 @@ impl ActionStore for Lossy {
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
         let mut query = query.clone();
         if self.fault == Fault::IgnoresTerms {
-            query.terms.clear();
+            query.filters.clear();
         }
         let mut page = self.inner.list(&query).await?;
         if !page.items.is_empty() && self.now(Fault::LosesFrom(query.order)) {
@@ -182,7 +181,7 @@ impl ActionStore for Lossy {
         Ok(page)
     }
 
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         let mut page = self.inner.log(query).await?;
         if self.now(Fault::LosesFromLog) {
             page.items.pop();

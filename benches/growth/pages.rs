@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use action_store::conformance::workload::{Caller, Measured, closed_loop};
 use action_store::{
-    ActionStore, ActionStoreExt, Cursor, LogQuery, ObjectRef, Order, Outcome, Position, Query,
-    Revision, Status, Term,
+    ActionStore, ActionStoreExt, Cursor, Filter, LogQuery, ObjectRef, Order, Outcome, Position,
+    Query, Revision, Status,
 };
 
 use crate::footprint::from_disk;
@@ -69,11 +69,15 @@ impl Read {
         let query = Query::new().with_limit(PAGE);
         match self {
             Read::NewestFrom => query.with_after(Some(Cursor::newest(at, place))),
-            Read::Object => query.with_term(Term::Touches(ObjectRef::bdb(chance % plan.objects()))),
-            Read::Node => query.with_term(Term::Touches(ObjectRef::node(chance % plan.nodes()))),
-            Read::Unfinished => query.with_term(Term::Unfinished),
-            Read::Failed => query.with_term(Term::Outcome(Outcome::Failed)),
-            Read::Completed => query.with_term(Term::Status(Status::Completed)),
+            Read::Object => {
+                query.with_filter(Filter::Touches(ObjectRef::bdb(chance % plan.objects())))
+            }
+            Read::Node => {
+                query.with_filter(Filter::Touches(ObjectRef::node(chance % plan.nodes())))
+            }
+            Read::Unfinished => query.with_filter(Filter::Unfinished),
+            Read::Failed => query.with_filter(Filter::Outcome(Outcome::Failed)),
+            Read::Completed => query.with_filter(Filter::Status(Status::Completed)),
             Read::Feed => query
                 .with_order(Order::Feed)
                 .with_after(Some(Cursor::feed(at, Revision::new(place)))),

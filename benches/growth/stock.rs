@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Effect, Finish,
-    MemoryStore, NewAction, ObjectRef, Outcome, OwnerRef, RelatedObject, Report, SqliteStore,
-    Timestamp, Transition,
+    LogEntry, MemoryStore, NewAction, ObjectRef, Outcome, OwnerRef, RelatedObject, Report,
+    SqliteStore, Timestamp,
 };
 use tokio::task::JoinSet;
 use uuid::Builder;
@@ -123,7 +123,7 @@ enum Kind {
 
 /// Templates of the actions, one of each kind, recorded by a store.
 struct Patterns {
-    patterns: Vec<(Arc<Action>, Vec<Transition>)>,
+    patterns: Vec<(Arc<Action>, Vec<LogEntry>)>,
     names: Vec<Arc<str>>,
     actors: Vec<Arc<str>>,
 }

@@ -36,7 +36,7 @@ use std::time::Duration;
 use action_store::http::BasicAuth;
 use action_store::retention::Retention;
 use action_store::{
-    ActionStore, Clock, OpId, Outcome, Query, SqliteStore, Term, Timestamp, Tracker,
+    ActionStore, Clock, Filter, OpId, Outcome, Query, SqliteStore, Timestamp, Tracker,
 };
 use tokio::net::TcpListener;
 
@@ -136,8 +136,8 @@ async fn tell_history(plane: &Plane, begun: Timestamp) -> Result<(), Failure> {
             recovery.lost, recovery.interrupted
         );
     }
-    let lost = Query::new().with_term(Term::Outcome(Outcome::Lost));
-    let lost = lost.with_term(Term::FinishedFrom(begun)).with_limit(20);
+    let lost = Query::new().with_filter(Filter::Outcome(Outcome::Lost));
+    let lost = lost.with_filter(Filter::FinishedFrom(begun)).with_limit(20);
     for action in store.list(&lost).await?.items {
         let (Some(object), Some(evidence)) = (&action.object, &action.evidence) else {
             continue;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use action_store::spi::codec::{self, ActionField, FieldSet, Layout, Value};
-use action_store::{Action, Owner, Transition};
+use action_store::{Action, Owner, LogEntry};
 use libfuzzer_sys::fuzz_target;
 
 const COLUMNS: Layout<Action> = Layout::without(FieldSet::<Action>::of(&[
@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn decode(bytes: &[u8]) {
     let _ = codec::decode::<Action>(bytes);
-    let _ = codec::decode::<Transition>(bytes);
+    let _ = codec::decode::<LogEntry>(bytes);
     let _ = codec::decode::<Owner>(bytes);
     let values = [Value::Text("name"), Value::Int(1), Value::Int(2)];
     let _ = COLUMNS.decode(&values, bytes);

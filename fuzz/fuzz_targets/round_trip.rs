@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use action_store::spi::codec::{self, Record};
-use action_store::{Action, Owner, Transition};
+use action_store::{Action, Owner, LogEntry};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
             .check_invariants()
             .expect("a decoded action is legal");
     }
-    round_trip::<Transition>(&sealed);
+    round_trip::<LogEntry>(&sealed);
     round_trip::<Owner>(&sealed);
 });
 

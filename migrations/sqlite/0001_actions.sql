@@ -15,7 +15,7 @@ CREATE TABLE actions_schema (
 -- One row: the position of the store.
 CREATE TABLE actions_store (
   id INTEGER PRIMARY KEY CHECK (id = 1),
-  life BLOB NOT NULL CHECK (length(life) = 16),
+  store_id BLOB NOT NULL CHECK (length(store_id) = 16),
   revision INTEGER NOT NULL DEFAULT 0 CHECK (revision >= 0),
   branch INTEGER NOT NULL DEFAULT 0 CHECK (branch >= 0),
   home TEXT,  -- the file this was in when it was last open: another one is a copy
@@ -269,4 +269,4 @@ END;
 INSERT INTO actions_schema (version, min_reader, min_writer, applied_at)
 VALUES (1, 1, 1, CAST(unixepoch('subsec') * 1000000 AS INTEGER));
 
-INSERT INTO actions_store (id, life) VALUES (1, randomblob(16));
+INSERT INTO actions_store (id, store_id) VALUES (1, randomblob(16));

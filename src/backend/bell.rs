@@ -44,7 +44,7 @@ impl Bell {
     /// Announces a position that has become readable. A position behind an earlier announcement has
     /// no effect.
     pub(super) fn ring(&self, position: Position) {
-        let stand = |at: &Position| (at.revision, at.removed_to, at.removed_created);
+        let stand = |at: &Position| (at.revision, at.pruned_through, at.pruned_created);
         self.state.send_if_modified(|state| {
             let goes_on = stand(&position) > stand(&state.position);
             if goes_on {

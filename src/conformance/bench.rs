@@ -12,12 +12,12 @@ use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
     Action, ActionError, ActionUid, Batch, Change, Command, Detail, Done, Effect, Finish, Limits,
-    LogQuery, NewAction, OpId, Order, Outcome, Owner, OwnerQuery, OwnerRef, Page, Position,
-    Progress, Query, Refused, Report, Transition, Version,
+    LogEntry, LogQuery, NewAction, OpId, Order, Outcome, Owner, OwnerQuery, OwnerRef, Page,
+    Position, Progress, Query, Rejection, Report, Version,
 };
 use crate::store::{ActionStore, ActionStoreExt};
 
-pub(super) type Answer = Result<Done, Refused>;
+pub(super) type Answer = Result<Done, Rejection>;
 
 /// Timeout for anything that must happen. It is far longer than any store needs, so
 /// reaching it is a failure and never a measurement.
@@ -199,7 +199,7 @@ impl Subject {
         Ok(done.action)
     }
 
-    pub(super) async fn refused(&self, command: Command) -> Proof<Refused> {
+    pub(super) async fn refused(&self, command: Command) -> Proof<Rejection> {
         let shown = format!("a refusal of {command:?}");
         match self.one(command).await? {
             Ok(done) => Err(Failure::new(shown, format!("{done:?}")).into()),
@@ -257,7 +257,7 @@ impl Subject {
         same("the unchanged action", &found, action)
     }
 
-    pub(super) async fn log_of(&self, uid: ActionUid) -> Proof<Vec<Transition>> {
+    pub(super) async fn log_of(&self, uid: ActionUid) -> Proof<Vec<LogEntry>> {
         log_walk(&*self.store, LogQuery::of(uid)).await
     }
 
@@ -311,7 +311,7 @@ impl Subject {
 pub(super) struct Snapshot {
     pub(super) feed: Vec<Arc<Action>>,
     pub(super) newest: Vec<Arc<Action>>,
-    pub(super) log: Vec<Transition>,
+    pub(super) log: Vec<LogEntry>,
     pub(super) owners: Vec<Owner>,
 }
 
@@ -357,10 +357,7 @@ pub(super) async fn walk(store: &dyn ActionStore, mut query: Query) -> Proof<Vec
 }
 
 /// Reads a whole log, page by page.
-pub(super) async fn log_walk(
-    store: &dyn ActionStore,
-    mut query: LogQuery,
-) -> Proof<Vec<Transition>> {
+pub(super) async fn log_walk(store: &dyn ActionStore, mut query: LogQuery) -> Proof<Vec<LogEntry>> {
     let mut items = Vec::new();
     for _ in 0..PAGES {
         let page = store.log(&query).await?;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::bench::{log_walk, uids, walk};
 use super::failure::{Failure, Proof, Stop, holds, same};
 use crate::model::{
-    Action, ActionUid, Limits, LogQuery, Order, OwnerQuery, Query, Revision, Status, Term,
-    Transition, TransitionKind, Version,
+    Action, ActionUid, Filter, Limits, LogEntry, LogEntryKind, LogQuery, Order, OwnerQuery, Query,
+    Revision, Status, Version,
 };
 use crate::store::{ActionStore, ActionStoreExt};
 
@@ -77,11 +77,11 @@ async fn check(store: &dyn ActionStore) -> Proof<Checked> {
         let found: Vec<Arc<Action>> = found.into_iter().flatten().collect();
         same("every listed action is found by its uid", &found[..], some)?;
     }
-    let unfinished = walk(store, pages(Order::Oldest).with_term(Term::Unfinished)).await?;
+    let unfinished = walk(store, pages(Order::Oldest).with_filter(Filter::Unfinished)).await?;
     let expected = oldest.iter().filter(|action| action.is_unfinished());
     let expected: Vec<ActionUid> = expected.map(|action| action.uid).collect();
     same("the unfinished actions", uids(&unfinished), expected)?;
-    let mut logs: HashMap<ActionUid, Vec<Transition>> = HashMap::new();
+    let mut logs: HashMap<ActionUid, Vec<LogEntry>> = HashMap::new();
     let all = log_walk(store, LogQuery::all().with_limit(Limits::PAGE)).await?;
     let entries = all.len();
     for entry in all {
@@ -139,8 +139,8 @@ async fn check_feed(store: &dyn ActionStore, actions: &BTreeMap<ActionUid, Arc<A
     holds("every action is in the feed", left.is_empty(), left.keys())
 }
 
-fn check_log(action: &Action, log: &[Transition]) -> Proof {
-    let counted: Vec<&Transition> = log.iter().filter(|entry| !entry.is_late()).collect();
+fn check_log(action: &Action, log: &[LogEntry]) -> Proof {
+    let counted: Vec<&LogEntry> = log.iter().filter(|entry| !entry.is_late()).collect();
     let kept = action.log_entries.min(Limits::LOG_ENTRIES) as usize;
     let what = |what: &str| format!("{what} of action {}", action.uid);
     same(&what("the number of log entries"), counted.len(), kept)?;
@@ -161,25 +161,25 @@ fn check_log(action: &Action, log: &[Transition]) -> Proof {
             (before, after),
         )?;
         let fits = match after.kind {
-            TransitionKind::Created | TransitionKind::LateReport => false,
-            TransitionKind::Started => {
+            LogEntryKind::Created | LogEntryKind::LateReport => false,
+            LogEntryKind::Started => {
                 (before.status, after.status) == (Status::Queued, Status::Executing)
             }
-            TransitionKind::Step | TransitionKind::Noted => {
+            LogEntryKind::Step | LogEntryKind::Noted => {
                 (before.status, after.status) == (Status::Executing, Status::Executing)
                     && before.owner == after.owner
             }
-            TransitionKind::Adopted => {
+            LogEntryKind::Adopted => {
                 after.status == Status::Executing && before.owner != after.owner
             }
-            TransitionKind::CancelRequested => before.status == after.status,
-            TransitionKind::Finished => after.status == Status::Completed,
+            LogEntryKind::CancelRequested => before.status == after.status,
+            LogEntryKind::Finished => after.status == Status::Completed,
         };
         holds(&what("a log of legal transitions"), fits, (before, after))?;
     }
     if action.log_entries <= Limits::LOG_ENTRIES {
         let first = counted.first().map(|entry| (entry.kind, entry.version));
-        let expected = Some((TransitionKind::Created, Version::FIRST));
+        let expected = Some((LogEntryKind::Created, Version::FIRST));
         same(&what("the first log entry"), first, expected)?;
     }
     let Some(last) = counted.last() else {

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::slice::SliceIndex;
 
 use crate::error::{Error, StoreError};
-use crate::model::{Invalid, Refused};
+use crate::model::{Invalid, Rejection};
 
 /// A rule of the contract that a store broke.
 #[derive(Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ macro_rules! unexpected {
         }
     )+};
 }
-unexpected!(StoreError Error Refused Invalid tokio::task::JoinError);
+unexpected!(StoreError Error Rejection Invalid tokio::task::JoinError);
 
 /// Fails unless `condition` is true. `found` is the value shown in the failure.
 #[track_caller]

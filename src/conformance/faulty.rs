@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use super::fault_plan::{Call, Fault, FaultPlan, Method};
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Done, LogQuery, Owner, OwnerQuery, Page, Position, Query, Refused,
-    Revision, Transition,
+    Action, ActionUid, Batch, Done, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position, Query,
+    Rejection, Revision,
 };
 use crate::store::{ActionStore, Capabilities};
 
@@ -214,7 +214,7 @@ impl<S: ActionStore> ActionStore for FaultyStore<S> {
         self.inner.capabilities()
     }
 
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         faulty!(self, Write, Some(&batch), self.inner.write(batch))
     }
 
@@ -226,7 +226,7 @@ impl<S: ActionStore> ActionStore for FaultyStore<S> {
         faulty!(self, List, None, self.inner.list(query))
     }
 
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         faulty!(self, Log, None, self.inner.log(query))
     }
 

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::error::StoreError;
-use crate::model::{Detail, Invalid, Limits, ObjectRef, ObjectSet, Query, Term};
+use crate::model::{Detail, Filter, Invalid, Limits, ObjectRef, ObjectSet, Query};
 
 /// Decides which actions a request may read. It is asked once per request, before anything is
 /// looked up.
@@ -118,7 +118,7 @@ impl fmt::Display for Permission {
 /// unless it is added: [`with_operator_detail`](Scope::with_operator_detail).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    terms: Vec<Term>,
+    filters: Vec<Filter>,
     operator_detail: bool,
 }
 
@@ -127,7 +127,7 @@ impl Scope {
     #[must_use]
     pub const fn everything() -> Scope {
         Scope {
-            terms: Vec::new(),
+            filters: Vec::new(),
             operator_detail: false,
         }
     }
@@ -135,7 +135,7 @@ impl Scope {
     /// The actions of a tenant.
     #[must_use]
     pub fn tenant(tenant: impl Into<Arc<str>>) -> Scope {
-        Scope::everything().with(Term::Tenant(tenant.into()))
+        Scope::everything().with(Filter::Tenant(tenant.into()))
     }
 
     /// The actions that touch one of these objects, as their own object or as a related one in any
@@ -149,7 +149,7 @@ impl Scope {
     /// Restricts the scope to actions that touch one of these objects.
     #[must_use]
     pub fn with_objects(self, objects: impl IntoIterator<Item = ObjectRef>) -> Scope {
-        self.with(Term::TouchesAny(ObjectSet::new(objects)))
+        self.with(Filter::TouchesAny(ObjectSet::new(objects)))
     }
 
     /// Adds the operators' detail of an error: the field `error_detail` of a failed action (in
@@ -162,14 +162,14 @@ impl Scope {
         self
     }
 
-    fn with(mut self, term: Term) -> Scope {
-        self.terms.push(term);
+    fn with(mut self, filter: Filter) -> Scope {
+        self.filters.push(filter);
         self
     }
 
     /// The filters that the scope adds to the client's query.
-    pub(super) fn terms(&self) -> &[Term] {
-        &self.terms
+    pub(super) fn filters(&self) -> &[Filter] {
+        &self.filters
     }
 
     /// Returns true if operators' detail is shown.
@@ -188,7 +188,7 @@ impl Scope {
     /// Checks that a store can be asked with this scope.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let mut query = Query::new();
-        query.terms.extend_from_slice(&self.terms);
+        query.filters.extend_from_slice(&self.filters);
         let checked = query.check();
         checked.map_err(|e| StoreError::from_check("authorize", e))
     }

@@ -15,7 +15,7 @@ use super::text::{Text, Written};
 use super::walk::{self, Bound, Walk};
 use super::{Adapter, authorize::Scope, parameters, sse, wait};
 use crate::error::{ErrorKind, StoreError};
-use crate::model::{Cursor, Limits, Order, Position, Query, Revision, Term};
+use crate::model::{Cursor, Filter, Limits, Order, Position, Query, Revision};
 use crate::store::ActionStore;
 
 /// Minimum time between two polls of a waiting client. Changes in between are sent together.
@@ -66,7 +66,7 @@ impl Page {
 /// Reader of the change feed, limited to a scope. Holds its position.
 pub(super) struct Feed {
     store: Arc<dyn ActionStore>,
-    terms: Vec<Term>,
+    filters: Vec<Filter>,
     bound: Bound,
     shape: Shape,
     /// Cursor after the last page that was read; `None` before the first action.
@@ -81,10 +81,10 @@ impl Feed {
     /// Reads the next page, which may be empty. The position changes only after a successful read.
     pub(super) async fn read(&mut self) -> Result<Page, Problem> {
         let from = Walk::Plain(Order::Feed, self.after);
-        let found = walk::read(&*self.store, &self.terms, from, self.bound, self.shape).await?;
+        let found = walk::read(&*self.store, &self.filters, from, self.bound, self.shape).await?;
         let at = found.at.unwrap_or(self.at);
         // Another copy of the store was put in its place.
-        let is_same = (at.life, at.branch) == (self.at.life, self.at.branch);
+        let is_same = (at.store_id, at.branch) == (self.at.store_id, self.at.branch);
         if !is_same || at.revision < self.at.revision {
             return Err(Problem::Expired);
         }
@@ -183,7 +183,7 @@ impl Start {
         };
         // The cursor belongs to another store, or is ahead of this one. The store itself refuses
         // another branch.
-        if cursor.life() != at.life || cursor.position() > at.revision.get() {
+        if cursor.store_id() != at.store_id || cursor.position() > at.revision.get() {
             return Err(Problem::Expired);
         }
         Ok(Some(cursor))
@@ -239,11 +239,11 @@ impl Adapter {
         let bound = Bound {
             actions: limit.min(self.options.bounds.cap),
             bytes: self.options.bounds.page_bytes,
-            is_scoped: !scope.terms().is_empty(),
+            is_scoped: !scope.filters().is_empty(),
         };
         Ok(Feed {
             store: self.store.clone(),
-            terms: scope.terms().to_vec(),
+            filters: scope.filters().to_vec(),
             bound,
             shape: Shape::Records(scope.shows_detail()),
             after,

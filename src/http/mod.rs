@@ -339,13 +339,13 @@ impl Adapter {
         asked: &ListRequest,
         shape: sheet::Shape,
     ) -> Result<walk::Answer, Problem> {
-        let terms = [scope.terms(), &asked.terms].concat();
+        let filters = [scope.filters(), &asked.filters].concat();
         let bound = Bound {
             actions: asked.limit.min(self.options.bounds.cap),
             bytes: self.options.bounds.page_bytes,
-            is_scoped: !scope.terms().is_empty(),
+            is_scoped: !scope.filters().is_empty(),
         };
-        walk::read(&*self.store, &terms, asked.from, bound, shape).await
+        walk::read(&*self.store, &filters, asked.from, bound, shape).await
     }
 
     /// Lists the actions that touch the database in the path.

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use super::authorize::Scope;
 use super::error::Problem;
 use super::{Adapter, parameters, wait};
-use crate::model::{Action, ActionUid, Position, Query, Term, Timestamp};
+use crate::model::{Action, ActionUid, Filter, Position, Query, Timestamp};
 use crate::store::{ActionStore as _, ActionStoreExt as _};
 
 impl Adapter {
@@ -39,7 +39,7 @@ impl Adapter {
             Some(at) => at,
             None => self.store.changed(None).await?,
         };
-        match drawn.is_some() && drawn <= at.removed_created {
+        match drawn.is_some() && drawn <= at.pruned_created {
             true => Err(Problem::Gone(text.to_owned())),
             false => Err(Problem::NoSuchAction(text.to_owned())),
         }
@@ -52,15 +52,15 @@ impl Adapter {
         uid: ActionUid,
         scope: &Scope,
     ) -> Result<(Option<Arc<Action>>, Option<Position>), Problem> {
-        if scope.terms().is_empty() {
+        if scope.filters().is_empty() {
             let found = self.store.action(uid).await?;
             return Ok((found.map(|action| scope.detail().of(action)), None));
         }
         let mut query = Query::new()
-            .with_term(Term::Uid(uid))
+            .with_filter(Filter::Uid(uid))
             .with_limit(1)
             .with_detail(scope.detail());
-        query.terms.extend_from_slice(scope.terms());
+        query.filters.extend_from_slice(scope.filters());
         let mut page = self.store.list(&query).await?;
         Ok((page.items.pop(), Some(page.at)))
     }

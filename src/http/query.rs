@@ -9,7 +9,7 @@ use super::error::Problem;
 use super::parameters;
 use super::walk::{Walk, not_a_cursor};
 use super::when;
-use crate::model::{Limits, ObjectRef, Order, Query, Term};
+use crate::model::{Filter, Limits, ObjectRef, Order, Query};
 
 /// The known parameters. Every one after the first two makes the list a plain one.
 const KNOWN: [&str; 10] = [
@@ -19,7 +19,7 @@ const KNOWN: [&str; 10] = [
 /// A request for one page of a list.
 #[derive(Debug)]
 pub(super) struct ListRequest {
-    pub(super) terms: Vec<Term>,
+    pub(super) filters: Vec<Filter>,
     /// True if neither a filter nor an order was given.
     bare: bool,
     pub(super) from: Walk,
@@ -58,28 +58,28 @@ impl ListRequest {
         let order = order.as_deref().map(read_order).transpose()?;
         let filters = [
             read(status, "status", NO_STATUS, |s| {
-                s.parse().ok().map(Term::Status)
+                s.parse().ok().map(Filter::Status)
             })?,
             read(outcome, "outcome", NO_OUTCOME, |s| {
-                s.parse().ok().map(Term::Outcome)
+                s.parse().ok().map(Filter::Outcome)
             })?,
-            read(name, "name", NO_LABEL, |s| checked(Term::Name(s.into())))?,
+            read(name, "name", NO_LABEL, |s| checked(Filter::Name(s.into())))?,
             read(object, "object", NO_OBJECT, |s| {
-                s.parse().ok().map(Term::Object)
+                s.parse().ok().map(Filter::Object)
             })?,
             read(tenant, "tenant", NO_LABEL, |s| {
-                checked(Term::Tenant(s.into()))
+                checked(Filter::Tenant(s.into()))
             })?,
             read(since, "since", NO_TIME, |s| {
-                when::time(s).map(Term::CreatedFrom)
+                when::time(s).map(Filter::CreatedFrom)
             })?,
             read(until, "until", NO_TIME, |s| {
-                when::time(s).map(Term::CreatedBefore)
+                when::time(s).map(Filter::CreatedBefore)
             })?,
         ];
-        let mut terms: Vec<Term> = filters.into_iter().flatten().collect();
-        let bare = order.is_none() && terms.is_empty();
-        terms.extend(touched.cloned().map(Term::Touches));
+        let mut filters: Vec<Filter> = filters.into_iter().flatten().collect();
+        let bare = order.is_none() && filters.is_empty();
+        filters.extend(touched.cloned().map(Filter::Touches));
         let plain = !bare || touched.is_some();
         let from = match (plain, cursor) {
             (false, None) => Walk::BEGIN,
@@ -91,7 +91,7 @@ impl ListRequest {
             }
         };
         Ok(ListRequest {
-            terms,
+            filters,
             bare,
             from,
             limit: limit_of(limit.as_deref())?.unwrap_or(Limits::PAGE),
@@ -154,9 +154,9 @@ fn read(
     value: Option<String>,
     name: &str,
     otherwise: &'static str,
-    term: impl Fn(&str) -> Option<Term>,
-) -> Result<Option<Term>, Problem> {
-    let read = |value: String| term(&value).ok_or_else(|| fault(name, otherwise));
+    filter: impl Fn(&str) -> Option<Filter>,
+) -> Result<Option<Filter>, Problem> {
+    let read = |value: String| filter(&value).ok_or_else(|| fault(name, otherwise));
     value.map(read).transpose()
 }
 
@@ -169,10 +169,10 @@ fn read_order(text: &str) -> Result<Order, Problem> {
 }
 
 /// Returns the term if stores accept it.
-fn checked(term: Term) -> Option<Term> {
-    let query = Query::new().with_term(term);
+fn checked(filter: Filter) -> Option<Filter> {
+    let query = Query::new().with_filter(filter);
     query.check().ok()?;
-    query.terms.into_iter().next()
+    query.filters.into_iter().next()
 }
 
 fn kept(values: &[Option<String>; KNOWN.len()]) -> String {

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::words::lifecycle;
-use crate::model::{Action, Progress, Timestamp, Transition, TransitionKind};
+use crate::model::{Action, LogEntry, LogEntryKind, Progress, Timestamp};
 
 /// Unix seconds with six decimals, as a JSON number.
 pub(super) struct Seconds(Timestamp);
@@ -156,10 +156,10 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    pub(super) fn new(transition: &'a Transition, inside: bool) -> Entry<'a> {
+    pub(super) fn new(transition: &'a LogEntry, inside: bool) -> Entry<'a> {
         let owner = transition.owner.as_ref().filter(|_| inside);
         // The requester of a cancel is public. Other names are internal.
-        let public = transition.kind == TransitionKind::CancelRequested;
+        let public = transition.kind == LogEntryKind::CancelRequested;
         let word = lifecycle(transition.status, transition.outcome);
         Entry {
             at: Seconds(transition.at),

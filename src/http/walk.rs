@@ -8,7 +8,7 @@ use super::error::Problem;
 use super::sheet::{Place, Shape, Sheet};
 use crate::error::ErrorKind;
 use crate::model::{
-    Action, ActionUid, Cursor, CursorError, Detail, Order, Position, Query, Status, Term,
+    Action, ActionUid, Cursor, CursorError, Detail, Filter, Order, Position, Query, Status,
 };
 use crate::store::ActionStore;
 
@@ -47,10 +47,10 @@ impl Walk {
         }
     }
 
-    fn query(self, terms: &[Term], limit: u16) -> Query {
-        let (term, order) = match self {
-            Walk::Unfinished(_) => (Some(Term::Unfinished), Order::Newest),
-            Walk::Finished(_) => (Some(Term::Status(Status::Completed)), Order::Newest),
+    fn query(self, filters: &[Filter], limit: u16) -> Query {
+        let (filter, order) = match self {
+            Walk::Unfinished(_) => (Some(Filter::Unfinished), Order::Newest),
+            Walk::Finished(_) => (Some(Filter::Status(Status::Completed)), Order::Newest),
             Walk::Plain(order, _) => (None, order),
         };
         let mut query = Query::new()
@@ -58,8 +58,8 @@ impl Walk {
             .with_after(self.after())
             .with_limit(limit)
             .with_detail(Detail::Summary);
-        query.terms.extend(term);
-        query.terms.extend_from_slice(terms);
+        query.filters.extend(filter);
+        query.filters.extend_from_slice(filters);
         query
     }
 
@@ -130,7 +130,7 @@ pub(super) struct Answer {
 /// Reads one answer: the actions that match all terms.
 pub(super) async fn read(
     store: &dyn ActionStore,
-    terms: &[Term],
+    filters: &[Filter],
     from: Walk,
     bound: Bound,
     shape: Shape,
@@ -149,7 +149,7 @@ pub(super) async fn read(
         if limit_now == 0 || short >= most {
             break;
         }
-        let list = store.list(&at.query(terms, limit_now)).await;
+        let list = store.list(&at.query(filters, limit_now)).await;
         let page = list.map_err(|error| refused(error, at, from))?;
         let (mark, known) = (shown.sheet.mark(), shown.unfinished.len());
         let fitting = shown.put(&page.items, at, bound.bytes)?;
@@ -249,11 +249,11 @@ mod tests {
     #[test]
     fn a_walk_is_parsed_from_its_own_text_only() {
         let at = crate::model::Position {
-            life: StoreId::new(),
+            store_id: StoreId::new(),
             branch: crate::model::BranchId::FIRST,
             revision: crate::model::Revision::ZERO,
-            removed_to: crate::model::Revision::ZERO,
-            removed_created: None,
+            pruned_through: crate::model::Revision::ZERO,
+            pruned_created: None,
         };
         let cursor = Some(Cursor::newest(at, 7));
         for walk in [

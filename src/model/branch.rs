@@ -72,11 +72,11 @@ mod tests {
     #[test]
     fn a_branch_accepts_cursors_from_before_its_fork() {
         let at = |branch, revision| Position {
-            life: StoreId::new(),
+            store_id: StoreId::new(),
             branch: BranchId::from_u64(branch),
             revision: Revision::new(revision),
-            removed_to: Revision::ZERO,
-            removed_created: None,
+            pruned_through: Revision::ZERO,
+            pruned_created: None,
         };
         let end = |by: u64| End {
             revision: 10 * by,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::action::Action;
 use super::identity::{ActionUid, OpId, Version};
 use super::limits::Invalid;
+use super::log_entry::LogEntry;
 use super::new_action::NewAction;
 use super::owner::{Owner, OwnerRef};
 use super::report::{CancelRequest, Finish, Report};
 use super::size::{BASE, RELATED, error, json, list, text};
-use super::transition::Transition;
 use super::words::{OwnerEnd, Status};
 
 /// Commands that are written in one transaction, in order.
@@ -56,7 +56,7 @@ impl Batch {
 pub enum BatchMode {
     /// The other commands are still applied.
     Each,
-    /// The other commands are refused too, with [`Refused::Batch`].
+    /// The other commands are refused too, with [`Rejection::Batch`].
     All,
 }
 
@@ -91,13 +91,13 @@ pub enum Command {
     },
     /// Makes an incarnation the living one of its name.
     ///
-    /// An incarnation that has ended is refused with [`Refused::Fenced`] while the store remembers
+    /// An incarnation that has ended is refused with [`Rejection::Fenced`] while the store remembers
     /// it; see [`Limits::ENDED_OWNERS`](crate::Limits::ENDED_OWNERS).
     Claim {
         /// Incarnation that claims its name.
         owner: OwnerRef,
         /// If true, fences another incarnation that holds the name. If false, that incarnation
-        /// causes [`Refused::OwnerAlive`].
+        /// causes [`Rejection::OwnerAlive`].
         take_over: bool,
     },
     /// Renews an incarnation's lease.
@@ -137,7 +137,7 @@ pub enum Command {
         /// Action to import.
         action: Arc<Action>,
         /// Log of the action, oldest entry first.
-        log: Vec<Transition>,
+        log: Vec<LogEntry>,
     },
     /// Command of a later version of this library. The conformance suite uses it to test that a
     /// store refuses unknown commands.
@@ -214,7 +214,7 @@ impl Done {
 /// Reason why a command was refused. A refused command was certainly not applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refused {
+pub enum Rejection {
     /// The input breaks a rule.
     #[error("{0}")]
     Invalid(Invalid),
@@ -222,10 +222,10 @@ pub enum Refused {
     #[error("there is no action {0}")]
     NotFound(ActionUid),
     /// The command conflicts with the state of the action or of another one.
-    #[error("action {}: {clash}", current.uid)]
+    #[error("action {}: {reason}", current.uid)]
     Conflict {
         /// Kind of conflict.
-        clash: Clash,
+        reason: ConflictReason,
         /// Action that causes the conflict, in its current state. In a batch that is all or
         /// nothing, this includes the changes of the commands before this one.
         current: Arc<Action>,
@@ -260,7 +260,7 @@ fn ended_in_words(end: OwnerEnd) -> &'static str {
 /// Kind of conflict between a command and an action.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Clash {
+pub enum ConflictReason {
     /// An action with this uid but different content is already recorded.
     #[error("it has the same uid but different content")]
     Uid,

@@ -106,17 +106,17 @@ impl BranchId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// Identity of the store.
-    pub life: StoreId,
+    pub store_id: StoreId,
     /// Branch of the store.
     pub branch: BranchId,
     /// Highest readable revision.
     pub revision: Revision,
     /// Highest revision of all removed actions. A feed that resumes below it may have missed
     /// actions that were removed since.
-    pub removed_to: Revision,
+    pub pruned_through: Revision,
     /// Creation time of the youngest action that was ever removed. Every action created later is
     /// still there. `None` if no action was removed.
-    pub removed_created: Option<Timestamp>,
+    pub pruned_created: Option<Timestamp>,
 }
 
 /// Kind of list that a cursor belongs to.
@@ -155,7 +155,7 @@ impl Walk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
     pub(super) walk: Walk,
-    life: StoreId,
+    store_id: StoreId,
     branch: BranchId,
     position: u64,
     /// Feed only: revision of the store when the walk began. A removed action with a lower revision
@@ -217,7 +217,7 @@ impl Cursor {
     const fn new(walk: Walk, at: Position, position: u64, began: u64, seen: u64) -> Cursor {
         Cursor {
             walk,
-            life: at.life,
+            store_id: at.store_id,
             branch: at.branch,
             position,
             began,
@@ -227,8 +227,8 @@ impl Cursor {
 
     /// Returns the store of the cursor.
     #[must_use]
-    pub const fn life(&self) -> StoreId {
-        self.life
+    pub const fn store_id(&self) -> StoreId {
+        self.store_id
     }
 
     /// Returns the branch of the cursor.
@@ -258,11 +258,11 @@ impl Cursor {
         }
     }
 
-    /// Returns true if a removal up to `removed_to` may have deleted actions that this feed cursor
+    /// Returns true if a removal up to `pruned_through` may have deleted actions that this feed cursor
     /// has not returned yet.
     #[must_use]
-    pub fn is_expired(&self, removed_to: Revision) -> bool {
-        self.walk == Walk::Feed && removed_to.get() > self.position.max(self.began)
+    pub fn is_expired(&self, pruned_through: Revision) -> bool {
+        self.walk == Walk::Feed && pruned_through.get() > self.position.max(self.began)
     }
 }
 
@@ -272,8 +272,8 @@ impl fmt::Display for Cursor {
             .iter()
             .find_map(|(walk, letter)| (*walk == self.walk).then_some(*letter))
             .unwrap_or_default();
-        let life = self.life.0.simple();
-        write!(f, "1{letter}.{life}")?;
+        let store_id = self.store_id.0.simple();
+        write!(f, "1{letter}.{store_id}")?;
         // The first branch is left out: most stores never leave it.
         if self.branch != BranchId::FIRST {
             write!(f, "-{:x}", self.branch.get())?;
@@ -303,14 +303,14 @@ impl FromStr for Cursor {
         }
         let mut parts = text.split('.');
         let mut part = || parts.next().ok_or(CursorError);
-        let (kind, life, position) = (part()?, part()?, part()?);
-        let (life, branch) = life.split_once('-').unwrap_or((life, "0"));
+        let (kind, store_id, position) = (part()?, part()?, part()?);
+        let (store_id, branch) = store_id.split_once('-').unwrap_or((store_id, "0"));
         let letter = kind.strip_prefix('1').ok_or(CursorError)?;
         let (walk, _) = *Walk::LETTERS
             .iter()
             .find(|(_, known)| *known == letter)
             .ok_or(CursorError)?;
-        let uuid = Uuid::try_parse(life).map_err(|_| CursorError)?;
+        let uuid = Uuid::try_parse(store_id).map_err(|_| CursorError)?;
         let branch = u64::from_str_radix(branch, 16).map_err(|_| CursorError)?;
         let (mut began, mut seen) = (0, 0);
         if walk == Walk::Feed {
@@ -318,7 +318,7 @@ impl FromStr for Cursor {
         }
         let cursor = Cursor {
             walk,
-            life: StoreId(uuid),
+            store_id: StoreId(uuid),
             branch: BranchId(branch),
             position: number(position)?,
             began,
@@ -341,13 +341,13 @@ mod tests {
 
     #[test]
     fn a_cursor_round_trips_and_other_texts_are_refused() {
-        let life = StoreId::new();
+        let store_id = StoreId::new();
         let at = Position {
-            life,
+            store_id,
             branch: BranchId::new(),
             revision: Revision::new(9),
-            removed_to: Revision::ZERO,
-            removed_created: None,
+            pruned_through: Revision::ZERO,
+            pruned_created: None,
         };
         let first = Position {
             branch: BranchId::FIRST,
@@ -383,7 +383,7 @@ mod tests {
         }
         assert!("1n.x.1".parse::<Cursor>().is_err());
         assert!(
-            format!("1n.{}.18446744073709551615", life.0.simple())
+            format!("1n.{}.18446744073709551615", store_id.0.simple())
                 .parse::<Cursor>()
                 .is_err()
         );
@@ -391,13 +391,13 @@ mod tests {
 
     #[test]
     fn removing_an_action_unchanged_since_a_feed_began_does_not_expire_its_cursor() {
-        let life = StoreId::new();
-        let at = |revision, removed_to| Position {
-            life,
+        let store_id = StoreId::new();
+        let at = |revision, pruned_through| Position {
+            store_id,
             branch: BranchId::FIRST,
             revision: Revision::new(revision),
-            removed_to: Revision::new(removed_to),
-            removed_created: None,
+            pruned_through: Revision::new(pruned_through),
+            pruned_created: None,
         };
         // A walk from the beginning, in a store that has removed actions before.
         let walk = Cursor::feed_after(Revision::new(5), None, at(100, 50));

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::draw;
 use super::limits::Invalid;
+use crate::id_gen;
 
 /// Defines an identity that wraps a UUID. Its text is the lower-case hyphenated form.
 macro_rules! identity {
@@ -24,7 +24,7 @@ macro_rules! identity {
             #[must_use]
             #[allow(clippy::new_without_default)] // a default that differs each time surprises
             pub fn new() -> $name {
-                $name(draw::uuid())
+                $name(id_gen::uuid())
             }
 
             /// Wraps a UUID of any version.

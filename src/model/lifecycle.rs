@@ -5,7 +5,7 @@ use super::words::{Outcome, Status};
 
 /// A change of status or owner that a command asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Move {
+pub enum Event {
     /// Start the action.
     Start,
     /// Complete the action with this outcome.
@@ -14,15 +14,15 @@ pub enum Move {
     Adopt,
 }
 
-impl Move {
+impl Event {
     /// Returns the move that a change asks for. Returns `None` for a report and for a cancel
     /// request: they change neither status nor owner.
     #[must_use]
-    pub fn of(change: &Change) -> Option<Move> {
+    pub fn of(change: &Change) -> Option<Event> {
         match change {
-            Change::Start => Some(Move::Start),
-            Change::Finish(finish) => Some(Move::Finish(finish.outcome)),
-            Change::Adopt => Some(Move::Adopt),
+            Change::Start => Some(Event::Start),
+            Change::Finish(finish) => Some(Event::Finish(finish.outcome)),
+            Change::Adopt => Some(Event::Adopt),
             Change::Report(_) | Change::RequestCancel(_) => None,
         }
     }
@@ -43,19 +43,19 @@ pub enum Authority {
 
 /// One legal move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Edge {
+pub struct Transition {
     /// Status before the move.
     pub from: Status,
     /// Move that is asked for.
-    pub by_move: Move,
+    pub by_move: Event,
     /// Status after the move.
     pub to: Status,
     /// Authority that the move needs.
     pub authority: Authority,
 }
 
-const fn edge(from: Status, by_move: Move, to: Status, authority: Authority) -> Edge {
-    Edge {
+const fn edge(from: Status, by_move: Event, to: Status, authority: Authority) -> Transition {
+    Transition {
         from,
         by_move,
         to,
@@ -64,9 +64,9 @@ const fn edge(from: Status, by_move: Move, to: Status, authority: Authority) -> 
 }
 
 /// All legal moves. Every other move is refused.
-pub const EDGES: &[Edge] = {
+pub const TRANSITIONS: &[Transition] = {
     use Authority::{AnyOwner, AnybodyOnceOwnerDied, ItsOwner, ItsOwnerOrAnybodyWithout};
-    use Move::{Adopt, Finish, Start};
+    use Event::{Adopt, Finish, Start};
     use Outcome::{Cancelled, Failed, Interrupted, Lost, Succeeded};
     use Status::{Completed, Executing, Queued};
     &[
@@ -93,11 +93,11 @@ pub const EDGES: &[Edge] = {
     ]
 };
 
-impl Edge {
+impl Transition {
     /// Returns the legal move from a status, or `None` if the move is not legal.
     #[must_use]
-    pub fn find(from: Status, by_move: Move) -> Option<&'static Edge> {
-        EDGES
+    pub fn find(from: Status, by_move: Event) -> Option<&'static Transition> {
+        TRANSITIONS
             .iter()
             .find(|edge| edge.from == from && edge.by_move == by_move)
     }

@@ -31,7 +31,7 @@ impl Limits {
     /// Number of log entries kept for each action. Beyond it, the oldest entries are deleted.
     pub const LOG_ENTRIES: u32 = 256;
     /// Maximum number of conditions in a query.
-    pub const TERMS: usize = 16;
+    pub const FILTERS: usize = 16;
     /// Maximum number of objects in a set that a query uses.
     pub const OBJECTS: usize = 1000;
     /// Maximum page size.

@@ -1,7 +1,7 @@
 //! The model: actions, the legal changes to them, and the meaning of a query.
 //!
-//! The model is pure: no I/O, no clock, no async. A backend loads the rows that [`needs`] lists,
-//! calls [`plan`], and saves what [`Loaded::into_changes`] returns. Backends make no decisions of
+//! The model is pure: no I/O, no clock, no async. A backend loads the rows that [`read_set`] lists,
+//! calls [`plan`], and saves what [`TxnState::into_write_set`] returns. Backends make no decisions of
 //! their own.
 //!
 //! One exception: [`NewAction::new`], [`OpId::new`] and [`OwnerRef::new`] generate a UUID for
@@ -12,8 +12,8 @@ mod branch;
 pub mod codec;
 mod command;
 mod cursor;
-mod draw;
-mod driver;
+
+mod access_path;
 mod extra;
 mod fit;
 mod identity;
@@ -21,6 +21,7 @@ mod json;
 mod key;
 mod lifecycle;
 mod limits;
+mod log_entry;
 mod new_action;
 mod object;
 mod owner;
@@ -31,19 +32,18 @@ mod query;
 mod report;
 mod size;
 mod time;
-mod transition;
 mod words;
 mod workspace;
 
+pub(crate) use access_path::AccessPath;
+#[cfg(feature = "sqlite-unbundled")]
+pub(crate) use access_path::touched;
 pub use action::{Action, ActionError, Cancel, Evidence};
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use branch::Fork;
 pub(crate) use branch::{Branches, End};
-pub use command::{Batch, BatchMode, Change, Clash, Command, Done, Effect, Refused};
+pub use command::{Batch, BatchMode, Change, Command, ConflictReason, Done, Effect, Rejection};
 pub use cursor::{BranchId, Cursor, CursorError, Position, Revision, StoreId};
-pub(crate) use driver::Driver;
-#[cfg(feature = "sqlite-unbundled")]
-pub(crate) use driver::touched;
 pub(crate) use extra::Extra;
 #[cfg(feature = "tracker")]
 pub(crate) use fit::{UNNAMED_CODE, as_prose};
@@ -52,8 +52,10 @@ pub use json::Json;
 #[cfg(feature = "http")]
 pub(crate) use json::Member;
 pub use key::{Key, KeyKind};
-pub use lifecycle::{Authority, EDGES, Edge, Move};
+pub use lifecycle::{Authority, Event, TRANSITIONS, Transition};
 pub use limits::{Invalid, Limits};
+pub(crate) use log_entry::check_log;
+pub use log_entry::{LogEntry, LogEntryKind};
 pub use new_action::NewAction;
 #[cfg(feature = "http")]
 pub(crate) use new_action::PENDING_OPS;
@@ -62,12 +64,10 @@ pub use owner::{Incarnation, Owner, OwnerRef, OwnerState};
 pub use owner_query::OwnerQuery;
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use plan::disconnect;
-pub use plan::{Needs, needs, plan};
+pub use plan::{ReadSet, plan, read_set};
 pub use progress::Progress;
-pub use query::{CheckError, Detail, LogQuery, Order, Page, Query, Term};
+pub use query::{CheckError, Detail, Filter, LogQuery, Order, Page, Query};
 pub use report::{CancelRequest, Finish, Report};
 pub use time::Timestamp;
-pub(crate) use transition::check_log;
-pub use transition::{Transition, TransitionKind};
 pub use words::{Outcome, OwnerEnd, Source, Status, UnknownWord};
-pub use workspace::{Changes, Loaded};
+pub use workspace::{TxnState, WriteSet};

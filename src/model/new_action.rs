@@ -72,7 +72,7 @@ pub(crate) const PENDING_OPS: &str = "pending_ops";
 /// | how many | [`Limits::EXCLUSIVE`] | one |
 /// | held from | its create | its create |
 /// | held until | completion, with any outcome | removal, by retention or by hand |
-/// | another create with it | [`Conflict`](crate::Refused::Conflict) with the holder | same content: [`Already`](crate::Effect::Already) with the existing action; other content: `Conflict` with that action |
+/// | another create with it | [`Conflict`](crate::Rejection::Conflict) with the holder | same content: [`Already`](crate::Effect::Already) with the existing action; other content: `Conflict` with that action |
 ///
 /// A queued action holds its exclusive keys, too. An action whose owner has died holds them until
 /// the action is completed. A create takes all its keys or none, in the transaction that records
@@ -86,7 +86,7 @@ pub(crate) const PENDING_OPS: &str = "pending_ops";
 ///
 /// ```
 /// # async fn example() -> Result<(), action_store::Error> {
-/// use action_store::{ActionStoreExt, Clash, Error, MemoryStore, NewAction, ObjectRef, Refused};
+/// use action_store::{ActionStoreExt, ConflictReason, Error, MemoryStore, NewAction, ObjectRef, Rejection};
 ///
 /// let store = MemoryStore::new();
 /// let on_bdb = |name: &str| {
@@ -96,7 +96,7 @@ pub(crate) const PENDING_OPS: &str = "pending_ops";
 /// let first = store.create(backup()).await?;
 ///
 /// match store.create(on_bdb("check_bdb")).await {
-///     Err(Error::Refused(Refused::Conflict { clash: Clash::Exclusive(key), current })) => {
+///     Err(Error::Rejected(Rejection::Conflict { reason: ConflictReason::Exclusive(key), current })) => {
 ///         assert_eq!((&*key, current.uid), ("bdb:1", first.uid));
 ///     }
 ///     other => unreachable!("{other:?}"),

@@ -14,7 +14,7 @@ use super::words::{Outcome, Source, Status};
 /// One condition of a query. An action must meet all conditions of the query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Term {
+pub enum Filter {
     /// The action has this uid.
     Uid(ActionUid),
     /// The action has this status.
@@ -63,46 +63,46 @@ pub enum Term {
     Unknown,
 }
 
-impl Term {
+impl Filter {
     /// Returns true if the action meets the condition.
     #[must_use]
     pub fn matches(&self, action: &Action) -> bool {
         match self {
-            Term::Uid(uid) => action.uid == *uid,
-            Term::Status(status) => action.status == *status,
-            Term::Unfinished => action.is_unfinished(),
-            Term::Outcome(outcome) => action.outcome == Some(*outcome),
-            Term::Source(source) => action.source == *source,
-            Term::Name(name) => action.name == *name,
-            Term::Object(object) => action.object.as_ref() == Some(object),
-            Term::Touches(object) => action.touches(object),
-            Term::TouchesAny(objects) => action.touches_any(objects),
-            Term::Tenant(tenant) => action.tenant == *tenant,
-            Term::Actor(actor) => action.actor.as_ref() == Some(actor),
-            Term::Owner(owner) => action.owner.as_ref() == Some(owner),
-            Term::OwnerName(name) => action.owner.as_ref().is_some_and(|o| o.name == *name),
-            Term::Parent(parent) => action.parent == Some(*parent),
-            Term::RetryOf(retry_of) => action.retry_of == Some(*retry_of),
-            Term::Correlation(correlation) => action.correlation.as_ref() == Some(correlation),
-            Term::CreatedFrom(time) => action.created_at >= *time,
-            Term::CreatedBefore(time) => action.created_at < *time,
-            Term::FinishedFrom(time) => action.finished_at.is_some_and(|at| at >= *time),
-            Term::FinishedBefore(time) => action.finished_at.is_some_and(|at| at < *time),
-            Term::CancelRequested => action.cancel.is_some(),
-            Term::Unknown => false,
+            Filter::Uid(uid) => action.uid == *uid,
+            Filter::Status(status) => action.status == *status,
+            Filter::Unfinished => action.is_unfinished(),
+            Filter::Outcome(outcome) => action.outcome == Some(*outcome),
+            Filter::Source(source) => action.source == *source,
+            Filter::Name(name) => action.name == *name,
+            Filter::Object(object) => action.object.as_ref() == Some(object),
+            Filter::Touches(object) => action.touches(object),
+            Filter::TouchesAny(objects) => action.touches_any(objects),
+            Filter::Tenant(tenant) => action.tenant == *tenant,
+            Filter::Actor(actor) => action.actor.as_ref() == Some(actor),
+            Filter::Owner(owner) => action.owner.as_ref() == Some(owner),
+            Filter::OwnerName(name) => action.owner.as_ref().is_some_and(|o| o.name == *name),
+            Filter::Parent(parent) => action.parent == Some(*parent),
+            Filter::RetryOf(retry_of) => action.retry_of == Some(*retry_of),
+            Filter::Correlation(correlation) => action.correlation.as_ref() == Some(correlation),
+            Filter::CreatedFrom(time) => action.created_at >= *time,
+            Filter::CreatedBefore(time) => action.created_at < *time,
+            Filter::FinishedFrom(time) => action.finished_at.is_some_and(|at| at >= *time),
+            Filter::FinishedBefore(time) => action.finished_at.is_some_and(|at| at < *time),
+            Filter::CancelRequested => action.cancel.is_some(),
+            Filter::Unknown => false,
         }
     }
 
     fn check(&self) -> Result<(), CheckError> {
         match self {
-            Term::Name(text)
-            | Term::Tenant(text)
-            | Term::Actor(text)
-            | Term::OwnerName(text)
-            | Term::Correlation(text) => Ok(label("terms", text)?),
-            Term::Owner(owner) => Ok(owner.check()?),
-            Term::TouchesAny(objects) => Ok(objects.check()?),
-            Term::Unknown => Err(CheckError::Unsupported("this term")),
+            Filter::Name(text)
+            | Filter::Tenant(text)
+            | Filter::Actor(text)
+            | Filter::OwnerName(text)
+            | Filter::Correlation(text) => Ok(label("filters", text)?),
+            Filter::Owner(owner) => Ok(owner.check()?),
+            Filter::TouchesAny(objects) => Ok(objects.check()?),
+            Filter::Unknown => Err(CheckError::Unsupported("this filter")),
             _ => Ok(()),
         }
     }
@@ -160,8 +160,8 @@ impl Detail {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Query {
-    /// Conditions that an action must meet; at most [`Limits::TERMS`].
-    pub terms: Vec<Term>,
+    /// Conditions that an action must meet; at most [`Limits::FILTERS`].
+    pub filters: Vec<Filter>,
     /// Order of the list.
     pub order: Order,
     /// Cursor of the previous page; `None` for the first page.
@@ -175,7 +175,7 @@ pub struct Query {
 impl Default for Query {
     fn default() -> Query {
         Query {
-            terms: Vec::new(),
+            filters: Vec::new(),
             order: Order::Newest,
             after: None,
             limit: Limits::DEFAULT_PAGE,
@@ -193,8 +193,8 @@ impl Query {
 
     /// Adds a condition.
     #[must_use]
-    pub fn with_term(mut self, term: Term) -> Query {
-        self.terms.push(term);
+    pub fn with_filter(mut self, filter: Filter) -> Query {
+        self.filters.push(filter);
         self
     }
 
@@ -229,7 +229,7 @@ impl Query {
     /// Returns true if the action meets all conditions.
     #[must_use]
     pub fn matches(&self, action: &Action) -> bool {
-        self.terms.iter().all(|term| term.matches(action))
+        self.filters.iter().all(|filter| filter.matches(action))
     }
 
     /// Checks the limits, the conditions, the order, and that the cursor belongs to this order.
@@ -238,8 +238,8 @@ impl Query {
     /// Returns [`CheckError`] with the first rule that is broken.
     pub fn check(&self) -> Result<(), CheckError> {
         check_limit(self.limit)?;
-        at_most("terms", self.terms.len(), Limits::TERMS)?;
-        self.terms.iter().try_for_each(Term::check)?;
+        at_most("filters", self.filters.len(), Limits::FILTERS)?;
+        self.filters.iter().try_for_each(Filter::check)?;
         let walk = match self.order {
             Order::Newest => Walk::Newest,
             Order::Oldest => Walk::Oldest,

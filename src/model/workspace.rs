@@ -11,8 +11,8 @@ use super::action::Action;
 use super::identity::{ActionUid, OpId};
 use super::key::Key;
 use super::limits::Limits;
+use super::log_entry::LogEntry;
 use super::owner::{Owner, OwnerRef};
-use super::transition::Transition;
 
 /// A map in insertion order, which is also the order of creation.
 ///
@@ -22,12 +22,12 @@ type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
 
 /// State of one transaction, which [`plan`](super::plan) reads and changes.
 ///
-/// A backend loads the rows that [`Needs`](super::Needs) lists and puts in those that exist. A row
+/// A backend loads the rows that [`ReadSet`](super::ReadSet) lists and puts in those that exist. A row
 /// that is not put in counts as absent. Several batches of a transaction are planned one after
-/// another on the same `Loaded`. [`Loaded::into_changes`] then returns the rows to save for all of
+/// another on the same `TxnState`. [`TxnState::into_write_set`] then returns the rows to save for all of
 /// them.
 #[derive(Debug, Default)]
-pub struct Loaded {
+pub struct TxnState {
     slots: Map<ActionUid, Slot>,
     /// The incarnations of a name, in the order of their claims.
     owners: Map<Arc<str>, Arc<Vec<Owner>>>,
@@ -37,7 +37,7 @@ pub struct Loaded {
     ended: Option<(usize, Vec<OwnerRef>)>,
     /// Holder of each key. `None` if the key was set and then undone.
     keys: Map<Key, Option<ActionUid>>,
-    log: Vec<Transition>,
+    log: Vec<LogEntry>,
     /// Steps that undo the current batch if it is refused as a whole.
     undo: Option<Vec<Undo>>,
 }
@@ -56,9 +56,9 @@ struct Slot {
     removed: bool,
     /// The stored action, as it was when it was removed.
     removed_as: Option<Arc<Action>>,
-    /// Index in [`Loaded::log`]. Earlier entries of this uid belong to a removed action.
+    /// Index in [`TxnState::log`]. Earlier entries of this uid belong to a removed action.
     log_from: usize,
-    /// Length of `Loaded::log` when the action was entered. Each action that is entered appends an
+    /// Length of `TxnState::log` when the action was entered. Each action that is entered appends an
     /// entry, so this gives the order of creation.
     entered: usize,
 }
@@ -76,7 +76,7 @@ enum Undo {
 /// the model never see the removal of an unfinished or pinned action.
 #[derive(Debug, Default)]
 #[non_exhaustive]
-pub struct Changes {
+pub struct WriteSet {
     /// Actions to update. They include changed actions that are in `removed`.
     pub updated: Vec<Arc<Action>>,
     /// Actions to unpin.
@@ -88,7 +88,7 @@ pub struct Changes {
     /// Actions to insert, in order of creation.
     pub created: Vec<Arc<Action>>,
     /// Log entries to append.
-    pub log: Vec<Transition>,
+    pub log: Vec<LogEntry>,
     /// Actions whose log now has more than [`Limits::LOG_ENTRIES`] entries. Delete their oldest
     /// entries.
     pub trim: Vec<ActionUid>,
@@ -103,7 +103,7 @@ pub struct Changes {
     pub owners_forgotten: Vec<OwnerRef>,
 }
 
-impl Changes {
+impl WriteSet {
     /// Returns true if there is nothing to save.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -118,11 +118,11 @@ impl Changes {
     }
 }
 
-impl Loaded {
+impl TxnState {
     /// Creates an empty state.
     #[must_use]
-    pub fn new() -> Loaded {
-        Loaded::default()
+    pub fn new() -> TxnState {
+        TxnState::default()
     }
 
     /// Adds a stored action. `pinned` is true if it is pinned, and `late` if its log has a late
@@ -164,10 +164,10 @@ impl Loaded {
     ///
     /// An owner may be forgotten if it has no unfinished action. Two kinds of owners must not be in
     /// the list: the last ended incarnation of a name that is alive, and the last ended incarnation
-    /// of a name in [`Needs::owners`](super::Needs::owners).
+    /// of a name in [`ReadSet::owners`](super::ReadSet::owners).
     ///
     /// The list may be shortened. It must have one owner for each remembered owner beyond
-    /// [`Limits::ENDED_OWNERS`], plus one for each [claim](super::Needs::claims). 1000 owners plus
+    /// [`Limits::ENDED_OWNERS`], plus one for each [claim](super::ReadSet::claims). 1000 owners plus
     /// one for each claim are always enough.
     pub fn put_ended(&mut self, count: usize, may_be_forgotten: Vec<OwnerRef>) {
         match &mut self.ended {
@@ -290,7 +290,7 @@ impl Loaded {
     pub(super) fn enter_action(
         &mut self,
         action: Arc<Action>,
-        log: impl IntoIterator<Item = Transition>,
+        log: impl IntoIterator<Item = LogEntry>,
     ) {
         let entered = self.log.len();
         for entry in log {
@@ -300,7 +300,7 @@ impl Loaded {
             let before = self.holder_of(&key).replace(action.uid);
             self.note(|| Undo::Key(key, before));
         }
-        let late = self.log[entered..].iter().any(Transition::is_late);
+        let late = self.log[entered..].iter().any(LogEntry::is_late);
         let slot = self.change(action.uid);
         slot.now = Some(action);
         slot.late = late;
@@ -325,7 +325,7 @@ impl Loaded {
         self.change(uid).pinned = pinned;
     }
 
-    pub(super) fn append(&mut self, entry: Transition) {
+    pub(super) fn append(&mut self, entry: LogEntry) {
         if let Some(op) = entry.op {
             self.change(entry.uid).ops.push(op);
         }
@@ -333,7 +333,7 @@ impl Loaded {
     }
 
     /// Appends a late report, unless the log already has one.
-    pub(super) fn append_late(&mut self, entry: Transition) {
+    pub(super) fn append_late(&mut self, entry: LogEntry) {
         let has_one = self.slots.get(&entry.uid).is_none_or(|slot| slot.late);
         if !has_one {
             self.change(entry.uid).late = true;
@@ -361,8 +361,8 @@ impl Loaded {
 
     /// Returns the rows to save for all planned batches.
     #[must_use]
-    pub fn into_changes(mut self) -> Changes {
-        let mut changes = Changes::default();
+    pub fn into_write_set(mut self) -> WriteSet {
+        let mut write_set = WriteSet::default();
         let mut created = Vec::new();
         for (uid, slot) in self.slots.iter() {
             let uid = *uid;
@@ -370,71 +370,71 @@ impl Loaded {
             let (before, now) = (keys(&slot.stored), keys(&slot.now));
             // The keys of a removed action are deleted, even if its successor holds the same keys.
             let goes = |key: &&Key| slot.removed || !now.contains(key);
-            changes
+            write_set
                 .keys_freed
                 .extend(before.iter().filter(goes).cloned());
             let comes = now.iter().filter(|k| slot.removed || !before.contains(k));
-            changes
+            write_set
                 .keys_taken
                 .extend(comes.map(|key| (key.clone(), uid)));
             match (&slot.stored, &slot.now) {
                 (Some(stored), now) if slot.removed => {
                     let gone = slot.removed_as.as_ref().unwrap_or(stored);
                     if gone.version != stored.version {
-                        changes.updated.push(gone.clone());
+                        write_set.updated.push(gone.clone());
                     }
-                    changes.removed.push(gone.clone());
+                    write_set.removed.push(gone.clone());
                     created.extend(now.iter().map(|now| (slot.entered, now.clone())));
                 }
                 (Some(stored), Some(now)) if now.version != stored.version => {
-                    changes.updated.push(now.clone());
+                    write_set.updated.push(now.clone());
                 }
                 (None, Some(now)) => created.push((slot.entered, now.clone())),
                 _ => {}
             }
             let was_pinned = slot.stored_pin && !slot.removed;
             if slot.stored_pin && (slot.removed || !slot.pinned) {
-                changes.unpinned.push(uid);
+                write_set.unpinned.push(uid);
             }
             if slot.now.is_some() && slot.pinned && !was_pinned {
-                changes.pinned.push(uid);
+                write_set.pinned.push(uid);
             }
         }
         created.sort_by_key(|(entered, _)| *entered);
         let created = created.into_iter().map(|(_, action)| action);
-        changes.created.extend(created);
+        write_set.created.extend(created);
         let over = |action: &Arc<Action>| {
             let now = self.action(action.uid);
             now.is_some_and(|now| now.log_entries > Limits::LOG_ENTRIES)
         };
-        let saved = changes.created.iter().chain(&changes.updated);
+        let saved = write_set.created.iter().chain(&write_set.updated);
         let over = saved.filter(|action| over(action));
-        changes.trim.extend(over.map(|action| action.uid));
+        write_set.trim.extend(over.map(|action| action.uid));
         // An action that was removed and entered again is in both lists.
-        changes.trim.sort_unstable();
-        changes.trim.dedup();
-        changes.log = std::mem::take(&mut self.log);
+        write_set.trim.sort_unstable();
+        write_set.trim.dedup();
+        write_set.log = std::mem::take(&mut self.log);
         let mut indexes = 0..;
-        changes.log.retain(|entry| {
+        write_set.log.retain(|entry| {
             let slot = self.slots.get(&entry.uid).filter(|slot| slot.now.is_some());
             let index = indexes.next();
             slot.is_some_and(|slot| index >= Some(slot.log_from))
         });
         if !self.touched_owners.is_empty() {
-            self.change_owners(&mut changes);
+            self.change_owners(&mut write_set);
         }
-        changes
+        write_set
     }
 
-    fn change_owners(&self, changes: &mut Changes) {
+    fn change_owners(&self, write_set: &mut WriteSet) {
         let mut touched: Vec<_> = self.touched_owners.iter().collect();
         touched.sort_unstable_by_key(|(_, place)| **place);
         let owners = touched.iter().filter_map(|(owner, _)| self.owner(owner));
-        changes.owners = owners.cloned().collect();
+        write_set.owners = owners.cloned().collect();
         let Some((count, may_be_forgotten)) = &self.ended else {
             return;
         };
-        let end_now = changes.owners.iter().filter(|owner| !owner.is_alive());
+        let end_now = write_set.owners.iter().filter(|owner| !owner.is_alive());
         let excess = (count + end_now.count()).saturating_sub(Limits::ENDED_OWNERS);
         // An import may have added an unfinished action to an owner that had none.
         let owns = |owner: &OwnerRef| {
@@ -443,6 +443,6 @@ impl Loaded {
             unfinished.any(|action| action.owner.as_ref() == Some(owner))
         };
         let forgotten = may_be_forgotten.iter().filter(|owner| !owns(owner));
-        changes.owners_forgotten = forgotten.take(excess).cloned().collect();
+        write_set.owners_forgotten = forgotten.take(excess).cloned().collect();
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::due::query;
 use crate::error::StoreError;
-use crate::model::{Cursor, Order, Status, Term, Timestamp};
+use crate::model::{Cursor, Filter, Order, Status, Timestamp};
 use crate::store::ActionStore;
 
 /// Maximum number of completions that are sampled.
@@ -36,9 +36,9 @@ impl Ages {
     {
         let upto = Timestamp::from_micros(now.as_micros().saturating_add(1));
         let query = query(Order::Newest, after)
-            .with_term(Term::Status(Status::Completed))
-            .with_term(Term::FinishedFrom(Timestamp::MIN_PLAUSIBLE))
-            .with_term(Term::FinishedBefore(upto));
+            .with_filter(Filter::Status(Status::Completed))
+            .with_filter(Filter::FinishedFrom(Timestamp::MIN_PLAUSIBLE))
+            .with_filter(Filter::FinishedBefore(upto));
         let page = store.list(&query).await?;
         let finished = page.items.iter().filter_map(|action| action.finished_at);
         self.finished.extend(finished);

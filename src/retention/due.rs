@@ -9,7 +9,7 @@ use super::parts;
 use super::policy::Retention;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Cursor, Detail, Order, Outcome, Page, Query, Revision, Status, Term,
+    Action, ActionUid, Cursor, Detail, Filter, Order, Outcome, Page, Query, Revision, Status,
     Timestamp,
 };
 use crate::store::ActionStore;
@@ -185,9 +185,9 @@ impl Due {
             return Ok((found, Stage::Aged(place + 1, None)));
         };
         let query = query(Order::Oldest, after)
-            .with_term(Term::Outcome(*outcome))
-            .with_term(Term::FinishedFrom(Timestamp::MIN_PLAUSIBLE))
-            .with_term(Term::FinishedBefore(before));
+            .with_filter(Filter::Outcome(*outcome))
+            .with_filter(Filter::FinishedFrom(Timestamp::MIN_PLAUSIBLE))
+            .with_filter(Filter::FinishedBefore(before));
         let page = store.list(&query).await?;
         for action in parts::free(store, page.items).await? {
             if !self.kept.holds(store, &action).await? {
@@ -367,7 +367,7 @@ where
 {
     let mut after = after;
     for _ in 0..TRIES {
-        let query = query(Order::Feed, after).with_term(Term::Status(Status::Completed));
+        let query = query(Order::Feed, after).with_filter(Filter::Status(Status::Completed));
         let (expired, at) = match store.list(&query).await {
             Ok(page) => {
                 let next = page

@@ -4,7 +4,7 @@ use super::due::PAGE;
 use super::policy::{BATCH, BATCH_BYTES, PAUSE, check_batch};
 use super::removing::{Fate, Removing};
 use crate::error::StoreError;
-use crate::model::{ActionUid, Cursor, Detail, Order, Query, Term};
+use crate::model::{ActionUid, Cursor, Detail, Filter, Order, Query};
 use crate::store::ActionStore;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub const LISTED: usize = 100;
 /// Removes every completed action that matches, regardless of its age, and pauses after each
 /// transaction. See [`Eraser`].
 ///
-/// [`Term::Touches`] matches all actions that refer to an object, [`Term::Tenant`] those of a
+/// [`Filter::Touches`] matches all actions that refer to an object, [`Filter::Tenant`] those of a
 /// tenant.
 ///
 /// # Errors
@@ -23,11 +23,11 @@ pub const LISTED: usize = 100;
 /// # Panics
 /// Outside a tokio runtime with time enabled.
 #[cfg(feature = "tracker")]
-pub async fn erase<S>(store: &S, term: Term) -> Result<Erased, StoreError>
+pub async fn erase<S>(store: &S, filter: Filter) -> Result<Erased, StoreError>
 where
     S: ActionStore + ?Sized,
 {
-    Eraser::new(store, term).run().await
+    Eraser::new(store, filter).run().await
 }
 
 /// Report of an [`Eraser`].
@@ -110,7 +110,7 @@ pub enum Stays {
 #[must_use = "an eraser does nothing until it is run"]
 pub struct Eraser<'s, S: ActionStore + ?Sized> {
     store: &'s S,
-    term: Term,
+    filter: Filter,
     batch: u16,
     batch_bytes: usize,
     pause: Duration,
@@ -129,11 +129,11 @@ enum Stage {
 }
 
 impl<'s, S: ActionStore + ?Sized> Eraser<'s, S> {
-    /// Creates an eraser for all actions that match `term`.
-    pub fn new(store: &'s S, term: Term) -> Eraser<'s, S> {
+    /// Creates an eraser for all actions that match `filter`.
+    pub fn new(store: &'s S, filter: Filter) -> Eraser<'s, S> {
         Eraser {
             store,
-            term,
+            filter,
             batch: BATCH,
             batch_bytes: BATCH_BYTES,
             pause: PAUSE,
@@ -199,7 +199,7 @@ impl<'s, S: ActionStore + ?Sized> Eraser<'s, S> {
             return Ok(Some(fates.len() as u64));
         }
         let query = Query::new()
-            .with_term(self.term.clone())
+            .with_filter(self.filter.clone())
             .with_detail(Detail::Summary);
         match self.stage {
             Stage::Over => return Ok(None),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::due::query;
 use crate::error::StoreError;
-use crate::model::{Action, ActionUid, ObjectRef, Order, Status, Term};
+use crate::model::{Action, ActionUid, Filter, ObjectRef, Order, Status};
 use crate::store::ActionStore;
 
 /// Maximum number of uids in the cache. When it is exceeded, the cache is cleared.
@@ -43,8 +43,8 @@ impl Kept {
         let last = usize::from(self.last);
         let mut uids = HashSet::new();
         let mut query = query(Order::Newest, None)
-            .with_term(Term::Object(object.clone()))
-            .with_term(Term::Status(Status::Completed))
+            .with_filter(Filter::Object(object.clone()))
+            .with_filter(Filter::Status(Status::Completed))
             .with_limit(self.last);
         loop {
             let page = store.list(&query).await?;

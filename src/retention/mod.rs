@@ -30,7 +30,7 @@
 //! use std::time::Duration;
 //!
 //! use action_store::retention::{self, Retention};
-//! use action_store::{Clock, MemoryStore, ObjectRef, Outcome, Term};
+//! use action_store::{Clock, MemoryStore, ObjectRef, Outcome, Filter};
 //!
 //! let (store, clock) = (MemoryStore::new(), Clock::system());
 //! let week = Duration::from_secs(7 * 24 * 60 * 60);
@@ -45,7 +45,7 @@
 //! let pruned = retention::prune(&store, &policy, clock.now()).await?;
 //! assert_eq!(pruned.removed, plan.counts());
 //!
-//! let erased = retention::erase(&store, Term::Touches(ObjectRef::node(7))).await?;
+//! let erased = retention::erase(&store, Filter::Touches(ObjectRef::node(7))).await?;
 //! assert!(erased.is_complete());
 //! # Ok(())
 //! # }
@@ -96,5 +96,5 @@ pub async fn history_complete_since<S>(store: &S) -> Result<Option<Timestamp>, S
 where
     S: ActionStore + ?Sized,
 {
-    Ok(store.changed(None).await?.removed_created)
+    Ok(store.changed(None).await?.pruned_created)
 }

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use crate::error::StoreError;
-use crate::model::{Action, ActionUid, Clash, Command, Effect, Limits, Refused, Version};
+use crate::model::{
+    Action, ActionUid, Command, ConflictReason, Effect, Limits, Rejection, Version,
+};
 use crate::store::{ActionStore, ActionStoreExt};
 
 /// Result of a removal.
@@ -135,11 +137,11 @@ impl<T: Copy> Removing<T> {
             let fate = match answer {
                 Ok(done) if done.effect == Effect::Applied => Fate::Removed,
                 Ok(_) => Fate::Gone,
-                Err(Refused::Conflict {
-                    clash: Clash::Pinned,
+                Err(Rejection::Conflict {
+                    reason: ConflictReason::Pinned,
                     ..
                 }) => Fate::Pinned,
-                Err(Refused::Conflict { current, .. }) if current.uid != uid => Fate::Part,
+                Err(Rejection::Conflict { current, .. }) if current.uid != uid => Fate::Part,
                 Err(_) => Fate::Changed,
             };
             (uid, what, fate)

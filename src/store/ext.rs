@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::ActionStore;
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, CancelRequest, Change, Command, Done, Finish, NewAction, ObjectRef,
-    OpId, Order, Owner, OwnerQuery, OwnerRef, Page, Query, Refused, Report, Term,
+    Action, ActionUid, Batch, CancelRequest, Change, Command, Done, Filter, Finish, NewAction,
+    ObjectRef, OpId, Order, Owner, OwnerQuery, OwnerRef, Page, Query, Rejection, Report,
 };
 
 /// Maximum number of times that a batch is sent while its outcome is unknown.
@@ -27,7 +27,7 @@ pub trait ActionStoreExt: ActionStore {
     fn write_repeating(
         &self,
         batch: Batch,
-    ) -> impl Future<Output = Result<Vec<Result<Done, Refused>>, StoreError>> + Send {
+    ) -> impl Future<Output = Result<Vec<Result<Done, Rejection>>, StoreError>> + Send {
         async move {
             let count = batch.commands.len();
             let mut unknown = None;
@@ -239,14 +239,14 @@ pub trait ActionStoreExt: ActionStore {
     /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
     /// ```
     fn touching(&self, object: ObjectRef) -> Pages<'_, Self> {
-        self.pages(Query::new().with_term(Term::Touches(object)))
+        self.pages(Query::new().with_filter(Filter::Touches(object)))
     }
 
     /// Returns the recorded parts of an action, oldest first. The action itself may be absent. Each
     /// page is one index search. [`ChildCounts`](crate::ChildCounts) counts them by outcome.
     fn children(&self, parent: ActionUid) -> Pages<'_, Self> {
         let query = Query::new().with_order(Order::Oldest);
-        self.pages(query.with_term(Term::Parent(parent)))
+        self.pages(query.with_filter(Filter::Parent(parent)))
     }
 
     /// Reads the pages of a query one by one.

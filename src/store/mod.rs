@@ -14,8 +14,8 @@ pub use ext::{ActionStoreExt, Pages};
 
 use crate::error::StoreError;
 use crate::model::{
-    Action, ActionUid, Batch, Done, LogQuery, Owner, OwnerQuery, Page, Position, Query, Refused,
-    Revision, Transition,
+    Action, ActionUid, Batch, Done, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position, Query,
+    Rejection, Revision,
 };
 
 /// A store of actions. All eight methods are required. The `conformance` suite checks that an
@@ -27,9 +27,9 @@ use crate::model::{
 ///    [`Capabilities::durability`] says.
 /// 2. Commands take effect in order, and each sees the effects of earlier ones. With
 ///    [`BatchMode::Each`](crate::BatchMode::Each), a refused command changes nothing and does not
-///    affect the others. Only a [late report](crate::TransitionKind::LateReport) is logged. With
+///    affect the others. Only a [late report](crate::LogEntryKind::LateReport) is logged. With
 ///    [`BatchMode::All`](crate::BatchMode::All), one refusal refuses the whole batch.
-/// 3. An inner [`Refused`] is certain. An outer error applies to the whole batch.
+/// 3. An inner [`Rejection`] is certain. An outer error applies to the whole batch.
 ///    [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) means that all of it may have been
 ///    applied, or nothing. Any other kind means that nothing was applied and nothing will be.
 /// 4. A batch may be repeated safely. Commands that were applied are not applied again. A single
@@ -51,7 +51,7 @@ use crate::model::{
 ///     The work of a page is bounded, so a page may be short and still have a next one.
 /// 11. An unknown term, order or command is [`Unsupported`](crate::ErrorKind::Unsupported). It is
 ///     never ignored.
-/// 12. A command that names an owner is [`Refused::Fenced`] unless that incarnation is alive in the
+/// 12. A command that names an owner is [`Rejection::Fenced`] unless that incarnation is alive in the
 ///     same transaction. Once `Fence` or `Claim` has returned, nothing of the fenced incarnation is
 ///     accepted. A repeat of a command that was accepted before still returns
 ///     [`Effect::Already`](crate::Effect::Already). It changes nothing.
@@ -60,7 +60,7 @@ use crate::model::{
 ///     decision depends on a wall clock.
 /// 15. A completed action accepts no new parts, and a part of an unfinished action cannot be removed.
 ///     The parent is read in the same transaction, see
-///     [`Needs::parents_of`](crate::Needs::parents_of).
+///     [`ReadSet::parents_of`](crate::ReadSet::parents_of).
 #[async_trait]
 pub trait ActionStore: fmt::Debug + Send + Sync + 'static {
     /// Returns the capabilities of this store, as observed.
@@ -72,7 +72,7 @@ pub trait ActionStore: fmt::Debug + Send + Sync + 'static {
     /// `Invalid` for a batch beyond [`Capabilities::max_commands`] or
     /// [`Capabilities::max_bytes`], `Unsupported` for an unknown command, `Unavailable`,
     /// `OutcomeUnknown`, `Corrupt`, `Closed`.
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError>;
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError>;
 
     /// Returns actions, in the order of the uids. At most [`Capabilities::max_commands`] uids are
     /// allowed.
@@ -94,7 +94,7 @@ pub trait ActionStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`list`](ActionStore::list); `CursorExpired` of another branch only.
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError>;
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError>;
 
     /// Returns one page of the owners that match, in the order in which they claimed their names.
     ///
@@ -131,7 +131,7 @@ macro_rules! forward {
             fn write<'s, 'a>(
                 &'s self,
                 batch: Batch,
-            ) -> Answer<'a, Vec<Result<Done, Refused>>>
+            ) -> Answer<'a, Vec<Result<Done, Rejection>>>
             where
                 's: 'a,
                 Self: 'a,
@@ -157,7 +157,7 @@ macro_rules! forward {
             {
                 (**self).list(query)
             }
-            fn log<'s, 'q, 'a>(&'s self, query: &'q LogQuery) -> Answer<'a, Page<Transition>>
+            fn log<'s, 'q, 'a>(&'s self, query: &'q LogQuery) -> Answer<'a, Page<LogEntry>>
             where
                 's: 'a,
                 'q: 'a,

@@ -7,7 +7,7 @@ use super::open::Entry;
 use super::parts;
 use super::shared::Core;
 use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{Action, ActionUid, Batch, Change, Command, NewAction, OpId, Refused};
+use crate::model::{Action, ActionUid, Batch, Change, Command, NewAction, OpId, Rejection};
 use crate::store::ActionStoreExt;
 
 pub(super) fn create_of(mut new: NewAction, core: &Core) -> Command {
@@ -30,7 +30,7 @@ fn apply_of(uid: ActionUid, change: Change, core: &Core) -> Command {
 
 /// Records what an answer says about the owner.
 pub(super) fn noted<T>(core: &Core, answer: Result<T, Error>) -> Result<T, Error> {
-    if let Err(Error::Refused(refused)) = &answer {
+    if let Err(Error::Rejected(refused)) = &answer {
         core.shared.note(refused);
     }
     answer
@@ -99,9 +99,9 @@ async fn record(
         match answer {
             Ok(done) => actions.extend(done.action),
             // Says only that another command of the batch was refused.
-            Err(Refused::Batch(_)) => {}
+            Err(Rejection::Batch(_)) => {}
             // The create found another action by its idempotency key, so this uid was not recorded.
-            Err(Refused::NotFound(missing)) if missing == uid => {
+            Err(Rejection::NotFound(missing)) if missing == uid => {
                 let found = core.shared.store.command_on_action(create).await;
                 return Ok(Recorded::Found(noted(core, found)?.uid));
             }

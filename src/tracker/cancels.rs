@@ -10,7 +10,7 @@ use super::run::unless_it_panics;
 use super::shared::Shared;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, Change, Command, Detail, Finish, OpId, Order, Outcome, Query, Revision, Status, Term,
+    Action, Change, Command, Detail, Filter, Finish, OpId, Order, Outcome, Query, Revision, Status,
 };
 use crate::store::ActionStoreExt;
 
@@ -63,9 +63,9 @@ pub(super) async fn listen(shared: Arc<Shared>) {
 /// Passes requests to the handles of executing actions, and ends queued actions.
 async fn look(shared: &Shared) -> Result<(), StoreError> {
     let query = Query::new()
-        .with_term(Term::OwnerName(shared.owner.name.clone()))
-        .with_term(Term::Unfinished)
-        .with_term(Term::CancelRequested)
+        .with_filter(Filter::OwnerName(shared.owner.name.clone()))
+        .with_filter(Filter::Unfinished)
+        .with_filter(Filter::CancelRequested)
         .with_order(Order::Oldest)
         .with_detail(Detail::Summary);
     let mut pages = shared.store.pages(query);
@@ -95,7 +95,7 @@ async fn end_queued(shared: &Shared, action: &Action) -> Result<(), StoreError> 
     };
     match shared.store.command(end).await {
         Ok(_) => Ok(()),
-        Err(crate::error::Error::Refused(refused)) => {
+        Err(crate::error::Error::Rejected(refused)) => {
             shared.note(&refused);
             Ok(())
         }

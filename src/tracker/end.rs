@@ -7,8 +7,8 @@ use super::parts::end_of;
 use super::shared::Core;
 use crate::error::Error;
 use crate::model::{
-    Action, ActionError, ActionUid, CancelRequest, Change, Command, Finish, OpId, Outcome, Refused,
-    Status,
+    Action, ActionError, ActionUid, CancelRequest, Change, Command, Finish, OpId, Outcome,
+    Rejection, Status,
 };
 use crate::store::ActionStoreExt;
 
@@ -70,8 +70,8 @@ pub(super) async fn cancel(
     // If the action has another owner that is alive, that owner ends it; it reads the request
     // itself.
     match store.command_on_action(end_of(core, &asked)).await {
-        Err(Error::Refused(Refused::Conflict { current, .. })) => Ok(current),
-        Err(Error::Refused(_)) => Ok(asked),
+        Err(Error::Rejected(Rejection::Conflict { current, .. })) => Ok(current),
+        Err(Error::Rejected(_)) => Ok(asked),
         answer => answer,
     }
 }
@@ -82,7 +82,7 @@ pub(super) async fn settle(
     settlement: Settlement,
 ) -> Result<Arc<Action>, Error> {
     let store = &core.shared.store;
-    let now = store.action(uid).await?.ok_or(Refused::NotFound(uid))?;
+    let now = store.action(uid).await?.ok_or(Rejection::NotFound(uid))?;
     let (outcome, code, message) = match now.status {
         Status::Queued => (
             Outcome::Interrupted,

@@ -130,7 +130,7 @@ impl Reporter {
             .await;
         match &answer {
             Ok(action) => self.open.seen(action),
-            Err(Error::Refused(refused)) => shared.note(refused),
+            Err(Error::Rejected(refused)) => shared.note(refused),
             Err(Error::Store(_)) => {}
         }
         answer.map_err(|error| shared.explained("report", error))

@@ -14,7 +14,7 @@ use super::recovery::{self, Recovery, Whose};
 use super::run::unless_it_panics;
 use super::shared::{Ownership, Shared};
 use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{Batch, Command, Refused};
+use crate::model::{Batch, Command, Rejection};
 use crate::store::ActionStoreExt;
 
 /// Maximum number of commands in one background write. Other writes wait for at most that many.
@@ -57,7 +57,7 @@ pub(super) async fn renew(shared: Arc<Shared>) {
                     due = sent + interval;
                     shared.renewed(sent);
                 }
-                Some(Err(Refused::Fenced { .. })) => {
+                Some(Err(Rejection::Fenced { .. })) => {
                     return shared.set_ownership(Ownership::Lost);
                 }
                 Some(Err(refused)) => {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::board::Place;
 use crate::model::{
     Action, ActionError, ActionUid, Batch, Cancel, Change, Command, Done, Finish, OpId, Outcome,
-    OwnerRef, Progress, Refused, Report, Version,
+    OwnerRef, Progress, Rejection, Report, Version,
 };
 
 /// The local state of an action with a handle in this process.
@@ -197,11 +197,11 @@ impl Entry {
     }
 
     /// Returns the entry to write if this one was refused for good, so that the action still ends.
-    pub(super) fn instead(&self, refused: &Refused) -> Option<Entry> {
+    pub(super) fn instead(&self, refused: &Rejection) -> Option<Entry> {
         let What::End { finish, .. } = &self.what else {
             return None;
         };
-        let impossible = matches!(refused, Refused::Invalid(_) | Refused::OwnerAlive(_));
+        let impossible = matches!(refused, Rejection::Invalid(_) | Rejection::OwnerAlive(_));
         if !impossible || finish.outcome == Outcome::Interrupted {
             return None;
         }
@@ -245,10 +245,10 @@ impl Entry {
     /// Returns the answer that decides, among the answers to its commands.
     pub(super) fn answer(
         &self,
-        answers: impl Iterator<Item = Result<Done, Refused>>,
-    ) -> Option<Result<Done, Refused>> {
+        answers: impl Iterator<Item = Result<Done, Rejection>>,
+    ) -> Option<Result<Done, Rejection>> {
         answers
-            .filter(|answer| !matches!(answer, Err(Refused::Batch(_))))
+            .filter(|answer| !matches!(answer, Err(Rejection::Batch(_))))
             .last()
     }
 

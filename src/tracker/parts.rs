@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::shared::Core;
 use crate::error::Error;
 use crate::model::{
-    Action, ActionUid, Batch, CancelRequest, Change, Command, Detail, Finish, OpId, Order, Outcome,
-    Query, Refused, Status, Term,
+    Action, ActionUid, Batch, CancelRequest, Change, Command, Detail, Filter, Finish, OpId, Order,
+    Outcome, Query, Rejection, Status,
 };
 use crate::store::ActionStoreExt;
 
@@ -71,8 +71,8 @@ pub(super) async fn ask(
     let mut met = HashSet::from([parent]);
     while let Some(parent) = parents.pop_front() {
         let query = Query::new()
-            .with_term(Term::Parent(parent))
-            .with_term(Term::Unfinished)
+            .with_filter(Filter::Parent(parent))
+            .with_filter(Filter::Unfinished)
             .with_order(Order::Oldest)
             .with_detail(Detail::Summary)
             .with_limit(BATCH);
@@ -113,9 +113,9 @@ async fn ask_all(core: &Core, parts: &[Arc<Action>], request: &CancelRequest) ->
     let ends: Vec<Command> = queued.map(|part| end_of(core, part)).collect();
     if !ends.is_empty() {
         let answers = store.write_repeating(Batch::each(ends)).await?;
-        let refusals = answers.iter().filter_map(|answer| answer.as_ref().err());
+        let rejections = answers.iter().filter_map(|answer| answer.as_ref().err());
         // These have another owner or were started, and their owner reads the request.
-        refusals.for_each(|refused| core.shared.note(refused));
+        rejections.for_each(|refused| core.shared.note(refused));
     }
     Ok(())
 }
@@ -153,7 +153,7 @@ pub(super) async fn ask_late(core: &Core, part: &Action) -> Result<Option<Arc<Ac
             Ok(Some(asked))
         }
         // The part is completed or removed already.
-        Err(Error::Refused(Refused::Conflict { .. } | Refused::NotFound(_))) => Ok(None),
+        Err(Error::Rejected(Rejection::Conflict { .. } | Rejection::NotFound(_))) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Change, Command, Finish, OpId, Order, Outcome, OwnerRef, Query,
-    Refused, Status, Term,
+    Action, ActionUid, Batch, Change, Command, Filter, Finish, OpId, Order, Outcome, OwnerRef,
+    Query, Rejection, Status,
 };
 use crate::store::ActionStoreExt;
 
@@ -144,7 +144,7 @@ pub(super) async fn settle_earlier(
     if let Err(error) = unless_it_panics("recover", settled).await {
         recovery.unread = Some(match error {
             Error::Store(error) => error,
-            Error::Refused(refused) => {
+            Error::Rejected(refused) => {
                 let message = "this owner was fenced during the recovery";
                 StoreError::new(ErrorKind::Unavailable, "recover", message).with_source(refused)
             }
@@ -194,8 +194,8 @@ async fn walk(
         Whose::Own => action.owner.as_ref() == Some(&shared.owner),
     };
     let mut query = Query::new()
-        .with_term(Term::OwnerName(name.clone()))
-        .with_term(Term::Unfinished)
+        .with_filter(Filter::OwnerName(name.clone()))
+        .with_filter(Filter::Unfinished)
         .with_order(order)
         .with_limit(u16::try_from(CHUNK.min(capabilities.max_commands)).unwrap_or(1));
     loop {
@@ -309,7 +309,7 @@ fn judge(
     if answer.is_ok() {
         kept.remove(&action.uid);
     }
-    if let Err(Error::Refused(refused @ Refused::Fenced { owner, .. })) = &answer
+    if let Err(Error::Rejected(refused @ Rejection::Fenced { owner, .. })) = &answer
         && *owner == shared.owner
     {
         shared.note(refused);

@@ -17,7 +17,7 @@ use super::open::{Entry, Open, lock};
 use super::options::TrackerOptions;
 use super::recovery::Recovery;
 use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{Action, ActionUid, Done, Outcome, OwnerEnd, OwnerRef, Refused};
+use crate::model::{Action, ActionUid, Done, Outcome, OwnerEnd, OwnerRef, Rejection};
 use crate::store::ActionStore;
 use crate::watch::Watcher;
 
@@ -219,8 +219,8 @@ impl Shared {
     }
 
     /// Records what a refusal says about the owner.
-    pub(super) fn note(&self, refused: &Refused) {
-        if let Refused::Fenced { owner, .. } = refused
+    pub(super) fn note(&self, refused: &Rejection) {
+        if let Rejection::Fenced { owner, .. } = refused
             && *owner == self.owner
         {
             self.set_ownership(Ownership::Lost);
@@ -231,22 +231,22 @@ impl Shared {
     /// becomes the source.
     pub(super) fn explained(&self, operation: &'static str, error: Error) -> Error {
         match error {
-            Error::Refused(refused) if self.is_shut_down_by(&refused) => {
+            Error::Rejected(refused) if self.is_shut_down_by(&refused) => {
                 shut_down(operation).with_source(refused).into()
             }
             error => error,
         }
     }
 
-    fn is_shut_down_by(&self, refused: &Refused) -> bool {
+    fn is_shut_down_by(&self, refused: &Rejection) -> bool {
         self.ownership() == Ownership::Ended
             && match refused {
                 // The store cannot tell how an owner ended once it has removed the name.
-                Refused::Fenced { owner, end, .. } => {
+                Rejection::Fenced { owner, end, .. } => {
                     *owner == self.owner && *end != OwnerEnd::Fenced
                 }
                 // The shutdown has ended the action and has not released the name yet.
-                Refused::Conflict { current, .. } => {
+                Rejection::Conflict { current, .. } => {
                     let its_owner = current.owner.as_ref() == Some(&self.owner);
                     its_owner && current.outcome == Some(Outcome::Interrupted)
                 }
@@ -306,7 +306,7 @@ impl Shared {
     pub(super) fn settled(
         &self,
         entry: &Entry,
-        answer: Option<Result<Done, Refused>>,
+        answer: Option<Result<Done, Rejection>>,
     ) -> Result<Arc<Action>, Error> {
         let refused = match answer {
             Some(Ok(Done {

@@ -132,7 +132,7 @@ impl Sweep<'_> {
                 match self.shared.store.command(fence).await {
                     Ok(_) => self.watched.remove(&owner.owner),
                     // The owner has renewed in the meantime.
-                    Err(Error::Refused(_)) => continue,
+                    Err(Error::Rejected(_)) => continue,
                     Err(Error::Store(error)) => {
                         failed = Some(error);
                         continue;

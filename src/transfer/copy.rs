@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::enter::{Entering, Imported, LISTED, same_origin};
 use super::error::TransferError;
 use super::walk::{PAGE, Walk, Whole, whole};
-use crate::model::{Action, ActionUid, Cursor, CursorError, Term};
+use crate::model::{Action, ActionUid, Cursor, CursorError, Filter};
 use crate::store::ActionStore;
 
 /// Copies all actions of a store and their logs into another store, then reads both and compares
@@ -143,7 +143,7 @@ impl FromStr for CopyPoint {
 pub struct Copier<'s, F: ActionStore + ?Sized, T: ActionStore + ?Sized> {
     from: &'s F,
     to: &'s T,
-    terms: Vec<Term>,
+    filters: Vec<Filter>,
     page: u16,
     point: CopyPoint,
     walk: Option<Walk>,
@@ -156,7 +156,7 @@ impl<'s, F: ActionStore + ?Sized, T: ActionStore + ?Sized> Copier<'s, F, T> {
         Copier {
             from,
             to,
-            terms: Vec::new(),
+            filters: Vec::new(),
             page: PAGE,
             point: CopyPoint {
                 stage: Stage::Copying,
@@ -169,8 +169,8 @@ impl<'s, F: ActionStore + ?Sized, T: ActionStore + ?Sized> Copier<'s, F, T> {
 
     /// Copies only the actions that match. May be called several times; an action must match all
     /// terms.
-    pub fn with_term(mut self, term: Term) -> Copier<'s, F, T> {
-        self.terms.push(term);
+    pub fn with_filter(mut self, filter: Filter) -> Copier<'s, F, T> {
+        self.filters.push(filter);
         self
     }
 
@@ -209,7 +209,7 @@ impl<'s, F: ActionStore + ?Sized, T: ActionStore + ?Sized> Copier<'s, F, T> {
         let mut walk = match &self.walk {
             Some(walk) => walk.clone(),
             None => {
-                let query = Walk::query(self.terms.clone(), self.page);
+                let query = Walk::query(self.filters.clone(), self.page);
                 let mut walk = Walk::new(query, self.point.after);
                 walk.begin(self.from).await.map_err(TransferError::from)?;
                 self.walk.insert(walk).clone()

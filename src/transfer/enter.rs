@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::StoreError;
-use crate::model::{Action, ActionUid, Clash, Command, Effect, Refused, Transition};
+use crate::model::{Action, ActionUid, Command, ConflictReason, Effect, LogEntry, Rejection};
 use crate::store::{ActionStore, ActionStoreExt};
 
 /// Maximum number of refusals, and of differences, that a report lists: 100. Further ones are only
@@ -25,19 +25,19 @@ pub struct Imported {
     /// Number of actions that the store refused.
     pub refused: u64,
     /// The first [`LISTED`] refusals.
-    pub refusals: Vec<Refusal>,
+    pub rejections: Vec<ImportRejection>,
 }
 
 /// Refusal of an action. Other actions are not affected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Refusal {
+pub struct ImportRejection {
     /// The action.
     pub uid: ActionUid,
     /// Line of the action in the text of the export, if there is one.
     pub line: Option<u64>,
     /// Reason of the refusal.
-    pub refused: Refused,
+    pub refused: Rejection,
     /// True if the store has an earlier state of the action: it was imported before, and changed in
     /// its first store since. To update it, complete and remove the earlier state, then import
     /// again.
@@ -49,7 +49,7 @@ pub struct Refusal {
 pub(super) struct Entering {
     pub(super) line: Option<u64>,
     pub(super) action: Arc<Action>,
-    pub(super) log: Vec<Transition>,
+    pub(super) log: Vec<LogEntry>,
 }
 
 /// Returns true if both are states of the same action, as far as can be told.
@@ -90,21 +90,21 @@ impl Imported {
         Ok(())
     }
 
-    fn refuse(&mut self, entering: &Entering, refused: Refused) {
+    fn refuse(&mut self, entering: &Entering, refused: Rejection) {
         self.refused += 1;
-        if self.refusals.len() == LISTED {
+        if self.rejections.len() == LISTED {
             return;
         }
         let outdated = match &refused {
-            Refused::Conflict {
-                clash: Clash::Uid,
+            Rejection::Conflict {
+                reason: ConflictReason::Uid,
                 current,
             } => {
                 same_origin(current, &entering.action) && current.version < entering.action.version
             }
             _ => false,
         };
-        self.refusals.push(Refusal {
+        self.rejections.push(ImportRejection {
             uid: entering.action.uid,
             line: entering.line,
             refused,

@@ -9,7 +9,7 @@ use super::line::{Checkpoint, Count, DUE, Line, Origin, Sum, action_line};
 use super::text::Lines;
 use super::walk::{PAGE, Walk, whole};
 use crate::error::StoreError;
-use crate::model::{Action, Cursor, Term};
+use crate::model::{Action, Cursor, Filter};
 use crate::store::ActionStore;
 
 /// Exports all actions of a store as text.
@@ -61,7 +61,7 @@ where
 #[must_use = "an export does nothing until its lines are asked for"]
 pub struct Exporter<'s, S: ActionStore + ?Sized> {
     store: &'s S,
-    terms: Vec<Term>,
+    filters: Vec<Filter>,
     page: u16,
     after: Option<Cursor>,
     header: bool,
@@ -82,7 +82,7 @@ impl<'s, S: ActionStore + ?Sized> Exporter<'s, S> {
     pub fn new(store: &'s S) -> Exporter<'s, S> {
         Exporter {
             store,
-            terms: Vec::new(),
+            filters: Vec::new(),
             page: PAGE,
             after: None,
             header: true,
@@ -117,8 +117,8 @@ impl<'s, S: ActionStore + ?Sized> Exporter<'s, S> {
     /// Exports only the actions that match. May be called several times; an action must match all
     /// terms. An action that starts or ceases to match during the export may be included or left
     /// out.
-    pub fn with_term(mut self, term: Term) -> Exporter<'s, S> {
-        self.terms.push(term);
+    pub fn with_filter(mut self, filter: Filter) -> Exporter<'s, S> {
+        self.filters.push(filter);
         self
     }
 
@@ -143,13 +143,13 @@ impl<'s, S: ActionStore + ?Sized> Exporter<'s, S> {
     /// action gained entries during each of 32 attempts to read it.
     pub async fn next(&mut self) -> Result<Option<String>, StoreError> {
         if self.walk.is_none() {
-            let query = Walk::query(self.terms.clone(), self.page);
+            let query = Walk::query(self.filters.clone(), self.page);
             let mut walk = Walk::new(query, self.after);
             let at = walk.begin(self.store).await?;
             self.walk = Some(walk);
             if self.header {
                 let origin = Origin {
-                    store: at.life,
+                    store: at.store_id,
                     revision: at.revision,
                 };
                 return Ok(Some(self.yielded(origin.to_string())));

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::error::BadLine;
 use super::wire::{Unreadable, WireAction, WireEntry, canonical};
 use crate::error::{ErrorKind, StoreError};
-use crate::model::{Action, Cursor, Revision, StoreId, Transition};
+use crate::model::{Action, Cursor, LogEntry, Revision, StoreId};
 
 /// Version of the format that is written. No other version is read.
 pub const VERSION: u32 = 1;
@@ -91,7 +91,7 @@ impl Checkpoint {
 #[derive(Debug)]
 pub(super) enum Line {
     Header,
-    Action(Box<Action>, Vec<Transition>),
+    Action(Box<Action>, Vec<LogEntry>),
     Checkpoint(Checkpoint),
     /// The last line. Its cursor has no meaning.
     End(Checkpoint),
@@ -160,7 +160,7 @@ fn read<'l, T: Deserialize<'l>>(line: &'l str) -> Result<T, BadLine> {
 ///
 /// Only fields of a later version can make it exceed the length limit. Such a line is refused here,
 /// because it could not be read back.
-pub(super) fn action_line(action: &Action, log: &[Transition]) -> Result<String, StoreError> {
+pub(super) fn action_line(action: &Action, log: &[LogEntry]) -> Result<String, StoreError> {
     let line = written(&WireLine {
         action: WireAction::from(action),
         log: log.iter().map(WireEntry::from).collect(),

@@ -20,7 +20,7 @@
 //!   to the new store and cannot report there. The action can be completed as lost (or
 //!   interrupted, when queued), with [`OwnerEnd::Unknown`](crate::OwnerEnd::Unknown) as evidence.
 //!   It can also be adopted. So stop the owners first, or transfer completed actions only
-//!   (`with_term(Term::Status(Status::Completed))`).
+//!   (`with_filter(Filter::Status(Status::Completed))`).
 //!
 //! - **Pins are not transferred.** No method of the trait shows them. The host must pin the actions
 //!   again.
@@ -42,7 +42,7 @@
 //! only save time.
 //!
 //! An unfinished action that was transferred and later changed in its first store cannot be updated
-//! ([`Refusal::outdated`]).
+//! ([`ImportRejection::outdated`]).
 //!
 //! # The format, version 1
 //!
@@ -81,7 +81,7 @@
 //! signature.
 //!
 //! An action has the fields of [`Action`](crate::Action) under the same names. A log entry has
-//! those of [`Transition`](crate::Transition), without `uid`, which is the action's.
+//! those of [`LogEntry`](crate::LogEntry), without `uid`, which is the action's.
 //!
 //! | field | |
 //! | --- | --- |
@@ -133,7 +133,7 @@ mod walk;
 mod wire;
 
 pub use copy::{Copied, Copier, CopyPoint, Difference, Differs, copy};
-pub use enter::{Imported, LISTED, Refusal};
+pub use enter::{ImportRejection, Imported, LISTED};
 pub use error::{Side, TransferError};
 pub use export::{Exporter, ResumePoint, export, resume_point};
 pub use import::{Importer, import};

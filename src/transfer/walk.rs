@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Cursor, Limits, LogQuery, Order, Page, Position, Query, Term, Transition,
+    Action, ActionUid, Cursor, Filter, Limits, LogEntry, LogQuery, Order, Page, Position, Query,
 };
 use crate::store::ActionStore;
 
@@ -43,9 +43,9 @@ impl Walk {
     }
 
     /// Returns a query for all actions that match.
-    pub(super) fn query(terms: Vec<Term>, page: u16) -> Query {
+    pub(super) fn query(filters: Vec<Filter>, page: u16) -> Query {
         let mut query = Query::new().with_limit(page);
-        query.terms = terms;
+        query.filters = filters;
         query
     }
 
@@ -98,7 +98,7 @@ impl Walk {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Whole {
     pub(super) action: Arc<Action>,
-    pub(super) log: Vec<Transition>,
+    pub(super) log: Vec<LogEntry>,
 }
 
 /// Reads the log of an action up to the given state. Returns `None` if the action was removed
@@ -137,7 +137,7 @@ where
 }
 
 /// Reads the log of an action up to the version of `head`.
-async fn log_until<S>(store: &S, head: &Action) -> Result<Vec<Transition>, StoreError>
+async fn log_until<S>(store: &S, head: &Action) -> Result<Vec<LogEntry>, StoreError>
 where
     S: ActionStore + ?Sized,
 {
@@ -160,7 +160,7 @@ where
 }
 
 /// Returns true if a log has all entries that `head` counts, and its last entry matches `head`.
-fn is_complete(head: &Action, log: &[Transition]) -> bool {
+fn is_complete(head: &Action, log: &[LogEntry]) -> bool {
     let counted = || log.iter().filter(|entry| !entry.is_late());
     let kept = head.log_entries.min(Limits::LOG_ENTRIES) as usize;
     counted().count() == kept

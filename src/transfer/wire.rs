@@ -8,8 +8,7 @@ use uuid::Uuid;
 use crate::model::codec::{self, CodecError, Record};
 use crate::model::{
     Action, ActionError, ActionUid, Cancel, Digest, Evidence, Extra, Incarnation, Invalid, Json,
-    OpId, OwnerRef, Progress, RelatedObject, Timestamp, Transition, UnknownWord, Version,
-    check_log,
+    LogEntry, OpId, OwnerRef, Progress, RelatedObject, Timestamp, UnknownWord, Version, check_log,
 };
 
 type Text = Arc<str>;
@@ -122,7 +121,7 @@ struct WireEvidence {
     decided_by: Text,
 }
 
-/// The fields of [`Transition`], without `uid`, which is the action's.
+/// The fields of [`LogEntry`], without `uid`, which is the action's.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WireEntry {
@@ -242,8 +241,8 @@ impl From<&Action> for WireAction {
     }
 }
 
-impl From<&Transition> for WireEntry {
-    fn from(entry: &Transition) -> WireEntry {
+impl From<&LogEntry> for WireEntry {
+    fn from(entry: &LogEntry) -> WireEntry {
         WireEntry {
             kind: word(entry.kind.as_str()),
             version: entry.version.get(),
@@ -353,7 +352,7 @@ impl WireEvidence {
 
 impl WireAction {
     /// Returns the action and its log, both checked by the model's rules for external input.
-    pub(super) fn read(self, log: Vec<WireEntry>) -> Result<(Action, Vec<Transition>), Unreadable> {
+    pub(super) fn read(self, log: Vec<WireEntry>) -> Result<(Action, Vec<LogEntry>), Unreadable> {
         let related = self.related.into_iter().map(WireRelated::read);
         let owner = self.owner.map(|owner| owner.read("owner.incarnation"));
         // Every field comes from the line, so a new field of the model must also be added to the
@@ -404,16 +403,16 @@ impl WireAction {
         action.check()?;
         let action = with_unknown(action, self.unknown_fields)?;
         let log = log.into_iter().map(|entry| entry.read(&action));
-        let log: Vec<Transition> = log.collect::<Result<_, _>>()?;
+        let log: Vec<LogEntry> = log.collect::<Result<_, _>>()?;
         check_log(&action, &log)?;
         Ok((action, log))
     }
 }
 
 impl WireEntry {
-    fn read(self, action: &Action) -> Result<Transition, Unreadable> {
+    fn read(self, action: &Action) -> Result<LogEntry, Unreadable> {
         let owner = self.owner.map(|owner| owner.read("log.owner.incarnation"));
-        let entry = Transition {
+        let entry = LogEntry {
             uid: action.uid,
             kind: self.kind.parse()?,
             version: Version::new(self.version)?,

@@ -8,7 +8,7 @@ use futures_core::Stream;
 
 use super::hub::{Hub, State, Waiter};
 use crate::error::Error;
-use crate::model::{Action, ActionUid, Refused};
+use crate::model::{Action, ActionUid, Rejection};
 
 /// The changes of one action, returned by [`Watcher::watch`](crate::Watcher::watch). Also a
 /// [`Stream`].
@@ -88,7 +88,7 @@ fn next(
         // Versions of one action rise, so this is another action with the same uid, created after
         // the first was removed.
         if now.version <= shown.version {
-            return Some(Err(Refused::NotFound(uid).into()));
+            return Some(Err(Rejection::NotFound(uid).into()));
         }
     }
     Some(state.clone().answer(uid))

@@ -125,7 +125,7 @@ impl Feed {
             // A new walk from the same place does not have to report earlier removals.
             let place = Revision::new(cursor.position());
             let is_here = cursor.branch() == at.branch && place <= at.revision;
-            let cursor = match (cursor.life() == at.life, is_here) {
+            let cursor = match (cursor.store_id() == at.store_id, is_here) {
                 (true, true) => Some(Cursor::feed_after(place, None, at)),
                 // Another branch may contradict what was shown, so everything is shown again.
                 (true, false) => None,

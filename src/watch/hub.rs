@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::task;
 use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{Action, ActionUid, Refused};
+use crate::model::{Action, ActionUid, Rejection};
 use crate::store::ActionStore;
 
 /// Last known state of an action.
@@ -43,7 +43,7 @@ impl State {
     pub(super) fn answer(self, uid: ActionUid) -> Result<Arc<Action>, Error> {
         match self {
             State::There(action) => Ok(action),
-            State::Gone => Err(Refused::NotFound(uid).into()),
+            State::Gone => Err(Rejection::NotFound(uid).into()),
             State::Failed(error) => Err(error.into()),
         }
     }

@@ -169,7 +169,7 @@ impl Watcher {
     /// cursor, returns those that change from now on.
     ///
     /// To keep a copy of the unfinished actions, call this first, then list them
-    /// ([`Term::Unfinished`](crate::Term::Unfinished)), then read the feed. The feed includes
+    /// ([`Filter::Unfinished`](crate::Filter::Unfinished)), then read the feed. The feed includes
     /// changes that happen during the list.
     ///
     /// # Errors

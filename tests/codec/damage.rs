@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use action_store::spi::codec::{self, CodecError, FieldSet, Layout, OwnerField, Record, Value};
-use action_store::{Action, Owner, Transition, TransitionKind};
+use action_store::{Action, LogEntry, LogEntryKind, Owner};
 
 use crate::{by_hand, samples};
 
@@ -126,7 +126,7 @@ fn a_record_of_one_form_is_not_read_as_another() {
     let (_, action) = samples::actions().remove(0);
     let bytes = codec::encode(&action).unwrap();
     assert!(matches!(
-        codec::decode::<Transition>(&bytes),
+        codec::decode::<LogEntry>(&bytes),
         Err(CodecError::Damaged(_))
     ));
     assert!(matches!(
@@ -200,12 +200,12 @@ fn an_illegal_entry_and_an_illegal_owner_are_refused() {
     let (_, mut entry) = samples::entries().remove(0);
     let (form, fields) = by_hand::read(&codec::encode(&entry).unwrap());
     for tag in [1, 3, 5, 7, 9, 13, 17, 19] {
-        let read = codec::decode::<Transition>(&without(form, &fields, tag));
+        let read = codec::decode::<LogEntry>(&without(form, &fields, tag));
         assert!(matches!(read, Err(CodecError::Damaged(_))), "without {tag}");
     }
-    entry.kind = TransitionKind::LateReport;
+    entry.kind = LogEntryKind::LateReport;
     let late = codec::encode(&entry).unwrap();
-    let error = codec::decode::<Transition>(&late).unwrap_err();
+    let error = codec::decode::<LogEntry>(&late).unwrap_err();
     assert_eq!(
         error,
         CodecError::Damaged("op: a late report has none".into())

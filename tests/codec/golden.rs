@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use action_store::spi::codec::{self, Field, Record};
-use action_store::{Outcome, OwnerEnd, Source, Status, TransitionKind};
+use action_store::{LogEntryKind, Outcome, OwnerEnd, Source, Status};
 
 use crate::{by_hand, samples};
 
@@ -81,7 +81,7 @@ fn the_golden_files_have_every_field_and_every_word() {
         let of = |action: &action_store::Action| action.evidence.as_ref().map(|e| e.end);
         assert!(has(&|action| of(action) == Some(*end)), "{end}");
     }
-    for kind in TransitionKind::ALL {
+    for kind in LogEntryKind::ALL {
         assert!(
             entries.iter().any(|(_, entry)| entry.kind == *kind),
             "{kind}"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use action_store::spi::codec::{self, CodecError, Newer, Record, Value};
 use action_store::{
     Action, ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Command, ErrorKind,
-    LogQuery, MemoryStore, OpId, Owner, StoreError, Transition, TransitionKind,
+    LogEntry, LogEntryKind, LogQuery, MemoryStore, OpId, Owner, StoreError,
 };
 
 use crate::{by_hand, samples};
@@ -77,9 +77,9 @@ fn unknown<R: Record>(record: &R) -> Vec<u32> {
 #[tokio::test]
 async fn a_change_carries_unknown_fields_over() {
     let (_, action) = samples::actions().remove(1);
-    let entry = Transition::new(TransitionKind::Created, &action, action.created_at);
+    let entry = LogEntry::new(LogEntryKind::Created, &action, action.created_at);
     let action: Action = codec::decode(&with_fields(&action, &MORE)).unwrap();
-    let entry: Transition = codec::decode(&with_fields(&entry, &MORE[..2])).unwrap();
+    let entry: LogEntry = codec::decode(&with_fields(&entry, &MORE[..2])).unwrap();
     let store = MemoryStore::new();
     let uid = action.uid;
     let import = Command::Import {
@@ -161,7 +161,7 @@ fn another_version_and_an_unknown_word_refuse_the_record() {
         (error.kind(), error.operation()),
         (ErrorKind::Corrupt, "get")
     );
-    assert!(codec::decode::<Transition>(&newer).is_err());
+    assert!(codec::decode::<LogEntry>(&newer).is_err());
 }
 
 /// A record may be too large only through fields of a later version.

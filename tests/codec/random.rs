@@ -2,9 +2,9 @@
 
 use action_store::spi::codec::{self, CodecError, Field, FieldSet, Layout, Record, Value};
 use action_store::{
-    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Incarnation, Json, NewAction,
-    ObjectRef, OpId, Outcome, Owner, OwnerEnd, OwnerRef, OwnerState, Progress, RelatedObject,
-    Source, Status, Timestamp, Transition, TransitionKind, Version,
+    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Incarnation, Json, LogEntry,
+    LogEntryKind, NewAction, ObjectRef, OpId, Outcome, Owner, OwnerEnd, OwnerRef, OwnerState,
+    Progress, RelatedObject, Source, Status, Timestamp, Version,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -156,16 +156,16 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 /// Any log entry.
-fn entry() -> impl Strategy<Value = Transition> {
+fn entry() -> impl Strategy<Value = LogEntry> {
     (
         action(),
-        select(TransitionKind::ALL),
+        select(LogEntryKind::ALL),
         any::<i64>(),
         option::of(label()),
         option::of(prose()),
     )
         .prop_map(|(action, kind, at, by, note)| {
-            let mut entry = Transition::new(kind, &action, Timestamp::from_micros(at));
+            let mut entry = LogEntry::new(kind, &action, Timestamp::from_micros(at));
             entry.by = by.map(Into::into);
             entry.note = note.map(Into::into);
             if entry.is_late() {
@@ -258,7 +258,7 @@ proptest! {
     }
 
     #[test]
-    fn any_log_entry_comes_back(entry in entry(), layout in layout!(Transition), more in more(), damage in damage()) {
+    fn any_log_entry_comes_back(entry in entry(), layout in layout!(LogEntry), more in more(), damage in damage()) {
         comes_back(&entry, layout, &more, damage)?;
     }
 
@@ -284,7 +284,7 @@ fn decode_all(bytes: &[u8]) {
         action.check_invariants().unwrap();
         assert_eq!(codec::encode(&action).unwrap(), bytes);
     }
-    if let Ok(entry) = codec::decode::<Transition>(bytes) {
+    if let Ok(entry) = codec::decode::<LogEntry>(bytes) {
         assert_eq!(codec::encode(&entry).unwrap(), bytes);
     }
     if let Ok(owner) = codec::decode::<Owner>(bytes) {

@@ -2,9 +2,9 @@
 
 use action_store::spi::codec::{ActionField, FieldSet, Layout};
 use action_store::{
-    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Incarnation, Json, NewAction,
-    ObjectRef, OpId, Outcome, Owner, OwnerEnd, OwnerRef, OwnerState, Progress, RelatedObject,
-    Source, Status, Timestamp, Transition, TransitionKind, Version,
+    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Incarnation, Json, LogEntry,
+    LogEntryKind, NewAction, ObjectRef, OpId, Outcome, Owner, OwnerEnd, OwnerRef, OwnerState,
+    Progress, RelatedObject, Source, Status, Timestamp, Version,
 };
 use uuid::Uuid;
 
@@ -194,18 +194,18 @@ pub(crate) fn actions() -> Vec<(&'static str, Action)> {
 }
 
 /// A log entry of each kind, by name. The first has every field.
-pub(crate) fn entries() -> Vec<(&'static str, Transition)> {
-    let mut full = Transition::new(TransitionKind::CancelRequested, &plain(), at(40));
+pub(crate) fn entries() -> Vec<(&'static str, LogEntry)> {
+    let mut full = LogEntry::new(LogEntryKind::CancelRequested, &plain(), at(40));
     full.by = Some("admin@example.com".into());
     full.note = Some("Not needed\nany more. é".into());
     let mut entries = vec![("full", full)];
-    for kind in TransitionKind::ALL {
+    for kind in LogEntryKind::ALL {
         let action = match kind {
-            TransitionKind::Created => bare(),
-            TransitionKind::Finished | TransitionKind::LateReport => heavy(),
+            LogEntryKind::Created => bare(),
+            LogEntryKind::Finished | LogEntryKind::LateReport => heavy(),
             _ => executing(),
         };
-        let mut entry = Transition::new(*kind, &action, at(5));
+        let mut entry = LogEntry::new(*kind, &action, at(5));
         if entry.is_late() {
             entry.op = None;
         }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clash, Command, Cursor, Done,
-    Effect, Invalid, Json, Limits, LogQuery, NewAction, OwnerQuery, Refused, StoreError, Version,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, ConflictReason, Cursor,
+    Done, Effect, Invalid, Json, Limits, LogQuery, NewAction, OwnerQuery, Rejection, StoreError,
+    Version,
 };
 
 use super::{Answer, Fault, Faulty};
@@ -140,9 +141,9 @@ impl Faulty {
                 *effect = Effect::Applied;
             } else if !current.is_unfinished() {
                 let (status, change) = (current.status, "a report");
-                let clash = Clash::Status { status, change };
+                let reason = ConflictReason::Status { status, change };
                 let current = current.clone();
-                *answer = Err(Refused::Conflict { clash, current });
+                *answer = Err(Rejection::Conflict { reason, current });
             }
         }
     }
@@ -166,7 +167,7 @@ impl Faulty {
             }
             _ => true,
         };
-        let invalid = Refused::Invalid(Invalid::new("report", "does not fit"));
+        let invalid = Rejection::Invalid(Invalid::new("report", "does not fit"));
         (!fits).then_some(Err(invalid))
     }
 
@@ -186,8 +187,8 @@ impl Faulty {
             (Fault::ForgetsImports, Command::Import { action, .. }) => {
                 let current = self.find(action.uid).await?;
                 current.map(|current| {
-                    let clash = Clash::Uid;
-                    Err(Refused::Conflict { clash, current })
+                    let reason = ConflictReason::Uid;
+                    Err(Rejection::Conflict { reason, current })
                 })
             }
             (Fault::RemovesParts, Command::Remove { uid, .. }) => {
@@ -223,12 +224,12 @@ impl Faulty {
             };
             match holder {
                 Some(current) if in_the_way(&current) => {
-                    let clash = Clash::Exclusive(key.clone());
-                    return Ok(Some(Err(Refused::Conflict { clash, current })));
+                    let reason = ConflictReason::Exclusive(key.clone());
+                    return Ok(Some(Err(Rejection::Conflict { reason, current })));
                 }
                 Some(current) if self.is(Fault::ChecksKeysThenActs) && current.is_unfinished() => {
-                    let clash = Clash::Exclusive(key.clone());
-                    return Ok(Some(Err(Refused::Conflict { clash, current })));
+                    let reason = ConflictReason::Exclusive(key.clone());
+                    return Ok(Some(Err(Rejection::Conflict { reason, current })));
                 }
                 Some(_) => {}
                 None => drop(self.held.lock().unwrap().insert(key.clone(), new.uid)),
@@ -240,8 +241,8 @@ impl Faulty {
     /// Changes the answer to a refused create.
     pub(super) async fn misnamed(&self, answers: &mut [Answer]) -> Result<(), StoreError> {
         for answer in answers {
-            if let Err(Refused::Conflict { clash, current }) = answer
-                && matches!(clash, Clash::Exclusive(_))
+            if let Err(Rejection::Conflict { reason, current }) = answer
+                && matches!(reason, ConflictReason::Exclusive(_))
             {
                 let first = self.held.lock().unwrap().values().min().copied();
                 if let Some(first) = first {

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use action_store::{
     Action, ActionStore, ActionUid, Batch, BatchMode, Capabilities, Change, Clock, Command, Cursor,
-    Done, Effect, ErrorKind, Limits, LogQuery, MemoryStore, ObjectSet, Order, Owner, OwnerEnd,
-    OwnerQuery, Page, Position, Query, Refused, Revision, StoreError, Term, Transition,
-    TransitionKind, Version,
+    Done, Effect, ErrorKind, Filter, Limits, LogEntry, LogEntryKind, LogQuery, MemoryStore,
+    ObjectSet, Order, Owner, OwnerEnd, OwnerQuery, Page, Position, Query, Rejection, Revision,
+    StoreError, Version,
 };
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -33,7 +33,7 @@ pub(crate) struct Faulty {
     /// The first holder of each key.
     held: Mutex<HashMap<Arc<str>, ActionUid>>,
     /// The logs seen so far.
-    logs: Mutex<HashMap<ActionUid, Vec<Transition>>>,
+    logs: Mutex<HashMap<ActionUid, Vec<LogEntry>>>,
     /// By how much a revision is wrong.
     extra: AtomicU64,
     closes: AtomicUsize,
@@ -73,8 +73,8 @@ impl Faulty {
             Fault::CountsRevisionsBack => revision.saturating_sub(extra),
             _ => revision + extra,
         });
-        at.removed_created = at
-            .removed_created
+        at.pruned_created = at
+            .pruned_created
             .filter(|_| !self.is(Fault::ForgetsThatItRemoved));
         at
     }
@@ -84,7 +84,7 @@ impl Faulty {
     }
 }
 
-type Answer = Result<Done, Refused>;
+type Answer = Result<Done, Rejection>;
 type Written = Result<Vec<Answer>, StoreError>;
 
 #[async_trait]
@@ -149,7 +149,7 @@ impl ActionStore for Faulty {
                     return Ok(answers
                         .into_iter()
                         .map(|answer| match (answer, &stale) {
-                            (Err(Refused::Conflict { .. }), Some(stale))
+                            (Err(Rejection::Conflict { .. }), Some(stale))
                                 if stale.owner.as_ref() == Some(by)
                                     && stale.last_op != Some(*op) =>
                             {
@@ -170,7 +170,7 @@ impl ActionStore for Faulty {
             Fault::NamesAnotherHolder => self.misnamed(&mut answers).await?,
             Fault::SaysFencedOfTheReleased => {
                 for answer in &mut answers {
-                    if let Err(Refused::Fenced { end, .. }) = answer {
+                    if let Err(Rejection::Fenced { end, .. }) = answer {
                         *end = OwnerEnd::Fenced;
                     }
                 }
@@ -233,17 +233,21 @@ impl ActionStore for Faulty {
         let goes_on = asked.order == Order::Feed && asked.after.is_some();
         if self.is(Fault::ExpiresTooSoon) && goes_on {
             let at = self.inner.changed(None).await?;
-            if at.removed_to > Revision::ZERO {
+            if at.pruned_through > Revision::ZERO {
                 let message = "something was removed";
                 return Err(StoreError::new(ErrorKind::CursorExpired, "list", message));
             }
         }
         match self.fault {
-            Fault::IgnoresATerm => asked.terms.retain(|term| !matches!(term, Term::Actor(_))),
-            Fault::IgnoresUids => asked.terms.retain(|term| !matches!(term, Term::Uid(_))),
-            Fault::LooksAtOneObject => asked.terms.iter_mut().for_each(only_first_object),
-            Fault::TakesTooManyObjects => asked.terms.iter_mut().for_each(fewer_objects),
-            Fault::IgnoresUnknownTerms => asked.terms.retain(query_knows),
+            Fault::IgnoresATerm => asked
+                .filters
+                .retain(|filter| !matches!(filter, Filter::Actor(_))),
+            Fault::IgnoresUids => asked
+                .filters
+                .retain(|filter| !matches!(filter, Filter::Uid(_))),
+            Fault::LooksAtOneObject => asked.filters.iter_mut().for_each(only_first_object),
+            Fault::TakesTooManyObjects => asked.filters.iter_mut().for_each(fewer_objects),
+            Fault::IgnoresUnknownTerms => asked.filters.retain(query_knows),
             Fault::IgnoresDetail => asked.detail = action_store::Detail::Full,
             Fault::IgnoresLimits => asked.limit = asked.limit.clamp(1, 1000),
             Fault::NeverExpires if asked.order == Order::Feed => {
@@ -255,20 +259,21 @@ impl ActionStore for Faulty {
             }
             Fault::FeedsFromTheBeginning if asked.order == Order::Feed => asked.after = None,
             Fault::FoldsOwnerNames => {
-                let named = |term: &Term| matches!(term, Term::OwnerName(_));
-                if asked.check().is_ok() && asked.terms.iter().any(named) {
-                    asked.terms.retain(|term| !named(term));
+                let named = |filter: &Filter| matches!(filter, Filter::OwnerName(_));
+                if asked.check().is_ok() && asked.filters.iter().any(named) {
+                    asked.filters.retain(|filter| !named(filter));
                 }
             }
             Fault::PagesByOffset => asked.after = None,
             Fault::FindsByFormerOwner => {
-                let owner = |term: &Term| matches!(term, Term::Owner(_) | Term::OwnerName(_));
-                asked.terms.retain(|term| !owner(term));
+                let owner =
+                    |filter: &Filter| matches!(filter, Filter::Owner(_) | Filter::OwnerName(_));
+                asked.filters.retain(|filter| !owner(filter));
             }
             Fault::FindsSubjectsOnly => {
-                for term in &mut asked.terms {
-                    if let Term::Touches(object) = term {
-                        *term = Term::Object(object.clone());
+                for filter in &mut asked.filters {
+                    if let Filter::Touches(object) = filter {
+                        *filter = Filter::Object(object.clone());
                     }
                 }
             }
@@ -321,8 +326,8 @@ impl ActionStore for Faulty {
                 page.items.sort_by_key(|action| action.uid);
             }
             Fault::FoldsOwnerNames => {
-                let wanted = asked.terms.iter().find_map(|term| match term {
-                    Term::OwnerName(name) => Some(name.clone()),
+                let wanted = asked.filters.iter().find_map(|filter| match filter {
+                    Filter::OwnerName(name) => Some(name.clone()),
                     _ => None,
                 });
                 if let Some(wanted) = wanted {
@@ -333,8 +338,8 @@ impl ActionStore for Faulty {
                 }
             }
             Fault::RepeatsWhatTouchesTwo => {
-                let several = |term: &Term| matches!(term, Term::TouchesAny(_));
-                if asked.terms.iter().any(several) {
+                let several = |filter: &Filter| matches!(filter, Filter::TouchesAny(_));
+                if asked.filters.iter().any(several) {
                     let twice = |action: Arc<Action>| {
                         let times = if action.related.is_empty() { 1 } else { 2 };
                         std::iter::repeat_n(action, times)
@@ -350,7 +355,7 @@ impl ActionStore for Faulty {
         Ok(page)
     }
 
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         let mut asked = query
             .clone()
             .with_after(self.in_its_branch(query.after).await?);
@@ -380,7 +385,7 @@ impl ActionStore for Faulty {
             Fault::LosesWhoDecided => page.items.iter_mut().for_each(|entry| entry.by = None),
             Fault::LosesLogEntries => {
                 page.items
-                    .retain(|entry| entry.kind != TransitionKind::CancelRequested);
+                    .retain(|entry| entry.kind != LogEntryKind::CancelRequested);
             }
             Fault::SortsTheLogOfAll => page.items.sort_by_key(|entry| entry.uid),
             _ => {}
@@ -449,18 +454,18 @@ impl ActionStore for Faulty {
     }
 }
 
-fn only_first_object(term: &mut Term) {
-    if let Term::TouchesAny(objects) = term {
+fn only_first_object(filter: &mut Filter) {
+    if let Filter::TouchesAny(objects) = filter {
         *objects = ObjectSet::new(objects.iter().take(1).cloned());
     }
 }
 
-fn fewer_objects(term: &mut Term) {
-    if let Term::TouchesAny(objects) = term {
+fn fewer_objects(filter: &mut Filter) {
+    if let Filter::TouchesAny(objects) = filter {
         *objects = ObjectSet::new(objects.iter().take(Limits::OBJECTS).cloned());
     }
 }
 
-fn query_knows(term: &Term) -> bool {
-    Query::new().with_term(term.clone()).check().is_ok()
+fn query_knows(filter: &Filter) -> bool {
+    Query::new().with_filter(filter.clone()).check().is_ok()
 }

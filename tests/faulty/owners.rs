@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, BatchMode, Change, Clash, Command, Done,
-    Effect, Limits, LogQuery, OpId, Outcome, Owner, OwnerQuery, OwnerRef, OwnerState, Page,
-    Progress, Query, Refused, Status, StoreError, Term, Transition,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, BatchMode, Change, Command,
+    ConflictReason, Done, Effect, Filter, Limits, LogEntry, LogQuery, OpId, Outcome, Owner,
+    OwnerQuery, OwnerRef, OwnerState, Page, Progress, Query, Rejection, Status, StoreError,
 };
 
 use super::{Answer, Fault, Faulty};
@@ -60,9 +60,9 @@ impl Faulty {
         let lost = matches!(change, Change::Finish(finish) if finish.outcome == Outcome::Lost);
         let ends = matches!(change, Change::Finish(_));
         let not_its_own = current.owner.is_some() && by != current.owner.as_ref();
-        let conflict = |clash| {
+        let conflict = |reason| {
             let current = current.clone();
-            Some(Err(Refused::Conflict { clash, current }))
+            Some(Err(Rejection::Conflict { reason, current }))
         };
         let queued = current.status == Status::Queued && not_its_own;
         let done = |effect| Some(Ok(Done::new(effect, Some(current.clone()))));
@@ -71,9 +71,9 @@ impl Faulty {
             Fault::AdoptsFromTheLiving if *change == Change::Adopt && lives => {
                 done(Effect::Applied)
             }
-            Fault::KeepsQueuedForTheDead if queued && ends => conflict(Clash::NotOwner),
+            Fault::KeepsQueuedForTheDead if queued && ends => conflict(ConflictReason::NotOwner),
             Fault::StartsForItsOwnerAlone if queued && *change == Change::Start => {
-                conflict(Clash::NotOwner)
+                conflict(ConflictReason::NotOwner)
             }
             Fault::AcceptsRepeatedLateReports if ends && !self.lives(by).await? => {
                 let known = !self.owners.late.lock().unwrap().insert(op);
@@ -82,9 +82,9 @@ impl Faulty {
             Fault::LetsLateReportsDecide if *change == Change::Adopt => {
                 let log = self.inner.log(&LogQuery::of(uid)).await?.items;
                 let (status, change) = (current.status, "adoption");
-                let told = log.iter().any(Transition::is_late);
-                let clash = Clash::Status { status, change };
-                told.then(|| conflict(clash)).flatten()
+                let told = log.iter().any(LogEntry::is_late);
+                let reason = ConflictReason::Status { status, change };
+                told.then(|| conflict(reason)).flatten()
             }
             _ => None,
         })
@@ -225,28 +225,28 @@ impl Faulty {
         let former = self.owners.former.lock().unwrap();
         let owner = |action: &Action| former.get(&action.uid).or(action.owner.as_ref()).cloned();
         items.retain(|action| {
-            query.terms.iter().all(|term| match term {
-                Term::Owner(wanted) => owner(action).as_ref() == Some(wanted),
-                Term::OwnerName(name) => owner(action).is_some_and(|owner| owner.name == *name),
+            query.filters.iter().all(|filter| match filter {
+                Filter::Owner(wanted) => owner(action).as_ref() == Some(wanted),
+                Filter::OwnerName(name) => owner(action).is_some_and(|owner| owner.name == *name),
                 _ => true,
             })
         });
     }
 
     /// Changes a log.
-    pub(super) fn mistake_log(&self, items: &mut Vec<Transition>) {
+    pub(super) fn mistake_log(&self, items: &mut Vec<LogEntry>) {
         match self.fault {
             Fault::ForgetsLateReports => items.retain(|entry| !entry.is_late()),
             Fault::KeepsEveryLateReport => {
                 let late = items.iter().filter(|entry| entry.is_late()).cloned();
-                let again: Vec<Transition> = late.collect();
+                let again: Vec<LogEntry> = late.collect();
                 items.extend(again);
             }
             Fault::UndoesLateReports => {
                 let undone = self.owners.undone.lock().unwrap();
                 items.retain(|entry| !entry.is_late() || !undone.contains(&entry.uid));
             }
-            Fault::PutsLateReportsLast => items.sort_by_key(Transition::is_late),
+            Fault::PutsLateReportsLast => items.sort_by_key(LogEntry::is_late),
             _ => {}
         }
     }

@@ -19,21 +19,21 @@ use crate::support::{Between, ListAnswer, Plane, Through, get, ok};
 const PATH: &str = "/v1/actions/changes";
 
 /// Content of an answer: uids, versions and the next position.
-struct Changes {
+struct WriteSet {
     shown: Vec<(ActionUid, u64)>,
     position: String,
     revision: u64,
     more: bool,
 }
 
-async fn changes(app: &Router, query: &str) -> Changes {
+async fn changes(app: &Router, query: &str) -> WriteSet {
     let json: Value =
         serde_json::from_str(&ok(get(app, &format!("{PATH}?{query}")).await)).unwrap();
     let shown = json["changes"].as_array().unwrap().iter().map(|record| {
         let uid = record["action_uid"].as_str().unwrap().parse().unwrap();
         (uid, record["version"].as_u64().unwrap())
     });
-    Changes {
+    WriteSet {
         shown: shown.collect(),
         position: json["position"].as_str().unwrap().to_owned(),
         revision: json["revision"].as_u64().unwrap(),
@@ -176,7 +176,7 @@ async fn a_position_that_missed_a_removal_is_gone() {
     remove(&plane, second).await;
     let at = plane.store.changed(None).await.unwrap();
     let other = Position {
-        life: StoreId::new(),
+        store_id: StoreId::new(),
         ..at
     };
     let parted = Position {

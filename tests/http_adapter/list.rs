@@ -377,7 +377,7 @@ async fn the_error_names_the_unknown_parameter() {
     let plane = Plane::new().await;
     let app = plane.router();
     let at = action_store::Position {
-        life: StoreId::new(),
+        store_id: StoreId::new(),
         ..plane.store.changed(None).await.unwrap()
     };
     let foreign = Cursor::newest(at, 7);

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use action_store::http::{RouterOptions, Scope, router, router_with};
 use action_store::{
-    ActionStore as _, ActionStoreExt as _, ActionUid, Limits, MemoryStore, NewAction, ObjectRef,
-    Query, Term,
+    ActionStore as _, ActionStoreExt as _, ActionUid, Filter, Limits, MemoryStore, NewAction,
+    ObjectRef, Query,
 };
 use async_trait::async_trait;
 use axum::http::StatusCode;
@@ -59,9 +59,9 @@ async fn a_scope_is_part_of_the_query() {
                 panic!("{questions:?}");
             };
             assert_eq!(*items, found);
-            assert_eq!(query.terms.len(), 3);
-            assert!(query.terms.contains(&Term::Uid(uid)));
-            assert!(query.terms.contains(&Term::Tenant("acme".into())));
+            assert_eq!(query.filters.len(), 3);
+            assert!(query.filters.contains(&Filter::Uid(uid)));
+            assert!(query.filters.contains(&Filter::Tenant("acme".into())));
         }
     }
     // An invalid uid needs no query.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use action_store::http::{AllowAll, RouterOptions, Words, router, router_with};
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Clock,
-    Command, Done, Finish, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery, OwnerRef,
-    Page, Position, Progress, Query, Refused, Report, Revision, StoreError, Timestamp, Transition,
+    Command, Done, Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery,
+    OwnerRef, Page, Position, Progress, Query, Rejection, Report, Revision, StoreError, Timestamp,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -235,7 +235,7 @@ impl<B: Between> ActionStore for Through<B> {
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities()
     }
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         self.0.write(batch).await
     }
     async fn get(&self, uids: &[ActionUid]) -> GetAnswer {
@@ -244,7 +244,7 @@ impl<B: Between> ActionStore for Through<B> {
     async fn list(&self, query: &Query) -> ListAnswer {
         self.1.list(&self.0, query).await
     }
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         self.0.log(query).await
     }
     async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {

@@ -1,8 +1,8 @@
 //! Several commands in one batch, several batches in one transaction.
 
 use action_store::{
-    ActionError, ActionUid, Batch, Change, Command, Finish, Limits, NewAction, OpId, Outcome,
-    OwnerRef, Refused, Report, Status, Timestamp, TransitionKind, Version,
+    ActionError, ActionUid, Batch, Change, Command, Finish, Limits, LogEntryKind, NewAction, OpId,
+    Outcome, OwnerRef, Rejection, Report, Status, Timestamp, Version,
 };
 
 use crate::harness::{Bench, Tables, apply, apply_as, at_version, claim, create, kind, kinds};
@@ -46,8 +46,8 @@ fn two_changes_of_one_action_in_one_batch_make_two_versions_and_two_entries() {
         .map(|answer| answer.unwrap().action.unwrap().version.get())
         .collect();
     assert_eq!(versions, [1, 2, 3, 4]);
-    let kinds: Vec<TransitionKind> = bench.log(uid).iter().map(|entry| entry.kind).collect();
-    use TransitionKind::{Created, Finished, Started, Step};
+    let kinds: Vec<LogEntryKind> = bench.log(uid).iter().map(|entry| entry.kind).collect();
+    use LogEntryKind::{Created, Finished, Started, Step};
     assert_eq!(kinds, [Created, Started, Step, Finished]);
     assert_eq!(bench.action(uid).log_entries, 4);
 }
@@ -117,26 +117,26 @@ fn a_batch_refused_as_a_whole_leaves_nothing_to_save() {
         apply_as(op, new.uid, Change::Start, Some(&owner)),
         apply(ActionUid::new(), cancelled(), None),
     ]);
-    let needs = action_store::needs(&batch).unwrap();
-    let mut loaded = action_store::Loaded::new();
-    action_store::plan(&batch, &needs, &mut loaded, NOW);
+    let read_set = action_store::read_set(&batch).unwrap();
+    let mut txn = action_store::TxnState::new();
+    action_store::plan(&batch, &read_set, &mut txn, NOW);
     // And the next batch of the same transaction finds neither keys nor operations nor owners.
     let next = Batch::each(vec![
         create(NewAction::task("t").with_exclusive("k"), None),
         create(new.clone(), None),
         apply_as(op, new.uid, cancelled(), Some(&owner)),
     ]);
-    let needs = action_store::needs(&next).unwrap();
-    let mut both = action_store::Loaded::new();
+    let read_set = action_store::read_set(&next).unwrap();
+    let mut both = action_store::TxnState::new();
     action_store::plan(
         &batch,
-        &action_store::needs(&batch).unwrap(),
+        &action_store::read_set(&batch).unwrap(),
         &mut both,
         NOW,
     );
-    let answers = action_store::plan(&next, &needs, &mut both, NOW);
+    let answers = action_store::plan(&next, &read_set, &mut both, NOW);
     assert_eq!(kinds(&answers), ["applied", "exclusive", "not found"]);
-    let changes = loaded.into_changes();
+    let changes = txn.into_write_set();
     assert!(changes.is_empty(), "{changes:?}");
     assert!(changes.keys_taken.is_empty() && changes.keys_freed.is_empty());
 }
@@ -379,7 +379,7 @@ fn a_version_condition_in_a_batch_sees_the_commands_before_it() {
     let report = || apply(uid, Change::Report(Report::new()), Some(&owner));
     let answers = bench.each(vec![at_version(2, report()), at_version(2, report())]);
     assert_eq!(kinds(&answers), ["applied", "version"]);
-    let Err(Refused::Conflict { current, .. }) = &answers[1] else {
+    let Err(Rejection::Conflict { current, .. }) = &answers[1] else {
         panic!("{answers:?}");
     };
     assert_eq!(current.version.get(), 3);

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use action_store::{
-    Action, ActionError, CancelRequest, Change, Command, EDGES, Finish, NewAction, Outcome,
-    OwnerRef, Report, Status, Transition, Version,
+    Action, ActionError, CancelRequest, Change, Command, Finish, LogEntry, NewAction, Outcome,
+    OwnerRef, Report, Status, TRANSITIONS, Version,
 };
 
 use crate::harness::{Answer, Bench, claim, create, kind};
@@ -203,7 +203,7 @@ fn every_change_is_answered_as_the_table_of_truth_says() {
                 assert_eq!(entries.len(), log.len() + 1, "{case}");
             } else {
                 assert_eq!(after, before, "{case}");
-                let own: Vec<Transition> = entries
+                let own: Vec<LogEntry> = entries
                     .into_iter()
                     .filter(|entry| !entry.is_late())
                     .collect();
@@ -237,7 +237,7 @@ fn landed(case: &str, word: &str, before: &Action, after: &Action, by: Option<&O
 
 #[test]
 fn the_model_publishes_ten_edges_and_no_other() {
-    let published: Vec<String> = EDGES
+    let published: Vec<String> = TRANSITIONS
         .iter()
         .map(|edge| format!("{} {:?} {}", edge.from, edge.by_move, edge.to))
         .collect();

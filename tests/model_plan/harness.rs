@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Changes, Clash, Clock, Command,
-    Done, Effect, Key, Limits, Loaded, LogQuery, MemoryStore, Needs, NewAction, OpId, Owner,
-    OwnerQuery, OwnerRef, Refused, Timestamp, Transition, Version, needs, plan,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clock, Command, ConflictReason,
+    Done, Effect, Key, Limits, LogEntry, LogQuery, MemoryStore, NewAction, OpId, Owner, OwnerQuery,
+    OwnerRef, ReadSet, Rejection, Timestamp, TxnState, Version, WriteSet, plan, read_set,
 };
 
-pub(crate) type Answer = Result<Done, Refused>;
+pub(crate) type Answer = Result<Done, Rejection>;
 
 /// The memory store never waits, so its futures need no runtime.
 pub(crate) fn ready<F: Future>(future: F) -> F::Output {
@@ -84,7 +84,7 @@ impl Bench {
         self.find(uid).unwrap()
     }
 
-    pub(crate) fn log(&self, uid: ActionUid) -> Vec<Transition> {
+    pub(crate) fn log(&self, uid: ActionUid) -> Vec<LogEntry> {
         let query = LogQuery::of(uid).with_limit(Limits::PAGE);
         ready(self.store.log(&query)).unwrap().items
     }
@@ -143,20 +143,20 @@ pub(crate) fn kind(answer: &Answer) -> String {
     let word = match answer {
         Ok(done) if done.effect == Effect::Applied => "applied",
         Ok(_) => "already",
-        Err(Refused::Invalid(invalid)) => return format!("invalid {}", invalid.field),
-        Err(Refused::NotFound(_)) => "not found",
-        Err(Refused::OwnerAlive(_)) => "owner alive",
-        Err(Refused::Fenced { .. }) => "fenced",
-        Err(Refused::Batch(index)) => return format!("batch {index}"),
-        Err(Refused::Conflict { clash, .. }) => match clash {
-            Clash::Uid => "uid",
-            Clash::Status { .. } => "status",
-            Clash::Version { .. } => "version",
-            Clash::NotOwner => "not owner",
-            Clash::Exclusive(_) => "exclusive",
-            Clash::IdempotencyKey => "idempotency key",
-            Clash::Pinned => "pinned",
-            _ => "another clash",
+        Err(Rejection::Invalid(invalid)) => return format!("invalid {}", invalid.field),
+        Err(Rejection::NotFound(_)) => "not found",
+        Err(Rejection::OwnerAlive(_)) => "owner alive",
+        Err(Rejection::Fenced { .. }) => "fenced",
+        Err(Rejection::Batch(index)) => return format!("batch {index}"),
+        Err(Rejection::Conflict { reason, .. }) => match reason {
+            ConflictReason::Uid => "uid",
+            ConflictReason::Status { .. } => "status",
+            ConflictReason::Version { .. } => "version",
+            ConflictReason::NotOwner => "not owner",
+            ConflictReason::Exclusive(_) => "exclusive",
+            ConflictReason::IdempotencyKey => "idempotency key",
+            ConflictReason::Pinned => "pinned",
+            _ => "another reason",
         },
         Err(_) => "another refusal",
     };
@@ -171,7 +171,7 @@ pub(crate) fn kinds(answers: &[Answer]) -> Vec<String> {
 pub(crate) struct Row {
     pub(crate) action: Arc<Action>,
     pub(crate) pinned: bool,
-    pub(crate) log: Vec<Transition>,
+    pub(crate) log: Vec<LogEntry>,
 }
 
 /// Tables that take a transaction of several batches, and panic at whatever a database would
@@ -188,62 +188,62 @@ pub(crate) struct Tables {
 impl Tables {
     /// Writes batches as one transaction.
     pub(crate) fn write(&mut self, batches: &[Batch], now: Timestamp) -> Vec<Vec<Answer>> {
-        let mut loaded = Loaded::new();
+        let mut txn = TxnState::new();
         let mut answers = Vec::new();
         // Loaded batch by batch, so that what a batch names is put in when another one has
         // already changed it.
         for batch in batches {
-            let needs = needs(batch).unwrap();
-            self.load(&needs, &mut loaded);
-            answers.push(plan(batch, &needs, &mut loaded, now));
+            let read_set = read_set(batch).unwrap();
+            self.load(&read_set, &mut txn);
+            answers.push(plan(batch, &read_set, &mut txn, now));
         }
-        self.save(loaded.into_changes());
+        self.save(txn.into_write_set());
         self.check();
         answers
     }
 
-    fn load(&self, needs: &Needs, loaded: &mut Loaded) {
-        let mut uids: BTreeSet<ActionUid> = needs.actions().iter().copied().collect();
-        for uid in needs.parents_of() {
+    fn load(&self, read_set: &ReadSet, txn: &mut TxnState) {
+        let mut uids: BTreeSet<ActionUid> = read_set.actions().iter().copied().collect();
+        for uid in read_set.parents_of() {
             let row = self.rows.get(uid);
             uids.extend(row.and_then(|row| row.action.parent));
         }
-        for key in needs.keys() {
+        for key in read_set.keys() {
             if let Some(holder) = self.keys.get(key) {
-                loaded.put_key(key.clone(), *holder);
+                txn.put_key(key.clone(), *holder);
                 uids.insert(*holder);
             }
         }
-        let mut owners: BTreeSet<OwnerRef> = needs.owners().iter().cloned().collect();
+        let mut owners: BTreeSet<OwnerRef> = read_set.owners().iter().cloned().collect();
         let named = |name: &Arc<str>| self.owners.get(name).into_iter().flatten();
-        for owner in needs.owners() {
+        for owner in read_set.owners() {
             let living = named(&owner.name).filter(|known| known.is_alive());
             owners.extend(living.map(|known| known.owner.clone()));
         }
         for row in uids.iter().filter_map(|uid| self.rows.get(uid)) {
             owners.extend(row.action.owner.clone());
-            let late = row.log.iter().any(Transition::is_late);
-            loaded.put_action(row.action.clone(), row.pinned, late);
+            let late = row.log.iter().any(LogEntry::is_late);
+            txn.put_action(row.action.clone(), row.pinned, late);
         }
-        for (uid, op) in needs.ops() {
+        for (uid, op) in read_set.ops() {
             let mut log = self.rows.get(uid).into_iter().flat_map(|row| &row.log);
             if log.any(|entry| entry.op == Some(*op)) {
-                loaded.put_op(*uid, *op);
+                txn.put_op(*uid, *op);
             }
         }
         for owner in &owners {
             if let Some(known) = named(&owner.name).find(|known| known.owner == *owner) {
-                loaded.put_owner(known.clone());
+                txn.put_owner(known.clone());
             }
         }
-        if needs.claims() > 0 {
+        if read_set.claims() > 0 {
             let ended = self.owners.values().flatten().filter(|o| !o.is_alive());
             // Far fewer than are forgotten.
-            loaded.put_ended(ended.count(), Vec::new());
+            txn.put_ended(ended.count(), Vec::new());
         }
     }
 
-    fn save(&mut self, changes: Changes) {
+    fn save(&mut self, changes: WriteSet) {
         for action in changes.updated {
             let row = self.rows.get_mut(&action.uid).expect("updated: not there");
             assert!(row.action.version < action.version, "updated: no newer");
@@ -337,9 +337,9 @@ impl Tables {
 }
 
 /// A log describes one action from its create on, only forward, and ends in the action's state.
-pub(crate) fn check_log(action: &Action, log: &[Transition]) {
-    use action_store::{Status, TransitionKind};
-    let own: Vec<&Transition> = log.iter().filter(|entry| !entry.is_late()).collect();
+pub(crate) fn check_log(action: &Action, log: &[LogEntry]) {
+    use action_store::{LogEntryKind, Status};
+    let own: Vec<&LogEntry> = log.iter().filter(|entry| !entry.is_late()).collect();
     assert!(log.len() - own.len() <= 1, "more than one late report");
     let whole = action.log_entries as usize;
     assert_eq!(own.len(), whole.min(Limits::LOG_ENTRIES as usize));
@@ -355,7 +355,7 @@ pub(crate) fn check_log(action: &Action, log: &[Transition]) {
     if own.len() == whole {
         assert_eq!(
             (own[0].kind, own[0].version.get()),
-            (TransitionKind::Created, 1)
+            (LogEntryKind::Created, 1)
         );
     }
     for pair in own.windows(2) {
@@ -363,16 +363,16 @@ pub(crate) fn check_log(action: &Action, log: &[Transition]) {
         assert!(before.version < entry.version && before.at <= entry.at);
         assert!(before.progress <= entry.progress, "progress went down");
         let legal = match (before.status, entry.kind) {
-            (Status::Queued, TransitionKind::Started) => entry.status == Status::Executing,
-            (Status::Queued, TransitionKind::CancelRequested) => entry.status == Status::Queued,
-            (Status::Queued, TransitionKind::Finished) => entry.status == Status::Completed,
-            (Status::Executing, TransitionKind::Finished) => entry.status == Status::Completed,
+            (Status::Queued, LogEntryKind::Started) => entry.status == Status::Executing,
+            (Status::Queued, LogEntryKind::CancelRequested) => entry.status == Status::Queued,
+            (Status::Queued, LogEntryKind::Finished) => entry.status == Status::Completed,
+            (Status::Executing, LogEntryKind::Finished) => entry.status == Status::Completed,
             (
                 Status::Executing,
-                TransitionKind::Step
-                | TransitionKind::Noted
-                | TransitionKind::CancelRequested
-                | TransitionKind::Adopted,
+                LogEntryKind::Step
+                | LogEntryKind::Noted
+                | LogEntryKind::CancelRequested
+                | LogEntryKind::Adopted,
             ) => entry.status == Status::Executing,
             _ => false,
         };

@@ -1,9 +1,9 @@
 //! Bad input: the right kind, the field at fault, and words that say what is wrong.
 
 use action_store::{
-    ActionError, ActionStore, ActionUid, Batch, CancelRequest, Change, Command, ErrorKind, Finish,
-    Json, Limits, NewAction, ObjectRef, Order, Outcome, OwnerRef, Query, Refused, RelatedObject,
-    Report, Source, Term,
+    ActionError, ActionStore, ActionUid, Batch, CancelRequest, Change, Command, ErrorKind, Filter,
+    Finish, Json, Limits, NewAction, ObjectRef, Order, Outcome, OwnerRef, Query, Rejection,
+    RelatedObject, Report, Source,
 };
 
 use crate::harness::{Bench, apply, claim, create, kind, ready};
@@ -15,7 +15,7 @@ fn json(text: &str) -> Json {
 /// The reason why a command is invalid, as the error states it.
 fn said(bench: &Bench, command: Command) -> String {
     let refused = bench.one(command).unwrap_err();
-    let Refused::Invalid(invalid) = &refused else {
+    let Rejection::Invalid(invalid) = &refused else {
         panic!("{refused}");
     };
     assert_eq!(refused.to_string(), invalid.to_string());
@@ -204,11 +204,11 @@ fn a_contradictory_command_is_refused() {
         ),
         (
             apply(uid, Change::Start, None),
-            "by: is missing: a start or an adoption needs an owner",
+            "by: is missing: a start or an adoption read_set an owner",
         ),
         (
             apply(uid, Change::Adopt, None),
-            "by: is missing: a start or an adoption needs an owner",
+            "by: is missing: a start or an adoption read_set an owner",
         ),
     ];
     for (command, expected) in cases {
@@ -241,7 +241,7 @@ fn an_unknown_value_is_unsupported_and_never_ignored() {
     );
     assert_eq!(bench.find(uid), None);
     for query in [
-        Query::new().with_term(Term::Unknown),
+        Query::new().with_filter(Filter::Unknown),
         Query::new().with_order(Order::Unknown),
     ] {
         let error = ready(bench.store.list(&query)).unwrap_err();
@@ -252,8 +252,8 @@ fn an_unknown_value_is_unsupported_and_never_ignored() {
 #[test]
 fn queries_and_batches_beyond_their_limits_are_invalid() {
     let bench = Bench::new();
-    let terms = vec![Term::Unfinished; Limits::TERMS + 1];
-    let many = terms.into_iter().fold(Query::new(), Query::with_term);
+    let filters = vec![Filter::Unfinished; Limits::FILTERS + 1];
+    let many = filters.into_iter().fold(Query::new(), Query::with_filter);
     for (query, said) in [
         (
             Query::new().with_limit(0),
@@ -263,10 +263,10 @@ fn queries_and_batches_beyond_their_limits_are_invalid() {
             Query::new().with_limit(1001),
             "list: limit: is 1001; must be between 1 and 1000",
         ),
-        (many, "list: terms: has 17 entries; the limit is 16"),
+        (many, "list: filters: has 17 entries; the limit is 16"),
         (
-            Query::new().with_term(Term::Name("".into())),
-            "list: terms: must not be empty",
+            Query::new().with_filter(Filter::Name("".into())),
+            "list: filters: must not be empty",
         ),
     ] {
         let error = ready(bench.store.list(&query)).unwrap_err();

@@ -61,18 +61,18 @@ impl World {
         answers
     }
 
-    fn life(&self, owner: &OwnerRef) -> Option<Life> {
+    fn store_id(&self, owner: &OwnerRef) -> Option<Life> {
         let known = self.owners.iter().find(|(known, _)| known == owner);
-        known.map(|(_, life)| *life)
+        known.map(|(_, store_id)| *store_id)
     }
 
     fn alive(&self, owner: &OwnerRef) -> bool {
-        matches!(self.life(owner), Some(Life::Alive(_)))
+        matches!(self.store_id(owner), Some(Life::Alive(_)))
     }
 
-    fn set(&mut self, owner: &OwnerRef, life: Life) {
+    fn set(&mut self, owner: &OwnerRef, store_id: Life) {
         let found = self.owners.iter_mut().find(|(known, _)| known == owner);
-        found.expect("set of an owner nobody knows").1 = life;
+        found.expect("set of an owner nobody knows").1 = store_id;
     }
 
     /// Which reports a later command of the batch shows to have been told before.
@@ -122,7 +122,7 @@ impl World {
         else {
             return;
         };
-        let (dead, known) = (!self.alive(by), self.life(by).is_some());
+        let (dead, known) = (!self.alive(by), self.store_id(by).is_some());
         if let Some(action) = self.actions.get_mut(uid) {
             let may_have_run = action.owner.as_ref() == Some(by) || (action.started && known);
             action.late |= answer == "fenced" && dead && may_have_run;
@@ -157,14 +157,14 @@ impl World {
                 }
             }
             Command::Claim { owner, take_over } => self.claim(owner, *take_over),
-            Command::Renew(owner) => match self.life(owner) {
+            Command::Renew(owner) => match self.store_id(owner) {
                 Some(Life::Alive(renewals)) => {
                     self.set(owner, Life::Alive(renewals + 1));
                     "applied"
                 }
                 _ => "fenced",
             },
-            Command::Release(owner) => match self.life(owner) {
+            Command::Release(owner) => match self.store_id(owner) {
                 Some(Life::Alive(_)) => {
                     self.set(owner, Life::Released);
                     "applied"
@@ -172,7 +172,7 @@ impl World {
                 Some(Life::Released) => "already",
                 _ => "fenced",
             },
-            Command::Fence { owner, if_renewals } => match self.life(owner) {
+            Command::Fence { owner, if_renewals } => match self.store_id(owner) {
                 Some(Life::Alive(renewals)) if renewals == *if_renewals => {
                     self.set(owner, Life::Fenced);
                     "applied"
@@ -339,7 +339,7 @@ impl World {
     }
 
     fn claim(&mut self, owner: &OwnerRef, take_over: bool) -> &'static str {
-        match self.life(owner) {
+        match self.store_id(owner) {
             Some(Life::Alive(_)) => return "already",
             Some(_) => return "fenced",
             None => {}

@@ -2,7 +2,7 @@
 
 use action_store::{
     CancelRequest, Change, Command, Finish, Limits, NewAction, Outcome, OwnerEnd, OwnerRef,
-    OwnerState, Refused, Report, Timestamp,
+    OwnerState, Rejection, Report, Timestamp,
 };
 
 use crate::harness::{Bench, apply, at_version, claim, create, kind, kinds};
@@ -86,7 +86,7 @@ fn fencing_takes_effect_within_the_batch_and_says_who_and_what() {
         apply(uid, Change::Report(Report::new()), Some(&owner)),
     ]);
     assert_eq!(kinds(&answers), ["applied", "applied", "fenced"]);
-    let Err(Refused::Fenced {
+    let Err(Rejection::Fenced {
         owner: who,
         end,
         current,

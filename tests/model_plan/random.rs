@@ -177,13 +177,13 @@ fn compare(bench: &Bench, tables: &Tables, world: &World, cast: &Cast) {
     assert_eq!(owners.len(), world.owners.len());
     for owner in owners {
         let known = world.owners.iter().find(|(known, _)| *known == owner.owner);
-        let life = match owner.state {
+        let store_id = match owner.state {
             OwnerState::Alive => Life::Alive(owner.renewals),
             OwnerState::Fenced => Life::Fenced,
             OwnerState::Released => Life::Released,
             other => panic!("no command makes an owner {other:?}"),
         };
-        assert_eq!(known.map(|(_, life)| *life), Some(life));
+        assert_eq!(known.map(|(_, store_id)| *store_id), Some(store_id));
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use action_store::{
     ActionError, ActionUid, CancelRequest, Change, ChildCounts, Clock, Command, Cursor, Finish,
-    Json, Limits, NewAction, Order, Outcome, Progress, Query, Report, Timestamp, TransitionKind,
+    Json, Limits, LogEntryKind, NewAction, Order, Outcome, Progress, Query, Report, Timestamp,
 };
 
 use crate::harness::{Bench, apply, create, kind, kinds, ready};
@@ -157,35 +157,32 @@ fn only_news_makes_a_log_entry() {
     let bench = Bench::new();
     let owner = bench.owner("plane");
     let uid = bench.started(&owner);
-    let report = |report: Report, kinds: &[TransitionKind]| {
+    let report = |report: Report, kinds: &[LogEntryKind]| {
         let before = bench.log(uid).len();
         bench
             .apply(uid, Change::Report(report), Some(&owner))
             .unwrap();
         let log = bench.log(uid);
-        let new: Vec<TransitionKind> = log[before..].iter().map(|entry| entry.kind).collect();
+        let new: Vec<LogEntryKind> = log[before..].iter().map(|entry| entry.kind).collect();
         assert_eq!(new, kinds);
         assert_eq!(bench.action(uid).log_entries as usize, log.len());
     };
     let json = || Json::new(r#"{"a":1}"#).unwrap();
     report(percent(1.0), &[]);
-    report(Report::new().with_step("a"), &[TransitionKind::Step]);
+    report(Report::new().with_step("a"), &[LogEntryKind::Step]);
     report(Report::new().with_step("a"), &[]);
-    report(
-        Report::new().with_description("d"),
-        &[TransitionKind::Noted],
-    );
+    report(Report::new().with_description("d"), &[LogEntryKind::Noted]);
     report(Report::new().with_description("d"), &[]);
     report(
         Report::new().with_attributes(json()),
-        &[TransitionKind::Noted],
+        &[LogEntryKind::Noted],
     );
     report(Report::new().with_attributes(json()), &[]);
-    report(Report::new().with_warning("w"), &[TransitionKind::Noted]);
+    report(Report::new().with_warning("w"), &[LogEntryKind::Noted]);
     report(Report::new().with_warning("w"), &[]);
     report(
         Report::new().with_step("b").with_warning("v"),
-        &[TransitionKind::Step],
+        &[LogEntryKind::Step],
     );
     let action = bench.action(uid);
     assert_eq!(action.attributes, Some(json()));
@@ -239,7 +236,7 @@ fn a_cancel_request_is_kept_once_and_ends_nothing() {
     let entry = bench.log(uid).pop().unwrap();
     assert_eq!(
         (entry.kind, entry.by.as_deref()),
-        (TransitionKind::CancelRequested, Some("ada"))
+        (LogEntryKind::CancelRequested, Some("ada"))
     );
     assert_eq!(entry.note.as_deref(), Some("too slow"));
     bench
@@ -364,14 +361,14 @@ fn a_cursor_of_another_store_is_called_that_and_not_expired() {
     bench
         .one(action_store::Command::Remove { uid, if_version })
         .unwrap();
-    let list = |life| {
+    let list = |store_id| {
         let at = ready(bench.store.changed(None)).unwrap();
-        let at = action_store::Position { life, ..at };
+        let at = action_store::Position { store_id, ..at };
         let after = Cursor::feed(at, action_store::Revision::new(1));
         let query = Query::new().with_order(Order::Feed).with_after(Some(after));
         ready(bench.store.list(&query)).unwrap_err()
     };
-    let own = ready(bench.store.changed(None)).unwrap().life;
+    let own = ready(bench.store.changed(None)).unwrap().store_id;
     assert_eq!(list(own).kind(), action_store::ErrorKind::CursorExpired);
     let foreign = list(action_store::StoreId::new());
     assert_eq!(foreign.kind(), action_store::ErrorKind::Invalid);

@@ -33,13 +33,13 @@ fn word(version: u64) -> String {
 
 /// The moments of an action's changes, as positions in the recording.
 #[derive(Default)]
-struct Changes {
+struct WriteSet {
     begun: Vec<(u64, usize)>,
     acknowledged: Vec<(u64, usize)>,
 }
 
 #[derive(Default)]
-pub(crate) struct Ledger(HashMap<ActionUid, Changes>);
+pub(crate) struct Ledger(HashMap<ActionUid, WriteSet>);
 
 /// The damage that a power cut did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl Ledger {
     }
 }
 
-impl Changes {
+impl WriteSet {
     fn is_begun(&self, version: u64) -> bool {
         self.begun.iter().any(|(begun, _)| *begun == version)
     }

@@ -6,9 +6,8 @@ use std::task::{Context, Waker};
 use action_store::conformance::check_store;
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, BatchMode, Change, Clock,
-    Command, Finish, Json, LogQuery, MemoryStore, NewAction, OpId, Order, Outcome, OwnerQuery,
-    OwnerRef, Query, Report, SqliteOptions, SqliteStore, Timestamp, Transition, TransitionKind,
-    Version,
+    Command, Finish, Json, LogEntry, LogEntryKind, LogQuery, MemoryStore, NewAction, OpId, Order,
+    Outcome, OwnerQuery, OwnerRef, Query, Report, SqliteOptions, SqliteStore, Timestamp, Version,
 };
 use sqlx::Connection;
 
@@ -105,7 +104,7 @@ fn overtakes(batch: &Batch) -> bool {
 }
 
 /// All there is to see of a store.
-async fn seen(store: &dyn ActionStore) -> (Vec<Arc<Action>>, Vec<Transition>, String) {
+async fn seen(store: &dyn ActionStore) -> (Vec<Arc<Action>>, Vec<LogEntry>, String) {
     let feed = Query::new().with_order(Order::Oldest).with_limit(1000);
     let actions = store.list(&feed).await.unwrap().items;
     let log = store.log(&LogQuery::all().with_limit(1000)).await.unwrap();
@@ -236,7 +235,7 @@ async fn the_ends_of_every_number_come_back_as_they_are() {
             let mut action = Action::clone(&created);
             action.version = Version::new(version).unwrap();
             action.log_entries = u32::MAX;
-            let mut entry = Transition::new(TransitionKind::Created, &action, at);
+            let mut entry = LogEntry::new(LogEntryKind::Created, &action, at);
             entry.op = Some(OpId::new());
             let (action, log) = (Arc::new(action), vec![entry]);
             let import = Command::Import {

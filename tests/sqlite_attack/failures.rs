@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use action_store::conformance::check_store;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Done, ErrorKind, Finish,
-    NewAction, Order, Outcome, OwnerQuery, OwnerRef, Query, Refused, SqliteOptions, SqliteStore,
+    NewAction, Order, Outcome, OwnerQuery, OwnerRef, Query, Rejection, SqliteOptions, SqliteStore,
     StoreError,
 };
 use sqlx::Connection;
@@ -16,7 +16,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::{Dice, Place, create, creating, ends, place, raw, reopened_and_checked, run};
 
-type Answer = Result<Vec<Result<Done, Refused>>, StoreError>;
+type Answer = Result<Vec<Result<Done, Rejection>>, StoreError>;
 
 type Write<'s> = Pin<Box<dyn Future<Output = Answer> + Send + 's>>;
 

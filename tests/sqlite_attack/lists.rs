@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change, Command, Finish,
-    Limits, NewAction, ObjectRef, OpId, Order, Outcome, Query, SqliteStore, Term,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change, Command, Filter,
+    Finish, Limits, NewAction, ObjectRef, OpId, Order, Outcome, Query, SqliteStore,
 };
 
 use super::{create, place};
@@ -65,25 +65,25 @@ async fn rare_matches_among_many_are_found_once_in_every_order_and_page_size() {
     let store = SqliteStore::open(&place.path).await.unwrap();
     large_store(&store).await;
     let uid_of = |action: &Arc<Action>| action.uid;
-    let queries: [Vec<Term>; 6] = [
-        vec![Term::Actor("rare".into())],
-        vec![Term::CancelRequested],
+    let queries: [Vec<Filter>; 6] = [
+        vec![Filter::Actor("rare".into())],
+        vec![Filter::CancelRequested],
         // Driven by an index that finds all of them.
-        vec![Term::Name("common".into()), Term::Actor("rare".into())],
-        vec![Term::Touches(ObjectRef::bdb(1)), Term::CancelRequested],
-        vec![Term::Unfinished, Term::Actor("rare".into())],
-        vec![Term::Actor("nobody".into())],
+        vec![Filter::Name("common".into()), Filter::Actor("rare".into())],
+        vec![Filter::Touches(ObjectRef::bdb(1)), Filter::CancelRequested],
+        vec![Filter::Unfinished, Filter::Actor("rare".into())],
+        vec![Filter::Actor("nobody".into())],
     ];
     for order in [Order::Newest, Order::Oldest, Order::Feed] {
         let all = Query::new().with_order(order).with_limit(Limits::PAGE);
         let (all, _) = walk(&store, all).await;
         assert_eq!(all.len(), ACTIONS);
-        for terms in &queries {
-            let naive = all.iter().filter(|a| terms.iter().all(|t| t.matches(a)));
+        for filters in &queries {
+            let naive = all.iter().filter(|a| filters.iter().all(|t| t.matches(a)));
             let expected: Vec<ActionUid> = naive.map(uid_of).collect();
             for limit in [1, 2, 3, 7, 1000] {
                 let mut query = Query::new().with_order(order).with_limit(limit);
-                query.terms.clone_from(terms);
+                query.filters.clone_from(filters);
                 let (found, pages) = walk(&store, query.clone()).await;
                 let found: Vec<ActionUid> = found.iter().map(uid_of).collect();
                 assert_eq!(found, expected, "{query:?}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use action_store::conformance::check_store;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Done, Effect, Error, ErrorKind,
-    Finish, NewAction, OwnerRef, Progress, Refused, Report, SqliteOptions, SqliteStore,
+    Finish, NewAction, OwnerRef, Progress, Rejection, Report, SqliteOptions, SqliteStore,
 };
 
 use super::{Dice, ends, place, reopened_and_checked};
@@ -32,7 +32,7 @@ async fn claim(store: &SqliteStore) -> OwnerRef {
     owner
 }
 
-async fn write(store: &SqliteStore, command: Command) -> Result<Done, Refused> {
+async fn write(store: &SqliteStore, command: Command) -> Result<Done, Rejection> {
     let mut answers = store.write(Batch::each(vec![command])).await.unwrap();
     answers.pop().unwrap()
 }
@@ -71,7 +71,7 @@ async fn live(store: Arc<SqliteStore>, owner: OwnerRef, rolls: Vec<u64>) -> Live
             1 => {
                 let other = Arc::new(NewAction::task("another").with_uid(uid));
                 let refused = write(&store, create(other)).await.unwrap_err();
-                assert!(matches!(refused, Refused::Conflict { .. }), "{refused:?}");
+                assert!(matches!(refused, Rejection::Conflict { .. }), "{refused:?}");
             }
             _ => {}
         }

@@ -131,7 +131,7 @@ async fn a_backup_refuses_the_positions_of_what_it_has_not_seen() {
         assert!(own.is_understood(&copy).await);
         assert!(!own.is_understood(&original).await, "{way}");
         let (one, other) = (position(&original).await, position(&copy).await);
-        assert!(one.life == other.life && one.branch != other.branch);
+        assert!(one.store_id == other.store_id && one.branch != other.branch);
 
         // A copy of the copy.
         let third = place.dir.path().join("third.db");

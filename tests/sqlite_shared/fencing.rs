@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, ErrorKind, Finish,
-    Limits, NewAction, OpId, Order, Outcome, OwnerQuery, OwnerRef, Query, Refused, Report,
-    SqliteStore, Term, Version,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, ErrorKind, Filter,
+    Finish, Limits, NewAction, OpId, Order, Outcome, OwnerQuery, OwnerRef, Query, Rejection,
+    Report, SqliteStore, Version,
 };
 
 use super::children::{Child, say, until_let_go};
@@ -76,9 +76,9 @@ async fn write_until_fenced(store: Arc<SqliteStore>, owner: OwnerRef) {
                     for answer in answers {
                         match answer {
                             Ok(_) => {}
-                            Err(Refused::Fenced { .. }) => return,
+                            Err(Rejection::Fenced { .. }) => return,
                             // Its action was settled: the next one.
-                            Err(Refused::Conflict { .. }) => {}
+                            Err(Rejection::Conflict { .. }) => {}
                             Err(refused) => panic!("{refused:?}"),
                         }
                     }
@@ -92,8 +92,8 @@ async fn write_until_fenced(store: Arc<SqliteStore>, owner: OwnerRef) {
 /// The unfinished actions of an owner, with their versions.
 async fn left_by(store: &SqliteStore, owner: &OwnerRef) -> HashMap<ActionUid, Version> {
     let query = Query::new()
-        .with_term(Term::Unfinished)
-        .with_term(Term::Owner(owner.clone()))
+        .with_filter(Filter::Unfinished)
+        .with_filter(Filter::Owner(owner.clone()))
         .with_order(Order::Oldest)
         .with_limit(Limits::PAGE);
     let actions = store.pages(query).collect().await.unwrap();

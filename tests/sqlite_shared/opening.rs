@@ -49,13 +49,13 @@ pub(crate) async fn open_when_told(path: &Path, way: &str) {
             Err(error) => return say(&format!("failed: {error:?}")),
         }
     };
-    let life = loop {
+    let store_id = loop {
         match store.changed(None).await {
-            Ok(position) => break position.life,
+            Ok(position) => break position.store_id,
             Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
         }
     };
-    say(&format!("open {life} {uid}"));
+    say(&format!("open {store_id} {uid}"));
     until_let_go();
     match store.close().await {
         Ok(()) => say("closed"),

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use action_store::{
-    Action, ActionStore, ActionStoreExt as _, ActionUid, Clock, Cursor, ErrorKind, LogQuery,
-    NewAction, Order, Query, SqliteOptions, SqliteStore, Timestamp, Transition,
+    Action, ActionStore, ActionStoreExt as _, ActionUid, Clock, Cursor, ErrorKind, LogEntry,
+    LogQuery, NewAction, Order, Query, SqliteOptions, SqliteStore, Timestamp,
 };
 use uuid::Uuid;
 
@@ -84,7 +84,7 @@ async fn follow(store: Arc<SqliteStore>, end: Arc<AtomicBool>, mut shown: Shown)
 async fn snapshots(store: Arc<SqliteStore>, path: &Path, end: Arc<AtomicBool>) -> Seen {
     let (dice, mut seen) = (Dice::new(), Seen::default());
     let mut other = super::raw(path).await;
-    let mut before: HashMap<ActionUid, Vec<Transition>> = HashMap::new();
+    let mut before: HashMap<ActionUid, Vec<LogEntry>> = HashMap::new();
     while !end.load(Ordering::Acquire) {
         tokio::time::sleep(Duration::from_millis(5)).await;
         let newest = Query::new().with_limit(300);
@@ -104,7 +104,7 @@ async fn snapshots(store: Arc<SqliteStore>, path: &Path, end: Arc<AtomicBool>) -
             seen.logs += 1;
             // But for a late report, which stands where it came in.
             let log = log.items.into_iter().filter(|entry| !entry.is_late());
-            let log: Vec<Transition> = log.collect();
+            let log: Vec<LogEntry> = log.collect();
             let goes_on = before
                 .get(&head.uid)
                 .is_none_or(|before| log.starts_with(before));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, BatchMode, CancelRequest,
     Change, Command, Done, Effect, ErrorKind, Finish, NewAction, OpId, Outcome, OwnerQuery,
-    OwnerRef, Progress, Refused, Report, SqliteOptions, SqliteStore, StoreError,
+    OwnerRef, Progress, Rejection, Report, SqliteOptions, SqliteStore, StoreError,
 };
 use sqlx::sqlite::SqlitePool;
 use uuid::Uuid;
@@ -25,13 +25,13 @@ const TASKS: usize = 8;
 
 /// Result of a batch.
 enum Came {
-    Answered(Vec<Result<Done, Refused>>),
+    Answered(Vec<Result<Done, Rejection>>),
     RolledBack,
     Failed(ErrorKind),
 }
 
 impl Came {
-    fn of(answer: Result<Vec<Result<Done, Refused>>, StoreError>) -> Came {
+    fn of(answer: Result<Vec<Result<Done, Rejection>>, StoreError>) -> Came {
         match answer {
             Ok(answers) => Came::Answered(answers),
             Err(error) => match error.kind() {
@@ -229,7 +229,7 @@ impl Racer {
             Came::Answered(answers) => {
                 line.push_str(" ok");
                 for (about, answer) in about.iter().zip(answers) {
-                    fenced |= matches!(answer, Err(Refused::Fenced { .. }));
+                    fenced |= matches!(answer, Err(Rejection::Fenced { .. }));
                     line.push_str(&self.told(mode, about.and_then(|(_, op)| op), &answer));
                 }
             }
@@ -259,13 +259,13 @@ impl Racer {
     }
 
     /// One answer in a word; learns from it which actions are over.
-    fn told(&self, mode: BatchMode, op: Option<OpId>, answer: &Result<Done, Refused>) -> String {
+    fn told(&self, mode: BatchMode, op: Option<OpId>, answer: &Result<Done, Rejection>) -> String {
         let current = match answer {
             Ok(done) => done.action.as_ref(),
             // If one refusal refuses the whole batch, the state shown in it may never have existed.
             Err(_) if mode == BatchMode::All => None,
-            Err(Refused::Conflict { current, .. }) => Some(current),
-            Err(Refused::Fenced { current, .. }) => current.as_ref(),
+            Err(Rejection::Conflict { current, .. }) => Some(current),
+            Err(Rejection::Fenced { current, .. }) => current.as_ref(),
             Err(_) => None,
         };
         let outcome = current.and_then(|action| action.outcome);

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Limits, LogQuery, Order, Query, SqliteStore,
-    Status, Transition, TransitionKind, Version,
+    Action, ActionStore, ActionStoreExt, ActionUid, Limits, LogEntry, LogEntryKind, LogQuery,
+    Order, Query, SqliteStore, Status, Version,
 };
 use sqlx::sqlite::SqliteConnection;
 
@@ -45,7 +45,7 @@ impl Verified {
             .into_iter()
             .map(|action| (action.uid, action))
             .collect();
-        let mut logs: HashMap<ActionUid, Vec<Transition>> = HashMap::new();
+        let mut logs: HashMap<ActionUid, Vec<LogEntry>> = HashMap::new();
         let mut query = LogQuery::all().with_limit(Limits::PAGE);
         loop {
             let page = store.log(&query).await.unwrap();
@@ -59,7 +59,7 @@ impl Verified {
         }
         for log in logs.values() {
             verified.illegal += u64::from(!is_legal(log));
-            let finished = log.iter().filter(|e| e.kind == TransitionKind::Finished);
+            let finished = log.iter().filter(|e| e.kind == LogEntryKind::Finished);
             verified.completed_twice += u64::from(finished.count() > 1);
         }
         for (uid, told) in &tally.told {
@@ -110,18 +110,18 @@ impl Verified {
 
 /// Returns true if a log has only legal transitions, in order, and at most one end. The rules are
 /// written by hand, separately from the library's own table.
-pub(crate) fn is_legal(log: &[Transition]) -> bool {
-    let entries: Vec<&Transition> = log.iter().filter(|entry| !entry.is_late()).collect();
+pub(crate) fn is_legal(log: &[LogEntry]) -> bool {
+    let entries: Vec<&LogEntry> = log.iter().filter(|entry| !entry.is_late()).collect();
     let Some(first) = entries.first() else {
         return false;
     };
-    let mut legal = first.kind == TransitionKind::Created
+    let mut legal = first.kind == LogEntryKind::Created
         && first.version == Version::FIRST
         && first.status == Status::Queued;
     for pair in entries.windows(2) {
         let (before, after) = (pair[0], pair[1]);
+        use LogEntryKind as Kind;
         use Status::{Completed, Executing, Queued};
-        use TransitionKind as Kind;
         legal &= before.version < after.version && before.progress <= after.progress;
         legal &= match (before.status, after.kind, after.status) {
             (Queued, Kind::Started, Executing) => after.owner.is_some(),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use action_store::{
-    ActionError, BatchMode, Change, Command, ErrorKind, Json, Limits, NewAction, ObjectRef,
-    Outcome, Progress, Report, Status, TransitionKind,
+    ActionError, BatchMode, Change, Command, ErrorKind, Json, Limits, LogEntryKind, NewAction,
+    ObjectRef, Outcome, Progress, Report, Status,
 };
 use tokio::time::sleep;
 
@@ -64,7 +64,7 @@ async fn a_whole_life_is_recorded() {
         .iter()
         .map(|entry| entry.kind)
         .collect();
-    use TransitionKind::{Created, Finished, Noted, Started, Step};
+    use LogEntryKind::{Created, Finished, Noted, Started, Step};
     assert_eq!(kinds, [Created, Started, Step, Noted, Noted, Finished]);
 }
 

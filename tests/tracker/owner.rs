@@ -6,8 +6,8 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use action_store::{
-    ActionStore, ActionStoreExt, ErrorKind, NewAction, Outcome, OwnerQuery, OwnerState, Progress,
-    Status, Tracker, TrackerOptions, TransitionKind,
+    ActionStore, ActionStoreExt, ErrorKind, LogEntryKind, NewAction, Outcome, OwnerQuery,
+    OwnerState, Progress, Status, Tracker, TrackerOptions,
 };
 use tokio::time::{sleep, timeout};
 
@@ -58,7 +58,7 @@ async fn a_fenced_tracker_is_told_and_its_late_end_kept_once() {
     let log = store.log_of(uid).await;
     let late: Vec<_> = log
         .iter()
-        .filter(|entry| entry.kind == TransitionKind::LateReport)
+        .filter(|entry| entry.kind == LogEntryKind::LateReport)
         .collect();
     assert_eq!(late.len(), 1);
     assert_eq!(late[0].outcome, Some(Outcome::Succeeded));

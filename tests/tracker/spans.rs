@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use action_store::{ActionStoreExt, NewAction, Query, Term, Tracker, TrackerOptions};
+use action_store::{ActionStoreExt, Filter, NewAction, Query, Tracker, TrackerOptions};
 use tracing::{Instrument as _, Span, info_span};
 
 use crate::spy::Spy;
@@ -39,7 +39,7 @@ async fn actions_carry_the_number_of_the_span_they_were_begun_in() {
         (third, vec![parent.uid(), children[0].uid]),
     ] {
         let text = format!("span-{}", span.id().unwrap().into_u64());
-        let query = Query::new().with_term(Term::Correlation(text.into()));
+        let query = Query::new().with_filter(Filter::Correlation(text.into()));
         let found = store.pages(query).collect().await.unwrap();
         let found: BTreeSet<_> = found.iter().map(|action| action.uid).collect();
         assert_eq!(found, uids.into_iter().collect());

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Capabilities, Change,
-    Command, Done, ErrorKind, Finish, LogQuery, MemoryStore, Order, Owner, OwnerQuery, OwnerRef,
-    Page, Position, Query, Refused, Revision, Status, StoreError, Tracker, Transition,
+    Command, Done, ErrorKind, Finish, LogEntry, LogQuery, MemoryStore, Order, Owner, OwnerQuery,
+    OwnerRef, Page, Position, Query, Rejection, Revision, Status, StoreError, Tracker,
 };
 use async_trait::async_trait;
 
@@ -131,7 +131,7 @@ impl Spy {
             .unwrap()
     }
 
-    pub(crate) async fn log_of(&self, uid: ActionUid) -> Vec<Transition> {
+    pub(crate) async fn log_of(&self, uid: ActionUid) -> Vec<LogEntry> {
         self.log(&LogQuery::of(uid)).await.unwrap().items
     }
 }
@@ -161,7 +161,7 @@ impl ActionStore for Spy {
         self.inner.capabilities()
     }
 
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         // Like any store that writes to a disk, it has not answered when it is first asked.
         tokio::task::yield_now().await;
         let written = {
@@ -238,7 +238,7 @@ impl ActionStore for Spy {
         Ok(page)
     }
 
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         self.inner.log(query).await
     }
 

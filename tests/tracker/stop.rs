@@ -293,7 +293,7 @@ async fn beyond_the_bound_an_end_keeps_its_outcome_and_leaves_out_its_details() 
 
 /// Waits until nothing is unfinished, and that many are interrupted or succeeded.
 async fn all_ended(store: &Spy, expected: usize) {
-    let unfinished = || action_store::Query::new().with_term(action_store::Term::Unfinished);
+    let unfinished = || action_store::Query::new().with_filter(action_store::Filter::Unfinished);
     let ended = async {
         let mut revision = store.changed(None).await.unwrap().revision;
         while !store.list(&unfinished()).await.unwrap().items.is_empty() {

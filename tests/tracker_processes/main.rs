@@ -34,8 +34,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Order, OwnerQuery, OwnerRef, OwnerState, Query,
-    SqliteOptions, SqliteStore, Status, Term, Tracker, TrackerOptions,
+    Action, ActionStore, ActionStoreExt, ActionUid, Filter, Order, OwnerQuery, OwnerRef,
+    OwnerState, Query, SqliteOptions, SqliteStore, Status, Tracker, TrackerOptions,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 
@@ -91,8 +91,8 @@ async fn tracker(store: &Arc<SqliteStore>, name: &str, options: TrackerOptions) 
 /// The unfinished actions of all incarnations of a name.
 async fn unfinished(store: &dyn ActionStore, name: &str) -> Vec<Arc<Action>> {
     let query = Query::new()
-        .with_term(Term::OwnerName(name.into()))
-        .with_term(Term::Unfinished)
+        .with_filter(Filter::OwnerName(name.into()))
+        .with_filter(Filter::Unfinished)
         .with_order(Order::Oldest)
         .with_limit(1000);
     store.pages(query).collect().await.unwrap()

@@ -46,7 +46,7 @@ async fn work(tracker: Tracker, action: ActionHandle) {
         step += 1;
         match action.step(format!("step {step}")).await {
             Ok(action) => accepted = action.version,
-            Err(Error::Refused(refused)) => break Error::from(refused),
+            Err(Error::Rejected(refused)) => break Error::from(refused),
             // The other process was writing for too long.
             Err(Error::Store(error)) => assert_eq!(error.kind(), ErrorKind::Unavailable),
         }

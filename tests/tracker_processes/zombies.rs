@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use action_store::{
-    ActionStore, ActionStoreExt, ErrorKind, MemoryStore, NewAction, OwnerRef, OwnerState, Query,
-    SqliteStore, Status, Term, Tracker,
+    ActionStore, ActionStoreExt, ErrorKind, Filter, MemoryStore, NewAction, OwnerRef, OwnerState,
+    Query, SqliteStore, Status, Tracker,
 };
 
 use super::children::{Child, say, until_let_go};
@@ -70,7 +70,7 @@ async fn left_by_the_fenced(store: &dyn ActionStore, living: Option<&OwnerRef>) 
 }
 
 async fn executing(store: &dyn ActionStore) -> usize {
-    let query = Query::new().with_term(Term::Status(Status::Executing));
+    let query = Query::new().with_filter(Filter::Status(Status::Executing));
     store.pages(query).collect().await.unwrap().len()
 }
 

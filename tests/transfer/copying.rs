@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Capabilities, Command,
-    Done, ErrorKind, LogQuery, MemoryStore, NewAction, Owner, OwnerQuery, Page, Position, Query,
-    Refused, Revision, StoreError, Term, Transition, transfer,
+    Done, ErrorKind, Filter, LogEntry, LogQuery, MemoryStore, NewAction, Owner, OwnerQuery, Page,
+    Position, Query, Rejection, Revision, StoreError, transfer,
 };
 use async_trait::async_trait;
 use transfer::{Copier, CopyPoint, Differs, Side, TransferError};
@@ -52,7 +52,7 @@ impl ActionStore for Frail {
         capabilities.max_bytes = 64 * 1024;
         capabilities
     }
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         assert!(batch.commands.len() <= self.most);
         assert!(batch.bytes() <= 64 * 1024 || batch.commands.len() == 1);
         let call = self.call();
@@ -71,7 +71,7 @@ impl ActionStore for Frail {
         self.call()?;
         self.inner.list(query).await
     }
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         self.call()?;
         self.inner.log(query).await
     }
@@ -165,7 +165,7 @@ async fn a_difference_is_found() {
     assert_eq!(found, [(going, Differs::Ahead), (staying, Differs::Behind)]);
     assert_eq!((copied.verified, copied.different), (41, 2));
     assert_eq!((copied.entered.already, copied.entered.refused), (42, 1));
-    assert!(copied.entered.refusals[0].outdated);
+    assert!(copied.entered.rejections[0].outdated);
 }
 
 #[tokio::test]
@@ -187,10 +187,10 @@ async fn only_what_matches_is_copied_and_compared() {
     plant(&from, 60).await;
     let to = MemoryStore::new();
     let copier = Copier::new(&from, &to)
-        .with_term(Term::Unfinished)
+        .with_filter(Filter::Unfinished)
         .with_page(9);
     let copied = copier.run().await.unwrap();
-    let expected = Query::new().with_term(Term::Unfinished);
+    let expected = Query::new().with_filter(Filter::Unfinished);
     let expected = from.pages(expected).collect().await.unwrap();
     assert!(copied.is_faithful() && expected.len() > 10);
     assert_eq!(copied.verified, expected.len() as u64);
@@ -217,7 +217,7 @@ async fn an_import_goes_on_after_a_failure() {
     }
     assert!(failures > 5, "{failures}");
     let origin = importer.origin().unwrap();
-    assert_eq!(origin.store, from.changed(None).await.unwrap().life);
+    assert_eq!(origin.store, from.changed(None).await.unwrap().store_id);
     let report = importer.finish().unwrap();
     assert_eq!((report.imported, report.already), (61, 0));
     assert_same(&from, &to.inner).await;

@@ -1,7 +1,7 @@
 //! Version 1 of the format, as first written. The file is never regenerated. A reader that fails on
 //! it has broken existing exports. A writer that differs from it needs a new version.
 
-use action_store::{MemoryStore, Outcome, Status, TransitionKind, transfer};
+use action_store::{LogEntryKind, MemoryStore, Outcome, Status, transfer};
 
 use crate::plant::{action_lines, all, text_of};
 
@@ -54,7 +54,7 @@ async fn the_golden_file_has_every_field_and_word() {
             "{outcome}"
         );
     }
-    for kind in TransitionKind::ALL {
+    for kind in LogEntryKind::ALL {
         assert!(
             all.iter().flat_map(|(_, log)| log).any(|e| e.kind == *kind),
             "{kind}"

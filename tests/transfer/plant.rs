@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change,
-    Command, Finish, Json, Limits, LogQuery, NewAction, ObjectRef, OpId, Order, Outcome, OwnerRef,
-    Progress, Query, RelatedObject, Report, Source, Transition, transfer,
+    Command, Finish, Json, Limits, LogEntry, LogQuery, NewAction, ObjectRef, OpId, Order, Outcome,
+    OwnerRef, Progress, Query, RelatedObject, Report, Source, transfer,
 };
 
 pub(crate) const LABELS: [&str; 8] = [
@@ -192,7 +192,7 @@ pub(crate) fn step(uid: ActionUid, i: usize, by: &OwnerRef) -> Command {
     apply(uid, Change::Report(report), Some(by))
 }
 
-pub(crate) async fn log_of(store: &dyn ActionStore, uid: ActionUid) -> Vec<Transition> {
+pub(crate) async fn log_of(store: &dyn ActionStore, uid: ActionUid) -> Vec<LogEntry> {
     let mut query = LogQuery::of(uid).with_limit(Limits::PAGE);
     let mut log = Vec::new();
     loop {
@@ -204,7 +204,7 @@ pub(crate) async fn log_of(store: &dyn ActionStore, uid: ActionUid) -> Vec<Trans
 }
 
 /// All actions in creation order, each with its log.
-pub(crate) async fn all(store: &dyn ActionStore) -> Vec<(Arc<Action>, Vec<Transition>)> {
+pub(crate) async fn all(store: &dyn ActionStore) -> Vec<(Arc<Action>, Vec<LogEntry>)> {
     let query = Query::new().with_order(Order::Oldest).with_limit(500);
     let mut all = Vec::new();
     for action in store.pages(query).collect().await.unwrap() {

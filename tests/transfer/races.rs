@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    Finish, Limits, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery, OwnerRef, Page,
-    Position, Query, Refused, Revision, StoreError, Transition, transfer,
+    Finish, Limits, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery,
+    OwnerRef, Page, Position, Query, Rejection, Revision, StoreError, transfer,
 };
 use async_trait::async_trait;
 
@@ -30,7 +30,7 @@ impl ActionStore for Busy {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
     }
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         self.inner.write(batch).await
     }
     async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
@@ -39,7 +39,7 @@ impl ActionStore for Busy {
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
         self.inner.list(query).await
     }
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         let left = self.steps.load(Ordering::Relaxed);
         if query.uid == Some(self.uid) && left > 0 {
             self.steps.store(left - 1, Ordering::Relaxed);

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use action_store::{
-    ActionStore, ActionStoreExt, Change, Clash, Command, Effect, Error, Finish, Limits,
-    MemoryStore, NewAction, Outcome, OwnerEnd, OwnerQuery, Query, Refused, Status, Term,
-    TransitionKind, transfer,
+    ActionStore, ActionStoreExt, Change, Command, ConflictReason, Effect, Error, Filter, Finish,
+    Limits, LogEntryKind, MemoryStore, NewAction, Outcome, OwnerEnd, OwnerQuery, Query, Rejection,
+    Status, transfer,
 };
 
 use crate::plant::{action_lines, all, apply, assert_same, claim, plant, text_of, write};
@@ -25,7 +25,7 @@ async fn assert_rich(store: &dyn ActionStore) {
         .flat_map(|(_, log)| log)
         .map(|e| e.kind)
         .collect();
-    assert_eq!(kinds.len(), TransitionKind::ALL.len(), "{kinds:?}");
+    assert_eq!(kinds.len(), LogEntryKind::ALL.len(), "{kinds:?}");
     assert!(all.iter().any(|(action, _)| action.evidence.is_some()));
     let most = Limits::LOG_ENTRIES;
     assert!(
@@ -100,13 +100,13 @@ async fn an_export_of_some_has_those() {
     let from = MemoryStore::new();
     plant(&from, 100).await;
     let mut text = Vec::new();
-    let completed = Term::Status(Status::Completed);
-    let mut exporter = transfer::Exporter::new(&from).with_term(completed.clone());
+    let completed = Filter::Status(Status::Completed);
+    let mut exporter = transfer::Exporter::new(&from).with_filter(completed.clone());
     exporter.write_to(&mut text).await.unwrap();
     let to = MemoryStore::new();
     transfer::import(&to, &mut text.as_slice()).await.unwrap();
     let expected = from
-        .pages(Query::new().with_term(completed))
+        .pages(Query::new().with_filter(completed))
         .collect()
         .await
         .unwrap();
@@ -130,7 +130,7 @@ async fn an_action_of_an_unknown_owner_can_be_settled_as_lost() {
         .await
         .unwrap_err();
     assert!(
-        matches!(refused, Error::Refused(Refused::Fenced { .. })),
+        matches!(refused, Error::Rejected(Rejection::Fenced { .. })),
         "{refused:?}"
     );
     let lost = to
@@ -167,11 +167,11 @@ async fn keys_go_with_their_actions_and_pins_do_not() {
     transfer::import(&to, &mut text_of(&from).await.as_bytes())
         .await
         .unwrap();
-    let clash = to
+    let reason = to
         .create(NewAction::task("c").with_exclusive("k"))
         .await
         .unwrap_err();
-    assert_eq!(clash.current().unwrap().uid, held.uid);
+    assert_eq!(reason.current().unwrap().uid, held.uid);
     let again = new.with_uid(action_store::ActionUid::new());
     let again = Command::Create {
         new: again.into(),
@@ -205,7 +205,7 @@ async fn a_conflict_is_reported_and_disturbs_nobody() {
         .unwrap();
     // One action is there in an earlier state, one is there as a different one.
     let going = from.create(NewAction::task("going")).await.unwrap();
-    let early = transfer::Exporter::new(&from).with_term(Term::Name("going".into()));
+    let early = transfer::Exporter::new(&from).with_filter(Filter::Name("going".into()));
     let mut text = Vec::new();
     { early }.write_to(&mut text).await.unwrap();
     transfer::import(&to, &mut text.as_slice()).await.unwrap();
@@ -220,7 +220,7 @@ async fn a_conflict_is_reported_and_disturbs_nobody() {
     let report = transfer::import(&to, &mut text.as_bytes()).await.unwrap();
     assert_eq!((report.imported, report.refused), (31, 3));
     let found: Vec<_> = report
-        .refusals
+        .rejections
         .iter()
         .map(|r| (r.uid, r.outdated))
         .collect();
@@ -228,7 +228,7 @@ async fn a_conflict_is_reported_and_disturbs_nobody() {
         found,
         [(kept.uid, false), (going.uid, true), (other.uid, false)]
     );
-    for refusal in &report.refusals {
+    for refusal in &report.rejections {
         let line = text
             .lines()
             .nth(refusal.line.unwrap() as usize - 1)
@@ -236,8 +236,8 @@ async fn a_conflict_is_reported_and_disturbs_nobody() {
         assert!(line.contains(&format!("{{\"action\":{{\"uid\":\"{}\"", refusal.uid)));
     }
     assert!(matches!(
-        &report.refusals[0].refused,
-        Refused::Conflict { clash: Clash::IdempotencyKey, current } if current.uid == holder.uid
+        &report.rejections[0].refused,
+        Rejection::Conflict { reason: ConflictReason::IdempotencyKey, current } if current.uid == holder.uid
     ));
     let copied = transfer::copy(&from, &to).await.unwrap();
     assert!(!copied.is_faithful());

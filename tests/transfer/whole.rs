@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use action_store::spi::codec::{self, Field, Record};
 use action_store::{
-    Action, ActionStore, Command, ErrorKind, MemoryStore, Transition, TransitionKind, transfer,
+    Action, ActionStore, Command, ErrorKind, LogEntry, LogEntryKind, MemoryStore, transfer,
 };
 
 use crate::plant::{action_lines, all, text_of, write};
 use crate::{by_hand, samples};
 
 /// The samples of the codec, among which every field is set, each with a log of one entry.
-fn whole() -> Vec<(Action, Transition)> {
+fn whole() -> Vec<(Action, LogEntry)> {
     let actions = samples::actions().into_iter().map(|(_, action)| {
-        let mut entry = Transition::new(TransitionKind::Noted, &action, action.last_seen_at);
+        let mut entry = LogEntry::new(LogEntryKind::Noted, &action, action.last_seen_at);
         entry.by = Some("somebody".into());
         entry.note = Some("something".into());
         (action, entry)
@@ -28,7 +28,7 @@ fn newer<R: Record>(record: &R, fields: &[(u32, &[u8])]) -> R {
     codec::with_unknown_fields(record, &fields).unwrap()
 }
 
-async fn enter(store: &MemoryStore, whole: &[(Action, Transition)]) {
+async fn enter(store: &MemoryStore, whole: &[(Action, LogEntry)]) {
     let commands = whole.iter().map(|(action, entry)| Command::Import {
         action: Arc::new(action.clone()),
         log: vec![entry.clone()],
@@ -83,7 +83,7 @@ async fn every_field_of_the_stored_form_is_exported_and_comes_back() {
 
 #[tokio::test]
 async fn fields_of_a_later_version_are_exported_and_come_back() {
-    let whole: Vec<(Action, Transition)> = whole()
+    let whole: Vec<(Action, LogEntry)> = whole()
         .iter()
         .map(|(action, entry)| {
             let action = newer(action, &[(2, b"early"), (34, &[0xff; 200]), (500, b"")]);

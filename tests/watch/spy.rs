@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    Finish, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery, OwnerRef, Page, Position,
-    Query, Refused, Report, Revision, StoreError, Transition, Version, Watcher,
+    Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery, OwnerRef, Page,
+    Position, Query, Rejection, Report, Revision, StoreError, Version, Watcher,
 };
 use async_trait::async_trait;
 
@@ -129,7 +129,7 @@ impl ActionStore for Spy {
         self.inner.capabilities()
     }
 
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         self.inner.write(batch).await
     }
 
@@ -150,7 +150,7 @@ impl ActionStore for Spy {
             .await
     }
 
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         self.inner.log(query).await
     }
 

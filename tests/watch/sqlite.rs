@@ -63,7 +63,7 @@ async fn a_feed_goes_on_after_the_store_was_opened_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("plane.db");
     let mut cursor: Option<Cursor> = None;
-    for life in 0..3 {
+    for store_id in 0..3 {
         let store = Arc::new(SqliteStore::open(&path).await.unwrap());
         let watcher = Watcher::new(store.clone());
         let mut feed = match cursor {
@@ -76,7 +76,7 @@ async fn a_feed_goes_on_after_the_store_was_opened_again() {
                     .unwrap()
             }
         };
-        if life > 0 {
+        if store_id > 0 {
             // Changes after the cursor, made before the reopening.
             let left = in_time(feed.next()).await.unwrap();
             assert!(!left.is_unfinished());

@@ -14,8 +14,8 @@ use super::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Branches, Cursor, Done, Limits, LogQuery, Order, Owner, OwnerQuery,
-    Page, Position, Query, Refused, Revision, StoreId, Transition, needs, plan,
+    Action, ActionUid, Batch, Branches, Cursor, Done, Limits, LogEntry, LogQuery, Order, Owner,
+    OwnerQuery, Page, Position, Query, Rejection, Revision, StoreId, plan, read_set,
 };
 use crate::store::{ActionStore, Capabilities, Durability};
 
@@ -29,7 +29,7 @@ pub struct MemoryStore {
     tables: RwLock<Tables>,
     bell: Bell,
     clock: Clock,
-    life: StoreId,
+    store_id: StoreId,
 }
 
 impl Default for MemoryStore {
@@ -48,13 +48,13 @@ impl MemoryStore {
     /// Creates an empty store that uses the given clock for timestamps.
     #[must_use]
     pub fn with_clock(clock: Clock) -> MemoryStore {
-        let life = StoreId::new();
+        let store_id = StoreId::new();
         let tables = Tables::default();
         MemoryStore {
-            bell: Bell::new(tables.position(life)),
+            bell: Bell::new(tables.position(store_id)),
             tables: RwLock::new(tables),
             clock,
-            life,
+            store_id,
         }
     }
 
@@ -80,7 +80,7 @@ impl MemoryStore {
         const BRANCHES: Branches = Branches::first();
         match after {
             None => Ok(begin),
-            Some(cursor) if cursor.life() == self.life => {
+            Some(cursor) if cursor.store_id() == self.store_id => {
                 match BRANCHES.understand(&cursor, tables.end()) {
                     true => Ok(cursor.position()),
                     false => Err(another_branch(operation)),
@@ -101,17 +101,17 @@ impl ActionStore for MemoryStore {
         Capabilities::new(Durability::Volatile)
     }
 
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         self.bell.check_open("write")?;
         self.capabilities().check(&batch)?;
-        let needs = needs(&batch).map_err(|e| StoreError::from_check("write", e))?;
+        let read_set = read_set(&batch).map_err(|e| StoreError::from_check("write", e))?;
         let mut tables = self.lock();
-        let mut loaded = tables.load(&needs);
-        let answers = plan(&batch, &needs, &mut loaded, self.clock.now());
-        let mut changes = loaded.into_changes();
-        tables.save(&mut changes);
+        let mut txn = tables.load(&read_set);
+        let answers = plan(&batch, &read_set, &mut txn, self.clock.now());
+        let mut write_set = txn.into_write_set();
+        tables.save(&mut write_set);
         // Still under the lock, so that positions are announced in order.
-        self.bell.ring(tables.position(self.life));
+        self.bell.ring(tables.position(self.store_id));
         // Unlocks before the replaced values are dropped.
         drop(tables);
         Ok(answers)
@@ -131,7 +131,7 @@ impl ActionStore for MemoryStore {
             .check()
             .map_err(|e| StoreError::from_check("list", e))?;
         let tables = self.read();
-        let at = tables.position(self.life);
+        let at = tables.position(self.store_id);
         match query.order {
             Order::Oldest => {
                 let after = self.resume("list", &tables, query.after, 0)?;
@@ -141,7 +141,7 @@ impl ActionStore for MemoryStore {
             }
             Order::Feed => {
                 let after = self.resume("list", &tables, query.after, 0)?;
-                if query.after.is_some_and(|c| c.is_expired(at.removed_to)) {
+                if query.after.is_some_and(|c| c.is_expired(at.pruned_through)) {
                     return Err(expired());
                 }
                 let rows = tables.feed.range((Excluded(after), Unbounded));
@@ -159,7 +159,7 @@ impl ActionStore for MemoryStore {
         }
     }
 
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         self.bell.check_open("log")?;
         query
             .check()
@@ -167,7 +167,7 @@ impl ActionStore for MemoryStore {
         let tables = self.read();
         let after = self.resume("log", &tables, query.after, 0)?;
         let limit = usize::from(query.limit);
-        let mut items: Vec<&(u64, Transition)> = match query.uid {
+        let mut items: Vec<&(u64, LogEntry)> = match query.uid {
             Some(uid) => {
                 let log = tables.rows.get(&uid).map_or(&[][..], |row| &row.log);
                 let rest = log.iter().skip_while(|(entry, _)| *entry <= after);
@@ -179,7 +179,7 @@ impl ActionStore for MemoryStore {
                 known.take(limit + 1).collect()
             }
         };
-        let at = tables.position(self.life);
+        let at = tables.position(self.store_id);
         let more = items.len() > limit;
         items.truncate(limit);
         let next = items
@@ -197,7 +197,7 @@ impl ActionStore for MemoryStore {
             .map_err(|e| StoreError::from_check("owners", e))?;
         let tables = self.read();
         self.resume("owners", &tables, query.after, 0)?;
-        Ok(tables.owners.page(query, tables.position(self.life)))
+        Ok(tables.owners.page(query, tables.position(self.store_id)))
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {

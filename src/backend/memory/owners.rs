@@ -5,7 +5,8 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use crate::model::{
-    Action, Changes, Cursor, Limits, Loaded, Needs, Owner, OwnerQuery, OwnerRef, Page, Position,
+    Action, Cursor, Limits, Owner, OwnerQuery, OwnerRef, Page, Position, ReadSet, TxnState,
+    WriteSet,
 };
 
 #[derive(Debug, Default)]
@@ -39,39 +40,39 @@ impl Owners {
         named && (!query.active || active())
     }
 
-    pub(super) fn load(&self, needs: &Needs, loaded: &mut Loaded) {
-        for owner in needs.owners() {
-            self.load_one(owner, loaded);
+    pub(super) fn load(&self, read_set: &ReadSet, txn: &mut TxnState) {
+        for owner in read_set.owners() {
+            self.load_one(owner, txn);
             let living = self.living.get(&owner.name);
             if let Some(living) = living.and_then(|number| self.claims.get(number)) {
-                loaded.put_owner(living.clone());
+                txn.put_owner(living.clone());
             }
         }
-        if needs.claims() > 0 {
-            self.load_ended(needs, loaded);
+        if read_set.claims() > 0 {
+            self.load_ended(read_set, txn);
         }
     }
 
-    pub(super) fn load_one(&self, owner: &OwnerRef, loaded: &mut Loaded) {
+    pub(super) fn load_one(&self, owner: &OwnerRef, txn: &mut TxnState) {
         let number = self.numbers.get(owner);
         if let Some(owner) = number.and_then(|number| self.claims.get(number)) {
-            loaded.put_owner(owner.clone());
+            txn.put_owner(owner.clone());
         }
     }
 
-    fn load_ended(&self, needs: &Needs, loaded: &mut Loaded) {
+    fn load_ended(&self, read_set: &ReadSet, txn: &mut TxnState) {
         let count = self.claims.len() - self.living.len();
         // Up to this many owners may end in the transaction, so no more are searched than it can
         // forget.
-        let end_now = needs.claims();
+        let end_now = read_set.claims();
         let excess = (count + end_now).saturating_sub(Limits::ENDED_OWNERS);
         if excess == 0 {
-            return loaded.put_ended(count, Vec::new());
+            return txn.put_ended(count, Vec::new());
         }
         let ended = || self.claims.iter().filter(|(_, owner)| !owner.is_alive());
         let last: HashMap<&str, u64> = ended().map(|(n, o)| (&*o.owner.name, *n)).collect();
         let in_use = |name: &Arc<str>| {
-            let mut named = needs.owners().iter();
+            let mut named = read_set.owners().iter();
             self.living.contains_key(name) || named.any(|owner| owner.name == *name)
         };
         let may_be_forgotten = ended().filter(|(number, owner)| {
@@ -81,11 +82,11 @@ impl Owners {
         });
         let may_be_forgotten = may_be_forgotten.map(|(_, owner)| owner.owner.clone());
         let most = excess.min(Limits::FORGOTTEN_OWNERS + end_now);
-        loaded.put_ended(count, may_be_forgotten.take(most).collect());
+        txn.put_ended(count, may_be_forgotten.take(most).collect());
     }
 
-    pub(super) fn save(&mut self, changes: &mut Changes) {
-        for owner in changes.owners.drain(..) {
+    pub(super) fn save(&mut self, write_set: &mut WriteSet) {
+        for owner in write_set.owners.drain(..) {
             let number = *self.numbers.entry(owner.owner.clone()).or_insert_with(|| {
                 self.last_claim += 1;
                 self.last_claim
@@ -98,7 +99,7 @@ impl Owners {
             }
             self.claims.insert(number, owner);
         }
-        for gone in changes.owners_forgotten.drain(..) {
+        for gone in write_set.owners_forgotten.drain(..) {
             if let Some(number) = self.numbers.remove(&gone) {
                 self.claims.remove(&number);
             }

@@ -9,8 +9,8 @@ use super::super::UidMap;
 use super::super::ascending::Ascending;
 use super::owners::Owners;
 use crate::model::{
-    Action, ActionUid, BranchId, Changes, Driver, End, Key, Limits, Loaded, Needs, Position,
-    Revision, StoreId, Timestamp, Transition,
+    AccessPath, Action, ActionUid, BranchId, End, Key, Limits, LogEntry, Position, ReadSet,
+    Revision, StoreId, Timestamp, TxnState, WriteSet,
 };
 
 /// All data; consistent whenever the lock is free.
@@ -20,7 +20,7 @@ pub(super) struct Tables {
     /// The action of each number, in creation order.
     numbers: Ascending<ActionUid>,
     /// The numbers of the actions in each set that can select a query's rows.
-    sets: HashMap<Driver, BTreeSet<u64>>,
+    sets: HashMap<AccessPath, BTreeSet<u64>>,
     /// The action whose latest change has this revision.
     pub(super) feed: Ascending<ActionUid>,
     /// The action of each log entry, in the order of writing.
@@ -30,8 +30,8 @@ pub(super) struct Tables {
     last_number: u64,
     last_revision: u64,
     last_entry: u64,
-    removed_to: u64,
-    removed_created: Option<Timestamp>,
+    pruned_through: u64,
+    pruned_created: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(super) struct Row {
     pub(super) revision: u64,
     pinned: bool,
     /// Its log, oldest first. Each entry has its place in `Tables::entries`.
-    pub(super) log: Vec<(u64, Transition)>,
+    pub(super) log: Vec<(u64, LogEntry)>,
     /// True if the log has a late report.
     late: bool,
 }
@@ -49,13 +49,13 @@ pub(super) struct Row {
 type Range = (std::ops::Bound<u64>, std::ops::Bound<u64>);
 
 impl Tables {
-    pub(super) fn position(&self, life: StoreId) -> Position {
+    pub(super) fn position(&self, store_id: StoreId) -> Position {
         Position {
-            life,
+            store_id,
             branch: BranchId::FIRST,
             revision: Revision::new(self.last_revision),
-            removed_to: Revision::new(self.removed_to),
-            removed_created: self.removed_created,
+            pruned_through: Revision::new(self.pruned_through),
+            pruned_created: self.pruned_created,
         }
     }
 
@@ -69,18 +69,20 @@ impl Tables {
     }
 
     /// Returns the rows of a driver, in creation order or newest first.
-    pub(super) fn driven(&self, driver: &Driver, range: Range, newest: bool) -> Walk<'_, &Row> {
+    pub(super) fn driven(&self, driver: &AccessPath, range: Range, newest: bool) -> Walk<'_, &Row> {
         let numbers = match driver {
-            Driver::All => {
+            AccessPath::All => {
                 let uids = self.numbers.range(range).map(|(_, uid)| uid);
                 return directed(uids.filter_map(|uid| self.rows.get(uid)), newest);
             }
-            Driver::Uid(uid) => {
+            AccessPath::Uid(uid) => {
                 let row = self.rows.get(uid);
                 return Box::new(row.filter(|row| range.contains(&row.number)).into_iter());
             }
-            Driver::TouchesAny(objects) => {
-                let sets = objects.iter().map(|object| Driver::Touches(object.clone()));
+            AccessPath::TouchesAny(objects) => {
+                let sets = objects
+                    .iter()
+                    .map(|object| AccessPath::Touches(object.clone()));
                 let sets = sets.filter_map(|set| self.sets.get(&set));
                 let walks = sets.map(|set| directed(set.range(range).copied(), newest).peekable());
                 merged(walks.collect(), newest)
@@ -94,59 +96,59 @@ impl Tables {
         Box::new(uids.filter_map(|uid| self.rows.get(uid)))
     }
 
-    pub(super) fn load(&self, needs: &Needs) -> Loaded {
-        let mut loaded = Loaded::new();
-        for uid in needs.actions() {
-            self.load_action(*uid, &mut loaded);
+    pub(super) fn load(&self, read_set: &ReadSet) -> TxnState {
+        let mut txn = TxnState::new();
+        for uid in read_set.actions() {
+            self.load_action(*uid, &mut txn);
         }
-        for uid in needs.parents_of() {
+        for uid in read_set.parents_of() {
             if let Some(parent) = self.rows.get(uid).and_then(|row| row.action.parent) {
-                self.load_action(parent, &mut loaded);
+                self.load_action(parent, &mut txn);
             }
         }
-        for (uid, op) in needs.ops() {
+        for (uid, op) in read_set.ops() {
             let row = self.rows.get(uid);
             if row.is_some_and(|row| row.log.iter().any(|(_, e)| e.op == Some(*op))) {
-                loaded.put_op(*uid, *op);
+                txn.put_op(*uid, *op);
             }
         }
-        for key in needs.keys() {
+        for key in read_set.keys() {
             if let Some(holder) = self.keys.get(key) {
-                self.load_action(*holder, &mut loaded);
-                loaded.put_key(key.clone(), *holder);
+                self.load_action(*holder, &mut txn);
+                txn.put_key(key.clone(), *holder);
             }
         }
-        self.owners.load(needs, &mut loaded);
-        loaded
+        self.owners.load(read_set, &mut txn);
+        txn
     }
 
-    fn load_action(&self, uid: ActionUid, loaded: &mut Loaded) {
+    fn load_action(&self, uid: ActionUid, txn: &mut TxnState) {
         if let Some(row) = self.rows.get(&uid) {
-            loaded.put_action(row.action.clone(), row.pinned, row.late);
+            txn.put_action(row.action.clone(), row.pinned, row.late);
             if let Some(owner) = &row.action.owner {
-                self.owners.load_one(owner, loaded);
+                self.owners.load_one(owner, txn);
             }
         }
     }
 
-    /// Saves the changes. The replaced values are left in `changes`, to be dropped later.
-    pub(super) fn save(&mut self, changes: &mut Changes) {
-        for action in &mut changes.updated {
+    /// Saves the changes. The replaced values are left in `write_set`, to be dropped later.
+    pub(super) fn save(&mut self, write_set: &mut WriteSet) {
+        for action in &mut write_set.updated {
             self.update(action);
         }
-        for uid in &changes.unpinned {
+        for uid in &write_set.unpinned {
             self.set_pin(*uid, false);
         }
-        for action in &changes.removed {
+        for action in &write_set.removed {
             self.remove(action);
         }
-        for key in &changes.keys_freed {
+        for key in &write_set.keys_freed {
             self.keys.remove(key);
         }
-        for action in changes.created.drain(..) {
+        for action in write_set.created.drain(..) {
             self.create(action);
         }
-        for entry in changes.log.drain(..) {
+        for entry in write_set.log.drain(..) {
             self.last_entry += 1;
             if let Some(row) = self.rows.get_mut(&entry.uid) {
                 self.entries.push(self.last_entry, entry.uid);
@@ -154,14 +156,14 @@ impl Tables {
                 row.log.push((self.last_entry, entry));
             }
         }
-        for uid in &changes.trim {
+        for uid in &write_set.trim {
             self.trim(*uid);
         }
-        self.keys.extend(changes.keys_taken.drain(..));
-        for uid in &changes.pinned {
+        self.keys.extend(write_set.keys_taken.drain(..));
+        for uid in &write_set.pinned {
             self.set_pin(*uid, true);
         }
-        self.owners.save(changes);
+        self.owners.save(write_set);
     }
 
     fn set_pin(&mut self, uid: ActionUid, pinned: bool) {
@@ -176,12 +178,12 @@ impl Tables {
         };
         self.numbers.remove(row.number);
         self.feed.remove(row.revision);
-        self.removed_to = self.removed_to.max(row.revision);
-        self.removed_created = self.removed_created.max(Some(row.action.created_at));
+        self.pruned_through = self.pruned_through.max(row.revision);
+        self.pruned_created = self.pruned_created.max(Some(row.action.created_at));
         for (entry, _) in &row.log {
             self.entries.remove(*entry);
         }
-        for set in Driver::sets_of(&row.action) {
+        for set in AccessPath::sets_of(&row.action) {
             self.leave(set, row.number);
         }
     }
@@ -192,7 +194,7 @@ impl Tables {
         let (number, revision, uid) = (self.last_number, self.last_revision, action.uid);
         self.numbers.push(number, uid);
         self.feed.push(revision, uid);
-        for set in Driver::sets_of(&action) {
+        for set in AccessPath::sets_of(&action) {
             self.sets.entry(set).or_default().insert(number);
         }
         self.owners.own(&action);
@@ -223,7 +225,7 @@ impl Tables {
         let cancelled = before.cancel.is_some() != after.cancel.is_some();
         if before.status != after.status || before.owner != after.owner || cancelled {
             let (after, number) = (after.clone(), row.number);
-            let sets = Driver::moving_sets_of;
+            let sets = AccessPath::moving_sets_of;
             for set in sets(before).filter(|set| sets(&after).all(|other| other != *set)) {
                 self.leave(set, number);
             }
@@ -233,7 +235,7 @@ impl Tables {
         }
     }
 
-    fn leave(&mut self, set: Driver, number: u64) {
+    fn leave(&mut self, set: AccessPath, number: u64) {
         if let Some(numbers) = self.sets.get_mut(&set) {
             numbers.remove(&number);
             if numbers.is_empty() {
@@ -262,7 +264,7 @@ impl Tables {
 
 impl Row {
     /// Returns the log entry that has this place in the whole log.
-    pub(super) fn entry(&self, number: u64) -> Option<&(u64, Transition)> {
+    pub(super) fn entry(&self, number: u64) -> Option<&(u64, LogEntry)> {
         let at = self
             .log
             .binary_search_by_key(&number, |(number, _)| *number);

@@ -13,7 +13,7 @@ use crate::model::{BranchId, Branches, End, Fork, Position, StoreId};
 /// The store that a file contains, and its branch.
 #[derive(Debug)]
 pub(super) struct Lineage {
-    pub(super) life: StoreId,
+    pub(super) store_id: StoreId,
     pub(super) branches: Branches,
 }
 
@@ -21,11 +21,11 @@ impl Lineage {
     /// True if nothing has been written yet.
     pub(super) fn position(&self) -> Position {
         Position {
-            life: self.life,
+            store_id: self.store_id,
             branch: self.branches.current,
             revision: crate::model::Revision::ZERO,
-            removed_to: crate::model::Revision::ZERO,
-            removed_created: None,
+            pruned_through: crate::model::Revision::ZERO,
+            pruned_created: None,
         }
     }
 }

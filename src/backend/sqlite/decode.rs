@@ -16,9 +16,9 @@ use uuid::Uuid;
 use super::errors::corrupt;
 use crate::error::StoreError;
 use crate::model::{
-    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Extra, Incarnation, Json, ObjectRef,
-    OpId, Outcome, Owner, OwnerEnd, OwnerRef, OwnerState, Progress, Source, Status, Timestamp,
-    Transition, TransitionKind, Version,
+    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Extra, Incarnation, Json, LogEntry,
+    LogEntryKind, ObjectRef, OpId, Outcome, Owner, OwnerEnd, OwnerRef, OwnerState, Progress,
+    Source, Status, Timestamp, Version,
 };
 
 /// A field of a packed row.
@@ -376,18 +376,18 @@ pub(super) fn decode_action(columns: &mut Columns<'_>) -> Result<(i64, Action), 
 
 /// Reads the uid of the action, then a row of [`ENTRY`](super::rows::ENTRY): the entry's number and
 /// the entry.
-pub(super) fn decode_entry(columns: &mut Columns<'_>) -> Result<(u64, Transition), StoreError> {
+pub(super) fn decode_entry(columns: &mut Columns<'_>) -> Result<(u64, LogEntry), StoreError> {
     let c = columns;
     let uid = ActionUid::from_uuid(c.blob()?);
     let s = &mut c.seldom()?;
     let entry = c.number()?;
     let _action = c.int()?;
-    let transition = Transition {
+    let transition = LogEntry {
         uid,
         step: s.text_opt()?,
         by: s.text_opt()?,
         note: s.text_opt()?,
-        kind: c.word(TransitionKind::from_code)?,
+        kind: c.word(LogEntryKind::from_code)?,
         version: c.version()?,
         at: c.time()?,
         status: c.word(Status::from_code)?,

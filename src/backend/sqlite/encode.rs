@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::model::{Action, ActionUid, Json, OpId, Owner, OwnerRef, Timestamp, Transition};
+use crate::model::{Action, ActionUid, Json, LogEntry, OpId, Owner, OwnerRef, Timestamp};
 
 /// Size in bytes after which the rows continue in another text. SQLite refuses a text of 1 GB, and
 /// a row is much smaller than this.
@@ -273,7 +273,7 @@ fn encode_changeable(out: &mut Envelope, action: &Action) {
 }
 
 /// Encodes a row of [`ENTRY`](super::rows::ENTRY).
-pub(super) fn encode_entry(out: &mut Envelope, t: &Transition, entry: i64, action: i64) {
+pub(super) fn encode_entry(out: &mut Envelope, t: &LogEntry, entry: i64, action: i64) {
     out.seldom(|out| {
         out.text_opt(t.step.as_deref());
         out.text_opt(t.by.as_deref());

@@ -15,7 +15,7 @@ use super::script::Script;
 use super::writer::{commit, roll_back};
 use crate::clock::Clock;
 use crate::error::StoreError;
-use crate::model::{Loaded, disconnect};
+use crate::model::{TxnState, disconnect};
 
 /// Reads the owners that are alive.
 pub(super) static LIVING: LazyLock<String> = LazyLock::new(|| {
@@ -56,17 +56,18 @@ async fn disconnect_in_transaction(
     let results = results.map_err(|failed| before(failed.error))?;
     let mut results = results.into_iter().skip(1);
     let stored = load::read_position(&results.next().unwrap_or_default())?;
-    let mut loaded = Loaded::new();
+    let mut txn = TxnState::new();
     for row in results.next().unwrap_or_default() {
-        loaded.put_owner(decode_owner(&mut Columns::new("open", &row)?)?);
+        txn.put_owner(decode_owner(&mut Columns::new("open", &row)?)?);
     }
-    disconnect(&mut loaded, clock.now());
-    let changes = loaded.into_changes();
-    if changes.is_empty() {
+    disconnect(&mut txn, clock.now());
+    let write_set = txn.into_write_set();
+    if write_set.is_empty() {
         roll_back(connection).await;
         return Ok(());
     }
-    let mut save = save::script(&changes, stored, HashMap::new(), Frame::Commit).map_err(before)?;
+    let mut save =
+        save::script(&write_set, stored, HashMap::new(), Frame::Commit).map_err(before)?;
     let committed = commit(connection, &mut save, file).await;
     // After a commit in doubt, the next opening finds the outcome.
     committed.map_err(|(_, error)| before(error))?;

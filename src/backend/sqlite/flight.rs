@@ -18,7 +18,7 @@ use super::writer::{
     Answers, Writer, answer_all, answer_each, before, commit, plan_jobs, position, roll_back,
 };
 use crate::error::StoreError;
-use crate::model::{ActionUid, Changes};
+use crate::model::{ActionUid, WriteSet};
 
 /// Estimated time per command on SQLite's thread, and estimated time for the rest of a batch:
 /// planning it, answering the caller, and the caller's next request.
@@ -62,7 +62,7 @@ impl Pace {
 struct Draft {
     jobs: Vec<Job>,
     answers: Answers,
-    changes: Changes,
+    write_set: WriteSet,
     save: Save,
 }
 
@@ -92,7 +92,7 @@ impl Writer {
         let mut committed: (Vec<Job>, Answers) = Default::default();
         loop {
             let sent = match next.and_then(|draft| self.claim(&heads, draft)) {
-                Ok(draft) if !draft.changes.is_empty() => draft,
+                Ok(draft) if !draft.write_set.is_empty() => draft,
                 nothing_to_send => {
                     (self.heads, next) = (Some(heads), nothing_to_send);
                     self.line.hand_back(connection);
@@ -103,14 +103,14 @@ impl Writer {
             let Draft {
                 jobs,
                 answers,
-                changes,
+                write_set,
                 mut save,
             } = sent;
             #[cfg(test)]
             (save.fault = self.faults.take());
-            heads.withhold(&changes);
+            heads.withhold(&write_set);
             let stored = heads.stored;
-            let applied = heads.apply(changes, &save.numbers, save.expected());
+            let applied = heads.apply(write_set, &save.numbers, save.expected());
             jobs.iter().for_each(|job| job.claim.send());
             let (flying, begun) = (jobs.len(), Instant::now());
             let (ended, meanwhile) = {
@@ -151,7 +151,7 @@ impl Writer {
             };
             let commands = jobs.iter().map(|job| job.batch.commands.len());
             self.pace.learn(commands.sum(), begun.elapsed());
-            heads.landed(applied, after.removed_to);
+            heads.landed(applied, after.pruned_through);
             self.bell.0.ring(position(&self.lineage, heads.stored));
             committed = (jobs, answers);
             next = meanwhile.unwrap_or_else(|| Err(Cold::new()));
@@ -183,24 +183,24 @@ impl Writer {
     /// Plans batches from the cache.
     fn draft(&self, heads: &Heads, jobs: Vec<Job>) -> Result<Draft, Cold> {
         let Some(Remembered {
-            mut loaded,
+            mut txn,
             numbers,
             assumed,
         }) = heads.recall(&jobs)
         else {
             return Err(jobs);
         };
-        let answers = plan_jobs(&jobs, &mut loaded, self.clock.now());
-        let changes = loaded.into_changes();
-        let entered: HashSet<ActionUid> = changes.created.iter().map(|a| a.uid).collect();
+        let answers = plan_jobs(&jobs, &mut txn, self.clock.now());
+        let write_set = txn.into_write_set();
+        let entered: HashSet<ActionUid> = write_set.created.iter().map(|a| a.uid).collect();
         if !assumed.is_subset(&entered) {
             return Err(jobs);
         }
-        match save::script(&changes, heads.stored, numbers, Frame::BeginAndCommit) {
+        match save::script(&write_set, heads.stored, numbers, Frame::BeginAndCommit) {
             Ok(save) => Ok(Draft {
                 jobs,
                 answers,
-                changes,
+                write_set,
                 save,
             }),
             // The load that follows meets the same error and reports it.
@@ -373,7 +373,7 @@ mod tests {
         assert!(removed.unwrap().iter().all(Result::is_ok));
         meanwhile.unwrap().pop().unwrap().unwrap();
         let at = store.changed(None).await.unwrap();
-        assert!(at.removed_to.get() > 0, "{at:?}");
+        assert!(at.pruned_through.get() > 0, "{at:?}");
         let page = store.list(&crate::Query::new()).await.unwrap();
         assert_eq!(page.at, at);
         store.close().await.unwrap();

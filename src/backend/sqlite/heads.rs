@@ -19,7 +19,7 @@ use super::load::{self, Stored};
 use super::rows::PACKED_OWNER;
 use super::script::Script;
 use crate::error::StoreError;
-use crate::model::{Action, ActionUid, Changes, Command, Limits, Loaded, OpId, Owner, OwnerRef};
+use crate::model::{Action, ActionUid, Command, Limits, OpId, Owner, OwnerRef, TxnState, WriteSet};
 
 /// Maximum number of cached actions, and their approximate maximum memory in bytes. Other actions
 /// are loaded when they are needed.
@@ -60,7 +60,7 @@ struct Head {
 
 /// The cached data that a group of batches needs.
 pub(super) struct Remembered {
-    pub(super) loaded: Loaded,
+    pub(super) txn: TxnState,
     pub(super) numbers: HashMap<ActionUid, i64>,
     /// Actions that are assumed to be new. The plan must insert them: if they exist, the database
     /// refuses the transaction.
@@ -123,30 +123,30 @@ impl Heads {
             })
             .collect();
         let mut recalled = Remembered {
-            loaded: Loaded::new(),
+            txn: TxnState::new(),
             numbers: HashMap::new(),
             assumed: HashSet::new(),
         };
-        for needs in jobs.iter().map(|job| &job.needs) {
+        for read_set in jobs.iter().map(|job| &job.read_set) {
             // The cache has neither the holders of keys nor the owners that may be forgotten.
-            if !needs.keys().is_empty() || needs.claims() > 0 {
+            if !read_set.keys().is_empty() || read_set.claims() > 0 {
                 return None;
             }
-            for owner in needs.owners() {
-                self.recall_owner(owner, &mut recalled.loaded);
+            for owner in read_set.owners() {
+                self.recall_owner(owner, &mut recalled.txn);
                 if let Some(living) = self.named(&owner.name).find(|known| known.is_alive()) {
-                    recalled.loaded.put_owner(living.clone());
+                    recalled.txn.put_owner(living.clone());
                 }
             }
-            for uid in needs.actions() {
+            for uid in read_set.actions() {
                 match self.heads.get(uid) {
                     Some(head) => {
                         if let Some(owner) = &head.action.owner {
-                            self.recall_owner(owner, &mut recalled.loaded);
+                            self.recall_owner(owner, &mut recalled.txn);
                         }
                         recalled.numbers.insert(*uid, head.number);
                         let action = head.action.clone();
-                        recalled.loaded.put_action(action, head.pinned, head.late);
+                        recalled.txn.put_action(action, head.pinned, head.late);
                     }
                     None if created.contains(uid) => {
                         recalled.assumed.insert(*uid);
@@ -154,26 +154,26 @@ impl Heads {
                     None => return None,
                 }
             }
-            for uid in needs.parents_of() {
+            for uid in read_set.parents_of() {
                 let head = self.heads.get(uid);
                 if let Some(parent) = head.and_then(|head| head.action.parent) {
                     // The parent may exist in the store without being cached.
                     let head = self.heads.get(&parent)?;
                     let action = head.action.clone();
                     if let Some(owner) = &head.action.owner {
-                        self.recall_owner(owner, &mut recalled.loaded);
+                        self.recall_owner(owner, &mut recalled.txn);
                     }
                     recalled.numbers.insert(parent, head.number);
-                    recalled.loaded.put_action(action, head.pinned, head.late);
+                    recalled.txn.put_action(action, head.pinned, head.late);
                 }
             }
-            for (uid, op) in needs.ops() {
+            for (uid, op) in read_set.ops() {
                 if self
                     .heads
                     .get(uid)
                     .is_some_and(|head| head.ops.contains(op))
                 {
-                    recalled.loaded.put_op(*uid, *op);
+                    recalled.txn.put_op(*uid, *op);
                 }
             }
         }
@@ -185,35 +185,35 @@ impl Heads {
         self.owners.get(name).into_iter().flatten().rev()
     }
 
-    fn recall_owner(&self, owner: &OwnerRef, loaded: &mut Loaded) {
+    fn recall_owner(&self, owner: &OwnerRef, txn: &mut TxnState) {
         if let Some(known) = self.named(&owner.name).find(|known| known.owner == *owner) {
-            loaded.put_owner(known.clone());
+            txn.put_owner(known.clone());
         }
     }
 
     /// Withholds the actions that will change from readers. Call this before anything that may
     /// commit.
-    pub(super) fn withhold(&self, changes: &Changes) {
-        self.hot.withhold(changes);
+    pub(super) fn withhold(&self, write_set: &WriteSet) {
+        self.hot.withhold(write_set);
     }
 
     /// Applies a write to the cache before it is committed.
     pub(super) fn apply(
         &mut self,
-        changes: Changes,
+        write_set: WriteSet,
         numbers: &HashMap<ActionUid, i64>,
         stored: Stored,
     ) -> Applied {
-        let before = self.before(&changes);
+        let before = self.before(&write_set);
         // It only grows, and the write may have been planned before the last removal was known.
-        let removed_to = stored.removed_to.max(self.stored.removed_to);
+        let pruned_through = stored.pruned_through.max(self.stored.pruned_through);
         self.stored = Stored {
-            removed_to,
+            pruned_through,
             ..stored
         };
-        let changed = changes.updated.iter().chain(&changes.created);
+        let changed = write_set.updated.iter().chain(&write_set.created);
         let changed: Vec<ActionUid> = changed.map(|action| action.uid).collect();
-        for action in changes.updated {
+        for action in write_set.updated {
             let Some(head) = self.heads.get_mut(&action.uid) else {
                 continue;
             };
@@ -224,18 +224,18 @@ impl Heads {
                 self.forget(uid);
             }
         }
-        for uid in changes.unpinned {
+        for uid in write_set.unpinned {
             self.set_pin(uid, false);
         }
-        for action in changes.removed {
+        for action in write_set.removed {
             self.forget(action.uid);
         }
-        for action in changes.created {
+        for action in write_set.created {
             if let Some(number) = numbers.get(&action.uid) {
                 self.remember(action, *number);
             }
         }
-        for entry in changes.log {
+        for entry in write_set.log {
             if let Some(head) = self.heads.get_mut(&entry.uid) {
                 head.late |= entry.is_late();
                 // As many as the log has entries: older operations are in neither. A late report
@@ -248,13 +248,13 @@ impl Heads {
                 }
             }
         }
-        for uid in changes.pinned {
+        for uid in write_set.pinned {
             self.set_pin(uid, true);
         }
-        for owner in changes.owners {
+        for owner in write_set.owners {
             self.set_owner(owner);
         }
-        for gone in changes.owners_forgotten {
+        for gone in write_set.owners_forgotten {
             if let Some(named) = self.owners.get_mut(&gone.name) {
                 named.retain(|known| known.owner != gone);
                 if named.is_empty() {
@@ -268,8 +268,8 @@ impl Heads {
     }
 
     /// Publishes the committed actions to readers. Call this before any caller is answered.
-    pub(super) fn landed(&mut self, applied: Applied, removed_to: i64) {
-        self.stored.removed_to = self.stored.removed_to.max(removed_to);
+    pub(super) fn landed(&mut self, applied: Applied, pruned_through: i64) {
+        self.stored.pruned_through = self.stored.pruned_through.max(pruned_through);
         self.hot.publish(applied.changed.into_iter());
     }
 
@@ -290,15 +290,15 @@ impl Heads {
         }
     }
 
-    fn before(&self, changes: &Changes) -> Before {
-        let actions = [&changes.updated, &changes.created, &changes.removed];
+    fn before(&self, write_set: &WriteSet) -> Before {
+        let actions = [&write_set.updated, &write_set.created, &write_set.removed];
         let actions = actions.into_iter().flatten().map(|action| action.uid);
-        let pins = changes.unpinned.iter().chain(&changes.pinned).copied();
+        let pins = write_set.unpinned.iter().chain(&write_set.pinned).copied();
         // Every other log entry also changes the action.
-        let late = changes.log.iter().filter(|entry| entry.is_late());
+        let late = write_set.log.iter().filter(|entry| entry.is_late());
         let touched = actions.chain(pins).chain(late.map(|entry| entry.uid));
-        let owners = changes.owners.iter().map(|owner| &owner.owner);
-        let named = owners.chain(&changes.owners_forgotten).map(|o| &o.name);
+        let owners = write_set.owners.iter().map(|owner| &owner.owner);
+        let named = owners.chain(&write_set.owners_forgotten).map(|o| &o.name);
         let incarnations = |name| self.owners.get(name).cloned().unwrap_or_default();
         Before {
             stored: self.stored,

@@ -13,7 +13,7 @@ use super::save::{self, Frame};
 use super::sync::COUNT_SYNC;
 use super::{SqliteAccess, SqliteStore, load};
 use crate::error::{ErrorKind, StoreError};
-use crate::model::{Batch, Done, Effect, Needs, Refused, plan};
+use crate::model::{Batch, Done, Effect, ReadSet, Rejection, plan};
 
 /// Numbers the savepoints of this process, so that two in one transaction never share a name.
 /// Rolling one back must not touch another one whose commands were answered.
@@ -21,7 +21,7 @@ static SAVEPOINTS: AtomicU64 = AtomicU64::new(0);
 
 /// Takes the write lock before anything is read, so that later reads see the newest data. It
 /// changes nothing, and matches a row only in this store's database.
-const TAKE_WRITE_LOCK: &str = "UPDATE actions_store SET id = id WHERE id = 1 AND life = $1";
+const TAKE_WRITE_LOCK: &str = "UPDATE actions_store SET id = id WHERE id = 1 AND store_id = $1";
 
 impl SqliteStore {
     /// Executes commands as a part of the host's own transaction. They are applied when the host
@@ -83,8 +83,8 @@ impl SqliteStore {
         &self,
         connection: &mut SqliteConnection,
         batch: Batch,
-    ) -> Result<Vec<Result<Done, Refused>>, StoreError> {
-        let (needs, _) = self.check("write_in", &batch)?;
+    ) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
+        let (read_set, _) = self.check("write_in", &batch)?;
         self.file.check_before("write_in")?;
         if self.access == SqliteAccess::Exclusive {
             let message = "the store is neither shared nor on the host's pool; open it so";
@@ -98,7 +98,9 @@ impl SqliteStore {
         let inside = Inside::begin(connection).await.map_err(before)?;
         // Dropping `inside` after an error rolls back what was done in it. If that is impossible,
         // SQLite has already rolled back the host's whole transaction.
-        let answers = self.write_inside(inside.connection, &batch, &needs).await?;
+        let answers = self
+            .write_inside(inside.connection, &batch, &read_set)
+            .await?;
         inside.keep();
         Ok(answers)
     }
@@ -107,15 +109,15 @@ impl SqliteStore {
         &self,
         connection: &mut SqliteConnection,
         batch: &Batch,
-        needs: &Needs,
-    ) -> Result<Vec<Result<Done, Refused>>, StoreError> {
+        read_set: &ReadSet,
+    ) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         let before = |error| store_error("write_in", Phase::Before, error);
         self.take_write_lock(connection).await?;
-        let needs_of_all = std::iter::once(needs);
-        let (mut loaded, stored, numbers) = load::load(connection, needs_of_all, None).await?;
-        let answers = plan(batch, needs, &mut loaded, self.clock.now());
-        let changes = loaded.into_changes();
-        if changes.is_empty() {
+        let needs_of_all = std::iter::once(read_set);
+        let (mut txn, stored, numbers) = load::load(connection, needs_of_all, None).await?;
+        let answers = plan(batch, read_set, &mut txn, self.clock.now());
+        let write_set = txn.into_write_set();
+        if write_set.is_empty() {
             // `Already` may stand on an unsynced commit. With this write, the host's commit syncs
             // it too.
             if answers
@@ -129,7 +131,7 @@ impl SqliteStore {
                 counted.await.map_err(before)?;
             }
         } else {
-            let save = save::script(&changes, stored, numbers, Frame::Inside).map_err(before)?;
+            let save = save::script(&write_set, stored, numbers, Frame::Inside).map_err(before)?;
             let saved = save.script.run(connection).await;
             saved.map_err(|failed| before(failed.error))?;
         }
@@ -137,8 +139,8 @@ impl SqliteStore {
     }
 
     async fn take_write_lock(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        let life = self.life.as_uuid().as_bytes().as_slice();
-        let taken = sqlx::query(TAKE_WRITE_LOCK).bind(life);
+        let store_id = self.store_id.as_uuid().as_bytes().as_slice();
+        let taken = sqlx::query(TAKE_WRITE_LOCK).bind(store_id);
         let elsewhere = match taken.execute(connection).await {
             Ok(taken) => taken.rows_affected() == 0,
             Err(error) if errors::is_unknown_name(&error) => true,

@@ -26,7 +26,7 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use crate::backend::UidMap;
-use crate::model::{Action, ActionUid, Changes};
+use crate::model::{Action, ActionUid, WriteSet};
 
 #[derive(Debug, Default)]
 pub(super) struct Hot {
@@ -42,12 +42,12 @@ impl Hot {
     }
 
     /// Removes the actions that are about to change.
-    pub(super) fn withhold(&self, changes: &Changes) {
-        if changes.updated.is_empty() && changes.removed.is_empty() {
+    pub(super) fn withhold(&self, write_set: &WriteSet) {
+        if write_set.updated.is_empty() && write_set.removed.is_empty() {
             return;
         }
         let mut actions = self.lock();
-        for action in changes.updated.iter().chain(&changes.removed) {
+        for action in write_set.updated.iter().chain(&write_set.removed) {
             actions.remove(&action.uid);
         }
     }

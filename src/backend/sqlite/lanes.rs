@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::ROOM_UNIT;
 use super::writer::Answer;
-use crate::model::{Batch, Command, Needs};
+use crate::model::{Batch, Command, ReadSet};
 
 /// Number of commands, and of their bytes, at which a transaction takes no further batch.
 const GROUP_COMMANDS: usize = 2000;
@@ -67,7 +67,7 @@ impl Claim {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) batch: Batch,
-    pub(super) needs: Needs,
+    pub(super) read_set: ReadSet,
     /// True if all its commands are about owners.
     pub(super) about_owners: bool,
     pub(super) claim: Arc<Claim>,
@@ -242,7 +242,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::model::{NewAction, OwnerRef, needs};
+    use crate::model::{NewAction, OwnerRef, read_set};
 
     /// Two queues and their senders.
     struct Queue {
@@ -270,7 +270,7 @@ mod tests {
         fn send(&self, command: Command) {
             let batch = Batch::each(vec![command]);
             let job = Job {
-                needs: needs(&batch).unwrap(),
+                read_set: read_set(&batch).unwrap(),
                 about_owners: about_owners(&batch),
                 batch,
                 claim: Arc::default(),

@@ -12,8 +12,8 @@ use super::rows::{PACKED_ACTION, PACKED_SUMMARY};
 use super::script::Script;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Cursor, Detail, Driver, Limits, ObjectRef, ObjectSet, Order, Page, Query,
-    Revision, Term,
+    AccessPath, Action, ActionUid, Cursor, Detail, Filter, Limits, ObjectRef, ObjectSet, Order,
+    Page, Query, Revision,
 };
 
 /// The column and the direction of an order.
@@ -55,11 +55,11 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
     let limit = script.bind(i64::from(query.limit) + 1)?;
 
     let mut filters = Vec::new();
-    for term in &query.terms {
-        if !(driven.exact && is_driven_by(term, &driver)) {
-            filters.push(match (term, &driver) {
-                (Term::Uid(uid), Driver::TouchesAny(_)) => touching(&mut script, uid)?,
-                _ => filter(&mut script, term)?,
+    for filter in &query.filters {
+        if !(driven.exact && is_driven_by(filter, &driver)) {
+            filters.push(match (filter, &driver) {
+                (Filter::Uid(uid), AccessPath::TouchesAny(_)) => touching(&mut script, uid)?,
+                _ => condition(&mut script, filter)?,
             });
         }
     }
@@ -79,12 +79,15 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
         _ => &*PACKED_ACTION,
     };
 
-    let one = query.terms.iter().any(|term| matches!(term, Term::Uid(_)));
+    let one = query
+        .filters
+        .iter()
+        .any(|filter| matches!(filter, Filter::Uid(_)));
     let last = match &driver {
         // There is at most one row.
-        Driver::Uid(_) => "NULL".to_owned(),
-        Driver::TouchesAny(_) if one => "NULL".to_owned(),
-        Driver::TouchesAny(objects) => {
+        AccessPath::Uid(_) => "NULL".to_owned(),
+        AccessPath::TouchesAny(_) if one => "NULL".to_owned(),
+        AccessPath::TouchesAny(objects) => {
             // Each object gets an equal share of rows. The page ends where the first share ends, so
             // that the union of the shares is complete.
             let skip = Limits::SCAN / objects.len().max(1) - 1;
@@ -119,7 +122,7 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
     let rows = format!("{base}{bound}{filters}");
     let rows = match driver {
         // An action found by several objects is one row, and only numbers are sorted.
-        Driver::TouchesAny(_) => format!(
+        AccessPath::TouchesAny(_) => format!(
             "SELECT n.number, {action} FROM (SELECT DISTINCT a.number {rows} \
              ORDER BY a.number {direction} LIMIT ${limit}) AS n \
              CROSS JOIN actions_action AS a ON a.number = n.number ORDER BY n.number {direction}"
@@ -127,23 +130,23 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
         _ => format!("SELECT {key}, {action} {rows} ORDER BY {key} {direction} LIMIT ${limit}"),
     };
     script.push(&format!(
-        "{with}SELECT NULL, json_array(revision, removed_to, removed_created, last_number, \
+        "{with}SELECT NULL, json_array(revision, pruned_through, pruned_created, last_number, \
          last_entry, {last}) FROM actions_store WHERE id = 1 \
          UNION ALL SELECT * FROM ({rows})"
     ));
     Ok(script)
 }
 
-fn driver(query: &Query) -> Driver {
-    let objects = query.terms.iter().find_map(|term| match term {
-        Term::TouchesAny(objects) => Some(objects),
+fn driver(query: &Query) -> AccessPath {
+    let objects = query.filters.iter().find_map(|filter| match filter {
+        Filter::TouchesAny(objects) => Some(objects),
         _ => None,
     });
     match (query.order, query.driver(), objects) {
-        (Order::Feed, ..) => Driver::All,
+        (Order::Feed, ..) => AccessPath::All,
         // Examines each object, even if no such action exists. Otherwise the response time would
         // show whether it exists.
-        (_, Driver::Uid(_), Some(objects)) => Driver::TouchesAny(objects.clone()),
+        (_, AccessPath::Uid(_), Some(objects)) => AccessPath::TouchesAny(objects.clone()),
         (_, driver, _) => driver,
     }
 }
@@ -175,31 +178,31 @@ fn end(order: Order) -> i64 {
     }
 }
 
-fn drive(script: &mut Script, order: Order, driver: &Driver) -> Result<Driven, sqlx::Error> {
+fn drive(script: &mut Script, order: Order, driver: &AccessPath) -> Result<Driven, sqlx::Error> {
     const ACTION: &str = "actions_action AS a";
     let blob = |uid: &ActionUid| uid.as_uuid().as_bytes().to_vec();
     let (from, key, condition, exact) = match driver {
-        Driver::All if order == Order::Feed => (
+        AccessPath::All if order == Order::Feed => (
             "actions_feed AS f CROSS JOIN actions_action AS a ON a.number = f.action",
             "f.revision",
             "true".to_owned(),
             false,
         ),
-        Driver::All => (ACTION, "a.number", "true".to_owned(), false),
-        Driver::Uid(uid) => {
+        AccessPath::All => (ACTION, "a.number", "true".to_owned(), false),
+        AccessPath::Uid(uid) => {
             let (number, value) = nearest(script, uid)?;
             let condition = format!("a.number = {number} AND +a.uid = ${value}");
             (ACTION, "a.number", condition, true)
         }
-        Driver::Parent(uid) => {
+        AccessPath::Parent(uid) => {
             let value = script.bind(blob(uid))?;
             (ACTION, "a.number", format!("a.parent = ${value}"), true)
         }
-        Driver::RetryOf(uid) => {
+        AccessPath::RetryOf(uid) => {
             let value = script.bind(blob(uid))?;
             (ACTION, "a.number", format!("a.retry_of = ${value}"), true)
         }
-        Driver::Correlation(text) => {
+        AccessPath::Correlation(text) => {
             let value = script.bind(text.to_string())?;
             (
                 ACTION,
@@ -208,18 +211,18 @@ fn drive(script: &mut Script, order: Order, driver: &Driver) -> Result<Driven, s
                 true,
             )
         }
-        Driver::CancelsOf(name) => {
+        AccessPath::CancelsOf(name) => {
             let value = script.bind(name.to_string())?;
             let condition =
                 format!("a.owner = ${value} AND a.status < 2 AND a.cancel_at IS NOT NULL");
             (ACTION, "a.number", condition, true)
         }
-        Driver::UnfinishedOf(name) => {
+        AccessPath::UnfinishedOf(name) => {
             let value = script.bind(name.to_string())?;
             let condition = format!("a.owner = ${value} AND a.status < 2");
             (ACTION, "a.number", condition, true)
         }
-        Driver::Touches(object) => {
+        AccessPath::Touches(object) => {
             let value = script.bind(object.as_str().to_owned())?;
             (
                 "actions_touch AS t CROSS JOIN actions_action AS a ON a.number = t.action",
@@ -228,7 +231,7 @@ fn drive(script: &mut Script, order: Order, driver: &Driver) -> Result<Driven, s
                 true,
             )
         }
-        Driver::TouchesAny(objects) => {
+        AccessPath::TouchesAny(objects) => {
             let first = script.bind(written(objects))?;
             debug_assert_eq!(first, 1, "named $1 here and where the page ends");
             (
@@ -239,18 +242,18 @@ fn drive(script: &mut Script, order: Order, driver: &Driver) -> Result<Driven, s
                 true,
             )
         }
-        Driver::Unfinished => (ACTION, "a.number", "a.status < 2".to_owned(), true),
-        Driver::Ended(outcome) => {
+        AccessPath::Unfinished => (ACTION, "a.number", "a.status < 2".to_owned(), true),
+        AccessPath::Ended(outcome) => {
             let value = script.bind(i64::from(outcome.code()))?;
             let condition = format!("a.outcome = ${value} AND a.outcome > 0");
             (ACTION, "a.number", condition, true)
         }
-        Driver::Tenant(tenant) => {
+        AccessPath::Tenant(tenant) => {
             let value = script.bind(tenant.to_string())?;
             let condition = format!("a.tenant = ${value} AND a.tenant <> 'default'");
             (ACTION, "a.number", condition, true)
         }
-        Driver::Name(name) => {
+        AccessPath::Name(name) => {
             let value = script.bind(name.to_string())?;
             (ACTION, "a.number", format!("a.name = ${value}"), true)
         }
@@ -264,50 +267,52 @@ fn drive(script: &mut Script, order: Order, driver: &Driver) -> Result<Driven, s
 }
 
 /// Returns true if a term says exactly what the selecting condition says.
-fn is_driven_by(term: &Term, driver: &Driver) -> bool {
-    match (term, driver) {
-        (Term::Uid(uid), Driver::Uid(driven)) => uid == driven,
-        (Term::TouchesAny(objects), Driver::TouchesAny(driven)) => objects == driven,
-        (Term::Parent(uid), Driver::Parent(driven)) => uid == driven,
-        (Term::RetryOf(uid), Driver::RetryOf(driven)) => uid == driven,
-        (Term::Correlation(text), Driver::Correlation(driven)) => text == driven,
-        (Term::OwnerName(name), Driver::UnfinishedOf(driven) | Driver::CancelsOf(driven)) => {
-            name == driven
-        }
-        (Term::Unfinished, Driver::UnfinishedOf(_) | Driver::CancelsOf(_) | Driver::Unfinished) => {
-            true
-        }
-        (Term::CancelRequested, Driver::CancelsOf(_)) => true,
-        (Term::Touches(object), Driver::Touches(driven)) => object == driven,
-        (Term::Outcome(outcome), Driver::Ended(driven)) => outcome == driven,
-        (Term::Tenant(tenant), Driver::Tenant(driven)) => tenant == driven,
-        (Term::Name(name), Driver::Name(driven)) => name == driven,
+fn is_driven_by(filter: &Filter, driver: &AccessPath) -> bool {
+    match (filter, driver) {
+        (Filter::Uid(uid), AccessPath::Uid(driven)) => uid == driven,
+        (Filter::TouchesAny(objects), AccessPath::TouchesAny(driven)) => objects == driven,
+        (Filter::Parent(uid), AccessPath::Parent(driven)) => uid == driven,
+        (Filter::RetryOf(uid), AccessPath::RetryOf(driven)) => uid == driven,
+        (Filter::Correlation(text), AccessPath::Correlation(driven)) => text == driven,
+        (
+            Filter::OwnerName(name),
+            AccessPath::UnfinishedOf(driven) | AccessPath::CancelsOf(driven),
+        ) => name == driven,
+        (
+            Filter::Unfinished,
+            AccessPath::UnfinishedOf(_) | AccessPath::CancelsOf(_) | AccessPath::Unfinished,
+        ) => true,
+        (Filter::CancelRequested, AccessPath::CancelsOf(_)) => true,
+        (Filter::Touches(object), AccessPath::Touches(driven)) => object == driven,
+        (Filter::Outcome(outcome), AccessPath::Ended(driven)) => outcome == driven,
+        (Filter::Tenant(tenant), AccessPath::Tenant(driven)) => tenant == driven,
+        (Filter::Name(name), AccessPath::Name(driven)) => name == driven,
         _ => false,
     }
 }
 
 /// Returns the condition of a filtering term. The plus stops its column from selecting the index.
-fn filter(script: &mut Script, term: &Term) -> Result<String, sqlx::Error> {
+fn condition(script: &mut Script, filter: &Filter) -> Result<String, sqlx::Error> {
     let blob = |uid: &ActionUid| uid.as_uuid().as_bytes().to_vec();
     let mut text = |column: &str, text: &str| {
         let value = script.bind(text.to_owned())?;
         Ok(format!("+a.{column} = ${value}"))
     };
-    match term {
-        Term::Name(name) => text("name", name),
-        Term::Object(object) => text("object", object.as_str()),
-        Term::Tenant(tenant) => text("tenant", tenant),
-        Term::Actor(actor) => text("actor", actor),
-        Term::OwnerName(name) => text("owner", name),
-        Term::Correlation(correlation) => text("correlation", correlation),
-        Term::Touches(object) => {
+    match filter {
+        Filter::Name(name) => text("name", name),
+        Filter::Object(object) => text("object", object.as_str()),
+        Filter::Tenant(tenant) => text("tenant", tenant),
+        Filter::Actor(actor) => text("actor", actor),
+        Filter::OwnerName(name) => text("owner", name),
+        Filter::Correlation(correlation) => text("correlation", correlation),
+        Filter::Touches(object) => {
             let value = script.bind(object.as_str().to_owned())?;
             Ok(format!(
                 "EXISTS (SELECT 1 FROM actions_touch AS x \
                  WHERE x.object = ${value} AND x.action = a.number)"
             ))
         }
-        Term::TouchesAny(objects) => {
+        Filter::TouchesAny(objects) => {
             let value = script.bind(written(objects))?;
             // Uses the action's own columns, not `actions_touch`, which would need a search for
             // each object.
@@ -317,15 +322,15 @@ fn filter(script: &mut Script, term: &Term) -> Result<String, sqlx::Error> {
                  WHERE j.value ->> 'object' IN (SELECT value FROM json_each(${value}))))"
             ))
         }
-        Term::Uid(uid) => {
+        Filter::Uid(uid) => {
             let value = script.bind(blob(uid))?;
             Ok(format!("+a.uid = ${value}"))
         }
-        Term::Status(status) => int(script, "status", "=", status.code().into()),
-        Term::Unfinished => Ok("+a.status < 2".to_owned()),
-        Term::Outcome(outcome) => int(script, "outcome", "=", outcome.code().into()),
-        Term::Source(source) => int(script, "source", "=", source.code().into()),
-        Term::Owner(owner) => {
+        Filter::Status(status) => int(script, "status", "=", status.code().into()),
+        Filter::Unfinished => Ok("+a.status < 2".to_owned()),
+        Filter::Outcome(outcome) => int(script, "outcome", "=", outcome.code().into()),
+        Filter::Source(source) => int(script, "source", "=", source.code().into()),
+        Filter::Owner(owner) => {
             let name = script.bind(owner.name.to_string())?;
             let uuid = owner.incarnation.as_uuid();
             let incarnation = script.bind(uuid.as_bytes().to_vec())?;
@@ -333,21 +338,21 @@ fn filter(script: &mut Script, term: &Term) -> Result<String, sqlx::Error> {
                 "+a.owner = ${name} AND a.incarnation = ${incarnation}"
             ))
         }
-        Term::Parent(uid) => {
+        Filter::Parent(uid) => {
             let value = script.bind(blob(uid))?;
             Ok(format!("+a.parent = ${value}"))
         }
-        Term::RetryOf(uid) => {
+        Filter::RetryOf(uid) => {
             let value = script.bind(blob(uid))?;
             Ok(format!("+a.retry_of = ${value}"))
         }
-        Term::CreatedFrom(time) => int(script, "created_at", ">=", time.as_micros()),
-        Term::CreatedBefore(time) => int(script, "created_at", "<", time.as_micros()),
-        Term::FinishedFrom(time) => int(script, "finished_at", ">=", time.as_micros()),
-        Term::FinishedBefore(time) => int(script, "finished_at", "<", time.as_micros()),
-        Term::CancelRequested => Ok("a.cancel_at IS NOT NULL".to_owned()),
+        Filter::CreatedFrom(time) => int(script, "created_at", ">=", time.as_micros()),
+        Filter::CreatedBefore(time) => int(script, "created_at", "<", time.as_micros()),
+        Filter::FinishedFrom(time) => int(script, "finished_at", ">=", time.as_micros()),
+        Filter::FinishedBefore(time) => int(script, "finished_at", "<", time.as_micros()),
+        Filter::CancelRequested => Ok("a.cancel_at IS NOT NULL".to_owned()),
         // `Query::check` refuses it earlier.
-        Term::Unknown => Ok("false".to_owned()),
+        Filter::Unknown => Ok("false".to_owned()),
     }
 }
 
@@ -392,7 +397,7 @@ pub(super) fn read(
     let (at, mut columns, rows) = read_first("list", lineage, query.after, results)?;
     if query
         .after
-        .is_some_and(|after| after.is_expired(at.removed_to))
+        .is_some_and(|after| after.is_expired(at.pruned_through))
     {
         return Err(StoreError::new(
             ErrorKind::CursorExpired,

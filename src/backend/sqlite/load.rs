@@ -12,11 +12,11 @@ use super::owners;
 use super::rows::{ACTION, PACKED_OWNER, packed};
 use super::script::Script;
 use crate::error::StoreError;
-use crate::model::{ActionUid, Key, Limits, Loaded, Needs, OpId};
+use crate::model::{ActionUid, Key, Limits, OpId, ReadSet, TxnState};
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-pub(super) const POSITION: &str = "SELECT json_array(revision, removed_to, removed_created, last_number, last_entry, \
+pub(super) const POSITION: &str = "SELECT json_array(revision, pruned_through, pruned_created, last_number, last_entry, \
      last_commit) FROM actions_store WHERE id = 1";
 
 /// The numbers of the actions named by uid ($1) and of those that hold a key ($2).
@@ -76,7 +76,7 @@ const ENDED: &str =
 
 static COUNT_ENDED: LazyLock<String> = LazyLock::new(|| format!("SELECT json_array(({ENDED}))"));
 
-/// The owners that may be forgotten, in the order that [`Loaded::put_ended`] expects. Up to $6
+/// The owners that may be forgotten, in the order that [`TxnState::put_ended`] expects. Up to $6
 /// owners may end in this transaction, so it reads no more than it can then forget.
 static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
     let (kept, most) = (Limits::ENDED_OWNERS, Limits::FORGOTTEN_OWNERS);
@@ -96,8 +96,8 @@ static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) revision: i64,
-    pub(super) removed_to: i64,
-    pub(super) removed_created: Option<i64>,
+    pub(super) pruned_through: i64,
+    pub(super) pruned_created: Option<i64>,
     pub(super) last_number: i64,
     pub(super) last_entry: i64,
     /// Random number of the transaction that was committed last.
@@ -116,21 +116,21 @@ pub(super) struct Load<'n> {
 
 /// `begin` is the statement that begins the transaction; `None` inside the host's transaction.
 pub(super) fn script<'n>(
-    needs: impl Iterator<Item = &'n Needs>,
+    read_set: impl Iterator<Item = &'n ReadSet>,
     begin: Option<&str>,
 ) -> Result<Load<'n>, sqlx::Error> {
     let (mut uids, mut keys, mut ops) = (Envelope::new(), Envelope::new(), Envelope::new());
     let (mut named, mut claims) = (Envelope::new(), 0);
     let mut parts = Envelope::new();
     let mut asked = Vec::new();
-    for needs in needs {
-        for uid in needs.actions() {
+    for read_set in read_set {
+        for uid in read_set.actions() {
             uids.row(|row| row.blob(uid.as_uuid()));
         }
-        for uid in needs.parents_of() {
+        for uid in read_set.parents_of() {
             parts.row(|row| row.blob(uid.as_uuid()));
         }
-        for key in needs.keys() {
+        for key in read_set.keys() {
             asked.push(key);
             keys.row(|row| {
                 row.text(&key.tenant);
@@ -138,16 +138,16 @@ pub(super) fn script<'n>(
                 row.text(&key.key);
             });
         }
-        for (uid, op) in needs.ops() {
+        for (uid, op) in read_set.ops() {
             ops.row(|row| {
                 row.blob(uid.as_uuid());
                 row.blob(op.as_uuid());
             });
         }
-        for owner in needs.owners() {
+        for owner in read_set.owners() {
             named.row(|row| row.owner(Some(owner)));
         }
-        claims += needs.claims();
+        claims += read_set.claims();
     }
     let (any_ops, any_parents) = (ops.len() > 0, parts.len() > 0);
     let mut script = Script::new();
@@ -190,9 +190,9 @@ pub(super) fn script<'n>(
 /// number of each loaded action.
 pub(super) async fn load(
     connection: &mut SqliteConnection,
-    needs: impl Iterator<Item = &Needs>,
+    read_set: impl Iterator<Item = &ReadSet>,
     begin: Option<&str>,
-) -> Result<(Loaded, Stored, HashMap<ActionUid, i64>), StoreError> {
+) -> Result<(TxnState, Stored, HashMap<ActionUid, i64>), StoreError> {
     let before = |error| store_error("write", Phase::Before, error);
     let Load {
         script,
@@ -200,7 +200,7 @@ pub(super) async fn load(
         any_ops,
         any_claims,
         any_parents,
-    } = script(needs, begin).map_err(before)?;
+    } = script(read_set, begin).map_err(before)?;
     let mut results = script
         .run(connection)
         .await
@@ -210,7 +210,7 @@ pub(super) async fn load(
     let mut rows = || results.next().unwrap_or_default();
 
     let stored = read_position(&rows())?;
-    let mut loaded = Loaded::new();
+    let mut txn = TxnState::new();
     let mut numbers = HashMap::new();
     let mut uids = HashMap::new();
     let (actions, owners) = (rows(), rows());
@@ -221,16 +221,16 @@ pub(super) async fn load(
         let (pinned, late) = (columns.int()? != 0, columns.int()? != 0);
         numbers.insert(action.uid, number);
         uids.insert(number, action.uid);
-        loaded.put_action(Arc::new(action), pinned, late);
+        txn.put_action(Arc::new(action), pinned, late);
     }
     for row in owners {
-        loaded.put_owner(decode_owner(&mut Columns::new("write", &row)?)?);
+        txn.put_owner(decode_owner(&mut Columns::new("write", &row)?)?);
     }
     if any_ops {
         for row in rows() {
             let mut columns = Columns::new("write", &row)?;
             let uid = ActionUid::from_uuid(columns.blob()?);
-            loaded.put_op(uid, OpId::from_uuid(columns.blob()?));
+            txn.put_op(uid, OpId::from_uuid(columns.blob()?));
         }
     }
     if !keys.is_empty() {
@@ -238,7 +238,7 @@ pub(super) async fn load(
             let mut columns = Columns::new("write", &row)?;
             let (index, number): (usize, i64) = (columns.number()?, columns.int()?);
             if let (Some(key), Some(holder)) = (keys.get(index), uids.get(&number)) {
-                loaded.put_key((*key).clone(), *holder);
+                txn.put_key((*key).clone(), *holder);
             }
         }
     }
@@ -251,9 +251,9 @@ pub(super) async fn load(
         for row in rows() {
             may_be_forgotten.extend(Columns::new("write", &row)?.owner()?);
         }
-        loaded.put_ended(count, may_be_forgotten);
+        txn.put_ended(count, may_be_forgotten);
     }
-    Ok((loaded, stored, numbers))
+    Ok((txn, stored, numbers))
 }
 
 pub(super) fn read_position(rows: &[SqliteRow]) -> Result<Stored, StoreError> {
@@ -263,8 +263,8 @@ pub(super) fn read_position(rows: &[SqliteRow]) -> Result<Stored, StoreError> {
     let mut columns = Columns::new("write", row)?;
     Ok(Stored {
         revision: columns.int()?,
-        removed_to: columns.int()?,
-        removed_created: columns.int_opt()?,
+        pruned_through: columns.int()?,
+        pruned_created: columns.int_opt()?,
         last_number: columns.int()?,
         last_entry: columns.int()?,
         last_commit: columns.int()?,

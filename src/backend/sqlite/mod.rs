@@ -62,8 +62,8 @@ use super::bell::Bell;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Cursor, Done, LogQuery, Needs, Owner, OwnerQuery, Page, Position,
-    Query, Refused, Revision, StoreId, Transition, needs,
+    Action, ActionUid, Batch, Cursor, Done, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position,
+    Query, ReadSet, Rejection, Revision, StoreId, read_set,
 };
 use crate::store::{ActionStore, Capabilities};
 
@@ -134,7 +134,7 @@ use crate::store::{ActionStore, Capabilities};
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
-    life: StoreId,
+    store_id: StoreId,
     access: SqliteAccess,
     file: Arc<OpenFile>,
     version: Version,
@@ -286,21 +286,25 @@ impl SqliteStore {
     }
 
     /// Checks that a batch may be tried. Returns what it needs and its size in bytes.
-    fn check(&self, operation: &'static str, batch: &Batch) -> Result<(Needs, usize), StoreError> {
+    fn check(
+        &self,
+        operation: &'static str,
+        batch: &Batch,
+    ) -> Result<(ReadSet, usize), StoreError> {
         self.check_usable(operation)?;
         if self.access == SqliteAccess::ReadOnly {
             let message = "the store was opened read-only";
             return Err(StoreError::new(ErrorKind::Unsupported, operation, message));
         }
         let bytes = self.capabilities.check(batch)?;
-        let needs = needs(batch).map_err(|e| StoreError::from_check(operation, e))?;
-        Ok((needs, bytes))
+        let read_set = read_set(batch).map_err(|e| StoreError::from_check(operation, e))?;
+        Ok((read_set, bytes))
     }
 
     /// Checks that a cursor belongs to this store.
     fn check_life(&self, operation: &'static str, after: Option<Cursor>) -> Result<(), StoreError> {
         match after {
-            Some(cursor) if cursor.life() != self.life => Err(StoreError::new(
+            Some(cursor) if cursor.store_id() != self.store_id => Err(StoreError::new(
                 ErrorKind::Invalid,
                 operation,
                 "after: the cursor belongs to another store",
@@ -337,8 +341,8 @@ impl ActionStore for SqliteStore {
         self.capabilities
     }
 
-    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Refused>>, StoreError> {
-        let (needs, bytes) = self.check("write", &batch)?;
+    async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
+        let (read_set, bytes) = self.check("write", &batch)?;
         let about_owners = lanes::about_owners(&batch);
         let (lane, room) = match about_owners {
             true => (&self.owners, &self.owners_room),
@@ -357,7 +361,7 @@ impl ActionStore for SqliteStore {
             let claim = claim.clone();
             let job = Job {
                 batch,
-                needs,
+                read_set,
                 about_owners,
                 claim,
                 reply,
@@ -409,7 +413,7 @@ impl ActionStore for SqliteStore {
             .await
     }
 
-    async fn log(&self, query: &LogQuery) -> Result<Page<Transition>, StoreError> {
+    async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         query
             .check()
             .map_err(|e| StoreError::from_check("log", e))?;

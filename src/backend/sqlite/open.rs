@@ -257,13 +257,13 @@ async fn settle(
 ) -> Result<(Durability, Lineage, Position), StoreError> {
     let (mode, synchronous) = modes(connection).await?;
     let durability = durability(access, &mode, synchronous)?;
-    let life = schema::apply(connection, policy).await?;
+    let store_id = schema::apply(connection, policy).await?;
     if access == SqliteAccess::Exclusive {
         exclusive::disconnect_owners(connection, file, clock).await?;
     }
     let may_write = policy != Policy::Read;
     let branches = branch::settle(connection, path, may_write).await?;
-    let lineage = Lineage { life, branches };
+    let lineage = Lineage { store_id, branches };
     let mut script = Script::new();
     script.push(reader::POSITION);
     let rows = script.run(connection).await;
@@ -419,7 +419,7 @@ async fn start(
     capabilities.shared = access != SqliteAccess::Exclusive;
     Ok(SqliteStore {
         path,
-        life: lineage.life,
+        store_id: lineage.store_id,
         access,
         file,
         version,

@@ -7,9 +7,9 @@ use super::schema::{self, Policy};
 use super::script::Script;
 use super::{exclusive, list, load, owners, reader, save};
 use crate::model::{
-    ActionUid, Batch, Changes, Command, Loaded, LogQuery, Needs, NewAction, ObjectRef, ObjectSet,
-    OpId, Order, Outcome, OwnerQuery, OwnerRef, Query, Source, Status, Term, Timestamp, needs,
-    plan,
+    ActionUid, Batch, Command, Filter, LogQuery, NewAction, ObjectRef, ObjectSet, OpId, Order,
+    Outcome, OwnerQuery, OwnerRef, Query, ReadSet, Source, Status, Timestamp, TxnState, WriteSet,
+    plan, read_set,
 };
 
 /// The steps of a script's plans, each with the statement it belongs to.
@@ -108,34 +108,34 @@ async fn pretend(connection: &mut SqliteConnection, rows: u64) {
     run(connection, "ANALYZE sqlite_schema").await;
 }
 
-fn every_term() -> Vec<Term> {
+fn every_term() -> Vec<Filter> {
     let uid = ActionUid::new();
     let owner = OwnerRef::new("o");
     vec![
-        Term::Uid(uid),
-        Term::Status(Status::Queued),
-        Term::Status(Status::Completed),
-        Term::Unfinished,
-        Term::Outcome(Outcome::Failed),
-        Term::Outcome(Outcome::Succeeded),
-        Term::Source(Source::Task),
-        Term::Name("n".into()),
-        Term::Object(ObjectRef::bdb(1)),
-        Term::Touches(ObjectRef::bdb(1)),
-        Term::TouchesAny(ObjectSet::new([ObjectRef::bdb(1), ObjectRef::bdb(2)])),
-        Term::Tenant("default".into()),
-        Term::Tenant("t".into()),
-        Term::Actor("a".into()),
-        Term::OwnerName(owner.name.clone()),
-        Term::Owner(owner),
-        Term::Parent(uid),
-        Term::RetryOf(uid),
-        Term::Correlation("c".into()),
-        Term::CreatedFrom(Timestamp::from_seconds(1)),
-        Term::CreatedBefore(Timestamp::from_seconds(1)),
-        Term::FinishedFrom(Timestamp::from_seconds(1)),
-        Term::FinishedBefore(Timestamp::from_seconds(1)),
-        Term::CancelRequested,
+        Filter::Uid(uid),
+        Filter::Status(Status::Queued),
+        Filter::Status(Status::Completed),
+        Filter::Unfinished,
+        Filter::Outcome(Outcome::Failed),
+        Filter::Outcome(Outcome::Succeeded),
+        Filter::Source(Source::Task),
+        Filter::Name("n".into()),
+        Filter::Object(ObjectRef::bdb(1)),
+        Filter::Touches(ObjectRef::bdb(1)),
+        Filter::TouchesAny(ObjectSet::new([ObjectRef::bdb(1), ObjectRef::bdb(2)])),
+        Filter::Tenant("default".into()),
+        Filter::Tenant("t".into()),
+        Filter::Actor("a".into()),
+        Filter::OwnerName(owner.name.clone()),
+        Filter::Owner(owner),
+        Filter::Parent(uid),
+        Filter::RetryOf(uid),
+        Filter::Correlation("c".into()),
+        Filter::CreatedFrom(Timestamp::from_seconds(1)),
+        Filter::CreatedBefore(Timestamp::from_seconds(1)),
+        Filter::FinishedFrom(Timestamp::from_seconds(1)),
+        Filter::FinishedBefore(Timestamp::from_seconds(1)),
+        Filter::CancelRequested,
     ]
 }
 
@@ -143,12 +143,12 @@ fn every_term() -> Vec<Term> {
 async fn every_list_searches_by_the_index_that_drives_it() {
     for rows in SIZES {
         let (_dir, mut connection) = connection(rows).await;
-        let terms = every_term();
+        let filters = every_term();
         for order in [Order::Newest, Order::Oldest, Order::Feed] {
-            for first in &terms {
-                for second in &terms {
+            for first in &filters {
+                for second in &filters {
                     let query = Query::new().with_order(order);
-                    let query = query.with_term(first.clone()).with_term(second.clone());
+                    let query = query.with_filter(first.clone()).with_filter(second.clone());
                     let script = list::script(&query).unwrap();
                     let found = scans(&mut connection, &script).await;
                     assert!(found.is_empty(), "{query:?}\n{}", found.join("\n"));
@@ -168,94 +168,94 @@ async fn each_driving_term_uses_its_own_index() {
     let cases = [
         (vec![], "a USING INTEGER PRIMARY KEY (rowid<?)"),
         (
-            vec![Term::Unfinished],
+            vec![Filter::Unfinished],
             "actions_action_unfinished (number<?)",
         ),
         (
-            vec![Term::Status(Status::Queued)],
+            vec![Filter::Status(Status::Queued)],
             "actions_action_unfinished (number<?)",
         ),
         (
-            vec![Term::Outcome(Outcome::Lost)],
+            vec![Filter::Outcome(Outcome::Lost)],
             "actions_action_ended (outcome=? AND number<?)",
         ),
         (
-            vec![Term::Name("n".into())],
+            vec![Filter::Name("n".into())],
             "actions_action_name (name=? AND number<?)",
         ),
         (
-            vec![Term::Object(ObjectRef::bdb(1))],
+            vec![Filter::Object(ObjectRef::bdb(1))],
             "t USING PRIMARY KEY (object=? AND action<?)",
         ),
         (
-            vec![Term::Touches(ObjectRef::bdb(1))],
+            vec![Filter::Touches(ObjectRef::bdb(1))],
             "t USING PRIMARY KEY (object=? AND action<?)",
         ),
         (
-            vec![Term::TouchesAny(ObjectSet::new([ObjectRef::bdb(1)]))],
+            vec![Filter::TouchesAny(ObjectSet::new([ObjectRef::bdb(1)]))],
             "t USING PRIMARY KEY (object=? AND action>? AND action<?)",
         ),
         (
             vec![
-                Term::Uid(uid),
-                Term::TouchesAny(ObjectSet::new([ObjectRef::bdb(1)])),
+                Filter::Uid(uid),
+                Filter::TouchesAny(ObjectSet::new([ObjectRef::bdb(1)])),
             ],
             "t USING PRIMARY KEY (object=? AND action=?)",
         ),
         (
-            vec![Term::Uid(uid)],
+            vec![Filter::Uid(uid)],
             "u USING COVERING INDEX sqlite_autoindex_actions_action_1 (uid<?)",
         ),
         (
-            vec![Term::Tenant("t".into())],
+            vec![Filter::Tenant("t".into())],
             "actions_action_tenant (tenant=? AND number<?)",
         ),
         (
-            vec![Term::OwnerName("o".into()), Term::Unfinished],
+            vec![Filter::OwnerName("o".into()), Filter::Unfinished],
             "actions_action_owner (owner=? AND number<?)",
         ),
         (
             vec![
-                Term::OwnerName("o".into()),
-                Term::Unfinished,
-                Term::CancelRequested,
+                Filter::OwnerName("o".into()),
+                Filter::Unfinished,
+                Filter::CancelRequested,
             ],
             "actions_action_cancel (owner=? AND number<?)",
         ),
         (
-            vec![Term::Owner(owner), Term::Unfinished],
+            vec![Filter::Owner(owner), Filter::Unfinished],
             "actions_action_owner (owner=? AND number<?)",
         ),
         (
-            vec![Term::Parent(uid)],
+            vec![Filter::Parent(uid)],
             "actions_action_parent (parent=? AND number<?)",
         ),
         (
-            vec![Term::RetryOf(uid)],
+            vec![Filter::RetryOf(uid)],
             "actions_action_retry (retry_of=? AND number<?)",
         ),
         (
-            vec![Term::Correlation("c".into())],
+            vec![Filter::Correlation("c".into())],
             "actions_action_correlation (correlation=? AND number<?)",
         ),
     ];
-    for (terms, expected) in cases {
+    for (filters, expected) in cases {
         let mut query = Query::new();
-        query.terms.clone_from(&terms);
+        query.filters.clone_from(&filters);
         let script = list::script(&query).unwrap();
         let steps = steps(&mut connection, &script).await;
         let rows = steps.iter().filter(|(_, sql)| sql.contains("hex(a.uid)"));
         let found: Vec<&str> = rows.map(|(step, _)| step.as_str()).collect();
         assert!(
             found.iter().any(|step| step.contains(expected)),
-            "{terms:?}: {found:#?}"
+            "{filters:?}: {found:#?}"
         );
         // Only numbers are sorted when several objects are combined; rows never are.
         let numbers = found.iter().position(|step| *step == "SCAN n");
         let rows = &found[numbers.unwrap_or(0)..];
         assert!(
             !rows.iter().any(|step| step.contains("TEMP B-TREE")),
-            "{terms:?}: {found:#?}"
+            "{filters:?}: {found:#?}"
         );
     }
 }
@@ -380,26 +380,26 @@ async fn writes_search() {
                 if_version: None,
             },
         ]);
-        let needs = needs(&batch).unwrap();
-        let script = load::script(std::iter::once(&needs), Some(load::BEGIN))
+        let read_set = read_set(&batch).unwrap();
+        let script = load::script(std::iter::once(&read_set), Some(load::BEGIN))
             .unwrap()
             .script;
         assert_eq!(scans(&mut connection, &script).await, [""; 0]);
 
         // One row and rows in a list use different statements.
         for rows_of_a_kind in [1, 2] {
-            let changes = every_change(&batch, &needs, rows_of_a_kind);
+            let write_set = every_change(&batch, &read_set, rows_of_a_kind);
             let stored = load::Stored {
                 revision: 0,
-                removed_to: 0,
-                removed_created: None,
+                pruned_through: 0,
+                pruned_created: None,
                 last_number: 0,
                 last_entry: 0,
                 last_commit: 0,
             };
             let numbers = Default::default();
             let frame = save::Frame::BeginAndCommit;
-            let save = save::script(&changes, stored, numbers, frame).unwrap();
+            let save = save::script(&write_set, stored, numbers, frame).unwrap();
             assert!(save.script.len() >= 18, "{}", save.script.len());
             assert_eq!(scans(&mut connection, &save.script).await, [""; 0]);
         }
@@ -408,40 +408,40 @@ async fn writes_search() {
 
 /// Returns the changes of a plan with every kind of row. Then fills each kind of change by hand,
 /// with so many rows of each kind.
-fn every_change(batch: &Batch, needs: &Needs, rows: usize) -> Changes {
+fn every_change(batch: &Batch, read_set: &ReadSet, rows: usize) -> WriteSet {
     fn repeat<T: Clone>(those: &mut Vec<T>, times: usize) {
         *those = vec![&those[..]; times].concat();
     }
-    let mut loaded = Loaded::new();
-    plan(batch, needs, &mut loaded, Timestamp::from_seconds(1));
-    let mut changes: Changes = loaded.into_changes();
-    changes.log.truncate(1);
-    let action = changes.created[0].clone();
-    changes.updated.push(action.clone());
-    changes.removed.push(action.clone());
-    changes.trim.push(action.uid);
-    changes.pinned.push(action.uid);
-    changes.unpinned.push(action.uid);
+    let mut txn = TxnState::new();
+    plan(batch, read_set, &mut txn, Timestamp::from_seconds(1));
+    let mut write_set: WriteSet = txn.into_write_set();
+    write_set.log.truncate(1);
+    let action = write_set.created[0].clone();
+    write_set.updated.push(action.clone());
+    write_set.removed.push(action.clone());
+    write_set.trim.push(action.uid);
+    write_set.pinned.push(action.uid);
+    write_set.unpinned.push(action.uid);
     for actions in [
-        &mut changes.created,
-        &mut changes.updated,
-        &mut changes.removed,
+        &mut write_set.created,
+        &mut write_set.updated,
+        &mut write_set.removed,
     ] {
         repeat(actions, rows);
     }
     for uids in [
-        &mut changes.trim,
-        &mut changes.pinned,
-        &mut changes.unpinned,
+        &mut write_set.trim,
+        &mut write_set.pinned,
+        &mut write_set.unpinned,
     ] {
         repeat(uids, rows);
     }
-    changes.keys_taken.truncate(1);
-    repeat(&mut changes.keys_taken, rows);
-    let keys = changes.keys_taken.iter();
-    changes.keys_freed = keys.map(|(key, _)| key.clone()).collect();
-    repeat(&mut changes.log, rows);
-    repeat(&mut changes.owners, rows);
-    changes.owners_forgotten = changes.owners.iter().map(|o| o.owner.clone()).collect();
-    changes
+    write_set.keys_taken.truncate(1);
+    repeat(&mut write_set.keys_taken, rows);
+    let keys = write_set.keys_taken.iter();
+    write_set.keys_freed = keys.map(|(key, _)| key.clone()).collect();
+    repeat(&mut write_set.log, rows);
+    repeat(&mut write_set.owners, rows);
+    write_set.owners_forgotten = write_set.owners.iter().map(|o| o.owner.clone()).collect();
+    write_set
 }

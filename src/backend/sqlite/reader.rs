@@ -25,8 +25,8 @@ use crate::backend::another_branch;
 use crate::backend::bell::Bell;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Cursor, End, LogQuery, Owner, OwnerQuery, Page, Position, Query, Revision,
-    Transition,
+    Action, ActionUid, Cursor, End, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position, Query,
+    Revision,
 };
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -47,7 +47,7 @@ const GATHERED: usize = 256;
 pub(super) enum Read {
     Get(Vec<ActionUid>, Reply<Found>),
     List(Query, Reply<Page<Arc<Action>>>),
-    Log(LogQuery, Reply<Page<Transition>>),
+    Log(LogQuery, Reply<Page<LogEntry>>),
     Owners(OwnerQuery, Reply<Page<Owner>>),
     /// Reads the position of the store and announces it.
     Position(Reply<Position>),
@@ -301,7 +301,7 @@ fn read_found(uids: &[ActionUid], results: &[Vec<SqliteRow>]) -> Result<Vec<Foun
 }
 
 /// Reads the position of the store, for [`read_position`].
-pub(super) const POSITION: &str = "SELECT json_array(revision, removed_to, removed_created, last_number, last_entry) FROM actions_store WHERE id = 1";
+pub(super) const POSITION: &str = "SELECT json_array(revision, pruned_through, pruned_created, last_number, last_entry) FROM actions_store WHERE id = 1";
 
 pub(super) fn read_position(
     operation: &'static str,
@@ -319,8 +319,8 @@ fn position_of(
 ) -> Result<(Position, End), StoreError> {
     let at = Position {
         revision: Revision::new(columns.number()?),
-        removed_to: Revision::new(columns.number()?),
-        removed_created: columns.time_opt()?,
+        pruned_through: Revision::new(columns.number()?),
+        pruned_created: columns.time_opt()?,
         ..lineage.position()
     };
     let end = End {
@@ -390,7 +390,7 @@ fn read_log(
     query: &LogQuery,
     lineage: &Lineage,
     results: &[Vec<SqliteRow>],
-) -> Result<Page<Transition>, StoreError> {
+) -> Result<Page<LogEntry>, StoreError> {
     let (at, _, rows) = read_first("log", lineage, query.after, results)?;
     let limit = usize::from(query.limit);
     let more = rows.len() > limit;

@@ -15,7 +15,7 @@ use super::statement::{
     ACTIONS, ENTRIES, KEYS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, TRIM, UPDATES,
     push_lists,
 };
-use crate::model::{Action, ActionUid, Changes, Key, OpId, touched};
+use crate::model::{Action, ActionUid, Key, OpId, WriteSet, touched};
 
 /// A script that saves changes, and the values that are valid after its commit.
 pub(super) struct Save {
@@ -23,7 +23,7 @@ pub(super) struct Save {
     /// The number of each action, including new ones.
     pub(super) numbers: HashMap<ActionUid, i64>,
     after: Stored,
-    /// Index of the statement that reads `removed_to`, if actions were removed.
+    /// Index of the statement that reads `pruned_through`, if actions were removed.
     removed_at: Option<usize>,
     /// The test failure of its commit.
     #[cfg(test)]
@@ -42,7 +42,7 @@ impl Save {
         let row = self.removed_at.and_then(|at| results.get(at)?.first());
         // The row was just written. Failing to read it back says nothing about the commit.
         let read = row.and_then(|row| row.try_get(0).ok());
-        after.removed_to = read.unwrap_or(after.removed_to);
+        after.pruned_through = read.unwrap_or(after.pruned_through);
         after
     }
 }
@@ -84,25 +84,25 @@ pub(super) enum Frame {
 ///
 /// Its first change fails, and all others with it, unless the store is at the expected position.
 pub(super) fn script(
-    changes: &Changes,
+    write_set: &WriteSet,
     stored: Stored,
     known: HashMap<ActionUid, i64>,
     frame: Frame,
 ) -> Result<Save, sqlx::Error> {
     let mut script = Script::new();
     let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
-    let changed = count(changes.updated.len() + changes.created.len());
+    let changed = count(write_set.updated.len() + write_set.created.len());
     let after = Stored {
         revision: stored.revision + changed,
-        removed_to: stored.removed_to,
-        removed_created: changes
+        pruned_through: stored.pruned_through,
+        pruned_created: write_set
             .removed
             .iter()
             .map(|action| action.created_at.as_micros())
             .max()
-            .max(stored.removed_created),
-        last_number: stored.last_number + count(changes.created.len()),
-        last_entry: stored.last_entry + count(changes.log.len()),
+            .max(stored.pruned_created),
+        last_number: stored.last_number + count(write_set.created.len()),
+        last_entry: stored.last_entry + count(write_set.log.len()),
         last_commit: draw_commit(),
     };
     if frame == Frame::BeginAndCommit {
@@ -126,17 +126,17 @@ pub(super) fn script(
         known,
         last: stored.last_number,
     };
-    update(&mut script, changes, &numbers, &mut revisions)?;
-    remove(&mut script, changes, &numbers, after)?;
-    free_keys(&mut script, changes)?;
-    create(&mut script, changes, &mut numbers, &mut revisions)?;
-    append_log(&mut script, changes, &numbers, stored.last_entry)?;
-    save_keys_and_pins(&mut script, changes, &numbers)?;
-    save_owners(&mut script, changes)?;
+    update(&mut script, write_set, &numbers, &mut revisions)?;
+    remove(&mut script, write_set, &numbers, after)?;
+    free_keys(&mut script, write_set)?;
+    create(&mut script, write_set, &mut numbers, &mut revisions)?;
+    append_log(&mut script, write_set, &numbers, stored.last_entry)?;
+    save_keys_and_pins(&mut script, write_set, &numbers)?;
+    save_owners(&mut script, write_set)?;
     let mut removed_at = None;
-    if !changes.removed.is_empty() {
+    if !write_set.removed.is_empty() {
         removed_at = Some(script.len());
-        script.push("SELECT removed_to FROM actions_store WHERE id = 1");
+        script.push("SELECT pruned_through FROM actions_store WHERE id = 1");
     }
     if frame != Frame::Inside {
         script.push("COMMIT");
@@ -201,37 +201,37 @@ fn push_list(script: &mut Script, statement: &str, rows: Envelope) -> Result<(),
 
 fn remove(
     script: &mut Script,
-    changes: &Changes,
+    write_set: &WriteSet,
     numbers: &Numbers,
     after: Stored,
 ) -> Result<(), sqlx::Error> {
     let unpin = "DELETE FROM actions_pin WHERE action IN (\
          SELECT j.value ->> 0 FROM json_each($#) AS j)";
-    let unpinned = changes.unpinned.iter().copied();
+    let unpinned = write_set.unpinned.iter().copied();
     push_list(script, unpin, numbers_of(unpinned, numbers))?;
-    if changes.removed.is_empty() {
+    if write_set.removed.is_empty() {
         return Ok(());
     }
-    let created = script.bind(after.removed_created)?;
-    let removed = || numbers_of(changes.removed.iter().map(|action| action.uid), numbers);
+    let created = script.bind(after.pruned_created)?;
+    let removed = || numbers_of(write_set.removed.iter().map(|action| action.uid), numbers);
     let highest = format!(
-        "UPDATE actions_store SET removed_created = ${created}, \
-         removed_to = max(removed_to, coalesce((\
+        "UPDATE actions_store SET pruned_created = ${created}, \
+         pruned_through = max(pruned_through, coalesce((\
          SELECT max(f.revision) FROM json_each($#) AS j \
          JOIN actions_feed AS f ON f.action = j.value ->> 0), 0)) WHERE id = 1"
     );
     push_list(script, &highest, removed())?;
     let untouch = "DELETE FROM actions_touch WHERE (object, action) IN (\
          SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j)";
-    push_list(script, untouch, touches(&changes.removed, numbers))?;
+    push_list(script, untouch, touches(&write_set.removed, numbers))?;
     let gone = "DELETE FROM actions_action WHERE number IN (\
          SELECT j.value ->> 0 FROM json_each($#) AS j)";
     push_list(script, gone, removed())
 }
 
-fn free_keys(script: &mut Script, changes: &Changes) -> Result<(), sqlx::Error> {
+fn free_keys(script: &mut Script, write_set: &WriteSet) -> Result<(), sqlx::Error> {
     let mut freed = Envelope::new();
-    for key in &changes.keys_freed {
+    for key in &write_set.keys_freed {
         key_row(&mut freed, key, None);
     }
     let free = "DELETE FROM actions_key WHERE (tenant, kind, key) IN (\
@@ -241,12 +241,12 @@ fn free_keys(script: &mut Script, changes: &Changes) -> Result<(), sqlx::Error> 
 
 fn create(
     script: &mut Script,
-    changes: &Changes,
+    write_set: &WriteSet,
     numbers: &mut Numbers,
     revisions: &mut RangeFrom<i64>,
 ) -> Result<(), sqlx::Error> {
     let (mut rows, mut positions) = (Envelope::new(), Envelope::new());
-    for (action, revision) in changes.created.iter().zip(revisions) {
+    for (action, revision) in write_set.created.iter().zip(revisions) {
         numbers.last += 1;
         let number = numbers.last;
         numbers.known.insert(action.uid, number);
@@ -255,23 +255,23 @@ fn create(
     }
     ACTIONS.push(script, rows)?;
     POSITIONS.push(script, positions)?;
-    let touches = touches(&changes.created, numbers);
+    let touches = touches(&write_set.created, numbers);
     TOUCHES.push(script, touches)
 }
 
 fn update(
     script: &mut Script,
-    changes: &Changes,
+    write_set: &WriteSet,
     numbers: &Numbers,
     revisions: &mut RangeFrom<i64>,
 ) -> Result<(), sqlx::Error> {
-    let logged: HashSet<ActionUid> = changes.log.iter().map(|entry| entry.uid).collect();
+    let logged: HashSet<ActionUid> = write_set.log.iter().map(|entry| entry.uid).collect();
     let (mut wide, mut narrow) = (Envelope::new(), Envelope::new());
     let mut positions = Envelope::new();
-    for (action, revision) in changes.updated.iter().zip(revisions) {
+    for (action, revision) in write_set.updated.iter().zip(revisions) {
         let number = numbers.of(action.uid);
         // Every other change adds a log entry. The log of a removed action is gone.
-        let removed = || changes.removed.iter().any(|gone| gone.uid == action.uid);
+        let removed = || write_set.removed.iter().any(|gone| gone.uid == action.uid);
         if logged.contains(&action.uid) || removed() {
             wide.row(|row| encode_update(row, action, number));
         } else {
@@ -286,37 +286,37 @@ fn update(
 
 fn append_log(
     script: &mut Script,
-    changes: &Changes,
+    write_set: &WriteSet,
     numbers: &Numbers,
     last_entry: i64,
 ) -> Result<(), sqlx::Error> {
     let mut rows = Envelope::new();
-    for (transition, entry) in changes.log.iter().zip(last_entry + 1..) {
+    for (transition, entry) in write_set.log.iter().zip(last_entry + 1..) {
         let number = numbers.of(transition.uid);
         rows.row(|row| encode_entry(row, transition, entry, number));
     }
     ENTRIES.push(script, rows)?;
-    let trimmed = changes.trim.iter().copied();
+    let trimmed = write_set.trim.iter().copied();
     push_list(script, &TRIM, numbers_of(trimmed, numbers))
 }
 
 fn save_keys_and_pins(
     script: &mut Script,
-    changes: &Changes,
+    write_set: &WriteSet,
     numbers: &Numbers,
 ) -> Result<(), sqlx::Error> {
     let mut taken = Envelope::new();
-    for (key, uid) in &changes.keys_taken {
+    for (key, uid) in &write_set.keys_taken {
         key_row(&mut taken, key, Some(numbers.of(*uid)));
     }
     KEYS.push(script, taken)?;
-    let pinned = numbers_of(changes.pinned.iter().copied(), numbers);
+    let pinned = numbers_of(write_set.pinned.iter().copied(), numbers);
     PINS.push(script, pinned)
 }
 
-fn save_owners(script: &mut Script, changes: &Changes) -> Result<(), sqlx::Error> {
+fn save_owners(script: &mut Script, write_set: &WriteSet) -> Result<(), sqlx::Error> {
     let mut forgotten = Envelope::new();
-    for owner in &changes.owners_forgotten {
+    for owner in &write_set.owners_forgotten {
         forgotten.row(|row| {
             row.text(&owner.name);
             row.blob(owner.incarnation.as_uuid());
@@ -326,7 +326,7 @@ fn save_owners(script: &mut Script, changes: &Changes) -> Result<(), sqlx::Error
          SELECT j.value ->> 0, unhex(j.value ->> 1) FROM json_each($#) AS j)";
     push_list(script, forget, forgotten)?;
     let mut owners = Envelope::new();
-    for owner in &changes.owners {
+    for owner in &write_set.owners {
         owners.row(|row| encode_owner(row, owner));
     }
     push_list(script, &OWNERS, owners)

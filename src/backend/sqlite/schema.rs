@@ -124,7 +124,7 @@ pub(super) async fn apply(
         Policy::Apply | Policy::Read => {}
         Policy::Verify => verify(connection).await?,
     }
-    life(connection).await
+    store_id(connection).await
 }
 
 async fn upgrade(connection: &mut SqliteConnection) -> Result<(), StoreError> {
@@ -199,10 +199,10 @@ impl Ledger {
             Policy::Apply | Policy::Verify => self.min_writer,
         };
         let message = if needed > VERSION {
-            format!("the store needs schema version {needed}, this library has {VERSION}")
+            format!("the store read_set schema version {needed}, this library has {VERSION}")
         } else if policy != Policy::Apply && self.version < VERSION {
             format!(
-                "the store has schema version {}, this library needs {VERSION}",
+                "the store has schema version {}, this library read_set {VERSION}",
                 self.version
             )
         } else {
@@ -241,14 +241,15 @@ pub(super) async fn version(connection: &mut SqliteConnection) -> Result<i64, St
     Ok(ledger(connection).await?.map_or(0, |found| found.version))
 }
 
-pub(super) async fn life(connection: &mut SqliteConnection) -> Result<StoreId, StoreError> {
-    let life: Option<Vec<u8>> = single(
+pub(super) async fn store_id(connection: &mut SqliteConnection) -> Result<StoreId, StoreError> {
+    let store_id: Option<Vec<u8>> = single(
         connection,
-        "SELECT (SELECT life FROM actions_store WHERE id = 1)",
+        "SELECT (SELECT store_id FROM actions_store WHERE id = 1)",
     )
     .await?;
-    let life = life.ok_or_else(|| corrupt("open", "a row that every store has is missing"))?;
-    let uuid = uuid::Uuid::from_slice(&life);
+    let store_id =
+        store_id.ok_or_else(|| corrupt("open", "a row that every store has is missing"))?;
+    let uuid = uuid::Uuid::from_slice(&store_id);
     let uuid = uuid.map_err(|_| corrupt("open", "the store's identity cannot be read"))?;
     Ok(StoreId::from_uuid(uuid))
 }

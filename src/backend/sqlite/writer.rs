@@ -30,10 +30,10 @@ use super::source::{Connection, Line};
 use crate::backend::bell::Bell;
 use crate::clock::Clock;
 use crate::error::StoreError;
-use crate::model::{ActionUid, Done, Loaded, Position, Refused, Revision, Timestamp, plan};
+use crate::model::{ActionUid, Done, Position, Rejection, Revision, Timestamp, TxnState, plan};
 
 /// The results of a batch.
-pub(super) type Answer = Result<Vec<Result<Done, Refused>>, StoreError>;
+pub(super) type Answer = Result<Vec<Result<Done, Rejection>>, StoreError>;
 
 /// Pause between two attempts to make a store in doubt durable.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -258,18 +258,18 @@ impl Writer {
         connection: &mut SqliteConnection,
         jobs: &[Job],
     ) -> Result<Answers, Failed> {
-        let (mut loaded, stored, numbers) = self.begin(connection, jobs).await?;
+        let (mut txn, stored, numbers) = self.begin(connection, jobs).await?;
         // Read only now: another writer may have held the file for seconds, and written later
         // timestamps.
-        let answers = plan_jobs(jobs, &mut loaded, self.clock.now());
-        let changes = loaded.into_changes();
-        if changes.is_empty() {
+        let answers = plan_jobs(jobs, &mut txn, self.clock.now());
+        let write_set = txn.into_write_set();
+        if write_set.is_empty() {
             self.end_unchanged(connection, &answers).await?;
             return Ok(answers);
         }
-        let mut save = save::script(&changes, stored, numbers, Frame::Commit).map_err(before)?;
+        let mut save = save::script(&write_set, stored, numbers, Frame::Commit).map_err(before)?;
         if let Some(heads) = &self.heads {
-            heads.withhold(&changes);
+            heads.withhold(&write_set);
         }
         jobs.iter().for_each(|job| job.claim.send());
         #[cfg(test)]
@@ -288,8 +288,8 @@ impl Writer {
         };
         match &mut self.heads {
             Some(heads) if heads.stored == stored => {
-                let applied = heads.apply(changes, &save.numbers, after);
-                heads.landed(applied, after.removed_to);
+                let applied = heads.apply(write_set, &save.numbers, after);
+                heads.landed(applied, after.pruned_through);
             }
             // Another writer has committed, so the cache is outdated.
             _ => self.heads = None,
@@ -312,14 +312,14 @@ impl Writer {
         &mut self,
         connection: &mut SqliteConnection,
         jobs: &[Job],
-    ) -> Result<(Loaded, Stored, HashMap<ActionUid, i64>), StoreError> {
+    ) -> Result<(TxnState, Stored, HashMap<ActionUid, i64>), StoreError> {
         let begun = Instant::now();
         loop {
-            let needs = jobs.iter().map(|job| &job.needs);
-            let loaded = load::load(connection, needs, Some(load::BEGIN)).await;
-            match loaded {
+            let read_set = jobs.iter().map(|job| &job.read_set);
+            let txn = load::load(connection, read_set, Some(load::BEGIN)).await;
+            match txn {
                 Err(error) if self.comes_back(&error) && begun.elapsed() < BUSY => {}
-                loaded => return loaded,
+                txn => return txn,
             }
             self.met = Some(Instant::now());
             roll_back(connection).await;
@@ -333,10 +333,10 @@ impl Writer {
 }
 
 /// The results of the batches of a group.
-pub(super) type Answers = Vec<Vec<Result<Done, Refused>>>;
+pub(super) type Answers = Vec<Vec<Result<Done, Rejection>>>;
 
-pub(super) fn plan_jobs(jobs: &[Job], loaded: &mut Loaded, now: Timestamp) -> Answers {
-    let plan_job = |job: &Job| plan(&job.batch, &job.needs, loaded, now);
+pub(super) fn plan_jobs(jobs: &[Job], txn: &mut TxnState, now: Timestamp) -> Answers {
+    let plan_job = |job: &Job| plan(&job.batch, &job.read_set, txn, now);
     jobs.iter().map(plan_job).collect()
 }
 
@@ -386,8 +386,8 @@ pub(super) fn position(lineage: &Lineage, stored: Stored) -> Position {
     let revision = |number: i64| Revision::new(u64::try_from(number).unwrap_or_default());
     Position {
         revision: revision(stored.revision),
-        removed_to: revision(stored.removed_to),
-        removed_created: stored.removed_created.map(Timestamp::from_micros),
+        pruned_through: revision(stored.pruned_through),
+        pruned_created: stored.pruned_created.map(Timestamp::from_micros),
         ..lineage.position()
     }
 }

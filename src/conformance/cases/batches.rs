@@ -28,7 +28,7 @@ pub(super) async fn answers_are_in_the_order_of_the_commands(fixture: &dyn Fixtu
         .map(|answer| Some(answer.as_ref().ok()?.action.as_ref()?.uid))
         .collect();
     same("the answers", found, expected)?;
-    demand!(pick("the answers", &answers, 5)?, Err(Refused::NotFound(uid)) if *uid == unknown);
+    demand!(pick("the answers", &answers, 5)?, Err(Rejection::NotFound(uid)) if *uid == unknown);
     let oldest = s.walk(Query::new().with_order(Order::Oldest)).await?;
     let created: Vec<ActionUid> = news.iter().rev().map(|new| new.uid).collect();
     same("the order of creation", uids(&oldest), created)
@@ -119,7 +119,10 @@ pub(super) async fn in_each_mode_a_refused_command_does_not_affect_the_others(
     let accepted: Vec<bool> = answers.iter().map(Result::is_ok).collect();
     let expected = vec![true, false, true, false, false, false, true];
     same("the accepted commands", accepted, expected)?;
-    demand!(pick("the answers", &answers, 3)?, Err(Refused::Invalid(_)));
+    demand!(
+        pick("the answers", &answers, 3)?,
+        Err(Rejection::Invalid(_))
+    );
     let all = s.walk(Query::new().with_order(Order::Oldest)).await?;
     same("the actions", uids(&all), vec![held.uid, a.uid, b.uid])?;
     same("the version", s.read(a.uid).await?.version.get(), 2)?;
@@ -157,8 +160,8 @@ pub(super) async fn in_all_mode_one_refusal_refuses_the_whole_batch(
         let answers = s.all(commands).await?;
         for (number, answer) in answers.iter().enumerate() {
             match number == index {
-                true => demand!(answer, Err(Refused::Conflict { .. })),
-                false => same("the refusal", answer, &Err(Refused::Batch(index)))?,
+                true => demand!(answer, Err(Rejection::Conflict { .. })),
+                false => same("the refusal", answer, &Err(Rejection::Batch(index)))?,
             }
         }
         same("the store", &s.snapshot().await?, &before)?;
@@ -186,13 +189,16 @@ pub(super) async fn in_all_mode_an_invalid_command_refuses_the_whole_batch(
     same(
         "the first answer",
         pick("the answers", &answers, 0)?,
-        &Err(Refused::Batch(1)),
+        &Err(Rejection::Batch(1)),
     )?;
-    demand!(pick("the answers", &answers, 1)?, Err(Refused::Invalid(_)));
+    demand!(
+        pick("the answers", &answers, 1)?,
+        Err(Rejection::Invalid(_))
+    );
     same(
         "the last answer",
         pick("the answers", &answers, 2)?,
-        &Err(Refused::Batch(1)),
+        &Err(Rejection::Batch(1)),
     )?;
     same("actions", s.walk(Query::new()).await?.len(), 0)
 }

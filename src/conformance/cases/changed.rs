@@ -8,12 +8,12 @@ pub(super) async fn changed_without_a_revision_returns_at_once(fixture: &dyn Fix
     same("the revision", first.revision, Revision::ZERO)?;
     same(
         "the highest removed revision",
-        first.removed_to,
+        first.pruned_through,
         Revision::ZERO,
     )?;
     s.queued().await?;
     let second = s.position().await?;
-    same("the store", second.life, first.life)?;
+    same("the store", second.store_id, first.store_id)?;
     holds(
         "a higher revision",
         second.revision > first.revision,

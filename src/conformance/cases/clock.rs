@@ -166,15 +166,15 @@ pub(super) async fn time_filters_have_microsecond_precision(fixture: &dyn Fixtur
     }
     for action in &all {
         let (created, finished) = (action.created_at, action.last_seen_at);
-        let terms = [
-            Term::CreatedFrom(created),
-            Term::CreatedBefore(created),
-            Term::FinishedFrom(finished),
-            Term::FinishedBefore(finished),
+        let filters = [
+            Filter::CreatedFrom(created),
+            Filter::CreatedBefore(created),
+            Filter::FinishedFrom(finished),
+            Filter::FinishedBefore(finished),
         ];
-        for term in terms {
-            let what = format!("the actions that match {term:?}");
-            let query = Query::new().with_term(term).with_order(Order::Oldest);
+        for filter in filters {
+            let what = format!("the actions that match {filter:?}");
+            let query = Query::new().with_filter(filter).with_order(Order::Oldest);
             let matching = all.iter().filter(|action| query.matches(action));
             let expected: Vec<ActionUid> = matching.map(|action| action.uid).collect();
             same(&what, uids(&s.walk(query).await?), expected)?;
@@ -192,7 +192,7 @@ pub(super) async fn a_late_owner_stays_alive(fixture: &dyn Fixture) -> Proof {
     let lost = s
         .refused(apply(action.uid, finish(Outcome::Lost), None))
         .await?;
-    demand!(lost, Refused::OwnerAlive(_));
+    demand!(lost, Rejection::OwnerAlive(_));
     s.apply(action.uid, step("still here"), &owner).await?;
     s.done(Command::Renew(owner)).await?;
     Ok(())

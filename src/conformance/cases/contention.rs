@@ -51,8 +51,8 @@ pub(super) async fn one_of_many_concurrent_finishes_wins(fixture: &dyn Fixture) 
                     same("the winner", done.action.as_ref(), Some(&winner))?;
                     same("its outcome", winner.outcome, Some(outcome))?;
                 }
-                Err(refused) => demand!(refused, Refused::Conflict {
-                    clash: Clash::Status { .. }, ref current } if *current == winner),
+                Err(refused) => demand!(refused, Rejection::Conflict {
+                    reason: ConflictReason::Status { .. }, ref current } if *current == winner),
             }
         }
         same("winners", winners, 1)?;
@@ -86,8 +86,8 @@ pub(super) async fn concurrent_compare_and_set_loses_no_change(fixture: &dyn Fix
                     Ok(done) => made.extend(done.action.map(|action| action.version.get())),
                     Err(refused) => demand!(
                         refused,
-                        Refused::Conflict {
-                            clash: Clash::Version { .. },
+                        Rejection::Conflict {
+                            reason: ConflictReason::Version { .. },
                             ..
                         }
                     ),
@@ -127,14 +127,14 @@ pub(super) async fn one_of_many_concurrent_creates_gets_an_exclusive_key(
         let new = |n: usize| NewAction::task(format!("task {n}")).with_exclusive(key.clone());
         let batches = (0..16).map(|n| single(create(new(n)))).collect();
         let answers: Vec<Answer> = at_once(&s, batches).await?.into_iter().flatten().collect();
-        let held = Query::new().with_term(Term::Unfinished);
+        let held = Query::new().with_filter(Filter::Unfinished);
         let there = s.walk(held).await?;
         same("one more holder", there.len(), round + 1)?;
         let holder = pick("the holders", &there, 0)?;
         let winners = answers.iter().filter(|answer| answer.is_ok()).count();
         same("winners", winners, 1)?;
         for refused in answers.into_iter().filter_map(Result::err) {
-            demand!(refused, Refused::Conflict { clash: Clash::Exclusive(_), ref current }
+            demand!(refused, Rejection::Conflict { reason: ConflictReason::Exclusive(_), ref current }
                 if current == holder);
         }
     }
@@ -235,12 +235,12 @@ pub(super) async fn no_write_of_a_fenced_owner_follows_its_fence(fixture: &dyn F
             .count()
             .saturating_sub(2);
         let log = s.log_of(action.uid).await?;
-        let kinds: Vec<TransitionKind> = log.iter().skip(2).map(|entry| entry.kind).collect();
-        let mut expected = vec![TransitionKind::Step; steps];
-        expected.push(TransitionKind::Adopted);
+        let kinds: Vec<LogEntryKind> = log.iter().skip(2).map(|entry| entry.kind).collect();
+        let mut expected = vec![LogEntryKind::Step; steps];
+        expected.push(LogEntryKind::Adopted);
         same("steps, then the adoption", kinds, expected)?;
         for refused in answers.into_iter().flatten().filter_map(Result::err) {
-            demand!(refused, Refused::Fenced { .. });
+            demand!(refused, Rejection::Fenced { .. });
         }
     }
     check_store(&*s.store).await?;

@@ -24,7 +24,7 @@ pub(super) async fn a_new_action_is_queued_at_version_one(fixture: &dyn Fixture)
     s.unchanged(&action).await?;
     let log = s.log_of(action.uid).await?;
     same("the number of log entries", log.len(), 1)?;
-    let entry = Transition::new(TransitionKind::Created, &action, action.created_at);
+    let entry = LogEntry::new(LogEntryKind::Created, &action, action.created_at);
     same("the first log entry", pick("the log", &log, 0)?, &entry)
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn the_same_uid_with_other_content_is_a_conflict(fixture: &dyn 
     ];
     for other in others {
         let refused = s.refused(create(other.with_uid(action.uid))).await?;
-        demand!(refused, Refused::Conflict { clash: Clash::Uid, ref current } if *current == action);
+        demand!(refused, Rejection::Conflict { reason: ConflictReason::Uid, ref current } if *current == action);
     }
     s.unchanged(&action).await
 }
@@ -108,7 +108,7 @@ pub(super) async fn a_create_by_an_owner_that_is_not_alive_is_fenced(
     for owner in [unknown, fenced, released] {
         let new = NewAction::task("a").with_exclusive("k");
         let refused = s.refused(create_by(new, &owner)).await?;
-        demand!(refused, Refused::Fenced { owner: ref who, current: None, .. } if *who == owner);
+        demand!(refused, Rejection::Fenced { owner: ref who, current: None, .. } if *who == owner);
     }
     same("the store", s.snapshot().await?, before)?;
     // The refused create did not take the key.
@@ -151,7 +151,7 @@ pub(super) async fn an_action_that_breaks_a_rule_is_invalid(fixture: &dyn Fixtur
         grasping,
     ];
     for new in broken {
-        demand!(s.refused(create(new)).await?, Refused::Invalid(_));
+        demand!(s.refused(create(new)).await?, Rejection::Invalid(_));
     }
     same("the actions", s.walk(Query::new()).await?, Vec::new())
 }
@@ -173,7 +173,7 @@ pub(super) async fn an_action_at_every_limit_is_accepted(fixture: &dyn Fixture) 
     same("the related objects", &*action.related, &*new.related)?;
     same("the keys", &*action.exclusive, &*new.exclusive)?;
     s.unchanged(&action).await?;
-    let touching = Query::new().with_term(Term::Touches(ObjectRef::node(0)));
+    let touching = Query::new().with_filter(Filter::Touches(ObjectRef::node(0)));
     same(
         "each action exactly once",
         s.walk(touching).await?,

@@ -9,14 +9,14 @@ pub(super) async fn an_exclusive_key_has_one_holder(fixture: &dyn Fixture) -> Pr
         .with_exclusive("free")
         .with_exclusive("k");
     let refused = s.refused(create(other)).await?;
-    demand!(refused, Refused::Conflict { clash: Clash::Exclusive(ref key), ref current }
+    demand!(refused, Rejection::Conflict { reason: ConflictReason::Exclusive(ref key), ref current }
         if **key == *"k" && *current == holder);
     // The same content with another uid is another action.
     let twin = NewAction::task("a").with_exclusive("k");
     demand!(
         s.refused(create(twin)).await?,
-        Refused::Conflict {
-            clash: Clash::Exclusive(_),
+        Rejection::Conflict {
+            reason: ConflictReason::Exclusive(_),
             ..
         }
     );
@@ -80,12 +80,12 @@ pub(super) async fn a_conflict_names_the_holder_within_the_tenant(fixture: &dyn 
         let refused = s
             .refused(create(of(tenant, "b").with_exclusive("k")))
             .await?;
-        demand!(refused, Refused::Conflict { clash: Clash::Exclusive(_), ref current }
+        demand!(refused, Rejection::Conflict { reason: ConflictReason::Exclusive(_), ref current }
             if *current == holder);
         let refused = s
             .refused(create(of(tenant, "b").with_idempotency_key("i")))
             .await?;
-        demand!(refused, Refused::Conflict { clash: Clash::IdempotencyKey, ref current }
+        demand!(refused, Rejection::Conflict { reason: ConflictReason::IdempotencyKey, ref current }
             if *current == holder);
         let again = of(tenant, "a").with_exclusive("k");
         let again = s.already(create(again.with_idempotency_key("i"))).await?;
@@ -111,7 +111,7 @@ pub(super) async fn a_conflict_names_the_key_and_its_holder(fixture: &dyn Fixtur
         let new = NewAction::task("b").with_exclusive("free");
         let new = new.with_exclusive(taken).with_exclusive(other);
         let refused = s.refused(create(new)).await?;
-        demand!(refused, Refused::Conflict { clash: Clash::Exclusive(ref key), ref current }
+        demand!(refused, Rejection::Conflict { reason: ConflictReason::Exclusive(ref key), ref current }
             if holders.get(&**key) == Some(current));
     }
     Ok(())
@@ -125,7 +125,7 @@ pub(super) async fn actions_exclusive_on_one_object_exclude_each_other(
     let first = s.create(on(1).exclusive_on_object()).await?;
     same("its keys", &*first.exclusive, &["bdb:1".into()])?;
     let refused = s.refused(create(on(1).exclusive_on_object())).await?;
-    demand!(refused, Refused::Conflict { clash: Clash::Exclusive(ref key), ref current }
+    demand!(refused, Rejection::Conflict { reason: ConflictReason::Exclusive(ref key), ref current }
         if **key == *"bdb:1" && *current == first);
     // Another object, another tenant and a create without exclusivity do not conflict.
     s.create(on(2).exclusive_on_object()).await?;
@@ -144,7 +144,7 @@ pub(super) async fn actions_exclusive_on_one_object_exclude_each_other(
     s.refused(create(on(1).exclusive_on_object())).await?;
     let invalid = s.refused(create(NewAction::task("a").exclusive_on_object()));
     match invalid.await? {
-        Refused::Invalid(invalid) => same("the invalid field", &*invalid.field, "exclusive"),
+        Rejection::Invalid(invalid) => same("the invalid field", &*invalid.field, "exclusive"),
         other => Err(Failure::new("Invalid", format!("{other:?}")).into()),
     }
 }
@@ -194,7 +194,7 @@ pub(super) async fn keys_are_compared_byte_for_byte(fixture: &dyn Fixture) -> Pr
         let refused = s
             .refused(create(NewAction::task("b").with_exclusive(key)))
             .await?;
-        demand!(refused, Refused::Conflict { clash: Clash::Exclusive(ref held), .. } if **held == *key);
+        demand!(refused, Rejection::Conflict { reason: ConflictReason::Exclusive(ref held), .. } if **held == *key);
     }
     Ok(())
 }
@@ -206,8 +206,8 @@ pub(super) async fn an_exclusive_key_is_held_within_its_batch(fixture: &dyn Fixt
     demand!(pick("the answers", &answers, 0)?, Ok(_));
     demand!(
         pick("the answers", &answers, 1)?,
-        Err(Refused::Conflict {
-            clash: Clash::Exclusive(_),
+        Err(Rejection::Conflict {
+            reason: ConflictReason::Exclusive(_),
             ..
         })
     );
@@ -227,7 +227,7 @@ pub(super) async fn an_exclusive_key_is_released_and_taken_in_one_batch(
     let refused = s
         .refused(create(NewAction::task("c").with_exclusive("k")))
         .await?;
-    demand!(refused, Refused::Conflict { ref current, .. } if current.uid == next.uid);
+    demand!(refused, Rejection::Conflict { ref current, .. } if current.uid == next.uid);
     Ok(())
 }
 
@@ -235,7 +235,7 @@ pub(super) async fn an_exclusive_key_named_twice_is_invalid(fixture: &dyn Fixtur
     let s = open(fixture).await?;
     let new = NewAction::task("a").with_exclusive("k").with_exclusive("k");
     match s.refused(create(new)).await? {
-        Refused::Invalid(invalid) => same("the invalid field", &*invalid.field, "exclusive")?,
+        Rejection::Invalid(invalid) => same("the invalid field", &*invalid.field, "exclusive")?,
         other => return Err(Failure::new("Invalid", format!("{other:?}")).into()),
     }
     // The refused create left no trace: the key is free.
@@ -266,7 +266,7 @@ pub(super) async fn an_idempotency_key_with_other_content_is_a_conflict(
         .await?;
     let other = create(NewAction::task("b").with_idempotency_key("i"));
     let refused = s.refused(other).await?;
-    demand!(refused, Refused::Conflict { clash: Clash::IdempotencyKey, ref current }
+    demand!(refused, Rejection::Conflict { reason: ConflictReason::IdempotencyKey, ref current }
         if *current == first);
     Ok(())
 }

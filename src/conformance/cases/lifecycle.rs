@@ -2,21 +2,21 @@
 
 use super::*;
 
-const MOVES: [Move; 7] = [
-    Move::Start,
-    Move::Adopt,
-    Move::Finish(Outcome::Succeeded),
-    Move::Finish(Outcome::Failed),
-    Move::Finish(Outcome::Cancelled),
-    Move::Finish(Outcome::Interrupted),
-    Move::Finish(Outcome::Lost),
+const MOVES: [Event; 7] = [
+    Event::Start,
+    Event::Adopt,
+    Event::Finish(Outcome::Succeeded),
+    Event::Finish(Outcome::Failed),
+    Event::Finish(Outcome::Cancelled),
+    Event::Finish(Outcome::Interrupted),
+    Event::Finish(Outcome::Lost),
 ];
 
-fn change(by_move: Move) -> Change {
+fn change(by_move: Event) -> Change {
     match by_move {
-        Move::Start => Change::Start,
-        Move::Adopt => Change::Adopt,
-        Move::Finish(outcome) => finish(outcome),
+        Event::Start => Change::Start,
+        Event::Adopt => Change::Adopt,
+        Event::Finish(outcome) => finish(outcome),
     }
 }
 
@@ -33,7 +33,7 @@ async fn action_in(s: &Subject, status: Status) -> Proof<(Arc<Action>, OwnerRef)
 
 pub(super) async fn every_legal_transition_is_accepted(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
-    for edge in EDGES {
+    for edge in TRANSITIONS {
         let (action, owner) = action_in(&s, edge.from).await?;
         let other = s.claim("other").await?;
         let by = match edge.authority {
@@ -48,8 +48,8 @@ pub(super) async fn every_legal_transition_is_accepted(fixture: &dyn Fixture) ->
         same(&format!("the status after {edge:?}"), after.status, edge.to)?;
         same("the version", after.version, action.version.next())?;
         let outcome = match edge.by_move {
-            Move::Finish(outcome) => Some(outcome),
-            Move::Start | Move::Adopt => None,
+            Event::Finish(outcome) => Some(outcome),
+            Event::Start | Event::Adopt => None,
         };
         same("the outcome", after.outcome, outcome)?;
         same("finished", after.finished_at.is_some(), outcome.is_some())?;
@@ -71,14 +71,14 @@ pub(super) async fn every_illegal_transition_is_refused(fixture: &dyn Fixture) -
     let s = open(fixture).await?;
     for &status in Status::ALL {
         for by_move in MOVES {
-            if Edge::find(status, by_move).is_some() {
+            if Transition::find(status, by_move).is_some() {
                 continue;
             }
             let (action, owner) = action_in(&s, status).await?;
             let log = s.log_of(action.uid).await?;
             let command = apply(action.uid, change(by_move), Some(&owner));
             let refused = s.refused(command).await?;
-            demand!(refused, Refused::Conflict { clash: Clash::Status { status: at, .. }, ref current }
+            demand!(refused, Rejection::Conflict { reason: ConflictReason::Status { status: at, .. }, ref current }
                 if at == status && *current == action);
             s.unchanged(&action).await?;
             same("the log", s.log_of(action.uid).await?, log)?;
@@ -100,7 +100,7 @@ pub(super) async fn only_its_owner_can_change_an_executing_action(fixture: &dyn 
     for outcome in outcomes {
         for by in [None, Some(&other)] {
             let refused = s.refused(apply(action.uid, finish(outcome), by)).await?;
-            demand!(refused, Refused::Conflict { clash: Clash::NotOwner, ref current }
+            demand!(refused, Rejection::Conflict { reason: ConflictReason::NotOwner, ref current }
                 if *current == action);
         }
     }
@@ -135,8 +135,8 @@ pub(super) async fn only_its_living_owner_can_finish_a_queued_action(
             let refused = s.refused(apply(action.uid, finish(outcome), by)).await?;
             demand!(
                 refused,
-                Refused::Conflict {
-                    clash: Clash::NotOwner,
+                Rejection::Conflict {
+                    reason: ConflictReason::NotOwner,
                     ..
                 }
             );
@@ -154,14 +154,14 @@ pub(super) async fn starting_an_action_makes_the_starter_its_owner(fixture: &dyn
     same("started", started.started_at, Some(started.last_seen_at))?;
     let log = s.log_of(action.uid).await?;
     let entry = pick("the log", &log, 1)?;
-    same("the kind of entry", entry.kind, TransitionKind::Started)?;
+    same("the kind of entry", entry.kind, LogEntryKind::Started)?;
     same("the owner in the log", entry.owner.as_ref(), Some(&starter))?;
     // The creator can no longer change the action.
     let command = apply(action.uid, finish(Outcome::Succeeded), Some(&creator));
     demand!(
         s.refused(command).await?,
-        Refused::Conflict {
-            clash: Clash::NotOwner,
+        Rejection::Conflict {
+            reason: ConflictReason::NotOwner,
             ..
         }
     );
@@ -175,7 +175,7 @@ pub(super) async fn a_start_or_adoption_without_an_owner_is_invalid(
     let action = s.queued().await?;
     for change in [Change::Start, Change::Adopt] {
         let refused = s.refused(apply(action.uid, change, None)).await?;
-        demand!(refused, Refused::Invalid(_));
+        demand!(refused, Rejection::Invalid(_));
     }
     s.unchanged(&action).await
 }
@@ -194,7 +194,7 @@ pub(super) async fn a_completed_action_never_changes(fixture: &dyn Fixture) -> P
             let refused = s
                 .refused(apply(action.uid, change.clone(), Some(by)))
                 .await?;
-            demand!(refused, Refused::Conflict { clash: Clash::Status { .. }, ref current }
+            demand!(refused, Rejection::Conflict { reason: ConflictReason::Status { .. }, ref current }
                 if *current == action);
         }
     }
@@ -203,8 +203,8 @@ pub(super) async fn a_completed_action_never_changes(fixture: &dyn Fixture) -> P
         let refused = s.refused(apply(action.uid, change, Some(&other))).await?;
         demand!(
             refused,
-            Refused::Conflict {
-                clash: Clash::Status { .. },
+            Rejection::Conflict {
+                reason: ConflictReason::Status { .. },
                 ..
             }
         );
@@ -225,7 +225,7 @@ pub(super) async fn a_contradictory_finish_is_invalid(fixture: &dyn Fixture) -> 
     ];
     for finish in broken {
         let command = apply(action.uid, Change::Finish(finish), Some(&owner));
-        demand!(s.refused(command).await?, Refused::Invalid(_));
+        demand!(s.refused(command).await?, Rejection::Invalid(_));
     }
     s.unchanged(&action).await
 }
@@ -309,7 +309,7 @@ pub(super) async fn an_unknown_action_is_not_found(fixture: &dyn Fixture) -> Pro
     changes.push(Change::RequestCancel(CancelRequest::new()));
     for change in changes {
         let refused = s.refused(apply(unknown, change, Some(&owner))).await?;
-        same("the refusal", refused, Refused::NotFound(unknown))?;
+        same("the refusal", refused, Rejection::NotFound(unknown))?;
     }
     same("the action", s.find(unknown).await?, None)
 }

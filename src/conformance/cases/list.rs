@@ -49,8 +49,8 @@ pub(super) async fn variety(s: &Subject) -> Proof<Vec<Arc<Action>>> {
     }
     s.done(fence(&b, 0)).await?;
     let orphans = Query::new()
-        .with_term(Term::Owner(b))
-        .with_term(Term::Status(Status::Executing));
+        .with_filter(Filter::Owner(b))
+        .with_filter(Filter::Status(Status::Executing));
     for (number, orphan) in s.walk(orphans).await?.iter().enumerate() {
         if number % 2 == 0 {
             s.changed(apply(orphan.uid, finish(Outcome::Lost), None))
@@ -63,51 +63,51 @@ pub(super) async fn variety(s: &Subject) -> Proof<Vec<Arc<Action>>> {
 }
 
 /// Every filter, with values that match some actions and values that match none.
-pub(super) fn terms(all: &[Arc<Action>]) -> Proof<Vec<Term>> {
+pub(super) fn filters(all: &[Arc<Action>]) -> Proof<Vec<Filter>> {
     let first = pick("the actions", all, 0)?;
     let middle = pick("the actions", all, all.len() / 2)?;
-    let mut terms = vec![
-        Term::Unfinished,
-        Term::CancelRequested,
-        Term::Name("SMCreateBDB".into()),
-        Term::Name("nothing".into()),
-        Term::Object(ObjectRef::bdb(1)),
-        Term::Object(ObjectRef::cluster()),
-        Term::Touches(ObjectRef::bdb(1)),
-        Term::Touches(ObjectRef::bdb(2)),
-        Term::TouchesAny(ObjectSet::new([1, 2].map(ObjectRef::bdb))),
-        Term::TouchesAny(ObjectSet::new([ObjectRef::bdb(3), ObjectRef::cluster()])),
-        Term::TouchesAny(ObjectSet::new([])),
-        Term::Uid(middle.uid),
-        Term::Uid(ActionUid::new()),
-        Term::Tenant("default".into()),
-        Term::Tenant("acme".into()),
-        Term::Tenant("nobody".into()),
-        Term::Actor("ada".into()),
-        Term::OwnerName("owner a".into()),
-        Term::OwnerName("owner b".into()),
-        Term::Parent(first.uid),
-        Term::RetryOf(first.uid),
-        Term::Parent(middle.uid),
-        Term::Correlation("request-17".into()),
-        Term::CreatedFrom(middle.created_at),
-        Term::CreatedBefore(middle.created_at),
+    let mut filters = vec![
+        Filter::Unfinished,
+        Filter::CancelRequested,
+        Filter::Name("SMCreateBDB".into()),
+        Filter::Name("nothing".into()),
+        Filter::Object(ObjectRef::bdb(1)),
+        Filter::Object(ObjectRef::cluster()),
+        Filter::Touches(ObjectRef::bdb(1)),
+        Filter::Touches(ObjectRef::bdb(2)),
+        Filter::TouchesAny(ObjectSet::new([1, 2].map(ObjectRef::bdb))),
+        Filter::TouchesAny(ObjectSet::new([ObjectRef::bdb(3), ObjectRef::cluster()])),
+        Filter::TouchesAny(ObjectSet::new([])),
+        Filter::Uid(middle.uid),
+        Filter::Uid(ActionUid::new()),
+        Filter::Tenant("default".into()),
+        Filter::Tenant("acme".into()),
+        Filter::Tenant("nobody".into()),
+        Filter::Actor("ada".into()),
+        Filter::OwnerName("owner a".into()),
+        Filter::OwnerName("owner b".into()),
+        Filter::Parent(first.uid),
+        Filter::RetryOf(first.uid),
+        Filter::Parent(middle.uid),
+        Filter::Correlation("request-17".into()),
+        Filter::CreatedFrom(middle.created_at),
+        Filter::CreatedBefore(middle.created_at),
     ];
-    terms.extend(Status::ALL.iter().copied().map(Term::Status));
-    terms.extend(Outcome::ALL.iter().copied().map(Term::Outcome));
-    terms.extend(Source::ALL.iter().copied().map(Term::Source));
-    terms.extend(middle.owner.clone().map(Term::Owner));
+    filters.extend(Status::ALL.iter().copied().map(Filter::Status));
+    filters.extend(Outcome::ALL.iter().copied().map(Filter::Outcome));
+    filters.extend(Source::ALL.iter().copied().map(Filter::Source));
+    filters.extend(middle.owner.clone().map(Filter::Owner));
     let mut ends: Vec<Timestamp> = all.iter().filter_map(|action| action.finished_at).collect();
     ends.sort();
     if let Some(end) = ends.get(ends.len() / 2) {
-        terms.push(Term::FinishedFrom(*end));
-        terms.push(Term::FinishedBefore(*end));
+        filters.push(Filter::FinishedFrom(*end));
+        filters.push(Filter::FinishedBefore(*end));
     }
-    Ok(terms)
+    Ok(filters)
 }
 
 pub(super) async fn finds(s: &Subject, query: Query, all: &[Arc<Action>]) -> Proof {
-    let what = format!("what matches {:?}", query.terms);
+    let what = format!("what matches {:?}", query.filters);
     let changed = s.walk(query.clone().with_order(Order::Feed)).await?;
     let mut feed = s.walk(Query::new().with_order(Order::Feed)).await?;
     feed.retain(|action| query.matches(action));
@@ -135,12 +135,12 @@ pub(super) async fn every_filter_returns_the_matching_actions(fixture: &dyn Fixt
     let s = open(fixture).await?;
     let all = variety(&s).await?;
     finds(&s, Query::new(), &all).await?;
-    let terms = terms(&all)?;
-    let matched = |term: &&Term| all.iter().any(|action| term.matches(action));
-    let telling = terms.iter().filter(matched).count();
-    holds("terms that find something", telling > 20, telling)?;
-    for term in terms {
-        finds(&s, Query::new().with_term(term), &all).await?;
+    let filters = filters(&all)?;
+    let matched = |filter: &&Filter| all.iter().any(|action| filter.matches(action));
+    let telling = filters.iter().filter(matched).count();
+    holds("filters that find something", telling > 20, telling)?;
+    for filter in filters {
+        finds(&s, Query::new().with_filter(filter), &all).await?;
     }
     Ok(())
 }
@@ -150,21 +150,21 @@ pub(super) async fn every_pair_of_filters_returns_the_actions_that_match_both(
 ) -> Proof {
     let s = open(fixture).await?;
     let all = variety(&s).await?;
-    let terms = terms(&all)?;
+    let filters = filters(&all)?;
     let feed = s.walk(Query::new().with_order(Order::Feed)).await?;
     let newest: Vec<Arc<Action>> = all.iter().rev().cloned().collect();
-    for (number, first) in terms.iter().enumerate() {
-        for second in terms.iter().skip(number + 1) {
+    for (number, first) in filters.iter().enumerate() {
+        for second in filters.iter().skip(number + 1) {
             for (order, whole) in [
                 (Order::Newest, &newest),
                 (Order::Oldest, &all),
                 (Order::Feed, &feed),
             ] {
                 let query = Query::new().with_order(order);
-                let query = query.with_term(second.clone()).with_term(first.clone());
+                let query = query.with_filter(second.clone()).with_filter(first.clone());
                 let matching = whole.iter().filter(|action| query.matches(action));
                 let expected: Vec<ActionUid> = matching.map(|action| action.uid).collect();
-                let what = format!("what matches {:?} in {order:?}", query.terms);
+                let what = format!("what matches {:?} in {order:?}", query.filters);
                 same(&what, uids(&s.walk(query).await?), expected)?;
             }
         }
@@ -205,12 +205,14 @@ pub(super) async fn an_action_that_touches_several_listed_objects_is_returned_on
         ObjectSet::new([busy]),
     ];
     for set in sets {
-        let query = Query::new().with_term(Term::TouchesAny(set)).with_limit(7);
+        let query = Query::new()
+            .with_filter(Filter::TouchesAny(set))
+            .with_limit(7);
         finds(&s, query.clone(), &all).await?;
         // Repeats the query with a second filter. It may drive the query or only filter
         // the rows.
-        finds(&s, query.clone().with_term(Term::Unfinished), &all).await?;
-        finds(&s, query.with_term(Term::Source(Source::Task)), &all).await?;
+        finds(&s, query.clone().with_filter(Filter::Unfinished), &all).await?;
+        finds(&s, query.with_filter(Filter::Source(Source::Task)), &all).await?;
     }
     Ok(())
 }
@@ -218,8 +220,8 @@ pub(super) async fn an_action_that_touches_several_listed_objects_is_returned_on
 pub(super) async fn every_page_size_returns_the_same_list(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let all = variety(&s).await?;
-    let unfinished = Query::new().with_term(Term::Unfinished);
-    let named = Query::new().with_term(Term::Name("other".into()));
+    let unfinished = Query::new().with_filter(Filter::Unfinished);
+    let named = Query::new().with_filter(Filter::Name("other".into()));
     for order in [Order::Oldest, Order::Newest, Order::Feed] {
         for query in [Query::new(), unfinished.clone(), named.clone()] {
             let query = query.with_order(order);
@@ -245,31 +247,31 @@ pub(super) async fn a_query_beyond_its_limits_is_invalid(fixture: &dyn Fixture) 
         }
     }
     let mut query = Query::new();
-    for _ in 0..Limits::TERMS {
-        query = query.with_term(Term::Unfinished);
+    for _ in 0..Limits::FILTERS {
+        query = query.with_filter(Filter::Unfinished);
     }
     same("actions", s.walk(query.clone()).await?.len(), 1)?;
-    s.list_fails(query.with_term(Term::Unfinished), ErrorKind::Invalid)
+    s.list_fails(query.with_filter(Filter::Unfinished), ErrorKind::Invalid)
         .await?;
     let objects = |count| {
         let objects = ObjectSet::new((0..count as u64).map(ObjectRef::bdb));
-        Query::new().with_term(Term::TouchesAny(objects))
+        Query::new().with_filter(Filter::TouchesAny(objects))
     };
     same("actions", s.walk(objects(Limits::OBJECTS)).await?.len(), 0)?;
     s.list_fails(objects(Limits::OBJECTS + 1), ErrorKind::Invalid)
         .await?;
     for bad in ["", "a\0b", &"x".repeat(Limits::LABEL + 1)] {
         let text: Arc<str> = bad.into();
-        let terms = [
-            Term::Name(text.clone()),
-            Term::Tenant(text.clone()),
-            Term::OwnerName(text.clone()),
-            Term::Correlation(text.clone()),
-            Term::Actor(text),
-            Term::Owner(OwnerRef::new(bad)),
+        let filters = [
+            Filter::Name(text.clone()),
+            Filter::Tenant(text.clone()),
+            Filter::OwnerName(text.clone()),
+            Filter::Correlation(text.clone()),
+            Filter::Actor(text),
+            Filter::Owner(OwnerRef::new(bad)),
         ];
-        for term in terms {
-            s.list_fails(Query::new().with_term(term), ErrorKind::Invalid)
+        for filter in filters {
+            s.list_fails(Query::new().with_filter(filter), ErrorKind::Invalid)
                 .await?;
         }
     }
@@ -281,7 +283,9 @@ pub(super) async fn an_unknown_filter_or_order_is_unsupported(fixture: &dyn Fixt
     s.queued().await?;
     for order in [Order::Newest, Order::Oldest, Order::Feed] {
         let query = Query::new().with_order(order);
-        let query = query.with_term(Term::Unfinished).with_term(Term::Unknown);
+        let query = query
+            .with_filter(Filter::Unfinished)
+            .with_filter(Filter::Unknown);
         s.list_fails(query, ErrorKind::Unsupported).await?;
     }
     let query = Query::new().with_order(Order::Unknown);
@@ -333,9 +337,12 @@ pub(super) async fn a_cursor_of_another_store_is_invalid(fixture: &dyn Fixture) 
             subject.queued().await?;
         }
     }
-    let lives = (s.position().await?.life, other.position().await?.life);
+    let lives = (
+        s.position().await?.store_id,
+        other.position().await?.store_id,
+    );
     holds(
-        "a life of its own for each store",
+        "a store_id of its own for each store",
         lives.0 != lives.1,
         lives,
     )?;

@@ -54,7 +54,7 @@ pub(super) async fn the_global_log_is_in_write_order(fixture: &dyn Fixture) -> P
         same(&format!("pages of {limit}"), &found, &whole)?;
         for uid in [a, b] {
             let found = log_walk(&*s.store, LogQuery::of(uid).with_limit(limit)).await?;
-            let own: Vec<Transition> = whole.iter().filter(|e| e.uid == uid).cloned().collect();
+            let own: Vec<LogEntry> = whole.iter().filter(|e| e.uid == uid).cloned().collect();
             same(&format!("pages of {limit}"), &found, &own)?;
         }
     }
@@ -73,7 +73,7 @@ pub(super) async fn the_global_log_can_resume_at_its_end(fixture: &dyn Fixture) 
     )?;
     s.apply(uid, step("one"), &owner).await?;
     let query = LogQuery::all().with_after(page.next);
-    let kinds: Vec<TransitionKind> = log_walk(&*s.store, query)
+    let kinds: Vec<LogEntryKind> = log_walk(&*s.store, query)
         .await?
         .iter()
         .map(|e| e.kind)
@@ -81,7 +81,7 @@ pub(super) async fn the_global_log_can_resume_at_its_end(fixture: &dyn Fixture) 
     same(
         "the later entries",
         kinds,
-        vec![TransitionKind::Started, TransitionKind::Step],
+        vec![LogEntryKind::Started, LogEntryKind::Step],
     )
 }
 
@@ -108,7 +108,7 @@ async fn capped(s: &Subject, uid: ActionUid, steps: u32) -> Proof {
     let first = last + 1 - u64::from(Limits::LOG_ENTRIES);
     same("the newest", versions, (first..=last).collect::<Vec<_>>())?;
     let whole = log_walk(&*s.store, LogQuery::all()).await?;
-    let own: Vec<Transition> = whole.into_iter().filter(|entry| entry.uid == uid).collect();
+    let own: Vec<LogEntry> = whole.into_iter().filter(|entry| entry.uid == uid).collect();
     same("the same entries in the global log", own, log)
 }
 
@@ -133,7 +133,7 @@ pub(super) async fn a_log_keeps_its_newest_entries(fixture: &dyn Fixture) -> Pro
     let end = s.apply(uid, finish(Outcome::Succeeded), &owner).await?;
     same("the total number of entries", end.log_entries, steps + 3)?;
     let last = s.log_of(uid).await?.pop().map(|entry| entry.kind);
-    same("the last log entry", last, Some(TransitionKind::Finished))?;
+    same("the last log entry", last, Some(LogEntryKind::Finished))?;
     check_store(&*s.store).await?;
     Ok(())
 }
@@ -180,7 +180,7 @@ pub(super) async fn a_late_report_evicts_nothing_from_a_full_log(fixture: &dyn F
     let late = s
         .refused(apply(uid, finish(Outcome::Succeeded), Some(&owner)))
         .await?;
-    demand!(late, Refused::Fenced { .. });
+    demand!(late, Rejection::Fenced { .. });
     let kept = s.log_of(uid).await?.len();
     same("entries kept", kept, Limits::LOG_ENTRIES as usize + 1)?;
     s.already(start).await?;

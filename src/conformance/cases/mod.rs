@@ -45,11 +45,11 @@ use super::subject::{Fixture, Subject};
 use crate::clock::Clock;
 use crate::error::ErrorKind;
 use crate::model::{
-    Action, ActionError, ActionUid, Authority, Batch, BatchMode, CancelRequest, Change, Clash,
-    Command, Cursor, Done, EDGES, Edge, Effect, Evidence, Finish, Json, Limits, LogQuery, Move,
-    NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, Owner, OwnerEnd, OwnerQuery, OwnerRef,
-    OwnerState, Position, Progress, Query, Refused, RelatedObject, Report, Revision, Source,
-    Status, StoreId, Term, Timestamp, Transition, TransitionKind, Version,
+    Action, ActionError, ActionUid, Authority, Batch, BatchMode, CancelRequest, Change, Command,
+    ConflictReason, Cursor, Done, Effect, Event, Evidence, Filter, Finish, Json, Limits, LogEntry,
+    LogEntryKind, LogQuery, NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, Owner, OwnerEnd,
+    OwnerQuery, OwnerRef, OwnerState, Position, Progress, Query, Rejection, RelatedObject, Report,
+    Revision, Source, Status, StoreId, TRANSITIONS, Timestamp, Transition, Version,
 };
 use crate::store::{ActionStore, ActionStoreExt};
 

@@ -77,8 +77,8 @@ pub(super) async fn progress_repeated_after_other_changes_is_answered_already(
     let more = apply(uid, report(601)?, Some(&owner));
     demand!(
         s.refused(more).await?,
-        Refused::Conflict {
-            clash: Clash::Status { .. },
+        Rejection::Conflict {
+            reason: ConflictReason::Status { .. },
             ..
         }
     );
@@ -133,9 +133,13 @@ pub(super) async fn a_version_condition_is_enforced(fixture: &dyn Fixture) -> Pr
         for change in [step("one"), finish(Outcome::Succeeded), cancel] {
             let command = at_version(apply(action.uid, change, Some(&owner)), expected);
             let refused = s.refused(command).await?;
-            let clash = Clash::Version { expected, found };
+            let reason = ConflictReason::Version { expected, found };
             let current = action.clone();
-            same("the refusal", refused, Refused::Conflict { clash, current })?;
+            same(
+                "the refusal",
+                refused,
+                Rejection::Conflict { reason, current },
+            )?;
         }
     }
     s.unchanged(&action).await?;

@@ -69,7 +69,7 @@ pub(super) async fn an_owner_query_that_breaks_the_rules_is_invalid(
     let at = s.position().await?;
     let query = OwnerQuery::new;
     let mut elsewhere = at;
-    elsewhere.life = StoreId::new();
+    elsewhere.store_id = StoreId::new();
     let elsewhere = Cursor::owners(elsewhere, 1);
     for query in [
         query().with_limit(0),
@@ -189,7 +189,7 @@ pub(super) async fn a_late_claim_does_not_fence_a_successor(fixture: &dyn Fixtur
     let (first, second) = (s.claim("plane").await?, s.claim("plane").await?);
     s.come_and_go(Limits::ENDED_OWNERS + 10).await?;
     // Claims of other names do not change this.
-    demand!(s.refused(claim(&first)).await?, Refused::Fenced { .. });
+    demand!(s.refused(claim(&first)).await?, Rejection::Fenced { .. });
     s.done(Command::Renew(second)).await?;
     // Repeated restarts of the same name do not change this.
     let mut late = Vec::new();
@@ -198,7 +198,7 @@ pub(super) async fn a_late_claim_does_not_fence_a_successor(fixture: &dyn Fixtur
     }
     let living = s.claim("plane").await?;
     for owner in late {
-        demand!(s.refused(claim(&owner)).await?, Refused::Fenced { .. });
+        demand!(s.refused(claim(&owner)).await?, Rejection::Fenced { .. });
     }
     s.done(Command::Renew(living)).await?;
     Ok(())

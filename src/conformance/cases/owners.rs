@@ -60,7 +60,7 @@ pub(super) async fn a_claim_without_take_over_does_not_fence_a_living_owner(
     same(
         "the refusal",
         refused,
-        Refused::OwnerAlive(Box::new(known.clone())),
+        Rejection::OwnerAlive(Box::new(known.clone())),
     )?;
     same("the owners", s.owners().await?, vec![known])?;
     s.done(Command::Release(first)).await?;
@@ -77,10 +77,10 @@ pub(super) async fn an_ended_incarnation_cannot_claim_again(fixture: &dyn Fixtur
     for (owner, how) in ends {
         for command in [claim(&owner), claim_gently(&owner)] {
             let refused = s.refused(command).await?;
-            demand!(refused, Refused::Fenced { owner: ref who, end, .. } if *who == owner && end == how);
+            demand!(refused, Rejection::Fenced { owner: ref who, end, .. } if *who == owner && end == how);
         }
         holds(
-            "no life",
+            "no store_id",
             !s.owner(&owner).await?.is_alive(),
             s.owner(&owner).await?,
         )?;
@@ -125,7 +125,7 @@ pub(super) async fn an_owner_that_never_claimed_is_fenced(fixture: &dyn Fixture)
             Command::Release(owner.clone()),
         ] {
             let refused = s.refused(command).await?;
-            demand!(refused, Refused::Fenced { owner: ref who, end: OwnerEnd::Unknown, .. }
+            demand!(refused, Rejection::Fenced { owner: ref who, end: OwnerEnd::Unknown, .. }
                 if *who == owner);
         }
     }
@@ -142,7 +142,7 @@ pub(super) async fn a_release_ends_an_owner(fixture: &dyn Fixture) -> Proof {
     s.already(Command::Release(owner.clone())).await?;
     demand!(
         s.refused(Command::Renew(owner.clone())).await?,
-        Refused::Fenced { .. }
+        Rejection::Fenced { .. }
     );
     // An ended owner cannot end again.
     s.already(fence(&owner, 0)).await?;
@@ -159,7 +159,7 @@ pub(super) async fn a_fence_requires_the_current_renewal_count(fixture: &dyn Fix
         same(
             "the refusal",
             refused,
-            Refused::OwnerAlive(Box::new(known.clone())),
+            Rejection::OwnerAlive(Box::new(known.clone())),
         )?;
     }
     s.done(Command::Renew(owner.clone())).await?;
@@ -174,7 +174,7 @@ pub(super) async fn a_fence_requires_the_current_renewal_count(fixture: &dyn Fix
     s.already(fence(&owner, 9)).await?;
     demand!(
         s.refused(Command::Release(owner)).await?,
-        Refused::Fenced { .. }
+        Rejection::Fenced { .. }
     );
     s.already(fence(&OwnerRef::new("nobody"), 0)).await?;
     Ok(())
@@ -198,7 +198,7 @@ async fn nothing_is_accepted(s: &Subject, owner: &OwnerRef, executing: &Arc<Acti
         for change in &changes {
             let command = apply(action.uid, change.clone(), Some(owner));
             let refused = s.refused(command).await?;
-            demand!(refused, Refused::Fenced { owner: ref who, ref current, .. }
+            demand!(refused, Rejection::Fenced { owner: ref who, ref current, .. }
                 if who == owner && current.as_ref() == Some(action));
         }
         s.unchanged(action).await?;
@@ -206,13 +206,13 @@ async fn nothing_is_accepted(s: &Subject, owner: &OwnerRef, executing: &Arc<Acti
     let new = NewAction::task("zombie");
     let uid = new.uid;
     let refused = s.refused(create_by(new, owner)).await?;
-    demand!(refused, Refused::Fenced { current: None, .. });
+    demand!(refused, Rejection::Fenced { current: None, .. });
     same("the action", s.find(uid).await?, None)?;
     demand!(
         s.refused(Command::Renew(owner.clone())).await?,
-        Refused::Fenced { .. }
+        Rejection::Fenced { .. }
     );
-    demand!(s.refused(claim(owner)).await?, Refused::Fenced { .. });
+    demand!(s.refused(claim(owner)).await?, Rejection::Fenced { .. });
     Ok(())
 }
 
@@ -260,7 +260,7 @@ pub(super) async fn a_fence_applies_to_later_commands_of_its_batch(fixture: &dyn
     )?;
     demand!(
         pick("the answers", &answers, 2)?,
-        Err(Refused::Fenced { .. })
+        Err(Rejection::Fenced { .. })
     );
     let found = s.read(action.uid).await?;
     same("the step", found.step.as_deref(), Some("last"))?;
@@ -294,7 +294,7 @@ pub(super) async fn an_owner_name_that_breaks_the_rules_is_invalid(fixture: &dyn
             create_by(NewAction::task("a"), &owner),
         ];
         for command in commands {
-            demand!(s.refused(command).await?, Refused::Invalid(_));
+            demand!(s.refused(command).await?, Rejection::Invalid(_));
         }
     }
     same("the owners", s.owners().await?, Vec::new())?;

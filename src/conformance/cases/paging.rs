@@ -107,7 +107,7 @@ pub(super) async fn pages_of_every_size_are_complete_during_writes(fixture: &dyn
                 let distinct: BTreeSet<&ActionUid> = found.iter().collect();
                 same(&what, distinct.len(), found.len())?;
             }
-            let done = query.with_term(Term::Status(Status::Completed));
+            let done = query.with_filter(Filter::Status(Status::Completed));
             let found = uids(&s.walk(done).await?);
             let wanted: Vec<ActionUid> = match order {
                 Order::Newest => backward.iter().step_by(2).copied().collect(),

@@ -15,7 +15,7 @@ pub(super) async fn a_list_resumes_after_its_cursor_action_is_removed(
         for _ in 0..8 {
             s.completed(&owner).await?;
         }
-        let done = Query::new().with_term(Term::Status(Status::Completed));
+        let done = Query::new().with_filter(Filter::Status(Status::Completed));
         for query in [Query::new(), done] {
             let query = query.with_order(order);
             let whole = s.walk(query.clone()).await?;
@@ -144,7 +144,7 @@ async fn prune(store: Shared, over: Arc<AtomicBool>) -> Proof<Vec<ActionUid>> {
     let mut gone = Vec::new();
     for _ in 0..TURNS {
         let last = over.load(Ordering::Acquire);
-        let done = Query::new().with_term(Term::Status(Status::Completed));
+        let done = Query::new().with_filter(Filter::Status(Status::Completed));
         let done = done.with_order(Order::Oldest).with_limit(7);
         let found = walk(&*store, done).await?;
         for some in found.chunks(5) {
@@ -158,8 +158,8 @@ async fn prune(store: Shared, over: Arc<AtomicBool>) -> Proof<Vec<ActionUid>> {
                     }
                     Err(refused) => demand!(
                         refused,
-                        Refused::Conflict {
-                            clash: Clash::Pinned,
+                        Rejection::Conflict {
+                            reason: ConflictReason::Pinned,
                             ..
                         }
                     ),
@@ -189,7 +189,7 @@ async fn follow(store: Shared, over: Arc<AtomicBool>) -> Proof<BTreeMap<ActionUi
             Err(error) => {
                 same("the failure", error.kind(), ErrorKind::CursorExpired)?;
                 let at = store.changed(None).await?;
-                let lost = floor.is_some_and(|floor| at.removed_to > floor);
+                let lost = floor.is_some_and(|floor| at.pruned_through > floor);
                 holds(
                     "an expired cursor only after a removal above it",
                     lost,
@@ -252,7 +252,7 @@ async fn read_log(
     store: Shared,
     over: Arc<AtomicBool>,
     staying: Vec<ActionUid>,
-) -> Proof<Vec<Transition>> {
+) -> Proof<Vec<LogEntry>> {
     let (mut entries, mut query) = (Vec::new(), LogQuery::all().with_limit(3));
     for _ in 0..TURNS {
         let last = over.load(Ordering::Acquire);

@@ -19,7 +19,7 @@ pub(super) async fn an_action_can_be_lost_only_after_its_owner_ended(
             same(
                 "the refusal",
                 refused,
-                Refused::OwnerAlive(Box::new(alive.clone())),
+                Rejection::OwnerAlive(Box::new(alive.clone())),
             )?;
         }
     }
@@ -111,8 +111,8 @@ pub(super) async fn an_adopted_action_continues(fixture: &dyn Fixture) -> Proof 
     let early = s.refused(apply(uid, step("early"), Some(&heir))).await?;
     demand!(
         early,
-        Refused::Conflict {
-            clash: Clash::NotOwner,
+        Rejection::Conflict {
+            reason: ConflictReason::NotOwner,
             ..
         }
     );
@@ -129,10 +129,10 @@ pub(super) async fn an_adopted_action_continues(fixture: &dyn Fixture) -> Proof 
         .await?
         .pop()
         .map(|entry| (entry.kind, entry.owner));
-    let expected = (TransitionKind::Adopted, Some(heir.clone()));
+    let expected = (LogEntryKind::Adopted, Some(heir.clone()));
     same("the last log entry", last, Some(expected))?;
     let zombie = s.refused(apply(uid, step("zombie"), Some(&owner))).await?;
-    demand!(zombie, Refused::Fenced { .. });
+    demand!(zombie, Rejection::Fenced { .. });
     let done = s.apply(uid, finish(Outcome::Succeeded), &heir).await?;
     same("the evidence", done.evidence.as_ref(), None)
 }
@@ -145,14 +145,14 @@ pub(super) async fn an_adopted_action_is_found_with_its_new_owner(fixture: &dyn 
     let heir = s.claim("heir").await?;
     s.apply(uid, Change::Adopt, &heir).await?;
     for (owner, expected) in [(owner, vec![]), (heir, vec![uid])] {
-        for term in [Term::OwnerName(owner.name.clone()), Term::Owner(owner)] {
-            let query = Query::new().with_term(term);
+        for filter in [Filter::OwnerName(owner.name.clone()), Filter::Owner(owner)] {
+            let query = Query::new().with_filter(filter);
             same(
                 "the actions of the owner",
                 uids(&s.walk(query.clone()).await?),
                 expected.clone(),
             )?;
-            let unfinished = query.with_term(Term::Unfinished);
+            let unfinished = query.with_filter(Filter::Unfinished);
             same(
                 "the executing actions of the owner",
                 uids(&s.walk(unfinished).await?),
@@ -175,7 +175,7 @@ pub(super) async fn a_late_report_is_refused_and_kept_once(fixture: &dyn Fixture
         let refused = s
             .refused(apply(uid, Change::Finish(late), Some(&owner)))
             .await?;
-        demand!(refused, Refused::Fenced { ref current, .. } if current.as_ref() == Some(&lost));
+        demand!(refused, Rejection::Fenced { ref current, .. } if current.as_ref() == Some(&lost));
     }
     s.unchanged(&lost).await?;
     let mut log = s.log_of(uid).await?;
@@ -184,7 +184,7 @@ pub(super) async fn a_late_report_is_refused_and_kept_once(fixture: &dyn Fixture
     let Some(late) = last else {
         return Err(Failure::new("a late report", "an empty log").into());
     };
-    same("the kind of entry", late.kind, TransitionKind::LateReport)?;
+    same("the kind of entry", late.kind, LogEntryKind::LateReport)?;
     same("the reported outcome", late.outcome, Some(Outcome::Failed))?;
     same("the reporting owner", late.owner.as_ref(), Some(&owner))?;
     same(
@@ -209,7 +209,7 @@ pub(super) async fn a_late_report_repeated_is_refused_again(fixture: &dyn Fixtur
     // If the log marked the operation as done, its sender would take the refusal for
     // success.
     for _ in 0..3 {
-        demand!(s.refused(late.clone()).await?, Refused::Fenced { .. });
+        demand!(s.refused(late.clone()).await?, Rejection::Fenced { .. });
     }
     let log = s.log_of(uid).await?;
     let late = log.iter().filter(|entry| entry.is_late()).count();
@@ -230,16 +230,16 @@ pub(super) async fn a_late_report_in_a_refused_batch_is_kept(fixture: &dyn Fixtu
     same(
         "the first answer",
         pick("the answers", &answers, 0)?,
-        &Err(Refused::Batch(1)),
+        &Err(Rejection::Batch(1)),
     )?;
     demand!(
         pick("the answers", &answers, 1)?,
-        Err(Refused::Fenced { .. })
+        Err(Rejection::Fenced { .. })
     );
     same("the action of the batch", s.find(new.uid).await?, None)?;
     s.unchanged(&before).await?;
     let last = s.log_of(uid).await?.pop().map(|entry| entry.kind);
-    same("the last log entry", last, Some(TransitionKind::LateReport))
+    same("the last log entry", last, Some(LogEntryKind::LateReport))
 }
 
 pub(super) async fn a_late_report_does_not_complete_its_action(fixture: &dyn Fixture) -> Proof {
@@ -252,13 +252,13 @@ pub(super) async fn a_late_report_does_not_complete_its_action(fixture: &dyn Fix
     let adopted = s.apply(uid, Change::Adopt, &heir).await?;
     same("the number of entries", adopted.log_entries, 3)?;
     s.apply(uid, finish(Outcome::Cancelled), &heir).await?;
-    let kinds: Vec<TransitionKind> = s.log_of(uid).await?.iter().map(|e| e.kind).collect();
+    let kinds: Vec<LogEntryKind> = s.log_of(uid).await?.iter().map(|e| e.kind).collect();
     let expected = vec![
-        TransitionKind::Created,
-        TransitionKind::Started,
-        TransitionKind::LateReport,
-        TransitionKind::Adopted,
-        TransitionKind::Finished,
+        LogEntryKind::Created,
+        LogEntryKind::Started,
+        LogEntryKind::LateReport,
+        LogEntryKind::Adopted,
+        LogEntryKind::Finished,
     ];
     same("the log", kinds, expected)?;
     check_store(&*s.store).await?;
@@ -275,12 +275,12 @@ pub(super) async fn a_late_report_is_logged_in_arrival_order(fixture: &dyn Fixtu
     let answers = s.each(vec![late, lost]).await?;
     demand!(
         pick("the answers", &answers, 0)?,
-        Err(Refused::Fenced { .. })
+        Err(Rejection::Fenced { .. })
     );
     demand!(pick("the answers", &answers, 1)?, Ok(_));
     let log = s.log_of(uid).await?;
-    let kinds: Vec<TransitionKind> = log.iter().skip(2).map(|entry| entry.kind).collect();
-    let expected = vec![TransitionKind::LateReport, TransitionKind::Finished];
+    let kinds: Vec<LogEntryKind> = log.iter().skip(2).map(|entry| entry.kind).collect();
+    let expected = vec![LogEntryKind::LateReport, LogEntryKind::Finished];
     same("the log", kinds, expected)?;
     check_store(&*s.store).await?;
     Ok(())

@@ -40,7 +40,7 @@ pub(super) async fn an_action_is_found_once_by_each_object_it_touches(
         for limit in [1, 2, 100] {
             let query = Query::new().with_order(Order::Oldest).with_limit(limit);
             let found = s
-                .walk(query.with_term(Term::Touches(object.clone())))
+                .walk(query.with_filter(Filter::Touches(object.clone())))
                 .await?;
             let expected = expected
                 .iter()
@@ -65,7 +65,7 @@ pub(super) async fn the_parts_of_an_action_are_found_by_its_uid(fixture: &dyn Fi
     }
     let of = |parent: ActionUid| {
         let query = Query::new().with_order(Order::Oldest);
-        query.with_term(Term::Parent(parent))
+        query.with_filter(Filter::Parent(parent))
     };
     let [first, others, second] = &parts[..] else {
         return Err(Failure::new("three parts", shown(&parts)).into());
@@ -100,12 +100,12 @@ pub(super) async fn a_completed_action_takes_no_new_parts(fixture: &dyn Fixture)
         .await?;
     let late = s.one(create(part())).await?;
     let (change, status) = ("a new part", Status::Completed);
-    demand!(&late, Err(Refused::Conflict { clash: Clash::Status { change: c, status: s }, current })
+    demand!(&late, Err(Rejection::Conflict { reason: ConflictReason::Status { change: c, status: s }, current })
         if *c == change && *s == status && *current == ended);
     // A repeated create still finds the part.
     let again = s.one(create(first)).await?;
     demand!(&again, Ok(done) if done.effect == Effect::Already);
-    let parts = Query::new().with_term(Term::Parent(parent.uid));
+    let parts = Query::new().with_filter(Filter::Parent(parent.uid));
     same("its parts", s.walk(parts).await?.len(), 2)
 }
 
@@ -121,7 +121,7 @@ pub(super) async fn a_part_of_an_unfinished_action_is_not_removed(fixture: &dyn 
         .await?;
     let started = s.apply(parent.uid, Change::Start, &owner).await?;
     let refused = s.one(remove(&part)).await?;
-    demand!(&refused, Err(Refused::Conflict { clash: Clash::Status { .. }, current })
+    demand!(&refused, Err(Rejection::Conflict { reason: ConflictReason::Status { .. }, current })
         if *current == started);
     same("the part", s.find(part.uid).await?, Some(part.clone()))?;
     // A part that ends in the same batch cannot be removed either.
@@ -132,7 +132,7 @@ pub(super) async fn a_part_of_an_unfinished_action_is_not_removed(fixture: &dyn 
     ended.version = ended.version.next();
     let end = apply(other.uid, finish(Outcome::Cancelled), None);
     let answers = s.each(vec![end, remove(&Arc::new(ended))]).await?;
-    demand!(pick("the answers", &answers, 1)?, Err(Refused::Conflict { clash: Clash::Status { .. }, current })
+    demand!(pick("the answers", &answers, 1)?, Err(Rejection::Conflict { reason: ConflictReason::Status { .. }, current })
         if current.uid == parent.uid);
     same(
         "the other part is there",
@@ -185,6 +185,6 @@ pub(super) async fn an_action_and_its_parts_are_recorded_together_or_not_at_all(
     let mut again = new.clone();
     again.uid = ActionUid::new();
     let answers = s.all(family(&again, ["node:4", "node:5"])).await?;
-    demand!(pick("the answers", &answers, 1)?, Err(Refused::NotFound(uid)) if *uid == again.uid);
+    demand!(pick("the answers", &answers, 1)?, Err(Rejection::NotFound(uid)) if *uid == again.uid);
     same("actions", s.walk(Query::new()).await?.len(), 3)
 }

@@ -11,7 +11,7 @@ pub(super) async fn an_unfinished_action_is_not_removed(fixture: &dyn Fixture) -
     let owner = s.claim("plane").await?;
     for action in [s.queued().await?, s.executing(&owner).await?] {
         let refused = s.refused(remove(&action)).await?;
-        demand!(refused, Refused::Conflict { clash: Clash::Status { .. }, ref current }
+        demand!(refused, Rejection::Conflict { reason: ConflictReason::Status { .. }, ref current }
             if *current == action);
         s.unchanged(&action).await?;
     }
@@ -31,8 +31,8 @@ pub(super) async fn a_pinned_action_is_not_removed(fixture: &dyn Fixture) -> Pro
     let refused = s.refused(remove(&action)).await?;
     demand!(
         refused,
-        Refused::Conflict {
-            clash: Clash::Pinned,
+        Rejection::Conflict {
+            reason: ConflictReason::Pinned,
             ..
         }
     );
@@ -42,7 +42,7 @@ pub(super) async fn a_pinned_action_is_not_removed(fixture: &dyn Fixture) -> Pro
     s.done(remove(&action)).await?;
     same("the action", s.find(action.uid).await?, None)?;
     let refused = s.refused(pin(action.uid, true)).await?;
-    same("the refusal", refused, Refused::NotFound(action.uid))
+    same("the refusal", refused, Rejection::NotFound(action.uid))
 }
 
 pub(super) async fn an_unfinished_action_can_be_pinned(fixture: &dyn Fixture) -> Proof {
@@ -54,8 +54,8 @@ pub(super) async fn an_unfinished_action_can_be_pinned(fixture: &dyn Fixture) ->
     let refused = s.refused(remove(&ended)).await?;
     demand!(
         refused,
-        Refused::Conflict {
-            clash: Clash::Pinned,
+        Rejection::Conflict {
+            reason: ConflictReason::Pinned,
             ..
         }
     );
@@ -71,8 +71,8 @@ pub(super) async fn a_removal_requires_the_current_version(fixture: &dyn Fixture
         let refused = s.refused(Command::Remove { uid, if_version }).await?;
         demand!(
             refused,
-            Refused::Conflict {
-                clash: Clash::Version { .. },
+            Rejection::Conflict {
+                reason: ConflictReason::Version { .. },
                 ..
             }
         );
@@ -100,14 +100,14 @@ pub(super) async fn removing_an_action_removes_its_log(fixture: &dyn Fixture) ->
     same("the feed", uids(&all.feed), vec![kept.uid])?;
     let of_others = all.log.iter().all(|entry| entry.uid == kept.uid);
     holds("no log entry of the removed action", of_others, &all.log)?;
-    let terms = [
-        Term::Object(ObjectRef::bdb(1)),
-        Term::Correlation("request".into()),
-        Term::Outcome(Outcome::Failed),
-        Term::Name("a".into()),
+    let filters = [
+        Filter::Object(ObjectRef::bdb(1)),
+        Filter::Correlation("request".into()),
+        Filter::Outcome(Outcome::Failed),
+        Filter::Name("a".into()),
     ];
-    for term in terms {
-        let found = s.walk(Query::new().with_term(term)).await?;
+    for filter in filters {
+        let found = s.walk(Query::new().with_filter(filter)).await?;
         same("the actions that match", found, Vec::new())?;
     }
     // The uid can be used again.
@@ -125,7 +125,7 @@ pub(super) async fn removing_an_unknown_action_is_answered_already(fixture: &dyn
 }
 
 /// A lost action with every field set, and its log.
-pub(super) async fn history(s: &Subject) -> Proof<(Arc<Action>, Vec<Transition>)> {
+pub(super) async fn history(s: &Subject) -> Proof<(Arc<Action>, Vec<LogEntry>)> {
     let owner = s.claim("plane").await?;
     let new = NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(7))
         .with_related(RelatedObject::new("source", ObjectRef::node(2)).with_name("node-2"))
@@ -167,8 +167,8 @@ pub(super) async fn an_import_keeps_an_action_and_its_log(fixture: &dyn Fixture)
     same("the action", &imported, &action)?;
     s.unchanged(&action).await?;
     same("the log", s.log_of(action.uid).await?, log.clone())?;
-    let term = Term::Touches(ObjectRef::node(2));
-    let found = s.walk(Query::new().with_term(term)).await?;
+    let filter = Filter::Touches(ObjectRef::node(2));
+    let found = s.walk(Query::new().with_filter(filter)).await?;
     same("the actions that match", found, vec![action.clone()])?;
     let before = s.snapshot().await?;
     s.already(import).await?;
@@ -182,7 +182,7 @@ pub(super) async fn an_import_keeps_an_action_and_its_log(fixture: &dyn Fixture)
             log,
         })
         .await?;
-    demand!(refused, Refused::Conflict { clash: Clash::Uid, ref current } if *current == action);
+    demand!(refused, Rejection::Conflict { reason: ConflictReason::Uid, ref current } if *current == action);
     Ok(())
 }
 
@@ -197,7 +197,7 @@ pub(super) async fn an_import_takes_the_keys_of_its_action(fixture: &dyn Fixture
     };
     let holder = s.create(new()).await?;
     let refused = s.refused(import.clone()).await?;
-    demand!(refused, Refused::Conflict { clash: Clash::Exclusive(_), ref current }
+    demand!(refused, Rejection::Conflict { reason: ConflictReason::Exclusive(_), ref current }
         if *current == holder);
     s.changed(apply(holder.uid, finish(Outcome::Cancelled), None))
         .await?;
@@ -289,7 +289,7 @@ pub(super) async fn a_contradictory_import_is_invalid(fixture: &dyn Fixture) -> 
     for command in commands {
         let shown = shown(&command);
         match s.one(command).await? {
-            Err(Refused::Invalid(_)) => {}
+            Err(Rejection::Invalid(_)) => {}
             other => {
                 return Err(
                     Failure::new(format!("Invalid for {shown}"), format!("{other:?}")).into(),

@@ -10,9 +10,9 @@ pub(super) async fn acknowledged_writes_survive_reopening(fixture: &dyn Fixture)
     let s = s.reopened().await?;
     same_but_for_owners(s.snapshot().await?, before)?;
     same("the position", s.position().await?, at)?;
-    for term in list::terms(&all)? {
-        let query = Query::new().with_term(term).with_order(Order::Oldest);
-        let what = format!("what matches {:?}", query.terms);
+    for filter in list::filters(&all)? {
+        let query = Query::new().with_filter(filter).with_order(Order::Oldest);
+        let what = format!("what matches {:?}", query.filters);
         let matching = all.iter().filter(|action| query.matches(action));
         let expected: Vec<ActionUid> = matching.map(|action| action.uid).collect();
         same(&what, uids(&s.walk(query).await?), expected)?;
@@ -42,7 +42,7 @@ pub(super) async fn repeats_are_recognised_after_reopening(fixture: &dyn Fixture
     for (index, answer) in s.each(commands).await?.into_iter().enumerate() {
         // An owner that ended with the store cannot claim its name again.
         match answer {
-            Err(refused) if index == 0 && !lives => demand!(refused, Refused::Fenced { .. }),
+            Err(refused) if index == 0 && !lives => demand!(refused, Rejection::Fenced { .. }),
             answer => same("the effect of a repeat", answer?.effect, Effect::Already)?,
         }
     }
@@ -79,7 +79,7 @@ pub(super) async fn an_owner_survives_reopening_or_is_disconnected(fixture: &dyn
     if known.is_alive() {
         s.apply(running.uid, step("on"), &owner).await?;
         let early = apply(running.uid, finish(Outcome::Lost), Some(&other));
-        demand!(s.refused(early).await?, Refused::OwnerAlive(_));
+        demand!(s.refused(early).await?, Rejection::OwnerAlive(_));
         return Ok(());
     }
     same("the state", known.state, OwnerState::Disconnected)?;
@@ -90,7 +90,7 @@ pub(super) async fn an_owner_survives_reopening_or_is_disconnected(fixture: &dyn
         Command::Renew(owner.clone()),
         apply(running.uid, step("on"), Some(&owner)),
     ] {
-        demand!(s.refused(command).await?, Refused::Fenced { .. });
+        demand!(s.refused(command).await?, Rejection::Fenced { .. });
     }
     let lost = s.apply(running.uid, finish(Outcome::Lost), &other).await?;
     let evidence = lost.evidence.as_ref();
@@ -126,25 +126,25 @@ pub(super) async fn keys_pins_and_fences_hold_after_reopening(fixture: &dyn Fixt
         .await?;
     demand!(
         refused,
-        Refused::Conflict {
-            clash: Clash::Exclusive(_),
+        Rejection::Conflict {
+            reason: ConflictReason::Exclusive(_),
             ..
         }
     );
     demand!(
         s.refused(remove(&pinned)).await?,
-        Refused::Conflict {
-            clash: Clash::Pinned,
+        Rejection::Conflict {
+            reason: ConflictReason::Pinned,
             ..
         }
     );
     let zombie = s
         .refused(apply(orphan.uid, step("zombie"), Some(&dead)))
         .await?;
-    demand!(zombie, Refused::Fenced { .. });
+    demand!(zombie, Rejection::Fenced { .. });
     if s.owner(&alive).await?.is_alive() {
         s.apply(running.uid, step("on"), &alive).await?;
-        demand!(s.refused(fence(&alive, 0)).await?, Refused::OwnerAlive(_));
+        demand!(s.refused(fence(&alive, 0)).await?, Rejection::OwnerAlive(_));
         s.done(fence(&alive, 1)).await?;
     }
     Ok(())

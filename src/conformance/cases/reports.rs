@@ -89,7 +89,7 @@ pub(super) async fn a_report_of_progress_alone_adds_no_log_entry(fixture: &dyn F
     let log = s.log_of(action.uid).await?;
     same("the number of entries", log.len(), 3)?;
     let last = pick("the log", &log, 2)?;
-    same("the kind of entry", last.kind, TransitionKind::Step)?;
+    same("the kind of entry", last.kind, LogEntryKind::Step)?;
     same("its version", last.version, after.version)?;
     same("its progress", last.progress.hundredths(), 100)?;
     // Reporting the same step again is not a new step.
@@ -110,12 +110,8 @@ pub(super) async fn a_note_adds_a_log_entry(fixture: &dyn Fixture) -> Proof {
         s.apply(uid, Change::Report(report), &owner).await?;
     }
     let log = s.log_of(uid).await?;
-    let kinds: Vec<TransitionKind> = log.iter().skip(2).map(|entry| entry.kind).collect();
-    same(
-        "the kinds of entries",
-        kinds,
-        vec![TransitionKind::Noted; 3],
-    )?;
+    let kinds: Vec<LogEntryKind> = log.iter().skip(2).map(|entry| entry.kind).collect();
+    same("the kinds of entries", kinds, vec![LogEntryKind::Noted; 3])?;
     let note = pick("the log", &log, 4)?.note.as_deref();
     same("the warning in the log", note, Some("slow disk"))
 }
@@ -171,8 +167,8 @@ pub(super) async fn only_the_owner_can_report(fixture: &dyn Fixture) -> Proof {
         let refused = s.refused(apply(action.uid, report(100)?, by)).await?;
         demand!(
             refused,
-            Refused::Conflict {
-                clash: Clash::NotOwner,
+            Rejection::Conflict {
+                reason: ConflictReason::NotOwner,
                 ..
             }
         );
@@ -189,7 +185,7 @@ pub(super) async fn a_report_before_the_start_or_after_the_end_is_refused(
     let completed = s.completed(&owner).await?;
     for (action, late) in [(queued, report(10_000)?), (completed, step("late"))] {
         let refused = s.refused(apply(action.uid, late, Some(&owner))).await?;
-        demand!(refused, Refused::Conflict { clash: Clash::Status { status, .. }, .. }
+        demand!(refused, Rejection::Conflict { reason: ConflictReason::Status { status, .. }, .. }
             if status == action.status);
         s.unchanged(&action).await?;
     }
@@ -229,7 +225,7 @@ pub(super) async fn the_first_cancel_request_is_kept(fixture: &dyn Fixture) -> P
         let last = s.log_of(action.uid).await?.pop();
         let last = last.map(|entry| (entry.kind, entry.by, entry.note));
         let expected = (
-            TransitionKind::CancelRequested,
+            LogEntryKind::CancelRequested,
             Some("ada".into()),
             Some("too slow".into()),
         );
@@ -268,7 +264,7 @@ pub(super) async fn a_cancel_request_for_a_completed_action_is_refused(
     let action = s.completed(&owner).await?;
     let request = Change::RequestCancel(CancelRequest::new());
     let refused = s.refused(apply(action.uid, request, None)).await?;
-    demand!(refused, Refused::Conflict { clash: Clash::Status { .. }, ref current }
+    demand!(refused, Rejection::Conflict { reason: ConflictReason::Status { .. }, ref current }
         if *current == action);
     s.unchanged(&action).await
 }
@@ -281,10 +277,12 @@ pub(super) async fn an_owner_finds_its_cancel_requests_until_the_action_ends(
     let found = async |owner: &OwnerRef| {
         let asked = Query::new()
             .with_order(Order::Oldest)
-            .with_term(Term::Unfinished)
-            .with_term(Term::CancelRequested);
-        let by_name = asked.clone().with_term(Term::OwnerName(owner.name.clone()));
-        let by_owner = asked.with_term(Term::Owner(owner.clone()));
+            .with_filter(Filter::Unfinished)
+            .with_filter(Filter::CancelRequested);
+        let by_name = asked
+            .clone()
+            .with_filter(Filter::OwnerName(owner.name.clone()));
+        let by_owner = asked.with_filter(Filter::Owner(owner.clone()));
         let found = uids(&s.walk(by_owner).await?);
         let named = uids(&s.walk(by_name).await?);
         same(

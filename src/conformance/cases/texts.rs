@@ -99,15 +99,15 @@ pub(super) async fn labels_are_found_byte_for_byte(fixture: &dyn Fixture) -> Pro
     }
     for (text, uid) in labels.iter().zip(expected) {
         let text: Arc<str> = text.as_str().into();
-        let terms = [
-            Term::Name(text.clone()),
-            Term::Tenant(text.clone()),
-            Term::Actor(text.clone()),
-            Term::Correlation(text),
+        let filters = [
+            Filter::Name(text.clone()),
+            Filter::Tenant(text.clone()),
+            Filter::Actor(text.clone()),
+            Filter::Correlation(text),
         ];
-        for term in terms {
-            let what = format!("the actions that match {term:?}");
-            let found = s.walk(Query::new().with_term(term)).await?;
+        for filter in filters {
+            let what = format!("the actions that match {filter:?}");
+            let found = s.walk(Query::new().with_filter(filter)).await?;
             same(&what, uids(&found), vec![uid])?;
         }
     }
@@ -124,12 +124,12 @@ pub(super) async fn owners_are_found_byte_for_byte(fixture: &dyn Fixture) -> Pro
         owned.push((s.executing(&owner).await?.uid, owner));
     }
     for (uid, owner) in owned {
-        for term in [
-            Term::OwnerName(owner.name.clone()),
-            Term::Owner(owner.clone()),
+        for filter in [
+            Filter::OwnerName(owner.name.clone()),
+            Filter::Owner(owner.clone()),
         ] {
-            let what = format!("the actions that match {term:?}");
-            let found = s.walk(Query::new().with_term(term)).await?;
+            let what = format!("the actions that match {filter:?}");
+            let found = s.walk(Query::new().with_filter(filter)).await?;
             same(&what, uids(&found), vec![uid])?;
         }
         // Fencing one owner must not fence another with a similar name.
@@ -285,8 +285,8 @@ pub(super) async fn objects_of_any_kind_come_back(fixture: &dyn Fixture) -> Proo
             Some(text),
         )?;
         s.unchanged(&action).await?;
-        for term in [Term::Object(object.clone()), Term::Touches(object)] {
-            let found = s.walk(Query::new().with_term(term)).await?;
+        for filter in [Filter::Object(object.clone()), Filter::Touches(object)] {
+            let found = s.walk(Query::new().with_filter(filter)).await?;
             same("the actions that match", uids(&found), vec![action.uid])?;
         }
     }
@@ -320,7 +320,7 @@ pub(super) async fn a_label_that_breaks_the_rules_is_invalid(fixture: &dyn Fixtu
         ];
         commands.extend(changes.map(|change| apply(action.uid, change, Some(&owner))));
         for command in commands {
-            demand!(s.refused(command).await?, Refused::Invalid(_));
+            demand!(s.refused(command).await?, Rejection::Invalid(_));
         }
     }
     s.unchanged(&action).await?;
@@ -348,7 +348,7 @@ pub(super) async fn attributes_that_break_the_rules_are_invalid(fixture: &dyn Fi
     for text in broken {
         let json = Json::new(text)?;
         let new = NewAction::task("a").with_attributes(json);
-        demand!(s.refused(create(new)).await?, Refused::Invalid(_));
+        demand!(s.refused(create(new)).await?, Rejection::Invalid(_));
     }
     // The model refuses these values before they reach a store.
     let deep = Limits::JSON_DEPTH + 1;

@@ -47,7 +47,7 @@ async fn filled(fixture: &dyn Fixture) -> Proof<Subject> {
 }
 
 /// Returns all actions with their logs, oldest first.
-async fn exported(s: &Subject) -> Proof<Vec<(Arc<Action>, Vec<Transition>)>> {
+async fn exported(s: &Subject) -> Proof<Vec<(Arc<Action>, Vec<LogEntry>)>> {
     let mut all = Vec::new();
     for action in s.walk(Query::new().with_order(Order::Oldest)).await? {
         let log = s.log_of(action.uid).await?;
@@ -59,7 +59,7 @@ async fn exported(s: &Subject) -> Proof<Vec<(Arc<Action>, Vec<Transition>)>> {
 pub(super) async fn a_transferred_store_is_identical(fixture: &dyn Fixture) -> Proof {
     let (from, s) = (filled(fixture).await?, open(fixture).await?);
     let all = exported(&from).await?;
-    let imports = |(action, log): &(Arc<Action>, Vec<Transition>)| Command::Import {
+    let imports = |(action, log): &(Arc<Action>, Vec<LogEntry>)| Command::Import {
         action: action.clone(),
         log: log.clone(),
     };
@@ -86,8 +86,8 @@ pub(super) async fn a_transferred_store_is_identical(fixture: &dyn Fixture) -> P
     same("the feed", &changed, &actions)?;
     changed.reverse();
     same("newest first", &s.walk(Query::new()).await?, &changed)?;
-    for term in list::terms(&actions)? {
-        list::finds(&s, Query::new().with_term(term), &actions).await?;
+    for filter in list::filters(&actions)? {
+        list::finds(&s, Query::new().with_filter(filter), &actions).await?;
     }
     check_store(&*s.store).await?;
 
@@ -104,12 +104,12 @@ pub(super) async fn a_transferred_store_is_identical(fixture: &dyn Fixture) -> P
         for key in action.exclusive.iter() {
             let new = NewAction::task("a").with_tenant(action.tenant.clone());
             let refused = s.refused(create(new.with_exclusive(key.clone()))).await?;
-            demand!(refused, Refused::Conflict { clash: Clash::Exclusive(_), ref current }
+            demand!(refused, Rejection::Conflict { reason: ConflictReason::Exclusive(_), ref current }
                 if current == action);
         }
         if let (Some(by), Status::Executing) = (&action.owner, action.status) {
             let late = s.refused(apply(action.uid, step("late"), Some(by))).await?;
-            demand!(late, Refused::Fenced { .. });
+            demand!(late, Rejection::Fenced { .. });
         }
     }
     Ok(())
@@ -137,11 +137,11 @@ pub(super) async fn a_refused_import_does_not_affect_the_others(fixture: &dyn Fi
         commands.push(Command::Import { action, log });
     }
     for answer in s.all(commands.clone()).await? {
-        demand!(answer, Err(Refused::Invalid(_) | Refused::Batch(_)));
+        demand!(answer, Err(Rejection::Invalid(_) | Rejection::Batch(_)));
     }
     same("actions", s.walk(Query::new()).await?.len(), 0)?;
     let answers = s.each(commands).await?;
-    demand!(&answers[..], [Ok(_), Err(Refused::Invalid(_)), Ok(_)]);
+    demand!(&answers[..], [Ok(_), Err(Rejection::Invalid(_)), Ok(_)]);
     same("the refused action", s.find(gone).await?, None)?;
     same("its log", s.log_of(gone).await?, Vec::new())?;
     let whole = log_walk(&*s.store, LogQuery::all()).await?;
@@ -167,7 +167,7 @@ pub(super) async fn an_import_keeps_a_living_owner_alive(fixture: &dyn Fixture) 
         apply(executing.uid, finish(Outcome::Lost), None),
     ];
     let answers = s.each(commands).await?;
-    demand!(&answers[..], [Ok(_), Err(Refused::OwnerAlive(_))]);
+    demand!(&answers[..], [Ok(_), Err(Rejection::OwnerAlive(_))]);
     same(
         "the action",
         s.read(executing.uid).await?.status,
@@ -230,6 +230,6 @@ pub(super) async fn a_version_above_the_highest_is_refused_at_import(
     let (from, s) = (open(fixture).await?, open(fixture).await?);
     let highest = Version::new(Limits::IMPORTED_VERSION)?;
     let import = queued_at(&from, highest.next()).await?;
-    demand!(s.refused(import).await?, Refused::Invalid(ref invalid) if invalid.field == "version");
+    demand!(s.refused(import).await?, Rejection::Invalid(ref invalid) if invalid.field == "version");
     same("actions", s.walk(Query::new()).await?.len(), 0)
 }

@@ -13,7 +13,7 @@ pub(super) async fn churn(
     rounds: usize,
 ) -> Proof<usize> {
     let owner = OwnerRef::new(name);
-    let written = |answers: Vec<Result<Done, Refused>>| -> Proof {
+    let written = |answers: Vec<Result<Done, Rejection>>| -> Proof {
         for answer in answers {
             answer?;
         }
@@ -72,7 +72,9 @@ pub(super) async fn paging_returns_each_action_once_during_writes(fixture: &dyn 
             let uid = *pick("the actions", &there, usize::from(number) % there.len())?;
             number += 1;
             s.apply(uid, report(number)?, &owner).await?;
-            let unfinished = Query::new().with_term(Term::Unfinished).with_limit(limit);
+            let unfinished = Query::new()
+                .with_filter(Filter::Unfinished)
+                .with_limit(limit);
             let found = s.walk(unfinished.clone()).await?;
             once_in_order("newest first", &uids(&found), &newest_first)?;
             let found = s.walk(unfinished.with_order(Order::Oldest)).await?;
@@ -121,7 +123,7 @@ pub(super) async fn the_feed_returns_each_action_once_at_its_latest_change(
         s.walk(feed()).await?,
         vec![c.clone(), b.clone(), a.clone()],
     )?;
-    let finished = feed().with_term(Term::Status(Status::Completed));
+    let finished = feed().with_filter(Filter::Status(Status::Completed));
     same("the filtered feed", s.walk(finished).await?, vec![b])
 }
 
@@ -221,13 +223,13 @@ pub(super) async fn a_feed_cursor_expires_when_an_action_it_has_not_returned_is_
     same("the later changes", s.walk(resume(after)).await?.len(), 1)?;
     let now = s.position().await?;
     holds(
-        "a higher `removed_to` after the removal",
-        now.removed_to > before.revision,
+        "a higher `pruned_through` after the removal",
+        now.pruned_through > before.revision,
         now,
     )?;
     holds(
-        "no `removed_to` above the removed revision",
-        now.removed_to <= after.revision,
+        "no `pruned_through` above the removed revision",
+        now.pruned_through <= after.revision,
         now,
     )
 }
@@ -239,14 +241,14 @@ pub(super) async fn a_store_reports_where_its_complete_history_begins(
     let owner = s.claim("plane").await?;
     let (first, second) = (s.completed(&owner).await?, s.completed(&owner).await?);
     s.completed(&owner).await?;
-    same("nothing removed", s.position().await?.removed_created, None)?;
+    same("nothing removed", s.position().await?.pruned_created, None)?;
     // Removes the older one last. The highest removed revision counts.
     for action in [&second, &first] {
         s.done(remove(action)).await?;
         let at = s.position().await?;
         same(
             "the highest removed revision",
-            at.removed_created,
+            at.pruned_created,
             Some(second.created_at),
         )?;
         let page = s.store.list(&Query::new()).await?;

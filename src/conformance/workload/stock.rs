@@ -8,9 +8,9 @@ use super::work::ListBy;
 use crate::conformance::bench::{apply, create, finish};
 use crate::conformance::failure::{Failure, Proof, same};
 use crate::model::{
-    Action, ActionUid, Batch, CancelRequest, Change, Command, Done, Limits, NewAction, ObjectRef,
-    ObjectSet, Order, Outcome, OwnerRef, Query, Refused, RelatedObject, Source, Status, Term,
-    Timestamp, Version,
+    Action, ActionUid, Batch, CancelRequest, Change, Command, Done, Filter, Limits, NewAction,
+    ObjectRef, ObjectSet, Order, Outcome, OwnerRef, Query, Rejection, RelatedObject, Source,
+    Status, Timestamp, Version,
 };
 use crate::store::{ActionStore, ActionStoreExt};
 
@@ -135,38 +135,38 @@ impl Stock {
         };
         let created = || time(|action| Some(action.created_at));
         let finished = || time(|action| action.finished_at);
-        let term = match by {
+        let filter = match by {
             ListBy::Newest => None,
             ListBy::Oldest => return Query::new().with_order(Order::Oldest).with_limit(limit),
-            ListBy::Uid => Some(Term::Uid(first())),
-            ListBy::Status => Some(Term::Status(Status::Completed)),
-            ListBy::Unfinished => Some(Term::Unfinished),
-            ListBy::Outcome => Some(Term::Outcome(Outcome::Failed)),
-            ListBy::Source => Some(Term::Source(Source::StateMachine)),
-            ListBy::Name => Some(Term::Name("work_7".into())),
-            ListBy::Object => Some(Term::Object(ObjectRef::bdb(42))),
-            ListBy::Touches => Some(Term::Touches(ObjectRef::node(4))),
+            ListBy::Uid => Some(Filter::Uid(first())),
+            ListBy::Status => Some(Filter::Status(Status::Completed)),
+            ListBy::Unfinished => Some(Filter::Unfinished),
+            ListBy::Outcome => Some(Filter::Outcome(Outcome::Failed)),
+            ListBy::Source => Some(Filter::Source(Source::StateMachine)),
+            ListBy::Name => Some(Filter::Name("work_7".into())),
+            ListBy::Object => Some(Filter::Object(ObjectRef::bdb(42))),
+            ListBy::Touches => Some(Filter::Touches(ObjectRef::node(4))),
             ListBy::TouchesAny => {
                 let objects = [7, 42, 1_000_000].map(ObjectRef::bdb);
-                Some(Term::TouchesAny(ObjectSet::new(objects)))
+                Some(Filter::TouchesAny(ObjectSet::new(objects)))
             }
-            ListBy::Tenant => Some(Term::Tenant("tenant-1".into())),
-            ListBy::Actor => Some(Term::Actor("user-7".into())),
-            ListBy::Owner => Some(Term::Owner(self.owner.clone())),
-            ListBy::OwnerName => Some(Term::OwnerName(self.owner.name.clone())),
-            ListBy::Parent => Some(Term::Parent(self.parent)),
-            ListBy::RetryOf => Some(Term::RetryOf(first())),
-            ListBy::Correlation => Some(Term::Correlation("request-7".into())),
-            ListBy::CreatedFrom => Some(Term::CreatedFrom(created())),
-            ListBy::CreatedBefore => Some(Term::CreatedBefore(created())),
-            ListBy::FinishedFrom => Some(Term::FinishedFrom(finished())),
-            ListBy::FinishedBefore => Some(Term::FinishedBefore(finished())),
-            ListBy::CancelRequested => Some(Term::CancelRequested),
+            ListBy::Tenant => Some(Filter::Tenant("tenant-1".into())),
+            ListBy::Actor => Some(Filter::Actor("user-7".into())),
+            ListBy::Owner => Some(Filter::Owner(self.owner.clone())),
+            ListBy::OwnerName => Some(Filter::OwnerName(self.owner.name.clone())),
+            ListBy::Parent => Some(Filter::Parent(self.parent)),
+            ListBy::RetryOf => Some(Filter::RetryOf(first())),
+            ListBy::Correlation => Some(Filter::Correlation("request-7".into())),
+            ListBy::CreatedFrom => Some(Filter::CreatedFrom(created())),
+            ListBy::CreatedBefore => Some(Filter::CreatedBefore(created())),
+            ListBy::FinishedFrom => Some(Filter::FinishedFrom(finished())),
+            ListBy::FinishedBefore => Some(Filter::FinishedBefore(finished())),
+            ListBy::CancelRequested => Some(Filter::CancelRequested),
         };
         let query = Query::new().with_limit(limit);
-        match term {
+        match filter {
             None => query,
-            Some(term) => query.with_term(term),
+            Some(filter) => query.with_filter(filter),
         }
     }
 
@@ -210,7 +210,7 @@ impl Stock {
 }
 
 /// Requires that every command was accepted.
-pub(super) fn accepted(answers: Vec<Result<Done, Refused>>, count: usize) -> Proof {
+pub(super) fn accepted(answers: Vec<Result<Done, Rejection>>, count: usize) -> Proof {
     same("an answer for each command", answers.len(), count)?;
     for answer in answers {
         answer.map_err(|refused| Failure::new("every command accepted", format!("{refused:?}")))?;

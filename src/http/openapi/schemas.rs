@@ -12,7 +12,7 @@ use super::super::error::ErrorBody;
 use super::super::history::History;
 use super::super::words::{self, Words};
 use super::super::{fields, record, v1, v2};
-use crate::model::{Outcome, Source, TransitionKind};
+use crate::model::{LogEntryKind, Outcome, Source};
 
 /// Returns all schemas by name.
 pub(super) fn all(words: Words) -> Map<String, Value> {
@@ -106,7 +106,7 @@ pub(in super::super) fn outcome() -> Object {
 }
 
 pub(in super::super) fn kind() -> Object {
-    text(TransitionKind::ALL.iter().map(|kind| kind.as_str()))
+    text(LogEntryKind::ALL.iter().map(|kind| kind.as_str()))
 }
 
 /// The status of a record. It uses the lifecycle words, whatever the vocabulary of version 1.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::error::CodecError;
 use super::leaf::{
-    Changes, Count, Hundredths, Id, JsonObject, JsonText, Kind, Label, Leaf, LongCount, Micros,
-    Object, Prose, Value, Word,
+    Count, Hundredths, Id, JsonObject, JsonText, Kind, Label, Leaf, LongCount, Micros, Object,
+    Prose, Value, Word, WriteSet,
 };
 use super::lists::{List, Related};
 use super::record::{Field, FieldSet, Record, record, sealed};
@@ -17,9 +17,9 @@ use crate::model::action::{Action, ActionError, Cancel, Evidence};
 use crate::model::extra::Extra;
 use crate::model::identity::{ActionUid, Digest, OpId};
 use crate::model::limits::Limits;
+use crate::model::log_entry::{LogEntry, LogEntryKind};
 use crate::model::new_action::check_relations;
 use crate::model::owner::{Incarnation, Owner, OwnerRef, OwnerState};
-use crate::model::transition::{Transition, TransitionKind};
 use crate::model::words::{Outcome, OwnerEnd, Source, Status};
 
 record! {
@@ -72,17 +72,17 @@ record! {
     StartedAt started_at 71 find Micros = action.started_at.as_ref();
     FinishedAt finished_at 73 find Micros = action.finished_at.as_ref();
     LastSeenAt last_seen_at 75 need Micros = action.last_seen_at;
-    Version version 77 need Changes = action.version;
+    Version version 77 need WriteSet = action.version;
     LogEntries log_entries 79 need Count = action.log_entries;
     LastOp last_op 81 find Id<OpId> = action.last_op.as_ref();
 }
 
 record! {
-    /// A field of a [`Transition`].
-    EntryField of Transition, form 2, leaves EntryLeaves, |entry|
+    /// A field of a [`LogEntry`].
+    EntryField of LogEntry, form 2, leaves EntryLeaves, |entry|
     Uid uid 1 need Id<ActionUid> = entry.uid;
-    Version version 3 need Changes = entry.version;
-    Kind kind 5 need Word<TransitionKind> = entry.kind;
+    Version version 3 need WriteSet = entry.version;
+    Kind kind 5 need Word<LogEntryKind> = entry.kind;
     At at 7 need Micros = entry.at;
     Status status 9 need Word<Status> = entry.status;
     Outcome outcome 11 find Word<Outcome> = entry.outcome.as_ref();
@@ -250,7 +250,7 @@ impl ActionLeaves {
 }
 
 impl EntryLeaves {
-    fn assemble(self, extra: Extra) -> Result<Transition, CodecError> {
+    fn assemble(self, extra: Extra) -> Result<LogEntry, CodecError> {
         let EntryLeaves {
             uid,
             version,
@@ -266,7 +266,7 @@ impl EntryLeaves {
             op,
             note,
         } = self;
-        let entry = Transition {
+        let entry = LogEntry {
             uid,
             kind,
             version,

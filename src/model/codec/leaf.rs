@@ -10,11 +10,11 @@ use super::error::Bad;
 use crate::model::identity::{ActionUid, Digest, OpId, Version};
 use crate::model::json::Json;
 use crate::model::limits::{Limits, label, prose};
+use crate::model::log_entry::LogEntryKind;
 use crate::model::object::ObjectRef;
 use crate::model::owner::{Incarnation, OwnerState};
 use crate::model::progress::Progress;
 use crate::model::time::Timestamp;
-use crate::model::transition::TransitionKind;
 use crate::model::words::{Outcome, OwnerEnd, Source, Status};
 
 /// Kind of a field. It decides the encoding and the type of the column.
@@ -138,14 +138,7 @@ macro_rules! coded {
         }
     )+ };
 }
-coded!(
-    Status,
-    Outcome,
-    Source,
-    OwnerEnd,
-    OwnerState,
-    TransitionKind
-);
+coded!(Status, Outcome, Source, OwnerEnd, OwnerState, LogEntryKind);
 
 number!({T: Coded} Word<T>, T, |word: &T| u64::from(word.to_code()), |code: u64| {
     let word = u8::try_from(code).ok().and_then(T::of_code);
@@ -164,8 +157,8 @@ number!({} Hundredths,
 );
 
 /// A version.
-pub(super) struct Changes;
-number!({} Changes,
+pub(super) struct WriteSet;
+number!({} WriteSet,
     Version,
     |version: &Version| version.get(),
     |number: u64| {

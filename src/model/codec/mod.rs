@@ -71,7 +71,7 @@
 //!
 //! Words are unsigned numbers: the `code()` of [`Status`](crate::Status),
 //! [`Outcome`](crate::Outcome), [`Source`](crate::Source), [`OwnerEnd`](crate::OwnerEnd),
-//! [`OwnerState`](crate::OwnerState) and [`TransitionKind`](crate::TransitionKind). Progress is in
+//! [`OwnerState`](crate::OwnerState) and [`LogEntryKind`](crate::LogEntryKind). Progress is in
 //! hundredths of a percent. The list `related` has three texts for each object: its role, its
 //! written form, and its name, which is empty if there is none.
 //!

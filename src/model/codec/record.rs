@@ -27,7 +27,7 @@ pub trait Field: Copy + Eq + fmt::Debug + Send + Sync + 'static {
     fn place(self) -> u32;
 }
 
-/// A type that can be encoded: [`Action`](crate::Action), [`Transition`](crate::Transition),
+/// A type that can be encoded: [`Action`](crate::Action), [`LogEntry`](crate::LogEntry),
 /// [`Owner`](crate::Owner).
 pub trait Record: sealed::Parts + Sized {
     /// The type of its fields.

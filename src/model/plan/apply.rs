@@ -5,17 +5,17 @@ use std::sync::Arc;
 use super::late::{error_note, last_stamp};
 use super::{Answer, already, applied, conflict, end_of, fenced};
 use crate::model::action::{Action, ActionError, Cancel, Evidence};
-use crate::model::command::{Change, Clash, Refused};
+use crate::model::command::{Change, ConflictReason, Rejection};
 use crate::model::fit::Warnings;
 use crate::model::identity::{ActionUid, OpId, Version};
-use crate::model::lifecycle::{Authority, Edge, Move};
+use crate::model::lifecycle::{Authority, Event, Transition};
+use crate::model::log_entry::{LogEntry, LogEntryKind};
 use crate::model::owner::OwnerRef;
 use crate::model::progress::Progress;
 use crate::model::report::{CancelRequest, Finish, Report};
 use crate::model::time::Timestamp;
-use crate::model::transition::{Transition, TransitionKind};
 use crate::model::words::Outcome;
-use crate::model::workspace::Loaded;
+use crate::model::workspace::TxnState;
 
 /// One `Command::Apply`.
 pub(super) struct Apply<'c> {
@@ -30,34 +30,37 @@ pub(super) struct Apply<'c> {
 }
 
 impl Apply<'_> {
-    pub(super) fn decide(&self, loaded: &mut Loaded) -> Answer {
-        let Some(current) = loaded.action(self.uid).cloned() else {
-            return Err(Refused::NotFound(self.uid));
+    pub(super) fn decide(&self, txn: &mut TxnState) -> Answer {
+        let Some(current) = txn.action(self.uid).cloned() else {
+            return Err(Rejection::NotFound(self.uid));
         };
         // Checked first: everything else may have changed since the first time.
-        if self.told || loaded.has_op(self.uid, self.op) {
+        if self.told || txn.has_op(self.uid, self.op) {
             return already(&current);
         }
-        if let Some(by) = self.by.filter(|by| loaded.alive(by).is_none()) {
-            return Err(fenced(by, loaded, Some(&current)));
+        if let Some(by) = self.by.filter(|by| txn.alive(by).is_none()) {
+            return Err(fenced(by, txn, Some(&current)));
         }
         if let Some(expected) = self.if_version.filter(|v| *v != current.version) {
             let found = current.version;
-            return Err(conflict(Clash::Version { expected, found }, &current));
+            return Err(conflict(
+                ConflictReason::Version { expected, found },
+                &current,
+            ));
         }
         match self.change {
-            Change::Report(report) => self.report(report, &current, loaded),
-            Change::RequestCancel(request) => self.request_cancel(request, &current, loaded),
-            Change::Start | Change::Finish(_) | Change::Adopt => self.make_move(&current, loaded),
+            Change::Report(report) => self.report(report, &current, txn),
+            Change::RequestCancel(request) => self.request_cancel(request, &current, txn),
+            Change::Start | Change::Finish(_) | Change::Adopt => self.make_move(&current, txn),
         }
     }
 
-    fn not_possible(&self, change: &'static str, current: &Arc<Action>) -> Refused {
+    fn not_possible(&self, change: &'static str, current: &Arc<Action>) -> Rejection {
         let status = current.status;
-        conflict(Clash::Status { status, change }, current)
+        conflict(ConflictReason::Status { status, change }, current)
     }
 
-    fn report(&self, report: &Report, current: &Arc<Action>, loaded: &mut Loaded) -> Answer {
+    fn report(&self, report: &Report, current: &Arc<Action>, txn: &mut TxnState) -> Answer {
         let its_owner = self.by.is_some() && self.by == current.owner.as_ref();
         // Only success sets 100 %.
         let progress = report.progress.map(|p| p.min(Progress::MAX_UNFINISHED));
@@ -73,7 +76,7 @@ impl Apply<'_> {
             return Err(self.not_possible("a report", current));
         }
         if !its_owner {
-            return Err(conflict(Clash::NotOwner, current));
+            return Err(conflict(ConflictReason::NotOwner, current));
         }
         let mut next = self.next_of(current);
         let new_step = report.step.is_some() && report.step != current.step;
@@ -95,18 +98,18 @@ impl Apply<'_> {
         }
         next.progress = current.progress.max(progress.unwrap_or_default());
         let kind = match (new_step, noted) {
-            (true, _) => Some(TransitionKind::Step),
-            (false, true) => Some(TransitionKind::Noted),
+            (true, _) => Some(LogEntryKind::Step),
+            (false, true) => Some(LogEntryKind::Noted),
             (false, false) => None,
         };
-        self.save(next, kind, |entry| entry.note = warning, loaded)
+        self.save(next, kind, |entry| entry.note = warning, txn)
     }
 
     fn request_cancel(
         &self,
         request: &CancelRequest,
         current: &Arc<Action>,
-        loaded: &mut Loaded,
+        txn: &mut TxnState,
     ) -> Answer {
         if !current.is_unfinished() {
             return Err(self.not_possible("a cancel request", current));
@@ -123,37 +126,37 @@ impl Apply<'_> {
         // A cancel request is no sign of life of the action.
         next.last_seen_at = current.last_seen_at;
         let (by, reason) = (request.by.clone(), request.reason.clone());
-        let note = |entry: &mut Transition| {
+        let note = |entry: &mut LogEntry| {
             entry.by = by;
             entry.note = reason;
         };
-        self.save(next, Some(TransitionKind::CancelRequested), note, loaded)
+        self.save(next, Some(LogEntryKind::CancelRequested), note, txn)
     }
 
-    fn make_move(&self, current: &Arc<Action>, loaded: &mut Loaded) -> Answer {
-        let Some(by_move) = Move::of(self.change) else {
+    fn make_move(&self, current: &Arc<Action>, txn: &mut TxnState) -> Answer {
+        let Some(by_move) = Event::of(self.change) else {
             return already(current);
         };
-        let Some(edge) = Edge::find(current.status, by_move) else {
+        let Some(edge) = Transition::find(current.status, by_move) else {
             let change = match by_move {
-                Move::Start => "start",
-                Move::Adopt => "adoption",
-                Move::Finish(outcome) => outcome.as_str(),
+                Event::Start => "start",
+                Event::Adopt => "adoption",
+                Event::Finish(outcome) => outcome.as_str(),
             };
             return Err(self.not_possible(change, current));
         };
         let its_owner = self.by.is_some() && self.by == current.owner.as_ref();
-        let owner_alive = current.owner.as_ref().and_then(|owner| loaded.alive(owner));
+        let owner_alive = current.owner.as_ref().and_then(|owner| txn.alive(owner));
         match (edge.authority, owner_alive) {
             (Authority::AnyOwner, _) => {}
             (Authority::ItsOwner, _) if its_owner => {}
             (Authority::ItsOwnerOrAnybodyWithout, Some(_)) if its_owner => {}
             (Authority::ItsOwnerOrAnybodyWithout | Authority::AnybodyOnceOwnerDied, None) => {}
             (Authority::AnybodyOnceOwnerDied, Some(alive)) => {
-                return Err(Refused::OwnerAlive(Box::new(alive.clone())));
+                return Err(Rejection::OwnerAlive(Box::new(alive.clone())));
             }
             (Authority::ItsOwner | Authority::ItsOwnerOrAnybodyWithout, _) => {
-                return Err(conflict(Clash::NotOwner, current));
+                return Err(conflict(ConflictReason::NotOwner, current));
             }
         }
         let mut next = self.next_of(current);
@@ -162,13 +165,13 @@ impl Apply<'_> {
             Change::Start => {
                 next.owner = self.by.cloned();
                 next.started_at = Some(next.last_seen_at);
-                self.save(next, Some(TransitionKind::Started), |_| (), loaded)
+                self.save(next, Some(LogEntryKind::Started), |_| (), txn)
             }
             Change::Adopt => {
                 next.owner = self.by.cloned();
-                self.save(next, Some(TransitionKind::Adopted), |_| (), loaded)
+                self.save(next, Some(LogEntryKind::Adopted), |_| (), txn)
             }
-            Change::Finish(finish) => self.finish(finish, next, current, loaded),
+            Change::Finish(finish) => self.finish(finish, next, current, txn),
             Change::Report(_) | Change::RequestCancel(_) => already(current),
         }
     }
@@ -178,7 +181,7 @@ impl Apply<'_> {
         finish: &Finish,
         mut next: Action,
         current: &Action,
-        loaded: &mut Loaded,
+        txn: &mut TxnState,
     ) -> Answer {
         next.outcome = Some(finish.outcome);
         next.finished_at = Some(next.last_seen_at);
@@ -201,17 +204,17 @@ impl Apply<'_> {
             next.last_seen_at = current.last_seen_at;
             let decider = decided_by.or_else(|| self.by.map(|by| by.name.clone()));
             let decider = decider.unwrap_or_else(|| "unnamed".into());
-            let end = end_of(owner, loaded);
+            let end = end_of(owner, txn);
             let seen = current.last_seen_at;
             next.evidence = Some(Evidence::new(owner.clone(), end, seen, decider.clone()));
             decided_by = Some(decider);
         }
         let note = next.error.as_ref().map(error_note);
-        let finished = |entry: &mut Transition| {
+        let finished = |entry: &mut LogEntry| {
             entry.by = decided_by;
             entry.note = note;
         };
-        self.save(next, Some(TransitionKind::Finished), finished, loaded)
+        self.save(next, Some(LogEntryKind::Finished), finished, txn)
     }
 
     /// Returns the action with the next version and a new sign of life.
@@ -231,19 +234,19 @@ impl Apply<'_> {
     fn save(
         &self,
         mut next: Action,
-        kind: Option<TransitionKind>,
-        complete: impl FnOnce(&mut Transition),
-        loaded: &mut Loaded,
+        kind: Option<LogEntryKind>,
+        complete: impl FnOnce(&mut LogEntry),
+        txn: &mut TxnState,
     ) -> Answer {
         if let Some(kind) = kind {
             next.log_entries = next.log_entries.saturating_add(1);
             let at = self.latest(&next);
-            let mut entry = Transition::new(kind, &next, at);
+            let mut entry = LogEntry::new(kind, &next, at);
             complete(&mut entry);
-            loaded.append(entry);
+            txn.append(entry);
         }
         let next = Arc::new(next);
-        loaded.set_action(next.clone());
+        txn.set_action(next.clone());
         applied(next)
     }
 }

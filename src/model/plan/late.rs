@@ -3,18 +3,23 @@
 use std::sync::Arc;
 
 use crate::model::action::{Action, ActionError};
-use crate::model::command::{Change, Command, Refused};
+use crate::model::command::{Change, Command, Rejection};
 use crate::model::fit::as_prose;
+use crate::model::log_entry::{LogEntry, LogEntryKind};
 use crate::model::time::Timestamp;
-use crate::model::transition::{Transition, TransitionKind};
-use crate::model::workspace::Loaded;
+use crate::model::workspace::TxnState;
 
 /// Appends a late report if a fenced owner's end of an action was refused.
 ///
 /// Called when the refusal is final. For a batch that is all or nothing, that is after its changes
 /// were undone. The change that fenced the owner may be undone, too, so this function checks
 /// everything again.
-pub(super) fn tell_late(command: &Command, refused: &Refused, loaded: &mut Loaded, now: Timestamp) {
+pub(super) fn tell_late(
+    command: &Command,
+    refused: &Rejection,
+    txn: &mut TxnState,
+    now: Timestamp,
+) {
     let (
         Command::Apply {
             uid,
@@ -22,33 +27,33 @@ pub(super) fn tell_late(command: &Command, refused: &Refused, loaded: &mut Loade
             by: Some(by),
             ..
         },
-        Refused::Fenced { .. },
+        Rejection::Fenced { .. },
     ) = (command, refused)
     else {
         return;
     };
-    let Some(current) = loaded.action(*uid).cloned() else {
+    let Some(current) = txn.action(*uid).cloned() else {
         return;
     };
-    if loaded.alive(by).is_some() {
+    if txn.alive(by).is_some() {
         return;
     }
     // A log keeps only one late report, so it must come from an owner that may have run the action.
     // The current owner has run it. A former owner, before an adoption, is at least known to the
     // store.
     let its_owner = current.owner.as_ref() == Some(by);
-    let once_its_owner = current.started_at.is_some() && loaded.owner(by).is_some();
+    let once_its_owner = current.started_at.is_some() && txn.owner(by).is_some();
     if !its_owner && !once_its_owner {
         return;
     }
     let at = now.max(last_stamp(&current));
-    let mut entry = Transition::new(TransitionKind::LateReport, &current, at);
+    let mut entry = LogEntry::new(LogEntryKind::LateReport, &current, at);
     entry.outcome = Some(finish.outcome);
     entry.owner = Some(by.clone());
     // Without the operation: otherwise a repeat of the refused command would count as applied.
     entry.op = None;
     entry.note = finish.error.as_ref().map(error_note);
-    loaded.append_late(entry);
+    txn.append_late(entry);
 }
 
 /// Returns the latest known time of a change of an action.

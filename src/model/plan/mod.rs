@@ -2,78 +2,80 @@
 
 mod apply;
 mod late;
-mod needs;
 mod owners;
+mod read_set;
 mod records;
 mod repeat;
 
 use std::sync::Arc;
 
 use super::action::Action;
-use super::command::{Batch, BatchMode, Clash, Command, Done, Effect, Refused};
+use super::command::{Batch, BatchMode, Command, ConflictReason, Done, Effect, Rejection};
 use super::identity::Digest;
 use super::limits::Invalid;
 use super::owner::{OwnerRef, OwnerState};
 use super::time::Timestamp;
 use super::words::OwnerEnd;
-use super::workspace::Loaded;
+use super::workspace::TxnState;
 use apply::Apply;
 use late::tell_late;
 use repeat::told_before;
 
-pub use needs::{Needs, needs};
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use owners::disconnect;
+pub use read_set::{ReadSet, read_set};
 
-type Answer = Result<Done, Refused>;
+type Answer = Result<Done, Rejection>;
 
 /// Decides the commands of a batch in order, and returns one answer for each.
 ///
-/// The changes are made in `loaded`; [`Loaded::into_changes`] returns the rows to save. `now` is
+/// The changes are made in `txn`; [`TxnState::into_write_set`] returns the rows to save. `now` is
 /// the time of the store's clock. The times of an action never go backwards, even if `now` does.
-pub fn plan(batch: &Batch, needs: &Needs, loaded: &mut Loaded, now: Timestamp) -> Vec<Answer> {
-    let told = told_before(batch, loaded);
+pub fn plan(batch: &Batch, read_set: &ReadSet, txn: &mut TxnState, now: Timestamp) -> Vec<Answer> {
+    let told = told_before(batch, txn);
     // The commands as they are recorded.
-    let commands = batch.commands.iter().zip(&*needs.checked);
+    let commands = batch.commands.iter().zip(&*read_set.checked);
     let commands = commands.map(|(command, checked)| match checked {
         Ok(checked) => checked.fitted.as_deref().unwrap_or(command),
         Err(_) => command,
     });
-    let checked = commands.clone().zip(&*needs.checked).enumerate();
+    let checked = commands.clone().zip(&*read_set.checked).enumerate();
     let mut decided = checked.map(|(index, (command, checked))| {
         let told = told.contains(&index);
-        move |loaded: &mut Loaded| -> Answer {
-            let checked = checked.as_ref().map_err(|i| Refused::Invalid(i.clone()))?;
-            decide(command, checked.digest, told, loaded, now)
+        move |txn: &mut TxnState| -> Answer {
+            let checked = checked
+                .as_ref()
+                .map_err(|i| Rejection::Invalid(i.clone()))?;
+            decide(command, checked.digest, told, txn, now)
         }
     });
     match batch.mode {
         BatchMode::Each => decided
             .zip(commands)
             .map(|(decide, command)| {
-                let answer = decide(loaded);
+                let answer = decide(txn);
                 if let Err(refused) = &answer {
-                    tell_late(command, refused, loaded, now);
+                    tell_late(command, refused, txn, now);
                 }
                 answer
             })
             .collect(),
         BatchMode::All => {
-            loaded.begin();
+            txn.begin();
             let mut answers: Vec<Answer> = Vec::with_capacity(batch.commands.len());
             let refused = decided.try_for_each(|decide| {
-                answers.push(Ok(decide(loaded)?));
+                answers.push(Ok(decide(txn)?));
                 Ok(())
             });
-            loaded.end(refused.is_ok());
+            txn.end(refused.is_ok());
             match refused {
                 Ok(()) => answers,
                 Err(refused) => {
                     let index = answers.len();
                     if let Some(command) = commands.clone().nth(index) {
-                        tell_late(command, &refused, loaded, now);
+                        tell_late(command, &refused, txn, now);
                     }
-                    let mut answers = vec![Err(Refused::Batch(index)); batch.commands.len()];
+                    let mut answers = vec![Err(Rejection::Batch(index)); batch.commands.len()];
                     answers[index] = Err(refused);
                     answers
                 }
@@ -86,13 +88,13 @@ fn decide(
     command: &Command,
     digest: Option<Digest>,
     told: bool,
-    loaded: &mut Loaded,
+    txn: &mut TxnState,
     now: Timestamp,
 ) -> Answer {
     match command {
         Command::Create { new, by } => {
             let digest = digest.unwrap_or_else(|| new.digest());
-            records::create(new, digest, by.as_ref(), loaded, now)
+            records::create(new, digest, by.as_ref(), txn, now)
         }
         Command::Apply {
             uid,
@@ -110,16 +112,16 @@ fn decide(
                 told,
                 now,
             };
-            apply.decide(loaded)
+            apply.decide(txn)
         }
-        Command::Claim { owner, take_over } => owners::claim(owner, *take_over, loaded, now),
-        Command::Renew(owner) => owners::renew(owner, loaded, now),
-        Command::Release(owner) => owners::release(owner, loaded, now),
-        Command::Fence { owner, if_renewals } => owners::fence(owner, *if_renewals, loaded, now),
-        Command::Pin { uid, pinned } => records::pin(*uid, *pinned, loaded),
-        Command::Remove { uid, if_version } => records::remove(*uid, *if_version, loaded),
-        Command::Import { action, log } => records::import(action, log, loaded),
-        Command::Unknown => Err(Refused::Invalid(Invalid::new("command", "is unknown"))),
+        Command::Claim { owner, take_over } => owners::claim(owner, *take_over, txn, now),
+        Command::Renew(owner) => owners::renew(owner, txn, now),
+        Command::Release(owner) => owners::release(owner, txn, now),
+        Command::Fence { owner, if_renewals } => owners::fence(owner, *if_renewals, txn, now),
+        Command::Pin { uid, pinned } => records::pin(*uid, *pinned, txn),
+        Command::Remove { uid, if_version } => records::remove(*uid, *if_version, txn),
+        Command::Import { action, log } => records::import(action, log, txn),
+        Command::Unknown => Err(Rejection::Invalid(Invalid::new("command", "is unknown"))),
     }
 }
 
@@ -132,8 +134,8 @@ fn applied(action: Arc<Action>) -> Answer {
 }
 
 /// Returns how an owner that is not alive ended.
-fn end_of(owner: &OwnerRef, loaded: &Loaded) -> OwnerEnd {
-    let state = loaded.owner(owner).map(|known| known.state);
+fn end_of(owner: &OwnerRef, txn: &TxnState) -> OwnerEnd {
+    let state = txn.owner(owner).map(|known| known.state);
     match state {
         None => OwnerEnd::Unknown,
         Some(OwnerState::Released) => OwnerEnd::Released,
@@ -142,17 +144,17 @@ fn end_of(owner: &OwnerRef, loaded: &Loaded) -> OwnerEnd {
     }
 }
 
-fn conflict(clash: Clash, current: &Arc<Action>) -> Refused {
-    Refused::Conflict {
-        clash,
+fn conflict(reason: ConflictReason, current: &Arc<Action>) -> Rejection {
+    Rejection::Conflict {
+        reason,
         current: current.clone(),
     }
 }
 
-fn fenced(owner: &OwnerRef, loaded: &Loaded, current: Option<&Arc<Action>>) -> Refused {
-    Refused::Fenced {
+fn fenced(owner: &OwnerRef, txn: &TxnState, current: Option<&Arc<Action>>) -> Rejection {
+    Rejection::Fenced {
         owner: owner.clone(),
-        end: end_of(owner, loaded),
+        end: end_of(owner, txn),
         current: current.cloned(),
     }
 }

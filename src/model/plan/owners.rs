@@ -1,30 +1,30 @@
 //! Commands about owners: claim, renew, release, fence.
 
 use super::{Answer, fenced};
-use crate::model::command::{Done, Effect, Refused};
+use crate::model::command::{Done, Effect, Rejection};
 use crate::model::owner::{Owner, OwnerRef, OwnerState};
 use crate::model::time::Timestamp;
-use crate::model::workspace::Loaded;
+use crate::model::workspace::TxnState;
 
 pub(super) fn claim(
     owner: &OwnerRef,
     take_over: bool,
-    loaded: &mut Loaded,
+    txn: &mut TxnState,
     now: Timestamp,
 ) -> Answer {
-    match loaded.owner(owner) {
+    match txn.owner(owner) {
         Some(known) if known.is_alive() => return Ok(Done::new(Effect::Already, None)),
         // An incarnation that has ended cannot become alive again.
-        Some(_) => return Err(fenced(owner, loaded, None)),
+        Some(_) => return Err(fenced(owner, txn, None)),
         None => {}
     }
-    if let Some(living) = loaded.living(&owner.name).cloned() {
+    if let Some(living) = txn.living(&owner.name).cloned() {
         if !take_over {
-            return Err(Refused::OwnerAlive(Box::new(living)));
+            return Err(Rejection::OwnerAlive(Box::new(living)));
         }
-        loaded.set_owner(ended(living, OwnerState::Fenced, now));
+        txn.set_owner(ended(living, OwnerState::Fenced, now));
     }
-    loaded.set_owner(Owner::claimed(owner.clone(), now));
+    txn.set_owner(Owner::claimed(owner.clone(), now));
     Ok(Done::new(Effect::Applied, None))
 }
 
@@ -34,47 +34,47 @@ fn ended(mut owner: Owner, state: OwnerState, now: Timestamp) -> Owner {
     owner
 }
 
-pub(super) fn renew(owner: &OwnerRef, loaded: &mut Loaded, now: Timestamp) -> Answer {
-    let Some(mut known) = loaded.alive(owner).cloned() else {
-        return Err(fenced(owner, loaded, None));
+pub(super) fn renew(owner: &OwnerRef, txn: &mut TxnState, now: Timestamp) -> Answer {
+    let Some(mut known) = txn.alive(owner).cloned() else {
+        return Err(fenced(owner, txn, None));
     };
     known.renewals = known.renewals.saturating_add(1);
     known.renewed_at = now.max(known.renewed_at);
-    loaded.set_owner(known);
+    txn.set_owner(known);
     Ok(Done::new(Effect::Applied, None))
 }
 
-pub(super) fn release(owner: &OwnerRef, loaded: &mut Loaded, now: Timestamp) -> Answer {
-    match loaded.owner(owner).cloned() {
+pub(super) fn release(owner: &OwnerRef, txn: &mut TxnState, now: Timestamp) -> Answer {
+    match txn.owner(owner).cloned() {
         Some(known) if known.is_alive() => {
-            loaded.set_owner(ended(known, OwnerState::Released, now));
+            txn.set_owner(ended(known, OwnerState::Released, now));
             Ok(Done::new(Effect::Applied, None))
         }
         Some(known) if known.state == OwnerState::Released => Ok(Done::new(Effect::Already, None)),
-        _ => Err(fenced(owner, loaded, None)),
+        _ => Err(fenced(owner, txn, None)),
     }
 }
 
 /// Ends every loaded owner that is alive. Called when a process opens the store for itself alone.
 #[cfg(feature = "sqlite-unbundled")]
-pub(crate) fn disconnect(loaded: &mut Loaded, now: Timestamp) {
-    for living in loaded.all_living() {
-        loaded.set_owner(ended(living, OwnerState::Disconnected, now));
+pub(crate) fn disconnect(txn: &mut TxnState, now: Timestamp) {
+    for living in txn.all_living() {
+        txn.set_owner(ended(living, OwnerState::Disconnected, now));
     }
 }
 
 pub(super) fn fence(
     owner: &OwnerRef,
     if_renewals: u64,
-    loaded: &mut Loaded,
+    txn: &mut TxnState,
     now: Timestamp,
 ) -> Answer {
-    match loaded.alive(owner).cloned() {
+    match txn.alive(owner).cloned() {
         Some(alive) if alive.renewals == if_renewals => {
-            loaded.set_owner(ended(alive, OwnerState::Fenced, now));
+            txn.set_owner(ended(alive, OwnerState::Fenced, now));
             Ok(Done::new(Effect::Applied, None))
         }
-        Some(alive) => Err(Refused::OwnerAlive(Box::new(alive))),
+        Some(alive) => Err(Rejection::OwnerAlive(Box::new(alive))),
         None => Ok(Done::new(Effect::Already, None)),
     }
 }

@@ -6,7 +6,7 @@ use crate::model::action::Action;
 use crate::model::command::{Batch, BatchMode, Change, Command};
 use crate::model::identity::ActionUid;
 use crate::model::owner::OwnerRef;
-use crate::model::workspace::Loaded;
+use crate::model::workspace::TxnState;
 
 /// Returns the indexes of the reports that were applied when the same batch was written before.
 ///
@@ -17,7 +17,7 @@ use crate::model::workspace::Loaded;
 /// Without this function, a repeat of the report would be refused (the action is completed by now),
 /// or would act a second time (it sets an earlier step). But the next command of the batch comes
 /// after the report. If that command was applied, the report was applied, too.
-pub(super) fn told_before(batch: &Batch, loaded: &Loaded) -> BTreeSet<usize> {
+pub(super) fn told_before(batch: &Batch, txn: &TxnState) -> BTreeSet<usize> {
     let mut told = BTreeSet::new();
     if batch.commands.len() < 2 {
         return told;
@@ -36,10 +36,10 @@ pub(super) fn told_before(batch: &Batch, loaded: &Loaded) -> BTreeSet<usize> {
             continue;
         };
         let by = by.as_ref();
-        let Some(current) = loaded.action(*uid) else {
+        let Some(current) = txn.action(*uid) else {
             continue;
         };
-        if loaded.has_op(*uid, *op) {
+        if txn.has_op(*uid, *op) {
             if matches!(change, Change::Report(_) | Change::Finish(_)) {
                 later.entry(*uid).or_default().push(by);
             }
@@ -63,12 +63,12 @@ fn runs(by: Option<&OwnerRef>, action: &Action) -> bool {
 }
 
 /// Returns true if the stored action is the imported one, or a later version of it.
-pub(super) fn descends(current: &Action, imported: &Action, loaded: &Loaded) -> bool {
+pub(super) fn descends(current: &Action, imported: &Action, txn: &TxnState) -> bool {
     let same_origin = current.digest == imported.digest
         && current.created_at == imported.created_at
         && current.version > imported.version;
     let went_on = match imported.last_op {
-        Some(op) => loaded.has_op(current.uid, op),
+        Some(op) => txn.has_op(current.uid, op),
         None => true,
     };
     current == imported || (same_origin && went_on)

@@ -9,10 +9,10 @@ use crate::model::fit::fitted;
 use crate::model::identity::{ActionUid, Digest, OpId};
 use crate::model::key::Key;
 use crate::model::limits::{Invalid, label_opt};
+use crate::model::log_entry::check_log;
 use crate::model::owner::OwnerRef;
 use crate::model::query::CheckError;
 use crate::model::report::Finish;
-use crate::model::transition::check_log;
 use crate::model::words::Outcome;
 
 /// Nearly every batch has one command and one row of each kind, so no list allocates.
@@ -21,7 +21,7 @@ type List<T> = SmallVec<[T; 1]>;
 /// Rows to load for a batch, and the checks of its commands that need no store. Each list is sorted
 /// and has no duplicates.
 #[derive(Debug, Clone, Default)]
-pub struct Needs {
+pub struct ReadSet {
     actions: List<ActionUid>,
     parents_of: List<ActionUid>,
     ops: List<(ActionUid, OpId)>,
@@ -46,70 +46,70 @@ pub(super) struct Checked {
 ///
 /// # Errors
 /// Returns [`CheckError::Unsupported`] if this version does not know a command of the batch.
-pub fn needs(batch: &Batch) -> Result<Needs, CheckError> {
+pub fn read_set(batch: &Batch) -> Result<ReadSet, CheckError> {
     // There is nearly always one row of each kind for each command.
     let most = batch.commands.len();
-    let mut needs = Needs {
+    let mut read_set = ReadSet {
         actions: List::with_capacity(most),
         ops: List::with_capacity(most),
         checked: List::with_capacity(most),
-        ..Needs::default()
+        ..ReadSet::default()
     };
     for command in &batch.commands {
-        needs.checked.push(checked(command));
+        read_set.checked.push(checked(command));
         match command {
             Command::Create { new, by } => {
-                needs.actions.push(new.uid);
+                read_set.actions.push(new.uid);
                 if let Some(parent) = new.parent {
-                    needs.actions.push(parent);
+                    read_set.actions.push(parent);
                 }
-                needs.own(by);
-                needs.key(&new.tenant, &new.exclusive, &new.idempotency_key);
+                read_set.own(by);
+                read_set.key(&new.tenant, &new.exclusive, &new.idempotency_key);
             }
             Command::Apply { uid, op, by, .. } => {
-                needs.actions.push(*uid);
-                needs.ops.push((*uid, *op));
-                needs.own(by);
+                read_set.actions.push(*uid);
+                read_set.ops.push((*uid, *op));
+                read_set.own(by);
             }
             Command::Claim { owner, .. } => {
-                needs.owner(owner);
-                needs.claims += 1;
+                read_set.owner(owner);
+                read_set.claims += 1;
             }
             Command::Renew(owner) | Command::Release(owner) | Command::Fence { owner, .. } => {
-                needs.owner(owner);
+                read_set.owner(owner);
             }
-            Command::Pin { uid, .. } => needs.actions.push(*uid),
+            Command::Pin { uid, .. } => read_set.actions.push(*uid),
             Command::Remove { uid, .. } => {
-                needs.actions.push(*uid);
-                needs.parents_of.push(*uid);
+                read_set.actions.push(*uid);
+                read_set.parents_of.push(*uid);
             }
             Command::Import { action, .. } => {
-                needs.actions.push(action.uid);
+                read_set.actions.push(action.uid);
                 // A later batch of the transaction may remove this action.
                 if let Some(parent) = action.parent {
-                    needs.actions.push(parent);
+                    read_set.actions.push(parent);
                 }
                 // The action is not stored yet, so its owner must be loaded separately; it may be
                 // alive here.
-                needs.own(&action.owner);
+                read_set.own(&action.owner);
                 if let Some(op) = action.last_op {
-                    needs.ops.push((action.uid, op));
+                    read_set.ops.push((action.uid, op));
                 }
                 if action.is_unfinished() {
-                    needs.key(&action.tenant, &action.exclusive, &action.idempotency_key);
+                    read_set.key(&action.tenant, &action.exclusive, &action.idempotency_key);
                 } else {
-                    needs.key(&action.tenant, &[], &action.idempotency_key);
+                    read_set.key(&action.tenant, &[], &action.idempotency_key);
                 }
             }
             Command::Unknown => return Err(CheckError::Unsupported("this command")),
         }
     }
-    in_order(&mut needs.actions);
-    in_order(&mut needs.parents_of);
-    in_order(&mut needs.ops);
-    in_order(&mut needs.owners);
-    in_order(&mut needs.keys);
-    Ok(needs)
+    in_order(&mut read_set.actions);
+    in_order(&mut read_set.parents_of);
+    in_order(&mut read_set.ops);
+    in_order(&mut read_set.owners);
+    in_order(&mut read_set.keys);
+    Ok(read_set)
 }
 
 /// Sorts a list and removes duplicates.
@@ -131,7 +131,7 @@ fn checked(command: &Command) -> Result<Checked, Invalid> {
     Ok(Checked { digest, fitted })
 }
 
-impl Needs {
+impl ReadSet {
     /// Returns the actions to load. For each, load its pin, and whether its log has a late report.
     #[must_use]
     pub fn actions(&self) -> &[ActionUid] {
@@ -139,7 +139,7 @@ impl Needs {
     }
 
     /// Returns the actions whose parents must be loaded, too, if they exist. These are the actions
-    /// to remove. All of them are in [`actions`](Needs::actions).
+    /// to remove. All of them are in [`actions`](ReadSet::actions).
     #[must_use]
     pub fn parents_of(&self) -> &[ActionUid] {
         &self.parents_of
@@ -159,7 +159,7 @@ impl Needs {
     }
 
     /// Returns the number of claims. If it is not zero, load the ended owners that may be
-    /// forgotten: see [`Loaded::put_ended`](crate::Loaded::put_ended).
+    /// forgotten: see [`TxnState::put_ended`](crate::TxnState::put_ended).
     #[must_use]
     pub fn claims(&self) -> usize {
         self.claims
@@ -207,7 +207,7 @@ fn check(command: &Command) -> Result<(), Invalid> {
             if by.is_none() && matches!(change, Change::Start | Change::Adopt) {
                 return Err(Invalid::new(
                     "by",
-                    "is missing: a start or an adoption needs an owner",
+                    "is missing: a start or an adoption read_set an owner",
                 ));
             }
             match change {

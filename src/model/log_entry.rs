@@ -15,7 +15,7 @@ use super::words::{Outcome, Status, UnknownWord, words};
 
 words! {
     /// Kind of log entry.
-    TransitionKind, "kind of transition", {
+    LogEntryKind, "kind of transition", {
         /// The action was created.
         Created = 0 "created",
         /// The action was started.
@@ -40,11 +40,11 @@ words! {
 /// report of progress alone writes no entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Transition {
+pub struct LogEntry {
     /// Action of the log.
     pub uid: ActionUid,
     /// Kind of entry.
-    pub kind: TransitionKind,
+    pub kind: LogEntryKind,
     /// Version of the action after the change. For a late report: version of the action at that
     /// time.
     pub version: Version,
@@ -72,11 +72,11 @@ pub struct Transition {
     pub(crate) extra: Extra,
 }
 
-impl Transition {
+impl LogEntry {
     /// Creates an entry from the current state of an action.
     #[must_use]
-    pub fn new(kind: TransitionKind, action: &Action, at: Timestamp) -> Transition {
-        Transition {
+    pub fn new(kind: LogEntryKind, action: &Action, at: Timestamp) -> LogEntry {
+        LogEntry {
             uid: action.uid,
             kind,
             version: action.version,
@@ -96,13 +96,13 @@ impl Transition {
     /// Returns true for a late report.
     #[must_use]
     pub fn is_late(&self) -> bool {
-        self.kind == TransitionKind::LateReport
+        self.kind == LogEntryKind::LateReport
     }
 }
 
 /// Checks that a log belongs to an action: the entries are of this action and in order, and the
 /// last one matches its current state.
-pub(crate) fn check_log(action: &Action, log: &[Transition]) -> Result<(), Invalid> {
+pub(crate) fn check_log(action: &Action, log: &[LogEntry]) -> Result<(), Invalid> {
     let late = log.iter().filter(|entry| entry.is_late()).count();
     if late > 1 {
         return Err(Invalid::new(
@@ -117,7 +117,7 @@ pub(crate) fn check_log(action: &Action, log: &[Transition]) -> Result<(), Inval
         let reason = "is less than the number of entries in the log";
         return Err(Invalid::new("log_entries", reason));
     }
-    let mut last: Option<&Transition> = None;
+    let mut last: Option<&LogEntry> = None;
     for entry in log {
         label_opt("log.step", entry.step.as_deref())?;
         label_opt("log.by", entry.by.as_deref())?;
