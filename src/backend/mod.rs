@@ -1,9 +1,9 @@
 //! The built-in stores. Each one loads the data the model needs and saves the model's changes
 //! atomically.
 
-mod ascending;
-mod bell;
+mod append_index;
 mod memory;
+mod position_watch;
 #[cfg(feature = "sqlite-unbundled")]
 mod sqlite;
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use self::tables::{Row, Tables};
 use super::another_branch;
-use super::bell::Bell;
+use super::position_watch::PositionWatch;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
@@ -27,7 +27,7 @@ use crate::store::{ActionStore, Capabilities, Durability};
 #[derive(Debug)]
 pub struct MemoryStore {
     tables: RwLock<Tables>,
-    bell: Bell,
+    position_watch: PositionWatch,
     clock: Clock,
     store_id: StoreId,
 }
@@ -51,7 +51,7 @@ impl MemoryStore {
         let store_id = StoreId::new();
         let tables = Tables::default();
         MemoryStore {
-            bell: Bell::new(tables.position(store_id)),
+            position_watch: PositionWatch::new(tables.position(store_id)),
             tables: RwLock::new(tables),
             clock,
             store_id,
@@ -102,7 +102,7 @@ impl ActionStore for MemoryStore {
     }
 
     async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
-        self.bell.check_open("write")?;
+        self.position_watch.check_open("write")?;
         self.capabilities().check(&batch)?;
         let read_set = read_set(&batch).map_err(|e| StoreError::from_check("write", e))?;
         let mut tables = self.lock();
@@ -111,14 +111,14 @@ impl ActionStore for MemoryStore {
         let mut write_set = txn.into_write_set();
         tables.save(&mut write_set);
         // Still under the lock, so that positions are announced in order.
-        self.bell.ring(tables.position(self.store_id));
+        self.position_watch.publish(tables.position(self.store_id));
         // Unlocks before the replaced values are dropped.
         drop(tables);
         Ok(answers)
     }
 
     async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
-        self.bell.check_open("get")?;
+        self.position_watch.check_open("get")?;
         self.capabilities().check_count("get", uids.len())?;
         let tables = self.read();
         let found = |uid| tables.rows.get(uid).map(|row| row.action.clone());
@@ -126,7 +126,7 @@ impl ActionStore for MemoryStore {
     }
 
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
-        self.bell.check_open("list")?;
+        self.position_watch.check_open("list")?;
         query
             .check()
             .map_err(|e| StoreError::from_check("list", e))?;
@@ -160,7 +160,7 @@ impl ActionStore for MemoryStore {
     }
 
     async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
-        self.bell.check_open("log")?;
+        self.position_watch.check_open("log")?;
         query
             .check()
             .map_err(|e| StoreError::from_check("log", e))?;
@@ -191,7 +191,7 @@ impl ActionStore for MemoryStore {
     }
 
     async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
-        self.bell.check_open("owners")?;
+        self.position_watch.check_open("owners")?;
         query
             .check()
             .map_err(|e| StoreError::from_check("owners", e))?;
@@ -201,12 +201,12 @@ impl ActionStore for MemoryStore {
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
-        self.bell.check_open("changed")?;
-        self.bell.changed(after).await
+        self.position_watch.check_open("changed")?;
+        self.position_watch.changed(after).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        self.bell.close();
+        self.position_watch.close();
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::ops::RangeBounds as _;
 use std::sync::Arc;
 
 use super::super::UidMap;
-use super::super::ascending::Ascending;
+use super::super::append_index::AppendIndex;
 use super::owners::Owners;
 use crate::model::{
     AccessPath, Action, ActionUid, BranchId, End, Key, Limits, LogEntry, Position, ReadSet,
@@ -18,13 +18,13 @@ use crate::model::{
 pub(super) struct Tables {
     pub(super) rows: UidMap<Row>,
     /// The action of each number, in creation order.
-    numbers: Ascending<ActionUid>,
+    numbers: AppendIndex<ActionUid>,
     /// The numbers of the actions in each set that can select a query's rows.
     sets: HashMap<AccessPath, BTreeSet<u64>>,
     /// The action whose latest change has this revision.
-    pub(super) feed: Ascending<ActionUid>,
+    pub(super) feed: AppendIndex<ActionUid>,
     /// The action of each log entry, in the order of writing.
-    pub(super) entries: Ascending<ActionUid>,
+    pub(super) entries: AppendIndex<ActionUid>,
     pub(super) owners: Owners,
     keys: HashMap<Key, ActionUid>,
     last_number: u64,

@@ -9,7 +9,7 @@ use super::branch;
 use super::errors::{Phase, store_error};
 use super::file::{self, Lock, NewFile};
 use super::schema;
-use super::source::Line;
+use super::source::ConnectionSlot;
 use crate::error::{ErrorKind, StoreError};
 
 impl SqliteStore {
@@ -38,7 +38,7 @@ impl SqliteStore {
         self.check_usable("backup")?;
         self.file.check_before("backup")?;
         let path = file::resolve(path.as_ref())?;
-        let mut line = Line::new(self.source.clone(), self.file.clone());
+        let mut slot = ConnectionSlot::new(self.source.clone(), self.file.clone());
         let work = async move {
             let refuse = |message| Err(StoreError::new(ErrorKind::Unavailable, "backup", message));
             // Another opener of this path takes the same lock; so does an earlier backup whose
@@ -55,14 +55,14 @@ impl SqliteStore {
                 );
             }
             let new = NewFile::beside(&path)?;
-            let mut connection = line.take().await?;
+            let mut connection = slot.take().await?;
             let name = new.path.to_string_lossy().into_owned();
             let copied = sqlx::query("VACUUM INTO $1")
                 .bind(name)
                 .execute(&mut *connection)
                 .await;
-            line.hand_back(connection);
-            line.close().await;
+            slot.hand_back(connection);
+            slot.close().await;
             copied.map_err(|error| store_error("backup", Phase::Before, error))?;
             let mut copy = schema::connect_plain(&new.path).await?;
             let forked = branch::fork(&mut copy, &new.path).await;

@@ -26,7 +26,7 @@ enum Field<'r> {
     Null,
     Int(i64),
     Text(Cow<'r, str>),
-    /// The sparse columns, packed [in one array](super::rows::Part::Seldom).
+    /// The sparse columns, packed [in one array](super::rows::Part::Sparse).
     Row(Fields<'r>),
 }
 
@@ -148,7 +148,7 @@ impl<'r> Columns<'r> {
     }
 
     /// Reads the array of sparse columns.
-    fn seldom(&mut self) -> Result<Columns<'r>, StoreError> {
+    fn sparse(&mut self) -> Result<Columns<'r>, StoreError> {
         match self.next() {
             Some(Field::Row(Fields(fields))) => Ok(Columns::of(self.operation, Some(fields))),
             Some(Field::Null) => Ok(Columns::of(self.operation, None)),
@@ -328,7 +328,7 @@ where
 pub(super) fn decode_action(columns: &mut Columns<'_>) -> Result<(i64, Action), StoreError> {
     let c = columns;
     let number = c.int()?;
-    let s = &mut c.seldom()?;
+    let s = &mut c.sparse()?;
     // Struct fields are evaluated in the order written here, which is the order of the columns.
     let action = Action {
         actor: s.text_opt()?,
@@ -379,7 +379,7 @@ pub(super) fn decode_action(columns: &mut Columns<'_>) -> Result<(i64, Action), 
 pub(super) fn decode_entry(columns: &mut Columns<'_>) -> Result<(u64, LogEntry), StoreError> {
     let c = columns;
     let uid = ActionUid::from_uuid(c.blob()?);
-    let s = &mut c.seldom()?;
+    let s = &mut c.sparse()?;
     let entry = c.number()?;
     let _action = c.int()?;
     let transition = LogEntry {

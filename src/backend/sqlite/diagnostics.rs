@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::open::modes;
 use super::schema::{self, single};
-use super::source::Line;
+use super::source::ConnectionSlot;
 use super::{SqliteFile, SqliteStore, file};
 use crate::error::StoreError;
 use crate::model::Position;
@@ -68,15 +68,15 @@ impl SqliteStore {
     /// `Unavailable`, `Corrupt` or `Closed`.
     pub async fn diagnostics(&self) -> Result<SqliteDiagnostics, StoreError> {
         self.file.check_process("diagnostics")?;
-        self.bell.check_open("diagnostics")?;
+        self.position_watch.check_open("diagnostics")?;
         // The result is not needed: `state` below reports a loss.
         let _noticed = self.file.check();
         if self.file.state() != SqliteFile::Same {
-            return Ok(self.known(self.bell.position()));
+            return Ok(self.known(self.position_watch.position()));
         }
         let position = self.ask("diagnostics", super::Read::Position).await?;
-        let mut line = Line::new(self.source.clone(), self.file.clone());
-        let mut connection = line.take().await?;
+        let mut slot = ConnectionSlot::new(self.source.clone(), self.file.clone());
+        let mut connection = slot.take().await?;
         let read = async {
             let (journal_mode, synchronous) = modes(&mut connection).await?;
             let busy: i64 = single(&mut connection, "PRAGMA busy_timeout").await?;
@@ -97,8 +97,8 @@ impl SqliteStore {
             })
         };
         let read = read.await;
-        line.hand_back(connection);
-        line.close().await;
+        slot.hand_back(connection);
+        slot.close().await;
         read
     }
 

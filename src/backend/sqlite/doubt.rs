@@ -84,7 +84,7 @@ impl Writer {
     pub(super) async fn connection(&mut self) -> Result<Connection, StoreError> {
         let begun = Instant::now();
         loop {
-            let mut connection = self.line.take().await.map_err(reconnected)?;
+            let mut connection = self.slot.take().await.map_err(reconnected)?;
             if !self.in_doubt.load(Ordering::Acquire) {
                 return Ok(connection);
             }
@@ -107,11 +107,11 @@ impl Writer {
 
     /// Finds out whether a transaction whose commit failed was applied.
     pub(super) async fn resolve(&mut self, mut failed: Connection, doubt: &Doubt) -> Verdict {
-        self.heads = None;
+        self.write_cache = None;
         // Another file is at the path now, and a new connection would open that one.
         if self.file.check().is_err() {
             roll_back(&mut failed).await;
-            self.line.hand_back(failed);
+            self.slot.hand_back(failed);
             return Verdict::Unknown;
         }
         // By then a partial write is rolled back, and its connection can show this. On a full disk
@@ -119,7 +119,7 @@ impl Writer {
         if was_cut_short(&doubt.error) && roll_back(&mut failed).await {
             let stored = read_locked(&mut failed).await;
             if stored.is_ok_and(|stored| stored.last_commit == doubt.before) {
-                self.line.hand_back(failed);
+                self.slot.hand_back(failed);
                 return Verdict::NotApplied;
             }
         }
@@ -140,7 +140,7 @@ impl Writer {
 
     /// Makes one attempt. Returns `None` if its result is inconclusive.
     async fn look_up(&mut self, doubt: &Doubt) -> Option<Verdict> {
-        let mut connection = match self.line.take().await {
+        let mut connection = match self.slot.take().await {
             Ok(connection) => connection,
             // A closed pool stays closed.
             Err(error) if error.kind() == ErrorKind::Closed => return Some(Verdict::Unknown),
@@ -161,7 +161,7 @@ impl Writer {
         let verdict = stored.and_then(|stored| self.judge(doubt, stored, synced.ok()));
         if verdict.is_some() && durable {
             self.in_doubt.store(false, Ordering::Release);
-            self.line.hand_back(connection);
+            self.slot.hand_back(connection);
         } else {
             drop(connection.close().await);
         }

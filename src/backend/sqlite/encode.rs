@@ -14,7 +14,7 @@ const TEXT_BYTES: usize = 64 * 1024;
 
 /// Builds the JSON array of arrays that carries the rows of a batch.
 #[derive(Debug)]
-pub(super) struct Envelope {
+pub(super) struct JsonRows {
     json: Vec<u8>,
     /// Completed texts, without their closing brackets.
     full: Vec<Vec<u8>>,
@@ -22,18 +22,18 @@ pub(super) struct Envelope {
     in_row: bool,
     /// True while all fields of the current group are null.
     empty: bool,
-    any_seldom: bool,
+    any_sparse: bool,
 }
 
-impl Envelope {
-    pub(super) fn new() -> Envelope {
-        Envelope {
+impl JsonRows {
+    pub(super) fn new() -> JsonRows {
+        JsonRows {
             json: vec![b'['],
             full: Vec::new(),
             rows: 0,
             in_row: false,
             empty: true,
-            any_seldom: false,
+            any_sparse: false,
         }
     }
 
@@ -42,9 +42,9 @@ impl Envelope {
         self.rows
     }
 
-    /// True if a row has any [sparse](super::rows::Part::Seldom) column.
-    pub(super) fn any_seldom(&self) -> bool {
-        self.any_seldom
+    /// True if a row has any [sparse](super::rows::Part::Sparse) column.
+    pub(super) fn any_sparse(&self) -> bool {
+        self.any_sparse
     }
 
     /// Returns the only row, without the outer array.
@@ -76,7 +76,7 @@ impl Envelope {
     }
 
     /// Begins a row, fills it and ends it.
-    pub(super) fn row(&mut self, fill: impl FnOnce(&mut Envelope)) {
+    pub(super) fn row(&mut self, fill: impl FnOnce(&mut JsonRows)) {
         if self.json.len() > TEXT_BYTES {
             self.full
                 .push(std::mem::replace(&mut self.json, vec![b'[']));
@@ -91,7 +91,7 @@ impl Envelope {
     }
 
     /// Writes the field of a row that packs the sparse columns.
-    fn seldom(&mut self, fill: impl FnOnce(&mut Envelope)) {
+    fn sparse(&mut self, fill: impl FnOnce(&mut JsonRows)) {
         if self.in_row {
             self.json.push(b',');
         }
@@ -105,7 +105,7 @@ impl Envelope {
             self.json.extend_from_slice(b"null");
         } else {
             self.json.push(b']');
-            self.any_seldom = true;
+            self.any_sparse = true;
         }
     }
 
@@ -200,9 +200,9 @@ fn to_column(number: u64) -> i64 {
 }
 
 /// Encodes a row of [`ACTION`](super::rows::ACTION).
-pub(super) fn encode_action(out: &mut Envelope, action: &Action, number: i64) {
+pub(super) fn encode_action(out: &mut JsonRows, action: &Action, number: i64) {
     out.int(number);
-    out.seldom(|out| {
+    out.sparse(|out| {
         out.text_opt(action.actor.as_deref());
         out.text_opt(action.idempotency_key.as_deref());
         out.blob_opt(action.parent.as_ref().map(ActionUid::as_uuid));
@@ -223,14 +223,14 @@ pub(super) fn encode_action(out: &mut Envelope, action: &Action, number: i64) {
 }
 
 /// Encodes a row of [`UPDATE`](super::rows::UPDATE).
-pub(super) fn encode_update(out: &mut Envelope, action: &Action, number: i64) {
+pub(super) fn encode_update(out: &mut JsonRows, action: &Action, number: i64) {
     out.int(number);
-    out.seldom(|out| encode_seldom(out, action));
+    out.sparse(|out| encode_seldom(out, action));
     encode_changeable(out, action);
 }
 
 /// Encodes a row of [`PROGRESS`](super::rows::PROGRESS).
-pub(super) fn encode_progress(out: &mut Envelope, action: &Action, number: i64) {
+pub(super) fn encode_progress(out: &mut JsonRows, action: &Action, number: i64) {
     out.int(number);
     out.int(action.progress.hundredths().into());
     out.int(action.last_seen_at.as_micros());
@@ -238,7 +238,7 @@ pub(super) fn encode_progress(out: &mut Envelope, action: &Action, number: i64) 
     out.blob_opt(action.last_op.as_ref().map(OpId::as_uuid));
 }
 
-fn encode_seldom(out: &mut Envelope, action: &Action) {
+fn encode_seldom(out: &mut JsonRows, action: &Action) {
     out.text_opt(action.attributes.as_ref().map(Json::as_str));
     out.text_opt(action.result.as_ref().map(Json::as_str));
     let error = action.error.as_ref();
@@ -257,7 +257,7 @@ fn encode_seldom(out: &mut Envelope, action: &Action) {
     out.text_opt(evidence.map(|evidence| &*evidence.decided_by));
 }
 
-fn encode_changeable(out: &mut Envelope, action: &Action) {
+fn encode_changeable(out: &mut JsonRows, action: &Action) {
     out.int(action.status.code().into());
     out.int_opt(action.outcome.map(|outcome| outcome.code().into()));
     out.int(action.progress.hundredths().into());
@@ -273,8 +273,8 @@ fn encode_changeable(out: &mut Envelope, action: &Action) {
 }
 
 /// Encodes a row of [`ENTRY`](super::rows::ENTRY).
-pub(super) fn encode_entry(out: &mut Envelope, t: &LogEntry, entry: i64, action: i64) {
-    out.seldom(|out| {
+pub(super) fn encode_entry(out: &mut JsonRows, t: &LogEntry, entry: i64, action: i64) {
+    out.sparse(|out| {
         out.text_opt(t.step.as_deref());
         out.text_opt(t.by.as_deref());
         out.text_opt(t.note.as_deref());
@@ -292,7 +292,7 @@ pub(super) fn encode_entry(out: &mut Envelope, t: &LogEntry, entry: i64, action:
 }
 
 /// Encodes a row of [`OWNER`](super::rows::OWNER).
-pub(super) fn encode_owner(out: &mut Envelope, owner: &Owner) {
+pub(super) fn encode_owner(out: &mut JsonRows, owner: &Owner) {
     out.owner(Some(&owner.owner));
     out.int(owner.state.code().into());
     out.int(to_column(owner.renewals));
@@ -309,7 +309,7 @@ mod tests {
     fn rows_that_are_more_than_a_text_takes_go_on_in_another() {
         let long = "x".repeat(TEXT_BYTES / 2);
         let envelope = |rows: usize| {
-            let mut envelope = Envelope::new();
+            let mut envelope = JsonRows::new();
             for number in 0..rows {
                 envelope.row(|row| {
                     row.int(i64::try_from(number).unwrap());
@@ -338,7 +338,7 @@ mod tests {
             .filter_map(char::from_u32)
             .chain(['😀', '\u{ffff}'])
             .collect();
-        let mut envelope = Envelope::new();
+        let mut envelope = JsonRows::new();
         envelope.row(|row| {
             row.text(&all);
             row.text_opt(None);

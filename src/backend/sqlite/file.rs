@@ -27,7 +27,7 @@ struct SideLock {
 
 /// The openers that a lock keeps out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hold {
+pub(super) enum LockMode {
     /// All openers.
     Exclusive,
     /// Openers that want the file exclusively.
@@ -46,17 +46,17 @@ impl Drop for SideLock {
 }
 
 impl SideLock {
-    fn try_take(path: &Path, hold: Hold) -> Result<Option<SideLock>, StoreError> {
+    fn try_take(path: &Path, hold: LockMode) -> Result<Option<SideLock>, StoreError> {
         let file = create(&beside(path, ".lock"), false)?;
         let process = std::process::id();
         let side = SideLock { file, process };
         Ok(side.lock(hold)?.then_some(side))
     }
 
-    fn lock(&self, hold: Hold) -> Result<bool, StoreError> {
+    fn lock(&self, hold: LockMode) -> Result<bool, StoreError> {
         let taken = match hold {
-            Hold::Exclusive => self.file.try_lock(),
-            Hold::Shared => self.file.try_lock_shared(),
+            LockMode::Exclusive => self.file.try_lock(),
+            LockMode::Shared => self.file.try_lock_shared(),
         };
         match taken {
             Ok(()) => Ok(true),
@@ -70,27 +70,27 @@ impl Lock {
     /// Takes the lock on a path that has no store yet. Returns `None` if a conflicting lock is
     /// held.
     pub(super) fn try_take_place(path: &Path) -> Result<Option<Lock>, StoreError> {
-        let side = SideLock::try_take(path, Hold::Exclusive)?;
+        let side = SideLock::try_take(path, LockMode::Exclusive)?;
         Ok(side.map(|side| Lock { file: None, side }))
     }
 
     /// Takes the lock on the file that exists now. Returns false if it is held, under any name.
     pub(super) fn try_take_file(&mut self, path: &Path) -> Result<bool, StoreError> {
-        self.file = InodeLock::try_take(path, Hold::Exclusive)?;
+        self.file = InodeLock::try_take(path, LockMode::Exclusive)?;
         Ok(self.file.is_some())
     }
 
     /// Takes the lock on a path and on its file. Returns `None` if a conflicting lock is held, or
     /// if there is no file.
-    pub(super) fn try_take(path: &Path, hold: Hold) -> Result<Option<Lock>, StoreError> {
+    pub(super) fn try_take(path: &Path, hold: LockMode) -> Result<Option<Lock>, StoreError> {
         match hold {
-            Hold::Exclusive => {
+            LockMode::Exclusive => {
                 let Some(mut lock) = Lock::try_take_place(path)? else {
                     return Ok(None);
                 };
                 Ok(lock.try_take_file(path)?.then_some(lock))
             }
-            Hold::Shared => Lock::try_share(path),
+            LockMode::Shared => Lock::try_share(path),
         }
     }
 
@@ -103,13 +103,13 @@ impl Lock {
         {
             let shared = alone.try_take_file(path)?
                 && alone.file.as_ref().map_or(Ok(false), InodeLock::share)?
-                && alone.side.lock(Hold::Shared)?;
+                && alone.side.lock(LockMode::Shared)?;
             return Ok(shared.then_some(alone));
         }
-        let Some(side) = SideLock::try_take(path, Hold::Shared)? else {
+        let Some(side) = SideLock::try_take(path, LockMode::Shared)? else {
             return Ok(None);
         };
-        let file = InodeLock::try_take(path, Hold::Shared)?;
+        let file = InodeLock::try_take(path, LockMode::Shared)?;
         Ok(file.map(|file| Lock {
             file: Some(file),
             side,
@@ -282,7 +282,7 @@ pub(super) fn io_error(message: &'static str, error: io::Error) -> StoreError {
 mod tests {
     use super::*;
 
-    fn take(path: &Path, hold: Hold) -> Option<Lock> {
+    fn take(path: &Path, hold: LockMode) -> Option<Lock> {
         Lock::try_take(path, hold).unwrap()
     }
 
@@ -297,12 +297,12 @@ mod tests {
     fn a_copy_of_the_lock_file_does_not_keep_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = with_file(&dir);
-        let held = take(&path, Hold::Exclusive).unwrap();
+        let held = take(&path, LockMode::Exclusive).unwrap();
         // As in a forked process that does not run its own program yet.
         let copy = held.side.file.try_clone().unwrap();
-        assert!(take(&path, Hold::Exclusive).is_none());
+        assert!(take(&path, LockMode::Exclusive).is_none());
         drop(held);
-        drop(take(&path, Hold::Exclusive).unwrap());
+        drop(take(&path, LockMode::Exclusive).unwrap());
         drop(copy);
     }
 
@@ -322,13 +322,13 @@ mod tests {
     fn those_who_share_keep_out_whoever_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = with_file(&dir);
-        let one = take(&path, Hold::Shared).unwrap();
-        let other = take(&path, Hold::Shared).unwrap();
+        let one = take(&path, LockMode::Shared).unwrap();
+        let other = take(&path, LockMode::Shared).unwrap();
         drop(one);
-        assert!(take(&path, Hold::Exclusive).is_none());
+        assert!(take(&path, LockMode::Exclusive).is_none());
         drop(other);
-        let alone = take(&path, Hold::Exclusive).unwrap();
-        assert!(take(&path, Hold::Shared).is_none());
+        let alone = take(&path, LockMode::Exclusive).unwrap();
+        assert!(take(&path, LockMode::Shared).is_none());
         drop(alone);
     }
 }

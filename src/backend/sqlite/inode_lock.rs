@@ -11,7 +11,7 @@
 
 use std::path::Path;
 
-use super::file::Hold;
+use super::file::LockMode;
 use crate::error::StoreError;
 
 #[cfg(target_os = "linux")]
@@ -24,7 +24,7 @@ pub(super) struct InodeLock;
 
 #[cfg(not(target_os = "linux"))]
 impl InodeLock {
-    pub(super) fn try_take(_: &Path, _: Hold) -> Result<Option<InodeLock>, StoreError> {
+    pub(super) fn try_take(_: &Path, _: LockMode) -> Result<Option<InodeLock>, StoreError> {
         Ok(Some(InodeLock))
     }
 
@@ -43,7 +43,7 @@ mod linux {
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use super::super::identity::FileId;
-    use super::{Hold, Path, StoreError};
+    use super::{LockMode, Path, StoreError};
     use crate::backend::sqlite::file::io_error;
 
     /// A store's share in the lock that its process holds on a file.
@@ -57,7 +57,7 @@ mod linux {
     /// The process's descriptor of a file.
     struct Held {
         file: File,
-        hold: Hold,
+        hold: LockMode,
         /// Number of stores that share it. At 0 it stays open only because other code in the
         /// process has the file open.
         stores: usize,
@@ -76,7 +76,7 @@ mod linux {
         /// if the file no longer exists.
         pub(in crate::backend::sqlite) fn try_take(
             path: &Path,
-            hold: Hold,
+            hold: LockMode,
         ) -> Result<Option<InodeLock>, StoreError> {
             let look = |error| io_error("the file's metadata cannot be read", error);
             let mut guard = held();
@@ -97,7 +97,7 @@ mod linux {
             };
             let taken = match found.stores {
                 0 => found.lock(hold)?,
-                _ => hold == Hold::Shared && found.hold == Hold::Shared,
+                _ => hold == LockMode::Shared && found.hold == LockMode::Shared,
             };
             if !taken {
                 close_unused(held);
@@ -112,17 +112,17 @@ mod linux {
         /// lock in between; this lock is then lost.
         pub(in crate::backend::sqlite) fn share(&self) -> Result<bool, StoreError> {
             match held().as_mut().and_then(|held| held.get_mut(&self.id)) {
-                Some(held) => held.lock(Hold::Shared),
+                Some(held) => held.lock(LockMode::Shared),
                 None => Ok(false),
             }
         }
     }
 
     impl Held {
-        fn lock(&mut self, hold: Hold) -> Result<bool, StoreError> {
+        fn lock(&mut self, hold: LockMode) -> Result<bool, StoreError> {
             let locked = match hold {
-                Hold::Exclusive => self.file.try_lock(),
-                Hold::Shared => self.file.try_lock_shared(),
+                LockMode::Exclusive => self.file.try_lock(),
+                LockMode::Shared => self.file.try_lock_shared(),
             };
             self.hold = hold;
             match locked {

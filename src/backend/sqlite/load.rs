@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::decode::{Columns, decode_action, decode_owner};
-use super::encode::Envelope;
+use super::encode::JsonRows;
 use super::errors::{Phase, corrupt, store_error};
 use super::owners;
 use super::rows::{ACTION, PACKED_OWNER, packed};
@@ -119,9 +119,9 @@ pub(super) fn script<'n>(
     read_set: impl Iterator<Item = &'n ReadSet>,
     begin: Option<&str>,
 ) -> Result<Load<'n>, sqlx::Error> {
-    let (mut uids, mut keys, mut ops) = (Envelope::new(), Envelope::new(), Envelope::new());
-    let (mut named, mut claims) = (Envelope::new(), 0);
-    let mut parts = Envelope::new();
+    let (mut uids, mut keys, mut ops) = (JsonRows::new(), JsonRows::new(), JsonRows::new());
+    let (mut named, mut claims) = (JsonRows::new(), 0);
+    let mut parts = JsonRows::new();
     let mut asked = Vec::new();
     for read_set in read_set {
         for uid in read_set.actions() {

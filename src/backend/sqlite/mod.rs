@@ -11,21 +11,19 @@ mod exclusive;
 #[cfg(test)]
 mod faults;
 mod file;
-mod flight;
-mod heads;
 mod host;
-mod hot;
 mod identity;
 mod inode_lock;
-mod lanes;
 mod list;
 mod load;
 mod open;
 mod options;
 mod owners;
+mod pipeline;
 #[cfg(test)]
 mod plans;
 mod poll;
+mod read_cache;
 mod reader;
 mod rows;
 mod save;
@@ -35,6 +33,8 @@ mod source;
 mod statement;
 mod sync;
 mod version;
+mod write_cache;
+mod write_queue;
 mod writer;
 
 use std::future::Future;
@@ -49,16 +49,16 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use self::diagnostics::{SqliteAccess, SqliteDiagnostics};
-use self::hot::Hot;
 use self::identity::OpenFile;
 pub use self::identity::SqliteFile;
-use self::lanes::{Claim, Job};
 pub use self::options::SqliteOptions;
 use self::poll::Poll;
+use self::read_cache::ReadCache;
 use self::reader::Read;
 use self::source::Source;
 use self::version::Version;
-use super::bell::Bell;
+use self::write_queue::{Claim, WriteRequest};
+use super::position_watch::PositionWatch;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
@@ -142,11 +142,11 @@ pub struct SqliteStore {
     clock: Clock,
     capabilities: Capabilities,
     timeout: Duration,
-    bell: Arc<Bell>,
+    position_watch: Arc<PositionWatch>,
     /// Cache that answers `get` without the database; empty unless access is exclusive.
-    hot: Arc<Hot>,
-    owners: mpsc::UnboundedSender<Job>,
-    actions: mpsc::UnboundedSender<Job>,
+    read_cache: Arc<ReadCache>,
+    owners: mpsc::UnboundedSender<WriteRequest>,
+    actions: mpsc::UnboundedSender<WriteRequest>,
     /// Memory for the batches in each queue, in units of [`ROOM_UNIT`] bytes.
     owners_room: Arc<Semaphore>,
     actions_room: Arc<Semaphore>,
@@ -258,7 +258,7 @@ impl SqliteStore {
             Some(answer) => {
                 if let Err(lost) = self.file.check_known() {
                     let lost = lost.into_error("changed", errors::Phase::Before);
-                    self.bell.break_off(lost);
+                    self.position_watch.break_off(lost);
                 }
                 answer
             }
@@ -273,15 +273,15 @@ impl SqliteStore {
     /// Fails if the store is closed, has lost its file, or was opened by the parent process.
     fn check_usable(&self, operation: &'static str) -> Result<(), StoreError> {
         self.file.check_process(operation)?;
-        self.bell.check_open(operation)?;
+        self.position_watch.check_open(operation)?;
         let known = self.file.check_known();
         known.map_err(|lost| lost.into_error(operation, errors::Phase::Before))
     }
 
     /// Returns the memory of the waiting batches, in bytes.
     fn queued_bytes(&self) -> usize {
-        let lanes = [&self.owners_room, &self.actions_room];
-        let taken = lanes.map(|room| self.room.saturating_sub(room.available_permits()));
+        let write_queue = [&self.owners_room, &self.actions_room];
+        let taken = write_queue.map(|room| self.room.saturating_sub(room.available_permits()));
         taken.iter().sum::<usize>() * ROOM_UNIT
     }
 
@@ -343,7 +343,7 @@ impl ActionStore for SqliteStore {
 
     async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         let (read_set, bytes) = self.check("write", &batch)?;
-        let about_owners = lanes::about_owners(&batch);
+        let about_owners = write_queue::about_owners(&batch);
         let (lane, room) = match about_owners {
             true => (&self.owners, &self.owners_room),
             false => (&self.actions, &self.actions_room),
@@ -359,7 +359,7 @@ impl ActionStore for SqliteStore {
                 .await
                 .map_err(|_| closed())?;
             let claim = claim.clone();
-            let job = Job {
+            let request = WriteRequest {
                 batch,
                 read_set,
                 about_owners,
@@ -367,7 +367,7 @@ impl ActionStore for SqliteStore {
                 reply,
                 room,
             };
-            lane.send(job).map_err(|_| closed())?;
+            lane.send(request).map_err(|_| closed())?;
             answer.await.map_err(|_| closed())
         };
         match deadline(self.timeout, written).await {
@@ -395,7 +395,7 @@ impl ActionStore for SqliteStore {
     async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
         self.capabilities.check_count("get", uids.len())?;
         self.check_usable("get")?;
-        if let Some(found) = self.hot.get(uids) {
+        if let Some(found) = self.read_cache.get(uids) {
             // Lets the writer run: a caller that polls in a loop may share its thread.
             tokio::task::consume_budget().await;
             return Ok(found);
@@ -434,19 +434,19 @@ impl ActionStore for SqliteStore {
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
         self.check_usable("changed")?;
         let Some(poll) = &self.poll else {
-            return self.bell.changed(after).await;
+            return self.position_watch.changed(after).await;
         };
         // Reads the commits that other processes made since the last poll.
-        if after.is_none_or(|after| self.bell.is_behind(after)) {
+        if after.is_none_or(|after| self.position_watch.is_behind(after)) {
             self.ask("changed", Read::Position).await?;
         }
         let _waiting = after.map(|_| poll.wait());
-        self.bell.changed(after).await
+        self.position_watch.changed(after).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {
         self.file.check_process("close")?;
-        self.bell.close();
+        self.position_watch.close();
         self.closing.send_replace(true);
         let mut writer = self.writer.lock().await;
         let Some(task) = writer.as_mut() else {

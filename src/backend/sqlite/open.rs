@@ -12,22 +12,22 @@ use super::branch::{self, Lineage};
 use super::diagnostics::SqliteAccess;
 use super::errors::{self, Phase, corrupt};
 use super::exclusive;
-use super::file::{self, Hold, Lock, NewFile};
-use super::flight::Pace;
-use super::hot::Hot;
+use super::file::{self, Lock, LockMode, NewFile};
 use super::identity::OpenFile;
-use super::lanes::Lanes;
 use super::options::SqliteOptions;
+use super::pipeline::CommitTimer;
 use super::poll::Poll;
+use super::read_cache::ReadCache;
 use super::reader::{self, Reader};
 use super::schema::{self, BUSY, Policy, single};
 use super::script::Script;
-use super::source::{Connection, Line, Source};
+use super::source::{Connection, ConnectionSlot, Source};
 use super::sync::make_durable;
 use super::version;
-use super::writer::{Ringer, Writer, roll_back};
+use super::write_queue::WriteQueue;
+use super::writer::{CloseOnDrop, Writer, roll_back};
 use super::{PAGE_SIZE, QUESTIONS, ROOM_UNIT, SqliteStore};
-use crate::backend::bell::Bell;
+use crate::backend::position_watch::PositionWatch;
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::Position;
@@ -118,7 +118,7 @@ pub(super) async fn on_pool(
         false => {
             let begun = Instant::now();
             let lock = loop {
-                if let Some(lock) = Lock::try_take(&path, Hold::Shared)? {
+                if let Some(lock) = Lock::try_take(&path, LockMode::Shared)? {
                     break lock;
                 }
                 pause(begun).await?;
@@ -140,7 +140,7 @@ pub(super) async fn on_pool(
 async fn join(path: &Path, options: &SqliteOptions) -> Result<Lock, StoreError> {
     let begun = Instant::now();
     loop {
-        if let Some(lock) = Lock::try_take(path, Hold::Shared)?
+        if let Some(lock) = Lock::try_take(path, LockMode::Shared)?
             && file::is_there(path)?
         {
             schema::inspect(path, options.policy()).await?;
@@ -346,14 +346,14 @@ async fn start(
     }
     file.remember_log();
     let lineage = Arc::new(lineage);
-    let bell = Arc::new(Bell::new(position));
-    let hot = Arc::new(Hot::default());
+    let position_watch = Arc::new(PositionWatch::new(position));
+    let read_cache = Arc::new(ReadCache::default());
     let writers = match access {
         SqliteAccess::Shared => source.for_impatient(),
         _ => source.clone(),
     };
     writers.tune(&mut connection).await?;
-    let mut writers_line = Line::new(writers, file.clone());
+    let mut writers_line = ConnectionSlot::new(writers, file.clone());
     writers_line.hand_back(connection);
 
     let lock = Arc::new(lock);
@@ -365,19 +365,19 @@ async fn start(
     let closing = watch::Sender::new(false);
     let mut readers = Vec::with_capacity(options.readers);
     for _ in 0..options.readers {
-        let mut line = Line::new(source.clone(), file.clone());
+        let mut slot = ConnectionSlot::new(source.clone(), file.clone());
         if !matches!(source, Source::Pool(_)) {
             // Opens the readers now, so that errors appear here and not at the first read.
-            line.ready().await?;
+            slot.ready().await?;
         }
         let reader = Reader {
             lineage: lineage.clone(),
-            line,
+            slot,
             file: file.clone(),
             questions: asked.clone(),
             put_off: None,
             closing: closing.subscribe(),
-            bell: bell.clone(),
+            position_watch: position_watch.clone(),
             lock: lock.clone(),
             in_doubt: in_doubt.clone(),
         };
@@ -387,31 +387,32 @@ async fn start(
         access,
         path: path.clone(),
         clock: options.clock.clone(),
-        bell: Ringer(bell.clone()),
-        line: writers_line,
+        position_watch: CloseOnDrop(position_watch.clone()),
+        slot: writers_line,
         file: file.clone(),
         lineage: lineage.clone(),
-        heads: None,
-        hot: hot.clone(),
+        write_cache: None,
+        read_cache: read_cache.clone(),
         readers,
         lock,
         #[cfg(not(test))]
-        pace: Pace::default(),
+        timer: CommitTimer::default(),
         #[cfg(test)]
-        pace: Pace::always(options.always_parts),
+        timer: CommitTimer::always(options.always_parts),
         met: None,
         in_doubt,
         #[cfg(test)]
         faults: options.faults.clone(),
     };
-    let lanes = Lanes::new(owners_lane, actions_lane, closing.subscribe());
-    let writer = tokio::spawn(writer.run(lanes));
+    let write_queue = WriteQueue::new(owners_lane, actions_lane, closing.subscribe());
+    let writer = tokio::spawn(writer.run(write_queue));
     let poll = (access != SqliteAccess::Exclusive).then(|| {
         let poll = Poll::new(options.poll_interval);
-        tokio::spawn(
-            poll.clone()
-                .run(questions.clone(), bell.clone(), closing.subscribe()),
-        );
+        tokio::spawn(poll.clone().run(
+            questions.clone(),
+            position_watch.clone(),
+            closing.subscribe(),
+        ));
         poll
     });
     let room = options.queue_bytes / ROOM_UNIT;
@@ -427,8 +428,8 @@ async fn start(
         clock: options.clock,
         capabilities,
         timeout: options.timeout,
-        bell,
-        hot,
+        position_watch,
+        read_cache,
         owners,
         actions,
         owners_room: Arc::new(Semaphore::new(room)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::reader::Read;
-use crate::backend::bell::Bell;
+use crate::backend::position_watch::PositionWatch;
 
 /// Number of waiting calls, which share each poll.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ impl Poll {
     pub(super) async fn run(
         self,
         questions: mpsc::Sender<Read>,
-        bell: Arc<Bell>,
+        position_watch: Arc<PositionWatch>,
         mut closing: watch::Receiver<bool>,
     ) {
         let look = async {
@@ -52,7 +52,7 @@ impl Poll {
                 }
                 // The reader that polled has announced the position.
                 if let Ok(Err(error)) = answer.await {
-                    bell.fail(error);
+                    position_watch.fail(error);
                 }
                 tokio::time::sleep(self.interval).await;
             }

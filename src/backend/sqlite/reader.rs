@@ -13,16 +13,16 @@ use uuid::Uuid;
 
 use super::branch::Lineage;
 use super::decode::{Columns, decode_action, decode_entry, read_key};
-use super::encode::Envelope;
+use super::encode::JsonRows;
 use super::errors::{Phase, corrupt, store_error};
 use super::file::Lock;
 use super::identity::OpenFile;
 use super::rows::{PACKED_ACTION, PACKED_ENTRY};
 use super::script::Script;
-use super::source::Line;
+use super::source::ConnectionSlot;
 use super::{list, owners};
 use crate::backend::another_branch;
-use crate::backend::bell::Bell;
+use crate::backend::position_watch::PositionWatch;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
     Action, ActionUid, Cursor, End, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position, Query,
@@ -55,7 +55,7 @@ pub(super) enum Read {
 
 pub(super) struct Reader {
     pub(super) lineage: Arc<Lineage>,
-    pub(super) line: Line,
+    pub(super) slot: ConnectionSlot,
     pub(super) file: Arc<OpenFile>,
     /// Shared by all readers: the next free reader takes the next request.
     pub(super) questions: Arc<Mutex<mpsc::Receiver<Read>>>,
@@ -64,7 +64,7 @@ pub(super) struct Reader {
     pub(super) closing: watch::Receiver<bool>,
     /// Announces the positions that pages show. The writer may announce that commit later, or
     /// never: a commit can report a failure and still be applied.
-    pub(super) bell: Arc<Bell>,
+    pub(super) position_watch: Arc<PositionWatch>,
     pub(super) lock: Arc<Option<Lock>>,
     /// True while the store may hold unsynced bytes. Readers answer nothing then.
     pub(super) in_doubt: Arc<AtomicBool>,
@@ -82,35 +82,42 @@ impl Reader {
                     self.look_up(looked_up).await;
                 }
                 Read::List(query, reply) => {
-                    let (script, bell) = (list::script(&query), self.bell.clone());
+                    let (script, position_watch) =
+                        (list::script(&query), self.position_watch.clone());
                     let read = |rows: &[_]| list::read(&query, lineage, rows);
-                    let read = |rows: &[_]| read(rows).inspect(|page| bell.ring(page.at));
+                    let read =
+                        |rows: &[_]| read(rows).inspect(|page| position_watch.publish(page.at));
                     self.answer("list", reply, script, read).await;
                 }
                 Read::Log(query, reply) => {
-                    let (script, bell) = (log_script(&query), self.bell.clone());
+                    let (script, position_watch) =
+                        (log_script(&query), self.position_watch.clone());
                     let read = |rows: &[_]| read_log(&query, lineage, rows);
-                    let read = |rows: &[_]| read(rows).inspect(|page| bell.ring(page.at));
+                    let read =
+                        |rows: &[_]| read(rows).inspect(|page| position_watch.publish(page.at));
                     self.answer("log", reply, script, read).await;
                 }
                 Read::Position(reply) => {
-                    let (mut script, bell) = (Script::new(), self.bell.clone());
+                    let (mut script, position_watch) = (Script::new(), self.position_watch.clone());
                     script.push(POSITION);
                     let read = |rows: &[Vec<_>]| {
                         let rows = rows.first().map_or(&[][..], Vec::as_slice);
-                        read_position("changed", lineage, rows).inspect(|at| bell.ring(*at))
+                        read_position("changed", lineage, rows)
+                            .inspect(|at| position_watch.publish(*at))
                     };
                     self.answer("changed", reply, Ok(script), read).await;
                 }
                 Read::Owners(query, reply) => {
-                    let (script, bell) = (owners::script(&query), self.bell.clone());
+                    let (script, position_watch) =
+                        (owners::script(&query), self.position_watch.clone());
                     let read = |rows: &[_]| owners::read(&query, lineage, rows);
-                    let read = |rows: &[_]| read(rows).inspect(|page| bell.ring(page.at));
+                    let read =
+                        |rows: &[_]| read(rows).inspect(|page| position_watch.publish(page.at));
                     self.answer("owners", reply, script, read).await;
                 }
             }
         }
-        self.line.close().await;
+        self.slot.close().await;
         drop(self.lock);
     }
 
@@ -206,17 +213,17 @@ impl Reader {
         script: Script,
     ) -> Result<Vec<Vec<SqliteRow>>, StoreError> {
         self.file.check_before(operation)?;
-        let mut connection = self.line.take().await?;
+        let mut connection = self.slot.take().await?;
         // After opening the connection, because opening may read unsynced bytes.
         if self.in_doubt.load(Ordering::Acquire) {
-            self.line.hand_back(connection);
+            self.slot.hand_back(connection);
             let message =
                 "a commit failed, and its data may not be on the disk yet; try again later";
             return Err(StoreError::new(ErrorKind::Unavailable, operation, message));
         }
         match script.run(&mut connection).await {
             Ok(rows) => {
-                self.line.hand_back(connection);
+                self.slot.hand_back(connection);
                 Ok(rows)
             }
             Err(failed) => {
@@ -253,7 +260,7 @@ const HEX: usize = 32;
 /// Looks up each distinct uid once.
 pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
     let list = |uids: &[ActionUid]| {
-        let mut envelope = Envelope::new();
+        let mut envelope = JsonRows::new();
         for uid in uids {
             envelope.item(uid.as_uuid());
         }
@@ -289,8 +296,8 @@ fn read_found(uids: &[ActionUid], results: &[Vec<SqliteRow>]) -> Result<Vec<Foun
             lines.extend(text.split(|byte| *byte == b'\n'));
         }
     }
-    for line in lines {
-        let (uid, action) = line.split_at_checked(HEX).unwrap_or_default();
+    for slot in lines {
+        let (uid, action) = slot.split_at_checked(HEX).unwrap_or_default();
         let uid = Uuid::try_parse_ascii(uid).map(ActionUid::from_uuid).ok();
         if let Some(Ok(at)) = uid.map(|uid| uids.binary_search(&uid)) {
             let action = Columns::parse("get", action).and_then(|mut c| decode_action(&mut c));

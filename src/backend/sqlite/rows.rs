@@ -9,7 +9,7 @@ pub(super) enum Part {
     Each(&'static [&'static str]),
     /// Sparse columns, packed into one nested array, or null if all are empty. They come first,
     /// because SQLite searches an array from its beginning.
-    Seldom(&'static [&'static str]),
+    Sparse(&'static [&'static str]),
 }
 
 /// The fields of a row, in the order in which `encode` writes and `decode` reads them.
@@ -18,7 +18,7 @@ pub(super) type Layout = &'static [Part];
 /// A row of `actions_action`.
 pub(super) const ACTION: Layout = &[
     Part::Each(&["number"]),
-    Part::Seldom(&[
+    Part::Sparse(&[
         "actor",
         "idempotency_key",
         "parent",
@@ -68,7 +68,7 @@ pub(super) const ACTION: Layout = &[
 /// An action's number, and the columns that a change may modify.
 pub(super) const UPDATE: Layout = &[
     Part::Each(&["number"]),
-    Part::Seldom(&[
+    Part::Sparse(&[
         "attributes",
         "result",
         "error_code",
@@ -110,7 +110,7 @@ pub(super) const PROGRESS: Layout = &[
 
 /// A row of `actions_log`.
 pub(super) const ENTRY: Layout = &[
-    Part::Seldom(&["step", "by", "note"]),
+    Part::Sparse(&["step", "by", "note"]),
     Part::Each(&[
         "entry",
         "action",
@@ -190,7 +190,7 @@ pub(super) fn packed(table: &str, layout: Layout, left_out: &[&str]) -> String {
     };
     let part = |part: &Part| match part {
         Part::Each(columns) => list(columns, &field),
-        Part::Seldom(columns) => {
+        Part::Sparse(columns) => {
             let (any, all) = (list(columns, &column), list(columns, &field));
             format!("CASE WHEN coalesce({any}) IS NOT NULL THEN json_array({all}) END")
         }
@@ -200,11 +200,11 @@ pub(super) fn packed(table: &str, layout: Layout, left_out: &[&str]) -> String {
 }
 
 /// Returns the columns of a written row, each with the expression for its value. `row` is the SQL
-/// for the row. Without [`Seldom`](Part::Seldom) values, those columns are NULL and not searched.
+/// for the row. Without [`Sparse`](Part::Sparse) values, those columns are NULL and not searched.
 pub(super) fn fields(
     layout: Layout,
     row: &str,
-    any_seldom: bool,
+    any_sparse: bool,
 ) -> impl Iterator<Item = (&'static str, String)> {
     let mut fields = Vec::new();
     let mut place = 0;
@@ -216,10 +216,10 @@ pub(super) fn fields(
                 let each = columns.iter().zip(places);
                 fields.extend(each.map(|(column, place)| (*column, place.to_string())));
             }
-            Part::Seldom(columns) => {
+            Part::Sparse(columns) => {
                 let each = columns.iter().zip(0..);
                 let path = |index: usize| format!("'$[{place}][{index}]'");
-                fields.extend(each.map(|(column, index)| match any_seldom {
+                fields.extend(each.map(|(column, index)| match any_sparse {
                     true => (*column, path(index)),
                     false => (*column, String::new()),
                 }));
@@ -269,8 +269,8 @@ mod tests {
 
     #[test]
     fn what_no_row_has_is_not_looked_for() {
-        let written = |any_seldom| {
-            let fields = fields(ENTRY, "r", any_seldom).map(|(_, field)| field);
+        let written = |any_sparse| {
+            let fields = fields(ENTRY, "r", any_sparse).map(|(_, field)| field);
             fields.collect::<Vec<_>>()
         };
         assert_eq!(

@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::encode::{
-    Envelope, encode_action, encode_entry, encode_owner, encode_progress, encode_update,
+    JsonRows, encode_action, encode_entry, encode_owner, encode_progress, encode_update,
 };
 use super::load::{self, Stored};
 use super::script::Script;
@@ -151,7 +151,7 @@ pub(super) fn script(
     })
 }
 
-fn position(positions: &mut Envelope, number: i64, revision: i64) {
+fn position(positions: &mut JsonRows, number: i64, revision: i64) {
     positions.row(|row| {
         row.int(number);
         row.int(revision);
@@ -159,16 +159,16 @@ fn position(positions: &mut Envelope, number: i64, revision: i64) {
 }
 
 /// A row of numbers, for tables that identify actions by number only.
-fn numbers_of(uids: impl Iterator<Item = ActionUid>, numbers: &Numbers) -> Envelope {
-    let mut envelope = Envelope::new();
+fn numbers_of(uids: impl Iterator<Item = ActionUid>, numbers: &Numbers) -> JsonRows {
+    let mut envelope = JsonRows::new();
     for uid in uids {
         envelope.row(|row| row.int(numbers.of(uid)));
     }
     envelope
 }
 
-fn touches(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> Envelope {
-    let mut envelope = Envelope::new();
+fn touches(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> JsonRows {
+    let mut envelope = JsonRows::new();
     for action in actions {
         for object in touched(action) {
             envelope.row(|row| {
@@ -180,7 +180,7 @@ fn touches(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> Envelope {
     envelope
 }
 
-fn key_row(envelope: &mut Envelope, key: &Key, number: Option<i64>) {
+fn key_row(envelope: &mut JsonRows, key: &Key, number: Option<i64>) {
     envelope.row(|row| {
         row.text(&key.tenant);
         row.int(key.kind.code().into());
@@ -192,7 +192,7 @@ fn key_row(envelope: &mut Envelope, key: &Key, number: Option<i64>) {
 }
 
 /// Adds a statement whose one value, written `$#`, is the JSON rows; nothing if there are no rows.
-fn push_list(script: &mut Script, statement: &str, rows: Envelope) -> Result<(), sqlx::Error> {
+fn push_list(script: &mut Script, statement: &str, rows: JsonRows) -> Result<(), sqlx::Error> {
     match rows.len() {
         0 => Ok(()),
         _ => push_lists(script, statement, rows),
@@ -230,7 +230,7 @@ fn remove(
 }
 
 fn free_keys(script: &mut Script, write_set: &WriteSet) -> Result<(), sqlx::Error> {
-    let mut freed = Envelope::new();
+    let mut freed = JsonRows::new();
     for key in &write_set.keys_freed {
         key_row(&mut freed, key, None);
     }
@@ -245,7 +245,7 @@ fn create(
     numbers: &mut Numbers,
     revisions: &mut RangeFrom<i64>,
 ) -> Result<(), sqlx::Error> {
-    let (mut rows, mut positions) = (Envelope::new(), Envelope::new());
+    let (mut rows, mut positions) = (JsonRows::new(), JsonRows::new());
     for (action, revision) in write_set.created.iter().zip(revisions) {
         numbers.last += 1;
         let number = numbers.last;
@@ -266,8 +266,8 @@ fn update(
     revisions: &mut RangeFrom<i64>,
 ) -> Result<(), sqlx::Error> {
     let logged: HashSet<ActionUid> = write_set.log.iter().map(|entry| entry.uid).collect();
-    let (mut wide, mut narrow) = (Envelope::new(), Envelope::new());
-    let mut positions = Envelope::new();
+    let (mut wide, mut narrow) = (JsonRows::new(), JsonRows::new());
+    let mut positions = JsonRows::new();
     for (action, revision) in write_set.updated.iter().zip(revisions) {
         let number = numbers.of(action.uid);
         // Every other change adds a log entry. The log of a removed action is gone.
@@ -290,7 +290,7 @@ fn append_log(
     numbers: &Numbers,
     last_entry: i64,
 ) -> Result<(), sqlx::Error> {
-    let mut rows = Envelope::new();
+    let mut rows = JsonRows::new();
     for (transition, entry) in write_set.log.iter().zip(last_entry + 1..) {
         let number = numbers.of(transition.uid);
         rows.row(|row| encode_entry(row, transition, entry, number));
@@ -305,7 +305,7 @@ fn save_keys_and_pins(
     write_set: &WriteSet,
     numbers: &Numbers,
 ) -> Result<(), sqlx::Error> {
-    let mut taken = Envelope::new();
+    let mut taken = JsonRows::new();
     for (key, uid) in &write_set.keys_taken {
         key_row(&mut taken, key, Some(numbers.of(*uid)));
     }
@@ -315,7 +315,7 @@ fn save_keys_and_pins(
 }
 
 fn save_owners(script: &mut Script, write_set: &WriteSet) -> Result<(), sqlx::Error> {
-    let mut forgotten = Envelope::new();
+    let mut forgotten = JsonRows::new();
     for owner in &write_set.owners_forgotten {
         forgotten.row(|row| {
             row.text(&owner.name);
@@ -325,7 +325,7 @@ fn save_owners(script: &mut Script, write_set: &WriteSet) -> Result<(), sqlx::Er
     let forget = "DELETE FROM actions_owner WHERE (name, incarnation) IN (\
          SELECT j.value ->> 0, unhex(j.value ->> 1) FROM json_each($#) AS j)";
     push_list(script, forget, forgotten)?;
-    let mut owners = Envelope::new();
+    let mut owners = JsonRows::new();
     for owner in &write_set.owners {
         owners.row(|row| encode_owner(row, owner));
     }

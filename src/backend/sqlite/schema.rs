@@ -179,7 +179,7 @@ async fn verify(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 fn words(sql: &str) -> String {
     let lines = sql
         .lines()
-        .map(|line| line.split("--").next().unwrap_or(""));
+        .map(|slot| slot.split("--").next().unwrap_or(""));
     let text: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
     text.join(" ")
 }

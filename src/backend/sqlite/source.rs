@@ -119,16 +119,16 @@ impl Source {
 /// One user's access to the database. Keeps its own connection between two uses, and returns a
 /// borrowed one.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct ConnectionSlot {
     source: Source,
     file: Arc<OpenFile>,
     kept: Option<Connection>,
 }
 
-impl Line {
-    pub(super) fn new(source: Source, file: Arc<OpenFile>) -> Line {
+impl ConnectionSlot {
+    pub(super) fn new(source: Source, file: Arc<OpenFile>) -> ConnectionSlot {
         let kept = None;
-        Line { source, file, kept }
+        ConnectionSlot { source, file, kept }
     }
 
     /// Opens a connection now, so that the next use need not wait.

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::encode::Envelope;
+use super::encode::JsonRows;
 use super::rows::{self, Layout, fields};
 use super::script::Script;
 use crate::model::Limits;
@@ -55,7 +55,7 @@ const LIST: &str = "WITH j AS MATERIALIZED (SELECT value FROM json_each($#))";
 
 /// A statement that writes rows of one kind, in its variants; its value is written `$#`.
 pub(super) struct Statement {
-    /// For a list of rows: without and with [sparse](rows::Part::Seldom) columns.
+    /// For a list of rows: without and with [sparse](rows::Part::Sparse) columns.
     lists: [String; 2],
     /// For one row, without the outer array: for a list, even of one row, SQLite creates and drops
     /// a temporary table.
@@ -69,19 +69,19 @@ impl Statement {
         list: impl Fn(&[&str], &[String]) -> String,
         alone: impl Fn(&[&str], &[String]) -> String,
     ) -> Statement {
-        let text = |row, any_seldom, make: &dyn Fn(&[&str], &[String]) -> String| {
-            let (columns, fields) = split(layout, row, any_seldom);
+        let text = |row, any_sparse, make: &dyn Fn(&[&str], &[String]) -> String| {
+            let (columns, fields) = split(layout, row, any_sparse);
             make(&columns, &fields)
         };
         Statement {
-            lists: [false, true].map(|any_seldom| text("j.value", any_seldom, &list)),
-            alone: [false, true].map(|any_seldom| text("$#", any_seldom, &alone)),
+            lists: [false, true].map(|any_sparse| text("j.value", any_sparse, &list)),
+            alone: [false, true].map(|any_sparse| text("$#", any_sparse, &alone)),
         }
     }
 
     /// Adds the statement with its rows; adds nothing if there are none.
-    pub(super) fn push(&self, script: &mut Script, rows: Envelope) -> Result<(), sqlx::Error> {
-        let form = usize::from(rows.any_seldom());
+    pub(super) fn push(&self, script: &mut Script, rows: JsonRows) -> Result<(), sqlx::Error> {
+        let form = usize::from(rows.any_sparse());
         match rows.len() {
             0 => Ok(()),
             1 => script.push_about(&self.alone[form], rows.into_row()),
@@ -94,7 +94,7 @@ impl Statement {
 pub(super) fn push_lists(
     script: &mut Script,
     statement: &str,
-    rows: Envelope,
+    rows: JsonRows,
 ) -> Result<(), sqlx::Error> {
     let mut lists = rows.into_lists().into_iter();
     lists.try_for_each(|list| script.push_about(statement, list))
@@ -133,6 +133,6 @@ fn overwrite(table: &str, layout: Layout) -> Statement {
     Statement::new(layout, list, alone)
 }
 
-fn split(layout: Layout, row: &str, any_seldom: bool) -> (Vec<&'static str>, Vec<String>) {
-    fields(layout, row, any_seldom).unzip()
+fn split(layout: Layout, row: &str, any_sparse: bool) -> (Vec<&'static str>, Vec<String>) {
+    fields(layout, row, any_sparse).unzip()
 }

@@ -17,17 +17,17 @@ use super::branch::Lineage;
 use super::diagnostics::SqliteAccess;
 use super::doubt::{Doubt, Failed, Verdict, unknown};
 use super::errors::{self, Phase, is_read_only, store_error};
-use super::file::{Hold, Lock};
-use super::flight::Pace;
-use super::heads::Heads;
-use super::hot::Hot;
+use super::file::{Lock, LockMode};
 use super::identity::OpenFile;
-use super::lanes::{Job, Lanes};
 use super::load::{self, Stored};
+use super::pipeline::CommitTimer;
+use super::read_cache::ReadCache;
 use super::save::{self, Frame, Save};
 use super::schema::BUSY;
-use super::source::{Connection, Line};
-use crate::backend::bell::Bell;
+use super::source::{Connection, ConnectionSlot};
+use super::write_cache::WriteCache;
+use super::write_queue::{WriteQueue, WriteRequest};
+use crate::backend::position_watch::PositionWatch;
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::model::{ActionUid, Done, Position, Rejection, Revision, Timestamp, TxnState, plan};
@@ -53,19 +53,19 @@ pub(super) struct Writer {
     pub(super) access: SqliteAccess,
     pub(super) path: PathBuf,
     pub(super) clock: Clock,
-    pub(super) bell: Ringer,
-    pub(super) line: Line,
+    pub(super) position_watch: CloseOnDrop,
+    pub(super) slot: ConnectionSlot,
     pub(super) file: Arc<OpenFile>,
     pub(super) lineage: Arc<Lineage>,
     /// The write cache. `None` until it is loaded, after every failure, and always if others write
     /// too.
-    pub(super) heads: Option<Heads>,
+    pub(super) write_cache: Option<WriteCache>,
     /// The part of the cache that readers use.
-    pub(super) hot: Arc<Hot>,
+    pub(super) read_cache: Arc<ReadCache>,
     /// The reader tasks, which end when the writer does.
     pub(super) readers: Vec<JoinHandle<()>>,
     pub(super) lock: Arc<Option<Lock>>,
-    pub(super) pace: Pace,
+    pub(super) timer: CommitTimer,
     /// Time at which another process was last seen writing.
     pub(super) met: Option<Instant>,
     /// True while the store may hold unsynced bytes. Readers answer nothing then.
@@ -77,20 +77,20 @@ pub(super) struct Writer {
 impl Writer {
     /// Works until the store is closed and all waiting work is done. Returns true if all readers
     /// ended without a panic.
-    pub(super) async fn run(mut self, mut lanes: Lanes) -> bool {
-        while self.wait(&mut lanes).await {
+    pub(super) async fn run(mut self, mut write_queue: WriteQueue) -> bool {
+        while self.wait(&mut write_queue).await {
             // Opens the connection first, which may take time, and then takes the batches. Until
             // then callers can withdraw them and know that nothing was applied.
             let ready = self.ready().await;
             let mut group = match (&ready, self.access) {
-                (Ok(()), SqliteAccess::Exclusive) => self.fly(&mut lanes).await,
-                _ => lanes.next_group(usize::MAX),
+                (Ok(()), SqliteAccess::Exclusive) => self.run_pipeline(&mut write_queue).await,
+                _ => write_queue.next_group(usize::MAX),
             };
-            group.retain(|job| job.claim.take());
+            group.retain(|request| request.claim.take());
             match ready {
-                Ok(()) if group.is_empty() => self.line.rest(),
+                Ok(()) if group.is_empty() => self.slot.rest(),
                 Ok(()) => {
-                    self.write_group(group, &mut lanes).await;
+                    self.write_group(group, &mut write_queue).await;
                     if self.met.is_some_and(|met| met.elapsed() < LATELY) {
                         tokio::time::sleep(GIVE_WAY).await;
                     }
@@ -108,18 +108,18 @@ impl Writer {
 
     /// Waits for work. Returns false once the store is closed and no batch waits. Meanwhile makes a
     /// store in doubt durable, so that its readers can answer again.
-    async fn wait(&mut self, lanes: &mut Lanes) -> bool {
+    async fn wait(&mut self, write_queue: &mut WriteQueue) -> bool {
         while self.in_doubt.load(Ordering::Acquire) {
             tokio::select! {
                 biased;
-                more = lanes.wait() => return more,
+                more = write_queue.wait() => return more,
                 () = tokio::time::sleep(AGAIN) => {}
             }
             if let Ok(connection) = self.connection().await {
-                self.line.hand_back(connection);
+                self.slot.hand_back(connection);
             }
         }
-        lanes.wait().await
+        write_queue.wait().await
     }
 
     /// Opens a connection to the store's own file, or returns the error.
@@ -128,7 +128,7 @@ impl Writer {
             self.let_go_of_lost_file().await;
             return Err(error);
         }
-        self.line.ready().await.map_err(reconnected)
+        self.slot.ready().await.map_err(reconnected)
     }
 
     /// Gives up a path whose file was removed or replaced. Checkpoints the WAL into its own file,
@@ -137,11 +137,11 @@ impl Writer {
         let Err(lost) = self.file.check_known() else {
             return;
         };
-        self.bell
+        self.position_watch
             .0
             .break_off(lost.into_error("changed", Phase::Before));
         if matches!(self.access, SqliteAccess::Exclusive | SqliteAccess::Shared) {
-            self.line.fold_log().await;
+            self.slot.fold_log().await;
             self.file.put_log_aside();
         }
     }
@@ -157,18 +157,18 @@ impl Writer {
             SqliteAccess::Exclusive => self.ready_to_fold().await,
             SqliteAccess::Shared => {
                 self.ready_to_fold().await;
-                self.line.close().await;
+                self.slot.close().await;
                 drop(self.lock);
                 // Others may have closed at the same time. The last process now tries again.
-                if let Ok(Some(_alone)) = Lock::try_take(&self.path, Hold::Exclusive) {
-                    drop(self.line.ready().await);
-                    self.line.close().await;
+                if let Ok(Some(_alone)) = Lock::try_take(&self.path, LockMode::Exclusive) {
+                    drop(self.slot.ready().await);
+                    self.slot.close().await;
                 }
                 return;
             }
             SqliteAccess::HostPool | SqliteAccess::ReadOnly => {}
         }
-        self.line.close().await;
+        self.slot.close().await;
         drop(self.lock);
     }
 
@@ -176,46 +176,48 @@ impl Writer {
     /// If either fails, the WAL stays for the next opener.
     async fn ready_to_fold(&mut self) {
         if let Ok(connection) = self.connection().await {
-            self.line.hand_back(connection);
+            self.slot.hand_back(connection);
         }
     }
 
     /// Writes the batches of a group in one transaction. If that fails and one batch may be the
     /// cause, writes each one alone. Owner commands that arrive meanwhile do not wait for all of
     /// these.
-    async fn write_group(&mut self, jobs: Vec<Job>, lanes: &mut Lanes) {
-        for job in self.write_together(jobs).await {
-            let mut owners = lanes.next_owners();
-            owners.retain(|job| job.claim.take());
-            for job in self.write_together(owners).await {
-                self.write_together(vec![job]).await;
+    async fn write_group(&mut self, requests: Vec<WriteRequest>, write_queue: &mut WriteQueue) {
+        for request in self.write_together(requests).await {
+            let mut owners = write_queue.next_owners();
+            owners.retain(|request| request.claim.take());
+            for request in self.write_together(owners).await {
+                self.write_together(vec![request]).await;
             }
-            self.write_together(vec![job]).await;
+            self.write_together(vec![request]).await;
         }
     }
 
     /// Writes batches in one transaction. Returns them unanswered if one of them may be the cause
     /// of a failure; never returns a single batch.
-    async fn write_together(&mut self, jobs: Vec<Job>) -> Vec<Job> {
-        if jobs.is_empty() {
-            return jobs;
+    async fn write_together(&mut self, requests: Vec<WriteRequest>) -> Vec<WriteRequest> {
+        if requests.is_empty() {
+            return requests;
         }
-        match self.transact(&jobs).await {
-            Ok(answers) => answer_each(jobs, answers),
-            Err(error) if jobs.len() > 1 && errors::may_lie_with_one(&error) => return jobs,
-            Err(error) => answer_all(jobs, &error),
+        match self.transact(&requests).await {
+            Ok(answers) => answer_each(requests, answers),
+            Err(error) if requests.len() > 1 && errors::may_lie_with_one(&error) => {
+                return requests;
+            }
+            Err(error) => answer_all(requests, &error),
         }
         Vec::new()
     }
 
-    async fn transact(&mut self, jobs: &[Job]) -> Result<Answers, StoreError> {
+    async fn transact(&mut self, requests: &[WriteRequest]) -> Result<Answers, StoreError> {
         let mut tries = 1..=TRIES;
         loop {
             let last = tries.next().is_none_or(|this| this == TRIES);
             let mut connection = self.connection().await?;
-            match self.transact_on(&mut connection, jobs).await {
+            match self.transact_on(&mut connection, requests).await {
                 Ok(answers) => {
-                    self.line.hand_back(connection);
+                    self.slot.hand_back(connection);
                     return Ok(answers);
                 }
                 Err(Failed::Before(error)) => {
@@ -227,7 +229,7 @@ impl Writer {
                 }
                 Err(Failed::AtCommit(doubt)) => match self.resolve(connection, &doubt).await {
                     Verdict::Applied(position) => {
-                        self.bell.0.ring(position);
+                        self.position_watch.0.publish(position);
                         return Ok(doubt.answers);
                     }
                     Verdict::NotApplied => return Err(before(doubt.error)),
@@ -242,11 +244,11 @@ impl Writer {
     /// Handles a transaction that failed before its commit: drops the cache and rolls back. Closes
     /// a connection that cannot roll back or cannot write; the next transaction opens another one.
     pub(super) async fn failed(&mut self, mut connection: Connection, error: &StoreError) {
-        self.heads = None;
+        self.write_cache = None;
         // Open connections still reach a lost file; a new connection would not.
         let is_lost = self.file.check_known().is_err();
         if roll_back(&mut connection).await && (is_lost || !is_read_only(error)) {
-            self.line.hand_back(connection);
+            self.slot.hand_back(connection);
         } else {
             // The connection has already failed, so an error on close has no effect.
             drop(connection.close().await);
@@ -256,22 +258,22 @@ impl Writer {
     async fn transact_on(
         &mut self,
         connection: &mut SqliteConnection,
-        jobs: &[Job],
+        requests: &[WriteRequest],
     ) -> Result<Answers, Failed> {
-        let (mut txn, stored, numbers) = self.begin(connection, jobs).await?;
+        let (mut txn, stored, numbers) = self.begin(connection, requests).await?;
         // Read only now: another writer may have held the file for seconds, and written later
         // timestamps.
-        let answers = plan_jobs(jobs, &mut txn, self.clock.now());
+        let answers = plan_jobs(requests, &mut txn, self.clock.now());
         let write_set = txn.into_write_set();
         if write_set.is_empty() {
             self.end_unchanged(connection, &answers).await?;
             return Ok(answers);
         }
         let mut save = save::script(&write_set, stored, numbers, Frame::Commit).map_err(before)?;
-        if let Some(heads) = &self.heads {
-            heads.withhold(&write_set);
+        if let Some(write_cache) = &self.write_cache {
+            write_cache.invalidate(&write_set);
         }
-        jobs.iter().for_each(|job| job.claim.send());
+        requests.iter().for_each(|request| request.claim.send());
         #[cfg(test)]
         (save.fault = self.faults.take());
         let after = match commit(connection, &mut save, &self.file).await {
@@ -286,15 +288,17 @@ impl Writer {
                 }));
             }
         };
-        match &mut self.heads {
-            Some(heads) if heads.stored == stored => {
-                let applied = heads.apply(write_set, &save.numbers, after);
-                heads.landed(applied, after.pruned_through);
+        match &mut self.write_cache {
+            Some(write_cache) if write_cache.stored == stored => {
+                let applied = write_cache.apply(write_set, &save.numbers, after);
+                write_cache.committed(applied, after.pruned_through);
             }
             // Another writer has committed, so the cache is outdated.
-            _ => self.heads = None,
+            _ => self.write_cache = None,
         }
-        self.bell.0.ring(position(&self.lineage, after));
+        self.position_watch
+            .0
+            .publish(position(&self.lineage, after));
         Ok(answers)
     }
 }
@@ -311,11 +315,11 @@ impl Writer {
     async fn begin(
         &mut self,
         connection: &mut SqliteConnection,
-        jobs: &[Job],
+        requests: &[WriteRequest],
     ) -> Result<(TxnState, Stored, HashMap<ActionUid, i64>), StoreError> {
         let begun = Instant::now();
         loop {
-            let read_set = jobs.iter().map(|job| &job.read_set);
+            let read_set = requests.iter().map(|request| &request.read_set);
             let txn = load::load(connection, read_set, Some(load::BEGIN)).await;
             match txn {
                 Err(error) if self.comes_back(&error) && begun.elapsed() < BUSY => {}
@@ -335,9 +339,9 @@ impl Writer {
 /// The results of the batches of a group.
 pub(super) type Answers = Vec<Vec<Result<Done, Rejection>>>;
 
-pub(super) fn plan_jobs(jobs: &[Job], txn: &mut TxnState, now: Timestamp) -> Answers {
-    let plan_job = |job: &Job| plan(&job.batch, &job.read_set, txn, now);
-    jobs.iter().map(plan_job).collect()
+pub(super) fn plan_jobs(requests: &[WriteRequest], txn: &mut TxnState, now: Timestamp) -> Answers {
+    let plan_job = |request: &WriteRequest| plan(&request.batch, &request.read_set, txn, now);
+    requests.iter().map(plan_job).collect()
 }
 
 /// Runs the statements of a write, including COMMIT. Returns the new position, or the point at
@@ -394,9 +398,9 @@ pub(super) fn position(lineage: &Lineage, stored: Stored) -> Position {
 
 /// Ends all waits for changes when the writer ends for any reason, also with its runtime: no
 /// position is announced after that.
-pub(super) struct Ringer(pub(super) Arc<Bell>);
+pub(super) struct CloseOnDrop(pub(super) Arc<PositionWatch>);
 
-impl Drop for Ringer {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close();
     }
@@ -407,21 +411,21 @@ pub(super) fn reconnected(error: StoreError) -> StoreError {
     StoreError::new(error.kind(), "write", "the database cannot be opened again").with_source(error)
 }
 
-pub(super) fn answer_each(jobs: Vec<Job>, answers: Answers) {
-    for (job, answer) in jobs.into_iter().zip(answers) {
-        answer_job(job, Ok(answer));
+pub(super) fn answer_each(requests: Vec<WriteRequest>, answers: Answers) {
+    for (request, answer) in requests.into_iter().zip(answers) {
+        answer_job(request, Ok(answer));
     }
 }
 
-pub(super) fn answer_all(jobs: Vec<Job>, error: &StoreError) {
-    for job in jobs {
-        answer_job(job, Err(error.clone()));
+pub(super) fn answer_all(requests: Vec<WriteRequest>, error: &StoreError) {
+    for request in requests {
+        answer_job(request, Err(error.clone()));
     }
 }
 
-fn answer_job(job: Job, answer: Answer) {
+fn answer_job(request: WriteRequest, answer: Answer) {
     // Released first, so that a caller that continues at once finds room.
-    drop(job.room);
+    drop(request.room);
     // The caller may have gone away; the error is ignored.
-    let _gone = job.reply.send(answer);
+    let _gone = request.reply.send(answer);
 }

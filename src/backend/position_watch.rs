@@ -10,7 +10,7 @@ use crate::model::{Position, Revision};
 /// Position of the store, and whether it is open. A single value, so the cost for a writer does not
 /// depend on the number of waiters.
 #[derive(Debug)]
-pub(super) struct Bell {
+pub(super) struct PositionWatch {
     state: watch::Sender<State>,
     /// A copy of "open" outside the lock: every call reads it, and callers must not wait for each
     /// other.
@@ -28,9 +28,9 @@ struct State {
     broken: Option<StoreError>,
 }
 
-impl Bell {
-    pub(super) fn new(position: Position) -> Bell {
-        Bell {
+impl PositionWatch {
+    pub(super) fn new(position: Position) -> PositionWatch {
+        PositionWatch {
             state: watch::Sender::new(State {
                 position,
                 failures: 0,
@@ -43,7 +43,7 @@ impl Bell {
 
     /// Announces a position that has become readable. A position behind an earlier announcement has
     /// no effect.
-    pub(super) fn ring(&self, position: Position) {
+    pub(super) fn publish(&self, position: Position) {
         let stand = |at: &Position| (at.revision, at.pruned_through, at.pruned_created);
         self.state.send_if_modified(|state| {
             let goes_on = stand(&position) > stand(&state.position);

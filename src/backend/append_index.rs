@@ -12,21 +12,21 @@ const FEW: usize = 64;
 /// slot. The list is compacted when most slots are empty, so it has at most twice the slots it
 /// needs. A removal has constant cost on average.
 #[derive(Debug)]
-pub(super) struct Ascending<T> {
+pub(super) struct AppendIndex<T> {
     places: Vec<(u64, Option<T>)>,
     empty: usize,
 }
 
-impl<T> Default for Ascending<T> {
-    fn default() -> Ascending<T> {
-        Ascending {
+impl<T> Default for AppendIndex<T> {
+    fn default() -> AppendIndex<T> {
+        AppendIndex {
             places: Vec::new(),
             empty: 0,
         }
     }
 }
 
-impl<T> Ascending<T> {
+impl<T> AppendIndex<T> {
     /// Adds a value under a number that is higher than all earlier numbers.
     pub(super) fn push(&mut self, number: u64, value: T) {
         debug_assert!(self.places.last().is_none_or(|(last, _)| *last < number));
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn it_holds_what_an_ordered_tree_would_hold() {
-        let (mut list, mut tree) = (Ascending::default(), BTreeMap::new());
+        let (mut list, mut tree) = (AppendIndex::default(), BTreeMap::new());
         let mut state = 1_u64;
         for number in (1..).step_by(3).take(2000) {
             list.push(number, -(number as i64));

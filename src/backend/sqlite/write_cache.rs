@@ -13,11 +13,11 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::decode::{Columns, decode_owner};
 use super::errors::{Phase, store_error};
-use super::hot::Hot;
-use super::lanes::Job;
 use super::load::{self, Stored};
+use super::read_cache::ReadCache;
 use super::rows::PACKED_OWNER;
 use super::script::Script;
+use super::write_queue::WriteRequest;
 use crate::error::StoreError;
 use crate::model::{Action, ActionUid, Command, Limits, OpId, Owner, OwnerRef, TxnState, WriteSet};
 
@@ -30,20 +30,20 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 const HEAD_BYTES: usize = 1024;
 
 #[derive(Debug)]
-pub(super) struct Heads {
+pub(super) struct WriteCache {
     /// Position of the store that the cache is valid for.
     pub(super) stored: Stored,
     owners: HashMap<Arc<str>, Vec<Owner>>,
-    heads: HashMap<ActionUid, Head>,
+    write_cache: HashMap<ActionUid, Head>,
     bytes: usize,
     /// The read cache, with the same actions.
-    hot: Arc<Hot>,
+    read_cache: Arc<ReadCache>,
 }
 
 /// Actions that leave this cache leave the read cache too.
-impl Drop for Heads {
+impl Drop for WriteCache {
     fn drop(&mut self) {
-        self.hot.clear();
+        self.read_cache.clear();
     }
 }
 
@@ -80,16 +80,16 @@ pub(super) struct Applied {
 struct Before {
     stored: Stored,
     bytes: usize,
-    heads: Vec<(ActionUid, Option<Head>)>,
+    write_cache: Vec<(ActionUid, Option<Head>)>,
     owners: Vec<(Arc<str>, Vec<Owner>)>,
 }
 
-impl Heads {
+impl WriteCache {
     /// Reads the position of the store and the owners.
     pub(super) async fn read(
         connection: &mut SqliteConnection,
-        hot: Arc<Hot>,
-    ) -> Result<Heads, StoreError> {
+        read_cache: Arc<ReadCache>,
+    ) -> Result<WriteCache, StoreError> {
         let mut script = Script::new();
         script.push("BEGIN");
         script.push(load::POSITION);
@@ -100,22 +100,22 @@ impl Heads {
         let results = results.map_err(|f| store_error("write", Phase::Before, f.error))?;
         let mut results = results.into_iter().skip(1);
         let mut rows = || results.next().unwrap_or_default();
-        let mut heads = Heads {
+        let mut write_cache = WriteCache {
             stored: load::read_position(&rows())?,
             owners: HashMap::new(),
-            heads: HashMap::new(),
+            write_cache: HashMap::new(),
             bytes: 0,
-            hot,
+            read_cache,
         };
         for row in rows() {
-            heads.set_owner(decode_owner(&mut Columns::new("write", &row)?)?);
+            write_cache.set_owner(decode_owner(&mut Columns::new("write", &row)?)?);
         }
-        Ok(heads)
+        Ok(write_cache)
     }
 
     /// Returns the data that the batches need, if all of it is cached.
-    pub(super) fn recall(&self, jobs: &[Job]) -> Option<Remembered> {
-        let commands = || jobs.iter().flat_map(|job| &job.batch.commands);
+    pub(super) fn recall(&self, requests: &[WriteRequest]) -> Option<Remembered> {
+        let commands = || requests.iter().flat_map(|request| &request.batch.commands);
         let created: HashSet<ActionUid> = commands()
             .filter_map(|command| match command {
                 Command::Create { new, .. } => Some(new.uid),
@@ -127,7 +127,7 @@ impl Heads {
             numbers: HashMap::new(),
             assumed: HashSet::new(),
         };
-        for read_set in jobs.iter().map(|job| &job.read_set) {
+        for read_set in requests.iter().map(|request| &request.read_set) {
             // The cache has neither the holders of keys nor the owners that may be forgotten.
             if !read_set.keys().is_empty() || read_set.claims() > 0 {
                 return None;
@@ -139,7 +139,7 @@ impl Heads {
                 }
             }
             for uid in read_set.actions() {
-                match self.heads.get(uid) {
+                match self.write_cache.get(uid) {
                     Some(head) => {
                         if let Some(owner) = &head.action.owner {
                             self.recall_owner(owner, &mut recalled.txn);
@@ -155,10 +155,10 @@ impl Heads {
                 }
             }
             for uid in read_set.parents_of() {
-                let head = self.heads.get(uid);
+                let head = self.write_cache.get(uid);
                 if let Some(parent) = head.and_then(|head| head.action.parent) {
                     // The parent may exist in the store without being cached.
-                    let head = self.heads.get(&parent)?;
+                    let head = self.write_cache.get(&parent)?;
                     let action = head.action.clone();
                     if let Some(owner) = &head.action.owner {
                         self.recall_owner(owner, &mut recalled.txn);
@@ -169,7 +169,7 @@ impl Heads {
             }
             for (uid, op) in read_set.ops() {
                 if self
-                    .heads
+                    .write_cache
                     .get(uid)
                     .is_some_and(|head| head.ops.contains(op))
                 {
@@ -193,8 +193,8 @@ impl Heads {
 
     /// Withholds the actions that will change from readers. Call this before anything that may
     /// commit.
-    pub(super) fn withhold(&self, write_set: &WriteSet) {
-        self.hot.withhold(write_set);
+    pub(super) fn invalidate(&self, write_set: &WriteSet) {
+        self.read_cache.invalidate(write_set);
     }
 
     /// Applies a write to the cache before it is committed.
@@ -214,7 +214,7 @@ impl Heads {
         let changed = write_set.updated.iter().chain(&write_set.created);
         let changed: Vec<ActionUid> = changed.map(|action| action.uid).collect();
         for action in write_set.updated {
-            let Some(head) = self.heads.get_mut(&action.uid) else {
+            let Some(head) = self.write_cache.get_mut(&action.uid) else {
                 continue;
             };
             self.bytes = self.bytes + bytes(&action) - bytes(&head.action);
@@ -236,7 +236,7 @@ impl Heads {
             }
         }
         for entry in write_set.log {
-            if let Some(head) = self.heads.get_mut(&entry.uid) {
+            if let Some(head) = self.write_cache.get_mut(&entry.uid) {
                 head.late |= entry.is_late();
                 // As many as the log has entries: older operations are in neither. A late report
                 // has no operation and removes nothing from the log.
@@ -262,15 +262,15 @@ impl Heads {
                 }
             }
         }
-        let heads = changed.iter().filter_map(|uid| self.heads.get(uid));
-        let changed = heads.map(|head| head.action.clone()).collect();
+        let write_cache = changed.iter().filter_map(|uid| self.write_cache.get(uid));
+        let changed = write_cache.map(|head| head.action.clone()).collect();
         Applied { changed, before }
     }
 
     /// Publishes the committed actions to readers. Call this before any caller is answered.
-    pub(super) fn landed(&mut self, applied: Applied, pruned_through: i64) {
+    pub(super) fn committed(&mut self, applied: Applied, pruned_through: i64) {
         self.stored.pruned_through = self.stored.pruned_through.max(pruned_through);
-        self.hot.publish(applied.changed.into_iter());
+        self.read_cache.publish(applied.changed.into_iter());
     }
 
     /// Restores the cache after a rollback.
@@ -279,13 +279,14 @@ impl Heads {
         self.stored = before.stored;
         self.bytes = before.bytes;
         self.owners.extend(before.owners);
-        for (uid, head) in before.heads {
+        for (uid, head) in before.write_cache {
             match head {
                 Some(head) => {
-                    self.hot.publish(std::iter::once(head.action.clone()));
-                    self.heads.insert(uid, head);
+                    self.read_cache
+                        .publish(std::iter::once(head.action.clone()));
+                    self.write_cache.insert(uid, head);
                 }
-                None => drop(self.heads.remove(&uid)),
+                None => drop(self.write_cache.remove(&uid)),
             }
         }
     }
@@ -303,8 +304,8 @@ impl Heads {
         Before {
             stored: self.stored,
             bytes: self.bytes,
-            heads: touched
-                .map(|uid| (uid, self.heads.get(&uid).cloned()))
+            write_cache: touched
+                .map(|uid| (uid, self.write_cache.get(&uid).cloned()))
                 .collect(),
             owners: named
                 .map(|name| (name.clone(), incarnations(name)))
@@ -314,7 +315,7 @@ impl Heads {
 
     fn remember(&mut self, action: Arc<Action>, number: i64) {
         let bytes = bytes(&action);
-        let fits = self.heads.len() < MOST_HEADS && self.bytes + bytes <= MOST_BYTES;
+        let fits = self.write_cache.len() < MOST_HEADS && self.bytes + bytes <= MOST_BYTES;
         if action.is_unfinished() && fits {
             self.bytes += bytes;
             let head = Head {
@@ -324,18 +325,18 @@ impl Heads {
                 late: false,
                 pinned: false,
             };
-            self.heads.insert(head.action.uid, head);
+            self.write_cache.insert(head.action.uid, head);
         }
     }
 
     fn forget(&mut self, uid: ActionUid) {
-        if let Some(head) = self.heads.remove(&uid) {
+        if let Some(head) = self.write_cache.remove(&uid) {
             self.bytes -= bytes(&head.action);
         }
     }
 
     fn set_pin(&mut self, uid: ActionUid, pinned: bool) {
-        if let Some(head) = self.heads.get_mut(&uid) {
+        if let Some(head) = self.write_cache.get_mut(&uid) {
             head.pinned = pinned;
         }
     }

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::doubt::{Doubt, Verdict, unknown};
 use super::errors::{Phase, is_constraint, is_read_only, may_lie_with_one, store_error};
-use super::heads::{Applied, Heads, Remembered};
-use super::lanes::{Job, Lanes};
 use super::save::{self, Frame, Save};
 use super::source::Connection;
+use super::write_cache::{Applied, Remembered, WriteCache};
+use super::write_queue::{WriteQueue, WriteRequest};
 use super::writer::{
     Answers, Writer, answer_all, answer_each, before, commit, plan_jobs, position, roll_back,
 };
@@ -27,18 +27,18 @@ const ELSEWHERE: Duration = Duration::from_micros(8);
 
 /// Estimated recent time that a transaction waits for the disk, in addition to its commands.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct CommitTimer {
     disk: Duration,
     /// Always splits batches into two transactions, independent of cost.
     #[cfg(test)]
     always: bool,
 }
 
-impl Pace {
+impl CommitTimer {
     #[cfg(test)]
-    pub(super) fn always(always: bool) -> Pace {
+    pub(super) fn always(always: bool) -> CommitTimer {
         let disk = Duration::ZERO;
-        Pace { disk, always }
+        CommitTimer { disk, always }
     }
 
     fn learn(&mut self, commands: usize, took: Duration) {
@@ -59,69 +59,71 @@ impl Pace {
 }
 
 /// A transaction that is ready to be sent.
-struct Draft {
-    jobs: Vec<Job>,
+struct PlannedTxn {
+    requests: Vec<WriteRequest>,
     answers: Answers,
     write_set: WriteSet,
     save: Save,
 }
 
 /// Batches that need data that is not cached.
-type Cold = Vec<Job>;
+type CacheMiss = Vec<WriteRequest>;
 
 impl Writer {
     /// Writes waiting batches while the cache has all their data. Returns batches that must load
     /// data, or `None` once no batch waits. Their callers may still withdraw them.
-    pub(super) async fn fly(&mut self, lanes: &mut Lanes) -> Cold {
+    pub(super) async fn run_pipeline(&mut self, write_queue: &mut WriteQueue) -> CacheMiss {
         // Callers that were answered together come back together, after all of them have run.
-        lanes.settle().await;
-        let most = match lanes.len() {
-            all if self.pace.parts(all) => all.div_ceil(2),
+        write_queue.settle().await;
+        let most = match write_queue.len() {
+            all if self.timer.parts(all) => all.div_ceil(2),
             all => all,
         };
-        let mut group = lanes.next_group(most);
-        let (mut connection, mut heads) = match self.remember().await {
+        let mut group = write_queue.next_group(most);
+        let (mut connection, mut write_cache) = match self.remember().await {
             Ok(both) => both,
             Err(error) => {
-                group.retain(|job| job.claim.take());
+                group.retain(|request| request.claim.take());
                 answer_all(group, &error);
-                return Cold::new();
+                return CacheMiss::new();
             }
         };
-        let mut next = self.draft(&heads, group);
-        let mut committed: (Vec<Job>, Answers) = Default::default();
+        let mut next = self.draft(&write_cache, group);
+        let mut committed: (Vec<WriteRequest>, Answers) = Default::default();
         loop {
-            let sent = match next.and_then(|draft| self.claim(&heads, draft)) {
+            let sent = match next.and_then(|draft| self.claim(&write_cache, draft)) {
                 Ok(draft) if !draft.write_set.is_empty() => draft,
                 nothing_to_send => {
-                    (self.heads, next) = (Some(heads), nothing_to_send);
-                    self.line.hand_back(connection);
+                    (self.write_cache, next) = (Some(write_cache), nothing_to_send);
+                    self.slot.hand_back(connection);
                     answer_each(committed.0, committed.1);
                     break;
                 }
             };
-            let Draft {
-                jobs,
+            let PlannedTxn {
+                requests,
                 answers,
                 write_set,
                 mut save,
             } = sent;
             #[cfg(test)]
             (save.fault = self.faults.take());
-            heads.withhold(&write_set);
-            let stored = heads.stored;
-            let applied = heads.apply(write_set, &save.numbers, save.expected());
-            jobs.iter().for_each(|job| job.claim.send());
-            let (flying, begun) = (jobs.len(), Instant::now());
+            write_cache.invalidate(&write_set);
+            let stored = write_cache.stored;
+            let applied = write_cache.apply(write_set, &save.numbers, save.expected());
+            requests.iter().for_each(|request| request.claim.send());
+            let (flying, begun) = (requests.len(), Instant::now());
             let (ended, meanwhile) = {
                 let mut under_way = pin!(commit(&mut connection, &mut save, &self.file));
-                let (pace, committed) = (&self.pace, &mut committed);
+                let (timer, committed) = (&self.timer, &mut committed);
                 let next = async {
-                    let (jobs, answers) = std::mem::take(committed);
-                    answer_each(jobs, answers);
-                    lanes.gather(|waiting| pace.parts(flying + waiting)).await;
-                    let half = (flying + lanes.len()).div_ceil(2);
-                    self.draft(&heads, lanes.next_group(half))
+                    let (requests, answers) = std::mem::take(committed);
+                    answer_each(requests, answers);
+                    write_queue
+                        .gather(|waiting| timer.parts(flying + waiting))
+                        .await;
+                    let half = (flying + write_queue.len()).div_ceil(2);
+                    self.draft(&write_cache, write_queue.next_group(half))
                 };
                 tokio::select! {
                     // Polled first, which sends it: SQLite works while the other callers are
@@ -135,44 +137,48 @@ impl Writer {
             let after = match ended {
                 Ok(after) => after,
                 Err((phase, error)) => {
-                    lanes.put_back(meanwhile.map(batches).unwrap_or_default());
+                    write_queue.put_back(meanwhile.map(batches).unwrap_or_default());
                     if phase == Phase::Commit {
-                        drop(heads);
+                        drop(write_cache);
                         let doubt = Doubt {
                             before: stored.last_commit,
                             after: save.expected().last_commit,
                             answers,
                             error,
                         };
-                        return self.settle_doubt(connection, jobs, doubt).await;
+                        return self.settle_doubt(connection, requests, doubt).await;
                     }
-                    return self.fall(connection, heads, applied, jobs, error).await;
+                    return self
+                        .fall(connection, write_cache, applied, requests, error)
+                        .await;
                 }
             };
-            let commands = jobs.iter().map(|job| job.batch.commands.len());
-            self.pace.learn(commands.sum(), begun.elapsed());
-            heads.landed(applied, after.pruned_through);
-            self.bell.0.ring(position(&self.lineage, heads.stored));
-            committed = (jobs, answers);
-            next = meanwhile.unwrap_or_else(|| Err(Cold::new()));
+            let commands = requests.iter().map(|request| request.batch.commands.len());
+            self.timer.learn(commands.sum(), begun.elapsed());
+            write_cache.committed(applied, after.pruned_through);
+            self.position_watch
+                .0
+                .publish(position(&self.lineage, write_cache.stored));
+            committed = (requests, answers);
+            next = meanwhile.unwrap_or_else(|| Err(CacheMiss::new()));
         }
         match next {
             Ok(draft) => {
-                answer_each(draft.jobs, draft.answers);
-                Cold::new()
+                answer_each(draft.requests, draft.answers);
+                CacheMiss::new()
             }
             Err(cold) => cold,
         }
     }
 
     /// Returns a connection and the cache, which is reloaded if it was dropped.
-    async fn remember(&mut self) -> Result<(Connection, Heads), StoreError> {
+    async fn remember(&mut self) -> Result<(Connection, WriteCache), StoreError> {
         let mut connection = self.connection().await?;
-        if let Some(heads) = self.heads.take() {
-            return Ok((connection, heads));
+        if let Some(write_cache) = self.write_cache.take() {
+            return Ok((connection, write_cache));
         }
-        match Heads::read(&mut connection, self.hot.clone()).await {
-            Ok(heads) => Ok((connection, heads)),
+        match WriteCache::read(&mut connection, self.read_cache.clone()).await {
+            Ok(write_cache) => Ok((connection, write_cache)),
             Err(error) => {
                 self.failed(connection, &error).await;
                 Err(error)
@@ -181,40 +187,53 @@ impl Writer {
     }
 
     /// Plans batches from the cache.
-    fn draft(&self, heads: &Heads, jobs: Vec<Job>) -> Result<Draft, Cold> {
+    fn draft(
+        &self,
+        write_cache: &WriteCache,
+        requests: Vec<WriteRequest>,
+    ) -> Result<PlannedTxn, CacheMiss> {
         let Some(Remembered {
             mut txn,
             numbers,
             assumed,
-        }) = heads.recall(&jobs)
+        }) = write_cache.recall(&requests)
         else {
-            return Err(jobs);
+            return Err(requests);
         };
-        let answers = plan_jobs(&jobs, &mut txn, self.clock.now());
+        let answers = plan_jobs(&requests, &mut txn, self.clock.now());
         let write_set = txn.into_write_set();
         let entered: HashSet<ActionUid> = write_set.created.iter().map(|a| a.uid).collect();
         if !assumed.is_subset(&entered) {
-            return Err(jobs);
+            return Err(requests);
         }
-        match save::script(&write_set, heads.stored, numbers, Frame::BeginAndCommit) {
-            Ok(save) => Ok(Draft {
-                jobs,
+        match save::script(
+            &write_set,
+            write_cache.stored,
+            numbers,
+            Frame::BeginAndCommit,
+        ) {
+            Ok(save) => Ok(PlannedTxn {
+                requests,
                 answers,
                 write_set,
                 save,
             }),
             // The load that follows meets the same error and reports it.
-            Err(_) => Err(jobs),
+            Err(_) => Err(requests),
         }
     }
 
     /// Takes the batches from their callers, without those that were withdrawn meanwhile.
-    fn claim(&self, heads: &Heads, mut draft: Draft) -> Result<Draft, Cold> {
-        let planned = draft.jobs.len();
-        draft.jobs.retain(|job| job.claim.take());
-        match draft.jobs.len() == planned {
+    fn claim(
+        &self,
+        write_cache: &WriteCache,
+        mut draft: PlannedTxn,
+    ) -> Result<PlannedTxn, CacheMiss> {
+        let planned = draft.requests.len();
+        draft.requests.retain(|request| request.claim.take());
+        match draft.requests.len() == planned {
             true => Ok(draft),
-            false => self.draft(heads, draft.jobs),
+            false => self.draft(write_cache, draft.requests),
         }
     }
 
@@ -222,55 +241,60 @@ impl Writer {
     async fn fall(
         &mut self,
         mut connection: Connection,
-        mut heads: Heads,
+        mut write_cache: WriteCache,
         applied: Applied,
-        jobs: Vec<Job>,
+        requests: Vec<WriteRequest>,
         error: sqlx::Error,
-    ) -> Cold {
+    ) -> CacheMiss {
         // An action that was assumed to be new exists, or another writer has committed.
         if is_constraint(&error) && roll_back(&mut connection).await {
-            heads.undo(applied);
-            self.heads = Some(heads);
-            self.line.hand_back(connection);
-            return jobs;
+            write_cache.undo(applied);
+            self.write_cache = Some(write_cache);
+            self.slot.hand_back(connection);
+            return requests;
         }
-        drop(heads);
+        drop(write_cache);
         let error = store_error("write", Phase::Before, error);
         self.failed(connection, &error).await;
-        self.refuse(jobs, error)
+        self.refuse(requests, error)
     }
 
     /// Handles a transaction whose commit failed.
-    async fn settle_doubt(&mut self, failed: Connection, jobs: Vec<Job>, doubt: Doubt) -> Cold {
+    async fn settle_doubt(
+        &mut self,
+        failed: Connection,
+        requests: Vec<WriteRequest>,
+        doubt: Doubt,
+    ) -> CacheMiss {
         match self.resolve(failed, &doubt).await {
             Verdict::Applied(position) => {
-                self.bell.0.ring(position);
-                answer_each(jobs, doubt.answers);
-                Cold::new()
+                self.position_watch.0.publish(position);
+                answer_each(requests, doubt.answers);
+                CacheMiss::new()
             }
-            Verdict::NotApplied => self.refuse(jobs, before(doubt.error)),
-            Verdict::Overtaken => jobs,
+            Verdict::NotApplied => self.refuse(requests, before(doubt.error)),
+            Verdict::Overtaken => requests,
             Verdict::Unknown => {
-                answer_all(jobs, &unknown(doubt.error));
-                Cold::new()
+                answer_all(requests, &unknown(doubt.error));
+                CacheMiss::new()
             }
         }
     }
 
     /// Answers batches that were certainly not applied, or returns them to be tried one by one.
-    fn refuse(&self, jobs: Vec<Job>, error: StoreError) -> Cold {
+    fn refuse(&self, requests: Vec<WriteRequest>, error: StoreError) -> CacheMiss {
         // A connection that cannot write was closed; the next one may be able to.
-        if is_read_only(&error) || (jobs.len() > 1 && may_lie_with_one(&error)) {
-            return jobs;
+        if is_read_only(&error) || (requests.len() > 1 && may_lie_with_one(&error)) {
+            return requests;
         }
-        answer_all(jobs, &error);
-        Cold::new()
+        answer_all(requests, &error);
+        CacheMiss::new()
     }
 }
 
-fn batches(draft: Result<Draft, Cold>) -> Vec<Job> {
+fn batches(draft: Result<PlannedTxn, CacheMiss>) -> Vec<WriteRequest> {
     match draft {
-        Ok(draft) => draft.jobs,
+        Ok(draft) => draft.requests,
         Err(cold) => cold,
     }
 }

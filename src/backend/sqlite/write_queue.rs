@@ -65,7 +65,7 @@ impl Claim {
 
 /// A batch that waits to be written.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct WriteRequest {
     pub(super) batch: Batch,
     pub(super) read_set: ReadSet,
     /// True if all its commands are about owners.
@@ -90,12 +90,12 @@ pub(super) fn about_owners(batch: &Batch) -> bool {
 /// Batches of one kind, oldest first.
 struct Lane {
     /// Received from the channel but not yet taken from their callers. These are first.
-    received: VecDeque<Job>,
-    channel: mpsc::UnboundedReceiver<Job>,
+    received: VecDeque<WriteRequest>,
+    channel: mpsc::UnboundedReceiver<WriteRequest>,
 }
 
 impl Lane {
-    fn new(channel: mpsc::UnboundedReceiver<Job>) -> Lane {
+    fn new(channel: mpsc::UnboundedReceiver<WriteRequest>) -> Lane {
         let received = VecDeque::new();
         Lane { received, channel }
     }
@@ -104,7 +104,7 @@ impl Lane {
         self.received.len() + self.channel.len()
     }
 
-    fn try_next(&mut self) -> Option<Job> {
+    fn try_next(&mut self) -> Option<WriteRequest> {
         let received = self.received.pop_front();
         received.or_else(|| self.channel.try_recv().ok())
     }
@@ -112,19 +112,19 @@ impl Lane {
 
 /// The two queues. Commands about owners pass all other batches, so that a full queue of writes
 /// never lets the lease of a living owner expire.
-pub(super) struct Lanes {
+pub(super) struct WriteQueue {
     owners: Lane,
     actions: Lane,
     closing: watch::Receiver<bool>,
 }
 
-impl Lanes {
+impl WriteQueue {
     pub(super) fn new(
-        owners: mpsc::UnboundedReceiver<Job>,
-        actions: mpsc::UnboundedReceiver<Job>,
+        owners: mpsc::UnboundedReceiver<WriteRequest>,
+        actions: mpsc::UnboundedReceiver<WriteRequest>,
         closing: watch::Receiver<bool>,
-    ) -> Lanes {
-        Lanes {
+    ) -> WriteQueue {
+        WriteQueue {
             owners: Lane::new(owners),
             actions: Lane::new(actions),
             closing,
@@ -142,24 +142,24 @@ impl Lanes {
             // Each batch stays in its own queue: an action batch that was received first does not
             // pass a later owner batch.
             let (owners, actions) = (&mut self.owners, &mut self.actions);
-            let (lane, job) = tokio::select! {
+            let (lane, request) = tokio::select! {
                 biased;
-                job = owners.channel.recv() => (owners, job),
-                job = actions.channel.recv() => (actions, job),
+                request = owners.channel.recv() => (owners, request),
+                request = actions.channel.recv() => (actions, request),
                 _ = self.closing.wait_for(|closing| *closing), if !owners.channel.is_closed() => {
                     owners.channel.close();
                     actions.channel.close();
                     continue;
                 }
             };
-            if let Some(job) = job {
-                lane.received.push_back(job);
+            if let Some(request) = request {
+                lane.received.push_back(request);
                 return true;
             }
             // `None` from either queue: both senders are dropped together.
             for lane in [&mut self.owners, &mut self.actions] {
-                if let Ok(job) = lane.channel.try_recv() {
-                    lane.received.push_back(job);
+                if let Ok(request) = lane.channel.try_recv() {
+                    lane.received.push_back(request);
                     return true;
                 }
             }
@@ -196,7 +196,7 @@ impl Lanes {
 
     /// Returns the waiting batches that fit into one transaction, up to a number of batches. Empty
     /// if all were withdrawn. Callers may still withdraw them.
-    pub(super) fn next_group(&mut self, most: usize) -> Vec<Job> {
+    pub(super) fn next_group(&mut self, most: usize) -> Vec<WriteRequest> {
         group(most, || {
             let owners = self.owners.try_next();
             owners.or_else(|| self.actions.try_next())
@@ -204,29 +204,29 @@ impl Lanes {
     }
 
     /// Returns the waiting owner batches that fit into one transaction; empty if none waits.
-    pub(super) fn next_owners(&mut self) -> Vec<Job> {
+    pub(super) fn next_owners(&mut self) -> Vec<WriteRequest> {
         group(usize::MAX, || self.owners.try_next())
     }
 
     /// Puts batches back at the front, each in its own queue.
-    pub(super) fn put_back(&mut self, jobs: Vec<Job>) {
-        for job in jobs.into_iter().rev() {
-            let lane = match job.about_owners {
+    pub(super) fn put_back(&mut self, requests: Vec<WriteRequest>) {
+        for request in requests.into_iter().rev() {
+            let lane = match request.about_owners {
                 true => &mut self.owners,
                 false => &mut self.actions,
             };
-            lane.received.push_front(job);
+            lane.received.push_front(request);
         }
     }
 }
 
-fn group(most: usize, mut try_next: impl FnMut() -> Option<Job>) -> Vec<Job> {
+fn group(most: usize, mut try_next: impl FnMut() -> Option<WriteRequest>) -> Vec<WriteRequest> {
     let (mut group, mut commands, mut bytes) = (Vec::new(), 0, 0);
-    while let Some(job) = try_next() {
-        if !job.claim.is_withdrawn() {
-            commands += job.batch.commands.len();
-            bytes += job.room.num_permits() * ROOM_UNIT;
-            group.push(job);
+    while let Some(request) = try_next() {
+        if !request.claim.is_withdrawn() {
+            commands += request.batch.commands.len();
+            bytes += request.room.num_permits() * ROOM_UNIT;
+            group.push(request);
         }
         if commands >= GROUP_COMMANDS || bytes >= GROUP_BYTES || group.len() >= most {
             break;
@@ -246,10 +246,10 @@ mod tests {
 
     /// Two queues and their senders.
     struct Queue {
-        owners: mpsc::UnboundedSender<Job>,
-        actions: mpsc::UnboundedSender<Job>,
+        owners: mpsc::UnboundedSender<WriteRequest>,
+        actions: mpsc::UnboundedSender<WriteRequest>,
         room: Arc<Semaphore>,
-        lanes: Lanes,
+        write_queue: WriteQueue,
         _closing: watch::Sender<bool>,
     }
 
@@ -262,14 +262,14 @@ mod tests {
                 owners,
                 actions,
                 room: Arc::new(Semaphore::new(100_000)),
-                lanes: Lanes::new(owners_lane, actions_lane, closing.subscribe()),
+                write_queue: WriteQueue::new(owners_lane, actions_lane, closing.subscribe()),
                 _closing: closing,
             }
         }
 
         fn send(&self, command: Command) {
             let batch = Batch::each(vec![command]);
-            let job = Job {
+            let request = WriteRequest {
                 read_set: read_set(&batch).unwrap(),
                 about_owners: about_owners(&batch),
                 batch,
@@ -277,11 +277,11 @@ mod tests {
                 reply: oneshot::channel().0,
                 room: self.room.clone().try_acquire_owned().unwrap(),
             };
-            let lane = match job.about_owners {
+            let lane = match request.about_owners {
                 true => &self.owners,
                 false => &self.actions,
             };
-            lane.send(job).unwrap();
+            lane.send(request).unwrap();
         }
 
         fn send_actions(&self, count: usize) {
@@ -297,7 +297,7 @@ mod tests {
 
         /// Collects all waiting batches, as the writer does while a transaction runs.
         fn gather(&mut self) {
-            let gathering = tokio::task::unconstrained(self.lanes.gather(|_| false));
+            let gathering = tokio::task::unconstrained(self.write_queue.gather(|_| false));
             let mut gathering = std::pin::pin!(gathering);
             let mut context = Context::from_waker(Waker::noop());
             // Each received batch yields to other tasks.
@@ -309,9 +309,9 @@ mod tests {
     }
 
     /// Returns the renewals of a group: each with its place and its owner's name.
-    fn renewed(group: &[Job]) -> Vec<(usize, &str)> {
-        let jobs = group.iter().enumerate();
-        let renewals = jobs.filter_map(|(place, job)| match &job.batch.commands[..] {
+    fn renewed(group: &[WriteRequest]) -> Vec<(usize, &str)> {
+        let requests = group.iter().enumerate();
+        let renewals = requests.filter_map(|(place, request)| match &request.batch.commands[..] {
             [Command::Renew(owner)] => Some((place, &*owner.name)),
             _ => None,
         });
@@ -323,15 +323,15 @@ mod tests {
         let mut queue = Queue::new();
         queue.send_actions(5000);
         queue.gather();
-        assert_eq!(queue.lanes.len(), 5000);
+        assert_eq!(queue.write_queue.len(), 5000);
         queue.send_renewal("a");
         queue.gather();
         queue.send_actions(5000);
         queue.send_renewal("b");
-        let next = queue.lanes.next_group(usize::MAX);
+        let next = queue.write_queue.next_group(usize::MAX);
         assert_eq!(renewed(&next), [(0, "a"), (1, "b")]);
         assert_eq!(next.len(), GROUP_COMMANDS);
-        assert_eq!(queue.lanes.len(), 10_002 - GROUP_COMMANDS);
+        assert_eq!(queue.write_queue.len(), 10_002 - GROUP_COMMANDS);
     }
 
     #[test]
@@ -339,14 +339,17 @@ mod tests {
         let mut queue = Queue::new();
         queue.send_actions(GROUP_COMMANDS - 1);
         queue.send_renewal("a");
-        let failed = queue.lanes.next_group(usize::MAX);
+        let failed = queue.write_queue.next_group(usize::MAX);
         assert_eq!(renewed(&failed), [(0, "a")]);
         queue.send_actions(1);
-        queue.lanes.put_back(failed);
+        queue.write_queue.put_back(failed);
         queue.send_renewal("b");
-        let next = queue.lanes.next_group(2);
+        let next = queue.write_queue.next_group(2);
         assert_eq!(renewed(&next), [(0, "a"), (1, "b")]);
-        assert_eq!(queue.lanes.next_group(usize::MAX).len(), GROUP_COMMANDS);
+        assert_eq!(
+            queue.write_queue.next_group(usize::MAX).len(),
+            GROUP_COMMANDS
+        );
     }
 
     #[test]
@@ -368,9 +371,9 @@ mod tests {
         ] {
             queue.send(command);
         }
-        assert_eq!(queue.lanes.next_owners().len(), 4);
-        assert_eq!(queue.lanes.next_owners().len(), 0);
-        assert_eq!(queue.lanes.next_group(usize::MAX).len(), 2);
+        assert_eq!(queue.write_queue.next_owners().len(), 4);
+        assert_eq!(queue.write_queue.next_owners().len(), 0);
+        assert_eq!(queue.write_queue.next_group(usize::MAX).len(), 2);
         let new = NewAction::task("a").into();
         let create = Command::Create { new, by: None };
         let mixed = Batch::each(vec![Command::Renew(owner()), create]);

@@ -8,15 +8,15 @@
 //! - Only one process has the store open (`SqliteAccess::Exclusive`), and only its writer changes
 //!   actions.
 //!
-//! - *Before* the writer sends a transaction, it [withholds](Hot::withhold) every action that the
+//! - *Before* the writer sends a transaction, it [withholds](ReadCache::invalidate) every action that the
 //!   transaction changes. They are not cached until the outcome is known. Look-ups then read the
 //!   database, which alone knows the outcome of the commit.
 //!
-//! - *After* the commit, and before any caller is answered, it [publishes](Hot::publish) the new
+//! - *After* the commit, and before any caller is answered, it [publishes](ReadCache::publish) the new
 //!   values. Completed and removed actions are left out.
 //!
 //! - After any failure the writer drops its cache, and this one with it
-//!   ([`Heads`](super::heads::Heads), when it is dropped).
+//!   ([`WriteCache`](super::write_cache::WriteCache), when it is dropped).
 //!
 //! So a cached look-up gives the same answer as the database. It shows every write that was
 //! acknowledged before it began, and only durable ones. It is never older than a page, a log or a
@@ -29,11 +29,11 @@ use crate::backend::UidMap;
 use crate::model::{Action, ActionUid, WriteSet};
 
 #[derive(Debug, Default)]
-pub(super) struct Hot {
+pub(super) struct ReadCache {
     actions: RwLock<UidMap<Arc<Action>>>,
 }
 
-impl Hot {
+impl ReadCache {
     /// Returns the actions if all of them are cached. Otherwise all must be read at one moment.
     pub(super) fn get(&self, uids: &[ActionUid]) -> Option<Vec<Option<Arc<Action>>>> {
         let actions = self.actions.read().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +42,7 @@ impl Hot {
     }
 
     /// Removes the actions that are about to change.
-    pub(super) fn withhold(&self, write_set: &WriteSet) {
+    pub(super) fn invalidate(&self, write_set: &WriteSet) {
         if write_set.updated.is_empty() && write_set.removed.is_empty() {
             return;
         }
@@ -83,12 +83,12 @@ mod tests {
     }
 
     /// An action of the store that is cached.
-    async fn hot(store: &SqliteStore) -> Arc<Action> {
-        let new = NewAction::task("hot")
+    async fn read_cache(store: &SqliteStore) -> Arc<Action> {
+        let new = NewAction::task("read_cache")
             .with_attributes(Json::new("{\"a\": [1.50, \"\\u00e9\"]}").unwrap());
         let action = store.create(new).await.unwrap();
         assert_eq!(
-            store.hot.get(&[action.uid]),
+            store.read_cache.get(&[action.uid]),
             Some(vec![Some(action.clone())])
         );
         action
@@ -108,10 +108,10 @@ mod tests {
     async fn what_is_unfinished_is_here_as_it_is_stored() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, SqliteOptions::new()).await;
-        let (one, other) = (hot(&store).await, hot(&store).await);
+        let (one, other) = (read_cache(&store).await, read_cache(&store).await);
         assert_eq!(stored(&store, one.uid).await, Some(one.clone()));
         let both = vec![Some(one.clone()), Some(other.clone())];
-        assert_eq!(store.hot.get(&[one.uid, other.uid]), Some(both));
+        assert_eq!(store.read_cache.get(&[one.uid, other.uid]), Some(both));
 
         let requested = store
             .request_cancel(one.uid, Default::default())
@@ -119,13 +119,13 @@ mod tests {
             .unwrap();
         assert_eq!(requested.version.get(), 2);
         assert_eq!(
-            store.hot.get(&[one.uid]),
+            store.read_cache.get(&[one.uid]),
             Some(vec![Some(requested.clone())])
         );
         assert_eq!(stored(&store, one.uid).await, Some(requested));
 
         let done = store.finish(one.uid, cancelled(), None).await.unwrap();
-        assert_eq!(store.hot.get(&[one.uid]), None);
+        assert_eq!(store.read_cache.get(&[one.uid]), None);
         assert_eq!(store.action(one.uid).await.unwrap(), Some(done));
         let ended = store.finish(other.uid, cancelled(), None).await.unwrap();
         let (uid, if_version) = (ended.uid, ended.version);
@@ -139,7 +139,7 @@ mod tests {
     async fn a_transaction_that_failed_leaves_nothing_here() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, SqliteOptions::new().with_max_bytes(600 * 1024)).await;
-        let before = hot(&store).await;
+        let before = read_cache(&store).await;
         let long = || {
             NewAction::task("long")
                 .with_description("x".repeat(4000))
@@ -152,10 +152,10 @@ mod tests {
         let full = Batch::all((0..300).map(|_| create()).collect());
         let full = store.write(full).await.unwrap_err();
         assert_eq!(full.kind(), ErrorKind::Unavailable);
-        assert_eq!(store.hot.get(&[before.uid]), None);
+        assert_eq!(store.read_cache.get(&[before.uid]), None);
         assert_eq!(store.action(before.uid).await.unwrap(), Some(before));
         // The writer reloads its cache.
-        hot(&store).await;
+        read_cache(&store).await;
         store.close().await.unwrap();
     }
 
@@ -163,7 +163,7 @@ mod tests {
     async fn an_action_that_was_wrongly_taken_for_new_leaves_all_else_here() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, SqliteOptions::new()).await;
-        let (one, other) = (hot(&store).await, hot(&store).await);
+        let (one, other) = (read_cache(&store).await, read_cache(&store).await);
         let new = Arc::new(NewAction::task("done"));
         let uid = new.uid;
         let create = || Command::Create {
@@ -185,8 +185,14 @@ mod tests {
         let requested = answers[0].as_ref().unwrap().action.clone();
         assert_eq!(answers[1].as_ref().unwrap().action, Some(done));
         assert_eq!(requested.as_ref().unwrap().version.get(), 2);
-        assert_eq!(store.hot.get(&[one.uid]), Some(vec![requested.clone()]));
-        assert_eq!(store.hot.get(&[other.uid]), Some(vec![Some(other.clone())]));
+        assert_eq!(
+            store.read_cache.get(&[one.uid]),
+            Some(vec![requested.clone()])
+        );
+        assert_eq!(
+            store.read_cache.get(&[other.uid]),
+            Some(vec![Some(other.clone())])
+        );
         assert_eq!(stored(&store, one.uid).await, requested);
         // The cache now has it: the next change loads nothing and succeeds.
         let ended = store.finish(one.uid, cancelled(), None).await.unwrap();
@@ -198,11 +204,11 @@ mod tests {
     async fn a_closed_store_shows_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, SqliteOptions::new()).await;
-        let action = hot(&store).await;
+        let action = read_cache(&store).await;
         store.close().await.unwrap();
         let closed = store.action(action.uid).await.unwrap_err();
         assert_eq!(closed.kind(), ErrorKind::Closed);
-        assert_eq!(store.hot.get(&[action.uid]), None);
+        assert_eq!(store.read_cache.get(&[action.uid]), None);
     }
 
     #[tokio::test]
@@ -210,7 +216,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, SqliteOptions::new().shared()).await;
         let action = store.create(NewAction::task("cold")).await.unwrap();
-        assert_eq!(store.hot.get(&[action.uid]), None);
+        assert_eq!(store.read_cache.get(&[action.uid]), None);
         assert_eq!(store.action(action.uid).await.unwrap(), Some(action));
         store.close().await.unwrap();
     }
@@ -219,7 +225,7 @@ mod tests {
     async fn whoever_asks_again_and_again_lets_the_writer_have_its_turn() {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(open(&dir, SqliteOptions::new()).await);
-        let uid = hot(&store).await.uid;
+        let uid = read_cache(&store).await.uid;
         let writing = store.clone();
         let writing = tokio::spawn(async move { writing.finish(uid, cancelled(), None).await });
         let begun = Instant::now();
