@@ -139,7 +139,7 @@ pub use sqlx;
 pub use store::{ActionStore, ActionStoreExt, Capabilities, Durability, Pages};
 #[cfg(feature = "tracker")]
 pub use tracker::{
-    ActionHandle, CancelOptions, Correlation, Decide, Failing, Health, LeftQueued, Orphan,
+    ActionHandle, CancelOptions, Correlation, Decide, Failing, Health, LeftQueued, OrphanDecision,
     Prepared, Recovery, Reporter, RunError, Settlement, Spawned, ToBegin, Tracker, TrackerOptions,
     Unsettled,
 };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::handle::ActionHandle;
-use super::open::Entry;
+use super::in_flight::Entry;
 use super::parts;
 use super::shared::Core;
 use crate::error::{Error, ErrorKind, StoreError};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::failure;
-use super::open::{Entry, Open};
+use super::in_flight::{Entry, InFlight};
 use super::shared::Core;
 use crate::error::Error;
 use crate::model::{
@@ -18,7 +18,7 @@ use crate::store::ActionStoreExt;
 #[derive(Debug, Clone)]
 pub struct Reporter {
     pub(super) core: Arc<Core>,
-    open: Arc<Open>,
+    open: Arc<InFlight>,
 }
 
 impl Reporter {
@@ -154,7 +154,7 @@ pub struct ActionHandle {
 
 impl ActionHandle {
     pub(super) fn new(core: Arc<Core>, action: Arc<Action>) -> ActionHandle {
-        let open = Arc::new(Open::new(action));
+        let open = Arc::new(InFlight::new(action));
         core.shared.register(&open);
         ActionHandle {
             reporter: Reporter { core, open },

@@ -1,16 +1,16 @@
 //! The tracker: begins actions, reports on them, ends them and recovers them after a crash.
 
+mod background;
 mod begin;
-mod board;
 mod cancels;
 mod children;
 mod end;
 mod failure;
 mod handle;
 mod health;
-mod keeper;
-mod open;
+mod in_flight;
 mod options;
+mod outbox;
 mod parts;
 mod prepared;
 mod recovery;
@@ -28,7 +28,7 @@ use tokio::time::Instant;
 pub use end::Settlement;
 pub use handle::{ActionHandle, Reporter};
 pub use health::{Failing, Health};
-pub use options::{Correlation, Decide, LeftQueued, Orphan, TrackerOptions};
+pub use options::{Correlation, Decide, LeftQueued, OrphanDecision, TrackerOptions};
 pub use parts::CancelOptions;
 pub use prepared::{Prepared, ToBegin};
 pub use recovery::{Recovery, Unsettled};
@@ -38,7 +38,7 @@ use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, ActionError, ActionUid, Change, Command, NewAction, OwnerRef};
 use crate::store::{ActionStore, ActionStoreExt};
 use crate::watch::Watcher;
-use keeper::AbortOnDrop;
+use background::AbortOnDrop;
 use shared::{Core, Shared, drive};
 
 /// Records the actions of this process under one owner name. Cheap to clone.
@@ -159,7 +159,7 @@ impl Tracker {
         };
         store.command(claim).await?;
         let shared = Arc::new(Shared::new(store, owner, options, claimed));
-        let renewer = runtime.spawn(keeper::renew(shared.clone()));
+        let renewer = runtime.spawn(background::renew(shared.clone()));
         let (first, recovery) = watch::channel(None);
         let sweeper = runtime.spawn(sweep::sweep(shared.clone(), first));
         let listener = runtime.spawn(cancels::listen(shared.clone()));
@@ -169,8 +169,8 @@ impl Tracker {
             listener.abort_handle(),
         ];
         let others = others.into_iter().map(AbortOnDrop).collect();
-        let keeper = runtime.spawn(keeper::keep(shared.clone(), others));
-        let core = Arc::new(Core::new(shared, keeper, runtime));
+        let background = runtime.spawn(background::keep(shared.clone(), others));
+        let core = Arc::new(Core::new(shared, background, runtime));
         Ok(Tracker { core, recovery })
     }
 
@@ -359,7 +359,7 @@ impl Tracker {
     }
 
     /// Takes over an executing action whose owner is not alive, to continue its work. Use it for
-    /// actions that [`Orphan::Leave`] has left.
+    /// actions that [`OrphanDecision::Leave`] has left.
     ///
     /// An unknown outcome is handled as in [`start_queued`](Tracker::start_queued).
     ///
@@ -508,8 +508,8 @@ impl Tracker {
         let work = async move {
             *core.gate.write().await = true;
             core.shared.close();
-            let mut keeper = core.keeper.lock().await;
-            let Some(task) = keeper.take() else {
+            let mut background = core.background.lock().await;
+            let Some(task) = background.take() else {
                 return Ok(());
             };
             task.await.unwrap_or_else(|gone| {

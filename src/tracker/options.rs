@@ -63,7 +63,7 @@ pub struct TrackerOptions {
 /// The host's decision for an unfinished action whose owner is not alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub enum Orphan {
+pub enum OrphanDecision {
     /// Completes the action: as lost, with evidence, or as interrupted if it was never started. The
     /// default.
     #[default]
@@ -77,16 +77,16 @@ pub enum Orphan {
 #[derive(Clone, Default)]
 pub struct Decide(Option<Arc<Decider>>);
 
-type Decider = dyn Fn(&Action) -> Orphan + Send + Sync;
+type Decider = dyn Fn(&Action) -> OrphanDecision + Send + Sync;
 
 impl Decide {
     /// Returns the host's decision for an action.
     ///
     /// # Errors
     /// `Invalid` if the host's function panicked. The other actions are still settled.
-    pub(super) fn on(&self, action: &Action) -> Result<Orphan, StoreError> {
+    pub(super) fn on(&self, action: &Action) -> Result<OrphanDecision, StoreError> {
         let Some(decide) = &self.0 else {
-            return Ok(Orphan::Settle);
+            return Ok(OrphanDecision::Settle);
         };
         catch_unwind(AssertUnwindSafe(|| decide(action))).map_err(|_| {
             let message = "the host's `decide` function panicked on this action";
@@ -194,7 +194,7 @@ impl TrackerOptions {
     #[must_use]
     pub fn with_decide(
         mut self,
-        decide: impl Fn(&Action) -> Orphan + Send + Sync + 'static,
+        decide: impl Fn(&Action) -> OrphanDecision + Send + Sync + 'static,
     ) -> TrackerOptions {
         self.decide = Decide(Some(Arc::new(decide)));
         self

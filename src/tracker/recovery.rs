@@ -10,8 +10,8 @@ use crate::model::{
 };
 use crate::store::ActionStoreExt;
 
-use super::keeper::CHUNK;
-use super::options::{LeftQueued, Orphan};
+use super::background::CHUNK;
+use super::options::{LeftQueued, OrphanDecision};
 use super::run::unless_it_panics;
 use super::shared::Shared;
 
@@ -231,8 +231,8 @@ async fn walk(
             }
             if !own {
                 match shared.options.decide.on(&action) {
-                    Ok(Orphan::Settle) => {}
-                    Ok(Orphan::Leave) => {
+                    Ok(OrphanDecision::Settle) => {}
+                    Ok(OrphanDecision::Leave) => {
                         recovery.left_unfinished += 1;
                         continue;
                     }

@@ -11,10 +11,10 @@ use tokio::sync::{Notify, RwLock, RwLockReadGuard, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::board::{Board, Place};
 use super::health::{Health, HealthState, Task};
-use super::open::{Entry, Open, lock};
+use super::in_flight::{Entry, InFlight, lock};
 use super::options::TrackerOptions;
+use super::outbox::{Outbox, Place};
 use super::recovery::Recovery;
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, ActionUid, Done, Outcome, OwnerEnd, OwnerRef, Rejection};
@@ -52,9 +52,9 @@ pub(super) struct Shared {
     pub(super) options: TrackerOptions,
     pub(super) wake: Notify,
     ownership: watch::Sender<Ownership>,
-    board: Board,
+    outbox: Outbox,
     /// The actions with a handle in this process.
-    works: Mutex<HashMap<ActionUid, Weak<Open>>>,
+    works: Mutex<HashMap<ActionUid, Weak<InFlight>>>,
     /// True once an action was queued under this owner's name.
     queued: AtomicBool,
     /// Notified when there is a reason to poll for cancel requests.
@@ -77,7 +77,7 @@ impl Shared {
             options,
             wake: Notify::new(),
             ownership: watch::Sender::new(Ownership::Held),
-            board: Board::default(),
+            outbox: Outbox::default(),
             works: Mutex::default(),
             queued: AtomicBool::new(false),
             has_work: Notify::new(),
@@ -87,7 +87,7 @@ impl Shared {
     }
 
     /// Registers an action that has a handle.
-    pub(super) fn register(&self, open: &Arc<Open>) {
+    pub(super) fn register(&self, open: &Arc<InFlight>) {
         lock(&self.works).insert(open.uid, Arc::downgrade(open));
         self.has_work.notify_waiters();
         self.taken_on.notify_one();
@@ -171,7 +171,7 @@ impl Shared {
     }
 
     pub(super) fn health(&self) -> Health {
-        let (waiting_ends, waiting_bytes) = self.board.ends();
+        let (waiting_ends, waiting_bytes) = self.outbox.ends();
         let (in_work, waiting_progress) = {
             let works = lock(&self.works);
             let opens = works.values().filter_map(Weak::upgrade);
@@ -189,7 +189,7 @@ impl Shared {
             waiting_progress,
             waiting_ends,
             waiting_bytes,
-            finishing: self.board.in_flight(),
+            finishing: self.outbox.in_flight(),
             given_up: 0,
             given_up_error: None,
             failure: None,
@@ -255,15 +255,15 @@ impl Shared {
     }
 
     /// Adds progress to the outbox, once.
-    pub(super) fn put_progress(&self, open: &Arc<Open>) {
-        if self.board.put_progress(open) {
+    pub(super) fn put_progress(&self, open: &Arc<InFlight>) {
+        if self.outbox.put_progress(open) {
             self.wake.notify_one();
         }
     }
 
     /// Adds an end to the outbox. It is retried until the store takes it. Needs no runtime.
     pub(super) fn put_end(&self, entry: Entry) {
-        if self.board.put_end(entry, &self.owner) {
+        if self.outbox.put_end(entry, &self.owner) {
             self.wake.notify_one();
         } else {
             // The tracker is ending. Its final walk or the next start settles the action.
@@ -274,7 +274,7 @@ impl Shared {
 
     /// Counts an end that is being written for a caller, until the result is dropped.
     pub(super) fn finishing(&self) -> Place {
-        self.board.finishing()
+        self.outbox.finishing()
     }
 
     /// Records ends that will not be written.
@@ -284,12 +284,12 @@ impl Shared {
 
     /// Takes all waiting entries.
     pub(super) fn take_board(&self) -> VecDeque<Entry> {
-        self.board.take(false)
+        self.outbox.take(false)
     }
 
     /// Takes all waiting entries and closes the outbox.
     pub(super) fn close_board(&self) -> VecDeque<Entry> {
-        self.board.take(true)
+        self.outbox.take(true)
     }
 
     /// Puts back the entries that the store did not take.
@@ -336,12 +336,12 @@ impl Shared {
 
     /// Tells the background writer to finish.
     pub(super) fn close(&self) {
-        self.board.close();
+        self.outbox.close();
         self.wake.notify_one();
     }
 
     pub(super) fn is_closing(&self) -> bool {
-        self.board.is_closing()
+        self.outbox.is_closing()
     }
 }
 
@@ -353,7 +353,7 @@ fn shut_down(operation: &'static str) -> StoreError {
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) shared: Arc<Shared>,
-    pub(super) keeper: tokio::sync::Mutex<Option<JoinHandle<Result<(), Error>>>>,
+    pub(super) background: tokio::sync::Mutex<Option<JoinHandle<Result<(), Error>>>>,
     /// Read-locked by calls that must finish before a shutdown. True once the shutdown has begun.
     pub(super) gate: RwLock<bool>,
     pub(super) watcher: Watcher,
@@ -363,13 +363,13 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(
         shared: Arc<Shared>,
-        keeper: JoinHandle<Result<(), Error>>,
+        background: JoinHandle<Result<(), Error>>,
         runtime: Handle,
     ) -> Core {
         Core {
             watcher: Watcher::new(shared.store.clone()),
             shared,
-            keeper: tokio::sync::Mutex::new(Some(keeper)),
+            background: tokio::sync::Mutex::new(Some(background)),
             gate: RwLock::new(false),
             runtime,
         }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use tokio::time::Instant;
 
-use super::pace::Pace;
+use super::backoff::Backoff;
 use super::task::is_passing;
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, Cursor, Order, Page, Query, Revision};
@@ -19,7 +19,8 @@ use crate::store::ActionStore;
 /// Actions read and kept at once.
 const PAGE: u16 = 100;
 
-type Reading = Pin<Box<dyn Future<Output = (Pace, Result<Page<Arc<Action>>, StoreError>)> + Send>>;
+type Reading =
+    Pin<Box<dyn Future<Output = (Backoff, Result<Page<Arc<Action>>, StoreError>)> + Send>>;
 
 /// The feed of all actions that change, returned by
 /// [`Watcher::watch_all`](crate::Watcher::watch_all) and
@@ -61,7 +62,7 @@ pub struct Feed {
     end: Option<Cursor>,
     /// The revision up to which everything was read. Set when the feed has caught up and can wait.
     read: Option<Revision>,
-    pace: Option<Pace>,
+    backoff: Option<Backoff>,
     reading: Option<Reading>,
     ended: bool,
 }
@@ -74,7 +75,7 @@ impl Feed {
             page: VecDeque::new(),
             end: after,
             read: None,
-            pace: None,
+            backoff: None,
             reading: None,
             ended: false,
         }
@@ -143,13 +144,13 @@ impl Feed {
             }
             let reading = self.reading.get_or_insert_with(|| {
                 self.shown = self.end;
-                let pace = self.pace.take().unwrap_or_else(Pace::new);
+                let backoff = self.backoff.take().unwrap_or_else(Backoff::new);
                 let store = self.store.clone();
-                Box::pin(read(store, pace, self.read, self.end))
+                Box::pin(read(store, backoff, self.read, self.end))
             });
-            let (pace, page) = ready!(reading.as_mut().poll(context));
+            let (backoff, page) = ready!(reading.as_mut().poll(context));
             self.reading = None;
-            self.pace = Some(pace);
+            self.backoff = Some(backoff);
             let page = match page {
                 Ok(page) => page,
                 Err(error) => {
@@ -174,14 +175,14 @@ impl Feed {
 /// Reads the page after a cursor. With `read`, waits first for a higher revision.
 async fn read(
     store: Arc<dyn ActionStore>,
-    mut pace: Pace,
+    mut backoff: Backoff,
     mut read: Option<Revision>,
     after: Option<Cursor>,
-) -> (Pace, Result<Page<Arc<Action>>, StoreError>) {
+) -> (Backoff, Result<Page<Arc<Action>>, StoreError>) {
     let feed = Query::new().with_order(Order::Feed).with_limit(PAGE);
     let query = feed.with_after(after);
     loop {
-        pace.pause().await;
+        backoff.pause().await;
         let begun = Instant::now();
         let answer = async {
             if read.is_some() {
@@ -199,15 +200,15 @@ async fn read(
             Ok(page) => {
                 match page.next {
                     // Wait only at the end of the feed, so that several changes share one read.
-                    None => pace.answered(begun),
-                    Some(_) => pace = Pace::new(),
+                    None => backoff.answered(begun),
+                    Some(_) => backoff = Backoff::new(),
                 }
-                return (pace, Ok(page));
+                return (backoff, Ok(page));
             }
             Err(error) => {
-                pace.failed();
+                backoff.failed();
                 if !is_passing(&error) {
-                    return (pace, Err(error));
+                    return (backoff, Err(error));
                 }
             }
         }

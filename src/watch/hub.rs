@@ -65,7 +65,7 @@ struct Board {
     wakers: HashMap<u64, Option<Waker>>,
     last_waiter: u64,
     /// Number of polls begun.
-    looks: u64,
+    polls: u64,
     /// True while the task runs.
     running: bool,
     /// The error of the last request to the store, if it failed.
@@ -113,7 +113,7 @@ impl Hub {
         })?;
         let mut board = self.lock();
         board.last_waiter += 1;
-        let (id, since) = (board.last_waiter, board.looks);
+        let (id, since) = (board.last_waiter, board.polls);
         board.wakers.insert(id, None);
         for uid in &uids {
             let interest = board.interests.entry(*uid).or_insert_with(|| Interest {
@@ -144,16 +144,16 @@ impl Hub {
     /// with `news` also all actions that can still change.
     pub(super) fn begin_look(&self, news: bool) -> (u64, Vec<ActionUid>) {
         let mut board = self.lock();
-        board.looks += 1;
+        board.polls += 1;
         let is_open = |i: &Interest| i.shown.as_ref().is_none_or(|(_, state)| state.is_open());
         let wanted = |i: &Interest| i.due.is_some() || (news && is_open(i));
         let interests = board.interests.iter();
         let uids = interests.filter(|(_, i)| wanted(i)).map(|(uid, _)| *uid);
-        (board.looks, uids.collect())
+        (board.polls, uids.collect())
     }
 
     /// Stores the results of a poll and wakes the waiters they concern.
-    pub(super) fn show(&self, look: u64, shown: impl IntoIterator<Item = (ActionUid, State)>) {
+    pub(super) fn show(&self, poll: u64, shown: impl IntoIterator<Item = (ActionUid, State)>) {
         let mut woken = Vec::new();
         let mut board = self.lock();
         let Board {
@@ -168,7 +168,7 @@ impl Hub {
             let Some(interest) = interests.get_mut(&uid) else {
                 continue;
             };
-            let awaited = interest.due.is_some_and(|since| look > since);
+            let awaited = interest.due.is_some_and(|since| poll > since);
             if awaited {
                 interest.due = None;
             }
@@ -177,7 +177,7 @@ impl Hub {
                 let waiters = interest.waiters.iter();
                 woken.extend(waiters.filter_map(|id| wakers.get_mut(id)?.take()));
             }
-            interest.shown = Some((look, state));
+            interest.shown = Some((poll, state));
         }
         drop(board);
         woken.into_iter().for_each(Waker::wake);
@@ -214,10 +214,10 @@ impl Hub {
     pub(super) fn fail(&self, error: &StoreError) {
         let mut board = self.lock();
         board.running = false;
-        board.looks += 1;
-        let look = board.looks;
+        board.polls += 1;
+        let poll = board.polls;
         for interest in board.interests.values_mut() {
-            interest.shown = Some((look, State::Failed(error.clone())));
+            interest.shown = Some((poll, State::Failed(error.clone())));
         }
         let wakers = board.wakers.values_mut();
         let woken: Vec<Waker> = wakers.filter_map(Option::take).collect();
@@ -277,8 +277,8 @@ impl Waiter {
         let mut board = self.hub.lock();
         for uid in &self.uids {
             if let Some(interest) = board.interests.get(uid)
-                && let Some((look, state)) = &interest.shown
-                && *look > self.since
+                && let Some((poll, state)) = &interest.shown
+                && *poll > self.since
                 && let Some(answer) = answer(*uid, state)
             {
                 drop(board);

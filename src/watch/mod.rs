@@ -1,9 +1,9 @@
 //! Waits for actions and watches them, from any process that shares the store.
 
+mod backoff;
 mod changes;
 mod feed;
 mod hub;
-mod pace;
 mod task;
 
 use std::collections::HashSet;

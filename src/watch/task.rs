@@ -18,8 +18,8 @@
 
 use tokio::time::Instant;
 
+use super::backoff::Backoff;
 use super::hub::{Hub, Running, State};
-use super::pace::Pace;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{ActionUid, Revision};
 
@@ -45,36 +45,36 @@ pub(super) async fn run(running: Running) {
 }
 
 async fn work(hub: &Hub) -> StoreError {
-    let mut pace = Pace::new();
+    let mut backoff = Backoff::new();
     let mut after: Option<Revision> = None;
     // True if the last results may be out of date.
     let mut news = true;
     let mut waiting = None;
     loop {
-        pace.pause().await;
+        backoff.pause().await;
         if after.is_none() {
             match hub.store.changed(None).await {
                 Ok(position) => after = Some(position.revision),
                 Err(error) if is_passing(&error) => {
                     hub.set_trouble(error);
-                    pace.failed();
+                    backoff.failed();
                     continue;
                 }
                 Err(error) => return error,
             }
         }
         let begun = Instant::now();
-        match look(hub, news).await {
+        match poll(hub, news).await {
             Ok(asked) => {
                 news = false;
                 // Without a request there is no answer to record.
                 if asked {
-                    pace.answered(begun);
+                    backoff.answered(begun);
                 }
             }
             Err(error) if is_passing(&error) => {
                 hub.set_trouble(error);
-                pace.failed();
+                backoff.failed();
                 continue;
             }
             Err(error) => return error,
@@ -91,13 +91,13 @@ async fn work(hub: &Hub) -> StoreError {
                 }
                 Err(error) if is_passing(&error) => {
                     hub.set_trouble(error);
-                    pace.failed();
+                    backoff.failed();
                 }
                 // The store's revision went back: it was replaced by an older copy.
                 Err(error) if error.kind() == ErrorKind::Invalid => {
                     hub.set_trouble(error);
                     (after, news) = (None, true);
-                    pace.failed();
+                    backoff.failed();
                 }
                 Err(error) => return error,
             },
@@ -115,7 +115,7 @@ pub(super) fn is_passing(error: &StoreError) -> bool {
 }
 
 /// Reads the actions that are due. Returns true if there were any.
-async fn look(hub: &Hub, news: bool) -> Result<bool, StoreError> {
+async fn poll(hub: &Hub, news: bool) -> Result<bool, StoreError> {
     let (number, uids) = hub.begin_look(news);
     let most = hub.store.capabilities().max_commands.max(1);
     let mut parts: Vec<&[ActionUid]> = uids.chunks(most).collect();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::{
-    ActionStoreExt, ActionUid, Change, Command, ErrorKind, Finish, LeftQueued, NewAction, Orphan,
-    Outcome, OwnerEnd, OwnerRef, Status, Tracker, TrackerOptions,
+    ActionStoreExt, ActionUid, Change, Command, ErrorKind, Finish, LeftQueued, NewAction,
+    OrphanDecision, Outcome, OwnerEnd, OwnerRef, Status, Tracker, TrackerOptions,
 };
 use tokio::time::sleep;
 
@@ -187,8 +187,8 @@ async fn each_row_counts_once_whichever_end_it_was_reached_from() {
         let options = TrackerOptions::new()
             .with_left_queued(LeftQueued::Leave)
             .with_decide(move |action| match action.uid == leave {
-                true => Orphan::Leave,
-                false => Orphan::Settle,
+                true => OrphanDecision::Leave,
+                false => OrphanDecision::Settle,
             });
         let tracker = Tracker::start_with(store.clone(), "plane", options)
             .await

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, NewAction, Orphan, Outcome,
-    OwnerEnd, OwnerQuery, OwnerRef, OwnerState, Settlement, Status, Tracker, TrackerOptions,
+    ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, NewAction, OrphanDecision,
+    Outcome, OwnerEnd, OwnerQuery, OwnerRef, OwnerState, Settlement, Status, Tracker,
+    TrackerOptions,
 };
 use tokio::time::{advance, sleep};
 
@@ -177,8 +178,8 @@ async fn the_host_may_leave_an_action_to_be_adopted() {
     let options = TrackerOptions::new().with_decide(move |action| {
         count.fetch_add(1, Ordering::Relaxed);
         match &*action.name {
-            "backup" => Orphan::Leave,
-            _ => Orphan::Settle,
+            "backup" => OrphanDecision::Leave,
+            _ => OrphanDecision::Settle,
         }
     });
     let tracker = Tracker::start_with(store.clone(), "plane", options)
@@ -213,7 +214,7 @@ async fn a_decision_that_panics_stops_no_other() {
             action.uid != bad || well.load(Ordering::Relaxed) > 0,
             "on purpose"
         );
-        Orphan::Settle
+        OrphanDecision::Settle
     });
     let tracker = Tracker::start_with(store.clone(), "plane", options)
         .await
@@ -250,7 +251,7 @@ async fn operators_settle_an_action_of_a_dead_owner_with_a_reason() {
         by: Some(before),
     };
     let queued = store.command_on_action(create).await.unwrap().uid;
-    let options = TrackerOptions::new().with_decide(|_| Orphan::Leave);
+    let options = TrackerOptions::new().with_decide(|_| OrphanDecision::Leave);
     let options = options.with_left_queued(action_store::LeftQueued::Leave);
     let tracker = Tracker::start_with(store.clone(), "plane", options)
         .await

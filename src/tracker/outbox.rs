@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::open::{Entry, Open, lock};
+use super::in_flight::{Entry, InFlight, lock};
 use crate::model::OwnerRef;
 
 /// Memory limit for waiting ends. Above it, further ends leave out their details (result, warnings,
@@ -48,7 +48,7 @@ impl Drop for Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Stage {
     #[default]
-    Open,
+    InFlight,
     /// The background writer is about to take the last entries.
     Closing,
     /// The background writer has taken the last entries.
@@ -58,14 +58,14 @@ enum Stage {
 #[derive(Debug, Default)]
 struct Waiting {
     /// At most one entry per action, so it is never longer than the number of actions.
-    progress: Vec<Arc<Open>>,
+    progress: Vec<Arc<InFlight>>,
     ends: VecDeque<Entry>,
     stage: Stage,
 }
 
 /// Progress and ends that wait to be written in the background.
 #[derive(Debug, Default)]
-pub(super) struct Board {
+pub(super) struct Outbox {
     waiting: Mutex<Waiting>,
     /// Ends that wait or are being written in the background.
     ends: Arc<Tally>,
@@ -73,10 +73,10 @@ pub(super) struct Board {
     finishing: Arc<Tally>,
 }
 
-impl Board {
+impl Outbox {
     /// Adds the action to those with progress to write. Returns true if it was added, false if it
     /// was there already, is over, or the outbox is closed.
-    pub(super) fn put_progress(&self, open: &Arc<Open>) -> bool {
+    pub(super) fn put_progress(&self, open: &Arc<InFlight>) -> bool {
         if open.is_over() || open.waiting.swap(true, Ordering::AcqRel) {
             return false;
         }
@@ -136,13 +136,13 @@ impl Board {
     /// Tells the background writer to finish.
     pub(super) fn close(&self) {
         let mut waiting = lock(&self.waiting);
-        if waiting.stage == Stage::Open {
+        if waiting.stage == Stage::InFlight {
             waiting.stage = Stage::Closing;
         }
     }
 
     pub(super) fn is_closing(&self) -> bool {
-        lock(&self.waiting).stage != Stage::Open
+        lock(&self.waiting).stage != Stage::InFlight
     }
 
     /// Returns the number of waiting ends and the memory they use.

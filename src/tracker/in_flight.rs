@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::board::Place;
+use super::outbox::Place;
 use crate::model::{
     Action, ActionError, ActionUid, Batch, Cancel, Change, Command, Done, Finish, OpId, Outcome,
     OwnerRef, Progress, Rejection, Report, Version,
@@ -13,7 +13,7 @@ use crate::model::{
 
 /// The local state of an action with a handle in this process.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct InFlight {
     pub(super) uid: ActionUid,
     latest: Mutex<Arc<Action>>,
     /// The highest progress reported here, and the highest known to be recorded, in hundredths of a
@@ -28,10 +28,10 @@ pub(super) struct Open {
     cancel: watch::Sender<Option<Cancel>>,
 }
 
-impl Open {
-    pub(super) fn new(action: Arc<Action>) -> Open {
+impl InFlight {
+    pub(super) fn new(action: Arc<Action>) -> InFlight {
         let progress = action.progress.hundredths();
-        Open {
+        InFlight {
             uid: action.uid,
             cancel: watch::Sender::new(action.cancel.clone()),
             latest: Mutex::new(action),
@@ -101,7 +101,7 @@ impl Open {
 pub(super) struct Entry {
     pub(super) uid: ActionUid,
     /// `None` for an action without a handle in this process.
-    pub(super) open: Option<Arc<Open>>,
+    pub(super) open: Option<Arc<InFlight>>,
     what: What,
     /// Counts the entry in the outbox, if it is an end that waits there.
     pub(super) place: Option<Place>,
@@ -130,13 +130,13 @@ enum What {
 }
 
 impl Entry {
-    pub(super) fn progress(open: Arc<Open>) -> Entry {
+    pub(super) fn progress(open: Arc<InFlight>) -> Entry {
         let what = What::Progress(open.unrecorded());
         Entry::new(open.uid, Some(open), what)
     }
 
     /// Creates the entry that ends an action. A success implies full progress, so it writes none.
-    pub(super) fn end(open: Arc<Open>, finish: Finish) -> Entry {
+    pub(super) fn end(open: Arc<InFlight>, finish: Finish) -> Entry {
         let succeeded = finish.outcome == Outcome::Succeeded;
         let what = What::End {
             progress: open.unrecorded().filter(|_| !succeeded),
@@ -169,7 +169,7 @@ impl Entry {
         Entry::new(uid, None, what)
     }
 
-    fn new(uid: ActionUid, open: Option<Arc<Open>>, what: What) -> Entry {
+    fn new(uid: ActionUid, open: Option<Arc<InFlight>>, what: What) -> Entry {
         Entry {
             uid,
             open,

@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::health::Task;
-use super::open::Entry;
+use super::in_flight::Entry;
 use super::recovery::{self, Recovery, Whose};
 use super::run::unless_it_panics;
 use super::shared::{Ownership, Shared};

@@ -12,14 +12,14 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// Computes the time of the next poll: at once after a quiet period, and busy at most half of the
 /// time.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Backoff {
     next: Instant,
     failures: u32,
 }
 
-impl Pace {
-    pub(super) fn new() -> Pace {
-        Pace {
+impl Backoff {
+    pub(super) fn new() -> Backoff {
+        Backoff {
             next: Instant::now(),
             failures: 0,
         }
