@@ -367,12 +367,12 @@ async fn a_policy_beyond_its_limits_is_refused() {
         let now = plane.clock.now();
         let counts = retention::plan(&*plane.store, &policy, now).count().await;
         assert_eq!(counts.unwrap_err().kind(), ErrorKind::Invalid);
-        let kept = policy.keep(plane.store.clone(), Clock::system(), DAY);
+        let kept = policy.spawn(plane.store.clone(), Clock::system(), DAY);
         assert_eq!(kept.unwrap_err().kind(), ErrorKind::Invalid);
     }
     let eraser = Eraser::new(&*plane.store, Filter::Tenant("default".into())).with_batch(0);
     assert_eq!(eraser.run().await.unwrap_err().kind(), ErrorKind::Invalid);
-    let often = Retention::new().keep(plane.store.clone(), Clock::system(), Duration::ZERO);
+    let often = Retention::new().spawn(plane.store.clone(), Clock::system(), Duration::ZERO);
     assert_eq!(often.unwrap_err().kind(), ErrorKind::Invalid);
 }
 
@@ -640,29 +640,29 @@ async fn a_keeper_prunes_at_once_and_again_and_keeps_its_errors() {
     plane.mark().await;
     // As long as the clock is said to advance: it is not believed to run faster.
     let interval = 41 * DAY;
-    let keep = aged(30).keep(plane.store.clone(), plane.clock.clone(), interval);
-    let mut keeper = keep.unwrap();
-    assert!(keeper.last().is_none());
+    let keep = aged(30).spawn(plane.store.clone(), plane.clock.clone(), interval);
+    let mut prune_task = keep.unwrap();
+    assert!(prune_task.last().is_none());
     let began = tokio::time::Instant::now();
-    let first = keeper.round().await.unwrap();
+    let first = prune_task.round().await.unwrap();
     assert_eq!((first.number, first.pruned.removed.aged), (1, 5));
     assert_eq!(first.at, plane.clock.now());
     assert!(first.error.is_none());
     plane.pass(40 * DAY, 30 * DAY).await;
     plane.mark().await;
-    let second = keeper.round().await.unwrap();
+    let second = prune_task.round().await.unwrap();
     assert_eq!((second.number, second.pruned.removed.aged), (2, 6));
     assert!(began.elapsed() >= interval);
-    assert_eq!(keeper.last().unwrap().number, 2);
+    assert_eq!(prune_task.last().unwrap().number, 2);
     plane.store.close().await.unwrap();
-    let third = keeper.round().await.unwrap();
+    let third = prune_task.round().await.unwrap();
     assert_eq!(
         third.error.as_ref().map(StoreError::kind),
         Some(ErrorKind::Closed)
     );
-    assert!(keeper.round().await.is_none());
-    assert!(keeper.is_stopped());
-    assert_eq!(keeper.close().await.unwrap().number, 3);
+    assert!(prune_task.round().await.is_none());
+    assert!(prune_task.is_stopped());
+    assert_eq!(prune_task.close().await.unwrap().number, 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -672,23 +672,23 @@ async fn a_keeper_stops_when_it_is_dropped_or_closed() {
         let hour = Duration::from_secs(3600);
         let keep = aged(1).with_batch(1).with_pause(hour);
         let clock = plane.clock.clone();
-        keep.keep(plane.store.clone(), clock, hour).unwrap()
+        keep.spawn(plane.store.clone(), clock, hour).unwrap()
     };
     plane.many(50).await;
     plane.pass(40 * DAY, DAY).await;
     plane.mark().await;
-    let keeper = keep();
+    let prune_task = keep();
     tokio::time::sleep(Duration::from_secs(3600 * 5)).await;
-    drop(keeper);
+    drop(prune_task);
     let left = plane.uids().await.len();
     assert!((40..50).contains(&left), "{left}");
     tokio::time::sleep(Duration::from_secs(3600 * 50)).await;
     // The store is no longer held either.
     assert_eq!(plane.uids().await.len(), left);
     assert_eq!(Arc::strong_count(&plane.store), 1);
-    let keeper = keep();
+    let prune_task = keep();
     tokio::time::sleep(Duration::from_secs(3600 * 5)).await;
-    let round = keeper.close().await.unwrap();
+    let round = prune_task.close().await.unwrap();
     let now = plane.uids().await.len();
     assert_eq!(round.pruned.removed.aged, (left - now) as u64);
     assert!(now < left && now > 20, "{now}");

@@ -127,30 +127,30 @@ async fn stamps_of_a_clock_that_was_ahead_make_nothing_old_once_it_is_right() {
 async fn a_keeper_follows_no_clock_that_runs_faster_than_time_passes() {
     let plane = Plane::memory().await;
     let hour = Duration::from_secs(3600);
-    let keep = policy().keep(plane.store.clone(), plane.clock.clone(), hour);
-    let mut keeper = keep.unwrap();
-    let first = keeper.round().await.unwrap();
+    let keep = policy().spawn(plane.store.clone(), plane.clock.clone(), hour);
+    let mut prune_task = keep.unwrap();
+    let first = prune_task.round().await.unwrap();
     assert_eq!(first.at, Timestamp::from_seconds(ERA));
     plane.many(101).await;
     // Forty days within an hour, with completions all the way.
     plane.pass(40).await;
-    let second = keeper.round().await.unwrap();
+    let second = prune_task.round().await.unwrap();
     assert_eq!(second.pruned.removed.total(), 0);
     let most = Timestamp::from_seconds(ERA + 3600 + 60);
     assert!(second.at <= most, "{:?}", second.at);
     // A look at a clock that was not set does not hold it back either.
     let ahead = plane.clock.now();
     plane.clock.set(Timestamp::from_seconds(300));
-    let third = keeper.round().await.unwrap();
+    let third = prune_task.round().await.unwrap();
     assert_eq!(third.pruned.removed.total(), 0);
     plane.clock.set(ahead);
     tokio::time::advance(40 * DAY).await;
-    let mut round = keeper.round().await.unwrap();
+    let mut round = prune_task.round().await.unwrap();
     while round.pruned.removed.total() == 0 && round.number < 10 {
-        round = keeper.round().await.unwrap();
+        round = prune_task.round().await.unwrap();
     }
     assert_eq!(round.pruned.removed.aged, 101 + 9, "{round:?}");
-    keeper.close().await;
+    prune_task.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,11 +161,11 @@ async fn a_keeper_begun_before_the_clock_was_set_goes_by_the_clock_that_was() {
     let now = plane.clock.now();
     plane.clock.set(Timestamp::from_seconds(300));
     let hour = Duration::from_secs(3600);
-    let keep = policy().keep(plane.store.clone(), plane.clock.clone(), hour);
-    let mut keeper = keep.unwrap();
-    assert_eq!(keeper.round().await.unwrap().pruned.removed.total(), 0);
+    let keep = policy().spawn(plane.store.clone(), plane.clock.clone(), hour);
+    let mut prune_task = keep.unwrap();
+    assert_eq!(prune_task.round().await.unwrap().pruned.removed.total(), 0);
     plane.clock.set(now);
-    let second = keeper.round().await.unwrap();
+    let second = prune_task.round().await.unwrap();
     assert_eq!(second.pruned.removed.aged, 5 + 9);
-    keeper.close().await;
+    prune_task.close().await;
 }

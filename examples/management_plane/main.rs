@@ -79,7 +79,7 @@ async fn work(args: Args) -> Result<bool, Failure> {
     let begun = Clock::system().now();
     let tracker = Tracker::start(store.clone(), "plane@localhost").await?;
     let hour = Duration::from_secs(3600);
-    let keeper = Retention::new().keep(store.clone(), Clock::system(), hour)?;
+    let prune_task = Retention::new().spawn(store.clone(), Clock::system(), hour)?;
     let plane = Plane::new(tracker, catalogue);
 
     let password = args.password.clone().unwrap_or_else(drawn_password);
@@ -112,7 +112,7 @@ async fn work(args: Args) -> Result<bool, Failure> {
     drop(stop);
     serving.await?;
     plane.tracker.shutdown().await?;
-    keeper.close().await;
+    prune_task.close().await;
     store.close().await?;
     // Without `--once` the purpose is to serve, so an interrupted scenario is not an
     // error.

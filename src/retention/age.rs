@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::due::query;
+use super::scan::query;
 use crate::error::StoreError;
 use crate::model::{Cursor, Filter, Order, Status, Timestamp};
 use crate::store::ActionStore;

@@ -1,8 +1,8 @@
 //! Removes all completed actions of an object or a tenant.
 
-use super::due::PAGE;
+use super::delete_batch::{Fate, Removing};
 use super::policy::{BATCH, BATCH_BYTES, PAUSE, check_batch};
-use super::removing::{Fate, Removing};
+use super::scan::PAGE;
 use crate::error::StoreError;
 use crate::model::{ActionUid, Cursor, Detail, Filter, Order, Query};
 use crate::store::ActionStore;

@@ -11,7 +11,7 @@
 //! - [`Eraser`] removes all completed actions of an object or a tenant. `erase` runs it to the end,
 //!   with pauses.
 //!
-//! - `Retention::keep` prunes in the background. Retention is off until you enable it: a store
+//! - `Retention::spawn` prunes in the background. Retention is off until you enable it: a store
 //!   removes nothing by itself.
 //!
 //! - [`history_complete_since`] returns the time since which the history is complete.
@@ -21,7 +21,7 @@
 //! may write during retention.
 //!
 //! The functions that pause and the background task need tokio's timer and the feature `tracker`.
-//! These are `prune`, `erase`, the `run` methods and `Retention::keep`. The steps
+//! These are `prune`, `erase`, the `run` methods and `Retention::spawn`. The steps
 //! ([`Pruner::next`], [`Eraser::next`]) need neither.
 //!
 //! ```
@@ -55,28 +55,28 @@
 //! ```
 
 mod age;
-mod due;
+mod delete_batch;
 mod erase;
-#[cfg(feature = "tracker")]
-mod keeper;
-mod kept;
+mod keep_last;
 mod parts;
 mod plan;
 mod policy;
 mod prune;
-mod removing;
+#[cfg(feature = "tracker")]
+mod prune_task;
+mod scan;
 
-pub use due::{Counts, Reason};
 #[cfg(feature = "tracker")]
 pub use erase::erase;
 pub use erase::{Erased, Eraser, LISTED, Left, Stays};
-#[cfg(feature = "tracker")]
-pub use keeper::{Keeper, Round};
 pub use plan::{Plan, plan};
 pub use policy::Retention;
 #[cfg(feature = "tracker")]
 pub use prune::prune;
 pub use prune::{Pruned, Pruner};
+#[cfg(feature = "tracker")]
+pub use prune_task::{PruneReport, PruneTask};
+pub use scan::{Counts, Reason};
 
 use crate::error::StoreError;
 use crate::model::Timestamp;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::due::{Counts, Due, Reason};
 use super::policy::Retention;
+use super::scan::{Counts, Due, Reason};
 use crate::error::StoreError;
 use crate::model::{Action, Timestamp};
 use crate::store::ActionStore;

@@ -45,7 +45,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 ///   age. This holds however many actions are completed after it. In a store that is rarely used,
 ///   actions stay longer than their age.
 ///
-/// - **A background task** (`Retention::keep`) limits its clock to the time that passes on the
+/// - **A background task** (`Retention::spawn`) limits its clock to the time that passes on the
 ///   system's monotonic clock. A later jump of the wall clock removes nothing. If the wall clock
 ///   was behind at the start, or the machine sleeps, the task stays behind until it is restarted.
 ///   It then removes less.

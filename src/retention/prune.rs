@@ -1,8 +1,8 @@
 //! Removes the actions that a policy selects.
 
-use super::due::{Counts, Due, Reason};
+use super::delete_batch::{Fate, Removing};
 use super::policy::Retention;
-use super::removing::{Fate, Removing};
+use super::scan::{Counts, Due, Reason};
 use crate::error::StoreError;
 use crate::model::Timestamp;
 use crate::store::ActionStore;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::age::Ages;
-use super::kept::Kept;
+use super::keep_last::Kept;
 use super::parts;
 use super::policy::Retention;
 use crate::error::{ErrorKind, StoreError};

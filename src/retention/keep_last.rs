@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::due::query;
+use super::scan::query;
 use crate::error::StoreError;
 use crate::model::{Action, ActionUid, Filter, ObjectRef, Order, Status};
 use crate::store::ActionStore;

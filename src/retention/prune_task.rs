@@ -15,10 +15,10 @@ use crate::error::{ErrorKind, StoreError};
 use crate::model::{Invalid, Timestamp};
 use crate::store::ActionStore;
 
-/// Report of one run of a [`Keeper`].
+/// Report of one run of a [`PruneTask`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Round {
+pub struct PruneReport {
     /// Number of the run, counted from 1.
     pub number: u64,
     /// Start time, by the task's clock. This clock advances by no more than the time that passes;
@@ -31,15 +31,15 @@ pub struct Round {
 }
 
 /// Background task that prunes a store at once and then at an interval. Started by
-/// [`Retention::keep`].
+/// [`Retention::spawn`].
 ///
 /// Runs never overlap. Dropping this handle stops the task after the current page or transaction.
-/// [`close`](Keeper::close) waits for that.
+/// [`close`](PruneTask::close) waits for that.
 #[derive(Debug)]
 #[must_use = "dropped, it stops"]
-pub struct Keeper {
+pub struct PruneTask {
     stop: watch::Sender<bool>,
-    rounds: watch::Receiver<Option<Round>>,
+    rounds: watch::Receiver<Option<PruneReport>>,
     task: JoinHandle<()>,
 }
 
@@ -54,12 +54,12 @@ impl Retention {
     /// # Errors
     /// `Invalid` if a value of the policy is out of range or the interval is below one second.
     /// `Closed` outside a tokio runtime.
-    pub fn keep(
+    pub fn spawn(
         self,
         store: Arc<dyn ActionStore>,
         clock: Clock,
         interval: Duration,
-    ) -> Result<Keeper, StoreError> {
+    ) -> Result<PruneTask, StoreError> {
         self.check()?;
         if interval < Duration::from_secs(1) {
             let reason = format!("is {interval:?}; must be at least 1 s");
@@ -72,14 +72,14 @@ impl Retention {
         let (stop, stopped) = watch::channel(false);
         let (report, rounds) = watch::channel(None);
         let task = runtime.spawn(keep(self, store, clock, interval, stopped, report));
-        Ok(Keeper { stop, rounds, task })
+        Ok(PruneTask { stop, rounds, task })
     }
 }
 
-impl Keeper {
+impl PruneTask {
     /// Returns the report of the last finished run; `None` before the first one ends.
     #[must_use]
-    pub fn last(&self) -> Option<Round> {
+    pub fn last(&self) -> Option<PruneReport> {
         self.rounds.borrow().clone()
     }
 
@@ -87,7 +87,7 @@ impl Keeper {
     ///
     /// If several runs ended since the last call, only the last is returned. Returns `None` if the
     /// task has stopped, for example because the store is closed.
-    pub async fn round(&mut self) -> Option<Round> {
+    pub async fn round(&mut self) -> Option<PruneReport> {
         self.rounds.changed().await.ok()?;
         self.rounds.borrow_and_update().clone()
     }
@@ -99,7 +99,7 @@ impl Keeper {
     }
 
     /// Stops the task after the current transaction and returns the report of the last run.
-    pub async fn close(mut self) -> Option<Round> {
+    pub async fn close(mut self) -> Option<PruneReport> {
         self.stop.send_replace(true);
         // If the task panicked, the reports of earlier runs are still there.
         let _ = (&mut self.task).await;
@@ -142,7 +142,7 @@ async fn keep(
     clock: Clock,
     interval: Duration,
     mut stop: watch::Receiver<bool>,
-    report: watch::Sender<Option<Round>>,
+    report: watch::Sender<Option<PruneReport>>,
 ) {
     let mut watched = Watched::default();
     for number in 1.. {
@@ -166,7 +166,7 @@ async fn keep(
             }
         };
         let closed = error.as_ref().map(StoreError::kind) == Some(ErrorKind::Closed);
-        report.send_replace(Some(Round {
+        report.send_replace(Some(PruneReport {
             number,
             at,
             pruned: pruning.report,
