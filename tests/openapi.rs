@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use action_store::MemoryStore;
-use action_store::http::{AllowAll, RouterOptions, Words, openapi, openapi_router, router};
+use action_store::http::{
+    AllowAll, RouterOptions, StatusVocabulary, openapi, openapi_router, router,
+};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use serde_json::Value;
@@ -112,7 +114,7 @@ fn the_words_are_those_that_the_host_has_chosen() {
         serde_json::from_value(words).unwrap()
     };
     let own = RouterOptions::new();
-    let vendor = RouterOptions::new().with_words(Words::Vendor);
+    let vendor = RouterOptions::new().with_vocabulary(StatusVocabulary::Vendor);
     let lifecycle = ["cancelled", "completed", "executing", "failed", "queued"];
     assert_eq!(words(&own, "V1TaskStatus"), lifecycle);
     assert_eq!(words(&own, "V1StateMachineStatus"), lifecycle);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use action_store::http::{
-    Authorizer, BasicAuth, Denied, Failure, Permission, RequestLimits, RouterOptions, Words,
-    console, limits, openapi_router, router_with,
+    Authorizer, BasicAuth, Denied, Failure, Permission, RequestLimits, RouterOptions,
+    StatusVocabulary, console, limits, openapi_router, router_with,
 };
 use action_store::{Action, ActionUid, CancelRequest, Error, ErrorKind};
 use axum::body::Bytes;
@@ -32,11 +32,16 @@ struct Api {
     user: Arc<str>,
 }
 
-pub(crate) fn app(plane: Arc<Plane>, auth: BasicAuth, user: &str, words: Words) -> Router {
+pub(crate) fn app(
+    plane: Arc<Plane>,
+    auth: BasicAuth,
+    user: &str,
+    words: StatusVocabulary,
+) -> Router {
     let store = plane.tracker.store().clone();
     let auth = Arc::new(auth);
     let options = RouterOptions::new()
-        .with_words(words)
+        .with_vocabulary(words)
         .with_failure_hook(complain);
     let api = Api {
         plane,
@@ -59,7 +64,7 @@ fn complain(failure: &Failure<'_>) {
     eprintln!("request failed: {failure}{}", source.unwrap_or_default());
 }
 
-fn writes(api: Api, words: Words) -> Router {
+fn writes(api: Api, words: StatusVocabulary) -> Router {
     let on_bdb = |operation: Operation| {
         async |State(api): State<Api>, Path(uid): Path<String>| match uid.parse() {
             Ok(uid) => accept(&api, uid, operation).await,
@@ -68,7 +73,7 @@ fn writes(api: Api, words: Words) -> Router {
     };
     let router = match words {
         // Served in addition to the library's GET of the same path.
-        Words::Vendor => Router::new().route("/v1/actions/{uid}", delete(cancel)),
+        StatusVocabulary::Vendor => Router::new().route("/v1/actions/{uid}", delete(cancel)),
         _ => Router::new(),
     };
     router

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use action_store::http::Words;
+use action_store::http::StatusVocabulary;
 
 pub(crate) const HELP: &str = "\
 A small management plane. Its databases are SQLite files; its operations are recorded and
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// A random password if `None`.
     pub(crate) password: Option<String>,
     /// Status vocabulary of version 1.
-    pub(crate) words: Words,
+    pub(crate) words: StatusVocabulary,
     pub(crate) once: bool,
 }
 
@@ -49,7 +49,7 @@ impl Args {
             data: PathBuf::from("target/plane-data"),
             user: "admin".to_owned(),
             password: None,
-            words: Words::Lifecycle,
+            words: StatusVocabulary::Lifecycle,
             once: false,
         };
         while let Some(flag) = words.next() {
@@ -65,8 +65,8 @@ impl Args {
                 "--password" => args.password = Some(value()?),
                 "--words" => {
                     args.words = match value()?.as_str() {
-                        "lifecycle" => Words::Lifecycle,
-                        "vendor" => Words::Vendor,
+                        "lifecycle" => StatusVocabulary::Lifecycle,
+                        "vendor" => StatusVocabulary::Vendor,
                         other => {
                             return Err(format!("--words {other}: must be lifecycle or vendor"));
                         }

@@ -9,9 +9,9 @@ use axum::response::Response;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::{Problem, written};
+use super::json_writer::{JsonWriter, Written};
+use super::list_writer::Shape;
 use super::query::limit_of;
-use super::sheet::Shape;
-use super::text::{Text, Written};
 use super::walk::{self, Bound, Walk};
 use super::{Adapter, authorize::Scope, parameters, sse, wait};
 use crate::error::{ErrorKind, StoreError};
@@ -27,7 +27,7 @@ const LAST_EVENT_ID: &str = "Last-Event-ID";
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub(super) struct Changes<'a> {
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<super::record::Record<'_>>))]
-    changes: &'a Text,
+    changes: &'a JsonWriter,
     /// Position to resume from.
     position: String,
     /// Revision of the store when the page was read.
@@ -37,12 +37,12 @@ pub(super) struct Changes<'a> {
 }
 
 impl Written for Changes<'_> {
-    fn write(&self, to: &mut Text) {
+    fn write(&self, to: &mut JsonWriter) {
         let mut page = to.object();
-        page.member("changes", self.changes.as_str(), Text::json);
-        page.member("position", &*self.position, Text::word);
-        page.member("revision", self.revision, Text::integer);
-        page.member("more", self.more, Text::truth);
+        page.member("changes", self.changes.as_str(), JsonWriter::json);
+        page.member("position", &*self.position, JsonWriter::word);
+        page.member("revision", self.revision, JsonWriter::integer);
+        page.member("more", self.more, JsonWriter::truth);
         page.end();
     }
 }
@@ -50,7 +50,7 @@ impl Written for Changes<'_> {
 /// A page as it was read from the store.
 pub(super) struct Page {
     /// Records of the changed actions.
-    changes: Text,
+    changes: JsonWriter,
     pub(super) is_empty: bool,
     revision: Revision,
     more: bool,
@@ -101,8 +101,8 @@ impl Feed {
             }
         };
         Ok(Page {
-            is_empty: found.sheet.count() == 0,
-            changes: found.sheet.finish(),
+            is_empty: found.list_writer.count() == 0,
+            changes: found.list_writer.finish(),
             revision: at.revision,
             more,
         })
@@ -132,8 +132,8 @@ impl Feed {
     }
 
     /// Returns the page as the JSON body of the response.
-    pub(super) fn json(&self, page: &Page) -> Text {
-        Text::of(&Changes {
+    pub(super) fn json(&self, page: &Page) -> JsonWriter {
+        JsonWriter::of(&Changes {
             changes: &page.changes,
             position: self.position(),
             revision: page.revision.get(),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::authorize::Denied;
-use super::text::Text;
+use super::json_writer::JsonWriter;
 use crate::error::{ErrorKind, StoreError};
 
 /// Maximum number of characters of the client's own text that an error repeats.
@@ -233,7 +233,7 @@ pub(super) fn answer(value: &impl Serialize) -> Result<Response, Problem> {
 }
 
 /// Builds a 200 answer from JSON text.
-pub(super) fn written(text: Text) -> Response {
+pub(super) fn written(text: JsonWriter) -> Response {
     frame(StatusCode::OK, text.into_bytes())
 }
 

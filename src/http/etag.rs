@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use super::error::bare;
-use super::words::Words;
+use super::status_vocabulary::StatusVocabulary;
 use crate::model::Action;
 
 /// `Retry-After` of an unfinished action, in seconds.
@@ -14,17 +14,17 @@ const LOOK_AGAIN: HeaderValue = HeaderValue::from_static("2");
 /// The shape of an answer. The boolean is true if operators' detail is shown.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
-    V1(Words, bool),
+    V1(StatusVocabulary, bool),
     V2(bool),
 }
 
 impl Shape {
     const fn letters(self) -> &'static str {
         match self {
-            Shape::V1(Words::Lifecycle, false) => "v1",
-            Shape::V1(Words::Lifecycle, true) => "v1-detail",
-            Shape::V1(Words::Vendor, false) => "v1-vendor",
-            Shape::V1(Words::Vendor, true) => "v1-vendor-detail",
+            Shape::V1(StatusVocabulary::Lifecycle, false) => "v1",
+            Shape::V1(StatusVocabulary::Lifecycle, true) => "v1-detail",
+            Shape::V1(StatusVocabulary::Vendor, false) => "v1-vendor",
+            Shape::V1(StatusVocabulary::Vendor, true) => "v1-vendor-detail",
             Shape::V2(false) => "v2",
             Shape::V2(true) => "v2-detail",
         }

@@ -1,6 +1,6 @@
 //! Fields that several shapes share.
 
-use super::text::Text;
+use super::json_writer::JsonWriter;
 use crate::model::{Action, ActionUid, PENDING_OPS};
 
 /// A uid, written as text.
@@ -14,7 +14,7 @@ pub(super) struct PendingOps<'a>(&'a str);
 impl PendingOps<'_> {
     pub(super) const NONE: PendingOps<'static> = PendingOps("{}");
 
-    pub(super) fn write(to: &mut Text, pending: PendingOps<'_>) {
+    pub(super) fn write(to: &mut JsonWriter, pending: PendingOps<'_>) {
         to.json(pending.0);
     }
 }

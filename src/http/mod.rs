@@ -136,24 +136,24 @@ mod console;
 mod error;
 mod etag;
 mod fields;
+mod get_one;
 mod history;
+mod json_writer;
 mod limits;
-mod one;
+mod list_writer;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod options;
 mod parameters;
 mod query;
 mod record;
-mod sheet;
 mod sse;
-mod text;
+mod status_vocabulary;
+mod time_param;
 mod v1;
 mod v2;
 mod wait;
 mod walk;
-mod when;
-mod words;
 
 use std::sync::Arc;
 
@@ -171,15 +171,15 @@ pub use limits::{RequestLimits, limits};
 #[cfg(feature = "openapi")]
 pub use openapi::{openapi, openapi_router};
 pub use options::RouterOptions;
-pub use words::Words;
+pub use status_vocabulary::StatusVocabulary;
 
 use crate::model::ObjectRef;
 use crate::store::ActionStore;
 use crate::watch::Watcher;
 use error::{Problem, written};
 use etag::Shape;
+use json_writer::JsonWriter;
 use query::ListRequest;
-use text::Text;
 use wait::Waiting;
 use walk::Bound;
 
@@ -298,22 +298,23 @@ impl Adapter {
         match endpoint {
             Endpoint::V1Actions => {
                 let asked = ListRequest::read(parts.uri.query(), None)?;
-                self.list(&scope, &asked, sheet::Shape::V1(words)).await
+                self.list(&scope, &asked, list_writer::Shape::V1(words))
+                    .await
             }
             Endpoint::V2Actions => {
                 let asked = ListRequest::read(parts.uri.query(), None)?;
-                self.list(&scope, &asked, sheet::Shape::V2).await
+                self.list(&scope, &asked, list_writer::Shape::V2).await
             }
             Endpoint::V1OfBdb => self.of_bdb(parts, &scope).await,
             Endpoint::V1Action => {
                 let action = self.one(parts, &scope).await?;
-                let response = written(Text::of(&v1::entry(&action, words)));
+                let response = written(JsonWriter::of(&v1::entry(&action, words)));
                 let shape = Shape::V1(words, scope.shows_detail());
                 Ok(etag::tagged(response, &action, shape, parts))
             }
             Endpoint::V2Action => {
                 let action = self.one(parts, &scope).await?;
-                let response = written(Text::of(&v2::Entry::of(&action)));
+                let response = written(JsonWriter::of(&v2::Entry::of(&action)));
                 let shape = Shape::V2(scope.shows_detail());
                 Ok(etag::tagged(response, &action, shape, parts))
             }
@@ -326,10 +327,10 @@ impl Adapter {
         &self,
         scope: &Scope,
         asked: &ListRequest,
-        shape: sheet::Shape,
+        shape: list_writer::Shape,
     ) -> Result<Response, Problem> {
         let page = self.page(scope, asked, shape).await?;
-        asked.linked(written(page.sheet.finish()), page.next)
+        asked.linked(written(page.list_writer.finish()), page.next)
     }
 
     /// Reads a page of a list.
@@ -337,7 +338,7 @@ impl Adapter {
         &self,
         scope: &Scope,
         asked: &ListRequest,
-        shape: sheet::Shape,
+        shape: list_writer::Shape,
     ) -> Result<walk::Answer, Problem> {
         let filters = [scope.filters(), &asked.filters].concat();
         let bound = Bound {
@@ -356,9 +357,9 @@ impl Adapter {
         if bdb.is_err() {
             return Err(Problem::NoActionOfBdb(text));
         }
-        let shape = sheet::Shape::V1Entries(self.options.words);
+        let shape = list_writer::Shape::V1Entries(self.options.words);
         let mut page = self.page(scope, &asked, shape).await?;
-        if page.sheet.count() == 0 && asked.is_bare() {
+        if page.list_writer.count() == 0 && asked.is_bare() {
             // End the list here. A `Link` would tell a caller who may see nothing that the database
             // has a long history. The cost is documented on `Scope`: an action behind very many
             // actions of others is not found.
@@ -367,7 +368,7 @@ impl Adapter {
                 return Err(Problem::NoActionOfBdb(text));
             }
         }
-        asked.linked(written(page.sheet.finish()), page.next)
+        asked.linked(written(page.list_writer.finish()), page.next)
     }
 
     fn finish(&self, result: Result<Response, Problem>) -> Response {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Failure;
-use super::words::Words;
+use super::status_vocabulary::StatusVocabulary;
 use crate::model::Limits;
 
 /// Options of a router: its versions, vocabulary, bounds and failure hook.
@@ -13,7 +13,7 @@ use crate::model::Limits;
 #[non_exhaustive]
 pub struct RouterOptions {
     pub(super) bounds: Bounds,
-    pub(super) words: Words,
+    pub(super) words: StatusVocabulary,
     pub(super) v1: bool,
     pub(super) v2: bool,
     pub(super) on_failure: Arc<dyn Fn(&Failure<'_>) + Send + Sync>,
@@ -23,7 +23,7 @@ impl Default for RouterOptions {
     fn default() -> RouterOptions {
         RouterOptions {
             bounds: Bounds::default(),
-            words: Words::default(),
+            words: StatusVocabulary::default(),
             v1: true,
             v2: true,
             on_failure: Arc::new(|_| {}),
@@ -39,10 +39,10 @@ impl RouterOptions {
         RouterOptions::default()
     }
 
-    /// Sets the status words of version 1; [`Words::Lifecycle`] by default. Version 2 has one
+    /// Sets the status words of version 1; [`StatusVocabulary::Lifecycle`] by default. Version 2 has one
     /// vocabulary.
     #[must_use]
-    pub fn with_words(mut self, words: Words) -> RouterOptions {
+    pub fn with_vocabulary(mut self, words: StatusVocabulary) -> RouterOptions {
         self.words = words;
         self
     }

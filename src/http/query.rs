@@ -7,8 +7,8 @@ use axum::response::Response;
 
 use super::error::Problem;
 use super::parameters;
+use super::time_param;
 use super::walk::{Walk, not_a_cursor};
-use super::when;
 use crate::model::{Filter, Limits, ObjectRef, Order, Query};
 
 /// The known parameters. Every one after the first two makes the list a plain one.
@@ -71,10 +71,10 @@ impl ListRequest {
                 checked(Filter::Tenant(s.into()))
             })?,
             read(since, "since", NO_TIME, |s| {
-                when::time(s).map(Filter::CreatedFrom)
+                time_param::time(s).map(Filter::CreatedFrom)
             })?,
             read(until, "until", NO_TIME, |s| {
-                when::time(s).map(Filter::CreatedBefore)
+                time_param::time(s).map(Filter::CreatedBefore)
             })?,
         ];
         let mut filters: Vec<Filter> = filters.into_iter().flatten().collect();
@@ -132,7 +132,7 @@ pub(super) fn link(kept: &str, cursor: &str) -> Option<HeaderValue> {
 /// Parses a page size.
 pub(super) fn limit_of(text: Option<&str>) -> Result<Option<u16>, Problem> {
     let number = |text| {
-        let number = when::digits(text).and_then(|number| u16::try_from(number).ok());
+        let number = time_param::digits(text).and_then(|number| u16::try_from(number).ok());
         number
             .filter(|number| (1..=Limits::PAGE).contains(number))
             .ok_or_else(|| fault("limit", "must be a number from 1 to 1000"))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::words::lifecycle;
+use super::status_vocabulary::lifecycle;
 use crate::model::{Action, LogEntry, LogEntryKind, Progress, Timestamp};
 
 /// Unix seconds with six decimals, as a JSON number.

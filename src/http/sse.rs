@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::Adapter;
 use super::changes::Feed;
 use super::error::{Problem, framed, tell_host};
-use super::text::Text;
+use super::json_writer::JsonWriter;
 use crate::error::{ErrorKind, StoreError};
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -146,7 +146,7 @@ impl Outage {
 }
 
 /// Formats a page as an event. The JSON text contains no line break, so one `data:` line is enough.
-fn event(json: &Text, id: &str) -> Bytes {
+fn event(json: &JsonWriter, id: &str) -> Bytes {
     format!("event: changes\nid: {id}\ndata: {}\n\n", json.as_str()).into()
 }
 

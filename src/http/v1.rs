@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::fields::{PendingOps, Uid, pending_ops};
-use super::text::{Object, Text, Written};
-use super::words::{self, Shape, Words};
+use super::json_writer::{JsonWriter, Object, Written};
+use super::status_vocabulary::{self, Shape, StatusVocabulary};
 use crate::model::{Action, Json, Member, ObjectRef, Progress, Source};
 
 /// A task or a state machine, as a bare object.
@@ -17,7 +17,7 @@ pub(super) enum Entry<'a> {
 }
 
 impl Written for Entry<'_> {
-    fn write(&self, to: &mut Text) {
+    fn write(&self, to: &mut JsonWriter) {
         match self {
             Entry::Task(task) => task.write(to),
             Entry::StateMachine(machine) => machine.write(to),
@@ -54,23 +54,23 @@ pub(super) struct Task<'a> {
 }
 
 impl Written for Task<'_> {
-    fn write(&self, to: &mut Text) {
+    fn write(&self, to: &mut JsonWriter) {
         let mut fields = Among {
             object: to.object(),
             attributes: &self.attributes,
         };
-        fields.member("action_uid", self.action_uid.0, Text::uid);
+        fields.member("action_uid", self.action_uid.0, JsonWriter::uid);
         fields.maybe("creation_time", self.creation_time.as_deref());
         fields.maybe("error", self.error);
         fields.maybe("error_code", self.error_code);
         fields.maybe("error_detail", self.error_detail);
         fields.maybe("error_message", self.error_message);
-        fields.member("name", self.name, Text::string);
+        fields.member("name", self.name, JsonWriter::string);
         fields.maybe("node_uid", self.node_uid);
         fields.maybe("object_name", self.object_name);
-        fields.member("progress", &*self.progress, Text::word);
-        fields.member("status", self.status, Text::word);
-        fields.member("task_id", self.task_id.0, Text::uid);
+        fields.member("progress", &*self.progress, JsonWriter::word);
+        fields.member("status", self.status, JsonWriter::word);
+        fields.member("task_id", self.task_id.0, JsonWriter::uid);
         fields.end();
     }
 }
@@ -83,14 +83,14 @@ struct Among<'t> {
 }
 
 impl Among<'_> {
-    fn member<T>(&mut self, name: &'static str, value: T, write: impl FnOnce(&mut Text, T)) {
+    fn member<T>(&mut self, name: &'static str, value: T, write: impl FnOnce(&mut JsonWriter, T)) {
         self.attributes_before(name);
         self.object.member(name, value, write);
     }
 
     fn maybe(&mut self, name: &'static str, value: Option<&str>) {
         self.attributes_before(name);
-        self.object.maybe(name, value, Text::string);
+        self.object.maybe(name, value, JsonWriter::string);
     }
 
     fn attributes_before(&mut self, name: &'static str) {
@@ -153,36 +153,36 @@ pub(super) enum Percent {
 }
 
 impl Written for StateMachine<'_> {
-    fn write(&self, to: &mut Text) {
+    fn write(&self, to: &mut JsonWriter) {
         let mut fields = to.object();
-        fields.member("action_uid", self.action_uid.0, Text::uid);
-        fields.maybe("error", self.error, Text::string);
-        fields.maybe("error_detail", self.error_detail, Text::string);
-        fields.member("heartbeat", self.heartbeat, Text::integer);
-        fields.member("name", self.name, Text::string);
-        fields.member("object_name", self.object_name, Text::string);
+        fields.member("action_uid", self.action_uid.0, JsonWriter::uid);
+        fields.maybe("error", self.error, JsonWriter::string);
+        fields.maybe("error_detail", self.error_detail, JsonWriter::string);
+        fields.member("heartbeat", self.heartbeat, JsonWriter::integer);
+        fields.member("name", self.name, JsonWriter::string);
+        fields.member("object_name", self.object_name, JsonWriter::string);
         fields.maybe("pending_ops", self.pending_ops, PendingOps::write);
         fields.member("progress", self.progress, |to, progress| match progress {
             Percent::Done => to.integer(100),
             Percent::At(progress) => to.percent(progress),
         });
-        fields.maybe("state", self.state, Text::string);
-        fields.member("status", self.status, Text::word);
+        fields.maybe("state", self.state, JsonWriter::string);
+        fields.member("status", self.status, JsonWriter::word);
         fields.end();
     }
 }
 
 /// Returns the entry of an action, in the shape of its source.
-pub(super) fn entry(action: &Action, words: Words) -> Entry<'_> {
+pub(super) fn entry(action: &Action, words: StatusVocabulary) -> Entry<'_> {
     match action.source {
         Source::StateMachine => Entry::StateMachine(state_machine(action, words)),
         Source::Task | Source::Other => Entry::Task(task(action, words)),
     }
 }
 
-fn task(action: &Action, words: Words) -> Task<'_> {
-    let status = words::status(action, Shape::V1Task(words));
-    let error = words::error(action, status);
+fn task(action: &Action, words: StatusVocabulary) -> Task<'_> {
+    let status = status_vocabulary::status(action, Shape::V1Task(words));
+    let error = status_vocabulary::error(action, status);
     // Never `bdb_uid`: a published client declares it as a number and cannot parse the list.
     let (node_uid, object_name) = match action.object.as_ref() {
         Some(object) => match object.parts() {
@@ -194,7 +194,7 @@ fn task(action: &Action, words: Words) -> Task<'_> {
     let created_at = action.created_at.as_seconds();
     Task {
         action_uid: Uid(action.uid),
-        creation_time: (words == Words::Vendor).then(|| created_at.to_string()),
+        creation_time: (words == StatusVocabulary::Vendor).then(|| created_at.to_string()),
         // The message appears twice, because published clients read only `error`.
         error: error.message,
         error_code: error.code,
@@ -214,9 +214,9 @@ fn task(action: &Action, words: Words) -> Task<'_> {
     }
 }
 
-fn state_machine(action: &Action, words: Words) -> StateMachine<'_> {
-    let status = words::status(action, Shape::V1StateMachine(words));
-    let error = words::error(action, status);
+fn state_machine(action: &Action, words: StatusVocabulary) -> StateMachine<'_> {
+    let status = status_vocabulary::status(action, Shape::V1StateMachine(words));
+    let error = status_vocabulary::error(action, status);
     let unfinished = action.is_unfinished();
     StateMachine {
         action_uid: Uid(action.uid),
@@ -262,7 +262,7 @@ mod tests {
         // A store rejects the attribute `name`, but a store of the host's own may have accepted it.
         let json = r#"{"zone": "a\tb", "name": "x", "n\u0061": [1, "b"], "nb": null, "": 2}"#;
         action.attributes = Some(Json::new(json).unwrap());
-        let text = Text::of(&entry(&action, Words::Lifecycle));
+        let text = JsonWriter::of(&entry(&action, StatusVocabulary::Lifecycle));
         let uid = action.uid;
         let expected = format!(
             r#"{{"":"2","action_uid":"{uid}","n\u0061":"[1, \"b\"]","name":"t","nb":"null","progress":"0","status":"queued","task_id":"{uid}","zone":"a\tb"}}"#

@@ -1,8 +1,8 @@
 //! The JSON of version 2: one shape for all actions. Keys are in alphabetical order.
 
 use super::fields::{PendingOps, Uid, pending_ops};
-use super::text::{Text, Written};
-use super::words::{self, Shape};
+use super::json_writer::{JsonWriter, Written};
+use super::status_vocabulary::{self, Shape};
 use crate::model::{Action, ObjectRef, Progress};
 
 /// An action.
@@ -26,17 +26,17 @@ pub(super) struct Entry<'a> {
 }
 
 impl Written for Entry<'_> {
-    fn write(&self, to: &mut Text) {
+    fn write(&self, to: &mut JsonWriter) {
         let mut fields = to.object();
-        fields.member("action_type", self.action_type, Text::word);
-        fields.member("action_uid", self.action_uid.0, Text::uid);
+        fields.member("action_type", self.action_type, JsonWriter::word);
+        fields.member("action_uid", self.action_uid.0, JsonWriter::uid);
         if !self.additional_info.is_empty() {
             self.additional_info.write(fields.named("additional_info"));
         }
-        fields.member("creation_time", self.creation_time, Text::integer);
-        fields.member("name", self.name, Text::string);
-        fields.member("progress", self.progress, Text::percent);
-        fields.member("status", self.status, Text::word);
+        fields.member("creation_time", self.creation_time, JsonWriter::integer);
+        fields.member("name", self.name, JsonWriter::string);
+        fields.member("progress", self.progress, JsonWriter::percent);
+        fields.member("status", self.status, JsonWriter::word);
         fields.end();
     }
 }
@@ -71,13 +71,13 @@ impl Info<'_> {
 }
 
 impl Written for Info<'_> {
-    fn write(&self, to: &mut Text) {
+    fn write(&self, to: &mut JsonWriter) {
         let mut fields = to.object();
-        fields.maybe("description", self.description, Text::string);
-        fields.maybe("error", self.error, Text::string);
-        fields.maybe("error_detail", self.error_detail, Text::string);
-        fields.maybe("object_type", self.object_type, Text::string);
-        fields.maybe("object_uid", self.object_uid, Text::string);
+        fields.maybe("description", self.description, JsonWriter::string);
+        fields.maybe("error", self.error, JsonWriter::string);
+        fields.maybe("error_detail", self.error_detail, JsonWriter::string);
+        fields.maybe("object_type", self.object_type, JsonWriter::string);
+        fields.maybe("object_uid", self.object_uid, JsonWriter::string);
         fields.maybe("pending_ops", self.pending_ops, PendingOps::write);
         fields.end();
     }
@@ -85,8 +85,8 @@ impl Written for Info<'_> {
 
 impl Entry<'_> {
     pub(super) fn of(action: &Action) -> Entry<'_> {
-        let status = words::status(action, Shape::V2);
-        let error = words::error(action, status);
+        let status = status_vocabulary::status(action, Shape::V2);
+        let error = status_vocabulary::error(action, status);
         let object = action.object.as_ref().map(ObjectRef::parts);
         Entry {
             action_type: action.source.as_str(),

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{Busy, Problem};
 use super::options::Bounds;
-use super::when;
+use super::time_param;
 use crate::error::Error;
 use crate::model::Action;
 use crate::watch::Watcher;
@@ -54,6 +54,6 @@ pub(super) fn read(text: Option<&str>, bounds: &Bounds) -> Result<Duration, Prob
         return Ok(Duration::ZERO);
     };
     let fault = || Problem::Parameter("wait".to_owned(), "must be a duration like 30s or 500ms");
-    let time = when::duration(text).ok_or_else(fault)?;
+    let time = time_param::duration(text).ok_or_else(fault)?;
     Ok(time.min(bounds.longest_wait))
 }

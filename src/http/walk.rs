@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::error::Problem;
-use super::sheet::{Place, Shape, Sheet};
+use super::list_writer::{ListWriter, Place, Shape};
 use crate::error::ErrorKind;
 use crate::model::{
     Action, ActionUid, Cursor, CursorError, Detail, Filter, Order, Position, Query, Status,
@@ -121,7 +121,7 @@ pub(super) struct Bound {
 
 /// The actions of one answer, and the position of the next.
 pub(super) struct Answer {
-    pub(super) sheet: Sheet,
+    pub(super) list_writer: ListWriter,
     pub(super) next: Option<Walk>,
     /// The store's position at the last read.
     pub(super) at: Option<Position>,
@@ -135,14 +135,14 @@ pub(super) async fn read(
     bound: Bound,
     shape: Shape,
 ) -> Result<Answer, Problem> {
-    let mut shown = Shown::on(Sheet::new(shape));
+    let mut shown = Shown::on(ListWriter::new(shape));
     let (mut walk, mut first, mut position) = (Some(from), None, None);
     let (mut short, mut limit) = (0, CHUNK);
     while let Some(at) = walk {
         // A store may have returned more than the limit.
-        let room = usize::from(bound.actions).saturating_sub(shown.sheet.count());
+        let room = usize::from(bound.actions).saturating_sub(shown.list_writer.count());
         let limit_now = limit.min(u16::try_from(room).unwrap_or(limit));
-        let most = match bound.is_scoped && shown.sheet.count() == 0 {
+        let most = match bound.is_scoped && shown.list_writer.count() == 0 {
             true => EMPTY_PAGES,
             false => SHORT_PAGES,
         };
@@ -151,12 +151,12 @@ pub(super) async fn read(
         }
         let list = store.list(&at.query(filters, limit_now)).await;
         let page = list.map_err(|error| refused(error, at, from))?;
-        let (mark, known) = (shown.sheet.mark(), shown.unfinished.len());
+        let (mark, known) = (shown.list_writer.mark(), shown.unfinished.len());
         let fitting = shown.put(&page.items, at, bound.bytes)?;
         if fitting < limit_now && usize::from(fitting) < page.items.len() {
             // Read again with a lower limit: only the store can make a cursor within a page. Repeat
             // if the actions have grown meanwhile.
-            shown.sheet.cut(mark);
+            shown.list_writer.cut(mark);
             shown.unfinished.truncate(known);
             limit = fitting;
             continue;
@@ -173,7 +173,7 @@ pub(super) async fn read(
         }
     }
     Ok(Answer {
-        sheet: shown.sheet,
+        list_writer: shown.list_writer,
         next: walk,
         at: position,
     })
@@ -181,25 +181,28 @@ pub(super) async fn read(
 
 /// The actions of an answer so far.
 struct Shown {
-    sheet: Sheet,
+    list_writer: ListWriter,
     /// Unfinished actions that may appear again when they change, and their places.
     unfinished: Vec<(ActionUid, Place)>,
 }
 
 impl Shown {
-    fn on(sheet: Sheet) -> Shown {
+    fn on(list_writer: ListWriter) -> Shown {
         let unfinished = Vec::new();
-        Shown { sheet, unfinished }
+        Shown {
+            list_writer,
+            unfinished,
+        }
     }
 
     /// Writes actions until the answer would exceed `most` bytes. Returns how many were written.
     fn put(&mut self, items: &[Arc<Action>], at: Walk, most: usize) -> Result<u16, Problem> {
         let mut fitting = 0;
         for action in items {
-            let mark = self.sheet.mark();
-            let place = self.sheet.put(action)?;
-            if self.sheet.bytes() > most && self.sheet.count() > 1 {
-                self.sheet.cut(mark);
+            let mark = self.list_writer.mark();
+            let place = self.list_writer.put(action)?;
+            if self.list_writer.bytes() > most && self.list_writer.count() > 1 {
+                self.list_writer.cut(mark);
                 break;
             }
             let comes_again = match at {
@@ -225,7 +228,7 @@ impl Shown {
             {
                 self.unfinished.remove(at);
                 let others = self.unfinished.iter_mut().map(|(_, place)| place);
-                self.sheet.take_off(place, others);
+                self.list_writer.take_off(place, others);
             }
         }
     }

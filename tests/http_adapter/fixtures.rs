@@ -1,7 +1,7 @@
 //! Recorded actions produce exactly the documented payloads.
 
 use action_store::ActionStoreExt as _;
-use action_store::http::Words;
+use action_store::http::StatusVocabulary;
 use action_store::{Finish, NewAction, ObjectRef, Progress, Report, Timestamp};
 use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
@@ -144,7 +144,7 @@ async fn the_actions_of_a_database_match_their_documentation() {
         .set(Timestamp::from_micros(1_703_067_908_400_000));
     let half = Report::new().with_progress(Progress::percent(50.0).unwrap());
     plane.report(update, half.with_step("proxy_policy")).await;
-    let app = plane.router_in(Words::Vendor);
+    let app = plane.router_in(StatusVocabulary::Vendor);
     let body = ok(get(&app, "/v1/actions/bdb/1").await);
     assert_eq!(body, compact(OF_BDB));
     assert_eq!(recoded::<Vec<Updating>>(&body), compact(OF_BDB));
@@ -163,7 +163,7 @@ async fn the_payloads_of_version_2_match_their_documentation() {
     plane.store.start(retry, &plane.owner).await.unwrap();
     plane.finish(retry, Finish::succeeded()).await;
     // Version 2 has one vocabulary, independent of the vocabulary of version 1.
-    for words in [Words::Lifecycle, Words::Vendor] {
+    for words in [StatusVocabulary::Lifecycle, StatusVocabulary::Vendor] {
         let app = plane.router_in(words);
         let list = ok(get(&app, "/v2/actions").await);
         assert_eq!(list, compact(V2_ACTIONS));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use action_store::http::{AllowAll, RouterOptions, Words, router, router_with};
+use action_store::http::{AllowAll, RouterOptions, StatusVocabulary, router, router_with};
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Clock,
     Command, Done, Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery,
@@ -44,8 +44,8 @@ impl Plane {
     }
 
     /// Returns a router with this vocabulary in version 1.
-    pub(crate) fn router_in(&self, words: Words) -> Router {
-        let options = RouterOptions::new().with_words(words);
+    pub(crate) fn router_in(&self, words: StatusVocabulary) -> Router {
+        let options = RouterOptions::new().with_vocabulary(words);
         router_with(self.store.clone(), AllowAll, options)
     }
 

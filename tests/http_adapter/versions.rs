@@ -1,7 +1,7 @@
 //! Version 2, the vendor vocabulary, the actions of a database, and the optional
 //! versions.
 
-use action_store::http::{AllowAll, RouterOptions, Scope, Words, router, router_with};
+use action_store::http::{AllowAll, RouterOptions, Scope, StatusVocabulary, router, router_with};
 use action_store::{
     ActionStoreExt, ActionUid, CancelRequest, Json, NewAction, ObjectRef, Outcome, Progress,
     RelatedObject, Report, Source,
@@ -38,11 +38,11 @@ async fn words_of(plane: &Plane, uid: ActionUid) -> [String; 3] {
         assert_eq!(error.is_string(), status == "failed", "{json}");
         status
     };
-    let v2 = word(Words::Vendor, "v2").await;
-    assert_eq!(word(Words::Lifecycle, "v2").await, v2);
+    let v2 = word(StatusVocabulary::Vendor, "v2").await;
+    assert_eq!(word(StatusVocabulary::Lifecycle, "v2").await, v2);
     [
-        word(Words::Lifecycle, "v1").await,
-        word(Words::Vendor, "v1").await,
+        word(StatusVocabulary::Lifecycle, "v1").await,
+        word(StatusVocabulary::Vendor, "v1").await,
         v2,
     ]
 }
@@ -103,10 +103,10 @@ async fn only_the_vendor_vocabulary_shows_the_creation_time_of_a_task() {
     let machine = plane.queued(machine(ObjectRef::bdb(1))).await;
     plane.clock.advance(std::time::Duration::from_secs(60));
     for (words, uid, expected) in [
-        (Words::Vendor, task, json!("1700000000")),
-        (Words::Lifecycle, task, Value::Null),
-        (Words::Vendor, machine, Value::Null),
-        (Words::Lifecycle, machine, Value::Null),
+        (StatusVocabulary::Vendor, task, json!("1700000000")),
+        (StatusVocabulary::Lifecycle, task, Value::Null),
+        (StatusVocabulary::Vendor, machine, Value::Null),
+        (StatusVocabulary::Lifecycle, machine, Value::Null),
     ] {
         let app = plane.router_in(words);
         let json = shown(&app, &format!("/v1/actions/{uid}")).await;

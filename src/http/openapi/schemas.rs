@@ -10,12 +10,12 @@ use utoipa::{PartialSchema, ToSchema};
 use super::super::changes::Changes;
 use super::super::error::ErrorBody;
 use super::super::history::History;
-use super::super::words::{self, Words};
+use super::super::status_vocabulary::{self, StatusVocabulary};
 use super::super::{fields, record, v1, v2};
 use crate::model::{LogEntryKind, Outcome, Source};
 
 /// Returns all schemas by name.
-pub(super) fn all(words: Words) -> Map<String, Value> {
+pub(super) fn all(words: StatusVocabulary) -> Map<String, Value> {
     let mut all = Vec::new();
     add::<v1::Task<'_>>(&mut all);
     add::<v1::StateMachine<'_>>(&mut all);
@@ -50,7 +50,7 @@ pub(super) fn all(words: Words) -> Map<String, Value> {
     });
     all.insert("V1List".to_owned(), list);
     all.insert("V1Entry".to_owned(), entry);
-    let [task, machine, v2] = words::all(words);
+    let [task, machine, v2] = status_vocabulary::all(words);
     for (name, words) in [
         ("V1TaskStatus", task),
         ("V1StateMachineStatus", machine),
@@ -111,7 +111,11 @@ pub(in super::super) fn kind() -> Object {
 
 /// The status of a record. It uses the lifecycle words, whatever the vocabulary of version 1.
 pub(in super::super) fn lifecycle() -> Object {
-    text(words::all(Words::Lifecycle)[0].iter().copied())
+    text(
+        status_vocabulary::all(StatusVocabulary::Lifecycle)[0]
+            .iter()
+            .copied(),
+    )
 }
 
 pub(in super::super) fn percent() -> Object {

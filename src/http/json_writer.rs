@@ -10,23 +10,23 @@ use crate::model::{ActionUid, Progress};
 
 /// A value that can be written as JSON.
 pub(super) trait Written {
-    fn write(&self, to: &mut Text);
+    fn write(&self, to: &mut JsonWriter);
 }
 
 /// JSON text that is being written.
 #[derive(Debug)]
-pub(super) struct Text(String);
+pub(super) struct JsonWriter(String);
 
-impl From<&str> for Text {
-    fn from(text: &str) -> Text {
-        Text(text.to_owned())
+impl From<&str> for JsonWriter {
+    fn from(text: &str) -> JsonWriter {
+        JsonWriter(text.to_owned())
     }
 }
 
-impl Text {
-    pub(super) fn of(value: &impl Written) -> Text {
+impl JsonWriter {
+    pub(super) fn of(value: &impl Written) -> JsonWriter {
         // Enough for most actions.
-        let mut text = Text(String::with_capacity(1024));
+        let mut text = JsonWriter(String::with_capacity(1024));
         value.write(&mut text);
         text
     }
@@ -49,7 +49,7 @@ impl Text {
     }
 
     /// Starts the next element of an array that begins in this text.
-    pub(super) fn element(&mut self) -> &mut Text {
+    pub(super) fn element(&mut self) -> &mut JsonWriter {
         if !self.0.ends_with('[') {
             self.0.push(',');
         }
@@ -178,7 +178,7 @@ fn digit(value: u16) -> Option<char> {
 #[derive(Debug)]
 #[must_use = "an object that is not ended is invalid JSON"]
 pub(super) struct Object<'t> {
-    text: &'t mut Text,
+    text: &'t mut JsonWriter,
     is_empty: bool,
 }
 
@@ -188,7 +188,7 @@ impl Object<'_> {
         &mut self,
         name: &'static str,
         value: T,
-        write: impl FnOnce(&mut Text, T),
+        write: impl FnOnce(&mut JsonWriter, T),
     ) {
         write(self.named(name), value);
     }
@@ -199,7 +199,7 @@ impl Object<'_> {
         &mut self,
         name: &'static str,
         value: Option<T>,
-        write: impl FnOnce(&mut Text, T),
+        write: impl FnOnce(&mut JsonWriter, T),
     ) {
         if let Some(value) = value {
             self.member(name, value, write);
@@ -208,7 +208,7 @@ impl Object<'_> {
 
     /// Starts a member. The name must be escaped already.
     #[inline]
-    pub(super) fn named(&mut self, name: &str) -> &mut Text {
+    pub(super) fn named(&mut self, name: &str) -> &mut JsonWriter {
         self.text.json(if self.is_empty { "\"" } else { ",\"" });
         self.is_empty = false;
         self.text.json(name);
@@ -233,7 +233,7 @@ mod tests {
             .chars()
             .map(|c| format!("plain text before it {c} and after it"));
         for text in each.chain(within).chain([String::new(), all.clone()]) {
-            let mut written = Text::from("");
+            let mut written = JsonWriter::from("");
             written.string(&text);
             assert_eq!(written.0, serde_json::to_string(&text).unwrap());
         }
@@ -243,7 +243,7 @@ mod tests {
     fn a_percentage_is_written_like_a_float() {
         for hundredths in 0..=10_000 {
             let progress = Progress::from_hundredths(hundredths).unwrap();
-            let mut written = Text::from("");
+            let mut written = JsonWriter::from("");
             written.percent(progress);
             let float = serde_json::to_string(&progress.as_percent()).unwrap();
             assert_eq!(written.0, float);
@@ -253,23 +253,23 @@ mod tests {
     struct Pair(i64, Option<&'static str>);
 
     impl Written for Pair {
-        fn write(&self, to: &mut Text) {
+        fn write(&self, to: &mut JsonWriter) {
             let mut object = to.object();
-            object.maybe("word", self.1, Text::word);
-            object.member("number", self.0, Text::integer);
+            object.maybe("word", self.1, JsonWriter::word);
+            object.member("number", self.0, JsonWriter::integer);
             object.end();
         }
     }
 
     #[test]
     fn commas_separate_members_and_elements_only() {
-        let mut written = Text::from("[");
+        let mut written = JsonWriter::from("[");
         for pair in [Pair(-1, None), Pair(i64::MAX, Some("yes"))] {
             pair.write(written.element());
         }
         let expected = r#"[{"number":-1},{"word":"yes","number":9223372036854775807}"#;
         assert_eq!(written.as_str(), expected);
-        let mut nothing = Text::from("");
+        let mut nothing = JsonWriter::from("");
         nothing.object().end();
         assert_eq!(nothing.as_str(), "{}");
     }

@@ -3,9 +3,9 @@
 //! The actions themselves need not be kept, and the size of the answer is known exactly.
 
 use super::error::Problem;
+use super::json_writer::{JsonWriter, Written as _};
 use super::record::Record;
-use super::text::{Text, Written as _};
-use super::words::Words;
+use super::status_vocabulary::StatusVocabulary;
 use super::{v1, v2};
 use crate::model::Action;
 
@@ -16,9 +16,9 @@ const FRAME: usize = 256;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
     /// The two arrays of `GET /v1/actions`.
-    V1(Words),
+    V1(StatusVocabulary),
     /// One array of both tasks and state machines.
-    V1Entries(Words),
+    V1Entries(StatusVocabulary),
     V2,
     /// Records of the feed. True includes the fields that only operators may see.
     Records(bool),
@@ -26,10 +26,10 @@ pub(super) enum Shape {
 
 /// A list that is being written.
 #[derive(Debug)]
-pub(super) struct Sheet {
+pub(super) struct ListWriter {
     shape: Shape,
     /// The arrays written so far. Only `V1` uses the second.
-    arrays: [Text; 2],
+    arrays: [JsonWriter; 2],
     count: usize,
 }
 
@@ -48,15 +48,15 @@ pub(super) struct Place {
     to: usize,
 }
 
-impl Sheet {
-    pub(super) fn new(shape: Shape) -> Sheet {
+impl ListWriter {
+    pub(super) fn new(shape: Shape) -> ListWriter {
         let arrays = match shape {
             Shape::V1(_) => [r#"{"actions":["#, r#"],"state-machines":["#],
             _ => ["[", ""],
         };
-        Sheet {
+        ListWriter {
             shape,
-            arrays: arrays.map(Text::from),
+            arrays: arrays.map(JsonWriter::from),
             count: 0,
         }
     }
@@ -77,12 +77,12 @@ impl Sheet {
             }
         }
         self.count += 1;
-        let lengths = self.arrays.iter().map(Text::len).zip(before.lengths);
+        let lengths = self.arrays.iter().map(JsonWriter::len).zip(before.lengths);
         let array = lengths.take_while(|(now, before)| now == before).count();
         Ok(Place {
             array,
             from: before.lengths.get(array).copied().unwrap_or_default(),
-            to: self.arrays.get(array).map_or(0, Text::len),
+            to: self.arrays.get(array).map_or(0, JsonWriter::len),
         })
     }
 
@@ -113,12 +113,12 @@ impl Sheet {
 
     /// Size of the answer in bytes. It may be a few bytes too low.
     pub(super) fn bytes(&self) -> usize {
-        FRAME + self.arrays.iter().map(Text::len).sum::<usize>()
+        FRAME + self.arrays.iter().map(JsonWriter::len).sum::<usize>()
     }
 
     pub(super) fn mark(&self) -> Mark {
         Mark {
-            lengths: self.arrays.each_ref().map(Text::len),
+            lengths: self.arrays.each_ref().map(JsonWriter::len),
             count: self.count,
         }
     }
@@ -132,7 +132,7 @@ impl Sheet {
     }
 
     /// Returns the finished answer. For `Records` it is the array alone.
-    pub(super) fn finish(self) -> Text {
+    pub(super) fn finish(self) -> JsonWriter {
         let [mut answer, second] = self.arrays;
         answer.json(second.as_str());
         answer.json(match self.shape {
@@ -164,8 +164,8 @@ mod tests {
     }
 
     /// The names of the actions, one array after the other.
-    fn names(sheet: Sheet) -> Vec<String> {
-        let text = sheet.finish().into_bytes();
+    fn names(list_writer: ListWriter) -> Vec<String> {
+        let text = list_writer.finish().into_bytes();
         let value: Value = serde_json::from_slice(&text).unwrap();
         let arrays = match &value {
             Value::Object(both) => vec![&both["actions"], &both["state-machines"]],
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn removing_actions_leaves_the_others_unchanged() {
-        let words = Words::default();
+        let words = StatusVocabulary::default();
         for shape in [
             Shape::V1(words),
             Shape::V1Entries(words),
@@ -190,27 +190,33 @@ mod tests {
         ] {
             for first in 0..5 {
                 for second in (0..5).filter(|second| *second != first) {
-                    let mut sheet = Sheet::new(shape);
+                    let mut list_writer = ListWriter::new(shape);
                     let actions: Vec<Action> = (0..5).map(action).collect();
-                    let put = |action| sheet.put(action).map_err(|_| ()).unwrap();
+                    let put = |action| list_writer.put(action).map_err(|_| ()).unwrap();
                     let mut places: Vec<Place> = actions.iter().map(put).collect();
-                    let mark = sheet.mark();
-                    assert!(sheet.put(&action(7)).is_ok() && sheet.put(&action(9)).is_ok());
-                    sheet.cut(mark);
-                    let before = sheet.bytes();
+                    let mark = list_writer.mark();
+                    assert!(
+                        list_writer.put(&action(7)).is_ok() && list_writer.put(&action(9)).is_ok()
+                    );
+                    list_writer.cut(mark);
+                    let before = list_writer.bytes();
                     for gone in [first, second] {
                         let place = places[gone];
-                        sheet.take_off(place, places.iter_mut());
+                        list_writer.take_off(place, places.iter_mut());
                     }
-                    assert_eq!(sheet.count(), 3);
-                    assert!(sheet.bytes() < before);
+                    assert_eq!(list_writer.count(), 3);
+                    assert!(list_writer.bytes() < before);
                     let mut left: Vec<u64> = (0..5).collect();
                     left.retain(|n| ![first as u64, second as u64].contains(n));
                     if matches!(shape, Shape::V1(_)) {
                         left.sort_by_key(|n| n % 3 != 0);
                     }
                     let left: Vec<String> = left.iter().map(|n| format!("n{n}")).collect();
-                    assert_eq!(names(sheet), left, "{shape:?} without {first} and {second}");
+                    assert_eq!(
+                        names(list_writer),
+                        left,
+                        "{shape:?} without {first} and {second}"
+                    );
                 }
             }
         }

@@ -7,7 +7,7 @@ use crate::model::{Action, Outcome, Status};
 /// Clients poll until `completed`, `failed` or `cancelled`. In both vocabularies, only a successful
 /// action is `completed`.
 ///
-/// | the action | [`Lifecycle`](Words::Lifecycle) | [`Vendor`](Words::Vendor), task | `Vendor`, state machine |
+/// | the action | [`Lifecycle`](StatusVocabulary::Lifecycle) | [`Vendor`](StatusVocabulary::Vendor), task | `Vendor`, state machine |
 /// | --- | --- | --- | --- |
 /// | queued | `queued` | `queued` | `pending` |
 /// | executing | `executing` | `running` | `active` |
@@ -18,7 +18,7 @@ use crate::model::{Action, Outcome, Status};
 /// | lost, interrupted | `failed` | `failed` | `failed` |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub enum Words {
+pub enum StatusVocabulary {
     /// The words of the lifecycle: `queued`, `executing`, `completed`. Actions that did not succeed
     /// are `failed` or `cancelled`. This is the default.
     #[default]
@@ -30,7 +30,7 @@ pub enum Words {
 /// Returns all status words of a task, of a state machine, and of version 2, for the OpenAPI
 /// document.
 #[cfg(feature = "openapi")]
-pub(super) fn all(words: Words) -> [Vec<&'static str>; 3] {
+pub(super) fn all(words: StatusVocabulary) -> [Vec<&'static str>; 3] {
     const PHASES: [Phase; 7] = [
         Phase::Queued,
         Phase::Executing,
@@ -59,8 +59,8 @@ const FAILED: &str = "failed";
 /// The shape that a status word is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    V1Task(Words),
-    V1StateMachine(Words),
+    V1Task(StatusVocabulary),
+    V1StateMachine(StatusVocabulary),
     V2,
 }
 
@@ -103,9 +103,10 @@ impl Phase {
     const fn word(self, shape: Shape) -> &'static str {
         let [lifecycle, vendor_task, vendor_machine, v2] = self.row();
         match shape {
-            Shape::V1Task(Words::Lifecycle) | Shape::V1StateMachine(Words::Lifecycle) => lifecycle,
-            Shape::V1Task(Words::Vendor) => vendor_task,
-            Shape::V1StateMachine(Words::Vendor) => vendor_machine,
+            Shape::V1Task(StatusVocabulary::Lifecycle)
+            | Shape::V1StateMachine(StatusVocabulary::Lifecycle) => lifecycle,
+            Shape::V1Task(StatusVocabulary::Vendor) => vendor_task,
+            Shape::V1StateMachine(StatusVocabulary::Vendor) => vendor_machine,
             Shape::V2 => v2,
         }
     }
