@@ -68,7 +68,7 @@ async fn run(size: usize, phase: Duration, policy: Retention) {
     store.command(claim).await.unwrap();
 
     let begun = Instant::now();
-    let stock = fill(&store, &owner, size).await;
+    let dataset = fill(&store, &owner, size).await;
     let filled = begun.elapsed();
     println!("filled with {size} actions in {filled:.1?}");
     // One action is completed every ten days, because a gap of forty days would count as a jump of
@@ -113,7 +113,7 @@ async fn run(size: usize, phase: Duration, policy: Retention) {
         pruned.removed.total(),
         pruned.removed.total() as f64 / took.as_secs_f64()
     );
-    verify(&store, &stock, &lived, pruned).await;
+    verify(&store, &dataset, &lived, pruned).await;
     store.close().await.unwrap();
 }
 
@@ -141,13 +141,13 @@ fn report(policy: &Retention, quiet: &Latencies, busy: &Latencies, pairs: &mut [
 }
 
 /// Content of the store at the start: the actions that must stay, and the total number.
-struct Stock {
+struct Dataset {
     size: usize,
     unfinished: Vec<ActionUid>,
     pinned: Vec<ActionUid>,
 }
 
-async fn fill(store: &Store, owner: &OwnerRef, size: usize) -> Stock {
+async fn fill(store: &Store, owner: &OwnerRef, size: usize) -> Dataset {
     let (mut unfinished, mut pinned) = (Vec::new(), Vec::new());
     for begin in (0..size).step_by(ROWS) {
         let mut commands = Vec::new();
@@ -171,7 +171,7 @@ async fn fill(store: &Store, owner: &OwnerRef, size: usize) -> Stock {
             answer.unwrap();
         }
     }
-    Stock {
+    Dataset {
         size,
         unfinished,
         pinned,
@@ -255,10 +255,10 @@ async fn prune(
 }
 
 /// Verifies that all actions that should stay are there, and all others are gone.
-async fn verify(store: &Store, stock: &Stock, lived: &[ActionUid], pruned: Pruned) {
+async fn verify(store: &Store, dataset: &Dataset, lived: &[ActionUid], pruned: Pruned) {
     let stays = [
-        (&stock.unfinished[..], Status::Executing),
-        (&stock.pinned[..], Status::Completed),
+        (&dataset.unfinished[..], Status::Executing),
+        (&dataset.pinned[..], Status::Completed),
         (lived, Status::Completed),
     ];
     for (uids, status) in stays {
@@ -272,9 +272,9 @@ async fn verify(store: &Store, stock: &Stock, lived: &[ActionUid], pruned: Prune
         }
     }
     let removed = pruned.removed.total() as usize;
-    let stay = stock.unfinished.len() + stock.pinned.len();
+    let stay = dataset.unfinished.len() + dataset.pinned.len();
     // The last ten actions of each of the hundred objects are kept; some may be the writers' lives.
-    let most = stock.size - stay;
+    let most = dataset.size - stay;
     assert!(
         removed <= most && removed + 1000 >= most,
         "{removed} of {most}"
@@ -282,8 +282,8 @@ async fn verify(store: &Store, stock: &Stock, lived: &[ActionUid], pruned: Prune
     assert_eq!((pruned.gone, pruned.changed), (0, 0));
     println!(
         "verified: {} unfinished, {} pinned, {} lives, all there",
-        stock.unfinished.len(),
-        stock.pinned.len(),
+        dataset.unfinished.len(),
+        dataset.pinned.len(),
         lived.len()
     );
 }

@@ -29,13 +29,13 @@ fn check(work: Work, measured: &Measured) {
     assert!(measured.took > Duration::ZERO);
     assert!(measured.latencies.quantile(0.5) <= measured.latencies.quantile(0.99));
     assert!(measured.latencies.quantile(0.999) <= measured.latencies.longest());
-    let stock = STOCK - measured.removed;
+    let dataset = STOCK - measured.removed;
     match work {
-        Work::Create | Work::Wait => assert!(measured.rows > stock),
-        Work::Life => assert_eq!(measured.rows, stock + measured.calls() / 6),
+        Work::Create | Work::Wait => assert!(measured.rows > dataset),
+        Work::Life => assert_eq!(measured.rows, dataset + measured.calls() / 6),
         Work::Prune => {
             assert!(measured.removed > 0);
-            assert_eq!(measured.rows, stock + measured.calls() / 6);
+            assert_eq!(measured.rows, dataset + measured.calls() / 6);
         }
         _ => assert_eq!((measured.rows, measured.removed), (STOCK, 0)),
     }

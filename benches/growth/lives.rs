@@ -11,9 +11,9 @@ use action_store::{
     Outcome, OwnerRef, Progress, Report, SqliteStore,
 };
 
+use crate::dataset::Dataset;
 use crate::footprint::wal;
 use crate::middle::middle;
-use crate::stock::Stock;
 
 /// Number of concurrent callers.
 pub const CALLERS: usize = 64;
@@ -118,8 +118,8 @@ impl Compared {
 }
 
 /// Measures lives in a fresh store and in a filled one, in interleaved rounds.
-pub async fn compare(stock: &Stock, scratch: &Path, rounds: usize, time: Duration) -> Compared {
-    let large = Owned::of(stock.store.clone()).await;
+pub async fn compare(dataset: &Dataset, scratch: &Path, rounds: usize, time: Duration) -> Compared {
+    let large = Owned::of(dataset.store.clone()).await;
     large.live(time / 4, usize::MAX).await;
     let mut compared = Compared {
         rate: Vec::new(),
@@ -131,7 +131,7 @@ pub async fn compare(stock: &Stock, scratch: &Path, rounds: usize, time: Duratio
             let which = (round + turn) % 2;
             if which == 1 {
                 rates[1] = large.live(time, usize::MAX).await.throughput();
-                compared.wal[1] = wal(&stock.path);
+                compared.wal[1] = wal(&dataset.path);
                 continue;
             }
             let directory = tempfile::tempdir_in(scratch).unwrap();

@@ -40,6 +40,7 @@
     reason = "what fails has lost"
 )]
 
+mod dataset;
 #[path = "../shared/flags.rs"]
 mod flags;
 mod footprint;
@@ -55,15 +56,14 @@ mod pages;
 mod plot;
 mod report;
 mod space;
-mod stock;
 
 use std::path::Path;
 use std::time::Duration;
 
+use dataset::{Dataset, Plan};
 use flags::Flags;
 use footprint::Footprint;
 use report::{Filled, Report};
-use stock::{Plan, Stock};
 
 #[derive(Debug)]
 struct Options {
@@ -143,8 +143,8 @@ async fn main() {
 }
 
 async fn read(options: &Options, scratch: &Path, report: &mut Report) {
-    let small = Stock::fill(scratch, Plan::new(options.small, options.small)).await;
-    let large = Stock::fill(scratch, Plan::new(options.rows, options.small)).await;
+    let small = Dataset::fill(scratch, Plan::new(options.small, options.small)).await;
+    let large = Dataset::fill(scratch, Plan::new(options.rows, options.small)).await;
     report.filled.extend([&small, &large].map(Filled::from));
     report.pages = pages::compare([&small, &large], options.rounds, options.time).await;
     let stores = [small.path.as_path(), large.path.as_path()];
@@ -154,13 +154,13 @@ async fn read(options: &Options, scratch: &Path, report: &mut Report) {
 }
 
 async fn write(options: &Options, scratch: &Path, report: &mut Report) {
-    let stock = Stock::fill(scratch, Plan::new(options.lives, options.small)).await;
-    report.filled.push(Filled::from(&stock));
-    let compared = lives::compare(&stock, scratch, options.rounds, options.time * 2).await;
+    let dataset = Dataset::fill(scratch, Plan::new(options.lives, options.small)).await;
+    report.filled.push(Filled::from(&dataset));
+    let compared = lives::compare(&dataset, scratch, options.rounds, options.time * 2).await;
     report.lives = Some(compared);
-    let stores = [stock.path.as_path()];
+    let stores = [dataset.path.as_path()];
     report.footprints.push(Footprint::now("lives", &stores));
-    stock.remove().await;
+    dataset.remove().await;
 }
 
 async fn weigh(options: &Options, scratch: &Path, report: &mut Report) {

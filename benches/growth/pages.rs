@@ -9,9 +9,9 @@ use action_store::{
     Query, Revision, Status,
 };
 
+use crate::dataset::{Dataset, LONG_LOG, Plan, mix};
 use crate::footprint::from_disk;
 use crate::middle::middle;
-use crate::stock::{LONG_LOG, Plan, Stock, mix};
 
 /// Actions per page.
 const PAGE: u16 = 100;
@@ -109,10 +109,16 @@ impl Read {
         }
     }
 
-    async fn measure(self, stock: &Stock, callers: usize, time: Duration, seed: u64) -> Measured {
-        let (plan, at) = (stock.plan, position(stock).await);
+    async fn measure(
+        self,
+        dataset: &Dataset,
+        callers: usize,
+        time: Duration,
+        seed: u64,
+    ) -> Measured {
+        let (plan, at) = (dataset.plan, position(dataset).await);
         let caller = |mut caller: Caller| {
-            let store: Arc<dyn ActionStore> = stock.store.clone();
+            let store: Arc<dyn ActionStore> = dataset.store.clone();
             async move {
                 let mut chance = mix(seed + caller.number() as u64);
                 while caller.goes_on().await {
@@ -127,8 +133,8 @@ impl Read {
     }
 }
 
-async fn position(stock: &Stock) -> Position {
-    stock.store.changed(None).await.unwrap()
+async fn position(dataset: &Dataset) -> Position {
+    dataset.store.changed(None).await.unwrap()
 }
 
 /// Results of one kind of read, by round: one figure for each store, the small one first.
@@ -175,17 +181,17 @@ impl Compared {
 }
 
 /// Measures every kind of read from both stores, in interleaved rounds.
-pub async fn compare(both: [&Stock; 2], rounds: usize, time: Duration) -> Vec<Compared> {
-    for stock in both {
-        check_spread(stock).await;
+pub async fn compare(both: [&Dataset; 2], rounds: usize, time: Duration) -> Vec<Compared> {
+    for dataset in both {
+        check_spread(dataset).await;
         // Warm up: load as much of both stores into memory as fits.
-        let mut file = std::fs::File::open(&stock.path).unwrap();
+        let mut file = std::fs::File::open(&dataset.path).unwrap();
         std::io::copy(&mut file, &mut std::io::sink()).unwrap();
     }
     let mut compared = Vec::new();
     for read in Read::ALL {
-        for stock in both {
-            read.measure(stock, 1, time / 4, 0).await;
+        for dataset in both {
+            read.measure(dataset, 1, time / 4, 0).await;
         }
         let mut figures = Compared {
             read,
@@ -219,11 +225,11 @@ pub async fn compare(both: [&Stock; 2], rounds: usize, time: Duration) -> Vec<Co
 
 /// Verifies the data that the reads rely on: the unfinished actions are few among many, and the
 /// actions of a node are spread over the store.
-async fn check_spread(stock: &Stock) {
-    let at = position(stock).await;
+async fn check_spread(dataset: &Dataset) {
+    let at = position(dataset).await;
     let list = async |read: Read| {
-        let query = read.query(stock.plan, at, 0);
-        stock.store.list(&query).await.unwrap()
+        let query = read.query(dataset.plan, at, 0);
+        dataset.store.list(&query).await.unwrap()
     };
     let unfinished = list(Read::Unfinished).await;
     assert!(unfinished.next.is_some(), "more than a page is unfinished");
@@ -239,6 +245,6 @@ async fn check_spread(stock: &Stock) {
     };
     let apart = created().max().unwrap() - created().min().unwrap();
     // There is one row per millisecond.
-    let rows = i64::try_from(stock.plan.rows).unwrap();
+    let rows = i64::try_from(dataset.plan.rows).unwrap();
     assert!(apart / 1000 > rows * 9 / 10, "all over the store");
 }

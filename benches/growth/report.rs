@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::dataset::Dataset;
 use crate::footprint::Footprint;
 use crate::indexes::{Costs, NEEDED};
 use crate::json;
@@ -14,7 +15,6 @@ use crate::machine;
 use crate::pages::{self, MANY};
 use crate::plot::{Bar, Block, Plot, Scale, Tone};
 use crate::space::Space;
-use crate::stock::Stock;
 
 /// Target: a page of the large store takes at most this multiple of the time in the small store.
 const PAGE_GOAL: f64 = 2.0;
@@ -27,12 +27,12 @@ pub struct Filled {
     pub bytes: u64,
 }
 
-impl From<&Stock> for Filled {
-    fn from(stock: &Stock) -> Filled {
+impl From<&Dataset> for Filled {
+    fn from(dataset: &Dataset) -> Filled {
         Filled {
-            rows: stock.plan.rows,
-            took: stock.filled_in,
-            bytes: stock.bytes,
+            rows: dataset.plan.rows,
+            took: dataset.filled_in,
+            bytes: dataset.bytes,
         }
     }
 }
@@ -128,7 +128,7 @@ impl Report {
                  the end |\n| --- | --: | --: |\n",
                 self.lives_rows()
             );
-            for (which, name) in ["empty", "stock"].into_iter().enumerate() {
+            for (which, name) in ["empty", "dataset"].into_iter().enumerate() {
                 let (rate, wal) = (lives.median(which), mebibytes(lives.wal[which]));
                 let _ = writeln!(out, "| {name} | {rate:.0} | {wal} |");
             }

@@ -11,8 +11,8 @@ use axum::body::Body;
 use axum::http::Request;
 use axum::http::request::Parts;
 
+use crate::dataset::{Load, fill};
 use crate::middle::middle;
-use crate::stock::{Load, fill};
 use crate::wire::{Client, Server};
 use crate::{Options, met, send};
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use action_store::http::{AllowAll, RouterOptions, router_with};
 use action_store::{ActionStore, MemoryStore, SqliteStore};
 
+use crate::dataset::{Load, fill};
 use crate::middle::middle;
-use crate::stock::{Load, fill};
 use crate::wire::{Client, Server};
 use crate::{Options, ask, by_hand};
 

@@ -22,6 +22,7 @@
 
 mod blind;
 mod by_hand;
+mod dataset;
 mod loopback;
 #[path = "../shared/machine.rs"]
 mod machine;
@@ -29,7 +30,6 @@ mod machine;
 mod middle;
 mod pages;
 mod scope;
-mod stock;
 mod wire;
 
 use std::path::Path;

@@ -10,8 +10,8 @@ use action_store::http::{AllowAll, router};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
+use crate::dataset::{Load, fill};
 use crate::middle::middle;
-use crate::stock::{Load, fill};
 use crate::{Options, ask, met};
 
 /// Target: minimum speed as a share of the comparison.

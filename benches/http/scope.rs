@@ -8,7 +8,7 @@ use action_store::http::{Denied, Permission, Scope, router};
 use action_store::{ActionStore, Change, Finish, NewAction, ObjectRef, Outcome, SqliteStore};
 use axum::http::request::Parts;
 
-use crate::stock::{apply, create, write};
+use crate::dataset::{apply, create, write};
 use crate::{Options, ask, met};
 
 /// Number of objects in a scope.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::bench::{log_walk, uids, walk};
 use super::failure::{Failure, Proof, Stop, holds, same};
+use super::harness::{log_walk, uids, walk};
 use crate::model::{
     Action, ActionUid, Filter, Limits, LogEntry, LogEntryKind, LogQuery, Order, OwnerQuery, Query,
     Revision, Status, Version,

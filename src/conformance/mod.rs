@@ -26,12 +26,12 @@
 // answer.
 #![deny(clippy::indexing_slicing)]
 
-mod bench;
 mod cases;
 mod check;
 mod failure;
 mod fault_plan;
 mod faulty;
+mod harness;
 mod list;
 mod subject;
 pub mod workload;

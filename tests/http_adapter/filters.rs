@@ -28,7 +28,7 @@ fn objects() -> [Option<ObjectRef>; 4] {
 }
 
 /// Actions of nearly every kind, one second apart, in creation order.
-async fn stock(plane: &Plane) -> Vec<Arc<Action>> {
+async fn dataset(plane: &Plane) -> Vec<Arc<Action>> {
     for n in 0..160_usize {
         let mut new = NewAction::task(NAMES[n % 2]).with_tenant(TENANTS[n / 2 % 3]);
         if let Some(object) = &objects()[n / 6 % 4] {
@@ -138,13 +138,13 @@ async fn walk(app: &Router, query: &str) -> [Vec<ActionUid>; 2] {
 
 /// The expected answer of a plain query: each array in creation order.
 fn expected(
-    stock: &[Arc<Action>],
+    dataset: &[Arc<Action>],
     oldest: bool,
     holds: impl Fn(&Action) -> bool,
 ) -> [Vec<ActionUid>; 2] {
     [false, true].map(|machines| {
         let is_machine = |a: &Action| a.source == action_store::Source::StateMachine;
-        let found = stock
+        let found = dataset
             .iter()
             .filter(|a| is_machine(a) == machines && holds(a));
         let mut found: Vec<ActionUid> = found.map(|a| a.uid).collect();
@@ -158,7 +158,7 @@ fn expected(
 #[tokio::test]
 async fn each_parameter_selects_the_matching_actions() {
     let plane = Plane::new().await;
-    let stock = stock(&plane).await;
+    let dataset = dataset(&plane).await;
     let app = plane.router();
     let mut hits: HashMap<&str, usize> = HashMap::new();
     for (name, value, holds) in parameters() {
@@ -168,13 +168,13 @@ async fn each_parameter_selects_the_matching_actions() {
             ("&order=oldest", true),
         ] {
             let query = format!("{name}={value}{order}");
-            let expected = expected(&stock, oldest, &holds);
+            let expected = expected(&dataset, oldest, &holds);
             *hits.entry(name).or_default() += expected.concat().len();
             assert_eq!(walk(&app, &query).await, expected, "{query}");
         }
     }
     for (order, oldest) in [("newest", false), ("oldest", true)] {
-        let expected = expected(&stock, oldest, |_| true);
+        let expected = expected(&dataset, oldest, |_| true);
         assert_eq!(walk(&app, &format!("order={order}")).await, expected);
     }
     // Each parameter matched some actions, so no comparison was empty on both sides.
@@ -185,7 +185,7 @@ async fn each_parameter_selects_the_matching_actions() {
 #[tokio::test]
 async fn each_pair_of_parameters_selects_the_actions_that_match_both() {
     let plane = Plane::new().await;
-    let stock = stock(&plane).await;
+    let dataset = dataset(&plane).await;
     let app = plane.router();
     let parameters = parameters();
     let mut hits = 0;
@@ -198,7 +198,7 @@ async fn each_pair_of_parameters_selects_the_actions_that_match_both() {
             let order = if oldest { "oldest" } else { "newest" };
             let limit = 1 + (n * 7 + m) % 40;
             let query = format!("{name}={value}&limit={limit}&order={order}&{other}={other_value}");
-            let expected = expected(&stock, oldest, |a| holds(a) && also(a));
+            let expected = expected(&dataset, oldest, |a| holds(a) && also(a));
             hits += usize::from(!expected.concat().is_empty());
             assert_eq!(walk(&app, &query).await, expected, "{query}");
         }
@@ -209,7 +209,7 @@ async fn each_pair_of_parameters_selects_the_actions_that_match_both() {
 #[tokio::test]
 async fn the_next_link_keeps_every_parameter() {
     let plane = Plane::new().await;
-    stock(&plane).await;
+    dataset(&plane).await;
     let app = plane.router();
     let query = "order=oldest&limit=2&name=a%26b%3Dc%2Bd%2520%C3%A9&since=1700000001.5\
                  &tenant=us/1&status=completed";
@@ -237,7 +237,7 @@ async fn the_next_link_keeps_every_parameter() {
 #[tokio::test]
 async fn the_error_names_the_malformed_parameter() {
     let plane = Plane::new().await;
-    stock(&plane).await;
+    dataset(&plane).await;
     let app = plane.router();
     let long = format!("name={}", "x".repeat(256));
     let mut cases = vec![("name", long.as_str())];
@@ -284,7 +284,7 @@ async fn the_error_names_the_malformed_parameter() {
 #[tokio::test]
 async fn a_path_with_an_object_refuses_an_object_parameter() {
     let plane = Plane::new().await;
-    stock(&plane).await;
+    dataset(&plane).await;
     let app = plane.router();
     for query in ["object=bdb:1", "object=bdb:2", "object=bdb:1&cursor=x"] {
         let answer = get(&app, &format!("/v1/actions/bdb/1?{query}")).await;
@@ -296,7 +296,7 @@ async fn a_path_with_an_object_refuses_an_object_parameter() {
 #[tokio::test]
 async fn a_cursor_is_valid_only_for_its_kind_of_list() {
     let plane = Plane::new().await;
-    stock(&plane).await;
+    dataset(&plane).await;
     let app = plane.router();
     let cursor = async |query: &str| {
         let next = get(&app, &format!("/v1/actions?{query}")).await.next();

@@ -29,11 +29,11 @@
 //! [`closed_loop`], and compares with hand-written stores.
 
 mod callers;
+mod dataset;
 mod latencies;
 mod ledger;
 mod measured;
 mod reading;
-mod stock;
 mod work;
 mod writing;
 
@@ -46,8 +46,8 @@ pub use latencies::Latencies;
 pub use measured::Measured;
 pub use work::{ListBy, Work};
 
+use self::dataset::Dataset;
 use self::reading::Crowd;
-use self::stock::Stock;
 use super::failure::{Failure, Proof, Stop};
 use super::subject::Subject;
 
@@ -68,7 +68,7 @@ pub struct Workload {
     work: Work,
     callers: usize,
     time: Duration,
-    stock: usize,
+    dataset: usize,
     bytes: Option<Probe>,
 }
 
@@ -80,7 +80,7 @@ impl Workload {
             work,
             callers: 8,
             time: Duration::from_secs(1),
-            stock: 1000,
+            dataset: 1000,
             bytes: None,
         }
     }
@@ -104,7 +104,7 @@ impl Workload {
     /// that look up or remove actions fail. Verification needs about 200 bytes of memory
     /// for each action.
     pub fn with_stock(mut self, actions: usize) -> Workload {
-        self.stock = actions;
+        self.dataset = actions;
         self
     }
 
@@ -133,7 +133,7 @@ impl Workload {
     ///
     /// - The store has too few initial actions for the work.
     pub async fn run(&self, subject: Subject) -> Result<Measured, Failure> {
-        let rows = u32::try_from(self.stock).unwrap_or(u32::MAX);
+        let rows = u32::try_from(self.dataset).unwrap_or(u32::MAX);
         let limit = BESIDE + self.time + BESIDE_A_ROW.saturating_mul(rows);
         let stop = match tokio::time::timeout(limit, self.run_on(subject)).await {
             Ok(Ok(measured)) => return Ok(measured),
@@ -155,19 +155,19 @@ impl Workload {
             callers: self.callers,
             time: self.time,
         };
-        let mut stock = Stock::fill(subject.store.clone(), self.stock).await?;
+        let mut dataset = Dataset::fill(subject.store.clone(), self.dataset).await?;
         // Verified before the measurement, because a store that lost its initial actions
         // would be fast.
-        stock.ledger.verify(&*subject.store).await?;
+        dataset.ledger.verify(&*subject.store).await?;
         let (mut measured, ledger) = if self.work == Work::Reopen {
-            let Stock { uids, ledger, .. } = stock;
+            let Dataset { uids, ledger, .. } = dataset;
             let first = uids.first().copied();
             let (reopened, measured) = reading::reopen(subject, first, self.time).await?;
             subject = reopened;
             (measured, ledger)
         } else {
-            let measured = self.measure(&mut stock, crowd).await?;
-            (measured, stock.ledger)
+            let measured = self.measure(&mut dataset, crowd).await?;
+            (measured, dataset.ledger)
         };
         ledger.verify(&*subject.store).await?;
         measured.rows = ledger.rows();
@@ -177,15 +177,15 @@ impl Workload {
         Ok(measured)
     }
 
-    async fn measure(&self, stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
+    async fn measure(&self, dataset: &mut Dataset, crowd: Crowd) -> Proof<Measured> {
         match self.work {
-            Work::Create => writing::create(stock, crowd).await,
-            Work::Life => writing::lives(stock, crowd).await,
-            Work::Prune => writing::prune(stock, crowd).await,
-            Work::Get => reading::get(stock, crowd).await,
-            Work::List(by) => reading::list(stock, crowd, by).await,
-            Work::Feed => reading::feed(stock, crowd).await,
-            Work::Wait => reading::wait(stock, crowd).await,
+            Work::Create => writing::create(dataset, crowd).await,
+            Work::Life => writing::lives(dataset, crowd).await,
+            Work::Prune => writing::prune(dataset, crowd).await,
+            Work::Get => reading::get(dataset, crowd).await,
+            Work::List(by) => reading::list(dataset, crowd, by).await,
+            Work::Feed => reading::feed(dataset, crowd).await,
+            Work::Wait => reading::wait(dataset, crowd).await,
             // `run_on` handles this work, because it needs the whole subject.
             Work::Reopen => Err(Stop::NotApplicable("`Reopen` runs without callers")),
         }
@@ -198,7 +198,7 @@ impl fmt::Debug for Workload {
             .field("work", &self.work)
             .field("callers", &self.callers)
             .field("time", &self.time)
-            .field("stock", &self.stock)
+            .field("dataset", &self.dataset)
             .field("bytes", &self.bytes.is_some())
             .finish()
     }

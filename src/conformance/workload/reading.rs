@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::callers::{Caller, closed_loop, cpu_time};
+use super::dataset::Dataset;
 use super::latencies::Latencies;
 use super::ledger::Standing;
 use super::measured::Measured;
-use super::stock::Stock;
 use super::work::ListBy;
 use super::writing::new_action;
-use crate::conformance::bench::in_time;
 use crate::conformance::failure::{Failure, Proof, holds, same};
+use crate::conformance::harness::in_time;
 use crate::conformance::subject::Subject;
 use crate::model::{ActionUid, Cursor, Limits, Order, Position, Query, Status, Version};
 use crate::store::{ActionStore, ActionStoreExt};
@@ -47,11 +47,11 @@ fn random(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
-pub(super) async fn get(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
-    holds("initial actions to look up", !stock.uids.is_empty(), 0)?;
-    let uids: Arc<[ActionUid]> = stock.uids.as_slice().into();
+pub(super) async fn get(dataset: &mut Dataset, crowd: Crowd) -> Proof<Measured> {
+    holds("initial actions to look up", !dataset.uids.is_empty(), 0)?;
+    let uids: Arc<[ActionUid]> = dataset.uids.as_slice().into();
     let run = crowd.run(|mut caller| {
-        let (store, uids) = (stock.store.clone(), uids.clone());
+        let (store, uids) = (dataset.store.clone(), uids.clone());
         async move {
             let ended = get_caller(&*store, &uids, &mut caller).await;
             (caller, ended)
@@ -74,11 +74,11 @@ async fn get_caller(store: &dyn ActionStore, uids: &[ActionUid], caller: &mut Ca
     Ok(())
 }
 
-pub(super) async fn list(stock: &mut Stock, crowd: Crowd, by: ListBy) -> Proof<Measured> {
-    let query = stock.query(by, Limits::DEFAULT_PAGE);
-    let expected: Arc<[ActionUid]> = stock.expected(&query).await?.into();
+pub(super) async fn list(dataset: &mut Dataset, crowd: Crowd, by: ListBy) -> Proof<Measured> {
+    let query = dataset.query(by, Limits::DEFAULT_PAGE);
+    let expected: Arc<[ActionUid]> = dataset.expected(&query).await?.into();
     let run = crowd.run(|mut caller| {
-        let (store, query, expected) = (stock.store.clone(), query.clone(), expected.clone());
+        let (store, query, expected) = (dataset.store.clone(), query.clone(), expected.clone());
         async move {
             let ended = list_caller(&*store, &query, &expected, &mut caller).await;
             (caller, ended)
@@ -113,10 +113,10 @@ async fn list_caller(
     Ok(())
 }
 
-pub(super) async fn feed(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
-    let count = stock.uids.len();
+pub(super) async fn feed(dataset: &mut Dataset, crowd: Crowd) -> Proof<Measured> {
+    let count = dataset.uids.len();
     let run = crowd.run(|mut caller| {
-        let store = stock.store.clone();
+        let store = dataset.store.clone();
         async move {
             let ended = feed_caller(&*store, count, &mut caller).await;
             (caller, ended)
@@ -143,8 +143,8 @@ async fn feed_caller(store: &dyn ActionStore, count: usize, caller: &mut Caller)
     Ok(())
 }
 
-pub(super) async fn wait(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
-    let store = stock.store.clone();
+pub(super) async fn wait(dataset: &mut Dataset, crowd: Crowd) -> Proof<Measured> {
+    let store = dataset.store.clone();
     let (begun, cpu) = (Instant::now(), cpu_time());
     let mut latencies = Latencies::default();
     while begun.elapsed() < crowd.time || latencies.count() == 0 {
@@ -157,13 +157,13 @@ pub(super) async fn wait(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
         // Lets the waiters start. On a runtime with one thread all of them do.
         tokio::task::yield_now().await;
         let sent = Instant::now();
-        let uid = stock.store.create(new_action(0)).await?.uid;
+        let uid = dataset.store.create(new_action(0)).await?.uid;
         let standing = Standing {
             status: Status::Queued,
             version: Version::FIRST,
             entries: 1,
         };
-        stock.ledger.write(uid, standing);
+        dataset.ledger.write(uid, standing);
         for _ in 0..crowd.callers {
             let heard = in_time("the end of a waiter after a write", waiting.join_next()).await?;
             let heard = heard.ok_or_else(|| Failure::new("a waiting caller", "none"))???;

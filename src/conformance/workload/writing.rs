@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::callers::Caller;
+use super::dataset::{Dataset, accepted};
 use super::ledger::{Ledger, Standing};
 use super::measured::Measured;
 use super::reading::Crowd;
-use super::stock::{Stock, accepted};
 use crate::conformance::failure::{Failure, Proof, holds};
 use crate::model::{
     ActionUid, Batch, Command, Effect, Finish, NewAction, ObjectRef, OwnerRef, Progress, Report,
@@ -26,7 +26,7 @@ pub(super) fn new_action(object: u64) -> NewAction {
         .with_description("resize to 3 shards of 4 GB, replicated")
 }
 
-pub(super) async fn create(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
+pub(super) async fn create(dataset: &mut Dataset, crowd: Crowd) -> Proof<Measured> {
     let standing = Standing {
         status: Status::Queued,
         version: Version::FIRST,
@@ -34,14 +34,14 @@ pub(super) async fn create(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
     };
     let (measured, written) = crowd
         .run(|mut caller| {
-            let store = stock.store.clone();
+            let store = dataset.store.clone();
             async move {
                 let ended = create_caller(&*store, &mut caller).await;
                 (caller, ended)
             }
         })
         .await?;
-    write_down(&mut stock.ledger, written, standing);
+    write_down(&mut dataset.ledger, written, standing);
     Ok(measured)
 }
 
@@ -55,7 +55,7 @@ async fn create_caller(store: &dyn ActionStore, caller: &mut Caller) -> Proof<Ve
     Ok(created)
 }
 
-pub(super) async fn lives(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
+pub(super) async fn lives(dataset: &mut Dataset, crowd: Crowd) -> Proof<Measured> {
     // The creation and each change take a version. A progress report adds no log entry.
     let version = (0..CHANGES).fold(Version::FIRST, |version, _| version.next());
     let standing = Standing {
@@ -65,7 +65,7 @@ pub(super) async fn lives(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
     };
     let (measured, written) = crowd
         .run(|mut caller| {
-            let (store, owner) = (stock.store.clone(), stock.owner.clone());
+            let (store, owner) = (dataset.store.clone(), dataset.owner.clone());
             async move {
                 let mut lived = Vec::new();
                 let mut ended = Ok(());
@@ -77,7 +77,7 @@ pub(super) async fn lives(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
             }
         })
         .await?;
-    write_down(&mut stock.ledger, written, standing);
+    write_down(&mut dataset.ledger, written, standing);
     Ok(measured)
 }
 
@@ -103,21 +103,21 @@ fn write_down(ledger: &mut Ledger, written: Vec<Vec<ActionUid>>, standing: Stand
 }
 
 /// Runs lifecycles while another task removes the completed initial actions.
-pub(super) async fn prune(stock: &mut Stock, crowd: Crowd) -> Proof<Measured> {
-    let completed = stock.ledger.completed(&stock.uids);
+pub(super) async fn prune(dataset: &mut Dataset, crowd: Crowd) -> Proof<Measured> {
+    let completed = dataset.ledger.completed(&dataset.uids);
     holds(
         "completed initial actions to remove",
         !completed.is_empty(),
         0,
     )?;
     let stop = Arc::new(AtomicBool::new(false));
-    let pruning = tokio::spawn(remove(stock.store.clone(), completed, stop.clone()));
-    let measured = lives(stock, crowd).await;
+    let pruning = tokio::spawn(remove(dataset.store.clone(), completed, stop.clone()));
+    let measured = lives(dataset, crowd).await;
     stop.store(true, Ordering::Relaxed);
     let removed = pruning.await?;
     let measured = measured?;
     for uid in removed? {
-        stock.ledger.remove(uid);
+        dataset.ledger.remove(uid);
     }
     Ok(measured)
 }

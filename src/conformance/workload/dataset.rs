@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::ledger::{Ledger, Standing};
 use super::work::ListBy;
-use crate::conformance::bench::{apply, create, finish};
 use crate::conformance::failure::{Failure, Proof, same};
+use crate::conformance::harness::{apply, create, finish};
 use crate::model::{
     Action, ActionUid, Batch, CancelRequest, Change, Command, Done, Filter, Limits, NewAction,
     ObjectRef, ObjectSet, Order, Outcome, OwnerRef, Query, Rejection, RelatedObject, Source,
@@ -21,7 +21,7 @@ const OWNER: &str = "workload";
 const ROWS: usize = 200;
 
 /// A store with its initial actions.
-pub(super) struct Stock {
+pub(super) struct Dataset {
     pub(super) store: Arc<dyn ActionStore>,
     pub(super) owner: OwnerRef,
     /// Uids in creation order.
@@ -32,9 +32,9 @@ pub(super) struct Stock {
     parent: ActionUid,
 }
 
-impl Stock {
+impl Dataset {
     /// Claims an owner and writes `count` actions.
-    pub(super) async fn fill(store: Arc<dyn ActionStore>, count: usize) -> Proof<Stock> {
+    pub(super) async fn fill(store: Arc<dyn ActionStore>, count: usize) -> Proof<Dataset> {
         let owner = OwnerRef::new(OWNER);
         let take_over = true;
         let claim = Command::Claim {
@@ -42,7 +42,7 @@ impl Stock {
             take_over,
         };
         store.command(claim).await?;
-        let mut stock = Stock {
+        let mut dataset = Dataset {
             store,
             owner,
             uids: Vec::with_capacity(count),
@@ -50,14 +50,14 @@ impl Stock {
             middle: None,
             parent: ActionUid::new(),
         };
-        let rows = (stock.store.capabilities().max_commands / 4).clamp(1, ROWS);
+        let rows = (dataset.store.capabilities().max_commands / 4).clamp(1, ROWS);
         for begin in (0..count).step_by(rows) {
-            stock.write(begin..count.min(begin + rows)).await?;
+            dataset.write(begin..count.min(begin + rows)).await?;
         }
-        if let Some(uid) = stock.uids.get(count / 2) {
-            stock.middle = stock.store.action(*uid).await?;
+        if let Some(uid) = dataset.uids.get(count / 2) {
+            dataset.middle = dataset.store.action(*uid).await?;
         }
-        Ok(stock)
+        Ok(dataset)
     }
 
     async fn write(&mut self, rows: std::ops::Range<usize>) -> Proof {

@@ -131,7 +131,7 @@ struct Patterns {
 impl Patterns {
     async fn record() -> Patterns {
         let store = MemoryStore::new();
-        let owner = OwnerRef::new("stock");
+        let owner = OwnerRef::new("dataset");
         let claim = Command::Claim {
             owner: owner.clone(),
             take_over: true,
@@ -207,7 +207,7 @@ impl Patterns {
 
 /// Filled, open store.
 #[derive(Debug)]
-pub struct Stock {
+pub struct Dataset {
     pub plan: Plan,
     pub store: Arc<SqliteStore>,
     pub path: PathBuf,
@@ -217,10 +217,10 @@ pub struct Stock {
     pub bytes: u64,
 }
 
-impl Stock {
+impl Dataset {
     /// Fills a new store and counts its content, because a store that lost data would look fast.
-    pub async fn fill(directory: &Path, plan: Plan) -> Stock {
-        let path = directory.join(format!("stock-{}.db", plan.rows));
+    pub async fn fill(directory: &Path, plan: Plan) -> Dataset {
+        let path = directory.join(format!("dataset-{}.db", plan.rows));
         let store = Arc::new(SqliteStore::open(&path).await.unwrap());
         let patterns = Arc::new(Patterns::record().await);
         let next = Arc::new(AtomicU64::new(0));
@@ -255,7 +255,7 @@ impl Stock {
         count(&path, plan);
         let bytes = footprint::size(&path);
         let store = Arc::new(SqliteStore::open(&path).await.unwrap());
-        Stock {
+        Dataset {
             plan,
             store,
             path,
