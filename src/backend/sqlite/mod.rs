@@ -303,7 +303,7 @@ impl SqliteStore {
             Some(cursor) if cursor.life() != self.life => Err(StoreError::new(
                 ErrorKind::Invalid,
                 operation,
-                "after: the cursor belongs to another store",
+                "after: is a cursor of another store",
             )),
             _ => Ok(()),
         }
