@@ -89,7 +89,7 @@ impl MemoryStore {
             Some(_) => Err(StoreError::new(
                 ErrorKind::Invalid,
                 operation,
-                "after: the cursor belongs to another store",
+                "after: is a cursor of another store",
             )),
         }
     }

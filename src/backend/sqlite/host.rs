@@ -155,8 +155,7 @@ impl SqliteStore {
             }
         };
         if elsewhere {
-            let message =
-                "the connection belongs to another database; use one to the store's database";
+            let message = "the connection is not to this store's database";
             return Err(refused(ErrorKind::Invalid, message));
         }
         Ok(())

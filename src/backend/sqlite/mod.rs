@@ -307,7 +307,7 @@ impl SqliteStore {
             Some(cursor) if cursor.store_id() != self.store_id => Err(StoreError::new(
                 ErrorKind::Invalid,
                 operation,
-                "after: the cursor belongs to another store",
+                "after: is a cursor of another store",
             )),
             _ => Ok(()),
         }
