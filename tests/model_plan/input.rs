@@ -275,7 +275,7 @@ fn queries_and_batches_beyond_their_limits_are_invalid() {
     let renewals = vec![Command::Renew(OwnerRef::new("o")); 1001];
     let error = ready(bench.store.write(Batch::each(renewals))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert_eq!(error.to_string(), "write: 1001 at once, at most 1000 fit");
+    assert_eq!(error.to_string(), "write: 1001 at once; the limit is 1000");
     // An import counts with all it carries.
     let detail = "x".repeat(4096);
     let owner = bench.owner("plane");
