@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// A part of the crate, its path, and the other parts it may name. `lib.rs` may name them all.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("model", &[]),
+    ("id_gen", &[]),
+    ("model", &["id_gen"]),
     ("clock", &["model"]),
     ("error", &["model"]),
     ("spi", &["model"]),

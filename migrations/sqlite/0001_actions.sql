@@ -19,8 +19,8 @@ CREATE TABLE actions_store (
   revision INTEGER NOT NULL DEFAULT 0 CHECK (revision >= 0),
   branch INTEGER NOT NULL DEFAULT 0 CHECK (branch >= 0),
   home TEXT,  -- the file this was in when it was last open: another one is a copy
-  removed_to INTEGER NOT NULL DEFAULT 0 CHECK (removed_to BETWEEN 0 AND revision),
-  removed_created INTEGER,  -- when the youngest action was created that was ever removed
+  pruned_through INTEGER NOT NULL DEFAULT 0 CHECK (pruned_through BETWEEN 0 AND revision),
+  pruned_created INTEGER,  -- when the youngest action was created that was ever removed
   last_number INTEGER NOT NULL DEFAULT 0,
   last_entry INTEGER NOT NULL DEFAULT 0,
   -- The transaction that was committed last. A writer whose commit failed reads it to learn
