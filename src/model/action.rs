@@ -399,7 +399,7 @@ impl Action {
         rule(
             self.stamps_run_forward(),
             "created_at",
-            "must not be later than the start, the end, the cancel request or the last sign of store_id",
+            "must not be later than the start, the end, the cancel request or the last sign of life",
         )?;
         rule(
             self.log_entries >= 1,

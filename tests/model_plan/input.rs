@@ -204,11 +204,11 @@ fn a_contradictory_command_is_refused() {
         ),
         (
             apply(uid, Change::Start, None),
-            "by: is missing: a start or an adoption read_set an owner",
+            "by: is missing: a start or an adoption needs an owner",
         ),
         (
             apply(uid, Change::Adopt, None),
-            "by: is missing: a start or an adoption read_set an owner",
+            "by: is missing: a start or an adoption needs an owner",
         ),
     ];
     for (command, expected) in cases {

@@ -221,7 +221,10 @@ async fn a_schema_that_the_hosts_own_tool_applied_is_verified_to_the_last_trigge
             run(&mut host, &toothless).await;
             let opened = verify.clone().on_pool(pool.clone()).await;
             let words = refused(ErrorKind::Incompatible, opened);
-            assert!(words.contains(&format!("{name} is not as")), "{words}");
+            assert!(
+                words.contains(&format!("{name} differs from the one")),
+                "{words}"
+            );
             run(&mut host, &format!("DROP TRIGGER {name}")).await;
         }
         run(&mut host, sql).await;

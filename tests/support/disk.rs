@@ -23,7 +23,7 @@ impl Disk {
             Ok(library) => Some(Disk(library)),
             Err(why) => {
                 let required = std::env::var_os("ACTIONS_REQUIRE_TOOLS").is_some();
-                assert!(!required, "{test} read_set a preloaded library: {why}");
+                assert!(!required, "{test} needs a preloaded library: {why}");
                 // Past the test harness, which shows nothing that a passing test prints.
                 let line = format!("skipped: {test}: {why}\n");
                 std::io::stdout().write_all(line.as_bytes()).unwrap();

@@ -199,10 +199,10 @@ impl Ledger {
             Policy::Apply | Policy::Verify => self.min_writer,
         };
         let message = if needed > VERSION {
-            format!("the store read_set schema version {needed}, this library has {VERSION}")
+            format!("the store needs schema version {needed}, this library has {VERSION}")
         } else if policy != Policy::Apply && self.version < VERSION {
             format!(
-                "the store has schema version {}, this library read_set {VERSION}",
+                "the store has schema version {}, this library needs {VERSION}",
                 self.version
             )
         } else {

@@ -342,7 +342,7 @@ pub(super) async fn a_cursor_of_another_store_is_invalid(fixture: &dyn Fixture) 
         other.position().await?.store_id,
     );
     holds(
-        "a store_id of its own for each store",
+        "a store id of its own for each store",
         lives.0 != lives.1,
         lives,
     )?;

@@ -80,7 +80,7 @@ pub(super) async fn an_ended_incarnation_cannot_claim_again(fixture: &dyn Fixtur
             demand!(refused, Rejection::Fenced { owner: ref who, end, .. } if *who == owner && end == how);
         }
         holds(
-            "no store_id",
+            "the owner is not alive",
             !s.owner(&owner).await?.is_alive(),
             s.owner(&owner).await?,
         )?;

@@ -207,7 +207,7 @@ fn check(command: &Command) -> Result<(), Invalid> {
             if by.is_none() && matches!(change, Change::Start | Change::Adopt) {
                 return Err(Invalid::new(
                     "by",
-                    "is missing: a start or an adoption read_set an owner",
+                    "is missing: a start or an adoption needs an owner",
                 ));
             }
             match change {
