@@ -50,6 +50,7 @@ CREATE TABLE actions_action (
 
 CREATE INDEX actions_action_unfinished ON actions_action (number) WHERE status < 2;
 CREATE INDEX actions_action_owner ON actions_action (owner, number) WHERE status < 2;
+CREATE INDEX actions_action_incarnation ON actions_action (owner, incarnation) WHERE status < 2;
 CREATE INDEX actions_action_cancel ON actions_action (owner, number)
   WHERE status < 2 AND cancel_at IS NOT NULL;
 CREATE INDEX actions_action_ended ON actions_action (outcome, number) WHERE outcome > 0;
