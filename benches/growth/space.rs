@@ -119,11 +119,13 @@ fn columns(connection: &Connection, index: &str) -> rusqlite::Result<String> {
     Ok(columns.join(", "))
 }
 
-/// Returns the indexes that can be dropped: those that the schema creates explicitly.
+/// Returns the indexes that can be dropped: those that the schema creates explicitly, except the one
+/// that a statement of the store names (`INDEXED BY`) and cannot run without.
 pub fn indexes(path: &Path) -> Vec<String> {
     let connection = Connection::open(path).unwrap();
     let sql = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL \
-               AND tbl_name IN ('actions_action', 'actions_log') ORDER BY rowid";
+               AND tbl_name IN ('actions_action', 'actions_log') \
+               AND name <> 'actions_action_incarnation' ORDER BY rowid";
     let mut statement = connection.prepare(sql).unwrap();
     let names = statement.query_map([], |row| row.get(0)).unwrap();
     names.map(Result::unwrap).collect()
