@@ -99,12 +99,10 @@ fn look(path: &Path) -> Space {
         parts,
     };
     let counted: u64 = space.parts.iter().map(|part| part.pages).sum();
-    // SQLite's page statistics and its page count may differ by a free page.
-    assert!(
-        (counted + space.free_pages).abs_diff(space.pages) <= 1,
-        "{counted} pages in use and {} free of {}",
-        space.free_pages,
-        space.pages
+    assert_eq!(
+        counted + space.free_pages,
+        space.pages,
+        "a page belongs to no table or index, or to two"
     );
     assert_eq!(space.pages * space.page_size, space.file_bytes);
     space

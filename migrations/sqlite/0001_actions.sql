@@ -192,7 +192,7 @@ CREATE UNIQUE INDEX actions_owner_alive ON actions_owner (name) WHERE state = 0;
 -- Counts the ended incarnations, and finds the latest one of a name.
 CREATE INDEX actions_owner_ended ON actions_owner (name, id, state) WHERE state > 0;
 
-CREATE TRIGGER actions_owner_ended BEFORE UPDATE ON actions_owner WHEN OLD.state <> 0
+CREATE TRIGGER actions_owner_final BEFORE UPDATE ON actions_owner WHEN OLD.state <> 0
 BEGIN
   SELECT RAISE(ABORT, 'actions: an ended incarnation does not come back');
 END;
