@@ -8,10 +8,11 @@
 use std::sync::Arc;
 
 use super::action::ActionError;
+use super::attributes::check_attributes;
 use super::command::{Change, Command};
 use super::json::Json;
 use super::limits::{Invalid, Limits, label, prose};
-use super::new_action::{NewAction, check_attributes};
+use super::new_action::NewAction;
 use super::progress::Progress;
 use super::report::{CancelRequest, Finish, Report};
 

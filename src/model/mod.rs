@@ -8,6 +8,7 @@
 //! callers that do not bring one.
 
 mod action;
+mod attributes;
 mod branch;
 pub mod codec;
 mod command;
@@ -39,6 +40,8 @@ pub(crate) use access_path::AccessPath;
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use access_path::touched;
 pub use action::{Action, ActionError, Cancel, Evidence};
+#[cfg(feature = "http")]
+pub(crate) use attributes::PENDING_OPS;
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use branch::Fork;
 pub(crate) use branch::{Branches, End};
@@ -57,8 +60,6 @@ pub use limits::{Invalid, Limits};
 pub(crate) use log_entry::check_log;
 pub use log_entry::{LogEntry, LogEntryKind};
 pub use new_action::NewAction;
-#[cfg(feature = "http")]
-pub(crate) use new_action::PENDING_OPS;
 pub use object::{ObjectRef, ObjectSet, RelatedObject};
 pub use owner::{Incarnation, Owner, OwnerRef, OwnerState};
 pub use owner_query::OwnerQuery;

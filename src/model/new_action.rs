@@ -1,11 +1,11 @@
 //! An action to be recorded.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::action::Action;
+use super::attributes::check_attributes;
 use super::fit::Notes;
 use super::identity::{ActionUid, Digest};
 use super::json::Json;
@@ -15,36 +15,6 @@ use super::words::Source;
 
 /// Tenant of actions for which the host sets none.
 pub(crate) const DEFAULT_TENANT: &str = "default";
-
-/// Field names of the documented wire shapes. An attribute with such a name would be mistaken for
-/// the field, so it is refused. No shape has `bdb_uid`, but published clients expect a number under
-/// that name.
-const RESERVED: &[&str] = &[
-    "action_type",
-    "action_uid",
-    "additional_info",
-    "bdb_uid",
-    "creation_time",
-    "description",
-    "error",
-    "error_code",
-    "error_detail",
-    "error_message",
-    "heartbeat",
-    "name",
-    "node_uid",
-    "object_name",
-    "object_type",
-    "object_uid",
-    "progress",
-    "state",
-    "status",
-    "task_id",
-];
-
-/// The one wire field that is stored as an attribute: the pending operations of a state machine, an
-/// object.
-pub(crate) const PENDING_OPS: &str = "pending_ops";
 
 /// An action to be recorded.
 ///
@@ -387,30 +357,6 @@ pub(crate) fn check_relations(
     Ok(())
 }
 
-/// Checks that attributes are an object without duplicate or reserved names.
-pub(crate) fn check_attributes(attributes: &Json) -> Result<(), Invalid> {
-    if !attributes.is_object() {
-        return Err(Invalid::new("attributes", "must be a JSON object"));
-    }
-    let mut seen = HashSet::new();
-    for member in attributes.raw_members() {
-        let name = member.name();
-        if RESERVED.contains(&&*name) {
-            return Err(Invalid::new(
-                "attributes",
-                format!("{name:?} is a reserved name"),
-            ));
-        }
-        if name == PENDING_OPS && !member.value.starts_with('{') {
-            return Err(Invalid::new("attributes", "pending_ops must be an object"));
-        }
-        if !seen.insert(name) {
-            return Err(Invalid::new("attributes", "must not contain a name twice"));
-        }
-    }
-    Ok(())
-}
-
 impl From<&Action> for NewAction {
     /// Rebuilds the content of a create from an action. Values that reports have replaced are the
     /// reported ones.
@@ -437,6 +383,8 @@ impl From<&Action> for NewAction {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -467,24 +415,6 @@ mod tests {
             .map(|new| *new.digest().as_uuid())
             .collect();
         assert_eq!(digests.len(), variants.len() + 1);
-    }
-
-    #[test]
-    fn a_reserved_or_duplicate_attribute_is_refused() {
-        let with = |text: &str| {
-            NewAction::task("a")
-                .with_attributes(Json::new(text).unwrap())
-                .check()
-        };
-        assert!(with(r#"{"module_uid":"1","pending_ops":{}}"#).is_ok());
-        for name in RESERVED {
-            assert!(with(&format!("{{{name:?}:1}}")).is_err(), "{name}");
-        }
-        // The same name in another spelling is the same name.
-        assert!(with(r#"{"n\u0061me":1}"#).is_err());
-        assert!(with(r#"{"a":1,"\u0061":2}"#).is_err());
-        assert!(with(r#"{"pending_ops":1}"#).is_err());
-        assert!(with("[]").is_err());
     }
 
     #[test]

@@ -18,7 +18,6 @@ mod run;
 mod shared;
 mod sweep;
 
-use std::future::Future;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -35,7 +34,7 @@ pub use recovery::{Recovery, Unsettled};
 pub use run::{RunError, Spawned};
 
 use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{Action, ActionError, ActionUid, Change, Command, NewAction, OwnerRef};
+use crate::model::{Action, ActionUid, Change, Command, NewAction, OwnerRef};
 use crate::store::{ActionStore, ActionStoreExt};
 use crate::watch::Watcher;
 use background::AbortOnDrop;
@@ -375,38 +374,6 @@ impl Tracker {
         self.core.drive("adopt", work).await
     }
 
-    /// Requests the cancellation of an action, owned by any process. Returns the action as it is
-    /// after the request.
-    ///
-    /// A queued action ends at once. An executing action ends when its owner ends it. The owner
-    /// learns of the request through [`Reporter::cancel_requested`], which states the delay.
-    ///
-    /// The request is also passed to the unfinished parts of the action, and to their parts, 100
-    /// per transaction. See [`CancelOptions::with_parts`]. A part that a tracker begins later,
-    /// while its parent is unfinished, gets the request as soon as it is begun.
-    ///
-    /// # Errors
-    /// `NotFound`, `Conflict` if the action is completed, `Invalid` for a broken limit, and the
-    /// store's errors. After an error some parts may not have the request. Call again: parts that
-    /// already have a request are not changed.
-    pub async fn cancel(
-        &self,
-        uid: ActionUid,
-        options: impl Into<CancelOptions>,
-    ) -> Result<Arc<Action>, Error> {
-        let core = self.core.clone();
-        let mut options = options.into();
-        options.request.fit();
-        let work = async move {
-            let asked = end::cancel(&core, uid, options.request.clone()).await?;
-            if options.parts {
-                parts::ask(&core, uid, &options.request).await?;
-            }
-            Ok(asked)
-        };
-        self.core.drive("cancel", work).await
-    }
-
     /// Completes an action of a dead owner by hand: an executing one as lost, a queued one as
     /// interrupted.
     ///
@@ -429,58 +396,6 @@ impl Tracker {
             end::settle(&core, uid, settlement).await
         };
         self.core.drive("settle", work).await
-    }
-
-    /// Begins an action, runs the work, and records the work's result as the action's end. See
-    /// [`ActionHandle::run`].
-    ///
-    /// ```
-    /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::RunError> {
-    /// use action_store::NewAction;
-    ///
-    /// let bytes = tracker
-    ///     .run(NewAction::task("read_config"), async |action| {
-    ///         action.step("read").await?;
-    ///         Ok(std::fs::read("plane.toml")?)
-    ///     })
-    ///     .await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`RunError::NotBegun`] with the errors of [`begin`](Tracker::begin), and as
-    /// [`ActionHandle::run`].
-    ///
-    /// # Panics
-    /// If the work panics. The end of the action is recorded first.
-    pub async fn run<T, W, F>(&self, action: impl Into<ToBegin>, work: W) -> Result<T, RunError>
-    where
-        W: FnOnce(Reporter) -> F,
-        F: Future<Output = Result<T, ActionError>>,
-    {
-        let handle = self.begin(action).await.map_err(RunError::NotBegun)?;
-        handle.run(work).await
-    }
-
-    /// Begins an action and runs the work in a new tokio task. Returns once the action is begun.
-    ///
-    /// # Errors
-    /// As [`begin`](Tracker::begin).
-    pub async fn spawn<T, W, F>(
-        &self,
-        action: impl Into<ToBegin>,
-        work: W,
-    ) -> Result<Spawned<T>, Error>
-    where
-        T: Send + 'static,
-        W: FnOnce(Reporter) -> F + Send + 'static,
-        F: Future<Output = Result<T, ActionError>> + Send + 'static,
-    {
-        let handle = self.begin(action).await?;
-        let action = handle.action();
-        let task = self.core.runtime().spawn(handle.run(work));
-        Ok(Spawned::new(action, task))
     }
 
     /// Shuts the tracker down, for all its clones.

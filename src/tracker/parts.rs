@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::shared::Core;
+use super::{Tracker, end};
 use crate::error::Error;
 use crate::model::{
     Action, ActionUid, Batch, CancelRequest, Change, Command, Detail, Filter, Finish, OpId, Order,
@@ -155,5 +156,39 @@ pub(super) async fn ask_late(core: &Core, part: &Action) -> Result<Option<Arc<Ac
         // The part is completed or removed already.
         Err(Error::Rejected(Rejection::Conflict { .. } | Rejection::NotFound(_))) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+impl Tracker {
+    /// Requests the cancellation of an action, owned by any process. Returns the action as it is
+    /// after the request.
+    ///
+    /// A queued action ends at once. An executing action ends when its owner ends it. The owner
+    /// learns of the request through [`Reporter::cancel_requested`], which states the delay.
+    ///
+    /// The request is also passed to the unfinished parts of the action, and to their parts, 100
+    /// per transaction. See [`CancelOptions::with_parts`]. A part that a tracker begins later,
+    /// while its parent is unfinished, gets the request as soon as it is begun.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` if the action is completed, `Invalid` for a broken limit, and the
+    /// store's errors. After an error some parts may not have the request. Call again: parts that
+    /// already have a request are not changed.
+    pub async fn cancel(
+        &self,
+        uid: ActionUid,
+        options: impl Into<CancelOptions>,
+    ) -> Result<Arc<Action>, Error> {
+        let core = self.core.clone();
+        let mut options = options.into();
+        options.request.fit();
+        let work = async move {
+            let asked = end::cancel(&core, uid, options.request.clone()).await?;
+            if options.parts {
+                ask(&core, uid, &options.request).await?;
+            }
+            Ok(asked)
+        };
+        self.core.drive("cancel", work).await
     }
 }

@@ -9,8 +9,9 @@ use std::task::Poll;
 
 use tokio::task::JoinHandle;
 
-use super::failure;
 use super::handle::{ActionHandle, Reporter};
+use super::prepared::ToBegin;
+use super::{Tracker, failure};
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, ActionError, ActionUid, Finish, Outcome};
 
@@ -159,5 +160,59 @@ impl<T> Spawned<T> {
     /// As [`ActionHandle::run`], and [`RunError::Interrupted`].
     pub async fn join(self) -> Result<T, RunError> {
         self.task.await.unwrap_or(Err(RunError::Interrupted))
+    }
+}
+
+impl Tracker {
+    /// Begins an action, runs the work, and records the work's result as the action's end. See
+    /// [`ActionHandle::run`].
+    ///
+    /// ```
+    /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::RunError> {
+    /// use action_store::NewAction;
+    ///
+    /// let bytes = tracker
+    ///     .run(NewAction::task("read_config"), async |action| {
+    ///         action.step("read").await?;
+    ///         Ok(std::fs::read("plane.toml")?)
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`RunError::NotBegun`] with the errors of [`begin`](Tracker::begin), and as
+    /// [`ActionHandle::run`].
+    ///
+    /// # Panics
+    /// If the work panics. The end of the action is recorded first.
+    pub async fn run<T, W, F>(&self, action: impl Into<ToBegin>, work: W) -> Result<T, RunError>
+    where
+        W: FnOnce(Reporter) -> F,
+        F: Future<Output = Result<T, ActionError>>,
+    {
+        let handle = self.begin(action).await.map_err(RunError::NotBegun)?;
+        handle.run(work).await
+    }
+
+    /// Begins an action and runs the work in a new tokio task. Returns once the action is begun.
+    ///
+    /// # Errors
+    /// As [`begin`](Tracker::begin).
+    pub async fn spawn<T, W, F>(
+        &self,
+        action: impl Into<ToBegin>,
+        work: W,
+    ) -> Result<Spawned<T>, Error>
+    where
+        T: Send + 'static,
+        W: FnOnce(Reporter) -> F + Send + 'static,
+        F: Future<Output = Result<T, ActionError>> + Send + 'static,
+    {
+        let handle = self.begin(action).await?;
+        let action = handle.action();
+        let task = self.core.runtime().spawn(handle.run(work));
+        Ok(Spawned::new(action, task))
     }
 }

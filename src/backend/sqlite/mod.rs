@@ -2,6 +2,7 @@
 
 mod backup;
 mod branch;
+mod deadline;
 mod decode;
 mod diagnostics;
 mod doubt;
@@ -37,17 +38,16 @@ mod write_cache;
 mod write_queue;
 mod writer;
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use self::deadline::deadline;
 pub use self::diagnostics::{SqliteAccess, SqliteDiagnostics};
 use self::identity::OpenFile;
 pub use self::identity::SqliteFile;
@@ -310,27 +310,6 @@ impl SqliteStore {
                 "after: is a cursor of another store",
             )),
             _ => Ok(()),
-        }
-    }
-}
-
-/// Waits for a future, but no longer than `time`. Returns `None` on timeout.
-///
-///
-/// Uses the system's monotonic clock, not tokio's. A host may pause tokio's clock in its tests.
-/// Tokio cannot see that SQLite's thread is working, so every call would time out.
-async fn deadline<F: Future>(time: Duration, future: F) -> Option<F::Output> {
-    let begun = Instant::now();
-    let mut future = pin!(future);
-    loop {
-        let left = time
-            .checked_sub(begun.elapsed())
-            .filter(|left| !left.is_zero())?;
-        // Not `tokio::time::timeout`: it uses tokio's clock only.
-        tokio::select! {
-            biased;
-            output = &mut future => return Some(output),
-            () = tokio::time::sleep(left) => {}
         }
     }
 }
