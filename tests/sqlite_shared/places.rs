@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use std::sync::Arc;
+
 use action_store::conformance::check_store;
 use action_store::{
-    ActionStore, ActionStoreExt, Durability, ErrorKind, NewAction, SqliteAccess, SqliteOptions,
-    SqliteStore, StoreError,
+    ActionStore, ActionStoreExt, Batch, Durability, ErrorKind, NewAction, SqliteAccess,
+    SqliteOptions, SqliteStore, StoreError,
 };
 use sqlx::Connection;
 use sqlx::sqlite::{
@@ -394,4 +396,31 @@ async fn a_pool_is_taken_for_what_it_is() {
             pool.close().await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_store_opens_beside_a_busy_writer() {
+    let place = place();
+    let busy = Arc::new(shared(&place.path).await);
+    let writers: Vec<_> = (0..8)
+        .map(|_| {
+            let busy = busy.clone();
+            tokio::spawn(async move {
+                loop {
+                    // Nearly all of the time the lock is held.
+                    let batch = (0..200).map(|_| NewAction::task("busy"));
+                    let batch = batch.flat_map(|new| creating(new).commands).collect();
+                    busy.write(Batch::each(batch)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        shared(&place.path).await.close().await.unwrap();
+    }
+    for writer in writers {
+        writer.abort();
+        drop(writer.await);
+    }
+    busy.close().await.unwrap();
 }

@@ -25,7 +25,7 @@ use super::source::{Connection, ConnectionSlot, Source};
 use super::sync::make_durable;
 use super::version;
 use super::write_queue::WriteQueue;
-use super::writer::{CloseOnDrop, Writer, roll_back};
+use super::writer::{COME_BACK, CloseOnDrop, Writer, roll_back};
 use super::{PAGE_SIZE, QUESTIONS, ROOM_UNIT, SqliteStore};
 use crate::backend::position_watch::PositionWatch;
 use crate::clock::Clock;
@@ -276,7 +276,6 @@ async fn settle(
 /// Prepares the database for writing. Checks that the connection can write and that the stored data
 /// is on the disk. Returns the connection that can write.
 ///
-///
 /// If one `open(2)` for writing fails, SQLite opens the file read-only and reports it at the first
 /// write. Such a connection is replaced.
 async fn ready_to_write(
@@ -301,7 +300,8 @@ async fn ready_to_write(
             pause(begun).await?;
             connection = source.connect().await?;
         } else if errors::is_busy(&error) && begun.elapsed() < BUSY {
-            pause(begun).await?;
+            // Soon, as the writer does: another process may go from one transaction to the next.
+            tokio::time::sleep(COME_BACK).await;
         } else {
             return Err(error);
         }
@@ -341,18 +341,18 @@ async fn start(
             settled => break settled?,
         }
     };
-    if access != SqliteAccess::ReadOnly {
-        connection = ready_to_write(&source, &path, connection).await?;
-    }
-    file.remember_log();
-    let lineage = Arc::new(lineage);
-    let position_watch = Arc::new(PositionWatch::new(position));
-    let read_cache = Arc::new(ReadCache::default());
     let writers = match access {
         SqliteAccess::Shared => source.for_impatient(),
         _ => source.clone(),
     };
     writers.tune(&mut connection).await?;
+    if access != SqliteAccess::ReadOnly {
+        connection = ready_to_write(&writers, &path, connection).await?;
+    }
+    file.remember_log();
+    let lineage = Arc::new(lineage);
+    let position_watch = Arc::new(PositionWatch::new(position));
+    let read_cache = Arc::new(ReadCache::default());
     let mut writers_line = ConnectionSlot::new(writers, file.clone());
     writers_line.hand_back(connection);
 

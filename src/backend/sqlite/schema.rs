@@ -101,7 +101,11 @@ pub(super) async fn inspect(path: &Path, policy: Policy) -> Result<(), StoreErro
         Err(error) => Err(error),
     };
     if refused.is_ok() && policy != Policy::Read {
-        sync::before_closing(&mut connection, path).await;
+        // Another writer keeps the database open, so this connection is not the last to close.
+        let told_at_once = sqlx::query("PRAGMA busy_timeout = 0").execute(&mut connection);
+        if told_at_once.await.is_ok() {
+            sync::before_closing(&mut connection, path).await;
+        }
     }
     // Read-only; its error, if any, is ignored, because the refusal below is more useful.
     drop(connection.close().await);

@@ -43,7 +43,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 const TRIES: usize = 3;
 
 /// Interval between checks whether another process still writes.
-const COME_BACK: Duration = Duration::from_millis(1);
+pub(super) const COME_BACK: Duration = Duration::from_millis(1);
 
 /// Pause after a commit that lets recently seen other writers in.
 const GIVE_WAY: Duration = Duration::from_millis(2);
