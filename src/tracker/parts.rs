@@ -164,7 +164,7 @@ impl Tracker {
     /// after the request.
     ///
     /// A queued action ends at once. An executing action ends when its owner ends it. The owner
-    /// learns of the request through [`Reporter::cancel_requested`], which states the delay.
+    /// learns of the request through [`Reporter::cancel_requested`](crate::Reporter::cancel_requested), which states the delay.
     ///
     /// The request is also passed to the unfinished parts of the action, and to their parts, 100
     /// per transaction. See [`CancelOptions::with_parts`]. A part that a tracker begins later,
