@@ -2,7 +2,7 @@
 
 use action_store::{
     ActionError, ActionUid, Batch, Change, Command, Finish, Limits, LogEntryKind, NewAction, OpId,
-    Outcome, OwnerRef, Rejection, Report, Status, Timestamp, Version,
+    Outcome, Owner, OwnerRef, Rejection, Report, Status, Timestamp, Version,
 };
 
 use crate::harness::{Bench, Tables, apply, apply_as, at_version, claim, create, kind, kinds};
@@ -414,4 +414,18 @@ fn operations_of_what_was_undone_or_removed_in_a_transaction_are_those_that_coun
     assert_eq!(kinds(&answers[2]), ["batch 1", "not found"]);
     assert_eq!(kinds(&answers[3]), ["already"; 2]);
     assert_eq!(kinds(&answers[4]), ["applied"; 4]);
+}
+
+#[test]
+fn a_refused_batch_saves_no_owner_and_forgets_none() {
+    let owner = OwnerRef::new("plane");
+    let missing = apply(ActionUid::new(), cancelled(), None);
+    let batch = Batch::all(vec![Command::Renew(owner.clone()), missing]);
+    let read_set = action_store::read_set(&batch).unwrap();
+    let mut txn = action_store::TxnState::new();
+    txn.put_owner(Owner::claimed(owner.clone(), NOW));
+    txn.put_ended(Limits::ENDED_OWNERS + 1, vec![OwnerRef::new("gone")]);
+    let answers = action_store::plan(&batch, &read_set, &mut txn, NOW);
+    assert_eq!(kinds(&answers), ["batch 1", "not found"]);
+    assert!(txn.into_write_set().is_empty());
 }
