@@ -132,7 +132,7 @@ fn history() -> Operation {
 }
 
 fn changes() -> Operation {
-    let after = json!({ "type": "string", "pattern": r"^(0|[1-9][0-9]{0,17}|1f\.[0-9a-f]{32}(\.(0|[1-9][0-9]{0,17})){2})$" });
+    let after = json!({ "type": "string", "pattern": r"^(0|[1-9][0-9]{0,17}|1f\.[0-9a-f]{32}(-[1-9a-f][0-9a-f]{0,14})?(\.(0|[1-9][0-9]{0,17})){3})$" });
     let last = "The id of the last event that the client has seen. It takes precedence over `after`. For streams only";
     Operation {
         id: "v1Changes",
@@ -241,7 +241,7 @@ fn limit(otherwise: u16) -> Value {
 }
 
 fn cursor() -> Value {
-    let schema = json!({ "type": "string", "maxLength": 128, "pattern": r"^[0-9a-z.]+$" });
+    let schema = json!({ "type": "string", "maxLength": 128, "pattern": r"^[0-9a-z.-]+$" });
     parameter(
         "query",
         "cursor",
