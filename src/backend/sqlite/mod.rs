@@ -206,7 +206,8 @@ impl SqliteStore {
     /// The host's settings determine the [durability](Capabilities::durability). It is
     /// [`Durability::Disk`](crate::Durability::Disk) at `synchronous=FULL` or `EXTRA` with
     /// `journal_mode` `WAL`, `TRUNCATE` or `PERSIST`, and at `EXTRA` with `DELETE`. Otherwise it is
-    /// [`Durability::Process`](crate::Durability::Process).
+    /// [`Durability::Process`](crate::Durability::Process). At `NORMAL` or `OFF` with a rollback
+    /// journal a power cut may damage the whole database, as SQLite's documentation says.
     ///
     ///
     /// Other processes may use the same database, by a path ([`SqliteOptions::shared`]) or with a
