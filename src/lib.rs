@@ -118,7 +118,9 @@ mod watch;
 
 pub use backend::MemoryStore;
 #[cfg(feature = "sqlite-unbundled")]
-pub use backend::{SqliteAccess, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore};
+pub use backend::{
+    SqliteAccess, SqliteCheck, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore,
+};
 pub use children::ChildCounts;
 pub use clock::Clock;
 pub use error::{Error, ErrorKind, StoreError};

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use sqlx::sqlite::SqliteRow;
 
 use super::branch::Lineage;
-use super::decode::{Columns, decode_action, read_key};
+use super::decode::{decode_action, read_key};
 use super::errors::corrupt;
 use super::reader::read_first;
-use super::rows::{PACKED_ACTION, PACKED_SUMMARY};
+use super::rows::STORED_ACTION;
 use super::script::Script;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    AccessPath, Action, ActionUid, Cursor, Detail, Filter, Limits, ObjectRef, ObjectSet, Order,
-    Page, Query, Revision,
+    AccessPath, Action, ActionUid, Cursor, Filter, Limits, ObjectRef, ObjectSet, Order, Page,
+    Query, Revision,
 };
 
 /// The column and the direction of an order.
@@ -74,10 +74,7 @@ pub(super) fn script(query: &Query) -> Result<Script, sqlx::Error> {
         ..
     } = walk;
     let base = format!("FROM {from} WHERE {condition} AND {key} {beyond} ${after}");
-    let action = match query.detail {
-        Detail::Summary => &*PACKED_SUMMARY,
-        _ => &*PACKED_ACTION,
-    };
+    let action = &*STORED_ACTION;
 
     let one = query
         .filters
@@ -213,8 +210,7 @@ fn drive(script: &mut Script, order: Order, driver: &AccessPath) -> Result<Drive
         }
         AccessPath::CancelsOf(name) => {
             let value = script.bind(name.to_string())?;
-            let condition =
-                format!("a.owner = ${value} AND a.status < 2 AND a.cancel_at IS NOT NULL");
+            let condition = format!("a.owner = ${value} AND a.status < 2 AND a.flags & 16 = 16");
             (ACTION, "a.number", condition, true)
         }
         AccessPath::UnfinishedOf(name) => {
@@ -314,12 +310,11 @@ fn condition(script: &mut Script, filter: &Filter) -> Result<String, sqlx::Error
         }
         Filter::TouchesAny(objects) => {
             let value = script.bind(written(objects))?;
-            // Uses the action's own columns, not `actions_touch`, which would need a search for
-            // each object.
+            // Few actions have related objects, and only these need a search for each object.
             Ok(format!(
                 "(a.object IN (SELECT value FROM json_each(${value})) \
-                 OR EXISTS (SELECT 1 FROM json_each(a.related) AS j \
-                 WHERE j.value ->> 'object' IN (SELECT value FROM json_each(${value}))))"
+                 OR (a.flags & 32 = 32 AND EXISTS (SELECT 1 FROM json_each(${value}) AS j \
+                 CROSS JOIN actions_touch AS x ON x.object = j.value AND x.action = a.number)))"
             ))
         }
         Filter::Uid(uid) => {
@@ -350,7 +345,7 @@ fn condition(script: &mut Script, filter: &Filter) -> Result<String, sqlx::Error
         Filter::CreatedBefore(time) => int(script, "created_at", "<", time.as_micros()),
         Filter::FinishedFrom(time) => int(script, "finished_at", ">=", time.as_micros()),
         Filter::FinishedBefore(time) => int(script, "finished_at", "<", time.as_micros()),
-        Filter::CancelRequested => Ok("a.cancel_at IS NOT NULL".to_owned()),
+        Filter::CancelRequested => Ok("a.flags & 16 = 16".to_owned()),
         // `Query::check` refuses it earlier.
         Filter::Unknown => Ok("false".to_owned()),
     }
@@ -411,7 +406,7 @@ pub(super) fn read(
     let (mut items, mut last) = (Vec::with_capacity(rows.len().min(limit)), None);
     for row in rows.iter().take(limit) {
         last = Some(read_key("list", row)?);
-        items.push(Arc::new(decode_action(&mut Columns::new("list", row)?)?.1));
+        items.push(Arc::new(decode_action("list", row, 1, query.detail)?));
     }
     // A full page continues after its last row. A short page continues after the last row that it
     // may examine.

@@ -2,6 +2,7 @@
 
 mod backup;
 mod branch;
+mod check;
 mod deadline;
 mod decode;
 mod diagnostics;
@@ -47,6 +48,7 @@ use sqlx::sqlite::SqlitePool;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub use self::check::SqliteCheck;
 use self::deadline::deadline;
 pub use self::diagnostics::{SqliteAccess, SqliteDiagnostics};
 use self::identity::OpenFile;
@@ -287,7 +289,7 @@ impl SqliteStore {
     }
 
     /// Checks that a batch may be tried. Returns what it needs and its size in bytes.
-    fn check(
+    fn check_batch(
         &self,
         operation: &'static str,
         batch: &Batch,
@@ -322,7 +324,7 @@ impl ActionStore for SqliteStore {
     }
 
     async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
-        let (read_set, bytes) = self.check("write", &batch)?;
+        let (read_set, bytes) = self.check_batch("write", &batch)?;
         let about_owners = write_queue::about_owners(&batch);
         let (lane, room) = match about_owners {
             true => (&self.owners, &self.owners_room),

@@ -15,7 +15,7 @@ use super::decode::{Columns, decode_owner};
 use super::errors::{Phase, store_error};
 use super::load::{self, Stored};
 use super::read_cache::ReadCache;
-use super::rows::PACKED_OWNER;
+use super::rows::STORED_OWNER;
 use super::script::Script;
 use super::write_queue::WriteRequest;
 use crate::error::StoreError;
@@ -93,8 +93,10 @@ impl WriteCache {
         let mut script = Script::new();
         script.push("BEGIN");
         script.push(load::POSITION);
-        let owner = &*PACKED_OWNER;
-        script.push(&format!("SELECT {owner} FROM actions_owner ORDER BY id"));
+        let owner = &*STORED_OWNER;
+        script.push(&format!(
+            "SELECT {owner} FROM actions_owner AS o ORDER BY id"
+        ));
         script.push("COMMIT");
         let results = script.run(connection).await;
         let results = results.map_err(|f| store_error("write", Phase::Before, f.error))?;
@@ -108,7 +110,7 @@ impl WriteCache {
             read_cache,
         };
         for row in rows() {
-            write_cache.set_owner(decode_owner(&mut Columns::new("write", &row)?)?);
+            write_cache.set_owner(decode_owner(&mut Columns::new("write", &row)?)?.1);
         }
         Ok(write_cache)
     }
