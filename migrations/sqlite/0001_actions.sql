@@ -98,6 +98,46 @@ CREATE INDEX actions_action_retry ON actions_action (retry_of, number) WHERE ret
 CREATE INDEX actions_action_correlation ON actions_action (correlation, number)
   WHERE correlation IS NOT NULL;
 
+-- The actions in the order of completion.
+CREATE INDEX actions_action_finished ON actions_action (finished_at, number)
+  WHERE finished_at IS NOT NULL;
+
+-- The creation and completion times of each block of 1024 numbers. A range of times is in few
+-- blocks. An index for creation times would cost 20 bytes an action.
+CREATE TABLE actions_span (
+  block INTEGER PRIMARY KEY,
+  created_min INTEGER NOT NULL,
+  created_max INTEGER NOT NULL,
+  finished_min INTEGER,
+  finished_max INTEGER
+) STRICT;
+
+CREATE TRIGGER actions_span_created AFTER INSERT ON actions_action
+BEGIN
+  INSERT INTO actions_span VALUES (
+    NEW.number / 1024, NEW.created_at, NEW.created_at, NEW.finished_at, NEW.finished_at)
+  ON CONFLICT (block) DO UPDATE SET
+    created_min = min(created_min, excluded.created_min),
+    created_max = max(created_max, excluded.created_max),
+    finished_min = coalesce(min(finished_min, excluded.finished_min), finished_min,
+      excluded.finished_min),
+    finished_max = coalesce(max(finished_max, excluded.finished_max), finished_max,
+      excluded.finished_max)
+  WHERE excluded.created_min NOT BETWEEN created_min AND created_max
+    OR (excluded.finished_min IS NOT NULL AND (finished_min IS NULL
+      OR excluded.finished_min NOT BETWEEN finished_min AND finished_max));
+END;
+
+CREATE TRIGGER actions_span_finished AFTER UPDATE OF finished_at ON actions_action
+WHEN NEW.finished_at IS NOT NULL
+BEGIN
+  UPDATE actions_span SET
+    finished_min = coalesce(min(finished_min, NEW.finished_at), NEW.finished_at),
+    finished_max = coalesce(max(finished_max, NEW.finished_at), NEW.finished_at)
+  WHERE block = NEW.number / 1024 AND (finished_min IS NULL
+    OR NEW.finished_at NOT BETWEEN finished_min AND finished_max);
+END;
+
 -- Objects that an action touches: its subject and its related objects.
 CREATE TABLE actions_touch (
   object TEXT NOT NULL,

@@ -124,15 +124,17 @@ pub struct Position {
 pub(super) enum Walk {
     Newest,
     Oldest,
+    Finished,
     Feed,
     Log,
     Owners,
 }
 
 impl Walk {
-    const LETTERS: [(Walk, &'static str); 5] = [
+    const LETTERS: [(Walk, &'static str); 6] = [
         (Walk::Newest, "n"),
         (Walk::Oldest, "o"),
+        (Walk::Finished, "c"),
         (Walk::Feed, "f"),
         (Walk::Log, "l"),
         (Walk::Owners, "w"),
@@ -147,7 +149,7 @@ impl Walk {
 /// A cursor can expire with [`CursorExpired`](crate::ErrorKind::CursorExpired) in two cases:
 ///
 /// - The store is on a branch that does not contain all that the list has shown. Cursors of
-///   newest-first lists do not expire this way. Cursors of owner lists expire on every other
+///   newest-first lists and of lists in order of completion do not expire this way. Cursors of owner lists expire on every other
 ///   branch.
 ///
 /// - Feed only: an action was removed that changed after the walk began, and the walk had not
@@ -158,8 +160,8 @@ pub struct Cursor {
     store_id: StoreId,
     branch: BranchId,
     position: u64,
-    /// Feed only: revision of the store when the walk began. A removed action with a lower revision
-    /// does not expire the cursor.
+    /// Feed: revision of the store when the walk began. A removed action with a lower revision does
+    /// not expire the cursor. Order of completion: when the action was completed.
     began: u64,
     /// Feed only: revision of the store when the last page was read. It may be higher than the
     /// revision at which the page ended.
@@ -184,6 +186,16 @@ impl Cursor {
     #[must_use]
     pub const fn oldest(at: Position, number: u64) -> Cursor {
         Cursor::new(Walk::Oldest, at, number, 0, 0)
+    }
+
+    /// Creates a cursor after a row of a list in order of completion, by the time of its completion
+    /// and its number in creation order.
+    #[must_use]
+    pub const fn finished(at: Position, finished_at: Timestamp, number: u64) -> Cursor {
+        // As in the stored form: a time before 1970 is a number, too.
+        let micros = finished_at.as_micros();
+        let time = ((micros << 1) ^ (micros >> 63)) as u64;
+        Cursor::new(Walk::Finished, at, number, time, 0)
     }
 
     /// Creates a cursor after a log entry, by the entry's number in write order.
@@ -250,6 +262,13 @@ impl Cursor {
         self.position
     }
 
+    /// Returns the time that the cursor was created with. Only for an order of completion.
+    #[must_use]
+    pub const fn finished_at(&self) -> Timestamp {
+        let time = self.began;
+        Timestamp::from_micros((time >> 1) as i64 ^ -((time & 1) as i64))
+    }
+
     /// Returns the revision of the store when the last page was read.
     pub(super) const fn seen(&self) -> u64 {
         match self.seen > self.position {
@@ -279,10 +298,11 @@ impl fmt::Display for Cursor {
             write!(f, "-{:x}", self.branch.get())?;
         }
         write!(f, ".{}", self.position)?;
-        if self.walk == Walk::Feed {
-            write!(f, ".{}.{}", self.began, self.seen)?;
+        match self.walk {
+            Walk::Feed => write!(f, ".{}.{}", self.began, self.seen),
+            Walk::Finished => write!(f, ".{}", self.began),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -315,6 +335,9 @@ impl FromStr for Cursor {
         let (mut began, mut seen) = (0, 0);
         if walk == Walk::Feed {
             (began, seen) = (number(part()?)?, number(part()?)?);
+        }
+        if walk == Walk::Finished {
+            began = number(part()?)?;
         }
         let cursor = Cursor {
             walk,

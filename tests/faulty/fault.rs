@@ -26,6 +26,10 @@ pub(crate) enum Fault {
     LosesTheLastOfAPage,
     /// Begins a page with the last item of the page before.
     RepeatsAnItem,
+    /// Lists completed actions in the order of their creation.
+    CompletesByCreation,
+    /// Takes the end of a range of times for the last time in it.
+    IncludesTheEndOfARange,
     /// Shows each page of an oldest-first list newest first.
     ReversesOldest,
     /// Leaves a term out.

@@ -26,8 +26,8 @@ use crate::backend::another_branch;
 use crate::backend::position_watch::PositionWatch;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Cursor, Detail, End, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position,
-    Query, Revision,
+    AccessPath, Action, ActionUid, Cursor, Detail, End, LogEntry, LogQuery, Owner, OwnerQuery,
+    Page, Position, Query, Revision,
 };
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -82,14 +82,7 @@ impl Reader {
                     let looked_up = self.gather(uids, reply);
                     self.look_up(looked_up).await;
                 }
-                Read::List(query, reply) => {
-                    let (script, position_watch) =
-                        (list::script(&query), self.position_watch.clone());
-                    let read = |rows: &[_]| list::read(&query, lineage, rows);
-                    let read =
-                        |rows: &[_]| read(rows).inspect(|page| position_watch.publish(page.at));
-                    self.answer("list", reply, script, read).await;
-                }
+                Read::List(query, reply) => self.list(query, reply).await,
                 Read::Log(query, reply) => {
                     let (script, position_watch) =
                         (log_script(&query), self.position_watch.clone());
@@ -185,6 +178,31 @@ impl Reader {
             });
             let _gone = reply.send(found);
         }
+    }
+
+    async fn list(&mut self, query: Query, reply: Reply<Page<Arc<Action>>>) {
+        if reply.is_closed() {
+            return;
+        }
+        let page = self.read_page(&query).await;
+        let page = page.inspect(|page| self.position_watch.publish(page.at));
+        let _gone = reply.send(page);
+    }
+
+    /// Chooses an index and reads a page by it.
+    async fn read_page(&mut self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
+        let before = |error| store_error("list", Phase::Before, error);
+        let mut paths = list::candidates(query);
+        let (path, selective) = if list::must_count(query, &paths) {
+            let script = list::count_script(query, &paths).map_err(before)?;
+            let counts = self.run_script("list", script).await?;
+            list::fewest(paths, &counts)?
+        } else {
+            (paths.pop().unwrap_or(AccessPath::All), false)
+        };
+        let script = list::script(query, &path, selective).map_err(before)?;
+        let results = self.run_script("list", script).await?;
+        list::read(query, &self.lineage, &results)
     }
 
     async fn answer<T>(
