@@ -24,7 +24,7 @@ use crate::sql::{self, FEED_MOVE, FEED_NEW, Layout, TOUCH, execute};
 /// Store counters as of this commit: one row, however large the commit is.
 const COUNTERS: &str = "UPDATE actions_store SET \
      revision = (SELECT max(revision) FROM actions_feed), \
-     last_number = (SELECT max(number) FROM actions_action), \
+     last_number = (SELECT max(number) FROM actions_action), actions = (SELECT max(number) FROM actions_action), \
      last_entry = (SELECT max(entry) FROM actions_log) WHERE id = 1";
 
 const CREATE: &str = "INSERT INTO actions_action (uid, status, flags, progress, version, source, \

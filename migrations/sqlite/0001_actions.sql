@@ -20,6 +20,7 @@ CREATE TABLE actions_store (
   branch INTEGER NOT NULL DEFAULT 0 CHECK (branch >= 0),
   home TEXT,  -- the file this was in when it was last open: another one is a copy
   pruned_through INTEGER NOT NULL DEFAULT 0 CHECK (pruned_through BETWEEN 0 AND revision),
+  actions INTEGER NOT NULL DEFAULT 0 CHECK (actions >= 0),  -- as many as there are
   pruned_created INTEGER,  -- when the youngest action was created that was ever removed
   last_number INTEGER NOT NULL DEFAULT 0,
   last_entry INTEGER NOT NULL DEFAULT 0,

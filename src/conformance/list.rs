@@ -192,6 +192,7 @@ macro_rules! __conformance_cases {
                     plain a_late_report_is_logged_in_arrival_order;
                 }
                 removal {
+                    plain a_position_counts_the_actions_of_its_store;
                     plain an_unfinished_action_is_not_removed;
                     plain a_pinned_action_is_not_removed;
                     plain an_unfinished_action_can_be_pinned;

@@ -77,6 +77,7 @@ mod tests {
             revision: Revision::new(revision),
             pruned_through: Revision::ZERO,
             pruned_created: None,
+            actions: 0,
         };
         let end = |by: u64| End {
             revision: 10 * by,

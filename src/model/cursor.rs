@@ -117,6 +117,8 @@ pub struct Position {
     /// Creation time of the youngest action that was ever removed. Every action created later is
     /// still there. `None` if no action was removed.
     pub pruned_created: Option<Timestamp>,
+    /// Number of actions in the store.
+    pub actions: u64,
 }
 
 /// Kind of list that a cursor belongs to.
@@ -371,6 +373,7 @@ mod tests {
             revision: Revision::new(9),
             pruned_through: Revision::ZERO,
             pruned_created: None,
+            actions: 0,
         };
         let first = Position {
             branch: BranchId::FIRST,
@@ -421,6 +424,7 @@ mod tests {
             revision: Revision::new(revision),
             pruned_through: Revision::new(pruned_through),
             pruned_created: None,
+            actions: 0,
         };
         // A walk from the beginning, in a store that has removed actions before.
         let walk = Cursor::feed_after(Revision::new(5), None, at(100, 50));

@@ -44,6 +44,10 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (Fault::ReversesOldest, "creation_order_never_changes"),
     (
+        Fault::CountsRemovedActions,
+        "a_position_counts_the_actions_of_its_store",
+    ),
+    (
         Fault::CompletesByCreation,
         "completion_order_lists_the_last_completed_first",
     ),

@@ -73,6 +73,9 @@ impl Faulty {
             Fault::CountsRevisionsBack => revision.saturating_sub(extra),
             _ => revision + extra,
         });
+        if self.is(Fault::CountsRemovedActions) && at.pruned_through > Revision::ZERO {
+            at.actions += 1;
+        }
         at.pruned_created = at
             .pruned_created
             .filter(|_| !self.is(Fault::ForgetsThatItRemoved));

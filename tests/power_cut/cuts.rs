@@ -21,7 +21,7 @@ async fn cut_work(disk: Disk, way: Way, seed: u64) -> Option<String> {
     };
     let images = image_count(16);
     let (counted, held) = may_tear(way);
-    let share = |names: &[Names]| images * names.len() / 2;
+    let share = |names: &[Names]| images * names.len() as u64 / 2;
     if !counted.is_empty() {
         println!("{way} may tear under {counted:?} names, counted only:");
         let plan = plan(share(counted), counted);

@@ -60,6 +60,7 @@ impl Tables {
             revision: Revision::new(self.last_revision),
             pruned_through: Revision::new(self.pruned_through),
             pruned_created: self.pruned_created,
+            actions: self.rows.len() as u64,
         }
     }
 

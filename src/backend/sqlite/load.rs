@@ -17,7 +17,7 @@ use crate::model::{ActionUid, Detail, Key, Limits, OpId, ReadSet, TxnState};
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-pub(super) const POSITION: &str = "SELECT json_array(revision, pruned_through, pruned_created, last_number, last_entry, \
+pub(super) const POSITION: &str = "SELECT json_array(revision, pruned_through, pruned_created, actions, last_number, last_entry, \
      last_commit) FROM actions_store WHERE id = 1";
 
 /// The numbers of the actions named by uid ($1) and of those that hold a key ($2).
@@ -100,6 +100,7 @@ pub(super) struct Stored {
     pub(super) revision: i64,
     pub(super) pruned_through: i64,
     pub(super) pruned_created: Option<i64>,
+    pub(super) actions: i64,
     pub(super) last_number: i64,
     pub(super) last_entry: i64,
     /// Random number of the transaction that was committed last.
@@ -271,6 +272,7 @@ pub(super) fn read_position(rows: &[SqliteRow]) -> Result<Stored, StoreError> {
         revision: columns.int()?,
         pruned_through: columns.int()?,
         pruned_created: columns.int_opt()?,
+        actions: columns.int()?,
         last_number: columns.int()?,
         last_entry: columns.int()?,
         last_commit: columns.int()?,

@@ -415,6 +415,7 @@ async fn writes_search() {
                 revision: 0,
                 pruned_through: 0,
                 pruned_created: None,
+                actions: 0,
                 last_number: 0,
                 last_entry: 0,
                 last_commit: 0,

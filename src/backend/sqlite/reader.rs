@@ -292,7 +292,7 @@ fn read_found(uids: &[ActionUid], results: &[Vec<SqliteRow>]) -> Result<Vec<Foun
 }
 
 /// Reads the position of the store, for [`read_position`].
-pub(super) const POSITION: &str = "SELECT json_array(revision, pruned_through, pruned_created, last_number, last_entry) FROM actions_store WHERE id = 1";
+pub(super) const POSITION: &str = "SELECT json_array(revision, pruned_through, pruned_created, actions, last_number, last_entry) FROM actions_store WHERE id = 1";
 
 pub(super) fn read_position(
     operation: &'static str,
@@ -312,6 +312,7 @@ fn position_of(
         revision: Revision::new(columns.number()?),
         pruned_through: Revision::new(columns.number()?),
         pruned_created: columns.time_opt()?,
+        actions: columns.number()?,
         ..lineage.position()
     };
     let end = End {

@@ -102,6 +102,7 @@ pub(super) fn script(
             .map(|action| action.created_at.as_micros())
             .max()
             .max(stored.pruned_created),
+        actions: stored.actions + count(write_set.created.len()) - count(write_set.removed.len()),
         last_number: stored.last_number + count(write_set.created.len()),
         last_entry: stored.last_entry + count(write_set.log.len()),
         last_commit: draw_commit(),
@@ -113,13 +114,14 @@ pub(super) fn script(
     let revision = script.bind(after.revision)?;
     let number = script.bind(after.last_number)?;
     let entry = script.bind(after.last_entry)?;
+    let actions = script.bind(after.actions)?;
     let last_commit = script.bind(stored.last_commit)?;
     let commit = script.bind(after.last_commit)?;
     // NULL unless the store is where the plan was made; the column refuses NULL.
     script.push(&format!(
         "UPDATE actions_store SET revision = CASE WHEN revision = ${before} \
          AND last_commit = ${last_commit} THEN ${revision} END, \
-         last_number = ${number}, last_entry = ${entry}, last_commit = ${commit} WHERE id = 1"
+         last_number = ${number}, last_entry = ${entry}, actions = ${actions}, last_commit = ${commit} WHERE id = 1"
     ));
 
     let mut revisions = stored.revision + 1..;

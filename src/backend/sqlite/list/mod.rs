@@ -131,8 +131,8 @@ pub(super) fn script(
 /// Returns the statement of a page: the position, the values of `last`, then the rows.
 fn page_statement(with: &str, last: &str, rows: &str) -> String {
     format!(
-        "{with}SELECT NULL, json_array(revision, pruned_through, pruned_created, last_number, \
-         last_entry, {last}) FROM actions_store WHERE id = 1 \
+        "{with}SELECT NULL, json_array(revision, pruned_through, pruned_created, actions, \
+         last_number, last_entry, {last}) FROM actions_store WHERE id = 1 \
          UNION ALL SELECT * FROM ({rows})"
     )
 }
