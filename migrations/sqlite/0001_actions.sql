@@ -258,6 +258,7 @@ END;
 -- Triggers, not foreign keys: a connection enforces foreign keys only if it enables them.
 CREATE TRIGGER actions_action_removed AFTER DELETE ON actions_action
 BEGIN
+  UPDATE actions_store SET actions = actions - 1 WHERE id = 1;
   DELETE FROM actions_log WHERE action = OLD.number;
   DELETE FROM actions_feed WHERE action = OLD.number;
 END;

@@ -10,6 +10,7 @@ mod branches;
 #[allow(dead_code)]
 #[path = "../support/children.rs"]
 mod children;
+mod damage;
 mod forked;
 mod leftovers;
 mod replaced;

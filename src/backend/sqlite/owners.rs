@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::branch::Lineage;
 use super::decode::{Columns, decode_owner};
-use super::reader::{POSITION, read_first};
+use super::reader::{First, POSITION, read_first};
 use super::rows::STORED_OWNER;
 use super::script::Script;
 use crate::error::StoreError;
@@ -45,7 +45,7 @@ pub(super) fn read(
     lineage: &Lineage,
     results: &[Vec<SqliteRow>],
 ) -> Result<Page<Owner>, StoreError> {
-    let (at, _, rows) = read_first("owners", lineage, query.after, results)?;
+    let First { at, rows, .. } = read_first("owners", lineage, query.after, results)?;
     let limit = usize::from(query.limit);
     let more = rows.len() > limit;
     let (mut items, mut last) = (Vec::with_capacity(rows.len().min(limit)), 0);

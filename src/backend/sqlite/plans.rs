@@ -289,6 +289,7 @@ async fn get_and_log_search() {
         let uid = ActionUid::new();
         for script in [
             reader::get_script(&[uid]).unwrap(),
+            reader::absent_script(&[uid]).unwrap(),
             reader::log_script(&LogQuery::of(uid)).unwrap(),
             reader::log_script(&LogQuery::all()).unwrap(),
         ] {

@@ -83,14 +83,7 @@ impl Reader {
                     self.look_up(looked_up).await;
                 }
                 Read::List(query, reply) => self.list(query, reply).await,
-                Read::Log(query, reply) => {
-                    let (script, position_watch) =
-                        (log_script(&query), self.position_watch.clone());
-                    let read = |rows: &[_]| read_log(&query, lineage, rows);
-                    let read =
-                        |rows: &[_]| read(rows).inspect(|page| position_watch.publish(page.at));
-                    self.answer("log", reply, script, read).await;
-                }
+                Read::Log(query, reply) => self.log(query, reply).await,
                 Read::Position(reply) => {
                     let (mut script, position_watch) = (Script::new(), self.position_watch.clone());
                     script.push(POSITION);
@@ -167,7 +160,10 @@ impl Reader {
             Ok(script) => self.run_script("get", script).await,
             Err(error) => Err(store_error("get", Phase::Before, error)),
         };
-        let found = rows.and_then(|rows| read_found(&uids, &rows));
+        let mut found = rows.and_then(|rows| read_found(&uids, &rows));
+        if let Ok(found) = &mut found {
+            self.doubt_absence(&uids, found).await;
+        }
         for (uids_of_one, reply) in looked_up {
             let found = found.as_ref().map_err(StoreError::clone).and_then(|found| {
                 let one = |uid| match uids.binary_search(uid) {
@@ -203,6 +199,52 @@ impl Reader {
         let script = list::script(query, &path, selective).map_err(before)?;
         let results = self.run_script("list", script).await?;
         list::read(query, &self.lineage, &results)
+    }
+
+    /// Looks again for uids that were not found: damage of an index must not hide an action.
+    async fn doubt_absence(&mut self, uids: &[ActionUid], found: &mut [FoundOne]) {
+        let absent = uids.iter().zip(&*found);
+        let absent = absent.filter(|(_, found)| matches!(found, Ok(None)));
+        let absent: Vec<ActionUid> = absent.map(|(uid, _)| *uid).collect();
+        if absent.is_empty() {
+            return;
+        }
+        let damaged = match absent_script(&absent) {
+            Ok(script) => self.run_script("get", script).await,
+            Err(error) => Err(store_error("get", Phase::Before, error)),
+        };
+        let error = match damaged {
+            Ok(rows) if rows.iter().flatten().next().is_none() => return,
+            Ok(_) => corrupt("get", OUT_OF_PLACE),
+            Err(error) => error,
+        };
+        for found in found.iter_mut().filter(|found| matches!(found, Ok(None))) {
+            *found = Err(error.clone());
+        }
+    }
+
+    /// Reads a page of a log. An empty log may be that of an action that damage hides.
+    async fn log(&mut self, query: LogQuery, reply: Reply<Page<LogEntry>>) {
+        if reply.is_closed() {
+            return;
+        }
+        let script = log_script(&query).map_err(|error| store_error("log", Phase::Before, error));
+        let page = match script {
+            Ok(script) => self.run_script("log", script).await,
+            Err(error) => Err(error),
+        };
+        let mut page = page.and_then(|rows| read_log(&query, &self.lineage, &rows));
+        if let (Ok(read), Some(uid)) = (&page, query.uid)
+            && read.items.is_empty()
+        {
+            let mut found = [Ok(None)];
+            self.doubt_absence(&[uid], &mut found).await;
+            if let [Err(error)] = found {
+                page = Err(error);
+            }
+        }
+        let page = page.inspect(|page| self.position_watch.publish(page.at));
+        let _gone = reply.send(page);
     }
 
     async fn answer<T>(
@@ -275,6 +317,33 @@ pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
     Ok(script)
 }
 
+const OUT_OF_PLACE: &str = "a row is not where its index or its order says";
+
+/// Finds uids in `$1` whose neighbours in the index are not the rows that the index says they are.
+/// A damaged entry is next to the place at which it is searched for.
+static ABSENT: LazyLock<String> = LazyLock::new(|| {
+    let neighbour = |than: &str, direction: &str| {
+        format!(
+            "EXISTS (SELECT 1 FROM (SELECT u.uid AS uid, u.number AS number \
+             FROM actions_action AS u WHERE u.uid {than} unhex(j.value) \
+             ORDER BY u.uid {direction} LIMIT 1) AS n \
+             WHERE n.uid IS NOT (SELECT r.uid FROM actions_action AS r WHERE r.number = n.number))"
+        )
+    };
+    let (before, after) = (neighbour("<=", "DESC"), neighbour(">=", "ASC"));
+    format!("SELECT j.value FROM json_each($1) AS j WHERE {before} OR {after}")
+});
+
+pub(super) fn absent_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
+    let mut list = JsonRows::new();
+    for uid in uids {
+        list.item(uid.as_uuid());
+    }
+    let mut script = Script::of(&ABSENT);
+    script.bind(list.finish())?;
+    Ok(script)
+}
+
 /// Returns the result for each uid. An unreadable action is an error only for the callers that
 /// asked for it.
 fn read_found(uids: &[ActionUid], results: &[Vec<SqliteRow>]) -> Result<Vec<FoundOne>, StoreError> {
@@ -323,14 +392,23 @@ fn position_of(
     Ok((at, end))
 }
 
-/// Reads the first row of a page: the position of the store and the row's other values. Also
-/// returns the rows after it.
+/// The first row of a page, and the rows after it.
+pub(super) struct First<'r> {
+    /// Position of the store.
+    pub(super) at: Position,
+    /// End of its history.
+    pub(super) end: End,
+    /// The other values of the first row.
+    pub(super) columns: Columns<'r>,
+    pub(super) rows: &'r [SqliteRow],
+}
+
 pub(super) fn read_first<'r>(
     operation: &'static str,
     lineage: &Lineage,
     after: Option<Cursor>,
     results: &'r [Vec<SqliteRow>],
-) -> Result<(Position, Columns<'r>, &'r [SqliteRow]), StoreError> {
+) -> Result<First<'r>, StoreError> {
     let rows = results.first().and_then(|rows| rows.split_first());
     let (first, rows) = rows.ok_or_else(|| corrupt(operation, "the store's own row is missing"))?;
     let mut columns = Columns::new(operation, first)?;
@@ -339,7 +417,12 @@ pub(super) fn read_first<'r>(
         Some(cursor) if !lineage.branches.understand(&cursor, end) => {
             Err(another_branch(operation))
         }
-        _ => Ok((at, columns, rows)),
+        _ => Ok(First {
+            at,
+            end,
+            columns,
+            rows,
+        }),
     }
 }
 
@@ -353,7 +436,8 @@ static LOG_OF_ACTION: LazyLock<String> = LazyLock::new(|| {
 
 static LOG: LazyLock<String> = LazyLock::new(|| {
     log_statement(
-        "actions_log AS l CROSS JOIN actions_action AS a ON a.number = l.action \
+        // An entry without its action is damage, not a shorter page.
+        "actions_log AS l LEFT JOIN actions_action AS a ON a.number = l.action \
          WHERE l.entry > $1 ORDER BY l.entry LIMIT $2",
     )
 });
@@ -383,13 +467,17 @@ fn read_log(
     lineage: &Lineage,
     results: &[Vec<SqliteRow>],
 ) -> Result<Page<LogEntry>, StoreError> {
-    let (at, _, rows) = read_first("log", lineage, query.after, results)?;
+    let First { at, rows, .. } = read_first("log", lineage, query.after, results)?;
     let limit = usize::from(query.limit);
     let more = rows.len() > limit;
-    let (mut items, mut last) = (Vec::with_capacity(rows.len().min(limit)), 0);
+    let mut last = query.after.map_or(0, |cursor| cursor.position());
+    let mut items = Vec::with_capacity(rows.len().min(limit));
     for row in rows.iter().take(limit) {
-        let (entry, transition) = decode_entry(&mut Columns::new("log", row)?)?;
-        items.push(transition);
+        let (entry, logged) = decode_entry(&mut Columns::new("log", row)?)?;
+        if entry <= last || query.uid.is_some_and(|uid| uid != logged.uid) {
+            return Err(corrupt("log", OUT_OF_PLACE));
+        }
+        items.push(logged);
         last = entry;
     }
     Ok(Page::new(items, more.then(|| Cursor::log(at, last)), at))

@@ -114,7 +114,8 @@ pub(super) fn script(
     let revision = script.bind(after.revision)?;
     let number = script.bind(after.last_number)?;
     let entry = script.bind(after.last_entry)?;
-    let actions = script.bind(after.actions)?;
+    // A trigger counts the removed ones.
+    let actions = script.bind(stored.actions + count(write_set.created.len()))?;
     let last_commit = script.bind(stored.last_commit)?;
     let commit = script.bind(after.last_commit)?;
     // NULL unless the store is where the plan was made; the column refuses NULL.

@@ -12,11 +12,7 @@ pub(super) fn conditions(
 ) -> Result<Vec<String>, sqlx::Error> {
     let filters = query.filters.iter();
     let rest = filters.filter(|filter| !(exact && is_driven_by(filter, path)));
-    rest.map(|filter| match (filter, path) {
-        (Filter::Uid(uid), AccessPath::TouchesAny(_)) => touching(script, uid),
-        _ => condition(script, filter),
-    })
-    .collect()
+    rest.map(|filter| condition(script, filter)).collect()
 }
 
 /// Returns true if a term says exactly what the selecting condition says.
@@ -123,12 +119,11 @@ pub(super) fn nearest(
     Ok((number, value))
 }
 
-/// An object is touched by one action, or by none if the action does not exist.
-fn touching(script: &mut Script, uid: &ActionUid) -> Result<String, sqlx::Error> {
-    let (number, value) = nearest(script, uid)?;
-    Ok(format!(
-        "t.action = coalesce({number}, 0) AND +a.uid = ${value}"
-    ))
+/// Returns the condition that selects one action among those that touch an object. None does if the
+/// action does not exist.
+pub(super) fn touching(script: &mut Script, uid: &ActionUid) -> Result<String, sqlx::Error> {
+    let (number, _) = nearest(script, uid)?;
+    Ok(format!(" AND t.action = coalesce({number}, 0)"))
 }
 
 /// Encodes objects as a JSON array.

@@ -18,40 +18,42 @@ pub(super) fn script(
     selective: bool,
 ) -> Result<Script, sqlx::Error> {
     let mut script = Script::new();
-    let after = match query.after {
-        None => None,
-        Some(cursor) => {
-            let time = script.bind(cursor.finished_at().as_micros())?;
-            let number = script.bind(super::position_of(cursor))?;
-            Some(format!(
-                " AND (a.finished_at, a.number) < (${time}, ${number})"
-            ))
-        }
-    };
-    let after = after.unwrap_or_default();
+    let mut after_row = None;
+    if let Some(cursor) = query.after {
+        let time = script.bind(cursor.finished_at().as_micros())?;
+        let number = script.bind(super::position_of(cursor))?;
+        after_row = Some(format!("(a.finished_at, a.number) < (${time}, ${number})"));
+    }
     let limit = script.bind(i64::from(query.limit) + 1)?;
     let action = &*STORED_ACTION;
     let (with, last, rows) = if selective {
         let driven = drive(&mut script, query.order, path)?;
-        let filters = joined(conditions(&mut script, query, path, driven.exact)?);
+        let mut filters = vec!["+a.finished_at IS NOT NULL".to_owned()];
+        filters.extend(after_row);
+        filters.extend(conditions(&mut script, query, path, driven.exact)?);
+        let filters = driven.filtered(&filters);
         let Driven {
-            from, condition, ..
+            from,
+            key,
+            condition,
+            ..
         } = driven;
         // An action that several objects find is one row.
         let numbers = format!(
-            "SELECT DISTINCT a.finished_at AS at, a.number AS number FROM {from} \
-             WHERE {condition} AND +a.finished_at IS NOT NULL{after}{filters}"
+            "SELECT DISTINCT a.finished_at AS at, {key} AS number FROM {from} \
+             WHERE {condition}{filters}"
         );
         let rows = format!(
             "SELECT n.number, {action} FROM (\
              SELECT * FROM ({numbers}) ORDER BY at DESC, number DESC LIMIT ${limit}) AS n \
-             CROSS JOIN actions_action AS a ON a.number = n.number \
+             LEFT JOIN actions_action AS a ON a.number = n.number \
              ORDER BY n.at DESC, n.number DESC"
         );
         (String::new(), "NULL, NULL", rows)
     } else {
         let range = range(&mut script, Times::of(query).unwrap_or_default())?;
         let filters = conditions(&mut script, query, &AccessPath::All, false)?;
+        let after = joined(after_row.into_iter().collect());
         let base = format!(
             "FROM actions_action AS a INDEXED BY actions_action_finished \
              WHERE a.finished_at IS NOT NULL{range}{after}"

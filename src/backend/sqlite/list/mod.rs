@@ -3,18 +3,20 @@
 mod filter;
 mod finished;
 mod path;
+mod places;
 
 use std::sync::Arc;
 
 use sqlx::sqlite::SqliteRow;
 
-use self::filter::conditions;
+use self::filter::{conditions, touching};
 use self::path::{Driven, drive};
 pub(super) use self::path::{candidates, count_script, fewest, must_count};
+use self::places::Places;
 use super::branch::Lineage;
 use super::decode::{decode_action, read_key};
 use super::errors::corrupt;
-use super::reader::read_first;
+use super::reader::{First, read_first};
 use super::rows::STORED_ACTION;
 use super::script::Script;
 use crate::error::{ErrorKind, StoreError};
@@ -43,7 +45,14 @@ pub(super) fn script(
         return finished::script(query, path, selective);
     }
     let mut script = Script::new();
-    let driven = drive(&mut script, query.order, path)?;
+    let mut driven = drive(&mut script, query.order, path)?;
+    let one = query.filters.iter().find_map(|filter| match filter {
+        Filter::Uid(uid) => Some(uid),
+        _ => None,
+    });
+    if let (AccessPath::TouchesAny(_), Some(uid)) = (path, one) {
+        driven.condition.push_str(&touching(&mut script, uid)?);
+    }
     let walk = walk(query.order);
     let after = script.bind(query.after.map_or(walk.begin, position_of))?;
     let limit = script.bind(i64::from(query.limit) + 1)?;
@@ -55,6 +64,7 @@ pub(super) fn script(
         ..
     } = walk;
     let order = driven.order_by(direction);
+    let filtered = driven.filtered(&filters);
     let Driven {
         from,
         key,
@@ -69,14 +79,10 @@ pub(super) fn script(
     }
     let action = &*STORED_ACTION;
 
-    let one = query
-        .filters
-        .iter()
-        .any(|filter| matches!(filter, Filter::Uid(_)));
     let last = match path {
         // There is at most one row.
         AccessPath::Uid(_) => None,
-        AccessPath::TouchesAny(_) if one => None,
+        AccessPath::TouchesAny(_) if one.is_some() => None,
         AccessPath::TouchesAny(objects) => {
             // Each object gets an equal share of rows. The page ends where the first share ends, so
             // that the union of the shares is complete.
@@ -110,17 +116,13 @@ pub(super) fn script(
             )
         }
     };
-    let filters: String = filters
-        .iter()
-        .map(|filter| format!(" AND {filter}"))
-        .collect();
-    let rows = format!("{base}{bound}{filters}");
+    let rows = format!("{base}{bound}{filtered}");
     let rows = match path {
         // An action found by several objects is one row, and only numbers are sorted.
         AccessPath::TouchesAny(_) => format!(
-            "SELECT n.number, {action} FROM (SELECT DISTINCT a.number {rows} \
-             ORDER BY a.number {direction} LIMIT ${limit}) AS n \
-             CROSS JOIN actions_action AS a ON a.number = n.number ORDER BY n.number {direction}"
+            "SELECT n.number, {action} FROM (SELECT DISTINCT t.action AS number {rows} \
+             ORDER BY t.action {direction} LIMIT ${limit}) AS n \
+             LEFT JOIN actions_action AS a ON a.number = n.number ORDER BY n.number {direction}"
         ),
         _ => format!("SELECT {key}, {action} {rows} ORDER BY {order} LIMIT ${limit}"),
     };
@@ -173,7 +175,12 @@ pub(super) fn read(
     lineage: &Lineage,
     results: &[Vec<SqliteRow>],
 ) -> Result<Page<Arc<Action>>, StoreError> {
-    let (at, mut columns, rows) = read_first("list", lineage, query.after, results)?;
+    let First {
+        at,
+        end: history,
+        mut columns,
+        rows,
+    } = read_first("list", lineage, query.after, results)?;
     if query
         .after
         .is_some_and(|after| after.is_expired(at.pruned_through))
@@ -191,11 +198,15 @@ pub(super) fn read(
     };
     let limit = usize::from(query.limit);
     let full = rows.len() > limit;
-    let (mut items, mut last) = (Vec::with_capacity(rows.len().min(limit)), None);
+    let mut items = Vec::with_capacity(rows.len().min(limit));
+    let mut places = Places::new(query, at, history);
     for row in rows.iter().take(limit) {
-        last = Some(read_key("list", row)?);
-        items.push(Arc::new(decode_action("list", row, 1, query.detail)?));
+        let key = read_key("list", row)?;
+        let action = decode_action("list", row, 1, query.detail)?;
+        places.add(key, &action)?;
+        items.push(Arc::new(action));
     }
+    let last = places.end(full)?;
     // A full page continues after its last row. A short page continues after the last row that it
     // may examine.
     let end = if full { last } else { bound };

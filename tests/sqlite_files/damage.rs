@@ -1,0 +1,284 @@
+//! A file is damaged: bits flip, pages are lost, exchanged or cut off. Each answer is right, or says
+//! that the store is damaged.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use action_store::{
+    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Change, Command, Cursor,
+    ErrorKind, Filter, Finish, Json, LogEntry, LogQuery, NewAction, ObjectRef, OpId, Order,
+    Outcome, OwnerRef, Page, Query, Report, SqliteStore, StoreError,
+};
+
+use super::attack::{Dice, asked_for};
+use super::place;
+
+const ACTIONS: usize = 1000;
+const PAGE: usize = 4096;
+
+/// One way to damage a file.
+#[derive(Debug, Clone, Copy)]
+enum Damage {
+    Flip { byte: usize, bit: u8 },
+    Zero { page: usize },
+    Swap { page: usize, other: usize },
+    Truncate { pages: usize },
+}
+
+impl Damage {
+    fn draw(dice: &Dice, pages: usize) -> Damage {
+        // Not the first page: a file without its header is not a database.
+        let page = || 1 + dice.roll(pages as u64 - 1) as usize;
+        match dice.roll(4) {
+            0 => Damage::Flip {
+                byte: PAGE + dice.roll(((pages - 1) * PAGE) as u64) as usize,
+                bit: dice.roll(8) as u8,
+            },
+            1 => Damage::Zero { page: page() },
+            2 => Damage::Swap {
+                page: page(),
+                other: page(),
+            },
+            _ => Damage::Truncate { pages: page() },
+        }
+    }
+
+    fn apply(self, file: &mut Vec<u8>) {
+        match self {
+            Damage::Flip { byte, bit } => file[byte] ^= 1 << bit,
+            Damage::Zero { page } => file[page * PAGE..][..PAGE].fill(0),
+            Damage::Swap { page, other } => {
+                for byte in 0..PAGE {
+                    file.swap(page * PAGE + byte, other * PAGE + byte);
+                }
+            }
+            Damage::Truncate { pages } => file.truncate(pages * PAGE),
+        }
+    }
+}
+
+/// Writes a store of completed and unfinished actions, some with a result that needs pages of its
+/// own.
+async fn fill(path: &Path) {
+    let store = SqliteStore::open(path).await.unwrap();
+    let owner = OwnerRef::new("plane");
+    let claim = Command::Claim {
+        owner: owner.clone(),
+        take_over: true,
+    };
+    store.command(claim).await.unwrap();
+    for number in 0..ACTIONS {
+        let object = ObjectRef::bdb(number as u64 % 50);
+        let new = NewAction::state_machine(format!("SM{}", number % 7), object)
+            .with_description(format!("action {number}"));
+        let uid = new.uid;
+        let apply = |change| Command::Apply {
+            uid,
+            op: OpId::new(),
+            change,
+            by: Some(owner.clone()),
+            if_version: None,
+        };
+        let create = Command::Create {
+            new: new.into(),
+            by: Some(owner.clone()),
+        };
+        let step = Report::new().with_step(format!("step {number}"));
+        let mut commands = vec![create, apply(Change::Start), apply(Change::Report(step))];
+        match number % 10 {
+            0 => {}
+            1 => {
+                let error = ActionError::new("broken", "it broke");
+                let end = Finish::new(Outcome::Failed).with_error(error);
+                commands.push(apply(Change::Finish(end)));
+            }
+            2 => {
+                let long = format!("\"{}\"", "x".repeat(9000));
+                let end = Finish::succeeded().with_result(Json::new(long).unwrap());
+                commands.push(apply(Change::Finish(end)));
+            }
+            _ => commands.push(apply(Change::Finish(Finish::succeeded()))),
+        }
+        let batch = action_store::Batch::all(commands);
+        for answer in store.write(batch).await.unwrap() {
+            answer.unwrap();
+        }
+    }
+    store.close().await.unwrap();
+}
+
+fn queries() -> Vec<(String, Query)> {
+    let mut queries = Vec::new();
+    let orders = [Order::Newest, Order::Oldest, Order::Finished, Order::Feed];
+    for order in orders {
+        let query = Query::new().with_order(order).with_limit(200);
+        queries.push((format!("{order:?}"), query.clone()));
+        for filter in [
+            Filter::Unfinished,
+            Filter::Outcome(Outcome::Failed),
+            Filter::Name("SM3".into()),
+            Filter::Object(ObjectRef::bdb(7)),
+        ] {
+            let what = format!("{order:?}, {filter:?}");
+            queries.push((what, query.clone().with_filter(filter)));
+        }
+    }
+    queries
+}
+
+/// Every answer of a whole store.
+struct Answers {
+    lists: BTreeMap<String, Result<Vec<Arc<Action>>, StoreError>>,
+    found: Vec<Result<Option<Arc<Action>>, StoreError>>,
+    log: Result<Vec<LogEntry>, StoreError>,
+    logs: Vec<Result<Vec<LogEntry>, StoreError>>,
+}
+
+/// Reads all pages. More pages than there can be are an endless list.
+async fn all_pages<T, F>(read: impl Fn(Option<Cursor>) -> F) -> Result<Vec<T>, StoreError>
+where
+    F: Future<Output = Result<Page<T>, StoreError>>,
+{
+    let (mut items, mut after) = (Vec::new(), None);
+    for _ in 0..1000 {
+        let page = read(after).await?;
+        items.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(items)
+}
+
+async fn ask(store: &SqliteStore, uids: &[ActionUid]) -> Answers {
+    let mut lists = BTreeMap::new();
+    for (what, query) in queries() {
+        let page = async |after| store.list(&query.clone().with_after(after)).await;
+        lists.insert(what, all_pages(page).await);
+    }
+    let entries = async |query: LogQuery| {
+        let page = async |after| {
+            let mut query = query.clone().with_limit(200);
+            query.after = after;
+            store.log(&query).await
+        };
+        all_pages(page).await
+    };
+    let (mut found, mut logs) = (Vec::new(), Vec::new());
+    for uid in uids.iter().step_by(7) {
+        found.push(store.action(*uid).await);
+        logs.push(entries(LogQuery::of(*uid)).await);
+    }
+    Answers {
+        lists,
+        found,
+        log: entries(LogQuery::all()).await,
+        logs,
+    }
+}
+
+/// What became of the answers.
+#[derive(Debug, Default)]
+struct Tally {
+    right: u64,
+    refused: u64,
+    wrong: Vec<String>,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (right, refused, wrong) = (self.right, self.refused, self.wrong.len());
+        write!(
+            f,
+            "{right} right, {refused} refused, {wrong} wrong or short"
+        )
+    }
+}
+
+impl Tally {
+    fn add<T: PartialEq>(
+        &mut self,
+        what: &str,
+        found: &Result<T, StoreError>,
+        whole: &Result<T, StoreError>,
+    ) {
+        match found {
+            Ok(found) if whole.as_ref().is_ok_and(|whole| whole == found) => self.right += 1,
+            Ok(_) => self.wrong.push(what.to_owned()),
+            Err(error) if error.kind() == ErrorKind::Corrupt => self.refused += 1,
+            Err(error) => self.wrong.push(format!("{what}: {error}")),
+        }
+    }
+
+    fn compare(&mut self, found: &Answers, whole: &Answers) {
+        for (what, list) in &found.lists {
+            self.add(what, list, &whole.lists[what]);
+        }
+        for (found, whole) in found.found.iter().zip(&whole.found) {
+            self.add("get", found, whole);
+        }
+        self.add("log", &found.log, &whole.log);
+        for (found, whole) in found.logs.iter().zip(&whole.logs) {
+            self.add("log of an action", found, whole);
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_of_a_damaged_store_is_right_or_says_so() {
+    let whole = place();
+    fill(&whole.path).await;
+    let store = SqliteStore::open(&whole.path).await.unwrap();
+    let all = Query::new().with_limit(1000);
+    let uids: Vec<ActionUid> = store
+        .list(&all)
+        .await
+        .unwrap()
+        .items
+        .iter()
+        .map(|a| a.uid)
+        .collect();
+    assert_eq!(uids.len(), ACTIONS);
+    let right = ask(&store, &uids).await;
+    store.close().await.unwrap();
+    let bytes = std::fs::read(&whole.path).unwrap();
+
+    let dice = Dice::new();
+    let (mut tally, mut unopened) = (Tally::default(), 0);
+    for round in 0..asked_for("ACTIONS_DAMAGE", 40) {
+        let damage = Damage::draw(&dice, bytes.len() / PAGE);
+        let mut file = bytes.clone();
+        damage.apply(&mut file);
+        let place = place();
+        std::fs::write(&place.path, &file).unwrap();
+        let work = async {
+            let store = match SqliteStore::open(&place.path).await {
+                Ok(store) => store,
+                Err(error) => {
+                    let kinds = [ErrorKind::Corrupt, ErrorKind::Incompatible];
+                    assert!(kinds.contains(&error.kind()), "{damage:?}: {error:?}");
+                    return None;
+                }
+            };
+            let answers = ask(&store, &uids).await;
+            let _refused = store.close().await;
+            Some(answers)
+        };
+        let answers = tokio::time::timeout(Duration::from_secs(60), work).await;
+        let Some(answers) = answers.unwrap_or_else(|_| panic!("{damage:?}: no answer")) else {
+            unopened += 1;
+            continue;
+        };
+        let before = tally.wrong.len();
+        tally.compare(&answers, &right);
+        for what in tally.wrong.iter().skip(before) {
+            println!("round {round}, {damage:?}: {what}");
+        }
+    }
+    println!("{tally}; {unopened} not opened");
+    assert!(tally.wrong.is_empty(), "{tally}");
+}
