@@ -5,27 +5,65 @@
 mod faulty;
 
 use std::collections::HashSet;
+use std::fmt::Debug;
 use std::sync::Arc;
 
-use action_store::conformance::{Failure, Fixture, Subject, Verdict, case, cases, check_store};
+use action_store::conformance::{
+    Case, Failure, Fixture, Subject, Verdict, case, cases, check_store,
+};
 use action_store::{
     ActionStore, Batch, CancelRequest, Change, Clock, Command, MemoryStore, NewAction, OpId,
     Timestamp, Version,
 };
 use faulty::bites::{BITES, HANGS};
-use faulty::{Fault, Faulty};
+use faulty::hole_bites::{HOLE_BITES, HOLE_HANGS};
+use faulty::holed::{Holed, Kept};
+use faulty::{Fault, Faulty, Hole};
 
-async fn run(fault: Fault, name: &str) -> Result<Verdict, Failure> {
-    let open = move || async move {
-        let clock = Clock::manual(Timestamp::from_seconds(1_760_400_000));
+fn clock() -> Clock {
+    Clock::manual(Timestamp::from_seconds(1_760_400_000))
+}
+
+/// A fault that can be planted.
+trait Plant: Copy + Debug + Send + Sync + 'static {
+    const NONE: Self;
+
+    /// Opens a store with the fault, for one case.
+    fn open(self, case: &Case) -> Subject;
+}
+
+impl Plant for Fault {
+    const NONE: Fault = Fault::None;
+
+    fn open(self, _: &Case) -> Subject {
+        let clock = clock();
         let store = MemoryStore::with_clock(clock.clone());
-        let store = Faulty::new(fault, Arc::new(store)).with_clock(clock.clone());
+        let store = Faulty::new(self, Arc::new(store)).with_clock(clock.clone());
         Subject::new(store).with_clock(clock)
-    };
-    case(name)
-        .unwrap_or_else(|| panic!("no case {name}"))
-        .run(&open)
-        .await
+    }
+}
+
+impl Plant for Hole {
+    const NONE: Hole = Hole::None;
+
+    fn open(self, case: &Case) -> Subject {
+        let clock = clock();
+        let kept = Kept::new(MemoryStore::with_clock(clock.clone()));
+        let subject = if case.group() == "reopen" {
+            let store = Holed::lasting(self, kept.clone(), false);
+            let again = move || Holed::lasting(self, kept.clone(), true);
+            Subject::new(store).with_reopen(move || std::future::ready(Ok(again())))
+        } else {
+            Subject::new(Holed::new(self, kept))
+        };
+        subject.with_clock(clock)
+    }
+}
+
+async fn run(fault: impl Plant, name: &str) -> Result<Verdict, Failure> {
+    let case = case(name).unwrap_or_else(|| panic!("no case {name}"));
+    let open = || async { fault.open(case) };
+    case.run(&open).await
 }
 
 /// Chances that a fault gets. Some show only when callers meet, which they may not do at once on a
@@ -33,7 +71,7 @@ async fn run(fault: Fault, name: &str) -> Result<Verdict, Failure> {
 const CHANCES: usize = 50;
 
 /// How a case fails with a fault; none if it never does.
-async fn failure(fault: Fault, name: &str) -> Option<Failure> {
+async fn failure(fault: impl Plant, name: &str) -> Option<Failure> {
     for _ in 0..CHANCES {
         if let Err(failure) = run(fault, name).await {
             return Some(failure);
@@ -43,10 +81,10 @@ async fn failure(fault: Fault, name: &str) -> Option<Failure> {
 }
 
 /// Runs each case without and with its fault, and demands that it holds and fails.
-async fn bite(bites: &[(Fault, &str)]) {
+async fn bite<P: Plant>(bites: &[(P, &str)]) {
     let mut passed = Vec::new();
     for (fault, name) in bites {
-        let whole = run(Fault::None, name).await;
+        let whole = run(P::NONE, name).await;
         assert_eq!(whole.unwrap(), Verdict::Held, "{name} without a fault");
         let Some(failure) = failure(*fault, name).await else {
             passed.push((fault, name));
@@ -66,9 +104,15 @@ async fn every_fault_fails_its_case() {
     bite(BITES).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_hole_fails_its_case() {
+    bite(HOLE_BITES).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_fault_that_hangs_fails_its_case() {
     bite(HANGS).await;
+    bite(HOLE_HANGS).await;
 }
 
 #[test]
@@ -76,9 +120,12 @@ fn there_is_a_case_for_each_fault_and_a_group_of_them_for_each_part() {
     let bites = || BITES.iter().chain(HANGS);
     let faults: HashSet<Fault> = bites().map(|(fault, _)| *fault).collect();
     assert!(faults.len() >= 90, "{}", faults.len());
-    let groups: HashSet<&str> = bites()
-        .map(|(_, name)| case(name).unwrap().group())
-        .collect();
+    let holes = || HOLE_BITES.iter().chain(HOLE_HANGS);
+    let kinds: HashSet<Hole> = holes().map(|(hole, _)| *hole).collect();
+    assert!(kinds.len() >= 36, "{}", kinds.len());
+    let names = bites().map(|(_, name)| *name);
+    let names = names.chain(holes().map(|(_, name)| *name));
+    let groups: HashSet<&str> = names.map(|name| case(name).unwrap().group()).collect();
     let parts = [
         "batches",
         "changed",
@@ -97,12 +144,17 @@ fn there_is_a_case_for_each_fault_and_a_group_of_them_for_each_part() {
         "owners",
         "paging",
         "polls",
+        "pruned",
         "pruning",
         "recovery",
         "relations",
         "removal",
+        "reopen",
+        "scan",
+        "taken",
         "texts",
         "transfer",
+        "values",
         "walks",
     ];
     for part in parts {

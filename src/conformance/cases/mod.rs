@@ -18,14 +18,18 @@ mod owner_lists;
 mod owners;
 mod paging;
 mod polls;
+mod pruned;
 mod pruning;
 mod recovery;
 mod relations;
 mod removal;
 mod reopen;
 mod reports;
+mod scan;
+mod taken;
 mod texts;
 mod transfer;
+mod values;
 mod walks;
 
 // Shared imports. Each case module imports them with `use super::*`.

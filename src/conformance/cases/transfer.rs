@@ -178,7 +178,7 @@ pub(super) async fn an_import_keeps_a_living_owner_alive(fixture: &dyn Fixture) 
 }
 
 /// A queued action at this version, with the log of a new action.
-async fn queued_at(from: &Subject, version: Version) -> Proof<Command> {
+pub(super) async fn queued_at(from: &Subject, version: Version) -> Proof<Command> {
     let mut action = Action::clone(&*from.queued().await?);
     let log = from.log_of(action.uid).await?;
     action.version = version;
