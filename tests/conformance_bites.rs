@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod faulty;
+#[path = "support/steps.rs"]
+mod steps;
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -95,6 +97,7 @@ async fn bite<P: Plant>(bites: &[(P, &str)]) {
         for part in [*name, "expected: ", "found: ", "src/conformance/"] {
             assert!(text.contains(part), "{text} does not say {part}");
         }
+        assert!(steps::is_at_a_step(&failure), "not at a step: {text}");
     }
     assert!(passed.is_empty(), "not noticed: {passed:?}");
 }
@@ -238,6 +241,18 @@ async fn an_action_missing_after_reopening_is_detected() {
         assert_eq!(case.run(&lasting).await.unwrap(), Verdict::Held);
         assert!(case.run(&forgetful).await.is_err(), "{case:?}");
     }
+}
+
+#[tokio::test]
+async fn a_panic_of_a_store_or_fixture_is_a_failure() {
+    let open = || async {
+        assert!(cases().is_empty(), "no disk");
+        Subject::new(MemoryStore::new())
+    };
+    let case = case("a_new_action_is_queued_at_version_one").unwrap();
+    let failure = case.run(&open).await.unwrap_err();
+    assert_eq!(failure.case, case.name());
+    assert_eq!(failure.found, "a panic: no disk");
 }
 
 /// A fixture that is a type of one's own.

@@ -4,6 +4,9 @@
 #![cfg(feature = "conformance")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+#[path = "support/steps.rs"]
+mod steps;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -329,6 +332,9 @@ fn run_all(way: Way) -> usize {
                 text.contains("expected: ") && text.contains("found: "),
                 "{text}"
             );
+            // A case that does not end has no failed step.
+            let step = steps::is_at_a_step(failure) || text.contains("the end of the case");
+            assert!(step, "not at a step: {text}");
         }
         failed += usize::from(!matches!(ran, Ok(Ok(_))));
     }

@@ -190,7 +190,7 @@ pub(super) async fn a_revision_that_wakes_a_waiter_is_readable(fixture: &dyn Fix
             page.at.revision >= told.revision,
             (page.at, told),
         )?;
-        in_time("the end of the write", writer).await???;
+        joined("the end of the write", writer).await?;
     }
     Ok(())
 }
@@ -213,7 +213,7 @@ pub(super) async fn a_revision_seen_on_a_page_can_be_waited_for(fixture: &dyn Fi
                 break;
             }
         }
-        in_time("the end of the write", writer).await???;
+        joined("the end of the write", writer).await?;
     }
     // The last write ends every wait.
     s.queued().await?;
@@ -236,7 +236,7 @@ pub(super) async fn a_wait_that_begins_during_a_write_ends(fixture: &dyn Fixture
         let waiting = s.store.changed(Some(revision));
         let at = in_time("the end of a wait that began during a write", waiting).await??;
         holds("a higher revision", at.revision > revision, at)?;
-        in_time("the end of the write", writer).await???;
+        joined("the end of the write", writer).await?;
     }
     Ok(())
 }

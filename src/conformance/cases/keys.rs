@@ -287,24 +287,27 @@ pub(super) async fn an_idempotency_key_is_free_once_its_action_is_removed(
 }
 
 /// Requires that each exclusive key and each idempotency key still leads to its holder.
-async fn held_by(s: &Subject, holders: &[Arc<Action>]) -> Proof {
-    for holder in holders {
-        for key in holder.exclusive.iter() {
-            let new = NewAction::task("other").with_tenant(holder.tenant.clone());
-            let refused = s.refused(create(new.with_exclusive(key.clone()))).await?;
-            demand!(refused, Rejection::Conflict { reason: ConflictReason::Exclusive(_), ref current }
+#[track_caller]
+fn held_by(s: &Subject, holders: &[Arc<Action>]) -> impl Future<Output = Proof> {
+    at_call(async move {
+        for holder in holders {
+            for key in holder.exclusive.iter() {
+                let new = NewAction::task("other").with_tenant(holder.tenant.clone());
+                let refused = s.refused(create(new.with_exclusive(key.clone()))).await?;
+                demand!(refused, Rejection::Conflict { reason: ConflictReason::Exclusive(_), ref current }
                 if current == holder);
-        }
-        if let Some(key) = &holder.idempotency_key {
-            let new = NewAction::task("other").with_tenant(holder.tenant.clone());
-            let refused = s
-                .refused(create(new.with_idempotency_key(key.clone())))
-                .await?;
-            demand!(refused, Rejection::Conflict { reason: ConflictReason::IdempotencyKey, ref current }
+            }
+            if let Some(key) = &holder.idempotency_key {
+                let new = NewAction::task("other").with_tenant(holder.tenant.clone());
+                let refused = s
+                    .refused(create(new.with_idempotency_key(key.clone())))
+                    .await?;
+                demand!(refused, Rejection::Conflict { reason: ConflictReason::IdempotencyKey, ref current }
                 if current == holder);
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 pub(super) async fn the_two_kinds_of_keys_keep_their_holders_if_their_texts_are_equal(

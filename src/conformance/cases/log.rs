@@ -98,18 +98,21 @@ pub(super) async fn a_log_query_beyond_its_limits_is_invalid(fixture: &dyn Fixtu
 }
 
 /// Requires that a log keeps only its newest entries after this many steps.
-async fn capped(s: &Subject, uid: ActionUid, steps: u32) -> Proof {
-    let found = s.read(uid).await?;
-    same("the total number of entries", found.log_entries, steps + 2)?;
-    let log = s.log_of(uid).await?;
-    same("entries kept", log.len(), Limits::LOG_ENTRIES as usize)?;
-    let last = u64::from(steps) + 2;
-    let versions: Vec<u64> = log.iter().map(|entry| entry.version.get()).collect();
-    let first = last + 1 - u64::from(Limits::LOG_ENTRIES);
-    same("the newest", versions, (first..=last).collect::<Vec<_>>())?;
-    let whole = log_walk(&*s.store, LogQuery::all()).await?;
-    let own: Vec<LogEntry> = whole.into_iter().filter(|entry| entry.uid == uid).collect();
-    same("the same entries in the global log", own, log)
+#[track_caller]
+fn capped(s: &Subject, uid: ActionUid, steps: u32) -> impl Future<Output = Proof> {
+    at_call(async move {
+        let found = s.read(uid).await?;
+        same("the total number of entries", found.log_entries, steps + 2)?;
+        let log = s.log_of(uid).await?;
+        same("entries kept", log.len(), Limits::LOG_ENTRIES as usize)?;
+        let last = u64::from(steps) + 2;
+        let versions: Vec<u64> = log.iter().map(|entry| entry.version.get()).collect();
+        let first = last + 1 - u64::from(Limits::LOG_ENTRIES);
+        same("the newest", versions, (first..=last).collect::<Vec<_>>())?;
+        let whole = log_walk(&*s.store, LogQuery::all()).await?;
+        let own: Vec<LogEntry> = whole.into_iter().filter(|entry| entry.uid == uid).collect();
+        same("the same entries in the global log", own, log)
+    })
 }
 
 pub(super) async fn a_log_keeps_its_newest_entries(fixture: &dyn Fixture) -> Proof {
@@ -190,20 +193,23 @@ pub(super) async fn a_late_report_evicts_nothing_from_a_full_log(fixture: &dyn F
 
 /// Returns the revision of the last change of each action. Needs a store that does not
 /// change.
-async fn last_revisions(s: &Subject) -> Proof<BTreeMap<ActionUid, Revision>> {
-    let (mut revisions, mut query) = (BTreeMap::new(), walks::feed().with_limit(1));
-    loop {
-        let page = s.list(query.clone()).await?;
-        let next = page.next.map(|next| Revision::new(next.position()));
-        for action in &page.items {
-            let first = revisions.insert(action.uid, next.unwrap_or(page.at.revision));
-            same("the feed has each action once", first, None)?;
+#[track_caller]
+fn last_revisions(s: &Subject) -> impl Future<Output = Proof<BTreeMap<ActionUid, Revision>>> {
+    at_call(async move {
+        let (mut revisions, mut query) = (BTreeMap::new(), walks::feed().with_limit(1));
+        loop {
+            let page = s.list(query.clone()).await?;
+            let next = page.next.map(|next| Revision::new(next.position()));
+            for action in &page.items {
+                let first = revisions.insert(action.uid, next.unwrap_or(page.at.revision));
+                same("the feed has each action once", first, None)?;
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(revisions),
+            }
         }
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => return Ok(revisions),
-        }
-    }
+    })
 }
 
 pub(super) async fn a_page_shows_all_changes_up_to_its_position_and_no_later_one(
@@ -241,7 +247,7 @@ pub(super) async fn a_page_shows_all_changes_up_to_its_position_and_no_later_one
         }
     }
     for writer in writers {
-        in_time("the writers' end", writer).await???;
+        joined("the writers' end", writer).await?;
     }
     // Every action was created and never changed, so it has one revision and one entry.
     let revisions = last_revisions(&s).await?;

@@ -40,10 +40,11 @@ use std::time::Duration;
 
 use super::Case;
 use super::check::check_store;
-use super::failure::{Failure, Proof, Stop, demand, holds, pick, same, shown};
+use super::failure::{Failure, Proof, Stop, at_call, demand, holds, pick, same, shown};
 use super::harness::{
     Answer, apply, apply_as, at_version, claim, create, create_by, fails, fence, finish, in_time,
-    log_walk, open, poll_once, poll_times, remove, report, step, summaries, uids, walk, write,
+    joined, log_walk, open, poll_once, poll_times, remove, report, step, summaries, uids, walk,
+    write,
 };
 use super::subject::{Fixture, Subject};
 use crate::clock::Clock;

@@ -3,31 +3,41 @@
 use super::*;
 
 /// Removes actions in one batch.
-async fn removed(s: &Subject, actions: &[&Arc<Action>]) -> Proof {
-    let removals = actions.iter().map(|action| remove(action)).collect();
-    for answer in s.all(removals).await? {
-        same("the effect of a removal", answer?.effect, Effect::Applied)?;
-    }
-    Ok(())
+#[track_caller]
+fn removed(s: &Subject, actions: &[&Arc<Action>]) -> impl Future<Output = Proof> {
+    at_call(async move {
+        let removals = actions.iter().map(|action| remove(action)).collect();
+        for answer in s.all(removals).await? {
+            same("the effect of a removal", answer?.effect, Effect::Applied)?;
+        }
+        Ok(())
+    })
 }
 
 /// Requires this position on `changed` and on each kind of page.
-async fn everywhere(s: &Subject, through: Revision, created: Option<Timestamp>) -> Proof {
-    let at = s.position().await?;
-    let found = (at.pruned_through, at.pruned_created);
-    same(
-        "`pruned_through`, `pruned_created`",
-        found,
-        (through, created),
-    )?;
-    for order in [Order::Newest, Order::Oldest, Order::Feed] {
-        let page = s.list(Query::new().with_order(order)).await?;
-        same("the same position on a page", page.at, at)?;
-    }
-    let log = s.store.log(&LogQuery::all()).await?;
-    same("the same position on a page of the log", log.at, at)?;
-    let owners = s.store.owners(&OwnerQuery::new()).await?;
-    same("the same position on a page of owners", owners.at, at)
+#[track_caller]
+fn everywhere(
+    s: &Subject,
+    through: Revision,
+    created: Option<Timestamp>,
+) -> impl Future<Output = Proof> {
+    at_call(async move {
+        let at = s.position().await?;
+        let found = (at.pruned_through, at.pruned_created);
+        same(
+            "`pruned_through`, `pruned_created`",
+            found,
+            (through, created),
+        )?;
+        for order in [Order::Newest, Order::Oldest, Order::Feed] {
+            let page = s.list(Query::new().with_order(order)).await?;
+            same("the same position on a page", page.at, at)?;
+        }
+        let log = s.store.log(&LogQuery::all()).await?;
+        same("the same position on a page of the log", log.at, at)?;
+        let owners = s.store.owners(&OwnerQuery::new()).await?;
+        same("the same position on a page of owners", owners.at, at)
+    })
 }
 
 pub(super) async fn pruned_through_is_the_highest_last_revision_of_the_removed_actions(

@@ -53,6 +53,7 @@ pub(super) async fn repeats_are_recognised_after_reopening(fixture: &dyn Fixture
 
 /// Requires that a reopened store has the same content as before. An owner that was alive
 /// may now be disconnected: a store opened for one process has no other users.
+#[track_caller]
 fn same_but_for_owners(mut now: Snapshot, before: Snapshot) -> Proof {
     let owners = now.owners.iter_mut().zip(&before.owners);
     for (owner, was) in owners.filter(|(_, was)| was.is_alive()) {

@@ -17,23 +17,26 @@ fn two_filters() -> Query {
 
 /// Creates two actions that match [`two_filters`], and between them many that match one of
 /// the filters. Returns the uids of the two, in creation order.
-async fn far_apart(s: &Subject) -> Proof<[ActionUid; 2]> {
-    let by = |new: NewAction, actor: &str| create(new.with_actor(actor));
-    let ends = [NewAction::task("a"), NewAction::task("a")];
-    let uids = ends.each_ref().map(|new| new.uid);
-    let [first, last] = ends.map(|new| by(new, "ada"));
-    let mut commands = vec![first];
-    for _ in 0..MANY {
-        commands.push(by(NewAction::task("a"), "bob"));
-        commands.push(by(NewAction::new(Source::Other, "a"), "ada"));
-    }
-    commands.push(last);
-    for some in commands.chunks(s.max_commands()?) {
-        for answer in s.each(some.to_vec()).await? {
-            answer?;
+#[track_caller]
+fn far_apart(s: &Subject) -> impl Future<Output = Proof<[ActionUid; 2]>> {
+    at_call(async move {
+        let by = |new: NewAction, actor: &str| create(new.with_actor(actor));
+        let ends = [NewAction::task("a"), NewAction::task("a")];
+        let uids = ends.each_ref().map(|new| new.uid);
+        let [first, last] = ends.map(|new| by(new, "ada"));
+        let mut commands = vec![first];
+        for _ in 0..MANY {
+            commands.push(by(NewAction::task("a"), "bob"));
+            commands.push(by(NewAction::new(Source::Other, "a"), "ada"));
         }
-    }
-    Ok(uids)
+        commands.push(last);
+        for some in commands.chunks(s.max_commands()?) {
+            for answer in s.each(some.to_vec()).await? {
+                answer?;
+            }
+        }
+        Ok(uids)
+    })
 }
 
 pub(super) async fn a_walk_finds_what_lies_behind_more_rows_than_a_page_reads(

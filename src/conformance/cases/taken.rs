@@ -7,23 +7,26 @@ const MANY: usize = 20;
 
 /// Sends a create to a store that does nothing else, and polls it once. The store has taken
 /// it then.
-async fn taken<'s>(
+#[track_caller]
+fn taken<'s>(
     s: &'s Subject,
     new: NewAction,
-) -> Proof<impl Future<Output = Proof<Arc<Action>>> + 's> {
-    // Starts the next poll with a full budget of tokio.
-    tokio::task::yield_now().await;
-    let mut write = s.store.write(Batch::each(vec![create(new)]));
-    let early = poll_once(&mut write);
-    Ok(async move {
-        let answers = match early {
-            Some(answers) => answers?,
-            None => in_time("the answer to a write", write).await??,
-        };
-        let done = pick("the answers", &answers, 0)?.clone()?;
-        same("the effect", done.effect, Effect::Applied)?;
-        let missing = || Failure::new("the action in the answer", "no action");
-        Ok(done.action.ok_or_else(missing)?)
+) -> impl Future<Output = Proof<impl Future<Output = Proof<Arc<Action>>> + 's>> {
+    at_call(async move {
+        // Starts the next poll with a full budget of tokio.
+        tokio::task::yield_now().await;
+        let mut write = s.store.write(Batch::each(vec![create(new)]));
+        let early = poll_once(&mut write);
+        Ok(async move {
+            let answers = match early {
+                Some(answers) => answers?,
+                None => in_time("the answer to a write", write).await??,
+            };
+            let done = pick("the answers", &answers, 0)?.clone()?;
+            same("the effect", done.effect, Effect::Applied)?;
+            let missing = || Failure::new("the action in the answer", "no action");
+            Ok(done.action.ok_or_else(missing)?)
+        })
     })
 }
 
@@ -48,18 +51,21 @@ pub(super) async fn a_write_dropped_after_it_was_taken_is_applied(fixture: &dyn 
 }
 
 /// Closes a store that has just taken a create. Returns its answer if the future is kept.
-pub(super) async fn closed_after_taking(
+#[track_caller]
+pub(super) fn closed_after_taking(
     s: &Subject,
     new: NewAction,
     kept: bool,
-) -> Proof<Option<Arc<Action>>> {
-    let write = taken(s, new).await?;
-    let write = kept.then_some(write);
-    in_time("the end of closing", s.store.close()).await??;
-    match write {
-        Some(write) => Ok(Some(write.await?)),
-        None => Ok(None),
-    }
+) -> impl Future<Output = Proof<Option<Arc<Action>>>> {
+    at_call(async move {
+        let write = taken(s, new).await?;
+        let write = kept.then_some(write);
+        in_time("the end of closing", s.store.close()).await??;
+        match write {
+            Some(write) => Ok(Some(write.await?)),
+            None => Ok(None),
+        }
+    })
 }
 
 pub(super) async fn a_close_finishes_the_writes_that_were_taken(fixture: &dyn Fixture) -> Proof {

@@ -3,16 +3,19 @@
 use super::*;
 
 /// Requires that every way to read an action returns it as it was answered.
-async fn read_everywhere(s: &Subject, action: &Arc<Action>) -> Proof {
-    s.unchanged(action).await?;
-    for order in [Order::Newest, Order::Oldest, Order::Feed] {
-        for query in [Query::new(), summaries()] {
-            let query = query.with_filter(Filter::Uid(action.uid)).with_order(order);
-            let found = s.walk(query).await?;
-            same("the listed action", found, vec![action.clone()])?;
+#[track_caller]
+fn read_everywhere(s: &Subject, action: &Arc<Action>) -> impl Future<Output = Proof> {
+    at_call(async move {
+        s.unchanged(action).await?;
+        for order in [Order::Newest, Order::Oldest, Order::Feed] {
+            for query in [Query::new(), summaries()] {
+                let query = query.with_filter(Filter::Uid(action.uid)).with_order(order);
+                let found = s.walk(query).await?;
+                same("the listed action", found, vec![action.clone()])?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 pub(super) async fn a_report_of_progress_alone_is_kept(fixture: &dyn Fixture) -> Proof {
