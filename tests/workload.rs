@@ -35,6 +35,8 @@ fn check(work: Work, measured: &Measured) {
         Work::Life => assert_eq!(measured.rows, dataset + measured.calls() / 6),
         Work::Prune => {
             assert!(measured.removed > 0);
+            let removed = format!(", {} actions removed", measured.removed);
+            assert!(measured.to_string().ends_with(&removed), "{measured}");
             assert_eq!(measured.rows, dataset + measured.calls() / 6);
         }
         _ => assert_eq!((measured.rows, measured.removed), (STOCK, 0)),
@@ -53,6 +55,27 @@ async fn every_work_runs_in_memory() {
         let measured = short(work).run(Subject::new(MemoryStore::new())).await;
         check(work, &measured.unwrap());
     }
+}
+
+#[test]
+fn every_work_is_named_like_its_variant() {
+    let mut names = Vec::new();
+    for work in Work::all() {
+        // For example `List(TouchesAny)`.
+        let variant = format!("{work:?}").replace(['(', ')'], "");
+        let mut expected = String::new();
+        for letter in variant.chars() {
+            if letter.is_uppercase() && !expected.is_empty() {
+                expected.push('_');
+            }
+            expected.extend(letter.to_lowercase());
+        }
+        assert_eq!(work.name(), expected);
+        names.push(expected);
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), Work::all().len());
 }
 
 #[tokio::test]
