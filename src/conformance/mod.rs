@@ -18,6 +18,9 @@
 //! - [`FaultyStore`] makes any store fail according to a [`FaultPlan`]. Use it to test
 //!   the code that calls a store.
 //!
+//! - [`kill`] kills processes that write to a store, and checks that the store has every
+//!   acknowledged write.
+//!
 //! - [`Clock::manual`](crate::Clock::manual) is a clock that a test sets.
 //!
 //! - [`workload`] measures the performance of a store and verifies its content
@@ -33,6 +36,7 @@ mod failure;
 mod fault_plan;
 mod faulty;
 mod harness;
+pub mod kill;
 mod list;
 mod subject;
 pub mod workload;
