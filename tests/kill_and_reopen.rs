@@ -54,7 +54,7 @@ impl Kind {
         };
         let store = options.open(path).await?;
         Ok(match self {
-            Kind::Behind(batches) => Opened::Behind(Behind::new(store, batches).await?),
+            Kind::Behind(batches) => Opened::Behind(Box::new(Behind::new(store, batches).await?)),
             _ => Opened::Whole(store),
         })
     }
@@ -109,7 +109,7 @@ impl Behind {
 #[derive(Debug)]
 enum Opened {
     Whole(SqliteStore),
-    Behind(Behind),
+    Behind(Box<Behind>),
 }
 
 impl Opened {

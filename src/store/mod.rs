@@ -57,9 +57,9 @@ use crate::model::{
 ///     accepted. A repeat of a command that was accepted before still returns
 ///     [`Effect::Already`](crate::Effect::Already). It changes nothing.
 /// 13. A store takes a batch at the first poll of the future of [`write`](ActionStore::write), or at
-///     a later poll if it has no room. A store that does nothing else has room. Neither dropping its
-///     future nor closing the store cancels a batch that was taken. Dropping a future never harms
-///     the store.
+///     a later poll if it has no room. A store that does nothing else has room. A batch that was
+///     taken is not cancelled, not even by a dropped future or by [`close`](ActionStore::close).
+///     Dropping a future never harms the store.
 /// 14. Accepted data is returned byte for byte, or cut as [`Report`](crate::Report) says. The timestamps of an action never decrease. No
 ///     decision depends on a wall clock.
 /// 15. A completed action accepts no new parts, and a part of an unfinished action cannot be removed.

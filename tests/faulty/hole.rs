@@ -13,7 +13,7 @@ pub(crate) enum Hole {
     EndsTheFeedAtTheScanLimit,
     /// Reads on until the page is full, however many rows that takes.
     ScansWithoutLimit,
-    // What removal leaves.
+    // Positions after removals.
     /// Reports `pruned_through` one too high.
     PrunesOneTooFar,
     /// Reports `pruned_through` one too low.

@@ -18,7 +18,7 @@ pub(super) struct KeyRows {
 }
 
 impl KeyRows {
-    /// Replaces the keys whose rows were taken since by keys that nobody holds.
+    /// Replaces each key whose row another key has taken by a free key.
     pub(super) fn spoil(&mut self, hole: Hole, new: &mut NewAction) {
         let tenant = new.tenant.clone();
         for key in &mut new.exclusive {

@@ -118,7 +118,7 @@ struct Worker<'w, N> {
     owner: &'w OwnerRef,
 }
 
-impl<N: Fn(&Note) -> io::Result<()>> Worker<'_, N> {
+impl<N: Fn(&Note) -> io::Result<()> + Sync> Worker<'_, N> {
     async fn live(&self, number: u64) -> Proof {
         let new = new_action(ActionUid::new());
         let uid = new.uid;
