@@ -3,29 +3,69 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod faulty;
+#[path = "support/steps.rs"]
+mod steps;
 
 use std::collections::HashSet;
+use std::fmt::Debug;
 use std::sync::Arc;
 
-use action_store::conformance::{Failure, Fixture, Subject, Verdict, case, cases, check_store};
+use action_store::conformance::{
+    Case, Failure, Fixture, Subject, Verdict, case, cases, check_store,
+};
 use action_store::{
     ActionStore, Batch, CancelRequest, Change, Clock, Command, MemoryStore, NewAction, OpId,
     Timestamp, Version,
 };
 use faulty::bites::{BITES, HANGS};
-use faulty::{Fault, Faulty};
+use faulty::hole_bites::{HOLE_BITES, HOLE_HANGS};
+use faulty::holed::{Holed, Kept};
+use faulty::{Fault, Faulty, Hole};
 
-async fn run(fault: Fault, name: &str) -> Result<Verdict, Failure> {
-    let open = move || async move {
-        let clock = Clock::manual(Timestamp::from_seconds(1_760_400_000));
+fn clock() -> Clock {
+    Clock::manual(Timestamp::from_seconds(1_760_400_000))
+}
+
+/// A fault that can be planted.
+trait Plant: Copy + Debug + Send + Sync + 'static {
+    const NONE: Self;
+
+    /// Opens a store with the fault, for one case.
+    fn open(self, case: &Case) -> Subject;
+}
+
+impl Plant for Fault {
+    const NONE: Fault = Fault::None;
+
+    fn open(self, _: &Case) -> Subject {
+        let clock = clock();
         let store = MemoryStore::with_clock(clock.clone());
-        let store = Faulty::new(fault, Arc::new(store)).with_clock(clock.clone());
+        let store = Faulty::new(self, Arc::new(store)).with_clock(clock.clone());
         Subject::new(store).with_clock(clock)
-    };
-    case(name)
-        .unwrap_or_else(|| panic!("no case {name}"))
-        .run(&open)
-        .await
+    }
+}
+
+impl Plant for Hole {
+    const NONE: Hole = Hole::None;
+
+    fn open(self, case: &Case) -> Subject {
+        let clock = clock();
+        let kept = Kept::new(MemoryStore::with_clock(clock.clone()));
+        let subject = if case.group() == "reopen" {
+            let store = Holed::lasting(self, kept.clone(), false);
+            let again = move || Holed::lasting(self, kept.clone(), true);
+            Subject::new(store).with_reopen(move || std::future::ready(Ok(again())))
+        } else {
+            Subject::new(Holed::new(self, kept))
+        };
+        subject.with_clock(clock)
+    }
+}
+
+async fn run(fault: impl Plant, name: &str) -> Result<Verdict, Failure> {
+    let case = case(name).unwrap_or_else(|| panic!("no case {name}"));
+    let open = || async { fault.open(case) };
+    case.run(&open).await
 }
 
 /// Chances that a fault gets. Some show only when callers meet, which they may not do at once on a
@@ -33,7 +73,7 @@ async fn run(fault: Fault, name: &str) -> Result<Verdict, Failure> {
 const CHANCES: usize = 50;
 
 /// How a case fails with a fault; none if it never does.
-async fn failure(fault: Fault, name: &str) -> Option<Failure> {
+async fn failure(fault: impl Plant, name: &str) -> Option<Failure> {
     for _ in 0..CHANCES {
         if let Err(failure) = run(fault, name).await {
             return Some(failure);
@@ -43,10 +83,10 @@ async fn failure(fault: Fault, name: &str) -> Option<Failure> {
 }
 
 /// Runs each case without and with its fault, and demands that it holds and fails.
-async fn bite(bites: &[(Fault, &str)]) {
+async fn bite<P: Plant>(bites: &[(P, &str)]) {
     let mut passed = Vec::new();
     for (fault, name) in bites {
-        let whole = run(Fault::None, name).await;
+        let whole = run(P::NONE, name).await;
         assert_eq!(whole.unwrap(), Verdict::Held, "{name} without a fault");
         let Some(failure) = failure(*fault, name).await else {
             passed.push((fault, name));
@@ -57,6 +97,7 @@ async fn bite(bites: &[(Fault, &str)]) {
         for part in [*name, "expected: ", "found: ", "src/conformance/"] {
             assert!(text.contains(part), "{text} does not say {part}");
         }
+        assert!(steps::is_at_a_step(&failure), "not at a step: {text}");
     }
     assert!(passed.is_empty(), "not noticed: {passed:?}");
 }
@@ -66,9 +107,15 @@ async fn every_fault_fails_its_case() {
     bite(BITES).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_hole_fails_its_case() {
+    bite(HOLE_BITES).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_fault_that_hangs_fails_its_case() {
     bite(HANGS).await;
+    bite(HOLE_HANGS).await;
 }
 
 #[test]
@@ -76,9 +123,12 @@ fn there_is_a_case_for_each_fault_and_a_group_of_them_for_each_part() {
     let bites = || BITES.iter().chain(HANGS);
     let faults: HashSet<Fault> = bites().map(|(fault, _)| *fault).collect();
     assert!(faults.len() >= 90, "{}", faults.len());
-    let groups: HashSet<&str> = bites()
-        .map(|(_, name)| case(name).unwrap().group())
-        .collect();
+    let holes = || HOLE_BITES.iter().chain(HOLE_HANGS);
+    let kinds: HashSet<Hole> = holes().map(|(hole, _)| *hole).collect();
+    assert!(kinds.len() >= 36, "{}", kinds.len());
+    let names = bites().map(|(_, name)| *name);
+    let names = names.chain(holes().map(|(_, name)| *name));
+    let groups: HashSet<&str> = names.map(|name| case(name).unwrap().group()).collect();
     let parts = [
         "batches",
         "changed",
@@ -97,12 +147,17 @@ fn there_is_a_case_for_each_fault_and_a_group_of_them_for_each_part() {
         "owners",
         "paging",
         "polls",
+        "pruned",
         "pruning",
         "recovery",
         "relations",
         "removal",
+        "reopen",
+        "scan",
+        "taken",
         "texts",
         "transfer",
+        "values",
         "walks",
     ];
     for part in parts {
@@ -186,6 +241,18 @@ async fn an_action_missing_after_reopening_is_detected() {
         assert_eq!(case.run(&lasting).await.unwrap(), Verdict::Held);
         assert!(case.run(&forgetful).await.is_err(), "{case:?}");
     }
+}
+
+#[tokio::test]
+async fn a_panic_of_a_store_or_fixture_is_a_failure() {
+    let open = || async {
+        assert!(cases().is_empty(), "no disk");
+        Subject::new(MemoryStore::new())
+    };
+    let case = case("a_new_action_is_queued_at_version_one").unwrap();
+    let failure = case.run(&open).await.unwrap_err();
+    assert_eq!(failure.case, case.name());
+    assert_eq!(failure.found, "a panic: no disk");
 }
 
 /// A fixture that is a type of one's own.

@@ -4,6 +4,9 @@
 #![cfg(feature = "conformance")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+#[path = "support/steps.rs"]
+mod steps;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +14,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use action_store::conformance::{Method, Subject, cases, check_store};
+use action_store::conformance::{Case, Method, Subject, cases, check_store};
 use action_store::{
     Action, ActionStore, ActionUid, Batch, Capabilities, Clock, Done, LogEntry, LogQuery,
     MemoryStore, NewAction, Owner, OwnerQuery, Page, Position, Query, Rejection, Revision,
@@ -312,7 +315,10 @@ fn runtime() -> tokio::runtime::Runtime {
 /// Runs every case on stores that are broken in one way: how many failed.
 fn run_all(way: Way) -> usize {
     let mut failed = 0;
-    for case in cases() {
+    // These cases write tens of thousands of actions, and then call `list` only.
+    let is_for_lists = |case: &&Case| case.group() == "scan";
+    let lists = way.method == Some(Method::List);
+    for case in cases().iter().filter(|case| lists || !is_for_lists(case)) {
         AT_WORK.set(Some((way, case.name())));
         let open = move || async move {
             let clock = Clock::manual(Timestamp::from_seconds(1_760_400_000));
@@ -329,6 +335,9 @@ fn run_all(way: Way) -> usize {
                 text.contains("expected: ") && text.contains("found: "),
                 "{text}"
             );
+            // A case that does not end has no failed step.
+            let step = steps::is_at_a_step(failure) || text.contains("the end of the case");
+            assert!(step, "not at a step: {text}");
         }
         failed += usize::from(!matches!(ran, Ok(Ok(_))));
     }

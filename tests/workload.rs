@@ -15,12 +15,12 @@ use action_store::{
 use async_trait::async_trait;
 
 /// A page and a half.
-const STOCK: u64 = 150;
+const DATASET: u64 = 150;
 
 fn short(work: Work) -> Workload {
     Workload::new(work)
         .with_callers(4)
-        .with_stock(STOCK as usize)
+        .with_dataset(DATASET as usize)
         .with_time(Duration::from_millis(5))
 }
 
@@ -29,15 +29,17 @@ fn check(work: Work, measured: &Measured) {
     assert!(measured.took > Duration::ZERO);
     assert!(measured.latencies.quantile(0.5) <= measured.latencies.quantile(0.99));
     assert!(measured.latencies.quantile(0.999) <= measured.latencies.longest());
-    let dataset = STOCK - measured.removed;
+    let dataset = DATASET - measured.removed;
     match work {
         Work::Create | Work::Wait => assert!(measured.rows > dataset),
         Work::Life => assert_eq!(measured.rows, dataset + measured.calls() / 6),
         Work::Prune => {
             assert!(measured.removed > 0);
+            let removed = format!(", {} actions removed", measured.removed);
+            assert!(measured.to_string().ends_with(&removed), "{measured}");
             assert_eq!(measured.rows, dataset + measured.calls() / 6);
         }
-        _ => assert_eq!((measured.rows, measured.removed), (STOCK, 0)),
+        _ => assert_eq!((measured.rows, measured.removed), (DATASET, 0)),
     }
     if cfg!(target_os = "linux") {
         assert!(measured.cpu.is_some());
@@ -55,12 +57,33 @@ async fn every_work_runs_in_memory() {
     }
 }
 
+#[test]
+fn every_work_is_named_like_its_variant() {
+    let mut names = Vec::new();
+    for work in Work::all() {
+        // For example `List(TouchesAny)`.
+        let variant = format!("{work:?}").replace(['(', ')'], "");
+        let mut expected = String::new();
+        for letter in variant.chars() {
+            if letter.is_uppercase() && !expected.is_empty() {
+                expected.push('_');
+            }
+            expected.extend(letter.to_lowercase());
+        }
+        assert_eq!(work.name(), expected);
+        names.push(expected);
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), Work::all().len());
+}
+
 #[tokio::test]
 async fn a_store_that_cannot_be_reopened_fails_the_reopen_measurement() {
     let reopen = short(Work::Reopen);
     let failure = reopen.run(Subject::new(MemoryStore::new())).await;
     assert_eq!(failure.unwrap_err().case, "reopen");
-    let none = short(Work::Get).with_stock(0);
+    let none = short(Work::Get).with_dataset(0);
     let failure = none.run(Subject::new(MemoryStore::new())).await;
     assert_eq!(failure.unwrap_err().case, "get");
 }
@@ -228,7 +251,7 @@ async fn a_store_that_loses_something_is_not_measured() {
             1,
             "acknowledged action",
         ),
-        // The verification of the stock, and in the middle of the crowd.
+        // The verification of the dataset, and in the middle of the crowd.
         (Work::Life, Fault::LosesFromGet, 0, "acknowledged action"),
         (
             Work::Life,

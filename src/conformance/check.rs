@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::failure::{Failure, Proof, Stop, holds, same};
+use super::failure::{Failure, Proof, Stop, at_call, holds, same};
 use super::harness::{log_walk, uids, walk};
 use crate::model::{
     Action, ActionUid, Filter, Limits, LogEntry, LogEntryKind, LogQuery, Order, Outcome,
@@ -44,122 +44,141 @@ pub struct Checked {
 ///
 /// # Errors
 /// Returns [`Failure`] with the first inconsistency, or if a call to the store fails.
-pub async fn check_store(store: &dyn ActionStore) -> Result<Checked, Failure> {
-    match check(store).await {
-        Ok(checked) => Ok(checked),
-        Err(Stop::Failed(failure)) => Err(*failure),
-        Err(Stop::NotApplicable(why)) => Err(Failure::new("a whole store", why)),
+#[track_caller]
+pub fn check_store(
+    store: &dyn ActionStore,
+) -> impl Future<Output = Result<Checked, Failure>> + Send {
+    let checking = check(store);
+    async move {
+        match checking.await {
+            Ok(checked) => Ok(checked),
+            Err(Stop::Failed(failure)) => Err(*failure),
+            Err(Stop::NotApplicable(why)) => Err(Failure::new("a whole store", why)),
+        }
     }
 }
 
-async fn check(store: &dyn ActionStore) -> Proof<Checked> {
-    let pages = |order| Query::new().with_order(order).with_limit(Limits::PAGE);
-    let oldest = walk(store, pages(Order::Oldest)).await?;
-    let mut newest = walk(store, pages(Order::Newest)).await?;
-    newest.reverse();
-    same(
-        "oldest first is the reverse of newest first",
-        uids(&newest),
-        uids(&oldest),
-    )?;
-    same(
-        "the same actions oldest first and newest first",
-        &newest,
-        &oldest,
-    )?;
-    let actions: BTreeMap<ActionUid, Arc<Action>> = oldest
-        .iter()
-        .map(|action| (action.uid, action.clone()))
-        .collect();
-    same("each action exactly once", actions.len(), oldest.len())?;
-    check_feed(store, &actions).await?;
-    let most = store.capabilities().max_commands.clamp(1, 500);
-    for some in oldest.chunks(most) {
-        let found = store.get(&uids(some)).await?;
-        same("an answer for each uid", found.len(), some.len())?;
-        let found: Vec<Arc<Action>> = found.into_iter().flatten().collect();
-        same("every listed action is found by its uid", &found[..], some)?;
-    }
-    let at = store.list(&Query::new().with_limit(1)).await?.at;
-    same("the number of actions", at.actions, oldest.len() as u64)?;
-    check_filters(store, &oldest).await?;
-    let mut logs: HashMap<ActionUid, Vec<LogEntry>> = HashMap::new();
-    let all = log_walk(store, LogQuery::all().with_limit(Limits::PAGE)).await?;
-    let entries = all.len();
-    for entry in all {
-        logs.entry(entry.uid).or_default().push(entry);
-    }
-    for action in &oldest {
-        action.check()?;
-        let own = log_walk(store, LogQuery::of(action.uid)).await?;
-        let of_all = logs.remove(&action.uid).unwrap_or_default();
+#[track_caller]
+fn check(store: &dyn ActionStore) -> impl Future<Output = Proof<Checked>> {
+    at_call(async move {
+        let pages = |order| Query::new().with_order(order).with_limit(Limits::PAGE);
+        let oldest = walk(store, pages(Order::Oldest)).await?;
+        let mut newest = walk(store, pages(Order::Newest)).await?;
+        newest.reverse();
         same(
-            "the global log has the same entries as the log of one action",
-            &of_all,
-            &own,
+            "oldest first is the reverse of newest first",
+            uids(&newest),
+            uids(&oldest),
         )?;
-        check_log(action, &own)?;
-    }
-    holds("no log of an unknown action", logs.is_empty(), &logs)?;
-    check_keys(&oldest)?;
-    let mut alive = BTreeSet::new();
-    for owner in store
-        .all_owners(OwnerQuery::new().with_limit(Limits::PAGE))
-        .await?
-    {
-        let only = !owner.is_alive() || alive.insert(owner.owner.name.clone());
-        holds("one living incarnation of each owner name", only, &owner)?;
-    }
-    Ok(Checked {
-        actions: oldest.len(),
-        entries,
+        same(
+            "the same actions oldest first and newest first",
+            &newest,
+            &oldest,
+        )?;
+        let actions: BTreeMap<ActionUid, Arc<Action>> = oldest
+            .iter()
+            .map(|action| (action.uid, action.clone()))
+            .collect();
+        same("each action exactly once", actions.len(), oldest.len())?;
+        check_feed(store, &actions).await?;
+        let most = store.capabilities().max_commands.clamp(1, 500);
+        for some in oldest.chunks(most) {
+            let found = store.get(&uids(some)).await?;
+            same("an answer for each uid", found.len(), some.len())?;
+            let found: Vec<Arc<Action>> = found.into_iter().flatten().collect();
+            same("every listed action is found by its uid", &found[..], some)?;
+        }
+        let at = store.list(&Query::new().with_limit(1)).await?.at;
+        same("the number of actions", at.actions, oldest.len() as u64)?;
+        check_filters(store, &oldest).await?;
+        let mut logs: HashMap<ActionUid, Vec<LogEntry>> = HashMap::new();
+        let all = log_walk(store, LogQuery::all().with_limit(Limits::PAGE)).await?;
+        let entries = all.len();
+        for entry in all {
+            logs.entry(entry.uid).or_default().push(entry);
+        }
+        for action in &oldest {
+            action.check()?;
+            let own = log_walk(store, LogQuery::of(action.uid)).await?;
+            let of_all = logs.remove(&action.uid).unwrap_or_default();
+            same(
+                "the global log has the same entries as the log of one action",
+                &of_all,
+                &own,
+            )?;
+            check_log(action, &own)?;
+        }
+        holds("no log of an unknown action", logs.is_empty(), &logs)?;
+        check_keys(&oldest)?;
+        let mut alive = BTreeSet::new();
+        for owner in store
+            .all_owners(OwnerQuery::new().with_limit(Limits::PAGE))
+            .await?
+        {
+            let only = !owner.is_alive() || alive.insert(owner.owner.name.clone());
+            holds("one living incarnation of each owner name", only, &owner)?;
+        }
+        Ok(Checked {
+            actions: oldest.len(),
+            entries,
+        })
     })
 }
 
-async fn check_filters(store: &dyn ActionStore, oldest: &[Arc<Action>]) -> Proof {
-    let pages = |order| Query::new().with_order(order).with_limit(Limits::PAGE);
-    let mut filters = vec![Filter::Unfinished];
-    filters.extend(Status::ALL.iter().copied().map(Filter::Status));
-    filters.extend(Outcome::ALL.iter().copied().map(Filter::Outcome));
-    for filter in filters {
-        let expected = oldest.iter().filter(|action| filter.matches(action));
-        let expected: Vec<ActionUid> = expected.map(|action| action.uid).collect();
-        let what = format!("the actions that match {filter:?}");
-        let found = walk(store, pages(Order::Oldest).with_filter(filter)).await?;
-        same(&what, uids(&found), expected)?;
-    }
-    let completed = oldest.iter().enumerate();
-    let completed = completed.filter(|(_, action)| !action.is_unfinished());
-    let mut completed: Vec<(usize, &Arc<Action>)> = completed.collect();
-    completed.sort_by_key(|(number, action)| std::cmp::Reverse((action.finished_at, *number)));
-    let expected: Vec<ActionUid> = completed.iter().map(|(_, action)| action.uid).collect();
-    let found = walk(store, pages(Order::Finished)).await?;
-    same("the order of completion", uids(&found), expected)
+/// The filters and the order of completion return what they should.
+#[track_caller]
+fn check_filters(store: &dyn ActionStore, oldest: &[Arc<Action>]) -> impl Future<Output = Proof> {
+    at_call(async move {
+        let pages = |order| Query::new().with_order(order).with_limit(Limits::PAGE);
+        let mut filters = vec![Filter::Unfinished];
+        filters.extend(Status::ALL.iter().copied().map(Filter::Status));
+        filters.extend(Outcome::ALL.iter().copied().map(Filter::Outcome));
+        for filter in filters {
+            let expected = oldest.iter().filter(|action| filter.matches(action));
+            let expected: Vec<ActionUid> = expected.map(|action| action.uid).collect();
+            let what = format!("the actions that match {filter:?}");
+            let found = walk(store, pages(Order::Oldest).with_filter(filter)).await?;
+            same(&what, uids(&found), expected)?;
+        }
+        let completed = oldest.iter().enumerate();
+        let completed = completed.filter(|(_, action)| !action.is_unfinished());
+        let mut completed: Vec<(usize, &Arc<Action>)> = completed.collect();
+        completed.sort_by_key(|(number, action)| std::cmp::Reverse((action.finished_at, *number)));
+        let expected: Vec<ActionUid> = completed.iter().map(|(_, action)| action.uid).collect();
+        let found = walk(store, pages(Order::Finished)).await?;
+        same("the order of completion", uids(&found), expected)
+    })
 }
 
 /// The feed returns the same actions, each once, in ascending order of revision.
-async fn check_feed(store: &dyn ActionStore, actions: &BTreeMap<ActionUid, Arc<Action>>) -> Proof {
-    let mut left = actions.clone();
-    let mut query = Query::new().with_order(Order::Feed).with_limit(100);
-    let mut last = Revision::ZERO;
-    loop {
-        let page = store.list(&query).await?;
-        for action in &page.items {
-            let expected = left.remove(&action.uid);
-            same(
-                "the feed has each action once, in its current state",
-                Some(action),
-                expected.as_ref(),
-            )?;
+#[track_caller]
+fn check_feed(
+    store: &dyn ActionStore,
+    actions: &BTreeMap<ActionUid, Arc<Action>>,
+) -> impl Future<Output = Proof> {
+    at_call(async move {
+        let mut left = actions.clone();
+        let mut query = Query::new().with_order(Order::Feed).with_limit(100);
+        let mut last = Revision::ZERO;
+        loop {
+            let page = store.list(&query).await?;
+            for action in &page.items {
+                let expected = left.remove(&action.uid);
+                same(
+                    "the feed has each action once, in its current state",
+                    Some(action),
+                    expected.as_ref(),
+                )?;
+            }
+            let Some(next) = page.next else { break };
+            let at = Revision::new(next.position());
+            let ascends = at > last && at <= page.at.revision;
+            holds("ascending revisions", ascends, (last, at, page.at))?;
+            last = at;
+            query.after = Some(next);
         }
-        let Some(next) = page.next else { break };
-        let at = Revision::new(next.position());
-        let ascends = at > last && at <= page.at.revision;
-        holds("ascending revisions", ascends, (last, at, page.at))?;
-        last = at;
-        query.after = Some(next);
-    }
-    holds("every action is in the feed", left.is_empty(), left.keys())
+        holds("every action is in the feed", left.is_empty(), left.keys())
+    })
 }
 
 fn check_log(action: &Action, log: &[LogEntry]) -> Proof {

@@ -17,7 +17,8 @@ pub struct Failure {
     pub expected: String,
     /// Behaviour that the store showed.
     pub found: String,
-    /// Location of the check in the suite.
+    /// Location of the failed step: a line of the case, or the call of
+    /// [`check_store`](super::check_store).
     pub at: &'static Location<'static>,
 }
 
@@ -66,6 +67,26 @@ impl From<Failure> for Stop {
     }
 }
 
+impl Stop {
+    fn at(mut self, caller: &'static Location<'static>) -> Stop {
+        if let Stop::Failed(failure) = &mut self {
+            failure.at = caller;
+        }
+        self
+    }
+}
+
+/// Runs the work of a helper. Its failures get the location of the call of the helper, so
+/// they point at the step of the case. The helper must be `#[track_caller]`.
+#[track_caller]
+pub(super) fn at_call<T>(work: impl Future<Output = Proof<T>>) -> impl Future<Output = Proof<T>> {
+    let caller = Location::caller();
+    // On the heap, because an unoptimized build doubles the size of a future that is moved
+    // into another one.
+    let work = Box::pin(work);
+    async move { work.await.map_err(|stop| stop.at(caller)) }
+}
+
 macro_rules! unexpected {
     ($($error:ty)+) => {$(
         impl From<$error> for Stop {
@@ -109,15 +130,13 @@ where
     T: fmt::Debug,
     I: SliceIndex<[T]> + fmt::Debug + Clone,
 {
-    let found = items.get(index.clone());
-    found.ok_or_else(|| {
+    // Not in a closure, which would hide the caller.
+    let Some(found) = items.get(index.clone()) else {
         let expected = format!("{what}: items at {index:?}");
-        Failure::new(
-            expected,
-            format!("{} items: {}", items.len(), shown(&items)),
-        )
-        .into()
-    })
+        let found = format!("{} items: {}", items.len(), shown(&items));
+        return Err(Failure::new(expected, found).into());
+    };
+    Ok(found)
 }
 
 /// Truncates a long value so that the failure stays readable.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::failure::{Failure, Proof, Stop, holds, same};
+use tokio::task::JoinHandle;
+
+use super::failure::{Failure, Proof, Stop, at_call, holds, same};
 use super::subject::{Fixture, Subject};
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
@@ -26,15 +28,18 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Upper limit for the pages of one walk. No walk of the suite has this many.
 pub(super) const PAGES: usize = 5000;
 
-pub(super) async fn open(fixture: &dyn Fixture) -> Proof<Subject> {
-    let subject = fixture.open().await;
-    let page = subject.store.list(&Query::new().with_limit(1)).await?;
-    holds(
-        "an empty store after it was opened",
-        page.items.is_empty(),
-        &page.items,
-    )?;
-    Ok(subject)
+#[track_caller]
+pub(super) fn open(fixture: &dyn Fixture) -> impl Future<Output = Proof<Subject>> {
+    at_call(async move {
+        let subject = fixture.open().await;
+        let page = subject.store.list(&Query::new().with_limit(1)).await?;
+        holds(
+            "an empty store after it was opened",
+            page.items.is_empty(),
+            &page.items,
+        )?;
+        Ok(subject)
+    })
 }
 
 /// Waits for something that must happen within `PATIENCE`.
@@ -48,6 +53,16 @@ pub(super) fn in_time<T>(
         let answer = tokio::time::timeout(PATIENCE, future).await;
         answer.map_err(|_| late.into())
     }
+}
+
+/// Waits for the end of a task. Its failure is a failure of this step.
+#[track_caller]
+pub(super) fn joined<T>(
+    what: &'static str,
+    task: JoinHandle<Proof<T>>,
+) -> impl Future<Output = Proof<T>> {
+    let ended = in_time(what, task);
+    at_call(async move { ended.await?? })
 }
 
 pub(super) fn create(new: NewAction) -> Command {
@@ -128,6 +143,7 @@ pub(super) fn finish(outcome: Outcome) -> Change {
     })
 }
 
+#[track_caller]
 pub(super) fn report(progress: u16) -> Proof<Change> {
     let progress = Progress::from_hundredths(progress)?;
     Ok(Change::Report(Report::new().with_progress(progress)))
@@ -155,154 +171,218 @@ impl Subject {
         }
     }
 
-    pub(super) async fn write(&self, batch: Batch) -> Proof<Vec<Answer>> {
-        write(&*self.store, batch).await
+    #[track_caller]
+    pub(super) fn write(&self, batch: Batch) -> impl Future<Output = Proof<Vec<Answer>>> {
+        at_call(async move { write(&*self.store, batch).await })
     }
 
-    pub(super) async fn each(&self, commands: Vec<Command>) -> Proof<Vec<Answer>> {
-        self.write(Batch::each(commands)).await
+    #[track_caller]
+    pub(super) fn each(&self, commands: Vec<Command>) -> impl Future<Output = Proof<Vec<Answer>>> {
+        at_call(async move { self.write(Batch::each(commands)).await })
     }
 
-    pub(super) async fn all(&self, commands: Vec<Command>) -> Proof<Vec<Answer>> {
-        self.write(Batch::all(commands)).await
+    #[track_caller]
+    pub(super) fn all(&self, commands: Vec<Command>) -> impl Future<Output = Proof<Vec<Answer>>> {
+        at_call(async move { self.write(Batch::all(commands)).await })
     }
 
-    pub(super) async fn one(&self, command: Command) -> Proof<Answer> {
-        let answer = self.each(vec![command]).await?.into_iter().next();
-        answer.ok_or_else(|| Failure::new("one answer", "none").into())
+    #[track_caller]
+    pub(super) fn one(&self, command: Command) -> impl Future<Output = Proof<Answer>> {
+        at_call(async move {
+            let answer = self.each(vec![command]).await?.into_iter().next();
+            answer.ok_or_else(|| Failure::new("one answer", "none").into())
+        })
     }
 
     /// Executes a command that must be applied.
-    pub(super) async fn done(&self, command: Command) -> Proof<Option<Arc<Action>>> {
-        let shown = format!("{command:?}");
-        let done = self.one(command).await??;
-        let what = format!("the effect of {shown}");
-        same(&what, done.effect, Effect::Applied)?;
-        Ok(done.action)
+    #[track_caller]
+    pub(super) fn done(
+        &self,
+        command: Command,
+    ) -> impl Future<Output = Proof<Option<Arc<Action>>>> {
+        at_call(async move {
+            let shown = format!("{command:?}");
+            let done = self.one(command).await??;
+            let what = format!("the effect of {shown}");
+            same(&what, done.effect, Effect::Applied)?;
+            Ok(done.action)
+        })
     }
 
     /// Executes a command that must be applied and must return an action.
-    pub(super) async fn changed(&self, command: Command) -> Proof<Arc<Action>> {
-        let action = self.done(command).await?;
-        action.ok_or_else(|| Failure::new("the action in the answer", "no action").into())
+    #[track_caller]
+    pub(super) fn changed(&self, command: Command) -> impl Future<Output = Proof<Arc<Action>>> {
+        at_call(async move {
+            let action = self.done(command).await?;
+            action.ok_or_else(|| Failure::new("the action in the answer", "no action").into())
+        })
     }
 
     /// Executes a command that must be answered `Already`.
-    pub(super) async fn already(&self, command: Command) -> Proof<Option<Arc<Action>>> {
-        let shown = format!("{command:?}");
-        let done = self.one(command).await??;
-        same(
-            &format!("the effect of {shown}"),
-            done.effect,
-            Effect::Already,
-        )?;
-        Ok(done.action)
+    #[track_caller]
+    pub(super) fn already(
+        &self,
+        command: Command,
+    ) -> impl Future<Output = Proof<Option<Arc<Action>>>> {
+        at_call(async move {
+            let shown = format!("{command:?}");
+            let done = self.one(command).await??;
+            same(
+                &format!("the effect of {shown}"),
+                done.effect,
+                Effect::Already,
+            )?;
+            Ok(done.action)
+        })
     }
 
-    pub(super) async fn refused(&self, command: Command) -> Proof<Rejection> {
-        let shown = format!("a refusal of {command:?}");
-        match self.one(command).await? {
-            Ok(done) => Err(Failure::new(shown, format!("{done:?}")).into()),
-            Err(refused) => Ok(refused),
-        }
+    #[track_caller]
+    pub(super) fn refused(&self, command: Command) -> impl Future<Output = Proof<Rejection>> {
+        at_call(async move {
+            let shown = format!("a refusal of {command:?}");
+            match self.one(command).await? {
+                Ok(done) => Err(Failure::new(shown, format!("{done:?}")).into()),
+                Err(refused) => Ok(refused),
+            }
+        })
     }
 
-    pub(super) async fn claim(&self, name: &str) -> Proof<OwnerRef> {
-        let owner = OwnerRef::new(name);
-        self.done(claim(&owner)).await?;
-        Ok(owner)
+    #[track_caller]
+    pub(super) fn claim(&self, name: &str) -> impl Future<Output = Proof<OwnerRef>> {
+        at_call(async move {
+            let owner = OwnerRef::new(name);
+            self.done(claim(&owner)).await?;
+            Ok(owner)
+        })
     }
 
-    pub(super) async fn create(&self, new: NewAction) -> Proof<Arc<Action>> {
-        self.changed(create(new)).await
+    #[track_caller]
+    pub(super) fn create(&self, new: NewAction) -> impl Future<Output = Proof<Arc<Action>>> {
+        at_call(async move { self.changed(create(new)).await })
     }
 
-    pub(super) async fn queued(&self) -> Proof<Arc<Action>> {
-        self.create(NewAction::task("backup_bdb")).await
+    #[track_caller]
+    pub(super) fn queued(&self) -> impl Future<Output = Proof<Arc<Action>>> {
+        at_call(async move { self.create(NewAction::task("backup_bdb")).await })
     }
 
-    pub(super) async fn executing(&self, by: &OwnerRef) -> Proof<Arc<Action>> {
-        let uid = self.queued().await?.uid;
-        self.apply(uid, Change::Start, by).await
+    #[track_caller]
+    pub(super) fn executing(&self, by: &OwnerRef) -> impl Future<Output = Proof<Arc<Action>>> {
+        at_call(async move {
+            let uid = self.queued().await?.uid;
+            self.apply(uid, Change::Start, by).await
+        })
     }
 
-    pub(super) async fn completed(&self, by: &OwnerRef) -> Proof<Arc<Action>> {
-        let uid = self.executing(by).await?.uid;
-        self.apply(uid, finish(Outcome::Succeeded), by).await
+    #[track_caller]
+    pub(super) fn completed(&self, by: &OwnerRef) -> impl Future<Output = Proof<Arc<Action>>> {
+        at_call(async move {
+            let uid = self.executing(by).await?.uid;
+            self.apply(uid, finish(Outcome::Succeeded), by).await
+        })
     }
 
-    pub(super) async fn apply(
+    #[track_caller]
+    pub(super) fn apply(
         &self,
         uid: ActionUid,
         change: Change,
         by: &OwnerRef,
-    ) -> Proof<Arc<Action>> {
-        self.changed(apply(uid, change, Some(by))).await
+    ) -> impl Future<Output = Proof<Arc<Action>>> {
+        at_call(async move { self.changed(apply(uid, change, Some(by))).await })
     }
 
-    pub(super) async fn find(&self, uid: ActionUid) -> Proof<Option<Arc<Action>>> {
-        let found = self.store.get(&[uid]).await?;
-        same("the number of answers for one uid", found.len(), 1)?;
-        Ok(found.into_iter().next().flatten())
+    #[track_caller]
+    pub(super) fn find(&self, uid: ActionUid) -> impl Future<Output = Proof<Option<Arc<Action>>>> {
+        at_call(async move {
+            let found = self.store.get(&[uid]).await?;
+            same("the number of answers for one uid", found.len(), 1)?;
+            Ok(found.into_iter().next().flatten())
+        })
     }
 
-    pub(super) async fn read(&self, uid: ActionUid) -> Proof<Arc<Action>> {
-        let found = self.find(uid).await?;
-        found.ok_or_else(|| Failure::new(format!("action {uid}"), "no such action").into())
+    #[track_caller]
+    pub(super) fn read(&self, uid: ActionUid) -> impl Future<Output = Proof<Arc<Action>>> {
+        at_call(async move {
+            let found = self.find(uid).await?;
+            found.ok_or_else(|| Failure::new(format!("action {uid}"), "no such action").into())
+        })
     }
 
     /// Requires that an action has not changed.
-    pub(super) async fn unchanged(&self, action: &Arc<Action>) -> Proof {
-        let found = self.read(action.uid).await?;
-        same("the unchanged action", &found, action)
+    #[track_caller]
+    pub(super) fn unchanged(&self, action: &Arc<Action>) -> impl Future<Output = Proof> {
+        at_call(async move {
+            let found = self.read(action.uid).await?;
+            same("the unchanged action", &found, action)
+        })
     }
 
-    pub(super) async fn log_of(&self, uid: ActionUid) -> Proof<Vec<LogEntry>> {
-        log_walk(&*self.store, LogQuery::of(uid)).await
+    #[track_caller]
+    pub(super) fn log_of(&self, uid: ActionUid) -> impl Future<Output = Proof<Vec<LogEntry>>> {
+        at_call(async move { log_walk(&*self.store, LogQuery::of(uid)).await })
     }
 
-    pub(super) async fn owner(&self, owner: &OwnerRef) -> Proof<Owner> {
-        let owners = self.owners().await?;
-        let known = owners.iter().find(|known| known.owner == *owner);
-        known
-            .cloned()
-            .ok_or_else(|| Failure::new(format!("owner {owner}"), format!("{owners:?}")).into())
+    #[track_caller]
+    pub(super) fn owner(&self, owner: &OwnerRef) -> impl Future<Output = Proof<Owner>> {
+        at_call(async move {
+            let owners = self.owners().await?;
+            let known = owners.iter().find(|known| known.owner == *owner);
+            known
+                .cloned()
+                .ok_or_else(|| Failure::new(format!("owner {owner}"), format!("{owners:?}")).into())
+        })
     }
 
     /// Returns all owners that the store remembers.
-    pub(super) async fn owners(&self) -> Proof<Vec<Owner>> {
-        let query = OwnerQuery::new().with_limit(Limits::PAGE);
-        Ok(self.store.all_owners(query).await?)
+    #[track_caller]
+    pub(super) fn owners(&self) -> impl Future<Output = Proof<Vec<Owner>>> {
+        at_call(async move {
+            let query = OwnerQuery::new().with_limit(Limits::PAGE);
+            Ok(self.store.all_owners(query).await?)
+        })
     }
 
-    pub(super) async fn position(&self) -> Proof<Position> {
-        Ok(in_time("the position", self.store.changed(None)).await??)
+    #[track_caller]
+    pub(super) fn position(&self) -> impl Future<Output = Proof<Position>> {
+        at_call(async move { Ok(in_time("the position", self.store.changed(None)).await??) })
     }
 
-    pub(super) async fn walk(&self, query: Query) -> Proof<Vec<Arc<Action>>> {
-        walk(&*self.store, query).await
+    #[track_caller]
+    pub(super) fn walk(&self, query: Query) -> impl Future<Output = Proof<Vec<Arc<Action>>>> {
+        at_call(async move { walk(&*self.store, query).await })
     }
 
-    pub(super) async fn list(&self, query: Query) -> Proof<Page<Arc<Action>>> {
-        Ok(self.store.list(&query).await?)
+    #[track_caller]
+    pub(super) fn list(&self, query: Query) -> impl Future<Output = Proof<Page<Arc<Action>>>> {
+        at_call(async move { Ok(self.store.list(&query).await?) })
     }
 
     /// Requires that a list fails with an error of this kind.
-    pub(super) async fn list_fails(&self, query: Query, kind: ErrorKind) -> Proof {
-        fails(&format!("{query:?}"), self.store.list(&query).await, kind)
+    #[track_caller]
+    pub(super) fn list_fails(&self, query: Query, kind: ErrorKind) -> impl Future<Output = Proof> {
+        at_call(async move { fails(&format!("{query:?}"), self.store.list(&query).await, kind) })
     }
 
-    pub(super) async fn log_fails(&self, query: LogQuery, kind: ErrorKind) -> Proof {
-        fails(&format!("{query:?}"), self.store.log(&query).await, kind)
+    #[track_caller]
+    pub(super) fn log_fails(
+        &self,
+        query: LogQuery,
+        kind: ErrorKind,
+    ) -> impl Future<Output = Proof> {
+        at_call(async move { fails(&format!("{query:?}"), self.store.log(&query).await, kind) })
     }
 
     /// Reads everything that the store shows, to compare it with a later snapshot.
-    pub(super) async fn snapshot(&self) -> Proof<Snapshot> {
-        Ok(Snapshot {
-            feed: self.walk(Query::new().with_order(Order::Feed)).await?,
-            newest: self.walk(Query::new()).await?,
-            log: log_walk(&*self.store, LogQuery::all()).await?,
-            owners: self.owners().await?,
+    #[track_caller]
+    pub(super) fn snapshot(&self) -> impl Future<Output = Proof<Snapshot>> {
+        at_call(async move {
+            Ok(Snapshot {
+                feed: self.walk(Query::new().with_order(Order::Feed)).await?,
+                newest: self.walk(Query::new()).await?,
+                log: log_walk(&*self.store, LogQuery::all()).await?,
+                owners: self.owners().await?,
+            })
         })
     }
 }
@@ -316,11 +396,17 @@ pub(super) struct Snapshot {
 }
 
 /// Writes a batch. Requires one answer for each command.
-pub(super) async fn write(store: &dyn ActionStore, batch: Batch) -> Proof<Vec<Answer>> {
-    let commands = batch.commands.len();
-    let answers = store.write(batch).await?;
-    same("the number of answers", answers.len(), commands)?;
-    Ok(answers)
+#[track_caller]
+pub(super) fn write(
+    store: &dyn ActionStore,
+    batch: Batch,
+) -> impl Future<Output = Proof<Vec<Answer>>> {
+    at_call(async move {
+        let commands = batch.commands.len();
+        let answers = store.write(batch).await?;
+        same("the number of answers", answers.len(), commands)?;
+        Ok(answers)
+    })
 }
 
 /// Requires an error of this kind.
@@ -336,45 +422,57 @@ pub(super) fn fails<T: std::fmt::Debug>(
 }
 
 /// Reads a whole list, page by page. A walk that does not end is a failure.
-pub(super) async fn walk(store: &dyn ActionStore, mut query: Query) -> Proof<Vec<Arc<Action>>> {
-    let mut items = Vec::new();
-    for _ in 0..PAGES {
-        let page = store.list(&query).await?;
-        holds(
-            "no page with more items than its limit",
-            page.items.len() <= usize::from(query.limit),
-            page.items.len(),
-        )?;
-        items.extend(page.items);
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => return Ok(items),
+#[track_caller]
+pub(super) fn walk(
+    store: &dyn ActionStore,
+    mut query: Query,
+) -> impl Future<Output = Proof<Vec<Arc<Action>>>> {
+    at_call(async move {
+        let mut items = Vec::new();
+        for _ in 0..PAGES {
+            let page = store.list(&query).await?;
+            holds(
+                "no page with more items than its limit",
+                page.items.len() <= usize::from(query.limit),
+                page.items.len(),
+            )?;
+            items.extend(page.items);
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(items),
+            }
+            // Lets other tasks write between two pages if the store answers without waiting.
+            tokio::task::yield_now().await;
         }
-        // Lets other tasks write between two pages if the store answers without waiting.
-        tokio::task::yield_now().await;
-    }
-    Err(Failure::new("a walk that ends", format!("{PAGES} pages of {query:?}")).into())
+        Err(Failure::new("a walk that ends", format!("{PAGES} pages of {query:?}")).into())
+    })
 }
 
 /// Reads a whole log, page by page.
-pub(super) async fn log_walk(store: &dyn ActionStore, mut query: LogQuery) -> Proof<Vec<LogEntry>> {
-    let mut items = Vec::new();
-    for _ in 0..PAGES {
-        let page = store.log(&query).await?;
-        holds(
-            "no page with more items than its limit",
-            page.items.len() <= usize::from(query.limit),
-            page.items.len(),
-        )?;
-        items.extend(page.items);
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => return Ok(items),
+#[track_caller]
+pub(super) fn log_walk(
+    store: &dyn ActionStore,
+    mut query: LogQuery,
+) -> impl Future<Output = Proof<Vec<LogEntry>>> {
+    at_call(async move {
+        let mut items = Vec::new();
+        for _ in 0..PAGES {
+            let page = store.log(&query).await?;
+            holds(
+                "no page with more items than its limit",
+                page.items.len() <= usize::from(query.limit),
+                page.items.len(),
+            )?;
+            items.extend(page.items);
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(items),
+            }
+            // Lets other tasks write between two pages if the store answers without waiting.
+            tokio::task::yield_now().await;
         }
-        // Lets other tasks write between two pages if the store answers without waiting.
-        tokio::task::yield_now().await;
-    }
-    Err(Failure::new("a walk that ends", format!("{PAGES} pages of {query:?}")).into())
+        Err(Failure::new("a walk that ends", format!("{PAGES} pages of {query:?}")).into())
+    })
 }
 
 /// Returns a query for summaries.

@@ -96,6 +96,9 @@ macro_rules! __conformance_cases {
                     plain an_idempotency_key_finds_the_first_action;
                     plain an_idempotency_key_with_other_content_is_a_conflict;
                     plain an_idempotency_key_is_free_once_its_action_is_removed;
+                    plain the_two_kinds_of_keys_keep_their_holders_if_their_texts_are_equal;
+                    plain tenants_and_keys_that_join_to_one_text_are_separate;
+                    plain long_keys_that_differ_in_their_last_byte_are_separate;
                 }
                 relations {
                     plain an_action_is_found_once_by_each_object_it_touches;
@@ -211,6 +214,11 @@ macro_rules! __conformance_cases {
                     plain a_removed_position_is_not_reused;
                     crowd remaining_actions_are_returned_once_during_removals;
                 }
+                pruned {
+                    plain pruned_through_is_the_highest_last_revision_of_the_removed_actions;
+                    plain pruned_created_is_the_latest_creation_time_of_the_removed_actions;
+                    plain a_feed_cursor_expires_when_its_action_ends_and_is_removed_in_one_batch;
+                }
                 transfer {
                     plain a_transferred_store_is_identical;
                     plain a_refused_import_does_not_affect_the_others;
@@ -236,6 +244,12 @@ macro_rules! __conformance_cases {
                     plain a_label_that_breaks_the_rules_is_invalid;
                     plain attributes_that_break_the_rules_are_invalid;
                 }
+                values {
+                    plain a_report_of_progress_alone_is_kept;
+                    plain progress_is_exact_to_the_hundredth;
+                    plain versions_are_compared_and_kept_exactly;
+                    plain an_owner_keeps_the_time_of_its_claim;
+                }
                 branches {
                     plain a_cursor_of_another_branch_is_expired;
                     plain a_feed_cursor_beyond_the_store_is_expired;
@@ -252,6 +266,10 @@ macro_rules! __conformance_cases {
                     plain a_cursor_survives_conversion_to_text;
                     plain a_summary_omits_result_and_detail;
                     plain a_page_carries_the_position_of_the_store;
+                }
+                scan {
+                    plain a_walk_finds_what_lies_behind_more_rows_than_a_page_reads;
+                    plain a_page_reads_a_bounded_number_of_rows;
                 }
                 walks {
                     crowd paging_returns_each_action_once_during_writes;
@@ -283,11 +301,15 @@ macro_rules! __conformance_cases {
                     plain a_log_keeps_its_newest_entries;
                     plain a_log_that_one_batch_makes_too_long_is_truncated;
                     plain a_late_report_evicts_nothing_from_a_full_log;
+                    crowd a_page_shows_all_changes_up_to_its_position_and_no_later_one;
                 }
                 changed {
                     plain changed_without_a_revision_returns_at_once;
                     plain changed_returns_at_once_if_a_change_exists;
                     crowd a_change_wakes_its_waiters;
+                    crowd a_revision_that_wakes_a_waiter_is_readable;
+                    crowd a_revision_seen_on_a_page_can_be_waited_for;
+                    crowd a_wait_that_begins_during_a_write_ends;
                     plain a_revision_beyond_the_store_is_invalid;
                     plain a_write_that_changes_nothing_takes_no_revision;
                     plain a_closed_store_refuses_every_call;
@@ -298,6 +320,10 @@ macro_rules! __conformance_cases {
                     plain a_dropped_write_is_applied_completely_or_not_at_all;
                     plain dropped_reads_do_not_affect_later_calls;
                     plain a_dropped_write_keeps_its_order;
+                }
+                taken {
+                    plain a_write_dropped_after_it_was_taken_is_applied;
+                    plain a_close_finishes_the_writes_that_were_taken;
                 }
                 polls {
                     plain a_write_dropped_at_any_poll_is_applied_completely_or_not_at_all;
@@ -338,6 +364,11 @@ macro_rules! __conformance_cases {
                     reopen cursors_stay_valid_after_reopening;
                     reopen a_removed_position_is_not_reused_after_reopening;
                     reopen a_store_reopens_intact_after_a_dropped_close;
+                    reopen a_store_knows_after_reopening_what_was_removed;
+                    reopen a_late_report_is_kept_once_after_reopening;
+                    reopen a_report_of_progress_alone_survives_reopening;
+                    reopen the_times_of_an_owner_survive_reopening;
+                    reopen writes_taken_before_a_close_survive_reopening;
                 }
             }
         }

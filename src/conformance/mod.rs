@@ -5,9 +5,10 @@
 //! [`cases`] lists the cases for other test harnesses.
 //!
 //! A case opens empty stores through a [`Fixture`]. If the store breaks the contract, the
-//! case returns a [`Failure`] with the case name, the expected behaviour and the observed
-//! behaviour. The cases do not panic, do not sleep and do not measure time. The timeout
-//! is 30 seconds for a wait and ten minutes for a case.
+//! case returns a [`Failure`] with the case name, its failed step, the expected behaviour
+//! and the observed behaviour. The cases do not panic, do not sleep and do not measure
+//! time. A panic of the store is a failure of its case. The timeout is 30 seconds for a
+//! wait and ten minutes for a case.
 //!
 //! Other tools for tests:
 //!
@@ -16,6 +17,9 @@
 //!
 //! - [`FaultyStore`] makes any store fail according to a [`FaultPlan`]. Use it to test
 //!   the code that calls a store.
+//!
+//! - [`kill`] kills processes that write to a store, and checks that the store has every
+//!   acknowledged write.
 //!
 //! - [`Clock::manual`](crate::Clock::manual) is a clock that a test sets.
 //!
@@ -32,13 +36,17 @@ mod failure;
 mod fault_plan;
 mod faulty;
 mod harness;
+pub mod kill;
 mod list;
 mod subject;
 pub mod workload;
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 pub use check::{Checked, check_store};
@@ -88,13 +96,15 @@ impl Case {
     /// `contention` need a runtime with several threads.
     ///
     /// # Errors
-    /// Returns [`Failure`] if the store breaks the contract or the case takes more than
-    /// ten minutes.
+    /// Returns [`Failure`] if the store breaks the contract, if the store or its fixture
+    /// panics, or if the case takes more than ten minutes.
     pub async fn run(&self, fixture: &dyn Fixture) -> Result<Verdict, Failure> {
-        let stop = match tokio::time::timeout(LIMIT, (self.run)(fixture)).await {
-            Ok(Ok(())) => return Ok(Verdict::Held),
-            Ok(Err(stop)) => stop,
-            Err(_) => Failure::new("the end of the case", "not within ten minutes").into(),
+        let case = tokio::time::timeout(LIMIT, (self.run)(fixture));
+        let stop = match without_panic(case).await {
+            Ok(Ok(Ok(()))) => return Ok(Verdict::Held),
+            Ok(Ok(Err(stop))) => stop,
+            Ok(Err(_)) => Failure::new("the end of the case", "not within ten minutes").into(),
+            Err(message) => Failure::new("no panic", format!("a panic: {message}")).into(),
         };
         match stop {
             Stop::NotApplicable(why) => Ok(Verdict::NotApplicable(why)),
@@ -104,6 +114,26 @@ impl Case {
             }
         }
     }
+}
+
+/// Returns the output of a future, or the message of its panic.
+async fn without_panic<F: Future>(future: F) -> Result<F::Output, String> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|context| {
+        // After a panic the future is not polled again.
+        let poll = AssertUnwindSafe(|| future.as_mut().poll(context));
+        match std::panic::catch_unwind(poll) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(message(&*panic))),
+        }
+    })
+    .await
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a message").to_owned()
 }
 
 impl fmt::Debug for Case {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::failure::{Proof, Stop, holds};
+use super::failure::{Proof, Stop, at_call, holds};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::store::ActionStore;
@@ -86,6 +86,7 @@ impl Subject {
 
     /// Returns the maximum number of commands of a batch. The suite fills batches of that
     /// size, so it requires a limit of at most 10,000.
+    #[track_caller]
     pub(super) fn max_commands(&self) -> Proof<usize> {
         let most = self.store.capabilities().max_commands;
         holds(
@@ -97,18 +98,21 @@ impl Subject {
     }
 
     /// Closes the store and opens it again.
-    pub(super) async fn reopened(self) -> Proof<Subject> {
-        let Some(reopen) = self.reopen else {
-            return Err(Stop::NotApplicable("the fixture cannot reopen its store"));
-        };
-        self.store.close().await?;
-        // Dropping the store must release any lock that it holds.
-        drop(self.store);
-        Ok(Subject {
-            store: reopen().await?,
-            clock: self.clock,
-            reopen: Some(reopen),
-            kept: self.kept,
+    #[track_caller]
+    pub(super) fn reopened(self) -> impl Future<Output = Proof<Subject>> {
+        at_call(async move {
+            let Some(reopen) = self.reopen else {
+                return Err(Stop::NotApplicable("the fixture cannot reopen its store"));
+            };
+            self.store.close().await?;
+            // Dropping the store must release any lock that it holds.
+            drop(self.store);
+            Ok(Subject {
+                store: reopen().await?,
+                clock: self.clock,
+                reopen: Some(reopen),
+                kept: self.kept,
+            })
         })
     }
 }

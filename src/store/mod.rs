@@ -48,14 +48,18 @@ use crate::model::{
 ///    the feed, in the log and in an oldest-first list, unless all that it has shown is older than
 ///    the fork.
 /// 10. In newest and oldest order, an action that matches throughout a walk appears exactly once.
-///     The work of a page is bounded, so a page may be short and still have a next one.
+///     A page reads at most [`Limits::SCAN`](crate::Limits::SCAN) rows to find matches. So a page may
+///     be short, or empty, and still have a next one. Only a page that reached the end has none.
 /// 11. An unknown term, order or command is [`Unsupported`](crate::ErrorKind::Unsupported). It is
 ///     never ignored.
 /// 12. A command that names an owner is [`Rejection::Fenced`] unless that incarnation is alive in the
 ///     same transaction. Once `Fence` or `Claim` has returned, nothing of the fenced incarnation is
 ///     accepted. A repeat of a command that was accepted before still returns
 ///     [`Effect::Already`](crate::Effect::Already). It changes nothing.
-/// 13. Dropping a future neither cancels an accepted write nor harms the store.
+/// 13. A store takes a batch at the first poll of the future of [`write`](ActionStore::write), or at
+///     a later poll if it has no room. A store that does nothing else has room. A batch that was
+///     taken is not cancelled, not even by a dropped future or by [`close`](ActionStore::close).
+///     Dropping a future never harms the store.
 /// 14. Accepted data is returned byte for byte, or cut as [`Report`](crate::Report) says. The timestamps of an action never decrease. No
 ///     decision depends on a wall clock.
 /// 15. A completed action accepts no new parts, and a part of an unfinished action cannot be removed.
@@ -109,8 +113,8 @@ pub trait ActionStore: fmt::Debug + Send + Sync + 'static {
     /// `Invalid` if `after` is beyond the store, `Unavailable`, `Corrupt`, `Closed`.
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError>;
 
-    /// Finishes the accepted writes and releases all resources. Pending and later calls fail with
-    /// `Closed`. A second call does nothing.
+    /// Carries out and answers the batches that were taken, then releases all resources. Other pending
+    /// calls and later calls fail with `Closed`. A second call does nothing.
     ///
     /// # Errors
     /// `Unavailable` if something could not be given back; the store is closed nevertheless.

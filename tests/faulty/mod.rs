@@ -17,9 +17,14 @@ use tokio::sync::Semaphore;
 pub(crate) mod bites;
 mod commands;
 mod fault;
+mod hole;
+pub(crate) mod hole_bites;
+pub(crate) mod holed;
+mod key_rows;
 mod owners;
 
 pub(crate) use fault::Fault;
+pub(crate) use hole::Hole;
 
 #[derive(Debug)]
 pub(crate) struct Faulty {

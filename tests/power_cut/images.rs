@@ -12,7 +12,8 @@ use super::recording::{Entry, read};
 use super::replay::{Names, Replay};
 use super::ways::Way;
 
-const STORE: &str = "actions.db";
+/// Name of the file in which children work.
+pub(crate) const STORE: &str = "actions.db";
 
 /// A directory in which children work, each after the one before, on one recorded disk.
 pub(crate) struct Recorder {

@@ -8,6 +8,8 @@
 //! $ POWER_CUT_IMAGES=2000 cargo test --release --all-features --test power_cut -- --nocapture
 //! $ POWER_CUT_SEED=7 POWER_CUT_IMAGES=30 cargo test --all-features --test power_cut delete -- --nocapture
 //! ```
+//!
+//! `own_store.rs` says how to run it with a store of your own.
 #![cfg(all(feature = "conformance", feature = "sqlite"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -26,6 +28,7 @@ mod disk;
 mod doubts;
 mod images;
 mod ledger;
+mod own_store;
 mod recording;
 mod replay;
 #[allow(dead_code)]
@@ -43,6 +46,7 @@ fn in_a_process_of_its_own() {
             "die" => worker::die(&path, &more).await,
             "give-up" => worker::give_up(&path, &more).await,
             "repeat" => worker::repeat(&path, &more).await,
+            "own-store" => own_store::work_on_own_store(&path, &more).await,
             "outlive" => worker::outlive_failed_syncs(&path, &more).await,
             other => panic!("no role {other:?}"),
         }

@@ -154,3 +154,89 @@ pub(super) async fn two_callers_can_close_at_once(fixture: &dyn Fixture) -> Proo
     in_time("the end of closing", other).await???;
     Ok(())
 }
+
+/// Creates an action in another task.
+fn creating(s: &Subject) -> (ActionUid, tokio::task::JoinHandle<Proof>) {
+    let (store, new) = (s.store.clone(), NewAction::task("a"));
+    let uid = new.uid;
+    let task = tokio::spawn(async move {
+        for answer in write(&*store, Batch::each(vec![create(new)])).await? {
+            answer?;
+        }
+        Ok(())
+    });
+    (uid, task)
+}
+
+/// Number of writes of a case about waiting during a write.
+const WRITES: usize = 60;
+
+pub(super) async fn a_revision_that_wakes_a_waiter_is_readable(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    for _ in 0..WRITES {
+        let before = s.position().await?;
+        let (uid, writer) = creating(&s);
+        let waiting = s.store.changed(Some(before.revision));
+        let told = in_time("the end of a wait", waiting).await??;
+        // Only this write is under way, so the waiter was told of it.
+        holds("a higher revision", told.revision > before.revision, told)?;
+        let found = s.find(uid).await?;
+        holds("the action, once it was announced", found.is_some(), found)?;
+        let after = Some(Cursor::feed(before, before.revision));
+        let page = s.list(walks::feed().with_after(after)).await?;
+        same("the announced change", uids(&page.items), vec![uid])?;
+        holds(
+            "no lower position",
+            page.at.revision >= told.revision,
+            (page.at, told),
+        )?;
+        joined("the end of the write", writer).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_revision_seen_on_a_page_can_be_waited_for(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let mut waiting = Vec::new();
+    let wait = |at: Position| {
+        let store = s.store.clone();
+        let changed = async move { store.changed(Some(at.revision)).await };
+        (at.revision, tokio::spawn(changed))
+    };
+    for _ in 0..WRITES {
+        let (_, writer) = creating(&s);
+        for _ in 0..20 {
+            waiting.push(wait(s.list(Query::new().with_limit(1)).await?.at));
+            waiting.push(wait(s.store.log(&LogQuery::all().with_limit(1)).await?.at));
+            tokio::task::yield_now().await;
+            if writer.is_finished() {
+                break;
+            }
+        }
+        joined("the end of the write", writer).await?;
+    }
+    // The last write ends every wait.
+    s.queued().await?;
+    for (revision, waiter) in waiting {
+        let at = in_time("the end of a wait", waiter).await???;
+        holds("a higher revision", at.revision > revision, at)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_wait_that_begins_during_a_write_ends(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    for number in 0..WRITES {
+        let revision = s.position().await?.revision;
+        let (_, writer) = creating(&s);
+        // The wait begins before, during or after the commit.
+        for _ in 0..number % 12 {
+            tokio::task::yield_now().await;
+        }
+        let waiting = s.store.changed(Some(revision));
+        let at = in_time("the end of a wait that began during a write", waiting).await??;
+        holds("a higher revision", at.revision > revision, at)?;
+        joined("the end of the write", writer).await?;
+    }
+    Ok(())
+}

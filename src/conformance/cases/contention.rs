@@ -3,21 +3,24 @@
 use super::*;
 
 /// Sends each batch from its own task, all at the same time.
-async fn at_once(s: &Subject, batches: Vec<Batch>) -> Proof<Vec<Vec<Answer>>> {
-    let gate = Arc::new(tokio::sync::Barrier::new(batches.len()));
-    let spawn = |batch: Batch| {
-        let (store, gate) = (s.store.clone(), gate.clone());
-        tokio::spawn(async move {
-            gate.wait().await;
-            write(&*store, batch).await
-        })
-    };
-    let tasks: Vec<_> = batches.into_iter().map(spawn).collect();
-    let mut answers = Vec::new();
-    for task in tasks {
-        answers.push(in_time("an answer", task).await???);
-    }
-    Ok(answers)
+#[track_caller]
+fn at_once(s: &Subject, batches: Vec<Batch>) -> impl Future<Output = Proof<Vec<Vec<Answer>>>> {
+    at_call(async move {
+        let gate = Arc::new(tokio::sync::Barrier::new(batches.len()));
+        let spawn = |batch: Batch| {
+            let (store, gate) = (s.store.clone(), gate.clone());
+            tokio::spawn(async move {
+                gate.wait().await;
+                write(&*store, batch).await
+            })
+        };
+        let tasks: Vec<_> = batches.into_iter().map(spawn).collect();
+        let mut answers = Vec::new();
+        for task in tasks {
+            answers.push(joined("an answer", task).await?);
+        }
+        Ok(answers)
+    })
 }
 
 fn single(command: Command) -> Batch {
@@ -100,7 +103,7 @@ pub(super) async fn concurrent_compare_and_set_loses_no_change(fixture: &dyn Fix
     let tasks: Vec<_> = (0..TASKS).map(spawn).collect();
     let mut made = Vec::new();
     for task in tasks {
-        made.extend(in_time("the task's end", task).await???);
+        made.extend(joined("the task's end", task).await?);
     }
     made.sort_unstable();
     let last = (TASKS * CHANGES) as u64 + 2;
@@ -280,7 +283,7 @@ pub(super) async fn readers_see_an_action_and_its_log_agree(fixture: &dyn Fixtur
             break;
         }
     }
-    in_time("the writer's end", writer).await???;
+    joined("the writer's end", writer).await?;
     check_store(&*s.store).await?;
     Ok(())
 }

@@ -285,3 +285,87 @@ pub(super) async fn an_idempotency_key_is_free_once_its_action_is_removed(
     s.changed(new("b")).await?;
     Ok(())
 }
+
+/// Requires that each exclusive key and each idempotency key still leads to its holder.
+#[track_caller]
+fn held_by(s: &Subject, holders: &[Arc<Action>]) -> impl Future<Output = Proof> {
+    at_call(async move {
+        for holder in holders {
+            for key in holder.exclusive.iter() {
+                let new = NewAction::task("other").with_tenant(holder.tenant.clone());
+                let refused = s.refused(create(new.with_exclusive(key.clone()))).await?;
+                demand!(refused, Rejection::Conflict { reason: ConflictReason::Exclusive(_), ref current }
+                if current == holder);
+            }
+            if let Some(key) = &holder.idempotency_key {
+                let new = NewAction::task("other").with_tenant(holder.tenant.clone());
+                let refused = s
+                    .refused(create(new.with_idempotency_key(key.clone())))
+                    .await?;
+                demand!(refused, Rejection::Conflict { reason: ConflictReason::IdempotencyKey, ref current }
+                if current == holder);
+            }
+        }
+        Ok(())
+    })
+}
+
+pub(super) async fn the_two_kinds_of_keys_keep_their_holders_if_their_texts_are_equal(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let exclusive = |key: &str| NewAction::task("a").with_exclusive(key);
+    let once = |key: &str| NewAction::task("b").with_idempotency_key(key);
+    let holders = [
+        s.create(exclusive("k")).await?,
+        s.create(once("k")).await?,
+        s.create(once("l")).await?,
+        s.create(exclusive("l")).await?,
+    ];
+    held_by(&s, &holders).await?;
+    // The end of one holder frees its exclusive key, and not the other holder's key.
+    let [first, second, ..] = &holders;
+    s.changed(apply(first.uid, finish(Outcome::Cancelled), None))
+        .await?;
+    held_by(&s, std::slice::from_ref(second)).await?;
+    s.create(exclusive("k")).await?;
+    held_by(&s, std::slice::from_ref(second)).await
+}
+
+pub(super) async fn tenants_and_keys_that_join_to_one_text_are_separate(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let separators = [
+        "", ":", "/", "|", "-", "_", ".", " ", ",", ";", "#", "\\", "\u{a0}",
+    ];
+    let mut holders = Vec::new();
+    for between in separators {
+        // Joined with the separator, both pairs are one text.
+        let tenants = [format!("a{between}b"), "a".to_owned()];
+        let keys = ["c".to_owned(), format!("b{between}c")];
+        for (tenant, key) in tenants.into_iter().zip(keys) {
+            let new = NewAction::task("a").with_tenant(tenant);
+            // Each pair has keys of its own.
+            let key = format!("{key}{}", holders.len() / 2);
+            let new = new.with_exclusive(key.as_str()).with_idempotency_key(key);
+            holders.push(s.create(new).await?);
+        }
+    }
+    held_by(&s, &holders).await
+}
+
+pub(super) async fn long_keys_that_differ_in_their_last_byte_are_separate(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let s = open(fixture).await?;
+    let mut holders = Vec::new();
+    for length in [32, 33, 64, 65, 128, 129, 191, 192, 250, 254, Limits::LABEL] {
+        for last in ["1", "2"] {
+            let key = format!("{}{last}", "k".repeat(length - 1));
+            let new = NewAction::task("a").with_exclusive(key.as_str());
+            holders.push(s.create(new.with_idempotency_key(key)).await?);
+        }
+    }
+    held_by(&s, &holders).await
+}

@@ -21,14 +21,17 @@ fn change(by_move: Event) -> Change {
 }
 
 /// Creates an action in a status. Its owner is alive.
-async fn action_in(s: &Subject, status: Status) -> Proof<(Arc<Action>, OwnerRef)> {
-    let owner = s.claim("plane").await?;
-    let action = match status {
-        Status::Queued => s.changed(create_by(NewAction::task("a"), &owner)).await?,
-        Status::Executing => s.executing(&owner).await?,
-        Status::Completed => s.completed(&owner).await?,
-    };
-    Ok((action, owner))
+#[track_caller]
+fn action_in(s: &Subject, status: Status) -> impl Future<Output = Proof<(Arc<Action>, OwnerRef)>> {
+    at_call(async move {
+        let owner = s.claim("plane").await?;
+        let action = match status {
+            Status::Queued => s.changed(create_by(NewAction::task("a"), &owner)).await?,
+            Status::Executing => s.executing(&owner).await?,
+            Status::Completed => s.completed(&owner).await?,
+        };
+        Ok((action, owner))
+    })
 }
 
 pub(super) async fn every_legal_transition_is_accepted(fixture: &dyn Fixture) -> Proof {

@@ -98,18 +98,21 @@ pub(super) async fn a_log_query_beyond_its_limits_is_invalid(fixture: &dyn Fixtu
 }
 
 /// Requires that a log keeps only its newest entries after this many steps.
-async fn capped(s: &Subject, uid: ActionUid, steps: u32) -> Proof {
-    let found = s.read(uid).await?;
-    same("the total number of entries", found.log_entries, steps + 2)?;
-    let log = s.log_of(uid).await?;
-    same("entries kept", log.len(), Limits::LOG_ENTRIES as usize)?;
-    let last = u64::from(steps) + 2;
-    let versions: Vec<u64> = log.iter().map(|entry| entry.version.get()).collect();
-    let first = last + 1 - u64::from(Limits::LOG_ENTRIES);
-    same("the newest", versions, (first..=last).collect::<Vec<_>>())?;
-    let whole = log_walk(&*s.store, LogQuery::all()).await?;
-    let own: Vec<LogEntry> = whole.into_iter().filter(|entry| entry.uid == uid).collect();
-    same("the same entries in the global log", own, log)
+#[track_caller]
+fn capped(s: &Subject, uid: ActionUid, steps: u32) -> impl Future<Output = Proof> {
+    at_call(async move {
+        let found = s.read(uid).await?;
+        same("the total number of entries", found.log_entries, steps + 2)?;
+        let log = s.log_of(uid).await?;
+        same("entries kept", log.len(), Limits::LOG_ENTRIES as usize)?;
+        let last = u64::from(steps) + 2;
+        let versions: Vec<u64> = log.iter().map(|entry| entry.version.get()).collect();
+        let first = last + 1 - u64::from(Limits::LOG_ENTRIES);
+        same("the newest", versions, (first..=last).collect::<Vec<_>>())?;
+        let whole = log_walk(&*s.store, LogQuery::all()).await?;
+        let own: Vec<LogEntry> = whole.into_iter().filter(|entry| entry.uid == uid).collect();
+        same("the same entries in the global log", own, log)
+    })
 }
 
 pub(super) async fn a_log_keeps_its_newest_entries(fixture: &dyn Fixture) -> Proof {
@@ -185,5 +188,77 @@ pub(super) async fn a_late_report_evicts_nothing_from_a_full_log(fixture: &dyn F
     same("entries kept", kept, Limits::LOG_ENTRIES as usize + 1)?;
     s.already(start).await?;
     check_store(&*s.store).await?;
+    Ok(())
+}
+
+/// Returns the revision of the last change of each action. Needs a store that does not
+/// change.
+#[track_caller]
+fn last_revisions(s: &Subject) -> impl Future<Output = Proof<BTreeMap<ActionUid, Revision>>> {
+    at_call(async move {
+        let (mut revisions, mut query) = (BTreeMap::new(), walks::feed().with_limit(1));
+        loop {
+            let page = s.list(query.clone()).await?;
+            let next = page.next.map(|next| Revision::new(next.position()));
+            for action in &page.items {
+                let first = revisions.insert(action.uid, next.unwrap_or(page.at.revision));
+                same("the feed has each action once", first, None)?;
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(revisions),
+            }
+        }
+    })
+}
+
+pub(super) async fn a_page_shows_all_changes_up_to_its_position_and_no_later_one(
+    fixture: &dyn Fixture,
+) -> Proof {
+    const WRITERS: usize = 2;
+    const EACH: usize = 100;
+    let s = open(fixture).await?;
+    let writer = |_| {
+        let store = s.store.clone();
+        tokio::spawn(async move {
+            for _ in 0..EACH {
+                let new = create(NewAction::task("a"));
+                write(&*store, Batch::each(vec![new])).await?;
+                tokio::task::yield_now().await;
+            }
+            Ok::<(), Stop>(())
+        })
+    };
+    let writers: Vec<_> = (0..WRITERS).map(writer).collect();
+    let mut pages = Vec::new();
+    loop {
+        let over = writers.iter().all(|writer| writer.is_finished());
+        let log = s
+            .store
+            .log(&LogQuery::all().with_limit(Limits::PAGE))
+            .await?;
+        let entries: BTreeSet<ActionUid> = log.items.iter().map(|entry| entry.uid).collect();
+        pages.push(("the log", log.at, entries));
+        let list = s.list(Query::new().with_limit(Limits::PAGE)).await?;
+        pages.push(("the list", list.at, uids(&list.items).into_iter().collect()));
+        tokio::task::yield_now().await;
+        if over || pages.len() > 2 * WRITERS * EACH {
+            break;
+        }
+    }
+    for writer in writers {
+        joined("the writers' end", writer).await?;
+    }
+    // Every action was created and never changed, so it has one revision and one entry.
+    let revisions = last_revisions(&s).await?;
+    same("actions", revisions.len(), WRITERS * EACH)?;
+    for (what, at, found) in pages {
+        let until = revisions
+            .iter()
+            .filter(|(_, revision)| **revision <= at.revision);
+        let expected: BTreeSet<ActionUid> = until.map(|(uid, _)| *uid).collect();
+        let what = format!("what {what} shows at revision {}", at.revision);
+        same(&what, found, expected)?;
+    }
     Ok(())
 }

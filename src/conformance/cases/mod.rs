@@ -19,14 +19,18 @@ mod owner_lists;
 mod owners;
 mod paging;
 mod polls;
+mod pruned;
 mod pruning;
 mod recovery;
 mod relations;
 mod removal;
 mod reopen;
 mod reports;
+mod scan;
+mod taken;
 mod texts;
 mod transfer;
+mod values;
 mod walks;
 
 // Shared imports. Each case module imports them with `use super::*`.
@@ -37,11 +41,11 @@ use std::time::Duration;
 
 use super::Case;
 use super::check::check_store;
-use super::failure::{Failure, Proof, Stop, demand, holds, pick, same, shown};
+use super::failure::{Failure, Proof, Stop, at_call, demand, holds, pick, same, shown};
 use super::harness::{
     Answer, PAGES, apply, apply_as, at_version, claim, create, create_by, fails, fence, finish,
-    in_time, log_walk, open, poll_once, poll_times, remove, report, step, summaries, uids, walk,
-    write,
+    in_time, joined, log_walk, open, poll_once, poll_times, remove, report, step, summaries, uids,
+    walk, write,
 };
 use super::subject::{Fixture, Subject};
 use crate::clock::Clock;

@@ -7,22 +7,26 @@ fn refs(owners: &[Owner]) -> Vec<OwnerRef> {
 }
 
 impl Subject {
-    async fn listed(&self, query: OwnerQuery) -> Proof<Vec<OwnerRef>> {
-        Ok(refs(&self.store.all_owners(query).await?))
+    #[track_caller]
+    fn listed(&self, query: OwnerQuery) -> impl Future<Output = Proof<Vec<OwnerRef>>> {
+        at_call(async move { Ok(refs(&self.store.all_owners(query).await?)) })
     }
 
     /// Claims and releases `names` owners. Returns them in claim order.
-    async fn come_and_go(&self, names: usize) -> Proof<Vec<OwnerRef>> {
-        let names = (0..names).map(|n| OwnerRef::new(format!("pod {n}")));
-        let owners: Vec<OwnerRef> = names.collect();
-        let most = self.store.capabilities().max_commands;
-        for some in owners.chunks((most / 2).max(1)) {
-            let both = |owner: &OwnerRef| [claim(owner), Command::Release(owner.clone())];
-            for answer in self.each(some.iter().flat_map(both).collect()).await? {
-                same("the answer", answer?.effect, Effect::Applied)?;
+    #[track_caller]
+    fn come_and_go(&self, names: usize) -> impl Future<Output = Proof<Vec<OwnerRef>>> {
+        at_call(async move {
+            let names = (0..names).map(|n| OwnerRef::new(format!("pod {n}")));
+            let owners: Vec<OwnerRef> = names.collect();
+            let most = self.store.capabilities().max_commands;
+            for some in owners.chunks((most / 2).max(1)) {
+                let both = |owner: &OwnerRef| [claim(owner), Command::Release(owner.clone())];
+                for answer in self.each(some.iter().flat_map(both).collect()).await? {
+                    same("the answer", answer?.effect, Effect::Applied)?;
+                }
             }
-        }
-        Ok(owners)
+            Ok(owners)
+        })
     }
 }
 

@@ -182,38 +182,45 @@ pub(super) async fn a_fence_requires_the_current_renewal_count(fixture: &dyn Fix
 
 /// Sends every change, and a create, as an owner that is not alive. Requires that all are
 /// refused.
-async fn nothing_is_accepted(s: &Subject, owner: &OwnerRef, executing: &Arc<Action>) -> Proof {
-    let queued = s.queued().await?;
-    let cancel = Change::RequestCancel(CancelRequest::new());
-    let changes = [
-        step("zombie"),
-        Change::Report(Report::new()),
-        cancel,
-        finish(Outcome::Failed),
-        finish(Outcome::Lost),
-        Change::Adopt,
-        Change::Start,
-    ];
-    for action in [executing, &queued] {
-        for change in &changes {
-            let command = apply(action.uid, change.clone(), Some(owner));
-            let refused = s.refused(command).await?;
-            demand!(refused, Rejection::Fenced { owner: ref who, ref current, .. }
+#[track_caller]
+fn nothing_is_accepted(
+    s: &Subject,
+    owner: &OwnerRef,
+    executing: &Arc<Action>,
+) -> impl Future<Output = Proof> {
+    at_call(async move {
+        let queued = s.queued().await?;
+        let cancel = Change::RequestCancel(CancelRequest::new());
+        let changes = [
+            step("zombie"),
+            Change::Report(Report::new()),
+            cancel,
+            finish(Outcome::Failed),
+            finish(Outcome::Lost),
+            Change::Adopt,
+            Change::Start,
+        ];
+        for action in [executing, &queued] {
+            for change in &changes {
+                let command = apply(action.uid, change.clone(), Some(owner));
+                let refused = s.refused(command).await?;
+                demand!(refused, Rejection::Fenced { owner: ref who, ref current, .. }
                 if who == owner && current.as_ref() == Some(action));
+            }
+            s.unchanged(action).await?;
         }
-        s.unchanged(action).await?;
-    }
-    let new = NewAction::task("zombie");
-    let uid = new.uid;
-    let refused = s.refused(create_by(new, owner)).await?;
-    demand!(refused, Rejection::Fenced { current: None, .. });
-    same("the action", s.find(uid).await?, None)?;
-    demand!(
-        s.refused(Command::Renew(owner.clone())).await?,
-        Rejection::Fenced { .. }
-    );
-    demand!(s.refused(claim(owner)).await?, Rejection::Fenced { .. });
-    Ok(())
+        let new = NewAction::task("zombie");
+        let uid = new.uid;
+        let refused = s.refused(create_by(new, owner)).await?;
+        demand!(refused, Rejection::Fenced { current: None, .. });
+        same("the action", s.find(uid).await?, None)?;
+        demand!(
+            s.refused(Command::Renew(owner.clone())).await?,
+            Rejection::Fenced { .. }
+        );
+        demand!(s.refused(claim(owner)).await?, Rejection::Fenced { .. });
+        Ok(())
+    })
 }
 
 pub(super) async fn a_fenced_owner_cannot_write(fixture: &dyn Fixture) -> Proof {

@@ -51,20 +51,23 @@ impl Writers {
 
     /// Waits until the writers have used all permits. Returns the number of actions that
     /// they wrote.
-    async fn end(self) -> Proof<usize> {
-        let working = || self.tasks.iter().any(|task| !task.is_finished());
-        let done = async {
-            // A task that has already ended has failed. The join below reports it.
-            while self.written.load(Relaxed) < self.given && working() {
-                tokio::task::yield_now().await;
+    #[track_caller]
+    fn end(self) -> impl Future<Output = Proof<usize>> {
+        at_call(async move {
+            let working = || self.tasks.iter().any(|task| !task.is_finished());
+            let done = async {
+                // A task that has already ended has failed. The join below reports it.
+                while self.written.load(Relaxed) < self.given && working() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            in_time("the writers' last writes", done).await?;
+            self.turns.close();
+            for task in self.tasks {
+                joined("the writers' end", task).await?;
             }
-        };
-        in_time("the writers' last writes", done).await?;
-        self.turns.close();
-        for task in self.tasks {
-            in_time("the writers' end", task).await???;
-        }
-        Ok(self.written.load(Relaxed))
+            Ok(self.written.load(Relaxed))
+        })
     }
 }
 
@@ -74,16 +77,19 @@ fn sizes() -> impl Iterator<Item = u16> {
     (1..=STAY as u16 + 2).chain([Limits::PAGE])
 }
 
-async fn staying(s: &Subject) -> Proof<Vec<ActionUid>> {
-    let owner = s.claim("plane").await?;
-    let mut staying = Vec::new();
-    for number in 0..STAY {
-        staying.push(match number % 2 {
-            0 => s.executing(&owner).await?.uid,
-            _ => s.completed(&owner).await?.uid,
-        });
-    }
-    Ok(staying)
+#[track_caller]
+fn staying(s: &Subject) -> impl Future<Output = Proof<Vec<ActionUid>>> {
+    at_call(async move {
+        let owner = s.claim("plane").await?;
+        let mut staying = Vec::new();
+        for number in 0..STAY {
+            staying.push(match number % 2 {
+                0 => s.executing(&owner).await?.uid,
+                _ => s.completed(&owner).await?.uid,
+            });
+        }
+        Ok(staying)
+    })
 }
 
 pub(super) async fn pages_of_every_size_are_complete_during_writes(fixture: &dyn Fixture) -> Proof {

@@ -11,40 +11,47 @@ const ROUNDS: usize = 5;
 
 /// Batches of every kind. Each is applied completely or not at all, and its repeat is
 /// recognised.
-async fn batches(s: &Subject, from: &Subject, owner: &OwnerRef) -> Proof<Vec<Batch>> {
-    let (a, b) = (NewAction::task("a"), NewAction::task("b"));
-    let (a_uid, b_uid) = (a.uid, b.uid);
-    let running = s.executing(owner).await?.uid;
-    let (kept, gone) = (s.completed(owner).await?, s.completed(owner).await?);
-    let other = OwnerRef::new("other");
-    let imported = from.queued().await?;
-    let import = Command::Import {
-        log: from.log_of(imported.uid).await?,
-        action: imported,
-    };
-    let ended = OwnerRef::new("ended");
-    s.done(claim(&ended)).await?;
-    Ok(vec![
-        Batch::each(vec![create(NewAction::task("alone"))]),
-        Batch::all(vec![
-            create_by(a, owner),
-            apply(a_uid, Change::Start, Some(owner)),
-            apply(a_uid, step("copy"), Some(owner)),
-            create(b),
-            apply(b_uid, finish(Outcome::Cancelled), None),
-        ]),
-        Batch::each(vec![
-            apply(running, report(100)?, Some(owner)),
-            apply(running, finish(Outcome::Failed), Some(owner)),
-        ]),
-        Batch::all(vec![
-            removal::pin(kept.uid, true),
-            remove(&gone),
-            claim(&other),
-            import,
-        ]),
-        Batch::each(vec![Command::Release(ended)]),
-    ])
+#[track_caller]
+fn batches(
+    s: &Subject,
+    from: &Subject,
+    owner: &OwnerRef,
+) -> impl Future<Output = Proof<Vec<Batch>>> {
+    at_call(async move {
+        let (a, b) = (NewAction::task("a"), NewAction::task("b"));
+        let (a_uid, b_uid) = (a.uid, b.uid);
+        let running = s.executing(owner).await?.uid;
+        let (kept, gone) = (s.completed(owner).await?, s.completed(owner).await?);
+        let other = OwnerRef::new("other");
+        let imported = from.queued().await?;
+        let import = Command::Import {
+            log: from.log_of(imported.uid).await?,
+            action: imported,
+        };
+        let ended = OwnerRef::new("ended");
+        s.done(claim(&ended)).await?;
+        Ok(vec![
+            Batch::each(vec![create(NewAction::task("alone"))]),
+            Batch::all(vec![
+                create_by(a, owner),
+                apply(a_uid, Change::Start, Some(owner)),
+                apply(a_uid, step("copy"), Some(owner)),
+                create(b),
+                apply(b_uid, finish(Outcome::Cancelled), None),
+            ]),
+            Batch::each(vec![
+                apply(running, report(100)?, Some(owner)),
+                apply(running, finish(Outcome::Failed), Some(owner)),
+            ]),
+            Batch::all(vec![
+                removal::pin(kept.uid, true),
+                remove(&gone),
+                claim(&other),
+                import,
+            ]),
+            Batch::each(vec![Command::Release(ended)]),
+        ])
+    })
 }
 
 pub(super) async fn a_write_dropped_at_any_poll_is_applied_completely_or_not_at_all(
@@ -187,24 +194,27 @@ pub(super) async fn a_close_dropped_at_any_poll_is_finished_by_the_next_close(
 
 /// Drops the first close of a store after every possible number of polls, closes it
 /// again, reopens it and passes it to `look`.
-pub(super) async fn reopened_after_dropped_closes<'f, L, F>(
+#[track_caller]
+pub(super) fn reopened_after_dropped_closes<'f, L, F>(
     fixture: &'f dyn Fixture,
     mut look: L,
-) -> Proof
+) -> impl Future<Output = Proof>
 where
     L: FnMut(Subject, Arc<Action>) -> F + Send + 'f,
     F: Future<Output = Proof> + Send,
 {
-    for polls in 0..POLLS {
-        let s = open(fixture).await?;
-        let owner = s.claim("plane").await?;
-        let action = s.executing(&owner).await?;
-        let answered = poll_times(s.store.close(), polls).await.transpose()?;
-        // Closes again. This must wait for the work that the first close began.
-        look(s.reopened().await?, action).await?;
-        if answered.is_some() {
-            return Ok(());
+    at_call(async move {
+        for polls in 0..POLLS {
+            let s = open(fixture).await?;
+            let owner = s.claim("plane").await?;
+            let action = s.executing(&owner).await?;
+            let answered = poll_times(s.store.close(), polls).await.transpose()?;
+            // Closes again. This must wait for the work that the first close began.
+            look(s.reopened().await?, action).await?;
+            if answered.is_some() {
+                return Ok(());
+            }
         }
-    }
-    Err(Failure::new("an answer to a close", format!("none in {POLLS} polls")).into())
+        Err(Failure::new("an answer to a close", format!("none in {POLLS} polls")).into())
+    })
 }

@@ -81,43 +81,49 @@ pub(super) struct Ends {
 
 impl Ends {
     /// Moves the cursors to the end and removes the item they stand at.
-    pub(super) async fn removed(s: &Subject) -> Proof<Ends> {
-        let owner = s.claim("plane").await?;
-        s.completed(&owner).await?;
-        let (last, gone) = (s.completed(&owner).await?, s.completed(&owner).await?);
-        let oldest = Query::new().with_order(Order::Oldest);
-        let list = s.list(oldest.clone().with_limit(2)).await?.next;
-        let log = s.store.log(&LogQuery::all().with_limit(6)).await?.next;
-        let at = s.position().await?;
-        for action in [gone, last] {
-            s.done(remove(&action)).await?;
-        }
-        Ok(Ends {
-            list: oldest.with_after(list),
-            feed: walks::feed().with_after(Some(Cursor::feed(at, at.revision))),
-            log: LogQuery::all().with_after(log),
-            position: at,
+    #[track_caller]
+    pub(super) fn removed(s: &Subject) -> impl Future<Output = Proof<Ends>> {
+        at_call(async move {
+            let owner = s.claim("plane").await?;
+            s.completed(&owner).await?;
+            let (last, gone) = (s.completed(&owner).await?, s.completed(&owner).await?);
+            let oldest = Query::new().with_order(Order::Oldest);
+            let list = s.list(oldest.clone().with_limit(2)).await?.next;
+            let log = s.store.log(&LogQuery::all().with_limit(6)).await?.next;
+            let at = s.position().await?;
+            for action in [gone, last] {
+                s.done(remove(&action)).await?;
+            }
+            Ok(Ends {
+                list: oldest.with_after(list),
+                feed: walks::feed().with_after(Some(Cursor::feed(at, at.revision))),
+                log: LogQuery::all().with_after(log),
+                position: at,
+            })
         })
     }
 
     /// Requires that new items come after the cursors.
-    pub(super) async fn meet_what_comes(self, s: &Subject) -> Proof {
-        let before = s.position().await?;
-        holds(
-            "no lower revision",
-            before.revision >= self.position.revision,
-            before,
-        )?;
-        let new = s.queued().await?;
-        let after = s.position().await?.revision;
-        holds("a higher revision", after > before.revision, after)?;
-        let found = s.walk(self.list).await?;
-        same("the rest of the list", uids(&found), vec![new.uid])?;
-        let found = s.walk(self.feed).await?;
-        same("the rest of the feed", uids(&found), vec![new.uid])?;
-        let rest = log_walk(&*s.store, self.log).await?;
-        let of: Vec<ActionUid> = rest.iter().map(|entry| entry.uid).collect();
-        same("the rest of the log", of, vec![new.uid])
+    #[track_caller]
+    pub(super) fn meet_what_comes(self, s: &Subject) -> impl Future<Output = Proof> {
+        at_call(async move {
+            let before = s.position().await?;
+            holds(
+                "no lower revision",
+                before.revision >= self.position.revision,
+                before,
+            )?;
+            let new = s.queued().await?;
+            let after = s.position().await?.revision;
+            holds("a higher revision", after > before.revision, after)?;
+            let found = s.walk(self.list).await?;
+            same("the rest of the list", uids(&found), vec![new.uid])?;
+            let found = s.walk(self.feed).await?;
+            same("the rest of the feed", uids(&found), vec![new.uid])?;
+            let rest = log_walk(&*s.store, self.log).await?;
+            let of: Vec<ActionUid> = rest.iter().map(|entry| entry.uid).collect();
+            same("the rest of the log", of, vec![new.uid])
+        })
     }
 }
 
@@ -134,142 +140,162 @@ const TURNS: usize = 100_000;
 
 type Shared = Arc<dyn ActionStore>;
 
+#[track_caller]
 fn endless<T>(what: &str) -> Proof<T> {
     Err(Failure::new(what, format!("none in {TURNS} turns")).into())
 }
 
 /// Removes completed actions that are not pinned, until the writers have ended and
 /// nothing is left.
-async fn prune(store: Shared, over: Arc<AtomicBool>) -> Proof<Vec<ActionUid>> {
-    let mut gone = Vec::new();
-    for _ in 0..TURNS {
-        let last = over.load(Ordering::Acquire);
-        let done = Query::new().with_filter(Filter::Status(Status::Completed));
-        let done = done.with_order(Order::Oldest).with_limit(7);
-        let found = walk(&*store, done).await?;
-        for some in found.chunks(5) {
-            let removals = some.iter().map(|action| remove(action)).collect();
-            let answers = write(&*store, Batch::each(removals)).await?;
-            for (action, answer) in some.iter().zip(answers) {
-                match answer {
-                    Ok(done) => {
-                        same("the effect", done.effect, Effect::Applied)?;
-                        gone.push(action.uid);
-                    }
-                    Err(refused) => demand!(
-                        refused,
-                        Rejection::Conflict {
-                            reason: ConflictReason::Pinned,
-                            ..
+#[track_caller]
+fn prune(store: Shared, over: Arc<AtomicBool>) -> impl Future<Output = Proof<Vec<ActionUid>>> {
+    at_call(async move {
+        let mut gone = Vec::new();
+        for _ in 0..TURNS {
+            let last = over.load(Ordering::Acquire);
+            let done = Query::new().with_filter(Filter::Status(Status::Completed));
+            let done = done.with_order(Order::Oldest).with_limit(7);
+            let found = walk(&*store, done).await?;
+            for some in found.chunks(5) {
+                let removals = some.iter().map(|action| remove(action)).collect();
+                let answers = write(&*store, Batch::each(removals)).await?;
+                for (action, answer) in some.iter().zip(answers) {
+                    match answer {
+                        Ok(done) => {
+                            same("the effect", done.effect, Effect::Applied)?;
+                            gone.push(action.uid);
                         }
-                    ),
+                        Err(refused) => demand!(
+                            refused,
+                            Rejection::Conflict {
+                                reason: ConflictReason::Pinned,
+                                ..
+                            }
+                        ),
+                    }
                 }
             }
+            if last {
+                return Ok(gone);
+            }
+            tokio::task::yield_now().await;
         }
-        if last {
-            return Ok(gone);
-        }
-        tokio::task::yield_now().await;
-    }
-    endless("the writers' end")
+        endless("the writers' end")
+    })
 }
 
 /// Reads the feed until the writers have ended, and restarts it when its cursor expires.
 /// Returns the last version seen of each action.
-async fn follow(store: Shared, over: Arc<AtomicBool>) -> Proof<BTreeMap<ActionUid, Arc<Action>>> {
-    let mut latest: BTreeMap<ActionUid, Arc<Action>> = BTreeMap::new();
-    // Only a removal above this revision may expire the cursor. It is the position at the
-    // start of the walk, or the current one.
-    let (mut cursor, mut floor) = (None, None);
-    for _ in 0..TURNS {
-        let last = over.load(Ordering::Acquire);
-        let query = walks::feed().with_after(cursor).with_limit(5);
-        let page = match store.list(&query).await {
-            Ok(page) => page,
-            Err(error) => {
-                same("the failure", error.kind(), ErrorKind::CursorExpired)?;
-                let at = store.changed(None).await?;
-                let lost = floor.is_some_and(|floor| at.pruned_through > floor);
+#[track_caller]
+fn follow(
+    store: Shared,
+    over: Arc<AtomicBool>,
+) -> impl Future<Output = Proof<BTreeMap<ActionUid, Arc<Action>>>> {
+    at_call(async move {
+        let mut latest: BTreeMap<ActionUid, Arc<Action>> = BTreeMap::new();
+        // Only a removal above this revision may expire the cursor. It is the position at the
+        // start of the walk, or the current one.
+        let (mut cursor, mut floor) = (None, None);
+        for _ in 0..TURNS {
+            let last = over.load(Ordering::Acquire);
+            let query = walks::feed().with_after(cursor).with_limit(5);
+            let page = match store.list(&query).await {
+                Ok(page) => page,
+                Err(error) => {
+                    same("the failure", error.kind(), ErrorKind::CursorExpired)?;
+                    let at = store.changed(None).await?;
+                    let lost = floor.is_some_and(|floor| at.pruned_through > floor);
+                    holds(
+                        "an expired cursor only after a removal above it",
+                        lost,
+                        (floor, at),
+                    )?;
+                    (cursor, floor) = (None, None);
+                    latest.clear();
+                    continue;
+                }
+            };
+            for action in &page.items {
+                let before = latest.insert(action.uid, action.clone());
+                let fresh = before.as_ref().is_none_or(|b| b.version < action.version);
                 holds(
-                    "an expired cursor only after a removal above it",
-                    lost,
-                    (floor, at),
+                    "only actions that have changed since",
+                    fresh,
+                    (before, action),
                 )?;
-                (cursor, floor) = (None, None);
-                latest.clear();
-                continue;
             }
-        };
-        for action in &page.items {
-            let before = latest.insert(action.uid, action.clone());
-            let fresh = before.as_ref().is_none_or(|b| b.version < action.version);
-            holds(
-                "only actions that have changed since",
-                fresh,
-                (before, action),
-            )?;
-        }
-        floor = floor.or(Some(page.at.revision));
-        if page.next.is_none() {
-            if last {
-                return Ok(latest);
+            floor = floor.or(Some(page.at.revision));
+            if page.next.is_none() {
+                if last {
+                    return Ok(latest);
+                }
+                floor = Some(page.at.revision);
+                cursor = Some(Cursor::feed(page.at, page.at.revision));
+                tokio::task::yield_now().await;
+            } else {
+                cursor = page.next;
             }
-            floor = Some(page.at.revision);
-            cursor = Some(Cursor::feed(page.at, page.at.revision));
-            tokio::task::yield_now().await;
-        } else {
-            cursor = page.next;
         }
-    }
-    endless("the feed's end")
+        endless("the feed's end")
+    })
 }
 
 /// Walks lists in every page size and order. Each action that is never removed must be
 /// returned once, in order. No action may be returned twice.
-async fn browse(store: Shared, over: Arc<AtomicBool>, staying: Vec<ActionUid>) -> Proof<usize> {
-    let backward: Vec<ActionUid> = staying.iter().rev().copied().collect();
-    let limits = [3, 1, 7, 100, 2].into_iter().cycle();
-    let lists = [(Order::Newest, &backward), (Order::Oldest, &staying)];
-    let lists = lists.into_iter().cycle();
-    for (turn, (limit, (order, wanted))) in limits.zip(lists).take(TURNS).enumerate() {
-        let last = over.load(Ordering::Acquire);
-        let query = Query::new().with_order(order).with_limit(limit);
-        let found = uids(&walk(&*store, query).await?);
-        walks::once_in_order("what stays", &found, wanted)?;
-        let distinct: BTreeSet<&ActionUid> = found.iter().collect();
-        same("each action exactly once", distinct.len(), found.len())?;
-        if last {
-            return Ok(turn);
+#[track_caller]
+fn browse(
+    store: Shared,
+    over: Arc<AtomicBool>,
+    staying: Vec<ActionUid>,
+) -> impl Future<Output = Proof<usize>> {
+    at_call(async move {
+        let backward: Vec<ActionUid> = staying.iter().rev().copied().collect();
+        let limits = [3, 1, 7, 100, 2].into_iter().cycle();
+        let lists = [(Order::Newest, &backward), (Order::Oldest, &staying)];
+        let lists = lists.into_iter().cycle();
+        for (turn, (limit, (order, wanted))) in limits.zip(lists).take(TURNS).enumerate() {
+            let last = over.load(Ordering::Acquire);
+            let query = Query::new().with_order(order).with_limit(limit);
+            let found = uids(&walk(&*store, query).await?);
+            walks::once_in_order("what stays", &found, wanted)?;
+            let distinct: BTreeSet<&ActionUid> = found.iter().collect();
+            same("each action exactly once", distinct.len(), found.len())?;
+            if last {
+                return Ok(turn);
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
-    endless("the writers' end")
+        endless("the writers' end")
+    })
 }
 
 /// Reads the global log from its beginning. Returns the entries of the actions that are
 /// never removed, in the order they were read.
-async fn read_log(
+#[track_caller]
+fn read_log(
     store: Shared,
     over: Arc<AtomicBool>,
     staying: Vec<ActionUid>,
-) -> Proof<Vec<LogEntry>> {
-    let (mut entries, mut query) = (Vec::new(), LogQuery::all().with_limit(3));
-    for _ in 0..TURNS {
-        let last = over.load(Ordering::Acquire);
-        let page = store.log(&query).await?;
-        let more = page.next.is_some();
-        // The last page of a log has no cursor, so it is read again until there is more.
-        if more || last {
-            let of_staying = page.items.into_iter().filter(|e| staying.contains(&e.uid));
-            entries.extend(of_staying);
+) -> impl Future<Output = Proof<Vec<LogEntry>>> {
+    at_call(async move {
+        let (mut entries, mut query) = (Vec::new(), LogQuery::all().with_limit(3));
+        for _ in 0..TURNS {
+            let last = over.load(Ordering::Acquire);
+            let page = store.log(&query).await?;
+            let more = page.next.is_some();
+            // The last page of a log has no cursor, so it is read again until there is more.
+            if more || last {
+                let of_staying = page.items.into_iter().filter(|e| staying.contains(&e.uid));
+                entries.extend(of_staying);
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None if last => return Ok(entries),
+                None => tokio::task::yield_now().await,
+            }
         }
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None if last => return Ok(entries),
-            None => tokio::task::yield_now().await,
-        }
-    }
-    endless("the log's end")
+        endless("the log's end")
+    })
 }
 
 pub(super) async fn remaining_actions_are_returned_once_during_removals(
@@ -296,13 +322,13 @@ pub(super) async fn remaining_actions_are_returned_once_during_removals(
     let walker = tokio::spawn(browse(store(), flag(), staying.clone()));
     let logger = tokio::spawn(read_log(store(), flag(), staying.clone()));
     for writer in writers {
-        in_time("the writers' end", writer).await???;
+        joined("the writers' end", writer).await?;
     }
     over.store(true, Ordering::Release);
-    let gone = in_time("the pruner's end", pruner).await???;
-    in_time("the walker's end", walker).await???;
-    let latest = in_time("the feed reader's end", reader).await???;
-    let entries = in_time("the log reader's end", logger).await???;
+    let gone = joined("the pruner's end", pruner).await?;
+    joined("the walker's end", walker).await?;
+    let latest = joined("the feed reader's end", reader).await?;
+    let entries = joined("the log reader's end", logger).await?;
 
     // The writers complete half of the actions that they write.
     same(

@@ -149,35 +149,38 @@ pub(super) async fn removing_an_unknown_action_is_answered_already(fixture: &dyn
 }
 
 /// A lost action with every field set, and its log.
-pub(super) async fn history(s: &Subject) -> Proof<(Arc<Action>, Vec<LogEntry>)> {
-    let owner = s.claim("plane").await?;
-    let new = NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(7))
-        .with_related(RelatedObject::new("source", ObjectRef::node(2)).with_name("node-2"))
-        .with_tenant("acme")
-        .with_actor("ada")
-        .with_parent(ActionUid::new())
-        .with_retry_of(ActionUid::new())
-        .with_correlation("request-17")
-        .with_description("create orders")
-        .with_attributes(Json::new(r#"{ "shards":3}"#)?)
-        .with_exclusive("bdb:7")
-        .with_idempotency_key("order-17");
-    let uid = s.changed(create_by(new, &owner)).await?.uid;
-    s.apply(uid, Change::Start, &owner).await?;
-    s.apply(uid, report(3000)?, &owner).await?;
-    s.apply(uid, step("copy"), &owner).await?;
-    let cancel = CancelRequest::new().with_by("ada").with_reason("enough");
-    s.changed(apply(uid, Change::RequestCancel(cancel), None))
-        .await?;
-    s.done(fence(&owner, 0)).await?;
-    let error = ActionError::new("lost", "gone").with_detail("host down");
-    let end = Finish::new(Outcome::Lost)
-        .with_error(error)
-        .with_warning("careful");
-    let lost = s.changed(apply(uid, Change::Finish(end), None)).await?;
-    s.refused(apply(uid, finish(Outcome::Succeeded), Some(&owner)))
-        .await?;
-    Ok((lost, s.log_of(uid).await?))
+#[track_caller]
+pub(super) fn history(s: &Subject) -> impl Future<Output = Proof<(Arc<Action>, Vec<LogEntry>)>> {
+    at_call(async move {
+        let owner = s.claim("plane").await?;
+        let new = NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(7))
+            .with_related(RelatedObject::new("source", ObjectRef::node(2)).with_name("node-2"))
+            .with_tenant("acme")
+            .with_actor("ada")
+            .with_parent(ActionUid::new())
+            .with_retry_of(ActionUid::new())
+            .with_correlation("request-17")
+            .with_description("create orders")
+            .with_attributes(Json::new(r#"{ "shards":3}"#)?)
+            .with_exclusive("bdb:7")
+            .with_idempotency_key("order-17");
+        let uid = s.changed(create_by(new, &owner)).await?.uid;
+        s.apply(uid, Change::Start, &owner).await?;
+        s.apply(uid, report(3000)?, &owner).await?;
+        s.apply(uid, step("copy"), &owner).await?;
+        let cancel = CancelRequest::new().with_by("ada").with_reason("enough");
+        s.changed(apply(uid, Change::RequestCancel(cancel), None))
+            .await?;
+        s.done(fence(&owner, 0)).await?;
+        let error = ActionError::new("lost", "gone").with_detail("host down");
+        let end = Finish::new(Outcome::Lost)
+            .with_error(error)
+            .with_warning("careful");
+        let lost = s.changed(apply(uid, Change::Finish(end), None)).await?;
+        s.refused(apply(uid, finish(Outcome::Succeeded), Some(&owner)))
+            .await?;
+        Ok((lost, s.log_of(uid).await?))
+    })
 }
 
 pub(super) async fn an_import_keeps_an_action_and_its_log(fixture: &dyn Fixture) -> Proof {

@@ -53,6 +53,7 @@ pub(super) async fn repeats_are_recognised_after_reopening(fixture: &dyn Fixture
 
 /// Requires that a reopened store has the same content as before. An owner that was alive
 /// may now be disconnected: a store opened for one process has no other users.
+#[track_caller]
 fn same_but_for_owners(mut now: Snapshot, before: Snapshot) -> Proof {
     let owners = now.owners.iter_mut().zip(&before.owners);
     for (owner, was) in owners.filter(|(_, was)| was.is_alive()) {
@@ -207,4 +208,94 @@ pub(super) async fn a_store_reopens_intact_after_a_dropped_close(fixture: &dyn F
         same("actions", check_store(&*s.store).await?.actions, 2)
     })
     .await
+}
+
+pub(super) async fn a_store_knows_after_reopening_what_was_removed(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    s.completed(&owner).await?;
+    let early = s.position().await?;
+    s.tick();
+    let gone = s.completed(&owner).await?;
+    s.tick();
+    s.queued().await?;
+    s.done(remove(&gone)).await?;
+    let before = s.position().await?;
+    let reader = walks::feed().with_after(Some(Cursor::feed(early, early.revision)));
+    s.list_fails(reader.clone(), ErrorKind::CursorExpired)
+        .await?;
+    let s = s.reopened().await?;
+    same("the position", s.position().await?, before)?;
+    let page = s.list(Query::new()).await?;
+    same("the position on a page", page.at, before)?;
+    s.list_fails(reader, ErrorKind::CursorExpired).await
+}
+
+pub(super) async fn a_late_report_is_kept_once_after_reopening(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let uid = s.executing(&owner).await?.uid;
+    s.done(fence(&owner, 0)).await?;
+    let report = |outcome| apply(uid, finish(outcome), Some(&owner));
+    let first = report(Outcome::Succeeded);
+    demand!(s.refused(first.clone()).await?, Rejection::Fenced { .. });
+    let log = s.log_of(uid).await?;
+    let late = log.iter().filter(|entry| entry.is_late()).count();
+    same("late reports", late, 1)?;
+    let s = s.reopened().await?;
+    for again in [first, report(Outcome::Failed), report(Outcome::Succeeded)] {
+        demand!(s.refused(again).await?, Rejection::Fenced { .. });
+    }
+    same("the log", s.log_of(uid).await?, log)
+}
+
+pub(super) async fn a_report_of_progress_alone_survives_reopening(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let uid = s.executing(&owner).await?.uid;
+    for progress in [1, 3333, 9999] {
+        s.apply(uid, report(progress)?, &owner).await?;
+    }
+    let before = s.read(uid).await?;
+    same("the progress", before.progress.hundredths(), 9999)?;
+    let s = s.reopened().await?;
+    s.unchanged(&before).await
+}
+
+pub(super) async fn the_times_of_an_owner_survive_reopening(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owners = [s.claim("alive").await?, s.claim("released").await?];
+    for owner in &owners {
+        s.tick();
+        s.done(Command::Renew(owner.clone())).await?;
+    }
+    s.tick();
+    let [_, released] = &owners;
+    s.done(Command::Release(released.clone())).await?;
+    let before = s.owners().await?;
+    let s = s.reopened().await?;
+    for known in before {
+        let now = s.owner(&known.owner).await?;
+        same("the time of the claim", now.claimed_at, known.claimed_at)?;
+        same("the time of the renewal", now.renewed_at, known.renewed_at)?;
+        if !known.is_alive() {
+            same("the time of the end", now.ended_at, known.ended_at)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn writes_taken_before_a_close_survive_reopening(fixture: &dyn Fixture) -> Proof {
+    for kept in [true, false] {
+        let s = open(fixture).await?;
+        let new = NewAction::task("a");
+        let uid = new.uid;
+        let answer = taken::closed_after_taking(&s, new, kept).await?;
+        let s = s.reopened().await?;
+        let found = s.read(uid).await?;
+        same("the answer", answer, kept.then(|| found.clone()))?;
+        same("its version", found.version, Version::FIRST)?;
+        check_store(&*s.store).await?;
+    }
+    Ok(())
 }

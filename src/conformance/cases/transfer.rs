@@ -3,57 +3,63 @@
 use super::*;
 
 /// Fills a store with data of every kind.
-async fn filled(fixture: &dyn Fixture) -> Proof<Subject> {
-    let s = open(fixture).await?;
-    list::variety(&s).await?;
-    removal::history(&s).await?;
-    let owner = s.claim("hostile").await?;
-    for text in texts::labels() {
-        let label = || text.clone();
-        let new = NewAction::task(label())
-            .with_tenant(label())
-            .with_actor(label())
-            .with_description(label())
-            .with_correlation(label())
-            .with_exclusive(label())
-            .with_idempotency_key(label())
-            .with_related(RelatedObject::new(label(), ObjectRef::cluster()).with_name(label()));
-        let uid = s.changed(create_by(new, &owner)).await?.uid;
-        s.apply(uid, Change::Start, &owner).await?;
-        let cancel = CancelRequest::new().with_by(label()).with_reason(label());
-        s.changed(apply(uid, Change::RequestCancel(cancel), None))
-            .await?;
-        s.apply(uid, step(&text), &owner).await?;
-    }
-    for text in texts::JSONS {
-        let json = Json::new(text)?;
-        let new = NewAction::task("json").with_attributes(json.clone());
-        let uid = s.changed(create_by(new, &owner)).await?.uid;
-        s.apply(uid, Change::Start, &owner).await?;
-        let end = Finish::succeeded().with_result(json).with_warning(text);
-        s.apply(uid, Change::Finish(end), &owner).await?;
-    }
-    // A log whose oldest entries are truncated.
-    let long = s.executing(&owner).await?.uid;
-    let steps = Limits::LOG_ENTRIES as usize + 5;
-    let most = s.max_commands()?;
-    let one = |number: usize| apply(long, step(&format!("step {number}")), Some(&owner));
-    for some in (0..steps).map(one).collect::<Vec<_>>().chunks(most) {
-        for answer in s.each(some.to_vec()).await? {
-            answer?;
+#[track_caller]
+fn filled(fixture: &dyn Fixture) -> impl Future<Output = Proof<Subject>> {
+    at_call(async move {
+        let s = open(fixture).await?;
+        list::variety(&s).await?;
+        removal::history(&s).await?;
+        let owner = s.claim("hostile").await?;
+        for text in texts::labels() {
+            let label = || text.clone();
+            let new = NewAction::task(label())
+                .with_tenant(label())
+                .with_actor(label())
+                .with_description(label())
+                .with_correlation(label())
+                .with_exclusive(label())
+                .with_idempotency_key(label())
+                .with_related(RelatedObject::new(label(), ObjectRef::cluster()).with_name(label()));
+            let uid = s.changed(create_by(new, &owner)).await?.uid;
+            s.apply(uid, Change::Start, &owner).await?;
+            let cancel = CancelRequest::new().with_by(label()).with_reason(label());
+            s.changed(apply(uid, Change::RequestCancel(cancel), None))
+                .await?;
+            s.apply(uid, step(&text), &owner).await?;
         }
-    }
-    Ok(s)
+        for text in texts::JSONS {
+            let json = Json::new(text)?;
+            let new = NewAction::task("json").with_attributes(json.clone());
+            let uid = s.changed(create_by(new, &owner)).await?.uid;
+            s.apply(uid, Change::Start, &owner).await?;
+            let end = Finish::succeeded().with_result(json).with_warning(text);
+            s.apply(uid, Change::Finish(end), &owner).await?;
+        }
+        // A log whose oldest entries are truncated.
+        let long = s.executing(&owner).await?.uid;
+        let steps = Limits::LOG_ENTRIES as usize + 5;
+        let most = s.max_commands()?;
+        let one = |number: usize| apply(long, step(&format!("step {number}")), Some(&owner));
+        for some in (0..steps).map(one).collect::<Vec<_>>().chunks(most) {
+            for answer in s.each(some.to_vec()).await? {
+                answer?;
+            }
+        }
+        Ok(s)
+    })
 }
 
 /// Returns all actions with their logs, oldest first.
-async fn exported(s: &Subject) -> Proof<Vec<(Arc<Action>, Vec<LogEntry>)>> {
-    let mut all = Vec::new();
-    for action in s.walk(Query::new().with_order(Order::Oldest)).await? {
-        let log = s.log_of(action.uid).await?;
-        all.push((action, log));
-    }
-    Ok(all)
+#[track_caller]
+fn exported(s: &Subject) -> impl Future<Output = Proof<Vec<(Arc<Action>, Vec<LogEntry>)>>> {
+    at_call(async move {
+        let mut all = Vec::new();
+        for action in s.walk(Query::new().with_order(Order::Oldest)).await? {
+            let log = s.log_of(action.uid).await?;
+            all.push((action, log));
+        }
+        Ok(all)
+    })
 }
 
 pub(super) async fn a_transferred_store_is_identical(fixture: &dyn Fixture) -> Proof {
@@ -178,14 +184,17 @@ pub(super) async fn an_import_keeps_a_living_owner_alive(fixture: &dyn Fixture) 
 }
 
 /// A queued action at this version, with the log of a new action.
-async fn queued_at(from: &Subject, version: Version) -> Proof<Command> {
-    let mut action = Action::clone(&*from.queued().await?);
-    let log = from.log_of(action.uid).await?;
-    action.version = version;
-    action.log_entries = u32::MAX;
-    Ok(Command::Import {
-        action: Arc::new(action),
-        log,
+#[track_caller]
+pub(super) fn queued_at(from: &Subject, version: Version) -> impl Future<Output = Proof<Command>> {
+    at_call(async move {
+        let mut action = Action::clone(&*from.queued().await?);
+        let log = from.log_of(action.uid).await?;
+        action.version = version;
+        action.log_entries = u32::MAX;
+        Ok(Command::Import {
+            action: Arc::new(action),
+            log,
+        })
     })
 }
 

@@ -7,33 +7,36 @@ pub(super) fn feed() -> Query {
 }
 
 /// Creates, starts, reports on and finishes actions.
-pub(super) async fn churn(
+#[track_caller]
+pub(super) fn churn(
     store: Arc<dyn ActionStore>,
     name: String,
     rounds: usize,
-) -> Proof<usize> {
-    let owner = OwnerRef::new(name);
-    let written = |answers: Vec<Result<Done, Rejection>>| -> Proof {
-        for answer in answers {
-            answer?;
+) -> impl Future<Output = Proof<usize>> {
+    at_call(async move {
+        let owner = OwnerRef::new(name);
+        let written = |answers: Vec<Result<Done, Rejection>>| -> Proof {
+            for answer in answers {
+                answer?;
+            }
+            Ok(())
+        };
+        written(store.write(Batch::each(vec![claim(&owner)])).await?)?;
+        for round in 0..rounds {
+            let new = NewAction::task("churn");
+            let uid = new.uid;
+            let creation = vec![create(new), apply(uid, Change::Start, Some(&owner))];
+            written(store.write(Batch::all(creation)).await?)?;
+            let report = apply(uid, step(&format!("step {round}")), Some(&owner));
+            written(store.write(Batch::each(vec![report])).await?)?;
+            if round % 2 == 0 {
+                let end = apply(uid, finish(Outcome::Succeeded), Some(&owner));
+                written(store.write(Batch::each(vec![end])).await?)?;
+            }
+            tokio::task::yield_now().await;
         }
-        Ok(())
-    };
-    written(store.write(Batch::each(vec![claim(&owner)])).await?)?;
-    for round in 0..rounds {
-        let new = NewAction::task("churn");
-        let uid = new.uid;
-        let creation = vec![create(new), apply(uid, Change::Start, Some(&owner))];
-        written(store.write(Batch::all(creation)).await?)?;
-        let report = apply(uid, step(&format!("step {round}")), Some(&owner));
-        written(store.write(Batch::each(vec![report])).await?)?;
-        if round % 2 == 0 {
-            let end = apply(uid, finish(Outcome::Succeeded), Some(&owner));
-            written(store.write(Batch::each(vec![end])).await?)?;
-        }
-        tokio::task::yield_now().await;
-    }
-    Ok(rounds)
+        Ok(rounds)
+    })
 }
 
 const WRITERS: usize = 4;
@@ -45,6 +48,7 @@ fn churners(s: &Subject) -> Vec<tokio::task::JoinHandle<Proof<usize>>> {
 }
 
 /// Requires that each uid of `wanted` is in `found` once, in that order.
+#[track_caller]
 pub(super) fn once_in_order(what: &str, found: &[ActionUid], wanted: &[ActionUid]) -> Proof {
     let of_these: Vec<ActionUid> = found
         .iter()
@@ -91,7 +95,7 @@ pub(super) async fn paging_returns_each_action_once_during_writes(fixture: &dyn 
         }
     }
     for writer in writers {
-        in_time("the writers' end", writer).await???;
+        joined("the writers' end", writer).await?;
     }
     check_store(&*s.store).await?;
     Ok(())
@@ -190,7 +194,7 @@ pub(super) async fn a_feed_reader_misses_no_change(fixture: &dyn Fixture) -> Pro
         }
     }
     for writer in writers {
-        in_time("the writers' end", writer).await???;
+        joined("the writers' end", writer).await?;
     }
     let all = s.walk(Query::new()).await?;
     same("actions", all.len(), WRITERS * ROUNDS)?;

@@ -20,7 +20,7 @@ pub struct Measured {
     pub cpu: Option<Duration>,
     /// Actions in the store at the end.
     pub rows: u64,
-    /// Actions removed during the workload.
+    /// Actions removed during the workload: by [`Work::Prune`](super::Work::Prune), else 0.
     pub removed: u64,
     /// Size of the store at the end in bytes, from
     /// [`with_bytes`](super::Workload::with_bytes). `None` if it is unknown.
@@ -69,8 +69,8 @@ impl Measured {
 }
 
 impl fmt::Display for Measured {
-    /// Formats one line: throughput, p50, p99, p99.9, processor time per call and bytes
-    /// per row.
+    /// Formats one line: throughput, p50, p99, p99.9, processor time per call, bytes per
+    /// row and removed actions.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quantile = |share| self.latencies.quantile(share);
         write!(
@@ -86,6 +86,9 @@ impl fmt::Display for Measured {
         }
         if let Some(bytes) = self.bytes_a_row() {
             write!(f, ", {bytes:.0} bytes per row")?;
+        }
+        if self.removed > 0 {
+            write!(f, ", {} actions removed", self.removed)?;
         }
         Ok(())
     }

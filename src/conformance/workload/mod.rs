@@ -13,7 +13,7 @@
 //! # async fn example() -> Result<(), action_store::conformance::Failure> {
 //! let measured = Workload::new(Work::Life)
 //!     .with_callers(64)
-//!     .with_stock(1000)
+//!     .with_dataset(1000)
 //!     .with_time(Duration::from_millis(100))
 //!     .run(Subject::new(MemoryStore::new()))
 //!     .await?;
@@ -103,7 +103,7 @@ impl Workload {
     /// store's own `write`. The default is 1000. With 0 the store starts empty, and works
     /// that look up or remove actions fail. Verification needs about 200 bytes of memory
     /// for each action.
-    pub fn with_stock(mut self, actions: usize) -> Workload {
+    pub fn with_dataset(mut self, actions: usize) -> Workload {
         self.dataset = actions;
         self
     }

@@ -36,7 +36,8 @@ impl Work {
         all
     }
 
-    /// Returns the name of the work, for example `life` or `list_by_object`.
+    /// Returns the name of the work: the variant in snake case, for example `life` or
+    /// `list_object`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -66,8 +67,8 @@ macro_rules! lists {
             /// Every list: one for each filter, and two without a filter.
             pub const ALL: &[ListBy] = &[$(ListBy::$variant,)*];
 
-            /// Returns the name of the list, for example `list_newest` or
-            /// `list_by_object`.
+            /// Returns the name of the list: `list_` and the variant in snake case, for
+            /// example `list_newest` or `list_object`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -84,38 +85,38 @@ lists! {
     /// All actions, oldest first.
     Oldest "list_oldest",
     /// One action.
-    Uid "list_by_uid",
+    Uid "list_uid",
     /// The completed actions: nine tenths.
-    Status "list_by_status",
+    Status "list_status",
     /// The unfinished actions: one tenth.
     Unfinished "list_unfinished",
     /// The failed actions: one tenth.
-    Outcome "list_by_outcome",
+    Outcome "list_outcome",
     /// One source: a third of the actions.
-    Source "list_by_source",
+    Source "list_source",
     /// One name: a tenth of the actions.
-    Name "list_by_name",
+    Name "list_name",
     /// One object: a hundredth of the actions.
-    Object "list_by_object",
+    Object "list_object",
     /// One touched object: a tenth of the actions.
-    Touches "list_by_touched_object",
+    Touches "list_touches",
     /// Any of three touched objects: a fiftieth of the actions. An authorization scope
     /// makes such a query.
-    TouchesAny "list_by_any_touched_object",
+    TouchesAny "list_touches_any",
     /// One tenant: a tenth of the actions.
-    Tenant "list_by_tenant",
+    Tenant "list_tenant",
     /// One actor: a twentieth of the actions.
-    Actor "list_by_actor",
+    Actor "list_actor",
     /// One owner: every action that was started.
-    Owner "list_by_owner",
+    Owner "list_owner",
     /// One owner name: every action that was started.
-    OwnerName "list_by_owner_name",
+    OwnerName "list_owner_name",
     /// One parent: a fiftieth of the actions.
-    Parent "list_by_parent",
+    Parent "list_parent",
     /// One retried action: a fiftieth of the actions.
-    RetryOf "list_by_retried_action",
+    RetryOf "list_retry_of",
     /// One correlation: a fiftieth of the actions.
-    Correlation "list_by_correlation",
+    Correlation "list_correlation",
     /// The half of the actions created last.
     CreatedFrom "list_created_from",
     /// The half of the actions created first.
