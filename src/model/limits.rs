@@ -28,7 +28,9 @@ impl Limits {
     pub const RELATED: usize = 64;
     /// Maximum number of exclusive keys of an action.
     pub const EXCLUSIVE: usize = 16;
-    /// Number of log entries kept for each action. Beyond it, the oldest entries are deleted.
+    /// Number of log entries kept for each action, late reports not counted. Beyond it, the oldest
+    /// steps and notes are deleted, and the entries of the lifecycle stay. If there are no steps and
+    /// notes left, the oldest adoptions are deleted.
     pub const LOG_ENTRIES: u32 = 256;
     /// Maximum number of conditions in a query.
     pub const FILTERS: usize = 16;

@@ -89,8 +89,8 @@ pub struct WriteSet {
     pub created: Vec<Arc<Action>>,
     /// Log entries to append.
     pub log: Vec<LogEntry>,
-    /// Actions whose log now has more than [`Limits::LOG_ENTRIES`] entries. Delete their oldest
-    /// entries.
+    /// Actions with new log entries that have had more than [`Limits::LOG_ENTRIES`] of them. Delete
+    /// the entries that [`trim_log`](crate::spi::trim_log) removes.
     pub trim: Vec<ActionUid>,
     /// Keys to insert, each with its holder.
     pub keys_taken: Vec<(Key, ActionUid)>,
@@ -403,13 +403,18 @@ impl TxnState {
         created.sort_by_key(|(entered, _)| *entered);
         let created = created.into_iter().map(|(_, action)| action);
         write_set.created.extend(created);
-        let over = |action: &Arc<Action>| {
-            let now = self.action(action.uid);
-            now.is_some_and(|now| now.log_entries > Limits::LOG_ENTRIES)
+        let grown_too_long = |action: &Arc<Action>| {
+            let slot = self.slots.get(&action.uid);
+            let stored = slot.and_then(|slot| slot.stored.as_ref());
+            let before = stored.filter(|_| slot.is_some_and(|slot| !slot.removed));
+            let now = slot.and_then(|slot| slot.now.as_ref());
+            now.is_some_and(|now| {
+                now.log_dropped() > before.map_or(0, |before| before.log_dropped())
+            })
         };
         let saved = write_set.created.iter().chain(&write_set.updated);
-        let over = saved.filter(|action| over(action));
-        write_set.trim.extend(over.map(|action| action.uid));
+        let too_long = saved.filter(|action| grown_too_long(action));
+        write_set.trim.extend(too_long.map(|action| action.uid));
         // An action that was removed and entered again is in both lists.
         write_set.trim.sort_unstable();
         write_set.trim.dedup();

@@ -9,8 +9,8 @@ use super::super::UidMap;
 use super::super::append_index::AppendIndex;
 use super::owners::Owners;
 use crate::model::{
-    AccessPath, Action, ActionUid, BranchId, End, Key, Limits, LogEntry, Position, ReadSet,
-    Revision, StoreId, Timestamp, TxnState, WriteSet,
+    AccessPath, Action, ActionUid, BranchId, End, Key, LogEntry, Position, ReadSet, Revision,
+    StoreId, Timestamp, TxnState, WriteSet, trim_log,
 };
 
 /// All data; consistent whenever the lock is free.
@@ -244,21 +244,13 @@ impl Tables {
         }
     }
 
-    /// Drops the oldest entries of a log that is too long; late reports do not count.
     fn trim(&mut self, uid: ActionUid) {
         let Some(row) = self.rows.get_mut(&uid) else {
             return;
         };
-        let counted = row.log.iter().filter(|(_, entry)| !entry.is_late()).count();
-        let mut excess = counted.saturating_sub(Limits::LOG_ENTRIES as usize);
-        row.log.retain(|(number, entry)| {
-            let goes = excess > 0 && !entry.is_late();
-            if goes {
-                excess -= 1;
-                self.entries.remove(*number);
-            }
-            !goes
-        });
+        for (number, _) in trim_log(&mut row.log, |(_, entry)| entry.kind) {
+            self.entries.remove(number);
+        }
     }
 }
 
