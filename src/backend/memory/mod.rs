@@ -106,9 +106,11 @@ impl ActionStore for MemoryStore {
         self.capabilities().check(&batch)?;
         let read_set = read_set(&batch).map_err(|e| StoreError::from_check("write", e))?;
         let mut tables = self.lock();
-        let mut txn = tables.load(&read_set);
+        let mut txn = tables.txn.take().unwrap_or_default();
+        tables.load(&read_set, &mut txn);
         let answers = plan(&batch, &read_set, &mut txn, self.clock.now());
-        let mut write_set = txn.into_write_set();
+        let mut write_set = txn.take_write_set();
+        tables.txn = Some(txn);
         tables.save(&mut write_set);
         // Still under the lock, so that positions are announced in order.
         self.position_watch.publish(tables.position(self.store_id));

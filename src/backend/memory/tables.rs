@@ -1,12 +1,12 @@
 //! The data of the store in memory, and how batches are loaded and saved.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::iter::Peekable;
 use std::ops::RangeBounds as _;
 use std::sync::Arc;
 
-use super::super::UidMap;
 use super::super::append_index::AppendIndex;
+use super::super::{FastMap, UidMap};
 use super::owners::Owners;
 use crate::model::{
     AccessPath, Action, ActionUid, BranchId, End, Key, LogEntry, Position, ReadSet, Revision,
@@ -20,18 +20,20 @@ pub(super) struct Tables {
     /// The action of each number, in creation order.
     numbers: AppendIndex<ActionUid>,
     /// The numbers of the actions in each set that can select a query's rows.
-    sets: HashMap<AccessPath, BTreeSet<u64>>,
+    sets: FastMap<AccessPath, BTreeSet<u64>>,
     /// The action whose latest change has this revision.
     pub(super) feed: AppendIndex<ActionUid>,
     /// The action of each log entry, in the order of writing.
     pub(super) entries: AppendIndex<ActionUid>,
     pub(super) owners: Owners,
-    keys: HashMap<Key, ActionUid>,
+    keys: FastMap<Key, ActionUid>,
     last_number: u64,
     last_revision: u64,
     last_entry: u64,
     pruned_through: u64,
     pruned_created: Option<Timestamp>,
+    /// An empty state for the next write, with the memory of the last one.
+    pub(super) txn: Option<Box<TxnState>>,
 }
 
 #[derive(Debug)]
@@ -96,14 +98,13 @@ impl Tables {
         Box::new(uids.filter_map(|uid| self.rows.get(uid)))
     }
 
-    pub(super) fn load(&self, read_set: &ReadSet) -> TxnState {
-        let mut txn = TxnState::new();
+    pub(super) fn load(&self, read_set: &ReadSet, txn: &mut TxnState) {
         for uid in read_set.actions() {
-            self.load_action(*uid, &mut txn);
+            self.load_action(*uid, txn);
         }
         for uid in read_set.parents_of() {
             if let Some(parent) = self.rows.get(uid).and_then(|row| row.action.parent) {
-                self.load_action(parent, &mut txn);
+                self.load_action(parent, txn);
             }
         }
         for (uid, op) in read_set.ops() {
@@ -114,12 +115,11 @@ impl Tables {
         }
         for key in read_set.keys() {
             if let Some(holder) = self.keys.get(key) {
-                self.load_action(*holder, &mut txn);
+                self.load_action(*holder, txn);
                 txn.put_key(key.clone(), *holder);
             }
         }
-        self.owners.load(read_set, &mut txn);
-        txn
+        self.owners.load(read_set, txn);
     }
 
     fn load_action(&self, uid: ActionUid, txn: &mut TxnState) {
@@ -197,7 +197,7 @@ impl Tables {
         for set in AccessPath::sets_of(&action) {
             self.sets.entry(set).or_default().insert(number);
         }
-        self.owners.own(&action);
+        self.owners.change(None, Some(&action));
         let row = Row {
             action,
             number,
@@ -216,8 +216,7 @@ impl Tables {
         };
         std::mem::swap(&mut row.action, action);
         let (before, after) = (&*action, &row.action);
-        self.owners.disown(before);
-        self.owners.own(after);
+        self.owners.change(Some(before), Some(after));
         self.last_revision += 1;
         self.feed.remove(row.revision);
         self.feed.push(self.last_revision, after.uid);

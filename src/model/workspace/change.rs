@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Slot, TxnState};
+use super::{Incarnations, Slot, TxnState};
 use crate::model::action::Action;
 use crate::model::identity::ActionUid;
 use crate::model::key::Key;
@@ -12,7 +12,7 @@ use crate::model::owner::{Owner, OwnerRef};
 #[derive(Debug)]
 pub(super) enum Undo {
     Slot(ActionUid, Slot),
-    Owners(Arc<str>, Arc<Vec<Owner>>),
+    Owners(Arc<str>, Incarnations),
     TouchedOwner(OwnerRef),
     Key(Key, Option<ActionUid>),
     Log(usize),
@@ -107,14 +107,14 @@ impl TxnState {
     /// Sets the new state of an owner.
     pub(in crate::model) fn set_owner(&mut self, owner: Owner) {
         let name = owner.owner.name.clone();
-        let named = self.named(&name);
-        let before = named.clone();
-        let named = Arc::make_mut(named);
+        let named = self.owners.entry(name.clone()).or_default();
+        if let Some(steps) = &mut self.undo {
+            steps.push(Undo::Owners(name, named.clone()));
+        }
         match named.iter_mut().find(|known| known.owner == owner.owner) {
             Some(known) => *known = owner.clone(),
             None => named.push(owner.clone()),
         }
-        self.note(|| Undo::Owners(name, before));
         let place = self.touched_owners.len();
         if !self.touched_owners.contains_key(&owner.owner) {
             self.touched_owners.insert(owner.owner.clone(), place);
@@ -126,7 +126,7 @@ impl TxnState {
         self.slots.entry(uid).or_default()
     }
 
-    fn named(&mut self, name: &Arc<str>) -> &mut Arc<Vec<Owner>> {
+    fn named(&mut self, name: &Arc<str>) -> &mut Incarnations {
         self.owners.entry(name.clone()).or_default()
     }
 

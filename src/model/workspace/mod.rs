@@ -24,6 +24,8 @@ pub use write_set::WriteSet;
 /// without hashing.
 type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
 
+type Incarnations = SmallVec<[Owner; 1]>;
+
 /// State of one transaction, which [`plan`](super::plan) reads and changes.
 ///
 /// A backend loads the rows that [`ReadSet`](super::ReadSet) lists and puts in those that exist. A row
@@ -34,7 +36,7 @@ type Map<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
 pub struct TxnState {
     slots: Map<ActionUid, Slot>,
     /// The incarnations of a name, in the order of their claims.
-    owners: Map<Arc<str>, Arc<Vec<Owner>>>,
+    owners: Map<Arc<str>, Incarnations>,
     /// Changed owners, each with its position in the order of changes.
     touched_owners: BTreeMap<OwnerRef, usize>,
     /// Number of ended owners, and those of them that may be forgotten.
@@ -104,7 +106,7 @@ impl TxnState {
     pub fn put_owner(&mut self, owner: Owner) {
         let named = self.owners.entry(owner.owner.name.clone()).or_default();
         if named.iter().all(|known| known.owner != owner.owner) {
-            Arc::make_mut(named).push(owner);
+            named.push(owner);
         }
     }
 
@@ -147,6 +149,16 @@ impl TxnState {
         };
         let last = slot.now.as_ref().and_then(|action| action.last_op);
         last == Some(op) || slot.ops.contains(&op)
+    }
+
+    /// Returns true if an owner was added.
+    pub(crate) fn has_owner(&self, owner: &OwnerRef) -> bool {
+        self.owner(owner).is_some()
+    }
+
+    /// Returns true if an incarnation is alive.
+    pub(crate) fn is_alive(&self, owner: &OwnerRef) -> bool {
+        self.alive(owner).is_some()
     }
 
     /// Returns the record of an incarnation.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::TxnState;
+use super::{Slot, TxnState};
 use crate::model::action::Action;
 use crate::model::identity::ActionUid;
 use crate::model::key::Key;
@@ -60,73 +60,44 @@ impl TxnState {
     /// Returns the rows to save for all planned batches.
     #[must_use]
     pub fn into_write_set(mut self) -> WriteSet {
+        self.take_write_set()
+    }
+
+    /// Returns the rows to save for all planned batches. The state is empty afterwards, and keeps
+    /// its memory for the next transaction.
+    pub(crate) fn take_write_set(&mut self) -> WriteSet {
         let mut write_set = WriteSet::default();
-        let mut created = Vec::new();
-        for (uid, slot) in self.slots.iter() {
-            let uid = *uid;
-            let keys = |of: &Option<Arc<Action>>| of.as_deref().map_or(Vec::new(), Key::held_by);
-            let (before, now) = (keys(&slot.stored), keys(&slot.now));
-            // The keys of a removed action are deleted, even if its successor holds the same keys.
-            let goes = |key: &&Key| slot.removed || !now.contains(key);
-            write_set
-                .keys_freed
-                .extend(before.iter().filter(goes).cloned());
-            let comes = now.iter().filter(|k| slot.removed || !before.contains(k));
-            write_set
-                .keys_taken
-                .extend(comes.map(|key| (key.clone(), uid)));
-            match (&slot.stored, &slot.now) {
-                (Some(stored), now) if slot.removed => {
-                    let gone = slot.removed_as.as_ref().unwrap_or(stored);
-                    if gone.version != stored.version {
-                        write_set.updated.push(gone.clone());
-                    }
-                    write_set.removed.push(gone.clone());
-                    created.extend(now.iter().map(|now| (slot.entered, now.clone())));
-                }
-                (Some(stored), Some(now)) if now.version != stored.version => {
-                    write_set.updated.push(now.clone());
-                }
-                (None, Some(now)) => created.push((slot.entered, now.clone())),
-                _ => {}
-            }
-            let was_pinned = slot.stored_pin && !slot.removed;
-            if slot.stored_pin && (slot.removed || !slot.pinned) {
-                write_set.unpinned.push(uid);
-            }
-            if slot.now.is_some() && slot.pinned && !was_pinned {
-                write_set.pinned.push(uid);
-            }
+        for (uid, slot) in &self.slots {
+            slot.save(*uid, &mut write_set);
         }
-        created.sort_by_key(|(entered, _)| *entered);
-        let created = created.into_iter().map(|(_, action)| action);
-        write_set.created.extend(created);
-        let grown_too_long = |action: &Arc<Action>| {
-            let slot = self.slots.get(&action.uid);
-            let stored = slot.and_then(|slot| slot.stored.as_ref());
-            let before = stored.filter(|_| slot.is_some_and(|slot| !slot.removed));
-            let now = slot.and_then(|slot| slot.now.as_ref());
-            now.is_some_and(|now| {
-                now.log_dropped() > before.map_or(0, |before| before.log_dropped())
-            })
-        };
-        let saved = write_set.created.iter().chain(&write_set.updated);
-        let too_long = saved.filter(|action| grown_too_long(action));
-        write_set.trim.extend(too_long.map(|action| action.uid));
-        // An action that was removed and entered again is in both lists.
-        write_set.trim.sort_unstable();
-        write_set.trim.dedup();
+        if write_set.created.len() > 1 {
+            let entered = |action: &Arc<Action>| self.slots.get(&action.uid).map(|s| s.entered);
+            write_set.created.sort_by_key(entered);
+        }
         write_set.log = std::mem::take(&mut self.log);
-        let mut indexes = 0..;
-        write_set.log.retain(|entry| {
-            let slot = self.slots.get(&entry.uid).filter(|slot| slot.now.is_some());
-            let index = indexes.next();
-            slot.is_some_and(|slot| index >= Some(slot.log_from))
-        });
+        if self.slots.values().any(|slot| slot.removed) {
+            let mut indexes = 0..;
+            write_set.log.retain(|entry| {
+                let slot = self.slots.get(&entry.uid).filter(|slot| slot.now.is_some());
+                let index = indexes.next();
+                slot.is_some_and(|slot| index >= Some(slot.log_from))
+            });
+        }
         if !self.touched_owners.is_empty() {
             self.change_owners(&mut write_set);
         }
+        self.clear();
         write_set
+    }
+
+    fn clear(&mut self) {
+        self.slots.clear();
+        self.owners.clear();
+        self.touched_owners.clear();
+        self.ended = None;
+        self.keys.clear();
+        self.log.clear();
+        self.undo = None;
     }
 
     fn change_owners(&self, write_set: &mut WriteSet) {
@@ -147,5 +118,61 @@ impl TxnState {
         };
         let forgotten = may_be_forgotten.iter().filter(|owner| !owns(owner));
         write_set.owners_forgotten = forgotten.take(excess).cloned().collect();
+    }
+}
+
+impl Slot {
+    /// Adds the changes of the action to the rows to save.
+    fn save(&self, uid: ActionUid, to: &mut WriteSet) {
+        match (&self.stored, &self.now) {
+            (Some(stored), now) if self.removed => {
+                let gone = self.removed_as.as_ref().unwrap_or(stored);
+                if gone.version != stored.version {
+                    to.updated.push(gone.clone());
+                }
+                to.removed.push(gone.clone());
+                to.created.extend(now.clone());
+            }
+            (Some(stored), Some(now)) if now.version != stored.version => {
+                to.updated.push(now.clone());
+            }
+            (None, Some(now)) => to.created.push(now.clone()),
+            _ => {}
+        }
+        self.save_keys(uid, to);
+        if self.has_outgrown_its_log() {
+            to.trim.push(uid);
+        }
+        let was_pinned = self.stored_pin && !self.removed;
+        if self.stored_pin && (self.removed || !self.pinned) {
+            to.unpinned.push(uid);
+        }
+        if self.now.is_some() && self.pinned && !was_pinned {
+            to.pinned.push(uid);
+        }
+    }
+
+    fn save_keys(&self, uid: ActionUid, to: &mut WriteSet) {
+        let keys = |of: &Option<Arc<Action>>| of.as_deref().map_or(Vec::new(), Key::held_by);
+        let (before, now) = (keys(&self.stored), keys(&self.now));
+        // The keys of a removed action are deleted, even if its successor holds the same keys.
+        for key in &before {
+            if self.removed || !now.contains(key) {
+                to.keys_freed.push(key.clone());
+            }
+        }
+        for key in now {
+            if self.removed || !before.contains(&key) {
+                to.keys_taken.push((key, uid));
+            }
+        }
+    }
+
+    fn has_outgrown_its_log(&self) -> bool {
+        let before = self.stored.as_ref().filter(|_| !self.removed);
+        let before = before.map_or(0, |before| before.log_dropped());
+        self.now
+            .as_ref()
+            .is_some_and(|now| now.log_dropped() > before)
     }
 }
