@@ -5,6 +5,8 @@ use std::iter::Peekable;
 use std::ops::RangeBounds as _;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::super::append_index::AppendIndex;
 use super::super::{FastMap, UidMap};
 use super::owners::Owners;
@@ -32,9 +34,19 @@ pub(super) struct Tables {
     last_entry: u64,
     pruned_through: u64,
     pruned_created: Option<Timestamp>,
-    /// An empty state for the next write, with the memory of the last one.
-    pub(super) txn: Option<Box<TxnState>>,
+    pub(super) scratch: Option<Box<Scratch>>,
 }
+
+/// The memory of a write, empty between two writes. Most writes are as small as the last one, and
+/// allocate none of it anew.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) txn: TxnState,
+    pub(super) write_set: WriteSet,
+}
+
+/// Actions that a write has replaced or removed.
+pub(super) type Replaced = SmallVec<[Arc<Action>; 1]>;
 
 #[derive(Debug)]
 pub(super) struct Row {
@@ -131,19 +143,20 @@ impl Tables {
         }
     }
 
-    /// Saves the changes. The replaced values are left in `write_set`, to be dropped later.
-    pub(super) fn save(&mut self, write_set: &mut WriteSet) {
-        for action in &mut write_set.updated {
-            self.update(action);
+    /// Saves the changes, and empties `write_set`. Returns the replaced values, to be dropped later.
+    pub(super) fn save(&mut self, write_set: &mut WriteSet) -> Replaced {
+        let mut replaced = Replaced::new();
+        for action in write_set.updated.drain(..) {
+            replaced.extend(self.update(action));
         }
-        for uid in &write_set.unpinned {
-            self.set_pin(*uid, false);
+        for uid in write_set.unpinned.drain(..) {
+            self.set_pin(uid, false);
         }
-        for action in &write_set.removed {
-            self.remove(action);
+        for action in write_set.removed.drain(..) {
+            replaced.extend(self.remove(action.uid));
         }
-        for key in &write_set.keys_freed {
-            self.keys.remove(key);
+        for key in write_set.keys_freed.drain(..) {
+            self.keys.remove(&key);
         }
         for action in write_set.created.drain(..) {
             self.create(action);
@@ -156,14 +169,15 @@ impl Tables {
                 row.log.push((self.last_entry, entry));
             }
         }
-        for uid in &write_set.trim {
-            self.trim(*uid);
+        for uid in write_set.trim.drain(..) {
+            self.trim(uid);
         }
         self.keys.extend(write_set.keys_taken.drain(..));
-        for uid in &write_set.pinned {
-            self.set_pin(*uid, true);
+        for uid in write_set.pinned.drain(..) {
+            self.set_pin(uid, true);
         }
         self.owners.save(write_set);
+        replaced
     }
 
     fn set_pin(&mut self, uid: ActionUid, pinned: bool) {
@@ -172,10 +186,8 @@ impl Tables {
         }
     }
 
-    fn remove(&mut self, action: &Action) {
-        let Some(row) = self.rows.remove(&action.uid) else {
-            return;
-        };
+    fn remove(&mut self, uid: ActionUid) -> Option<Arc<Action>> {
+        let row = self.rows.remove(&uid)?;
         self.numbers.remove(row.number);
         self.feed.remove(row.revision);
         self.pruned_through = self.pruned_through.max(row.revision);
@@ -186,6 +198,7 @@ impl Tables {
         for set in AccessPath::sets_of(&row.action) {
             self.leave(set, row.number);
         }
+        Some(row.action)
     }
 
     fn create(&mut self, action: Arc<Action>) {
@@ -209,13 +222,11 @@ impl Tables {
         self.rows.insert(uid, row);
     }
 
-    /// Replaces an action. The old value takes the new value's place in the changes.
-    fn update(&mut self, action: &mut Arc<Action>) {
-        let Some(row) = self.rows.get_mut(&action.uid) else {
-            return;
-        };
-        std::mem::swap(&mut row.action, action);
-        let (before, after) = (&*action, &row.action);
+    /// Replaces an action. Returns the old value.
+    fn update(&mut self, action: Arc<Action>) -> Option<Arc<Action>> {
+        let row = self.rows.get_mut(&action.uid)?;
+        let replaced = std::mem::replace(&mut row.action, action);
+        let (before, after) = (&*replaced, &row.action);
         self.owners.change(Some(before), Some(after));
         self.last_revision += 1;
         self.feed.remove(row.revision);
@@ -232,6 +243,7 @@ impl Tables {
                 self.sets.entry(set).or_default().insert(number);
             }
         }
+        Some(replaced)
     }
 
     fn leave(&mut self, set: AccessPath, number: u64) {

@@ -60,21 +60,22 @@ impl TxnState {
     /// Returns the rows to save for all planned batches.
     #[must_use]
     pub fn into_write_set(mut self) -> WriteSet {
-        self.take_write_set()
+        let mut write_set = WriteSet::default();
+        self.drain_into(&mut write_set);
+        write_set
     }
 
-    /// Returns the rows to save for all planned batches. The state is empty afterwards, and keeps
-    /// its memory for the next transaction.
-    pub(crate) fn take_write_set(&mut self) -> WriteSet {
-        let mut write_set = WriteSet::default();
+    /// Moves the rows to save for all planned batches into an empty write set. The state is empty
+    /// afterwards. Both keep their memory, so a store can use them again.
+    pub(crate) fn drain_into(&mut self, write_set: &mut WriteSet) {
         for (uid, slot) in &self.slots {
-            slot.save(*uid, &mut write_set);
+            slot.save(*uid, write_set);
         }
         if write_set.created.len() > 1 {
             let entered = |action: &Arc<Action>| self.slots.get(&action.uid).map(|s| s.entered);
             write_set.created.sort_by_key(entered);
         }
-        write_set.log = std::mem::take(&mut self.log);
+        std::mem::swap(&mut write_set.log, &mut self.log);
         if self.slots.values().any(|slot| slot.removed) {
             let mut indexes = 0..;
             write_set.log.retain(|entry| {
@@ -84,10 +85,9 @@ impl TxnState {
             });
         }
         if !self.touched_owners.is_empty() {
-            self.change_owners(&mut write_set);
+            self.change_owners(write_set);
         }
         self.clear();
-        write_set
     }
 
     fn clear(&mut self) {
