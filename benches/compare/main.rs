@@ -9,6 +9,9 @@
 //! `--rounds N`, `--time MILLISECONDS` and `--size N` (rows of the read workloads) override the
 //! defaults.
 //!
+//! `--alone MemoryStore --lives N` runs lives on one contestant in one task and measures nothing.
+//! `scripts/instructions` counts the instructions of a command that way.
+//!
 //! # Contestants
 //!
 //! All do the same work: a row with all the library's columns, its indexes, its log and its feed.
@@ -54,6 +57,7 @@
     reason = "what fails has lost"
 )]
 
+mod alone;
 mod contestant;
 #[path = "../shared/flags.rs"]
 mod flags;
@@ -199,17 +203,24 @@ struct Options {
     rounds: usize,
     time: Duration,
     size: usize,
+    /// Contestant to run alone, and its number of lives.
+    alone: Option<(String, usize)>,
 }
 
 impl Options {
     fn read() -> Options {
-        let flags = Flags::read(&["--only", "--rounds", "--time", "--size"]);
+        let known = [
+            "--only", "--rounds", "--time", "--size", "--alone", "--lives",
+        ];
+        let flags = Flags::read(&known);
+        let lives = flags.number("--lives", 100, 10_000);
         Options {
             quick: flags.quick(),
             only: flags.text("--only").unwrap_or_default().to_owned(),
             rounds: flags.number("--rounds", 1, 5).max(1),
             time: flags.millis("--time", 150, 1000),
             size: flags.number("--size", 2000, 100_000).max(1),
+            alone: flags.text("--alone").map(|name| (name.to_owned(), lives)),
         }
     }
 }
@@ -225,6 +236,9 @@ async fn main() {
     }
     std::fs::create_dir_all(&output).unwrap();
     let scratch = tempfile::tempdir_in(&output).unwrap();
+    if let Some((name, lives)) = options.alone {
+        return alone::run(&name, lives, scratch.path()).await;
+    }
     schema::check(scratch.path()).await;
 
     let machine = machine::describe(scratch.path());

@@ -276,12 +276,18 @@ BEGIN
   SELECT RAISE(ABORT, 'actions: the log does not change');
 END;
 
--- A log is deleted with its action, or loses its oldest entry when there are 256 newer ones.
+-- A log is deleted with its action. Before, it loses its oldest steps and notes (kinds 2 and 3), and
+-- then its oldest adoptions (5), if 256 entries stay. The newest entry is not deleted.
 CREATE TRIGGER actions_log_kept BEFORE DELETE ON actions_log
 WHEN EXISTS (SELECT 1 FROM actions_action WHERE number = OLD.action)
-  AND (OLD.kind = 7 OR (
-    SELECT count(*) FROM actions_log
-    WHERE action = OLD.action AND kind <> 7 AND version > OLD.version) < 256)
+  AND (OLD.kind NOT IN (2, 3, 5)
+    OR NOT EXISTS (SELECT 1 FROM actions_log
+      WHERE action = OLD.action AND kind <> 7 AND version > OLD.version)
+    OR (SELECT count(*) FROM actions_log WHERE action = OLD.action AND kind <> 7 AND (
+      kind NOT IN (2, 3, 5)
+      OR kind = 5 AND (OLD.kind <> 5 OR version > OLD.version)
+      OR kind IN (2, 3) AND OLD.kind <> 5 AND version > OLD.version
+    )) < 256 - (OLD.kind = 5))
 BEGIN
   SELECT RAISE(ABORT, 'actions: the log is kept');
 END;

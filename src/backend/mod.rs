@@ -26,6 +26,8 @@ fn another_branch(operation: &'static str) -> StoreError {
     StoreError::new(ErrorKind::CursorExpired, operation, message)
 }
 
-/// A map by uid. Each map has its own seed: clients may choose uids, and must not be able to choose
-/// uids whose hashes collide.
-type UidMap<V> = HashMap<ActionUid, V, foldhash::fast::RandomState>;
+/// A map with a fast hash. Each map has its own seed: clients may choose keys, and must not be able
+/// to choose keys whose hashes collide.
+type FastMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+type UidMap<V> = FastMap<ActionUid, V>;

@@ -27,7 +27,8 @@ pub struct Checked {
 ///
 /// - Every action satisfies its invariants and agrees with its log.
 ///
-/// - The versions in a log have no gaps.
+/// - The versions in a log increase. A log has all entries of the lifecycle, and as many steps and
+///   notes as it should.
 ///
 /// - Newest first, oldest first, feed and `get` return the same actions.
 ///
@@ -219,11 +220,21 @@ fn check_log(action: &Action, log: &[LogEntry]) -> Proof {
         };
         holds(&what("a log of legal transitions"), fits, (before, after))?;
     }
-    if action.log_entries <= Limits::LOG_ENTRIES {
-        let first = counted.first().map(|entry| (entry.kind, entry.version));
-        let expected = Some((LogEntryKind::Created, Version::FIRST));
-        same(&what("the first log entry"), first, expected)?;
-    }
+    // However many entries were dropped, the create stays.
+    let first = counted.first().map(|entry| (entry.kind, entry.version));
+    let expected = Some((LogEntryKind::Created, Version::FIRST));
+    same(&what("the first log entry"), first, expected)?;
+    let has = |kind| counted.iter().any(|entry| entry.kind == kind);
+    let found = (
+        has(LogEntryKind::Started),
+        has(LogEntryKind::CancelRequested),
+    );
+    let expected = (action.started_at.is_some(), action.cancel.is_some());
+    same(
+        &what("the start and the cancel request in the log"),
+        found,
+        expected,
+    )?;
     let Some(last) = counted.last() else {
         return Ok(());
     };

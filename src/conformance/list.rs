@@ -299,6 +299,8 @@ macro_rules! __conformance_cases {
                     plain the_global_log_can_resume_at_its_end;
                     plain a_log_query_beyond_its_limits_is_invalid;
                     plain a_log_keeps_its_newest_entries;
+                    plain a_long_log_keeps_the_lifecycle;
+                    plain a_log_of_adoptions_is_bounded;
                     plain a_log_that_one_batch_makes_too_long_is_truncated;
                     plain a_late_report_evicts_nothing_from_a_full_log;
                     crowd a_page_shows_all_changes_up_to_its_position_and_no_later_one;

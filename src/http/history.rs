@@ -19,6 +19,18 @@ use crate::model::{Limits, LogQuery};
 pub(super) struct History<'a> {
     action: Record<'a>,
     history: Vec<Entry<'a>>,
+    /// Number of the oldest steps and notes that the history no longer has. Absent if zero.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    dropped: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Adapter {
@@ -42,6 +54,7 @@ impl Adapter {
         let mut response = answer(&History {
             action: Record::new(&action, inside),
             history: page.items.iter().map(entry).collect(),
+            dropped: action.log_dropped(),
         })?;
         if let Some(next) = page.next {
             let kept = asked.map(|limit| format!("limit={limit}"));

@@ -5,7 +5,7 @@
 //! | `GET /v1/actions` | `{"actions":[...],"state-machines":[...]}` |
 //! | `GET /v1/actions/{uid}` | one action, as a bare object |
 //! | `GET /v1/actions/bdb/{bdb_uid}` | an array of the actions that touch a database, newest first |
-//! | `GET /v1/actions/{uid}/history` | `{"action":{...},"history":[...]}`: what has happened to it |
+//! | `GET /v1/actions/{uid}/history` | `{"action":{...},"history":[...]}`: what has happened to it; `"dropped":n` if the oldest steps and notes were dropped |
 //! | `GET /v1/actions/changes` | `{"changes":[...],"position",...}`: what has changed, or events |
 //! | `GET /v2/actions` | an array of actions |
 //! | `GET /v2/actions/{uid}` | one action, as a bare object |

@@ -201,7 +201,8 @@ pub struct Action {
 
     /// Number of changes so far; the create is the first.
     pub version: Version,
-    /// Number of log entries written so far. The newest [`Limits::LOG_ENTRIES`] are kept.
+    /// Number of log entries written so far, late reports not counted.
+    /// [`Limits::LOG_ENTRIES`] of them are kept.
     pub log_entries: u32,
     /// Operation that made the last change. `None` until the first change after the create.
     pub last_op: Option<OpId>,
@@ -256,6 +257,15 @@ impl Action {
     #[must_use]
     pub fn is_unfinished(&self) -> bool {
         self.status != Status::Completed
+    }
+
+    /// Returns the number of log entries that were dropped because of [`Limits::LOG_ENTRIES`].
+    ///
+    /// They are the oldest steps and notes; the entries of the lifecycle stay. An action that was
+    /// imported with only a part of its log lacks more entries than this.
+    #[must_use]
+    pub fn log_dropped(&self) -> u32 {
+        self.log_entries.saturating_sub(Limits::LOG_ENTRIES)
     }
 
     /// Returns true if the action touches `object`, as its own object or as a related one.

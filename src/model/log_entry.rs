@@ -15,6 +15,10 @@ use super::words::{Outcome, Status, UnknownWord, words};
 
 words! {
     /// Kind of log entry.
+    ///
+    /// A log keeps the entries of the [lifecycle](LogEntryKind::is_lifecycle). Beyond
+    /// [`Limits::LOG_ENTRIES`](crate::Limits::LOG_ENTRIES) entries, the oldest steps and notes are
+    /// dropped. [`Action::log_dropped`](crate::Action::log_dropped) counts them.
     LogEntryKind, "kind of transition", {
         /// The action was created.
         Created = 0 "created",
@@ -33,6 +37,14 @@ words! {
         /// A fenced owner reported an outcome too late; the report had no effect. At most one for
         /// an action.
         LateReport = 7 "late-report",
+    }
+}
+
+impl LogEntryKind {
+    /// Returns true for an entry of the lifecycle, and false for a step or a note.
+    #[must_use]
+    pub const fn is_lifecycle(self) -> bool {
+        !matches!(self, LogEntryKind::Step | LogEntryKind::Noted)
     }
 }
 
@@ -98,6 +110,43 @@ impl LogEntry {
     pub fn is_late(&self) -> bool {
         self.kind == LogEntryKind::LateReport
     }
+}
+
+/// Removes the entries that a log loses, and returns them. `log` is a whole log, oldest entry
+/// first; `kind` returns the kind of an entry.
+///
+/// A log keeps [`Limits::LOG_ENTRIES`](crate::Limits::LOG_ENTRIES) entries. Late reports are not
+/// counted, and always stay. These rules say what goes:
+///
+/// 1. The oldest steps and notes go first.
+///
+/// 2. If there are none left, the oldest adoptions go. Otherwise the log of an action that is
+///    adopted again and again would grow without limit.
+///
+/// 3. The newest entry always stays, because it shows the current state of the action.
+///
+/// A store calls this for the actions in [`WriteSet::trim`](crate::WriteSet::trim), or repeats
+/// these rules in its own language.
+pub fn trim_log<T>(log: &mut Vec<T>, kind: impl Fn(&T) -> LogEntryKind) -> Vec<T> {
+    let late = |entry: &T| kind(entry) == LogEntryKind::LateReport;
+    let counted = log.iter().filter(|entry| !late(entry)).count();
+    let mut excess = counted.saturating_sub(Limits::LOG_ENTRIES as usize);
+    let mut dropped = Vec::new();
+    let detail = |kind: LogEntryKind| !kind.is_lifecycle();
+    let adoption = |kind: LogEntryKind| kind == LogEntryKind::Adopted;
+    for goes in [detail as fn(LogEntryKind) -> bool, adoption] {
+        if excess == 0 {
+            break;
+        }
+        let newest = log.iter().rposition(|entry| !late(entry)).unwrap_or(0);
+        let gone = log.extract_if(..newest, |entry| {
+            let gone = excess > 0 && goes(kind(entry));
+            excess -= usize::from(gone);
+            gone
+        });
+        dropped.extend(gone);
+    }
+    dropped
 }
 
 /// Checks that a log belongs to an action: the entries are of this action and in order, and the

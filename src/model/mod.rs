@@ -58,7 +58,7 @@ pub use key::{Key, KeyKind};
 pub use lifecycle::{Authority, Event, TRANSITIONS, Transition};
 pub use limits::{Invalid, Limits};
 pub(crate) use log_entry::check_log;
-pub use log_entry::{LogEntry, LogEntryKind};
+pub use log_entry::{LogEntry, LogEntryKind, trim_log};
 pub use new_action::NewAction;
 pub use object::{ObjectRef, ObjectSet, RelatedObject};
 pub use owner::{Incarnation, Owner, OwnerRef, OwnerState};

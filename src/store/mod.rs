@@ -33,7 +33,8 @@ use crate::model::{
 ///    [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) means that all of it may have been
 ///    applied, or nothing. Any other kind means that nothing was applied and nothing will be.
 /// 4. A batch may be repeated safely. Commands that were applied are not applied again. A single
-///    command is recognised by its operation, if it was the action's last or has a log entry.
+///    command is recognised by its operation, if it was the action's last or has a log entry. A step
+///    or note whose entry was [dropped](crate::Action::log_dropped) is not recognised any more.
 ///    Progress alone has no entry. Repeated progress is [`Effect::Already`](crate::Effect::Already)
 ///    because it says nothing new, until its owner is fenced or unless it demands a version.
 /// 5. The state on which [`plan`](crate::plan) decides, owners included, is read in the transaction
@@ -94,7 +95,8 @@ pub trait ActionStore: fmt::Debug + Send + Sync + 'static {
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError>;
 
     /// Returns one page of an action's log, or of all logs in the order in which they were written.
-    /// The log of an absent action is empty.
+    /// The log of an absent action is empty. A long log lacks its oldest steps and notes;
+    /// [`Action::log_dropped`] returns their number.
     ///
     /// # Errors
     /// As [`list`](ActionStore::list); `CursorExpired` of another branch only.

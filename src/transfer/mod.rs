@@ -31,7 +31,7 @@
 //! # Concurrent writes
 //!
 //! Each action and its log are read as of one moment. Entries added to a log after the action was
-//! read are cut off. If a log loses its oldest entries meanwhile, the action and its log are read
+//! read are cut off. If a log loses old entries meanwhile, the action and its log are read
 //! again, at most 32 times. Different actions may be as of different moments.
 //!
 //! Actions removed before their turn are left out. Actions created after the start are left out

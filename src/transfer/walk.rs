@@ -105,7 +105,7 @@ pub(super) struct Whole {
 /// meanwhile.
 ///
 /// Later log entries are cut off, so the log matches the action despite concurrent writes. There is
-/// one exception: a full log loses its oldest entry with each new one. Then the action is read
+/// one exception: a full log loses an old entry with each new one. Then the action is read
 /// again.
 ///
 /// # Errors

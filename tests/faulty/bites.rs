@@ -88,6 +88,19 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     (Fault::IgnoresDetail, "a_summary_omits_result_and_detail"),
     (Fault::IgnoresLimits, "a_query_beyond_its_limits_is_invalid"),
     (Fault::LosesLogEntries, "the_first_cancel_request_is_kept"),
+    (
+        Fault::DropsTheOldestEntries,
+        "a_long_log_keeps_the_lifecycle",
+    ),
+    (
+        Fault::DropsTheOldestEntries,
+        "a_log_keeps_its_newest_entries",
+    ),
+    (
+        Fault::DropsTheOldestEntries,
+        "a_log_that_one_batch_makes_too_long_is_truncated",
+    ),
+    (Fault::KeepsEveryAdoption, "a_log_of_adoptions_is_bounded"),
     (Fault::SortsTheLogOfAll, "the_global_log_is_in_write_order"),
     (
         Fault::ConfusesEnds,

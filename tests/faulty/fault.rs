@@ -54,6 +54,10 @@ pub(crate) enum Fault {
     IgnoresDetail,
     /// Takes any limit.
     IgnoresLimits,
+    /// Drops the oldest entries of a log that is too long, whatever they are.
+    DropsTheOldestEntries,
+    /// Drops steps and notes of a log that is too long, and keeps all adoptions.
+    KeepsEveryAdoption,
     /// Loses the log entries of cancel requests.
     LosesLogEntries,
     /// Sorts each page of the log of all by action.

@@ -21,6 +21,7 @@ mod hole;
 pub(crate) mod hole_bites;
 pub(crate) mod holed;
 mod key_rows;
+mod logs;
 mod owners;
 
 pub(crate) use fault::Fault;
@@ -115,6 +116,7 @@ impl ActionStore for Faulty {
         let most = self.inner.capabilities().max_commands;
         match self.fault {
             Fault::TakesAllForEach => batch.mode = BatchMode::Each,
+            _ if self.trims_wrongly() => return self.remembering(batch).await,
             Fault::SplitsBatches if batch.mode == BatchMode::Each => {
                 let mut answers = Vec::new();
                 for command in batch.commands {
@@ -378,6 +380,9 @@ impl ActionStore for Faulty {
         let mut page = self.inner.log(&asked).await?;
         page.at = self.position(page.at);
         self.mistake_log(&mut page.items);
+        if let Some(uid) = query.uid.filter(|_| self.trims_wrongly()) {
+            self.trimmed_wrongly(uid, &mut page.items);
+        }
         match self.fault {
             Fault::PagesLogsByOffset => {
                 let end = offset + usize::from(query.limit);

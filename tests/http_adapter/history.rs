@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use action_store::{
-    ActionError, ActionStoreExt, ActionUid, CancelRequest, Finish, NewAction, ObjectRef, Outcome,
-    Progress, Report,
+    ActionError, ActionStoreExt, ActionUid, CancelRequest, Finish, Limits, NewAction, ObjectRef,
+    Outcome, Progress, Report,
 };
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -176,4 +176,29 @@ async fn an_invalid_request_gets_an_error() {
         answer.error(StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(answer.header("allow"), "GET,HEAD");
     }
+}
+
+#[tokio::test]
+async fn a_history_counts_the_steps_that_were_dropped() {
+    let plane = Plane::new().await;
+    let uid = plane.queued(NewAction::task("resize")).await;
+    plane.store.start(uid, &plane.owner).await.unwrap();
+    let path = format!("/v1/actions/{uid}/history?limit=1000");
+    let kept = Limits::LOG_ENTRIES as usize;
+    for number in 0..kept - 2 {
+        let step = Report::new().with_step(format!("step {number}"));
+        plane.report(uid, step).await;
+    }
+    let body = ok(get(&plane.router(), &path).await);
+    assert!(body.ends_with(r#""step":"step 253"}]}"#), "{body}");
+    for number in ["one", "more"] {
+        plane.report(uid, Report::new().with_step(number)).await;
+    }
+    let body = ok(get(&plane.router(), &path).await);
+    assert!(body.ends_with(r#""step":"more"}],"dropped":2}"#), "{body}");
+    let value: Value = serde_json::from_str(&body).unwrap();
+    let history = value["history"].as_array().unwrap();
+    let kinds: Vec<&Value> = history.iter().take(2).map(|entry| &entry["kind"]).collect();
+    assert_eq!(kinds, ["created", "started"]);
+    assert_eq!(history.len(), kept);
 }

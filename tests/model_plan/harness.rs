@@ -8,9 +8,12 @@ use std::task::{Context, Poll, Waker};
 
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clock, Command, ConflictReason,
-    Done, Effect, Key, Limits, LogEntry, LogQuery, MemoryStore, NewAction, OpId, Owner, OwnerQuery,
-    OwnerRef, ReadSet, Rejection, Timestamp, TxnState, Version, WriteSet, plan, read_set,
+    Done, Effect, Key, Limits, LogEntry, LogEntryKind, LogQuery, MemoryStore, NewAction, OpId,
+    Owner, OwnerQuery, OwnerRef, ReadSet, Rejection, Timestamp, TxnState, Version, WriteSet, plan,
+    read_set,
 };
+
+const LOG_ENTRIES: usize = Limits::LOG_ENTRIES as usize;
 
 pub(crate) type Answer = Result<Done, Rejection>;
 
@@ -278,13 +281,19 @@ impl Tables {
         }
         for uid in changes.trim {
             let log = &mut self.rows.get_mut(&uid).expect("trim of nothing").log;
-            let counted = log.iter().filter(|entry| !entry.is_late()).count();
-            let mut excess = counted.saturating_sub(Limits::LOG_ENTRIES as usize);
-            log.retain(|entry| {
-                let goes = excess > 0 && !entry.is_late();
-                excess -= usize::from(goes);
-                !goes
-            });
+            // The oldest steps and notes first, then the oldest adoptions, never the newest entry.
+            let newest = log.iter().filter(|entry| !entry.is_late()).last().unwrap();
+            let newest = newest.version;
+            let rank = |entry: &LogEntry| match entry.kind {
+                _ if entry.version == newest => None,
+                LogEntryKind::Step | LogEntryKind::Noted => Some((0, entry.version)),
+                LogEntryKind::Adopted => Some((1, entry.version)),
+                _ => None,
+            };
+            while log.iter().filter(|entry| !entry.is_late()).count() > LOG_ENTRIES {
+                let goes = log.iter().filter_map(rank).min().expect("nothing can go");
+                log.retain(|entry| rank(entry) != Some(goes));
+            }
         }
         for (key, uid) in changes.keys_taken {
             assert!(self.rows.contains_key(&uid), "taken: by nobody");
@@ -338,11 +347,11 @@ impl Tables {
 
 /// A log describes one action from its create on, only forward, and ends in the action's state.
 pub(crate) fn check_log(action: &Action, log: &[LogEntry]) {
-    use action_store::{LogEntryKind, Status};
+    use action_store::Status;
     let own: Vec<&LogEntry> = log.iter().filter(|entry| !entry.is_late()).collect();
     assert!(log.len() - own.len() <= 1, "more than one late report");
     let whole = action.log_entries as usize;
-    assert_eq!(own.len(), whole.min(Limits::LOG_ENTRIES as usize));
+    assert_eq!(own.len(), whole.min(LOG_ENTRIES));
     let last = own.last().expect("a log is never empty");
     assert_eq!(
         (last.status, last.outcome, &last.step, &last.owner),
@@ -352,12 +361,11 @@ pub(crate) fn check_log(action: &Action, log: &[LogEntry]) {
         assert!(entry.version <= action.version, "beyond the action");
         assert!(entry.at >= action.created_at);
     }
-    if own.len() == whole {
-        assert_eq!(
-            (own[0].kind, own[0].version.get()),
-            (LogEntryKind::Created, 1)
-        );
-    }
+    // The create is never dropped.
+    assert_eq!(
+        (own[0].kind, own[0].version.get()),
+        (LogEntryKind::Created, 1)
+    );
     for pair in own.windows(2) {
         let (before, entry) = (pair[0], pair[1]);
         assert!(before.version < entry.version && before.at <= entry.at);

@@ -14,3 +14,4 @@ mod owners;
 mod random;
 mod repeats;
 mod rules;
+mod trim;

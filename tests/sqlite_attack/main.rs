@@ -19,6 +19,7 @@ mod kills;
 #[cfg(not(debug_assertions))]
 mod limits;
 mod lists;
+mod logs;
 mod moments;
 mod places;
 mod waves;

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 
-use self::tables::{Row, Tables};
+use self::tables::{Row, Scratch, Tables};
 use super::another_branch;
 use super::position_watch::PositionWatch;
 use crate::clock::Clock;
@@ -106,14 +106,18 @@ impl ActionStore for MemoryStore {
         self.capabilities().check(&batch)?;
         let read_set = read_set(&batch).map_err(|e| StoreError::from_check("write", e))?;
         let mut tables = self.lock();
-        let mut txn = tables.load(&read_set);
-        let answers = plan(&batch, &read_set, &mut txn, self.clock.now());
-        let mut write_set = txn.into_write_set();
-        tables.save(&mut write_set);
+        let mut scratch = tables.scratch.take().unwrap_or_default();
+        let Scratch { txn, write_set } = &mut *scratch;
+        tables.load(&read_set, txn);
+        let answers = plan(&batch, &read_set, txn, self.clock.now());
+        txn.drain_into(write_set);
+        let replaced = tables.save(write_set);
+        tables.scratch = Some(scratch);
         // Still under the lock, so that positions are announced in order.
         self.position_watch.publish(tables.position(self.store_id));
-        // Unlocks before the replaced values are dropped.
+        // Unlocks before the replaced actions are dropped.
         drop(tables);
+        drop(replaced);
         Ok(answers)
     }
 

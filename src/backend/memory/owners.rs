@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
+use super::super::FastMap;
 use crate::model::{
     Action, Cursor, Limits, Owner, OwnerQuery, OwnerRef, Page, Position, ReadSet, TxnState,
     WriteSet,
@@ -13,10 +14,10 @@ use crate::model::{
 pub(super) struct Owners {
     /// All remembered owners, by the number of their claim.
     claims: BTreeMap<u64, Owner>,
-    numbers: HashMap<OwnerRef, u64>,
-    living: HashMap<Arc<str>, u64>,
+    numbers: FastMap<OwnerRef, u64>,
+    living: FastMap<Arc<str>, u64>,
     /// Number of unfinished actions of each owner.
-    unfinished: HashMap<OwnerRef, usize>,
+    unfinished: FastMap<OwnerRef, usize>,
     last_claim: u64,
 }
 
@@ -43,8 +44,11 @@ impl Owners {
     pub(super) fn load(&self, read_set: &ReadSet, txn: &mut TxnState) {
         for owner in read_set.owners() {
             self.load_one(owner, txn);
-            let living = self.living.get(&owner.name);
-            if let Some(living) = living.and_then(|number| self.claims.get(number)) {
+            // Nearly always, the owner itself is the living incarnation of its name.
+            if !txn.is_alive(owner)
+                && let Some(number) = self.living.get(&owner.name)
+                && let Some(living) = self.claims.get(number)
+            {
                 txn.put_owner(living.clone());
             }
         }
@@ -54,6 +58,9 @@ impl Owners {
     }
 
     pub(super) fn load_one(&self, owner: &OwnerRef, txn: &mut TxnState) {
+        if txn.has_owner(owner) {
+            return;
+        }
         let number = self.numbers.get(owner);
         if let Some(owner) = number.and_then(|number| self.claims.get(number)) {
             txn.put_owner(owner.clone());
@@ -106,22 +113,27 @@ impl Owners {
         }
     }
 
-    /// Adds an action to its owner's count.
-    pub(super) fn own(&mut self, action: &Action) {
-        if let Some(owner) = action.owner.as_ref().filter(|_| action.is_unfinished()) {
-            *self.unfinished.entry(owner.clone()).or_default() += 1;
+    /// Moves an action from the count of its owner to that of its next owner.
+    pub(super) fn change(&mut self, before: Option<&Action>, after: Option<&Action>) {
+        let (before, after) = (before.and_then(counted), after.and_then(counted));
+        if before == after {
+            return;
         }
-    }
-
-    /// Subtracts an action from its owner's count.
-    pub(super) fn disown(&mut self, action: &Action) {
-        if let Some(owner) = action.owner.as_ref().filter(|_| action.is_unfinished())
-            && let Some(count) = self.unfinished.get_mut(owner)
+        if let Some(after) = after {
+            *self.unfinished.entry(after.clone()).or_default() += 1;
+        }
+        if let Some(before) = before
+            && let Some(count) = self.unfinished.get_mut(before)
         {
             *count -= 1;
             if *count == 0 {
-                self.unfinished.remove(owner);
+                self.unfinished.remove(before);
             }
         }
     }
+}
+
+/// Returns the owner that an action counts for.
+fn counted(action: &Action) -> Option<&OwnerRef> {
+    action.owner.as_ref().filter(|_| action.is_unfinished())
 }

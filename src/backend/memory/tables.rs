@@ -1,16 +1,18 @@
 //! The data of the store in memory, and how batches are loaded and saved.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::ops::{Bound, RangeBounds as _};
 use std::sync::Arc;
 
-use super::super::UidMap;
+use smallvec::SmallVec;
+
 use super::super::append_index::AppendIndex;
+use super::super::{FastMap, UidMap};
 use super::owners::Owners;
 use crate::model::{
-    AccessPath, Action, ActionUid, BranchId, End, Key, Limits, LogEntry, Position, Query, ReadSet,
-    Revision, SELECTIVE, Span, StoreId, Times, Timestamp, TxnState, WriteSet,
+    AccessPath, Action, ActionUid, BranchId, End, Key, LogEntry, Position, Query, ReadSet,
+    Revision, SELECTIVE, Span, StoreId, Times, Timestamp, TxnState, WriteSet, trim_log,
 };
 
 /// All data; consistent whenever the lock is free.
@@ -20,7 +22,7 @@ pub(super) struct Tables {
     /// The action of each number, in creation order.
     numbers: AppendIndex<ActionUid>,
     /// The numbers of the actions in each set that can select a query's rows.
-    sets: HashMap<AccessPath, BTreeSet<u64>>,
+    sets: FastMap<AccessPath, BTreeSet<u64>>,
     /// The completed actions by the time of completion and their number.
     finished: BTreeSet<(Timestamp, u64)>,
     /// The times of each block of actions.
@@ -30,13 +32,25 @@ pub(super) struct Tables {
     /// The action of each log entry, in the order of writing.
     pub(super) entries: AppendIndex<ActionUid>,
     pub(super) owners: Owners,
-    keys: HashMap<Key, ActionUid>,
+    keys: FastMap<Key, ActionUid>,
     last_number: u64,
     last_revision: u64,
     last_entry: u64,
     pruned_through: u64,
     pruned_created: Option<Timestamp>,
+    pub(super) scratch: Option<Box<Scratch>>,
 }
+
+/// The memory of a write, empty between two writes. Most writes are as small as the last one, and
+/// allocate none of it anew.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) txn: TxnState,
+    pub(super) write_set: WriteSet,
+}
+
+/// Actions that a write has replaced or removed.
+pub(super) type Replaced = SmallVec<[Arc<Action>; 1]>;
 
 #[derive(Debug)]
 pub(super) struct Row {
@@ -172,14 +186,13 @@ impl Tables {
         Box::new(uids.filter_map(|uid| self.rows.get(uid)))
     }
 
-    pub(super) fn load(&self, read_set: &ReadSet) -> TxnState {
-        let mut txn = TxnState::new();
+    pub(super) fn load(&self, read_set: &ReadSet, txn: &mut TxnState) {
         for uid in read_set.actions() {
-            self.load_action(*uid, &mut txn);
+            self.load_action(*uid, txn);
         }
         for uid in read_set.parents_of() {
             if let Some(parent) = self.rows.get(uid).and_then(|row| row.action.parent) {
-                self.load_action(parent, &mut txn);
+                self.load_action(parent, txn);
             }
         }
         for (uid, op) in read_set.ops() {
@@ -190,12 +203,11 @@ impl Tables {
         }
         for key in read_set.keys() {
             if let Some(holder) = self.keys.get(key) {
-                self.load_action(*holder, &mut txn);
+                self.load_action(*holder, txn);
                 txn.put_key(key.clone(), *holder);
             }
         }
-        self.owners.load(read_set, &mut txn);
-        txn
+        self.owners.load(read_set, txn);
     }
 
     fn load_action(&self, uid: ActionUid, txn: &mut TxnState) {
@@ -207,19 +219,20 @@ impl Tables {
         }
     }
 
-    /// Saves the changes. The replaced values are left in `write_set`, to be dropped later.
-    pub(super) fn save(&mut self, write_set: &mut WriteSet) {
-        for action in &mut write_set.updated {
-            self.update(action);
+    /// Saves the changes, and empties `write_set`. Returns the replaced values, to be dropped later.
+    pub(super) fn save(&mut self, write_set: &mut WriteSet) -> Replaced {
+        let mut replaced = Replaced::new();
+        for action in write_set.updated.drain(..) {
+            replaced.extend(self.update(action));
         }
-        for uid in &write_set.unpinned {
-            self.set_pin(*uid, false);
+        for uid in write_set.unpinned.drain(..) {
+            self.set_pin(uid, false);
         }
-        for action in &write_set.removed {
-            self.remove(action);
+        for action in write_set.removed.drain(..) {
+            replaced.extend(self.remove(action.uid));
         }
-        for key in &write_set.keys_freed {
-            self.keys.remove(key);
+        for key in write_set.keys_freed.drain(..) {
+            self.keys.remove(&key);
         }
         for action in write_set.created.drain(..) {
             self.create(action);
@@ -232,14 +245,15 @@ impl Tables {
                 row.log.push((self.last_entry, entry));
             }
         }
-        for uid in &write_set.trim {
-            self.trim(*uid);
+        for uid in write_set.trim.drain(..) {
+            self.trim(uid);
         }
         self.keys.extend(write_set.keys_taken.drain(..));
-        for uid in &write_set.pinned {
-            self.set_pin(*uid, true);
+        for uid in write_set.pinned.drain(..) {
+            self.set_pin(uid, true);
         }
         self.owners.save(write_set);
+        replaced
     }
 
     fn set_pin(&mut self, uid: ActionUid, pinned: bool) {
@@ -248,10 +262,8 @@ impl Tables {
         }
     }
 
-    fn remove(&mut self, action: &Action) {
-        let Some(row) = self.rows.remove(&action.uid) else {
-            return;
-        };
+    fn remove(&mut self, uid: ActionUid) -> Option<Arc<Action>> {
+        let row = self.rows.remove(&uid)?;
         self.numbers.remove(row.number);
         self.feed.remove(row.revision);
         self.pruned_through = self.pruned_through.max(row.revision);
@@ -265,6 +277,7 @@ impl Tables {
         for set in AccessPath::sets_of(&row.action) {
             self.leave(set, row.number);
         }
+        Some(row.action)
     }
 
     fn create(&mut self, action: Arc<Action>) {
@@ -279,7 +292,7 @@ impl Tables {
         self.extend_span(number, Span::of(&action));
         self.finished
             .extend(action.finished_at.map(|at| (at, number)));
-        self.owners.own(&action);
+        self.owners.change(None, Some(&action));
         let row = Row {
             action,
             number,
@@ -291,15 +304,12 @@ impl Tables {
         self.rows.insert(uid, row);
     }
 
-    /// Replaces an action. The old value takes the new value's place in the changes.
-    fn update(&mut self, action: &mut Arc<Action>) {
-        let Some(row) = self.rows.get_mut(&action.uid) else {
-            return;
-        };
-        std::mem::swap(&mut row.action, action);
-        let (before, after) = (&*action, &row.action);
-        self.owners.disown(before);
-        self.owners.own(after);
+    /// Replaces an action. Returns the old value.
+    fn update(&mut self, action: Arc<Action>) -> Option<Arc<Action>> {
+        let row = self.rows.get_mut(&action.uid)?;
+        let replaced = std::mem::replace(&mut row.action, action);
+        let (before, after) = (&*replaced, &row.action);
+        self.owners.change(Some(before), Some(after));
         self.last_revision += 1;
         self.feed.remove(row.revision);
         self.feed.push(self.last_revision, after.uid);
@@ -321,6 +331,7 @@ impl Tables {
         if let Some((number, span)) = completed {
             self.extend_span(number, span);
         }
+        Some(replaced)
     }
 
     fn extend_span(&mut self, number: u64, span: Span) {
@@ -337,21 +348,13 @@ impl Tables {
         }
     }
 
-    /// Drops the oldest entries of a log that is too long; late reports do not count.
     fn trim(&mut self, uid: ActionUid) {
         let Some(row) = self.rows.get_mut(&uid) else {
             return;
         };
-        let counted = row.log.iter().filter(|(_, entry)| !entry.is_late()).count();
-        let mut excess = counted.saturating_sub(Limits::LOG_ENTRIES as usize);
-        row.log.retain(|(number, entry)| {
-            let goes = excess > 0 && !entry.is_late();
-            if goes {
-                excess -= 1;
-                self.entries.remove(*number);
-            }
-            !goes
-        });
+        for (number, _) in trim_log(&mut row.log, |(_, entry)| entry.kind) {
+            self.entries.remove(number);
+        }
     }
 }
 

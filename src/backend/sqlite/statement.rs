@@ -37,15 +37,28 @@ pub(super) static OWNERS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Drops the oldest entries of logs that have too many; the list of their actions is `$#`.
+/// Deletes from logs the entries that [`trim_log`](crate::spi::trim_log) removes; the list of their
+/// actions is `$#`. `n` is the newest entry of a log. `d` is the last entry to delete: in the order
+/// of `rank`, newest first, it is the one after all entries that stay.
 pub(super) static TRIM: LazyLock<String> = LazyLock::new(|| {
     let kept = Limits::LOG_ENTRIES;
+    let of = |log: &str| format!("{log}.action = j.value ->> 0 AND {log}.kind <> 7");
+    // Adoptions go after steps and notes. The newest entry and the others stay.
+    let rank = |log: &str| {
+        format!("({log}.entry <> n.entry) * (({log}.kind IN (2, 3)) * 2 + ({log}.kind = 5))")
+    };
+    let (of_k, of_o, rank_k, rank_o, rank_d) = (of("k"), of("o"), rank("k"), rank("o"), rank("d"));
     format!(
         "DELETE FROM actions_log WHERE entry IN (\
-         SELECT o.entry FROM json_each($#) AS j CROSS JOIN actions_log AS o \
-         ON o.action = j.value ->> 0 AND o.kind <> 7 AND o.version <= (\
-         SELECT k.version FROM actions_log AS k WHERE k.action = j.value ->> 0 AND k.kind <> 7 \
-         ORDER BY k.version DESC LIMIT 1 OFFSET {kept}))"
+         SELECT o.entry FROM json_each($#) AS j \
+         CROSS JOIN actions_log AS n ON n.entry = (\
+         SELECT k.entry FROM actions_log AS k WHERE {of_k} ORDER BY k.version DESC LIMIT 1) \
+         CROSS JOIN actions_log AS d ON d.entry = (SELECT entry FROM (\
+         SELECT k.entry AS entry, k.version AS version, {rank_k} AS rank \
+         FROM actions_log AS k WHERE {of_k}) \
+         ORDER BY rank, version DESC LIMIT 1 OFFSET {kept}) \
+         CROSS JOIN actions_log AS o ON {of_o} \
+         AND ({rank_o}, -o.version) >= ({rank_d}, -d.version))"
     )
 });
 

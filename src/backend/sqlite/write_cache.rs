@@ -19,7 +19,10 @@ use super::rows::STORED_OWNER;
 use super::script::Script;
 use super::write_queue::WriteRequest;
 use crate::error::StoreError;
-use crate::model::{Action, ActionUid, Command, Limits, OpId, Owner, OwnerRef, TxnState, WriteSet};
+use crate::model::{
+    Action, ActionUid, Command, Limits, LogEntryKind, OpId, Owner, OwnerRef, TxnState, WriteSet,
+    trim_log,
+};
 
 /// Maximum number of cached actions, and their approximate maximum memory in bytes. Other actions
 /// are loaded when they are needed.
@@ -52,8 +55,8 @@ impl Drop for WriteCache {
 struct Head {
     action: Arc<Action>,
     number: i64,
-    /// All operations that have an entry in its log.
-    ops: Vec<OpId>,
+    /// The entries of its log without late reports: their kinds and operations.
+    log: Vec<(LogEntryKind, Option<OpId>)>,
     late: bool,
     pinned: bool,
 }
@@ -173,7 +176,7 @@ impl WriteCache {
                 if self
                     .write_cache
                     .get(uid)
-                    .is_some_and(|head| head.ops.contains(op))
+                    .is_some_and(|head| head.log.iter().any(|(_, known)| *known == Some(*op)))
                 {
                     recalled.txn.put_op(*uid, *op);
                 }
@@ -246,13 +249,9 @@ impl WriteCache {
         for entry in write_set.log {
             if let Some(head) = self.write_cache.get_mut(&entry.uid) {
                 head.late |= entry.is_late();
-                // As many as the log has entries: older operations are in neither. A late report
-                // has no operation and removes nothing from the log.
-                if let Some(op) = entry.op {
-                    if head.ops.len() >= Limits::LOG_ENTRIES as usize {
-                        head.ops.remove(0);
-                    }
-                    head.ops.push(op);
+                if !entry.is_late() {
+                    head.log.push((entry.kind, entry.op));
+                    trim_log(&mut head.log, |(kind, _)| *kind);
                 }
             }
         }
@@ -330,7 +329,7 @@ impl WriteCache {
             let head = Head {
                 action,
                 number,
-                ops: Vec::new(),
+                log: Vec::new(),
                 late: false,
                 pinned: false,
             };
@@ -365,7 +364,7 @@ pub(super) fn bytes(action: &Action) -> usize {
     let attributes = action.attributes.as_ref().map_or(0, |a| a.as_str().len());
     let warnings: usize = action.warnings.iter().map(|text| text.len()).sum();
     let lists = action.related.len() * 128 + action.exclusive.len() * 64;
-    let ops = (action.log_entries.min(Limits::LOG_ENTRIES) as usize) * 16;
+    let log = (action.log_entries.min(Limits::LOG_ENTRIES) as usize) * 18;
     let result = action
         .result
         .as_ref()
@@ -373,5 +372,5 @@ pub(super) fn bytes(action: &Action) -> usize {
     let error = action.error.as_ref();
     let error = error.map_or(0, |error| error.message.len() + text(&error.detail));
     let texts = text(&action.description) + attributes + warnings + result + error;
-    HEAD_BYTES + texts + lists + ops
+    HEAD_BYTES + texts + lists + log
 }

@@ -1,5 +1,7 @@
 //! Logs.
 
+use std::ops::Range;
+
 use super::*;
 
 pub(super) async fn a_log_is_ordered_and_ends_at_the_state_of_its_action(
@@ -97,7 +99,8 @@ pub(super) async fn a_log_query_beyond_its_limits_is_invalid(fixture: &dyn Fixtu
     Ok(())
 }
 
-/// Requires that a log keeps only its newest entries after this many steps.
+/// Requires that the log of an action that was started and then had this many steps has kept the
+/// lifecycle and the newest steps.
 #[track_caller]
 fn capped(s: &Subject, uid: ActionUid, steps: u32) -> impl Future<Output = Proof> {
     at_call(async move {
@@ -105,14 +108,29 @@ fn capped(s: &Subject, uid: ActionUid, steps: u32) -> impl Future<Output = Proof
         same("the total number of entries", found.log_entries, steps + 2)?;
         let log = s.log_of(uid).await?;
         same("entries kept", log.len(), Limits::LOG_ENTRIES as usize)?;
+        let dropped = found.log_dropped();
+        same("entries dropped", dropped, steps + 2 - Limits::LOG_ENTRIES)?;
         let last = u64::from(steps) + 2;
+        let mut kept = vec![1, 2];
+        kept.extend(3 + u64::from(dropped)..=last);
         let versions: Vec<u64> = log.iter().map(|entry| entry.version.get()).collect();
-        let first = last + 1 - u64::from(Limits::LOG_ENTRIES);
-        same("the newest", versions, (first..=last).collect::<Vec<_>>())?;
+        same("the lifecycle and the newest steps", versions, kept)?;
         let whole = log_walk(&*s.store, LogQuery::all()).await?;
         let own: Vec<LogEntry> = whole.into_iter().filter(|entry| entry.uid == uid).collect();
         same("the same entries in the global log", own, log)
     })
+}
+
+/// Writes steps with these numbers, in the fewest batches.
+async fn steps(s: &Subject, uid: ActionUid, owner: &OwnerRef, numbers: Range<u32>) -> Proof {
+    let one = |n: u32| apply(uid, step(&format!("step {n}")), Some(owner));
+    let all: Vec<Command> = numbers.map(one).collect();
+    for some in all.chunks(s.max_commands()?) {
+        for answer in s.each(some.to_vec()).await? {
+            answer?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn a_log_keeps_its_newest_entries(fixture: &dyn Fixture) -> Proof {
@@ -121,22 +139,100 @@ pub(super) async fn a_log_keeps_its_newest_entries(fixture: &dyn Fixture) -> Pro
     let uid = s.executing(&owner).await?.uid;
     let other = s.completed(&owner).await?;
     let others = s.log_of(other.uid).await?;
-    let most = s.max_commands()?.min(100);
-    let mut steps = 0;
-    while steps < Limits::LOG_ENTRIES + 20 {
-        let one = |n: usize| apply(uid, step(&format!("step {steps} {n}")), Some(&owner));
-        for answer in s.each((0..most).map(one).collect()).await? {
-            answer?;
-            steps += 1;
-        }
+    let most = Limits::LOG_ENTRIES + 20;
+    for begin in (0..most).step_by(100) {
+        steps(&s, uid, &owner, begin..most.min(begin + 100)).await?;
     }
-    capped(&s, uid, steps).await?;
+    capped(&s, uid, most).await?;
     same("the log of another", s.log_of(other.uid).await?, others)?;
     // Truncation of the oldest entries does not affect later changes.
     let end = s.apply(uid, finish(Outcome::Succeeded), &owner).await?;
-    same("the total number of entries", end.log_entries, steps + 3)?;
+    same("the total number of entries", end.log_entries, most + 3)?;
     let last = s.log_of(uid).await?.pop().map(|entry| entry.kind);
     same("the last log entry", last, Some(LogEntryKind::Finished))?;
+    check_store(&*s.store).await?;
+    Ok(())
+}
+
+/// The lifecycle of an action stays in its log, however many steps come between.
+pub(super) async fn a_long_log_keeps_the_lifecycle(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let first = s.claim("plane").await?;
+    let uid = s.queued().await?.uid;
+    let start = apply(uid, Change::Start, Some(&first));
+    s.changed(start.clone()).await?;
+    let full = Limits::LOG_ENTRIES;
+    steps(&s, uid, &first, 0..full).await?;
+    let cancel = apply(uid, Change::RequestCancel(CancelRequest::new()), None);
+    s.changed(cancel.clone()).await?;
+    let second = s.claim("plane").await?;
+    let adopt = apply(uid, Change::Adopt, Some(&second));
+    s.changed(adopt.clone()).await?;
+    // The first owner reports an end, too late.
+    let late = apply(uid, finish(Outcome::Failed), Some(&first));
+    demand!(s.refused(late).await?, Rejection::Fenced { .. });
+    steps(&s, uid, &second, full..3 * full).await?;
+    s.apply(uid, finish(Outcome::Succeeded), &second).await?;
+    let log = s.log_of(uid).await?;
+    let lifecycle = log.iter().map(|entry| entry.kind);
+    let lifecycle: Vec<LogEntryKind> = lifecycle.filter(|kind| kind.is_lifecycle()).collect();
+    let expected = vec![
+        LogEntryKind::Created,
+        LogEntryKind::Started,
+        LogEntryKind::CancelRequested,
+        LogEntryKind::Adopted,
+        LogEntryKind::LateReport,
+        LogEntryKind::Finished,
+    ];
+    same("the lifecycle", lifecycle, expected)?;
+    same("entries kept", log.len(), full as usize + 1)?;
+    let step = log.iter().find(|entry| entry.kind == LogEntryKind::Step);
+    let step = step.and_then(|entry| entry.step.as_deref());
+    // Five entries of the lifecycle count; the late report does not.
+    let oldest = format!("step {}", 3 * full - (full - 5));
+    same("the oldest step", step, Some(oldest.as_str()))?;
+    for again in [start, cancel, adopt] {
+        s.already(again).await?;
+    }
+    check_store(&*s.store).await?;
+    Ok(())
+}
+
+/// An action that is adopted again and again does not make its log grow without limit.
+pub(super) async fn a_log_of_adoptions_is_bounded(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let first = s.claim("plane").await?;
+    let uid = s.executing(&first).await?.uid;
+    let most = Limits::LOG_ENTRIES as usize;
+    let owners: Vec<OwnerRef> = (0..most + 5).map(|_| OwnerRef::new("plane")).collect();
+    let mut commands = Vec::new();
+    for owner in &owners {
+        commands.push(Command::Claim {
+            owner: owner.clone(),
+            take_over: true,
+        });
+        commands.push(apply(uid, Change::Adopt, Some(owner)));
+    }
+    for some in commands.chunks(s.max_commands()?.min(100)) {
+        for answer in s.each(some.to_vec()).await? {
+            answer?;
+        }
+    }
+    let log = s.log_of(uid).await?;
+    let kept = log.iter().skip(2).map(|entry| entry.owner.as_ref());
+    let newest = owners.iter().skip(owners.len() + 2 - most).map(Some);
+    let (kept, newest): (Vec<_>, Vec<_>) = (kept.collect(), newest.collect());
+    same("adoptions", kept, newest)?;
+    let begin: Vec<LogEntryKind> = log.iter().take(2).map(|entry| entry.kind).collect();
+    let expected = vec![LogEntryKind::Created, LogEntryKind::Started];
+    same("the begin of the log", begin, expected)?;
+    // The newest entry shows the step of the action, so it stays.
+    let Some(last) = owners.last() else {
+        return Ok(());
+    };
+    steps(&s, uid, last, 0..1).await?;
+    let found = s.log_of(uid).await?.pop().map(|entry| entry.kind);
+    same("the last log entry", found, Some(LogEntryKind::Step))?;
     check_store(&*s.store).await?;
     Ok(())
 }
@@ -170,8 +266,8 @@ pub(super) async fn a_late_report_evicts_nothing_from_a_full_log(fixture: &dyn F
     let uid = s.queued().await?.uid;
     let start = apply(uid, Change::Start, Some(&owner));
     s.changed(start.clone()).await?;
-    // Fills the log with operations. This evicts the creation, which has no operation id.
-    let steps: Vec<Command> = (1..Limits::LOG_ENTRIES)
+    // One step more than fits. This evicts the first step.
+    let steps: Vec<Command> = (0..Limits::LOG_ENTRIES - 1)
         .map(|n| apply(uid, step(&format!("step {n}")), Some(&owner)))
         .collect();
     for some in steps.chunks(s.max_commands()?) {
@@ -186,7 +282,9 @@ pub(super) async fn a_late_report_evicts_nothing_from_a_full_log(fixture: &dyn F
     demand!(late, Rejection::Fenced { .. });
     let kept = s.log_of(uid).await?.len();
     same("entries kept", kept, Limits::LOG_ENTRIES as usize + 1)?;
-    s.already(start).await?;
+    for again in steps.iter().skip(1).take(1).chain([&start]) {
+        s.already(again.clone()).await?;
+    }
     check_store(&*s.store).await?;
     Ok(())
 }

@@ -12,7 +12,7 @@ const PAGE: &str = include_str!("console.html");
 ///
 /// If the page has changed, `tests/console.rs` prints the new digests.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-la6VuniYFFc3dmb4M9fvRQhSod00EmnGDo/a2bQ/lyg='; \
+    script-src 'sha256-vbTU8iqrZkvUbZRgGrWZqhW33Xn8ol5/tssXGWK631E='; \
     style-src 'sha256-/DJSy21fiE4Z1u5uhb/vetetTuN/PXB19J/dkExJKgs='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";

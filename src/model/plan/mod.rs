@@ -33,55 +33,39 @@ type Answer = Result<Done, Rejection>;
 /// the time of the store's clock. The times of an action never go backwards, even if `now` does.
 pub fn plan(batch: &Batch, read_set: &ReadSet, txn: &mut TxnState, now: Timestamp) -> Vec<Answer> {
     let told = told_before(batch, txn);
-    // The commands as they are recorded.
+    let all = batch.mode == BatchMode::All;
+    if all {
+        txn.begin();
+    }
+    let mut answers: Vec<Answer> = Vec::with_capacity(batch.commands.len());
     let commands = batch.commands.iter().zip(&*read_set.checked);
-    let commands = commands.map(|(command, checked)| match checked {
-        Ok(checked) => checked.fitted.as_deref().unwrap_or(command),
-        Err(_) => command,
-    });
-    let checked = commands.clone().zip(&*read_set.checked).enumerate();
-    let mut decided = checked.map(|(index, (command, checked))| {
-        let told = told.contains(&index);
-        move |txn: &mut TxnState| -> Answer {
-            let checked = checked
-                .as_ref()
-                .map_err(|i| Rejection::Invalid(i.clone()))?;
-            decide(command, checked.digest, told, txn, now)
-        }
-    });
-    match batch.mode {
-        BatchMode::Each => decided
-            .zip(commands)
-            .map(|(decide, command)| {
-                let answer = decide(txn);
-                if let Err(refused) = &answer {
-                    tell_late(command, refused, txn, now);
-                }
-                answer
-            })
-            .collect(),
-        BatchMode::All => {
-            txn.begin();
-            let mut answers: Vec<Answer> = Vec::with_capacity(batch.commands.len());
-            let refused = decided.try_for_each(|decide| {
-                answers.push(Ok(decide(txn)?));
-                Ok(())
-            });
-            txn.end(refused.is_ok());
-            match refused {
-                Ok(()) => answers,
-                Err(refused) => {
-                    let index = answers.len();
-                    if let Some(command) = commands.clone().nth(index) {
-                        tell_late(command, &refused, txn, now);
-                    }
-                    let mut answers = vec![Err(Rejection::Batch(index)); batch.commands.len()];
-                    answers[index] = Err(refused);
-                    answers
-                }
+    for (index, (command, checked)) in commands.enumerate() {
+        // The command as it is recorded.
+        let command = match checked {
+            Ok(checked) => checked.fitted.as_deref().unwrap_or(command),
+            Err(_) => command,
+        };
+        let answer = match checked {
+            Ok(checked) => decide(command, checked.digest, told.contains(&index), txn, now),
+            Err(invalid) => Err(Rejection::Invalid(invalid.clone())),
+        };
+        if let Err(refused) = &answer {
+            if all {
+                txn.end(false);
+            }
+            tell_late(command, refused, txn, now);
+            if all {
+                let mut answers = vec![Err(Rejection::Batch(index)); batch.commands.len()];
+                answers[index] = answer;
+                return answers;
             }
         }
+        answers.push(answer);
     }
+    if all {
+        txn.end(true);
+    }
+    answers
 }
 
 fn decide(
