@@ -27,6 +27,8 @@ pub(crate) fn text(tokens: impl ToTokens) -> String {
         ("[ ", "["),
         (" ]", "]"),
         ("# ", "#"),
+        // How a method takes itself inside is no part of its signature.
+        ("(mut self", "(self"),
         ("' ", "'"),
         (" !", "!"),
         ("$ ", "$"),
