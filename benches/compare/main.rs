@@ -203,13 +203,13 @@ struct Options {
 
 impl Options {
     fn read() -> Options {
-        let flags = Flags::read(&["--only", "--rounds", "--time", "--size"]);
+        let flags = Flags::read(&["only", "rounds", "time", "size"]);
         Options {
             quick: flags.quick(),
-            only: flags.text("--only").unwrap_or_default().to_owned(),
-            rounds: flags.number("--rounds", 1, 5).max(1),
-            time: flags.millis("--time", 150, 1000),
-            size: flags.number("--size", 2000, 100_000).max(1),
+            only: flags.text("only").unwrap_or_default().to_owned(),
+            rounds: flags.number("rounds", 1, 5).max(1),
+            time: flags.millis("time", 150, 1000),
+            size: flags.number("size", 2000, 100_000).max(1),
         }
     }
 }
