@@ -71,7 +71,7 @@ fn module(sources: &Sources, at: usize, path: &str, features: &str, lines: &mut 
     }
 }
 
-/// Lists what a public path leads to.
+/// Lists the item or module that a public path names.
 fn one(sources: &Sources, found: Found, path: &str, features: &str, lines: &mut BTreeSet<String>) {
     let (at, place) = match found {
         Found::Module(inside) => return module(sources, inside, path, features, lines),

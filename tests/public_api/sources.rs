@@ -1,4 +1,4 @@
-//! Reads the modules of a crate and finds what a path means.
+//! Reads the modules of a crate and resolves paths.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub(crate) struct Module {
     pub(crate) items: Vec<Item>,
 }
 
-/// What a path means.
+/// The meaning of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
     Module(usize),
@@ -81,7 +81,7 @@ impl Sources {
         self.modules.iter().position(|module| module.path == path)
     }
 
-    /// Finds what `path` means in a module. `None` for another crate's item.
+    /// Resolves a path within a module. `None` for another crate's item.
     pub(crate) fn find(&self, module: usize, path: &[String]) -> Option<Found> {
         let (first, rest) = path.split_first()?;
         let here = &self.modules[module].path;
