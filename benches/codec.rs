@@ -30,9 +30,9 @@ use action_store::spi::codec::{Layout, Value};
 use flags::Flags;
 
 fn main() {
-    let flags = Flags::read(&["--rounds", "--calls"]);
-    let rounds: usize = flags.number("--rounds", 3, 15);
-    let calls: u32 = flags.number("--calls", 5_000, 100_000);
+    let flags = Flags::read(&["rounds", "calls"]);
+    let rounds: usize = flags.number("rounds", 3, 15);
+    let calls: u32 = flags.number("calls", 5_000, 100_000);
     println!("| action | bytes | encode, ns | decode, ns |\n| --- | --: | --: | --: |");
     for (name, action) in samples::actions() {
         row(name, Layout::WHOLE, &action, rounds, calls);

@@ -20,6 +20,10 @@
     reason = "what fails has lost"
 )]
 
+#[path = "shared/flags.rs"]
+#[allow(dead_code, reason = "other benchmarks use all of it")]
+mod flags;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
@@ -32,6 +36,7 @@ use action_store::{
     ActionStore, ActionStoreExt, Batch, Change, Command, Finish, Json, NewAction, ObjectRef, OpId,
     Outcome, SqliteStore,
 };
+use flags::Flags;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::process::{Child, ChildStdin, ChildStdout};
@@ -374,33 +379,24 @@ struct Options {
 }
 
 impl Options {
-    fn read() -> Options {
-        let quick = std::env::args().any(|argument| argument == "--quick");
-        let value = |name: &str| {
-            let mut arguments = std::env::args().skip_while(|argument| argument != name);
-            arguments.nth(1)
-        };
-        let number = |name: &str, ordinary: u64, quickly: u64| {
-            let ordinary = if quick { quickly } else { ordinary };
-            value(name).map_or(ordinary, |number| number.parse().unwrap())
-        };
+    fn read(flags: &Flags) -> Options {
         Options {
-            only: value("--only"),
-            rows: number("--rows", 1_000_000, 10_000) as usize,
-            time: Duration::from_secs(number("--seconds", 10, 1)),
-            rounds: number("--rounds", 3, 1) as usize,
-            walk: Duration::from_secs(number("--walk-seconds", 3_600, 60)),
+            only: flags.text("only").map(str::to_owned),
+            rows: flags.number("rows", 10_000, 1_000_000),
+            time: Duration::from_secs(flags.number("seconds", 1, 10)),
+            rounds: flags.number("rounds", 1, 3),
+            walk: Duration::from_secs(flags.number("walk-seconds", 60, 3_600)),
         }
     }
 }
 
 #[tokio::main]
 async fn main() {
-    let mut arguments = std::env::args().skip_while(|argument| argument != "--serve");
-    if let Some(path) = arguments.nth(1) {
+    let flags = Flags::read(&["serve", "only", "rows", "seconds", "rounds", "walk-seconds"]);
+    if let Some(path) = flags.text("serve") {
         return serve(path.as_ref()).await;
     }
-    let options = Options::read();
+    let options = Options::read(&flags);
     let dir = tempfile::tempdir().unwrap();
     let is_asked_for = |part: &str| options.only.as_deref().is_none_or(|only| only == part);
     if is_asked_for("slow") {

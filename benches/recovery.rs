@@ -16,6 +16,10 @@
     reason = "what fails has lost"
 )]
 
+#[path = "shared/flags.rs"]
+#[allow(dead_code, reason = "other benchmarks use all of it")]
+mod flags;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +30,7 @@ use action_store::{
     ActionStore, ActionStoreExt, Batch, Change, Command, Filter, MemoryStore, NewAction, ObjectRef,
     OpId, Order, OwnerRef, Query, SqliteOptions, Tracker, TrackerOptions,
 };
+use flags::Flags;
 
 const CALLERS: usize = 8;
 /// Actions per transaction while filling.
@@ -35,15 +40,9 @@ type Store = Arc<dyn ActionStore>;
 
 #[tokio::main]
 async fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let quick = arguments.iter().any(|argument| argument == "--quick");
-    let size = arguments.iter().position(|argument| argument == "--size");
-    let size = match size {
-        Some(at) => arguments[at + 1].parse().expect("a number"),
-        None if quick => 3000,
-        None => 100_000,
-    };
-    let quiet = Duration::from_millis(if quick { 300 } else { 5000 });
+    let flags = Flags::read(&["size"]);
+    let size = flags.number("size", 3000, 100_000);
+    let quiet = Duration::from_millis(if flags.quick() { 300 } else { 5000 });
     println!("{size} executing actions, {CALLERS} callers");
     println!(
         "| store | settled | rows a second | begins a second | p50 | p99 | longest |\n\

@@ -42,15 +42,15 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 type Store = Arc<SqliteStore>;
 
 fn main() {
-    let flags = Flags::read(&["--size", "--phase", "--batch", "--pause"]);
-    let size = flags.number("--size", 10_000, 1_000_000);
-    let phase = flags.millis("--phase", 500, 10_000);
+    let flags = Flags::read(&["size", "phase", "batch", "pause"]);
+    let size = flags.number("size", 10_000, 1_000_000);
+    let phase = flags.millis("phase", 500, 10_000);
     let policy = Retention::new();
     let pause = policy.pause.as_millis() as u64;
     let policy = policy
         .clone()
-        .with_batch(flags.number("--batch", policy.batch, policy.batch))
-        .with_pause(flags.millis("--pause", pause, pause));
+        .with_batch(flags.number("batch", policy.batch, policy.batch))
+        .with_pause(flags.millis("pause", pause, pause));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(run(size, phase, policy));
 }

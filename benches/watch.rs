@@ -259,25 +259,25 @@ async fn cost(path: &Path, waiters: usize, time: Duration) {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
-    let flags = Flags::read(&["--child", "--canceller", "--completions", "--time"]);
-    if let Some(path) = flags.text("--child") {
+    let flags = Flags::read(&["child", "canceller", "completions", "time"]);
+    if let Some(path) = flags.text("child") {
         return child(Path::new(path), complete).await;
     }
-    if let Some(path) = flags.text("--canceller") {
+    if let Some(path) = flags.text("canceller") {
         return cancels::child(Path::new(path)).await;
     }
     // Use the disk of the build: /tmp is often in memory.
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     latency(
         &scratch.path().join("latency.db"),
-        flags.number("--completions", 50, 500),
+        flags.number("completions", 50, 500),
     )
     .await;
     for executing in [0, 10_000] {
         let path = scratch.path().join(format!("cancel-{executing}.db"));
-        cancels::latency(&path, flags.number("--completions", 25, 250), executing).await;
+        cancels::latency(&path, flags.number("completions", 25, 250), executing).await;
     }
-    let time = flags.millis("--time", 1000, 5000);
+    let time = flags.millis("time", 1000, 5000);
     // Measure in turn, because the speed of a disk varies.
     for round in 0..2 {
         for waiters in [1, WAITERS] {

@@ -209,18 +209,15 @@ struct Options {
 
 impl Options {
     fn read() -> Options {
-        let known = [
-            "--only", "--rounds", "--time", "--size", "--alone", "--lives",
-        ];
-        let flags = Flags::read(&known);
-        let lives = flags.number("--lives", 100, 10_000);
+        let flags = Flags::read(&["only", "rounds", "time", "size", "alone", "lives"]);
+        let lives = flags.number("lives", 100, 10_000);
         Options {
             quick: flags.quick(),
-            only: flags.text("--only").unwrap_or_default().to_owned(),
-            rounds: flags.number("--rounds", 1, 5).max(1),
-            time: flags.millis("--time", 150, 1000),
-            size: flags.number("--size", 2000, 100_000).max(1),
-            alone: flags.text("--alone").map(|name| (name.to_owned(), lives)),
+            only: flags.text("only").unwrap_or_default().to_owned(),
+            rounds: flags.number("rounds", 1, 5).max(1),
+            time: flags.millis("time", 150, 1000),
+            size: flags.number("size", 2000, 100_000).max(1),
+            alone: flags.text("alone").map(|name| (name.to_owned(), lives)),
         }
     }
 }

@@ -80,23 +80,17 @@ struct Options {
 impl Options {
     fn read() -> Options {
         let flags = Flags::read(&[
-            "--only",
-            "--rows",
-            "--small",
-            "--lives",
-            "--actions",
-            "--rounds",
-            "--time",
+            "only", "rows", "small", "lives", "actions", "rounds", "time",
         ]);
         let options = Options {
             quick: flags.quick(),
-            only: flags.text("--only").unwrap_or_default().to_owned(),
-            rows: flags.number("--rows", 50_000, 1_000_000),
-            small: flags.number("--small", 5000, 100_000),
-            lives: flags.number("--lives", 50_000, 1_000_000),
-            actions: flags.number("--actions", 2000, 100_000).max(1),
-            rounds: flags.number("--rounds", 1, 7).max(1),
-            time: flags.millis("--time", 100, 500),
+            only: flags.text("only").unwrap_or_default().to_owned(),
+            rows: flags.number("rows", 50_000, 1_000_000),
+            small: flags.number("small", 5000, 100_000),
+            lives: flags.number("lives", 50_000, 1_000_000),
+            actions: flags.number("actions", 2000, 100_000).max(1),
+            rounds: flags.number("rounds", 1, 7).max(1),
+            time: flags.millis("time", 100, 500),
         };
         let parts = ["", "pages", "lives", "space", "indexes"];
         assert!(

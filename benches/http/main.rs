@@ -23,6 +23,9 @@
 mod blind;
 mod by_hand;
 mod dataset;
+#[path = "../shared/flags.rs"]
+#[allow(dead_code, reason = "other benchmarks use all of it")]
+mod flags;
 mod loopback;
 #[path = "../shared/machine.rs"]
 mod machine;
@@ -38,6 +41,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::Request;
+use flags::Flags;
 use tower::ServiceExt as _;
 
 /// Size of the measurements.
@@ -58,31 +62,14 @@ const PARTS: [&str; 4] = ["blind", "pages", "loopback", "scope"];
 
 impl Options {
     fn read() -> Options {
-        // Cargo passes `--bench`.
-        let arguments = || std::env::args().skip(1).filter(|a| a != "--bench");
-        let quick = arguments().any(|argument| argument == "--quick");
-        let mut options = Options {
-            only: String::new(),
-            rounds: if quick { 3 } else { 9 },
-            time: Duration::from_millis(if quick { 100 } else { 1000 }),
-            size: if quick { 2_000 } else { 50_000 },
-            large: if quick { 20_000 } else { 1_000_000 },
+        let flags = Flags::read(&["only", "rounds", "time", "size", "large"]);
+        let options = Options {
+            only: flags.text("only").unwrap_or_default().to_owned(),
+            rounds: flags.number("rounds", 3, 9).max(1),
+            time: flags.millis("time", 100, 1000),
+            size: flags.number("size", 2_000, 50_000).max(1),
+            large: flags.number("large", 20_000, 1_000_000).max(1),
         };
-        let mut rest = arguments().filter(|argument| argument != "--quick");
-        while let Some(name) = rest.next() {
-            let value = rest
-                .next()
-                .unwrap_or_else(|| panic!("{name} needs a value"));
-            let number = || value.parse::<usize>().unwrap().max(1);
-            match name.as_str() {
-                "--only" => options.only.clone_from(&value),
-                "--rounds" => options.rounds = number(),
-                "--time" => options.time = Duration::from_millis(number() as u64),
-                "--size" => options.size = number(),
-                "--large" => options.large = number(),
-                _ => panic!("http: {name} is not known"),
-            }
-        }
         let known = options.only.is_empty() || PARTS.contains(&options.only.as_str());
         assert!(known, "there is no part {:?}", options.only);
         options

@@ -3,36 +3,35 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
 #[derive(Debug)]
 pub struct Flags {
-    arguments: Vec<String>,
+    matches: ArgMatches,
 }
 
 impl Flags {
     /// Reads the options of this process. `known` lists the names of the pairs; any other option
     /// ends the process.
-    pub fn read(known: &[&str]) -> Flags {
-        // Cargo passes `--bench`.
-        let arguments = std::env::args().skip(1).filter(|a| a != "--bench");
-        let flags = Flags {
-            arguments: arguments.collect(),
-        };
-        let mut rest = flags.arguments.iter().filter(|a| *a != "--quick");
-        while let Some(name) = rest.next() {
-            assert!(known.contains(&name.as_str()), "{name} is not known");
-            assert!(rest.next().is_some(), "{name} needs a value");
+    pub fn read(known: &[&'static str]) -> Flags {
+        let flag = |name| Arg::new(name).long(name).action(ArgAction::SetTrue);
+        let command = Command::new("bench")
+            .arg(flag("quick").help("Run at the smallest size"))
+            // Cargo passes it.
+            .arg(flag("bench").hide(true))
+            .args(known.iter().map(|name| Arg::new(name).long(name)));
+        Flags {
+            matches: command.get_matches(),
         }
-        flags
     }
 
     pub fn quick(&self) -> bool {
-        self.arguments.iter().any(|argument| argument == "--quick")
+        self.matches.get_flag("quick")
     }
 
     /// Returns the value of an option, if it is given.
     pub fn text(&self, name: &str) -> Option<&str> {
-        let at = self.arguments.iter().position(|a| a == name)?;
-        Some(&self.arguments[at + 1])
+        self.matches.get_one(name).map(String::as_str)
     }
 
     /// Returns the number given for a name, or the default for a quick or a full run.
@@ -41,7 +40,7 @@ impl Flags {
             return if self.quick() { quick } else { whole };
         };
         let number = text.parse().ok();
-        number.unwrap_or_else(|| panic!("{name} needs a number"))
+        number.unwrap_or_else(|| panic!("--{name} needs a number"))
     }
 
     /// As [`number`](Flags::number), in milliseconds.

@@ -38,6 +38,7 @@ use action_store::retention::Retention;
 use action_store::{
     ActionStore, Clock, Filter, OpId, Outcome, Query, SqliteStore, Timestamp, Tracker,
 };
+use clap::Parser;
 use tokio::net::TcpListener;
 
 use args::Args;
@@ -48,18 +49,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = match Args::read(std::env::args().skip(1)) {
-        Ok(Some(args)) => args,
-        Ok(None) => {
-            print!("{}", args::HELP);
-            return ExitCode::SUCCESS;
-        }
-        Err(words) => {
-            eprintln!("{words}");
-            return ExitCode::from(2);
-        }
-    };
-    match work(args).await {
+    match work(Args::parse()).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -1,35 +1,37 @@
-//! Actions in a terminal: lines that are redrawn, or appended lines if the output is not
-//! a terminal.
+//! Actions in a terminal: progress bars, or appended lines if the output is not a terminal.
 
 use std::collections::HashMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use action_store::{Action, ActionUid, Clock, Expectations};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 const WIDTH: usize = 12;
 
 pub(crate) struct Screen {
-    moves: bool,
-    /// Number of lines to redraw.
-    drawn: usize,
-    /// Last line printed for each action, if the output is not a terminal.
-    said: HashMap<ActionUid, String>,
+    bars: MultiProgress,
+    /// The bars of the block. If the output is not a terminal, a bar's message is what was printed.
+    shown: HashMap<ActionUid, ProgressBar>,
 }
 
 impl Screen {
     pub(crate) fn new() -> Screen {
         Screen {
-            moves: io::stdout().is_terminal(),
-            drawn: 0,
-            said: HashMap::new(),
+            bars: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
+            shown: HashMap::new(),
         }
     }
 
     /// Starts a new block below the current output.
     pub(crate) fn title(&mut self, words: &str) -> io::Result<()> {
-        self.drawn = 0;
-        print(&format!("\n{words}\n"))
+        // The last bar does not end its line.
+        let end = match self.bars.is_hidden() || self.shown.is_empty() {
+            true => "",
+            false => "\n",
+        };
+        *self = Screen::new();
+        print(&format!("{end}\n{words}\n"))
     }
 
     /// Shows the progress of the actions in the block, and their expected remaining time.
@@ -38,29 +40,39 @@ impl Screen {
         actions: &[Arc<Action>],
         expected: &[Expectations],
     ) -> io::Result<()> {
-        if self.moves && self.drawn > 0 {
-            print(&format!("\x1b[{}A", self.drawn))?;
-        }
         for action in actions {
-            let now = format!("{} {:?}", word(action), action.step);
-            if self.moves {
-                print(&format!(
-                    "\x1b[K{}\n",
-                    line(action, Some(bar(action)), expected)
-                ))?;
-            } else if self.said.get(&action.uid) != Some(&now) {
-                print(&format!("{}\n", line(action, None, expected)))?;
-                self.said.insert(action.uid, now);
+            let bar = self.shown.entry(action.uid).or_insert_with(|| {
+                let new = ProgressBar::new(10_000).with_finish(ProgressFinish::Abandon);
+                self.bars.add(new)
+            });
+            let rest = rest(action, expected);
+            let ended = format!("{:<WIDTH$} {rest}", word(action));
+            if self.bars.is_hidden() {
+                let now = format!("{} {:?}", word(action), action.step);
+                if bar.message() != now {
+                    print(&format!("{} {}\n", head(action), ended.trim_end()))?;
+                    bar.set_message(now);
+                }
+                continue;
             }
+            let (template, message) = match action.is_unfinished() {
+                true => ("{prefix} {bar:12} {msg}", rest),
+                false => ("{prefix} {msg}", ended),
+            };
+            bar.set_style(ProgressStyle::with_template(template).map_err(io::Error::other)?);
+            bar.set_prefix(head(action));
+            bar.set_message(message);
+            bar.set_position(action.progress.hundredths().into());
         }
-        self.drawn = actions.len();
         Ok(())
     }
 
     /// Shows all details of ended actions.
     pub(crate) fn table(&mut self, actions: &[Arc<Action>]) -> io::Result<()> {
         for action in actions {
-            print(&format!("  {}{}\n", action.uid, line(action, None, &[])))?;
+            let (head, word, rest) = (head(action), word(action), rest(action, &[]));
+            let line = format!("  {}{head} {word:<WIDTH$} {rest}", action.uid);
+            print(&format!("{}\n", line.trim_end()))?;
         }
         Ok(())
     }
@@ -82,22 +94,14 @@ fn word(action: &Action) -> &'static str {
     }
 }
 
-fn bar(action: &Action) -> String {
-    let full = usize::from(action.progress.hundredths()) * WIDTH / 10_000;
-    format!("{}{}", "█".repeat(full), "░".repeat(WIDTH - full))
+fn head(action: &Action) -> String {
+    let object = action.object.as_ref().map_or("", |object| object.as_str());
+    format!("  {:<12} {object:<8}", action.name)
 }
 
-fn line(action: &Action, bar: Option<String>, expected: &[Expectations]) -> String {
-    let object = action.object.as_ref().map_or("", |object| object.as_str());
-    let bar = bar.filter(|_| action.is_unfinished());
-    let state = bar.unwrap_or_else(|| word(action).to_owned());
+fn rest(action: &Action, expected: &[Expectations]) -> String {
     let percent = format!("{} %", action.progress);
-    let tail = tail(action, expected);
-    let line = format!(
-        "  {:<12} {object:<8} {state:<WIDTH$} {percent:<8} {tail}",
-        action.name
-    );
-    line.trim_end().to_owned()
+    format!("{percent:<8} {}", tail(action, expected))
 }
 
 /// The current step and the expected remaining time, or the error.

@@ -1,66 +1,33 @@
 //! Parses query parameters and percent-encoding. axum's extractors are not used: they answer errors
-//! in plain text and may quote the input.
+//! in plain text and may quote the input. `form_urlencoded` is not used: it replaces invalid UTF-8, and
+//! does not tell `a` from `a=`.
+
+use std::fmt::Display;
 
 use axum::http::request::Parts;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::error::Problem;
 
-/// Percent-decoded bytes.
-pub(super) struct Decoded(Vec<u8>);
-
-impl Decoded {
-    /// Returns text for a lookup or a message. Invalid UTF-8 is replaced.
-    pub(super) fn text(self) -> String {
-        String::from_utf8_lossy(&self.0).into_owned()
-    }
-
-    /// Returns the exact text, or none if it is not UTF-8.
-    fn exact(self) -> Option<String> {
-        String::from_utf8(self.0).ok()
-    }
-}
-
-/// Decodes `%xx`. A percent sign without two hexadecimal digits is kept.
-pub(super) fn decode(text: &str) -> Decoded {
-    let hex = |byte: u8| char::from(byte).to_digit(16);
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = match tail {
-            [high, low, ..] if *first == b'%' => hex(*high).zip(hex(*low)),
-            _ => None,
-        };
-        match escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
-            Some(byte) => {
-                decoded.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                decoded.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    Decoded(decoded)
-}
+/// Bytes that are encoded in a query string within a header.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':');
 
 /// Returns a segment of the request's path, counted from the end, so that nesting does not matter.
+/// Invalid UTF-8 is replaced.
 pub(super) fn segment(parts: &Parts, from_end: usize) -> String {
     let segment = parts.uri.path().rsplit('/').nth(from_end);
-    decode(segment.unwrap_or_default()).text()
+    let decoded = percent_decode_str(segment.unwrap_or_default());
+    decoded.decode_utf8_lossy().into_owned()
 }
 
 /// Encodes a value for a query string within a header.
-pub(super) fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'-' | b'.' | b'_' | b'~' | b':' => encoded.push(char::from(byte)),
-            _ if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
+pub(super) fn encode(text: &str) -> impl Display {
+    utf8_percent_encode(text, ENCODED)
 }
 
 /// Reads the known parameters of a query, in the order of `known`. Rejects a parameter that is
@@ -69,6 +36,7 @@ pub(super) fn read<const N: usize>(
     query: Option<&str>,
     known: [&str; N],
 ) -> Result<[Option<String>; N], Problem> {
+    let bytes = |text: &str| Vec::from_iter(percent_decode_str(&text.replace('+', " ")));
     let mut values = [const { None }; N];
     for pair in query
         .unwrap_or_default()
@@ -79,11 +47,11 @@ pub(super) fn read<const N: usize>(
             Some((name, value)) => (name, Some(value)),
             None => (pair, None),
         };
-        let name = decode(&name.replace('+', " ")).text();
+        let name = String::from_utf8_lossy(&bytes(name)).into_owned();
         let Some(at) = known.iter().position(|known| *known == name) else {
             return Err(Problem::Parameter(name, "is not known here"));
         };
-        let Some(value) = value.and_then(|v| decode(&v.replace('+', " ")).exact()) else {
+        let Some(value) = value.and_then(|value| String::from_utf8(bytes(value)).ok()) else {
             return Err(Problem::Parameter(name, "has no readable value"));
         };
         if values[at].replace(value).is_some() {
@@ -95,6 +63,8 @@ pub(super) fn read<const N: usize>(
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Request;
+
     use super::*;
 
     #[test]
@@ -110,17 +80,20 @@ mod tests {
             ("%00", "\0"),
             ("é%C3%A9", "éé"),
         ] {
-            assert_eq!(decode(text).text(), decoded, "{text}");
+            let request = Request::get(format!("/v1/{text}/log")).body(()).unwrap();
+            assert_eq!(segment(&request.into_parts().0, 1), decoded, "{text}");
         }
     }
 
     #[test]
     fn encoded_text_is_decoded_to_the_same_text() {
         let all: String = (1..=255).filter_map(char::from_u32).collect();
-        let encoded = encode(&all);
+        let encoded = encode(&all).to_string();
         assert!(encoded.bytes().all(|b| b.is_ascii_graphic()));
         assert!(!encoded.contains(['&', '=', '+', '<', '>', '"', '#']));
-        assert_eq!(decode(&encoded).text(), all);
+        let [read] = read(Some(&format!("a={encoded}")), ["a"]).ok().unwrap();
+        assert_eq!(read, Some(all));
+        assert_eq!(encode("aZ09-._~: é/").to_string(), "aZ09-._~:%20%C3%A9%2F");
     }
 
     #[test]

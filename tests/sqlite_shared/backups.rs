@@ -144,7 +144,7 @@ async fn two_copies_to_one_place_are_one_whole_copy() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_left_at_a_copys_place_is_not_taken_into_it() {
+async fn a_log_that_is_left_where_a_copy_is_made_is_not_taken_into_it() {
     let place = place();
     let store = shared(&place.path).await;
     store.create(NewAction::task("a")).await.unwrap();
