@@ -30,6 +30,7 @@ mod owner_query;
 mod plan;
 mod progress;
 mod query;
+mod rejection;
 mod report;
 mod size;
 mod time;
@@ -45,7 +46,7 @@ pub(crate) use attributes::PENDING_OPS;
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use branch::Fork;
 pub(crate) use branch::{Branches, End};
-pub use command::{Batch, BatchMode, Change, Command, ConflictReason, Done, Effect, Rejection};
+pub use command::{Batch, BatchMode, Change, Command, Done, Effect};
 pub use cursor::{BranchId, Cursor, CursorError, Position, Revision, StoreId};
 pub(crate) use extra::Extra;
 #[cfg(feature = "tracker")]
@@ -68,6 +69,7 @@ pub(crate) use plan::disconnect;
 pub use plan::{ReadSet, plan, read_set};
 pub use progress::Progress;
 pub use query::{CheckError, Detail, Filter, LogQuery, Order, Page, Query};
+pub use rejection::{ConflictReason, Rejection};
 pub use report::{CancelRequest, Finish, Report};
 pub use time::Timestamp;
 pub use words::{Outcome, OwnerEnd, Source, Status, UnknownWord};

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::repeat::descends;
 use super::{Answer, already, applied, conflict, fenced};
 use crate::model::action::Action;
-use crate::model::command::{ConflictReason, Done, Effect, Rejection};
+use crate::model::command::{Done, Effect};
 use crate::model::identity::{ActionUid, Digest, Version};
 use crate::model::key::Key;
 use crate::model::log_entry::{LogEntry, LogEntryKind};
 use crate::model::new_action::NewAction;
 use crate::model::owner::OwnerRef;
+use crate::model::rejection::{ConflictReason, Rejection};
 use crate::model::time::Timestamp;
 use crate::model::workspace::TxnState;
 
