@@ -125,18 +125,14 @@ async fn the_check_of_a_store_finds_what_does_not_agree() {
             let new = NewAction::task("a");
             let (uid, by, op) = (new.uid, None, OpId::new());
             let change = Change::RequestCancel(CancelRequest::new());
-            commands.push(Command::Create {
-                new: Arc::new(new),
-                by: None,
-            });
+            commands.push(Command::create(new));
             let if_version = Some(Version::FIRST);
-            commands.push(Command::Apply {
-                uid,
-                op,
-                change,
-                by,
-                if_version,
-            });
+            commands.push(
+                Command::apply(uid, change)
+                    .by(by)
+                    .with_op(op)
+                    .if_version(if_version),
+            );
         }
         for answer in store.write(Batch::all(commands)).await.unwrap() {
             answer.unwrap();

@@ -383,10 +383,7 @@ fn no_case_panics_whatever_a_store_answers() {
 async fn the_check_of_a_store_does_not_panic_either() {
     for way in ways() {
         let inner = Arc::new(MemoryStore::new());
-        let new = |_| action_store::Command::Create {
-            new: Arc::new(NewAction::task("a")),
-            by: None,
-        };
+        let new = |_| action_store::Command::create(NewAction::task("a"));
         inner
             .write(Batch::all((0..3).map(new).collect()))
             .await

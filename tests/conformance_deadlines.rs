@@ -23,7 +23,7 @@ fn large() -> (Vec<ActionUid>, Batch) {
     let new = || NewAction::task("a").with_attributes(attributes.clone());
     let news: Vec<Arc<NewAction>> = (0..ACTIONS).map(|_| Arc::new(new())).collect();
     let uids = news.iter().map(|new| new.uid).collect();
-    let create = |new| Command::Create { new, by: None };
+    let create = |new| Command::create(new);
     (uids, Batch::all(news.into_iter().map(create).collect()))
 }
 
@@ -110,8 +110,7 @@ async fn a_store_without_time_says_so_and_does_nothing_it_denies() {
     for _ in 0..50 {
         let new = NewAction::task("a");
         let uid = new.uid;
-        let new = Arc::new(new);
-        let create = Command::Create { new, by: None };
+        let create = Command::create(new);
         let error = store.write(Batch::each(vec![create])).await.unwrap_err();
         match error.kind() {
             ErrorKind::Unavailable => denied.push(uid),

@@ -67,8 +67,7 @@ fn faulty(plan: FaultPlan) -> FaultyStore<MemoryStore> {
 }
 
 fn create(name: &str) -> Batch {
-    let new = Arc::new(NewAction::task(name));
-    Batch::each(vec![Command::Create { new, by: None }])
+    Batch::each(vec![Command::create(NewAction::task(name))])
 }
 
 async fn count(store: &FaultyStore<MemoryStore>) -> usize {
@@ -210,7 +209,7 @@ async fn a_rule_sees_the_commands_and_a_plan_can_be_replaced() {
     let claim = || {
         let owner = OwnerRef::new("plane");
         let take_over = true;
-        store.command(Command::Claim { owner, take_over })
+        store.command(Command::claim(owner).with_take_over(take_over))
     };
     store.write(create("a")).await.unwrap();
     assert_eq!(claim().await.unwrap_err().kind(), ErrorKind::Unavailable);
@@ -276,10 +275,7 @@ async fn every_short_way_is_done_once_though_writes_fail_after_they_were_done() 
     let plan = seeded().with_percent(Method::Write, 30, Fault::UnknownButDone);
     let store = faulty(plan.with_percent(Method::Write, 10, Fault::UnknownNotDone));
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     until_done!(store.command(claim.clone()));
     for number in 0..LIVES {
         let new = NewAction::task("a");
@@ -358,25 +354,16 @@ async fn batches_repeated_until_answered_are_there_once() {
         async move {
             let owner = OwnerRef::new(format!("plane {task}"));
             let take_over = true;
-            let claim = Command::Claim {
-                owner: owner.clone(),
-                take_over,
-            };
+            let claim = Command::claim(owner.clone()).with_take_over(take_over);
             until_done!(store.write_repeating(Batch::each(vec![claim.clone()])));
             for number in 0..LIVES {
-                let new = Arc::new(NewAction::task("a").with_exclusive(format!("key {task}")));
+                let new = NewAction::task("a").with_exclusive(format!("key {task}"));
                 let uid = new.uid;
                 let by = || Some(owner.clone());
-                let apply = |change| Command::Apply {
-                    uid,
-                    op: OpId::new(),
-                    change,
-                    by: by(),
-                    if_version: None,
-                };
+                let apply = |change| Command::apply(uid, change).by(by());
                 let step = Report::new().with_step("copy");
                 let store_id = vec![
-                    Command::Create { new, by: by() },
+                    Command::create(new).by(by()),
                     apply(Change::Start),
                     apply(Change::Report(step)),
                     apply(Change::RequestCancel(CancelRequest::new())),

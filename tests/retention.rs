@@ -67,7 +67,7 @@ impl Plane {
     }
 
     async fn pin(&self, uid: ActionUid) {
-        let command = Command::Pin { uid, pinned: true };
+        let command = Command::pin(uid, true);
         self.store.command(command).await.unwrap();
     }
 
@@ -132,10 +132,7 @@ async fn each_outcome_has_an_age_counted_from_completion() {
         }
         let lost = {
             let dead = OwnerRef::new("dead");
-            let claim = |owner: OwnerRef| Command::Claim {
-                owner,
-                take_over: true,
-            };
+            let claim = |owner: OwnerRef| Command::claim(owner);
             plane.store.command(claim(dead.clone())).await.unwrap();
             let uid = plane.store.create(task()).await.unwrap().uid;
             plane.store.start(uid, &dead).await.unwrap();
@@ -465,7 +462,7 @@ async fn concurrent_removals_do_not_stop_a_prune() {
             let uid = plane.done(task()).await;
             let removed = plane.store.action(uid).await.unwrap().unwrap();
             let if_version = removed.version;
-            let command = Command::Remove { uid, if_version };
+            let command = Command::remove(uid, if_version);
             plane.store.command(command).await.unwrap();
         }
         assert_eq!(pruner.report().removed.over_cap, 800);
@@ -482,7 +479,7 @@ async fn where_those_that_stay_are_gone_nothing_later_goes() {
     while pruner.next().await.unwrap() == Some(0) {}
     let last = plane.store.action(uids[599]).await.unwrap().unwrap();
     let (uid, if_version) = (last.uid, last.version);
-    let command = Command::Remove { uid, if_version };
+    let command = Command::remove(uid, if_version);
     plane.store.command(command).await.unwrap();
     let new = plane.many(700).await;
     while pruner.next().await.unwrap().is_some() {}

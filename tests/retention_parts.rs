@@ -78,7 +78,7 @@ async fn parts_of_an_unfinished_action_cannot_be_removed() {
         }
         let one = plane.store.action(parts[0]).await.unwrap().unwrap();
         let (uid, if_version) = (one.uid, one.version);
-        let removed = plane.store.command(Command::Remove { uid, if_version });
+        let removed = plane.store.command(Command::remove(uid, if_version));
         let refused = removed.await.unwrap_err().to_string();
         assert!(refused.contains(&parent.to_string()), "{refused}");
         let eraser = Eraser::new(&*plane.store, Filter::Touches(node()));
@@ -181,13 +181,7 @@ async fn a_batch_of_removals_is_bounded_in_bytes() {
             let uid = plane.started(NewAction::task("chatty")).await;
             let commands = (0..250).map(|n| {
                 let report = action_store::Report::new().with_step(format!("step {n}"));
-                Command::Apply {
-                    uid,
-                    op: action_store::OpId::new(),
-                    change: action_store::Change::Report(report),
-                    by: Some(plane.owner.clone()),
-                    if_version: None,
-                }
+                Command::apply(uid, action_store::Change::Report(report)).by(plane.owner.clone())
             });
             let batch = Batch::all(commands.collect());
             plane.store.write(batch).await.unwrap();

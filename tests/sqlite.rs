@@ -49,10 +49,7 @@ async fn refused_open(path: &Path) -> StoreError {
 
 async fn claim(store: &SqliteStore, name: &str) -> OwnerRef {
     let owner = OwnerRef::new(name);
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     owner
 }
@@ -199,7 +196,7 @@ async fn an_unpolled_call_does_not_prevent_closing() {
     let store = SqliteStore::open(&place.path).await.unwrap();
     let (query, new) = (Query::new(), Arc::new(NewAction::task("a")));
     let mut read = Box::pin(store.list(&query));
-    let mut write = Box::pin(store.write(Batch::each(vec![Command::Create { new, by: None }])));
+    let mut write = Box::pin(store.write(Batch::each(vec![Command::create(new)])));
     let mut context = Context::from_waker(Waker::noop());
     assert!(read.as_mut().poll(&mut context).is_pending());
     assert!(write.as_mut().poll(&mut context).is_pending());
@@ -270,7 +267,7 @@ async fn a_full_store_refuses_writes_and_goes_on_once_there_is_room() {
     for action in over {
         let (uid, if_version) = (action.uid, action.version);
         store
-            .command(Command::Remove { uid, if_version })
+            .command(Command::remove(uid, if_version))
             .await
             .unwrap();
     }
@@ -401,13 +398,7 @@ async fn damage_is_reported_as_corrupt_for_the_damaged_action_only() {
     }
     // The owner ended with the store: a new one takes over.
     let owner = claim(&store, "plane").await;
-    let adopt = Command::Apply {
-        uid: sound,
-        op: action_store::OpId::new(),
-        change: action_store::Change::Adopt,
-        by: Some(owner.clone()),
-        if_version: None,
-    };
+    let adopt = Command::apply(sound, action_store::Change::Adopt).by(owner.clone());
     store.command(adopt).await.unwrap();
     // Both wait in one group. The damage does not affect the other caller of the transaction.
     for _ in 0..20 {
@@ -430,10 +421,7 @@ async fn a_write_is_withdrawn_or_unknown_when_its_time_is_up() {
     run(&mut other, "BEGIN IMMEDIATE").await.unwrap();
     let (first, second) = (NewAction::task("first"), NewAction::task("second"));
     let (taken, withdrawn) = (first.uid, second.uid);
-    let create = |new: NewAction| {
-        let new = Arc::new(new);
-        store.write(Batch::each(vec![Command::Create { new, by: None }]))
-    };
+    let create = |new: NewAction| store.write(Batch::each(vec![Command::create(new)]));
     let (first, second) = tokio::join!(create(first), async {
         // The writer has the first one by now and waits for the lock.
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -490,20 +478,11 @@ async fn dropped_futures_leave_each_batch_whole_or_absent() {
     let owner = claim(&store, "plane").await;
     let mut uids = Vec::new();
     for round in 0..200 {
-        let new = Arc::new(NewAction::task("a"));
+        let new = NewAction::task("a");
         let uid = new.uid;
         uids.push(uid);
-        let start = Command::Apply {
-            uid,
-            op: action_store::OpId::new(),
-            change: action_store::Change::Start,
-            by: Some(owner.clone()),
-            if_version: None,
-        };
-        let create = Command::Create {
-            new,
-            by: Some(owner.clone()),
-        };
+        let start = Command::apply(uid, action_store::Change::Start).by(owner.clone());
+        let create = Command::create(new).by(owner.clone());
         let mut write = Box::pin(store.write(Batch::all(vec![create, start])));
         // Polled a different number of times in each round, then dropped.
         for _ in 0..round % 5 {

@@ -53,10 +53,7 @@ impl ActionStore for Terse {
 
 #[tokio::test]
 async fn an_answer_short_of_the_batch_is_an_error_and_not_half_an_answer() {
-    let create = || Command::Create {
-        new: Arc::new(NewAction::task("one of two")),
-        by: None,
-    };
+    let create = || Command::create(NewAction::task("one of two"));
     let store = Terse::default();
     let batch = Batch::each(vec![create(), create()]);
     let error = store.write_repeating(batch).await.unwrap_err();
@@ -72,10 +69,7 @@ async fn a_pin_keeps_an_action_until_it_is_let_go() {
     assert_eq!(store.pin(uid, true).await.unwrap().uid, uid);
     let end = Finish::new(Outcome::Cancelled);
     let ended = store.finish(uid, end, None).await.unwrap();
-    let remove = || Command::Remove {
-        uid,
-        if_version: ended.version,
-    };
+    let remove = || Command::remove(uid, ended.version);
     let refused = store.command(remove()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     // Twice is as good as once, and it is no change of the action.

@@ -132,10 +132,7 @@ impl Patterns {
     async fn record() -> Patterns {
         let store = MemoryStore::new();
         let owner = OwnerRef::new("dataset");
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: true,
-        };
+        let claim = Command::claim(owner.clone());
         store.command(claim).await.unwrap();
         let mut patterns = Vec::new();
         for kind in [Kind::Succeeded, Kind::Failed, Kind::Executing, Kind::Long] {
@@ -198,10 +195,7 @@ impl Patterns {
             entry.uid = action.uid;
             entry.at = at;
         }
-        Command::Import {
-            action: Arc::new(action),
-            log,
-        }
+        Command::import(action, log)
     }
 }
 

@@ -51,17 +51,11 @@ pub(super) fn in_time<T>(
 }
 
 pub(super) fn create(new: NewAction) -> Command {
-    Command::Create {
-        new: Arc::new(new),
-        by: None,
-    }
+    Command::create(new)
 }
 
 pub(super) fn create_by(new: NewAction, by: &OwnerRef) -> Command {
-    Command::Create {
-        new: Arc::new(new),
-        by: Some(by.clone()),
-    }
+    Command::create(new).by(by.clone())
 }
 
 pub(super) fn apply(uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Command {
@@ -69,13 +63,7 @@ pub(super) fn apply(uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Co
 }
 
 pub(super) fn apply_as(op: OpId, uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Command {
-    Command::Apply {
-        uid,
-        op,
-        change,
-        by: by.cloned(),
-        if_version: None,
-    }
+    Command::apply(uid, change).by(by.cloned()).with_op(op)
 }
 
 /// Returns the same command with a condition on the version of the action.
@@ -87,36 +75,24 @@ pub(super) fn at_version(command: Command, version: Version) -> Command {
             change,
             by,
             ..
-        } => Command::Apply {
-            uid,
-            op,
-            change,
-            by,
-            if_version: Some(version),
-        },
+        } => Command::apply(uid, change)
+            .by(by)
+            .with_op(op)
+            .if_version(version),
         other => other,
     }
 }
 
 pub(super) fn claim(owner: &OwnerRef) -> Command {
-    Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    }
+    Command::claim(owner.clone())
 }
 
 pub(super) fn fence(owner: &OwnerRef, if_renewals: u64) -> Command {
-    Command::Fence {
-        owner: owner.clone(),
-        if_renewals,
-    }
+    Command::fence(owner.clone(), if_renewals)
 }
 
 pub(super) fn remove(action: &Action) -> Command {
-    Command::Remove {
-        uid: action.uid,
-        if_version: action.version,
-    }
+    Command::remove(action.uid, action.version)
 }
 
 /// Builds a finish with the fields that its outcome requires.

@@ -4,8 +4,8 @@
 //! calls [`plan`], and saves what [`TxnState::into_write_set`] returns. Backends make no decisions of
 //! their own.
 //!
-//! One exception: [`NewAction::new`], [`OpId::new`] and [`OwnerRef::new`] generate a UUID for
-//! callers that do not bring one.
+//! One exception: [`NewAction::new`], [`OpId::new`], [`OwnerRef::new`] and [`Command::apply`]
+//! generate a UUID for callers that do not bring one.
 
 mod action;
 mod attributes;

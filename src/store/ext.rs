@@ -7,7 +7,7 @@ use super::ActionStore;
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{
     Action, ActionUid, Batch, CancelRequest, Change, Command, Done, Filter, Finish, NewAction,
-    ObjectRef, OpId, Order, Owner, OwnerQuery, OwnerRef, Page, Query, Rejection, Report,
+    ObjectRef, Order, Owner, OwnerQuery, OwnerRef, Page, Query, Rejection, Report,
 };
 
 /// Maximum number of times that a batch is sent while its outcome is unknown.
@@ -100,8 +100,7 @@ pub trait ActionStoreExt: ActionStore {
     /// # Errors
     /// The refusal, or the store's error.
     fn create(&self, new: NewAction) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
-        let new = Arc::new(new);
-        self.command_on_action(Command::Create { new, by: None })
+        self.command_on_action(Command::create(new))
     }
 
     /// Changes an action, under a new operation id.
@@ -114,13 +113,7 @@ pub trait ActionStoreExt: ActionStore {
         change: Change,
         by: Option<&OwnerRef>,
     ) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
-        self.command_on_action(Command::Apply {
-            uid,
-            op: OpId::new(),
-            change,
-            by: by.cloned(),
-            if_version: None,
-        })
+        self.command_on_action(Command::apply(uid, change).by(by.cloned()))
     }
 
     /// Starts an action on behalf of an owner.
@@ -202,7 +195,7 @@ pub trait ActionStoreExt: ActionStore {
         uid: ActionUid,
         pinned: bool,
     ) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
-        self.command_on_action(Command::Pin { uid, pinned })
+        self.command_on_action(Command::pin(uid, pinned))
     }
 
     /// Returns one action, or none if it does not exist.

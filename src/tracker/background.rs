@@ -49,7 +49,7 @@ pub(super) async fn renew(shared: Arc<Shared>) {
         let sent = Instant::now();
         due = sent + interval / TRIES;
         // One try, awaited to its end: if the store hangs, only one renewal waits.
-        let renewal = Batch::each(vec![Command::Renew(shared.owner.clone())]);
+        let renewal = Batch::each(vec![Command::renew(shared.owner.clone())]);
         let renewal = unless_it_panics("renew", shared.store.write(renewal));
         match watched(&shared, renewal).await {
             Ok(answers) => match answers.first() {
@@ -205,7 +205,7 @@ async fn end(shared: &Shared) -> Result<(), Error> {
     recovery::settle(shared, Whose::Own, &mut Recovery::default()).await?;
     match shared
         .store
-        .command(Command::Release(shared.owner.clone()))
+        .command(Command::release(shared.owner.clone()))
         .await
     {
         // Another process owns the name; there is nothing to release.

@@ -7,25 +7,16 @@ use super::in_flight::Entry;
 use super::parts;
 use super::shared::Core;
 use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{Action, ActionUid, Batch, Change, Command, NewAction, OpId, Rejection};
+use crate::model::{Action, ActionUid, Batch, Change, Command, NewAction, Rejection};
 use crate::store::ActionStoreExt;
 
 pub(super) fn create_of(mut new: NewAction, core: &Core) -> Command {
     new.fit();
-    Command::Create {
-        new: Arc::new(new),
-        by: Some(core.shared.owner.clone()),
-    }
+    Command::create(new).by(core.shared.owner.clone())
 }
 
 fn apply_of(uid: ActionUid, change: Change, core: &Core) -> Command {
-    Command::Apply {
-        uid,
-        op: OpId::new(),
-        change,
-        by: Some(core.shared.owner.clone()),
-        if_version: None,
-    }
+    Command::apply(uid, change).by(core.shared.owner.clone())
 }
 
 /// Records what an answer says about the owner.

@@ -152,10 +152,7 @@ impl Tracker {
         runtime: Handle,
     ) -> Result<Tracker, Error> {
         let claimed = Instant::now();
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: options.take_over,
-        };
+        let claim = Command::claim(owner.clone()).with_take_over(options.take_over);
         store.command(claim).await?;
         let shared = Arc::new(Shared::new(store, owner, options, claimed));
         let renewer = runtime.spawn(background::renew(shared.clone()));

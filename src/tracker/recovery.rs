@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionUid, Batch, Change, Command, Filter, Finish, OpId, Order, Outcome, OwnerRef,
-    Query, Rejection, Status,
+    Action, ActionUid, Batch, Change, Command, Filter, Finish, Order, Outcome, OwnerRef, Query,
+    Rejection, Status,
 };
 use crate::store::ActionStoreExt;
 
@@ -246,15 +246,12 @@ async fn walk(
                 false => Outcome::Lost,
                 true => Outcome::Interrupted,
             };
-            let command = Command::Apply {
-                uid: action.uid,
-                op: OpId::new(),
-                change: Change::Finish(Finish::new(outcome)),
-                by: Some(shared.owner.clone()),
-                // This owner may start a queued action at the same time, and the end would then
-                // apply to it.
-                if_version: (queued && !own).then_some(action.version),
-            };
+            // This owner may start a queued action at the same time, and the end would then apply
+            // to it.
+            let if_version = (queued && !own).then_some(action.version);
+            let command = Command::apply(action.uid, Change::Finish(Finish::new(outcome)))
+                .by(shared.owner.clone())
+                .if_version(if_version);
             settled.push((action, command));
         }
         write(shared, settled, &mut kept, recovery).await?;

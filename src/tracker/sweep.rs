@@ -125,10 +125,7 @@ impl Sweep<'_> {
         let mut failed = None;
         for owner in &mut owners {
             if owner.is_alive() && self.is_silent(owner, credit) {
-                let fence = Command::Fence {
-                    owner: owner.owner.clone(),
-                    if_renewals: owner.renewals,
-                };
+                let fence = Command::fence(owner.owner.clone(), owner.renewals);
                 match self.shared.store.command(fence).await {
                     Ok(_) => self.watched.remove(&owner.owner),
                     // The owner has renewed in the meantime.

@@ -1,12 +1,11 @@
 //! Records that a later version wrote.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use action_store::spi::codec::{self, CodecError, Newer, Record, Value};
 use action_store::{
     Action, ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Command, ErrorKind,
-    LogEntry, LogEntryKind, LogQuery, MemoryStore, OpId, Owner, StoreError,
+    LogEntry, LogEntryKind, LogQuery, MemoryStore, Owner, StoreError,
 };
 
 use crate::{by_hand, samples};
@@ -82,17 +81,8 @@ async fn a_change_carries_unknown_fields_over() {
     let entry: LogEntry = codec::decode(&with_fields(&entry, &MORE[..2])).unwrap();
     let store = MemoryStore::new();
     let uid = action.uid;
-    let import = Command::Import {
-        action: Arc::new(action),
-        log: vec![entry],
-    };
-    let cancel = Command::Apply {
-        uid,
-        op: OpId::new(),
-        change: Change::RequestCancel(CancelRequest::new()),
-        by: None,
-        if_version: None,
-    };
+    let import = Command::import(action, vec![entry]);
+    let cancel = Command::apply(uid, Change::RequestCancel(CancelRequest::new()));
     let batch = Batch::all(vec![import, cancel]);
     for answer in store.write(batch).await.unwrap() {
         answer.unwrap();

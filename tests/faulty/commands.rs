@@ -273,7 +273,7 @@ impl Faulty {
                 }
                 (Fault::RemovesWhatIsPinned, Command::Remove { uid, .. }) => {
                     let (uid, pinned) = (*uid, false);
-                    let unpin = Batch::each(vec![Command::Pin { uid, pinned }]);
+                    let unpin = Batch::each(vec![Command::pin(uid, pinned)]);
                     self.inner.write(unpin).await?;
                 }
                 (Fault::AddsPartsToWhatIsOver, Command::Create { new, .. }) => {
@@ -286,7 +286,12 @@ impl Faulty {
                         Arc::make_mut(new).parent = None;
                     }
                 }
-                (Fault::FencesWhoeverRenews, Command::Fence { owner, if_renewals }) => {
+                (
+                    Fault::FencesWhoeverRenews,
+                    Command::Fence {
+                        owner, if_renewals, ..
+                    },
+                ) => {
                     let owners = self.inner.all_owners(OwnerQuery::new()).await?;
                     if let Some(known) = owners.iter().find(|known| known.owner == *owner) {
                         *if_renewals = known.renewals;

@@ -158,10 +158,7 @@ async fn a_wait_ends_with_the_first_change() {
 
 async fn remove(plane: &Plane, uid: ActionUid) {
     let if_version = plane.store.action(uid).await.unwrap().unwrap().version;
-    let removed = plane
-        .store
-        .command(Command::Remove { uid, if_version })
-        .await;
+    let removed = plane.store.command(Command::remove(uid, if_version)).await;
     removed.unwrap();
 }
 

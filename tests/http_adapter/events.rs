@@ -255,10 +255,7 @@ async fn a_missed_removal_ends_the_stream_and_fails_the_reconnect() {
     let other = plane.succeeded(NewAction::task("b")).await;
     for uid in [uid, other] {
         let if_version = plane.store.action(uid).await.unwrap().unwrap().version;
-        let removed = plane
-            .store
-            .command(Command::Remove { uid, if_version })
-            .await;
+        let removed = plane.store.command(Command::remove(uid, if_version)).await;
         removed.unwrap();
     }
     let block = events.next().await.unwrap();

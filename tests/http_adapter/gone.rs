@@ -34,10 +34,7 @@ async fn recorded(plane: &Plane, millis: i64) -> ActionUid {
 
 async fn remove(plane: &Plane, uid: ActionUid) {
     let if_version = plane.store.action(uid).await.unwrap().unwrap().version;
-    let removed = plane
-        .store
-        .command(Command::Remove { uid, if_version })
-        .await;
+    let removed = plane.store.command(Command::remove(uid, if_version)).await;
     removed.unwrap();
 }
 

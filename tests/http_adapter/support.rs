@@ -27,10 +27,7 @@ impl Plane {
         let clock = Clock::manual(Timestamp::from_seconds(1_700_000_000));
         let store = Arc::new(MemoryStore::with_clock(clock.clone()));
         let owner = OwnerRef::new("plane");
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: true,
-        };
+        let claim = Command::claim(owner.clone());
         store.command(claim).await.unwrap();
         Plane {
             store,
@@ -93,10 +90,7 @@ impl Plane {
             Outcome::Lost => {
                 // The successor fences the owner and settles its actions.
                 let next = OwnerRef::new(self.owner.name.clone());
-                let claim = Command::Claim {
-                    owner: next.clone(),
-                    take_over: true,
-                };
+                let claim = Command::claim(next.clone());
                 self.store.command(claim).await.unwrap();
                 let lost = Finish::new(Outcome::Lost);
                 self.store.finish(uid, lost, Some(&next)).await.unwrap();

@@ -15,7 +15,7 @@ fn cancelled() -> Change {
 
 fn remove(uid: ActionUid, version: u64) -> Command {
     let if_version = Version::new(version).unwrap();
-    Command::Remove { uid, if_version }
+    Command::remove(uid, if_version)
 }
 
 /// Tables with a living owner.
@@ -92,7 +92,7 @@ fn with_all_one_refusal_refuses_all_and_leaves_nothing_behind() {
             claim(&OwnerRef::new("plane")),
             claim(&OwnerRef::new("another")),
             create(new, None),
-            Command::Pin { uid, pinned: true },
+            Command::pin(uid, true),
             remove(stored, 2),
             create(anew, None),
             apply(ActionUid::new(), cancelled(), None),
@@ -164,8 +164,8 @@ fn an_action_removed_and_created_anew_in_one_transaction_has_one_life_only() {
                 Change::Finish(Finish::succeeded()),
                 Some(&owner),
             )]),
-            Batch::each(vec![Command::Pin { uid, pinned: true }]),
-            Batch::each(vec![Command::Pin { uid, pinned: false }]),
+            Batch::each(vec![Command::pin(uid, true)]),
+            Batch::each(vec![Command::pin(uid, false)]),
             Batch::each(vec![create(other.clone(), None), remove(uid, 3)]),
             Batch::each(vec![
                 create(new, None),
@@ -309,7 +309,7 @@ fn only_who_may_have_run_an_action_leaves_a_late_report() {
     let queued = bench.create(NewAction::task("q"));
     let stranger = OwnerRef::new("never claimed");
     let former = bench.owner("former");
-    bench.one(Command::Release(former.clone())).unwrap();
+    bench.one(Command::release(former.clone())).unwrap();
     let ended = || Change::Finish(Finish::succeeded());
     assert_eq!(kind(&bench.apply(uid, ended(), Some(&stranger))), "fenced");
     assert_eq!(
@@ -420,7 +420,7 @@ fn operations_of_what_was_undone_or_removed_in_a_transaction_are_those_that_coun
 fn a_refused_batch_saves_no_owner_and_forgets_none() {
     let owner = OwnerRef::new("plane");
     let missing = apply(ActionUid::new(), cancelled(), None);
-    let batch = Batch::all(vec![Command::Renew(owner.clone()), missing]);
+    let batch = Batch::all(vec![Command::renew(owner.clone()), missing]);
     let read_set = action_store::read_set(&batch).unwrap();
     let mut txn = action_store::TxnState::new();
     txn.put_owner(Owner::claimed(owner.clone(), NOW));

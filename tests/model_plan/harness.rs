@@ -97,12 +97,12 @@ impl Bench {
 pub(crate) fn claim(owner: &OwnerRef) -> Command {
     let owner = owner.clone();
     let take_over = true;
-    Command::Claim { owner, take_over }
+    Command::claim(owner).with_take_over(take_over)
 }
 
 pub(crate) fn create(new: NewAction, by: Option<&OwnerRef>) -> Command {
     let (new, by) = (Arc::new(new), by.cloned());
-    Command::Create { new, by }
+    Command::create(new).by(by)
 }
 
 pub(crate) fn apply(uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Command {
@@ -110,13 +110,7 @@ pub(crate) fn apply(uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Co
 }
 
 pub(crate) fn apply_as(op: OpId, uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Command {
-    Command::Apply {
-        uid,
-        op,
-        change,
-        by: by.cloned(),
-        if_version: None,
-    }
+    Command::apply(uid, change).by(by.cloned()).with_op(op)
 }
 
 pub(crate) fn at_version(version: u64, command: Command) -> Command {
@@ -127,13 +121,10 @@ pub(crate) fn at_version(version: u64, command: Command) -> Command {
             change,
             by,
             ..
-        } => Command::Apply {
-            uid,
-            op,
-            change,
-            by,
-            if_version: Some(Version::new(version).unwrap()),
-        },
+        } => Command::apply(uid, change)
+            .by(by)
+            .with_op(op)
+            .if_version(Version::new(version).unwrap()),
         other => other,
     }
 }

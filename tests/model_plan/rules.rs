@@ -113,7 +113,7 @@ fn a_completed_action_takes_no_new_parts() {
     let source = Bench::new();
     let carried = source.create(part());
     let (action, log) = (source.action(carried), source.log(carried));
-    let import = Command::Import { action, log };
+    let import = Command::import(action, log);
     assert_eq!(kind(&bench.one(import)), "applied");
     // Within one batch, too.
     let new = NewAction::task("parent");
@@ -139,7 +139,7 @@ fn a_part_of_an_unfinished_action_is_not_removed() {
     let remove = || {
         let if_version = bench.action(part).version;
         let uid = part;
-        Command::Remove { uid, if_version }
+        Command::remove(uid, if_version)
     };
     let refused = bench.one(remove()).unwrap_err();
     assert_eq!(
@@ -359,7 +359,7 @@ fn a_cursor_of_another_store_is_called_that_and_not_expired() {
     bench.apply(uid, cancelled, None).unwrap();
     let if_version = bench.action(uid).version;
     bench
-        .one(action_store::Command::Remove { uid, if_version })
+        .one(action_store::Command::remove(uid, if_version))
         .unwrap();
     let list = |store_id| {
         let at = ready(bench.store.changed(None)).unwrap();

@@ -91,10 +91,7 @@ async fn one_that_fails_in_the_middle_does_not_take_its_group_with_it() {
         let trap = format!("SELECT RAISE({how}, 'bad')");
         let mut other = tripwire(&place, &trap).await;
         let owner = OwnerRef::new("o");
-        let claim = Command::Claim {
-            owner,
-            take_over: true,
-        };
+        let claim = Command::claim(owner);
         let batches = vec![
             creating(NewAction::task("good")),
             creating(NewAction::task("bad")),
@@ -184,16 +181,13 @@ async fn one_that_finds_no_room_does_not_keep_others_from_removing_or_renewing()
     let (store, over) = full_store(&place).await;
     let mut other = raw(&place.path).await;
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     let (uid, if_version) = (over[0].uid, over[0].version);
     let batches = vec![
         large("too much"),
-        Batch::each(vec![Command::Remove { uid, if_version }]),
-        Batch::each(vec![Command::Renew(owner)]),
+        Batch::each(vec![Command::remove(uid, if_version)]),
+        Batch::each(vec![Command::renew(owner)]),
     ];
     let mut answers = together(&store, &mut other, batches).await.into_iter();
     let full = answers.next().unwrap().unwrap_err();
@@ -217,10 +211,7 @@ async fn a_renewal_does_not_wait_for_all_batches_of_a_group_that_are_tried_one_b
     let (store, _) = full_store(&place).await;
     let mut other = raw(&place.path).await;
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     let batches = (0..6).map(|_| large("too much")).collect();
     let (mut writes, mut context) = (
@@ -230,7 +221,7 @@ async fn a_renewal_does_not_wait_for_all_batches_of_a_group_that_are_tried_one_b
     // Together they find no room. From the first answer on, each is tried alone.
     let first = ends(writes.remove(0)).await.unwrap_err();
     assert_eq!(first.kind(), ErrorKind::Unavailable, "{first}");
-    store.command(Command::Renew(owner)).await.unwrap();
+    store.command(Command::renew(owner)).await.unwrap();
     let pending = |write: &mut Write<'_>| write.as_mut().poll(&mut context).is_pending();
     writes.retain_mut(pending);
     assert!(!writes.is_empty(), "the renewal came last");
@@ -269,7 +260,7 @@ async fn come_and_go(store: Arc<SqliteStore>, sizes: Vec<u64>) -> Vec<(ActionUid
         }
         if size.is_multiple_of(3) && version.get() == 2 {
             let if_version = version;
-            match store.command(Command::Remove { uid, if_version }).await {
+            match store.command(Command::remove(uid, if_version)).await {
                 Ok(_) => {
                     acknowledged.push((uid, 0));
                     continue;

@@ -37,13 +37,10 @@ async fn large_store(store: &SqliteStore) {
         let end = Change::Finish(Finish::new(Outcome::Cancelled));
         let op = OpId::new();
         let (by, if_version, change) = (None, None, end);
-        let end = Command::Apply {
-            uid,
-            op,
-            change,
-            by,
-            if_version,
-        };
+        let end = Command::apply(uid, change)
+            .by(by)
+            .with_op(op)
+            .if_version(if_version);
         store.command(end).await.unwrap();
     }
 }

@@ -241,18 +241,15 @@ async fn one_refused_command_leaves_the_others_or_takes_them_along_but_never_the
         store.finish(done.uid, end, None).await.unwrap();
         let (a, b) = (NewAction::task("a"), NewAction::task("b"));
         let uids = [a.uid, b.uid];
-        let again = action_store::Command::Apply {
-            uid: done.uid,
-            op: action_store::OpId::new(),
-            change: action_store::Change::Finish(Finish::succeeded()),
-            by: None,
-            if_version: None,
-        };
+        let again = action_store::Command::apply(
+            done.uid,
+            action_store::Change::Finish(Finish::succeeded()),
+        );
         let commands = vec![create(a), again, create(b)];
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
         run(&mut transaction, INSERT).await;
         let answers = store
-            .write_in(&mut transaction, Batch { commands, mode })
+            .write_in(&mut transaction, Batch::new(commands, mode))
             .await;
         let accepted: Vec<bool> = answers.unwrap().iter().map(Result::is_ok).collect();
         run(&mut transaction, INSERT).await;

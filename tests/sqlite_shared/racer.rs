@@ -107,7 +107,7 @@ impl Racer {
                 0 => BatchMode::All,
                 _ => BatchMode::Each,
             };
-            let fenced = self.write(task, Batch { commands, mode }).await;
+            let fenced = self.write(task, Batch::new(commands, mode)).await;
             if fenced || self.dice.roll(60) == 0 {
                 self.claim(task).await;
             } else if self.dice.roll(60) == 0 {
@@ -119,10 +119,7 @@ impl Racer {
     /// A new incarnation of a task's owner.
     async fn claim(&self, task: usize) {
         let owner = OwnerRef::new(format!("{}-{task}", self.name));
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: true,
-        };
+        let claim = Command::claim(owner.clone());
         self.write(task, Batch::each(vec![claim])).await;
         self.owners.lock().unwrap()[task] = owner;
     }
@@ -143,7 +140,7 @@ impl Racer {
             let owner = self.dice.one_of(&alive);
             (owner.owner.clone(), owner.renewals)
         };
-        let fence = Command::Fence { owner, if_renewals };
+        let fence = Command::fence(owner, if_renewals);
         self.write(task, Batch::each(vec![fence])).await;
     }
 
@@ -173,10 +170,7 @@ impl Racer {
             0..=4 => {
                 let new = NewAction::task("race").with_uid(uid);
                 let new = new.with_exclusive(format!("place:{place}"));
-                return Command::Create {
-                    new: new.into(),
-                    by: by.filter(|_| self.dice.roll(2) == 0),
-                };
+                return Command::create(new).by(by.filter(|_| self.dice.roll(2) == 0));
             }
             5..=9 => Change::Start,
             10..=12 => {
@@ -186,20 +180,14 @@ impl Racer {
             13 | 14 => Change::Report(Report::new().with_step(format!("s{}", self.dice.roll(9)))),
             15 => Change::RequestCancel(CancelRequest::new().with_by(&*self.name)),
             16 | 17 => Change::Adopt,
-            18 => return Command::Renew(self.owner(task)),
+            18 => return Command::renew(self.owner(task)),
             19 => Change::Finish(Finish::new(Outcome::Lost).with_decided_by(&*self.name)),
             20 => Change::Finish(Finish::failed(ActionError::new("race", "it was lost"))),
             21 => Change::Finish(Finish::new(Outcome::Cancelled)),
             22 => Change::Finish(Finish::new(Outcome::Interrupted)),
             _ => Change::Finish(Finish::succeeded()),
         };
-        Command::Apply {
-            uid,
-            op: OpId::new(),
-            change,
-            by,
-            if_version: None,
-        }
+        Command::apply(uid, change).by(by)
     }
 
     /// Writes a batch, and prints the attempt and its result. Returns true if the writer was

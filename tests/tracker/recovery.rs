@@ -1,6 +1,5 @@
 //! Settling what earlier incarnations of a name have left.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::{
@@ -18,18 +17,11 @@ fn seconds(seconds: u64) -> Duration {
 /// Actions of an incarnation that ended without a word: two executing, one queued.
 async fn left_behind(store: &Spy, name: &str) -> (OwnerRef, Vec<ActionUid>) {
     let owner = OwnerRef::new(name);
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     let mut uids = Vec::new();
     for _ in 0..3 {
-        let new = Arc::new(NewAction::task("backup"));
-        let create = Command::Create {
-            new,
-            by: Some(owner.clone()),
-        };
+        let create = Command::create(NewAction::task("backup")).by(owner.clone());
         uids.push(store.command_on_action(create).await.unwrap().uid);
     }
     for uid in &uids[..2] {
@@ -109,11 +101,7 @@ async fn many_rows_are_settled_and_a_bad_one_stops_none() {
     let store = Spy::new();
     let (owner, uids) = left_behind(&store, "plane").await;
     for _ in 0..600 {
-        let new = Arc::new(NewAction::task("backup"));
-        let create = Command::Create {
-            new,
-            by: Some(owner.clone()),
-        };
+        let create = Command::create(NewAction::task("backup")).by(owner.clone());
         store.command(create).await.unwrap();
     }
     let bad = uids[1];
@@ -228,10 +216,7 @@ async fn a_failure_during_recovery_does_not_hide_the_settled_actions() {
     let store = Spy::new();
     let (owner, _) = left_behind(&store, "plane").await;
     for _ in 0..600 {
-        let create = Command::Create {
-            new: Arc::new(NewAction::task("backup")),
-            by: Some(owner.clone()),
-        };
+        let create = Command::create(NewAction::task("backup")).by(owner.clone());
         store.command(create).await.unwrap();
     }
     let mut batches = 0;

@@ -189,7 +189,7 @@ impl ActionStore for Spy {
             Some(Fault::TakenOver) => {
                 let owner = OwnerRef::new("plane");
                 let take_over = true;
-                let claim = Command::Claim { owner, take_over };
+                let claim = Command::claim(owner).with_take_over(take_over);
                 self.inner.write(Batch::each(vec![claim])).await?;
                 self.inner.write(batch).await
             }

@@ -175,7 +175,7 @@ async fn a_log_that_differs_is_found() {
     let to = MemoryStore::new();
     let (action, mut log) = all(&from).await.remove(0);
     log[0].note = Some("another history".into());
-    to.command(Command::Import { action, log }).await.unwrap();
+    to.command(Command::import(action, log)).await.unwrap();
     let copied = transfer::copy(&from, &to).await.unwrap();
     assert_eq!(copied.differences[0].how, Differs::Log);
     assert_eq!((copied.entered.already, copied.verified), (1, 0));

@@ -48,7 +48,7 @@ impl ActionStore for Busy {
                 let ended = self.inner.finish(self.uid, end, Some(&self.owner)).await;
                 let if_version = ended.unwrap().version;
                 let uid = self.uid;
-                write(&self.inner, vec![Command::Remove { uid, if_version }]).await;
+                write(&self.inner, vec![Command::remove(uid, if_version)]).await;
             } else {
                 let more = (0..3).map(|i| step(self.uid, left * 10 + i, &self.owner));
                 write(&self.inner, more.collect()).await;
@@ -189,7 +189,7 @@ async fn writes(
             if round % 6 == 0 || round > 2000 {
                 let if_version = ended.version;
                 store
-                    .command(Command::Remove { uid, if_version })
+                    .command(Command::remove(uid, if_version))
                     .await
                     .unwrap();
             }

@@ -155,14 +155,7 @@ async fn keys_go_with_their_actions_and_pins_do_not() {
         .finish(ended, Finish::succeeded(), Some(&owner))
         .await
         .unwrap();
-    write(
-        &from,
-        vec![Command::Pin {
-            uid: ended.uid,
-            pinned: true,
-        }],
-    )
-    .await;
+    write(&from, vec![Command::pin(ended.uid, true)]).await;
     let to = MemoryStore::new();
     transfer::import(&to, &mut text_of(&from).await.as_bytes())
         .await
@@ -173,19 +166,13 @@ async fn keys_go_with_their_actions_and_pins_do_not() {
         .unwrap_err();
     assert_eq!(reason.current().unwrap().uid, held.uid);
     let again = new.with_uid(action_store::ActionUid::new());
-    let again = Command::Create {
-        new: again.into(),
-        by: None,
-    };
+    let again = Command::create(again);
     let again = to.command(again).await.unwrap();
     assert_eq!(
         (again.effect, again.action.unwrap().uid),
         (Effect::Already, held.uid)
     );
-    let remove = Command::Remove {
-        uid: ended.uid,
-        if_version: ended.version,
-    };
+    let remove = Command::remove(ended.uid, ended.version);
     assert!(from.command(remove.clone()).await.is_err());
     to.command(remove).await.unwrap();
 }

@@ -1,7 +1,5 @@
 //! An export has every field of the stored form, fields of a later version included.
 
-use std::sync::Arc;
-
 use action_store::spi::codec::{self, Field, Record};
 use action_store::{
     Action, ActionStore, Command, ErrorKind, LogEntry, LogEntryKind, MemoryStore, transfer,
@@ -29,10 +27,9 @@ fn newer<R: Record>(record: &R, fields: &[(u32, &[u8])]) -> R {
 }
 
 async fn enter(store: &MemoryStore, whole: &[(Action, LogEntry)]) {
-    let commands = whole.iter().map(|(action, entry)| Command::Import {
-        action: Arc::new(action.clone()),
-        log: vec![entry.clone()],
-    });
+    let commands = whole
+        .iter()
+        .map(|(action, entry)| Command::import(action.clone(), vec![entry.clone()]));
     write(store, commands.collect()).await;
 }
 

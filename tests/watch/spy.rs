@@ -200,10 +200,7 @@ pub(crate) fn wait_for(
 /// A living owner.
 pub(crate) async fn owner(store: &dyn ActionStore) -> OwnerRef {
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     owner
 }
@@ -232,19 +229,16 @@ pub(crate) async fn cancelled(store: &dyn ActionStore, uid: ActionUid) -> Arc<Ac
 
 /// Returns the command that ends an action without an owner.
 pub(crate) fn cancel(uid: ActionUid) -> Command {
-    Command::Apply {
+    Command::apply(
         uid,
-        op: action_store::OpId::new(),
-        change: action_store::Change::Finish(Finish::new(Outcome::Cancelled)),
-        by: None,
-        if_version: None,
-    }
+        action_store::Change::Finish(Finish::new(Outcome::Cancelled)),
+    )
 }
 
 /// Returns the command that removes an action that was created and then cancelled.
 pub(crate) fn remove(uid: ActionUid) -> Command {
     let if_version = Version::FIRST.next();
-    Command::Remove { uid, if_version }
+    Command::remove(uid, if_version)
 }
 
 impl Spy {

@@ -90,7 +90,7 @@ pub(super) async fn a_write_that_changes_nothing_takes_no_revision(fixture: &dyn
     s.already(create(new)).await?;
     s.refused(apply(uid, Change::Start, Some(&owner))).await?;
     s.refused(create(NewAction::task(""))).await?;
-    s.done(Command::Renew(owner)).await?;
+    s.done(Command::renew(owner)).await?;
     s.claim("other").await?;
     same("the position", s.position().await?, at)
 }

@@ -18,10 +18,8 @@ async fn batches(s: &Subject, from: &Subject, owner: &OwnerRef) -> Proof<Vec<Bat
     let (kept, gone) = (s.completed(owner).await?, s.completed(owner).await?);
     let other = OwnerRef::new("other");
     let imported = from.queued().await?;
-    let import = Command::Import {
-        log: from.log_of(imported.uid).await?,
-        action: imported,
-    };
+    let log = from.log_of(imported.uid).await?;
+    let import = Command::import(imported, log);
     let ended = OwnerRef::new("ended");
     s.done(claim(&ended)).await?;
     Ok(vec![
@@ -43,7 +41,7 @@ async fn batches(s: &Subject, from: &Subject, owner: &OwnerRef) -> Proof<Vec<Bat
             claim(&other),
             import,
         ]),
-        Batch::each(vec![Command::Release(ended)]),
+        Batch::each(vec![Command::release(ended)]),
     ])
 }
 

@@ -71,7 +71,7 @@ pub(super) async fn an_owner_survives_reopening_or_is_disconnected(fixture: &dyn
     let uid = new.uid;
     s.done(create_by(new, &owner)).await?;
     let running = s.apply(uid, Change::Start, &owner).await?;
-    s.done(Command::Renew(owner.clone())).await?;
+    s.done(Command::renew(owner.clone())).await?;
     let s = s.reopened().await?;
     let known = s.owner(&owner).await?;
     same("its renewals", known.renewals, 1)?;
@@ -87,7 +87,7 @@ pub(super) async fn an_owner_survives_reopening_or_is_disconnected(fixture: &dyn
     // once.
     for command in [
         claim(&owner),
-        Command::Renew(owner.clone()),
+        Command::renew(owner.clone()),
         apply(running.uid, step("on"), Some(&owner)),
     ] {
         demand!(s.refused(command).await?, Rejection::Fenced { .. });
@@ -110,16 +110,12 @@ pub(super) async fn keys_pins_and_fences_hold_after_reopening(fixture: &dyn Fixt
     let s = open(fixture).await?;
     let (alive, dead) = (s.claim("alive").await?, s.claim("dead").await?);
     let pinned = s.completed(&alive).await?;
-    s.done(Command::Pin {
-        uid: pinned.uid,
-        pinned: true,
-    })
-    .await?;
+    s.done(Command::pin(pinned.uid, true)).await?;
     s.create(NewAction::task("a").with_exclusive("k")).await?;
     let orphan = s.executing(&dead).await?;
     s.done(fence(&dead, 0)).await?;
     let running = s.executing(&alive).await?;
-    s.done(Command::Renew(alive.clone())).await?;
+    s.done(Command::renew(alive.clone())).await?;
     let s = s.reopened().await?;
     let refused = s
         .refused(create(NewAction::task("b").with_exclusive("k")))

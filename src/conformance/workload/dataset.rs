@@ -37,10 +37,7 @@ impl Dataset {
     pub(super) async fn fill(store: Arc<dyn ActionStore>, count: usize) -> Proof<Dataset> {
         let owner = OwnerRef::new(OWNER);
         let take_over = true;
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over,
-        };
+        let claim = Command::claim(owner.clone()).with_take_over(take_over);
         store.command(claim).await?;
         let mut dataset = Dataset {
             store,
