@@ -47,7 +47,7 @@ pub enum ErrorKind {
 }
 
 /// A failure of the store. It applies to the whole call.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct StoreError {
     kind: ErrorKind,
     operation: &'static str,
@@ -82,6 +82,20 @@ impl StoreError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Returns true if a repeat of the same call may succeed: the kind is
+    /// [`Unavailable`](ErrorKind::Unavailable) or [`OutcomeUnknown`](ErrorKind::OutcomeUnknown).
+    /// Pause before the repeat, and limit the number of repeats.
+    ///
+    /// A write may be repeated after both kinds, because a batch that was applied is not applied
+    /// again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
+        )
     }
 
     /// Returns the name of the method or task that failed (`write`, `list`, `backup`), for the log.
@@ -131,19 +145,6 @@ impl fmt::Display for StoreError {
     }
 }
 
-impl fmt::Debug for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("StoreError");
-        debug
-            .field("kind", &self.kind)
-            .field("operation", &self.operation);
-        debug
-            .field("message", &self.message)
-            .field("source", &self.source)
-            .finish()
-    }
-}
-
 impl StdError for StoreError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as _)
@@ -174,6 +175,16 @@ impl Error {
                 Rejection::Fenced { .. } => ErrorKind::Fenced,
                 Rejection::Conflict { .. } | Rejection::Batch(_) => ErrorKind::Conflict,
             },
+        }
+    }
+
+    /// Returns true if a repeat of the same call may succeed. See
+    /// [`StoreError::is_retryable`]. False for a rejection: it is certain.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Error::Store(error) => error.is_retryable(),
+            Error::Rejected(_) => false,
         }
     }
 

@@ -173,7 +173,7 @@ impl Problem {
                 let told = (StatusCode::SERVICE_UNAVAILABLE, error_code, description);
                 failed(&unavailable("serve", description), told)
             }
-            Problem::Store(error) => failed(&error, told_of(error.kind())),
+            Problem::Store(error) => failed(&error, told_of(&error)),
         };
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
@@ -211,15 +211,16 @@ const UNAVAILABLE: Told = (
 );
 
 /// Returns the status and texts that a client receives for a store error.
-const fn told_of(kind: ErrorKind) -> Told {
-    match kind {
-        ErrorKind::Unavailable | ErrorKind::OutcomeUnknown | ErrorKind::Closed => UNAVAILABLE,
-        _ => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal_error",
-            "Actions cannot be read",
-        ),
+fn told_of(error: &StoreError) -> Told {
+    // A closed store is one that restarts: another try may reach the next process.
+    if error.is_retryable() || error.kind() == ErrorKind::Closed {
+        return UNAVAILABLE;
     }
+    (
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "Actions cannot be read",
+    )
 }
 
 fn unavailable(operation: &'static str, message: &'static str) -> StoreError {

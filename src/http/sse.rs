@@ -90,7 +90,7 @@ async fn follow(adapter: &Adapter, mut feed: Feed, sender: &Sender<Bytes>) {
     loop {
         let step = async {
             match feed.news().await {
-                Err(Problem::Store(error)) if is_passing(&error) => {
+                Err(Problem::Store(error)) if error.is_retryable() => {
                     if outage.begins() {
                         tell_host(&error, &*adapter.options.on_failure);
                     }
@@ -121,14 +121,6 @@ async fn follow(adapter: &Adapter, mut feed: Feed, sender: &Sender<Bytes>) {
             }
         }
     }
-}
-
-/// Returns true for a temporary store error, after which the stream goes on.
-fn is_passing(error: &StoreError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
-    )
 }
 
 /// Tracks repeated store errors, so that the hook is called once per outage. The client is not informed.

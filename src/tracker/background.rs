@@ -140,15 +140,14 @@ async fn flush(
                     }
                 }
             }
-            Err(error) => match error.kind() {
-                ErrorKind::Unavailable | ErrorKind::OutcomeUnknown => {
-                    // The first entry may be the cause if it is written alone. Try the others
-                    // first.
-                    if entries.front().is_some_and(Entry::is_whole) {
-                        entries.rotate_left(1);
-                    }
-                    return (entries, Some(error));
+            Err(error) if error.is_retryable() => {
+                // The first entry may be the cause if it is written alone. Try the others first.
+                if entries.front().is_some_and(Entry::is_whole) {
+                    entries.rotate_left(1);
                 }
+                return (entries, Some(error));
+            }
+            Err(error) => match error.kind() {
                 ErrorKind::Closed => {
                     shared.set_ownership(Ownership::StoreClosed);
                     give_up(shared, &entries, &error);

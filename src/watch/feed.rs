@@ -11,7 +11,6 @@ use futures_core::Stream;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::task::is_passing;
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, Cursor, Order, Page, Query, Revision};
 use crate::store::ActionStore;
@@ -207,7 +206,7 @@ async fn read(
             }
             Err(error) => {
                 backoff.failed();
-                if !is_passing(&error) {
+                if !error.is_retryable() {
                     return (backoff, Err(error));
                 }
             }

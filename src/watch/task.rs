@@ -55,7 +55,7 @@ async fn work(hub: &Hub) -> StoreError {
         if after.is_none() {
             match hub.store.changed(None).await {
                 Ok(position) => after = Some(position.revision),
-                Err(error) if is_passing(&error) => {
+                Err(error) if error.is_retryable() => {
                     hub.set_trouble(error);
                     backoff.failed();
                     continue;
@@ -72,7 +72,7 @@ async fn work(hub: &Hub) -> StoreError {
                     backoff.answered(begun);
                 }
             }
-            Err(error) if is_passing(&error) => {
+            Err(error) if error.is_retryable() => {
                 hub.set_trouble(error);
                 backoff.failed();
                 continue;
@@ -89,7 +89,7 @@ async fn work(hub: &Hub) -> StoreError {
                     after = Some(position.revision);
                     news = true;
                 }
-                Err(error) if is_passing(&error) => {
+                Err(error) if error.is_retryable() => {
                     hub.set_trouble(error);
                     backoff.failed();
                 }
@@ -104,14 +104,6 @@ async fn work(hub: &Hub) -> StoreError {
             () = hub.came.notified() => waiting = Some(changed),
         }
     }
-}
-
-/// Returns true if a retry of the same request may succeed.
-pub(super) fn is_passing(error: &StoreError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
-    )
 }
 
 /// Reads the actions that are due. Returns true if there were any.
@@ -133,7 +125,7 @@ async fn poll(hub: &Hub, news: bool) -> Result<bool, StoreError> {
                 let shown = part.iter().copied().zip(found.into_iter().map(state));
                 hub.show(number, shown);
             }
-            (Err(error), _) if is_passing(&error) || error.kind() == ErrorKind::Closed => {
+            (Err(error), _) if error.is_retryable() || error.kind() == ErrorKind::Closed => {
                 return Err(error);
             }
             (Err(error), [uid]) => hub.show(number, [(*uid, State::Failed(error))]),
