@@ -108,6 +108,7 @@ pub mod http;
 mod id_gen;
 mod model;
 pub mod retention;
+mod runtime;
 pub mod spi;
 mod store;
 #[cfg(feature = "tracker")]

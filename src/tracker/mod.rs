@@ -35,6 +35,7 @@ pub use run::{RunError, Spawned};
 
 use crate::error::{Error, ErrorKind, StoreError};
 use crate::model::{Action, ActionUid, Change, Command, NewAction, OwnerRef};
+use crate::runtime;
 use crate::store::{ActionStore, ActionStoreExt};
 use crate::watch::Watcher;
 use background::AbortOnDrop;
@@ -137,10 +138,7 @@ impl Tracker {
     ) -> Result<Tracker, Error> {
         options.check()?;
         let owner = OwnerRef::new(name);
-        let runtime = Handle::try_current().map_err(|error| {
-            let message = "called outside a tokio runtime";
-            StoreError::new(ErrorKind::Closed, "start", message).with_source(error)
-        })?;
+        let runtime = runtime::current("start")?;
         let work = Tracker::claim(store, owner, options, runtime.clone());
         drive(&runtime, "start", work).await
     }
