@@ -1,7 +1,6 @@
 //! Retention: what goes, what stays, on both stores, without waiting.
 // Helpers of tests are test code too, which clippy sees only in the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![cfg(feature = "tracker")]
 
 #[path = "support/plane.rs"]
 mod plane;

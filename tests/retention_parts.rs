@@ -1,7 +1,6 @@
 //! Parts of unfinished actions stay, and batches of removals are bounded in bytes.
 // Helpers of tests are test code too, which clippy sees only in the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![cfg(feature = "tracker")]
 
 #[path = "support/plane.rs"]
 mod plane;

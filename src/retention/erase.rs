@@ -22,7 +22,6 @@ pub const LISTED: usize = 100;
 ///
 /// # Panics
 /// Outside a tokio runtime with time enabled.
-#[cfg(feature = "tracker")]
 pub async fn erase<S>(store: &S, filter: Filter) -> Result<Erased, StoreError>
 where
     S: ActionStore + ?Sized,
@@ -244,7 +243,6 @@ impl<'s, S: ActionStore + ?Sized> Eraser<'s, S> {
     ///
     /// # Panics
     /// Outside a tokio runtime with time enabled.
-    #[cfg(feature = "tracker")]
     pub async fn run(mut self) -> Result<Erased, StoreError> {
         while let Some(tried) = self.next().await? {
             super::prune::pause(tried, self.pause).await;

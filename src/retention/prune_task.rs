@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -13,6 +12,7 @@ use super::prune::{Pruned, Pruning};
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{Invalid, Timestamp};
+use crate::runtime;
 use crate::store::ActionStore;
 
 /// Report of one run of a [`PruneTask`].
@@ -65,10 +65,7 @@ impl Retention {
             let reason = format!("is {interval:?}; must be at least 1 s");
             return Err(invalid(Invalid::new("interval", reason)));
         }
-        let runtime = Handle::try_current().map_err(|error| {
-            let message = "called outside a tokio runtime";
-            StoreError::new(ErrorKind::Closed, "keep", message).with_source(error)
-        })?;
+        let runtime = runtime::current("spawn")?;
         let (stop, stopped) = watch::channel(false);
         let (report, rounds) = watch::channel(None);
         let task = runtime.spawn(keep(self, store, clock, interval, stopped, report));
