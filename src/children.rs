@@ -125,9 +125,10 @@ impl ChildCounts {
     #[must_use]
     pub fn progress(&self) -> Progress {
         let share = Progress::ratio(self.completed(), self.total());
-        match self.more {
-            true => share.min(Progress::MAX_UNFINISHED),
-            false => share,
+        if self.more {
+            share.min(Progress::MAX_UNFINISHED)
+        } else {
+            share
         }
     }
 }

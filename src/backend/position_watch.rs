@@ -97,9 +97,10 @@ impl PositionWatch {
     }
 
     pub(super) fn check_open(&self, operation: &'static str) -> Result<(), StoreError> {
-        match self.is_closed() {
-            true => Err(StoreError::closed(operation)),
-            false => Ok(()),
+        if self.is_closed() {
+            Err(StoreError::closed(operation))
+        } else {
+            Ok(())
         }
     }
 

@@ -214,9 +214,10 @@ impl Adapter {
             }
         };
         // `Last-Event-ID` is newer than the `after` in the URL of a reconnecting client.
-        let last = match streamed {
-            true => last_event(&parts.headers)?,
-            false => None,
+        let last = if streamed {
+            last_event(&parts.headers)?
+        } else {
+            None
         };
         let start = last.unwrap_or(start);
         let mut feed = self.feed(scope, limit, start).await?;

@@ -46,9 +46,10 @@ pub(super) async fn stream(adapter: Arc<Adapter>, mut feed: Feed) -> Result<Resp
     let before = feed.position();
     // Read before the head is sent, so that a bad position can still get its own status.
     let first = feed.read().await?;
-    let first = match first.is_empty {
-        true => None,
-        false => Some(event(&feed.json(&first), &feed.position())),
+    let first = if first.is_empty {
+        None
+    } else {
+        Some(event(&feed.json(&first), &feed.position()))
     };
     let hello = format!("retry: 1000\nid: {before}\n: from here on\n\n");
     // Buffers at most one event for a slow reader.

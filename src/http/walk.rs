@@ -142,9 +142,10 @@ pub(super) async fn read(
         // A store may have returned more than the limit.
         let room = usize::from(bound.actions).saturating_sub(shown.list_writer.count());
         let limit_now = limit.min(u16::try_from(room).unwrap_or(limit));
-        let most = match bound.is_scoped && shown.list_writer.count() == 0 {
-            true => EMPTY_PAGES,
-            false => SHORT_PAGES,
+        let most = if bound.is_scoped && shown.list_writer.count() == 0 {
+            EMPTY_PAGES
+        } else {
+            SHORT_PAGES
         };
         if limit_now == 0 || short >= most {
             break;

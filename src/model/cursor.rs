@@ -252,9 +252,10 @@ impl Cursor {
 
     /// Returns the revision of the store when the last page was read.
     pub(super) const fn seen(&self) -> u64 {
-        match self.seen > self.position {
-            true => self.seen,
-            false => self.position,
+        if self.seen > self.position {
+            self.seen
+        } else {
+            self.position
         }
     }
 

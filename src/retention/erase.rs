@@ -218,9 +218,10 @@ impl<'s, S: ActionStore + ?Sized> Eraser<'s, S> {
                 let page = self.store.list(&query.with_after(after)).await?;
                 let mut next = page.next;
                 for action in page.items {
-                    match action.is_unfinished() {
-                        true => self.report.stays(action.uid, Stays::Unfinished),
-                        false => self.removing.push(&action, ()),
+                    if action.is_unfinished() {
+                        self.report.stays(action.uid, Stays::Unfinished)
+                    } else {
+                        self.removing.push(&action, ())
                     }
                     if action.uid == last {
                         next = None;

@@ -117,10 +117,11 @@ impl<'s, S: ActionStore + ?Sized> Pruner<'s, S> {
 
 /// Pauses after a transaction, so that others can use the store.
 pub(super) async fn pause(tried: u64, pause: std::time::Duration) {
-    match tried > 0 && !pause.is_zero() {
-        true => tokio::time::sleep(pause).await,
+    if tried > 0 && !pause.is_zero() {
+        tokio::time::sleep(pause).await
+    } else {
         // A store that never waits would starve other tasks.
-        false => tokio::task::yield_now().await,
+        tokio::task::yield_now().await
     }
 }
 

@@ -303,15 +303,16 @@ impl Due {
         let same = same.is_some_and(|action| action.uid == block.last);
         // If others removed actions of this page, the counted places no longer apply: the whole
         // page stays until the next run.
-        let (actions, skip, end) = match same {
-            true => (page.items.get(..block.shown), excess, block.end),
-            false => (
+        let (actions, skip, end) = if same {
+            (page.items.get(..block.shown), excess, block.end)
+        } else {
+            (
                 None,
                 0,
                 block
                     .after
                     .map_or(Revision::ZERO, |after| Revision::new(after.position())),
-            ),
+            )
         };
         let young = self.young(store, actions.unwrap_or(&page.items)).await?;
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);

@@ -242,9 +242,10 @@ async fn walk(
                     }
                 }
             }
-            let outcome = match own || queued {
-                false => Outcome::Lost,
-                true => Outcome::Interrupted,
+            let outcome = if own || queued {
+                Outcome::Interrupted
+            } else {
+                Outcome::Lost
             };
             // This owner may start a queued action at the same time, and the end would then apply
             // to it.

@@ -381,9 +381,10 @@ impl Core {
         operation: &'static str,
     ) -> Result<RwLockReadGuard<'_, bool>, StoreError> {
         let gate = self.gate.read().await;
-        match *gate {
-            false => Ok(gate),
-            true => Err(shut_down(operation)),
+        if *gate {
+            Err(shut_down(operation))
+        } else {
+            Ok(gate)
         }
     }
 

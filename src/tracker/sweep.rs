@@ -113,9 +113,10 @@ impl Sweep<'_> {
         let query = OwnerQuery::active().with_limit(Limits::PAGE);
         let mut owners = self.shared.store.all_owners(query).await?;
         let renewed = self.shared.last_renewal();
-        let credit = match renewed > self.renewed {
-            true => self.looked.elapsed().min(self.interval * 3 / 2),
-            false => Duration::ZERO,
+        let credit = if renewed > self.renewed {
+            self.looked.elapsed().min(self.interval * 3 / 2)
+        } else {
+            Duration::ZERO
         };
         (self.looked, self.renewed) = (Instant::now(), renewed);
         let others = |owner: &Owner| owner.owner.name != self.shared.owner.name;

@@ -107,9 +107,10 @@ impl Feed {
     /// cursor after you have processed the actions shown.
     #[must_use]
     pub fn cursor(&self) -> Option<Cursor> {
-        match self.page.is_empty() {
-            true => self.end,
-            false => self.shown,
+        if self.page.is_empty() {
+            self.end
+        } else {
+            self.shown
         }
     }
 
@@ -219,9 +220,10 @@ impl Stream for Feed {
 
     /// `None` after `Closed`.
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.ended {
-            true => Poll::Ready(None),
-            false => self.poll(context).map(Some),
+        if self.ended {
+            Poll::Ready(None)
+        } else {
+            self.poll(context).map(Some)
         }
     }
 }

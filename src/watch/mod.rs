@@ -130,9 +130,10 @@ impl Watcher {
         let known = tokio::time::timeout(FIRST_LOOK, known).await;
         let state = known.map_err(|_| waiter.trouble())?;
         let action = state.answer(uid)?;
-        Ok(match action.is_unfinished() {
-            true => Waited::Unfinished(action),
-            false => Waited::Completed(action),
+        Ok(if action.is_unfinished() {
+            Waited::Unfinished(action)
+        } else {
+            Waited::Completed(action)
         })
     }
 

@@ -81,9 +81,10 @@ impl MemoryStore {
         match after {
             None => Ok(begin),
             Some(cursor) if cursor.store_id() == self.store_id => {
-                match BRANCHES.understand(&cursor, tables.end()) {
-                    true => Ok(cursor.position()),
-                    false => Err(another_branch(operation)),
+                if BRANCHES.understand(&cursor, tables.end()) {
+                    Ok(cursor.position())
+                } else {
+                    Err(another_branch(operation))
                 }
             }
             Some(_) => Err(StoreError::new(

@@ -275,9 +275,10 @@ impl Row {
 type Walk<'t, T> = Box<dyn Iterator<Item = T> + 't>;
 
 fn directed<'t, T: 't>(walk: impl DoubleEndedIterator<Item = T> + 't, newest: bool) -> Walk<'t, T> {
-    match newest {
-        true => Box::new(walk.rev()),
-        false => Box::new(walk),
+    if newest {
+        Box::new(walk.rev())
+    } else {
+        Box::new(walk)
     }
 }
 

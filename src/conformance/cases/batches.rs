@@ -156,9 +156,10 @@ pub(super) async fn in_all_mode_one_refusal_refuses_the_whole_batch(
         commands.insert(index, apply(ended.uid, step("late"), None));
         let answers = s.all(commands).await?;
         for (number, answer) in answers.iter().enumerate() {
-            match number == index {
-                true => demand!(answer, Err(Rejection::Conflict { .. })),
-                false => same("the refusal", answer, &Err(Rejection::Batch(index)))?,
+            if number == index {
+                demand!(answer, Err(Rejection::Conflict { .. }))
+            } else {
+                same("the refusal", answer, &Err(Rejection::Batch(index)))?
             }
         }
         same("the store", &s.snapshot().await?, &before)?;

@@ -313,9 +313,10 @@ pub(super) async fn a_cursor_of_another_list_is_invalid(fixture: &dyn Fixture) -
         )?;
         for order in orders {
             let query = Query::new().with_order(order).with_after(cursor);
-            match of == Some(order) {
-                true => same("actions that are left", s.walk(query).await?.len(), 2)?,
-                false => s.list_fails(query, ErrorKind::Invalid).await?,
+            if of == Some(order) {
+                same("actions that are left", s.walk(query).await?.len(), 2)?
+            } else {
+                s.list_fails(query, ErrorKind::Invalid).await?
             }
         }
         if of.is_some() {

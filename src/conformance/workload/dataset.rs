@@ -199,9 +199,10 @@ impl Dataset {
         )?;
         let newest_first = query.order != Order::Oldest;
         let uids = matching.into_iter();
-        Ok(match newest_first {
-            true => uids.rev().collect(),
-            false => uids.collect(),
+        Ok(if newest_first {
+            uids.rev().collect()
+        } else {
+            uids.collect()
         })
     }
 }
