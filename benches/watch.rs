@@ -29,10 +29,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Change, Command, Done,
-    Finish, LogEntry, LogQuery, NewAction, Outcome, Owner, OwnerQuery, Page, Position, Query,
-    Rejection, Revision, SqliteOptions, SqliteStore, StoreError, Watcher,
+    Finish, LogEntry, LogQuery, NewAction, Outcome, Page, Query, Rejection, SqliteOptions,
+    SqliteStore, StoreError, Watcher,
 };
 use async_trait::async_trait;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};

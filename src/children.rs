@@ -10,7 +10,8 @@ use crate::store::ActionStore;
 ///
 /// ```
 /// # async fn example() -> Result<(), action_store::Error> {
-/// use action_store::{ActionStoreExt, ChildCounts, Finish, MemoryStore, NewAction, Outcome};
+/// use action_store::action::ChildCounts;
+/// use action_store::{ActionStoreExt, Finish, MemoryStore, NewAction, Outcome};
 ///
 /// let store = MemoryStore::new();
 /// let upgrade = NewAction::task("upgrade_cluster");

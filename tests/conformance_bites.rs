@@ -7,10 +7,11 @@ mod faulty;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use action_store::action::Version;
+use action_store::command::OpId;
 use action_store::conformance::{Failure, Fixture, Subject, Verdict, case, cases, check_store};
 use action_store::{
-    ActionStore, Batch, CancelRequest, Change, Clock, Command, MemoryStore, NewAction, OpId,
-    Timestamp, Version,
+    ActionStore, Batch, CancelRequest, Change, Clock, Command, MemoryStore, NewAction, Timestamp,
 };
 use faulty::bites::{BITES, HANGS};
 use faulty::{Fault, Faulty};

@@ -11,11 +11,13 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use action_store::action::Version;
 use action_store::conformance::{Method, Subject, cases, check_store};
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionStore, ActionUid, Batch, Capabilities, Clock, Done, LogEntry, LogQuery,
-    MemoryStore, NewAction, Owner, OwnerQuery, Page, Position, Query, Rejection, Revision,
-    StoreError, Timestamp, Version,
+    MemoryStore, NewAction, Page, Query, Rejection, StoreError, Timestamp,
 };
 use async_trait::async_trait;
 

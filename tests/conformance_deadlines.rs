@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::command::Effect;
 use action_store::conformance::{Subject, Verdict, cases, check_store};
 use action_store::{
-    ActionStore, ActionUid, Batch, Command, Effect, ErrorKind, Json, NewAction, SqliteOptions,
-    SqliteStore, StoreError,
+    ActionStore, ActionUid, Batch, Command, ErrorKind, Json, NewAction, SqliteOptions, SqliteStore,
+    StoreError,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};

@@ -6,13 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::action::LogEntryKind;
+use action_store::command::{Effect, OpId};
 use action_store::conformance::{
     Checked, Fault, FaultPlan, FaultyStore, Method, Subject, check_store,
 };
+use action_store::owner::OwnerQuery;
+use action_store::query::Revision;
 use action_store::{
-    ActionError, ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Clock, Command, Effect,
-    ErrorKind, Finish, LogEntryKind, LogQuery, MemoryStore, NewAction, OpId, Outcome, OwnerQuery,
-    OwnerRef, Progress, Query, Report, Revision, Status, StoreError, Timestamp,
+    ActionError, ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Clock, Command,
+    ErrorKind, Finish, LogQuery, MemoryStore, NewAction, Outcome, OwnerRef, Progress, Query,
+    Report, Status, StoreError, Timestamp,
 };
 use tokio::time::timeout;
 

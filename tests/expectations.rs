@@ -8,10 +8,8 @@ mod plane;
 use std::sync::Arc;
 use std::time::Duration;
 
-use action_store::{
-    Action, ActionStoreExt, ErrorKind, Expectations, Finish, NewAction, Outcome, Remaining,
-    Timestamp,
-};
+use action_store::expectations::{Expectations, Remaining};
+use action_store::{Action, ActionStoreExt, ErrorKind, Finish, NewAction, Outcome, Timestamp};
 
 use plane::Plane;
 

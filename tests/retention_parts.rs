@@ -8,11 +8,14 @@ mod plane;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use action_store::action::ChildCounts;
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::retention::{self, Eraser, Retention};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, ChildCounts, Command,
-    Done, Filter, Finish, Json, LogEntry, LogQuery, NewAction, ObjectRef, Outcome, Owner,
-    OwnerQuery, Page, Position, Query, Rejection, Revision, StoreError,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, Filter,
+    Finish, Json, LogEntry, LogQuery, NewAction, ObjectRef, Outcome, Page, Query, Rejection,
+    StoreError,
 };
 
 use async_trait::async_trait;

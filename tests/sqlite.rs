@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use action_store::owner::OwnerQuery;
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, Filter, Finish, LogQuery,
-    NewAction, ObjectRef, Order, Outcome, OwnerQuery, OwnerRef, Progress, Query, RelatedObject,
-    Report, SqliteOptions, SqliteStore, Status, StoreError,
+    NewAction, ObjectRef, Order, Outcome, OwnerRef, Progress, Query, RelatedObject, Report,
+    SqliteOptions, SqliteStore, Status, StoreError,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};

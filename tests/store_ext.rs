@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery, Page, Position,
-    Query, Rejection, Revision, StoreError,
+    Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Page, Query, Rejection,
+    StoreError,
 };
 use async_trait::async_trait;
 

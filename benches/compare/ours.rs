@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use action_store::action::Version;
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, Batch, Change as StoreChange, Command, Finish,
     LogQuery, MemoryStore, NewAction, ObjectRef, Order, OwnerRef, Progress, Query, Report,
-    SqliteStore, Status, Version,
+    SqliteStore, Status,
 };
 use async_trait::async_trait;
 use uuid::Uuid;

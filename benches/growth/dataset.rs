@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use action_store::command::Effect;
 use action_store::{
-    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Effect, Finish,
-    LogEntry, MemoryStore, NewAction, ObjectRef, Outcome, OwnerRef, RelatedObject, Report,
-    SqliteStore, Timestamp,
+    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Finish, LogEntry,
+    MemoryStore, NewAction, ObjectRef, Outcome, OwnerRef, RelatedObject, Report, SqliteStore,
+    Timestamp,
 };
 use tokio::task::JoinSet;
 use uuid::Builder;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use action_store::{Action, Error, ErrorKind, NewAction, ObjectRef, RunError, StoreError, Tracker};
+use action_store::tracker::RunError;
+use action_store::{Action, Error, ErrorKind, NewAction, ObjectRef, StoreError, Tracker};
 use tokio::sync::Semaphore;
 
 use crate::catalogue::{Bdb, Catalogue};

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
-use action_store::{Action, ActionUid, Clock, Expectations};
+use action_store::expectations::Expectations;
+use action_store::{Action, ActionUid, Clock};
 
 const WIDTH: usize = 12;
 

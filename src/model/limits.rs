@@ -47,7 +47,7 @@ impl Limits {
     /// Maximum number of owners that one transaction forgets, plus one for each claim in it.
     pub(crate) const FORGOTTEN_OWNERS: usize = 1000;
     /// Maximum version of an imported action: 2^62. The store can count on from there to
-    /// [`Version::MAX`](crate::Version::MAX).
+    /// [`Version::MAX`](crate::action::Version::MAX).
     pub const IMPORTED_VERSION: u64 = 1 << 62;
 }
 

@@ -236,7 +236,7 @@ pub trait ActionStoreExt: ActionStore {
     }
 
     /// Returns the recorded parts of an action, oldest first. The action itself may be absent. Each
-    /// page is one index search. [`ChildCounts`](crate::ChildCounts) counts them by outcome.
+    /// page is one index search. [`ChildCounts`](crate::action::ChildCounts) counts them by outcome.
     fn children(&self, parent: ActionUid) -> Pages<'_, Self> {
         let query = Query::new().with_order(Order::Oldest);
         self.pages(query.with_filter(Filter::Parent(parent)))

@@ -18,7 +18,7 @@ use crate::store::ActionStoreExt;
 /// ```
 /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::Error> {
 /// # let uid = action_store::ActionUid::new();
-/// use action_store::Settlement;
+/// use action_store::tracker::Settlement;
 ///
 /// tracker.settle(uid, Settlement::new("node 7 burnt down").with_by("ann")).await?;
 /// # Ok(())

@@ -281,7 +281,8 @@ impl Tracker {
     /// # async fn example(pool: sqlx::sqlite::SqlitePool) -> Result<(), Box<dyn std::error::Error>> {
     /// use std::sync::Arc;
     ///
-    /// use action_store::{NewAction, SqliteStore, Tracker, sqlx};
+    /// use action_store::sqlite::sqlx;
+    /// use action_store::{NewAction, SqliteStore, Tracker};
     ///
     /// let store = Arc::new(SqliteStore::on_pool(pool.clone()).await?);
     /// let tracker = Tracker::start(store.clone(), "plane@host-1").await?;

@@ -189,7 +189,7 @@ impl TrackerOptions {
     /// Sets the function that decides on each unfinished action whose owner is not alive.
     ///
     /// It runs on the tracker's own task, so it must not block. If it panics, the action stays as
-    /// it is, is listed in [`Recovery::unsettled_actions`](crate::Recovery::unsettled_actions), and
+    /// it is, is listed in [`Recovery::unsettled_actions`](crate::tracker::Recovery::unsettled_actions), and
     /// is asked about again.
     #[must_use]
     pub fn with_decide(

@@ -18,7 +18,8 @@ use crate::store::ActionStoreExt;
 /// ```
 /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::Error> {
 /// # let uid = action_store::ActionUid::new();
-/// use action_store::{CancelOptions, CancelRequest};
+/// use action_store::tracker::CancelOptions;
+/// use action_store::CancelRequest;
 ///
 /// let request = CancelRequest::new().with_by("ann").with_reason("wrong cluster");
 /// tracker.cancel(uid, CancelOptions::new(request).with_parts(false)).await?;

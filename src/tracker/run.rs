@@ -168,7 +168,7 @@ impl Tracker {
     /// [`ActionHandle::run`].
     ///
     /// ```
-    /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::RunError> {
+    /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::tracker::RunError> {
     /// use action_store::NewAction;
     ///
     /// let bytes = tracker

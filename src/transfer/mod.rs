@@ -18,7 +18,7 @@
 //!
 //! - **Owners and their leases are not transferred.** The owner of an unfinished action is unknown
 //!   to the new store and cannot report there. The action can be completed as lost (or
-//!   interrupted, when queued), with [`OwnerEnd::Unknown`](crate::OwnerEnd::Unknown) as evidence.
+//!   interrupted, when queued), with [`OwnerEnd::Unknown`](crate::owner::OwnerEnd::Unknown) as evidence.
 //!   It can also be adopted. So stop the owners first, or transfer completed actions only
 //!   (`with_filter(Filter::Status(Status::Completed))`).
 //!

@@ -41,7 +41,7 @@ type Reading =
 ///
 /// # When a backup was restored
 ///
-/// A store that continues from a backup becomes a new [branch](crate::BranchId). A feed that has
+/// A store that continues from a backup becomes a new [branch](crate::query::BranchId). A feed that has
 /// read past the backup returns `CursorExpired` too, because the actions it has shown may no longer
 /// be correct. [`restart`](Feed::restart) then shows all actions from the beginning. When you reach
 /// the end, discard cached actions that were not shown.

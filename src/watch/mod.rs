@@ -53,7 +53,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// use std::sync::Arc;
 /// use std::time::Duration;
 ///
-/// use action_store::{ActionStoreExt, Finish, MemoryStore, NewAction, Outcome, Waited, Watcher};
+/// use action_store::watch::Waited;
+/// use action_store::{ActionStoreExt, Finish, MemoryStore, NewAction, Outcome, Watcher};
 ///
 /// let store = Arc::new(MemoryStore::new());
 /// let watcher = Watcher::new(store.clone());

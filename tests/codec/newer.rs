@@ -2,10 +2,12 @@
 
 use std::fmt::Debug;
 
+use action_store::action::LogEntryKind;
+use action_store::owner::Owner;
 use action_store::spi::codec::{self, CodecError, Newer, Record, Value};
 use action_store::{
     Action, ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Command, ErrorKind,
-    LogEntry, LogEntryKind, LogQuery, MemoryStore, Owner, StoreError,
+    LogEntry, LogQuery, MemoryStore, StoreError,
 };
 
 use crate::{by_hand, samples};

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use action_store::action::{Invalid, Version};
+use action_store::command::{ConflictReason, Effect};
+use action_store::owner::OwnerQuery;
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, ConflictReason, Cursor,
-    Done, Effect, Invalid, Json, Limits, LogQuery, NewAction, OwnerQuery, Rejection, StoreError,
-    Version,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Done, Json,
+    Limits, LogQuery, NewAction, Rejection, StoreError,
 };
 
 use super::{Answer, Fault, Faulty};
@@ -59,7 +61,7 @@ impl Faulty {
                 *by = None;
             }
             (Fault::ForgetsOperations, Command::Apply { op, .. }) => {
-                *op = action_store::OpId::new();
+                *op = action_store::command::OpId::new();
             }
             (Fault::TrimsNames, Command::Create { new, .. }) if new.check().is_ok() => {
                 let mut trimmed = (**new).clone();

@@ -5,11 +5,14 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use action_store::action::{LogEntryKind, ObjectSet, Version};
+use action_store::command::{BatchMode, Effect};
+use action_store::owner::{Owner, OwnerEnd, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, BatchMode, Capabilities, Change, Clock, Command, Cursor,
-    Done, Effect, ErrorKind, Filter, Limits, LogEntry, LogEntryKind, LogQuery, MemoryStore,
-    ObjectSet, Order, Owner, OwnerEnd, OwnerQuery, Page, Position, Query, Rejection, Revision,
-    StoreError, Version,
+    Action, ActionStore, ActionUid, Batch, Capabilities, Change, Clock, Command, Cursor, Done,
+    ErrorKind, Filter, Limits, LogEntry, LogQuery, MemoryStore, Order, Page, Query, Rejection,
+    StoreError,
 };
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -248,7 +251,7 @@ impl ActionStore for Faulty {
             Fault::LooksAtOneObject => asked.filters.iter_mut().for_each(only_first_object),
             Fault::TakesTooManyObjects => asked.filters.iter_mut().for_each(fewer_objects),
             Fault::IgnoresUnknownTerms => asked.filters.retain(query_knows),
-            Fault::IgnoresDetail => asked.detail = action_store::Detail::Full,
+            Fault::IgnoresDetail => asked.detail = action_store::query::Detail::Full,
             Fault::IgnoresLimits => asked.limit = asked.limit.clamp(1, 1000),
             Fault::NeverExpires if asked.order == Order::Feed => {
                 if let Err(error) = self.inner.list(&asked).await

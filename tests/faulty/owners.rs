@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use action_store::command::{BatchMode, ConflictReason, Effect, OpId};
+use action_store::owner::{Owner, OwnerQuery, OwnerState};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, BatchMode, Change, Command,
-    ConflictReason, Done, Effect, Filter, Limits, LogEntry, LogQuery, OpId, Outcome, Owner,
-    OwnerQuery, OwnerRef, OwnerState, Page, Progress, Query, Rejection, Status, StoreError,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Done, Filter, Limits,
+    LogEntry, LogQuery, Outcome, OwnerRef, Page, Progress, Query, Rejection, Status, StoreError,
 };
 
 use super::{Answer, Fault, Faulty};

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use action_store::query::{BranchId, Position, Revision, StoreId};
 use action_store::{
-    ActionError, ActionStore, ActionStoreExt, ActionUid, BranchId, Command, Cursor, Finish,
-    MemoryStore, NewAction, OwnerRef, Position, Progress, Query, Report, Revision, StoreId,
+    ActionError, ActionStore, ActionStoreExt, ActionUid, Command, Cursor, Finish, MemoryStore,
+    NewAction, OwnerRef, Progress, Query, Report,
 };
 use async_trait::async_trait;
 use axum::Router;

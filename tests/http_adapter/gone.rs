@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use action_store::{ActionStoreExt, ActionUid, Command, Finish, NewAction, OpId};
+use action_store::command::OpId;
+use action_store::{ActionStoreExt, ActionUid, Command, Finish, NewAction};
 use axum::http::StatusCode;
 
 use crate::support::{Plane, get, ok, uid};

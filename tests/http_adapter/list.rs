@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use action_store::http::{AllowAll, RouterOptions, router, router_with};
+use action_store::query::{Detail, StoreId};
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Detail, Finish,
-    MemoryStore, NewAction, ObjectRef, OwnerRef, Page, Query, StoreId,
+    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Finish, MemoryStore,
+    NewAction, ObjectRef, OwnerRef, Page, Query,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -367,7 +368,7 @@ async fn the_link_is_relative_to_the_mount_point_of_the_router() {
 async fn the_error_names_the_unknown_parameter() {
     let plane = Plane::new().await;
     let app = plane.router();
-    let at = action_store::Position {
+    let at = action_store::query::Position {
         store_id: StoreId::new(),
         ..plane.store.changed(None).await.unwrap()
     };

@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use action_store::http::{AllowAll, RouterOptions, StatusVocabulary, router, router_with};
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Clock,
-    Command, Done, Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery,
-    OwnerRef, Page, Position, Progress, Query, Rejection, Report, Revision, StoreError, Timestamp,
+    Command, Done, Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, OwnerRef, Page,
+    Progress, Query, Rejection, Report, StoreError, Timestamp,
 };
 use async_trait::async_trait;
 use axum::Router;

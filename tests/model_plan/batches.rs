@@ -1,8 +1,11 @@
 //! Several commands in one batch, several batches in one transaction.
 
+use action_store::action::{LogEntryKind, Version};
+use action_store::command::OpId;
+use action_store::owner::Owner;
 use action_store::{
-    ActionError, ActionUid, Batch, Change, Command, Finish, Limits, LogEntryKind, NewAction, OpId,
-    Outcome, Owner, OwnerRef, Rejection, Report, Status, Timestamp, Version,
+    ActionError, ActionUid, Batch, Change, Command, Finish, Limits, NewAction, Outcome, OwnerRef,
+    Rejection, Report, Status, Timestamp,
 };
 
 use crate::harness::{Bench, Tables, apply, apply_as, at_version, claim, create, kind, kinds};
@@ -117,24 +120,24 @@ fn a_batch_refused_as_a_whole_leaves_nothing_to_save() {
         apply_as(op, new.uid, Change::Start, Some(&owner)),
         apply(ActionUid::new(), cancelled(), None),
     ]);
-    let read_set = action_store::read_set(&batch).unwrap();
-    let mut txn = action_store::TxnState::new();
-    action_store::plan(&batch, &read_set, &mut txn, NOW);
+    let read_set = action_store::spi::read_set(&batch).unwrap();
+    let mut txn = action_store::spi::TxnState::new();
+    action_store::spi::plan(&batch, &read_set, &mut txn, NOW);
     // And the next batch of the same transaction finds neither keys nor operations nor owners.
     let next = Batch::each(vec![
         create(NewAction::task("t").with_exclusive("k"), None),
         create(new.clone(), None),
         apply_as(op, new.uid, cancelled(), Some(&owner)),
     ]);
-    let read_set = action_store::read_set(&next).unwrap();
-    let mut both = action_store::TxnState::new();
-    action_store::plan(
+    let read_set = action_store::spi::read_set(&next).unwrap();
+    let mut both = action_store::spi::TxnState::new();
+    action_store::spi::plan(
         &batch,
-        &action_store::read_set(&batch).unwrap(),
+        &action_store::spi::read_set(&batch).unwrap(),
         &mut both,
         NOW,
     );
-    let answers = action_store::plan(&next, &read_set, &mut both, NOW);
+    let answers = action_store::spi::plan(&next, &read_set, &mut both, NOW);
     assert_eq!(kinds(&answers), ["applied", "exclusive", "not found"]);
     let changes = txn.into_write_set();
     assert!(changes.is_empty(), "{changes:?}");
@@ -421,11 +424,11 @@ fn a_refused_batch_saves_no_owner_and_forgets_none() {
     let owner = OwnerRef::new("plane");
     let missing = apply(ActionUid::new(), cancelled(), None);
     let batch = Batch::all(vec![Command::renew(owner.clone()), missing]);
-    let read_set = action_store::read_set(&batch).unwrap();
-    let mut txn = action_store::TxnState::new();
+    let read_set = action_store::spi::read_set(&batch).unwrap();
+    let mut txn = action_store::spi::TxnState::new();
     txn.put_owner(Owner::claimed(owner.clone(), NOW));
     txn.put_ended(Limits::ENDED_OWNERS + 1, vec![OwnerRef::new("gone")]);
-    let answers = action_store::plan(&batch, &read_set, &mut txn, NOW);
+    let answers = action_store::spi::plan(&batch, &read_set, &mut txn, NOW);
     assert_eq!(kinds(&answers), ["batch 1", "not found"]);
     assert!(txn.into_write_set().is_empty());
 }

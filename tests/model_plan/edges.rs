@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use action_store::action::Version;
+use action_store::spi::TRANSITIONS;
 use action_store::{
     Action, ActionError, CancelRequest, Change, Command, Finish, LogEntry, NewAction, Outcome,
-    OwnerRef, Report, Status, TRANSITIONS, Version,
+    OwnerRef, Report, Status,
 };
 
 use crate::harness::{Answer, Bench, claim, create, kind};

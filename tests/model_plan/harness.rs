@@ -6,10 +6,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use action_store::action::Version;
+use action_store::command::{ConflictReason, Effect, OpId};
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::spi::{Key, ReadSet, TxnState, WriteSet, plan, read_set};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clock, Command, ConflictReason,
-    Done, Effect, Key, Limits, LogEntry, LogQuery, MemoryStore, NewAction, OpId, Owner, OwnerQuery,
-    OwnerRef, ReadSet, Rejection, Timestamp, TxnState, Version, WriteSet, plan, read_set,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clock, Command, Done, Limits,
+    LogEntry, LogQuery, MemoryStore, NewAction, OwnerRef, Rejection, Timestamp,
 };
 
 pub(crate) type Answer = Result<Done, Rejection>;
@@ -329,7 +332,8 @@ impl Tables {
 
 /// A log describes one action from its create on, only forward, and ends in the action's state.
 pub(crate) fn check_log(action: &Action, log: &[LogEntry]) {
-    use action_store::{LogEntryKind, Status};
+    use action_store::Status;
+    use action_store::action::LogEntryKind;
     let own: Vec<&LogEntry> = log.iter().filter(|entry| !entry.is_late()).collect();
     assert!(log.len() - own.len() <= 1, "more than one late report");
     let whole = action.log_entries as usize;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use action_store::{
-    ActionUid, Change, Command, Effect, Finish, NewAction, Outcome, Report, Timestamp, Version,
-};
+use action_store::action::Version;
+use action_store::command::Effect;
+use action_store::{ActionUid, Change, Command, Finish, NewAction, Outcome, Report, Timestamp};
 
 use crate::harness::{Bench, apply, kind, kinds};
 

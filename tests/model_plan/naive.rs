@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use action_store::command::{BatchMode, OpId};
 use action_store::{
-    ActionUid, Batch, BatchMode, Change, Command, NewAction, OpId, Outcome, OwnerRef, Report,
-    Status,
+    ActionUid, Batch, Change, Command, NewAction, Outcome, OwnerRef, Report, Status,
 };
 
 #[derive(Debug, Clone)]

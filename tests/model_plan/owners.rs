@@ -1,8 +1,9 @@
 //! Living and fenced owners. Every command of a fenced owner is refused.
 
+use action_store::owner::{OwnerEnd, OwnerState};
 use action_store::{
-    CancelRequest, Change, Command, Finish, Limits, NewAction, Outcome, OwnerEnd, OwnerRef,
-    OwnerState, Rejection, Report, Timestamp,
+    CancelRequest, Change, Command, Finish, Limits, NewAction, Outcome, OwnerRef, Rejection,
+    Report, Timestamp,
 };
 
 use crate::harness::{Bench, apply, at_version, claim, create, kind, kinds};

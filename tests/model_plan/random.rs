@@ -1,9 +1,12 @@
 //! Random commands: the memory store batch by batch, strict tables with several batches in one
 //! transaction and the plain rules of `naive` must agree on every answer and every state.
 
+use action_store::action::Version;
+use action_store::command::OpId;
+use action_store::owner::OwnerState;
 use action_store::{
-    ActionError, ActionUid, Batch, CancelRequest, Change, Command, Finish, NewAction, OpId,
-    Outcome, OwnerRef, OwnerState, Progress, Report, Timestamp, Version,
+    ActionError, ActionUid, Batch, CancelRequest, Change, Command, Finish, NewAction, Outcome,
+    OwnerRef, Progress, Report, Timestamp,
 };
 use proptest::prelude::*;
 

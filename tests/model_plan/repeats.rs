@@ -1,8 +1,9 @@
 //! A command that is sent twice is applied once.
 
+use action_store::action::Version;
+use action_store::command::OpId;
 use action_store::{
-    ActionUid, CancelRequest, Change, Command, Finish, NewAction, OpId, Progress, Report, Status,
-    Version,
+    ActionUid, CancelRequest, Change, Command, Finish, NewAction, Progress, Report, Status,
 };
 
 use crate::harness::{Bench, apply, apply_as, at_version, claim, create, kind, kinds};
@@ -88,7 +89,7 @@ fn an_operation_sent_again_is_already_with_the_action_as_it_is() {
     bench.owner("plane");
     for again in [start, step, wish, finish] {
         let answer = bench.one(again).unwrap();
-        assert_eq!(answer.effect, action_store::Effect::Already);
+        assert_eq!(answer.effect, action_store::command::Effect::Already);
         assert_eq!(answer.action.unwrap(), done);
     }
     assert_eq!(bench.action(uid), done);

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use action_store::action::{ChildCounts, LogEntryKind};
 use action_store::{
-    ActionError, ActionUid, CancelRequest, Change, ChildCounts, Clock, Command, Cursor, Finish,
-    Json, Limits, LogEntryKind, NewAction, Order, Outcome, Progress, Query, Report, Timestamp,
+    ActionError, ActionUid, CancelRequest, Change, Clock, Command, Cursor, Finish, Json, Limits,
+    NewAction, Order, Outcome, Progress, Query, Report, Timestamp,
 };
 
 use crate::harness::{Bench, apply, create, kind, kinds, ready};
@@ -363,14 +364,14 @@ fn a_cursor_of_another_store_is_called_that_and_not_expired() {
         .unwrap();
     let list = |store_id| {
         let at = ready(bench.store.changed(None)).unwrap();
-        let at = action_store::Position { store_id, ..at };
-        let after = Cursor::feed(at, action_store::Revision::new(1));
+        let at = action_store::query::Position { store_id, ..at };
+        let after = Cursor::feed(at, action_store::query::Revision::new(1));
         let query = Query::new().with_order(Order::Feed).with_after(Some(after));
         ready(bench.store.list(&query)).unwrap_err()
     };
     let own = ready(bench.store.changed(None)).unwrap().store_id;
     assert_eq!(list(own).kind(), action_store::ErrorKind::CursorExpired);
-    let foreign = list(action_store::StoreId::new());
+    let foreign = list(action_store::query::StoreId::new());
     assert_eq!(foreign.kind(), action_store::ErrorKind::Invalid);
     assert_eq!(
         foreign.to_string(),

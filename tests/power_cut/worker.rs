@@ -102,7 +102,7 @@ impl Worker {
         let finish = self.apply(uid, Change::Finish(Finish::succeeded()));
         self.step(uid, 4, finish).await;
         if self.dice.roll(4) == 0 {
-            let if_version = action_store::Version::new(4).unwrap();
+            let if_version = action_store::action::Version::new(4).unwrap();
             let remove = Command::remove(uid, if_version);
             self.step(uid, GONE, remove).await;
         }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use action_store::action::{LogEntryKind, Version};
+use action_store::command::{BatchMode, OpId};
 use action_store::conformance::check_store;
+use action_store::owner::OwnerQuery;
 use action_store::{
-    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, BatchMode, Change, Clock,
-    Command, Finish, Json, LogEntry, LogEntryKind, LogQuery, MemoryStore, NewAction, OpId, Order,
-    Outcome, OwnerQuery, OwnerRef, Query, Report, SqliteOptions, SqliteStore, Timestamp, Version,
+    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clock, Command,
+    Finish, Json, LogEntry, LogQuery, MemoryStore, NewAction, Order, Outcome, OwnerRef, Query,
+    Report, SqliteOptions, SqliteStore, Timestamp,
 };
 use sqlx::Connection;
 

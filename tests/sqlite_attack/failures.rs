@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use action_store::conformance::check_store;
+use action_store::owner::OwnerQuery;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Done, ErrorKind, Finish,
-    NewAction, Order, Outcome, OwnerQuery, OwnerRef, Query, Rejection, SqliteOptions, SqliteStore,
-    StoreError,
+    NewAction, Order, Outcome, OwnerRef, Query, Rejection, SqliteOptions, SqliteStore, StoreError,
 };
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
@@ -130,7 +130,7 @@ async fn a_batch_that_fails_at_its_commit_is_refused_alone_and_the_store_goes_on
         assert!(answers.pop().unwrap().unwrap()[0].is_ok());
         assert!(store.action(uid).await.unwrap().is_none());
         let done = store.write(good).await.unwrap().pop().unwrap().unwrap();
-        assert_eq!(done.effect, action_store::Effect::Already);
+        assert_eq!(done.effect, action_store::command::Effect::Already);
         // The one that made the group wait, and this one.
         assert_dense(&store, 2 * (round + 1)).await;
     }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use action_store::command::OpId;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change, Command, Filter,
-    Finish, Limits, NewAction, ObjectRef, OpId, Order, Outcome, Query, SqliteStore,
+    Finish, Limits, NewAction, ObjectRef, Order, Outcome, Query, SqliteStore,
 };
 
 use super::{create, place};

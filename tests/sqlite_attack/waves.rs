@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use action_store::command::Effect;
 use action_store::conformance::check_store;
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Done, Effect, Error, ErrorKind,
-    Finish, NewAction, OwnerRef, Progress, Rejection, Report, SqliteOptions, SqliteStore,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Done, Error, ErrorKind, Finish,
+    NewAction, OwnerRef, Progress, Rejection, Report, SqliteOptions, SqliteStore,
 };
 
 use super::{Dice, ends, place, reopened_and_checked};

@@ -4,8 +4,9 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
+use action_store::query::Position;
 use action_store::{
-    ActionStore, ActionStoreExt, Cursor, ErrorKind, LogQuery, NewAction, Order, Position, Query,
+    ActionStore, ActionStoreExt, Cursor, ErrorKind, LogQuery, NewAction, Order, Query,
     SqliteOptions, SqliteStore, Watcher,
 };
 

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use action_store::owner::OwnerQuery;
 use action_store::{
-    ActionStore, ActionStoreExt, ErrorKind, NewAction, OwnerQuery, Query, SqliteStore, StoreError,
+    ActionStore, ActionStoreExt, ErrorKind, NewAction, Query, SqliteStore, StoreError,
 };
 use fork::Fork;
 

@@ -5,9 +5,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 
+use action_store::owner::OwnerQuery;
+use action_store::sqlite::SqliteFile;
 use action_store::{
-    ActionStore, ActionStoreExt, ErrorKind, NewAction, OwnerQuery, Query, SqliteFile, SqliteStore,
-    StoreError,
+    ActionStore, ActionStoreExt, ErrorKind, NewAction, Query, SqliteStore, StoreError,
 };
 
 use super::{Place, beside, ends, place, pool, raw, run, shared};

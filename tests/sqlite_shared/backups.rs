@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use action_store::conformance::check_store;
+use action_store::sqlite::SqliteAccess;
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, ErrorKind, NewAction, SqliteAccess, SqliteOptions,
-    SqliteStore,
+    ActionStore, ActionStoreExt, ActionUid, ErrorKind, NewAction, SqliteOptions, SqliteStore,
 };
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;

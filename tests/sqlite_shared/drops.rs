@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use action_store::command::Effect;
 use action_store::conformance::check_store;
+use action_store::owner::OwnerQuery;
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Effect, LogQuery, NewAction,
-    Order, OwnerQuery, OwnerRef, Query, SqliteOptions, SqliteStore,
+    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, LogQuery, NewAction, Order,
+    OwnerRef, Query, SqliteOptions, SqliteStore,
 };
 use sqlx::sqlite::SqlitePool;
 

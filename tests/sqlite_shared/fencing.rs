@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use action_store::action::Version;
+use action_store::owner::OwnerQuery;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, ErrorKind, Filter,
-    Finish, Limits, NewAction, Order, Outcome, OwnerQuery, OwnerRef, Query, Rejection, Report,
-    SqliteStore, Version,
+    Finish, Limits, NewAction, Order, Outcome, OwnerRef, Query, Rejection, Report, SqliteStore,
 };
 
 use super::children::{Child, say, until_let_go};

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use action_store::command::BatchMode;
 use action_store::{
-    ActionStore, ActionStoreExt, Batch, BatchMode, ErrorKind, Finish, NewAction, Outcome,
-    SqliteOptions, SqliteStore, StoreError,
+    ActionStore, ActionStoreExt, Batch, ErrorKind, Finish, NewAction, Outcome, SqliteOptions,
+    SqliteStore, StoreError,
 };
 use sqlx::Connection;
 use sqlx::sqlite::SqlitePool;

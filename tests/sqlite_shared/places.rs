@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use action_store::conformance::check_store;
+use action_store::sqlite::SqliteAccess;
 use action_store::{
-    ActionStore, ActionStoreExt, Batch, Durability, ErrorKind, NewAction, SqliteAccess,
-    SqliteOptions, SqliteStore, StoreError,
+    ActionStore, ActionStoreExt, Batch, Durability, ErrorKind, NewAction, SqliteOptions,
+    SqliteStore, StoreError,
 };
 use sqlx::Connection;
 use sqlx::sqlite::{

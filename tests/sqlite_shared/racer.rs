@@ -6,10 +6,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use action_store::command::{BatchMode, Effect, OpId};
+use action_store::owner::OwnerQuery;
 use action_store::{
-    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, BatchMode, CancelRequest,
-    Change, Command, Done, Effect, ErrorKind, Finish, NewAction, OpId, Outcome, OwnerQuery,
-    OwnerRef, Progress, Rejection, Report, SqliteOptions, SqliteStore, StoreError,
+    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change,
+    Command, Done, ErrorKind, Finish, NewAction, Outcome, OwnerRef, Progress, Rejection, Report,
+    SqliteOptions, SqliteStore, StoreError,
 };
 use sqlx::sqlite::SqlitePool;
 use uuid::Uuid;

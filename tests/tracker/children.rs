@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use action_store::action::ChildCounts;
+use action_store::command::BatchMode;
+use action_store::tracker::CancelOptions;
 use action_store::{
-    Action, ActionError, ActionStoreExt, ActionUid, Batch, BatchMode, CancelOptions, CancelRequest,
-    Capabilities, Change, ChildCounts, Command, Durability, ErrorKind, Finish, NewAction,
-    ObjectRef, Outcome, Progress, Status, Tracker,
+    Action, ActionError, ActionStoreExt, ActionUid, Batch, CancelRequest, Capabilities, Change,
+    Command, Durability, ErrorKind, Finish, NewAction, ObjectRef, Outcome, Progress, Status,
+    Tracker,
 };
 use tokio::time::timeout;
 

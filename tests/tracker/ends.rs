@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use action_store::{
-    ActionError, ErrorKind, Finish, NewAction, Outcome, Progress, RunError, Status, Tracker,
-};
+use action_store::tracker::RunError;
+use action_store::{ActionError, ErrorKind, Finish, NewAction, Outcome, Progress, Status, Tracker};
 use tokio::time::{sleep, timeout};
 
 use crate::spy::{Fault, Spy, is_renewal, tracker};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::conformance::{Call, Fault, FaultPlan, FaultyStore, Method};
+use action_store::tracker::Health;
 use action_store::{
-    Command, ErrorKind, Health, MemoryStore, NewAction, StoreError, Tracker, TrackerOptions,
+    Command, ErrorKind, MemoryStore, NewAction, StoreError, Tracker, TrackerOptions,
 };
 use tokio::time::sleep;
 

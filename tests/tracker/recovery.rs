@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use action_store::owner::OwnerEnd;
+use action_store::tracker::{LeftQueued, OrphanDecision};
 use action_store::{
-    ActionStoreExt, ActionUid, Change, Command, ErrorKind, Finish, LeftQueued, NewAction,
-    OrphanDecision, Outcome, OwnerEnd, OwnerRef, Status, Tracker, TrackerOptions,
+    ActionStoreExt, ActionUid, Change, Command, ErrorKind, Finish, NewAction, Outcome, OwnerRef,
+    Status, Tracker, TrackerOptions,
 };
 use tokio::time::sleep;
 

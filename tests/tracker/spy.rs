@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Capabilities, Change,
-    Command, Done, ErrorKind, Finish, LogEntry, LogQuery, MemoryStore, Order, Owner, OwnerQuery,
-    OwnerRef, Page, Position, Query, Rejection, Revision, Status, StoreError, Tracker,
+    Command, Done, ErrorKind, Finish, LogEntry, LogQuery, MemoryStore, Order, OwnerRef, Page,
+    Query, Rejection, Status, StoreError, Tracker,
 };
 use async_trait::async_trait;
 

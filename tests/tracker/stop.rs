@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use action_store::tracker::RunError;
 use action_store::{
     ActionError, ActionStore, ActionStoreExt, ActionUid, CancelRequest, Command, ErrorKind, Finish,
-    NewAction, Outcome, Progress, RunError, Status, Tracker, TrackerOptions,
+    NewAction, Outcome, Progress, Status, Tracker, TrackerOptions,
 };
 use tokio::time::{sleep, timeout};
 

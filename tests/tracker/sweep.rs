@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use action_store::owner::{OwnerEnd, OwnerQuery, OwnerState};
+use action_store::tracker::{OrphanDecision, Settlement};
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, NewAction, OrphanDecision,
-    Outcome, OwnerEnd, OwnerQuery, OwnerRef, OwnerState, Settlement, Status, Tracker,
-    TrackerOptions,
+    ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, NewAction, Outcome,
+    OwnerRef, Status, Tracker, TrackerOptions,
 };
 use tokio::time::{advance, sleep};
 
@@ -246,7 +247,7 @@ async fn operators_settle_an_action_of_a_dead_owner_with_a_reason() {
     let create = Command::create(NewAction::task("backup")).by(before);
     let queued = store.command_on_action(create).await.unwrap().uid;
     let options = TrackerOptions::new().with_decide(|_| OrphanDecision::Leave);
-    let options = options.with_left_queued(action_store::LeftQueued::Leave);
+    let options = options.with_left_queued(action_store::tracker::LeftQueued::Leave);
     let tracker = Tracker::start_with(store.clone(), "plane", options)
         .await
         .unwrap();
@@ -277,7 +278,7 @@ async fn an_action_started_before_an_operator_settles_it_goes_on() {
     let before = owner(&store, "plane").await.0;
     let create = Command::create(NewAction::task("backup")).by(before);
     let queued = store.command_on_action(create).await.unwrap().uid;
-    let options = TrackerOptions::new().with_left_queued(action_store::LeftQueued::Leave);
+    let options = TrackerOptions::new().with_left_queued(action_store::tracker::LeftQueued::Leave);
     let tracker = Tracker::start_with(store.clone(), "plane", options)
         .await
         .unwrap();

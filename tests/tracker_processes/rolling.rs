@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::owner::OwnerState;
+use action_store::tracker::LeftQueued;
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ErrorKind, LeftQueued, NewAction, Outcome, OwnerState,
-    SqliteStore, Status, Tracker, TrackerOptions,
+    Action, ActionStore, ActionStoreExt, ErrorKind, NewAction, Outcome, SqliteStore, Status,
+    Tracker, TrackerOptions,
 };
 
 use super::children::{Child, say, told, until_let_go};

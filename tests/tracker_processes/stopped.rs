@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use action_store::action::Version;
+use action_store::owner::{OwnerEnd, OwnerState};
 use action_store::{
     ActionHandle, ActionStore, ActionStoreExt, ActionUid, Error, ErrorKind, LogQuery, NewAction,
-    Outcome, OwnerEnd, OwnerState, Tracker, Version,
+    Outcome, Tracker,
 };
 
 use super::children::{Child, say, until_let_go};

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Capabilities, Command,
-    Done, ErrorKind, Filter, LogEntry, LogQuery, MemoryStore, NewAction, Owner, OwnerQuery, Page,
-    Position, Query, Rejection, Revision, StoreError, transfer,
+    Done, ErrorKind, Filter, LogEntry, LogQuery, MemoryStore, NewAction, Page, Query, Rejection,
+    StoreError, transfer,
 };
 use async_trait::async_trait;
 use transfer::{Copier, CopyPoint, Differs, Side, TransferError};

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    Finish, Limits, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery,
-    OwnerRef, Page, Position, Query, Rejection, Revision, StoreError, transfer,
+    Finish, Limits, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, OwnerRef, Page, Query,
+    Rejection, StoreError, transfer,
 };
 use async_trait::async_trait;
 

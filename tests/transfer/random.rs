@@ -1,8 +1,9 @@
 //! Every kind of action comes back unchanged.
 
+use action_store::owner::OwnerQuery;
 use action_store::{
     ActionError, ActionStoreExt, Change, Command, Finish, Json, MemoryStore, NewAction, ObjectRef,
-    OwnerQuery, Progress, RelatedObject, Report, transfer,
+    Progress, RelatedObject, Report, transfer,
 };
 use proptest::prelude::*;
 

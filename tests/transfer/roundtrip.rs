@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use action_store::action::LogEntryKind;
+use action_store::command::{ConflictReason, Effect};
+use action_store::owner::{OwnerEnd, OwnerQuery};
 use action_store::{
-    ActionStore, ActionStoreExt, Change, Command, ConflictReason, Effect, Error, Filter, Finish,
-    Limits, LogEntryKind, MemoryStore, NewAction, Outcome, OwnerEnd, OwnerQuery, Query, Rejection,
-    Status, transfer,
+    ActionStore, ActionStoreExt, Change, Command, Error, Filter, Finish, Limits, MemoryStore,
+    NewAction, Outcome, Query, Rejection, Status, transfer,
 };
 
 use crate::plant::{action_lines, all, apply, assert_same, claim, plant, text_of, write};

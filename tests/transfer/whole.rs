@@ -1,9 +1,8 @@
 //! An export has every field of the stored form, fields of a later version included.
 
+use action_store::action::LogEntryKind;
 use action_store::spi::codec::{self, Field, Record};
-use action_store::{
-    Action, ActionStore, Command, ErrorKind, LogEntry, LogEntryKind, MemoryStore, transfer,
-};
+use action_store::{Action, ActionStore, Command, ErrorKind, LogEntry, MemoryStore, transfer};
 
 use crate::plant::{action_lines, all, text_of, write};
 use crate::{by_hand, samples};

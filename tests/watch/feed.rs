@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use action_store::watch::Feed;
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Cursor, ErrorKind, Feed, MemoryStore,
-    NewAction, Query, Watcher,
+    Action, ActionStore, ActionStoreExt, ActionUid, Cursor, ErrorKind, MemoryStore, NewAction,
+    Query, Watcher,
 };
 
 use crate::spy::*;

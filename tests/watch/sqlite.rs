@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use action_store::{ActionStore, Cursor, SqliteOptions, SqliteStore, Waited, Watcher};
+use action_store::watch::Waited;
+use action_store::{ActionStore, Cursor, SqliteOptions, SqliteStore, Watcher};
 
 use crate::spy::{cancelled, created, in_time, owner, started, step, wait_for};
 

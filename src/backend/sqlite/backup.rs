@@ -18,7 +18,7 @@ impl SqliteStore {
     /// and writers continue meanwhile; the WAL grows until the copy is done. On a host's pool the
     /// copy includes the host's tables, and one connection is in use during the copy.
     ///
-    /// The copy is the same store, but another [branch](crate::BranchId) of it. A cursor of the
+    /// The copy is the same store, but another [branch](crate::query::BranchId) of it. A cursor of the
     /// original is valid in the copy if it covers only changes that are older than the copy. Any
     /// other cursor is [`CursorExpired`](ErrorKind::CursorExpired). Open the copy in the place of
     /// the original, not beside it.

@@ -56,7 +56,7 @@ impl SqliteStore {
     /// # async fn example(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
     /// use std::sync::Arc;
     ///
-    /// use action_store::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
+    /// use action_store::sqlite::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
     /// use action_store::{Batch, Command, NewAction, SqliteStore};
     ///
     /// let options = SqliteConnectOptions::new().filename(dir.join("plane.db"));

@@ -102,7 +102,7 @@ use crate::store::{ActionStore, Capabilities};
 /// fails, the WAL is kept as `<path>-wal.lost`. The file that is now at the path is not changed. A
 /// file that is overwritten in place (`cp` over it) is not detected.
 ///
-/// A copy is another [branch](crate::BranchId) of the store. On Unix the store detects a copy that
+/// A copy is another [branch](crate::query::BranchId) of the store. On Unix the store detects a copy that
 /// was made by hand while the store was closed: its inode and creation time differ. It does not
 /// detect a snapshot of the whole disk, or an older copy that is written over the file in place:
 /// both keep inode and creation time.

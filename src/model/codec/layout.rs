@@ -215,7 +215,7 @@ impl<R: Record> Layout<R> {
 }
 
 impl Layout<Action> {
-    /// Decodes an action as [`Detail::Summary`](crate::Detail::Summary) shows it: without its
+    /// Decodes an action as [`Detail::Summary`](crate::query::Detail::Summary) shows it: without its
     /// result and without the operators' detail of its error.
     ///
     /// # Errors
