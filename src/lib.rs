@@ -124,7 +124,7 @@ pub use backend::MemoryStore;
 #[cfg(feature = "sqlite-unbundled")]
 pub use backend::{SqliteOptions, SqliteStore};
 pub use clock::Clock;
-pub use error::{Error, ErrorKind, StoreError};
+pub use error::{Error, ErrorKind, StoreError, StoreErrorKind};
 pub use model::{
     Action, ActionError, ActionUid, Batch, CancelRequest, Change, Command, Cursor, Done, Filter,
     Finish, Json, Limits, LogEntry, LogQuery, NewAction, ObjectRef, Order, Outcome, OwnerRef, Page,

@@ -2,7 +2,7 @@
 
 use tokio::runtime::Handle;
 
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 
 /// Returns the runtime of the caller. `operation` names what needs it, for the error.
 ///
@@ -11,6 +11,6 @@ use crate::error::{ErrorKind, StoreError};
 pub(crate) fn current(operation: &'static str) -> Result<Handle, StoreError> {
     Handle::try_current().map_err(|error| {
         let message = "called outside a tokio runtime";
-        StoreError::new(ErrorKind::Closed, operation, message).with_source(error)
+        StoreError::new(StoreErrorKind::Closed, operation, message).with_source(error)
     })
 }

@@ -16,7 +16,7 @@ use action_store::query::Revision;
 use action_store::{
     ActionError, ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Clock, Command,
     ErrorKind, Finish, LogQuery, MemoryStore, NewAction, Outcome, OwnerRef, Progress, Query,
-    Report, Status, StoreError, Timestamp,
+    Report, Status, StoreError, StoreErrorKind, Timestamp,
 };
 use tokio::time::timeout;
 
@@ -82,9 +82,17 @@ async fn count(store: &FaultyStore<MemoryStore>) -> usize {
 async fn each_fault_does_to_a_write_what_it_says() {
     let day = Duration::from_secs(86_400);
     let cases = [
-        (Fault::Unavailable, Some(ErrorKind::Unavailable), 0),
-        (Fault::UnknownButDone, Some(ErrorKind::OutcomeUnknown), 1),
-        (Fault::UnknownNotDone, Some(ErrorKind::OutcomeUnknown), 0),
+        (Fault::Unavailable, Some(StoreErrorKind::Unavailable), 0),
+        (
+            Fault::UnknownButDone,
+            Some(StoreErrorKind::OutcomeUnknown),
+            1,
+        ),
+        (
+            Fault::UnknownNotDone,
+            Some(StoreErrorKind::OutcomeUnknown),
+            0,
+        ),
         (Fault::SilentButDone, None, 1),
         (Fault::SilentNotDone, None, 0),
     ];
@@ -143,7 +151,11 @@ async fn a_read_that_fails_is_unavailable_and_a_silent_one_never_answers() {
                         let error = answer.unwrap_err();
                         let found = (error.kind(), error.operation(), silent);
                         let name = Method::$method.as_str();
-                        assert_eq!(found, (ErrorKind::Unavailable, name, false), "{fault:?}");
+                        assert_eq!(
+                            found,
+                            (StoreErrorKind::Unavailable, name, false),
+                            "{fault:?}"
+                        );
                     }
                     Err(_) => assert!(silent, "{fault:?}"),
                 }
@@ -189,7 +201,10 @@ async fn a_plan_does_the_same_to_the_same_calls() {
     assert_ne!(once, other);
     let of = |kind| once.iter().filter(|failed| **failed == Some(kind)).count();
     // 30 % of all, and 30 % of the 70 % that are left: the rules draw apart from each other.
-    let counts = (of(ErrorKind::Unavailable), of(ErrorKind::OutcomeUnknown));
+    let counts = (
+        of(StoreErrorKind::Unavailable),
+        of(StoreErrorKind::OutcomeUnknown),
+    );
     assert!((250..350).contains(&counts.0), "{counts:?}");
     assert!((160..260).contains(&counts.1), "{counts:?}");
     for (percent, expected) in [(0, 0), (100, 50)] {
@@ -243,10 +258,7 @@ macro_rules! until_done {
                     done = Some(answer);
                     break;
                 }
-                Err(error) => assert!(
-                    [ErrorKind::OutcomeUnknown, ErrorKind::Unavailable].contains(&error.kind()),
-                    "{error:?}"
-                ),
+                Err(error) => assert!(error.is_retryable(), "{error:?}"),
             }
         }
         done.unwrap()
@@ -454,7 +466,7 @@ async fn a_walk_goes_on_after_a_page_that_failed() {
         match pages.next().await {
             Ok(Some(page)) => found.extend(page.items.iter().map(|action| action.uid)),
             Ok(None) => break,
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable),
+            Err(error) => assert_eq!(error.kind(), StoreErrorKind::Unavailable),
         }
     }
     assert_eq!(found, created);

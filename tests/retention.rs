@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use action_store::retention::{self, Eraser, Pruner, Reason, Retention, Stays};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Clock, Command, ErrorKind, Filter, Finish,
-    MemoryStore, NewAction, ObjectRef, Order, Outcome, OwnerRef, Query, RelatedObject, Status,
-    StoreError, Timestamp,
+    Action, ActionStore, ActionStoreExt, ActionUid, Clock, Command, Filter, Finish, MemoryStore,
+    NewAction, ObjectRef, Order, Outcome, OwnerRef, Query, RelatedObject, Status, StoreError,
+    StoreErrorKind, Timestamp,
 };
 
 use plane::{ERA, Plane};
@@ -362,14 +362,17 @@ async fn a_policy_beyond_its_limits_is_refused() {
     ] {
         let now = plane.clock.now();
         let counts = retention::plan(&*plane.store, &policy, now).count().await;
-        assert_eq!(counts.unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(counts.unwrap_err().kind(), StoreErrorKind::Invalid);
         let kept = policy.spawn(plane.store.clone(), Clock::system(), DAY);
-        assert_eq!(kept.unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(kept.unwrap_err().kind(), StoreErrorKind::Invalid);
     }
     let eraser = Eraser::new(&*plane.store, Filter::Tenant("default".into())).with_batch(0);
-    assert_eq!(eraser.run().await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(
+        eraser.run().await.unwrap_err().kind(),
+        StoreErrorKind::Invalid
+    );
     let often = Retention::new().spawn(plane.store.clone(), Clock::system(), Duration::ZERO);
-    assert_eq!(often.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(often.unwrap_err().kind(), StoreErrorKind::Invalid);
 }
 
 /// Polls a future a few times and drops it.
@@ -654,7 +657,7 @@ async fn a_keeper_prunes_at_once_and_again_and_keeps_its_errors() {
     let third = prune_task.round().await.unwrap();
     assert_eq!(
         third.error.as_ref().map(StoreError::kind),
-        Some(ErrorKind::Closed)
+        Some(StoreErrorKind::Closed)
     );
     assert!(prune_task.round().await.is_none());
     assert!(prune_task.is_stopped());

@@ -15,13 +15,13 @@ pub use memory::MemoryStore;
 #[cfg(feature = "sqlite-unbundled")]
 pub use sqlite::{SqliteAccess, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore};
 
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 
 /// The error for a cursor that names no position in this branch of the store.
 fn another_branch(operation: &'static str) -> StoreError {
     let message = "after: the cursor is not valid in this branch: \
                    the store was restored or copied; restart without a cursor";
-    StoreError::new(ErrorKind::CursorExpired, operation, message)
+    StoreError::new(StoreErrorKind::CursorExpired, operation, message)
 }
 
 /// A map by uid. Each map has its own seed: clients may choose uids, and must not be able to choose

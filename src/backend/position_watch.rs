@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Position, Revision};
 
 /// Position of the store, and whether it is open. A single value, so the cost for a writer does not
@@ -111,7 +111,7 @@ impl PositionWatch {
         if after.is_some_and(|after| after > watcher.borrow().position.revision) {
             self.check_open("changed")?;
             return Err(StoreError::new(
-                ErrorKind::Invalid,
+                StoreErrorKind::Invalid,
                 "changed",
                 "after: the store has not reached this revision",
             ));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::failure::{Failure, Proof, Stop, holds, same};
 use super::subject::{Fixture, Subject};
 use crate::clock::Clock;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionError, ActionUid, Batch, Change, Command, Detail, Done, Effect, Finish, Limits,
     LogEntry, LogQuery, NewAction, OpId, Order, Outcome, Owner, OwnerQuery, OwnerRef, Page,
@@ -264,11 +264,11 @@ impl Subject {
     }
 
     /// Requires that a list fails with an error of this kind.
-    pub(super) async fn list_fails(&self, query: Query, kind: ErrorKind) -> Proof {
+    pub(super) async fn list_fails(&self, query: Query, kind: StoreErrorKind) -> Proof {
         fails(&format!("{query:?}"), self.store.list(&query).await, kind)
     }
 
-    pub(super) async fn log_fails(&self, query: LogQuery, kind: ErrorKind) -> Proof {
+    pub(super) async fn log_fails(&self, query: LogQuery, kind: StoreErrorKind) -> Proof {
         fails(&format!("{query:?}"), self.store.log(&query).await, kind)
     }
 
@@ -304,7 +304,7 @@ pub(super) async fn write(store: &dyn ActionStore, batch: Batch) -> Proof<Vec<An
 pub(super) fn fails<T: std::fmt::Debug>(
     what: &str,
     answer: Result<T, StoreError>,
-    kind: ErrorKind,
+    kind: StoreErrorKind,
 ) -> Proof {
     let found = answer.as_ref().err().map(StoreError::kind);
     let expected = format!("{kind:?} from {what}");

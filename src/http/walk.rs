@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::error::Problem;
 use super::list_writer::{ListWriter, Place, Shape};
-use crate::error::ErrorKind;
+use crate::error::StoreErrorKind;
 use crate::model::{
     Action, ActionUid, Cursor, CursorError, Detail, Filter, Order, Position, Query, Status,
 };
@@ -239,8 +239,8 @@ impl Shown {
 fn refused(error: crate::error::StoreError, at: Walk, from: Walk) -> Problem {
     let by_client = at == from && from.after().is_some();
     match error.kind() {
-        ErrorKind::Invalid if by_client => not_a_cursor(),
-        ErrorKind::CursorExpired if at.after().is_some() => Problem::Expired,
+        StoreErrorKind::Invalid if by_client => not_a_cursor(),
+        StoreErrorKind::CursorExpired if at.after().is_some() => Problem::Expired,
         _ => Problem::Store(error),
     }
 }

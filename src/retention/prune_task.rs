@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::policy::{Retention, invalid};
 use super::prune::{Pruned, Pruning};
 use crate::clock::Clock;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Invalid, Timestamp};
 use crate::runtime;
 use crate::store::ActionStore;
@@ -162,7 +162,7 @@ async fn keep(
                 Err(error) => break Some(error),
             }
         };
-        let closed = error.as_ref().map(StoreError::kind) == Some(ErrorKind::Closed);
+        let closed = error.as_ref().map(StoreError::kind) == Some(StoreErrorKind::Closed);
         report.send_replace(Some(PruneReport {
             number,
             at,

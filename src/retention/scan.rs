@@ -7,7 +7,7 @@ use super::age::Ages;
 use super::keep_last::Kept;
 use super::parts;
 use super::policy::Retention;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionUid, Cursor, Detail, Filter, Order, Outcome, Page, Query, Revision, Status,
     Timestamp,
@@ -376,7 +376,7 @@ where
                     .map(|next| Cursor::feed_after(Revision::new(next.position()), None, page.at));
                 return Ok((page, next));
             }
-            Err(error) if error.kind() == ErrorKind::CursorExpired => (error, after),
+            Err(error) if error.kind() == StoreErrorKind::CursorExpired => (error, after),
             Err(error) => return Err(error),
         };
         let Some(cursor) = at else {
@@ -387,7 +387,7 @@ where
         after = Some(Cursor::feed_after(place, None, now));
     }
     Err(StoreError::new(
-        ErrorKind::Unavailable,
+        StoreErrorKind::Unavailable,
         "list",
         "actions are removed faster than the feed can be read",
     ))

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::ActionStore;
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, CancelRequest, Change, Command, Done, Filter, Finish, NewAction,
     ObjectRef, Order, Owner, OwnerQuery, OwnerRef, Page, Query, Rejection, Report,
@@ -34,7 +34,7 @@ pub trait ActionStoreExt: ActionStore {
             for _ in 0..TRIES {
                 match self.write(batch.clone()).await {
                     Ok(answers) if answers.len() != count => return Err(unanswered()),
-                    Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
+                    Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => {
                         unknown = Some(error)
                     }
                     // This try did nothing, but an earlier one may have.
@@ -256,7 +256,7 @@ impl<S: ActionStore + ?Sized> ActionStoreExt for S {}
 /// A store breaks its contract if it does not answer every command.
 fn unanswered() -> StoreError {
     StoreError::new(
-        ErrorKind::Corrupt,
+        StoreErrorKind::Corrupt,
         "write",
         "the store did not answer every command",
     )

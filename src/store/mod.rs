@@ -30,7 +30,7 @@ use crate::model::{
 ///    affect the others. Only a [late report](crate::action::LogEntryKind::LateReport) is logged. With
 ///    [`BatchMode::All`](crate::command::BatchMode::All), one refusal refuses the whole batch.
 /// 3. An inner [`Rejection`] is certain. An outer error applies to the whole batch.
-///    [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) means that all of it may have been
+///    [`OutcomeUnknown`](crate::StoreErrorKind::OutcomeUnknown) means that all of it may have been
 ///    applied, or nothing. Any other kind means that nothing was applied and nothing will be.
 /// 4. A batch may be repeated safely. Commands that were applied are not applied again. A single
 ///    command is recognised by its operation, if it was the action's last or has a log entry.
@@ -43,13 +43,13 @@ use crate::model::{
 /// 8. [`changed`](ActionStore::changed) resolves when a revision above `after` is readable through
 ///    this store. It may resolve early. It fails if `after` is beyond the store.
 /// 9. Cursors are valid for the life of the store. The feed returns
-///    [`CursorExpired`](crate::ErrorKind::CursorExpired) if changes after the cursor were removed, or
+///    [`CursorExpired`](crate::StoreErrorKind::CursorExpired) if changes after the cursor were removed, or
 ///    if the cursor is beyond the store. A cursor of another [branch](crate::query::BranchId) is expired in
 ///    the feed, in the log and in an oldest-first list, unless all that it has shown is older than
 ///    the fork.
 /// 10. In newest and oldest order, an action that matches throughout a walk appears exactly once.
 ///     The work of a page is bounded, so a page may be short and still have a next one.
-/// 11. An unknown term, order or command is [`Unsupported`](crate::ErrorKind::Unsupported). It is
+/// 11. An unknown term, order or command is [`Unsupported`](crate::StoreErrorKind::Unsupported). It is
 ///     never ignored.
 /// 12. A command that names an owner is [`Rejection::Fenced`] unless that incarnation is alive in the
 ///     same transaction. Once `Fence` or `Claim` has returned, nothing of the fenced incarnation is

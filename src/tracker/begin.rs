@@ -6,7 +6,7 @@ use super::handle::ActionHandle;
 use super::in_flight::Entry;
 use super::parts;
 use super::shared::Core;
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, ActionUid, Batch, Change, Command, NewAction, Rejection};
 use crate::store::ActionStoreExt;
 
@@ -103,7 +103,7 @@ async fn record(
     let mut actions = actions.into_iter().skip(1);
     let action = actions.next().ok_or_else(|| {
         let message = "the store did not answer the command";
-        StoreError::new(ErrorKind::Corrupt, "begin", message)
+        StoreError::new(StoreErrorKind::Corrupt, "begin", message)
     })?;
     let handle = ActionHandle::new(core.clone(), action);
     Ok(Recorded::Begun(handle, actions.collect()))
@@ -138,7 +138,7 @@ fn unknown(
     children: Vec<ActionUid>,
     error: StoreError,
 ) -> StoreError {
-    if error.kind() == ErrorKind::OutcomeUnknown {
+    if error.kind() == StoreErrorKind::OutcomeUnknown {
         core.shared.put_end(Entry::taking(uid, taking, children));
     }
     error

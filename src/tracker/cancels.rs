@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::health::Task;
 use super::run::unless_it_panics;
 use super::shared::Shared;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{
     Action, Change, Command, Detail, Filter, Finish, Order, Outcome, Query, Revision, Status,
 };
@@ -48,7 +48,7 @@ pub(super) async fn listen(shared: Arc<Shared>) {
                 sleep((took * PATIENCE).clamp(PAUSE, LONGEST_PAUSE)).await;
             }
             Err(error) => {
-                let closed = error.kind() == ErrorKind::Closed;
+                let closed = error.kind() == StoreErrorKind::Closed;
                 shared.note_task(Task::Listen, Some(error));
                 if closed {
                     return;

@@ -33,7 +33,7 @@ pub use prepared::{Prepared, ToBegin};
 pub use recovery::{Recovery, Unsettled};
 pub use run::{RunError, Spawned};
 
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, ActionUid, Change, Command, NewAction, OwnerRef};
 use crate::runtime;
 use crate::store::{ActionStore, ActionStoreExt};
@@ -425,7 +425,7 @@ impl Tracker {
             };
             task.await.unwrap_or_else(|gone| {
                 let message = "the tracker's task ended before the shutdown completed";
-                let error = StoreError::new(ErrorKind::OutcomeUnknown, "shutdown", message);
+                let error = StoreError::new(StoreErrorKind::OutcomeUnknown, "shutdown", message);
                 Err(error.with_source(gone).into())
             })
         };

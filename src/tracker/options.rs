@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Action, Invalid, NewAction};
 
 /// Policy for the queued actions of an owner name when an incarnation of it ends.
@@ -90,7 +90,7 @@ impl Decide {
         };
         catch_unwind(AssertUnwindSafe(|| decide(action))).map_err(|_| {
             let message = "the host's `decide` function panicked on this action";
-            StoreError::new(ErrorKind::Invalid, "decide", message)
+            StoreError::new(StoreErrorKind::Invalid, "decide", message)
         })
     }
 }

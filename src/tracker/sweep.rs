@@ -16,7 +16,7 @@ use tokio::time::{Duration, Instant, sleep};
 use super::recovery::{self, Recovery};
 use super::run::unless_it_panics;
 use super::shared::Shared;
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Command, Incarnation, Limits, Owner, OwnerQuery, OwnerRef};
 use crate::store::ActionStoreExt;
 
@@ -186,7 +186,7 @@ impl Sweep<'_> {
                 self.settled.insert(name.clone(), incarnations);
             }
             let unread = left.unread.as_ref();
-            let out_of_reach = unread.is_some_and(|error| error.kind() != ErrorKind::Corrupt);
+            let out_of_reach = unread.is_some_and(|error| error.kind() != StoreErrorKind::Corrupt);
             self.note(name, left);
             if out_of_reach {
                 // The other names would fail in the same way.

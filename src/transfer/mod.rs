@@ -115,7 +115,7 @@
 //! written in the order of the structs. They are read in any order, but only once each.
 //!
 //! **Other versions, unknown fields and unknown words are refused**
-//! ([`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible)): ignoring them would lose data
+//! ([`StoreErrorKind::Incompatible`](crate::StoreErrorKind::Incompatible)): ignoring them would lose data
 //! silently. So an addition to the format raises its version.
 //!
 //! A store may hold fields that a later version wrote and this version does not know. They are

@@ -11,7 +11,7 @@ use futures_core::Stream;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, Cursor, Order, Page, Query, Revision};
 use crate::store::ActionStore;
 
@@ -154,7 +154,7 @@ impl Feed {
             let page = match page {
                 Ok(page) => page,
                 Err(error) => {
-                    self.ended = error.kind() == ErrorKind::Closed;
+                    self.ended = error.kind() == StoreErrorKind::Closed;
                     return Poll::Ready(Err(error.into()));
                 }
             };
@@ -188,7 +188,7 @@ async fn read(
             if read.is_some() {
                 match store.changed(read).await {
                     // The store was replaced by an older copy. The error for the cursor tells more.
-                    Err(error) if error.kind() == ErrorKind::Invalid => {}
+                    Err(error) if error.kind() == StoreErrorKind::Invalid => {}
                     answer => drop(answer?),
                 }
                 // The change exists now, so a retry of the page does not wait again.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 
 use super::task;
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, ActionUid, Rejection};
 use crate::runtime;
 use crate::store::ActionStore;
@@ -247,7 +247,7 @@ impl Drop for Running {
         if !self.over {
             let message = "the watch task ended early: its runtime stopped, or the store panicked";
             self.hub
-                .fail(&StoreError::new(ErrorKind::Closed, "watch", message));
+                .fail(&StoreError::new(StoreErrorKind::Closed, "watch", message));
         }
     }
 }
@@ -294,7 +294,7 @@ impl Waiter {
         let trouble = self.hub.lock().trouble.clone();
         trouble.unwrap_or_else(|| {
             let message = "the store did not answer in time";
-            StoreError::new(ErrorKind::Unavailable, "watch", message)
+            StoreError::new(StoreErrorKind::Unavailable, "watch", message)
         })
     }
 }

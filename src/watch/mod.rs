@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use self::changes::Watch;
 pub use self::feed::Feed;
 use self::hub::{Hub, State, Waiter};
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, ActionUid, Cursor};
 use crate::store::ActionStore;
 
@@ -155,7 +155,7 @@ impl Watcher {
             .check_count("wait_any", uids.len())?;
         if uids.is_empty() {
             let message = "no uids given; at least one is needed";
-            return Err(StoreError::new(ErrorKind::Invalid, "wait_any", message).into());
+            return Err(StoreError::new(StoreErrorKind::Invalid, "wait_any", message).into());
         }
         let mut seen = HashSet::new();
         let uids = uids.iter().copied().filter(|uid| seen.insert(*uid));

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use action_store::conformance::check_store;
 use action_store::{
-    ActionStore, ActionUid, Batch, Change, Command, ErrorKind, Finish, LogQuery, NewAction, Order,
-    OwnerRef, Query, Report, SqliteStore, StoreError,
+    ActionStore, ActionUid, Batch, Change, Command, Finish, LogQuery, NewAction, Order, OwnerRef,
+    Query, Report, SqliteStore, StoreError, StoreErrorKind,
 };
 
 use super::tally::Tally;
@@ -60,9 +60,9 @@ impl Caller {
     /// Counts a refusal by its kind.
     pub(crate) fn refused(&self, error: &StoreError) {
         match error.kind() {
-            ErrorKind::Corrupt => self.count("corrupt"),
-            ErrorKind::Unavailable => self.count("unavailable"),
-            ErrorKind::OutcomeUnknown => self.count("unknown"),
+            StoreErrorKind::Corrupt => self.count("corrupt"),
+            StoreErrorKind::Unavailable => self.count("unavailable"),
+            StoreErrorKind::OutcomeUnknown => self.count("unknown"),
             _ => self.count("otherwise_refused"),
         }
     }
@@ -99,7 +99,7 @@ impl Caller {
                 }
                 Err(error) => {
                     self.refused(&error);
-                    if error.kind() == ErrorKind::OutcomeUnknown {
+                    if error.kind() == StoreErrorKind::OutcomeUnknown {
                         expected.unknown = to;
                     }
                 }

@@ -1,9 +1,9 @@
 //! Bad input: the right kind, the field at fault, and words that say what is wrong.
 
 use action_store::{
-    ActionError, ActionStore, ActionUid, Batch, CancelRequest, Change, Command, ErrorKind, Filter,
-    Finish, Json, Limits, NewAction, ObjectRef, Order, Outcome, OwnerRef, Query, Rejection,
-    RelatedObject, Report, Source,
+    ActionError, ActionStore, ActionUid, Batch, CancelRequest, Change, Command, Filter, Finish,
+    Json, Limits, NewAction, ObjectRef, Order, Outcome, OwnerRef, Query, Rejection, RelatedObject,
+    Report, Source, StoreErrorKind,
 };
 
 use crate::harness::{Bench, apply, claim, create, kind, ready};
@@ -231,7 +231,7 @@ fn an_unknown_value_is_unsupported_and_never_ignored() {
     let uid = new.uid;
     let batch = Batch::each(vec![create(new, None), Command::Unknown]);
     let error = ready(bench.store.write(batch)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(error.kind(), StoreErrorKind::Unsupported);
     assert_eq!(
         error.to_string(),
         "write: this command is not supported by this version"
@@ -242,7 +242,7 @@ fn an_unknown_value_is_unsupported_and_never_ignored() {
         Query::new().with_order(Order::Unknown),
     ] {
         let error = ready(bench.store.list(&query)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.kind(), StoreErrorKind::Unsupported);
     }
 }
 
@@ -269,12 +269,12 @@ fn queries_and_batches_beyond_their_limits_are_invalid() {
         let error = ready(bench.store.list(&query)).unwrap_err();
         assert_eq!(
             (error.kind(), error.to_string().as_str()),
-            (ErrorKind::Invalid, said)
+            (StoreErrorKind::Invalid, said)
         );
     }
     let renewals = vec![Command::renew(OwnerRef::new("o")); 1001];
     let error = ready(bench.store.write(Batch::each(renewals))).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert_eq!(error.kind(), StoreErrorKind::Invalid);
     assert_eq!(error.to_string(), "write: 1001 at once; the limit is 1000");
     // An import counts with all it carries.
     let detail = "x".repeat(4096);

@@ -370,9 +370,12 @@ fn a_cursor_of_another_store_is_called_that_and_not_expired() {
         ready(bench.store.list(&query)).unwrap_err()
     };
     let own = ready(bench.store.changed(None)).unwrap().store_id;
-    assert_eq!(list(own).kind(), action_store::ErrorKind::CursorExpired);
+    assert_eq!(
+        list(own).kind(),
+        action_store::StoreErrorKind::CursorExpired
+    );
     let foreign = list(action_store::query::StoreId::new());
-    assert_eq!(foreign.kind(), action_store::ErrorKind::Invalid);
+    assert_eq!(foreign.kind(), action_store::StoreErrorKind::Invalid);
     assert_eq!(
         foreign.to_string(),
         "list: after: is a cursor of another store"

@@ -10,6 +10,7 @@ use action_store::owner::OwnerQuery;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Done, ErrorKind, Finish,
     NewAction, Order, Outcome, OwnerRef, Query, Rejection, SqliteOptions, SqliteStore, StoreError,
+    StoreErrorKind,
 };
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
@@ -101,7 +102,7 @@ async fn one_that_fails_in_the_middle_does_not_take_its_group_with_it() {
         let answers = together(&store, &mut other, batches).await;
         for (index, answer) in answers.into_iter().enumerate() {
             match index {
-                1 => assert_eq!(answer.unwrap_err().kind(), ErrorKind::Corrupt, "{how}"),
+                1 => assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Corrupt, "{how}"),
                 _ => assert!(answer.unwrap()[0].is_ok(), "{how}, batch {index}"),
             }
         }
@@ -125,7 +126,7 @@ async fn a_batch_that_fails_at_its_commit_is_refused_alone_and_the_store_goes_on
         let mut answers = together(&store, &mut other, batches).await;
         assert_eq!(
             answers.pop().unwrap().unwrap_err().kind(),
-            ErrorKind::Corrupt
+            StoreErrorKind::Corrupt
         );
         assert!(answers.pop().unwrap().unwrap()[0].is_ok());
         assert!(store.action(uid).await.unwrap().is_none());
@@ -150,7 +151,7 @@ async fn a_store_closed_right_after_a_failed_commit_is_one_file_all_the_same() {
             tripwire(&place, trap).await.close().await.unwrap();
         }
         let bad = store.write(creating(NewAction::task("bad"))).await;
-        assert_eq!(bad.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(bad.unwrap_err().kind(), StoreErrorKind::Corrupt);
         store.close().await.unwrap();
         let expected = ["actions.db", "actions.db.lock"];
         assert_eq!(place.files(), expected, "round {round}");
@@ -191,7 +192,7 @@ async fn one_that_finds_no_room_does_not_keep_others_from_removing_or_renewing()
     ];
     let mut answers = together(&store, &mut other, batches).await.into_iter();
     let full = answers.next().unwrap().unwrap_err();
-    assert_eq!(full.kind(), ErrorKind::Unavailable, "{full}");
+    assert_eq!(full.kind(), StoreErrorKind::Unavailable, "{full}");
     for answer in answers {
         assert!(answer.unwrap()[0].is_ok());
     }
@@ -220,14 +221,14 @@ async fn a_renewal_does_not_wait_for_all_batches_of_a_group_that_are_tried_one_b
     );
     // Together they find no room. From the first answer on, each is tried alone.
     let first = ends(writes.remove(0)).await.unwrap_err();
-    assert_eq!(first.kind(), ErrorKind::Unavailable, "{first}");
+    assert_eq!(first.kind(), StoreErrorKind::Unavailable, "{first}");
     store.command(Command::renew(owner)).await.unwrap();
     let pending = |write: &mut Write<'_>| write.as_mut().poll(&mut context).is_pending();
     writes.retain_mut(pending);
     assert!(!writes.is_empty(), "the renewal came last");
     for write in writes {
         let error = ends(write).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     }
     other.close().await.unwrap();
     store.close().await.unwrap();

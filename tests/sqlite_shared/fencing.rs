@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use action_store::action::Version;
 use action_store::owner::OwnerQuery;
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, ErrorKind, Filter,
-    Finish, Limits, NewAction, Order, Outcome, OwnerRef, Query, Rejection, Report, SqliteStore,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Filter, Finish, Limits,
+    NewAction, Order, Outcome, OwnerRef, Query, Rejection, Report, SqliteStore, StoreErrorKind,
 };
 
 use super::children::{Child, say, until_let_go};
@@ -72,7 +72,7 @@ async fn write_until_fenced(store: Arc<SqliteStore>, owner: OwnerRef) {
                         }
                     }
                 }
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}"),
+                Err(error) => assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}"),
             }
         }
     }

@@ -10,8 +10,8 @@ use action_store::command::{BatchMode, Effect, OpId};
 use action_store::owner::OwnerQuery;
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change,
-    Command, Done, ErrorKind, Finish, NewAction, Outcome, OwnerRef, Progress, Rejection, Report,
-    SqliteOptions, SqliteStore, StoreError,
+    Command, Done, Finish, NewAction, Outcome, OwnerRef, Progress, Rejection, Report,
+    SqliteOptions, SqliteStore, StoreError, StoreErrorKind,
 };
 use sqlx::sqlite::SqlitePool;
 use uuid::Uuid;
@@ -29,7 +29,7 @@ const TASKS: usize = 8;
 enum Came {
     Answered(Vec<Result<Done, Rejection>>),
     RolledBack,
-    Failed(ErrorKind),
+    Failed(StoreErrorKind),
 }
 
 impl Came {
@@ -37,7 +37,9 @@ impl Came {
         match answer {
             Ok(answers) => Came::Answered(answers),
             Err(error) => match error.kind() {
-                kind @ (ErrorKind::Unavailable | ErrorKind::OutcomeUnknown) => Came::Failed(kind),
+                kind @ (StoreErrorKind::Unavailable | StoreErrorKind::OutcomeUnknown) => {
+                    Came::Failed(kind)
+                }
                 _ => panic!("{error:?}"),
             },
         }
@@ -224,7 +226,7 @@ impl Racer {
                 }
             }
             Came::RolledBack => line.push_str(" rolled-back"),
-            Came::Failed(ErrorKind::OutcomeUnknown) => line.push_str(" unknown"),
+            Came::Failed(StoreErrorKind::OutcomeUnknown) => line.push_str(" unknown"),
             Came::Failed(_) => line.push_str(" unavailable"),
         }
         say(&line);
@@ -233,7 +235,7 @@ impl Racer {
 
     async fn write_in(&self, pool: &SqlitePool, batch: Batch) -> Came {
         let Ok(mut transaction) = pool.begin_with("BEGIN IMMEDIATE").await else {
-            return Came::Failed(ErrorKind::Unavailable);
+            return Came::Failed(StoreErrorKind::Unavailable);
         };
         let answers = self.store.write_in(&mut transaction, batch).await;
         // Hosts take their time.
@@ -244,7 +246,7 @@ impl Racer {
         }
         match transaction.commit().await {
             Ok(()) => Came::of(answers),
-            Err(_) => Came::Failed(ErrorKind::OutcomeUnknown),
+            Err(_) => Came::Failed(StoreErrorKind::OutcomeUnknown),
         }
     }
 
@@ -295,7 +297,7 @@ impl Racer {
             let found = match self.store.get(&uids).await {
                 Ok(found) => found,
                 Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
                     continue;
                 }
             };

@@ -6,7 +6,7 @@ use action_store::owner::OwnerEnd;
 use action_store::tracker::{LeftQueued, OrphanDecision};
 use action_store::{
     ActionStoreExt, ActionUid, Change, Command, ErrorKind, Finish, NewAction, Outcome, OwnerRef,
-    Status, Tracker, TrackerOptions,
+    Status, StoreErrorKind, Tracker, TrackerOptions,
 };
 use tokio::time::sleep;
 
@@ -146,7 +146,10 @@ async fn a_row_that_cannot_be_read_hides_no_other() {
     let tracker = tracker(&store).await;
     let recovery = tracker.recovery().await;
     assert_eq!(recovery.lost + recovery.interrupted, 149);
-    assert_eq!(recovery.unread.as_ref().unwrap().kind(), ErrorKind::Corrupt);
+    assert_eq!(
+        recovery.unread.as_ref().unwrap().kind(),
+        StoreErrorKind::Corrupt
+    );
     for uid in uids.iter().filter(|uid| **uid != uids[70]) {
         assert!(!store.now(*uid).await.is_unfinished(), "{uid}");
     }
@@ -230,7 +233,7 @@ async fn a_failure_during_recovery_does_not_hide_the_settled_actions() {
     let recovery = tracker.recovery().await;
     assert_eq!((recovery.lost, recovery.interrupted), (2, 254));
     let unread = recovery.unread.as_ref().unwrap();
-    assert_eq!(unread.kind(), ErrorKind::Unavailable);
+    assert_eq!(unread.kind(), StoreErrorKind::Unavailable);
     assert!(!recovery.is_complete());
 }
 
@@ -247,7 +250,10 @@ async fn a_recovery_that_never_was_is_not_complete() {
     tracker.shutdown().await.unwrap();
     let recovery = tracker.recovery().await;
     assert!(!recovery.is_complete());
-    assert_eq!(recovery.unread.as_ref().unwrap().kind(), ErrorKind::Closed);
+    assert_eq!(
+        recovery.unread.as_ref().unwrap().kind(),
+        StoreErrorKind::Closed
+    );
 }
 
 #[tokio::test]

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use action_store::owner::{Owner, OwnerQuery};
 use action_store::query::{Position, Revision};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    Finish, Limits, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, OwnerRef, Page, Query,
-    Rejection, StoreError, transfer,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, Finish,
+    Limits, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, OwnerRef, Page, Query, Rejection,
+    StoreError, StoreErrorKind, transfer,
 };
 use async_trait::async_trait;
 
@@ -128,7 +128,7 @@ async fn an_action_whose_full_log_moves_on_is_read_again() {
     exporter.next().await.unwrap().unwrap();
     exporter.next().await.unwrap().unwrap();
     let error = exporter.next().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert!(
         error.to_string().contains(&store.uid.to_string()),
         "{error}"

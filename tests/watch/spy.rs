@@ -9,9 +9,9 @@ use action_store::action::Version;
 use action_store::owner::{Owner, OwnerQuery};
 use action_store::query::{Position, Revision};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, OwnerRef, Page, Query, Rejection,
-    Report, StoreError, Watcher,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, Finish,
+    LogEntry, LogQuery, MemoryStore, NewAction, Outcome, OwnerRef, Page, Query, Rejection, Report,
+    StoreError, StoreErrorKind, Watcher,
 };
 use async_trait::async_trait;
 
@@ -104,7 +104,11 @@ impl Spy {
             None => call.await,
             Some(Fate::Unavailable) => {
                 let message = "as it was told";
-                Err(StoreError::new(ErrorKind::Unavailable, operation, message))
+                Err(StoreError::new(
+                    StoreErrorKind::Unavailable,
+                    operation,
+                    message,
+                ))
             }
             Some(Fate::Hangs) => std::future::pending().await,
             Some(Fate::Before(batch)) => {
@@ -142,7 +146,7 @@ impl ActionStore for Spy {
             .iter()
             .any(|uid| self.damaged.lock().unwrap().contains(uid));
         if damaged {
-            return Err(StoreError::new(ErrorKind::Corrupt, "get", "a bad row"));
+            return Err(StoreError::new(StoreErrorKind::Corrupt, "get", "a bad row"));
         }
         self.met(&self.on_get, "get", self.inner.get(uids)).await
     }

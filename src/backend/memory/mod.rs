@@ -12,7 +12,7 @@ use self::tables::{Row, Tables};
 use super::another_branch;
 use super::position_watch::PositionWatch;
 use crate::clock::Clock;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, Branches, Cursor, Done, Limits, LogEntry, LogQuery, Order, Owner,
     OwnerQuery, Page, Position, Query, Rejection, Revision, StoreId, plan, read_set,
@@ -88,7 +88,7 @@ impl MemoryStore {
                 }
             }
             Some(_) => Err(StoreError::new(
-                ErrorKind::Invalid,
+                StoreErrorKind::Invalid,
                 operation,
                 "after: is a cursor of another store",
             )),
@@ -214,7 +214,7 @@ impl ActionStore for MemoryStore {
 
 fn expired() -> StoreError {
     StoreError::new(
-        ErrorKind::CursorExpired,
+        StoreErrorKind::CursorExpired,
         "list",
         "actions after this cursor were removed; restart without a cursor",
     )

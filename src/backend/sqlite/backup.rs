@@ -10,7 +10,7 @@ use super::errors::{Phase, store_error};
 use super::file::{self, Lock, NewFile};
 use super::schema;
 use super::source::ConnectionSlot;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
 impl SqliteStore {
     /// Writes a copy of the whole database, as it is at one moment, to a new file. The copy is

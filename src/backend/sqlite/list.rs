@@ -10,7 +10,7 @@ use super::errors::corrupt;
 use super::reader::read_first;
 use super::rows::{PACKED_ACTION, PACKED_SUMMARY};
 use super::script::Script;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
     AccessPath, Action, ActionUid, Cursor, Detail, Filter, Limits, ObjectRef, ObjectSet, Order,
     Page, Query, Revision,

@@ -60,7 +60,7 @@ use self::version::Version;
 use self::write_queue::{Claim, WriteRequest};
 use super::position_watch::PositionWatch;
 use crate::clock::Clock;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, Cursor, Done, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position,
     Query, ReadSet, Rejection, Revision, StoreId, read_set,

@@ -320,7 +320,11 @@ pub(super) async fn a_batch_with_too_many_commands_is_invalid(fixture: &dyn Fixt
     for mode in [BatchMode::Each, BatchMode::All] {
         let commands = vec![Command::renew(owner.clone()); most + 1];
         let answer = s.store.write(Batch { commands, mode }).await;
-        fails("a batch with too many commands", answer, ErrorKind::Invalid)?;
+        fails(
+            "a batch with too many commands",
+            answer,
+            StoreErrorKind::Invalid,
+        )?;
     }
     same("the renewals", s.owner(&owner).await?.renewals, 0)
 }
@@ -344,7 +348,11 @@ pub(super) async fn a_batch_with_too_many_bytes_is_invalid(fixture: &dyn Fixture
         for mode in [BatchMode::Each, BatchMode::All] {
             let commands = beyond.clone();
             let answer = s.store.write(Batch { commands, mode }).await;
-            fails("a batch with too many bytes", answer, ErrorKind::Invalid)?;
+            fails(
+                "a batch with too many bytes",
+                answer,
+                StoreErrorKind::Invalid,
+            )?;
         }
         same("actions", s.walk(summaries()).await?.len(), 0)?;
     }
@@ -364,7 +372,7 @@ pub(super) async fn an_unknown_command_is_unsupported(fixture: &dyn Fixture) -> 
             create(NewAction::task("b")),
         ];
         let answer = s.store.write(Batch { commands, mode }).await;
-        fails("an unknown command", answer, ErrorKind::Unsupported)?;
+        fails("an unknown command", answer, StoreErrorKind::Unsupported)?;
     }
     same("the store", s.snapshot().await?, before)
 }

@@ -79,10 +79,10 @@ pub(super) async fn an_owner_query_that_breaks_the_rules_is_invalid(
         query().with_after(Some(elsewhere)),
     ] {
         let what = format!("{query:?}");
-        fails(&what, s.store.owners(&query).await, ErrorKind::Invalid)?;
+        fails(&what, s.store.owners(&query).await, StoreErrorKind::Invalid)?;
     }
     let of_owners = Query::new().with_after(Some(Cursor::owners(at, 1)));
-    s.list_fails(of_owners, ErrorKind::Invalid).await
+    s.list_fails(of_owners, StoreErrorKind::Invalid).await
 }
 
 pub(super) async fn an_active_owner_is_alive_or_owns_an_unfinished_action(

@@ -187,7 +187,7 @@ async fn follow(store: Shared, over: Arc<AtomicBool>) -> Proof<BTreeMap<ActionUi
         let page = match store.list(&query).await {
             Ok(page) => page,
             Err(error) => {
-                same("the failure", error.kind(), ErrorKind::CursorExpired)?;
+                same("the failure", error.kind(), StoreErrorKind::CursorExpired)?;
                 let at = store.changed(None).await?;
                 let lost = floor.is_some_and(|floor| at.pruned_through > floor);
                 holds(
