@@ -56,7 +56,7 @@ impl Retention {
     /// `Closed` outside a tokio runtime.
     pub fn spawn(
         self,
-        store: Arc<dyn ActionStore>,
+        store: impl ActionStore,
         clock: Clock,
         interval: Duration,
     ) -> Result<PruneTask, StoreError> {
@@ -68,7 +68,14 @@ impl Retention {
         let runtime = runtime::current("spawn")?;
         let (stop, stopped) = watch::channel(false);
         let (report, rounds) = watch::channel(None);
-        let task = runtime.spawn(keep(self, store, clock, interval, stopped, report));
+        let task = runtime.spawn(keep(
+            self,
+            Arc::new(store),
+            clock,
+            interval,
+            stopped,
+            report,
+        ));
         Ok(PruneTask { stop, rounds, task })
     }
 }

@@ -34,12 +34,10 @@ impl Tracker {
     ///
     /// ```
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use std::sync::Arc;
-    ///
     /// use action_store::action::ChildCounts;
     /// use action_store::{MemoryStore, NewAction, ObjectRef, Tracker};
     ///
-    /// let tracker = Tracker::start(Arc::new(MemoryStore::new()), "plane@host-1").await?;
+    /// let tracker = Tracker::start(MemoryStore::new(), "plane@host-1").await?;
     /// let node = |uid| NewAction::task("upgrade_node").with_object(ObjectRef::node(uid));
     /// let cluster = NewAction::task("upgrade_cluster").with_object(ObjectRef::cluster());
     ///

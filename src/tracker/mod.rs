@@ -105,7 +105,7 @@ impl Tracker {
     /// # Errors
     /// As [`start_with`](Tracker::start_with).
     pub async fn start(
-        store: Arc<dyn ActionStore>,
+        store: impl ActionStore,
         name: impl Into<Arc<str>>,
     ) -> Result<Tracker, Error> {
         Tracker::start_with(store, name, TrackerOptions::default()).await
@@ -132,14 +132,14 @@ impl Tracker {
     /// `Invalid` for a bad name or option, `OwnerAlive` with `take_over: false` if the name is
     /// taken, `Closed` outside a tokio runtime, and the store's errors.
     pub async fn start_with(
-        store: Arc<dyn ActionStore>,
+        store: impl ActionStore,
         name: impl Into<Arc<str>>,
         options: TrackerOptions,
     ) -> Result<Tracker, Error> {
         options.check()?;
         let owner = OwnerRef::new(name);
         let runtime = runtime::current("start")?;
-        let work = Tracker::claim(store, owner, options, runtime.clone());
+        let work = Tracker::claim(Arc::new(store), owner, options, runtime.clone());
         drive(&runtime, "start", work).await
     }
 
@@ -185,11 +185,9 @@ impl Tracker {
     ///
     /// ```
     /// # async fn example() -> Result<(), action_store::Error> {
-    /// use std::sync::Arc;
-    ///
     /// use action_store::{MemoryStore, NewAction, Outcome, Tracker};
     ///
-    /// let tracker = Tracker::start(Arc::new(MemoryStore::new()), "plane@host-1").await?;
+    /// let tracker = Tracker::start(MemoryStore::new(), "plane@host-1").await?;
     /// let backup = NewAction::task("backup_bdb");
     /// let work = tracker.spawn(backup, async |action| Ok(action.step("copy").await?)).await?;
     ///

@@ -371,7 +371,7 @@ impl Core {
         runtime: Handle,
     ) -> Core {
         Core {
-            watcher: Watcher::new(shared.store.clone()),
+            watcher: Watcher::of(shared.store.clone()),
             shared,
             background: tokio::sync::Mutex::new(Some(background)),
             gate: RwLock::new(false),

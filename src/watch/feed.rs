@@ -32,7 +32,7 @@ type Reading =
 ///
 /// # When something was removed unseen
 ///
-/// The feed returns [`CursorExpired`](ErrorKind::CursorExpired) if it is so far behind that an
+/// The feed returns [`CursorExpired`](crate::ErrorKind::CursorExpired) if it is so far behind that an
 /// action was removed before the feed showed its latest change. Call [`restart`](Feed::restart) and
 /// read on. The feed then continues from the same place with the changes of all actions that still
 /// exist, unfinished ones included. The actions it can no longer show were completed and then
@@ -114,7 +114,7 @@ impl Feed {
         }
     }
 
-    /// Continues after a [`CursorExpired`](ErrorKind::CursorExpired). The feed continues from the
+    /// Continues after a [`CursorExpired`](crate::ErrorKind::CursorExpired). The feed continues from the
     /// same place with the actions that still exist. In another branch of the store it starts from
     /// the beginning. See [above](Feed#when-something-was-removed-unseen).
     ///

@@ -97,7 +97,12 @@ impl Waited {
 impl Watcher {
     /// Creates a watcher for a store. It does nothing until the first wait.
     #[must_use]
-    pub fn new(store: Arc<dyn ActionStore>) -> Watcher {
+    pub fn new(store: impl ActionStore) -> Watcher {
+        Watcher::of(Arc::new(store))
+    }
+
+    /// Creates a watcher without a further `Arc` around the store.
+    pub(crate) fn of(store: Arc<dyn ActionStore>) -> Watcher {
         let hub = Arc::new(Hub::new(store));
         Watcher { hub }
     }

@@ -20,7 +20,7 @@ impl SqliteStore {
     ///
     /// The copy is the same store, but another [branch](crate::query::BranchId) of it. A cursor of the
     /// original is valid in the copy if it covers only changes that are older than the copy. Any
-    /// other cursor is [`CursorExpired`](ErrorKind::CursorExpired). Open the copy in the place of
+    /// other cursor is [`CursorExpired`](crate::ErrorKind::CursorExpired). Open the copy in the place of
     /// the original, not beside it.
     ///
     /// After the first poll the copy continues even if the future is dropped. It may take long and
