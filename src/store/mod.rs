@@ -21,6 +21,9 @@ use crate::model::{
 /// A store of actions. All eight methods are required. The `conformance` suite checks that an
 /// implementation keeps the contract.
 ///
+/// A function that keeps a store takes it by value. Pass an `Arc` to keep using it: an `Arc` of a
+/// store is a store. A function that only uses a store takes a reference.
+///
 /// # The contract
 ///
 /// 1. One `write` is one transaction. It returns `Ok` only after the transaction is as durable as
@@ -67,6 +70,16 @@ pub trait ActionStore: fmt::Debug + Send + Sync + 'static {
     fn capabilities(&self) -> Capabilities;
 
     /// Executes commands in one transaction. The answers are in the order of the commands.
+    ///
+    /// A write can fail at two levels, so it returns a result of results:
+    ///
+    /// - The outer error is the store's. No command has an answer. Its kind says if the batch may
+    ///   have been applied, and [`is_retryable`](StoreError::is_retryable) if a repeat may help.
+    ///
+    /// - Each inner error is the [`Rejection`] of one command. The other commands have their own
+    ///   answers, so check each one. The store works, and a repeat would be refused again.
+    ///
+    /// For a single command, [`command`](ActionStoreExt::command) returns one result.
     ///
     /// # Errors
     /// `Invalid` for a batch beyond [`Capabilities::max_commands`] or
