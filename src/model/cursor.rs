@@ -104,6 +104,7 @@ impl BranchId {
 
 /// Position of a store: its identity, its branch, and its latest revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Position {
     /// Identity of the store.
     pub store_id: StoreId,
@@ -117,6 +118,30 @@ pub struct Position {
     /// Creation time of the youngest action that was ever removed. Every action created later is
     /// still there. `None` if no action was removed.
     pub pruned_created: Option<Timestamp>,
+}
+
+impl Position {
+    /// Creates the position of a store from which no action was removed.
+    #[must_use]
+    pub fn new(store_id: StoreId, branch: BranchId, revision: Revision) -> Position {
+        Position {
+            store_id,
+            branch,
+            revision,
+            pruned_through: Revision::new(0),
+            pruned_created: None,
+        }
+    }
+
+    /// Sets the highest revision of the removed actions, and when the youngest of them was created.
+    #[must_use]
+    pub fn with_pruned(self, through: Revision, created: Option<Timestamp>) -> Position {
+        Position {
+            pruned_through: through,
+            pruned_created: created,
+            ..self
+        }
+    }
 }
 
 /// Kind of list that a cursor belongs to.

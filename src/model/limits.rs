@@ -53,6 +53,7 @@ impl Limits {
 
 /// Input that breaks a documented limit or rule. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Invalid {
     /// Name of the field, as on its Rust type.
     pub field: Cow<'static, str>,

@@ -336,6 +336,7 @@ pub(super) fn check_cursor(cursor: Option<Cursor>, walk: Walk) -> Result<(), Che
 
 /// Reason why a query or a batch was refused before anything was read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CheckError {
     /// The query or the batch breaks a rule.
     #[error("{0}")]

@@ -173,14 +173,8 @@ async fn a_position_that_missed_a_removal_is_gone() {
     let after = changes(&app, "").await;
     remove(&plane, second).await;
     let at = plane.store.changed(None).await.unwrap();
-    let other = Position {
-        store_id: StoreId::new(),
-        ..at
-    };
-    let parted = Position {
-        branch: BranchId::new(),
-        ..at
-    };
+    let other = Position::new(StoreId::new(), at.branch, at.revision);
+    let parted = Position::new(at.store_id, BranchId::new(), at.revision);
     let foreign = Cursor::feed(other, Revision::new(1));
     let ahead = Cursor::feed(at, Revision::new(at.revision.get() + 1));
     let parted = Cursor::feed(parted, at.revision);

@@ -368,10 +368,8 @@ async fn the_link_is_relative_to_the_mount_point_of_the_router() {
 async fn the_error_names_the_unknown_parameter() {
     let plane = Plane::new().await;
     let app = plane.router();
-    let at = action_store::query::Position {
-        store_id: StoreId::new(),
-        ..plane.store.changed(None).await.unwrap()
-    };
+    let mut at = plane.store.changed(None).await.unwrap();
+    at.store_id = StoreId::new();
     let foreign = Cursor::newest(at, 7);
     let oldest = Cursor::oldest(at, 7);
     let long = "x".repeat(500);

@@ -363,8 +363,8 @@ fn a_cursor_of_another_store_is_called_that_and_not_expired() {
         .one(action_store::Command::remove(uid, if_version))
         .unwrap();
     let list = |store_id| {
-        let at = ready(bench.store.changed(None)).unwrap();
-        let at = action_store::query::Position { store_id, ..at };
+        let mut at = ready(bench.store.changed(None)).unwrap();
+        at.store_id = store_id;
         let after = Cursor::feed(at, action_store::query::Revision::new(1));
         let query = Query::new().with_order(Order::Feed).with_after(Some(after));
         ready(bench.store.list(&query)).unwrap_err()

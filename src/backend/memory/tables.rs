@@ -50,13 +50,9 @@ type Range = (std::ops::Bound<u64>, std::ops::Bound<u64>);
 
 impl Tables {
     pub(super) fn position(&self, store_id: StoreId) -> Position {
-        Position {
-            store_id,
-            branch: BranchId::FIRST,
-            revision: Revision::new(self.last_revision),
-            pruned_through: Revision::new(self.pruned_through),
-            pruned_created: self.pruned_created,
-        }
+        let pruned_through = Revision::new(self.pruned_through);
+        Position::new(store_id, BranchId::FIRST, Revision::new(self.last_revision))
+            .with_pruned(pruned_through, self.pruned_created)
     }
 
     /// Returns the end of the history.
