@@ -170,7 +170,7 @@ pub mod query {
 pub mod sqlite {
     //! Inspection and settings of a [`SqliteStore`](crate::SqliteStore).
 
-    pub use crate::backend::{SqliteAccess, SqliteDiagnostics, SqliteFile};
+    pub use crate::backend::{SqliteAccess, SqliteCheck, SqliteDiagnostics, SqliteFile};
     /// The version of sqlx in the signatures of [`SqliteStore::on_pool`] and
     /// [`SqliteStore::write_in`], for hosts that depend on another version or on none.
     ///

@@ -303,24 +303,24 @@ async fn no_other_program_can_break_the_rules() {
     let mut other = raw(&place.path).await;
     for sql in [
         // Completed actions and log entries cannot change.
-        "UPDATE actions_action SET outcome = 1, error_code = 'x', error_message = 'x', \
-         version = 9 WHERE number = 1",
-        "UPDATE actions_action SET description = 'other', version = 9 WHERE number = 1",
+        "UPDATE actions_action SET outcome = 1, flags = flags | 4, version = 9 WHERE number = 1",
+        "UPDATE actions_action SET body = x'00', version = 9 WHERE number = 1",
         "UPDATE actions_log SET at = 0 WHERE entry = 1",
         "DELETE FROM actions_log WHERE entry = 1",
-        "INSERT OR REPLACE INTO actions_log (entry, action, kind, version, at, status, progress) \
-         VALUES (1, 1, 0, 1, 0, 0, 0)",
-        "INSERT OR REPLACE INTO actions_log (entry, action, kind, version, at, status, progress) \
-         VALUES (99, 1, 0, 1, 0, 0, 0)",
+        "INSERT OR REPLACE INTO actions_log (entry, action, kind, version, at, status, progress, \
+         body) VALUES (1, 1, 0, 1, 0, 0, 0, x'00')",
+        "INSERT OR REPLACE INTO actions_log (entry, action, kind, version, at, status, progress, \
+         body) VALUES (99, 1, 0, 1, 0, 0, 0, x'00')",
         "INSERT OR REPLACE INTO actions_action SELECT * FROM actions_action WHERE number = 1",
         // An unfinished action cannot be removed, and cannot go back.
         "DELETE FROM actions_action WHERE number = 2",
         "DELETE FROM actions_action WHERE number = 3",
         // A part of an unfinished action cannot be removed either.
         "DELETE FROM actions_action WHERE number = 4",
-        "UPDATE actions_action SET status = 0, started_at = NULL, version = 9 WHERE number = 2",
+        "UPDATE actions_action SET status = 0, flags = 0, version = 9 WHERE number = 2",
         "UPDATE actions_action SET progress = 1, version = 9 WHERE number = 2",
-        "UPDATE actions_action SET step = 'x' WHERE number = 2",
+        "UPDATE actions_action SET flags = 0, version = 9 WHERE number = 2",
+        "UPDATE actions_action SET body = x'00' WHERE number = 2",
         "UPDATE actions_action SET name = 'x', version = 9 WHERE number = 2",
         // Each status requires some columns and forbids others.
         "UPDATE actions_action SET status = 1, version = 9 WHERE number = 3",
@@ -329,14 +329,14 @@ async fn no_other_program_can_break_the_rules() {
         "UPDATE actions_action SET status = 2, outcome = 0, finished_at = 1, version = 9 \
          WHERE number = 3",
         "UPDATE actions_action SET status = 2, outcome = 4, finished_at = 1, version = 9, \
-         error_code = 'lost', error_message = '' WHERE number = 2",
+         flags = flags | 4 WHERE number = 2",
         "UPDATE actions_action SET progress = 10001, version = 9 WHERE number = 2",
         "UPDATE actions_action SET progress = 10000, version = 9 WHERE number = 2",
-        "UPDATE actions_action SET attributes = '{', version = 9 WHERE number = 2",
+        "UPDATE actions_action SET body = x'', version = 9 WHERE number = 2",
         "UPDATE actions_action SET status = 'two', version = 9 WHERE number = 2",
         // Two alive under one name; one come back.
-        "INSERT INTO actions_owner (name, incarnation, state, renewals, claimed_at, renewed_at) \
-         VALUES ('plane', zeroblob(16), 0, 0, 0, 0)",
+        "INSERT INTO actions_owner (name, incarnation, state, renewals, claimed_at, renewed_at, \
+         body) VALUES ('plane', zeroblob(16), 0, 0, 0, 0, x'00')",
     ] {
         let refused = run(&mut other, sql).await;
         assert!(refused.is_err(), "{sql}");
@@ -346,8 +346,8 @@ async fn no_other_program_can_break_the_rules() {
     let back = "UPDATE actions_owner SET state = 0, ended_at = NULL";
     assert!(run(&mut other, back).await.is_err());
     // Legal changes are still possible.
-    let step = "UPDATE actions_action SET step = 'x', version = 9 WHERE number = 2";
-    assert_eq!(run(&mut other, step).await.unwrap(), 1);
+    let progress = "UPDATE actions_action SET progress = 6000, version = 9 WHERE number = 2";
+    assert_eq!(run(&mut other, progress).await.unwrap(), 1);
     let remove = "DELETE FROM actions_action WHERE number = 1";
     assert_eq!(run(&mut other, remove).await.unwrap(), 1);
     let left = "DELETE FROM actions_log WHERE action = 1";
@@ -357,6 +357,20 @@ async fn no_other_program_can_break_the_rules() {
         "its log went with it"
     );
     other.close().await.unwrap();
+
+    // The changed columns contradict the stored form, and the store says so.
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let check = store.check().await.unwrap();
+    let found: Vec<&str> = check.findings.iter().map(String::as_str).collect();
+    assert_eq!((check.actions, check.damaged), (3, 2), "{found:?}");
+    assert!(
+        found[0].contains("progress contradicts its body"),
+        "{found:?}"
+    );
+    let owner = found[1].contains("owner 1: ") && found[1].contains("checksum");
+    assert!(owner, "{found:?}");
+    assert_eq!(store.diagnostics().await.unwrap().damaged, 1);
+    store.close().await.unwrap();
 }
 
 #[tokio::test]
@@ -371,9 +385,7 @@ async fn damage_is_reported_as_corrupt_for_the_damaged_action_only() {
     run(&mut other, "PRAGMA ignore_check_constraints = ON")
         .await
         .unwrap();
-    // A number out of range, and a text that is none, with a line break in it.
-    let damage = "UPDATE actions_action SET progress = 20000, \
-         step = CAST(x'ff0aff' AS TEXT), version = 9 WHERE number = 2";
+    let damage = "UPDATE actions_action SET body = x'ff0aff', version = 9 WHERE number = 2";
     assert_eq!(run(&mut other, damage).await.unwrap(), 1);
     other.close().await.unwrap();
 
@@ -584,28 +596,33 @@ async fn the_store_sees_writes_of_another_program() {
     let store = SqliteStore::open(&place.path).await.unwrap();
     let owner = claim(&store, "plane").await;
     let uid = executing(&store, &owner).await;
+    // The other program works in a copy, and brings its rows over as a well-behaved one would: the
+    // action, its log, the store's row.
+    let copy = place.path.with_file_name("copy.db");
+    store.backup_to(&copy).await.unwrap();
+    let theirs = SqliteOptions::new().shared().open(&copy).await.unwrap();
     let mut other = raw(&place.path).await;
+    let attach = format!("ATTACH '{}' AS theirs", copy.display());
+    run(&mut other, &attach).await.unwrap();
     for step in 1..=3 {
-        // As a well-behaved program would: the action, its log, the store's row.
-        let sql = format!(
-            "BEGIN IMMEDIATE; \
-             UPDATE actions_action SET step = 'theirs {step}', version = version + 1, \
-             log_entries = log_entries + 1 WHERE number = 1; \
-             INSERT INTO actions_log (entry, action, kind, version, at, status, progress, step, \
-             owner, incarnation) SELECT (SELECT last_entry + 1 FROM actions_store), number, 2, \
-             version, last_seen_at, status, progress, step, owner, incarnation \
-             FROM actions_action WHERE number = 1; \
-             UPDATE actions_store SET revision = revision + 1, last_entry = last_entry + 1; \
-             UPDATE actions_feed SET revision = (SELECT revision FROM actions_store); COMMIT"
-        );
-        sqlx::raw_sql(AssertSqlSafe(sql))
-            .execute(&mut other)
-            .await
-            .unwrap();
+        let text = format!("theirs {step}");
+        let report = Report::new().with_step(&*text);
+        theirs.report(uid, report, &owner).await.unwrap();
+        let sql = "BEGIN IMMEDIATE; \
+             UPDATE actions_action SET (version, body) = (SELECT version, body \
+             FROM theirs.actions_action WHERE number = 1) WHERE number = 1; \
+             INSERT INTO main.actions_log SELECT * FROM theirs.actions_log \
+             WHERE entry > (SELECT last_entry FROM main.actions_store); \
+             UPDATE main.actions_store SET revision = revision + 1, last_entry = last_entry + 1; \
+             UPDATE main.actions_feed SET revision = (SELECT revision FROM main.actions_store); \
+             COMMIT";
+        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
         let seen = store.report(uid, Report::new(), &owner).await.unwrap();
-        assert_eq!(seen.step.as_deref(), Some(&*format!("theirs {step}")));
+        assert_eq!(seen.step.as_deref(), Some(&*text));
         assert_eq!(seen.version.get(), 2 + 2 * step);
+        theirs.report(uid, Report::new(), &owner).await.unwrap();
     }
+    theirs.close().await.unwrap();
     other.close().await.unwrap();
     let done = store
         .finish(uid, Finish::succeeded(), Some(&owner))

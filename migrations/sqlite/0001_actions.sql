@@ -20,6 +20,7 @@ CREATE TABLE actions_store (
   branch INTEGER NOT NULL DEFAULT 0 CHECK (branch >= 0),
   home TEXT,  -- the file this was in when it was last open: another one is a copy
   pruned_through INTEGER NOT NULL DEFAULT 0 CHECK (pruned_through BETWEEN 0 AND revision),
+  actions INTEGER NOT NULL DEFAULT 0 CHECK (actions >= 0),  -- as many as there are
   pruned_created INTEGER,  -- when the youngest action was created that was ever removed
   last_number INTEGER NOT NULL DEFAULT 0,
   last_entry INTEGER NOT NULL DEFAULT 0,
@@ -40,70 +41,47 @@ CREATE TABLE actions_branch (
 ) STRICT;
 
 -- The current actions. `number` is the creation order and is never reused.
+--
+-- A row is columns for indexes, filters and rules, and one `body` with everything else, in the
+-- library's stored form. Texts and identities are in their columns alone. The other columns repeat a
+-- field of the body. The checksum in the body covers all fields of the action.
 CREATE TABLE actions_action (
   number INTEGER PRIMARY KEY,
   uid BLOB NOT NULL UNIQUE CHECK (length(uid) = 16),
-  source INTEGER NOT NULL CHECK (source IN (0, 1, 2)),
-  name TEXT NOT NULL CHECK (name <> ''),
-  object TEXT,
-  related TEXT CHECK (related IS NULL OR json_valid(related)),
-  tenant TEXT NOT NULL CHECK (tenant <> ''),
-  actor TEXT,
-  parent BLOB CHECK (length(parent) = 16),
-  retry_of BLOB CHECK (length(retry_of) = 16),
-  correlation TEXT,
-  exclusive TEXT CHECK (exclusive IS NULL OR json_valid(exclusive)),
-  idempotency_key TEXT,
-  digest BLOB NOT NULL CHECK (length(digest) = 16),
-  created_at INTEGER NOT NULL,
   status INTEGER NOT NULL CHECK (status IN (0, 1, 2)),
   outcome INTEGER CHECK (outcome IN (0, 1, 2, 3, 4)),
+  -- What the rules below need of the body: started (1), result (2), error (4), evidence (8), cancel
+  -- requested (16), related objects (32).
+  flags INTEGER NOT NULL CHECK (flags BETWEEN 0 AND 63),
   progress INTEGER NOT NULL CHECK (progress BETWEEN 0 AND 10000),
-  step TEXT,
-  description TEXT,
-  attributes TEXT CHECK (attributes IS NULL OR json_valid(attributes)),
-  result TEXT CHECK (result IS NULL OR json_valid(result)),
-  error_code TEXT,
-  error_message TEXT,
-  error_detail TEXT,
-  warnings TEXT CHECK (warnings IS NULL OR json_valid(warnings)),
-  owner TEXT,
-  incarnation BLOB CHECK (length(incarnation) = 16),
-  cancel_at INTEGER,
-  cancel_by TEXT,
-  cancel_reason TEXT,
-  evidence_owner TEXT,
-  evidence_incarnation BLOB CHECK (length(evidence_incarnation) = 16),
-  evidence_end INTEGER CHECK (evidence_end IN (0, 1, 2, 3)),
-  evidence_seen_at INTEGER,
-  evidence_by TEXT,
-  started_at INTEGER,
-  finished_at INTEGER,
-  last_seen_at INTEGER NOT NULL,
   version INTEGER NOT NULL CHECK (version >= 1),
-  log_entries INTEGER NOT NULL CHECK (log_entries >= 1),
-  last_op BLOB CHECK (length(last_op) = 16),
+  source INTEGER NOT NULL CHECK (source IN (0, 1, 2)),
+  name TEXT NOT NULL CHECK (name <> ''),
+  object TEXT CHECK (object <> ''),
+  tenant TEXT NOT NULL CHECK (tenant <> ''),
+  actor TEXT CHECK (actor <> ''),
+  parent BLOB CHECK (length(parent) = 16),
+  retry_of BLOB CHECK (length(retry_of) = 16),
+  correlation TEXT CHECK (correlation <> ''),
+  owner TEXT CHECK (owner <> ''),
+  incarnation BLOB CHECK (length(incarnation) = 16),
+  created_at INTEGER NOT NULL,
+  finished_at INTEGER,
+  body BLOB NOT NULL CHECK (length(body) > 0),
 
   CHECK (source <> 1 OR object IS NOT NULL),
   CHECK ((owner IS NULL) = (incarnation IS NULL)),
-  CHECK ((error_code IS NULL) = (error_message IS NULL)),
-  CHECK (error_code IS NOT NULL OR error_detail IS NULL),
-  CHECK (cancel_at IS NOT NULL OR (cancel_by IS NULL AND cancel_reason IS NULL)),
-  CHECK ((evidence_owner IS NULL) = (evidence_incarnation IS NULL)),
-  CHECK ((evidence_owner IS NULL) = (evidence_end IS NULL)),
-  CHECK ((evidence_owner IS NULL) = (evidence_seen_at IS NULL)),
-  CHECK ((evidence_owner IS NULL) = (evidence_by IS NULL)),
   -- Columns that a status requires or forbids.
   CHECK ((status = 2) = (outcome IS NOT NULL)),
   CHECK ((status = 2) = (finished_at IS NOT NULL)),
-  CHECK (status = 2 OR (result IS NULL AND error_code IS NULL AND evidence_owner IS NULL)),
-  CHECK (status <> 1 OR (owner IS NOT NULL AND started_at IS NOT NULL)),
-  CHECK (status <> 0 OR started_at IS NULL),
-  CHECK (started_at IS NOT NULL OR (progress = 0 AND (outcome IS NULL OR outcome IN (1, 2, 3)))),
-  CHECK (outcome IS NULL OR outcome NOT IN (1, 3, 4) OR error_code IS NOT NULL),
-  CHECK (outcome IS NULL OR outcome <> 0 OR (error_code IS NULL AND progress = 10000)),
+  CHECK (status = 2 OR flags & 14 = 0),
+  CHECK (status <> 1 OR (owner IS NOT NULL AND flags & 1 = 1)),
+  CHECK (status <> 0 OR flags & 1 = 0),
+  CHECK (flags & 1 = 1 OR (progress = 0 AND (outcome IS NULL OR outcome IN (1, 2, 3)))),
+  CHECK (outcome IS NULL OR outcome NOT IN (1, 3, 4) OR flags & 4 = 4),
+  CHECK (outcome IS NULL OR outcome <> 0 OR (flags & 4 = 0 AND progress = 10000)),
   CHECK (progress < 10000 OR (outcome IS NOT NULL AND outcome = 0)),
-  CHECK (outcome IS NULL OR outcome <> 4 OR evidence_owner IS NOT NULL)
+  CHECK (outcome IS NULL OR outcome <> 4 OR flags & 8 = 8)
 ) STRICT;
 
 -- Partial wherever most actions are outside the set: completed, succeeded, default tenant.
@@ -112,7 +90,7 @@ CREATE INDEX actions_action_owner ON actions_action (owner, number) WHERE status
 -- Finds an incarnation's unfinished actions.
 CREATE INDEX actions_action_incarnation ON actions_action (owner, incarnation) WHERE status < 2;
 CREATE INDEX actions_action_cancel ON actions_action (owner, number)
-  WHERE status < 2 AND cancel_at IS NOT NULL;
+  WHERE status < 2 AND flags & 16 = 16;
 CREATE INDEX actions_action_ended ON actions_action (outcome, number) WHERE outcome > 0;
 CREATE INDEX actions_action_tenant ON actions_action (tenant, number) WHERE tenant <> 'default';
 CREATE INDEX actions_action_name ON actions_action (name, number);
@@ -120,6 +98,46 @@ CREATE INDEX actions_action_parent ON actions_action (parent, number) WHERE pare
 CREATE INDEX actions_action_retry ON actions_action (retry_of, number) WHERE retry_of IS NOT NULL;
 CREATE INDEX actions_action_correlation ON actions_action (correlation, number)
   WHERE correlation IS NOT NULL;
+
+-- The actions in the order of completion.
+CREATE INDEX actions_action_finished ON actions_action (finished_at, number)
+  WHERE finished_at IS NOT NULL;
+
+-- The creation and completion times of each block of 1024 numbers. A range of times is in few
+-- blocks. An index for creation times would cost 20 bytes an action.
+CREATE TABLE actions_span (
+  block INTEGER PRIMARY KEY,
+  created_min INTEGER NOT NULL,
+  created_max INTEGER NOT NULL,
+  finished_min INTEGER,
+  finished_max INTEGER
+) STRICT;
+
+CREATE TRIGGER actions_span_created AFTER INSERT ON actions_action
+BEGIN
+  INSERT INTO actions_span VALUES (
+    NEW.number / 1024, NEW.created_at, NEW.created_at, NEW.finished_at, NEW.finished_at)
+  ON CONFLICT (block) DO UPDATE SET
+    created_min = min(created_min, excluded.created_min),
+    created_max = max(created_max, excluded.created_max),
+    finished_min = coalesce(min(finished_min, excluded.finished_min), finished_min,
+      excluded.finished_min),
+    finished_max = coalesce(max(finished_max, excluded.finished_max), finished_max,
+      excluded.finished_max)
+  WHERE excluded.created_min NOT BETWEEN created_min AND created_max
+    OR (excluded.finished_min IS NOT NULL AND (finished_min IS NULL
+      OR excluded.finished_min NOT BETWEEN finished_min AND finished_max));
+END;
+
+CREATE TRIGGER actions_span_finished AFTER UPDATE OF finished_at ON actions_action
+WHEN NEW.finished_at IS NOT NULL
+BEGIN
+  UPDATE actions_span SET
+    finished_min = coalesce(min(finished_min, NEW.finished_at), NEW.finished_at),
+    finished_max = coalesce(max(finished_max, NEW.finished_at), NEW.finished_at)
+  WHERE block = NEW.number / 1024 AND (finished_min IS NULL
+    OR NEW.finished_at NOT BETWEEN finished_min AND finished_max);
+END;
 
 -- Objects that an action touches: its subject and its related objects.
 CREATE TABLE actions_touch (
@@ -135,7 +153,8 @@ CREATE TABLE actions_feed (
   action INTEGER NOT NULL UNIQUE
 ) STRICT;
 
--- Log entries in the order of writing. `entry` is never reused.
+-- Log entries in the order of writing. `entry` is never reused. All fields have columns; `body` has
+-- the checksum over them, and fields of a later version.
 CREATE TABLE actions_log (
   entry INTEGER PRIMARY KEY,
   action INTEGER NOT NULL,
@@ -151,6 +170,7 @@ CREATE TABLE actions_log (
   by TEXT,
   op BLOB CHECK (length(op) = 16),
   note TEXT,
+  body BLOB NOT NULL CHECK (length(body) > 0),
   CHECK ((owner IS NULL) = (incarnation IS NULL))
 ) STRICT;
 
@@ -173,7 +193,7 @@ CREATE TABLE actions_pin (
   action INTEGER PRIMARY KEY
 ) STRICT;
 
--- Incarnations: alive (0), fenced (1), released (2), disconnected (3).
+-- Incarnations: alive (0), fenced (1), released (2), disconnected (3). `body` is as in the log.
 CREATE TABLE actions_owner (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL CHECK (name <> ''),
@@ -183,6 +203,7 @@ CREATE TABLE actions_owner (
   claimed_at INTEGER NOT NULL,
   renewed_at INTEGER NOT NULL,
   ended_at INTEGER,
+  body BLOB NOT NULL CHECK (length(body) > 0),
   UNIQUE (name, incarnation),
   CHECK ((state = 0) = (ended_at IS NULL))
 ) STRICT;
@@ -208,16 +229,15 @@ END;
 -- AFTER, not BEFORE: after a BEFORE trigger, SQLite would read the whole row a second time.
 CREATE TRIGGER actions_action_forward AFTER UPDATE ON actions_action
 WHEN OLD.status = 2 OR NEW.status < OLD.status OR NEW.version <= OLD.version
-  OR NEW.progress < OLD.progress OR NEW.log_entries < OLD.log_entries
-  OR NEW.last_seen_at < OLD.last_seen_at
+  OR NEW.progress < OLD.progress OR NEW.flags & OLD.flags <> OLD.flags
 BEGIN
   SELECT RAISE(ABORT, 'actions: a completed action does not change') WHERE OLD.status = 2;
   SELECT RAISE(ABORT, 'actions: an action goes forward only');
 END;
 
 CREATE TRIGGER actions_action_identity
-BEFORE UPDATE OF number, uid, source, name, object, related, tenant, actor, parent, retry_of,
-  correlation, exclusive, idempotency_key, digest, created_at ON actions_action
+BEFORE UPDATE OF number, uid, source, name, object, tenant, actor, parent, retry_of, correlation,
+  created_at ON actions_action
 BEGIN
   SELECT RAISE(ABORT, 'actions: what an action is does not change');
 END;
@@ -264,6 +284,33 @@ WHEN EXISTS (SELECT 1 FROM actions_action WHERE number = OLD.action)
 BEGIN
   SELECT RAISE(ABORT, 'actions: the log is kept');
 END;
+
+-- For people who open the file with a tool of SQLite's.
+CREATE VIEW actions_overview AS
+SELECT number,
+  lower(substr(hex(uid), 1, 8) || '-' || substr(hex(uid), 9, 4) || '-' || substr(hex(uid), 13, 4)
+    || '-' || substr(hex(uid), 17, 4) || '-' || substr(hex(uid), 21)) AS uid,
+  name, object, tenant, actor,
+  CASE source WHEN 0 THEN 'task' WHEN 1 THEN 'state-machine' ELSE 'other' END AS source,
+  CASE status WHEN 0 THEN 'queued' WHEN 1 THEN 'executing' ELSE 'completed' END AS status,
+  CASE outcome WHEN 0 THEN 'succeeded' WHEN 1 THEN 'failed' WHEN 2 THEN 'cancelled'
+    WHEN 3 THEN 'interrupted' WHEN 4 THEN 'lost' END AS outcome,
+  progress / 100.0 AS percent,
+  owner,
+  flags & 16 = 16 AS cancel_requested,
+  datetime(created_at / 1000000, 'unixepoch') AS created,
+  datetime(finished_at / 1000000, 'unixepoch') AS finished,
+  version
+FROM actions_action;
+
+CREATE VIEW actions_history AS
+SELECT l.entry, lower(hex(a.uid)) AS uid, a.name, l.version,
+  CASE l.kind WHEN 0 THEN 'created' WHEN 1 THEN 'started' WHEN 2 THEN 'step' WHEN 3 THEN 'noted'
+    WHEN 4 THEN 'cancel-requested' WHEN 5 THEN 'adopted' WHEN 6 THEN 'finished'
+    ELSE 'late-report' END AS kind,
+  datetime(l.at / 1000000, 'unixepoch') AS at,
+  l.progress / 100.0 AS percent, l.step, l.owner, l.by, l.note
+FROM actions_log AS l JOIN actions_action AS a ON a.number = l.action;
 
 -- The result of this step: its entry in the ledger, and a store with its own identity.
 INSERT INTO actions_schema (version, min_reader, min_writer, applied_at)

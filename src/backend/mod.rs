@@ -13,7 +13,9 @@ use crate::model::ActionUid;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite-unbundled")]
-pub use sqlite::{SqliteAccess, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore};
+pub use sqlite::{
+    SqliteAccess, SqliteCheck, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore,
+};
 
 use crate::error::{StoreError, StoreErrorKind};
 

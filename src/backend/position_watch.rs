@@ -1,5 +1,6 @@
 //! Announces new positions of a store to waiters in this process.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
@@ -44,7 +45,11 @@ impl PositionWatch {
     /// Announces a position that has become readable. A position behind an earlier announcement has
     /// no effect.
     pub(super) fn publish(&self, position: Position) {
-        let stand = |at: &Position| (at.revision, at.pruned_through, at.pruned_created);
+        // At one revision, actions are only removed.
+        let stand = |at: &Position| {
+            let remaining = Reverse(at.actions);
+            (at.revision, at.pruned_through, at.pruned_created, remaining)
+        };
         self.state.send_if_modified(|state| {
             let goes_on = stand(&position) > stand(&state.position);
             if goes_on {

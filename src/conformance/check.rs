@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::failure::{Failure, Proof, Stop, holds, same};
 use super::harness::{log_walk, uids, walk};
 use crate::model::{
-    Action, ActionUid, Filter, Limits, LogEntry, LogEntryKind, LogQuery, Order, OwnerQuery, Query,
-    Revision, Status, Version,
+    Action, ActionUid, Filter, Limits, LogEntry, LogEntryKind, LogQuery, Order, Outcome,
+    OwnerQuery, Query, Revision, Status, Version,
 };
 use crate::store::{ActionStore, ActionStoreExt};
 
@@ -30,6 +30,9 @@ pub struct Checked {
 /// - The versions in a log have no gaps.
 ///
 /// - Newest first, oldest first, feed and `get` return the same actions.
+///
+/// - The filters by status and outcome and the order of completion return the actions that they
+///   should: what a store keeps for its filters agrees with the actions.
 ///
 /// - No key has two holders.
 ///
@@ -77,10 +80,9 @@ async fn check(store: &dyn ActionStore) -> Proof<Checked> {
         let found: Vec<Arc<Action>> = found.into_iter().flatten().collect();
         same("every listed action is found by its uid", &found[..], some)?;
     }
-    let unfinished = walk(store, pages(Order::Oldest).with_filter(Filter::Unfinished)).await?;
-    let expected = oldest.iter().filter(|action| action.is_unfinished());
-    let expected: Vec<ActionUid> = expected.map(|action| action.uid).collect();
-    same("the unfinished actions", uids(&unfinished), expected)?;
+    let at = store.list(&Query::new().with_limit(1)).await?.at;
+    same("the number of actions", at.actions, oldest.len() as u64)?;
+    check_filters(store, &oldest).await?;
     let mut logs: HashMap<ActionUid, Vec<LogEntry>> = HashMap::new();
     let all = log_walk(store, LogQuery::all().with_limit(Limits::PAGE)).await?;
     let entries = all.len();
@@ -112,6 +114,27 @@ async fn check(store: &dyn ActionStore) -> Proof<Checked> {
         actions: oldest.len(),
         entries,
     })
+}
+
+async fn check_filters(store: &dyn ActionStore, oldest: &[Arc<Action>]) -> Proof {
+    let pages = |order| Query::new().with_order(order).with_limit(Limits::PAGE);
+    let mut filters = vec![Filter::Unfinished];
+    filters.extend(Status::ALL.iter().copied().map(Filter::Status));
+    filters.extend(Outcome::ALL.iter().copied().map(Filter::Outcome));
+    for filter in filters {
+        let expected = oldest.iter().filter(|action| filter.matches(action));
+        let expected: Vec<ActionUid> = expected.map(|action| action.uid).collect();
+        let what = format!("the actions that match {filter:?}");
+        let found = walk(store, pages(Order::Oldest).with_filter(filter)).await?;
+        same(&what, uids(&found), expected)?;
+    }
+    let completed = oldest.iter().enumerate();
+    let completed = completed.filter(|(_, action)| !action.is_unfinished());
+    let mut completed: Vec<(usize, &Arc<Action>)> = completed.collect();
+    completed.sort_by_key(|(number, action)| std::cmp::Reverse((action.finished_at, *number)));
+    let expected: Vec<ActionUid> = completed.iter().map(|(_, action)| action.uid).collect();
+    let found = walk(store, pages(Order::Finished)).await?;
+    same("the order of completion", uids(&found), expected)
 }
 
 /// The feed returns the same actions, each once, in ascending order of revision.

@@ -24,7 +24,7 @@ pub(super) type Answer = Result<Done, Rejection>;
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Upper limit for the pages of one walk. No walk of the suite has this many.
-const PAGES: usize = 5000;
+pub(super) const PAGES: usize = 5000;
 
 pub(super) async fn open(fixture: &dyn Fixture) -> Proof<Subject> {
     let subject = fixture.open().await;

@@ -192,6 +192,7 @@ macro_rules! __conformance_cases {
                     plain a_late_report_is_logged_in_arrival_order;
                 }
                 removal {
+                    plain a_position_counts_the_actions_of_its_store;
                     plain an_unfinished_action_is_not_removed;
                     plain a_pinned_action_is_not_removed;
                     plain an_unfinished_action_can_be_pinned;
@@ -263,6 +264,11 @@ macro_rules! __conformance_cases {
                     plain a_feed_started_after_a_removal_works;
                     plain a_feed_cursor_survives_the_removal_of_a_returned_action;
                     plain creation_order_never_changes;
+                }
+                completion {
+                    plain completion_order_lists_the_last_completed_first;
+                    plain completions_during_a_walk_in_completion_order_do_not_disturb_it;
+                    clock ranges_of_times_return_the_actions_within_them;
                 }
                 paging {
                     crowd pages_of_every_size_are_complete_during_writes;

@@ -258,6 +258,7 @@ mod tests {
             revision: crate::model::Revision::ZERO,
             pruned_through: crate::model::Revision::ZERO,
             pruned_created: None,
+            actions: 0,
         };
         let cursor = Some(Cursor::newest(at, 7));
         for walk in [

@@ -7,12 +7,19 @@ use super::identity::ActionUid;
 use super::new_action::DEFAULT_TENANT;
 use super::object::{ObjectRef, ObjectSet};
 use super::query::{Filter, Query};
+use super::time::Timestamp;
 use super::words::{Outcome, Status};
 
+/// Candidates that match at most this many actions are told apart by their number.
+pub(crate) const SELECTIVE: usize = 1000;
+
 impl Query {
-    /// Returns the index that this query reads: the most selective one that its conditions allow.
-    /// The other conditions filter the rows. The choice is the same for all backends.
-    pub(crate) fn driver(&self) -> AccessPath {
+    /// Returns the indexes that this query can read, the one that is usually the most selective
+    /// first. The other conditions filter the rows that the index finds.
+    ///
+    /// Returns one index if its selectivity is known without counting. Otherwise a store counts up
+    /// to [`SELECTIVE`] rows of each, and reads the index with the fewest.
+    pub(crate) fn paths(&self) -> Vec<AccessPath> {
         let unfinished = self.filters.iter().any(|filter| {
             matches!(
                 filter,
@@ -27,7 +34,8 @@ impl Query {
                 AccessPath::UnfinishedOf(name.clone())
             }
         };
-        self.filters
+        let mut paths: Vec<AccessPath> = self
+            .filters
             .iter()
             .filter_map(|filter| match filter {
                 Filter::Uid(uid) => Some(AccessPath::Uid(*uid)),
@@ -52,13 +60,104 @@ impl Query {
                 Filter::Name(name) => Some(AccessPath::Name(name.clone())),
                 _ => None,
             })
-            .min_by_key(AccessPath::rank)
-            .unwrap_or(AccessPath::All)
+            .collect();
+        paths.extend(Times::of(self).map(AccessPath::Times));
+        paths.sort_by_key(AccessPath::rank);
+        paths.dedup();
+        match paths.first() {
+            None => vec![AccessPath::All],
+            Some(first) if first.is_selective() => {
+                paths.truncate(1);
+                paths
+            }
+            Some(_) => paths,
+        }
     }
 }
 
-/// An index that a query can read. Every index except `Uid`, `TouchesAny` and `All` lists actions
-/// in creation order. `TouchesAny` reads the `Touches` indexes of its objects.
+/// Ranges of creation and completion times. Each begins with `from` and ends before `before`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Times {
+    pub(crate) created_from: Option<Timestamp>,
+    pub(crate) created_before: Option<Timestamp>,
+    pub(crate) finished_from: Option<Timestamp>,
+    pub(crate) finished_before: Option<Timestamp>,
+}
+
+impl Times {
+    /// Returns the ranges of a query; `None` if it has none.
+    pub(crate) fn of(query: &Query) -> Option<Times> {
+        let mut times = Times::default();
+        for filter in &query.filters {
+            match filter {
+                Filter::CreatedFrom(at) => {
+                    times.created_from = times.created_from.max(Some(*at));
+                }
+                Filter::FinishedFrom(at) => {
+                    times.finished_from = times.finished_from.max(Some(*at));
+                }
+                Filter::CreatedBefore(at) => earlier(&mut times.created_before, *at),
+                Filter::FinishedBefore(at) => earlier(&mut times.finished_before, *at),
+                _ => {}
+            }
+        }
+        (times != Times::default()).then_some(times)
+    }
+}
+
+fn earlier(bound: &mut Option<Timestamp>, at: Timestamp) {
+    *bound = Some(bound.map_or(at, |bound| bound.min(at)));
+}
+
+/// Creation and completion times of a block of actions: a few bytes for each [`Span::ACTIONS`].
+///
+/// Actions are created in the order of their times, except after a clock was set back, and for
+/// imported ones. Most are completed soon after. So a range of times is in few blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    created: (Timestamp, Timestamp),
+    finished: Option<(Timestamp, Timestamp)>,
+}
+
+impl Span {
+    /// Actions in a block: those whose number divided by this is the number of the block.
+    pub(crate) const ACTIONS: u64 = 1024;
+
+    pub(crate) fn of(action: &Action) -> Span {
+        Span {
+            created: (action.created_at, action.created_at),
+            finished: action.finished_at.map(|at| (at, at)),
+        }
+    }
+
+    /// Extends the span to another one.
+    pub(crate) fn extend(&mut self, other: Span) {
+        let join = |one: (Timestamp, Timestamp), other: (Timestamp, Timestamp)| {
+            (one.0.min(other.0), one.1.max(other.1))
+        };
+        self.created = join(self.created, other.created);
+        self.finished = match (self.finished, other.finished) {
+            (Some(one), Some(other)) => Some(join(one, other)),
+            (one, other) => one.or(other),
+        };
+    }
+
+    /// Returns true if an action of the block may be within the ranges.
+    pub(crate) fn may_have(&self, times: &Times) -> bool {
+        let overlaps = |span: (Timestamp, Timestamp), from: Option<_>, before: Option<_>| {
+            from.is_none_or(|from| span.1 >= from) && before.is_none_or(|before| span.0 < before)
+        };
+        let any_finished = times.finished_from.is_some() || times.finished_before.is_some();
+        let finished = match self.finished {
+            Some(span) => overlaps(span, times.finished_from, times.finished_before),
+            None => !any_finished,
+        };
+        finished && overlaps(self.created, times.created_from, times.created_before)
+    }
+}
+
+/// An index that a query can read. Every index except `Uid`, `TouchesAny`, `Times` and `All` lists
+/// actions in creation order. `TouchesAny` reads the `Touches` indexes of its objects.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum AccessPath {
     /// One action.
@@ -85,6 +184,8 @@ pub(crate) enum AccessPath {
     Tenant(Arc<str>),
     /// The actions with a name.
     Name(Arc<str>),
+    /// The [blocks](Span) of actions whose times are near these ranges.
+    Times(Times),
     /// All actions.
     All,
 }
@@ -104,8 +205,14 @@ impl AccessPath {
             AccessPath::TouchesAny(_) => 9,
             AccessPath::Tenant(_) => 10,
             AccessPath::Name(_) => 11,
-            AccessPath::All => 12,
+            AccessPath::Times(_) => 12,
+            AccessPath::All => 13,
         }
+    }
+
+    /// Returns true for an index that finds few actions, however large the store is.
+    fn is_selective(&self) -> bool {
+        self.rank() <= 5
     }
 
     /// Returns the indexes that contain an action. `Unfinished`, `UnfinishedOf`, `CancelsOf` and

@@ -46,7 +46,7 @@ impl Branches {
         let mut forks = self.forks.iter();
         let parted = forks.any(|f| f.branch == cursor.branch() && is_within(cursor, f.end));
         match cursor.walk {
-            Walk::Newest => true,
+            Walk::Newest | Walk::Finished => true,
             // A fork does not record the number of claims.
             Walk::Owners => false,
             Walk::Oldest | Walk::Log | Walk::Feed => parted,
@@ -57,7 +57,7 @@ impl Branches {
 /// Returns true if a history has reached the cursor's position.
 fn is_within(cursor: &Cursor, end: End) -> bool {
     match cursor.walk {
-        Walk::Newest | Walk::Owners => true,
+        Walk::Newest | Walk::Finished | Walk::Owners => true,
         Walk::Oldest => cursor.position() <= end.number,
         Walk::Log => cursor.position() <= end.entry,
         Walk::Feed => cursor.seen() <= end.revision,
@@ -77,6 +77,7 @@ mod tests {
             revision: Revision::new(revision),
             pruned_through: Revision::ZERO,
             pruned_created: None,
+            actions: 0,
         };
         let end = |by: u64| End {
             revision: 10 * by,

@@ -118,10 +118,12 @@ pub struct Position {
     /// Creation time of the youngest action that was ever removed. Every action created later is
     /// still there. `None` if no action was removed.
     pub pruned_created: Option<Timestamp>,
+    /// Number of actions in the store.
+    pub actions: u64,
 }
 
 impl Position {
-    /// Creates the position of a store from which no action was removed.
+    /// Creates the position of a store that has no action and from which none was removed.
     #[must_use]
     pub fn new(store_id: StoreId, branch: BranchId, revision: Revision) -> Position {
         Position {
@@ -130,7 +132,14 @@ impl Position {
             revision,
             pruned_through: Revision::new(0),
             pruned_created: None,
+            actions: 0,
         }
+    }
+
+    /// Sets the number of actions in the store.
+    #[must_use]
+    pub fn with_actions(self, actions: u64) -> Position {
+        Position { actions, ..self }
     }
 
     /// Sets the highest revision of the removed actions, and when the youngest of them was created.
@@ -149,15 +158,17 @@ impl Position {
 pub(super) enum Walk {
     Newest,
     Oldest,
+    Finished,
     Feed,
     Log,
     Owners,
 }
 
 impl Walk {
-    const LETTERS: [(Walk, &'static str); 5] = [
+    const LETTERS: [(Walk, &'static str); 6] = [
         (Walk::Newest, "n"),
         (Walk::Oldest, "o"),
+        (Walk::Finished, "c"),
         (Walk::Feed, "f"),
         (Walk::Log, "l"),
         (Walk::Owners, "w"),
@@ -172,7 +183,7 @@ impl Walk {
 /// A cursor can expire with [`CursorExpired`](crate::ErrorKind::CursorExpired) in two cases:
 ///
 /// - The store is on a branch that does not contain all that the list has shown. Cursors of
-///   newest-first lists do not expire this way. Cursors of owner lists expire on every other
+///   newest-first lists and of lists in order of completion do not expire this way. Cursors of owner lists expire on every other
 ///   branch.
 ///
 /// - Feed only: an action was removed that changed after the walk began, and the walk had not
@@ -183,8 +194,8 @@ pub struct Cursor {
     store_id: StoreId,
     branch: BranchId,
     position: u64,
-    /// Feed only: revision of the store when the walk began. A removed action with a lower revision
-    /// does not expire the cursor.
+    /// Feed: revision of the store when the walk began. A removed action with a lower revision does
+    /// not expire the cursor. Order of completion: when the action was completed.
     began: u64,
     /// Feed only: revision of the store when the last page was read. It may be higher than the
     /// revision at which the page ended.
@@ -209,6 +220,16 @@ impl Cursor {
     #[must_use]
     pub const fn oldest(at: Position, number: u64) -> Cursor {
         Cursor::new(Walk::Oldest, at, number, 0, 0)
+    }
+
+    /// Creates a cursor after a row of a list in order of completion, by the time of its completion
+    /// and its number in creation order.
+    #[must_use]
+    pub const fn finished(at: Position, finished_at: Timestamp, number: u64) -> Cursor {
+        // As in the stored form: a time before 1970 is a number, too.
+        let micros = finished_at.as_micros();
+        let time = ((micros << 1) ^ (micros >> 63)) as u64;
+        Cursor::new(Walk::Finished, at, number, time, 0)
     }
 
     /// Creates a cursor after a log entry, by the entry's number in write order.
@@ -275,6 +296,13 @@ impl Cursor {
         self.position
     }
 
+    /// Returns the time that the cursor was created with. Only for an order of completion.
+    #[must_use]
+    pub const fn finished_at(&self) -> Timestamp {
+        let time = self.began;
+        Timestamp::from_micros((time >> 1) as i64 ^ -((time & 1) as i64))
+    }
+
     /// Returns the revision of the store when the last page was read.
     pub(super) const fn seen(&self) -> u64 {
         if self.seen > self.position {
@@ -305,10 +333,11 @@ impl fmt::Display for Cursor {
             write!(f, "-{:x}", self.branch.get())?;
         }
         write!(f, ".{}", self.position)?;
-        if self.walk == Walk::Feed {
-            write!(f, ".{}.{}", self.began, self.seen)?;
+        match self.walk {
+            Walk::Feed => write!(f, ".{}.{}", self.began, self.seen),
+            Walk::Finished => write!(f, ".{}", self.began),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -342,6 +371,9 @@ impl FromStr for Cursor {
         if walk == Walk::Feed {
             (began, seen) = (number(part()?)?, number(part()?)?);
         }
+        if walk == Walk::Finished {
+            began = number(part()?)?;
+        }
         let cursor = Cursor {
             walk,
             store_id: StoreId(uuid),
@@ -374,6 +406,7 @@ mod tests {
             revision: Revision::new(9),
             pruned_through: Revision::ZERO,
             pruned_created: None,
+            actions: 0,
         };
         let first = Position {
             branch: BranchId::FIRST,
@@ -424,6 +457,7 @@ mod tests {
             revision: Revision::new(revision),
             pruned_through: Revision::new(pruned_through),
             pruned_created: None,
+            actions: 0,
         };
         // A walk from the beginning, in a store that has removed actions before.
         let walk = Cursor::feed_after(Revision::new(5), None, at(100, 50));

@@ -37,9 +37,9 @@ mod time;
 mod words;
 mod workspace;
 
-pub(crate) use access_path::AccessPath;
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use access_path::touched;
+pub(crate) use access_path::{AccessPath, SELECTIVE, Span, Times};
 pub use action::{Action, ActionError, Cancel, Evidence};
 #[cfg(feature = "http")]
 pub(crate) use attributes::PENDING_OPS;

@@ -117,6 +117,8 @@ pub enum Order {
     Newest,
     /// By creation, oldest first.
     Oldest,
+    /// By completion, the action that was completed last first. Only completed actions are listed.
+    Finished,
     /// The feed: each action once, by the revision of its latest change, oldest change first.
     Feed,
     /// Order of a later version of this library.
@@ -243,6 +245,7 @@ impl Query {
         let walk = match self.order {
             Order::Newest => Walk::Newest,
             Order::Oldest => Walk::Oldest,
+            Order::Finished => Walk::Finished,
             Order::Feed => Walk::Feed,
             Order::Unknown => return Err(CheckError::Unsupported("this order")),
         };

@@ -245,8 +245,7 @@ impl Due {
             return Ok(Stage::Over);
         };
         let (page, next) = by_completion(store, after).await?;
-        // Each action has its own revision, so a store has at most as many actions as revisions.
-        if page.at.revision.get() <= cap {
+        if page.at.actions <= cap {
             return Ok(Stage::Over);
         }
         let until = until.unwrap_or(page.at.revision);

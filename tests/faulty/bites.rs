@@ -44,6 +44,22 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     ),
     (Fault::ReversesOldest, "creation_order_never_changes"),
     (
+        Fault::CountsRemovedActions,
+        "a_position_counts_the_actions_of_its_store",
+    ),
+    (
+        Fault::CompletesByCreation,
+        "completion_order_lists_the_last_completed_first",
+    ),
+    (
+        Fault::CompletesByCreation,
+        "completions_during_a_walk_in_completion_order_do_not_disturb_it",
+    ),
+    (
+        Fault::IncludesTheEndOfARange,
+        "ranges_of_times_return_the_actions_within_them",
+    ),
+    (
         Fault::IgnoresATerm,
         "every_filter_returns_the_matching_actions",
     ),

@@ -26,6 +26,12 @@ pub(crate) enum Fault {
     LosesTheLastOfAPage,
     /// Begins a page with the last item of the page before.
     RepeatsAnItem,
+    /// Still counts an action that was removed.
+    CountsRemovedActions,
+    /// Lists completed actions in the order of their creation.
+    CompletesByCreation,
+    /// Takes the end of a range of times for the last time in it.
+    IncludesTheEndOfARange,
     /// Shows each page of an oldest-first list newest first.
     ReversesOldest,
     /// Leaves a term out.

@@ -76,6 +76,9 @@ impl Faulty {
             Fault::CountsRevisionsBack => revision.saturating_sub(extra),
             _ => revision + extra,
         });
+        if self.is(Fault::CountsRemovedActions) && at.pruned_through > Revision::ZERO {
+            at.actions += 1;
+        }
         at.pruned_created = at
             .pruned_created
             .filter(|_| !self.is(Fault::ForgetsThatItRemoved));
@@ -272,6 +275,7 @@ impl ActionStore for Faulty {
                 }
             }
             Fault::PagesByOffset => asked.after = None,
+            Fault::IncludesTheEndOfARange => asked.filters.iter_mut().for_each(later_end),
             Fault::FindsByFormerOwner => {
                 let owner =
                     |filter: &Filter| matches!(filter, Filter::Owner(_) | Filter::OwnerName(_));
@@ -292,6 +296,9 @@ impl ActionStore for Faulty {
         };
         asked = query.clone();
         page.at = self.position(page.at);
+        if self.is(Fault::CompletesByCreation) && asked.order == Order::Finished {
+            page.items.sort_by_key(|action| action.uid);
+        }
         match self.fault {
             Fault::LosesTheLastOfAPage if page.next.is_some() => {
                 page.items.pop();
@@ -460,6 +467,12 @@ impl ActionStore for Faulty {
             }
             _ => self.inner.close().await,
         }
+    }
+}
+
+fn later_end(filter: &mut Filter) {
+    if let Filter::CreatedBefore(end) | Filter::FinishedBefore(end) = filter {
+        *end = action_store::Timestamp::from_micros(end.as_micros() + 1);
     }
 }
 

@@ -5,26 +5,20 @@ use std::time::Duration;
 
 use action_store::command::OpId;
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, CancelRequest, Change, Command, Json, Limits, LogQuery,
-    NewAction, OwnerRef, Query, RelatedObject, Report, SqliteOptions, SqliteStore,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change, Command, Json,
+    Limits, LogQuery, NewAction, OwnerRef, Query, RelatedObject, Report, SqliteOptions,
+    SqliteStore,
 };
-use sqlx::{Connection, Row};
 
-use super::{Place, place, raw, run};
+use super::place;
 
 /// As many as one call may name or show.
 const MOST: usize = Limits::PAGE as usize;
 
-/// Makes the largest unfinished action. SQLite writes a control character in a list of warnings
-/// as seven bytes, and a quote in a list of related objects as four.
-async fn make_largest(store: &SqliteStore) {
+/// Makes the largest unfinished action: each text is as long as it may be.
+async fn make_largest(store: &SqliteStore, owner: &OwnerRef) {
     let control = || "\u{1}".repeat(Limits::TEXT);
     let quotes = format!("{{\"a\":\"{}\"}}", "\\\"".repeat(Limits::JSON / 2 - 4));
-    let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
     let quoted = || "\"".repeat(Limits::LABEL);
     let mut new = NewAction::task("large")
         .with_description(control())
@@ -46,7 +40,7 @@ async fn make_largest(store: &SqliteStore) {
         by: Some(owner.clone()),
         if_version: None,
     };
-    let mut commands = vec![claim, create, apply(Change::Start)];
+    let mut commands = vec![create, apply(Change::Start)];
     for number in 0..Limits::WARNINGS {
         // Each another text: the same warning is kept once.
         let warning = format!("{number:02}{}", "\u{1}".repeat(Limits::TEXT - 2));
@@ -56,44 +50,6 @@ async fn make_largest(store: &SqliteStore) {
     let answers = store.write(Batch::all(commands)).await.unwrap();
     let last = answers.into_iter().map(Result::unwrap).next_back().unwrap();
     assert_eq!(last.action.unwrap().warnings.len(), Limits::WARNINGS);
-}
-
-/// Copies the one action until there are as many as one call may name.
-async fn multiply(place: &Place) {
-    let mut other = raw(&place.path).await;
-    let columns = sqlx::query("SELECT name FROM pragma_table_info('actions_action')");
-    let columns = columns.fetch_all(&mut other).await.unwrap();
-    let columns: Vec<String> = columns.iter().map(|row| row.get(0)).collect();
-    let values: Vec<&str> = columns
-        .iter()
-        .map(|column| match &**column {
-            "number" => "number + n",
-            "uid" => "randomblob(16)",
-            other => other,
-        })
-        .collect();
-    let (columns, values) = (columns.join(", "), values.join(", "));
-    let copies = MOST - 1;
-    run(&mut other, "BEGIN IMMEDIATE").await;
-    let counted = format!(
-        "WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < {copies}) \
-         INSERT INTO actions_action ({columns}) SELECT {values} FROM counted \
-         CROSS JOIN (SELECT * FROM actions_action WHERE number = 1)"
-    );
-    run(&mut other, &counted).await;
-    run(
-        &mut other,
-        "INSERT INTO actions_feed (revision, action) \
-         SELECT (SELECT revision FROM actions_store) + number, number FROM actions_action \
-         WHERE number > 1",
-    )
-    .await;
-    let counters = format!(
-        "UPDATE actions_store SET revision = revision + {MOST}, last_number = last_number + {copies}"
-    );
-    run(&mut other, &counters).await;
-    run(&mut other, "COMMIT").await;
-    other.close().await.unwrap();
 }
 
 fn request_cancel(action: &Arc<Action>) -> Command {
@@ -112,9 +68,16 @@ async fn as_many_of_the_largest_actions_as_allowed_are_read_and_changed_at_once(
     let place = place();
     let options = || SqliteOptions::new().with_timeout(Duration::from_secs(600));
     let store = options().open(&place.path).await.unwrap();
-    make_largest(&store).await;
+    let owner = OwnerRef::new("plane");
+    let claim = Command::Claim {
+        owner: owner.clone(),
+        take_over: true,
+    };
+    store.command(claim).await.unwrap();
+    for _ in 0..MOST {
+        make_largest(&store, &owner).await;
+    }
     store.close().await.unwrap();
-    multiply(&place).await;
 
     let store = options().open(&place.path).await.unwrap();
     assert_eq!(store.capabilities().max_commands, MOST);

@@ -144,7 +144,7 @@ pub(crate) async fn torn_now(connection: &mut SqliteConnection) -> u64 {
          SELECT max(version) FROM actions_log WHERE action = a.number AND kind <> 7) \
          WHERE a.number > (SELECT max(number) FROM actions_action) - 500 AND (\
          l.version IS NULL OR l.version > a.version OR l.status IS NOT a.status \
-         OR l.outcome IS NOT a.outcome OR l.step IS NOT a.step OR l.owner IS NOT a.owner \
+         OR l.outcome IS NOT a.outcome OR l.owner IS NOT a.owner \
          OR l.incarnation IS NOT a.incarnation \
          OR (a.status = 2 AND l.version IS NOT a.version))";
     let torn: i64 = sqlx::query_scalar(torn)

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, Branches, Cursor, Done, Limits, LogEntry, LogQuery, Order, Owner,
-    OwnerQuery, Page, Position, Query, Rejection, Revision, StoreId, plan, read_set,
+    OwnerQuery, Page, Position, Query, Rejection, Revision, StoreId, Times, plan, read_set,
 };
 use crate::store::{ActionStore, Capabilities, Durability};
 
@@ -137,8 +137,18 @@ impl ActionStore for MemoryStore {
             Order::Oldest => {
                 let after = self.resume("list", &tables, query.after, 0)?;
                 let range = (Excluded(after), Unbounded);
-                let rows = tables.driven(&query.driver(), range, false);
+                let rows = tables.rows_for(query, range, false);
                 Ok(page(query, rows, at, |row| Cursor::oldest(at, row.number)))
+            }
+            Order::Finished => {
+                let after = self.resume("list", &tables, query.after, u64::MAX)?;
+                let time = query.after.map(|cursor| cursor.finished_at());
+                let times = Times::of(query).unwrap_or_default();
+                let rows = tables.completed(times, time.map(|time| (time, after)));
+                Ok(page(query, rows, at, |row| {
+                    let finished = row.action.finished_at.unwrap_or(row.action.created_at);
+                    Cursor::finished(at, finished, row.number)
+                }))
             }
             Order::Feed => {
                 let after = self.resume("list", &tables, query.after, 0)?;
@@ -154,7 +164,7 @@ impl ActionStore for MemoryStore {
             _ => {
                 let after = self.resume("list", &tables, query.after, u64::MAX)?;
                 let range = (Unbounded, Excluded(after));
-                let rows = tables.driven(&query.driver(), range, true);
+                let rows = tables.rows_for(query, range, true);
                 Ok(page(query, rows, at, |row| Cursor::newest(at, row.number)))
             }
         }

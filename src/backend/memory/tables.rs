@@ -1,16 +1,16 @@
 //! The data of the store in memory, and how batches are loaded and saved.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter::Peekable;
-use std::ops::RangeBounds as _;
+use std::ops::{Bound, RangeBounds as _};
 use std::sync::Arc;
 
 use super::super::UidMap;
 use super::super::append_index::AppendIndex;
 use super::owners::Owners;
 use crate::model::{
-    AccessPath, Action, ActionUid, BranchId, End, Key, Limits, LogEntry, Position, ReadSet,
-    Revision, StoreId, Timestamp, TxnState, WriteSet,
+    AccessPath, Action, ActionUid, BranchId, End, Key, Limits, LogEntry, Position, Query, ReadSet,
+    Revision, SELECTIVE, Span, StoreId, Times, Timestamp, TxnState, WriteSet,
 };
 
 /// All data; consistent whenever the lock is free.
@@ -21,6 +21,10 @@ pub(super) struct Tables {
     numbers: AppendIndex<ActionUid>,
     /// The numbers of the actions in each set that can select a query's rows.
     sets: HashMap<AccessPath, BTreeSet<u64>>,
+    /// The completed actions by the time of completion and their number.
+    finished: BTreeSet<(Timestamp, u64)>,
+    /// The times of each block of actions.
+    spans: BTreeMap<u64, Span>,
     /// The action whose latest change has this revision.
     pub(super) feed: AppendIndex<ActionUid>,
     /// The action of each log entry, in the order of writing.
@@ -53,6 +57,7 @@ impl Tables {
         let pruned_through = Revision::new(self.pruned_through);
         Position::new(store_id, BranchId::FIRST, Revision::new(self.last_revision))
             .with_pruned(pruned_through, self.pruned_created)
+            .with_actions(self.rows.len() as u64)
     }
 
     /// Returns the end of the history.
@@ -64,16 +69,87 @@ impl Tables {
         }
     }
 
-    /// Returns the rows of a driver, in creation order or newest first.
-    pub(super) fn driven(&self, driver: &AccessPath, range: Range, newest: bool) -> Walk<'_, &Row> {
+    /// Returns the rows that a query can match, in creation order or newest first.
+    pub(super) fn rows_for(&self, query: &Query, range: Range, newest: bool) -> Walk<'_, &Row> {
+        let paths = query.paths();
+        let fewest = paths.into_iter().min_by_key(|path| self.count(path, range));
+        self.driven(fewest.unwrap_or(AccessPath::All), range, newest)
+    }
+
+    /// Returns the completed actions of a range of times, the one completed last first. `after` is
+    /// the completion time and the number of the last row of the page before.
+    pub(super) fn completed(
+        &self,
+        times: Times,
+        after: Option<(Timestamp, u64)>,
+    ) -> impl Iterator<Item = &Row> {
+        let before = times.finished_before.map(|before| (before, 0));
+        let end = after.into_iter().chain(before).min();
+        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+        let from = times.finished_from.map(|from| (from, 0));
+        // A range that is empty must not begin behind its end.
+        let is_empty = match (from, end) {
+            (Some(from), Bound::Excluded(end)) => from >= end,
+            _ => false,
+        };
+        let from = from.map_or(Bound::Unbounded, Bound::Included);
+        let range = (!is_empty).then(|| self.finished.range((from, end)));
+        let numbers = range.into_iter().flat_map(|range| range.rev());
+        let uids = numbers.filter_map(|(_, number)| self.numbers.get(*number));
+        uids.filter_map(|uid| self.rows.get(uid))
+    }
+
+    /// Returns the number of rows that an index finds, at most [`SELECTIVE`]. Counts all rows of a
+    /// set, not only those within the range: a set knows its size.
+    fn count(&self, path: &AccessPath, range: Range) -> usize {
+        let of_set = |set: &AccessPath| self.sets.get(set).map_or(0, BTreeSet::len);
+        let count = match path {
+            AccessPath::TouchesAny(objects) => objects
+                .iter()
+                .map(|object| of_set(&AccessPath::Touches(object.clone())))
+                .sum(),
+            AccessPath::Times(times) => self.blocks(*times, range).count() * Span::ACTIONS as usize,
+            AccessPath::Uid(_) => 1,
+            AccessPath::All => SELECTIVE,
+            set => of_set(set),
+        };
+        count.min(SELECTIVE)
+    }
+
+    /// Returns the blocks within a range of numbers that may have actions of these times, in
+    /// ascending order.
+    fn blocks(&self, times: Times, (from, to): Range) -> impl DoubleEndedIterator<Item = u64> {
+        let block = |bound: Bound<u64>, unbounded: u64| match bound {
+            Bound::Included(number) | Bound::Excluded(number) => number / Span::ACTIONS,
+            Bound::Unbounded => unbounded,
+        };
+        let blocks = self.spans.range(block(from, 0)..=block(to, u64::MAX));
+        blocks.filter_map(move |(block, span)| span.may_have(&times).then_some(*block))
+    }
+
+    /// Returns the rows of an index, in creation order or newest first.
+    fn driven(&self, driver: AccessPath, range: Range, newest: bool) -> Walk<'_, &Row> {
         let numbers = match driver {
             AccessPath::All => {
                 let uids = self.numbers.range(range).map(|(_, uid)| uid);
                 return directed(uids.filter_map(|uid| self.rows.get(uid)), newest);
             }
             AccessPath::Uid(uid) => {
-                let row = self.rows.get(uid);
+                let row = self.rows.get(&uid);
                 return Box::new(row.filter(|row| range.contains(&row.number)).into_iter());
+            }
+            AccessPath::Times(times) => {
+                let block = move |block: u64| {
+                    let first = block * Span::ACTIONS;
+                    let numbers = self.numbers.range((
+                        Bound::Included(first),
+                        Bound::Excluded(first + Span::ACTIONS),
+                    ));
+                    let numbers = numbers.map(|(number, _)| number);
+                    directed(numbers.filter(move |n| range.contains(n)), newest)
+                };
+                let blocks = directed(self.blocks(times, range), newest);
+                Box::new(blocks.flat_map(block))
             }
             AccessPath::TouchesAny(objects) => {
                 let sets = objects
@@ -83,8 +159,8 @@ impl Tables {
                 let walks = sets.map(|set| directed(set.range(range).copied(), newest).peekable());
                 merged(walks.collect(), newest)
             }
-            _ => {
-                let numbers = self.sets.get(driver).map(|set| set.range(range).copied());
+            set => {
+                let numbers = self.sets.get(&set).map(|set| set.range(range).copied());
                 directed(numbers.into_iter().flatten(), newest)
             }
         };
@@ -179,6 +255,9 @@ impl Tables {
         for (entry, _) in &row.log {
             self.entries.remove(*entry);
         }
+        if let Some(at) = row.action.finished_at {
+            self.finished.remove(&(at, row.number));
+        }
         for set in AccessPath::sets_of(&row.action) {
             self.leave(set, row.number);
         }
@@ -193,6 +272,9 @@ impl Tables {
         for set in AccessPath::sets_of(&action) {
             self.sets.entry(set).or_default().insert(number);
         }
+        self.extend_span(number, Span::of(&action));
+        self.finished
+            .extend(action.finished_at.map(|at| (at, number)));
         self.owners.own(&action);
         let row = Row {
             action,
@@ -218,6 +300,9 @@ impl Tables {
         self.feed.remove(row.revision);
         self.feed.push(self.last_revision, after.uid);
         row.revision = self.last_revision;
+        let finished = after.finished_at.map(|at| (at, row.number));
+        let completed = finished.map(|(_, number)| (number, Span::of(after)));
+        self.finished.extend(finished);
         let cancelled = before.cancel.is_some() != after.cancel.is_some();
         if before.status != after.status || before.owner != after.owner || cancelled {
             let (after, number) = (after.clone(), row.number);
@@ -229,6 +314,14 @@ impl Tables {
                 self.sets.entry(set).or_default().insert(number);
             }
         }
+        if let Some((number, span)) = completed {
+            self.extend_span(number, span);
+        }
+    }
+
+    fn extend_span(&mut self, number: u64, span: Span) {
+        let spans = self.spans.entry(number / Span::ACTIONS);
+        spans.and_modify(|known| known.extend(span)).or_insert(span);
     }
 
     fn leave(&mut self, set: AccessPath, number: u64) {

@@ -26,6 +26,7 @@ impl Lineage {
             revision: crate::model::Revision::ZERO,
             pruned_through: crate::model::Revision::ZERO,
             pruned_created: None,
+            actions: 0,
         }
     }
 }

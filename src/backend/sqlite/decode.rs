@@ -1,33 +1,27 @@
 //! Decodes actions, log entries and owners from rows.
 //!
-//! SQLite returns each row as one JSON array. sqlx copies each column into its own value on
-//! SQLite's thread, and frees it on ours. For the 42 columns of an action this was most of the cost
-//! of a look-up.
+//! SQLite returns each row as one value. sqlx copies each column into its own value on SQLite's
+//! thread, and frees it on ours, which costs more than to decode it.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::errors::corrupt;
+use super::rows;
 use crate::error::StoreError;
-use crate::model::{
-    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Extra, Incarnation, Json, LogEntry,
-    LogEntryKind, ObjectRef, OpId, Outcome, Owner, OwnerEnd, OwnerRef, OwnerState, Progress,
-    Source, Status, Timestamp, Version,
-};
+use crate::model::codec::{CodecError, Field as _, Kind, Layout, Record, Value};
+use crate::model::{Action, Detail, Incarnation, LogEntry, Owner, OwnerRef, Timestamp};
 
 /// A field of a packed row.
 enum Field<'r> {
     Null,
     Int(i64),
     Text(Cow<'r, str>),
-    /// The sparse columns, packed [in one array](super::rows::Part::Sparse).
-    Row(Fields<'r>),
 }
 
 impl<'de> Deserialize<'de> for Field<'de> {
@@ -42,7 +36,7 @@ impl<'de> Visitor<'de> for FieldVisitor {
     type Value = Field<'de>;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a text, an integer, an array or null")
+        out.write_str("a text, an integer or null")
     }
 
     fn visit_unit<E>(self) -> Result<Field<'de>, E> {
@@ -64,27 +58,13 @@ impl<'de> Visitor<'de> for FieldVisitor {
     fn visit_str<E>(self, text: &str) -> Result<Field<'de>, E> {
         Ok(Field::Text(Cow::Owned(text.to_owned())))
     }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, row: A) -> Result<Field<'de>, A::Error> {
-        Fields::read(row).map(Field::Row)
-    }
 }
 
-/// The fields of a packed row, in the order of its [`Layout`](super::rows::Layout).
+/// The fields of a packed row, in their order in SQL.
 struct Fields<'r>(Vec<Field<'r>>);
 
-/// Enough for an action without sparse columns, with the extra values of a transaction.
-const WIDTH: usize = 24;
-
-impl<'de> Fields<'de> {
-    fn read<A: SeqAccess<'de>>(mut row: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Vec::with_capacity(WIDTH);
-        while let Some(field) = row.next_element()? {
-            fields.push(field);
-        }
-        Ok(Fields(fields))
-    }
-}
+/// Enough for a log entry.
+const WIDTH: usize = 16;
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<'de>, D::Error> {
@@ -96,8 +76,12 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 out.write_str("an array")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, row: A) -> Result<Fields<'de>, A::Error> {
-                Fields::read(row)
+            fn visit_seq<A: SeqAccess<'de>>(self, mut row: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Vec::with_capacity(WIDTH);
+                while let Some(field) = row.next_element()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
             }
         }
         deserializer.deserialize_seq(Visit)
@@ -106,11 +90,9 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 
 const UNREADABLE: &str = "a stored row cannot be read";
 
-/// Reads the columns of a packed row in order.
+/// Reads the fields of a packed row in order.
 pub(super) struct Columns<'r> {
     fields: std::vec::IntoIter<Field<'r>>,
-    /// True if there is no row, so that all columns are NULL.
-    nothing: bool,
     width: usize,
     operation: &'static str,
 }
@@ -121,46 +103,15 @@ impl<'r> Columns<'r> {
         operation: &'static str,
         row: &'r SqliteRow,
     ) -> Result<Columns<'r>, StoreError> {
-        // Read as bytes: invalid UTF-8 is then an error of this row only.
-        let packed = row.try_get::<&[u8], usize>(row.len().saturating_sub(1));
-        let broken = |error| corrupt(operation, UNREADABLE).with_source(error);
-        Columns::parse(operation, packed.map_err(broken)?)
-    }
-
-    /// Reads the fields packed into one text.
-    pub(super) fn parse(
-        operation: &'static str,
-        packed: &'r [u8],
-    ) -> Result<Columns<'r>, StoreError> {
+        let packed = read_bytes(operation, row, row.len().saturating_sub(1))?;
         let fields = serde_json::from_slice::<Fields<'r>>(packed);
         let broken = |error| corrupt(operation, UNREADABLE).with_source(error);
         let Fields(fields) = fields.map_err(broken)?;
-        Ok(Columns::of(operation, Some(fields)))
-    }
-
-    fn of(operation: &'static str, fields: Option<Vec<Field<'r>>>) -> Columns<'r> {
-        Columns {
-            nothing: fields.is_none(),
-            width: fields.as_ref().map_or(0, Vec::len),
-            fields: fields.unwrap_or_default().into_iter(),
+        Ok(Columns {
+            width: fields.len(),
+            fields: fields.into_iter(),
             operation,
-        }
-    }
-
-    /// Reads the array of sparse columns.
-    fn sparse(&mut self) -> Result<Columns<'r>, StoreError> {
-        match self.next() {
-            Some(Field::Row(Fields(fields))) => Ok(Columns::of(self.operation, Some(fields))),
-            Some(Field::Null) => Ok(Columns::of(self.operation, None)),
-            _ => Err(self.broken("is not an array")),
-        }
-    }
-
-    fn next(&mut self) -> Option<Field<'r>> {
-        match self.nothing {
-            true => Some(Field::Null),
-            false => self.fields.next(),
-        }
+        })
     }
 
     fn broken(&self, what: &str) -> StoreError {
@@ -179,25 +130,15 @@ impl<'r> Columns<'r> {
         value.map_err(|_| self.broken("has an unknown value"))
     }
 
-    fn get_text(&mut self) -> Result<Option<Cow<'r, str>>, StoreError> {
-        match self.next() {
-            Some(Field::Text(text)) => Ok(Some(text)),
-            Some(Field::Null) => Ok(None),
+    fn text(&mut self) -> Result<Cow<'r, str>, StoreError> {
+        match self.fields.next() {
+            Some(Field::Text(text)) => Ok(text),
             _ => Err(self.broken("is not a text")),
         }
     }
 
-    fn text_opt(&mut self) -> Result<Option<Arc<str>>, StoreError> {
-        Ok(self.get_text()?.map(Arc::from))
-    }
-
-    fn text(&mut self) -> Result<Arc<str>, StoreError> {
-        let text = self.text_opt()?;
-        self.some(text)
-    }
-
     pub(super) fn int_opt(&mut self) -> Result<Option<i64>, StoreError> {
-        match self.next() {
+        match self.fields.next() {
             Some(Field::Int(number)) => Ok(Some(number)),
             Some(Field::Null) => Ok(None),
             _ => Err(self.broken("is not an integer")),
@@ -214,108 +155,69 @@ impl<'r> Columns<'r> {
         self.known(number)
     }
 
-    fn word<T>(&mut self, from_code: fn(u8) -> Option<T>) -> Result<T, StoreError> {
-        let word = from_code(self.number()?);
-        self.known(word.ok_or(()))
-    }
-
-    fn word_opt<T>(&mut self, from_code: fn(u8) -> Option<T>) -> Result<Option<T>, StoreError> {
-        let code = self.int_opt()?;
-        let word = code.map(|code| u8::try_from(code).ok().and_then(from_code).ok_or(()));
-        self.known(word.transpose())
-    }
-
     pub(super) fn time_opt(&mut self) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.int_opt()?.map(Timestamp::from_micros))
     }
 
-    fn time(&mut self) -> Result<Timestamp, StoreError> {
-        Ok(Timestamp::from_micros(self.int()?))
+    /// Reads an identity as `hex` writes it.
+    pub(super) fn id(&mut self) -> Result<Uuid, StoreError> {
+        let uuid = Uuid::try_parse_ascii(self.text()?.as_bytes());
+        self.known(uuid)
     }
 
-    // As `hex` writes it, which returns an empty text for NULL.
-    fn blob_opt(&mut self) -> Result<Option<Uuid>, StoreError> {
-        match self.get_text()? {
-            Some(hex) if !hex.is_empty() => {
-                let uuid = Uuid::try_parse_ascii(hex.as_bytes());
-                self.known(uuid).map(Some)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    pub(super) fn blob(&mut self) -> Result<Uuid, StoreError> {
-        let blob = self.blob_opt()?;
-        self.some(blob)
-    }
-
-    // The schema accepts only well-formed JSON, and the model checked it before.
-    fn json_opt(&mut self) -> Result<Option<Json>, StoreError> {
-        Ok(self.text_opt()?.map(Json::stored))
-    }
-
-    fn list<T: DeserializeOwned>(&mut self) -> Result<Arc<[T]>, StoreError> {
-        match self.get_text()? {
-            None => Ok(Arc::default()),
-            Some(text) => self.known(serde_json::from_str(&text).map(Vec::into)),
-        }
-    }
-
-    fn object(&mut self) -> Result<Option<ObjectRef>, StoreError> {
-        let object = self.text_opt()?.map(TryInto::try_into);
-        self.known(object.transpose())
-    }
-
-    fn progress(&mut self) -> Result<Progress, StoreError> {
-        let progress = Progress::from_hundredths(self.number()?);
-        self.known(progress)
-    }
-
-    fn version(&mut self) -> Result<Version, StoreError> {
-        let version = Version::new(self.number()?);
-        self.known(version)
-    }
-
-    pub(super) fn owner(&mut self) -> Result<Option<OwnerRef>, StoreError> {
-        let (name, incarnation) = (self.text_opt()?, self.blob_opt()?);
-        let owner = name.zip(incarnation).map(|(name, incarnation)| OwnerRef {
-            name,
-            incarnation: Incarnation::from_uuid(incarnation),
-        });
-        Ok(owner)
-    }
-
-    fn error(&mut self) -> Result<Option<ActionError>, StoreError> {
-        let (code, message) = (self.text_opt()?, self.text_opt()?);
-        let detail = self.text_opt()?;
-        Ok(code.zip(message).map(|(code, message)| {
-            let mut error = ActionError::new(code, message);
-            error.detail = detail;
-            error
-        }))
-    }
-
-    fn cancel(&mut self) -> Result<Option<Cancel>, StoreError> {
-        let (at, by, reason) = (self.time_opt()?, self.text_opt()?, self.text_opt()?);
-        Ok(at.map(|at| {
-            let mut cancel = Cancel::new(at);
-            cancel.by = by;
-            cancel.reason = reason;
-            cancel
-        }))
-    }
-
-    fn evidence(&mut self) -> Result<Option<Evidence>, StoreError> {
-        let (owner, end) = (self.owner()?, self.word_opt(OwnerEnd::from_code)?);
-        let (seen_at, decided_by) = (self.time_opt()?, self.text_opt()?);
-        Ok(match (owner, end, seen_at, decided_by) {
-            (Some(owner), Some(end), Some(at), Some(by)) => Some(Evidence::new(owner, end, at, by)),
-            _ => None,
+    pub(super) fn owner(&mut self) -> Result<OwnerRef, StoreError> {
+        Ok(OwnerRef {
+            name: self.text()?.into(),
+            incarnation: Incarnation::from_uuid(self.id()?),
         })
+    }
+
+    /// Reads a body as `hex` writes it.
+    fn body(&mut self) -> Result<Vec<u8>, StoreError> {
+        let hex = self.text()?;
+        let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
+        let byte = |pair: &[u8; 2]| {
+            let digit = |hex: u8| char::from(hex).to_digit(16);
+            u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()
+        };
+        let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+        self.known(bytes.filter(|_| rest.is_empty()).ok_or(()))
+    }
+
+    /// Reads a record: its body, then its columns.
+    fn record<R: Record>(&mut self, layout: Layout<R>) -> Result<R, StoreError> {
+        let body = self.body()?;
+        let fields: Vec<Field<'r>> = self.fields.by_ref().take(layout.columns().len()).collect();
+        let mut values = Vec::with_capacity(fields.len());
+        for (column, field) in layout.columns().iter().zip(&fields) {
+            values.push(match (field, column.kind()) {
+                // As `hex` writes NULL.
+                (Field::Text(hex), Kind::Id) if hex.is_empty() => Value::Null,
+                (Field::Text(hex), Kind::Id) => {
+                    let id = Uuid::try_parse_ascii(hex.as_bytes());
+                    Value::Id(self.known(id)?)
+                }
+                (Field::Text(text), _) => Value::Text(text),
+                (Field::Int(number), _) => Value::Int(*number),
+                (Field::Null, _) => Value::Null,
+            });
+        }
+        let record = layout.decode(&values, &body);
+        record.map_err(|error| StoreError::from_codec(self.operation, error))
     }
 }
 
-/// Reads the key of a row, which precedes the packed fields.
+/// Reads a column as bytes. Invalid UTF-8 is then an error of this row only.
+fn read_bytes<'r>(
+    operation: &'static str,
+    row: &'r SqliteRow,
+    column: usize,
+) -> Result<&'r [u8], StoreError> {
+    let bytes = row.try_get::<&[u8], usize>(column);
+    bytes.map_err(|error| corrupt(operation, UNREADABLE).with_source(error))
+}
+
+/// Reads the key of a row, which precedes the record.
 pub(super) fn read_key<'r, K>(operation: &'static str, row: &'r SqliteRow) -> Result<K, StoreError>
 where
     K: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
@@ -324,93 +226,147 @@ where
     key.map_err(|error| corrupt(operation, "a row's key cannot be read").with_source(error))
 }
 
-/// Reads a row of [`ACTION`](super::rows::ACTION): the number and the action.
-pub(super) fn decode_action(columns: &mut Columns<'_>) -> Result<(i64, Action), StoreError> {
-    let c = columns;
-    let number = c.int()?;
-    let s = &mut c.sparse()?;
-    // Struct fields are evaluated in the order written here, which is the order of the columns.
-    let action = Action {
-        actor: s.text_opt()?,
-        idempotency_key: s.text_opt()?,
-        parent: s.blob_opt()?.map(ActionUid::from_uuid),
-        retry_of: s.blob_opt()?.map(ActionUid::from_uuid),
-        correlation: s.text_opt()?,
-        related: s.list()?,
-        exclusive: s.list()?,
-        attributes: s.json_opt()?,
-        result: s.json_opt()?,
-        error: s.error()?,
-        warnings: s.list()?,
-        cancel: s.cancel()?,
-        evidence: s.evidence()?,
-        uid: ActionUid::from_uuid(c.blob()?),
-        source: c.word(Source::from_code)?,
-        name: c.text()?,
-        object: c.object()?,
-        tenant: c.text()?,
-        digest: Digest::from_uuid(c.blob()?),
-        created_at: c.time()?,
-        status: c.word(Status::from_code)?,
-        outcome: c.word_opt(Outcome::from_code)?,
-        progress: c.progress()?,
-        step: c.text_opt()?,
-        description: c.text_opt()?,
-        owner: c.owner()?,
-        started_at: c.time_opt()?,
-        finished_at: c.time_opt()?,
-        last_seen_at: c.time()?,
-        version: c.version()?,
-        log_entries: c.number()?,
-        last_op: c.blob_opt()?.map(OpId::from_uuid),
-        extra: Extra::default(),
-    };
-    match action.check_invariants() {
-        Ok(()) => Ok((number, action)),
-        Err(broken) => {
-            let what = format!("action {}: {broken}", action.uid);
-            Err(corrupt(c.operation, what))
+/// Reads an action from a column with a [`STORED_ACTION`](super::rows::STORED_ACTION).
+pub(super) fn decode_action(
+    operation: &'static str,
+    row: &SqliteRow,
+    column: usize,
+    detail: Detail,
+) -> Result<Action, StoreError> {
+    let stored = read_bytes(operation, row, column)?;
+    split_action(stored, detail).map_err(|error| StoreError::from_codec(operation, error))
+}
+
+/// The number of fields of an action that have columns.
+const COLUMNS: usize = rows::ACTION.columns().len();
+
+/// How a database stores its texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Utf8,
+    Utf16Le,
+    Utf16Be,
+}
+
+/// Decodes what `encode_body` encoded, followed by the columns. Texts come in the encoding of the
+/// database. That is UTF-8, except in the database of a host that chose another one.
+fn split_action(stored: &[u8], detail: Detail) -> Result<Action, CodecError> {
+    let decoded = decode_in(Encoding::Utf8, stored, detail);
+    if decoded.is_ok() {
+        return decoded;
+    }
+    let others = [Encoding::Utf16Le, Encoding::Utf16Be].into_iter();
+    let mut others = others.map(|encoding| decode_in(encoding, stored, detail));
+    others.find(Result::is_ok).unwrap_or(decoded)
+}
+
+fn decode_in(encoding: Encoding, stored: &[u8], detail: Detail) -> Result<Action, CodecError> {
+    let split = || {
+        let (length, mut rest) = take_length(stored)?;
+        let mut lengths = [0; COLUMNS];
+        for length in &mut lengths {
+            (*length, rest) = take_length(rest)?;
         }
+        let (body, rest) = rest.split_at_checked(length)?;
+        let padding = (stored.len() - rest.len()) % 2;
+        let mut joined = rest.get(padding..)?;
+        let mut texts: [Cow<'_, str>; COLUMNS] = Default::default();
+        let mut values = [Value::Null; COLUMNS];
+        let columns = rows::ACTION.columns().iter().zip(lengths);
+        for ((field, length), (text, value)) in columns.zip(texts.iter_mut().zip(&mut values)) {
+            match (length, field.kind()) {
+                (0, _) => {}
+                (_, Kind::Id) => {
+                    let (id, rest) = joined.split_at_checked(length)?;
+                    (*value, joined) = (Value::Id(Uuid::from_slice(id).ok()?), rest);
+                }
+                _ => (*text, joined) = take_text(encoding, length, joined)?,
+            }
+        }
+        joined.is_empty().then_some((body, texts, values))
+    };
+    let Some((body, texts, mut values)) = split() else {
+        let what = "its columns are not those of its body";
+        return Err(CodecError::Damaged(what.into()));
+    };
+    for (text, value) in texts.iter().zip(&mut values) {
+        if !text.is_empty() {
+            *value = Value::Text(text);
+        }
+    }
+    match detail {
+        Detail::Summary => rows::ACTION.decode_summary(&values, body),
+        _ => rows::ACTION.decode(&values, body),
     }
 }
 
-/// Reads the uid of the action, then a row of [`ENTRY`](super::rows::ENTRY): the entry's number and
-/// the entry.
-pub(super) fn decode_entry(columns: &mut Columns<'_>) -> Result<(u64, LogEntry), StoreError> {
-    let c = columns;
-    let uid = ActionUid::from_uuid(c.blob()?);
-    let s = &mut c.sparse()?;
-    let entry = c.number()?;
-    let _action = c.int()?;
-    let transition = LogEntry {
-        uid,
-        step: s.text_opt()?,
-        by: s.text_opt()?,
-        note: s.text_opt()?,
-        kind: c.word(LogEntryKind::from_code)?,
-        version: c.version()?,
-        at: c.time()?,
-        status: c.word(Status::from_code)?,
-        outcome: c.word_opt(Outcome::from_code)?,
-        progress: c.progress()?,
-        owner: c.owner()?,
-        op: c.blob_opt()?.map(OpId::from_uuid),
-        extra: Extra::default(),
+/// Reads a text that has this length in UTF-8.
+fn take_text(encoding: Encoding, length: usize, bytes: &[u8]) -> Option<(Cow<'_, str>, &[u8])> {
+    let unit = match encoding {
+        Encoding::Utf8 => {
+            let (text, rest) = bytes.split_at_checked(length)?;
+            return Some((std::str::from_utf8(text).ok()?.into(), rest));
+        }
+        Encoding::Utf16Le => u16::from_le_bytes,
+        Encoding::Utf16Be => u16::from_be_bytes,
     };
-    Ok((entry, transition))
+    let (pairs, _) = bytes.as_chunks::<2>();
+    let mut text = String::with_capacity(length);
+    let mut units = 0;
+    for char in char::decode_utf16(pairs.iter().map(|pair| unit(*pair))) {
+        let char = char.ok()?;
+        text.push(char);
+        units += char.len_utf16();
+        if text.len() >= length {
+            break;
+        }
+    }
+    let rest = bytes.get(2 * units..)?;
+    (text.len() == length).then_some((text.into(), rest))
 }
 
-/// Reads a row of [`OWNER`](super::rows::OWNER).
-pub(super) fn decode_owner(columns: &mut Columns<'_>) -> Result<Owner, StoreError> {
-    let c = columns;
-    let name = c.text()?;
-    let incarnation = Incarnation::from_uuid(c.blob()?);
-    let state = c.word(OwnerState::from_code)?;
-    let renewals = c.number()?;
-    let mut owner = Owner::claimed(OwnerRef { name, incarnation }, c.time()?);
-    owner.state = state;
-    owner.renewals = renewals;
-    owner.renewed_at = c.time()?;
-    owner.ended_at = c.time_opt()?;
-    Ok(owner)
+/// Reads a length that `encode` wrote: at most three bytes.
+fn take_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut length = 0;
+    for (index, byte) in bytes.iter().take(3).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * index);
+        if *byte < 0x80 {
+            return Some((length, bytes.get(index + 1..)?));
+        }
+    }
+    None
+}
+
+/// Reads a [`STORED_ENTRY`](super::rows::STORED_ENTRY): the number of the entry and the entry.
+pub(super) fn decode_entry(columns: &mut Columns<'_>) -> Result<(u64, LogEntry), StoreError> {
+    Ok((columns.number()?, columns.record(rows::ENTRY)?))
+}
+
+/// Reads a [`STORED_OWNER`](super::rows::STORED_OWNER): the number of the owner and the owner.
+pub(super) fn decode_owner(columns: &mut Columns<'_>) -> Result<(u64, Owner), StoreError> {
+    Ok((columns.number()?, columns.record(rows::OWNER)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_read_in_the_encoding_of_the_database() {
+        for text in ["plane", "größe", "節点 7", "😀"] {
+            let units: Vec<u16> = text.encode_utf16().collect();
+            let bytes = |bytes: fn(u16) -> [u8; 2]| {
+                let all = units.iter().flat_map(|unit| bytes(*unit));
+                all.chain(*b"rest").collect::<Vec<u8>>()
+            };
+            for (encoding, bytes) in [
+                (Encoding::Utf8, [text.as_bytes(), b"rest"].concat()),
+                (Encoding::Utf16Le, bytes(u16::to_le_bytes)),
+                (Encoding::Utf16Be, bytes(u16::to_be_bytes)),
+            ] {
+                let (read, rest) = take_text(encoding, text.len(), &bytes).unwrap();
+                assert_eq!((&*read, rest), (text, &b"rest"[..]), "{encoding:?}");
+            }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::check::damaged_lately;
 use super::open::modes;
 use super::schema::{self, single};
 use super::source::ConnectionSlot;
@@ -57,6 +58,9 @@ pub struct SqliteDiagnostics {
     pub log_bytes: u64,
     /// Memory of the batches that wait to be written, in bytes, rounded up.
     pub queued_bytes: usize,
+    /// Number of the newest 1,000 actions that cannot be read, or whose columns contradict their
+    /// stored form. [`SqliteStore::check`] reads all of them and says more.
+    pub damaged: u64,
     /// Position of the store.
     pub position: Position,
 }
@@ -84,6 +88,7 @@ impl SqliteStore {
             let pages: i64 = single(&mut connection, "PRAGMA page_count").await?;
             let free: i64 = single(&mut connection, "PRAGMA freelist_count").await?;
             let schema_version = schema::version(&mut connection).await?;
+            let damaged = damaged_lately(&mut connection).await?;
             let count = |number: i64| u64::try_from(number).unwrap_or(0);
             Ok(SqliteDiagnostics {
                 schema_version: u32::try_from(schema_version).unwrap_or(u32::MAX),
@@ -93,6 +98,7 @@ impl SqliteStore {
                 database_bytes: count(page) * count(pages),
                 free_bytes: count(page) * count(free),
                 log_bytes: file::size(&file::beside(&self.path, "-wal")),
+                damaged,
                 ..self.known(position)
             })
         };
@@ -118,6 +124,7 @@ impl SqliteStore {
             free_bytes: 0,
             log_bytes: 0,
             queued_bytes: self.queued_bytes(),
+            damaged: 0,
             position,
         }
     }

@@ -3,7 +3,9 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::model::{Action, ActionUid, Json, LogEntry, OpId, Owner, OwnerRef, Timestamp};
+use super::rows;
+use crate::model::codec::{CodecError, Record, Value};
+use crate::model::{Action, LogEntry, Owner, OwnerRef};
 
 /// Size in bytes after which the rows continue in another text. SQLite refuses a text of 1 GB, and
 /// a row is much smaller than this.
@@ -12,12 +14,13 @@ const TEXT_BYTES: usize = 64 * 1024 * 1024;
 #[cfg(test)]
 const TEXT_BYTES: usize = 64 * 1024;
 
-/// Builds the JSON array of arrays that carries the rows of a batch.
+/// Builds the rows of a batch: a JSON array of arrays, and their bodies one after the other.
 #[derive(Debug)]
 pub(super) struct JsonRows {
     json: Vec<u8>,
-    /// Completed texts, without their closing brackets.
-    full: Vec<Vec<u8>>,
+    bodies: Vec<u8>,
+    /// Completed lists, without their closing brackets.
+    full: Vec<(Vec<u8>, Vec<u8>)>,
     rows: usize,
     in_row: bool,
     /// True while all fields of the current group are null.
@@ -25,10 +28,18 @@ pub(super) struct JsonRows {
     any_sparse: bool,
 }
 
+/// Rows as one JSON text, and their bodies one after the other.
+#[derive(Debug)]
+pub(super) struct List {
+    pub(super) rows: String,
+    pub(super) bodies: Vec<u8>,
+}
+
 impl JsonRows {
     pub(super) fn new() -> JsonRows {
         JsonRows {
             json: vec![b'['],
+            bodies: Vec::new(),
             full: Vec::new(),
             rows: 0,
             in_row: false,
@@ -42,20 +53,23 @@ impl JsonRows {
         self.rows
     }
 
-    /// True if a row has any [sparse](super::rows::Part::Sparse) column.
+    /// True if a row has any [sparse](super::rows::Columns::sparse) column.
     pub(super) fn any_sparse(&self) -> bool {
         self.any_sparse
     }
 
     /// Returns the only row, without the outer array.
-    pub(super) fn into_row(mut self) -> String {
+    pub(super) fn into_row(mut self) -> List {
         self.json.remove(0);
-        into_text(self.json)
+        List {
+            rows: into_text(self.json),
+            bodies: self.bodies,
+        }
     }
 
-    /// Returns all rows as one text.
+    /// Returns all rows as one text. They have no bodies.
     pub(super) fn finish(self) -> String {
-        let mut texts = self.into_lists().into_iter();
+        let mut texts = self.into_lists().into_iter().map(|list| list.rows);
         let mut all = texts.next().unwrap_or_default();
         for text in texts {
             all.pop();
@@ -65,29 +79,33 @@ impl JsonRows {
         all
     }
 
-    /// Returns the rows in order, in as many texts as SQLite's limit requires.
-    pub(super) fn into_lists(mut self) -> Vec<String> {
-        self.full.push(self.json);
-        let close = |mut text: Vec<u8>| {
-            text.push(b']');
-            into_text(text)
+    /// Returns the rows in order, in as many lists as SQLite's limit requires.
+    pub(super) fn into_lists(mut self) -> Vec<List> {
+        self.full.push((self.json, self.bodies));
+        let close = |(mut json, bodies): (Vec<u8>, Vec<u8>)| {
+            json.push(b']');
+            List {
+                rows: into_text(json),
+                bodies,
+            }
         };
         self.full.into_iter().map(close).collect()
     }
 
     /// Begins a row, fills it and ends it.
-    pub(super) fn row(&mut self, fill: impl FnOnce(&mut JsonRows)) {
-        if self.json.len() > TEXT_BYTES {
-            self.full
-                .push(std::mem::replace(&mut self.json, vec![b'[']));
+    pub(super) fn row<T>(&mut self, fill: impl FnOnce(&mut JsonRows) -> T) -> T {
+        if self.json.len() + self.bodies.len() > TEXT_BYTES {
+            let json = std::mem::replace(&mut self.json, vec![b'[']);
+            self.full.push((json, std::mem::take(&mut self.bodies)));
         } else if self.rows > 0 {
             self.json.push(b',');
         }
         self.rows += 1;
         self.json.push(b'[');
         self.in_row = false;
-        fill(self);
+        let filled = fill(self);
         self.json.push(b']');
+        filled
     }
 
     /// Writes the field of a row that packs the sparse columns.
@@ -140,22 +158,8 @@ impl JsonRows {
         self.field(text);
     }
 
-    fn text_opt(&mut self, text: Option<&str>) {
-        match text {
-            Some(text) => self.text(text),
-            None => self.null(),
-        }
-    }
-
     pub(super) fn int(&mut self, number: i64) {
         self.field(&number);
-    }
-
-    fn int_opt(&mut self, number: Option<i64>) {
-        match number {
-            Some(number) => self.int(number),
-            None => self.null(),
-        }
     }
 
     pub(super) fn blob(&mut self, uuid: &Uuid) {
@@ -169,24 +173,33 @@ impl JsonRows {
         self.json.push(b'"');
     }
 
-    fn blob_opt(&mut self, uuid: Option<&Uuid>) {
-        match uuid {
-            Some(uuid) => self.blob(uuid),
-            None => self.null(),
+    /// Writes the value of a column.
+    fn value(&mut self, value: Value<'_>) {
+        match value {
+            Value::Int(number) => self.int(number),
+            Value::Text(text) => self.text(text),
+            Value::Id(id) => self.blob(&id),
+            _ => self.null(),
         }
     }
 
-    /// Encodes a list as JSON text; an empty list is NULL.
-    fn list<T: Serialize>(&mut self, items: &[T]) {
-        match items.is_empty() {
-            true => self.null(),
-            false => self.text(&serde_json::to_string(items).unwrap_or_default()),
-        }
+    /// Writes the body of a row: encodes it behind the others, and writes its place.
+    fn body(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>,
+    ) -> Result<(), CodecError> {
+        let begin = self.bodies.len();
+        encode(&mut self.bodies)?;
+        let length = self.bodies.len() - begin;
+        // SQLite counts from 1.
+        self.int(i64::try_from(begin + 1).unwrap_or(i64::MAX));
+        self.int(i64::try_from(length).unwrap_or(i64::MAX));
+        Ok(())
     }
 
-    pub(super) fn owner(&mut self, owner: Option<&OwnerRef>) {
-        self.text_opt(owner.map(|owner| &*owner.name));
-        self.blob_opt(owner.map(|owner| owner.incarnation.as_uuid()));
+    pub(super) fn owner(&mut self, owner: &OwnerRef) {
+        self.text(&owner.name);
+        self.blob(owner.incarnation.as_uuid());
     }
 }
 
@@ -195,110 +208,129 @@ fn into_text(json: Vec<u8>) -> String {
     String::from_utf8(json).unwrap_or_default()
 }
 
-fn to_column(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Encodes a row of [`ACTION`](super::rows::ACTION).
-pub(super) fn encode_action(out: &mut JsonRows, action: &Action, number: i64) {
-    out.int(number);
+/// Encodes a row of [`NEW_ACTION`](super::rows::NEW_ACTION).
+pub(super) fn encode_action(
+    out: &mut JsonRows,
+    action: &Action,
+    number: i64,
+) -> Result<(), CodecError> {
     out.sparse(|out| {
-        out.text_opt(action.actor.as_deref());
-        out.text_opt(action.idempotency_key.as_deref());
-        out.blob_opt(action.parent.as_ref().map(ActionUid::as_uuid));
-        out.blob_opt(action.retry_of.as_ref().map(ActionUid::as_uuid));
-        out.text_opt(action.correlation.as_deref());
-        out.list(&action.related);
-        out.list(&action.exclusive);
-        encode_seldom(out, action);
+        rows::SPARSE
+            .iter()
+            .for_each(|field| out.value(action.value(*field)));
     });
-    out.blob(action.uid.as_uuid());
-    out.int(action.source.code().into());
-    out.text(&action.name);
-    out.text_opt(action.object.as_ref().map(|object| object.as_str()));
-    out.text(&action.tenant);
-    out.blob(action.digest.as_uuid());
-    out.int(action.created_at.as_micros());
-    encode_changeable(out, action);
-}
-
-/// Encodes a row of [`UPDATE`](super::rows::UPDATE).
-pub(super) fn encode_update(out: &mut JsonRows, action: &Action, number: i64) {
     out.int(number);
-    out.sparse(|out| encode_seldom(out, action));
-    encode_changeable(out, action);
+    out.int(flags(action));
+    for field in rows::IDENTITY.iter().chain(rows::CHANGEABLE) {
+        out.value(action.value(*field));
+    }
+    out.body(|out| encode_body(action, out))
 }
 
-/// Encodes a row of [`PROGRESS`](super::rows::PROGRESS).
-pub(super) fn encode_progress(out: &mut JsonRows, action: &Action, number: i64) {
+/// Encodes a row of [`CHANGED_ACTION`](super::rows::CHANGED_ACTION).
+pub(super) fn encode_update(
+    out: &mut JsonRows,
+    action: &Action,
+    number: i64,
+) -> Result<(), CodecError> {
     out.int(number);
-    out.int(action.progress.hundredths().into());
-    out.int(action.last_seen_at.as_micros());
-    out.int(to_column(action.version.get()));
-    out.blob_opt(action.last_op.as_ref().map(OpId::as_uuid));
+    out.int(flags(action));
+    for field in rows::CHANGEABLE {
+        out.value(action.value(*field));
+    }
+    out.body(|out| encode_body(action, out))
 }
 
-fn encode_seldom(out: &mut JsonRows, action: &Action) {
-    out.text_opt(action.attributes.as_ref().map(Json::as_str));
-    out.text_opt(action.result.as_ref().map(Json::as_str));
-    let error = action.error.as_ref();
-    out.text_opt(error.map(|error| &*error.code));
-    out.text_opt(error.map(|error| &*error.message));
-    out.text_opt(error.and_then(|error| error.detail.as_deref()));
-    out.list(&action.warnings);
-    let cancel = action.cancel.as_ref();
-    out.int_opt(cancel.map(|cancel| cancel.at.as_micros()));
-    out.text_opt(cancel.and_then(|cancel| cancel.by.as_deref()));
-    out.text_opt(cancel.and_then(|cancel| cancel.reason.as_deref()));
-    let evidence = action.evidence.as_ref();
-    out.owner(evidence.map(|evidence| &evidence.owner));
-    out.int_opt(evidence.map(|evidence| evidence.end.code().into()));
-    out.int_opt(evidence.map(|evidence| evidence.last_seen_at.as_micros()));
-    out.text_opt(evidence.map(|evidence| &*evidence.decided_by));
+/// Encodes a row of [`PROGRESSED_ACTION`](super::rows::PROGRESSED_ACTION).
+pub(super) fn encode_progress(
+    out: &mut JsonRows,
+    action: &Action,
+    number: i64,
+) -> Result<(), CodecError> {
+    out.int(number);
+    for field in rows::PROGRESSED {
+        out.value(action.value(*field));
+    }
+    out.body(|out| encode_body(action, out))
 }
 
-fn encode_changeable(out: &mut JsonRows, action: &Action) {
-    out.int(action.status.code().into());
-    out.int_opt(action.outcome.map(|outcome| outcome.code().into()));
-    out.int(action.progress.hundredths().into());
-    out.text_opt(action.step.as_deref());
-    out.text_opt(action.description.as_deref());
-    out.owner(action.owner.as_ref());
-    out.int_opt(action.started_at.map(Timestamp::as_micros));
-    out.int_opt(action.finished_at.map(Timestamp::as_micros));
-    out.int(action.last_seen_at.as_micros());
-    out.int(to_column(action.version.get()));
-    out.int(action.log_entries.into());
-    out.blob_opt(action.last_op.as_ref().map(OpId::as_uuid));
+/// Returns the column `flags`: what the rules of the schema need of the body.
+pub(super) fn flags(action: &Action) -> i64 {
+    let flags = [
+        action.started_at.is_some(),
+        action.result.is_some(),
+        action.error.is_some(),
+        action.evidence.is_some(),
+        action.cancel.is_some(),
+        !action.related.is_empty(),
+    ];
+    let bit = |(place, is_set): (usize, &bool)| i64::from(*is_set) << place;
+    flags.iter().enumerate().map(bit).sum()
 }
 
-/// Encodes a row of [`ENTRY`](super::rows::ENTRY).
-pub(super) fn encode_entry(out: &mut JsonRows, t: &LogEntry, entry: i64, action: i64) {
+/// Encodes the column `body` of an action: the length in bytes of the body of its
+/// [`ACTION`](rows::ACTION) layout, the length of each of its columns, and that body. The lengths
+/// split what [`STORED_ACTION`](rows::STORED_ACTION) joins.
+///
+/// A zero byte makes the length even if it is odd: in a database in UTF-16, SQLite drops the last
+/// byte of a joined value of odd length.
+fn encode_body(action: &Action, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let begin = out.len();
+    let mut body = Vec::with_capacity(256);
+    rows::ACTION.encode(action, &mut body)?;
+    put_length(out, body.len());
+    for value in rows::ACTION.values(action) {
+        put_length(
+            out,
+            match value {
+                Value::Text(text) => text.len(),
+                Value::Id(id) => id.as_bytes().len(),
+                _ => 0,
+            },
+        );
+    }
+    out.append(&mut body);
+    if !(out.len() - begin).is_multiple_of(2) {
+        out.push(0);
+    }
+    Ok(())
+}
+
+/// Appends a length, seven bits a byte, the lowest first.
+fn put_length(out: &mut Vec<u8>, mut length: usize) {
+    while length >= 0x80 {
+        out.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+}
+
+/// Encodes a row of [`NEW_ENTRY`](super::rows::NEW_ENTRY).
+pub(super) fn encode_entry(
+    out: &mut JsonRows,
+    logged: &LogEntry,
+    entry: i64,
+    action: i64,
+) -> Result<(), CodecError> {
     out.sparse(|out| {
-        out.text_opt(t.step.as_deref());
-        out.text_opt(t.by.as_deref());
-        out.text_opt(t.note.as_deref());
+        rows::SPARSE_ENTRY
+            .iter()
+            .for_each(|field| out.value(logged.value(*field)));
     });
     out.int(entry);
     out.int(action);
-    out.int(t.kind.code().into());
-    out.int(to_column(t.version.get()));
-    out.int(t.at.as_micros());
-    out.int(t.status.code().into());
-    out.int_opt(t.outcome.map(|outcome| outcome.code().into()));
-    out.int(t.progress.hundredths().into());
-    out.owner(t.owner.as_ref());
-    out.blob_opt(t.op.as_ref().map(OpId::as_uuid));
+    for field in rows::DENSE_ENTRY {
+        out.value(logged.value(*field));
+    }
+    out.body(|out| rows::ENTRY.encode(logged, out))
 }
 
-/// Encodes a row of [`OWNER`](super::rows::OWNER).
-pub(super) fn encode_owner(out: &mut JsonRows, owner: &Owner) {
-    out.owner(Some(&owner.owner));
-    out.int(owner.state.code().into());
-    out.int(to_column(owner.renewals));
-    out.int(owner.claimed_at.as_micros());
-    out.int(owner.renewed_at.as_micros());
-    out.int_opt(owner.ended_at.map(Timestamp::as_micros));
+/// Encodes a row of [`NEW_OWNER`](super::rows::NEW_OWNER).
+pub(super) fn encode_owner(out: &mut JsonRows, owner: &Owner) -> Result<(), CodecError> {
+    for value in rows::OWNER.values(owner) {
+        out.value(value);
+    }
+    out.body(|out| rows::OWNER.encode(owner, out))
 }
 
 #[cfg(test)]
@@ -323,7 +355,7 @@ mod tests {
             assert_eq!(lists.len(), texts, "{rows}");
             let mut numbers = Vec::new();
             for list in lists {
-                let list: Vec<(usize, String)> = serde_json::from_str(&list).unwrap();
+                let list: Vec<(usize, String)> = serde_json::from_str(&list.rows).unwrap();
                 numbers.extend(list.into_iter().map(|(number, _)| number));
             }
             assert_eq!(numbers, (0..rows).collect::<Vec<_>>());
@@ -341,7 +373,7 @@ mod tests {
         let mut envelope = JsonRows::new();
         envelope.row(|row| {
             row.text(&all);
-            row.text_opt(None);
+            row.null();
             row.int(i64::MIN);
         });
         let (text, nothing, number): (String, (), i64) =

@@ -125,6 +125,8 @@ pub(super) fn store_error(operation: &'static str, phase: Phase, error: sqlx::Er
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
                 (ErrorKind::Corrupt, "a stored value cannot be read")
             }
+            // A record far beyond its limits.
+            sqlx::Error::Encode(_) => (ErrorKind::Invalid, "a value cannot be encoded"),
             _ => (
                 ErrorKind::Unavailable,
                 "the connection to the database failed",

@@ -9,7 +9,7 @@ use super::decode::{Columns, decode_owner};
 use super::errors::{Phase, store_error};
 use super::identity::OpenFile;
 use super::load;
-use super::rows::PACKED_OWNER;
+use super::rows::STORED_OWNER;
 use super::save::{self, Frame};
 use super::script::Script;
 use super::writer::{commit, roll_back};
@@ -19,8 +19,8 @@ use crate::model::{TxnState, disconnect};
 
 /// Reads the owners that are alive.
 pub(super) static LIVING: LazyLock<String> = LazyLock::new(|| {
-    let owner = &*PACKED_OWNER;
-    format!("SELECT {owner} FROM actions_owner INDEXED BY actions_owner_alive WHERE state = 0")
+    let owner = &*STORED_OWNER;
+    format!("SELECT {owner} FROM actions_owner AS o INDEXED BY actions_owner_alive WHERE state = 0")
 });
 
 /// Ends all living owners in one transaction. The caller holds the store's exclusive lock, and no
@@ -58,7 +58,7 @@ async fn disconnect_in_transaction(
     let stored = load::read_position(&results.next().unwrap_or_default())?;
     let mut txn = TxnState::new();
     for row in results.next().unwrap_or_default() {
-        txn.put_owner(decode_owner(&mut Columns::new("open", &row)?)?);
+        txn.put_owner(decode_owner(&mut Columns::new("open", &row)?)?.1);
     }
     disconnect(&mut txn, clock.now());
     let write_set = txn.into_write_set();

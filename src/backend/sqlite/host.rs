@@ -82,7 +82,7 @@ impl SqliteStore {
         connection: &mut SqliteConnection,
         batch: Batch,
     ) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
-        let (read_set, _) = self.check("write_in", &batch)?;
+        let (read_set, _) = self.check_batch("write_in", &batch)?;
         self.file.check_before("write_in")?;
         if self.access == SqliteAccess::Exclusive {
             let message = "the store is neither shared nor on the host's pool; open it so";

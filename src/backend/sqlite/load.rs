@@ -3,20 +3,21 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::decode::{Columns, decode_action, decode_owner};
+use super::decode::{Columns, decode_action, decode_owner, read_key};
 use super::encode::JsonRows;
 use super::errors::{Phase, corrupt, store_error};
 use super::owners;
-use super::rows::{ACTION, PACKED_OWNER, packed};
+use super::rows::{STORED_ACTION, STORED_OWNER};
 use super::script::Script;
 use crate::error::StoreError;
-use crate::model::{ActionUid, Key, Limits, OpId, ReadSet, TxnState};
+use crate::model::{ActionUid, Detail, Key, Limits, OpId, ReadSet, TxnState};
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-pub(super) const POSITION: &str = "SELECT json_array(revision, pruned_through, pruned_created, last_number, last_entry, \
+pub(super) const POSITION: &str = "SELECT json_array(revision, pruned_through, pruned_created, actions, last_number, last_entry, \
      last_commit) FROM actions_store WHERE id = 1";
 
 /// The numbers of the actions named by uid ($1) and of those that hold a key ($2).
@@ -36,13 +37,14 @@ const KEYS: &str = "SELECT json_array(j.key, k.action) FROM json_each($2) AS j \
 
 static ACTIONS: LazyLock<String> = LazyLock::new(|| actions(NUMBERS));
 
-/// The statement that reads the actions of these numbers.
+/// The statement that reads the actions of these numbers, each with its number and what is said of
+/// it in other tables.
 fn actions(numbers: &str) -> String {
-    let columns = packed("a.", ACTION, &[]);
+    let action = &*STORED_ACTION;
     format!(
-        "SELECT json_array({columns}, \
+        "SELECT a.number, {action}, \
          EXISTS (SELECT 1 FROM actions_pin AS p WHERE p.action = a.number), \
-         EXISTS (SELECT 1 FROM actions_log AS l WHERE l.action = a.number AND l.kind = 7)) \
+         EXISTS (SELECT 1 FROM actions_log AS l WHERE l.action = a.number AND l.kind = 7) \
          FROM actions_action AS a WHERE a.number IN ({numbers})"
     )
 }
@@ -57,9 +59,9 @@ static PARENTS: LazyLock<String> = LazyLock::new(|| {
 
 /// The owners that are named ($4), the living ones of these names, and those of the actions.
 static OWNERS: LazyLock<String> = LazyLock::new(|| {
-    let owner = &*PACKED_OWNER;
+    let owner = &*STORED_OWNER;
     format!(
-        "SELECT {owner} FROM actions_owner WHERE id IN (\
+        "SELECT {owner} FROM actions_owner AS o WHERE o.id IN (\
          SELECT o.id FROM json_each($4) AS j CROSS JOIN actions_owner AS o \
          ON o.name = j.value ->> 0 AND o.incarnation = unhex(j.value ->> 1) \
          UNION SELECT o.id FROM json_each($4) AS j CROSS JOIN actions_owner AS o \
@@ -98,6 +100,7 @@ pub(super) struct Stored {
     pub(super) revision: i64,
     pub(super) pruned_through: i64,
     pub(super) pruned_created: Option<i64>,
+    pub(super) actions: i64,
     pub(super) last_number: i64,
     pub(super) last_entry: i64,
     /// Random number of the transaction that was committed last.
@@ -145,7 +148,7 @@ pub(super) fn script<'n>(
             });
         }
         for owner in read_set.owners() {
-            named.row(|row| row.owner(Some(owner)));
+            named.row(|row| row.owner(owner));
         }
         claims += read_set.claims();
     }
@@ -216,21 +219,25 @@ pub(super) async fn load(
     let (actions, owners) = (rows(), rows());
     let parents = if any_parents { rows() } else { Vec::new() };
     for row in actions.iter().chain(&parents) {
-        let mut columns = Columns::new("write", row)?;
-        let (number, action) = decode_action(&mut columns)?;
-        let (pinned, late) = (columns.int()? != 0, columns.int()? != 0);
+        let number = read_key("write", row)?;
+        let action = decode_action("write", row, 1, Detail::Full)?;
+        let said = |column| {
+            let said = row.try_get::<bool, usize>(column);
+            said.map_err(|error| before(error))
+        };
+        let (pinned, late) = (said(2)?, said(3)?);
         numbers.insert(action.uid, number);
         uids.insert(number, action.uid);
         txn.put_action(Arc::new(action), pinned, late);
     }
     for row in owners {
-        txn.put_owner(decode_owner(&mut Columns::new("write", &row)?)?);
+        txn.put_owner(decode_owner(&mut Columns::new("write", &row)?)?.1);
     }
     if any_ops {
         for row in rows() {
             let mut columns = Columns::new("write", &row)?;
-            let uid = ActionUid::from_uuid(columns.blob()?);
-            txn.put_op(uid, OpId::from_uuid(columns.blob()?));
+            let uid = ActionUid::from_uuid(columns.id()?);
+            txn.put_op(uid, OpId::from_uuid(columns.id()?));
         }
     }
     if !keys.is_empty() {
@@ -249,7 +256,7 @@ pub(super) async fn load(
         };
         let mut may_be_forgotten = Vec::new();
         for row in rows() {
-            may_be_forgotten.extend(Columns::new("write", &row)?.owner()?);
+            may_be_forgotten.push(Columns::new("write", &row)?.owner()?);
         }
         txn.put_ended(count, may_be_forgotten);
     }
@@ -265,6 +272,7 @@ pub(super) fn read_position(rows: &[SqliteRow]) -> Result<Stored, StoreError> {
         revision: columns.int()?,
         pruned_through: columns.int()?,
         pruned_created: columns.int_opt()?,
+        actions: columns.int()?,
         last_number: columns.int()?,
         last_entry: columns.int()?,
         last_commit: columns.int()?,

@@ -2,6 +2,7 @@
 
 mod backup;
 mod branch;
+mod check;
 mod deadline;
 mod decode;
 mod diagnostics;
@@ -47,6 +48,7 @@ use sqlx::sqlite::SqlitePool;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub use self::check::SqliteCheck;
 use self::deadline::deadline;
 pub use self::diagnostics::{SqliteAccess, SqliteDiagnostics};
 use self::identity::OpenFile;
@@ -206,7 +208,8 @@ impl SqliteStore {
     /// The host's settings determine the [durability](Capabilities::durability). It is
     /// [`Durability::Disk`](crate::Durability::Disk) at `synchronous=FULL` or `EXTRA` with
     /// `journal_mode` `WAL`, `TRUNCATE` or `PERSIST`, and at `EXTRA` with `DELETE`. Otherwise it is
-    /// [`Durability::Process`](crate::Durability::Process).
+    /// [`Durability::Process`](crate::Durability::Process). At `NORMAL` or `OFF` with a rollback
+    /// journal a power cut may damage the whole database, as SQLite's documentation says.
     ///
     ///
     /// Other processes may use the same database, by a path ([`SqliteOptions::shared`]) or with a
@@ -286,7 +289,7 @@ impl SqliteStore {
     }
 
     /// Checks that a batch may be tried. Returns what it needs and its size in bytes.
-    fn check(
+    fn check_batch(
         &self,
         operation: &'static str,
         batch: &Batch,
@@ -321,7 +324,7 @@ impl ActionStore for SqliteStore {
     }
 
     async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
-        let (read_set, bytes) = self.check("write", &batch)?;
+        let (read_set, bytes) = self.check_batch("write", &batch)?;
         let about_owners = write_queue::about_owners(&batch);
         let (lane, room) = match about_owners {
             true => (&self.owners, &self.owners_room),

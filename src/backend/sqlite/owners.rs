@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use super::branch::Lineage;
 use super::decode::{Columns, decode_owner};
 use super::reader::{POSITION, read_first};
-use super::rows::{OWNER, packed};
+use super::rows::STORED_OWNER;
 use super::script::Script;
 use crate::error::StoreError;
 use crate::model::{Cursor, Owner, OwnerQuery, Page};
@@ -25,7 +25,7 @@ pub(super) fn script(query: &OwnerQuery) -> Result<Script, sqlx::Error> {
     let after = query.after.map_or(0, |cursor| cursor.position());
     script.bind(i64::try_from(after).unwrap_or(i64::MAX))?;
     script.bind(i64::from(query.limit) + 1)?;
-    let (owner, mut conditions) = (packed("o.", OWNER, &[]), String::new());
+    let (owner, mut conditions) = (&*STORED_OWNER, String::new());
     if let Some(name) = &query.name {
         script.bind(name.to_string())?;
         conditions.push_str(" AND o.name = $3");
@@ -34,7 +34,7 @@ pub(super) fn script(query: &OwnerQuery) -> Result<Script, sqlx::Error> {
         conditions.push_str(&format!(" AND (o.state = 0 OR {})", owns("o")));
     }
     script.push(&format!(
-        "{POSITION} UNION ALL SELECT * FROM (SELECT json_array(o.id, {owner}) \
+        "{POSITION} UNION ALL SELECT * FROM (SELECT {owner} \
          FROM actions_owner AS o WHERE o.id > $1{conditions} ORDER BY o.id LIMIT $2)"
     ));
     Ok(script)
@@ -50,9 +50,9 @@ pub(super) fn read(
     let more = rows.len() > limit;
     let (mut items, mut last) = (Vec::with_capacity(rows.len().min(limit)), 0);
     for row in rows.iter().take(limit) {
-        let mut columns = Columns::new("owners", row)?;
-        last = columns.number()?;
-        items.push(decode_owner(&mut columns)?);
+        let (id, owner) = decode_owner(&mut Columns::new("owners", row)?)?;
+        items.push(owner);
+        last = id;
     }
     let next = more.then(|| Cursor::owners(at, last));
     Ok(Page::new(items, next, at))

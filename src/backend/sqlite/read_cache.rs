@@ -1,19 +1,20 @@
-//! The read cache: unfinished actions that the writer remembers, for look-ups by uid.
+//! The read cache: unfinished actions that the writer remembers, and the actions that were completed
+//! last, for look-ups by uid.
 //!
 //! # Why the cache never differs from the database
 //!
 //! At every moment a cached action is equal to the database's answer at that moment:
 //!
-//!
 //! - Only one process has the store open (`SqliteAccess::Exclusive`), and only its writer changes
 //!   actions.
 //!
-//! - *Before* the writer sends a transaction, it [withholds](ReadCache::invalidate) every action that the
-//!   transaction changes. They are not cached until the outcome is known. Look-ups then read the
-//!   database, which alone knows the outcome of the commit.
+//! - *Before* the writer sends a transaction, it [withholds](ReadCache::invalidate) every action
+//!   that the transaction changes. They are not cached until the outcome is known. Look-ups then
+//!   read the database, which alone knows the outcome of the commit.
 //!
-//! - *After* the commit, and before any caller is answered, it [publishes](ReadCache::publish) the new
-//!   values. Completed and removed actions are left out.
+//! - *After* the commit, and before any caller is answered, it [publishes](ReadCache::publish) the
+//!   new values. Removed actions are left out. Completed ones never change again; the oldest of
+//!   them leave when there are too many.
 //!
 //! - After any failure the writer drops its cache, and this one with it
 //!   ([`WriteCache`](super::write_cache::WriteCache), when it is dropped).
@@ -23,22 +24,55 @@
 //! look-up that was shown before. No revisions need to be compared. A page may show a commit that
 //! the writer does not know of yet, but the actions of that commit are not cached then.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
+use super::write_cache::bytes;
 use crate::backend::UidMap;
 use crate::model::{Action, ActionUid, WriteSet};
 
+/// Maximum number of completed actions in the cache, and their approximate maximum memory in bytes.
+const MOST_COMPLETED: usize = 4096;
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+
 #[derive(Debug, Default)]
 pub(super) struct ReadCache {
-    actions: RwLock<UidMap<Arc<Action>>>,
+    cached: RwLock<Cached>,
+}
+
+#[derive(Debug, Default)]
+struct Cached {
+    actions: UidMap<Arc<Action>>,
+    /// Completed actions with their approximate size, oldest first. May name removed ones.
+    completed: VecDeque<(ActionUid, usize)>,
+    /// Total size of the completed actions.
+    bytes: usize,
+}
+
+impl Cached {
+    fn publish(&mut self, action: Arc<Action>) {
+        if !action.is_unfinished() {
+            let bytes = bytes(&action);
+            self.completed.push_back((action.uid, bytes));
+            self.bytes += bytes;
+        }
+        self.actions.insert(action.uid, action);
+        while self.completed.len() > MOST_COMPLETED || self.bytes > MOST_BYTES {
+            let Some((oldest, bytes)) = self.completed.pop_front() else {
+                break;
+            };
+            self.bytes -= bytes;
+            self.actions.remove(&oldest);
+        }
+    }
 }
 
 impl ReadCache {
     /// Returns the actions if all of them are cached. Otherwise all must be read at one moment.
     pub(super) fn get(&self, uids: &[ActionUid]) -> Option<Vec<Option<Arc<Action>>>> {
-        let actions = self.actions.read().unwrap_or_else(PoisonError::into_inner);
-        let all_here = uids.iter().all(|uid| actions.contains_key(uid));
-        all_here.then(|| uids.iter().map(|uid| actions.get(uid).cloned()).collect())
+        let cached = self.cached.read().unwrap_or_else(PoisonError::into_inner);
+        let found = uids.iter().map(|uid| cached.actions.get(uid).cloned());
+        found.map(|action| action.map(Some)).collect()
     }
 
     /// Removes the actions that are about to change.
@@ -46,25 +80,25 @@ impl ReadCache {
         if write_set.updated.is_empty() && write_set.removed.is_empty() {
             return;
         }
-        let mut actions = self.lock();
+        let mut cached = self.lock();
         for action in write_set.updated.iter().chain(&write_set.removed) {
-            actions.remove(&action.uid);
+            cached.actions.remove(&action.uid);
         }
     }
 
     /// Adds actions as they were committed.
     pub(super) fn publish(&self, committed: impl Iterator<Item = Arc<Action>>) {
-        let committed = committed.map(|action| (action.uid, action));
-        self.lock().extend(committed);
+        let mut cached = self.lock();
+        committed.for_each(|action| cached.publish(action));
     }
 
     pub(super) fn clear(&self) {
         // Also frees the memory.
-        *self.lock() = UidMap::default();
+        *self.lock() = Cached::default();
     }
 
-    fn lock(&self) -> RwLockWriteGuard<'_, UidMap<Arc<Action>>> {
-        self.actions.write().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> RwLockWriteGuard<'_, Cached> {
+        self.cached.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,12 +159,16 @@ mod tests {
         assert_eq!(stored(&store, one.uid).await, Some(requested));
 
         let done = store.finish(one.uid, cancelled(), None).await.unwrap();
-        assert_eq!(store.read_cache.get(&[one.uid]), None);
-        assert_eq!(store.action(one.uid).await.unwrap(), Some(done));
+        assert_eq!(
+            store.read_cache.get(&[one.uid]),
+            Some(vec![Some(done.clone())])
+        );
+        assert_eq!(stored(&store, one.uid).await, Some(done));
         let ended = store.finish(other.uid, cancelled(), None).await.unwrap();
         let (uid, if_version) = (ended.uid, ended.version);
         let remove = Command::Remove { uid, if_version };
         store.command(remove).await.unwrap();
+        assert_eq!(store.read_cache.get(&[uid]), None);
         assert_eq!(store.action(uid).await.unwrap(), None);
         store.close().await.unwrap();
     }
@@ -198,6 +236,32 @@ mod tests {
         let ended = store.finish(one.uid, cancelled(), None).await.unwrap();
         assert_eq!(ended.version.get(), 3);
         store.close().await.unwrap();
+    }
+
+    #[test]
+    fn the_oldest_completed_actions_leave_a_full_cache() {
+        let cache = ReadCache::default();
+        let completed = || {
+            let new = NewAction::task("done");
+            let mut action = Action::new(&new, new.digest(), crate::Timestamp::from_seconds(1));
+            action.status = crate::Status::Completed;
+            action.outcome = Some(Outcome::Cancelled);
+            Arc::new(action)
+        };
+        let actions: Vec<Arc<Action>> = (0..MOST_COMPLETED + 10).map(|_| completed()).collect();
+        cache.publish(actions.iter().cloned());
+        let is_here = |action: &Arc<Action>| cache.get(&[action.uid]).is_some();
+        assert!(!actions[..10].iter().any(is_here));
+        assert!(actions[10..].iter().all(is_here));
+        let mut large = (*completed()).clone();
+        large.description = Some("x".repeat(MOST_BYTES).into());
+        cache.publish(std::iter::once(Arc::new(large)));
+        assert!(
+            !actions.iter().any(is_here),
+            "one that is too large leaves no room"
+        );
+        let cached = cache.lock();
+        assert_eq!((cached.actions.len(), cached.bytes), (0, 0));
     }
 
     #[tokio::test]

@@ -7,17 +7,18 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::branch::Lineage;
-use super::decode::{Columns, decode_action, decode_entry, read_key};
+use super::decode::{Columns, decode_action, decode_entry};
 use super::encode::JsonRows;
 use super::errors::{Phase, corrupt, store_error};
 use super::file::Lock;
 use super::identity::OpenFile;
-use super::rows::{PACKED_ACTION, PACKED_ENTRY};
+use super::rows::{STORED_ACTION, STORED_ENTRY};
 use super::script::Script;
 use super::source::ConnectionSlot;
 use super::{list, owners};
@@ -25,8 +26,8 @@ use crate::backend::another_branch;
 use crate::backend::position_watch::PositionWatch;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
-    Action, ActionUid, Cursor, End, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position, Query,
-    Revision,
+    AccessPath, Action, ActionUid, Cursor, Detail, End, LogEntry, LogQuery, Owner, OwnerQuery,
+    Page, Position, Query, Revision,
 };
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -81,14 +82,7 @@ impl Reader {
                     let looked_up = self.gather(uids, reply);
                     self.look_up(looked_up).await;
                 }
-                Read::List(query, reply) => {
-                    let (script, position_watch) =
-                        (list::script(&query), self.position_watch.clone());
-                    let read = |rows: &[_]| list::read(&query, lineage, rows);
-                    let read =
-                        |rows: &[_]| read(rows).inspect(|page| position_watch.publish(page.at));
-                    self.answer("list", reply, script, read).await;
-                }
+                Read::List(query, reply) => self.list(query, reply).await,
                 Read::Log(query, reply) => {
                     let (script, position_watch) =
                         (log_script(&query), self.position_watch.clone());
@@ -186,6 +180,31 @@ impl Reader {
         }
     }
 
+    async fn list(&mut self, query: Query, reply: Reply<Page<Arc<Action>>>) {
+        if reply.is_closed() {
+            return;
+        }
+        let page = self.read_page(&query).await;
+        let page = page.inspect(|page| self.position_watch.publish(page.at));
+        let _gone = reply.send(page);
+    }
+
+    /// Chooses an index and reads a page by it.
+    async fn read_page(&mut self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
+        let before = |error| store_error("list", Phase::Before, error);
+        let mut paths = list::candidates(query);
+        let (path, selective) = if list::must_count(query, &paths) {
+            let script = list::count_script(query, &paths).map_err(before)?;
+            let counts = self.run_script("list", script).await?;
+            list::fewest(paths, &counts)?
+        } else {
+            (paths.pop().unwrap_or(AccessPath::All), false)
+        };
+        let script = list::script(query, &path, selective).map_err(before)?;
+        let results = self.run_script("list", script).await?;
+        list::read(query, &self.lineage, &results)
+    }
+
     async fn answer<T>(
         &mut self,
         operation: &'static str,
@@ -235,49 +254,24 @@ impl Reader {
     }
 }
 
-/// Maximum number of uids in one statement. The result is one text, in which the largest action
-/// takes about 1.5 MB. SQLite refuses a text of 1 GB.
-const LOOK_UP: usize = 64;
-
-/// Returns the actions as one text, one line for each: its uid in hexadecimal, then the action. One
-/// row for each action would be one message from SQLite's thread, which costs more than the
-/// look-up. `json_array` writes no line breaks.
+/// Returns the actions of the uids in `$1`.
 static GET: LazyLock<String> = LazyLock::new(|| {
     // A join, not `IN`, which would sort the uids again.
-    let action = &*PACKED_ACTION;
+    let action = &*STORED_ACTION;
     format!(
-        "SELECT group_concat(hex(a.uid) || {action}, char(10)) FROM json_each($1) AS j \
+        "SELECT {action}, a.uid FROM json_each($1) AS j \
          CROSS JOIN actions_action AS a ON a.uid = unhex(j.value)"
     )
 });
 
-/// The same for the uids in the value `$#`.
-static GET_NUMBERED: LazyLock<String> = LazyLock::new(|| GET.replace("$1", "$#"));
-
-/// Length of a uid in this text.
-const HEX: usize = 32;
-
 /// Looks up each distinct uid once.
 pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
-    let list = |uids: &[ActionUid]| {
-        let mut envelope = JsonRows::new();
-        for uid in uids {
-            envelope.item(uid.as_uuid());
-        }
-        envelope.finish()
-    };
-    if uids.len() <= LOOK_UP {
-        let mut script = Script::of(&GET);
-        script.bind(list(uids))?;
-        return Ok(script);
+    let mut list = JsonRows::new();
+    for uid in uids {
+        list.item(uid.as_uuid());
     }
-    // Several statements read the same moment only within a transaction.
-    let mut script = Script::new();
-    script.push("BEGIN");
-    for uids in uids.chunks(LOOK_UP) {
-        script.push_about(&GET_NUMBERED, list(uids))?;
-    }
-    script.push("COMMIT");
+    let mut script = Script::of(&GET);
+    script.bind(list.finish())?;
     Ok(script)
 }
 
@@ -285,30 +279,20 @@ pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
 /// asked for it.
 fn read_found(uids: &[ActionUid], results: &[Vec<SqliteRow>]) -> Result<Vec<FoundOne>, StoreError> {
     let mut found = vec![Ok(None); uids.len()];
-    // BEGIN and COMMIT return no rows.
-    let texts = results.iter().flatten();
-    if texts.clone().count() != uids.len().div_ceil(LOOK_UP).max(1) {
-        return Err(corrupt("get", "a look-up returned no row"));
-    }
-    let mut lines = Vec::new();
-    for text in texts {
-        if let Some(text) = read_key::<Option<&[u8]>>("get", text)? {
-            lines.extend(text.split(|byte| *byte == b'\n'));
-        }
-    }
-    for slot in lines {
-        let (uid, action) = slot.split_at_checked(HEX).unwrap_or_default();
-        let uid = Uuid::try_parse_ascii(uid).map(ActionUid::from_uuid).ok();
-        if let Some(Ok(at)) = uid.map(|uid| uids.binary_search(&uid)) {
-            let action = Columns::parse("get", action).and_then(|mut c| decode_action(&mut c));
-            found[at] = action.map(|(_, action)| Some(Arc::new(action)));
-        }
+    for row in results.iter().flatten() {
+        let uid = row.try_get::<&[u8], usize>(1).ok();
+        let uid = uid.and_then(|uid| Uuid::from_slice(uid).ok());
+        let at = uid.and_then(|uid| uids.binary_search(&ActionUid::from_uuid(uid)).ok());
+        // The join returns only uids that were asked for.
+        let at = at.ok_or_else(|| corrupt("get", "a look-up returned another action"))?;
+        let action = decode_action("get", row, 0, Detail::Full);
+        found[at] = action.map(|action| Some(Arc::new(action)));
     }
     Ok(found)
 }
 
 /// Reads the position of the store, for [`read_position`].
-pub(super) const POSITION: &str = "SELECT json_array(revision, pruned_through, pruned_created, last_number, last_entry) FROM actions_store WHERE id = 1";
+pub(super) const POSITION: &str = "SELECT json_array(revision, pruned_through, pruned_created, actions, last_number, last_entry) FROM actions_store WHERE id = 1";
 
 pub(super) fn read_position(
     operation: &'static str,
@@ -328,6 +312,7 @@ fn position_of(
         revision: Revision::new(columns.number()?),
         pruned_through: Revision::new(columns.number()?),
         pruned_created: columns.time_opt()?,
+        actions: columns.number()?,
         ..lineage.position()
     };
     let end = End {
@@ -375,7 +360,7 @@ static LOG: LazyLock<String> = LazyLock::new(|| {
 
 /// One statement, so that the position and the entries are from the same moment.
 fn log_statement(entries: &str) -> String {
-    let entry = &*PACKED_ENTRY;
+    let entry = &*STORED_ENTRY;
     format!("{POSITION} UNION ALL SELECT * FROM (SELECT {entry} FROM {entries})")
 }
 

@@ -15,6 +15,7 @@ use super::statement::{
     ACTIONS, ENTRIES, KEYS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, TRIM, UPDATES,
     push_lists,
 };
+use crate::model::codec::CodecError;
 use crate::model::{Action, ActionUid, Key, OpId, WriteSet, touched};
 
 /// A script that saves changes, and the values that are valid after its commit.
@@ -101,6 +102,7 @@ pub(super) fn script(
             .map(|action| action.created_at.as_micros())
             .max()
             .max(stored.pruned_created),
+        actions: stored.actions + count(write_set.created.len()) - count(write_set.removed.len()),
         last_number: stored.last_number + count(write_set.created.len()),
         last_entry: stored.last_entry + count(write_set.log.len()),
         last_commit: draw_commit(),
@@ -112,13 +114,14 @@ pub(super) fn script(
     let revision = script.bind(after.revision)?;
     let number = script.bind(after.last_number)?;
     let entry = script.bind(after.last_entry)?;
+    let actions = script.bind(after.actions)?;
     let last_commit = script.bind(stored.last_commit)?;
     let commit = script.bind(after.last_commit)?;
     // NULL unless the store is where the plan was made; the column refuses NULL.
     script.push(&format!(
         "UPDATE actions_store SET revision = CASE WHEN revision = ${before} \
          AND last_commit = ${last_commit} THEN ${revision} END, \
-         last_number = ${number}, last_entry = ${entry}, last_commit = ${commit} WHERE id = 1"
+         last_number = ${number}, last_entry = ${entry}, actions = ${actions}, last_commit = ${commit} WHERE id = 1"
     ));
 
     let mut revisions = stored.revision + 1..;
@@ -149,6 +152,11 @@ pub(super) fn script(
         #[cfg(test)]
         fault: None,
     })
+}
+
+/// The error of a record that cannot be encoded, which is far beyond its limits.
+fn unfit(error: CodecError) -> sqlx::Error {
+    sqlx::Error::Encode(error.into())
 }
 
 fn position(positions: &mut JsonRows, number: i64, revision: i64) {
@@ -191,14 +199,6 @@ fn key_row(envelope: &mut JsonRows, key: &Key, number: Option<i64>) {
     });
 }
 
-/// Adds a statement whose one value, written `$#`, is the JSON rows; nothing if there are no rows.
-fn push_list(script: &mut Script, statement: &str, rows: JsonRows) -> Result<(), sqlx::Error> {
-    match rows.len() {
-        0 => Ok(()),
-        _ => push_lists(script, statement, rows),
-    }
-}
-
 fn remove(
     script: &mut Script,
     write_set: &WriteSet,
@@ -208,7 +208,7 @@ fn remove(
     let unpin = "DELETE FROM actions_pin WHERE action IN (\
          SELECT j.value ->> 0 FROM json_each($#) AS j)";
     let unpinned = write_set.unpinned.iter().copied();
-    push_list(script, unpin, numbers_of(unpinned, numbers))?;
+    push_lists(script, unpin, numbers_of(unpinned, numbers))?;
     if write_set.removed.is_empty() {
         return Ok(());
     }
@@ -220,13 +220,13 @@ fn remove(
          SELECT max(f.revision) FROM json_each($#) AS j \
          JOIN actions_feed AS f ON f.action = j.value ->> 0), 0)) WHERE id = 1"
     );
-    push_list(script, &highest, removed())?;
+    push_lists(script, &highest, removed())?;
     let untouch = "DELETE FROM actions_touch WHERE (object, action) IN (\
          SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j)";
-    push_list(script, untouch, touches(&write_set.removed, numbers))?;
+    push_lists(script, untouch, touches(&write_set.removed, numbers))?;
     let gone = "DELETE FROM actions_action WHERE number IN (\
          SELECT j.value ->> 0 FROM json_each($#) AS j)";
-    push_list(script, gone, removed())
+    push_lists(script, gone, removed())
 }
 
 fn free_keys(script: &mut Script, write_set: &WriteSet) -> Result<(), sqlx::Error> {
@@ -236,7 +236,7 @@ fn free_keys(script: &mut Script, write_set: &WriteSet) -> Result<(), sqlx::Erro
     }
     let free = "DELETE FROM actions_key WHERE (tenant, kind, key) IN (\
          SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2 FROM json_each($#) AS j)";
-    push_list(script, free, freed)
+    push_lists(script, free, freed)
 }
 
 fn create(
@@ -250,7 +250,8 @@ fn create(
         numbers.last += 1;
         let number = numbers.last;
         numbers.known.insert(action.uid, number);
-        rows.row(|row| encode_action(row, action, number));
+        rows.row(|row| encode_action(row, action, number))
+            .map_err(unfit)?;
         position(&mut positions, number, revision);
     }
     ACTIONS.push(script, rows)?;
@@ -273,9 +274,11 @@ fn update(
         // Every other change adds a log entry. The log of a removed action is gone.
         let removed = || write_set.removed.iter().any(|gone| gone.uid == action.uid);
         if logged.contains(&action.uid) || removed() {
-            wide.row(|row| encode_update(row, action, number));
+            wide.row(|row| encode_update(row, action, number))
+                .map_err(unfit)?;
         } else {
-            narrow.row(|row| encode_progress(row, action, number));
+            let progressed = narrow.row(|row| encode_progress(row, action, number));
+            progressed.map_err(unfit)?;
         }
         position(&mut positions, number, revision);
     }
@@ -293,11 +296,12 @@ fn append_log(
     let mut rows = JsonRows::new();
     for (transition, entry) in write_set.log.iter().zip(last_entry + 1..) {
         let number = numbers.of(transition.uid);
-        rows.row(|row| encode_entry(row, transition, entry, number));
+        rows.row(|row| encode_entry(row, transition, entry, number))
+            .map_err(unfit)?;
     }
     ENTRIES.push(script, rows)?;
     let trimmed = write_set.trim.iter().copied();
-    push_list(script, &TRIM, numbers_of(trimmed, numbers))
+    push_lists(script, &TRIM, numbers_of(trimmed, numbers))
 }
 
 fn save_keys_and_pins(
@@ -318,16 +322,15 @@ fn save_owners(script: &mut Script, write_set: &WriteSet) -> Result<(), sqlx::Er
     let mut forgotten = JsonRows::new();
     for owner in &write_set.owners_forgotten {
         forgotten.row(|row| {
-            row.text(&owner.name);
-            row.blob(owner.incarnation.as_uuid());
+            row.owner(owner);
         });
     }
     let forget = "DELETE FROM actions_owner WHERE (name, incarnation) IN (\
          SELECT j.value ->> 0, unhex(j.value ->> 1) FROM json_each($#) AS j)";
-    push_list(script, forget, forgotten)?;
+    push_lists(script, forget, forgotten)?;
     let mut owners = JsonRows::new();
     for owner in &write_set.owners {
-        owners.row(|row| encode_owner(row, owner));
+        owners.row(|row| encode_owner(row, owner)).map_err(unfit)?;
     }
-    push_list(script, &OWNERS, owners)
+    push_lists(script, &OWNERS, owners)
 }

@@ -70,16 +70,33 @@ impl Script {
         self.count += 1;
     }
 
-    /// Appends a statement with one value and binds it; `$#` stands for the value.
-    pub(super) fn push_about(&mut self, statement: &str, value: String) -> Result<(), sqlx::Error> {
-        let number = self.bind(value)?.to_string();
-        let mut pieces = statement.split('#');
-        self.push(pieces.next().unwrap_or_default());
-        for piece in pieces {
-            let sql = self.sql.to_mut();
-            sql.push_str(&number);
-            sql.push_str(piece);
+    /// Appends a statement with a list of rows, written `$#`, and their bodies, written `$@`. Binds
+    /// both.
+    pub(super) fn push_about(
+        &mut self,
+        statement: &str,
+        rows: String,
+        bodies: Option<Vec<u8>>,
+    ) -> Result<(), sqlx::Error> {
+        let rows = self.bind(rows)?.to_string();
+        let bodies = match bodies {
+            Some(bodies) => self.bind(bodies)?.to_string(),
+            None => String::new(),
+        };
+        self.push("");
+        let sql = self.sql.to_mut();
+        let mut rest = statement;
+        while let Some(at) = rest.find(['#', '@']) {
+            let (before, after) = rest.split_at(at);
+            sql.push_str(before);
+            sql.push_str(if after.starts_with('#') {
+                &rows
+            } else {
+                &bodies
+            });
+            rest = after.get(1..).unwrap_or_default();
         }
+        sql.push_str(rest);
         Ok(())
     }
 

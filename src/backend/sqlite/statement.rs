@@ -3,37 +3,37 @@
 
 use std::sync::LazyLock;
 
-use super::encode::JsonRows;
-use super::rows::{self, Layout, fields};
+use super::encode::{JsonRows, List};
+use super::rows::{self, Bodies, Columns};
 use super::script::Script;
 use crate::model::Limits;
 
 pub(super) static ACTIONS: LazyLock<Statement> =
-    LazyLock::new(|| insert("actions_action", rows::ACTION));
+    LazyLock::new(|| insert("actions_action", &rows::NEW_ACTION));
 pub(super) static UPDATES: LazyLock<Statement> =
-    LazyLock::new(|| overwrite("actions_action", rows::UPDATE));
+    LazyLock::new(|| overwrite("actions_action", &rows::CHANGED_ACTION));
 pub(super) static PROGRESS: LazyLock<Statement> =
-    LazyLock::new(|| overwrite("actions_action", rows::PROGRESS));
+    LazyLock::new(|| overwrite("actions_action", &rows::PROGRESSED_ACTION));
 pub(super) static POSITIONS: LazyLock<Statement> =
-    LazyLock::new(|| insert("actions_feed", rows::POSITION));
+    LazyLock::new(|| insert("actions_feed", &rows::POSITION));
 pub(super) static MOVES: LazyLock<Statement> =
-    LazyLock::new(|| overwrite("actions_feed", rows::POSITION));
+    LazyLock::new(|| overwrite("actions_feed", &rows::POSITION));
 pub(super) static TOUCHES: LazyLock<Statement> =
-    LazyLock::new(|| insert("actions_touch", rows::TOUCH));
+    LazyLock::new(|| insert("actions_touch", &rows::TOUCH));
 pub(super) static ENTRIES: LazyLock<Statement> =
-    LazyLock::new(|| insert("actions_log", rows::ENTRY));
-pub(super) static KEYS: LazyLock<Statement> = LazyLock::new(|| insert("actions_key", rows::KEY));
-pub(super) static PINS: LazyLock<Statement> = LazyLock::new(|| insert("actions_pin", rows::PIN));
+    LazyLock::new(|| insert("actions_log", &rows::NEW_ENTRY));
+pub(super) static KEYS: LazyLock<Statement> = LazyLock::new(|| insert("actions_key", &rows::KEY));
+pub(super) static PINS: LazyLock<Statement> = LazyLock::new(|| insert("actions_pin", &rows::PIN));
 
 /// Inserts or overwrites owners, whose list is the value `$#`.
 pub(super) static OWNERS: LazyLock<String> = LazyLock::new(|| {
-    let (columns, fields) = split(rows::OWNER, "j.value", false);
+    let (columns, fields) = split(&rows::NEW_OWNER, "j.value", false, Bodies::Joined);
     let (columns, fields) = (columns.join(", "), fields.join(", "));
     format!(
         "INSERT INTO actions_owner ({columns}) SELECT {fields} FROM json_each($#) AS j WHERE true \
          ON CONFLICT (name, incarnation) DO UPDATE SET state = excluded.state, \
          renewals = excluded.renewals, renewed_at = excluded.renewed_at, \
-         ended_at = excluded.ended_at"
+         ended_at = excluded.ended_at, body = excluded.body"
     )
 });
 
@@ -53,9 +53,10 @@ pub(super) static TRIM: LazyLock<String> = LazyLock::new(|| {
 /// field that is read.
 const LIST: &str = "WITH j AS MATERIALIZED (SELECT value FROM json_each($#))";
 
-/// A statement that writes rows of one kind, in its variants; its value is written `$#`.
+/// A statement that writes rows of one kind, in its variants. Its rows are written `$#`, their
+/// bodies `$@`.
 pub(super) struct Statement {
-    /// For a list of rows: without and with [sparse](rows::Part::Sparse) columns.
+    /// For a list of rows: without and with [sparse](Columns::sparse) columns.
     lists: [String; 2],
     /// For one row, without the outer array: for a list, even of one row, SQLite creates and drops
     /// a temporary table.
@@ -65,17 +66,18 @@ pub(super) struct Statement {
 impl Statement {
     /// `list` and `alone` build a text from the columns and the expressions for their values.
     fn new(
-        layout: Layout,
+        columns: &Columns,
         list: impl Fn(&[&str], &[String]) -> String,
         alone: impl Fn(&[&str], &[String]) -> String,
     ) -> Statement {
-        let text = |row, any_sparse, make: &dyn Fn(&[&str], &[String]) -> String| {
-            let (columns, fields) = split(layout, row, any_sparse);
+        let text = |row, any_sparse, bodies, make: &dyn Fn(&[&str], &[String]) -> String| {
+            let (columns, fields) = split(columns, row, any_sparse, bodies);
             make(&columns, &fields)
         };
+        let both = [false, true];
         Statement {
-            lists: [false, true].map(|any_sparse| text("j.value", any_sparse, &list)),
-            alone: [false, true].map(|any_sparse| text("$#", any_sparse, &alone)),
+            lists: both.map(|any_sparse| text("j.value", any_sparse, Bodies::Joined, &list)),
+            alone: both.map(|any_sparse| text("$#", any_sparse, Bodies::Alone, &alone)),
         }
     }
 
@@ -84,23 +86,31 @@ impl Statement {
         let form = usize::from(rows.any_sparse());
         match rows.len() {
             0 => Ok(()),
-            1 => script.push_about(&self.alone[form], rows.into_row()),
+            1 => push_list(script, &self.alone[form], rows.into_row()),
             _ => push_lists(script, &self.lists[form], rows),
         }
     }
 }
 
-/// Adds a statement once for each text of the rows; its value is written `$#`.
+/// Adds a statement once for each list of the rows; adds nothing if there are no rows.
 pub(super) fn push_lists(
     script: &mut Script,
     statement: &str,
     rows: JsonRows,
 ) -> Result<(), sqlx::Error> {
+    if rows.len() == 0 {
+        return Ok(());
+    }
     let mut lists = rows.into_lists().into_iter();
-    lists.try_for_each(|list| script.push_about(statement, list))
+    lists.try_for_each(|list| push_list(script, statement, list))
 }
 
-fn insert(table: &str, layout: Layout) -> Statement {
+fn push_list(script: &mut Script, statement: &str, list: List) -> Result<(), sqlx::Error> {
+    let bodies = (!list.bodies.is_empty()).then_some(list.bodies);
+    script.push_about(statement, list.rows, bodies)
+}
+
+fn insert(table: &str, columns: &Columns) -> Statement {
     let begin = |columns: &[&str]| format!("INSERT INTO {table} ({})", columns.join(", "));
     let list = |columns: &[&str], fields: &[String]| {
         format!(
@@ -112,11 +122,11 @@ fn insert(table: &str, layout: Layout) -> Statement {
     let alone = |columns: &[&str], fields: &[String]| {
         format!("{} VALUES ({})", begin(columns), fields.join(", "))
     };
-    Statement::new(layout, list, alone)
+    Statement::new(columns, list, alone)
 }
 
 /// Updates columns; the first field of a row identifies the row.
-fn overwrite(table: &str, layout: Layout) -> Statement {
+fn overwrite(table: &str, columns: &Columns) -> Statement {
     let set = |columns: &[&str], fields: &[String]| {
         let (columns, fields) = (columns[1..].join(", "), fields[1..].join(", "));
         format!("UPDATE {table} SET ({columns}) = ({fields})")
@@ -130,9 +140,14 @@ fn overwrite(table: &str, layout: Layout) -> Statement {
         let (set, place) = (set(columns, fields), place(columns, fields));
         format!("{set} WHERE {place}")
     };
-    Statement::new(layout, list, alone)
+    Statement::new(columns, list, alone)
 }
 
-fn split(layout: Layout, row: &str, any_sparse: bool) -> (Vec<&'static str>, Vec<String>) {
-    fields(layout, row, any_sparse).unzip()
+fn split(
+    columns: &Columns,
+    row: &str,
+    any_sparse: bool,
+    bodies: Bodies,
+) -> (Vec<&'static str>, Vec<String>) {
+    columns.fields(row, any_sparse, bodies).into_iter().unzip()
 }

@@ -15,7 +15,7 @@ use super::decode::{Columns, decode_owner};
 use super::errors::{Phase, store_error};
 use super::load::{self, Stored};
 use super::read_cache::ReadCache;
-use super::rows::PACKED_OWNER;
+use super::rows::STORED_OWNER;
 use super::script::Script;
 use super::write_queue::WriteRequest;
 use crate::error::StoreError;
@@ -36,7 +36,7 @@ pub(super) struct WriteCache {
     owners: HashMap<Arc<str>, Vec<Owner>>,
     write_cache: HashMap<ActionUid, Head>,
     bytes: usize,
-    /// The read cache, with the same actions.
+    /// The read cache, with the same actions and the ones that were completed last.
     read_cache: Arc<ReadCache>,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Remembered {
 /// The cache entries as they will be after a transaction that was sent.
 #[derive(Debug)]
 pub(super) struct Applied {
-    /// The cached actions that the transaction changes.
+    /// The cached actions that the transaction changes, and those that it completes.
     changed: Vec<Arc<Action>>,
     before: Before,
 }
@@ -93,8 +93,10 @@ impl WriteCache {
         let mut script = Script::new();
         script.push("BEGIN");
         script.push(load::POSITION);
-        let owner = &*PACKED_OWNER;
-        script.push(&format!("SELECT {owner} FROM actions_owner ORDER BY id"));
+        let owner = &*STORED_OWNER;
+        script.push(&format!(
+            "SELECT {owner} FROM actions_owner AS o ORDER BY id"
+        ));
         script.push("COMMIT");
         let results = script.run(connection).await;
         let results = results.map_err(|f| store_error("write", Phase::Before, f.error))?;
@@ -108,7 +110,7 @@ impl WriteCache {
             read_cache,
         };
         for row in rows() {
-            write_cache.set_owner(decode_owner(&mut Columns::new("write", &row)?)?);
+            write_cache.set_owner(decode_owner(&mut Columns::new("write", &row)?)?.1);
         }
         Ok(write_cache)
     }
@@ -213,6 +215,12 @@ impl WriteCache {
         };
         let changed = write_set.updated.iter().chain(&write_set.created);
         let changed: Vec<ActionUid> = changed.map(|action| action.uid).collect();
+        let is_removed = |uid| write_set.removed.iter().any(|gone| gone.uid == uid);
+        let completed = write_set.updated.iter().filter(|a| !a.is_unfinished());
+        let completed: Vec<Arc<Action>> = completed
+            .filter(|action| !is_removed(action.uid))
+            .cloned()
+            .collect();
         for action in write_set.updated {
             let Some(head) = self.write_cache.get_mut(&action.uid) else {
                 continue;
@@ -263,7 +271,8 @@ impl WriteCache {
             }
         }
         let write_cache = changed.iter().filter_map(|uid| self.write_cache.get(uid));
-        let changed = write_cache.map(|head| head.action.clone()).collect();
+        let unfinished = write_cache.map(|head| head.action.clone());
+        let changed = unfinished.chain(completed).collect();
         Applied { changed, before }
     }
 
@@ -351,11 +360,18 @@ impl WriteCache {
 }
 
 /// Returns the approximate memory of an action with its operations, in bytes.
-fn bytes(action: &Action) -> usize {
+pub(super) fn bytes(action: &Action) -> usize {
     let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
     let attributes = action.attributes.as_ref().map_or(0, |a| a.as_str().len());
     let warnings: usize = action.warnings.iter().map(|text| text.len()).sum();
     let lists = action.related.len() * 128 + action.exclusive.len() * 64;
     let ops = (action.log_entries.min(Limits::LOG_ENTRIES) as usize) * 16;
-    HEAD_BYTES + text(&action.description) + attributes + warnings + lists + ops
+    let result = action
+        .result
+        .as_ref()
+        .map_or(0, |result| result.as_str().len());
+    let error = action.error.as_ref();
+    let error = error.map_or(0, |error| error.message.len() + text(&error.detail));
+    let texts = text(&action.description) + attributes + warnings + result + error;
+    HEAD_BYTES + texts + lists + ops
 }

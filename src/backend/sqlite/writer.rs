@@ -392,6 +392,7 @@ pub(super) fn position(lineage: &Lineage, stored: Stored) -> Position {
         revision: revision(stored.revision),
         pruned_through: revision(stored.pruned_through),
         pruned_created: stored.pruned_created.map(Timestamp::from_micros),
+        actions: u64::try_from(stored.actions).unwrap_or_default(),
         ..lineage.position()
     }
 }

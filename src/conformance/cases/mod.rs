@@ -4,6 +4,7 @@ mod batches;
 mod branches;
 mod changed;
 mod clock;
+mod completion;
 mod contention;
 mod create;
 mod drops;
@@ -38,8 +39,9 @@ use super::Case;
 use super::check::check_store;
 use super::failure::{Failure, Proof, Stop, demand, holds, pick, same, shown};
 use super::harness::{
-    Answer, apply, apply_as, at_version, claim, create, create_by, fails, fence, finish, in_time,
-    log_walk, open, poll_once, poll_times, remove, report, step, summaries, uids, walk, write,
+    Answer, PAGES, apply, apply_as, at_version, claim, create, create_by, fails, fence, finish,
+    in_time, log_walk, open, poll_once, poll_times, remove, report, step, summaries, uids, walk,
+    write,
 };
 use super::subject::{Fixture, Subject};
 use crate::clock::Clock;

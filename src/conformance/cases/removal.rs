@@ -6,6 +6,30 @@ pub(super) fn pin(uid: ActionUid, pinned: bool) -> Command {
     Command::pin(uid, pinned)
 }
 
+pub(super) async fn a_position_counts_the_actions_of_its_store(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let counted = async || Ok::<u64, Stop>(s.store.list(&Query::new()).await?.at.actions);
+    same("an empty store", counted().await?, 0)?;
+    let owner = s.claim("plane").await?;
+    let done = s.completed(&owner).await?;
+    let other = s.completed(&owner).await?;
+    s.queued().await?;
+    same("actions", counted().await?, 3)?;
+    s.done(remove(&done)).await?;
+    same("actions without a removed one", counted().await?, 2)?;
+    // Created and removed in one batch.
+    let new = NewAction::task("short");
+    let uid = new.uid;
+    let end = apply(uid, finish(Outcome::Cancelled), None);
+    let if_version = Version::FIRST.next();
+    let gone = Command::Remove { uid, if_version };
+    let batch = vec![create(new), end, gone, remove(&other)];
+    for answer in s.each(batch).await? {
+        answer?;
+    }
+    same("actions after a batch", counted().await?, 1)
+}
+
 pub(super) async fn an_unfinished_action_is_not_removed(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;

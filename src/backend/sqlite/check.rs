@@ -1,0 +1,215 @@
+//! Looks for damage: rows that cannot be read, and columns that contradict their body.
+
+use std::sync::LazyLock;
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Row, ValueRef};
+
+use super::SqliteStore;
+use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key};
+use super::encode::flags;
+use super::errors::{Phase, store_error};
+use super::rows::{COPIES, STORED_ACTION, STORED_ENTRY, STORED_OWNER};
+use super::script::Script;
+use super::source::ConnectionSlot;
+use crate::error::StoreError;
+use crate::model::Detail;
+use crate::model::codec::{Field, Record, Value};
+
+/// Rows that are read together.
+const STEP: i64 = 1000;
+
+/// Number of findings that a check returns; it counts all of them.
+const FINDINGS: usize = 100;
+
+/// Result of [`SqliteStore::check`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SqliteCheck {
+    /// Number of actions that were read.
+    pub actions: u64,
+    /// Number of log entries that were read.
+    pub entries: u64,
+    /// Number of owners that were read.
+    pub owners: u64,
+    /// Number of findings. 0 means that no damage was found.
+    pub damaged: u64,
+    /// The first 100 findings, one sentence each. They contain no action data.
+    pub findings: Vec<String>,
+}
+
+impl SqliteCheck {
+    fn find(&mut self, what: String) {
+        self.damaged += 1;
+        if self.findings.len() < FINDINGS {
+            self.findings.push(what);
+        }
+    }
+}
+
+/// A table whose rows are checked.
+struct Table {
+    /// Reads the rows after the key `$1`, each after its key.
+    rows: String,
+    name: &'static str,
+    count: fn(&mut SqliteCheck) -> &mut u64,
+    check: fn(&SqliteRow) -> Result<(), StoreError>,
+}
+
+static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
+    let (action, entry, owner) = (&*STORED_ACTION, &*STORED_ENTRY, &*STORED_OWNER);
+    let copies: Vec<String> = COPIES.iter().map(|f| format!("a.{}", f.name())).collect();
+    let copies = copies.join(", ");
+    [
+        Table {
+            rows: format!(
+                "SELECT a.number, {action}, a.flags, {copies} FROM actions_action AS a \
+                 WHERE a.number > $1 ORDER BY a.number LIMIT {STEP}"
+            ),
+            name: "action",
+            count: |check| &mut check.actions,
+            check: check_action,
+        },
+        Table {
+            rows: format!(
+                "SELECT l.entry, {entry} FROM actions_log AS l \
+                 CROSS JOIN actions_action AS a ON a.number = l.action \
+                 WHERE l.entry > $1 ORDER BY l.entry LIMIT {STEP}"
+            ),
+            name: "log entry",
+            count: |check| &mut check.entries,
+            check: |row| decode_entry(&mut Columns::new("check", row)?).map(drop),
+        },
+        Table {
+            rows: format!(
+                "SELECT o.id, {owner} FROM actions_owner AS o \
+                 WHERE o.id > $1 ORDER BY o.id LIMIT {STEP}"
+            ),
+            name: "owner",
+            count: |check| &mut check.owners,
+            check: |row| decode_owner(&mut Columns::new("check", row)?).map(drop),
+        },
+    ]
+});
+
+/// Compares an action with the columns that repeat its fields.
+fn check_action(row: &SqliteRow) -> Result<(), StoreError> {
+    let action = decode_action("check", row, 1, Detail::Full)?;
+    let copies = COPIES
+        .iter()
+        .map(|field| (field.name(), action.value(*field)));
+    let flags = ("flags", Value::Int(flags(&action)));
+    for (column, (name, value)) in (2..).zip(std::iter::once(flags).chain(copies)) {
+        let raw = row.try_get_raw(column);
+        let is_null = raw.is_ok_and(|raw| raw.is_null());
+        let same = match value {
+            Value::Int(number) => row.try_get(column).ok() == Some(number) && !is_null,
+            _ => is_null,
+        };
+        if !same {
+            let what = format!("its column {name} contradicts its body");
+            return Err(super::errors::corrupt("check", what));
+        }
+    }
+    Ok(())
+}
+
+impl SqliteStore {
+    /// Reads every row and looks for damage: rows whose checksum does not match, columns that
+    /// contradict the stored record, and what SQLite's `PRAGMA integrity_check` finds in tables and
+    /// indexes.
+    ///
+    /// Reads the whole database, on a connection of its own; callers go on meanwhile. The pragma
+    /// holds a snapshot while it runs, so the WAL grows with what is written in that time.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt` (SQLite cannot go on), `Incompatible` or `Closed`. Damage in single
+    /// rows is no error but a finding.
+    pub async fn check(&self) -> Result<SqliteCheck, StoreError> {
+        self.on_connection(async |connection| {
+            let mut check = SqliteCheck::default();
+            for table in &*TABLES {
+                let mut after = Some(0);
+                while let Some(key) = after {
+                    after = step(connection, table, key, &mut check).await?;
+                }
+            }
+            let pragma = "PRAGMA integrity_check(100)";
+            let rows = run(connection, pragma, None).await?;
+            for row in &rows {
+                let found: String = read_key("check", row)?;
+                if found != "ok" {
+                    check.find(found);
+                }
+            }
+            Ok(check)
+        })
+        .await
+    }
+
+    /// Runs `work` on a connection of its own.
+    async fn on_connection<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.file.check_process("check")?;
+        self.position_watch.check_open("check")?;
+        self.file.check_before("check")?;
+        let mut slot = ConnectionSlot::new(self.source.clone(), self.file.clone());
+        let mut connection = slot.take().await?;
+        let done = work(&mut connection).await;
+        slot.hand_back(connection);
+        slot.close().await;
+        done
+    }
+}
+
+/// Returns the number of findings among the newest 1,000 actions.
+pub(super) async fn damaged_lately(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    let newest = "SELECT max(coalesce(max(number), 0) - 1000, 0) FROM actions_action";
+    let newest = run(connection, newest, None).await?;
+    let after = match newest.first() {
+        Some(row) => read_key("check", row)?,
+        None => 0,
+    };
+    let mut check = SqliteCheck::default();
+    let [actions, ..] = &*TABLES;
+    step(connection, actions, after, &mut check).await?;
+    Ok(check.damaged)
+}
+
+/// Checks the next rows of a table. Returns the key of the last one, if there may be more.
+async fn step(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    after: i64,
+    check: &mut SqliteCheck,
+) -> Result<Option<i64>, StoreError> {
+    let rows = run(connection, &table.rows, Some(after)).await?;
+    let mut last = None;
+    for row in &rows {
+        let key: i64 = read_key("check", row)?;
+        *(table.count)(check) += 1;
+        if let Err(error) = (table.check)(row) {
+            check.find(format!("{} {key}: {}", table.name, error));
+        }
+        last = Some(key);
+    }
+    Ok(last.filter(|_| i64::try_from(rows.len()) == Ok(STEP)))
+}
+
+async fn run(
+    connection: &mut SqliteConnection,
+    statement: &str,
+    after: Option<i64>,
+) -> Result<Vec<SqliteRow>, StoreError> {
+    let before = |error| store_error("check", Phase::Before, error);
+    let mut script = Script::new();
+    script.push(statement);
+    if let Some(after) = after {
+        script.bind(after).map_err(before)?;
+    }
+    let results = script.run(connection).await;
+    let results = results.map_err(|failed| before(failed.error))?;
+    Ok(results.into_iter().flatten().collect())
+}

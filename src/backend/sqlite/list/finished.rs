@@ -1,0 +1,102 @@
+//! Pages in the order of completion.
+
+use super::filter::conditions;
+use super::path::{Driven, drive};
+use crate::backend::sqlite::rows::STORED_ACTION;
+use crate::backend::sqlite::script::Script;
+use crate::model::{AccessPath, Limits, Query, Times, Timestamp};
+
+const ORDER: &str = "ORDER BY a.finished_at DESC, a.number DESC";
+
+/// Returns the script of one page, whose first row has the position, and the number and the time of
+/// the last row that the page may examine.
+///
+/// The rows of a selective index are sorted. Otherwise the index of completions selects them.
+pub(super) fn script(
+    query: &Query,
+    path: &AccessPath,
+    selective: bool,
+) -> Result<Script, sqlx::Error> {
+    let mut script = Script::new();
+    let after = match query.after {
+        None => None,
+        Some(cursor) => {
+            let time = script.bind(cursor.finished_at().as_micros())?;
+            let number = script.bind(super::position_of(cursor))?;
+            Some(format!(
+                " AND (a.finished_at, a.number) < (${time}, ${number})"
+            ))
+        }
+    };
+    let after = after.unwrap_or_default();
+    let limit = script.bind(i64::from(query.limit) + 1)?;
+    let action = &*STORED_ACTION;
+    let (with, last, rows) = if selective {
+        let driven = drive(&mut script, query.order, path)?;
+        let filters = joined(conditions(&mut script, query, path, driven.exact)?);
+        let Driven {
+            from, condition, ..
+        } = driven;
+        // An action that several objects find is one row.
+        let numbers = format!(
+            "SELECT DISTINCT a.finished_at AS at, a.number AS number FROM {from} \
+             WHERE {condition} AND +a.finished_at IS NOT NULL{after}{filters}"
+        );
+        let rows = format!(
+            "SELECT n.number, {action} FROM (\
+             SELECT * FROM ({numbers}) ORDER BY at DESC, number DESC LIMIT ${limit}) AS n \
+             CROSS JOIN actions_action AS a ON a.number = n.number \
+             ORDER BY n.at DESC, n.number DESC"
+        );
+        (String::new(), "NULL, NULL", rows)
+    } else {
+        let range = range(&mut script, Times::of(query).unwrap_or_default())?;
+        let filters = conditions(&mut script, query, &AccessPath::All, false)?;
+        let base = format!(
+            "FROM actions_action AS a INDEXED BY actions_action_finished \
+             WHERE a.finished_at IS NOT NULL{range}{after}"
+        );
+        // Computed once: the page ends there, and the next one begins there.
+        let skip = Limits::SCAN - 1;
+        let (with, last, bound) = match filters.is_empty() {
+            true => (String::new(), "NULL, NULL", String::new()),
+            false => (
+                format!(
+                    "WITH reach AS MATERIALIZED (SELECT a.finished_at AS at, a.number AS number \
+                     {base} {ORDER} LIMIT 1 OFFSET {skip}) "
+                ),
+                "(SELECT number FROM reach), (SELECT at FROM reach)",
+                format!(
+                    " AND (a.finished_at, a.number) >= (\
+                     coalesce((SELECT at FROM reach), {}), \
+                     coalesce((SELECT number FROM reach), 0))",
+                    i64::MIN + 1
+                ),
+            ),
+        };
+        let filters = joined(filters);
+        let rows =
+            format!("SELECT a.number, {action} {base}{bound}{filters} {ORDER} LIMIT ${limit}");
+        (with, last, rows)
+    };
+    script.push(&super::page_statement(&with, last, &rows));
+    Ok(script)
+}
+
+fn joined(filters: Vec<String>) -> String {
+    let filters = filters.iter().map(|filter| format!(" AND {filter}"));
+    filters.collect()
+}
+
+/// Returns the condition for the range of completion times, which the index selects.
+fn range(script: &mut Script, times: Times) -> Result<String, sqlx::Error> {
+    let mut range = String::new();
+    let bounds = [(">=", times.finished_from), ("<", times.finished_before)];
+    for (op, time) in bounds {
+        if let Some(time) = time.map(Timestamp::as_micros) {
+            let value = script.bind(time)?;
+            range.push_str(&format!(" AND a.finished_at {op} ${value}"));
+        }
+    }
+    Ok(range)
+}

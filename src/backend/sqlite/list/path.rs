@@ -1,0 +1,250 @@
+//! The index that a page reads: as SQL, and how many rows it finds.
+
+use sqlx::sqlite::SqliteRow;
+
+use super::filter::{json_of, nearest};
+use super::{Walk, position_of, walk};
+use crate::backend::sqlite::decode::Columns;
+use crate::backend::sqlite::script::Script;
+use crate::error::StoreError;
+use crate::model::{
+    AccessPath, ActionUid, Filter, Order, Query, SELECTIVE, Span, Times, Timestamp,
+};
+
+/// The index access of a query.
+pub(super) struct Driven {
+    /// The tables, the selecting one first; CROSS JOIN keeps that order.
+    pub(super) from: String,
+    /// The tables that are needed to count the rows.
+    counted: String,
+    /// The column that a cursor holds.
+    pub(super) key: &'static str,
+    /// The columns that order the rows, most significant first.
+    pub(super) order: &'static [&'static str],
+    /// The selecting condition. It contains literals where a partial index requires them.
+    pub(super) condition: String,
+    /// True if the condition covers its whole term.
+    pub(super) exact: bool,
+}
+
+impl Driven {
+    fn of(from: impl Into<String>, key: &'static str, condition: String) -> Driven {
+        let from = from.into();
+        Driven {
+            counted: from.clone(),
+            from,
+            key,
+            order: match key {
+                "t.action" => &["t.action"],
+                "f.revision" => &["f.revision"],
+                _ => &["a.number"],
+            },
+            condition,
+            exact: true,
+        }
+    }
+
+    fn of_action(condition: String) -> Driven {
+        Driven::of("actions_action AS a", "a.number", condition)
+    }
+
+    /// Returns the `ORDER BY` clause.
+    pub(super) fn order_by(&self, direction: &str) -> String {
+        let columns = self
+            .order
+            .iter()
+            .map(|column| format!("{column} {direction}"));
+        columns.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Returns the indexes that a page can read.
+pub(in crate::backend::sqlite) fn candidates(query: &Query) -> Vec<AccessPath> {
+    if query.order == Order::Feed {
+        return vec![AccessPath::All];
+    }
+    let paths = query.paths();
+    let objects = query.filters.iter().find_map(|filter| match filter {
+        Filter::TouchesAny(objects) => Some(objects),
+        _ => None,
+    });
+    match (&paths[..], objects) {
+        // Examines each object, even if no such action exists. Otherwise the response time would
+        // show whether it exists.
+        ([AccessPath::Uid(_)], Some(objects)) => vec![AccessPath::TouchesAny(objects.clone())],
+        _ => paths,
+    }
+}
+
+/// Returns true if the rows of these indexes must be counted before one is chosen.
+pub(in crate::backend::sqlite) fn must_count(query: &Query, paths: &[AccessPath]) -> bool {
+    // In order of completion, the rows of a selective index are sorted.
+    paths.len() > 1 || (query.order == Order::Finished && paths != [AccessPath::All])
+}
+
+/// Returns the script that counts the rows of several indexes, each up to [`SELECTIVE`].
+pub(in crate::backend::sqlite) fn count_script(
+    query: &Query,
+    paths: &[AccessPath],
+) -> Result<Script, sqlx::Error> {
+    let mut script = Script::new();
+    let mut counts = Vec::new();
+    for path in paths {
+        let driven = drive(&mut script, query.order, path)?;
+        let Driven {
+            counted,
+            key,
+            condition,
+            ..
+        } = driven;
+        counts.push(match path {
+            AccessPath::Times(_) => {
+                let size = Span::ACTIONS;
+                format!(
+                    "(SELECT min({SELECTIVE}, {size} * count(*)) FROM {counted} WHERE {condition})"
+                )
+            }
+            _ => {
+                let Walk { beyond, begin, .. } = walk(query.order);
+                // A cursor of the order of completion says nothing about numbers.
+                let after = query.after.filter(|_| query.order != Order::Finished);
+                let after = script.bind(after.map_or(begin, position_of))?;
+                format!(
+                    "(SELECT count(*) FROM (SELECT 1 FROM {counted} WHERE {condition} \
+                     AND {key} {beyond} ${after} LIMIT {SELECTIVE}))"
+                )
+            }
+        });
+    }
+    script.push(&format!("SELECT json_array({})", counts.join(", ")));
+    Ok(script)
+}
+
+/// Returns the index with the fewest rows, and true if these are less than [`SELECTIVE`]. The first
+/// of several with as many.
+pub(in crate::backend::sqlite) fn fewest(
+    paths: Vec<AccessPath>,
+    results: &[Vec<SqliteRow>],
+) -> Result<(AccessPath, bool), StoreError> {
+    let mut chosen = (AccessPath::All, usize::MAX);
+    if let Some(row) = results.iter().flatten().next() {
+        let mut counts = Columns::new("list", row)?;
+        for path in paths {
+            let count = counts.number()?;
+            if count < chosen.1 {
+                chosen = (path, count);
+            }
+        }
+    }
+    let (path, count) = chosen;
+    Ok((path, count < SELECTIVE))
+}
+
+pub(super) fn drive(
+    script: &mut Script,
+    order: Order,
+    path: &AccessPath,
+) -> Result<Driven, sqlx::Error> {
+    let blob = |uid: &ActionUid| uid.as_uuid().as_bytes().to_vec();
+    Ok(match path {
+        AccessPath::All if order == Order::Feed => {
+            let from = "actions_feed AS f CROSS JOIN actions_action AS a ON a.number = f.action";
+            Driven::of(from, "f.revision", "true".to_owned())
+        }
+        AccessPath::All => Driven::of_action("true".to_owned()),
+        AccessPath::Uid(uid) => {
+            let (number, value) = nearest(script, uid)?;
+            Driven::of_action(format!("a.number = {number} AND +a.uid = ${value}"))
+        }
+        AccessPath::Parent(uid) => {
+            let value = script.bind(blob(uid))?;
+            Driven::of_action(format!("a.parent = ${value}"))
+        }
+        AccessPath::RetryOf(uid) => {
+            let value = script.bind(blob(uid))?;
+            Driven::of_action(format!("a.retry_of = ${value}"))
+        }
+        AccessPath::Correlation(text) => {
+            let value = script.bind(text.to_string())?;
+            Driven::of_action(format!("a.correlation = ${value}"))
+        }
+        AccessPath::CancelsOf(name) => {
+            let value = script.bind(name.to_string())?;
+            Driven::of_action(format!(
+                "a.owner = ${value} AND a.status < 2 AND a.flags & 16 = 16"
+            ))
+        }
+        AccessPath::UnfinishedOf(name) => {
+            let value = script.bind(name.to_string())?;
+            Driven::of_action(format!("a.owner = ${value} AND a.status < 2"))
+        }
+        AccessPath::Touches(object) => {
+            let value = script.bind(object.as_str().to_owned())?;
+            let touch = "actions_touch AS t";
+            let from = format!("{touch} CROSS JOIN actions_action AS a ON a.number = t.action");
+            Driven {
+                counted: touch.to_owned(),
+                ..Driven::of(from, "t.action", format!("t.object = ${value}"))
+            }
+        }
+        AccessPath::TouchesAny(objects) => {
+            let objects = script.bind(json_of(objects))?;
+            let touch = format!("json_each(${objects}) AS j CROSS JOIN actions_touch AS t");
+            let from = format!("{touch} CROSS JOIN actions_action AS a ON a.number = t.action");
+            Driven {
+                counted: touch,
+                ..Driven::of(from, "t.action", "t.object = j.value".to_owned())
+            }
+        }
+        // No unfinished action has a place in this order.
+        AccessPath::Unfinished if order == Order::Finished => {
+            Driven::of_action("a.status < 2 AND a.number < 0".to_owned())
+        }
+        AccessPath::Unfinished => Driven::of_action("a.status < 2".to_owned()),
+        AccessPath::Ended(outcome) => {
+            let value = script.bind(i64::from(outcome.code()))?;
+            Driven::of_action(format!("a.outcome = ${value} AND a.outcome > 0"))
+        }
+        AccessPath::Tenant(tenant) => {
+            let value = script.bind(tenant.to_string())?;
+            Driven::of_action(format!("a.tenant = ${value} AND a.tenant <> 'default'"))
+        }
+        AccessPath::Name(name) => {
+            let value = script.bind(name.to_string())?;
+            Driven::of_action(format!("a.name = ${value}"))
+        }
+        AccessPath::Times(times) => {
+            let blocks = "actions_span AS s";
+            let (size, last) = (Span::ACTIONS, Span::ACTIONS - 1);
+            let from = format!(
+                "{blocks} CROSS JOIN actions_action AS a \
+                 ON a.number BETWEEN s.block * {size} AND s.block * {size} + {last}"
+            );
+            Driven {
+                counted: blocks.to_owned(),
+                order: &["s.block", "a.number"],
+                // The bounds of the block select the rows of a block, not the cursor.
+                key: "+a.number",
+                exact: false,
+                ..Driven::of(from, "a.number", within(script, times)?)
+            }
+        }
+    })
+}
+
+/// Returns the condition for blocks that may have actions of these times.
+fn within(script: &mut Script, times: &Times) -> Result<String, sqlx::Error> {
+    let mut conditions = Vec::new();
+    let mut bound = |column: &str, op: &str, time: Option<Timestamp>| {
+        if let Some(time) = time {
+            let value = script.bind(time.as_micros())?;
+            conditions.push(format!("s.{column} {op} ${value}"));
+        }
+        Ok::<(), sqlx::Error>(())
+    };
+    bound("created_max", ">=", times.created_from)?;
+    bound("created_min", "<", times.created_before)?;
+    bound("finished_max", ">=", times.finished_from)?;
+    bound("finished_min", "<", times.finished_before)?;
+    Ok(conditions.join(" AND "))
+}
