@@ -28,6 +28,7 @@ mod object;
 mod owner;
 mod owner_query;
 mod plan;
+mod position;
 mod progress;
 mod query;
 mod rejection;
@@ -47,7 +48,7 @@ pub(crate) use attributes::PENDING_OPS;
 pub(crate) use branch::Fork;
 pub(crate) use branch::{Branches, End};
 pub use command::{Batch, BatchMode, Change, Command, Done, Effect};
-pub use cursor::{BranchId, Cursor, CursorError, Position, Revision, StoreId};
+pub use cursor::{Cursor, CursorError};
 pub(crate) use extra::Extra;
 #[cfg(feature = "tracker")]
 pub(crate) use fit::{UNNAMED_CODE, as_prose};
@@ -67,6 +68,7 @@ pub use owner_query::OwnerQuery;
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use plan::disconnect;
 pub use plan::{ReadSet, plan, read_set};
+pub use position::{BranchId, Position, Revision, StoreId};
 pub use progress::Progress;
 pub use query::{CheckError, Detail, Filter, LogQuery, Order, Page, Query};
 pub use rejection::{ConflictReason, Rejection};

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::action::Action;
-use super::cursor::{Cursor, Position, Walk};
+use super::cursor::{Cursor, Walk};
 use super::identity::ActionUid;
 use super::limits::{Invalid, Limits, at_most, label};
 use super::object::{ObjectRef, ObjectSet};
 use super::owner::OwnerRef;
+use super::position::Position;
 use super::time::Timestamp;
 use super::words::{Outcome, Source, Status};
 
