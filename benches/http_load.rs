@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use action_store::http::{AllowAll, RequestLimits, limits, router};
 use action_store::{
-    ActionStore, ActionStoreExt, Batch, Change, Command, Finish, Json, NewAction, ObjectRef, OpId,
+    ActionStore, ActionStoreExt, Batch, Change, Command, Finish, Json, NewAction, ObjectRef,
     Outcome, SqliteStore,
 };
 use flags::Flags;
@@ -107,16 +107,12 @@ async fn fill(path: &Path, rows: usize) {
         for n in from..rows.min(from + 500) {
             let new = ordinary(n);
             let uid = new.uid;
-            let new = Arc::new(new);
-            commands.push(Command::Create { new, by: None });
+            commands.push(Command::create(new));
             if n % 50 != 0 {
-                commands.push(Command::Apply {
+                commands.push(Command::apply(
                     uid,
-                    op: OpId::new(),
-                    change: Change::Finish(Finish::new(Outcome::Cancelled)),
-                    by: None,
-                    if_version: None,
-                });
+                    Change::Finish(Finish::new(Outcome::Cancelled)),
+                ));
             }
         }
         for answer in store.write(Batch::each(commands)).await.unwrap() {

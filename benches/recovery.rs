@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use action_store::conformance::workload::Latencies;
 use action_store::{
     ActionStore, ActionStoreExt, Batch, Change, Command, Filter, MemoryStore, NewAction, ObjectRef,
-    OpId, Order, OwnerRef, Query, SqliteOptions, Tracker, TrackerOptions,
+    Order, OwnerRef, Query, SqliteOptions, Tracker, TrackerOptions,
 };
 use flags::Flags;
 
@@ -126,27 +126,15 @@ fn row(kind: &str, settled: Option<(usize, Duration)>, called: Option<(Latencies
 /// Leaves executing actions of an owner that has stopped.
 async fn leave(store: &Store, name: &str, size: usize) {
     let owner = OwnerRef::new(name);
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     for begin in (0..size).step_by(ROWS) {
         let mut commands = Vec::new();
         for row in begin..size.min(begin + ROWS) {
             let new = new_action(row);
             let (uid, by) = (new.uid, Some(owner.clone()));
-            commands.push(Command::Create {
-                new: Arc::new(new),
-                by: by.clone(),
-            });
-            commands.push(Command::Apply {
-                uid,
-                op: OpId::new(),
-                change: Change::Start,
-                by,
-                if_version: None,
-            });
+            commands.push(Command::create(new).by(by.clone()));
+            commands.push(Command::apply(uid, Change::Start).by(by));
         }
         for answer in store.write(Batch::each(commands)).await.unwrap() {
             answer.unwrap();

@@ -27,7 +27,7 @@ use action_store::conformance::workload::{Caller, Latencies, closed_loop};
 use action_store::retention::{Pruned, Pruner, Retention};
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clock, Command, Finish, NewAction,
-    ObjectRef, OpId, OwnerRef, Progress, Report, SqliteOptions, SqliteStore, Status, Timestamp,
+    ObjectRef, OwnerRef, Progress, Report, SqliteOptions, SqliteStore, Status, Timestamp,
 };
 
 use flags::Flags;
@@ -61,10 +61,7 @@ async fn run(size: usize, phase: Duration, policy: Retention) {
     let options = SqliteOptions::new().with_clock(clock.clone());
     let store = Arc::new(options.open(dir.path().join("actions.db")).await.unwrap());
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
 
     let begun = Instant::now();
@@ -154,8 +151,7 @@ async fn fill(store: &Store, owner: &OwnerRef, size: usize) -> Dataset {
         for row in begin..size.min(begin + ROWS) {
             let new = new_action(row);
             let uid = new.uid;
-            let new = Arc::new(new);
-            commands.push(Command::Create { new, by: None });
+            commands.push(Command::create(new));
             commands.push(apply(uid, Change::Start, owner));
             if row % ODD == 1 {
                 unfinished.push(uid);
@@ -164,7 +160,7 @@ async fn fill(store: &Store, owner: &OwnerRef, size: usize) -> Dataset {
             commands.push(apply(uid, Change::Finish(Finish::succeeded()), owner));
             if row % ODD == 2 {
                 pinned.push(uid);
-                commands.push(Command::Pin { uid, pinned: true });
+                commands.push(Command::pin(uid, true));
             }
         }
         for answer in store.write(Batch::each(commands)).await.unwrap() {
@@ -184,13 +180,7 @@ fn new_action(row: usize) -> NewAction {
 }
 
 fn apply(uid: ActionUid, change: Change, by: &OwnerRef) -> Command {
-    Command::Apply {
-        uid,
-        op: OpId::new(),
-        change,
-        by: Some(by.clone()),
-        if_version: None,
-    }
+    Command::apply(uid, change).by(by.clone())
 }
 
 async fn live(store: &Store, owner: &OwnerRef, row: usize, lap: &mut impl FnMut()) -> ActionUid {

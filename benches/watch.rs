@@ -29,10 +29,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Change, Command, Done,
-    Finish, LogEntry, LogQuery, NewAction, OpId, Outcome, Owner, OwnerQuery, Page, Position, Query,
-    Rejection, Revision, SqliteOptions, SqliteStore, StoreError, Watcher,
+    Finish, LogEntry, LogQuery, NewAction, Outcome, Page, Query, Rejection, SqliteOptions,
+    SqliteStore, StoreError, Watcher,
 };
 use async_trait::async_trait;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -212,10 +214,7 @@ async fn cost(path: &Path, waiters: usize, time: Duration) {
     let watcher = Watcher::new(store.clone());
     let new: Vec<NewAction> = (0..waiters).map(|_| NewAction::task("a")).collect();
     let uids: Vec<ActionUid> = new.iter().map(|new| new.uid).collect();
-    let create = |new: NewAction| Command::Create {
-        new: Arc::new(new),
-        by: None,
-    };
+    let create = |new: NewAction| Command::create(new);
     let batch = Batch::each(new.into_iter().map(create).collect());
     for answer in store.write(batch).await.unwrap() {
         answer.unwrap();
@@ -230,13 +229,7 @@ async fn cost(path: &Path, waiters: usize, time: Duration) {
         store.create(NewAction::task("b")).await.unwrap();
         writes += 1;
     }
-    let finish = |uid| Command::Apply {
-        uid,
-        op: OpId::new(),
-        change: Change::Finish(Finish::new(Outcome::Cancelled)),
-        by: None,
-        if_version: None,
-    };
+    let finish = |uid| Command::apply(uid, Change::Finish(Finish::new(Outcome::Cancelled)));
     let ends = Batch::each(uids.into_iter().map(finish).collect());
     for answer in store.write(ends).await.unwrap() {
         answer.unwrap();

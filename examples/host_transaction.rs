@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
-use action_store::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
-use action_store::sqlx::{self, SqlitePool};
+use action_store::sqlite::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
+};
+use action_store::sqlite::sqlx::{self, SqlitePool};
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, NewAction, ObjectRef, Outcome, SqliteStore, Tracker,
 };

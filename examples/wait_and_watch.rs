@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::watch::Waited;
 use action_store::{
-    ActionError, MemoryStore, NewAction, Outcome, Progress, Status, Tracker, Waited, Watcher,
+    ActionError, MemoryStore, NewAction, Outcome, Progress, Status, Tracker, Watcher,
 };
 use tokio::sync::oneshot;
 

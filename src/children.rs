@@ -10,7 +10,8 @@ use crate::store::ActionStore;
 ///
 /// ```
 /// # async fn example() -> Result<(), action_store::Error> {
-/// use action_store::{ActionStoreExt, ChildCounts, Finish, MemoryStore, NewAction, Outcome};
+/// use action_store::action::ChildCounts;
+/// use action_store::{ActionStoreExt, Finish, MemoryStore, NewAction, Outcome};
 ///
 /// let store = MemoryStore::new();
 /// let upgrade = NewAction::task("upgrade_cluster");
@@ -125,9 +126,10 @@ impl ChildCounts {
     #[must_use]
     pub fn progress(&self) -> Progress {
         let share = Progress::ratio(self.completed(), self.total());
-        match self.more {
-            true => share.min(Progress::MAX_UNFINISHED),
-            false => share,
+        if self.more {
+            share.min(Progress::MAX_UNFINISHED)
+        } else {
+            share
         }
     }
 }

@@ -10,18 +10,18 @@ use crate::model::Invalid;
 use crate::model::codec::CodecError;
 use crate::model::{Action, CheckError, Rejection};
 
-/// The kind of a failure. It decides how to react.
+/// The kind of a store's failure. It decides how to react.
 ///
-/// Every kind except [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) means that nothing was applied
-/// and nothing will be.
+/// Every kind except [`OutcomeUnknown`](StoreErrorKind::OutcomeUnknown) means that nothing was
+/// applied and nothing will be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ErrorKind {
+pub enum StoreErrorKind {
     /// The store is busy, full, read-only or unreachable. Try again later.
     Unavailable,
     /// All of the batch may have been applied, or nothing. The time for an answer was up after the
     /// write had begun, or the store could not be reached to find out. It is safe to repeat the same
-    /// batch. A full disk is [`Unavailable`](ErrorKind::Unavailable).
+    /// batch. A full disk is [`Unavailable`](StoreErrorKind::Unavailable).
     OutcomeUnknown,
     /// The input breaks a documented rule.
     Invalid,
@@ -36,20 +36,60 @@ pub enum ErrorKind {
     Incompatible,
     /// The store was closed, or its runtime has shut down.
     Closed,
-    /// The action does not exist. Only in [`Error`].
+}
+
+/// The kind of an [`Error`]: a kind of the store, or of a rejection.
+///
+/// Every kind except [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) means that nothing was applied
+/// and nothing will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// See [`StoreErrorKind::Unavailable`].
+    Unavailable,
+    /// See [`StoreErrorKind::OutcomeUnknown`].
+    OutcomeUnknown,
+    /// The input breaks a documented rule. The store or the command says so.
+    Invalid,
+    /// See [`StoreErrorKind::Unsupported`].
+    Unsupported,
+    /// See [`StoreErrorKind::CursorExpired`].
+    CursorExpired,
+    /// See [`StoreErrorKind::Corrupt`].
+    Corrupt,
+    /// See [`StoreErrorKind::Incompatible`].
+    Incompatible,
+    /// The store was closed, the tracker was shut down, or the runtime has ended.
+    Closed,
+    /// The action does not exist.
     NotFound,
-    /// The command conflicts with an action; see [`Error::current`]. Only in [`Error`].
+    /// The command conflicts with an action; see [`Error::current`].
     Conflict,
-    /// The owner is alive. Only in [`Error`].
+    /// The owner is alive.
     OwnerAlive,
-    /// The owner named in the command is not alive, or no longer. Only in [`Error`].
+    /// The owner named in the command is not alive, or no longer.
     Fenced,
 }
 
+impl From<StoreErrorKind> for ErrorKind {
+    fn from(kind: StoreErrorKind) -> ErrorKind {
+        match kind {
+            StoreErrorKind::Unavailable => ErrorKind::Unavailable,
+            StoreErrorKind::OutcomeUnknown => ErrorKind::OutcomeUnknown,
+            StoreErrorKind::Invalid => ErrorKind::Invalid,
+            StoreErrorKind::Unsupported => ErrorKind::Unsupported,
+            StoreErrorKind::CursorExpired => ErrorKind::CursorExpired,
+            StoreErrorKind::Corrupt => ErrorKind::Corrupt,
+            StoreErrorKind::Incompatible => ErrorKind::Incompatible,
+            StoreErrorKind::Closed => ErrorKind::Closed,
+        }
+    }
+}
+
 /// A failure of the store. It applies to the whole call.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct StoreError {
-    kind: ErrorKind,
+    kind: StoreErrorKind,
     operation: &'static str,
     message: Cow<'static, str>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -59,7 +99,7 @@ impl StoreError {
     /// Creates an error of an operation (`write`, `open`), with a message that says what is wrong.
     #[must_use]
     pub fn new(
-        kind: ErrorKind,
+        kind: StoreErrorKind,
         operation: &'static str,
         message: impl Into<Cow<'static, str>>,
     ) -> StoreError {
@@ -80,8 +120,22 @@ impl StoreError {
 
     /// Returns the kind of the failure.
     #[must_use]
-    pub fn kind(&self) -> ErrorKind {
+    pub fn kind(&self) -> StoreErrorKind {
         self.kind
+    }
+
+    /// Returns true if a repeat of the same call may succeed: the kind is
+    /// [`Unavailable`](StoreErrorKind::Unavailable) or [`OutcomeUnknown`](StoreErrorKind::OutcomeUnknown).
+    /// Pause before the repeat, and limit the number of repeats.
+    ///
+    /// A write may be repeated after both kinds, because a batch that was applied is not applied
+    /// again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.kind,
+            StoreErrorKind::Unavailable | StoreErrorKind::OutcomeUnknown
+        )
     }
 
     /// Returns the name of the method or task that failed (`write`, `list`, `backup`), for the log.
@@ -97,8 +151,8 @@ impl StoreError {
     #[must_use]
     pub fn from_check(operation: &'static str, refused: CheckError) -> StoreError {
         let kind = match refused {
-            CheckError::Invalid(_) => ErrorKind::Invalid,
-            CheckError::Unsupported(_) => ErrorKind::Unsupported,
+            CheckError::Invalid(_) => StoreErrorKind::Invalid,
+            CheckError::Unsupported(_) => StoreErrorKind::Unsupported,
         };
         StoreError::new(kind, operation, refused.to_string())
     }
@@ -108,15 +162,15 @@ impl StoreError {
     #[must_use]
     pub fn from_codec(operation: &'static str, error: CodecError) -> StoreError {
         let kind = match error {
-            CodecError::Damaged(_) => ErrorKind::Corrupt,
-            CodecError::Incompatible(_) => ErrorKind::Incompatible,
-            CodecError::TooLarge { .. } => ErrorKind::Invalid,
+            CodecError::Damaged(_) => StoreErrorKind::Corrupt,
+            CodecError::Incompatible(_) => StoreErrorKind::Incompatible,
+            CodecError::TooLarge { .. } => StoreErrorKind::Invalid,
         };
         StoreError::new(kind, operation, error.to_string())
     }
 
     pub(crate) fn closed(operation: &'static str) -> StoreError {
-        StoreError::new(ErrorKind::Closed, operation, "the store is closed")
+        StoreError::new(StoreErrorKind::Closed, operation, "the store is closed")
     }
 
     #[cfg(feature = "tracker")]
@@ -128,19 +182,6 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.operation, self.message)
-    }
-}
-
-impl fmt::Debug for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("StoreError");
-        debug
-            .field("kind", &self.kind)
-            .field("operation", &self.operation);
-        debug
-            .field("message", &self.message)
-            .field("source", &self.source)
-            .finish()
     }
 }
 
@@ -166,7 +207,7 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::Store(error) => error.kind(),
+            Error::Store(error) => error.kind().into(),
             Error::Rejected(refused) => match refused {
                 Rejection::Invalid(_) => ErrorKind::Invalid,
                 Rejection::NotFound(_) => ErrorKind::NotFound,
@@ -174,6 +215,16 @@ impl Error {
                 Rejection::Fenced { .. } => ErrorKind::Fenced,
                 Rejection::Conflict { .. } | Rejection::Batch(_) => ErrorKind::Conflict,
             },
+        }
+    }
+
+    /// Returns true if a repeat of the same call may succeed. See
+    /// [`StoreError::is_retryable`]. False for a rejection: it is certain.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Error::Store(error) => error.is_retryable(),
+            Error::Rejected(_) => false,
         }
     }
 

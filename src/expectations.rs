@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Action, Detail, Filter, Outcome, Query, Status, Timestamp};
 use crate::store::ActionStore;
 
@@ -107,7 +107,7 @@ impl Expectations {
         for action in &page.items {
             let (Some(outcome), Some(finished)) = (action.outcome, action.finished_at) else {
                 let message = "a completed action has no outcome";
-                return Err(StoreError::new(ErrorKind::Corrupt, "list", message));
+                return Err(StoreError::new(StoreErrorKind::Corrupt, "list", message));
             };
             // An action cancelled in the queue says nothing about the work.
             let Some(started) = action.started_at else {

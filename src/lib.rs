@@ -16,11 +16,14 @@
 //!
 //! - [`retention`] plans and performs the removal of old actions.
 //!
-//! - [`Expectations`] estimates how long actions of a name take and how often they fail.
+//! - [`expectations`] estimates how long actions of a name take and how often they fail.
 //!
-//! - [`spi`] has what the author of a store needs: the encoding of stored records.
+//! - [`spi`] has what the author of a store needs: the decisions, and the encoding of stored records.
 //!
 //! - [`conformance`] is the test suite for implementations of the trait.
+//!
+//! The crate root has the types that most programs name. The others are in the modules: [`action`],
+//! [`command`], [`query`], [`owner`], [`tracker`], [`watch`] and [`sqlite`].
 //!
 //! ```
 //! # async fn example(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
@@ -54,13 +57,13 @@
 //! | --- | --- |
 //! | run one action at a time per database | [`NewAction::exclusive_on_object`]; [what keys guarantee](NewAction#keys) |
 //! | execute a repeated request once | [`NewAction::with_idempotency_key`] |
-//! | split an action into parts | [`Tracker::begin_with_children`], [`Reporter::begin_child`], [`ChildCounts`] |
+//! | split an action into parts | [`Tracker::begin_with_children`], [`Reporter::begin_child`], [`ChildCounts`](action::ChildCounts) |
 //! | wait for completion | [`Tracker::watcher`], [`Watcher::wait`] |
 //! | cancel an action from any process | [`Tracker::cancel`], [`Reporter::cancel_requested`], [`ActionError::cancelled`] |
 //! | hide error details from clients | `?` in [`Tracker::run`]; [`ActionError::with_source`] |
 //! | list all actions on node 7 | [`ActionStoreExt::touching`] |
 //! | link actions to a request or span | [`TrackerOptions::with_correlation`] |
-//! | estimate the remaining time | [`Expectations::remaining`] |
+//! | estimate the remaining time | [`Expectations::remaining`](expectations::Expectations::remaining) |
 //!
 //! # Features
 //!
@@ -94,7 +97,7 @@ mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
-mod expectations;
+pub mod expectations;
 #[cfg(all(
     any(doc, doctest),
     feature = "sqlite-unbundled",
@@ -108,45 +111,73 @@ pub mod http;
 mod id_gen;
 mod model;
 pub mod retention;
+mod runtime;
 pub mod spi;
 mod store;
 #[cfg(feature = "tracker")]
-mod tracker;
+pub mod tracker;
 pub mod transfer;
 #[cfg(any(feature = "tracker", feature = "http"))]
-mod watch;
+pub mod watch;
 
 pub use backend::MemoryStore;
 #[cfg(feature = "sqlite-unbundled")]
-pub use backend::{
-    SqliteAccess, SqliteCheck, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore,
-};
-pub use children::ChildCounts;
+pub use backend::{SqliteOptions, SqliteStore};
 pub use clock::Clock;
-pub use error::{Error, ErrorKind, StoreError};
-pub use expectations::{Expectations, Remaining};
+pub use error::{Error, ErrorKind, StoreError, StoreErrorKind};
 pub use model::{
-    Action, ActionError, ActionUid, Authority, Batch, BatchMode, BranchId, Cancel, CancelRequest,
-    Change, CheckError, Command, ConflictReason, Cursor, CursorError, Detail, Digest, Done, Effect,
-    Event, Evidence, Filter, Finish, Incarnation, Invalid, Json, Key, KeyKind, Limits, LogEntry,
-    LogEntryKind, LogQuery, NewAction, ObjectRef, ObjectSet, OpId, Order, Outcome, Owner, OwnerEnd,
-    OwnerQuery, OwnerRef, OwnerState, Page, Position, Progress, Query, ReadSet, Rejection,
-    RelatedObject, Report, Revision, Source, Status, StoreId, TRANSITIONS, Timestamp, Transition,
-    TxnState, UnknownWord, Version, WriteSet, plan, read_set,
+    Action, ActionError, ActionUid, Batch, CancelRequest, Change, Command, Cursor, Done, Filter,
+    Finish, Json, Limits, LogEntry, LogQuery, NewAction, ObjectRef, Order, Outcome, OwnerRef, Page,
+    Progress, Query, Rejection, RelatedObject, Report, Source, Status, Timestamp,
 };
-/// The version of sqlx in the signatures of [`SqliteStore::on_pool`] and [`SqliteStore::write_in`],
-/// for hosts that depend on another version or on none.
-#[cfg(feature = "sqlite-unbundled")]
-pub use sqlx;
-pub use store::{ActionStore, ActionStoreExt, Capabilities, Durability, Pages};
+pub use store::{ActionStore, ActionStoreExt, Capabilities, Durability};
 #[cfg(feature = "tracker")]
-pub use tracker::{
-    ActionHandle, CancelOptions, Correlation, Decide, Failing, Health, LeftQueued, OrphanDecision,
-    Prepared, Recovery, Reporter, RunError, Settlement, Spawned, ToBegin, Tracker, TrackerOptions,
-    Unsettled,
-};
+#[doc(inline)]
+pub use tracker::{ActionHandle, Reporter, Tracker, TrackerOptions};
 #[cfg(any(feature = "tracker", feature = "http"))]
-pub use watch::{Feed, Waited, Watch, Watcher};
+#[doc(inline)]
+pub use watch::Watcher;
+
+pub mod action {
+    //! Parts of an [`Action`](crate::Action) and of its log.
+
+    pub use crate::children::ChildCounts;
+    pub use crate::model::{
+        Cancel, Evidence, Invalid, LogEntryKind, ObjectSet, UnknownWord, Version,
+    };
+}
+
+pub mod command {
+    //! Parts of a [`Command`](crate::Command) and of the answer to it.
+
+    pub use crate::model::{BatchMode, ConflictReason, Effect, OpId};
+}
+
+pub mod owner {
+    //! Owners as a store knows them. Most programs need only the [`OwnerRef`](crate::OwnerRef).
+
+    pub use crate::model::{Incarnation, Owner, OwnerEnd, OwnerQuery, OwnerState};
+}
+
+pub mod query {
+    //! Parts of a [`Query`](crate::Query) and of what it returns; positions in a store.
+
+    pub use crate::model::{BranchId, CursorError, Detail, Position, Revision, StoreId};
+    pub use crate::store::Pages;
+}
+
+#[cfg(feature = "sqlite-unbundled")]
+pub mod sqlite {
+    //! Inspection and settings of a [`SqliteStore`](crate::SqliteStore).
+
+    pub use crate::backend::{SqliteAccess, SqliteCheck, SqliteDiagnostics, SqliteFile};
+    /// The version of sqlx in the signatures of [`SqliteStore::on_pool`] and
+    /// [`SqliteStore::write_in`], for hosts that depend on another version or on none.
+    ///
+    /// [`SqliteStore::on_pool`]: crate::SqliteStore::on_pool
+    /// [`SqliteStore::write_in`]: crate::SqliteStore::write_in
+    pub use sqlx;
+}
 
 /// Compiles and runs the README's examples.
 #[cfg(all(

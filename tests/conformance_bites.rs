@@ -10,12 +10,13 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use action_store::action::Version;
+use action_store::command::OpId;
 use action_store::conformance::{
     Case, Failure, Fixture, Subject, Verdict, case, cases, check_store,
 };
 use action_store::{
-    ActionStore, Batch, CancelRequest, Change, Clock, Command, MemoryStore, NewAction, OpId,
-    Timestamp, Version,
+    ActionStore, Batch, CancelRequest, Change, Clock, Command, MemoryStore, NewAction, Timestamp,
 };
 use faulty::bites::{BITES, HANGS};
 use faulty::hole_bites::{HOLE_BITES, HOLE_HANGS};
@@ -180,18 +181,14 @@ async fn the_check_of_a_store_finds_what_does_not_agree() {
             let new = NewAction::task("a");
             let (uid, by, op) = (new.uid, None, OpId::new());
             let change = Change::RequestCancel(CancelRequest::new());
-            commands.push(Command::Create {
-                new: Arc::new(new),
-                by: None,
-            });
+            commands.push(Command::create(new));
             let if_version = Some(Version::FIRST);
-            commands.push(Command::Apply {
-                uid,
-                op,
-                change,
-                by,
-                if_version,
-            });
+            commands.push(
+                Command::apply(uid, change)
+                    .by(by)
+                    .with_op(op)
+                    .if_version(if_version),
+            );
         }
         for answer in store.write(Batch::all(commands)).await.unwrap() {
             answer.unwrap();

@@ -14,11 +14,13 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use action_store::action::Version;
 use action_store::conformance::{Case, Method, Subject, cases, check_store};
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionStore, ActionUid, Batch, Capabilities, Clock, Done, LogEntry, LogQuery,
-    MemoryStore, NewAction, Owner, OwnerQuery, Page, Position, Query, Rejection, Revision,
-    StoreError, Timestamp, Version,
+    MemoryStore, NewAction, Page, Query, Rejection, StoreError, Timestamp,
 };
 use async_trait::async_trait;
 
@@ -392,10 +394,7 @@ fn no_case_panics_whatever_a_store_answers() {
 async fn the_check_of_a_store_does_not_panic_either() {
     for way in ways() {
         let inner = Arc::new(MemoryStore::new());
-        let new = |_| action_store::Command::Create {
-            new: Arc::new(NewAction::task("a")),
-            by: None,
-        };
+        let new = |_| action_store::Command::create(NewAction::task("a"));
         inner
             .write(Batch::all((0..3).map(new).collect()))
             .await

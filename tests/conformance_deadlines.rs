@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::command::Effect;
 use action_store::conformance::{Subject, Verdict, cases, check_store};
 use action_store::{
-    ActionStore, ActionUid, Batch, Command, Effect, ErrorKind, Json, NewAction, SqliteOptions,
-    SqliteStore, StoreError,
+    ActionStore, ActionUid, Batch, Command, Json, NewAction, SqliteOptions, SqliteStore,
+    StoreError, StoreErrorKind,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
@@ -23,7 +24,7 @@ fn large() -> (Vec<ActionUid>, Batch) {
     let new = || NewAction::task("a").with_attributes(attributes.clone());
     let news: Vec<Arc<NewAction>> = (0..ACTIONS).map(|_| Arc::new(new())).collect();
     let uids = news.iter().map(|new| new.uid).collect();
-    let create = |new| Command::Create { new, by: None };
+    let create = |new| Command::create(new);
     (uids, Batch::all(news.into_iter().map(create).collect()))
 }
 
@@ -65,11 +66,11 @@ async fn a_full_queue_lets_go_of_what_it_did_not_begin_and_of_nothing_else() {
         kinds.push(answer.as_ref().map_err(StoreError::kind).err());
     }
     // Each says something, and all that can be said of a store that writes nothing.
-    let unknown = |kind: &&Option<ErrorKind>| **kind == Some(ErrorKind::OutcomeUnknown);
+    let unknown = |kind: &&Option<StoreErrorKind>| **kind == Some(StoreErrorKind::OutcomeUnknown);
     let begun = kinds.iter().filter(unknown).count();
     let not_begun = kinds
         .iter()
-        .filter(|kind| **kind == Some(ErrorKind::Unavailable))
+        .filter(|kind| **kind == Some(StoreErrorKind::Unavailable))
         .count();
     assert_eq!(begun + not_begun, BATCHES, "{kinds:?}");
     // A queue of 8 MiB holds two of these batches of 3.6 MB; the writer may have taken both.
@@ -86,7 +87,7 @@ async fn a_full_queue_lets_go_of_what_it_did_not_begin_and_of_nothing_else() {
     for ((uids, batch), kind) in batches.iter().zip(&kinds) {
         let found = there(&store, uids).await;
         assert!(found == 0 || found == ACTIONS, "torn: {found}");
-        if *kind == Some(ErrorKind::Unavailable) {
+        if *kind == Some(StoreErrorKind::Unavailable) {
             assert_eq!(found, 0, "certainly not done, and done");
         }
         // Repeated it is there, once.
@@ -110,16 +111,15 @@ async fn a_store_without_time_says_so_and_does_nothing_it_denies() {
     for _ in 0..50 {
         let new = NewAction::task("a");
         let uid = new.uid;
-        let new = Arc::new(new);
-        let create = Command::Create { new, by: None };
+        let create = Command::create(new);
         let error = store.write(Batch::each(vec![create])).await.unwrap_err();
         match error.kind() {
-            ErrorKind::Unavailable => denied.push(uid),
-            ErrorKind::OutcomeUnknown => unknown.push(uid),
+            StoreErrorKind::Unavailable => denied.push(uid),
+            StoreErrorKind::OutcomeUnknown => unknown.push(uid),
             _ => panic!("{error:?}"),
         }
         let error = store.get(&[uid]).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     }
     store.close().await.unwrap();
     let store = SqliteStore::open(&path).await.unwrap();

@@ -6,13 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::action::LogEntryKind;
+use action_store::command::{Effect, OpId};
 use action_store::conformance::{
     Checked, Fault, FaultPlan, FaultyStore, Method, Subject, check_store,
 };
+use action_store::owner::OwnerQuery;
+use action_store::query::Revision;
 use action_store::{
-    ActionError, ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Clock, Command, Effect,
-    ErrorKind, Finish, LogEntryKind, LogQuery, MemoryStore, NewAction, OpId, Outcome, OwnerQuery,
-    OwnerRef, Progress, Query, Report, Revision, Status, StoreError, Timestamp,
+    ActionError, ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Clock, Command,
+    ErrorKind, Finish, LogQuery, MemoryStore, NewAction, Outcome, OwnerRef, Progress, Query,
+    Report, Status, StoreError, StoreErrorKind, Timestamp,
 };
 use tokio::time::timeout;
 
@@ -67,8 +71,7 @@ fn faulty(plan: FaultPlan) -> FaultyStore<MemoryStore> {
 }
 
 fn create(name: &str) -> Batch {
-    let new = Arc::new(NewAction::task(name));
-    Batch::each(vec![Command::Create { new, by: None }])
+    Batch::each(vec![Command::create(NewAction::task(name))])
 }
 
 async fn count(store: &FaultyStore<MemoryStore>) -> usize {
@@ -79,9 +82,17 @@ async fn count(store: &FaultyStore<MemoryStore>) -> usize {
 async fn each_fault_does_to_a_write_what_it_says() {
     let day = Duration::from_secs(86_400);
     let cases = [
-        (Fault::Unavailable, Some(ErrorKind::Unavailable), 0),
-        (Fault::UnknownButDone, Some(ErrorKind::OutcomeUnknown), 1),
-        (Fault::UnknownNotDone, Some(ErrorKind::OutcomeUnknown), 0),
+        (Fault::Unavailable, Some(StoreErrorKind::Unavailable), 0),
+        (
+            Fault::UnknownButDone,
+            Some(StoreErrorKind::OutcomeUnknown),
+            1,
+        ),
+        (
+            Fault::UnknownNotDone,
+            Some(StoreErrorKind::OutcomeUnknown),
+            0,
+        ),
         (Fault::SilentButDone, None, 1),
         (Fault::SilentNotDone, None, 0),
     ];
@@ -140,7 +151,11 @@ async fn a_read_that_fails_is_unavailable_and_a_silent_one_never_answers() {
                         let error = answer.unwrap_err();
                         let found = (error.kind(), error.operation(), silent);
                         let name = Method::$method.as_str();
-                        assert_eq!(found, (ErrorKind::Unavailable, name, false), "{fault:?}");
+                        assert_eq!(
+                            found,
+                            (StoreErrorKind::Unavailable, name, false),
+                            "{fault:?}"
+                        );
                     }
                     Err(_) => assert!(silent, "{fault:?}"),
                 }
@@ -186,7 +201,10 @@ async fn a_plan_does_the_same_to_the_same_calls() {
     assert_ne!(once, other);
     let of = |kind| once.iter().filter(|failed| **failed == Some(kind)).count();
     // 30 % of all, and 30 % of the 70 % that are left: the rules draw apart from each other.
-    let counts = (of(ErrorKind::Unavailable), of(ErrorKind::OutcomeUnknown));
+    let counts = (
+        of(StoreErrorKind::Unavailable),
+        of(StoreErrorKind::OutcomeUnknown),
+    );
     assert!((250..350).contains(&counts.0), "{counts:?}");
     assert!((160..260).contains(&counts.1), "{counts:?}");
     for (percent, expected) in [(0, 0), (100, 50)] {
@@ -210,7 +228,7 @@ async fn a_rule_sees_the_commands_and_a_plan_can_be_replaced() {
     let claim = || {
         let owner = OwnerRef::new("plane");
         let take_over = true;
-        store.command(Command::Claim { owner, take_over })
+        store.command(Command::claim(owner).with_take_over(take_over))
     };
     store.write(create("a")).await.unwrap();
     assert_eq!(claim().await.unwrap_err().kind(), ErrorKind::Unavailable);
@@ -240,10 +258,7 @@ macro_rules! until_done {
                     done = Some(answer);
                     break;
                 }
-                Err(error) => assert!(
-                    [ErrorKind::OutcomeUnknown, ErrorKind::Unavailable].contains(&error.kind()),
-                    "{error:?}"
-                ),
+                Err(error) => assert!(error.is_retryable(), "{error:?}"),
             }
         }
         done.unwrap()
@@ -276,10 +291,7 @@ async fn every_short_way_is_done_once_though_writes_fail_after_they_were_done() 
     let plan = seeded().with_percent(Method::Write, 30, Fault::UnknownButDone);
     let store = faulty(plan.with_percent(Method::Write, 10, Fault::UnknownNotDone));
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     until_done!(store.command(claim.clone()));
     for number in 0..LIVES {
         let new = NewAction::task("a");
@@ -358,25 +370,16 @@ async fn batches_repeated_until_answered_are_there_once() {
         async move {
             let owner = OwnerRef::new(format!("plane {task}"));
             let take_over = true;
-            let claim = Command::Claim {
-                owner: owner.clone(),
-                take_over,
-            };
+            let claim = Command::claim(owner.clone()).with_take_over(take_over);
             until_done!(store.write_repeating(Batch::each(vec![claim.clone()])));
             for number in 0..LIVES {
-                let new = Arc::new(NewAction::task("a").with_exclusive(format!("key {task}")));
+                let new = NewAction::task("a").with_exclusive(format!("key {task}"));
                 let uid = new.uid;
                 let by = || Some(owner.clone());
-                let apply = |change| Command::Apply {
-                    uid,
-                    op: OpId::new(),
-                    change,
-                    by: by(),
-                    if_version: None,
-                };
+                let apply = |change| Command::apply(uid, change).by(by());
                 let step = Report::new().with_step("copy");
                 let store_id = vec![
-                    Command::Create { new, by: by() },
+                    Command::create(new).by(by()),
                     apply(Change::Start),
                     apply(Change::Report(step)),
                     apply(Change::RequestCancel(CancelRequest::new())),
@@ -463,7 +466,7 @@ async fn a_walk_goes_on_after_a_page_that_failed() {
         match pages.next().await {
             Ok(Some(page)) => found.extend(page.items.iter().map(|action| action.uid)),
             Ok(None) => break,
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable),
+            Err(error) => assert_eq!(error.kind(), StoreErrorKind::Unavailable),
         }
     }
     assert_eq!(found, created);

@@ -11,11 +11,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use action_store::action::LogEntryKind;
+use action_store::command::OpId;
 use action_store::conformance::{Call, Fault, FaultPlan, FaultyStore, Method, check_store};
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Change, Command, ErrorKind,
-    Filter, Finish, LogEntryKind, LogQuery, MemoryStore, NewAction, OpId, Outcome, Progress, Query,
-    Status, Tracker, TrackerOptions,
+    Filter, Finish, LogQuery, MemoryStore, NewAction, Outcome, Progress, Query, Status, Tracker,
+    TrackerOptions,
 };
 use tokio::time::timeout;
 

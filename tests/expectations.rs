@@ -8,10 +8,8 @@ mod plane;
 use std::sync::Arc;
 use std::time::Duration;
 
-use action_store::{
-    Action, ActionStoreExt, ErrorKind, Expectations, Finish, NewAction, Outcome, Remaining,
-    Timestamp,
-};
+use action_store::expectations::{Expectations, Remaining};
+use action_store::{Action, ActionStoreExt, Finish, NewAction, Outcome, StoreErrorKind, Timestamp};
 
 use plane::Plane;
 
@@ -72,7 +70,7 @@ async fn typical_and_slow_are_of_the_succeeded_ones_of_the_name() {
         assert_eq!((last.sample(), last.typical()), (10, None));
         for limit in [0, 1001] {
             let refused = Expectations::of_last(&*plane.store, "backup", limit).await;
-            assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
+            assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Invalid);
         }
         let none = Expectations::of(&*plane.store, "nothing").await.unwrap();
         assert_eq!(

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use action_store::conformance::Failure;
 use action_store::conformance::kill::{KillTest, Killed, Ledger, Note, work, work_until_killed};
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionStore, ActionUid, Batch, Capabilities, Done, Durability, LogEntry, LogQuery,
-    MemoryStore, Owner, OwnerQuery, Page, Position, Query, Rejection, Revision, SqliteOptions,
-    SqliteStore, StoreError,
+    MemoryStore, Page, Query, Rejection, SqliteOptions, SqliteStore, StoreError,
 };
 use async_trait::async_trait;
 use tokio::sync::Mutex;

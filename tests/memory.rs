@@ -9,10 +9,7 @@ use action_store::{
 async fn a_whole_life_is_recorded() {
     let store = MemoryStore::new();
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     let new = NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(1));
     let uid = store.create(new).await.unwrap().uid;

@@ -1,7 +1,6 @@
 //! Retention: what goes, what stays, on both stores, without waiting.
 // Helpers of tests are test code too, which clippy sees only in the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![cfg(feature = "tracker")]
 
 #[path = "support/plane.rs"]
 mod plane;
@@ -15,9 +14,9 @@ use std::time::Duration;
 
 use action_store::retention::{self, Eraser, Pruner, Reason, Retention, Stays};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Clock, Command, ErrorKind, Filter, Finish,
-    MemoryStore, NewAction, ObjectRef, Order, Outcome, OwnerRef, Query, RelatedObject, Status,
-    StoreError, Timestamp,
+    Action, ActionStore, ActionStoreExt, ActionUid, Clock, Command, Filter, Finish, MemoryStore,
+    NewAction, ObjectRef, Order, Outcome, OwnerRef, Query, RelatedObject, Status, StoreError,
+    StoreErrorKind, Timestamp,
 };
 
 use plane::{ERA, Plane};
@@ -67,7 +66,7 @@ impl Plane {
     }
 
     async fn pin(&self, uid: ActionUid) {
-        let command = Command::Pin { uid, pinned: true };
+        let command = Command::pin(uid, true);
         self.store.command(command).await.unwrap();
     }
 
@@ -132,10 +131,7 @@ async fn each_outcome_has_an_age_counted_from_completion() {
         }
         let lost = {
             let dead = OwnerRef::new("dead");
-            let claim = |owner: OwnerRef| Command::Claim {
-                owner,
-                take_over: true,
-            };
+            let claim = |owner: OwnerRef| Command::claim(owner);
             plane.store.command(claim(dead.clone())).await.unwrap();
             let uid = plane.store.create(task()).await.unwrap().uid;
             plane.store.start(uid, &dead).await.unwrap();
@@ -366,14 +362,17 @@ async fn a_policy_beyond_its_limits_is_refused() {
     ] {
         let now = plane.clock.now();
         let counts = retention::plan(&*plane.store, &policy, now).count().await;
-        assert_eq!(counts.unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(counts.unwrap_err().kind(), StoreErrorKind::Invalid);
         let kept = policy.spawn(plane.store.clone(), Clock::system(), DAY);
-        assert_eq!(kept.unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(kept.unwrap_err().kind(), StoreErrorKind::Invalid);
     }
     let eraser = Eraser::new(&*plane.store, Filter::Tenant("default".into())).with_batch(0);
-    assert_eq!(eraser.run().await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(
+        eraser.run().await.unwrap_err().kind(),
+        StoreErrorKind::Invalid
+    );
     let often = Retention::new().spawn(plane.store.clone(), Clock::system(), Duration::ZERO);
-    assert_eq!(often.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(often.unwrap_err().kind(), StoreErrorKind::Invalid);
 }
 
 /// Polls a future a few times and drops it.
@@ -465,7 +464,7 @@ async fn concurrent_removals_do_not_stop_a_prune() {
             let uid = plane.done(task()).await;
             let removed = plane.store.action(uid).await.unwrap().unwrap();
             let if_version = removed.version;
-            let command = Command::Remove { uid, if_version };
+            let command = Command::remove(uid, if_version);
             plane.store.command(command).await.unwrap();
         }
         assert_eq!(pruner.report().removed.over_cap, 800);
@@ -482,7 +481,7 @@ async fn where_those_that_stay_are_gone_nothing_later_goes() {
     while pruner.next().await.unwrap() == Some(0) {}
     let last = plane.store.action(uids[599]).await.unwrap().unwrap();
     let (uid, if_version) = (last.uid, last.version);
-    let command = Command::Remove { uid, if_version };
+    let command = Command::remove(uid, if_version);
     plane.store.command(command).await.unwrap();
     let new = plane.many(700).await;
     while pruner.next().await.unwrap().is_some() {}
@@ -658,7 +657,7 @@ async fn a_keeper_prunes_at_once_and_again_and_keeps_its_errors() {
     let third = prune_task.round().await.unwrap();
     assert_eq!(
         third.error.as_ref().map(StoreError::kind),
-        Some(ErrorKind::Closed)
+        Some(StoreErrorKind::Closed)
     );
     assert!(prune_task.round().await.is_none());
     assert!(prune_task.is_stopped());

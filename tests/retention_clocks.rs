@@ -1,7 +1,6 @@
 //! Retention under clocks that are wrong: nothing here sleeps, the clock is an input.
 // Helpers of tests are test code too, which clippy sees only in the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![cfg(feature = "tracker")]
 
 #[path = "support/plane.rs"]
 mod plane;

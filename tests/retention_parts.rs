@@ -1,7 +1,6 @@
 //! Parts of unfinished actions stay, and batches of removals are bounded in bytes.
 // Helpers of tests are test code too, which clippy sees only in the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![cfg(feature = "tracker")]
 
 #[path = "support/plane.rs"]
 mod plane;
@@ -9,11 +8,14 @@ mod plane;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use action_store::action::ChildCounts;
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::retention::{self, Eraser, Retention};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, ChildCounts, Command,
-    Done, Filter, Finish, Json, LogEntry, LogQuery, NewAction, ObjectRef, Outcome, Owner,
-    OwnerQuery, Page, Position, Query, Rejection, Revision, StoreError,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, Filter,
+    Finish, Json, LogEntry, LogQuery, NewAction, ObjectRef, Outcome, Page, Query, Rejection,
+    StoreError,
 };
 
 use async_trait::async_trait;
@@ -78,7 +80,7 @@ async fn parts_of_an_unfinished_action_cannot_be_removed() {
         }
         let one = plane.store.action(parts[0]).await.unwrap().unwrap();
         let (uid, if_version) = (one.uid, one.version);
-        let removed = plane.store.command(Command::Remove { uid, if_version });
+        let removed = plane.store.command(Command::remove(uid, if_version));
         let refused = removed.await.unwrap_err().to_string();
         assert!(refused.contains(&parent.to_string()), "{refused}");
         let eraser = Eraser::new(&*plane.store, Filter::Touches(node()));
@@ -181,13 +183,7 @@ async fn a_batch_of_removals_is_bounded_in_bytes() {
             let uid = plane.started(NewAction::task("chatty")).await;
             let commands = (0..250).map(|n| {
                 let report = action_store::Report::new().with_step(format!("step {n}"));
-                Command::Apply {
-                    uid,
-                    op: action_store::OpId::new(),
-                    change: action_store::Change::Report(report),
-                    by: Some(plane.owner.clone()),
-                    if_version: None,
-                }
+                Command::apply(uid, action_store::Change::Report(report)).by(plane.owner.clone())
             });
             let batch = Batch::all(commands.collect());
             plane.store.write(batch).await.unwrap();

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use action_store::owner::OwnerQuery;
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, Filter, Finish, LogQuery,
-    NewAction, ObjectRef, Order, Outcome, OwnerQuery, OwnerRef, Progress, Query, RelatedObject,
-    Report, SqliteOptions, SqliteStore, Status, StoreError,
+    NewAction, ObjectRef, Order, Outcome, OwnerRef, Progress, Query, RelatedObject, Report,
+    SqliteOptions, SqliteStore, Status, StoreError, StoreErrorKind,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -49,10 +50,7 @@ async fn refused_open(path: &Path) -> StoreError {
 
 async fn claim(store: &SqliteStore, name: &str) -> OwnerRef {
     let owner = OwnerRef::new(name);
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     owner
 }
@@ -141,7 +139,7 @@ async fn a_second_opener_is_refused_until_the_first_closes() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     let error = refused_open(&place.path).await;
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert!(error.to_string().contains("open already"), "{error}");
     store.close().await.unwrap();
     SqliteStore::open(&place.path)
@@ -156,10 +154,10 @@ async fn a_second_opener_is_refused_until_the_first_closes() {
 async fn a_file_that_is_not_a_store_is_refused_and_left_unchanged() {
     let place = place();
     for (content, kind) in [
-        (&b""[..], ErrorKind::Corrupt),
+        (&b""[..], StoreErrorKind::Corrupt),
         (
             &b"this is not a database, but long enough to be looked at as one. It is a text."[..],
-            ErrorKind::Corrupt,
+            StoreErrorKind::Corrupt,
         ),
     ] {
         std::fs::write(&place.path, content).unwrap();
@@ -176,7 +174,7 @@ async fn a_file_that_is_not_a_store_is_refused_and_left_unchanged() {
     other.close().await.unwrap();
     let theirs = std::fs::read(&place.path).unwrap();
     let error = refused_open(&place.path).await;
-    assert_eq!(error.kind(), ErrorKind::Incompatible, "{error}");
+    assert_eq!(error.kind(), StoreErrorKind::Incompatible, "{error}");
     // Not even its journal mode.
     assert_eq!(std::fs::read(&place.path).unwrap(), theirs);
 }
@@ -189,7 +187,7 @@ async fn another_name_of_the_same_file_is_the_same_store() {
     let store = SqliteStore::open(&place.path).await.unwrap();
     std::os::unix::fs::symlink(&place.path, &link).unwrap();
     let error = refused_open(&link).await;
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     store.close().await.unwrap();
 }
 
@@ -199,7 +197,7 @@ async fn an_unpolled_call_does_not_prevent_closing() {
     let store = SqliteStore::open(&place.path).await.unwrap();
     let (query, new) = (Query::new(), Arc::new(NewAction::task("a")));
     let mut read = Box::pin(store.list(&query));
-    let mut write = Box::pin(store.write(Batch::each(vec![Command::Create { new, by: None }])));
+    let mut write = Box::pin(store.write(Batch::each(vec![Command::create(new)])));
     let mut context = Context::from_waker(Waker::noop());
     assert!(read.as_mut().poll(&mut context).is_pending());
     assert!(write.as_mut().poll(&mut context).is_pending());
@@ -213,7 +211,7 @@ async fn an_unpolled_call_does_not_prevent_closing() {
 async fn a_path_with_a_special_meaning_in_sqlite_is_refused() {
     for path in ["", ":memory:", "file:actions.db?mode=memory", "a\0b", ".."] {
         let error = refused_open(Path::new(path)).await;
-        assert_eq!(error.kind(), ErrorKind::Invalid, "{path:?}: {error}");
+        assert_eq!(error.kind(), StoreErrorKind::Invalid, "{path:?}: {error}");
     }
 }
 
@@ -222,10 +220,10 @@ async fn a_path_with_a_special_meaning_in_sqlite_is_refused() {
 async fn a_directory_that_cannot_be_written_is_unavailable() {
     // Where even root cannot create a file.
     let error = refused_open(Path::new("/proc/self/actions.db")).await;
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     assert!(std::error::Error::source(&error).is_some());
     let error = refused_open(Path::new("/nowhere/at/all/actions.db")).await;
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
 }
 
 #[tokio::test]
@@ -270,7 +268,7 @@ async fn a_full_store_refuses_writes_and_goes_on_once_there_is_room() {
     for action in over {
         let (uid, if_version) = (action.uid, action.version);
         store
-            .command(Command::Remove { uid, if_version })
+            .command(Command::remove(uid, if_version))
             .await
             .unwrap();
     }
@@ -395,11 +393,11 @@ async fn damage_is_reported_as_corrupt_for_the_damaged_action_only() {
     assert!(store.action(sound).await.unwrap().is_some());
     assert_eq!(
         store.action(broken).await.unwrap_err().kind(),
-        ErrorKind::Corrupt
+        StoreErrorKind::Corrupt
     );
     assert_eq!(
         store.list(&Query::new()).await.unwrap_err().kind(),
-        ErrorKind::Corrupt
+        StoreErrorKind::Corrupt
     );
     // A caller that shares the read is not affected either.
     for _ in 0..20 {
@@ -409,17 +407,11 @@ async fn damage_is_reported_as_corrupt_for_the_damaged_action_only() {
             store.action(sound)
         );
         assert!(good.unwrap().is_some() && again.unwrap().is_some());
-        assert_eq!(bad.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(bad.unwrap_err().kind(), StoreErrorKind::Corrupt);
     }
     // The owner ended with the store: a new one takes over.
     let owner = claim(&store, "plane").await;
-    let adopt = Command::Apply {
-        uid: sound,
-        op: action_store::OpId::new(),
-        change: action_store::Change::Adopt,
-        by: Some(owner.clone()),
-        if_version: None,
-    };
+    let adopt = Command::apply(sound, action_store::Change::Adopt).by(owner.clone());
     store.command(adopt).await.unwrap();
     // Both wait in one group. The damage does not affect the other caller of the transaction.
     for _ in 0..20 {
@@ -442,17 +434,14 @@ async fn a_write_is_withdrawn_or_unknown_when_its_time_is_up() {
     run(&mut other, "BEGIN IMMEDIATE").await.unwrap();
     let (first, second) = (NewAction::task("first"), NewAction::task("second"));
     let (taken, withdrawn) = (first.uid, second.uid);
-    let create = |new: NewAction| {
-        let new = Arc::new(new);
-        store.write(Batch::each(vec![Command::Create { new, by: None }]))
-    };
+    let create = |new: NewAction| store.write(Batch::each(vec![Command::create(new)]));
     let (first, second) = tokio::join!(create(first), async {
         // The writer has the first one by now and waits for the lock.
         tokio::time::sleep(Duration::from_millis(100)).await;
         create(second).await
     });
-    assert_eq!(first.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
-    assert_eq!(second.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(first.unwrap_err().kind(), StoreErrorKind::OutcomeUnknown);
+    assert_eq!(second.unwrap_err().kind(), StoreErrorKind::Unavailable);
     run(&mut other, "ROLLBACK").await.unwrap();
     other.close().await.unwrap();
     // The first may come in now; the second never does.
@@ -502,20 +491,11 @@ async fn dropped_futures_leave_each_batch_whole_or_absent() {
     let owner = claim(&store, "plane").await;
     let mut uids = Vec::new();
     for round in 0..200 {
-        let new = Arc::new(NewAction::task("a"));
+        let new = NewAction::task("a");
         let uid = new.uid;
         uids.push(uid);
-        let start = Command::Apply {
-            uid,
-            op: action_store::OpId::new(),
-            change: action_store::Change::Start,
-            by: Some(owner.clone()),
-            if_version: None,
-        };
-        let create = Command::Create {
-            new,
-            by: Some(owner.clone()),
-        };
+        let start = Command::apply(uid, action_store::Change::Start).by(owner.clone());
+        let create = Command::create(new).by(owner.clone());
         let mut write = Box::pin(store.write(Batch::all(vec![create, start])));
         // Polled a different number of times in each round, then dropped.
         for _ in 0..round % 5 {
@@ -567,7 +547,7 @@ fn it_outlives_its_runtime_without_a_panic_or_a_hang() {
     let write = second.block_on(store.create(NewAction::task("b")));
     assert_eq!(write.unwrap_err().kind(), ErrorKind::Closed);
     let read = second.block_on(store.list(&Query::new()));
-    assert_eq!(read.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(read.unwrap_err().kind(), StoreErrorKind::Closed);
     drop(second);
     // Outside any runtime.
     drop(store);
@@ -658,7 +638,7 @@ fn opening_outside_a_runtime_is_an_error_and_no_panic() {
     let mut open = Box::pin(SqliteStore::open(&place.path));
     let mut context = Context::from_waker(Waker::noop());
     match open.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::Closed),
+        std::task::Poll::Ready(Err(error)) => assert_eq!(error.kind(), StoreErrorKind::Closed),
         other => panic!("{other:?}"),
     }
 }

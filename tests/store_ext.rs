@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery, Page, Position,
-    Query, Rejection, Revision, StoreError,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, Error,
+    ErrorKind, Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Page, Query, Rejection,
+    StoreError, StoreErrorKind,
 };
 use async_trait::async_trait;
 
@@ -53,14 +55,11 @@ impl ActionStore for Terse {
 
 #[tokio::test]
 async fn an_answer_short_of_the_batch_is_an_error_and_not_half_an_answer() {
-    let create = || Command::Create {
-        new: Arc::new(NewAction::task("one of two")),
-        by: None,
-    };
+    let create = || Command::create(NewAction::task("one of two"));
     let store = Terse::default();
     let batch = Batch::each(vec![create(), create()]);
     let error = store.write_repeating(batch).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     let error = store.command(create()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
 }
@@ -72,10 +71,7 @@ async fn a_pin_keeps_an_action_until_it_is_let_go() {
     assert_eq!(store.pin(uid, true).await.unwrap().uid, uid);
     let end = Finish::new(Outcome::Cancelled);
     let ended = store.finish(uid, end, None).await.unwrap();
-    let remove = || Command::Remove {
-        uid,
-        if_version: ended.version,
-    };
+    let remove = || Command::remove(uid, ended.version);
     let refused = store.command(remove()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);
     // Twice is as good as once, and it is no change of the action.
@@ -84,4 +80,35 @@ async fn a_pin_keeps_an_action_until_it_is_let_go() {
     store.command(remove()).await.unwrap();
     let missing = store.pin(uid, true).await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_busy_store_and_an_unknown_outcome_are_retryable_and_nothing_else_is() {
+    for (kind, of_error, retryable) in [
+        (StoreErrorKind::Unavailable, ErrorKind::Unavailable, true),
+        (
+            StoreErrorKind::OutcomeUnknown,
+            ErrorKind::OutcomeUnknown,
+            true,
+        ),
+        (StoreErrorKind::Invalid, ErrorKind::Invalid, false),
+        (StoreErrorKind::Unsupported, ErrorKind::Unsupported, false),
+        (
+            StoreErrorKind::CursorExpired,
+            ErrorKind::CursorExpired,
+            false,
+        ),
+        (StoreErrorKind::Corrupt, ErrorKind::Corrupt, false),
+        (StoreErrorKind::Incompatible, ErrorKind::Incompatible, false),
+        (StoreErrorKind::Closed, ErrorKind::Closed, false),
+    ] {
+        let error = StoreError::new(kind, "write", "as it was told to");
+        assert_eq!(error.is_retryable(), retryable, "{kind:?}");
+        let error = Error::from(error);
+        assert_eq!(error.kind(), of_error);
+        assert_eq!(error.is_retryable(), retryable, "{kind:?}");
+    }
+    let refused = Error::from(Rejection::NotFound(ActionUid::new()));
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+    assert!(!refused.is_retryable());
 }

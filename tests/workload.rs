@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use action_store::command::Effect;
 use action_store::conformance::workload::{ListBy, Measured, Work, Workload};
 use action_store::conformance::{Failure, Subject};
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, Capabilities, Command, Done, Effect, LogEntry, LogQuery,
-    MemoryStore, Order, Owner, OwnerQuery, Page, Position, Query, Rejection, Revision, StoreError,
+    Action, ActionStore, ActionUid, Batch, Capabilities, Command, Done, LogEntry, LogQuery,
+    MemoryStore, Order, Page, Query, Rejection, StoreError,
 };
 use async_trait::async_trait;
 

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use action_store::action::Version;
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, Batch, Change as StoreChange, Command, Finish,
-    LogQuery, MemoryStore, NewAction, ObjectRef, OpId, Order, OwnerRef, Progress, Query, Report,
-    SqliteStore, Status, Version,
+    LogQuery, MemoryStore, NewAction, ObjectRef, Order, OwnerRef, Progress, Query, Report,
+    SqliteStore, Status,
 };
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -30,19 +31,15 @@ impl Ours {
 
     async fn with(store: Box<dyn ActionStore>) -> Ours {
         let owner = OwnerRef::new("bench");
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: true,
-        };
+        let claim = Command::claim(owner.clone());
         store.command(claim).await.unwrap();
         Ours { store, owner }
     }
 
     fn command(&self, change: Change) -> Command {
-        Command::Apply {
-            uid: ActionUid::from_uuid(change.uid),
-            op: OpId::new(),
-            change: match change.kind {
+        Command::apply(
+            ActionUid::from_uuid(change.uid),
+            match change.kind {
                 Kind::Start => StoreChange::Start,
                 Kind::Progress(progress) => {
                     let progress = u16::try_from(progress).unwrap();
@@ -51,9 +48,9 @@ impl Ours {
                 }
                 Kind::Finish => StoreChange::Finish(Finish::succeeded()),
             },
-            by: Some(self.owner.clone()),
-            if_version: Some(Version::new(u64::try_from(change.version).unwrap()).unwrap()),
-        }
+        )
+        .by(self.owner.clone())
+        .if_version(Version::new(u64::try_from(change.version).unwrap()).unwrap())
     }
 }
 
@@ -105,10 +102,7 @@ impl Contestant for Ours {
             for row in begin..count.min(begin + 150) {
                 let new = New::of(row as u64 % 100);
                 uids.push(new.uid);
-                commands.push(Command::Create {
-                    new: new_action(&new).into(),
-                    by: None,
-                });
+                commands.push(Command::create(new_action(&new)));
                 commands.extend(life(new.uid).map(|change| self.command(change)));
             }
             for answer in self.store.write(Batch::each(commands)).await.unwrap() {

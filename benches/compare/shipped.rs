@@ -8,12 +8,15 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
 
+use action_store::action::LogEntryKind;
+use action_store::command::OpId;
+use action_store::owner::Incarnation;
 use action_store::spi::codec::{
     ActionField as A, EntryField as E, FieldSet, Layout as Form, Value,
 };
 use action_store::{
-    Action, ActionUid, Incarnation, LogEntry, LogEntryKind, NewAction, ObjectRef, OpId, Outcome,
-    OwnerRef, Progress, SqliteStore, Status, Timestamp,
+    Action, ActionUid, LogEntry, NewAction, ObjectRef, Outcome, OwnerRef, Progress, SqliteStore,
+    Status, Timestamp,
 };
 use rusqlite::{Connection, params};
 use uuid::Uuid;

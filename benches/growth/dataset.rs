@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use action_store::command::Effect;
 use action_store::{
-    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Effect, Finish,
-    LogEntry, MemoryStore, NewAction, ObjectRef, Outcome, OwnerRef, RelatedObject, Report,
-    SqliteStore, Timestamp,
+    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Finish, LogEntry,
+    MemoryStore, NewAction, ObjectRef, Outcome, OwnerRef, RelatedObject, Report, SqliteStore,
+    Timestamp,
 };
 use tokio::task::JoinSet;
 use uuid::Builder;
@@ -132,10 +133,7 @@ impl Patterns {
     async fn record() -> Patterns {
         let store = MemoryStore::new();
         let owner = OwnerRef::new("dataset");
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: true,
-        };
+        let claim = Command::claim(owner.clone());
         store.command(claim).await.unwrap();
         let mut patterns = Vec::new();
         for kind in [Kind::Succeeded, Kind::Failed, Kind::Executing, Kind::Long] {
@@ -198,10 +196,7 @@ impl Patterns {
             entry.uid = action.uid;
             entry.at = at;
         }
-        Command::Import {
-            action: Arc::new(action),
-            log,
-        }
+        Command::import(action, log)
     }
 }
 

@@ -35,10 +35,7 @@ impl Owned {
 
     pub async fn of(store: Arc<SqliteStore>) -> Owned {
         let owner = OwnerRef::new("bench");
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: true,
-        };
+        let claim = Command::claim(owner.clone());
         store.command(claim).await.unwrap();
         Owned { store, owner }
     }

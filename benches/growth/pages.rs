@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::conformance::workload::{Caller, Measured, closed_loop};
+use action_store::query::{Position, Revision};
 use action_store::{
-    ActionStore, ActionStoreExt, Cursor, Filter, LogQuery, ObjectRef, Order, Outcome, Position,
-    Query, Revision, Status,
+    ActionStore, ActionStoreExt, Cursor, Filter, LogQuery, ObjectRef, Order, Outcome, Query, Status,
 };
 
 use crate::dataset::{Dataset, LONG_LOG, Plan, mix};

@@ -1,10 +1,8 @@
 //! Content of the stores.
 
-use std::sync::Arc;
-
 use action_store::{
     ActionError, ActionStore, ActionUid, Batch, Change, Command, Finish, Json, NewAction,
-    ObjectRef, OpId, OwnerRef, RelatedObject, Report,
+    ObjectRef, OwnerRef, RelatedObject, Report,
 };
 
 /// Commands per batch.
@@ -24,10 +22,7 @@ const PENDING: &str = r#"{"pending_ops":{"3":{"heartbeat":1700000000,"op_name":"
 /// Owner that executes and completes the actions.
 pub async fn claim(store: &dyn ActionStore) -> OwnerRef {
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     write(store, vec![claim]).await;
     owner
 }
@@ -39,20 +34,11 @@ pub async fn write(store: &dyn ActionStore, commands: Vec<Command>) {
 }
 
 pub fn create(new: NewAction) -> Command {
-    Command::Create {
-        new: Arc::new(new),
-        by: None,
-    }
+    Command::create(new)
 }
 
 pub fn apply(uid: ActionUid, change: Change, owner: Option<&OwnerRef>) -> Command {
-    Command::Apply {
-        uid,
-        op: OpId::new(),
-        change,
-        by: owner.cloned(),
-        if_version: None,
-    }
+    Command::apply(uid, change).by(owner.cloned())
 }
 
 /// Fills a store with tasks and state machines in turn. Of ten actions, one is executing, one

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Other, now, open, told};
 use action_store::{
-    ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Command, NewAction, OpId, Tracker,
+    ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Command, NewAction, Tracker,
 };
 
 /// Second process: requests cancellation of each action it receives.
@@ -26,16 +26,10 @@ pub async fn latency(path: &Path, count: usize, executing: usize) {
     for _ in 0..executing / 250 {
         let mut commands = Vec::new();
         for _ in 0..250 {
-            let new = Arc::new(NewAction::task("a"));
+            let new = NewAction::task("a");
             let uid = new.uid;
-            commands.push(Command::Create { new, by: by() });
-            commands.push(Command::Apply {
-                uid,
-                op: OpId::new(),
-                change: Change::Start,
-                by: by(),
-                if_version: None,
-            });
+            commands.push(Command::create(new).by(by()));
+            commands.push(Command::apply(uid, Change::Start).by(by()));
         }
         for answer in store.write(Batch::all(commands)).await.unwrap() {
             answer.unwrap();

@@ -33,11 +33,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::command::OpId;
 use action_store::http::BasicAuth;
 use action_store::retention::Retention;
-use action_store::{
-    ActionStore, Clock, Filter, OpId, Outcome, Query, SqliteStore, Timestamp, Tracker,
-};
+use action_store::{ActionStore, Clock, Filter, Outcome, Query, SqliteStore, Timestamp, Tracker};
 use clap::Parser;
 use tokio::net::TcpListener;
 

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use action_store::{Action, Error, ErrorKind, NewAction, ObjectRef, RunError, StoreError, Tracker};
+use action_store::tracker::RunError;
+use action_store::{
+    Action, Error, ErrorKind, NewAction, ObjectRef, StoreError, StoreErrorKind, Tracker,
+};
 use tokio::sync::Semaphore;
 
 use crate::catalogue::{Bdb, Catalogue};
@@ -76,7 +79,11 @@ impl Plane {
             Ok(action)
         });
         accepting.await.unwrap_or_else(|gone| {
-            let closed = StoreError::new(ErrorKind::Closed, "accept", "the plane is shutting down");
+            let closed = StoreError::new(
+                StoreErrorKind::Closed,
+                "accept",
+                "the plane is shutting down",
+            );
             Err(closed.with_source(gone).into())
         })
     }

@@ -4,9 +4,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use action_store::{
-    Action, ActionStore, ActionUid, CancelRequest, Expectations, Outcome, Progress,
-};
+use action_store::expectations::Expectations;
+use action_store::{Action, ActionStore, ActionUid, CancelRequest, Outcome, Progress};
 
 use crate::Failure;
 use crate::catalogue::Bdb;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use action_store::{Action, ActionUid, Clock, Expectations};
+use action_store::expectations::Expectations;
+use action_store::{Action, ActionUid, Clock};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 const WIDTH: usize = 12;

@@ -17,13 +17,13 @@ pub use sqlite::{
     SqliteAccess, SqliteCheck, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore,
 };
 
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 
 /// The error for a cursor that names no position in this branch of the store.
 fn another_branch(operation: &'static str) -> StoreError {
     let message = "after: the cursor is not valid in this branch: \
                    the store was restored or copied; restart without a cursor";
-    StoreError::new(ErrorKind::CursorExpired, operation, message)
+    StoreError::new(StoreErrorKind::CursorExpired, operation, message)
 }
 
 /// A map with a fast hash. Each map has its own seed: clients may choose keys, and must not be able

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Position, Revision};
 
 /// Position of the store, and whether it is open. A single value, so the cost for a writer does not
@@ -102,9 +102,10 @@ impl PositionWatch {
     }
 
     pub(super) fn check_open(&self, operation: &'static str) -> Result<(), StoreError> {
-        match self.is_closed() {
-            true => Err(StoreError::closed(operation)),
-            false => Ok(()),
+        if self.is_closed() {
+            Err(StoreError::closed(operation))
+        } else {
+            Ok(())
         }
     }
 
@@ -115,7 +116,7 @@ impl PositionWatch {
         if after.is_some_and(|after| after > watcher.borrow().position.revision) {
             self.check_open("changed")?;
             return Err(StoreError::new(
-                ErrorKind::Invalid,
+                StoreErrorKind::Invalid,
                 "changed",
                 "after: the store has not reached this revision",
             ));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use async_trait::async_trait;
 
 use super::fault_plan::{Call, Fault, FaultPlan, Method};
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, Done, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position, Query,
     Rejection, Revision,
@@ -41,7 +41,7 @@ use crate::store::{ActionStore, Capabilities};
 /// ```
 /// # async fn example() -> Result<(), action_store::Error> {
 /// use action_store::conformance::{Fault, FaultPlan, FaultyStore, Method};
-/// use action_store::{ActionStore, ActionStoreExt, ErrorKind, MemoryStore, NewAction, Query};
+/// use action_store::{ActionStore, ActionStoreExt, StoreErrorKind, MemoryStore, NewAction, Query};
 ///
 /// let plan = FaultPlan::new()
 ///     .with_call(Method::Write, 1, Fault::UnknownButDone)
@@ -53,7 +53,7 @@ use crate::store::{ActionStore, Capabilities};
 /// assert_eq!((store.calls(Method::Write), store.faults(Method::Write)), (2, 1));
 ///
 /// let error = store.list(&Query::new()).await.unwrap_err();
-/// assert_eq!(error.kind(), ErrorKind::Unavailable);
+/// assert_eq!(error.kind(), StoreErrorKind::Unavailable);
 /// assert_eq!(store.list(&Query::new()).await?.items.len(), 1);
 /// # Ok(())
 /// # }
@@ -159,7 +159,7 @@ impl Fate {
     /// Applies the fault before the call to the wrapped store.
     async fn before(&self) -> Result<(), StoreError> {
         match self.fault {
-            Some(Fault::Unavailable) => Err(self.error(ErrorKind::Unavailable)),
+            Some(Fault::Unavailable) => Err(self.error(StoreErrorKind::Unavailable)),
             Some(Fault::UnknownNotDone) => Err(self.lost()),
             Some(Fault::SilentNotDone) => std::future::pending().await,
             Some(Fault::Delay(time)) => {
@@ -187,12 +187,12 @@ impl Fate {
     /// `OutcomeUnknown` is an error of writes only.
     fn lost(&self) -> StoreError {
         match self.method {
-            Method::Write => self.error(ErrorKind::OutcomeUnknown),
-            _ => self.error(ErrorKind::Unavailable),
+            Method::Write => self.error(StoreErrorKind::OutcomeUnknown),
+            _ => self.error(StoreErrorKind::Unavailable),
         }
     }
 
-    fn error(&self, kind: ErrorKind) -> StoreError {
+    fn error(&self, kind: StoreErrorKind) -> StoreError {
         let (number, seed) = (self.number, self.seed);
         let message = format!("injected fault: call {number}, seed {seed}");
         StoreError::new(kind, self.method.as_str(), message)

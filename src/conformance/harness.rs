@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::failure::{Failure, Proof, Stop, at_call, holds, same};
 use super::subject::{Fixture, Subject};
 use crate::clock::Clock;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionError, ActionUid, Batch, Change, Command, Detail, Done, Effect, Finish, Limits,
     LogEntry, LogQuery, NewAction, OpId, Order, Outcome, Owner, OwnerQuery, OwnerRef, Page,
@@ -66,17 +66,11 @@ pub(super) fn joined<T>(
 }
 
 pub(super) fn create(new: NewAction) -> Command {
-    Command::Create {
-        new: Arc::new(new),
-        by: None,
-    }
+    Command::create(new)
 }
 
 pub(super) fn create_by(new: NewAction, by: &OwnerRef) -> Command {
-    Command::Create {
-        new: Arc::new(new),
-        by: Some(by.clone()),
-    }
+    Command::create(new).by(by.clone())
 }
 
 pub(super) fn apply(uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Command {
@@ -84,13 +78,7 @@ pub(super) fn apply(uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Co
 }
 
 pub(super) fn apply_as(op: OpId, uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Command {
-    Command::Apply {
-        uid,
-        op,
-        change,
-        by: by.cloned(),
-        if_version: None,
-    }
+    Command::apply(uid, change).by(by.cloned()).with_op(op)
 }
 
 /// Returns the same command with a condition on the version of the action.
@@ -102,36 +90,24 @@ pub(super) fn at_version(command: Command, version: Version) -> Command {
             change,
             by,
             ..
-        } => Command::Apply {
-            uid,
-            op,
-            change,
-            by,
-            if_version: Some(version),
-        },
+        } => Command::apply(uid, change)
+            .by(by)
+            .with_op(op)
+            .if_version(version),
         other => other,
     }
 }
 
 pub(super) fn claim(owner: &OwnerRef) -> Command {
-    Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    }
+    Command::claim(owner.clone())
 }
 
 pub(super) fn fence(owner: &OwnerRef, if_renewals: u64) -> Command {
-    Command::Fence {
-        owner: owner.clone(),
-        if_renewals,
-    }
+    Command::fence(owner.clone(), if_renewals)
 }
 
 pub(super) fn remove(action: &Action) -> Command {
-    Command::Remove {
-        uid: action.uid,
-        if_version: action.version,
-    }
+    Command::remove(action.uid, action.version)
 }
 
 /// Builds a finish with the fields that its outcome requires.
@@ -360,7 +336,11 @@ impl Subject {
 
     /// Requires that a list fails with an error of this kind.
     #[track_caller]
-    pub(super) fn list_fails(&self, query: Query, kind: ErrorKind) -> impl Future<Output = Proof> {
+    pub(super) fn list_fails(
+        &self,
+        query: Query,
+        kind: StoreErrorKind,
+    ) -> impl Future<Output = Proof> {
         at_call(async move { fails(&format!("{query:?}"), self.store.list(&query).await, kind) })
     }
 
@@ -368,7 +348,7 @@ impl Subject {
     pub(super) fn log_fails(
         &self,
         query: LogQuery,
-        kind: ErrorKind,
+        kind: StoreErrorKind,
     ) -> impl Future<Output = Proof> {
         at_call(async move { fails(&format!("{query:?}"), self.store.log(&query).await, kind) })
     }
@@ -414,7 +394,7 @@ pub(super) fn write(
 pub(super) fn fails<T: std::fmt::Debug>(
     what: &str,
     answer: Result<T, StoreError>,
-    kind: ErrorKind,
+    kind: StoreErrorKind,
 ) -> Proof {
     let found = answer.as_ref().err().map(StoreError::kind);
     let expected = format!("{kind:?} from {what}");

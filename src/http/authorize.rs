@@ -179,9 +179,10 @@ impl Scope {
 
     /// How much of a single action is read.
     pub(super) fn detail(&self) -> Detail {
-        match self.operator_detail {
-            true => Detail::Full,
-            false => Detail::Summary,
+        if self.operator_detail {
+            Detail::Full
+        } else {
+            Detail::Summary
         }
     }
 

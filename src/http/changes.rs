@@ -14,7 +14,7 @@ use super::list_writer::Shape;
 use super::query::limit_of;
 use super::walk::{self, Bound, Walk};
 use super::{Adapter, authorize::Scope, parameters, sse, wait};
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Cursor, Filter, Limits, Order, Position, Query, Revision};
 use crate::store::ActionStore;
 
@@ -145,7 +145,7 @@ impl Feed {
 /// A store whose revision is lower than a position it has issued is an older copy of itself.
 fn behind(error: StoreError) -> Problem {
     match error.kind() {
-        ErrorKind::Invalid => Problem::Expired,
+        StoreErrorKind::Invalid => Problem::Expired,
         _ => Problem::Store(error),
     }
 }
@@ -214,9 +214,10 @@ impl Adapter {
             }
         };
         // `Last-Event-ID` is newer than the `after` in the URL of a reconnecting client.
-        let last = match streamed {
-            true => last_event(&parts.headers)?,
-            false => None,
+        let last = if streamed {
+            last_event(&parts.headers)?
+        } else {
+            None
         };
         let start = last.unwrap_or(start);
         let mut feed = self.feed(scope, limit, start).await?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::authorize::Denied;
 use super::json_writer::JsonWriter;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 
 /// Maximum number of characters of the client's own text that an error repeats.
 const SHOWN: usize = 64;
@@ -173,7 +173,7 @@ impl Problem {
                 let told = (StatusCode::SERVICE_UNAVAILABLE, error_code, description);
                 failed(&unavailable("serve", description), told)
             }
-            Problem::Store(error) => failed(&error, told_of(error.kind())),
+            Problem::Store(error) => failed(&error, told_of(&error)),
         };
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
@@ -211,19 +211,20 @@ const UNAVAILABLE: Told = (
 );
 
 /// Returns the status and texts that a client receives for a store error.
-const fn told_of(kind: ErrorKind) -> Told {
-    match kind {
-        ErrorKind::Unavailable | ErrorKind::OutcomeUnknown | ErrorKind::Closed => UNAVAILABLE,
-        _ => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal_error",
-            "Actions cannot be read",
-        ),
+fn told_of(error: &StoreError) -> Told {
+    // A closed store is one that restarts: another try may reach the next process.
+    if error.is_retryable() || error.kind() == StoreErrorKind::Closed {
+        return UNAVAILABLE;
     }
+    (
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "Actions cannot be read",
+    )
 }
 
 fn unavailable(operation: &'static str, message: &'static str) -> StoreError {
-    StoreError::new(ErrorKind::Unavailable, operation, message)
+    StoreError::new(StoreErrorKind::Unavailable, operation, message)
 }
 
 /// Builds a 200 answer from a serializable value.
@@ -239,7 +240,7 @@ pub(super) fn written(text: JsonWriter) -> Response {
 
 pub(super) fn not_json(error: serde_json::Error) -> Problem {
     let message = "an action cannot be written as JSON";
-    StoreError::new(ErrorKind::Corrupt, "answer", message)
+    StoreError::new(StoreErrorKind::Corrupt, "answer", message)
         .with_source(error)
         .into()
 }

@@ -46,9 +46,10 @@ pub(super) fn tagged(response: Response, action: &Action, shape: Shape, asked: &
     let Some(tag) = tag(action, shape) else {
         return response;
     };
-    let mut response = match matches(&asked.headers, &tag) {
-        true => bare(StatusCode::NOT_MODIFIED),
-        false => response,
+    let mut response = if matches(&asked.headers, &tag) {
+        bare(StatusCode::NOT_MODIFIED)
+    } else {
+        response
     };
     let headers = response.headers_mut();
     headers.insert(header::ETAG, tag);

@@ -17,9 +17,10 @@ impl Adapter {
         let time = wait::read(time.as_deref(), &self.options.bounds)?;
         let uid = parameters::segment(parts, 0);
         let action = self.visible(&uid, scope).await?;
-        match self.waiting.for_end(&action, time).await? {
-            true => self.visible(&uid, scope).await,
-            false => Ok(action),
+        if self.waiting.for_end(&action, time).await? {
+            self.visible(&uid, scope).await
+        } else {
+            Ok(action)
         }
     }
 
@@ -39,9 +40,10 @@ impl Adapter {
             Some(at) => at,
             None => self.store.changed(None).await?,
         };
-        match drawn.is_some() && drawn <= at.pruned_created {
-            true => Err(Problem::Gone(text.to_owned())),
-            false => Err(Problem::NoSuchAction(text.to_owned())),
+        if drawn.is_some() && drawn <= at.pruned_created {
+            Err(Problem::Gone(text.to_owned()))
+        } else {
+            Err(Problem::NoSuchAction(text.to_owned()))
         }
     }
 

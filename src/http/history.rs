@@ -11,7 +11,7 @@ use super::query::{limit_of, link};
 use super::record::{Entry, Record};
 use super::walk::not_a_cursor;
 use super::{Adapter, parameters};
-use crate::error::ErrorKind;
+use crate::error::StoreErrorKind;
 use crate::model::{Limits, LogQuery};
 
 #[derive(Serialize)]
@@ -46,7 +46,7 @@ impl Adapter {
             .with_limit(asked.unwrap_or(Limits::PAGE));
         let log = self.store.log(&query).await;
         let page = log.map_err(|error| match error.kind() {
-            ErrorKind::Invalid if after.is_some() => not_a_cursor(),
+            StoreErrorKind::Invalid if after.is_some() => not_a_cursor(),
             _ => Problem::Store(error),
         })?;
         let inside = scope.shows_detail();

@@ -228,7 +228,7 @@ pub fn router_with(
     }
     let store: Arc<dyn ActionStore> = Arc::new(store);
     router.with_state(Arc::new(Adapter {
-        waiting: Waiting::new(Watcher::new(store.clone()), &options.bounds),
+        waiting: Waiting::new(Watcher::of(store.clone()), &options.bounds),
         store,
         authorizer: Box::new(authorizer),
         options,

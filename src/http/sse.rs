@@ -13,7 +13,6 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures_core::Stream;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -21,7 +20,7 @@ use super::Adapter;
 use super::changes::Feed;
 use super::error::{Problem, framed, tell_host};
 use super::json_writer::JsonWriter;
-use crate::error::{ErrorKind, StoreError};
+use crate::runtime;
 
 const EVENT_STREAM: &str = "text/event-stream";
 
@@ -43,16 +42,14 @@ pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
 /// Starts a stream of events. It ends after the time set by `RouterOptions::with_stream_time`.
 pub(super) async fn stream(adapter: Arc<Adapter>, mut feed: Feed) -> Result<Response, Problem> {
     let place = adapter.waiting.place()?;
-    let runtime = Handle::try_current().map_err(|outside| {
-        let message = "there is no tokio runtime to stream in";
-        StoreError::new(ErrorKind::Closed, "watch", message).with_source(outside)
-    })?;
+    let runtime = runtime::current("watch")?;
     let before = feed.position();
     // Read before the head is sent, so that a bad position can still get its own status.
     let first = feed.read().await?;
-    let first = match first.is_empty {
-        true => None,
-        false => Some(event(&feed.json(&first), &feed.position())),
+    let first = if first.is_empty {
+        None
+    } else {
+        Some(event(&feed.json(&first), &feed.position()))
     };
     let hello = format!("retry: 1000\nid: {before}\n: from here on\n\n");
     // Buffers at most one event for a slow reader.
@@ -90,7 +87,7 @@ async fn follow(adapter: &Adapter, mut feed: Feed, sender: &Sender<Bytes>) {
     loop {
         let step = async {
             match feed.news().await {
-                Err(Problem::Store(error)) if is_passing(&error) => {
+                Err(Problem::Store(error)) if error.is_retryable() => {
                     if outage.begins() {
                         tell_host(&error, &*adapter.options.on_failure);
                     }
@@ -121,14 +118,6 @@ async fn follow(adapter: &Adapter, mut feed: Feed, sender: &Sender<Bytes>) {
             }
         }
     }
-}
-
-/// Returns true for a temporary store error, after which the stream goes on.
-fn is_passing(error: &StoreError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
-    )
 }
 
 /// Tracks repeated store errors, so that the hook is called once per outage. The client is not informed.

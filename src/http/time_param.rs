@@ -16,9 +16,10 @@ pub(super) fn time(text: &str) -> Option<Timestamp> {
     if text.len() > 40 || !text.is_ascii() {
         return None;
     }
-    let micros = match text.contains(['T', 't', ' ']) {
-        true => rfc3339(text)?,
-        false => unix_seconds(text)?,
+    let micros = if text.contains(['T', 't', ' ']) {
+        rfc3339(text)?
+    } else {
+        unix_seconds(text)?
     };
     Some(Timestamp::from_micros(micros))
 }

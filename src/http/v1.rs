@@ -116,9 +116,10 @@ impl Among<'_> {
 /// Writes an attribute as a string. A string is kept; any other value becomes its JSON text.
 fn as_text(attribute: &Member<'_>, to: &mut Object<'_>) {
     let to = to.named(attribute.written_name);
-    match attribute.value.starts_with('"') {
-        true => to.json(attribute.value),
-        false => to.string(attribute.value),
+    if attribute.value.starts_with('"') {
+        to.json(attribute.value)
+    } else {
+        to.string(attribute.value)
     }
 }
 

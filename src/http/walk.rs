@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::error::Problem;
 use super::list_writer::{ListWriter, Place, Shape};
-use crate::error::ErrorKind;
+use crate::error::StoreErrorKind;
 use crate::model::{
     Action, ActionUid, Cursor, CursorError, Detail, Filter, Order, Position, Query, Status,
 };
@@ -142,9 +142,10 @@ pub(super) async fn read(
         // A store may have returned more than the limit.
         let room = usize::from(bound.actions).saturating_sub(shown.list_writer.count());
         let limit_now = limit.min(u16::try_from(room).unwrap_or(limit));
-        let most = match bound.is_scoped && shown.list_writer.count() == 0 {
-            true => EMPTY_PAGES,
-            false => SHORT_PAGES,
+        let most = if bound.is_scoped && shown.list_writer.count() == 0 {
+            EMPTY_PAGES
+        } else {
+            SHORT_PAGES
         };
         if limit_now == 0 || short >= most {
             break;
@@ -238,8 +239,8 @@ impl Shown {
 fn refused(error: crate::error::StoreError, at: Walk, from: Walk) -> Problem {
     let by_client = at == from && from.after().is_some();
     match error.kind() {
-        ErrorKind::Invalid if by_client => not_a_cursor(),
-        ErrorKind::CursorExpired if at.after().is_some() => Problem::Expired,
+        StoreErrorKind::Invalid if by_client => not_a_cursor(),
+        StoreErrorKind::CursorExpired if at.after().is_some() => Problem::Expired,
         _ => Problem::Store(error),
     }
 }

@@ -27,9 +27,12 @@ impl Query {
             )
         });
         let cancelled = self.filters.contains(&Filter::CancelRequested);
-        let of_owner = |name: &Arc<str>| match cancelled {
-            true => AccessPath::CancelsOf(name.clone()),
-            false => AccessPath::UnfinishedOf(name.clone()),
+        let of_owner = |name: &Arc<str>| {
+            if cancelled {
+                AccessPath::CancelsOf(name.clone())
+            } else {
+                AccessPath::UnfinishedOf(name.clone())
+            }
         };
         let mut paths: Vec<AccessPath> = self
             .filters

@@ -1,6 +1,7 @@
 //! Branches of a store: decides which cursors are still valid in a copied store.
 
-use super::cursor::{BranchId, Cursor, Walk};
+use super::cursor::{Cursor, Walk};
+use super::position::BranchId;
 
 /// End of a branch where the next one begins. Up to it, both have the same history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use super::action::Action;
 use super::identity::{ActionUid, OpId, Version};
-use super::limits::Invalid;
 use super::log_entry::LogEntry;
 use super::new_action::NewAction;
-use super::owner::{Owner, OwnerRef};
+use super::owner::OwnerRef;
+#[cfg(doc)]
+use super::rejection::Rejection;
 use super::report::{CancelRequest, Finish, Report};
 use super::size::{BASE, RELATED, error, json, list, text};
-use super::words::{OwnerEnd, Status};
 
 /// Commands that are written in one transaction, in order.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Batch {
     /// Commands, in order. Each command sees the effects of the commands before it.
     pub commands: Vec<Command>,
@@ -22,6 +23,12 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Creates a batch with a mode.
+    #[must_use]
+    pub fn new(commands: Vec<Command>, mode: BatchMode) -> Batch {
+        Batch { commands, mode }
+    }
+
     /// Creates a batch of independent commands. A refused command changes nothing; the others are
     /// still applied.
     #[must_use]
@@ -61,6 +68,33 @@ pub enum BatchMode {
 }
 
 /// One command to a store.
+///
+/// Use the constructors to make one. The variants may get more fields in a later version, so they
+/// cannot be written out in other crates.
+///
+/// ```
+/// use action_store::{ActionStore, ActionStoreExt, Batch, Change, Command, MemoryStore, NewAction};
+/// use action_store::{OwnerRef, Report};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let (store, owner) = (MemoryStore::new(), OwnerRef::new("worker@host-1"));
+/// store.command(Command::claim(owner.clone())).await?;
+///
+/// let backup = NewAction::task("backup_bdb");
+/// let uid = backup.uid;
+/// let copying = Report::new().with_step("copy");
+/// let batch = Batch::all(vec![
+///     Command::create(backup).by(owner.clone()),
+///     Command::apply(uid, Change::Start).by(owner.clone()),
+///     Command::apply(uid, Change::Report(copying)).by(owner),
+/// ]);
+/// for answer in store.write(batch).await? {
+///     answer?;
+/// }
+/// # Ok(())
+/// # }
+/// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Command {
@@ -68,6 +102,7 @@ pub enum Command {
     ///
     /// A repeat with the same uid and the same content returns [`Effect::Already`]. The command is
     /// refused if the parent is completed. A parent that is not on record does not matter.
+    #[non_exhaustive]
     Create {
         /// Action to record.
         new: Arc<NewAction>,
@@ -76,6 +111,7 @@ pub enum Command {
         by: Option<OwnerRef>,
     },
     /// Changes an action.
+    #[non_exhaustive]
     Apply {
         /// Action to change.
         uid: ActionUid,
@@ -93,6 +129,7 @@ pub enum Command {
     ///
     /// An incarnation that has ended is refused with [`Rejection::Fenced`] while the store remembers
     /// it; see [`Limits::ENDED_OWNERS`](crate::Limits::ENDED_OWNERS).
+    #[non_exhaustive]
     Claim {
         /// Incarnation that claims its name.
         owner: OwnerRef,
@@ -105,6 +142,7 @@ pub enum Command {
     /// Releases a name. The incarnation ends.
     Release(OwnerRef),
     /// Ends an incarnation that has not renewed for a whole lease.
+    #[non_exhaustive]
     Fence {
         /// Incarnation to fence.
         owner: OwnerRef,
@@ -113,6 +151,7 @@ pub enum Command {
         if_renewals: u64,
     },
     /// Pins a completed action, so that it is not removed, or unpins it.
+    #[non_exhaustive]
     Pin {
         /// Action to pin or unpin.
         uid: ActionUid,
@@ -123,6 +162,7 @@ pub enum Command {
     ///
     /// A pinned action and a part of an unfinished action are refused. If there is no such action,
     /// the command returns [`Effect::Already`].
+    #[non_exhaustive]
     Remove {
         /// Action to remove.
         uid: ActionUid,
@@ -133,6 +173,7 @@ pub enum Command {
     ///
     /// Returns [`Effect::Already`] if the store has the action at this version, or at a later
     /// version that it reached from this one.
+    #[non_exhaustive]
     Import {
         /// Action to import.
         action: Arc<Action>,
@@ -146,6 +187,116 @@ pub enum Command {
 }
 
 impl Command {
+    /// Creates a command that records a new action with status queued.
+    ///
+    /// Without [`by`](Command::by), any owner may start the action.
+    #[must_use]
+    pub fn create(new: impl Into<Arc<NewAction>>) -> Command {
+        let new = new.into();
+        Command::Create { new, by: None }
+    }
+
+    /// Creates a command that changes an action, with a new operation id.
+    ///
+    /// Without [`by`](Command::by), it is made on behalf of no owner.
+    #[must_use]
+    pub fn apply(uid: ActionUid, change: Change) -> Command {
+        Command::Apply {
+            uid,
+            op: OpId::new(),
+            change,
+            by: None,
+            if_version: None,
+        }
+    }
+
+    /// Creates a command that makes an incarnation the living one of its name. It fences another
+    /// incarnation that holds the name, unless [`with_take_over`](Command::with_take_over) is set
+    /// to false.
+    #[must_use]
+    pub fn claim(owner: OwnerRef) -> Command {
+        let take_over = true;
+        Command::Claim { owner, take_over }
+    }
+
+    /// Creates a command that renews an incarnation's lease.
+    #[must_use]
+    pub fn renew(owner: OwnerRef) -> Command {
+        Command::Renew(owner)
+    }
+
+    /// Creates a command that releases a name and ends its incarnation.
+    #[must_use]
+    pub fn release(owner: OwnerRef) -> Command {
+        Command::Release(owner)
+    }
+
+    /// Creates a command that ends an incarnation, unless it has renewed since `if_renewals`
+    /// renewals were seen.
+    #[must_use]
+    pub fn fence(owner: OwnerRef, if_renewals: u64) -> Command {
+        Command::Fence { owner, if_renewals }
+    }
+
+    /// Creates a command that pins an action (true) or unpins it (false).
+    #[must_use]
+    pub fn pin(uid: ActionUid, pinned: bool) -> Command {
+        Command::Pin { uid, pinned }
+    }
+
+    /// Creates a command that removes a completed action, if it is at this version.
+    #[must_use]
+    pub fn remove(uid: ActionUid, if_version: Version) -> Command {
+        Command::Remove { uid, if_version }
+    }
+
+    /// Creates a command that copies an action and its log, oldest entry first, from another store.
+    #[must_use]
+    pub fn import(action: impl Into<Arc<Action>>, log: Vec<LogEntry>) -> Command {
+        let action = action.into();
+        Command::Import { action, log }
+    }
+
+    /// Sets the owner that gives the command, or `None` for no owner. For commands made by
+    /// [`create`](Command::create) and [`apply`](Command::apply); has no effect on others.
+    #[must_use]
+    pub fn by(mut self, owner: impl Into<Option<OwnerRef>>) -> Command {
+        if let Command::Create { by, .. } | Command::Apply { by, .. } = &mut self {
+            *by = owner.into();
+        }
+        self
+    }
+
+    /// Sets the identity of the operation, to repeat it safely. For commands made by
+    /// [`apply`](Command::apply); has no effect on others.
+    #[must_use]
+    pub fn with_op(mut self, op_id: OpId) -> Command {
+        if let Command::Apply { op, .. } = &mut self {
+            *op = op_id;
+        }
+        self
+    }
+
+    /// Refuses the command unless the action is at this version; `None` accepts any. For commands
+    /// made by [`apply`](Command::apply); has no effect on others.
+    #[must_use]
+    pub fn if_version(mut self, version: impl Into<Option<Version>>) -> Command {
+        if let Command::Apply { if_version, .. } = &mut self {
+            *if_version = version.into();
+        }
+        self
+    }
+
+    /// Sets whether a claim fences another incarnation that holds the name. For commands made by
+    /// [`claim`](Command::claim); has no effect on others.
+    #[must_use]
+    pub fn with_take_over(mut self, fences: bool) -> Command {
+        if let Command::Claim { take_over, .. } = &mut self {
+            *take_over = fences;
+        }
+        self
+    }
+
     fn bytes(&self) -> usize {
         let long = match self {
             Command::Create { new, .. } => {
@@ -209,87 +360,4 @@ impl Done {
     pub fn new(effect: Effect, action: Option<Arc<Action>>) -> Done {
         Done { effect, action }
     }
-}
-
-/// Reason why a command was refused. A refused command was certainly not applied.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Rejection {
-    /// The input breaks a rule.
-    #[error("{0}")]
-    Invalid(Invalid),
-    /// There is no such action.
-    #[error("there is no action {0}")]
-    NotFound(ActionUid),
-    /// The command conflicts with the state of the action or of another one.
-    #[error("action {}: {reason}", current.uid)]
-    Conflict {
-        /// Kind of conflict.
-        reason: ConflictReason,
-        /// Action that causes the conflict, in its current state. In a batch that is all or
-        /// nothing, this includes the changes of the commands before this one.
-        current: Arc<Action>,
-    },
-    /// The owner is alive.
-    #[error("owner {} is alive", .0.owner)]
-    OwnerAlive(Box<Owner>),
-    /// The owner that sent the command is not alive.
-    #[error("owner {owner} {}", ended_in_words(*end))]
-    Fenced {
-        /// Owner that sent the command.
-        owner: OwnerRef,
-        /// How the owner ended, such as fenced or released.
-        end: OwnerEnd,
-        /// Action that the command was about, in its current state.
-        current: Option<Arc<Action>>,
-    },
-    /// The batch was all or nothing, and the command at this index (from 0) was refused.
-    #[error("command {0} of the batch was refused")]
-    Batch(usize),
-}
-
-fn ended_in_words(end: OwnerEnd) -> &'static str {
-    match end {
-        OwnerEnd::Fenced => "was fenced",
-        OwnerEnd::Released => "has released its name",
-        OwnerEnd::Disconnected => "has ended: the store was opened again for one process alone",
-        OwnerEnd::Unknown => "is not known to be alive",
-    }
-}
-
-/// Kind of conflict between a command and an action.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConflictReason {
-    /// An action with this uid but different content is already recorded.
-    #[error("it has the same uid but different content")]
-    Uid,
-    /// The status of the action does not allow the change.
-    #[error("{change} is not possible while it is {status}")]
-    Status {
-        /// Status of the action.
-        status: Status,
-        /// Change that was tried, such as `start`, `succeeded` or `a new part`.
-        change: &'static str,
-    },
-    /// The action is not at the version that the command requires.
-    #[error("it is at version {found}, not {expected}")]
-    Version {
-        /// Version that the command requires.
-        expected: Version,
-        /// Version of the action.
-        found: Version,
-    },
-    /// Only the owner of the action may make this change.
-    #[error("only its owner may make this change")]
-    NotOwner,
-    /// An unfinished action holds the exclusive key.
-    #[error("it holds the exclusive key {0:?}")]
-    Exclusive(Arc<str>),
-    /// An action with this idempotency key but different content is already recorded.
-    #[error("it has the same idempotency key but different content")]
-    IdempotencyKey,
-    /// The action is pinned.
-    #[error("it is pinned")]
-    Pinned,
 }

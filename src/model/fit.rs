@@ -260,9 +260,10 @@ fn fit_prose_opt(field: &str, text: &mut Option<Arc<str>>, notes: &mut Notes) {
 
 /// Returns the note about a text that was cut, or whose characters were replaced.
 fn changed(field: &str, bytes: usize, limit: usize) -> Arc<str> {
-    match bytes > limit {
-        true => format!("{field} was cut: {bytes} bytes; the limit is {limit}").into(),
-        false => format!("{field} was changed: control characters were replaced").into(),
+    if bytes > limit {
+        format!("{field} was cut: {bytes} bytes; the limit is {limit}").into()
+    } else {
+        format!("{field} was changed: control characters were replaced").into()
     }
 }
 
@@ -287,9 +288,10 @@ pub(crate) fn as_prose(text: &str) -> Arc<str> {
 
 /// Cuts a text to at most `bytes` bytes, including the mark.
 pub(crate) fn cut(text: String, bytes: usize) -> Arc<str> {
-    match text.len() <= bytes {
-        true => text.into(),
-        false => format!("{}{CUT}", head(&text, bytes - CUT.len())).into(),
+    if text.len() <= bytes {
+        text.into()
+    } else {
+        format!("{}{CUT}", head(&text, bytes - CUT.len())).into()
     }
 }
 
@@ -329,9 +331,10 @@ impl Warnings {
         if self.texts.contains(warning) {
             return;
         }
-        match self.texts.len() + 1 < Limits::WARNINGS {
-            true => self.push(warning.clone()),
-            false => self.overflow(MORE_WARNINGS),
+        if self.texts.len() + 1 < Limits::WARNINGS {
+            self.push(warning.clone())
+        } else {
+            self.overflow(MORE_WARNINGS)
         }
     }
 
@@ -342,9 +345,10 @@ impl Warnings {
         if self.texts.iter().any(|text| text.contains(kind)) {
             return;
         }
-        match self.texts.len() + 1 < Limits::WARNINGS {
-            true => self.push(note.clone()),
-            false => self.overflow(note),
+        if self.texts.len() + 1 < Limits::WARNINGS {
+            self.push(note.clone())
+        } else {
+            self.overflow(note)
         }
     }
 

@@ -49,12 +49,13 @@ impl Limits {
     /// Maximum number of owners that one transaction forgets, plus one for each claim in it.
     pub(crate) const FORGOTTEN_OWNERS: usize = 1000;
     /// Maximum version of an imported action: 2^62. The store can count on from there to
-    /// [`Version::MAX`](crate::Version::MAX).
+    /// [`Version::MAX`](crate::action::Version::MAX).
     pub const IMPORTED_VERSION: u64 = 1 << 62;
 }
 
 /// Input that breaks a documented limit or rule. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Invalid {
     /// Name of the field, as on its Rust type.
     pub field: Cow<'static, str>,

@@ -125,7 +125,7 @@ impl LogEntry {
 ///
 /// 3. The newest entry always stays, because it shows the current state of the action.
 ///
-/// A store calls this for the actions in [`WriteSet::trim`](crate::WriteSet::trim), or repeats
+/// A store calls this for the actions in [`WriteSet::trim`](crate::spi::WriteSet::trim), or repeats
 /// these rules in its own language.
 pub fn trim_log<T>(log: &mut Vec<T>, kind: impl Fn(&T) -> LogEntryKind) -> Vec<T> {
     let late = |entry: &T| kind(entry) == LogEntryKind::LateReport;

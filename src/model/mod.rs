@@ -4,8 +4,8 @@
 //! calls [`plan`], and saves what [`TxnState::into_write_set`] returns. Backends make no decisions of
 //! their own.
 //!
-//! One exception: [`NewAction::new`], [`OpId::new`] and [`OwnerRef::new`] generate a UUID for
-//! callers that do not bring one.
+//! One exception: [`NewAction::new`], [`OpId::new`], [`OwnerRef::new`] and [`Command::apply`]
+//! generate a UUID for callers that do not bring one.
 
 mod action;
 mod attributes;
@@ -28,8 +28,10 @@ mod object;
 mod owner;
 mod owner_query;
 mod plan;
+mod position;
 mod progress;
 mod query;
+mod rejection;
 mod report;
 mod size;
 mod time;
@@ -45,8 +47,8 @@ pub(crate) use attributes::PENDING_OPS;
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use branch::Fork;
 pub(crate) use branch::{Branches, End};
-pub use command::{Batch, BatchMode, Change, Command, ConflictReason, Done, Effect, Rejection};
-pub use cursor::{BranchId, Cursor, CursorError, Position, Revision, StoreId};
+pub use command::{Batch, BatchMode, Change, Command, Done, Effect};
+pub use cursor::{Cursor, CursorError};
 pub(crate) use extra::Extra;
 #[cfg(feature = "tracker")]
 pub(crate) use fit::{UNNAMED_CODE, as_prose};
@@ -66,8 +68,10 @@ pub use owner_query::OwnerQuery;
 #[cfg(feature = "sqlite-unbundled")]
 pub(crate) use plan::disconnect;
 pub use plan::{ReadSet, plan, read_set};
+pub use position::{BranchId, Position, Revision, StoreId};
 pub use progress::Progress;
 pub use query::{CheckError, Detail, Filter, LogQuery, Order, Page, Query};
+pub use rejection::{ConflictReason, Rejection};
 pub use report::{CancelRequest, Finish, Report};
 pub use time::Timestamp;
 pub use words::{Outcome, OwnerEnd, Source, Status, UnknownWord};

@@ -42,7 +42,7 @@ pub(crate) const DEFAULT_TENANT: &str = "default";
 /// | how many | [`Limits::EXCLUSIVE`] | one |
 /// | held from | its create | its create |
 /// | held until | completion, with any outcome | removal, by retention or by hand |
-/// | another create with it | [`Conflict`](crate::Rejection::Conflict) with the holder | same content: [`Already`](crate::Effect::Already) with the existing action; other content: `Conflict` with that action |
+/// | another create with it | [`Conflict`](crate::Rejection::Conflict) with the holder | same content: [`Already`](crate::command::Effect::Already) with the existing action; other content: `Conflict` with that action |
 ///
 /// A queued action holds its exclusive keys, too. An action whose owner has died holds them until
 /// the action is completed. A create takes all its keys or none, in the transaction that records
@@ -56,7 +56,8 @@ pub(crate) const DEFAULT_TENANT: &str = "default";
 ///
 /// ```
 /// # async fn example() -> Result<(), action_store::Error> {
-/// use action_store::{ActionStoreExt, ConflictReason, Error, MemoryStore, NewAction, ObjectRef, Rejection};
+/// use action_store::command::ConflictReason;
+/// use action_store::{ActionStoreExt, Error, MemoryStore, NewAction, ObjectRef, Rejection};
 ///
 /// let store = MemoryStore::new();
 /// let on_bdb = |name: &str| {

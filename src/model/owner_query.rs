@@ -9,7 +9,7 @@ use super::query::{CheckError, check_cursor, check_limit};
 /// A query for owners, in the order in which they claimed their names.
 ///
 /// ```
-/// # use action_store::OwnerQuery;
+/// # use action_store::owner::OwnerQuery;
 /// let of_one_name = OwnerQuery::new().with_name("plane@host-1");
 /// let in_use = OwnerQuery::active().with_limit(50);
 /// ```

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::action::Action;
-use super::cursor::{Cursor, Position, Walk};
+use super::cursor::{Cursor, Walk};
 use super::identity::ActionUid;
 use super::limits::{Invalid, Limits, at_most, label};
 use super::object::{ObjectRef, ObjectSet};
 use super::owner::OwnerRef;
+use super::position::Position;
 use super::time::Timestamp;
 use super::words::{Outcome, Source, Status};
 
@@ -339,6 +340,7 @@ pub(super) fn check_cursor(cursor: Option<Cursor>, walk: Walk) -> Result<(), Che
 
 /// Reason why a query or a batch was refused before anything was read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CheckError {
     /// The query or the batch breaks a rule.
     #[error("{0}")]

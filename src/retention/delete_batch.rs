@@ -123,12 +123,10 @@ impl<T: Copy> Removing<T> {
         S: ActionStore + ?Sized,
     {
         let most = self.fitting(store, most.into(), most_bytes).await?;
-        let commands = self.queue.iter().map(|leaving| {
-            vec![Command::Remove {
-                uid: leaving.uid,
-                if_version: leaving.if_version,
-            }]
-        });
+        let commands = self
+            .queue
+            .iter()
+            .map(|leaving| vec![Command::remove(leaving.uid, leaving.if_version)]);
         let (batch, count) = store.capabilities().fill(commands, most);
         let answers = store.write_repeating(batch).await?;
         let removed = self.queue.drain(..count).zip(answers);

@@ -22,7 +22,6 @@ pub const LISTED: usize = 100;
 ///
 /// # Panics
 /// Outside a tokio runtime with time enabled.
-#[cfg(feature = "tracker")]
 pub async fn erase<S>(store: &S, filter: Filter) -> Result<Erased, StoreError>
 where
     S: ActionStore + ?Sized,
@@ -219,9 +218,10 @@ impl<'s, S: ActionStore + ?Sized> Eraser<'s, S> {
                 let page = self.store.list(&query.with_after(after)).await?;
                 let mut next = page.next;
                 for action in page.items {
-                    match action.is_unfinished() {
-                        true => self.report.stays(action.uid, Stays::Unfinished),
-                        false => self.removing.push(&action, ()),
+                    if action.is_unfinished() {
+                        self.report.stays(action.uid, Stays::Unfinished)
+                    } else {
+                        self.removing.push(&action, ())
                     }
                     if action.uid == last {
                         next = None;
@@ -244,7 +244,6 @@ impl<'s, S: ActionStore + ?Sized> Eraser<'s, S> {
     ///
     /// # Panics
     /// Outside a tokio runtime with time enabled.
-    #[cfg(feature = "tracker")]
     pub async fn run(mut self) -> Result<Erased, StoreError> {
         while let Some(tried) = self.next().await? {
             super::prune::pause(tried, self.pause).await;

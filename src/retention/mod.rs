@@ -5,13 +5,13 @@
 //!
 //! - [`plan`] shows which actions the policy would remove, and why. It changes nothing.
 //!
-//! - [`Pruner`] removes these actions, one small transaction at a time. `prune` runs it to the end,
+//! - [`Pruner`] removes these actions, one small transaction at a time. [`prune`] runs it to the
+//!   end, with pauses.
+//!
+//! - [`Eraser`] removes all completed actions of an object or a tenant. [`erase`] runs it to the end,
 //!   with pauses.
 //!
-//! - [`Eraser`] removes all completed actions of an object or a tenant. `erase` runs it to the end,
-//!   with pauses.
-//!
-//! - `Retention::spawn` prunes in the background. Retention is off until you enable it: a store
+//! - [`Retention::spawn`] prunes in the background. Retention is off until you enable it: a store
 //!   removes nothing by itself.
 //!
 //! - [`history_complete_since`] returns the time since which the history is complete.
@@ -20,12 +20,11 @@
 //! decision was based on. The store refuses to remove pinned and unfinished actions, so other tasks
 //! may write during retention.
 //!
-//! The functions that pause and the background task need tokio's timer and the feature `tracker`.
-//! These are `prune`, `erase`, the `run` methods and `Retention::spawn`. The steps
-//! ([`Pruner::next`], [`Eraser::next`]) need neither.
+//! The functions that pause and the background task need a tokio runtime with its timer. These are
+//! [`prune`], [`erase`], the `run` methods and [`Retention::spawn`]. The steps ([`Pruner::next`],
+//! [`Eraser::next`]) do not.
 //!
 //! ```
-//! # #[cfg(feature = "tracker")]
 //! # async fn example() -> Result<(), action_store::StoreError> {
 //! use std::time::Duration;
 //!
@@ -49,7 +48,6 @@
 //! assert!(erased.is_complete());
 //! # Ok(())
 //! # }
-//! # #[cfg(feature = "tracker")]
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 //! #     .block_on(example()).unwrap();
 //! ```
@@ -62,19 +60,15 @@ mod parts;
 mod plan;
 mod policy;
 mod prune;
-#[cfg(feature = "tracker")]
 mod prune_task;
 mod scan;
 
-#[cfg(feature = "tracker")]
 pub use erase::erase;
 pub use erase::{Erased, Eraser, LISTED, Left, Stays};
 pub use plan::{Plan, plan};
 pub use policy::Retention;
-#[cfg(feature = "tracker")]
 pub use prune::prune;
 pub use prune::{Pruned, Pruner};
-#[cfg(feature = "tracker")]
 pub use prune_task::{PruneReport, PruneTask};
 pub use scan::{Counts, Reason};
 

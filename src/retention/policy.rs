@@ -183,9 +183,12 @@ impl Retention {
     }
 
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        let rule = |holds: bool, field: &'static str, reason: String| match holds {
-            true => Ok(()),
-            false => Err(invalid(Invalid::new(field, reason))),
+        let rule = |holds: bool, field: &'static str, reason: String| {
+            if holds {
+                Ok(())
+            } else {
+                Err(invalid(Invalid::new(field, reason)))
+            }
         };
         rule(
             self.keep_last <= Limits::PAGE,

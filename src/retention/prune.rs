@@ -16,7 +16,6 @@ use crate::store::ActionStore;
 ///
 /// # Panics
 /// Outside a tokio runtime with time enabled.
-#[cfg(feature = "tracker")]
 pub async fn prune<S>(store: &S, policy: &Retention, now: Timestamp) -> Result<Pruned, StoreError>
 where
     S: ActionStore + ?Sized,
@@ -108,7 +107,6 @@ impl<'s, S: ActionStore + ?Sized> Pruner<'s, S> {
     ///
     /// # Panics
     /// Outside a tokio runtime with time enabled.
-    #[cfg(feature = "tracker")]
     pub async fn run(mut self) -> Result<Pruned, StoreError> {
         while let Some(tried) = self.next().await? {
             pause(tried, self.pruning.policy.pause).await;
@@ -118,12 +116,12 @@ impl<'s, S: ActionStore + ?Sized> Pruner<'s, S> {
 }
 
 /// Pauses after a transaction, so that others can use the store.
-#[cfg(feature = "tracker")]
 pub(super) async fn pause(tried: u64, pause: std::time::Duration) {
-    match tried > 0 && !pause.is_zero() {
-        true => tokio::time::sleep(pause).await,
+    if tried > 0 && !pause.is_zero() {
+        tokio::time::sleep(pause).await
+    } else {
         // A store that never waits would starve other tasks.
-        false => tokio::task::yield_now().await,
+        tokio::task::yield_now().await
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -11,8 +10,9 @@ use tokio::time::{Instant, timeout};
 use super::policy::{Retention, invalid};
 use super::prune::{Pruned, Pruning};
 use crate::clock::Clock;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Invalid, Timestamp};
+use crate::runtime;
 use crate::store::ActionStore;
 
 /// Report of one run of a [`PruneTask`].
@@ -56,7 +56,7 @@ impl Retention {
     /// `Closed` outside a tokio runtime.
     pub fn spawn(
         self,
-        store: Arc<dyn ActionStore>,
+        store: impl ActionStore,
         clock: Clock,
         interval: Duration,
     ) -> Result<PruneTask, StoreError> {
@@ -65,13 +65,17 @@ impl Retention {
             let reason = format!("is {interval:?}; must be at least 1 s");
             return Err(invalid(Invalid::new("interval", reason)));
         }
-        let runtime = Handle::try_current().map_err(|error| {
-            let message = "called outside a tokio runtime";
-            StoreError::new(ErrorKind::Closed, "keep", message).with_source(error)
-        })?;
+        let runtime = runtime::current("spawn")?;
         let (stop, stopped) = watch::channel(false);
         let (report, rounds) = watch::channel(None);
-        let task = runtime.spawn(keep(self, store, clock, interval, stopped, report));
+        let task = runtime.spawn(keep(
+            self,
+            Arc::new(store),
+            clock,
+            interval,
+            stopped,
+            report,
+        ));
         Ok(PruneTask { stop, rounds, task })
     }
 }
@@ -165,7 +169,7 @@ async fn keep(
                 Err(error) => break Some(error),
             }
         };
-        let closed = error.as_ref().map(StoreError::kind) == Some(ErrorKind::Closed);
+        let closed = error.as_ref().map(StoreError::kind) == Some(StoreErrorKind::Closed);
         report.send_replace(Some(PruneReport {
             number,
             at,

@@ -7,7 +7,7 @@ use super::age::Ages;
 use super::keep_last::Kept;
 use super::parts;
 use super::policy::Retention;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionUid, Cursor, Detail, Filter, Order, Outcome, Page, Query, Revision, Status,
     Timestamp,
@@ -302,15 +302,16 @@ impl Due {
         let same = same.is_some_and(|action| action.uid == block.last);
         // If others removed actions of this page, the counted places no longer apply: the whole
         // page stays until the next run.
-        let (actions, skip, end) = match same {
-            true => (page.items.get(..block.shown), excess, block.end),
-            false => (
+        let (actions, skip, end) = if same {
+            (page.items.get(..block.shown), excess, block.end)
+        } else {
+            (
                 None,
                 0,
                 block
                     .after
                     .map_or(Revision::ZERO, |after| Revision::new(after.position())),
-            ),
+            )
         };
         let young = self.young(store, actions.unwrap_or(&page.items)).await?;
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
@@ -374,7 +375,7 @@ where
                     .map(|next| Cursor::feed_after(Revision::new(next.position()), None, page.at));
                 return Ok((page, next));
             }
-            Err(error) if error.kind() == ErrorKind::CursorExpired => (error, after),
+            Err(error) if error.kind() == StoreErrorKind::CursorExpired => (error, after),
             Err(error) => return Err(error),
         };
         let Some(cursor) = at else {
@@ -385,7 +386,7 @@ where
         after = Some(Cursor::feed_after(place, None, now));
     }
     Err(StoreError::new(
-        ErrorKind::Unavailable,
+        StoreErrorKind::Unavailable,
         "list",
         "actions are removed faster than the feed can be read",
     ))

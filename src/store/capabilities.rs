@@ -1,6 +1,6 @@
 //! Capabilities of a store, and the limits of one write.
 
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Batch, Command};
 
 /// The capabilities of a store.
@@ -39,7 +39,7 @@ impl Capabilities {
         let bytes = batch.bytes();
         if bytes > self.max_bytes {
             return Err(StoreError::new(
-                ErrorKind::Invalid,
+                StoreErrorKind::Invalid,
                 "write",
                 format!(
                     "the batch has {bytes} bytes; the limit is {}",
@@ -57,7 +57,7 @@ impl Capabilities {
     pub fn check_count(&self, operation: &'static str, count: usize) -> Result<(), StoreError> {
         if count > self.max_commands {
             return Err(StoreError::new(
-                ErrorKind::Invalid,
+                StoreErrorKind::Invalid,
                 operation,
                 format!("{count} at once; the limit is {}", self.max_commands),
             ));

@@ -4,10 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::ActionStore;
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, CancelRequest, Change, Command, Done, Filter, Finish, NewAction,
-    ObjectRef, OpId, Order, Owner, OwnerQuery, OwnerRef, Page, Query, Rejection, Report,
+    ObjectRef, Order, Owner, OwnerQuery, OwnerRef, Page, Query, Rejection, Report,
 };
 
 /// Maximum number of times that a batch is sent while its outcome is unknown.
@@ -34,7 +34,7 @@ pub trait ActionStoreExt: ActionStore {
             for _ in 0..TRIES {
                 match self.write(batch.clone()).await {
                     Ok(answers) if answers.len() != count => return Err(unanswered()),
-                    Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
+                    Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => {
                         unknown = Some(error)
                     }
                     // This try did nothing, but an earlier one may have.
@@ -100,8 +100,7 @@ pub trait ActionStoreExt: ActionStore {
     /// # Errors
     /// The refusal, or the store's error.
     fn create(&self, new: NewAction) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
-        let new = Arc::new(new);
-        self.command_on_action(Command::Create { new, by: None })
+        self.command_on_action(Command::create(new))
     }
 
     /// Changes an action, under a new operation id.
@@ -114,13 +113,7 @@ pub trait ActionStoreExt: ActionStore {
         change: Change,
         by: Option<&OwnerRef>,
     ) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
-        self.command_on_action(Command::Apply {
-            uid,
-            op: OpId::new(),
-            change,
-            by: by.cloned(),
-            if_version: None,
-        })
+        self.command_on_action(Command::apply(uid, change).by(by.cloned()))
     }
 
     /// Starts an action on behalf of an owner.
@@ -202,7 +195,7 @@ pub trait ActionStoreExt: ActionStore {
         uid: ActionUid,
         pinned: bool,
     ) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
-        self.command_on_action(Command::Pin { uid, pinned })
+        self.command_on_action(Command::pin(uid, pinned))
     }
 
     /// Returns one action, or none if it does not exist.
@@ -243,7 +236,7 @@ pub trait ActionStoreExt: ActionStore {
     }
 
     /// Returns the recorded parts of an action, oldest first. The action itself may be absent. Each
-    /// page is one index search. [`ChildCounts`](crate::ChildCounts) counts them by outcome.
+    /// page is one index search. [`ChildCounts`](crate::action::ChildCounts) counts them by outcome.
     fn children(&self, parent: ActionUid) -> Pages<'_, Self> {
         let query = Query::new().with_order(Order::Oldest);
         self.pages(query.with_filter(Filter::Parent(parent)))
@@ -263,7 +256,7 @@ impl<S: ActionStore + ?Sized> ActionStoreExt for S {}
 /// A store breaks its contract if it does not answer every command.
 fn unanswered() -> StoreError {
     StoreError::new(
-        ErrorKind::Corrupt,
+        StoreErrorKind::Corrupt,
         "write",
         "the store did not answer every command",
     )

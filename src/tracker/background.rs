@@ -13,7 +13,7 @@ use super::in_flight::Entry;
 use super::recovery::{self, Recovery, Whose};
 use super::run::unless_it_panics;
 use super::shared::{Ownership, Shared};
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, ErrorKind, StoreError, StoreErrorKind};
 use crate::model::{Batch, Command, Rejection};
 use crate::store::ActionStoreExt;
 
@@ -49,7 +49,7 @@ pub(super) async fn renew(shared: Arc<Shared>) {
         let sent = Instant::now();
         due = sent + interval / TRIES;
         // One try, awaited to its end: if the store hangs, only one renewal waits.
-        let renewal = Batch::each(vec![Command::Renew(shared.owner.clone())]);
+        let renewal = Batch::each(vec![Command::renew(shared.owner.clone())]);
         let renewal = unless_it_panics("renew", shared.store.write(renewal));
         match watched(&shared, renewal).await {
             Ok(answers) => match answers.first() {
@@ -62,18 +62,18 @@ pub(super) async fn renew(shared: Arc<Shared>) {
                 }
                 Some(Err(refused)) => {
                     let message = "the store refused the renewal";
-                    let error = StoreError::new(ErrorKind::Corrupt, "renew", message);
+                    let error = StoreError::new(StoreErrorKind::Corrupt, "renew", message);
                     let error = error.with_source(refused.clone());
                     shared.note_task(Task::Renew, Some(error));
                 }
                 None => {
                     let message = "the store did not answer the renewal";
-                    let error = StoreError::new(ErrorKind::Corrupt, "renew", message);
+                    let error = StoreError::new(StoreErrorKind::Corrupt, "renew", message);
                     shared.note_task(Task::Renew, Some(error));
                 }
             },
             Err(error) => {
-                let closed = error.kind() == ErrorKind::Closed;
+                let closed = error.kind() == StoreErrorKind::Closed;
                 shared.note_task(Task::Renew, Some(error));
                 if closed {
                     return shared.set_ownership(Ownership::StoreClosed);
@@ -140,16 +140,15 @@ async fn flush(
                     }
                 }
             }
-            Err(error) => match error.kind() {
-                ErrorKind::Unavailable | ErrorKind::OutcomeUnknown => {
-                    // The first entry may be the cause if it is written alone. Try the others
-                    // first.
-                    if entries.front().is_some_and(Entry::is_whole) {
-                        entries.rotate_left(1);
-                    }
-                    return (entries, Some(error));
+            Err(error) if error.is_retryable() => {
+                // The first entry may be the cause if it is written alone. Try the others first.
+                if entries.front().is_some_and(Entry::is_whole) {
+                    entries.rotate_left(1);
                 }
-                ErrorKind::Closed => {
+                return (entries, Some(error));
+            }
+            Err(error) => match error.kind() {
+                StoreErrorKind::Closed => {
                     shared.set_ownership(Ownership::StoreClosed);
                     give_up(shared, &entries, &error);
                     return (VecDeque::new(), Some(error));
@@ -198,14 +197,14 @@ async fn end(shared: &Shared) -> Result<(), Error> {
         Ownership::StoreClosed => {
             let message =
                 "the store is closed: actions were not settled, and the name was not released";
-            return Err(StoreError::new(ErrorKind::Closed, "shutdown", message).into());
+            return Err(StoreError::new(StoreErrorKind::Closed, "shutdown", message).into());
         }
         Ownership::Held | Ownership::Doubtful | Ownership::Ended => {}
     }
     recovery::settle(shared, Whose::Own, &mut Recovery::default()).await?;
     match shared
         .store
-        .command(Command::Release(shared.owner.clone()))
+        .command(Command::release(shared.owner.clone()))
         .await
     {
         // Another process owns the name; there is nothing to release.
@@ -221,7 +220,7 @@ async fn last_writes(shared: &Shared) -> Result<(), StoreError> {
         shared.put_back(left);
         shared.note_task(Task::Write, failed.clone());
         match failed {
-            Some(error) if error.kind() == ErrorKind::Closed => return Err(error),
+            Some(error) if error.kind() == StoreErrorKind::Closed => return Err(error),
             Some(_) => sleep(shared.options.flush_interval).await,
             None => break,
         }

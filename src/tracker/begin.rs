@@ -6,26 +6,17 @@ use super::handle::ActionHandle;
 use super::in_flight::Entry;
 use super::parts;
 use super::shared::Core;
-use crate::error::{Error, ErrorKind, StoreError};
-use crate::model::{Action, ActionUid, Batch, Change, Command, NewAction, OpId, Rejection};
+use crate::error::{Error, StoreError, StoreErrorKind};
+use crate::model::{Action, ActionUid, Batch, Change, Command, NewAction, Rejection};
 use crate::store::ActionStoreExt;
 
 pub(super) fn create_of(mut new: NewAction, core: &Core) -> Command {
     new.fit();
-    Command::Create {
-        new: Arc::new(new),
-        by: Some(core.shared.owner.clone()),
-    }
+    Command::create(new).by(core.shared.owner.clone())
 }
 
 fn apply_of(uid: ActionUid, change: Change, core: &Core) -> Command {
-    Command::Apply {
-        uid,
-        op: OpId::new(),
-        change,
-        by: Some(core.shared.owner.clone()),
-        if_version: None,
-    }
+    Command::apply(uid, change).by(core.shared.owner.clone())
 }
 
 /// Records what an answer says about the owner.
@@ -112,7 +103,7 @@ async fn record(
     let mut actions = actions.into_iter().skip(1);
     let action = actions.next().ok_or_else(|| {
         let message = "the store did not answer the command";
-        StoreError::new(ErrorKind::Corrupt, "begin", message)
+        StoreError::new(StoreErrorKind::Corrupt, "begin", message)
     })?;
     let handle = ActionHandle::new(core.clone(), action);
     Ok(Recorded::Begun(handle, actions.collect()))
@@ -147,7 +138,7 @@ fn unknown(
     children: Vec<ActionUid>,
     error: StoreError,
 ) -> StoreError {
-    if error.kind() == ErrorKind::OutcomeUnknown {
+    if error.kind() == StoreErrorKind::OutcomeUnknown {
         core.shared.put_end(Entry::taking(uid, taking, children));
     }
     error

@@ -8,9 +8,9 @@ use tokio::time::{Instant, sleep};
 use super::health::Task;
 use super::run::unless_it_panics;
 use super::shared::Shared;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{
-    Action, Change, Command, Detail, Filter, Finish, OpId, Order, Outcome, Query, Revision, Status,
+    Action, Change, Command, Detail, Filter, Finish, Order, Outcome, Query, Revision, Status,
 };
 use crate::store::ActionStoreExt;
 
@@ -48,7 +48,7 @@ pub(super) async fn listen(shared: Arc<Shared>) {
                 sleep((took * PATIENCE).clamp(PAUSE, LONGEST_PAUSE)).await;
             }
             Err(error) => {
-                let closed = error.kind() == ErrorKind::Closed;
+                let closed = error.kind() == StoreErrorKind::Closed;
                 shared.note_task(Task::Listen, Some(error));
                 if closed {
                     return;
@@ -86,13 +86,9 @@ async fn look(shared: &Shared) -> Result<(), StoreError> {
 /// Ends a queued action with a cancel request: it has no work to ask. Does nothing if the action
 /// has changed, since it may have been started.
 async fn end_queued(shared: &Shared, action: &Action) -> Result<(), StoreError> {
-    let end = Command::Apply {
-        uid: action.uid,
-        op: OpId::new(),
-        change: Change::Finish(Finish::new(Outcome::Cancelled)),
-        by: Some(shared.owner.clone()),
-        if_version: Some(action.version),
-    };
+    let end = Command::apply(action.uid, Change::Finish(Finish::new(Outcome::Cancelled)))
+        .by(shared.owner.clone())
+        .if_version(action.version);
     match shared.store.command(end).await {
         Ok(_) => Ok(()),
         Err(crate::error::Error::Rejected(refused)) => {

@@ -21,7 +21,7 @@ impl Tracker {
     ///
     /// The end of the parent does not end its children, nor the reverse. Each child has its own
     /// owner and outcome, and an executing child continues after its parent ends. Check the
-    /// children before you end the parent, with [`ChildCounts`](crate::ChildCounts) or by waiting
+    /// children before you end the parent, with [`ChildCounts`](crate::action::ChildCounts) or by waiting
     /// for them.
     ///
     /// If the parent exists already, by uid or idempotency key, nothing is recorded. The call then
@@ -34,11 +34,10 @@ impl Tracker {
     ///
     /// ```
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use std::sync::Arc;
+    /// use action_store::action::ChildCounts;
+    /// use action_store::{MemoryStore, NewAction, ObjectRef, Tracker};
     ///
-    /// use action_store::{ChildCounts, MemoryStore, NewAction, ObjectRef, Tracker};
-    ///
-    /// let tracker = Tracker::start(Arc::new(MemoryStore::new()), "plane@host-1").await?;
+    /// let tracker = Tracker::start(MemoryStore::new(), "plane@host-1").await?;
     /// let node = |uid| NewAction::task("upgrade_node").with_object(ObjectRef::node(uid));
     /// let cluster = NewAction::task("upgrade_cluster").with_object(ObjectRef::cluster());
     ///
@@ -81,7 +80,7 @@ impl Reporter {
     /// action has a cancel request, the child gets it too.
     ///
     /// ```
-    /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::RunError> {
+    /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::tracker::RunError> {
     /// use action_store::{NewAction, ObjectRef};
     ///
     /// let drain = NewAction::task("drain_node").with_object(ObjectRef::node(7));

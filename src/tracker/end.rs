@@ -7,8 +7,8 @@ use super::parts::end_of;
 use super::shared::Core;
 use crate::error::Error;
 use crate::model::{
-    Action, ActionError, ActionUid, CancelRequest, Change, Command, Finish, OpId, Outcome,
-    Rejection, Status,
+    Action, ActionError, ActionUid, CancelRequest, Change, Command, Finish, Outcome, Rejection,
+    Status,
 };
 use crate::store::ActionStoreExt;
 
@@ -18,7 +18,7 @@ use crate::store::ActionStoreExt;
 /// ```
 /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::Error> {
 /// # let uid = action_store::ActionUid::new();
-/// use action_store::Settlement;
+/// use action_store::tracker::Settlement;
 ///
 /// tracker.settle(uid, Settlement::new("node 7 burnt down").with_by("ann")).await?;
 /// # Ok(())
@@ -102,14 +102,10 @@ pub(super) async fn settle(
         .with_error(error)
         .with_decided_by(decided_by);
     finish.fit();
-    let end = Command::Apply {
-        uid,
-        op: OpId::new(),
-        change: Change::Finish(finish),
-        by: Some(core.shared.owner.clone()),
-        // This owner may start a queued action at the same time, and the end would then apply to
-        // it.
-        if_version: (now.status == Status::Queued).then_some(now.version),
-    };
+    // This owner may start a queued action at the same time, and the end would then apply to it.
+    let if_version = (now.status == Status::Queued).then_some(now.version);
+    let end = Command::apply(uid, Change::Finish(finish))
+        .by(core.shared.owner.clone())
+        .if_version(if_version);
     noted(core, store.command_on_action(end).await)
 }

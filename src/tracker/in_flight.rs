@@ -254,12 +254,11 @@ impl Entry {
 
     /// Returns the commands to write.
     pub(super) fn commands(&self, owner: &OwnerRef) -> Vec<Command> {
-        let apply = |op, change, if_version| Command::Apply {
-            uid: self.uid,
-            op,
-            change,
-            by: Some(owner.clone()),
-            if_version,
+        let apply = |op, change, if_version| {
+            Command::apply(self.uid, change)
+                .by(owner.clone())
+                .with_op(op)
+                .if_version(if_version)
         };
         let report = |progress: Option<Progress>| {
             let report = Report::new().with_progress(progress?);

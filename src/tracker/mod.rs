@@ -33,8 +33,9 @@ pub use prepared::{Prepared, ToBegin};
 pub use recovery::{Recovery, Unsettled};
 pub use run::{RunError, Spawned};
 
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, ActionUid, Change, Command, NewAction, OwnerRef};
+use crate::runtime;
 use crate::store::{ActionStore, ActionStoreExt};
 use crate::watch::Watcher;
 use background::AbortOnDrop;
@@ -104,7 +105,7 @@ impl Tracker {
     /// # Errors
     /// As [`start_with`](Tracker::start_with).
     pub async fn start(
-        store: Arc<dyn ActionStore>,
+        store: impl ActionStore,
         name: impl Into<Arc<str>>,
     ) -> Result<Tracker, Error> {
         Tracker::start_with(store, name, TrackerOptions::default()).await
@@ -131,17 +132,14 @@ impl Tracker {
     /// `Invalid` for a bad name or option, `OwnerAlive` with `take_over: false` if the name is
     /// taken, `Closed` outside a tokio runtime, and the store's errors.
     pub async fn start_with(
-        store: Arc<dyn ActionStore>,
+        store: impl ActionStore,
         name: impl Into<Arc<str>>,
         options: TrackerOptions,
     ) -> Result<Tracker, Error> {
         options.check()?;
         let owner = OwnerRef::new(name);
-        let runtime = Handle::try_current().map_err(|error| {
-            let message = "called outside a tokio runtime";
-            StoreError::new(ErrorKind::Closed, "start", message).with_source(error)
-        })?;
-        let work = Tracker::claim(store, owner, options, runtime.clone());
+        let runtime = runtime::current("start")?;
+        let work = Tracker::claim(Arc::new(store), owner, options, runtime.clone());
         drive(&runtime, "start", work).await
     }
 
@@ -152,10 +150,7 @@ impl Tracker {
         runtime: Handle,
     ) -> Result<Tracker, Error> {
         let claimed = Instant::now();
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: options.take_over,
-        };
+        let claim = Command::claim(owner.clone()).with_take_over(options.take_over);
         store.command(claim).await?;
         let shared = Arc::new(Shared::new(store, owner, options, claimed));
         let renewer = runtime.spawn(background::renew(shared.clone()));
@@ -190,11 +185,9 @@ impl Tracker {
     ///
     /// ```
     /// # async fn example() -> Result<(), action_store::Error> {
-    /// use std::sync::Arc;
-    ///
     /// use action_store::{MemoryStore, NewAction, Outcome, Tracker};
     ///
-    /// let tracker = Tracker::start(Arc::new(MemoryStore::new()), "plane@host-1").await?;
+    /// let tracker = Tracker::start(MemoryStore::new(), "plane@host-1").await?;
     /// let backup = NewAction::task("backup_bdb");
     /// let work = tracker.spawn(backup, async |action| Ok(action.step("copy").await?)).await?;
     ///
@@ -286,7 +279,8 @@ impl Tracker {
     /// # async fn example(pool: sqlx::sqlite::SqlitePool) -> Result<(), Box<dyn std::error::Error>> {
     /// use std::sync::Arc;
     ///
-    /// use action_store::{NewAction, SqliteStore, Tracker, sqlx};
+    /// use action_store::sqlite::sqlx;
+    /// use action_store::{NewAction, SqliteStore, Tracker};
     ///
     /// let store = Arc::new(SqliteStore::on_pool(pool.clone()).await?);
     /// let tracker = Tracker::start(store.clone(), "plane@host-1").await?;
@@ -429,7 +423,7 @@ impl Tracker {
             };
             task.await.unwrap_or_else(|gone| {
                 let message = "the tracker's task ended before the shutdown completed";
-                let error = StoreError::new(ErrorKind::OutcomeUnknown, "shutdown", message);
+                let error = StoreError::new(StoreErrorKind::OutcomeUnknown, "shutdown", message);
                 Err(error.with_source(gone).into())
             })
         };

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Action, Invalid, NewAction};
 
 /// Policy for the queued actions of an owner name when an incarnation of it ends.
@@ -90,7 +90,7 @@ impl Decide {
         };
         catch_unwind(AssertUnwindSafe(|| decide(action))).map_err(|_| {
             let message = "the host's `decide` function panicked on this action";
-            StoreError::new(ErrorKind::Invalid, "decide", message)
+            StoreError::new(StoreErrorKind::Invalid, "decide", message)
         })
     }
 }
@@ -189,7 +189,7 @@ impl TrackerOptions {
     /// Sets the function that decides on each unfinished action whose owner is not alive.
     ///
     /// It runs on the tracker's own task, so it must not block. If it panics, the action stays as
-    /// it is, is listed in [`Recovery::unsettled_actions`](crate::Recovery::unsettled_actions), and
+    /// it is, is listed in [`Recovery::unsettled_actions`](crate::tracker::Recovery::unsettled_actions), and
     /// is asked about again.
     #[must_use]
     pub fn with_decide(

@@ -7,7 +7,7 @@ use super::shared::Core;
 use super::{Tracker, end};
 use crate::error::Error;
 use crate::model::{
-    Action, ActionUid, Batch, CancelRequest, Change, Command, Detail, Filter, Finish, OpId, Order,
+    Action, ActionUid, Batch, CancelRequest, Change, Command, Detail, Filter, Finish, Order,
     Outcome, Query, Rejection, Status,
 };
 use crate::store::ActionStoreExt;
@@ -18,7 +18,8 @@ use crate::store::ActionStoreExt;
 /// ```
 /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::Error> {
 /// # let uid = action_store::ActionUid::new();
-/// use action_store::{CancelOptions, CancelRequest};
+/// use action_store::tracker::CancelOptions;
+/// use action_store::CancelRequest;
 ///
 /// let request = CancelRequest::new().with_by("ann").with_reason("wrong cluster");
 /// tracker.cancel(uid, CancelOptions::new(request).with_parts(false)).await?;
@@ -91,13 +92,8 @@ pub(super) async fn ask(
 async fn ask_all(core: &Core, parts: &[Arc<Action>], request: &CancelRequest) -> Result<(), Error> {
     let store = &core.shared.store;
     let unasked = parts.iter().filter(|part| part.cancel.is_none());
-    let requests = unasked.map(|part| Command::Apply {
-        uid: part.uid,
-        op: OpId::new(),
-        change: Change::RequestCancel(request.clone()),
-        by: None,
-        if_version: None,
-    });
+    let requests =
+        unasked.map(|part| Command::apply(part.uid, Change::RequestCancel(request.clone())));
     let mut known: Vec<Arc<Action>> = parts
         .iter()
         .filter(|part| part.cancel.is_some())
@@ -125,13 +121,9 @@ async fn ask_all(core: &Core, parts: &[Arc<Action>], request: &CancelRequest) ->
 /// changed. The store refuses it if another owner of the action is alive.
 pub(super) fn end_of(core: &Core, queued: &Action) -> Command {
     let own = queued.owner.as_ref() == Some(&core.shared.owner);
-    Command::Apply {
-        uid: queued.uid,
-        op: OpId::new(),
-        change: Change::Finish(Finish::new(Outcome::Cancelled)),
-        by: own.then(|| core.shared.owner.clone()),
-        if_version: Some(queued.version),
-    }
+    Command::apply(queued.uid, Change::Finish(Finish::new(Outcome::Cancelled)))
+        .by(own.then(|| core.shared.owner.clone()))
+        .if_version(queued.version)
 }
 
 /// Passes the parent's cancel request to a part that was just begun, and to its parts. The parent's

@@ -42,10 +42,9 @@ impl Prepared {
     /// harmless.
     #[must_use]
     pub fn batch(&self) -> Batch {
-        Batch::all(vec![Command::Create {
-            new: self.new.clone(),
-            by: Some(self.owner.clone()),
-        }])
+        Batch::all(vec![
+            Command::create(self.new.clone()).by(self.owner.clone()),
+        ])
     }
 }
 

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{
-    Action, ActionUid, Batch, Change, Command, Filter, Finish, OpId, Order, Outcome, OwnerRef,
-    Query, Rejection, Status,
+    Action, ActionUid, Batch, Change, Command, Filter, Finish, Order, Outcome, OwnerRef, Query,
+    Rejection, Status,
 };
 use crate::store::ActionStoreExt;
 
@@ -55,7 +55,7 @@ impl Recovery {
     /// The report of a tracker that ended before its recovery ran.
     pub(super) fn none() -> Recovery {
         let message = "the tracker ended before its recovery finished";
-        Recovery::unread(StoreError::new(ErrorKind::Closed, "recover", message))
+        Recovery::unread(StoreError::new(StoreErrorKind::Closed, "recover", message))
     }
 
     /// Returns true if every unfinished action that should be settled was settled.
@@ -146,7 +146,8 @@ pub(super) async fn settle_earlier(
             Error::Store(error) => error,
             Error::Rejected(refused) => {
                 let message = "this owner was fenced during the recovery";
-                StoreError::new(ErrorKind::Unavailable, "recover", message).with_source(refused)
+                StoreError::new(StoreErrorKind::Unavailable, "recover", message)
+                    .with_source(refused)
             }
         });
     }
@@ -201,7 +202,7 @@ async fn walk(
     loop {
         let page = match shared.store.list(&query).await {
             Ok(page) => page,
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
                 if query.limit > 1 {
                     // Smaller pages get closer to the damaged row.
                     query.limit /= 2;
@@ -242,19 +243,17 @@ async fn walk(
                     }
                 }
             }
-            let outcome = match own || queued {
-                false => Outcome::Lost,
-                true => Outcome::Interrupted,
+            let outcome = if own || queued {
+                Outcome::Interrupted
+            } else {
+                Outcome::Lost
             };
-            let command = Command::Apply {
-                uid: action.uid,
-                op: OpId::new(),
-                change: Change::Finish(Finish::new(outcome)),
-                by: Some(shared.owner.clone()),
-                // This owner may start a queued action at the same time, and the end would then
-                // apply to it.
-                if_version: (queued && !own).then_some(action.version),
-            };
+            // This owner may start a queued action at the same time, and the end would then apply
+            // to it.
+            let if_version = (queued && !own).then_some(action.version);
+            let command = Command::apply(action.uid, Change::Finish(Finish::new(outcome)))
+                .by(shared.owner.clone())
+                .if_version(if_version);
             settled.push((action, command));
         }
         write(shared, settled, &mut kept, recovery).await?;
@@ -287,7 +286,7 @@ async fn write(
             }
         }
         // One row may have made the whole batch fail.
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
+        Err(error) if error.kind() == StoreErrorKind::Corrupt => {
             for (action, command) in rows {
                 let answer = shared.store.command(command).await.map(|_| ());
                 judge(shared, &action, answer, kept, recovery)?;

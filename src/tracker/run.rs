@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::handle::{ActionHandle, Reporter};
 use super::prepared::ToBegin;
 use super::{Tracker, failure};
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, ActionError, ActionUid, Finish, Outcome};
 
 /// Error of work that was run as an action.
@@ -116,7 +116,7 @@ pub(super) async fn unless_it_panics<T, E: From<StoreError>>(
 ) -> Result<T, E> {
     caught(asked).await.unwrap_or_else(|payload| {
         let message = "the store panicked";
-        let error = StoreError::new(ErrorKind::OutcomeUnknown, operation, message);
+        let error = StoreError::new(StoreErrorKind::OutcomeUnknown, operation, message);
         Err(match failure::panic_text(&*payload) {
             Some(text) => error.with_source(std::io::Error::other(text.to_owned())),
             None => error,
@@ -168,7 +168,7 @@ impl Tracker {
     /// [`ActionHandle::run`].
     ///
     /// ```
-    /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::RunError> {
+    /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::tracker::RunError> {
     /// use action_store::NewAction;
     ///
     /// let bytes = tracker

@@ -16,7 +16,7 @@ use super::in_flight::{Entry, InFlight, lock};
 use super::options::TrackerOptions;
 use super::outbox::{Outbox, Place};
 use super::recovery::Recovery;
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, ActionUid, Done, Outcome, OwnerEnd, OwnerRef, Rejection};
 use crate::store::ActionStore;
 use crate::watch::Watcher;
@@ -268,7 +268,7 @@ impl Shared {
         } else {
             // The tracker is ending. Its final walk or the next start settles the action.
             let message = "the tracker ended before the end of an action was written";
-            self.give_up(1, StoreError::new(ErrorKind::Closed, "write", message));
+            self.give_up(1, StoreError::new(StoreErrorKind::Closed, "write", message));
         }
     }
 
@@ -324,7 +324,7 @@ impl Shared {
             Some(Err(refused)) => refused,
             _ => {
                 let message = "the store did not answer the command";
-                return Err(StoreError::new(ErrorKind::Corrupt, "write", message).into());
+                return Err(StoreError::new(StoreErrorKind::Corrupt, "write", message).into());
             }
         };
         self.note(&refused);
@@ -346,7 +346,11 @@ impl Shared {
 }
 
 fn shut_down(operation: &'static str) -> StoreError {
-    StoreError::new(ErrorKind::Closed, operation, "the tracker was shut down")
+    StoreError::new(
+        StoreErrorKind::Closed,
+        operation,
+        "the tracker was shut down",
+    )
 }
 
 /// State held by trackers and handles. The background writer finishes when the last one is dropped.
@@ -367,7 +371,7 @@ impl Core {
         runtime: Handle,
     ) -> Core {
         Core {
-            watcher: Watcher::new(shared.store.clone()),
+            watcher: Watcher::of(shared.store.clone()),
             shared,
             background: tokio::sync::Mutex::new(Some(background)),
             gate: RwLock::new(false),
@@ -381,9 +385,10 @@ impl Core {
         operation: &'static str,
     ) -> Result<RwLockReadGuard<'_, bool>, StoreError> {
         let gate = self.gate.read().await;
-        match *gate {
-            false => Ok(gate),
-            true => Err(shut_down(operation)),
+        if *gate {
+            Err(shut_down(operation))
+        } else {
+            Ok(gate)
         }
     }
 
@@ -415,7 +420,7 @@ pub(super) async fn drive<T: Send + 'static>(
 ) -> Result<T, Error> {
     runtime.spawn(work).await.unwrap_or_else(|gone| {
         let message = "the tracker's task ended without an answer";
-        let error = StoreError::new(ErrorKind::OutcomeUnknown, operation, message);
+        let error = StoreError::new(StoreErrorKind::OutcomeUnknown, operation, message);
         Err(error.with_source(gone).into())
     })
 }

@@ -16,7 +16,7 @@ use tokio::time::{Duration, Instant, sleep};
 use super::recovery::{self, Recovery};
 use super::run::unless_it_panics;
 use super::shared::Shared;
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Command, Incarnation, Limits, Owner, OwnerQuery, OwnerRef};
 use crate::store::ActionStoreExt;
 
@@ -113,9 +113,10 @@ impl Sweep<'_> {
         let query = OwnerQuery::active().with_limit(Limits::PAGE);
         let mut owners = self.shared.store.all_owners(query).await?;
         let renewed = self.shared.last_renewal();
-        let credit = match renewed > self.renewed {
-            true => self.looked.elapsed().min(self.interval * 3 / 2),
-            false => Duration::ZERO,
+        let credit = if renewed > self.renewed {
+            self.looked.elapsed().min(self.interval * 3 / 2)
+        } else {
+            Duration::ZERO
         };
         (self.looked, self.renewed) = (Instant::now(), renewed);
         let others = |owner: &Owner| owner.owner.name != self.shared.owner.name;
@@ -125,10 +126,7 @@ impl Sweep<'_> {
         let mut failed = None;
         for owner in &mut owners {
             if owner.is_alive() && self.is_silent(owner, credit) {
-                let fence = Command::Fence {
-                    owner: owner.owner.clone(),
-                    if_renewals: owner.renewals,
-                };
+                let fence = Command::fence(owner.owner.clone(), owner.renewals);
                 match self.shared.store.command(fence).await {
                     Ok(_) => self.watched.remove(&owner.owner),
                     // The owner has renewed in the meantime.
@@ -188,7 +186,7 @@ impl Sweep<'_> {
                 self.settled.insert(name.clone(), incarnations);
             }
             let unread = left.unread.as_ref();
-            let out_of_reach = unread.is_some_and(|error| error.kind() != ErrorKind::Corrupt);
+            let out_of_reach = unread.is_some_and(|error| error.kind() != StoreErrorKind::Corrupt);
             self.note(name, left);
             if out_of_reach {
                 // The other names would fail in the same way.

@@ -72,10 +72,10 @@ impl Imported {
         limits.max_bytes = limits.max_bytes.min(BATCH_BYTES);
         while !queue.is_empty() {
             let commands = queue.iter().map(|entering| {
-                vec![Command::Import {
-                    action: entering.action.clone(),
-                    log: entering.log.clone(),
-                }]
+                vec![Command::import(
+                    entering.action.clone(),
+                    entering.log.clone(),
+                )]
             });
             let (batch, count) = limits.fill(commands, limits.max_commands);
             let answers = store.write_repeating(batch).await?;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::Invalid;
 
 /// One of the two stores of a transfer.
@@ -37,7 +37,7 @@ pub enum TransferError {
         line: u64,
         /// `Incompatible` for another version, or a field or word that this version does not know.
         /// `Corrupt` for damage. `Invalid` for a value that breaks a rule of the model.
-        kind: ErrorKind,
+        kind: StoreErrorKind,
         /// Description of the problem.
         reason: String,
     },
@@ -62,12 +62,12 @@ impl TransferError {
     /// Returns the kind of the error, by which a caller can decide what to do. `Unavailable` if the
     /// text could not be read or written; `Corrupt` if the text is cut off.
     #[must_use]
-    pub fn kind(&self) -> ErrorKind {
+    pub fn kind(&self) -> StoreErrorKind {
         match self {
             TransferError::Store { source, .. } => source.kind(),
             TransferError::Line { kind, .. } => *kind,
-            TransferError::CutOff { .. } => ErrorKind::Corrupt,
-            TransferError::Text { .. } => ErrorKind::Unavailable,
+            TransferError::CutOff { .. } => StoreErrorKind::Corrupt,
+            TransferError::Text { .. } => StoreErrorKind::Unavailable,
         }
     }
 
@@ -90,18 +90,18 @@ impl TransferError {
 /// Problem with a line whose number is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BadLine {
-    pub(super) kind: ErrorKind,
+    pub(super) kind: StoreErrorKind,
     pub(super) reason: String,
 }
 
 impl BadLine {
-    pub(super) fn new(kind: ErrorKind, reason: impl Into<String>) -> BadLine {
+    pub(super) fn new(kind: StoreErrorKind, reason: impl Into<String>) -> BadLine {
         let reason = reason.into();
         BadLine { kind, reason }
     }
 
     pub(super) fn corrupt(reason: impl Into<String>) -> BadLine {
-        BadLine::new(ErrorKind::Corrupt, reason)
+        BadLine::new(StoreErrorKind::Corrupt, reason)
     }
 
     pub(super) fn at(self, line: u64) -> TransferError {
@@ -112,6 +112,6 @@ impl BadLine {
 
 impl From<Invalid> for BadLine {
     fn from(invalid: Invalid) -> BadLine {
-        BadLine::new(ErrorKind::Invalid, invalid.to_string())
+        BadLine::new(StoreErrorKind::Invalid, invalid.to_string())
     }
 }

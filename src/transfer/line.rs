@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::error::BadLine;
 use super::wire::{Unreadable, WireAction, WireEntry, canonical};
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Action, Cursor, LogEntry, Revision, StoreId};
 
 /// Version of the format that is written. No other version is read.
@@ -150,7 +150,7 @@ fn read<'l, T: Deserialize<'l>>(line: &'l str) -> Result<T, BadLine> {
         // Keep the column that serde_json adds, but not its "line 1".
         let reason = error.to_string().replace(" at line 1 column", ", column");
         match error.classify() {
-            Category::Data => BadLine::new(ErrorKind::Incompatible, reason),
+            Category::Data => BadLine::new(StoreErrorKind::Incompatible, reason),
             _ => BadLine::corrupt(reason),
         }
     })
@@ -168,7 +168,11 @@ pub(super) fn action_line(action: &Action, log: &[LogEntry]) -> Result<String, S
     if line.len() > LONGEST {
         let (uid, bytes) = (action.uid, line.len());
         let what = format!("action {uid}: its line has {bytes} bytes; the limit is {LONGEST}");
-        return Err(StoreError::new(ErrorKind::Incompatible, "export", what));
+        return Err(StoreError::new(
+            StoreErrorKind::Incompatible,
+            "export",
+            what,
+        ));
     }
     Ok(line)
 }
@@ -218,7 +222,8 @@ impl WireMark {
                 actions: self.actions,
                 entries: self.entries,
             },
-            after: after.map_err(|_| BadLine::new(ErrorKind::Invalid, "after: is not a cursor"))?,
+            after: after
+                .map_err(|_| BadLine::new(StoreErrorKind::Invalid, "after: is not a cursor"))?,
             sum: Sum(canonical("checksum", &self.checksum)?),
         })
     }
@@ -235,7 +240,7 @@ impl Line {
         if any.action_store_export != u64::from(VERSION) {
             let found = any.action_store_export;
             return Err(BadLine::new(
-                ErrorKind::Incompatible,
+                StoreErrorKind::Incompatible,
                 format!(
                     "the export has version {found}; this library reads version {VERSION} only"
                 ),
@@ -267,7 +272,7 @@ impl Line {
             Ok((action, log)) => Ok(Line::Action(Box::new(action), log)),
             Err(Unreadable::Invalid(invalid)) => Err(invalid.into()),
             Err(Unreadable::Word(word)) => {
-                Err(BadLine::new(ErrorKind::Incompatible, word.to_string()))
+                Err(BadLine::new(StoreErrorKind::Incompatible, word.to_string()))
             }
             Err(Unreadable::Codec(error)) => {
                 let kind = StoreError::from_codec("import", error.clone()).kind();

@@ -18,7 +18,7 @@
 //!
 //! - **Owners and their leases are not transferred.** The owner of an unfinished action is unknown
 //!   to the new store and cannot report there. The action can be completed as lost (or
-//!   interrupted, when queued), with [`OwnerEnd::Unknown`](crate::OwnerEnd::Unknown) as evidence.
+//!   interrupted, when queued), with [`OwnerEnd::Unknown`](crate::owner::OwnerEnd::Unknown) as evidence.
 //!   It can also be adopted. So stop the owners first, or transfer completed actions only
 //!   (`with_filter(Filter::Status(Status::Completed))`).
 //!
@@ -115,7 +115,7 @@
 //! written in the order of the structs. They are read in any order, but only once each.
 //!
 //! **Other versions, unknown fields and unknown words are refused**
-//! ([`ErrorKind::Incompatible`](crate::ErrorKind::Incompatible)): ignoring them would lose data
+//! ([`StoreErrorKind::Incompatible`](crate::StoreErrorKind::Incompatible)): ignoring them would lose data
 //! silently. So an addition to the format raises its version.
 //!
 //! A store may hold fields that a later version wrote and this version does not know. They are

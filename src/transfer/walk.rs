@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionUid, Cursor, Filter, Limits, LogEntry, LogQuery, Order, Page, Position, Query,
 };
@@ -130,7 +130,7 @@ where
         }
     }
     Err(StoreError::new(
-        ErrorKind::Unavailable,
+        StoreErrorKind::Unavailable,
         "log",
         format!("action {} changes faster than it can be read", action.uid),
     ))

@@ -11,8 +11,7 @@ use futures_core::Stream;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::task::is_passing;
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, Cursor, Order, Page, Query, Revision};
 use crate::store::ActionStore;
 
@@ -33,7 +32,7 @@ type Reading =
 ///
 /// # When something was removed unseen
 ///
-/// The feed returns [`CursorExpired`](ErrorKind::CursorExpired) if it is so far behind that an
+/// The feed returns [`CursorExpired`](crate::ErrorKind::CursorExpired) if it is so far behind that an
 /// action was removed before the feed showed its latest change. Call [`restart`](Feed::restart) and
 /// read on. The feed then continues from the same place with the changes of all actions that still
 /// exist, unfinished ones included. The actions it can no longer show were completed and then
@@ -42,7 +41,7 @@ type Reading =
 ///
 /// # When a backup was restored
 ///
-/// A store that continues from a backup becomes a new [branch](crate::BranchId). A feed that has
+/// A store that continues from a backup becomes a new [branch](crate::query::BranchId). A feed that has
 /// read past the backup returns `CursorExpired` too, because the actions it has shown may no longer
 /// be correct. [`restart`](Feed::restart) then shows all actions from the beginning. When you reach
 /// the end, discard cached actions that were not shown.
@@ -108,13 +107,14 @@ impl Feed {
     /// cursor after you have processed the actions shown.
     #[must_use]
     pub fn cursor(&self) -> Option<Cursor> {
-        match self.page.is_empty() {
-            true => self.end,
-            false => self.shown,
+        if self.page.is_empty() {
+            self.end
+        } else {
+            self.shown
         }
     }
 
-    /// Continues after a [`CursorExpired`](ErrorKind::CursorExpired). The feed continues from the
+    /// Continues after a [`CursorExpired`](crate::ErrorKind::CursorExpired). The feed continues from the
     /// same place with the actions that still exist. In another branch of the store it starts from
     /// the beginning. See [above](Feed#when-something-was-removed-unseen).
     ///
@@ -154,7 +154,7 @@ impl Feed {
             let page = match page {
                 Ok(page) => page,
                 Err(error) => {
-                    self.ended = error.kind() == ErrorKind::Closed;
+                    self.ended = error.kind() == StoreErrorKind::Closed;
                     return Poll::Ready(Err(error.into()));
                 }
             };
@@ -188,7 +188,7 @@ async fn read(
             if read.is_some() {
                 match store.changed(read).await {
                     // The store was replaced by an older copy. The error for the cursor tells more.
-                    Err(error) if error.kind() == ErrorKind::Invalid => {}
+                    Err(error) if error.kind() == StoreErrorKind::Invalid => {}
                     answer => drop(answer?),
                 }
                 // The change exists now, so a retry of the page does not wait again.
@@ -207,7 +207,7 @@ async fn read(
             }
             Err(error) => {
                 backoff.failed();
-                if !is_passing(&error) {
+                if !error.is_retryable() {
                     return (backoff, Err(error));
                 }
             }
@@ -220,9 +220,10 @@ impl Stream for Feed {
 
     /// `None` after `Closed`.
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.ended {
-            true => Poll::Ready(None),
-            false => self.poll(context).map(Some),
+        if self.ended {
+            Poll::Ready(None)
+        } else {
+            self.poll(context).map(Some)
         }
     }
 }

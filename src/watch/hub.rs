@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::task;
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, ActionUid, Rejection};
+use crate::runtime;
 use crate::store::ActionStore;
 
 /// Last known state of an action.
@@ -107,10 +107,7 @@ impl Hub {
 
     /// Registers a waiter and makes sure that its actions are read.
     pub(super) fn register(self: &Arc<Hub>, uids: Vec<ActionUid>) -> Result<Waiter, StoreError> {
-        let runtime = Handle::try_current().map_err(|outside| {
-            let message = "called outside a tokio runtime";
-            StoreError::new(ErrorKind::Closed, "watch", message).with_source(outside)
-        })?;
+        let runtime = runtime::current("watch")?;
         let mut board = self.lock();
         board.last_waiter += 1;
         let (id, since) = (board.last_waiter, board.polls);
@@ -250,7 +247,7 @@ impl Drop for Running {
         if !self.over {
             let message = "the watch task ended early: its runtime stopped, or the store panicked";
             self.hub
-                .fail(&StoreError::new(ErrorKind::Closed, "watch", message));
+                .fail(&StoreError::new(StoreErrorKind::Closed, "watch", message));
         }
     }
 }
@@ -297,7 +294,7 @@ impl Waiter {
         let trouble = self.hub.lock().trouble.clone();
         trouble.unwrap_or_else(|| {
             let message = "the store did not answer in time";
-            StoreError::new(ErrorKind::Unavailable, "watch", message)
+            StoreError::new(StoreErrorKind::Unavailable, "watch", message)
         })
     }
 }

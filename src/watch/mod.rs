@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use self::changes::Watch;
 pub use self::feed::Feed;
 use self::hub::{Hub, State, Waiter};
-use crate::error::{Error, ErrorKind, StoreError};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, ActionUid, Cursor};
 use crate::store::ActionStore;
 
@@ -53,7 +53,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// use std::sync::Arc;
 /// use std::time::Duration;
 ///
-/// use action_store::{ActionStoreExt, Finish, MemoryStore, NewAction, Outcome, Waited, Watcher};
+/// use action_store::watch::Waited;
+/// use action_store::{ActionStoreExt, Finish, MemoryStore, NewAction, Outcome, Watcher};
 ///
 /// let store = Arc::new(MemoryStore::new());
 /// let watcher = Watcher::new(store.clone());
@@ -96,7 +97,12 @@ impl Waited {
 impl Watcher {
     /// Creates a watcher for a store. It does nothing until the first wait.
     #[must_use]
-    pub fn new(store: Arc<dyn ActionStore>) -> Watcher {
+    pub fn new(store: impl ActionStore) -> Watcher {
+        Watcher::of(Arc::new(store))
+    }
+
+    /// Creates a watcher without a further `Arc` around the store.
+    pub(crate) fn of(store: Arc<dyn ActionStore>) -> Watcher {
         let hub = Arc::new(Hub::new(store));
         Watcher { hub }
     }
@@ -130,9 +136,10 @@ impl Watcher {
         let known = tokio::time::timeout(FIRST_LOOK, known).await;
         let state = known.map_err(|_| waiter.trouble())?;
         let action = state.answer(uid)?;
-        Ok(match action.is_unfinished() {
-            true => Waited::Unfinished(action),
-            false => Waited::Completed(action),
+        Ok(if action.is_unfinished() {
+            Waited::Unfinished(action)
+        } else {
+            Waited::Completed(action)
         })
     }
 
@@ -153,7 +160,7 @@ impl Watcher {
             .check_count("wait_any", uids.len())?;
         if uids.is_empty() {
             let message = "no uids given; at least one is needed";
-            return Err(StoreError::new(ErrorKind::Invalid, "wait_any", message).into());
+            return Err(StoreError::new(StoreErrorKind::Invalid, "wait_any", message).into());
         }
         let mut seen = HashSet::new();
         let uids = uids.iter().copied().filter(|uid| seen.insert(*uid));

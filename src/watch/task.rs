@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::hub::{Hub, Running, State};
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{ActionUid, Revision};
 
 /// Polls until there are no waiters, or the store fails for good.
@@ -55,7 +55,7 @@ async fn work(hub: &Hub) -> StoreError {
         if after.is_none() {
             match hub.store.changed(None).await {
                 Ok(position) => after = Some(position.revision),
-                Err(error) if is_passing(&error) => {
+                Err(error) if error.is_retryable() => {
                     hub.set_trouble(error);
                     backoff.failed();
                     continue;
@@ -72,7 +72,7 @@ async fn work(hub: &Hub) -> StoreError {
                     backoff.answered(begun);
                 }
             }
-            Err(error) if is_passing(&error) => {
+            Err(error) if error.is_retryable() => {
                 hub.set_trouble(error);
                 backoff.failed();
                 continue;
@@ -89,12 +89,12 @@ async fn work(hub: &Hub) -> StoreError {
                     after = Some(position.revision);
                     news = true;
                 }
-                Err(error) if is_passing(&error) => {
+                Err(error) if error.is_retryable() => {
                     hub.set_trouble(error);
                     backoff.failed();
                 }
                 // The store's revision went back: it was replaced by an older copy.
-                Err(error) if error.kind() == ErrorKind::Invalid => {
+                Err(error) if error.kind() == StoreErrorKind::Invalid => {
                     hub.set_trouble(error);
                     (after, news) = (None, true);
                     backoff.failed();
@@ -106,14 +106,6 @@ async fn work(hub: &Hub) -> StoreError {
     }
 }
 
-/// Returns true if a retry of the same request may succeed.
-pub(super) fn is_passing(error: &StoreError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unavailable | ErrorKind::OutcomeUnknown
-    )
-}
-
 /// Reads the actions that are due. Returns true if there were any.
 async fn poll(hub: &Hub, news: bool) -> Result<bool, StoreError> {
     let (number, uids) = hub.begin_look(news);
@@ -123,7 +115,7 @@ async fn poll(hub: &Hub, news: bool) -> Result<bool, StoreError> {
         let answer = match hub.store.get(part).await {
             Ok(found) if found.len() != part.len() => {
                 let message = "the store did not answer for every action";
-                Err(StoreError::new(ErrorKind::Corrupt, "get", message))
+                Err(StoreError::new(StoreErrorKind::Corrupt, "get", message))
             }
             answer => answer,
         };
@@ -133,7 +125,7 @@ async fn poll(hub: &Hub, news: bool) -> Result<bool, StoreError> {
                 let shown = part.iter().copied().zip(found.into_iter().map(state));
                 hub.show(number, shown);
             }
-            (Err(error), _) if is_passing(&error) || error.kind() == ErrorKind::Closed => {
+            (Err(error), _) if error.is_retryable() || error.kind() == StoreErrorKind::Closed => {
                 return Err(error);
             }
             (Err(error), [uid]) => hub.show(number, [(*uid, State::Failed(error))]),

@@ -1,9 +1,10 @@
 //! Fields in columns: what the codec covers, and what it asks of a store.
 
+use action_store::Action;
+use action_store::query::Detail;
 use action_store::spi::codec::{
     self, ActionField, CodecError, Field, FieldSet, Kind, Layout, Record, Value,
 };
-use action_store::{Action, Detail};
 use std::sync::Arc;
 use uuid::Uuid;
 

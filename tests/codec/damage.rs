@@ -2,8 +2,10 @@
 
 use std::fmt::Debug;
 
+use action_store::action::LogEntryKind;
+use action_store::owner::Owner;
 use action_store::spi::codec::{self, CodecError, FieldSet, Layout, OwnerField, Record, Value};
-use action_store::{Action, LogEntry, LogEntryKind, Owner};
+use action_store::{Action, LogEntry};
 
 use crate::{by_hand, samples};
 

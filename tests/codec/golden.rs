@@ -4,8 +4,10 @@
 use std::fmt::Debug;
 use std::path::PathBuf;
 
+use action_store::action::LogEntryKind;
+use action_store::owner::OwnerEnd;
 use action_store::spi::codec::{self, Field, Record};
-use action_store::{LogEntryKind, Outcome, OwnerEnd, Source, Status};
+use action_store::{Outcome, Source, Status};
 
 use crate::{by_hand, samples};
 

@@ -1,12 +1,13 @@
 //! Records that a later version wrote.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
+use action_store::action::LogEntryKind;
+use action_store::owner::Owner;
 use action_store::spi::codec::{self, CodecError, Newer, Record, Value};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Command, ErrorKind,
-    LogEntry, LogEntryKind, LogQuery, MemoryStore, OpId, Owner, StoreError,
+    Action, ActionStore, ActionStoreExt, Batch, CancelRequest, Change, Command, LogEntry, LogQuery,
+    MemoryStore, StoreError, StoreErrorKind,
 };
 
 use crate::{by_hand, samples};
@@ -82,17 +83,8 @@ async fn a_change_carries_unknown_fields_over() {
     let entry: LogEntry = codec::decode(&with_fields(&entry, &MORE[..2])).unwrap();
     let store = MemoryStore::new();
     let uid = action.uid;
-    let import = Command::Import {
-        action: Arc::new(action),
-        log: vec![entry],
-    };
-    let cancel = Command::Apply {
-        uid,
-        op: OpId::new(),
-        change: Change::RequestCancel(CancelRequest::new()),
-        by: None,
-        if_version: None,
-    };
+    let import = Command::import(action, vec![entry]);
+    let cancel = Command::apply(uid, Change::RequestCancel(CancelRequest::new()));
     let batch = Batch::all(vec![import, cancel]);
     for answer in store.write(batch).await.unwrap() {
         answer.unwrap();
@@ -154,12 +146,12 @@ fn another_version_and_an_unknown_word_refuse_the_record() {
         "the stored record was written by a later version of this library: status has code 9"
     );
     let error = StoreError::from_codec("get", error);
-    assert_eq!(error.kind(), ErrorKind::Incompatible);
+    assert_eq!(error.kind(), StoreErrorKind::Incompatible);
     let damaged = codec::decode::<Owner>(&[]).unwrap_err();
     let error = StoreError::from_codec("get", damaged);
     assert_eq!(
         (error.kind(), error.operation()),
-        (ErrorKind::Corrupt, "get")
+        (StoreErrorKind::Corrupt, "get")
     );
     assert!(codec::decode::<LogEntry>(&newer).is_err());
 }
@@ -175,6 +167,6 @@ fn a_record_that_would_be_too_long_is_not_written() {
     assert_eq!(out, [1, 2, 3]);
     assert_eq!(
         StoreError::from_codec("write", error).kind(),
-        ErrorKind::Invalid
+        StoreErrorKind::Invalid
     );
 }

@@ -1,10 +1,13 @@
 //! Any record comes back, and no bytes do harm.
 
+use action_store::action::{Cancel, Evidence, LogEntryKind, Version};
+use action_store::command::OpId;
+use action_store::owner::{Incarnation, Owner, OwnerEnd, OwnerState};
+use action_store::spi::Digest;
 use action_store::spi::codec::{self, CodecError, Field, FieldSet, Layout, Record, Value};
 use action_store::{
-    Action, ActionError, ActionUid, Cancel, Digest, Evidence, Incarnation, Json, LogEntry,
-    LogEntryKind, NewAction, ObjectRef, OpId, Outcome, Owner, OwnerEnd, OwnerRef, OwnerState,
-    Progress, RelatedObject, Source, Status, Timestamp, Version,
+    Action, ActionError, ActionUid, Json, LogEntry, NewAction, ObjectRef, Outcome, OwnerRef,
+    Progress, RelatedObject, Source, Status, Timestamp,
 };
 use proptest::option;
 use proptest::prelude::*;

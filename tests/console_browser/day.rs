@@ -35,10 +35,7 @@ impl Day {
     }
 
     async fn claim(&self, owner: &OwnerRef) {
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: true,
-        };
+        let claim = Command::claim(owner.clone());
         self.store.command(claim).await.unwrap();
     }
 

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use action_store::action::{Invalid, Version};
+use action_store::command::{ConflictReason, Effect};
+use action_store::owner::OwnerQuery;
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, ConflictReason, Cursor,
-    Done, Effect, Invalid, Json, Limits, LogQuery, NewAction, OwnerQuery, Rejection, StoreError,
-    Version,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Done, Json,
+    Limits, LogQuery, NewAction, Rejection, StoreError,
 };
 
 use super::{Answer, Fault, Faulty};
@@ -59,7 +61,7 @@ impl Faulty {
                 *by = None;
             }
             (Fault::ForgetsOperations, Command::Apply { op, .. }) => {
-                *op = action_store::OpId::new();
+                *op = action_store::command::OpId::new();
             }
             (Fault::TrimsNames, Command::Create { new, .. }) if new.check().is_ok() => {
                 let mut trimmed = (**new).clone();
@@ -273,7 +275,7 @@ impl Faulty {
                 }
                 (Fault::RemovesWhatIsPinned, Command::Remove { uid, .. }) => {
                     let (uid, pinned) = (*uid, false);
-                    let unpin = Batch::each(vec![Command::Pin { uid, pinned }]);
+                    let unpin = Batch::each(vec![Command::pin(uid, pinned)]);
                     self.inner.write(unpin).await?;
                 }
                 (Fault::AddsPartsToWhatIsOver, Command::Create { new, .. }) => {
@@ -286,7 +288,12 @@ impl Faulty {
                         Arc::make_mut(new).parent = None;
                     }
                 }
-                (Fault::FencesWhoeverRenews, Command::Fence { owner, if_renewals }) => {
+                (
+                    Fault::FencesWhoeverRenews,
+                    Command::Fence {
+                        owner, if_renewals, ..
+                    },
+                ) => {
                     let owners = self.inner.all_owners(OwnerQuery::new()).await?;
                     if let Some(known) = owners.iter().find(|known| known.owner == *owner) {
                         *if_renewals = known.renewals;

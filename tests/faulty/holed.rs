@@ -6,10 +6,12 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use action_store::action::Version;
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, Capabilities, Command, Cursor, Done, ErrorKind,
-    LogEntry, LogQuery, MemoryStore, Order, Owner, OwnerQuery, Page, Position, Progress, Query,
-    Rejection, Revision, StoreError, Timestamp, Version,
+    Action, ActionStore, ActionUid, Batch, Capabilities, Command, Cursor, Done, LogEntry, LogQuery,
+    MemoryStore, Order, Page, Progress, Query, Rejection, StoreError, StoreErrorKind, Timestamp,
 };
 use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
@@ -191,7 +193,7 @@ impl ActionStore for Holed {
         };
         if forgets
             && let Err(error) = self.inner().list(&query).await
-            && error.kind() == ErrorKind::CursorExpired
+            && error.kind() == StoreErrorKind::CursorExpired
         {
             let at = self.inner().changed(None).await?;
             query.after = Some(Cursor::feed(at, at.revision));
@@ -285,10 +287,14 @@ impl ActionStore for Holed {
                 let woken = early.wait_for(|revision| *revision > after.get());
                 let revision = *woken.await.unwrap();
                 let revision = Revision::new(revision);
-                Ok(Position { revision, ..now })
+                {
+                    let mut now = now;
+                    now.revision = revision;
+                    Ok(now)
+                }
             }
             Hole::AnnouncesLongAfterTheCommit if after.get() > announced() => Err(StoreError::new(
-                ErrorKind::Invalid,
+                StoreErrorKind::Invalid,
                 "changed",
                 "after: is beyond the store",
             )),

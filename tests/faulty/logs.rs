@@ -3,7 +3,8 @@
 //! The store inside drops entries by the rules. So this store writes each command alone and
 //! remembers every entry. Then it shows what another rule would have kept.
 
-use action_store::{ActionStore as _, ActionUid, Batch, Limits, LogEntry, LogEntryKind, LogQuery};
+use action_store::action::LogEntryKind;
+use action_store::{ActionStore as _, ActionUid, Batch, Limits, LogEntry, LogQuery};
 
 use super::{Answer, Fault, Faulty, Written};
 
@@ -17,7 +18,7 @@ impl Faulty {
         let mut answers: Vec<Answer> = Vec::new();
         for some in batch.commands.chunks(100) {
             let (commands, mode) = (some.to_vec(), batch.mode);
-            answers.extend(self.inner.write(Batch { commands, mode }).await?);
+            answers.extend(self.inner.write(Batch::new(commands, mode)).await?);
             let actions = answers
                 .iter()
                 .flatten()

@@ -5,11 +5,14 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use action_store::action::{LogEntryKind, ObjectSet, Version};
+use action_store::command::{BatchMode, Effect};
+use action_store::owner::{Owner, OwnerEnd, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, BatchMode, Capabilities, Change, Clock, Command, Cursor,
-    Done, Effect, ErrorKind, Filter, Limits, LogEntry, LogEntryKind, LogQuery, MemoryStore,
-    ObjectSet, Order, Owner, OwnerEnd, OwnerQuery, Page, Position, Query, Rejection, Revision,
-    StoreError, Version,
+    Action, ActionStore, ActionUid, Batch, Capabilities, Change, Clock, Command, Cursor, Done,
+    Filter, Limits, LogEntry, LogQuery, MemoryStore, Order, Page, Query, Rejection, StoreError,
+    StoreErrorKind,
 };
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -126,7 +129,7 @@ impl ActionStore for Faulty {
             }
             Fault::RefusesTheLargest if batch.commands.len() == most => {
                 let message = "it is too large";
-                return Err(StoreError::new(ErrorKind::Invalid, "write", message));
+                return Err(StoreError::new(StoreErrorKind::Invalid, "write", message));
             }
             Fault::TakesTooMany if batch.commands.len() > most => {
                 let rest = batch.commands.split_off(most);
@@ -192,7 +195,7 @@ impl ActionStore for Faulty {
         }
         if self.is(Fault::LiesAboutWhatIsApplied) && writes % 3 == 2 {
             return Err(StoreError::new(
-                ErrorKind::Unavailable,
+                StoreErrorKind::Unavailable,
                 "write",
                 "try again",
             ));
@@ -215,7 +218,7 @@ impl ActionStore for Faulty {
             let bytes: usize = attributes.map(|json| json.as_str().len()).sum();
             if bytes > 8 * 1024 * 1024 {
                 let message = "string or blob too big";
-                return Err(StoreError::new(ErrorKind::Unavailable, "get", message));
+                return Err(StoreError::new(StoreErrorKind::Unavailable, "get", message));
             }
         }
         if self.is(Fault::AnswersDuplicatesOnce) {
@@ -245,7 +248,11 @@ impl ActionStore for Faulty {
             let at = self.inner.changed(None).await?;
             if at.pruned_through > Revision::ZERO {
                 let message = "something was removed";
-                return Err(StoreError::new(ErrorKind::CursorExpired, "list", message));
+                return Err(StoreError::new(
+                    StoreErrorKind::CursorExpired,
+                    "list",
+                    message,
+                ));
             }
         }
         match self.fault {
@@ -258,11 +265,11 @@ impl ActionStore for Faulty {
             Fault::LooksAtOneObject => asked.filters.iter_mut().for_each(only_first_object),
             Fault::TakesTooManyObjects => asked.filters.iter_mut().for_each(fewer_objects),
             Fault::IgnoresUnknownTerms => asked.filters.retain(query_knows),
-            Fault::IgnoresDetail => asked.detail = action_store::Detail::Full,
+            Fault::IgnoresDetail => asked.detail = action_store::query::Detail::Full,
             Fault::IgnoresLimits => asked.limit = asked.limit.clamp(1, 1000),
             Fault::NeverExpires if asked.order == Order::Feed => {
                 if let Err(error) = self.inner.list(&asked).await
-                    && error.kind() == ErrorKind::CursorExpired
+                    && error.kind() == StoreErrorKind::CursorExpired
                 {
                     asked.after = None;
                 }
@@ -444,7 +451,9 @@ impl ActionStore for Faulty {
                 at
             }),
             (Fault::KeepsWaitersAtClose, Some(_)) => match inner.await {
-                Err(error) if error.kind() == ErrorKind::Closed => std::future::pending().await,
+                Err(error) if error.kind() == StoreErrorKind::Closed => {
+                    std::future::pending().await
+                }
                 answer => answer,
             },
             (Fault::LosesWaiters, Some(_)) => self.in_place(Fault::LosesWaiters, inner).await,
@@ -459,7 +468,7 @@ impl ActionStore for Faulty {
             Fault::NeverCloses => Ok(()),
             Fault::ClosesOnce if before > 0 => {
                 let message = "it is closed";
-                Err(StoreError::new(ErrorKind::Closed, "close", message))
+                Err(StoreError::new(StoreErrorKind::Closed, "close", message))
             }
             Fault::ForgetsADroppedClose if before > 0 => Ok(()),
             Fault::ForgetsADroppedClose => {

@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use action_store::command::{BatchMode, ConflictReason, Effect, OpId};
+use action_store::owner::{Owner, OwnerQuery, OwnerState};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, BatchMode, Change, Command,
-    ConflictReason, Done, Effect, Filter, Limits, LogEntry, LogQuery, OpId, Outcome, Owner,
-    OwnerQuery, OwnerRef, OwnerState, Page, Progress, Query, Rejection, Status, StoreError,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Done, Filter, Limits,
+    LogEntry, LogQuery, Outcome, OwnerRef, Page, Progress, Query, Rejection, Status, StoreError,
 };
 
 use super::{Answer, Fault, Faulty};
@@ -121,12 +122,22 @@ impl Faulty {
                         by.clone_from(&action.owner);
                     }
                 }
-                (Fault::RemovesWhateverVersion, Command::Remove { uid, if_version }) => {
+                (
+                    Fault::RemovesWhateverVersion,
+                    Command::Remove {
+                        uid, if_version, ..
+                    },
+                ) => {
                     if let Some(action) = self.find(*uid).await? {
                         *if_version = action.version;
                     }
                 }
-                (Fault::ChecksLivesThenClaims, Command::Claim { owner, take_over }) => {
+                (
+                    Fault::ChecksLivesThenClaims,
+                    Command::Claim {
+                        owner, take_over, ..
+                    },
+                ) => {
                     let owners = self.inner.all_owners(OwnerQuery::new()).await?;
                     let lives = |o: &Owner| o.is_alive() && o.owner.name == owner.name;
                     if !owners.iter().any(lives) {
@@ -186,7 +197,7 @@ impl Faulty {
         for owner in owners.into_iter().filter(|o| o.is_alive() && late(o)) {
             let if_renewals = owner.renewals;
             let owner = owner.owner;
-            let fence = Command::Fence { owner, if_renewals };
+            let fence = Command::fence(owner, if_renewals);
             self.inner.write(Batch::each(vec![fence])).await?;
         }
         Ok(())

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use action_store::query::{BranchId, Position, Revision, StoreId};
 use action_store::{
-    ActionError, ActionStore, ActionStoreExt, ActionUid, BranchId, Command, Cursor, Finish,
-    MemoryStore, NewAction, OwnerRef, Position, Progress, Query, Report, Revision, StoreId,
+    ActionError, ActionStore, ActionStoreExt, ActionUid, Command, Cursor, Finish, MemoryStore,
+    NewAction, OwnerRef, Progress, Query, Report,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -158,10 +159,7 @@ async fn a_wait_ends_with_the_first_change() {
 
 async fn remove(plane: &Plane, uid: ActionUid) {
     let if_version = plane.store.action(uid).await.unwrap().unwrap().version;
-    let removed = plane
-        .store
-        .command(Command::Remove { uid, if_version })
-        .await;
+    let removed = plane.store.command(Command::remove(uid, if_version)).await;
     removed.unwrap();
 }
 
@@ -175,14 +173,8 @@ async fn a_position_that_missed_a_removal_is_gone() {
     let after = changes(&app, "").await;
     remove(&plane, second).await;
     let at = plane.store.changed(None).await.unwrap();
-    let other = Position {
-        store_id: StoreId::new(),
-        ..at
-    };
-    let parted = Position {
-        branch: BranchId::new(),
-        ..at
-    };
+    let other = Position::new(StoreId::new(), at.branch, at.revision);
+    let parted = Position::new(at.store_id, BranchId::new(), at.revision);
     let foreign = Cursor::feed(other, Revision::new(1));
     let ahead = Cursor::feed(at, Revision::new(at.revision.get() + 1));
     let parted = Cursor::feed(parted, at.revision);

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use action_store::http::{AllowAll, RouterOptions, router_with};
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Command, ErrorKind, Finish, MemoryStore, NewAction,
-    Progress, Query, Report, StoreError,
+    ActionStore, ActionStoreExt, ActionUid, Command, Finish, MemoryStore, NewAction, Progress,
+    Query, Report, StoreError, StoreErrorKind,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -255,10 +255,7 @@ async fn a_missed_removal_ends_the_stream_and_fails_the_reconnect() {
     let other = plane.succeeded(NewAction::task("b")).await;
     for uid in [uid, other] {
         let if_version = plane.store.action(uid).await.unwrap().unwrap().version;
-        let removed = plane
-            .store
-            .command(Command::Remove { uid, if_version })
-            .await;
+        let removed = plane.store.command(Command::remove(uid, if_version)).await;
         removed.unwrap();
     }
     let block = events.next().await.unwrap();
@@ -277,7 +274,7 @@ struct Weather(Arc<AtomicBool>);
 impl Between for Weather {
     async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
         match self.0.load(Ordering::Relaxed) {
-            true => Err(StoreError::new(ErrorKind::Unavailable, "list", "busy")),
+            true => Err(StoreError::new(StoreErrorKind::Unavailable, "list", "busy")),
             false => store.list(query).await,
         }
     }
@@ -289,7 +286,7 @@ async fn a_stream_survives_outages_and_reports_each_once() {
     let told = Arc::new(AtomicUsize::new(0));
     let hears = told.clone();
     let options = RouterOptions::new().with_failure_hook(move |failure| {
-        assert_eq!(failure.error.kind(), ErrorKind::Unavailable);
+        assert_eq!(failure.error.kind(), StoreErrorKind::Unavailable);
         hears.fetch_add(1, Ordering::Relaxed);
     });
     let bad = Arc::new(AtomicBool::new(false));

@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex};
 
 use action_store::http::{AllowAll, RouterOptions, router_with};
-use action_store::{ActionStore, ActionUid, ErrorKind, MemoryStore, Query, StoreError};
+use action_store::{ActionStore, ActionUid, MemoryStore, Query, StoreError, StoreErrorKind};
 use async_trait::async_trait;
 use axum::http::StatusCode;
 
 use crate::support::{Between, GetAnswer, ListAnswer, Plane, Through, get};
 
 #[derive(Debug)]
-struct Broken(ErrorKind);
+struct Broken(StoreErrorKind);
 
 impl Broken {
     fn error(&self, operation: &'static str) -> StoreError {
@@ -35,14 +35,14 @@ async fn only_the_host_sees_the_reason_of_a_store_error() {
     let unavailable = (StatusCode::SERVICE_UNAVAILABLE, "unavailable");
     let internal = (StatusCode::INTERNAL_SERVER_ERROR, "internal_error");
     for (kind, (status, code)) in [
-        (ErrorKind::Unavailable, unavailable),
-        (ErrorKind::OutcomeUnknown, unavailable),
-        (ErrorKind::Closed, unavailable),
-        (ErrorKind::Invalid, internal),
-        (ErrorKind::Unsupported, internal),
-        (ErrorKind::CursorExpired, internal),
-        (ErrorKind::Corrupt, internal),
-        (ErrorKind::Incompatible, internal),
+        (StoreErrorKind::Unavailable, unavailable),
+        (StoreErrorKind::OutcomeUnknown, unavailable),
+        (StoreErrorKind::Closed, unavailable),
+        (StoreErrorKind::Invalid, internal),
+        (StoreErrorKind::Unsupported, internal),
+        (StoreErrorKind::CursorExpired, internal),
+        (StoreErrorKind::Corrupt, internal),
+        (StoreErrorKind::Incompatible, internal),
     ] {
         let told = Arc::new(Mutex::new(Vec::new()));
         let sink = told.clone();

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use action_store::{ActionStoreExt, ActionUid, Command, Finish, NewAction, OpId};
+use action_store::command::OpId;
+use action_store::{ActionStoreExt, ActionUid, Command, Finish, NewAction};
 use axum::http::StatusCode;
 
 use crate::support::{Plane, get, ok, uid};
@@ -34,10 +35,7 @@ async fn recorded(plane: &Plane, millis: i64) -> ActionUid {
 
 async fn remove(plane: &Plane, uid: ActionUid) {
     let if_version = plane.store.action(uid).await.unwrap().unwrap().version;
-    let removed = plane
-        .store
-        .command(Command::Remove { uid, if_version })
-        .await;
+    let removed = plane.store.command(Command::remove(uid, if_version)).await;
     removed.unwrap();
 }
 

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use action_store::http::{AllowAll, RouterOptions, router, router_with};
+use action_store::query::{Detail, StoreId};
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Detail, Finish,
-    MemoryStore, NewAction, ObjectRef, OpId, OwnerRef, Page, Query, StoreId,
+    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Finish, MemoryStore,
+    NewAction, ObjectRef, OwnerRef, Page, Query,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -26,18 +27,9 @@ async fn many(plane: &Plane, finished: usize, unfinished: usize) -> Vec<ActionUi
             _ => NewAction::state_machine("SM", ObjectRef::bdb(1)),
         };
         let uid = new.uid;
-        let apply = |change| Command::Apply {
-            uid,
-            op: OpId::new(),
-            change,
-            by: Some(plane.owner.clone()),
-            if_version: None,
-        };
+        let apply = |change| Command::apply(uid, change).by(plane.owner.clone());
         uids.push(uid);
-        commands.push(Command::Create {
-            new: Arc::new(new),
-            by: None,
-        });
+        commands.push(Command::create(new));
         if n < finished || n % 2 == 0 {
             commands.push(apply(Change::Start));
         }
@@ -59,12 +51,12 @@ async fn write(store: &MemoryStore, commands: Vec<Command>) {
 
 /// Ends actions that may not have started.
 async fn end(store: &MemoryStore, owner: &OwnerRef, uids: Vec<ActionUid>) {
-    let finish = |uid| Command::Apply {
-        uid,
-        op: OpId::new(),
-        change: Change::Finish(Finish::new(action_store::Outcome::Interrupted)),
-        by: Some(owner.clone()),
-        if_version: None,
+    let finish = |uid| {
+        Command::apply(
+            uid,
+            Change::Finish(Finish::new(action_store::Outcome::Interrupted)),
+        )
+        .by(owner.clone())
     };
     write(store, uids.into_iter().map(finish).collect()).await;
 }
@@ -376,10 +368,8 @@ async fn the_link_is_relative_to_the_mount_point_of_the_router() {
 async fn the_error_names_the_unknown_parameter() {
     let plane = Plane::new().await;
     let app = plane.router();
-    let at = action_store::Position {
-        store_id: StoreId::new(),
-        ..plane.store.changed(None).await.unwrap()
-    };
+    let mut at = plane.store.changed(None).await.unwrap();
+    at.store_id = StoreId::new();
     let foreign = Cursor::newest(at, 7);
     let oldest = Cursor::oldest(at, 7);
     let long = "x".repeat(500);

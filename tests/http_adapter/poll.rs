@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use action_store::http::{AllowAll, RouterOptions, router_with};
 use action_store::{
-    ActionStore, ActionUid, ErrorKind, Finish, MemoryStore, NewAction, Progress, Report, StoreError,
+    ActionStore, ActionUid, Finish, MemoryStore, NewAction, Progress, Report, StoreError,
+    StoreErrorKind,
 };
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode};
@@ -197,7 +198,7 @@ impl Between for BreaksAfter {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         match left {
             Ok(_) => store.get(uids).await,
-            Err(_) => Err(StoreError::new(ErrorKind::Corrupt, "get", "SELECT")),
+            Err(_) => Err(StoreError::new(StoreErrorKind::Corrupt, "get", "SELECT")),
         }
     }
 }

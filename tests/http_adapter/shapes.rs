@@ -95,7 +95,7 @@ async fn a_state_machine_in_every_state() {
 
     // A renewal of the owner's lease does not count as activity of the action.
     plane.clock.advance(std::time::Duration::from_secs(60));
-    let renew = Command::Renew(plane.owner.clone());
+    let renew = Command::renew(plane.owner.clone());
     plane.store.command(renew).await.unwrap();
     assert_eq!(shown(&plane, executing).await, head(executing) + rest);
 

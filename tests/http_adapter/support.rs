@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use action_store::http::{AllowAll, RouterOptions, StatusVocabulary, router, router_with};
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Clock,
-    Command, Done, Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery,
-    OwnerRef, Page, Position, Progress, Query, Rejection, Report, Revision, StoreError, Timestamp,
+    Command, Done, Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, OwnerRef, Page,
+    Progress, Query, Rejection, Report, StoreError, Timestamp,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -27,10 +29,7 @@ impl Plane {
         let clock = Clock::manual(Timestamp::from_seconds(1_700_000_000));
         let store = Arc::new(MemoryStore::with_clock(clock.clone()));
         let owner = OwnerRef::new("plane");
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: true,
-        };
+        let claim = Command::claim(owner.clone());
         store.command(claim).await.unwrap();
         Plane {
             store,
@@ -93,10 +92,7 @@ impl Plane {
             Outcome::Lost => {
                 // The successor fences the owner and settles its actions.
                 let next = OwnerRef::new(self.owner.name.clone());
-                let claim = Command::Claim {
-                    owner: next.clone(),
-                    take_over: true,
-                };
+                let claim = Command::claim(next.clone());
                 self.store.command(claim).await.unwrap();
                 let lost = Finish::new(Outcome::Lost);
                 self.store.finish(uid, lost, Some(&next)).await.unwrap();

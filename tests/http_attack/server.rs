@@ -139,10 +139,7 @@ impl Server {
     /// Records actions like a plane, until `stop` is set.
     pub(crate) async fn work(&self, stop: Arc<std::sync::atomic::AtomicBool>) -> usize {
         let owner = OwnerRef::new("plane");
-        let claim = action_store::Command::Claim {
-            owner: owner.clone(),
-            take_over: true,
-        };
+        let claim = action_store::Command::claim(owner.clone());
         self.store.command(claim).await.unwrap();
         let mut done = 0;
         while !stop.load(std::sync::atomic::Ordering::Relaxed) {

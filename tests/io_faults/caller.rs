@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use action_store::conformance::check_store;
 use action_store::{
-    ActionStore, ActionUid, Batch, Change, Command, ErrorKind, Finish, LogQuery, NewAction, OpId,
-    Order, OwnerRef, Query, Report, SqliteStore, StoreError,
+    ActionStore, ActionUid, Batch, Change, Command, Finish, LogQuery, NewAction, Order, OwnerRef,
+    Query, Report, SqliteStore, StoreError, StoreErrorKind,
 };
 
 use super::tally::Tally;
@@ -60,9 +60,9 @@ impl Caller {
     /// Counts a refusal by its kind.
     pub(crate) fn refused(&self, error: &StoreError) {
         match error.kind() {
-            ErrorKind::Corrupt => self.count("corrupt"),
-            ErrorKind::Unavailable => self.count("unavailable"),
-            ErrorKind::OutcomeUnknown => self.count("unknown"),
+            StoreErrorKind::Corrupt => self.count("corrupt"),
+            StoreErrorKind::Unavailable => self.count("unavailable"),
+            StoreErrorKind::OutcomeUnknown => self.count("unknown"),
             _ => self.count("otherwise_refused"),
         }
     }
@@ -99,7 +99,7 @@ impl Caller {
                 }
                 Err(error) => {
                     self.refused(&error);
-                    if error.kind() == ErrorKind::OutcomeUnknown {
+                    if error.kind() == StoreErrorKind::OutcomeUnknown {
                         expected.unknown = to;
                     }
                 }
@@ -112,17 +112,8 @@ impl Caller {
     pub(crate) async fn live(&self, store: &SqliteStore, owner: &OwnerRef) {
         let new = NewAction::task("work").with_description("d".repeat(1500));
         let uid = new.uid;
-        let apply = |change| Command::Apply {
-            uid,
-            op: OpId::new(),
-            change,
-            by: Some(owner.clone()),
-            if_version: None,
-        };
-        let create = Command::Create {
-            new: new.into(),
-            by: None,
-        };
+        let apply = |change| Command::apply(uid, change).by(owner.clone());
+        let create = Command::create(new);
         let report = Report::new().with_step("copy").with_description("busy");
         let changes = [
             create,
@@ -176,10 +167,7 @@ impl Caller {
     pub(crate) async fn works(&self, store: &SqliteStore, when: &str) {
         let mut said = Vec::new();
         for _ in 0..TRIES {
-            let batch = Batch::each(vec![Command::Create {
-                new: NewAction::task("works").into(),
-                by: None,
-            }]);
+            let batch = Batch::each(vec![Command::create(NewAction::task("works"))]);
             let Some(written) = self.waits("write", store.write(batch)).await else {
                 return;
             };

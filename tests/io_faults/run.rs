@@ -125,10 +125,7 @@ async fn close(caller: &Caller, opened: Opened) {
 async fn use_it(caller: &Arc<Caller>, opened: Opened) -> Opened {
     let opened = Arc::new(opened);
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     // Refused or not: what comes of it shows in the first start.
     let mut claimed = false;
     for _ in 0..3 {

@@ -1,8 +1,11 @@
 //! Several commands in one batch, several batches in one transaction.
 
+use action_store::action::{LogEntryKind, Version};
+use action_store::command::OpId;
+use action_store::owner::Owner;
 use action_store::{
-    ActionError, ActionUid, Batch, Change, Command, Finish, Limits, LogEntryKind, NewAction, OpId,
-    Outcome, Owner, OwnerRef, Rejection, Report, Status, Timestamp, Version,
+    ActionError, ActionUid, Batch, Change, Command, Finish, Limits, NewAction, Outcome, OwnerRef,
+    Rejection, Report, Status, Timestamp,
 };
 
 use crate::harness::{Bench, Tables, apply, apply_as, at_version, claim, create, kind, kinds};
@@ -15,7 +18,7 @@ fn cancelled() -> Change {
 
 fn remove(uid: ActionUid, version: u64) -> Command {
     let if_version = Version::new(version).unwrap();
-    Command::Remove { uid, if_version }
+    Command::remove(uid, if_version)
 }
 
 /// Tables with a living owner.
@@ -92,7 +95,7 @@ fn with_all_one_refusal_refuses_all_and_leaves_nothing_behind() {
             claim(&OwnerRef::new("plane")),
             claim(&OwnerRef::new("another")),
             create(new, None),
-            Command::Pin { uid, pinned: true },
+            Command::pin(uid, true),
             remove(stored, 2),
             create(anew, None),
             apply(ActionUid::new(), cancelled(), None),
@@ -117,24 +120,24 @@ fn a_batch_refused_as_a_whole_leaves_nothing_to_save() {
         apply_as(op, new.uid, Change::Start, Some(&owner)),
         apply(ActionUid::new(), cancelled(), None),
     ]);
-    let read_set = action_store::read_set(&batch).unwrap();
-    let mut txn = action_store::TxnState::new();
-    action_store::plan(&batch, &read_set, &mut txn, NOW);
+    let read_set = action_store::spi::read_set(&batch).unwrap();
+    let mut txn = action_store::spi::TxnState::new();
+    action_store::spi::plan(&batch, &read_set, &mut txn, NOW);
     // And the next batch of the same transaction finds neither keys nor operations nor owners.
     let next = Batch::each(vec![
         create(NewAction::task("t").with_exclusive("k"), None),
         create(new.clone(), None),
         apply_as(op, new.uid, cancelled(), Some(&owner)),
     ]);
-    let read_set = action_store::read_set(&next).unwrap();
-    let mut both = action_store::TxnState::new();
-    action_store::plan(
+    let read_set = action_store::spi::read_set(&next).unwrap();
+    let mut both = action_store::spi::TxnState::new();
+    action_store::spi::plan(
         &batch,
-        &action_store::read_set(&batch).unwrap(),
+        &action_store::spi::read_set(&batch).unwrap(),
         &mut both,
         NOW,
     );
-    let answers = action_store::plan(&next, &read_set, &mut both, NOW);
+    let answers = action_store::spi::plan(&next, &read_set, &mut both, NOW);
     assert_eq!(kinds(&answers), ["applied", "exclusive", "not found"]);
     let changes = txn.into_write_set();
     assert!(changes.is_empty(), "{changes:?}");
@@ -164,8 +167,8 @@ fn an_action_removed_and_created_anew_in_one_transaction_has_one_life_only() {
                 Change::Finish(Finish::succeeded()),
                 Some(&owner),
             )]),
-            Batch::each(vec![Command::Pin { uid, pinned: true }]),
-            Batch::each(vec![Command::Pin { uid, pinned: false }]),
+            Batch::each(vec![Command::pin(uid, true)]),
+            Batch::each(vec![Command::pin(uid, false)]),
             Batch::each(vec![create(other.clone(), None), remove(uid, 3)]),
             Batch::each(vec![
                 create(new, None),
@@ -309,7 +312,7 @@ fn only_who_may_have_run_an_action_leaves_a_late_report() {
     let queued = bench.create(NewAction::task("q"));
     let stranger = OwnerRef::new("never claimed");
     let former = bench.owner("former");
-    bench.one(Command::Release(former.clone())).unwrap();
+    bench.one(Command::release(former.clone())).unwrap();
     let ended = || Change::Finish(Finish::succeeded());
     assert_eq!(kind(&bench.apply(uid, ended(), Some(&stranger))), "fenced");
     assert_eq!(
@@ -420,12 +423,12 @@ fn operations_of_what_was_undone_or_removed_in_a_transaction_are_those_that_coun
 fn a_refused_batch_saves_no_owner_and_forgets_none() {
     let owner = OwnerRef::new("plane");
     let missing = apply(ActionUid::new(), cancelled(), None);
-    let batch = Batch::all(vec![Command::Renew(owner.clone()), missing]);
-    let read_set = action_store::read_set(&batch).unwrap();
-    let mut txn = action_store::TxnState::new();
+    let batch = Batch::all(vec![Command::renew(owner.clone()), missing]);
+    let read_set = action_store::spi::read_set(&batch).unwrap();
+    let mut txn = action_store::spi::TxnState::new();
     txn.put_owner(Owner::claimed(owner.clone(), NOW));
     txn.put_ended(Limits::ENDED_OWNERS + 1, vec![OwnerRef::new("gone")]);
-    let answers = action_store::plan(&batch, &read_set, &mut txn, NOW);
+    let answers = action_store::spi::plan(&batch, &read_set, &mut txn, NOW);
     assert_eq!(kinds(&answers), ["batch 1", "not found"]);
     assert!(txn.into_write_set().is_empty());
 }

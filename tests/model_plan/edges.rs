@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use action_store::action::Version;
+use action_store::spi::TRANSITIONS;
 use action_store::{
     Action, ActionError, CancelRequest, Change, Command, Finish, LogEntry, NewAction, Outcome,
-    OwnerRef, Report, Status, TRANSITIONS, Version,
+    OwnerRef, Report, Status,
 };
 
 use crate::harness::{Answer, Bench, claim, create, kind};
@@ -138,17 +140,17 @@ fn scene(status: &str, owner_is: &str) -> Scene {
             bench
         }
         "released" => {
-            bench.one(Command::Release(owner.clone())).unwrap();
+            bench.one(Command::release(owner.clone())).unwrap();
             bench
         }
         // In a store that was never told of its owner.
         "absent" => {
             let elsewhere = Bench::new();
             elsewhere.one(claim(&former)).unwrap();
-            elsewhere.one(Command::Release(former.clone())).unwrap();
+            elsewhere.one(Command::release(former.clone())).unwrap();
             elsewhere.one(claim(&other)).unwrap();
             let (action, log) = (bench.action(uid), bench.log(uid));
-            elsewhere.one(Command::Import { action, log }).unwrap();
+            elsewhere.one(Command::import(action, log)).unwrap();
             elsewhere
         }
         word => panic!("no owner is {word}"),
@@ -279,8 +281,8 @@ fn a_completed_action_can_still_be_pinned_and_then_not_removed() {
     let scene = scene("succeeded", "alive");
     let uid = scene.action.uid;
     let pinned = true;
-    scene.bench.one(Command::Pin { uid, pinned }).unwrap();
+    scene.bench.one(Command::pin(uid, pinned)).unwrap();
     let if_version = Version::new(3).unwrap();
-    let remove = Command::Remove { uid, if_version };
+    let remove = Command::remove(uid, if_version);
     assert_eq!(kind(&scene.bench.one(remove)), "pinned");
 }

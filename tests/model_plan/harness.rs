@@ -6,11 +6,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use action_store::action::{LogEntryKind, Version};
+use action_store::command::{ConflictReason, Effect, OpId};
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::spi::{Key, ReadSet, TxnState, WriteSet, plan, read_set};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clock, Command, ConflictReason,
-    Done, Effect, Key, Limits, LogEntry, LogEntryKind, LogQuery, MemoryStore, NewAction, OpId,
-    Owner, OwnerQuery, OwnerRef, ReadSet, Rejection, Timestamp, TxnState, Version, WriteSet, plan,
-    read_set,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clock, Command, Done, Limits,
+    LogEntry, LogQuery, MemoryStore, NewAction, OwnerRef, Rejection, Timestamp,
 };
 
 const LOG_ENTRIES: usize = Limits::LOG_ENTRIES as usize;
@@ -100,12 +102,12 @@ impl Bench {
 pub(crate) fn claim(owner: &OwnerRef) -> Command {
     let owner = owner.clone();
     let take_over = true;
-    Command::Claim { owner, take_over }
+    Command::claim(owner).with_take_over(take_over)
 }
 
 pub(crate) fn create(new: NewAction, by: Option<&OwnerRef>) -> Command {
     let (new, by) = (Arc::new(new), by.cloned());
-    Command::Create { new, by }
+    Command::create(new).by(by)
 }
 
 pub(crate) fn apply(uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Command {
@@ -113,13 +115,7 @@ pub(crate) fn apply(uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Co
 }
 
 pub(crate) fn apply_as(op: OpId, uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Command {
-    Command::Apply {
-        uid,
-        op,
-        change,
-        by: by.cloned(),
-        if_version: None,
-    }
+    Command::apply(uid, change).by(by.cloned()).with_op(op)
 }
 
 pub(crate) fn at_version(version: u64, command: Command) -> Command {
@@ -130,13 +126,10 @@ pub(crate) fn at_version(version: u64, command: Command) -> Command {
             change,
             by,
             ..
-        } => Command::Apply {
-            uid,
-            op,
-            change,
-            by,
-            if_version: Some(Version::new(version).unwrap()),
-        },
+        } => Command::apply(uid, change)
+            .by(by)
+            .with_op(op)
+            .if_version(Version::new(version).unwrap()),
         other => other,
     }
 }

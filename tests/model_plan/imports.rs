@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use action_store::{
-    ActionUid, Change, Command, Effect, Finish, NewAction, Outcome, Report, Timestamp, Version,
-};
+use action_store::action::Version;
+use action_store::command::Effect;
+use action_store::{ActionUid, Change, Command, Finish, NewAction, Outcome, Report, Timestamp};
 
 use crate::harness::{Bench, apply, kind, kinds};
 
@@ -18,10 +18,7 @@ fn an_import_brings_an_action_as_it_is_and_its_repeat_is_harmless() {
     let owner = from.owner("plane");
     let uid = from.started(&owner);
     let (action, log) = (from.action(uid), from.log(uid));
-    let import = || Command::Import {
-        action: action.clone(),
-        log: log.clone(),
-    };
+    let import = || Command::import(action.clone(), log.clone());
     assert_eq!(kind(&to.one(import())), "applied");
     assert_eq!((to.action(uid), to.log(uid)), (action.clone(), log.clone()));
     assert_eq!(kind(&to.one(import())), "already");
@@ -52,7 +49,7 @@ fn an_import_with_a_full_log_and_a_late_report_is_taken() {
     let (action, log) = (from.action(uid), from.log(uid));
     assert_eq!(log.len(), 257);
     assert_eq!(
-        to.one(Command::Import { action, log }).unwrap().effect,
+        to.one(Command::import(action, log)).unwrap().effect,
         Effect::Applied
     );
     assert_eq!(to.log(uid).len(), 257);
@@ -69,7 +66,7 @@ fn an_import_that_contradicts_itself_is_refused() {
     let to = Bench::new();
     let import = |action: action_store::Action, log: Vec<_>| {
         let action = Arc::new(action);
-        kind(&to.one(Command::Import { action, log }))
+        kind(&to.one(Command::import(action, log)))
     };
     let edit = |edit: fn(&mut action_store::Action)| {
         let mut action = (*action).clone();
@@ -109,10 +106,7 @@ fn an_import_takes_keys_only_as_an_action_of_its_status_holds_them() {
     from.create(finished);
     from.apply(done, cancelled(), None).unwrap();
     from.create(unfinished);
-    let import = |uid| Command::Import {
-        action: from.action(uid),
-        log: from.log(uid),
-    };
+    let import = |uid| Command::import(from.action(uid), from.log(uid));
     let to = Bench::new();
     to.create(NewAction::task("u").with_exclusive("k"));
     assert_eq!(kind(&to.one(import(done))), "applied");

@@ -1,9 +1,9 @@
 //! Bad input: the right kind, the field at fault, and words that say what is wrong.
 
 use action_store::{
-    ActionError, ActionStore, ActionUid, Batch, CancelRequest, Change, Command, ErrorKind, Filter,
-    Finish, Json, Limits, NewAction, ObjectRef, Order, Outcome, OwnerRef, Query, Rejection,
-    RelatedObject, Report, Source,
+    ActionError, ActionStore, ActionUid, Batch, CancelRequest, Change, Command, Filter, Finish,
+    Json, Limits, NewAction, ObjectRef, Order, Outcome, OwnerRef, Query, Rejection, RelatedObject,
+    Report, Source, StoreErrorKind,
 };
 
 use crate::harness::{Bench, apply, claim, create, kind, ready};
@@ -39,10 +39,7 @@ fn an_unknown_uid_is_not_found_and_a_malformed_one_is_none() {
         let refused = bench.apply(uid, change, Some(&owner)).unwrap_err();
         assert_eq!(refused.to_string(), format!("there is no action {uid}"));
     }
-    assert_eq!(
-        kind(&bench.one(Command::Pin { uid, pinned: true })),
-        "not found"
-    );
+    assert_eq!(kind(&bench.one(Command::pin(uid, true))), "not found");
     let upper = uid.to_string().to_uppercase();
     for bad in [
         "",
@@ -93,8 +90,8 @@ fn an_oversized_or_odd_label_is_refused_in_every_field_that_is_one() {
             ("related.name", create(task().with_related(named), None)),
             ("owner", create(task(), Some(&nameless))),
             ("owner", claim(&nameless)),
-            ("owner", Command::Renew(nameless.clone())),
-            ("owner", Command::Release(nameless.clone())),
+            ("owner", Command::renew(nameless.clone())),
+            ("owner", Command::release(nameless.clone())),
             ("owner", apply(uid, Change::Start, Some(&nameless))),
             ("by", apply(uid, Change::RequestCancel(cancel), None)),
             ("decided_by", apply(uid, Change::Finish(decided), by)),
@@ -234,7 +231,7 @@ fn an_unknown_value_is_unsupported_and_never_ignored() {
     let uid = new.uid;
     let batch = Batch::each(vec![create(new, None), Command::Unknown]);
     let error = ready(bench.store.write(batch)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(error.kind(), StoreErrorKind::Unsupported);
     assert_eq!(
         error.to_string(),
         "write: this command is not supported by this version"
@@ -245,7 +242,7 @@ fn an_unknown_value_is_unsupported_and_never_ignored() {
         Query::new().with_order(Order::Unknown),
     ] {
         let error = ready(bench.store.list(&query)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.kind(), StoreErrorKind::Unsupported);
     }
 }
 
@@ -272,12 +269,12 @@ fn queries_and_batches_beyond_their_limits_are_invalid() {
         let error = ready(bench.store.list(&query)).unwrap_err();
         assert_eq!(
             (error.kind(), error.to_string().as_str()),
-            (ErrorKind::Invalid, said)
+            (StoreErrorKind::Invalid, said)
         );
     }
-    let renewals = vec![Command::Renew(OwnerRef::new("o")); 1001];
+    let renewals = vec![Command::renew(OwnerRef::new("o")); 1001];
     let error = ready(bench.store.write(Batch::each(renewals))).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert_eq!(error.kind(), StoreErrorKind::Invalid);
     assert_eq!(error.to_string(), "write: 1001 at once; the limit is 1000");
     // An import counts with all it carries.
     let detail = "x".repeat(4096);
@@ -288,6 +285,6 @@ fn queries_and_batches_beyond_their_limits_are_invalid() {
         .apply(uid, Change::Finish(Finish::failed(error)), Some(&owner))
         .unwrap();
     let (action, log) = (bench.action(uid), bench.log(uid));
-    let import = Batch::each(vec![Command::Import { action, log }]);
+    let import = Batch::each(vec![Command::import(action, log)]);
     assert!(import.bytes() > 4096, "{}", import.bytes());
 }

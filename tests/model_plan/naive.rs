@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use action_store::command::{BatchMode, OpId};
 use action_store::{
-    ActionUid, Batch, BatchMode, Change, Command, NewAction, OpId, Outcome, OwnerRef, Report,
-    Status,
+    ActionUid, Batch, Change, Command, NewAction, Outcome, OwnerRef, Report, Status,
 };
 
 #[derive(Debug, Clone)]
@@ -84,6 +84,7 @@ impl World {
                 change,
                 by,
                 if_version,
+                ..
             } = &batch.commands[index]
             else {
                 return None;
@@ -131,13 +132,14 @@ impl World {
 
     fn answer(&mut self, command: &Command, told: bool) -> String {
         let answer = match command {
-            Command::Create { new, by } => self.create(new, by.as_ref()),
+            Command::Create { new, by, .. } => self.create(new, by.as_ref()),
             Command::Apply {
                 uid,
                 op,
                 change,
                 by,
                 if_version,
+                ..
             } => {
                 let by = by.as_ref();
                 if by.is_none() && matches!(change, Change::Start | Change::Adopt) {
@@ -156,7 +158,9 @@ impl World {
                     self.change(*uid, *op, change, by)
                 }
             }
-            Command::Claim { owner, take_over } => self.claim(owner, *take_over),
+            Command::Claim {
+                owner, take_over, ..
+            } => self.claim(owner, *take_over),
             Command::Renew(owner) => match self.store_id(owner) {
                 Some(Life::Alive(renewals)) => {
                     self.set(owner, Life::Alive(renewals + 1));
@@ -172,7 +176,9 @@ impl World {
                 Some(Life::Released) => "already",
                 _ => "fenced",
             },
-            Command::Fence { owner, if_renewals } => match self.store_id(owner) {
+            Command::Fence {
+                owner, if_renewals, ..
+            } => match self.store_id(owner) {
                 Some(Life::Alive(renewals)) if renewals == *if_renewals => {
                     self.set(owner, Life::Fenced);
                     "applied"
@@ -180,7 +186,7 @@ impl World {
                 Some(Life::Alive(_)) => "owner alive",
                 _ => "already",
             },
-            Command::Pin { uid, pinned } => match self.actions.get_mut(uid) {
+            Command::Pin { uid, pinned, .. } => match self.actions.get_mut(uid) {
                 None => "not found",
                 Some(action) if action.pinned == *pinned => "already",
                 Some(action) => {
@@ -188,7 +194,9 @@ impl World {
                     "applied"
                 }
             },
-            Command::Remove { uid, if_version } => match self.actions.get(uid) {
+            Command::Remove {
+                uid, if_version, ..
+            } => match self.actions.get(uid) {
                 None => "already",
                 Some(action) if action.version != if_version.get() => "version",
                 Some(action) if action.status != Status::Completed => "status",

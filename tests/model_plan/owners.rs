@@ -1,23 +1,24 @@
 //! Living and fenced owners. Every command of a fenced owner is refused.
 
+use action_store::owner::{OwnerEnd, OwnerState};
 use action_store::{
-    CancelRequest, Change, Command, Finish, Limits, NewAction, Outcome, OwnerEnd, OwnerRef,
-    OwnerState, Rejection, Report, Timestamp,
+    CancelRequest, Change, Command, Finish, Limits, NewAction, Outcome, OwnerRef, Rejection,
+    Report, Timestamp,
 };
 
 use crate::harness::{Bench, apply, at_version, claim, create, kind, kinds};
 
 fn fence(owner: &OwnerRef, if_renewals: u64) -> Command {
     let owner = owner.clone();
-    Command::Fence { owner, if_renewals }
+    Command::fence(owner, if_renewals)
 }
 
 fn renew(owner: &OwnerRef) -> Command {
-    Command::Renew(owner.clone())
+    Command::renew(owner.clone())
 }
 
 fn release(owner: &OwnerRef) -> Command {
-    Command::Release(owner.clone())
+    Command::release(owner.clone())
 }
 
 fn states(bench: &Bench) -> Vec<OwnerState> {
@@ -108,7 +109,7 @@ fn a_refusal_says_how_its_owner_ended() {
     ];
     bench.each(vec![
         fence(&owners[0], 0),
-        Command::Release(owners[1].clone()),
+        Command::release(owners[1].clone()),
     ]);
     let expected = [
         "was fenced",
@@ -116,7 +117,7 @@ fn a_refusal_says_how_its_owner_ended() {
         "is not known to be alive",
     ];
     for (owner, words) in owners.iter().zip(expected) {
-        let refused = bench.one(Command::Renew(owner.clone())).unwrap_err();
+        let refused = bench.one(Command::renew(owner.clone())).unwrap_err();
         assert_eq!(refused.to_string(), format!("owner {owner} {words}"));
     }
 }
@@ -125,10 +126,7 @@ fn a_refusal_says_how_its_owner_ended() {
 fn a_claim_fences_the_incarnation_before_it_or_waits_for_its_end() {
     let bench = Bench::new();
     let (first, second) = (bench.owner("plane"), OwnerRef::new("plane"));
-    let polite = || Command::Claim {
-        owner: second.clone(),
-        take_over: false,
-    };
+    let polite = || Command::claim(second.clone()).with_take_over(false);
     let refused = bench.one(polite()).unwrap_err();
     assert_eq!(refused.to_string(), format!("owner {first} is alive"));
     assert_eq!(kind(&bench.one(claim(&first))), "already");
@@ -144,7 +142,7 @@ fn a_claim_fences_the_incarnation_before_it_or_waits_for_its_end() {
     let owner = third.clone();
     let take_over = false;
     assert_eq!(
-        kind(&bench.one(Command::Claim { owner, take_over })),
+        kind(&bench.one(Command::claim(owner).with_take_over(take_over))),
         "applied"
     );
 }
@@ -224,7 +222,7 @@ fn a_transaction_that_imports_an_action_of_a_dead_owner_does_not_forget_it() {
     elsewhere.one(claim(&first)).unwrap();
     let uid = elsewhere.started(&first);
     let (action, log) = (elsewhere.action(uid), elsewhere.log(uid));
-    let import = Command::Import { action, log };
+    let import = Command::import(action, log);
     let next = [OwnerRef::new("a"), OwnerRef::new("a")];
     // The second claim ends the first: one more than are remembered.
     bench.each(vec![claim(&next[0]), import, claim(&next[1])]);

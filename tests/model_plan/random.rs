@@ -1,9 +1,12 @@
 //! Random commands: the memory store batch by batch, strict tables with several batches in one
 //! transaction and the plain rules of `naive` must agree on every answer and every state.
 
+use action_store::action::Version;
+use action_store::command::OpId;
+use action_store::owner::OwnerState;
 use action_store::{
-    ActionError, ActionUid, Batch, CancelRequest, Change, Command, Finish, NewAction, OpId,
-    Outcome, OwnerRef, OwnerState, Progress, Report, Timestamp, Version,
+    ActionError, ActionUid, Batch, CancelRequest, Change, Command, Finish, NewAction, Outcome,
+    OwnerRef, Progress, Report, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -71,21 +74,21 @@ impl Cast {
             }
             5..=7 => {
                 let take_over = !draw.value.is_multiple_of(4);
-                return Command::Claim { owner, take_over };
+                return Command::claim(owner).with_take_over(take_over);
             }
-            8 => return Command::Renew(owner),
-            9 => return Command::Release(owner),
+            8 => return Command::renew(owner),
+            9 => return Command::release(owner),
             10 => {
                 let if_renewals = u64::from(draw.value % 2);
-                return Command::Fence { owner, if_renewals };
+                return Command::fence(owner, if_renewals);
             }
             11 => {
                 let pinned = draw.value.is_multiple_of(3);
-                return Command::Pin { uid, pinned };
+                return Command::pin(uid, pinned);
             }
             12 | 13 => {
                 let if_version = version;
-                return Command::Remove { uid, if_version };
+                return Command::remove(uid, if_version);
             }
             14..=18 => Change::Start,
             19 => Change::Adopt,
@@ -108,13 +111,10 @@ impl Cast {
                 change,
                 by,
                 ..
-            } => Command::Apply {
-                uid,
-                op,
-                change,
-                by,
-                if_version: draw.op.is_multiple_of(5).then_some(version),
-            },
+            } => Command::apply(uid, change)
+                .by(by)
+                .with_op(op)
+                .if_version(draw.op.is_multiple_of(5).then_some(version)),
             other => other,
         }
     }

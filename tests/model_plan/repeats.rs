@@ -1,8 +1,9 @@
 //! A command that is sent twice is applied once.
 
+use action_store::action::Version;
+use action_store::command::OpId;
 use action_store::{
-    ActionUid, CancelRequest, Change, Command, Finish, NewAction, OpId, Progress, Report, Status,
-    Version,
+    ActionUid, CancelRequest, Change, Command, Finish, NewAction, Progress, Report, Status,
 };
 
 use crate::harness::{Bench, apply, apply_as, at_version, claim, create, kind, kinds};
@@ -63,12 +64,7 @@ fn an_idempotency_key_finds_the_first_action_until_it_is_removed() {
     let found = bench.one(create(new(), None)).unwrap();
     assert_eq!(found.action.unwrap().uid, first);
     let if_version = Version::new(2).unwrap();
-    bench
-        .one(Command::Remove {
-            uid: first,
-            if_version,
-        })
-        .unwrap();
+    bench.one(Command::remove(first, if_version)).unwrap();
     assert_ne!(bench.create(new()), first);
 }
 
@@ -93,7 +89,7 @@ fn an_operation_sent_again_is_already_with_the_action_as_it_is() {
     bench.owner("plane");
     for again in [start, step, wish, finish] {
         let answer = bench.one(again).unwrap();
-        assert_eq!(answer.effect, action_store::Effect::Already);
+        assert_eq!(answer.effect, action_store::command::Effect::Already);
         assert_eq!(answer.action.unwrap(), done);
     }
     assert_eq!(bench.action(uid), done);
@@ -219,7 +215,7 @@ fn a_report_that_was_refused_the_first_time_is_not_taken_for_told() {
         ),
     ];
     assert_eq!(kinds(&bench.each(batch.clone())), ["not owner", "applied"]);
-    bench.one(Command::Release(owner.clone())).unwrap();
+    bench.one(Command::release(owner.clone())).unwrap();
     bench.apply(adopted, Change::Adopt, Some(&other)).unwrap();
     assert_eq!(kinds(&bench.each(batch)), ["applied", "already"]);
     // The action has no owner yet: it is reported too early, then another caller ends it.
@@ -238,10 +234,10 @@ fn removal_and_pins_sent_again_are_already() {
     let bench = Bench::new();
     let owner = bench.owner("plane");
     let uid = bench.started(&owner);
-    let pin = |pinned| Command::Pin { uid, pinned };
+    let pin = |pinned| Command::pin(uid, pinned);
     let remove = |version| {
         let if_version = Version::new(version).unwrap();
-        Command::Remove { uid, if_version }
+        Command::remove(uid, if_version)
     };
     assert_eq!(kind(&bench.one(remove(2))), "status");
     bench

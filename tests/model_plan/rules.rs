@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use action_store::action::{ChildCounts, LogEntryKind};
 use action_store::{
-    ActionError, ActionUid, CancelRequest, Change, ChildCounts, Clock, Command, Cursor, Finish,
-    Json, Limits, LogEntryKind, NewAction, Order, Outcome, Progress, Query, Report, Timestamp,
+    ActionError, ActionUid, CancelRequest, Change, Clock, Command, Cursor, Finish, Json, Limits,
+    NewAction, Order, Outcome, Progress, Query, Report, Timestamp,
 };
 
 use crate::harness::{Bench, apply, create, kind, kinds, ready};
@@ -113,7 +114,7 @@ fn a_completed_action_takes_no_new_parts() {
     let source = Bench::new();
     let carried = source.create(part());
     let (action, log) = (source.action(carried), source.log(carried));
-    let import = Command::Import { action, log };
+    let import = Command::import(action, log);
     assert_eq!(kind(&bench.one(import)), "applied");
     // Within one batch, too.
     let new = NewAction::task("parent");
@@ -139,7 +140,7 @@ fn a_part_of_an_unfinished_action_is_not_removed() {
     let remove = || {
         let if_version = bench.action(part).version;
         let uid = part;
-        Command::Remove { uid, if_version }
+        Command::remove(uid, if_version)
     };
     let refused = bench.one(remove()).unwrap_err();
     assert_eq!(
@@ -359,19 +360,22 @@ fn a_cursor_of_another_store_is_called_that_and_not_expired() {
     bench.apply(uid, cancelled, None).unwrap();
     let if_version = bench.action(uid).version;
     bench
-        .one(action_store::Command::Remove { uid, if_version })
+        .one(action_store::Command::remove(uid, if_version))
         .unwrap();
     let list = |store_id| {
-        let at = ready(bench.store.changed(None)).unwrap();
-        let at = action_store::Position { store_id, ..at };
-        let after = Cursor::feed(at, action_store::Revision::new(1));
+        let mut at = ready(bench.store.changed(None)).unwrap();
+        at.store_id = store_id;
+        let after = Cursor::feed(at, action_store::query::Revision::new(1));
         let query = Query::new().with_order(Order::Feed).with_after(Some(after));
         ready(bench.store.list(&query)).unwrap_err()
     };
     let own = ready(bench.store.changed(None)).unwrap().store_id;
-    assert_eq!(list(own).kind(), action_store::ErrorKind::CursorExpired);
-    let foreign = list(action_store::StoreId::new());
-    assert_eq!(foreign.kind(), action_store::ErrorKind::Invalid);
+    assert_eq!(
+        list(own).kind(),
+        action_store::StoreErrorKind::CursorExpired
+    );
+    let foreign = list(action_store::query::StoreId::new());
+    assert_eq!(foreign.kind(), action_store::StoreErrorKind::Invalid);
     assert_eq!(
         foreign.to_string(),
         "list: after: is a cursor of another store"

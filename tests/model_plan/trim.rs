@@ -1,10 +1,9 @@
 //! A log that is too long loses its oldest steps and notes, and keeps the lifecycle.
 
+use action_store::action::LogEntryKind;
 use action_store::spi::trim_log;
-use action_store::{
-    CancelRequest, Change, Finish, Limits, LogEntryKind, NewAction, Progress, Report, TxnState,
-    plan, read_set,
-};
+use action_store::spi::{TxnState, plan, read_set};
+use action_store::{CancelRequest, Change, Finish, Limits, NewAction, Progress, Report};
 
 use crate::harness::{Bench, apply, apply_as, claim, kind, kinds};
 
@@ -168,7 +167,12 @@ fn a_log_of_adoptions_alone_stays_bounded() {
     let mut last = None;
     for _ in 0..MOST + 3 {
         let owner = action_store::OwnerRef::new("plane");
-        let adopt = apply_as(action_store::OpId::new(), uid, Change::Adopt, Some(&owner));
+        let adopt = apply_as(
+            action_store::command::OpId::new(),
+            uid,
+            Change::Adopt,
+            Some(&owner),
+        );
         let answers = bench.each(vec![claim(&owner), adopt]);
         assert_eq!(kinds(&answers), ["applied"; 2]);
         last = Some(owner);

@@ -20,9 +20,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use action_store::conformance::kill::{Ledger, Note, work};
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionStore, ActionUid, Batch, Capabilities, Done, Durability, LogEntry, LogQuery,
-    Owner, OwnerQuery, Page, Position, Query, Rejection, Revision, SqliteStore, StoreError,
+    Page, Query, Rejection, SqliteStore, StoreError,
 };
 use async_trait::async_trait;
 

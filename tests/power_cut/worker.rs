@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::{
-    ActionStore, ActionUid, Batch, Change, Command, Done, Finish, NewAction, OpId, OwnerRef,
-    Report, StoreError,
+    ActionStore, ActionUid, Batch, Change, Command, Done, Finish, NewAction, OwnerRef, Report,
+    StoreError,
 };
 
 use super::disk::mark;
@@ -38,10 +38,7 @@ impl Worker {
 
     /// Becomes the owner of what it creates.
     async fn claimed(self) -> Worker {
-        let claim = Command::Claim {
-            owner: self.owner.clone(),
-            take_over: true,
-        };
+        let claim = Command::claim(self.owner.clone());
         self.send(claim).await;
         self
     }
@@ -79,20 +76,11 @@ impl Worker {
     }
 
     fn create(&self, new: NewAction) -> Command {
-        Command::Create {
-            new: new.into(),
-            by: Some(self.owner.clone()),
-        }
+        Command::create(new).by(self.owner.clone())
     }
 
     fn apply(&self, uid: ActionUid, change: Change) -> Command {
-        Command::Apply {
-            uid,
-            op: OpId::new(),
-            change,
-            by: Some(self.owner.clone()),
-            if_version: None,
-        }
+        Command::apply(uid, change).by(self.owner.clone())
     }
 
     /// Runs one action: some are created and started together, some are removed at the end.
@@ -114,8 +102,8 @@ impl Worker {
         let finish = self.apply(uid, Change::Finish(Finish::succeeded()));
         self.step(uid, 4, finish).await;
         if self.dice.roll(4) == 0 {
-            let if_version = action_store::Version::new(4).unwrap();
-            let remove = Command::Remove { uid, if_version };
+            let if_version = action_store::action::Version::new(4).unwrap();
+            let remove = Command::remove(uid, if_version);
             self.step(uid, GONE, remove).await;
         }
     }
@@ -123,8 +111,8 @@ impl Worker {
     /// Creates the action of [`named`].
     async fn create_named(&self, uid: &str) {
         let new = named(uid);
-        let (uid, new) = (new.uid, new.into());
-        self.step(uid, 1, Command::Create { new, by: None }).await;
+        let uid = new.uid;
+        self.step(uid, 1, Command::create(new)).await;
     }
 
     /// Lets syncs fail: so many in a row, from a later one on.
@@ -194,10 +182,7 @@ pub(crate) async fn give_up(path: &Path, more: &str) {
     worker.fail_syncs(words[1], "1");
     let new = named(words[2]);
     begin(&worker.dir, new.uid, 1);
-    let batch = Batch::each(vec![Command::Create {
-        new: new.into(),
-        by: None,
-    }]);
+    let batch = Batch::each(vec![Command::create(new)]);
     // Not repeated here: that is for the next process.
     drop(ends(worker.opened.store.write(batch)).await);
     std::process::exit(0);

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use action_store::action::{LogEntryKind, Version};
+use action_store::command::{BatchMode, OpId};
 use action_store::conformance::check_store;
+use action_store::owner::OwnerQuery;
 use action_store::{
-    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, BatchMode, Change, Clock,
-    Command, Finish, Json, LogEntry, LogEntryKind, LogQuery, MemoryStore, NewAction, OpId, Order,
-    Outcome, OwnerQuery, OwnerRef, Query, Report, SqliteOptions, SqliteStore, Timestamp, Version,
+    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Clock, Command,
+    Finish, Json, LogEntry, LogQuery, MemoryStore, NewAction, Order, Outcome, OwnerRef, Query,
+    Report, SqliteOptions, SqliteStore, Timestamp,
 };
 use sqlx::Connection;
 
@@ -34,12 +37,12 @@ impl Draw<'_> {
             _ => Some(owner.clone()),
         };
         let change = match self.dice.roll(16) {
-            0..=3 => return Command::Create { new, by },
+            0..=3 => return Command::create(new).by(by),
             4 => {
                 let take_over = self.dice.roll(2) == 0;
-                return Command::Claim { owner, take_over };
+                return Command::claim(owner).with_take_over(take_over);
             }
-            5 => return Command::Renew(owner),
+            5 => return Command::renew(owner),
             6 => return self.one_of_the_rare(uid, owner),
             7..=9 => Change::Start,
             10..=12 => Change::Report(Report::new().with_step(format!("s{}", self.dice.roll(4)))),
@@ -56,30 +59,18 @@ impl Draw<'_> {
             _ => None,
         };
         let op = OpId::new();
-        Command::Apply {
-            uid,
-            op,
-            change,
-            by,
-            if_version,
-        }
+        Command::apply(uid, change)
+            .by(by)
+            .with_op(op)
+            .if_version(if_version)
     }
 
     fn one_of_the_rare(&self, uid: ActionUid, owner: OwnerRef) -> Command {
         match self.dice.roll(4) {
-            0 => Command::Release(owner),
-            1 => Command::Pin {
-                uid,
-                pinned: self.dice.roll(2) == 0,
-            },
-            2 => Command::Fence {
-                owner,
-                if_renewals: self.dice.roll(2),
-            },
-            _ => Command::Remove {
-                uid,
-                if_version: Version::new(2 + self.dice.roll(3)).unwrap(),
-            },
+            0 => Command::release(owner),
+            1 => Command::pin(uid, self.dice.roll(2) == 0),
+            2 => Command::fence(owner, self.dice.roll(2)),
+            _ => Command::remove(uid, Version::new(2 + self.dice.roll(3)).unwrap()),
         }
     }
 
@@ -89,7 +80,7 @@ impl Draw<'_> {
             0 => BatchMode::All,
             _ => BatchMode::Each,
         };
-        Batch { commands, mode }
+        Batch::new(commands, mode)
     }
 }
 
@@ -238,10 +229,7 @@ async fn the_ends_of_every_number_come_back_as_they_are() {
             let mut entry = LogEntry::new(LogEntryKind::Created, &action, at);
             entry.op = Some(OpId::new());
             let (action, log) = (Arc::new(action), vec![entry]);
-            let import = Command::Import {
-                action: action.clone(),
-                log: log.clone(),
-            };
+            let import = Command::import(action.clone(), log.clone());
             store.command(import).await.unwrap();
             let found = store.action(action.uid).await.unwrap();
             assert_eq!(found, Some(action.clone()));

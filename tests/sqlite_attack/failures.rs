@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use action_store::conformance::check_store;
+use action_store::owner::OwnerQuery;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Done, ErrorKind, Finish,
-    NewAction, Order, Outcome, OwnerQuery, OwnerRef, Query, Rejection, SqliteOptions, SqliteStore,
-    StoreError,
+    NewAction, Order, Outcome, OwnerRef, Query, Rejection, SqliteOptions, SqliteStore, StoreError,
+    StoreErrorKind,
 };
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
@@ -91,10 +92,7 @@ async fn one_that_fails_in_the_middle_does_not_take_its_group_with_it() {
         let trap = format!("SELECT RAISE({how}, 'bad')");
         let mut other = tripwire(&place, &trap).await;
         let owner = OwnerRef::new("o");
-        let claim = Command::Claim {
-            owner,
-            take_over: true,
-        };
+        let claim = Command::claim(owner);
         let batches = vec![
             creating(NewAction::task("good")),
             creating(NewAction::task("bad")),
@@ -104,7 +102,7 @@ async fn one_that_fails_in_the_middle_does_not_take_its_group_with_it() {
         let answers = together(&store, &mut other, batches).await;
         for (index, answer) in answers.into_iter().enumerate() {
             match index {
-                1 => assert_eq!(answer.unwrap_err().kind(), ErrorKind::Corrupt, "{how}"),
+                1 => assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Corrupt, "{how}"),
                 _ => assert!(answer.unwrap()[0].is_ok(), "{how}, batch {index}"),
             }
         }
@@ -128,12 +126,12 @@ async fn a_batch_that_fails_at_its_commit_is_refused_alone_and_the_store_goes_on
         let mut answers = together(&store, &mut other, batches).await;
         assert_eq!(
             answers.pop().unwrap().unwrap_err().kind(),
-            ErrorKind::Corrupt
+            StoreErrorKind::Corrupt
         );
         assert!(answers.pop().unwrap().unwrap()[0].is_ok());
         assert!(store.action(uid).await.unwrap().is_none());
         let done = store.write(good).await.unwrap().pop().unwrap().unwrap();
-        assert_eq!(done.effect, action_store::Effect::Already);
+        assert_eq!(done.effect, action_store::command::Effect::Already);
         // The one that made the group wait, and this one.
         assert_dense(&store, 2 * (round + 1)).await;
     }
@@ -153,7 +151,7 @@ async fn a_store_closed_right_after_a_failed_commit_is_one_file_all_the_same() {
             tripwire(&place, trap).await.close().await.unwrap();
         }
         let bad = store.write(creating(NewAction::task("bad"))).await;
-        assert_eq!(bad.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(bad.unwrap_err().kind(), StoreErrorKind::Corrupt);
         store.close().await.unwrap();
         let expected = ["actions.db", "actions.db.lock"];
         assert_eq!(place.files(), expected, "round {round}");
@@ -184,20 +182,17 @@ async fn one_that_finds_no_room_does_not_keep_others_from_removing_or_renewing()
     let (store, over) = full_store(&place).await;
     let mut other = raw(&place.path).await;
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     let (uid, if_version) = (over[0].uid, over[0].version);
     let batches = vec![
         large("too much"),
-        Batch::each(vec![Command::Remove { uid, if_version }]),
-        Batch::each(vec![Command::Renew(owner)]),
+        Batch::each(vec![Command::remove(uid, if_version)]),
+        Batch::each(vec![Command::renew(owner)]),
     ];
     let mut answers = together(&store, &mut other, batches).await.into_iter();
     let full = answers.next().unwrap().unwrap_err();
-    assert_eq!(full.kind(), ErrorKind::Unavailable, "{full}");
+    assert_eq!(full.kind(), StoreErrorKind::Unavailable, "{full}");
     for answer in answers {
         assert!(answer.unwrap()[0].is_ok());
     }
@@ -217,10 +212,7 @@ async fn a_renewal_does_not_wait_for_all_batches_of_a_group_that_are_tried_one_b
     let (store, _) = full_store(&place).await;
     let mut other = raw(&place.path).await;
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     let batches = (0..6).map(|_| large("too much")).collect();
     let (mut writes, mut context) = (
@@ -229,14 +221,14 @@ async fn a_renewal_does_not_wait_for_all_batches_of_a_group_that_are_tried_one_b
     );
     // Together they find no room. From the first answer on, each is tried alone.
     let first = ends(writes.remove(0)).await.unwrap_err();
-    assert_eq!(first.kind(), ErrorKind::Unavailable, "{first}");
-    store.command(Command::Renew(owner)).await.unwrap();
+    assert_eq!(first.kind(), StoreErrorKind::Unavailable, "{first}");
+    store.command(Command::renew(owner)).await.unwrap();
     let pending = |write: &mut Write<'_>| write.as_mut().poll(&mut context).is_pending();
     writes.retain_mut(pending);
     assert!(!writes.is_empty(), "the renewal came last");
     for write in writes {
         let error = ends(write).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
     }
     other.close().await.unwrap();
     store.close().await.unwrap();
@@ -269,7 +261,7 @@ async fn come_and_go(store: Arc<SqliteStore>, sizes: Vec<u64>) -> Vec<(ActionUid
         }
         if size.is_multiple_of(3) && version.get() == 2 {
             let if_version = version;
-            match store.command(Command::Remove { uid, if_version }).await {
+            match store.command(Command::remove(uid, if_version)).await {
                 Ok(_) => {
                     acknowledged.push((uid, 0));
                     continue;

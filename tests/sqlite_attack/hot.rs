@@ -143,10 +143,7 @@ async fn nobodys_view_goes_back(options: SqliteOptions) {
     let (dice, place) = (Dice::new(), place());
     let store: Arc<dyn ActionStore> = Arc::new(options.open(&place.path).await.unwrap());
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     let mut actions = Vec::new();
     for _ in 0..4 * ACTIONS {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use action_store::{
     ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Finish, NewAction, ObjectRef,
-    OpId, OwnerRef, Report, SqliteStore,
+    OwnerRef, Report, SqliteStore,
 };
 
 use super::children::{Child, say, told, until_let_go};
@@ -30,10 +30,7 @@ pub(crate) async fn open_when_told(path: &Path) {
 pub(crate) async fn write_until_killed(path: &Path) {
     let store = Arc::new(SqliteStore::open(path).await.unwrap());
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     let tasks: Vec<_> = (0..8)
         .map(|task| {
@@ -58,17 +55,8 @@ async fn live(store: &SqliteStore, owner: &OwnerRef, task: usize) {
         .with_description("d".repeat(task * 500));
     let uid = new.uid;
     let by = Some(owner.clone());
-    let apply = |change: Change| Command::Apply {
-        uid,
-        op: OpId::new(),
-        change,
-        by: Some(owner.clone()),
-        if_version: None,
-    };
-    let create = Command::Create {
-        new: new.into(),
-        by,
-    };
+    let apply = |change: Change| Command::apply(uid, change).by(owner.clone());
+    let create = Command::create(new).by(by);
     if task.is_multiple_of(2) {
         let both = Batch::all(vec![create, apply(Change::Start)]);
         let answers = store.write(both).await.unwrap();
@@ -88,7 +76,7 @@ async fn live(store: &SqliteStore, owner: &OwnerRef, task: usize) {
     if task == 7 {
         let if_version = done.version;
         store
-            .command(Command::Remove { uid, if_version })
+            .command(Command::remove(uid, if_version))
             .await
             .unwrap();
         say(&format!("gone {uid}"));

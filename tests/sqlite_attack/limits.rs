@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::command::OpId;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change, Command, Json,
-    Limits, LogQuery, NewAction, OpId, OwnerRef, Query, RelatedObject, Report, SqliteOptions,
+    Limits, LogQuery, NewAction, OwnerRef, Query, RelatedObject, Report, SqliteOptions,
     SqliteStore,
 };
 

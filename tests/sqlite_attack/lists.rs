@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use action_store::command::OpId;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change, Command, Filter,
-    Finish, Limits, NewAction, ObjectRef, OpId, Order, Outcome, Query, SqliteStore,
+    Finish, Limits, NewAction, ObjectRef, Order, Outcome, Query, SqliteStore,
 };
 
 use super::{create, place};
@@ -37,13 +38,10 @@ async fn large_store(store: &SqliteStore) {
         let end = Change::Finish(Finish::new(Outcome::Cancelled));
         let op = OpId::new();
         let (by, if_version, change) = (None, None, end);
-        let end = Command::Apply {
-            uid,
-            op,
-            change,
-            by,
-            if_version,
-        };
+        let end = Command::apply(uid, change)
+            .by(by)
+            .with_op(op)
+            .if_version(if_version);
         store.command(end).await.unwrap();
     }
 }

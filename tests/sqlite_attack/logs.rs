@@ -1,7 +1,7 @@
 //! Logs that are too long.
 
 use action_store::{
-    ActionStore, Batch, Change, Command, Limits, NewAction, OpId, OwnerRef, Report, SqliteStore,
+    ActionStore, Batch, Change, Command, Limits, NewAction, OwnerRef, Report, SqliteStore,
 };
 use sqlx::Connection as _;
 
@@ -13,23 +13,11 @@ async fn another_program_can_delete_only_the_oldest_steps_of_a_full_log() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     let new = NewAction::task("resize");
     let uid = new.uid;
-    let create = Command::Create {
-        new: new.into(),
-        by: None,
-    };
-    let apply = |change| Command::Apply {
-        uid,
-        op: OpId::new(),
-        change,
-        by: Some(owner.clone()),
-        if_version: None,
-    };
+    let create = Command::create(new);
+    let apply = |change| Command::apply(uid, change).by(owner.clone());
     let step = |n: u32| apply(Change::Report(Report::new().with_step(format!("step {n}"))));
     let mut commands = vec![claim, create, apply(Change::Start)];
     commands.extend((3..=Limits::LOG_ENTRIES).map(step));

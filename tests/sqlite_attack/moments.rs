@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::{
-    ActionStore, ActionStoreExt, ErrorKind, Json, NewAction, Query, SqliteOptions, SqliteStore,
+    ActionStore, ActionStoreExt, Json, NewAction, Query, SqliteOptions, SqliteStore, StoreErrorKind,
 };
 
 use super::{creating, ends, place, raw, reopened_and_checked, run};
@@ -53,10 +53,10 @@ fn a_waiter_for_a_change_returns_when_the_runtime_ends() {
     drop(first);
     second.block_on(async {
         let let_go = ends(waiting).await.unwrap().unwrap_err();
-        assert_eq!(let_go.kind(), ErrorKind::Closed);
+        assert_eq!(let_go.kind(), StoreErrorKind::Closed);
         for after in [None, Some(at)] {
             let error = ends(store.changed(after)).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Closed, "{after:?}");
+            assert_eq!(error.kind(), StoreErrorKind::Closed, "{after:?}");
         }
     });
 }
@@ -126,7 +126,7 @@ async fn a_write_that_waits_for_room_is_told_when_the_store_closes() {
     for write in [first, second, third] {
         match ends(write).await.unwrap() {
             Ok(answers) => written += answers.len(),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "{error}"),
+            Err(error) => assert_eq!(error.kind(), StoreErrorKind::Closed, "{error}"),
         }
     }
     let (store, checked) = reopened_and_checked(&place.path).await;

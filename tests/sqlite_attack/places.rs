@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use action_store::{ActionStore, ActionStoreExt, ErrorKind, NewAction, SqliteOptions, SqliteStore};
+use action_store::{
+    ActionStore, ActionStoreExt, ErrorKind, NewAction, SqliteOptions, SqliteStore, StoreErrorKind,
+};
 
 use super::{beside, place, reopened_and_checked};
 
@@ -30,7 +32,7 @@ async fn a_log_without_its_database_is_not_replayed_into_a_new_store() {
         let left = beside(&place.path, suffix);
         std::fs::write(&left, &log).unwrap();
         let error = SqliteStore::open(&place.path).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
         // It may hold the last writes of the one that was moved: nothing is thrown away.
         assert_eq!(std::fs::read(&left).unwrap(), log);
         assert!(!place.path.exists());
@@ -63,7 +65,7 @@ async fn a_link_that_leads_nowhere_yet_is_not_replaced_by_a_store() {
     std::os::unix::fs::symlink(&target, &place.path).unwrap();
     match SqliteStore::open(&place.path).await {
         // Told, or followed; never a store where the link was.
-        Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+        Err(error) => assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}"),
         Ok(store) => {
             assert_eq!(store.path(), target.canonicalize().unwrap());
             store.close().await.unwrap();

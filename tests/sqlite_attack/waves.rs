@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use action_store::command::Effect;
 use action_store::conformance::check_store;
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Done, Effect, Error, ErrorKind,
-    Finish, NewAction, OwnerRef, Progress, Rejection, Report, SqliteOptions, SqliteStore,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Command, Done, Error, ErrorKind, Finish,
+    NewAction, OwnerRef, Progress, Rejection, Report, SqliteOptions, SqliteStore,
 };
 
 use super::{Dice, ends, place, reopened_and_checked};
@@ -24,10 +25,7 @@ struct Lived {
 
 async fn claim(store: &SqliteStore) -> OwnerRef {
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     owner
 }
@@ -51,7 +49,7 @@ async fn live(store: Arc<SqliteStore>, owner: OwnerRef, rolls: Vec<u64>) -> Live
     let (mut lived, mut rolls) = (Lived::default(), rolls.into_iter());
     for _ in 0..LIVES {
         let new = Arc::new(NewAction::task("wave"));
-        let create = |new| Command::Create { new, by: None };
+        let create = |new| Command::create(new);
         write(&store, create(new.clone())).await.unwrap();
         let uid = new.uid;
         is_shown(&store, store.start(uid, &owner).await, 2).await;

@@ -4,9 +4,10 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
+use action_store::query::Position;
 use action_store::{
-    ActionStore, ActionStoreExt, Cursor, ErrorKind, LogQuery, NewAction, Order, Position, Query,
-    SqliteOptions, SqliteStore, Watcher,
+    ActionStore, ActionStoreExt, Cursor, ErrorKind, LogQuery, NewAction, Order, Query,
+    SqliteOptions, SqliteStore, StoreErrorKind, Watcher,
 };
 
 use sqlx::sqlite::SqlitePool;
@@ -65,7 +66,7 @@ impl Held {
             store.log(&log).await.map(|page| page.items.len()),
         ];
         for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
-            assert_eq!(error.kind(), ErrorKind::CursorExpired, "{error}");
+            assert_eq!(error.kind(), StoreErrorKind::CursorExpired, "{error}");
         }
         let understood = answers.iter().filter(|answer| answer.is_ok()).count();
         assert!([0, 4].contains(&understood), "{answers:?}");

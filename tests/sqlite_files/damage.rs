@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::{
-    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Change, Command, Cursor,
-    ErrorKind, Filter, Finish, Json, LogEntry, LogQuery, NewAction, ObjectRef, OpId, Order,
-    Outcome, OwnerRef, Page, Query, Report, SqliteStore, StoreError,
+    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Change, Command, Cursor, Filter,
+    Finish, Json, LogEntry, LogQuery, NewAction, ObjectRef, Order, Outcome, OwnerRef, Page, Query,
+    Report, SqliteStore, StoreError, StoreErrorKind,
 };
 
 use super::attack::{Dice, asked_for};
@@ -65,27 +65,15 @@ impl Damage {
 async fn fill(path: &Path) {
     let store = SqliteStore::open(path).await.unwrap();
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     for number in 0..ACTIONS {
         let object = ObjectRef::bdb(number as u64 % 50);
         let new = NewAction::state_machine(format!("SM{}", number % 7), object)
             .with_description(format!("action {number}"));
         let uid = new.uid;
-        let apply = |change| Command::Apply {
-            uid,
-            op: OpId::new(),
-            change,
-            by: Some(owner.clone()),
-            if_version: None,
-        };
-        let create = Command::Create {
-            new: new.into(),
-            by: Some(owner.clone()),
-        };
+        let apply = |change| Command::apply(uid, change).by(owner.clone());
+        let create = Command::create(new).by(owner.clone());
         let step = Report::new().with_step(format!("step {number}"));
         let mut commands = vec![create, apply(Change::Start), apply(Change::Report(step))];
         match number % 10 {
@@ -209,7 +197,7 @@ impl Tally {
         match found {
             Ok(found) if whole.as_ref().is_ok_and(|whole| whole == found) => self.right += 1,
             Ok(_) => self.wrong.push(what.to_owned()),
-            Err(error) if error.kind() == ErrorKind::Corrupt => self.refused += 1,
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => self.refused += 1,
             Err(error) => self.wrong.push(format!("{what}: {error}")),
         }
     }
@@ -259,7 +247,7 @@ async fn every_answer_of_a_damaged_store_is_right_or_says_so() {
             let store = match SqliteStore::open(&place.path).await {
                 Ok(store) => store,
                 Err(error) => {
-                    let kinds = [ErrorKind::Corrupt, ErrorKind::Incompatible];
+                    let kinds = [StoreErrorKind::Corrupt, StoreErrorKind::Incompatible];
                     assert!(kinds.contains(&error.kind()), "{damage:?}: {error:?}");
                     return None;
                 }

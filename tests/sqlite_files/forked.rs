@@ -5,8 +5,9 @@ use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use action_store::owner::OwnerQuery;
 use action_store::{
-    ActionStore, ActionStoreExt, ErrorKind, NewAction, OwnerQuery, Query, SqliteStore, StoreError,
+    ActionStore, ActionStoreExt, NewAction, Query, SqliteStore, StoreError, StoreErrorKind,
 };
 use fork::Fork;
 
@@ -14,7 +15,7 @@ use super::children::{Child, say};
 use super::{ends, place};
 
 /// The error of a call at its first poll. A forked process has no threads that could drive it.
-fn at_once<T>(call: impl Future<Output = Result<T, StoreError>>) -> Option<ErrorKind> {
+fn at_once<T>(call: impl Future<Output = Result<T, StoreError>>) -> Option<StoreErrorKind> {
     match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Err(error)) => Some(error.kind()),
         Poll::Ready(Ok(_)) | Poll::Pending => None,
@@ -39,7 +40,7 @@ fn not_refused(store: SqliteStore) -> Vec<&'static str> {
         ("close", at_once(store.close())),
     ];
     drop(store);
-    let closed = Some(ErrorKind::Closed);
+    let closed = Some(StoreErrorKind::Closed);
     let others = answers.into_iter().filter(|(_, kind)| *kind != closed);
     others.map(|(name, _)| name).collect()
 }
@@ -57,7 +58,7 @@ pub(crate) async fn fork_and_use(path: &Path) {
             fork::waitpid(child).unwrap();
             // The parent's lock is its own.
             let second = SqliteStore::open(path).await.map(drop);
-            assert_eq!(second.unwrap_err().kind(), ErrorKind::Unavailable);
+            assert_eq!(second.unwrap_err().kind(), StoreErrorKind::Unavailable);
             store.create(NewAction::task("a")).await.unwrap();
             store.close().await.unwrap();
             say("the parent goes on");

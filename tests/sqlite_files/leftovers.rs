@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use action_store::{ActionStore, ActionStoreExt, ErrorKind, NewAction, Query, SqliteStore};
+use action_store::{ActionStore, ActionStoreExt, NewAction, Query, SqliteStore, StoreErrorKind};
 
 use super::{ends, place, raw, run, shared};
 
@@ -50,7 +50,7 @@ fn a_write_that_was_never_sent_is_not_of_unknown_outcome() {
             inside.shutdown_background();
             ends(writing).await.unwrap_err()
         });
-        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Closed, "{error}");
         outside.block_on(async {
             run(&mut other, "ROLLBACK").await;
             let count = "SELECT count(*) FROM actions_action";

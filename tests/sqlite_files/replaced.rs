@@ -5,9 +5,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 
+use action_store::owner::OwnerQuery;
+use action_store::sqlite::SqliteFile;
 use action_store::{
-    ActionStore, ActionStoreExt, ErrorKind, NewAction, OwnerQuery, Query, SqliteFile, SqliteStore,
-    StoreError,
+    ActionStore, ActionStoreExt, NewAction, Query, SqliteStore, StoreError, StoreErrorKind,
 };
 
 use super::{Place, beside, ends, place, pool, raw, run, shared};
@@ -46,7 +47,7 @@ async fn write(store: &SqliteStore) -> Result<(), StoreError> {
 async fn is_refused(store: &SqliteStore, case: &str, what: SqliteFile) {
     let path = store.path().display().to_string();
     let says = |error: StoreError| {
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{case}: {error}");
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{case}: {error}");
         assert!(error.to_string().contains(&path), "{case}: {error}");
     };
     for _ in 0..20 {
@@ -202,7 +203,11 @@ async fn a_waiter_for_a_change_is_told_that_the_file_is_gone() {
             _ => drop(store.owners(&OwnerQuery::new()).await.unwrap_err()),
         }
         let error = ends(waiting).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{notices}: {error}");
+        assert_eq!(
+            error.kind(),
+            StoreErrorKind::Unavailable,
+            "{notices}: {error}"
+        );
         store.close().await.unwrap();
     }
 }
@@ -226,8 +231,8 @@ async fn a_commit_to_a_file_that_was_moved_meanwhile_is_of_unknown_outcome() {
         let error = ends(writing).await.unwrap_err();
         let mut expected = 20;
         match error.kind() {
-            ErrorKind::OutcomeUnknown => (unknown, expected) = (unknown + 1, 21),
-            kind => assert_eq!(kind, ErrorKind::Unavailable, "{error}"),
+            StoreErrorKind::OutcomeUnknown => (unknown, expected) = (unknown + 1, 21),
+            kind => assert_eq!(kind, StoreErrorKind::Unavailable, "{error}"),
         }
         is_refused(&store, "afterwards", SqliteFile::Removed).await;
         ends(store.close()).await.unwrap();

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use action_store::{
     ActionStore, ActionStoreExt, ErrorKind, NewAction, Query, SqliteOptions, SqliteStore,
+    StoreErrorKind,
 };
 
 use super::children::{Child, say, told};
@@ -41,7 +42,7 @@ async fn heard(path: &Path, how: &'static str) -> String {
 }
 
 /// Opens a path in this process, which must fail.
-async fn refused(path: &Path, how: &str) -> ErrorKind {
+async fn refused(path: &Path, how: &str) -> StoreErrorKind {
     let opened = match how {
         "shared" => SqliteOptions::new().shared().open(path).await,
         _ => SqliteStore::open(path).await,
@@ -87,7 +88,11 @@ async fn a_hard_link_does_not_let_a_second_opener_in() {
         let link = link(&place);
         for how in others {
             assert_eq!(heard(&link, how).await, "Unavailable", "{first}, {how}");
-            assert_eq!(refused(&link, how).await, ErrorKind::Unavailable, "{how}");
+            assert_eq!(
+                refused(&link, how).await,
+                StoreErrorKind::Unavailable,
+                "{how}"
+            );
         }
         assert!(!beside(&link, "-wal").exists());
         assert_eq!(heard(&link, "pool").await, "Unavailable", "{first}");
@@ -103,7 +108,10 @@ async fn a_deleted_lock_file_does_not_let_a_second_opener_in() {
         std::fs::remove_file(beside(&place.path, ".lock")).unwrap();
         assert_eq!(heard(&place.path, how).await, "Unavailable", "{how}");
     }
-    assert_eq!(refused(&place.path, "alone").await, ErrorKind::Unavailable);
+    assert_eq!(
+        refused(&place.path, "alone").await,
+        StoreErrorKind::Unavailable
+    );
     is_sound(store).await;
 }
 
@@ -138,7 +146,7 @@ async fn a_bind_mount_does_not_let_a_second_opener_in() {
         .unwrap();
     assert!(unmounted.success());
     assert_eq!(heard, "Unavailable");
-    assert_eq!(here.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(here.unwrap_err().kind(), StoreErrorKind::Unavailable);
     is_sound(store).await;
 }
 

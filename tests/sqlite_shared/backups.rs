@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use action_store::conformance::check_store;
+use action_store::sqlite::SqliteAccess;
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, ErrorKind, NewAction, SqliteAccess, SqliteOptions,
-    SqliteStore,
+    ActionStore, ActionStoreExt, ActionUid, NewAction, SqliteOptions, SqliteStore, StoreErrorKind,
 };
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
@@ -84,7 +84,7 @@ async fn a_copy_made_while_eight_write_has_all_that_was_acknowledged_before() {
             let mode = std::fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
             let again = store.backup_to(&path).await.unwrap_err();
-            assert_eq!(again.kind(), ErrorKind::Unavailable, "{again}");
+            assert_eq!(again.kind(), StoreErrorKind::Unavailable, "{again}");
             let (copied, checked) = reopened_and_checked(&path).await;
             for some in before.chunks(500) {
                 let found = copied.get(some).await.unwrap();
@@ -121,7 +121,7 @@ async fn two_copies_to_one_place_are_one_whole_copy() {
         let answers = tokio::join!(store.backup_to(&path), store.backup_to(&path));
         for answer in [answers.0, answers.1] {
             if let Err(error) = answer {
-                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
             }
         }
         // The later calls were refused, but one of the calls makes the copy and releases it.
@@ -130,7 +130,7 @@ async fn two_copies_to_one_place_are_one_whole_copy() {
             loop {
                 match options.clone().open(&path).await {
                     Ok(copied) => break copied,
-                    Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+                    Err(error) => assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}"),
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -156,7 +156,7 @@ async fn a_log_that_is_left_where_a_copy_is_made_is_not_taken_into_it() {
     std::fs::copy(beside(&other.path, "-wal"), beside(&path, "-wal")).unwrap();
     theirs.close().await.unwrap();
     let refused = store.backup_to(&path).await.unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+    assert_eq!(refused.kind(), StoreErrorKind::Unavailable, "{refused}");
     assert!(!path.exists());
     store.close().await.unwrap();
 }
@@ -212,6 +212,6 @@ async fn the_diagnostics_are_correct() {
         other.close().await.unwrap();
         store.close().await.unwrap();
         let late = store.diagnostics().await.unwrap_err();
-        assert_eq!(late.kind(), ErrorKind::Closed);
+        assert_eq!(late.kind(), StoreErrorKind::Closed);
     }
 }

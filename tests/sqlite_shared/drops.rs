@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use action_store::command::Effect;
 use action_store::conformance::check_store;
+use action_store::owner::OwnerQuery;
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Effect, LogQuery, NewAction,
-    OpId, Order, OwnerQuery, OwnerRef, Query, SqliteOptions, SqliteStore,
+    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, LogQuery, NewAction, Order,
+    OwnerRef, Query, SqliteOptions, SqliteStore,
 };
 use sqlx::sqlite::SqlitePool;
 
@@ -97,22 +99,13 @@ impl Victim {
 pub(super) fn pair(owner: &OwnerRef) -> (Batch, [ActionUid; 2]) {
     let (a, b) = (NewAction::task("a"), NewAction::task("b"));
     let uids = [a.uid, b.uid];
-    let start = Command::Apply {
-        uid: b.uid,
-        op: OpId::new(),
-        change: Change::Start,
-        by: Some(owner.clone()),
-        if_version: None,
-    };
+    let start = Command::apply(b.uid, Change::Start).by(owner.clone());
     (Batch::each(vec![create(a), create(b), start]), uids)
 }
 
 pub(super) async fn claimed(store: &SqliteStore) -> OwnerRef {
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     owner
 }

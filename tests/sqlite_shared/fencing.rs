@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use action_store::action::Version;
+use action_store::owner::OwnerQuery;
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, ErrorKind, Filter,
-    Finish, Limits, NewAction, OpId, Order, Outcome, OwnerQuery, OwnerRef, Query, Rejection,
-    Report, SqliteStore, Version,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Filter, Finish, Limits,
+    NewAction, Order, Outcome, OwnerRef, Query, Rejection, Report, SqliteStore, StoreErrorKind,
 };
 
 use super::children::{Child, say, until_let_go};
@@ -20,10 +21,7 @@ pub(crate) async fn work_until_let_go(path: &Path, _more: &str) {
     let working = tokio::spawn(async move {
         loop {
             let owner = OwnerRef::new("plane");
-            let claim = Command::Claim {
-                owner: owner.clone(),
-                take_over: false,
-            };
+            let claim = Command::claim(owner.clone()).with_take_over(false);
             match store.command(claim).await {
                 Ok(_) => say(&format!("claimed {}", owner.incarnation)),
                 // The process that fenced this owner may hold the name for now.
@@ -53,17 +51,8 @@ async fn write_until_fenced(store: Arc<SqliteStore>, owner: OwnerRef) {
         let new = NewAction::task("work");
         let uid = new.uid;
         let by = Some(owner.clone());
-        let apply = |change| Command::Apply {
-            uid,
-            op: OpId::new(),
-            change,
-            by: by.clone(),
-            if_version: None,
-        };
-        let create = Command::Create {
-            new: new.into(),
-            by: by.clone(),
-        };
+        let apply = |change| Command::apply(uid, change).by(by.clone());
+        let create = Command::create(new).by(by.clone());
         // A bare create may be queued still when the fence comes; the rest is executing.
         let batches = [
             Batch::each(vec![create, apply(Change::Start)]),
@@ -83,7 +72,7 @@ async fn write_until_fenced(store: Arc<SqliteStore>, owner: OwnerRef) {
                         }
                     }
                 }
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}"),
+                Err(error) => assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}"),
             }
         }
     }
@@ -121,14 +110,8 @@ async fn nothing_of_an_owner_is_accepted_once_another_process_has_fenced_it() {
         assert_eq!(owner.incarnation.to_string(), incarnation);
         let taking_over = OwnerRef::new("plane");
         let ended_by = match round % 2 {
-            0 => Command::Fence {
-                owner: owner.clone(),
-                if_renewals: alive.renewals,
-            },
-            _ => Command::Claim {
-                owner: taking_over.clone(),
-                take_over: true,
-            },
+            0 => Command::fence(owner.clone(), alive.renewals),
+            _ => Command::claim(taking_over.clone()),
         };
         let asked = Instant::now();
         store.command(ended_by).await.unwrap();
@@ -146,15 +129,14 @@ async fn nothing_of_an_owner_is_accepted_once_another_process_has_fenced_it() {
         let uids: Vec<ActionUid> = at_the_answer.into_keys().collect();
         for some in uids.chunks(500) {
             let found = store.get(some).await.unwrap();
-            let settle = |action: &Arc<Action>| Command::Apply {
-                uid: action.uid,
-                op: OpId::new(),
-                change: Change::Finish(Finish::new(match action.started_at {
-                    Some(_) => Outcome::Lost,
-                    None => Outcome::Interrupted,
-                })),
-                by: None,
-                if_version: None,
+            let settle = |action: &Arc<Action>| {
+                Command::apply(
+                    action.uid,
+                    Change::Finish(Finish::new(match action.started_at {
+                        Some(_) => Outcome::Lost,
+                        None => Outcome::Interrupted,
+                    })),
+                )
             };
             let settled = Batch::each(found.iter().flatten().map(settle).collect());
             let settled = store.write(settled).await.unwrap();
@@ -162,7 +144,7 @@ async fn nothing_of_an_owner_is_accepted_once_another_process_has_fenced_it() {
         }
         owners.push(owner);
         if round % 2 == 1 {
-            store.command(Command::Release(taking_over)).await.unwrap();
+            store.command(Command::release(taking_over)).await.unwrap();
         }
     }
     drop(child);

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use action_store::command::BatchMode;
 use action_store::{
-    ActionStore, ActionStoreExt, Batch, BatchMode, ErrorKind, Finish, NewAction, Outcome,
-    SqliteOptions, SqliteStore, StoreError,
+    ActionStore, ActionStoreExt, Batch, Finish, NewAction, Outcome, SqliteOptions, SqliteStore,
+    StoreError, StoreErrorKind,
 };
 use sqlx::Connection;
 use sqlx::sqlite::SqlitePool;
@@ -70,7 +71,7 @@ async fn a_deferred_transaction_is_refused_once_somebody_else_has_written_or_wri
         .unwrap_err();
     assert_eq!(
         (error.kind(), &*code(&error)),
-        (ErrorKind::Unavailable, "517")
+        (StoreErrorKind::Unavailable, "517")
     );
     assert!(error.to_string().contains("BEGIN IMMEDIATE"), "{error}");
     deferred.rollback().await.unwrap();
@@ -84,7 +85,7 @@ async fn a_deferred_transaction_is_refused_once_somebody_else_has_written_or_wri
     let error = store.write_in(&mut deferred, batch).await.unwrap_err();
     assert_eq!(
         (error.kind(), &*code(&error)),
-        (ErrorKind::Unavailable, "5")
+        (StoreErrorKind::Unavailable, "5")
     );
     assert!(error.to_string().contains("BEGIN IMMEDIATE"), "{error}");
     deferred.rollback().await.unwrap();
@@ -107,7 +108,7 @@ async fn a_write_inside_ones_own_transaction_is_unavailable_and_never_applied() 
         let error = ends(store.write(creating(new))).await.unwrap_err();
         assert_eq!(
             error.kind(),
-            ErrorKind::Unavailable,
+            StoreErrorKind::Unavailable,
             "{connections}: {error}"
         );
         transaction.commit().await.unwrap();
@@ -156,7 +157,7 @@ async fn a_write_in_a_host_transaction_is_visible_after_commit_and_wakes_waiters
                         // With a pool of one, no other read is possible while the host's
                         // transaction is open.
                         Ok(Err(error)) => {
-                            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                            assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
                             assert!(begun.elapsed() < Duration::from_secs(20));
                         }
                         Ok(Ok(at)) => return Some(at.revision),
@@ -184,12 +185,12 @@ async fn write_in_is_refused_where_it_cannot_be_a_part_of_the_hosts_transaction(
 
     let mut bare = pool.acquire().await.unwrap();
     let error = store.write_in(&mut bare, batch()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert_eq!(error.kind(), StoreErrorKind::Invalid);
     assert!(error.to_string().contains("begin_with"), "{error}");
     // Begun behind sqlx's back.
     run(&mut bare, "BEGIN IMMEDIATE").await;
     let error = store.write_in(&mut bare, batch()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert_eq!(error.kind(), StoreErrorKind::Invalid, "{error}");
     run(&mut bare, "ROLLBACK").await;
     drop(bare);
 
@@ -200,7 +201,7 @@ async fn write_in_is_refused_where_it_cannot_be_a_part_of_the_hosts_transaction(
     for pool in [&other_pool, &empty] {
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
         let error = store.write_in(&mut transaction, batch()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Invalid, "{error}");
         assert!(error.to_string().contains("not to this store"), "{error}");
         // The transaction is the host's still.
         run(&mut transaction, "CREATE TABLE mine (name TEXT)").await;
@@ -216,7 +217,7 @@ async fn write_in_is_refused_where_it_cannot_be_a_part_of_the_hosts_transaction(
         .write_in(&mut transaction, batch())
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{error}");
     transaction.rollback().await.unwrap();
     host.close().await.unwrap();
     exclusive.close().await.unwrap();
@@ -241,18 +242,15 @@ async fn one_refused_command_leaves_the_others_or_takes_them_along_but_never_the
         store.finish(done.uid, end, None).await.unwrap();
         let (a, b) = (NewAction::task("a"), NewAction::task("b"));
         let uids = [a.uid, b.uid];
-        let again = action_store::Command::Apply {
-            uid: done.uid,
-            op: action_store::OpId::new(),
-            change: action_store::Change::Finish(Finish::succeeded()),
-            by: None,
-            if_version: None,
-        };
+        let again = action_store::Command::apply(
+            done.uid,
+            action_store::Change::Finish(Finish::succeeded()),
+        );
         let commands = vec![create(a), again, create(b)];
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
         run(&mut transaction, INSERT).await;
         let answers = store
-            .write_in(&mut transaction, Batch { commands, mode })
+            .write_in(&mut transaction, Batch::new(commands, mode))
             .await;
         let accepted: Vec<bool> = answers.unwrap().iter().map(Result::is_ok).collect();
         run(&mut transaction, INSERT).await;

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use action_store::conformance::check_store;
-use action_store::{ActionStore, ActionStoreExt, ErrorKind, NewAction, SqliteOptions};
+use action_store::{
+    ActionStore, ActionStoreExt, ErrorKind, NewAction, SqliteOptions, StoreErrorKind,
+};
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -52,7 +54,7 @@ pub(crate) async fn open_when_told(path: &Path, way: &str) {
     let store_id = loop {
         match store.changed(None).await {
             Ok(position) => break position.store_id,
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+            Err(error) => assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}"),
         }
     };
     say(&format!("open {store_id} {uid}"));

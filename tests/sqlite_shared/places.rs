@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use action_store::conformance::check_store;
+use action_store::sqlite::SqliteAccess;
 use action_store::{
-    ActionStore, ActionStoreExt, Batch, Durability, ErrorKind, NewAction, SqliteAccess,
-    SqliteOptions, SqliteStore, StoreError,
+    ActionStore, ActionStoreExt, Batch, Durability, NewAction, SqliteOptions, SqliteStore,
+    StoreError, StoreErrorKind,
 };
 use sqlx::Connection;
 use sqlx::sqlite::{
@@ -30,7 +31,7 @@ pub(crate) async fn hold_until_let_go(path: &Path, _more: &str) {
     until_let_go();
 }
 
-fn refused(kind: ErrorKind, opened: Result<SqliteStore, StoreError>) -> String {
+fn refused(kind: StoreErrorKind, opened: Result<SqliteStore, StoreError>) -> String {
     let error = opened.unwrap_err();
     assert_eq!(error.kind(), kind, "{error:?}");
     error.to_string()
@@ -46,7 +47,7 @@ async fn a_store_that_must_exist_is_not_made() {
         SqliteOptions::new().verify_schema(),
         SqliteOptions::new().verify_schema().shared(),
     ] {
-        refused(ErrorKind::Unavailable, options.open(&place.path).await);
+        refused(StoreErrorKind::Unavailable, options.open(&place.path).await);
         let mut files = place.files();
         files.retain(|file| !file.ends_with(".lock"));
         assert_eq!(files, Vec::<String>::new());
@@ -73,7 +74,7 @@ async fn one_that_only_reads_sees_what_an_exclusive_writer_in_another_process_co
     let mut child = Child::start("holder", &place.path, "");
     assert_eq!(child.heard().unwrap(), "open");
     let beside = SqliteOptions::new().shared().open(&place.path);
-    refused(ErrorKind::Unavailable, beside.await);
+    refused(StoreErrorKind::Unavailable, beside.await);
 
     let store = SqliteOptions::new()
         .read_only()
@@ -86,7 +87,7 @@ async fn one_that_only_reads_sees_what_an_exclusive_writer_in_another_process_co
     );
     assert!(store.capabilities().shared);
     let write = store.write(creating(NewAction::task("a"))).await;
-    assert_eq!(write.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(write.unwrap_err().kind(), StoreErrorKind::Unsupported);
     for _ in 0..5 {
         let at = store.changed(None).await.unwrap().revision;
         let wait = store.changed(Some(at));
@@ -130,7 +131,7 @@ async fn the_ledger_says_who_may_read_and_who_may_write() {
         match reads {
             true => read_only.unwrap().close().await.unwrap(),
             false => {
-                let words = refused(ErrorKind::Incompatible, read_only);
+                let words = refused(StoreErrorKind::Incompatible, read_only);
                 assert!(words.contains("1000"), "{words}");
             }
         }
@@ -149,7 +150,7 @@ async fn the_ledger_says_who_may_read_and_who_may_write() {
                     store.close().await.unwrap();
                 }
                 false => {
-                    let words = refused(ErrorKind::Incompatible, opened);
+                    let words = refused(StoreErrorKind::Incompatible, opened);
                     assert!(words.contains("1000"), "{words}");
                 }
             }
@@ -187,7 +188,7 @@ async fn a_schema_that_the_hosts_own_tool_applied_is_verified_to_the_last_trigge
     let pool = pool(&place.path, 2).await;
     let verify = SqliteOptions::new().verify_schema();
     let words = refused(
-        ErrorKind::Incompatible,
+        StoreErrorKind::Incompatible,
         verify.clone().on_pool(pool.clone()).await,
     );
     assert!(words.contains("is missing"), "{words}");
@@ -209,7 +210,7 @@ async fn a_schema_that_the_hosts_own_tool_applied_is_verified_to_the_last_trigge
     for (kind, name, sql) in &objects {
         run(&mut host, &format!("DROP {kind} {name}")).await;
         let words = refused(
-            ErrorKind::Incompatible,
+            StoreErrorKind::Incompatible,
             verify.clone().on_pool(pool.clone()).await,
         );
         assert!(
@@ -222,7 +223,7 @@ async fn a_schema_that_the_hosts_own_tool_applied_is_verified_to_the_last_trigge
             assert_ne!(toothless, *sql);
             run(&mut host, &toothless).await;
             let opened = verify.clone().on_pool(pool.clone()).await;
-            let words = refused(ErrorKind::Incompatible, opened);
+            let words = refused(StoreErrorKind::Incompatible, opened);
             assert!(
                 words.contains(&format!("{name} differs from the one")),
                 "{words}"
@@ -235,7 +236,7 @@ async fn a_schema_that_the_hosts_own_tool_applied_is_verified_to_the_last_trigge
     }
     run(&mut host, "DROP TABLE actions_pin").await;
     let words = refused(
-        ErrorKind::Incompatible,
+        StoreErrorKind::Incompatible,
         verify.clone().on_pool(pool.clone()).await,
     );
     assert!(words.contains("table actions_pin is missing"), "{words}");
@@ -247,9 +248,9 @@ async fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
     let shared = || SqliteOptions::new().shared();
     let place = super::place();
     std::fs::write(&place.path, b"").unwrap();
-    refused(ErrorKind::Corrupt, shared().open(&place.path).await);
+    refused(StoreErrorKind::Corrupt, shared().open(&place.path).await);
     std::fs::write(&place.path, vec![7; 8192]).unwrap();
-    refused(ErrorKind::Corrupt, shared().open(&place.path).await);
+    refused(StoreErrorKind::Corrupt, shared().open(&place.path).await);
     assert_eq!(std::fs::read(&place.path).unwrap(), vec![7; 8192]);
     std::fs::remove_file(&place.path).unwrap();
     let mut theirs = SqliteConnectOptions::new()
@@ -266,7 +267,10 @@ async fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
         shared().verify_schema(),
         SqliteOptions::new().read_only(),
     ] {
-        refused(ErrorKind::Incompatible, options.open(&place.path).await);
+        refused(
+            StoreErrorKind::Incompatible,
+            options.open(&place.path).await,
+        );
         assert_eq!(std::fs::read(&place.path).unwrap(), before);
     }
 }
@@ -280,12 +284,15 @@ async fn an_exclusive_store_cannot_be_opened_in_any_other_way() {
         SqliteOptions::new().shared().open(&place.path),
         SqliteOptions::new().on_pool(pool.clone())
     );
-    refused(ErrorKind::Unavailable, by_path);
-    refused(ErrorKind::Unavailable, on_pool);
+    refused(StoreErrorKind::Unavailable, by_path);
+    refused(StoreErrorKind::Unavailable, on_pool);
     alone.close().await.unwrap();
     let on_pool = SqliteOptions::new().on_pool(pool).await.unwrap();
     let by_path = shared(&place.path).await;
-    refused(ErrorKind::Unavailable, SqliteStore::open(&place.path).await);
+    refused(
+        StoreErrorKind::Unavailable,
+        SqliteStore::open(&place.path).await,
+    );
     on_pool.close().await.unwrap();
     by_path.close().await.unwrap();
 }
@@ -335,12 +342,18 @@ async fn a_connection_of_the_pool_that_cannot_write_is_replaced() {
 #[tokio::test]
 async fn a_pool_is_taken_for_what_it_is() {
     let in_memory = pool_with(SqliteConnectOptions::new().in_memory(true)).await;
-    refused(ErrorKind::Invalid, SqliteStore::on_pool(in_memory).await);
+    refused(
+        StoreErrorKind::Invalid,
+        SqliteStore::on_pool(in_memory).await,
+    );
     let place = place();
     let file = || SqliteConnectOptions::new().filename(&place.path);
     for mode in [SqliteJournalMode::Memory, SqliteJournalMode::Off] {
         let pool = pool_with(file().journal_mode(mode)).await;
-        refused(ErrorKind::Invalid, SqliteStore::on_pool(pool.clone()).await);
+        refused(
+            StoreErrorKind::Invalid,
+            SqliteStore::on_pool(pool.clone()).await,
+        );
         let tables = sqlx::query_scalar("SELECT count(*) FROM sqlite_master");
         let tables: i64 = tables.fetch_one(&pool).await.unwrap();
         assert_eq!(tables, 0);

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use action_store::{
-    Action, ActionStore, ActionStoreExt as _, ActionUid, Clock, Cursor, ErrorKind, LogEntry,
-    LogQuery, NewAction, Order, Query, SqliteOptions, SqliteStore, Timestamp,
+    Action, ActionStore, ActionStoreExt as _, ActionUid, Clock, Cursor, LogEntry, LogQuery,
+    NewAction, Order, Query, SqliteOptions, SqliteStore, StoreErrorKind, Timestamp,
 };
 use uuid::Uuid;
 
@@ -48,7 +48,7 @@ async fn follow(store: Arc<SqliteStore>, end: Arc<AtomicBool>, mut shown: Shown)
         let page = match store.list(&query.clone().with_after(shown.after)).await {
             Ok(page) => page,
             Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+                assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
                 seen.busy += 1;
                 continue;
             }
@@ -71,7 +71,7 @@ async fn follow(store: Arc<SqliteStore>, end: Arc<AtomicBool>, mut shown: Shown)
         match news.await {
             Ok(Ok(at)) => assert!(at.revision > revision),
             Ok(Err(error)) => {
-                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+                assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
                 seen.busy += 1;
             }
             // No process writes while both are restarted, or at the end.

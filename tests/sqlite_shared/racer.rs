@@ -6,10 +6,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use action_store::command::{BatchMode, Effect, OpId};
+use action_store::owner::OwnerQuery;
 use action_store::{
-    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, BatchMode, CancelRequest,
-    Change, Command, Done, Effect, ErrorKind, Finish, NewAction, OpId, Outcome, OwnerQuery,
-    OwnerRef, Progress, Rejection, Report, SqliteOptions, SqliteStore, StoreError,
+    Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change,
+    Command, Done, Finish, NewAction, Outcome, OwnerRef, Progress, Rejection, Report,
+    SqliteOptions, SqliteStore, StoreError, StoreErrorKind,
 };
 use sqlx::sqlite::SqlitePool;
 use uuid::Uuid;
@@ -27,7 +29,7 @@ const TASKS: usize = 8;
 enum Came {
     Answered(Vec<Result<Done, Rejection>>),
     RolledBack,
-    Failed(ErrorKind),
+    Failed(StoreErrorKind),
 }
 
 impl Came {
@@ -35,7 +37,9 @@ impl Came {
         match answer {
             Ok(answers) => Came::Answered(answers),
             Err(error) => match error.kind() {
-                kind @ (ErrorKind::Unavailable | ErrorKind::OutcomeUnknown) => Came::Failed(kind),
+                kind @ (StoreErrorKind::Unavailable | StoreErrorKind::OutcomeUnknown) => {
+                    Came::Failed(kind)
+                }
                 _ => panic!("{error:?}"),
             },
         }
@@ -107,7 +111,7 @@ impl Racer {
                 0 => BatchMode::All,
                 _ => BatchMode::Each,
             };
-            let fenced = self.write(task, Batch { commands, mode }).await;
+            let fenced = self.write(task, Batch::new(commands, mode)).await;
             if fenced || self.dice.roll(60) == 0 {
                 self.claim(task).await;
             } else if self.dice.roll(60) == 0 {
@@ -119,10 +123,7 @@ impl Racer {
     /// A new incarnation of a task's owner.
     async fn claim(&self, task: usize) {
         let owner = OwnerRef::new(format!("{}-{task}", self.name));
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: true,
-        };
+        let claim = Command::claim(owner.clone());
         self.write(task, Batch::each(vec![claim])).await;
         self.owners.lock().unwrap()[task] = owner;
     }
@@ -143,7 +144,7 @@ impl Racer {
             let owner = self.dice.one_of(&alive);
             (owner.owner.clone(), owner.renewals)
         };
-        let fence = Command::Fence { owner, if_renewals };
+        let fence = Command::fence(owner, if_renewals);
         self.write(task, Batch::each(vec![fence])).await;
     }
 
@@ -173,10 +174,7 @@ impl Racer {
             0..=4 => {
                 let new = NewAction::task("race").with_uid(uid);
                 let new = new.with_exclusive(format!("place:{place}"));
-                return Command::Create {
-                    new: new.into(),
-                    by: by.filter(|_| self.dice.roll(2) == 0),
-                };
+                return Command::create(new).by(by.filter(|_| self.dice.roll(2) == 0));
             }
             5..=9 => Change::Start,
             10..=12 => {
@@ -186,20 +184,14 @@ impl Racer {
             13 | 14 => Change::Report(Report::new().with_step(format!("s{}", self.dice.roll(9)))),
             15 => Change::RequestCancel(CancelRequest::new().with_by(&*self.name)),
             16 | 17 => Change::Adopt,
-            18 => return Command::Renew(self.owner(task)),
+            18 => return Command::renew(self.owner(task)),
             19 => Change::Finish(Finish::new(Outcome::Lost).with_decided_by(&*self.name)),
             20 => Change::Finish(Finish::failed(ActionError::new("race", "it was lost"))),
             21 => Change::Finish(Finish::new(Outcome::Cancelled)),
             22 => Change::Finish(Finish::new(Outcome::Interrupted)),
             _ => Change::Finish(Finish::succeeded()),
         };
-        Command::Apply {
-            uid,
-            op: OpId::new(),
-            change,
-            by,
-            if_version: None,
-        }
+        Command::apply(uid, change).by(by)
     }
 
     /// Writes a batch, and prints the attempt and its result. Returns true if the writer was
@@ -234,7 +226,7 @@ impl Racer {
                 }
             }
             Came::RolledBack => line.push_str(" rolled-back"),
-            Came::Failed(ErrorKind::OutcomeUnknown) => line.push_str(" unknown"),
+            Came::Failed(StoreErrorKind::OutcomeUnknown) => line.push_str(" unknown"),
             Came::Failed(_) => line.push_str(" unavailable"),
         }
         say(&line);
@@ -243,7 +235,7 @@ impl Racer {
 
     async fn write_in(&self, pool: &SqlitePool, batch: Batch) -> Came {
         let Ok(mut transaction) = pool.begin_with("BEGIN IMMEDIATE").await else {
-            return Came::Failed(ErrorKind::Unavailable);
+            return Came::Failed(StoreErrorKind::Unavailable);
         };
         let answers = self.store.write_in(&mut transaction, batch).await;
         // Hosts take their time.
@@ -254,7 +246,7 @@ impl Racer {
         }
         match transaction.commit().await {
             Ok(()) => Came::of(answers),
-            Err(_) => Came::Failed(ErrorKind::OutcomeUnknown),
+            Err(_) => Came::Failed(StoreErrorKind::OutcomeUnknown),
         }
     }
 
@@ -305,7 +297,7 @@ impl Racer {
             let found = match self.store.get(&uids).await {
                 Ok(found) => found,
                 Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
                     continue;
                 }
             };

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use action_store::{ActionUid, OpId, Outcome, Version};
+use action_store::action::Version;
+use action_store::command::OpId;
+use action_store::{ActionUid, Outcome};
 
 /// One accepted change, as its caller was told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use action_store::action::{LogEntryKind, Version};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Limits, LogEntry, LogEntryKind, LogQuery,
-    Order, Query, SqliteStore, Status, Version,
+    Action, ActionStore, ActionStoreExt, ActionUid, Limits, LogEntry, LogQuery, Order, Query,
+    SqliteStore, Status,
 };
 use sqlx::sqlite::SqliteConnection;
 

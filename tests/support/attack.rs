@@ -51,8 +51,7 @@ pub(crate) async fn run(connection: &mut SqliteConnection, sql: &str) -> u64 {
 }
 
 pub(crate) fn create(new: NewAction) -> Command {
-    let new = new.into();
-    Command::Create { new, by: None }
+    Command::create(new)
 }
 
 pub(crate) fn creating(new: NewAction) -> Batch {

@@ -24,10 +24,7 @@ impl Plane {
         dir: Option<tempfile::TempDir>,
     ) -> Plane {
         let owner = OwnerRef::new("plane");
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over: true,
-        };
+        let claim = Command::claim(owner.clone());
         store.command(claim).await.unwrap();
         Plane {
             store,

@@ -1,12 +1,14 @@
 //! Actions that are parts of others, and waiting through the tracker.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::action::ChildCounts;
+use action_store::command::BatchMode;
+use action_store::tracker::CancelOptions;
 use action_store::{
-    Action, ActionError, ActionStoreExt, ActionUid, Batch, BatchMode, CancelOptions, CancelRequest,
-    Capabilities, Change, ChildCounts, Command, Durability, ErrorKind, Finish, NewAction,
-    ObjectRef, Outcome, Progress, Status, Tracker,
+    Action, ActionError, ActionStoreExt, ActionUid, Batch, CancelRequest, Capabilities, Change,
+    Command, Durability, ErrorKind, Finish, NewAction, ObjectRef, Outcome, Progress, Status,
+    Tracker,
 };
 use tokio::time::timeout;
 
@@ -251,10 +253,8 @@ async fn no_more_children_are_counted_than_is_said() {
     let most = ChildCounts::MOST;
     for count in [most - 1, most, most + 1] {
         let there = ChildCounts::of(&store, parent.uid).await.unwrap().total();
-        let mut commands = (there..count).map(|_| Command::Create {
-            new: Arc::new(NewAction::task("a").part_of(&parent)),
-            by: None,
-        });
+        let mut commands =
+            (there..count).map(|_| Command::create(NewAction::task("a").part_of(&parent)));
         loop {
             let commands: Vec<_> = commands.by_ref().take(1000).collect();
             if commands.is_empty() {
@@ -391,7 +391,7 @@ async fn counts_of_parts_say_whether_some_may_have_been_removed() {
     let removed = async || ChildCounts::of(&store, uid).await.unwrap().removed;
     let remove = async |action: &Action| {
         let (uid, if_version) = (action.uid, action.version);
-        let command = Command::Remove { uid, if_version };
+        let command = Command::remove(uid, if_version);
         store.command(command).await
     };
     remove(&other).await.unwrap();

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use action_store::tracker::RunError;
 use action_store::{
-    ActionError, ErrorKind, Finish, NewAction, Outcome, Progress, RunError, Status, Tracker,
+    ActionError, ErrorKind, Finish, NewAction, Outcome, Progress, Status, StoreErrorKind, Tracker,
 };
 use tokio::time::{sleep, timeout};
 
@@ -365,6 +366,6 @@ async fn an_end_that_is_given_up_says_why() {
     let health = tracker.health();
     assert_eq!(health.given_up, 1);
     for error in [health.given_up_error, health.failure] {
-        assert_eq!(error.unwrap().kind(), ErrorKind::Corrupt);
+        assert_eq!(error.unwrap().kind(), StoreErrorKind::Corrupt);
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::conformance::{Call, Fault, FaultPlan, FaultyStore, Method};
+use action_store::tracker::Health;
 use action_store::{
-    Command, ErrorKind, Health, MemoryStore, NewAction, StoreError, Tracker, TrackerOptions,
+    Command, MemoryStore, NewAction, StoreError, StoreErrorKind, Tracker, TrackerOptions,
 };
 use tokio::time::sleep;
 
@@ -44,7 +45,7 @@ fn is_well(health: &Health) {
     assert!(tasks.iter().all(|task| task.is_none()), "{health:?}");
 }
 
-fn kind(error: &Option<StoreError>) -> Option<ErrorKind> {
+fn kind(error: &Option<StoreError>) -> Option<StoreErrorKind> {
     error.as_ref().map(StoreError::kind)
 }
 
@@ -56,9 +57,9 @@ async fn failing_renewals_show_with_their_number_and_since_when() {
     store.set_plan(writes_with(|command| matches!(command, Command::Renew(_))));
     sleep(Duration::from_millis(14_500)).await;
     let ill = tracker.health();
-    assert_eq!(kind(&ill.failure), Some(ErrorKind::Unavailable));
+    assert_eq!(kind(&ill.failure), Some(StoreErrorKind::Unavailable));
     let renewing = ill.renewing.unwrap();
-    assert_eq!(renewing.error.kind(), ErrorKind::Unavailable);
+    assert_eq!(renewing.error.kind(), StoreErrorKind::Unavailable);
     // Due at 10 s, and then each second.
     assert_eq!(renewing.failures, 11);
     assert_eq!(renewing.since.as_secs(), 10);
@@ -81,7 +82,7 @@ async fn failing_writes_show_until_they_succeed() {
     sleep(seconds(10)).await;
     let ill = tracker.health();
     assert!(ill.writing.as_ref().unwrap().failures > 1, "{ill:?}");
-    assert_eq!(kind(&ill.failure), Some(ErrorKind::Unavailable));
+    assert_eq!(kind(&ill.failure), Some(StoreErrorKind::Unavailable));
     assert!(ill.renewing.is_none());
     store.heal();
     sleep(seconds(10)).await;
@@ -96,7 +97,7 @@ async fn failing_sweeps_show_until_they_succeed() {
     sleep(seconds(20)).await;
     let ill = tracker.health();
     assert!(ill.sweeping.as_ref().unwrap().failures > 1, "{ill:?}");
-    assert_eq!(kind(&ill.failure), Some(ErrorKind::Unavailable));
+    assert_eq!(kind(&ill.failure), Some(StoreErrorKind::Unavailable));
     assert!(ill.swept.unread.is_some());
     store.heal();
     sleep(seconds(10)).await;
@@ -164,7 +165,7 @@ async fn a_watcher_shows_why_it_cannot_ask() {
     // The read in progress is still answered.
     action.step("copy").await.unwrap();
     sleep(seconds(10)).await;
-    assert_eq!(kind(&watcher.failure()), Some(ErrorKind::Unavailable));
+    assert_eq!(kind(&watcher.failure()), Some(StoreErrorKind::Unavailable));
     store.heal();
     action.succeed().await.unwrap();
     waiting.await.unwrap().unwrap();

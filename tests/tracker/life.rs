@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use action_store::action::LogEntryKind;
+use action_store::command::BatchMode;
 use action_store::{
-    ActionError, BatchMode, Change, Command, ErrorKind, Json, Limits, LogEntryKind, NewAction,
-    ObjectRef, Outcome, Progress, Report, Status,
+    ActionError, Change, Command, ErrorKind, Json, Limits, NewAction, ObjectRef, Outcome, Progress,
+    Report, Status,
 };
 use tokio::time::sleep;
 

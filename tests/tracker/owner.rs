@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use action_store::action::LogEntryKind;
+use action_store::owner::{OwnerQuery, OwnerState};
 use action_store::{
-    ActionStore, ActionStoreExt, ErrorKind, LogEntryKind, NewAction, Outcome, OwnerQuery,
-    OwnerState, Progress, Status, Tracker, TrackerOptions,
+    ActionStore, ActionStoreExt, ErrorKind, NewAction, Outcome, Progress, Status, Tracker,
+    TrackerOptions,
 };
 use tokio::time::{sleep, timeout};
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use action_store::tracker::{Prepared, RunError};
 use action_store::{
-    ActionStore, ActionStoreExt, ErrorKind, NewAction, Outcome, Prepared, RunError, SqliteStore,
-    Status, Tracker,
+    ActionStore, ActionStoreExt, ErrorKind, NewAction, Outcome, SqliteStore, Status, Tracker,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
 

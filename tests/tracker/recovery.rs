@@ -1,11 +1,12 @@
 //! Settling what earlier incarnations of a name have left.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::owner::OwnerEnd;
+use action_store::tracker::{LeftQueued, OrphanDecision};
 use action_store::{
-    ActionStoreExt, ActionUid, Change, Command, ErrorKind, Finish, LeftQueued, NewAction,
-    OrphanDecision, Outcome, OwnerEnd, OwnerRef, Status, Tracker, TrackerOptions,
+    ActionStoreExt, ActionUid, Change, Command, ErrorKind, Finish, NewAction, Outcome, OwnerRef,
+    Status, StoreErrorKind, Tracker, TrackerOptions,
 };
 use tokio::time::sleep;
 
@@ -18,18 +19,11 @@ fn seconds(seconds: u64) -> Duration {
 /// Actions of an incarnation that ended without a word: two executing, one queued.
 async fn left_behind(store: &Spy, name: &str) -> (OwnerRef, Vec<ActionUid>) {
     let owner = OwnerRef::new(name);
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     let mut uids = Vec::new();
     for _ in 0..3 {
-        let new = Arc::new(NewAction::task("backup"));
-        let create = Command::Create {
-            new,
-            by: Some(owner.clone()),
-        };
+        let create = Command::create(NewAction::task("backup")).by(owner.clone());
         uids.push(store.command_on_action(create).await.unwrap().uid);
     }
     for uid in &uids[..2] {
@@ -109,11 +103,7 @@ async fn many_rows_are_settled_and_a_bad_one_stops_none() {
     let store = Spy::new();
     let (owner, uids) = left_behind(&store, "plane").await;
     for _ in 0..600 {
-        let new = Arc::new(NewAction::task("backup"));
-        let create = Command::Create {
-            new,
-            by: Some(owner.clone()),
-        };
+        let create = Command::create(NewAction::task("backup")).by(owner.clone());
         store.command(create).await.unwrap();
     }
     let bad = uids[1];
@@ -156,7 +146,10 @@ async fn a_row_that_cannot_be_read_hides_no_other() {
     let tracker = tracker(&store).await;
     let recovery = tracker.recovery().await;
     assert_eq!(recovery.lost + recovery.interrupted, 149);
-    assert_eq!(recovery.unread.as_ref().unwrap().kind(), ErrorKind::Corrupt);
+    assert_eq!(
+        recovery.unread.as_ref().unwrap().kind(),
+        StoreErrorKind::Corrupt
+    );
     for uid in uids.iter().filter(|uid| **uid != uids[70]) {
         assert!(!store.now(*uid).await.is_unfinished(), "{uid}");
     }
@@ -228,10 +221,7 @@ async fn a_failure_during_recovery_does_not_hide_the_settled_actions() {
     let store = Spy::new();
     let (owner, _) = left_behind(&store, "plane").await;
     for _ in 0..600 {
-        let create = Command::Create {
-            new: Arc::new(NewAction::task("backup")),
-            by: Some(owner.clone()),
-        };
+        let create = Command::create(NewAction::task("backup")).by(owner.clone());
         store.command(create).await.unwrap();
     }
     let mut batches = 0;
@@ -243,7 +233,7 @@ async fn a_failure_during_recovery_does_not_hide_the_settled_actions() {
     let recovery = tracker.recovery().await;
     assert_eq!((recovery.lost, recovery.interrupted), (2, 254));
     let unread = recovery.unread.as_ref().unwrap();
-    assert_eq!(unread.kind(), ErrorKind::Unavailable);
+    assert_eq!(unread.kind(), StoreErrorKind::Unavailable);
     assert!(!recovery.is_complete());
 }
 
@@ -260,7 +250,10 @@ async fn a_recovery_that_never_was_is_not_complete() {
     tracker.shutdown().await.unwrap();
     let recovery = tracker.recovery().await;
     assert!(!recovery.is_complete());
-    assert_eq!(recovery.unread.as_ref().unwrap().kind(), ErrorKind::Closed);
+    assert_eq!(
+        recovery.unread.as_ref().unwrap().kind(),
+        StoreErrorKind::Closed
+    );
 }
 
 #[tokio::test]

@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Capabilities, Change,
-    Command, Done, ErrorKind, Finish, LogEntry, LogQuery, MemoryStore, Order, Owner, OwnerQuery,
-    OwnerRef, Page, Position, Query, Rejection, Revision, Status, StoreError, Tracker,
+    Command, Done, Finish, LogEntry, LogQuery, MemoryStore, Order, OwnerRef, Page, Query,
+    Rejection, Status, StoreError, StoreErrorKind, Tracker,
 };
 use async_trait::async_trait;
 
@@ -178,18 +180,18 @@ impl ActionStore for Spy {
         let failed = |kind| StoreError::new(kind, "write", "as it was told");
         match fault {
             None => self.inner.write(batch).await,
-            Some(Fault::Unavailable) => Err(failed(ErrorKind::Unavailable)),
-            Some(Fault::Corrupt) => Err(failed(ErrorKind::Corrupt)),
-            Some(Fault::Closed) => Err(failed(ErrorKind::Closed)),
-            Some(Fault::UnknownAndNot) => Err(failed(ErrorKind::OutcomeUnknown)),
+            Some(Fault::Unavailable) => Err(failed(StoreErrorKind::Unavailable)),
+            Some(Fault::Corrupt) => Err(failed(StoreErrorKind::Corrupt)),
+            Some(Fault::Closed) => Err(failed(StoreErrorKind::Closed)),
+            Some(Fault::UnknownAndNot) => Err(failed(StoreErrorKind::OutcomeUnknown)),
             Some(Fault::UnknownButDone) => {
                 self.inner.write(batch).await?;
-                Err(failed(ErrorKind::OutcomeUnknown))
+                Err(failed(StoreErrorKind::OutcomeUnknown))
             }
             Some(Fault::TakenOver) => {
                 let owner = OwnerRef::new("plane");
                 let take_over = true;
-                let claim = Command::Claim { owner, take_over };
+                let claim = Command::claim(owner).with_take_over(take_over);
                 self.inner.write(Batch::each(vec![claim])).await?;
                 self.inner.write(batch).await
             }
@@ -233,7 +235,11 @@ impl ActionStore for Spy {
         }
         let damaged = *self.unreadable.lock().unwrap();
         if page.items.iter().any(|action| Some(action.uid) == damaged) {
-            return Err(StoreError::new(ErrorKind::Corrupt, "list", "a bad row"));
+            return Err(StoreError::new(
+                StoreErrorKind::Corrupt,
+                "list",
+                "a bad row",
+            ));
         }
         Ok(page)
     }

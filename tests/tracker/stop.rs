@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use action_store::tracker::RunError;
 use action_store::{
     ActionError, ActionStore, ActionStoreExt, ActionUid, CancelRequest, Command, ErrorKind, Finish,
-    NewAction, Outcome, Progress, RunError, Status, Tracker, TrackerOptions,
+    NewAction, Outcome, Progress, Status, StoreErrorKind, Tracker, TrackerOptions,
 };
 use tokio::time::{sleep, timeout};
 
@@ -206,7 +207,7 @@ async fn health_shows_what_waits() {
         (1, 1, 1)
     );
     assert!(ill.waiting_bytes > 0);
-    assert_eq!(ill.failure.unwrap().kind(), ErrorKind::Unavailable);
+    assert_eq!(ill.failure.unwrap().kind(), StoreErrorKind::Unavailable);
     store.heal();
     sleep(seconds(10)).await;
     let well = tracker.health();

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use action_store::owner::{OwnerEnd, OwnerQuery, OwnerState};
+use action_store::tracker::{OrphanDecision, Settlement};
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, NewAction, OrphanDecision,
-    Outcome, OwnerEnd, OwnerQuery, OwnerRef, OwnerState, Settlement, Status, Tracker,
-    TrackerOptions,
+    ActionStore, ActionStoreExt, ActionUid, Batch, Command, ErrorKind, NewAction, Outcome,
+    OwnerRef, Status, Tracker, TrackerOptions,
 };
 use tokio::time::{advance, sleep};
 
@@ -20,10 +21,7 @@ fn seconds(seconds: u64) -> Duration {
 /// An owner of a process that the tests play, and an executing action of it.
 async fn owner(store: &Spy, name: &str) -> (OwnerRef, ActionUid) {
     let owner = OwnerRef::new(name);
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     let uid = store.create(NewAction::task("backup")).await.unwrap().uid;
     store.start(uid, &owner).await.unwrap();
@@ -31,7 +29,7 @@ async fn owner(store: &Spy, name: &str) -> (OwnerRef, ActionUid) {
 }
 
 async fn renew(store: &Spy, owner: &OwnerRef) {
-    store.command(Command::Renew(owner.clone())).await.unwrap();
+    store.command(Command::renew(owner.clone())).await.unwrap();
 }
 
 async fn state(store: &Spy, owner: &OwnerRef) -> OwnerState {
@@ -114,7 +112,7 @@ async fn a_tracker_that_cannot_write_fences_no_owner() {
 async fn actions_of_a_released_or_fenced_owner_are_settled_without_waiting() {
     let store = Spy::new();
     let (gone, uid) = owner(&store, "elsewhere").await;
-    store.command(Command::Release(gone)).await.unwrap();
+    store.command(Command::release(gone)).await.unwrap();
     let _tracker = tracker(&store).await;
     sleep(seconds(1)).await;
     let lost = store.now(uid).await;
@@ -128,9 +126,9 @@ async fn an_action_a_sweep_cannot_settle_is_reported_until_it_can() {
     let (gone, bad) = owner(&store, "elsewhere").await;
     let good = store.create(NewAction::task("backup")).await.unwrap().uid;
     store.start(good, &gone).await.unwrap();
-    store.command(Command::Release(gone)).await.unwrap();
+    store.command(Command::release(gone)).await.unwrap();
     let (other, _) = owner(&store, "nowhere").await;
-    store.command(Command::Release(other)).await.unwrap();
+    store.command(Command::release(other)).await.unwrap();
     store.on_write(move |batch| {
         let hit = |command: &Command| matches!(command, Command::Apply { uid, .. } if *uid == bad);
         batch.commands.iter().any(hit).then_some(Fault::Corrupt)
@@ -246,13 +244,10 @@ async fn operators_settle_an_action_of_a_dead_owner_with_a_reason() {
     let store = Spy::new();
     let (_, executing) = owner(&store, "plane").await;
     let before = owner(&store, "plane").await.0;
-    let create = Command::Create {
-        new: Arc::new(NewAction::task("backup")),
-        by: Some(before),
-    };
+    let create = Command::create(NewAction::task("backup")).by(before);
     let queued = store.command_on_action(create).await.unwrap().uid;
     let options = TrackerOptions::new().with_decide(|_| OrphanDecision::Leave);
-    let options = options.with_left_queued(action_store::LeftQueued::Leave);
+    let options = options.with_left_queued(action_store::tracker::LeftQueued::Leave);
     let tracker = Tracker::start_with(store.clone(), "plane", options)
         .await
         .unwrap();
@@ -281,12 +276,9 @@ async fn operators_settle_an_action_of_a_dead_owner_with_a_reason() {
 async fn an_action_started_before_an_operator_settles_it_goes_on() {
     let store = Spy::new();
     let before = owner(&store, "plane").await.0;
-    let create = Command::Create {
-        new: Arc::new(NewAction::task("backup")),
-        by: Some(before),
-    };
+    let create = Command::create(NewAction::task("backup")).by(before);
     let queued = store.command_on_action(create).await.unwrap().uid;
-    let options = TrackerOptions::new().with_left_queued(action_store::LeftQueued::Leave);
+    let options = TrackerOptions::new().with_left_queued(action_store::tracker::LeftQueued::Leave);
     let tracker = Tracker::start_with(store.clone(), "plane", options)
         .await
         .unwrap();
@@ -340,7 +332,10 @@ async fn dead_names_that_left_nothing_are_not_read() {
         let names = (0..500).map(|n| OwnerRef::new(format!("pod {names} {n}")));
         let both = |owner: OwnerRef| {
             let (take_over, ended) = (true, owner.clone());
-            [Command::Claim { owner, take_over }, Command::Release(ended)]
+            [
+                Command::claim(owner).with_take_over(take_over),
+                Command::release(ended),
+            ]
         };
         let batch = Batch::each(names.flat_map(both).collect());
         for answer in store.write(batch).await.unwrap() {
@@ -350,7 +345,7 @@ async fn dead_names_that_left_nothing_are_not_read() {
     // One that is alive, and one that has ended and left something to be settled.
     let (_other, _) = owner(&store, "elsewhere").await;
     let (ended, uid) = owner(&store, "ended").await;
-    store.command(Command::Release(ended)).await.unwrap();
+    store.command(Command::release(ended)).await.unwrap();
     let tracker = tracker(&store).await;
     sleep(Duration::from_millis(100)).await;
     assert_eq!(store.now(uid).await.outcome, Some(Outcome::Lost));

@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use action_store::owner::{OwnerQuery, OwnerState};
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, ErrorKind, NewAction, Outcome, OwnerQuery, OwnerState,
-    SqliteStore, Tracker,
+    ActionStore, ActionStoreExt, ActionUid, ErrorKind, NewAction, Outcome, SqliteStore, Tracker,
 };
 
 use super::children::{Child, say, told, until_let_go};

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use action_store::owner::OwnerEnd;
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, NewAction, Order, Outcome, OwnerEnd, Query,
-    SqliteOptions, SqliteStore, Tracker, TrackerOptions,
+    ActionStore, ActionStoreExt, ActionUid, NewAction, Order, Outcome, Query, SqliteOptions,
+    SqliteStore, Tracker, TrackerOptions,
 };
 
 use super::children::{Child, say};

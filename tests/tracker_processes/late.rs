@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use action_store::{ActionStore, NewAction, Outcome, OwnerState};
+use action_store::owner::OwnerState;
+use action_store::{ActionStore, NewAction, Outcome};
 
 use super::children::{Child, say, until_let_go};
 use super::{Dice, asked_for, completed, place, shared, state, tracker, unfinished, with_lease};

@@ -33,9 +33,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::owner::{OwnerQuery, OwnerState};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Filter, Order, OwnerQuery, OwnerRef,
-    OwnerState, Query, SqliteOptions, SqliteStore, Status, Tracker, TrackerOptions,
+    Action, ActionStore, ActionStoreExt, ActionUid, Filter, Order, OwnerRef, Query, SqliteOptions,
+    SqliteStore, Status, Tracker, TrackerOptions,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 

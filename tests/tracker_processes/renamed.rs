@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use action_store::owner::{OwnerEnd, OwnerState};
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, NewAction, Outcome, OwnerEnd, OwnerState, SqliteStore,
-    Tracker, TrackerOptions,
+    ActionStore, ActionStoreExt, ActionUid, NewAction, Outcome, SqliteStore, Tracker,
+    TrackerOptions,
 };
 
 use super::children::{Child, say};

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::owner::OwnerState;
+use action_store::tracker::LeftQueued;
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ErrorKind, LeftQueued, NewAction, Outcome, OwnerState,
-    SqliteStore, Status, Tracker, TrackerOptions,
+    Action, ActionStore, ActionStoreExt, ErrorKind, NewAction, Outcome, SqliteStore, Status,
+    StoreErrorKind, Tracker, TrackerOptions,
 };
 
 use super::children::{Child, say, told, until_let_go};
@@ -78,7 +80,7 @@ async fn a_file_for_one_process_is_handed_over_when_the_old_one_has_closed_it() 
     let store = loop {
         match ends(SqliteStore::open(&place.path)).await {
             Ok(store) => break Arc::new(store),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
+            Err(error) => assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}"),
         }
         refused += 1;
         assert!(refused < 50, "the old one does not let go");

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use action_store::owner::OwnerState;
 use action_store::{
-    ActionStore, ActionStoreExt, Batch, NewAction, OwnerState, SqliteOptions, SqliteStore, Tracker,
+    ActionStore, ActionStoreExt, Batch, NewAction, SqliteOptions, SqliteStore, Tracker,
     TrackerOptions,
 };
 use sqlx::sqlite::SqlitePool;

@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use action_store::action::Version;
+use action_store::owner::{OwnerEnd, OwnerState};
 use action_store::{
-    ActionHandle, ActionStore, ActionStoreExt, ActionUid, Error, ErrorKind, LogQuery, NewAction,
-    Outcome, OwnerEnd, OwnerState, Tracker, Version,
+    ActionHandle, ActionStore, ActionStoreExt, ActionUid, Error, LogQuery, NewAction, Outcome,
+    StoreErrorKind, Tracker,
 };
 
 use super::children::{Child, say, until_let_go};
@@ -48,7 +50,7 @@ async fn work(tracker: Tracker, action: ActionHandle) {
             Ok(action) => accepted = action.version,
             Err(Error::Rejected(refused)) => break Error::from(refused),
             // The other process was writing for too long.
-            Err(Error::Store(error)) => assert_eq!(error.kind(), ErrorKind::Unavailable),
+            Err(Error::Store(error)) => assert_eq!(error.kind(), StoreErrorKind::Unavailable),
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     };

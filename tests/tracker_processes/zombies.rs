@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use action_store::owner::OwnerState;
 use action_store::{
-    ActionStore, ActionStoreExt, ErrorKind, Filter, MemoryStore, NewAction, OwnerRef, OwnerState,
-    Query, SqliteStore, Status, Tracker,
+    ActionStore, ActionStoreExt, ErrorKind, Filter, MemoryStore, NewAction, OwnerRef, Query,
+    SqliteStore, Status, Tracker,
 };
 
 use super::children::{Child, say, until_let_go};

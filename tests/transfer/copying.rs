@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Capabilities, Command,
-    Done, ErrorKind, Filter, LogEntry, LogQuery, MemoryStore, NewAction, Owner, OwnerQuery, Page,
-    Position, Query, Rejection, Revision, StoreError, transfer,
+    Done, Filter, LogEntry, LogQuery, MemoryStore, NewAction, Page, Query, Rejection, StoreError,
+    StoreErrorKind, transfer,
 };
 use async_trait::async_trait;
 use transfer::{Copier, CopyPoint, Differs, Side, TransferError};
@@ -20,12 +22,12 @@ struct Frail {
     calls: AtomicUsize,
     fails_each: usize,
     /// The error it returns then. `OutcomeUnknown` is returned after the write.
-    kind: ErrorKind,
+    kind: StoreErrorKind,
     most: usize,
 }
 
 impl Frail {
-    fn new(fails_each: usize, kind: ErrorKind, most: usize) -> Frail {
+    fn new(fails_each: usize, kind: StoreErrorKind, most: usize) -> Frail {
         Frail {
             inner: MemoryStore::new(),
             calls: AtomicUsize::new(0),
@@ -56,7 +58,7 @@ impl ActionStore for Frail {
         assert!(batch.commands.len() <= self.most);
         assert!(batch.bytes() <= 64 * 1024 || batch.commands.len() == 1);
         let call = self.call();
-        if self.kind != ErrorKind::OutcomeUnknown {
+        if self.kind != StoreErrorKind::OutcomeUnknown {
             call.clone()?;
         }
         let answers = self.inner.write(batch).await?;
@@ -90,7 +92,7 @@ impl ActionStore for Frail {
 async fn a_copy_goes_on_after_every_failure() {
     let from = MemoryStore::new();
     plant(&from, 200).await;
-    for kind in [ErrorKind::Unavailable, ErrorKind::OutcomeUnknown] {
+    for kind in [StoreErrorKind::Unavailable, StoreErrorKind::OutcomeUnknown] {
         let to = Frail::new(23, kind, 3);
         let mut copier = Copier::new(&from, &to).with_page(7);
         let mut failures = 0;
@@ -175,7 +177,7 @@ async fn a_log_that_differs_is_found() {
     let to = MemoryStore::new();
     let (action, mut log) = all(&from).await.remove(0);
     log[0].note = Some("another history".into());
-    to.command(Command::Import { action, log }).await.unwrap();
+    to.command(Command::import(action, log)).await.unwrap();
     let copied = transfer::copy(&from, &to).await.unwrap();
     assert_eq!(copied.differences[0].how, Differs::Log);
     assert_eq!((copied.entered.already, copied.verified), (1, 0));
@@ -205,7 +207,7 @@ async fn an_import_goes_on_after_a_failure() {
     let mut exporter = transfer::Exporter::new(&from).with_page(20);
     exporter.write_to(&mut text).await.unwrap();
     let text = String::from_utf8(text).unwrap();
-    let to = Frail::new(3, ErrorKind::Unavailable, 4);
+    let to = Frail::new(3, StoreErrorKind::Unavailable, 4);
     let mut importer = transfer::Importer::new(&to);
     let mut failures = 0;
     for line in text.lines() {

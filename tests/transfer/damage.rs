@@ -1,6 +1,6 @@
 //! Text that is not what was written.
 
-use action_store::{ActionStore, ErrorKind, MemoryStore, Query, transfer};
+use action_store::{ActionStore, MemoryStore, Query, StoreErrorKind, transfer};
 use transfer::TransferError;
 
 use crate::plant::{plant, text_of};
@@ -32,7 +32,7 @@ async fn import(text: &[u8]) -> (Result<transfer::Imported, TransferError>, usiz
     (came, page.items.len())
 }
 
-async fn refused(lines: &[&str]) -> (u64, ErrorKind, String) {
+async fn refused(lines: &[&str]) -> (u64, StoreErrorKind, String) {
     let text = lines.join("\n");
     match import(text.as_bytes()).await.0 {
         Err(TransferError::Line { line, kind, reason }) => (line, kind, reason),
@@ -54,7 +54,7 @@ async fn a_truncated_text_is_recognised_wherever_it_is_cut() {
     for (lines, cut) in cuts.iter().enumerate() {
         let (came, entered) = import(&text.as_bytes()[..*cut]).await;
         let cut_off = came.unwrap_err();
-        assert_eq!(cut_off.kind(), ErrorKind::Corrupt);
+        assert_eq!(cut_off.kind(), StoreErrorKind::Corrupt);
         assert!(
             matches!(cut_off, TransferError::CutOff { lines: found } if found == lines as u64 + 1),
             "{cut_off}"
@@ -106,17 +106,20 @@ async fn lines_that_were_lost_repeated_or_displaced_are_recognised() {
     displaced.swap(4, 5);
     for (changed, at) in [(lost, 11), (repeated, 13), (displaced, 12)] {
         let (line, kind, reason) = refused(&changed).await;
-        assert_eq!((line, kind), (at, ErrorKind::Corrupt), "{reason}");
+        assert_eq!((line, kind), (at, StoreErrorKind::Corrupt), "{reason}");
         assert!(reason.contains("lines 2 to"), "{reason}");
     }
     let mut twice = lines.clone();
     twice.extend(&lines);
     let (line, kind, _) = refused(&twice).await;
-    assert_eq!((line, kind), (lines.len() as u64 + 1, ErrorKind::Corrupt));
+    assert_eq!(
+        (line, kind),
+        (lines.len() as u64 + 1, StoreErrorKind::Corrupt)
+    );
     // A whole page is missing, with its checkpoint.
     let mut page = lines.clone();
     page.drain(12..23);
-    assert_eq!(refused(&page).await.1, ErrorKind::Corrupt);
+    assert_eq!(refused(&page).await.1, StoreErrorKind::Corrupt);
     // No checkpoints: more would have to be held than a page may have.
     let endless: Vec<&str> = std::iter::once(lines[0])
         .chain(std::iter::repeat_n(lines[2], 1001))
@@ -139,83 +142,88 @@ async fn another_version_and_another_text_are_refused_by_name() {
         (
             0,
             r#"{"action_store_export":2,"store":7,"new":1}"#.to_owned(),
-            ErrorKind::Incompatible,
+            StoreErrorKind::Incompatible,
             "version 2",
         ),
         (
             0,
             lines[0].replace("\"revision\"", "\"extra\":1,\"revision\""),
-            ErrorKind::Incompatible,
+            StoreErrorKind::Incompatible,
             "unknown field `extra`",
         ),
         (
             0,
             r#"{"actions":[]}"#.to_owned(),
-            ErrorKind::Incompatible,
+            StoreErrorKind::Incompatible,
             "not an export",
         ),
         (
             0,
             "SQLite format 3".to_owned(),
-            ErrorKind::Corrupt,
+            StoreErrorKind::Corrupt,
             "not an export",
         ),
         (
             1,
             one.replacen("\"uid\"", "\"colour\":\"red\",\"uid\"", 1),
-            ErrorKind::Incompatible,
+            StoreErrorKind::Incompatible,
             "unknown field `colour`",
         ),
         (
             1,
             one.replacen("\"kind\"", "\"colour\":\"red\",\"kind\"", 1),
-            ErrorKind::Incompatible,
+            StoreErrorKind::Incompatible,
             "unknown field `colour`",
         ),
         (
             1,
             one.replacen("\"status\":\"queued\"", "\"status\":\"paused\"", 1),
-            ErrorKind::Incompatible,
+            StoreErrorKind::Incompatible,
             "\"paused\" is not a known status",
         ),
         (
             1,
             one.replacen("\"version\":1", "\"version\":0", 1),
-            ErrorKind::Invalid,
+            StoreErrorKind::Invalid,
             "version",
         ),
         (
             1,
             one.replacen("\"uid\":\"", "\"uid\":\"X", 1),
-            ErrorKind::Invalid,
+            StoreErrorKind::Invalid,
             "uid",
         ),
         (
             1,
             one.replacen("\"progress\":0", "\"progress\":10001", 1),
-            ErrorKind::Invalid,
+            StoreErrorKind::Invalid,
             "progress",
         ),
         (
             1,
             one.replacen("\"log_entries\":1", "\"log_entries\":0", 1),
-            ErrorKind::Invalid,
+            StoreErrorKind::Invalid,
             "log_entries",
         ),
         (
             1,
             one.replacen("\"log\":[{", "\"log\":[],\"log\":[{", 1),
-            ErrorKind::Incompatible,
+            StoreErrorKind::Incompatible,
             "duplicate field",
         ),
         (
             1,
             one[..one.len() - 9].to_owned(),
-            ErrorKind::Corrupt,
+            StoreErrorKind::Corrupt,
             "EOF",
         ),
-        (1, String::new(), ErrorKind::Corrupt, "EOF"),
-        (1, lines[0].to_owned(), ErrorKind::Corrupt, "second header"),
+        (1, String::new(), StoreErrorKind::Corrupt, "EOF"),
+        (
+            1,
+            lines[0].to_owned(),
+            StoreErrorKind::Corrupt,
+            "second header",
+        ),
     ];
     for (at, line, kind, says) in cases {
         assert_ne!(line, lines[at]);
@@ -246,7 +254,7 @@ async fn a_line_without_end_is_refused() {
         error,
         TransferError::Line {
             line: 2,
-            kind: ErrorKind::Corrupt,
+            kind: StoreErrorKind::Corrupt,
             ..
         }
     ));
@@ -289,7 +297,7 @@ async fn an_export_that_was_broken_off_goes_on_from_its_last_checkpoint() {
     // Another store does not take the cursor.
     let (other, _) = planted().await;
     let refused = transfer::Exporter::resume(&other, &point).next().await;
-    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Invalid);
 }
 
 #[tokio::test]
@@ -312,6 +320,6 @@ async fn a_checkpoint_that_counts_too_many_entries_does_not_overflow_the_count()
     // An import counts for itself and notices.
     let whole = [forged.as_bytes(), &rest].concat();
     let (came, entered) = import(&whole).await;
-    assert_eq!(came.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(came.unwrap_err().kind(), StoreErrorKind::Corrupt);
     assert_eq!(entered, 0);
 }

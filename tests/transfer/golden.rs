@@ -1,7 +1,8 @@
 //! Version 1 of the format, as first written. The file is never regenerated. A reader that fails on
 //! it has broken existing exports. A writer that differs from it needs a new version.
 
-use action_store::{LogEntryKind, MemoryStore, Outcome, Status, transfer};
+use action_store::action::LogEntryKind;
+use action_store::{MemoryStore, Outcome, Status, transfer};
 
 use crate::plant::{action_lines, all, text_of};
 

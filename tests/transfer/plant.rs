@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change,
-    Command, Finish, Json, Limits, LogEntry, LogQuery, NewAction, ObjectRef, OpId, Order, Outcome,
+    Command, Finish, Json, Limits, LogEntry, LogQuery, NewAction, ObjectRef, Order, Outcome,
     OwnerRef, Progress, Query, RelatedObject, Report, Source, transfer,
 };
 
@@ -39,22 +39,13 @@ pub(crate) const JSONS: [&str; 6] = [
 /// Claims a name, and takes it over from any other owner.
 pub(crate) async fn claim(store: &dyn ActionStore, name: &str) -> OwnerRef {
     let owner = OwnerRef::new(name);
-    let command = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let command = Command::claim(owner.clone());
     store.command(command).await.unwrap();
     owner
 }
 
 pub(crate) fn apply(uid: ActionUid, change: Change, by: Option<&OwnerRef>) -> Command {
-    Command::Apply {
-        uid,
-        op: OpId::new(),
-        change,
-        by: by.cloned(),
-        if_version: None,
-    }
+    Command::apply(uid, change).by(by.cloned())
 }
 
 /// Writes a batch, and panics if a command is refused.
@@ -107,10 +98,7 @@ pub(crate) async fn plant(store: &dyn ActionStore, count: usize) {
         let uid = new.uid;
         let by = if i % 11 >= 8 { &doomed } else { &living };
         let kind = i % 11;
-        commands.push(Command::Create {
-            new: Arc::new(new),
-            by: (kind == 1 || kind == 10).then(|| by.clone()),
-        });
+        commands.push(Command::create(new).by((kind == 1 || kind == 10).then(|| by.clone())));
         if kind < 2 {
             continue;
         }

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    Finish, Limits, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery,
-    OwnerRef, Page, Position, Query, Rejection, Revision, StoreError, transfer,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, Finish,
+    Limits, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, OwnerRef, Page, Query, Rejection,
+    StoreError, StoreErrorKind, transfer,
 };
 use async_trait::async_trait;
 
@@ -48,7 +50,7 @@ impl ActionStore for Busy {
                 let ended = self.inner.finish(self.uid, end, Some(&self.owner)).await;
                 let if_version = ended.unwrap().version;
                 let uid = self.uid;
-                write(&self.inner, vec![Command::Remove { uid, if_version }]).await;
+                write(&self.inner, vec![Command::remove(uid, if_version)]).await;
             } else {
                 let more = (0..3).map(|i| step(self.uid, left * 10 + i, &self.owner));
                 write(&self.inner, more.collect()).await;
@@ -126,7 +128,7 @@ async fn an_action_whose_full_log_moves_on_is_read_again() {
     exporter.next().await.unwrap().unwrap();
     exporter.next().await.unwrap().unwrap();
     let error = exporter.next().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     assert!(
         error.to_string().contains(&store.uid.to_string()),
         "{error}"
@@ -189,7 +191,7 @@ async fn writes(
             if round % 6 == 0 || round > 2000 {
                 let if_version = ended.version;
                 store
-                    .command(Command::Remove { uid, if_version })
+                    .command(Command::remove(uid, if_version))
                     .await
                     .unwrap();
             }

@@ -1,10 +1,9 @@
 //! Every kind of action comes back unchanged.
 
-use std::sync::Arc;
-
+use action_store::owner::OwnerQuery;
 use action_store::{
     ActionError, ActionStoreExt, Change, Command, Finish, Json, MemoryStore, NewAction, ObjectRef,
-    OwnerQuery, Progress, RelatedObject, Report, transfer,
+    Progress, RelatedObject, Report, transfer,
 };
 use proptest::prelude::*;
 
@@ -71,10 +70,7 @@ async fn comes_back(draws: Vec<Draw>) {
         for prose in &draw.proses {
             report = report.with_warning(prose.as_str());
         }
-        let mut commands = vec![Command::Create {
-            new: Arc::new(new),
-            by: None,
-        }];
+        let mut commands = vec![Command::create(new)];
         if draw.stage > 0 {
             commands.push(apply(uid, Change::Start, Some(&owner)));
             commands.push(apply(uid, Change::Report(report), Some(&owner)));

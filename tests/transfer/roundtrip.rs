@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use action_store::action::LogEntryKind;
+use action_store::command::{ConflictReason, Effect};
+use action_store::owner::{OwnerEnd, OwnerQuery};
 use action_store::{
-    ActionStore, ActionStoreExt, Change, Command, ConflictReason, Effect, Error, Filter, Finish,
-    Limits, LogEntryKind, MemoryStore, NewAction, Outcome, OwnerEnd, OwnerQuery, Query, Rejection,
-    Status, transfer,
+    ActionStore, ActionStoreExt, Change, Command, Error, Filter, Finish, Limits, MemoryStore,
+    NewAction, Outcome, Query, Rejection, Status, transfer,
 };
 
 use crate::plant::{action_lines, all, apply, assert_same, claim, plant, text_of, write};
@@ -155,14 +157,7 @@ async fn keys_go_with_their_actions_and_pins_do_not() {
         .finish(ended, Finish::succeeded(), Some(&owner))
         .await
         .unwrap();
-    write(
-        &from,
-        vec![Command::Pin {
-            uid: ended.uid,
-            pinned: true,
-        }],
-    )
-    .await;
+    write(&from, vec![Command::pin(ended.uid, true)]).await;
     let to = MemoryStore::new();
     transfer::import(&to, &mut text_of(&from).await.as_bytes())
         .await
@@ -173,19 +168,13 @@ async fn keys_go_with_their_actions_and_pins_do_not() {
         .unwrap_err();
     assert_eq!(reason.current().unwrap().uid, held.uid);
     let again = new.with_uid(action_store::ActionUid::new());
-    let again = Command::Create {
-        new: again.into(),
-        by: None,
-    };
+    let again = Command::create(again);
     let again = to.command(again).await.unwrap();
     assert_eq!(
         (again.effect, again.action.unwrap().uid),
         (Effect::Already, held.uid)
     );
-    let remove = Command::Remove {
-        uid: ended.uid,
-        if_version: ended.version,
-    };
+    let remove = Command::remove(ended.uid, ended.version);
     assert!(from.command(remove.clone()).await.is_err());
     to.command(remove).await.unwrap();
 }

@@ -1,11 +1,8 @@
 //! An export has every field of the stored form, fields of a later version included.
 
-use std::sync::Arc;
-
+use action_store::action::LogEntryKind;
 use action_store::spi::codec::{self, Field, Record};
-use action_store::{
-    Action, ActionStore, Command, ErrorKind, LogEntry, LogEntryKind, MemoryStore, transfer,
-};
+use action_store::{Action, ActionStore, Command, LogEntry, MemoryStore, StoreErrorKind, transfer};
 
 use crate::plant::{action_lines, all, text_of, write};
 use crate::{by_hand, samples};
@@ -29,10 +26,9 @@ fn newer<R: Record>(record: &R, fields: &[(u32, &[u8])]) -> R {
 }
 
 async fn enter(store: &MemoryStore, whole: &[(Action, LogEntry)]) {
-    let commands = whole.iter().map(|(action, entry)| Command::Import {
-        action: Arc::new(action.clone()),
-        log: vec![entry.clone()],
-    });
+    let commands = whole
+        .iter()
+        .map(|(action, entry)| Command::import(action.clone(), vec![entry.clone()]));
     write(store, commands.collect()).await;
 }
 
@@ -118,14 +114,18 @@ async fn unknown_fields_that_are_damaged_or_critical_are_refused() {
     let text = text_of(&store).await;
     let (header, line) = (text.lines().next().unwrap(), action_lines(&text)[0]);
     for (fields, kind, reason) in [
-        ("2", ErrorKind::Invalid, "not hexadecimal"),
-        ("2x", ErrorKind::Invalid, "not hexadecimal"),
-        ("é", ErrorKind::Invalid, "not hexadecimal"),
-        ("2405", ErrorKind::Corrupt, "beyond its end"),
-        ("24050000000000ff", ErrorKind::Corrupt, "beyond its end"),
-        ("0100", ErrorKind::Corrupt, "not in order"),
-        ("24002400", ErrorKind::Corrupt, "not in order"),
-        ("6500", ErrorKind::Incompatible, "tag 101"),
+        ("2", StoreErrorKind::Invalid, "not hexadecimal"),
+        ("2x", StoreErrorKind::Invalid, "not hexadecimal"),
+        ("é", StoreErrorKind::Invalid, "not hexadecimal"),
+        ("2405", StoreErrorKind::Corrupt, "beyond its end"),
+        (
+            "24050000000000ff",
+            StoreErrorKind::Corrupt,
+            "beyond its end",
+        ),
+        ("0100", StoreErrorKind::Corrupt, "not in order"),
+        ("24002400", StoreErrorKind::Corrupt, "not in order"),
+        ("6500", StoreErrorKind::Incompatible, "tag 101"),
     ] {
         for last in ["},\"log\"", "}]}"] {
             let with = format!(",\"unknown_fields\":\"{fields}\"{last}");

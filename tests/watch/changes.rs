@@ -91,8 +91,7 @@ async fn a_watch_ends_with_an_action_that_goes() {
         let mut commands = vec![cancel(uid), remove(uid)];
         if replaced {
             let new = NewAction::task("other").with_uid(uid);
-            let new = std::sync::Arc::new(new);
-            commands.push(Command::Create { new, by: None });
+            commands.push(Command::create(new));
             commands.push(cancel(uid));
         }
         for answer in store.write(Batch::all(commands)).await.unwrap() {
@@ -113,23 +112,16 @@ async fn a_watch_ends_with_an_action_that_goes() {
     let uid = started(&*store, &owner).await;
     let mut watch = watcher.watch(uid);
     let shown = in_time(watch.next()).await.unwrap().unwrap();
-    let finish = Command::Apply {
+    let finish = Command::apply(
         uid,
-        op: action_store::OpId::new(),
-        change: action_store::Change::Finish(action_store::Finish::new(
-            action_store::Outcome::Succeeded,
-        )),
-        by: Some(owner),
-        if_version: None,
-    };
-    let new = std::sync::Arc::new(NewAction::task("other").with_uid(uid));
+        action_store::Change::Finish(action_store::Finish::new(action_store::Outcome::Succeeded)),
+    )
+    .by(owner);
+    let new = NewAction::task("other").with_uid(uid);
     let commands = vec![
         finish,
-        Command::Remove {
-            uid,
-            if_version: shown.version.next(),
-        },
-        Command::Create { new, by: None },
+        Command::remove(uid, shown.version.next()),
+        Command::create(new),
     ];
     for answer in store.write(Batch::all(commands)).await.unwrap() {
         answer.unwrap();

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use action_store::watch::Feed;
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Cursor, ErrorKind, Feed, MemoryStore,
-    NewAction, Query, Watcher,
+    Action, ActionStore, ActionStoreExt, ActionUid, Cursor, ErrorKind, MemoryStore, NewAction,
+    Query, Watcher,
 };
 
 use crate::spy::*;
@@ -175,10 +176,7 @@ async fn a_feed_beside_writers_shows_the_last_state_of_each() {
         let store = store.clone();
         writers.spawn(async move {
             let owner = action_store::OwnerRef::new(ActionUid::new().to_string());
-            let claim = action_store::Command::Claim {
-                owner: owner.clone(),
-                take_over: true,
-            };
+            let claim = action_store::Command::claim(owner.clone());
             store.command(claim).await.unwrap();
             for round in 0..200 {
                 let uid = store.create(NewAction::task("a")).await.unwrap().uid;

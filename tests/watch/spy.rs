@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use action_store::action::Version;
+use action_store::owner::{Owner, OwnerQuery};
+use action_store::query::{Position, Revision};
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, ErrorKind,
-    Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Owner, OwnerQuery, OwnerRef, Page,
-    Position, Query, Rejection, Report, Revision, StoreError, Version, Watcher,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, Finish,
+    LogEntry, LogQuery, MemoryStore, NewAction, Outcome, OwnerRef, Page, Query, Rejection, Report,
+    StoreError, StoreErrorKind, Watcher,
 };
 use async_trait::async_trait;
 
@@ -101,7 +104,11 @@ impl Spy {
             None => call.await,
             Some(Fate::Unavailable) => {
                 let message = "as it was told";
-                Err(StoreError::new(ErrorKind::Unavailable, operation, message))
+                Err(StoreError::new(
+                    StoreErrorKind::Unavailable,
+                    operation,
+                    message,
+                ))
             }
             Some(Fate::Hangs) => std::future::pending().await,
             Some(Fate::Before(batch)) => {
@@ -139,7 +146,7 @@ impl ActionStore for Spy {
             .iter()
             .any(|uid| self.damaged.lock().unwrap().contains(uid));
         if damaged {
-            return Err(StoreError::new(ErrorKind::Corrupt, "get", "a bad row"));
+            return Err(StoreError::new(StoreErrorKind::Corrupt, "get", "a bad row"));
         }
         self.met(&self.on_get, "get", self.inner.get(uids)).await
     }
@@ -200,10 +207,7 @@ pub(crate) fn wait_for(
 /// A living owner.
 pub(crate) async fn owner(store: &dyn ActionStore) -> OwnerRef {
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     owner
 }
@@ -232,19 +236,16 @@ pub(crate) async fn cancelled(store: &dyn ActionStore, uid: ActionUid) -> Arc<Ac
 
 /// Returns the command that ends an action without an owner.
 pub(crate) fn cancel(uid: ActionUid) -> Command {
-    Command::Apply {
+    Command::apply(
         uid,
-        op: action_store::OpId::new(),
-        change: action_store::Change::Finish(Finish::new(Outcome::Cancelled)),
-        by: None,
-        if_version: None,
-    }
+        action_store::Change::Finish(Finish::new(Outcome::Cancelled)),
+    )
 }
 
 /// Returns the command that removes an action that was created and then cancelled.
 pub(crate) fn remove(uid: ActionUid) -> Command {
     let if_version = Version::FIRST.next();
-    Command::Remove { uid, if_version }
+    Command::remove(uid, if_version)
 }
 
 impl Spy {

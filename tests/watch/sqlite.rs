@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use action_store::{ActionStore, Cursor, SqliteOptions, SqliteStore, Waited, Watcher};
+use action_store::watch::Waited;
+use action_store::{ActionStore, Cursor, SqliteOptions, SqliteStore, Watcher};
 
 use crate::spy::{cancelled, created, in_time, owner, started, step, wait_for};
 
@@ -29,7 +30,7 @@ async fn an_end_by_one_wakes_who_waits_with_another() {
     let path = dir.path().join("plane.db");
     let shared = || SqliteOptions::new().shared().open(path.clone());
     let (here, there) = (shared().await.unwrap(), shared().await.unwrap());
-    let watcher = Watcher::new(Arc::new(there));
+    let watcher = Watcher::new(there);
     let mut uids = Vec::new();
     for _ in 0..20 {
         uids.push(created(&here).await);

@@ -3,7 +3,8 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use action_store::{ActionStore, ErrorKind, Waited};
+use action_store::watch::Waited;
+use action_store::{ActionStore, ErrorKind};
 use tokio::time::{Instant, sleep};
 
 use crate::spy::*;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use action_store::{ActionStore, ActionUid, Batch, ErrorKind, Outcome, Status, Waited};
+use action_store::watch::Waited;
+use action_store::{ActionStore, ActionUid, Batch, ErrorKind, Outcome, Status};
 use tokio::time::{Instant, sleep};
 
 use crate::spy::*;

@@ -12,7 +12,7 @@ use self::tables::{Row, Scratch, Tables};
 use super::another_branch;
 use super::position_watch::PositionWatch;
 use crate::clock::Clock;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, Branches, Cursor, Done, Limits, LogEntry, LogQuery, Order, Owner,
     OwnerQuery, Page, Position, Query, Rejection, Revision, StoreId, Times, plan, read_set,
@@ -81,13 +81,14 @@ impl MemoryStore {
         match after {
             None => Ok(begin),
             Some(cursor) if cursor.store_id() == self.store_id => {
-                match BRANCHES.understand(&cursor, tables.end()) {
-                    true => Ok(cursor.position()),
-                    false => Err(another_branch(operation)),
+                if BRANCHES.understand(&cursor, tables.end()) {
+                    Ok(cursor.position())
+                } else {
+                    Err(another_branch(operation))
                 }
             }
             Some(_) => Err(StoreError::new(
-                ErrorKind::Invalid,
+                StoreErrorKind::Invalid,
                 operation,
                 "after: is a cursor of another store",
             )),
@@ -227,7 +228,7 @@ impl ActionStore for MemoryStore {
 
 fn expired() -> StoreError {
     StoreError::new(
-        ErrorKind::CursorExpired,
+        StoreErrorKind::CursorExpired,
         "list",
         "actions after this cursor were removed; restart without a cursor",
     )

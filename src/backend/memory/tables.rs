@@ -68,14 +68,10 @@ type Range = (std::ops::Bound<u64>, std::ops::Bound<u64>);
 
 impl Tables {
     pub(super) fn position(&self, store_id: StoreId) -> Position {
-        Position {
-            store_id,
-            branch: BranchId::FIRST,
-            revision: Revision::new(self.last_revision),
-            pruned_through: Revision::new(self.pruned_through),
-            pruned_created: self.pruned_created,
-            actions: self.rows.len() as u64,
-        }
+        let pruned_through = Revision::new(self.pruned_through);
+        Position::new(store_id, BranchId::FIRST, Revision::new(self.last_revision))
+            .with_pruned(pruned_through, self.pruned_created)
+            .with_actions(self.rows.len() as u64)
     }
 
     /// Returns the end of the history.
@@ -371,9 +367,10 @@ impl Row {
 type Walk<'t, T> = Box<dyn Iterator<Item = T> + 't>;
 
 fn directed<'t, T: 't>(walk: impl DoubleEndedIterator<Item = T> + 't, newest: bool) -> Walk<'t, T> {
-    match newest {
-        true => Box::new(walk.rev()),
-        false => Box::new(walk),
+    if newest {
+        Box::new(walk.rev())
+    } else {
+        Box::new(walk)
     }
 }
 

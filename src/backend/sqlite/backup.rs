@@ -10,7 +10,7 @@ use super::errors::{Phase, store_error};
 use super::file::{self, Lock, NewFile};
 use super::schema;
 use super::source::ConnectionSlot;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
 impl SqliteStore {
     /// Writes a copy of the whole database, as it is at one moment, to a new file. The copy is
@@ -18,9 +18,9 @@ impl SqliteStore {
     /// and writers continue meanwhile; the WAL grows until the copy is done. On a host's pool the
     /// copy includes the host's tables, and one connection is in use during the copy.
     ///
-    /// The copy is the same store, but another [branch](crate::BranchId) of it. A cursor of the
+    /// The copy is the same store, but another [branch](crate::query::BranchId) of it. A cursor of the
     /// original is valid in the copy if it covers only changes that are older than the copy. Any
-    /// other cursor is [`CursorExpired`](ErrorKind::CursorExpired). Open the copy in the place of
+    /// other cursor is [`CursorExpired`](crate::ErrorKind::CursorExpired). Open the copy in the place of
     /// the original, not beside it.
     ///
     /// After the first poll the copy continues even if the future is dropped. It may take long and

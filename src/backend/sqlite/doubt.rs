@@ -20,7 +20,7 @@ use super::script::Script;
 use super::source::Connection;
 use super::sync::{COUNT_SYNC, Synced, make_durable};
 use super::writer::{Answers, Writer, before, position, reconnected, roll_back};
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{Effect, Position};
 
 /// Pause between two attempts to reach the store.

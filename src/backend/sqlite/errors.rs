@@ -1,7 +1,7 @@
 //! Maps errors of SQLite and sqlx: the kind, and whether anything was applied.
 
 use super::identity::lost_file;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
 /// The point at which a transaction failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -128,7 +128,7 @@ mod tests {
 
     use super::super::schema;
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::error::StoreErrorKind as ErrorKind;
     use crate::model::{Batch, CancelRequest, Change, Command, Effect, NewAction, OpId, OwnerRef};
     use crate::store::{ActionStore, ActionStoreExt};
     use crate::{Action, SqliteOptions, SqliteStore};

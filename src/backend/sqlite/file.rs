@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::errors::corrupt;
 use super::inode_lock::InodeLock;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
 /// The lock a store holds on its file until its last connection is closed. The operating system
 /// releases it when the process dies.

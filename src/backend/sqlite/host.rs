@@ -12,7 +12,7 @@ use super::errors::{self, Phase, store_error};
 use super::save::{self, Frame};
 use super::sync::COUNT_SYNC;
 use super::{SqliteAccess, SqliteStore, load};
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{Batch, Done, Effect, ReadSet, Rejection, plan};
 
 /// Numbers the savepoints of this process, so that two in one transaction never share a name.
@@ -54,9 +54,7 @@ impl SqliteStore {
     ///
     /// ```
     /// # async fn example(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
-    /// use std::sync::Arc;
-    ///
-    /// use action_store::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
+    /// use action_store::sqlite::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
     /// use action_store::{Batch, Command, NewAction, SqliteStore};
     ///
     /// let options = SqliteConnectOptions::new().filename(dir.join("plane.db"));
@@ -66,8 +64,8 @@ impl SqliteStore {
     ///
     /// let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     /// // The host's own statements, and then:
-    /// let new = Arc::new(NewAction::task("create_bdb"));
-    /// let batch = Batch::all(vec![Command::Create { new, by: None }]);
+    /// let create = Command::create(NewAction::task("create_bdb"));
+    /// let batch = Batch::all(vec![create]);
     /// for answer in store.write_in(&mut transaction, batch).await? {
     ///     answer?;
     /// }

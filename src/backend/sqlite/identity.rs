@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::errors::Phase;
 use super::file::beside;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
 /// The file at a store's path. On Windows it is always [`Same`](SqliteFile::Same), because the
 /// platform does not report it.

@@ -62,7 +62,7 @@ use self::version::Version;
 use self::write_queue::{Claim, WriteRequest};
 use super::position_watch::PositionWatch;
 use crate::clock::Clock;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, Cursor, Done, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position,
     Query, ReadSet, Rejection, Revision, StoreId, read_set,
@@ -104,7 +104,7 @@ use crate::store::{ActionStore, Capabilities};
 /// fails, the WAL is kept as `<path>-wal.lost`. The file that is now at the path is not changed. A
 /// file that is overwritten in place (`cp` over it) is not detected.
 ///
-/// A copy is another [branch](crate::BranchId) of the store. On Unix the store detects a copy that
+/// A copy is another [branch](crate::query::BranchId) of the store. On Unix the store detects a copy that
 /// was made by hand while the store was closed: its inode and creation time differ. It does not
 /// detect a snapshot of the whole disk, or an older copy that is written over the file in place:
 /// both keep inode and creation time.

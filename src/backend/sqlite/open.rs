@@ -29,7 +29,7 @@ use super::writer::{COME_BACK, CloseOnDrop, Writer, roll_back};
 use super::{PAGE_SIZE, QUESTIONS, ROOM_UNIT, SqliteStore};
 use crate::backend::position_watch::PositionWatch;
 use crate::clock::Clock;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::Position;
 use crate::store::{Capabilities, Durability};
 

@@ -305,7 +305,7 @@ mod tests {
 
     use crate::model::{Batch, CancelRequest, Change, Command, Finish, NewAction, OpId, Outcome};
     use crate::store::{ActionStore, ActionStoreExt};
-    use crate::{Action, ErrorKind, SqliteOptions, SqliteStore};
+    use crate::{Action, SqliteOptions, SqliteStore, StoreErrorKind as ErrorKind};
 
     /// A store that plans one transaction during another whenever two batches wait.
     async fn open(dir: &tempfile::TempDir, mut options: SqliteOptions) -> SqliteStore {

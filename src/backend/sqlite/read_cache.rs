@@ -107,7 +107,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::error::StoreErrorKind as ErrorKind;
     use crate::model::{Batch, Command, Finish, Json, NewAction, Outcome};
     use crate::store::{ActionStore, ActionStoreExt};
     use crate::{SqliteOptions, SqliteStore};

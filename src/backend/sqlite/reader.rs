@@ -24,7 +24,7 @@ use super::source::ConnectionSlot;
 use super::{list, owners};
 use crate::backend::another_branch;
 use crate::backend::position_watch::PositionWatch;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
     AccessPath, Action, ActionUid, Cursor, Detail, End, LogEntry, LogQuery, Owner, OwnerQuery,
     Page, Position, Query, Revision,

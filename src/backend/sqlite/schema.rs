@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, Connection, Executor, Row};
 
 use super::errors::{Phase, corrupt, store_error};
 use super::sync;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::StoreId;
 
 /// The steps that create the schema, oldest first. A released step is never edited. Each ends with

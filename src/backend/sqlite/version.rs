@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteConnection;
 
 use super::schema::single;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
 /// The oldest version with all functions that our statements use (`unixepoch('subsec')`; `unhex`
 /// needs 3.41).

@@ -46,7 +46,7 @@ pub(super) async fn a_command_sees_the_effects_of_earlier_commands(fixture: &dyn
             apply(uid, Change::Start, Some(&owner)),
             apply(uid, step("copy"), Some(&owner)),
             apply(uid, finish(Outcome::Succeeded), Some(&owner)),
-            Command::Release(owner.clone()),
+            Command::release(owner.clone()),
         ];
         let answers = s.write(Batch { commands, mode }).await?;
         let mut versions = Vec::new();
@@ -112,7 +112,7 @@ pub(super) async fn in_each_mode_a_refused_command_does_not_affect_the_others(
         apply(a.uid, Change::Start, Some(&owner)),
         create(NewAction::task("")),
         apply(a.uid, Change::Start, Some(&owner)),
-        Command::Renew(OwnerRef::new("nobody")),
+        Command::renew(OwnerRef::new("nobody")),
         create(b.clone()),
     ];
     let answers = s.each(commands).await?;
@@ -136,10 +136,7 @@ pub(super) async fn in_all_mode_one_refusal_refuses_the_whole_batch(
     let owner = s.claim("plane").await?;
     let executing = s.executing(&owner).await?;
     let ended = s.completed(&owner).await?;
-    let pinned = Command::Pin {
-        uid: ended.uid,
-        pinned: true,
-    };
+    let pinned = Command::pin(ended.uid, true);
     let new = NewAction::task("a")
         .with_exclusive("k")
         .with_idempotency_key("i");
@@ -149,7 +146,7 @@ pub(super) async fn in_all_mode_one_refusal_refuses_the_whole_batch(
         apply(new.uid, Change::Start, Some(&owner)),
         end.clone(),
         pinned,
-        Command::Renew(owner.clone()),
+        Command::renew(owner.clone()),
         claim(&OwnerRef::new("plane")),
     ];
     let before = s.snapshot().await?;
@@ -159,9 +156,10 @@ pub(super) async fn in_all_mode_one_refusal_refuses_the_whole_batch(
         commands.insert(index, apply(ended.uid, step("late"), None));
         let answers = s.all(commands).await?;
         for (number, answer) in answers.iter().enumerate() {
-            match number == index {
-                true => demand!(answer, Err(Rejection::Conflict { .. })),
-                false => same("the refusal", answer, &Err(Rejection::Batch(index)))?,
+            if number == index {
+                demand!(answer, Err(Rejection::Conflict { .. }))
+            } else {
+                same("the refusal", answer, &Err(Rejection::Batch(index)))?
             }
         }
         same("the store", &s.snapshot().await?, &before)?;
@@ -219,10 +217,7 @@ pub(super) async fn repeating_a_batch_changes_nothing(fixture: &dyn Fixture) -> 
             apply(b.uid, finish(Outcome::Cancelled), None),
             apply(a.uid, finish(Outcome::Succeeded), Some(&owner)),
             claim(&owner),
-            Command::Pin {
-                uid: old.uid,
-                pinned: true,
-            },
+            Command::pin(old.uid, true),
         ];
         let batch = Batch { commands, mode };
         for answer in s.write(batch.clone()).await? {
@@ -250,10 +245,7 @@ pub(super) async fn an_action_created_and_removed_in_one_batch_leaves_no_trace(
     let commands = vec![
         create(new),
         apply(uid, finish(Outcome::Cancelled), None),
-        Command::Remove {
-            uid,
-            if_version: Version::FIRST.next(),
-        },
+        Command::remove(uid, Version::FIRST.next()),
     ];
     for answer in s.all(commands).await? {
         answer?;
@@ -279,10 +271,7 @@ pub(super) async fn an_action_removed_and_recreated_in_one_batch_is_new(
         s.create(new.clone()).await?;
         s.apply(uid, Change::Start, &owner).await?;
         let end = apply(uid, finish(Outcome::Failed), Some(&owner));
-        let removal = Command::Remove {
-            uid,
-            if_version: Version::new(3)?,
-        };
+        let removal = Command::remove(uid, Version::new(3)?);
         let mut commands = vec![end, removal, create(new.clone())];
         commands.push(apply(uid, Change::Start, Some(&owner)));
         for number in 0..steps {
@@ -316,7 +305,7 @@ pub(super) async fn a_batch_of_the_largest_size_is_accepted(fixture: &dyn Fixtur
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let most = s.max_commands()?;
-    let answers = s.each(vec![Command::Renew(owner.clone()); most]).await?;
+    let answers = s.each(vec![Command::renew(owner.clone()); most]).await?;
     for answer in answers {
         answer?;
     }
@@ -329,9 +318,13 @@ pub(super) async fn a_batch_with_too_many_commands_is_invalid(fixture: &dyn Fixt
     let owner = s.claim("plane").await?;
     let most = s.max_commands()?;
     for mode in [BatchMode::Each, BatchMode::All] {
-        let commands = vec![Command::Renew(owner.clone()); most + 1];
+        let commands = vec![Command::renew(owner.clone()); most + 1];
         let answer = s.store.write(Batch { commands, mode }).await;
-        fails("a batch with too many commands", answer, ErrorKind::Invalid)?;
+        fails(
+            "a batch with too many commands",
+            answer,
+            StoreErrorKind::Invalid,
+        )?;
     }
     same("the renewals", s.owner(&owner).await?.renewals, 0)
 }
@@ -355,7 +348,11 @@ pub(super) async fn a_batch_with_too_many_bytes_is_invalid(fixture: &dyn Fixture
         for mode in [BatchMode::Each, BatchMode::All] {
             let commands = beyond.clone();
             let answer = s.store.write(Batch { commands, mode }).await;
-            fails("a batch with too many bytes", answer, ErrorKind::Invalid)?;
+            fails(
+                "a batch with too many bytes",
+                answer,
+                StoreErrorKind::Invalid,
+            )?;
         }
         same("actions", s.walk(summaries()).await?.len(), 0)?;
     }
@@ -375,7 +372,7 @@ pub(super) async fn an_unknown_command_is_unsupported(fixture: &dyn Fixture) -> 
             create(NewAction::task("b")),
         ];
         let answer = s.store.write(Batch { commands, mode }).await;
-        fails("an unknown command", answer, ErrorKind::Unsupported)?;
+        fails("an unknown command", answer, StoreErrorKind::Unsupported)?;
     }
     same("the store", s.snapshot().await?, before)
 }

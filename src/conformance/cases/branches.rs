@@ -14,13 +14,13 @@ pub(super) async fn a_cursor_of_another_branch_is_expired(fixture: &dyn Fixture)
         let cursor = s.list(query.clone()).await?.next;
         holds("a cursor after the first of two", cursor.is_some(), cursor)?;
         let query = query.with_after(elsewhere(cursor));
-        s.list_fails(query, ErrorKind::CursorExpired).await?;
+        s.list_fails(query, StoreErrorKind::CursorExpired).await?;
     }
     let query = LogQuery::all().with_limit(1);
     let cursor = s.store.log(&query).await?.next;
     holds("a cursor after the first entry", cursor.is_some(), cursor)?;
     let query = query.with_after(elsewhere(cursor));
-    s.log_fails(query, ErrorKind::CursorExpired).await?;
+    s.log_fails(query, StoreErrorKind::CursorExpired).await?;
     // A newest-first walk promises nothing of what is created after it began.
     let query = Query::new().with_limit(1);
     let cursor = s.list(query.clone()).await?.next;
@@ -37,7 +37,7 @@ pub(super) async fn a_feed_cursor_beyond_the_store_is_expired(fixture: &dyn Fixt
         let beyond = Revision::new(at.revision.get().saturating_add(beyond));
         let query = Query::new().with_order(Order::Feed);
         let query = query.with_after(Some(Cursor::feed(at, beyond)));
-        s.list_fails(query, ErrorKind::CursorExpired).await?;
+        s.list_fails(query, StoreErrorKind::CursorExpired).await?;
     }
     Ok(())
 }

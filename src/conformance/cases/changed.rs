@@ -73,7 +73,11 @@ pub(super) async fn a_revision_beyond_the_store_is_invalid(fixture: &dyn Fixture
         for beyond in [last.saturating_add(1), last.saturating_add(1000)] {
             let changed = s.store.changed(Some(Revision::new(beyond)));
             let answer = in_time("an answer at once", changed).await?;
-            fails("a revision above the store's", answer, ErrorKind::Invalid)?;
+            fails(
+                "a revision above the store's",
+                answer,
+                StoreErrorKind::Invalid,
+            )?;
         }
         s.queued().await?;
     }
@@ -90,7 +94,7 @@ pub(super) async fn a_write_that_changes_nothing_takes_no_revision(fixture: &dyn
     s.already(create(new)).await?;
     s.refused(apply(uid, Change::Start, Some(&owner))).await?;
     s.refused(create(NewAction::task(""))).await?;
-    s.done(Command::Renew(owner)).await?;
+    s.done(Command::renew(owner)).await?;
     s.claim("other").await?;
     same("the position", s.position().await?, at)
 }
@@ -100,7 +104,7 @@ pub(super) async fn a_closed_store_refuses_every_call(fixture: &dyn Fixture) -> 
     let action = s.queued().await?;
     let closing = s.store.close();
     in_time("the end of closing", closing).await??;
-    let closed = ErrorKind::Closed;
+    let closed = StoreErrorKind::Closed;
     fails(
         "write",
         s.store
@@ -140,9 +144,9 @@ pub(super) async fn closing_a_store_releases_its_waiters(fixture: &dyn Fixture) 
     tokio::task::yield_now().await;
     in_time("the end of closing", s.store.close()).await??;
     let answer = in_time("the end of a waiter", waiting).await?;
-    fails("changed", answer, ErrorKind::Closed)?;
+    fails("changed", answer, StoreErrorKind::Closed)?;
     let answer = in_time("the end of a waiter", spawned).await??;
-    fails("changed", answer, ErrorKind::Closed)
+    fails("changed", answer, StoreErrorKind::Closed)
 }
 
 pub(super) async fn two_callers_can_close_at_once(fixture: &dyn Fixture) -> Proof {

@@ -32,7 +32,7 @@ pub(super) async fn timestamps_come_from_the_clock(fixture: &dyn Fixture) -> Pro
     let finished = tick();
     let end = s.apply(uid, finish(Outcome::Succeeded), &owner).await?;
     let renewed = tick();
-    s.done(Command::Renew(owner.clone())).await?;
+    s.done(Command::renew(owner.clone())).await?;
     same("created", end.created_at, created)?;
     same("started", end.started_at, Some(started))?;
     same(
@@ -108,14 +108,14 @@ pub(super) async fn timestamps_never_go_backwards(fixture: &dyn Fixture) -> Proo
     let ascending = log.is_sorted_by_key(|entry| entry.at);
     holds("a log with ascending timestamps", ascending, &log)?;
     let known = s.owner(&heir).await?;
-    s.done(Command::Renew(heir.clone())).await?;
+    s.done(Command::renew(heir.clone())).await?;
     let renewed = s.owner(&heir).await?;
     holds(
         "no renewal before the previous one",
         renewed.renewed_at >= known.renewed_at,
         &renewed,
     )?;
-    s.done(Command::Release(heir.clone())).await?;
+    s.done(Command::release(heir.clone())).await?;
     let ended = s.owner(&heir).await?;
     holds(
         "no end before the last renewal",
@@ -194,6 +194,6 @@ pub(super) async fn a_late_owner_stays_alive(fixture: &dyn Fixture) -> Proof {
         .await?;
     demand!(lost, Rejection::OwnerAlive(_));
     s.apply(action.uid, step("still here"), &owner).await?;
-    s.done(Command::Renew(owner)).await?;
+    s.done(Command::renew(owner)).await?;
     Ok(())
 }

@@ -102,7 +102,7 @@ pub(super) async fn completions_during_a_walk_in_completion_order_do_not_disturb
     fails(
         "a cursor of another order",
         s.store.list(&newest).await,
-        ErrorKind::Invalid,
+        StoreErrorKind::Invalid,
     )
 }
 

@@ -193,12 +193,9 @@ pub(super) async fn one_of_many_concurrent_claims_wins(fixture: &dyn Fixture) ->
     for take_over in [true, false] {
         let name = format!("plane {take_over}");
         let owners: Vec<OwnerRef> = (0..16).map(|_| OwnerRef::new(name.as_str())).collect();
-        let claims = owners.iter().map(|owner| {
-            single(Command::Claim {
-                owner: owner.clone(),
-                take_over,
-            })
-        });
+        let claims = owners
+            .iter()
+            .map(|owner| single(Command::claim(owner.clone()).with_take_over(take_over)));
         let answers = at_once(&s, claims.collect()).await?;
         let accepted = answers
             .iter()

@@ -103,7 +103,7 @@ pub(super) async fn a_create_by_an_owner_that_is_not_alive_is_fenced(
     let unknown = OwnerRef::new("nobody");
     let (fenced, released) = (s.claim("fenced").await?, s.claim("released").await?);
     s.done(fence(&fenced, 0)).await?;
-    s.done(Command::Release(released.clone())).await?;
+    s.done(Command::release(released.clone())).await?;
     let before = s.snapshot().await?;
     for owner in [unknown, fenced, released] {
         let new = NewAction::task("a").with_exclusive("k");

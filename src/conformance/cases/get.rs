@@ -30,7 +30,7 @@ pub(super) async fn a_lookup_of_the_largest_size_is_accepted(fixture: &dyn Fixtu
     fails(
         "too many uids",
         s.store.get(&wanted).await,
-        ErrorKind::Invalid,
+        StoreErrorKind::Invalid,
     )
 }
 

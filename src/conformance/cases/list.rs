@@ -250,7 +250,7 @@ pub(super) async fn a_query_beyond_its_limits_is_invalid(fixture: &dyn Fixture) 
     for order in [Order::Newest, Order::Oldest, Order::Feed] {
         for limit in [0, Limits::PAGE + 1, u16::MAX] {
             let query = Query::new().with_order(order).with_limit(limit);
-            s.list_fails(query, ErrorKind::Invalid).await?;
+            s.list_fails(query, StoreErrorKind::Invalid).await?;
         }
     }
     let mut query = Query::new();
@@ -258,14 +258,17 @@ pub(super) async fn a_query_beyond_its_limits_is_invalid(fixture: &dyn Fixture) 
         query = query.with_filter(Filter::Unfinished);
     }
     same("actions", s.walk(query.clone()).await?.len(), 1)?;
-    s.list_fails(query.with_filter(Filter::Unfinished), ErrorKind::Invalid)
-        .await?;
+    s.list_fails(
+        query.with_filter(Filter::Unfinished),
+        StoreErrorKind::Invalid,
+    )
+    .await?;
     let objects = |count| {
         let objects = ObjectSet::new((0..count as u64).map(ObjectRef::bdb));
         Query::new().with_filter(Filter::TouchesAny(objects))
     };
     same("actions", s.walk(objects(Limits::OBJECTS)).await?.len(), 0)?;
-    s.list_fails(objects(Limits::OBJECTS + 1), ErrorKind::Invalid)
+    s.list_fails(objects(Limits::OBJECTS + 1), StoreErrorKind::Invalid)
         .await?;
     for bad in ["", "a\0b", &"x".repeat(Limits::LABEL + 1)] {
         let text: Arc<str> = bad.into();
@@ -278,7 +281,7 @@ pub(super) async fn a_query_beyond_its_limits_is_invalid(fixture: &dyn Fixture) 
             Filter::Owner(OwnerRef::new(bad)),
         ];
         for filter in filters {
-            s.list_fails(Query::new().with_filter(filter), ErrorKind::Invalid)
+            s.list_fails(Query::new().with_filter(filter), StoreErrorKind::Invalid)
                 .await?;
         }
     }
@@ -293,10 +296,10 @@ pub(super) async fn an_unknown_filter_or_order_is_unsupported(fixture: &dyn Fixt
         let query = query
             .with_filter(Filter::Unfinished)
             .with_filter(Filter::Unknown);
-        s.list_fails(query, ErrorKind::Unsupported).await?;
+        s.list_fails(query, StoreErrorKind::Unsupported).await?;
     }
     let query = Query::new().with_order(Order::Unknown);
-    s.list_fails(query, ErrorKind::Unsupported).await
+    s.list_fails(query, StoreErrorKind::Unsupported).await
 }
 
 pub(super) async fn a_cursor_of_another_list_is_invalid(fixture: &dyn Fixture) -> Proof {
@@ -320,14 +323,15 @@ pub(super) async fn a_cursor_of_another_list_is_invalid(fixture: &dyn Fixture) -
         )?;
         for order in orders {
             let query = Query::new().with_order(order).with_after(cursor);
-            match of == Some(order) {
-                true => same("actions that are left", s.walk(query).await?.len(), 2)?,
-                false => s.list_fails(query, ErrorKind::Invalid).await?,
+            if of == Some(order) {
+                same("actions that are left", s.walk(query).await?.len(), 2)?
+            } else {
+                s.list_fails(query, StoreErrorKind::Invalid).await?
             }
         }
         if of.is_some() {
             let query = LogQuery::all().with_after(cursor);
-            s.log_fails(query, ErrorKind::Invalid).await?;
+            s.log_fails(query, StoreErrorKind::Invalid).await?;
         }
     }
     Ok(())
@@ -357,12 +361,12 @@ pub(super) async fn a_cursor_of_another_store_is_invalid(fixture: &dyn Fixture) 
         let query = Query::new().with_order(order).with_limit(1);
         let cursor = other.list(query.clone()).await?.next;
         holds("a cursor after the first of two", cursor.is_some(), cursor)?;
-        s.list_fails(query.with_after(cursor), ErrorKind::Invalid)
+        s.list_fails(query.with_after(cursor), StoreErrorKind::Invalid)
             .await?;
     }
     let query = LogQuery::all().with_limit(1);
     let cursor = other.store.log(&query).await?.next;
-    s.log_fails(query.with_after(cursor), ErrorKind::Invalid)
+    s.log_fails(query.with_after(cursor), StoreErrorKind::Invalid)
         .await
 }
 

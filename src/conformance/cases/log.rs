@@ -91,9 +91,9 @@ pub(super) async fn a_log_query_beyond_its_limits_is_invalid(fixture: &dyn Fixtu
     let s = open(fixture).await?;
     let uid = s.queued().await?.uid;
     for limit in [0, Limits::PAGE + 1, u16::MAX] {
-        s.log_fails(LogQuery::all().with_limit(limit), ErrorKind::Invalid)
+        s.log_fails(LogQuery::all().with_limit(limit), StoreErrorKind::Invalid)
             .await?;
-        s.log_fails(LogQuery::of(uid).with_limit(limit), ErrorKind::Invalid)
+        s.log_fails(LogQuery::of(uid).with_limit(limit), StoreErrorKind::Invalid)
             .await?;
     }
     Ok(())

@@ -49,7 +49,7 @@ use super::harness::{
 };
 use super::subject::{Fixture, Subject};
 use crate::clock::Clock;
-use crate::error::ErrorKind;
+use crate::error::StoreErrorKind;
 use crate::model::{
     Action, ActionError, ActionUid, Authority, Batch, BatchMode, CancelRequest, Change, Command,
     ConflictReason, Cursor, Done, Effect, Event, Evidence, Filter, Finish, Json, Limits, LogEntry,

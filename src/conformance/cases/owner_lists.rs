@@ -20,7 +20,7 @@ impl Subject {
             let owners: Vec<OwnerRef> = names.collect();
             let most = self.store.capabilities().max_commands;
             for some in owners.chunks((most / 2).max(1)) {
-                let both = |owner: &OwnerRef| [claim(owner), Command::Release(owner.clone())];
+                let both = |owner: &OwnerRef| [claim(owner), Command::release(owner.clone())];
                 for answer in self.each(some.iter().flat_map(both).collect()).await? {
                     same("the answer", answer?.effect, Effect::Applied)?;
                 }
@@ -83,10 +83,10 @@ pub(super) async fn an_owner_query_that_breaks_the_rules_is_invalid(
         query().with_after(Some(elsewhere)),
     ] {
         let what = format!("{query:?}");
-        fails(&what, s.store.owners(&query).await, ErrorKind::Invalid)?;
+        fails(&what, s.store.owners(&query).await, StoreErrorKind::Invalid)?;
     }
     let of_owners = Query::new().with_after(Some(Cursor::owners(at, 1)));
-    s.list_fails(of_owners, ErrorKind::Invalid).await
+    s.list_fails(of_owners, StoreErrorKind::Invalid).await
 }
 
 pub(super) async fn an_active_owner_is_alive_or_owns_an_unfinished_action(
@@ -165,7 +165,7 @@ pub(super) async fn an_owner_of_an_unfinished_action_is_never_forgotten(
     let (dead, gone) = (s.claim("dead").await?, s.claim("gone").await?);
     let action = s.executing(&dead).await?;
     s.done(fence(&dead, 0)).await?;
-    s.done(Command::Release(gone.clone())).await?;
+    s.done(Command::release(gone.clone())).await?;
     let most = Limits::ENDED_OWNERS;
     s.come_and_go(most + 10).await?;
     let found = s.listed(OwnerQuery::new()).await?;
@@ -194,7 +194,7 @@ pub(super) async fn a_late_claim_does_not_fence_a_successor(fixture: &dyn Fixtur
     s.come_and_go(Limits::ENDED_OWNERS + 10).await?;
     // Claims of other names do not change this.
     demand!(s.refused(claim(&first)).await?, Rejection::Fenced { .. });
-    s.done(Command::Renew(second)).await?;
+    s.done(Command::renew(second)).await?;
     // Repeated restarts of the same name do not change this.
     let mut late = Vec::new();
     for _ in 0..50 {
@@ -204,6 +204,6 @@ pub(super) async fn a_late_claim_does_not_fence_a_successor(fixture: &dyn Fixtur
     for owner in late {
         demand!(s.refused(claim(&owner)).await?, Rejection::Fenced { .. });
     }
-    s.done(Command::Renew(living)).await?;
+    s.done(Command::renew(living)).await?;
     Ok(())
 }

@@ -3,10 +3,7 @@
 use super::*;
 
 fn claim_gently(owner: &OwnerRef) -> Command {
-    Command::Claim {
-        owner: owner.clone(),
-        take_over: false,
-    }
+    Command::claim(owner.clone()).with_take_over(false)
 }
 
 pub(super) async fn a_claim_makes_an_owner_alive(fixture: &dyn Fixture) -> Proof {
@@ -63,7 +60,7 @@ pub(super) async fn a_claim_without_take_over_does_not_fence_a_living_owner(
         Rejection::OwnerAlive(Box::new(known.clone())),
     )?;
     same("the owners", s.owners().await?, vec![known])?;
-    s.done(Command::Release(first)).await?;
+    s.done(Command::release(first)).await?;
     s.done(claim_gently(&OwnerRef::new("plane"))).await?;
     Ok(())
 }
@@ -72,7 +69,7 @@ pub(super) async fn an_ended_incarnation_cannot_claim_again(fixture: &dyn Fixtur
     let s = open(fixture).await?;
     let (fenced, released) = (s.claim("fenced").await?, s.claim("released").await?);
     s.done(fence(&fenced, 0)).await?;
-    s.done(Command::Release(released.clone())).await?;
+    s.done(Command::release(released.clone())).await?;
     let ends = [(fenced, OwnerEnd::Fenced), (released, OwnerEnd::Released)];
     for (owner, how) in ends {
         for command in [claim(&owner), claim_gently(&owner)] {
@@ -93,7 +90,7 @@ pub(super) async fn a_renewal_increments_the_renewal_count(fixture: &dyn Fixture
     let owner = s.claim("plane").await?;
     let other = s.claim("other").await?;
     for expected in 1..=3 {
-        s.done(Command::Renew(owner.clone())).await?;
+        s.done(Command::renew(owner.clone())).await?;
         same("the renewals", s.owner(&owner).await?.renewals, expected)?;
     }
     same("the other's renewals", s.owner(&other).await?.renewals, 0)
@@ -104,7 +101,7 @@ pub(super) async fn a_renewal_does_not_change_any_action(fixture: &dyn Fixture) 
     let owner = s.claim("plane").await?;
     s.executing(&owner).await?;
     let (before, at) = (s.snapshot().await?, s.position().await?);
-    s.done(Command::Renew(owner)).await?;
+    s.done(Command::renew(owner)).await?;
     let after = s.snapshot().await?;
     same(
         "the actions",
@@ -121,8 +118,8 @@ pub(super) async fn an_owner_that_never_claimed_is_fenced(fixture: &dyn Fixture)
     for name in ["plane", "other"] {
         let owner = OwnerRef::new(name);
         for command in [
-            Command::Renew(owner.clone()),
-            Command::Release(owner.clone()),
+            Command::renew(owner.clone()),
+            Command::release(owner.clone()),
         ] {
             let refused = s.refused(command).await?;
             demand!(refused, Rejection::Fenced { owner: ref who, end: OwnerEnd::Unknown, .. }
@@ -135,13 +132,13 @@ pub(super) async fn an_owner_that_never_claimed_is_fenced(fixture: &dyn Fixture)
 pub(super) async fn a_release_ends_an_owner(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
-    s.done(Command::Release(owner.clone())).await?;
+    s.done(Command::release(owner.clone())).await?;
     let known = s.owner(&owner).await?;
     same("the state", known.state, OwnerState::Released)?;
     holds("an end", known.ended_at.is_some(), &known)?;
-    s.already(Command::Release(owner.clone())).await?;
+    s.already(Command::release(owner.clone())).await?;
     demand!(
-        s.refused(Command::Renew(owner.clone())).await?,
+        s.refused(Command::renew(owner.clone())).await?,
         Rejection::Fenced { .. }
     );
     // An ended owner cannot end again.
@@ -152,7 +149,7 @@ pub(super) async fn a_release_ends_an_owner(fixture: &dyn Fixture) -> Proof {
 pub(super) async fn a_fence_requires_the_current_renewal_count(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
-    s.done(Command::Renew(owner.clone())).await?;
+    s.done(Command::renew(owner.clone())).await?;
     let known = s.owner(&owner).await?;
     for stale in [0, 2] {
         let refused = s.refused(fence(&owner, stale)).await?;
@@ -162,7 +159,7 @@ pub(super) async fn a_fence_requires_the_current_renewal_count(fixture: &dyn Fix
             Rejection::OwnerAlive(Box::new(known.clone())),
         )?;
     }
-    s.done(Command::Renew(owner.clone())).await?;
+    s.done(Command::renew(owner.clone())).await?;
     s.refused(fence(&owner, 1)).await?;
     s.done(fence(&owner, 2)).await?;
     same(
@@ -173,7 +170,7 @@ pub(super) async fn a_fence_requires_the_current_renewal_count(fixture: &dyn Fix
     s.already(fence(&owner, 2)).await?;
     s.already(fence(&owner, 9)).await?;
     demand!(
-        s.refused(Command::Release(owner)).await?,
+        s.refused(Command::release(owner)).await?,
         Rejection::Fenced { .. }
     );
     s.already(fence(&OwnerRef::new("nobody"), 0)).await?;
@@ -215,7 +212,7 @@ fn nothing_is_accepted(
         demand!(refused, Rejection::Fenced { current: None, .. });
         same("the action", s.find(uid).await?, None)?;
         demand!(
-            s.refused(Command::Renew(owner.clone())).await?,
+            s.refused(Command::renew(owner.clone())).await?,
             Rejection::Fenced { .. }
         );
         demand!(s.refused(claim(owner)).await?, Rejection::Fenced { .. });
@@ -243,7 +240,7 @@ pub(super) async fn a_released_owner_cannot_write(fixture: &dyn Fixture) -> Proo
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.executing(&owner).await?;
-    s.done(Command::Release(owner.clone())).await?;
+    s.done(Command::release(owner.clone())).await?;
     nothing_is_accepted(&s, &owner, &action).await
 }
 
@@ -294,8 +291,8 @@ pub(super) async fn an_owner_name_that_breaks_the_rules_is_invalid(fixture: &dyn
         let owner = OwnerRef::new(name);
         let commands = [
             claim(&owner),
-            Command::Renew(owner.clone()),
-            Command::Release(owner.clone()),
+            Command::renew(owner.clone()),
+            Command::release(owner.clone()),
             fence(&owner, 0),
             apply(action.uid, Change::Start, Some(&owner)),
             create_by(NewAction::task("a"), &owner),

@@ -24,10 +24,8 @@ fn batches(
         let (kept, gone) = (s.completed(owner).await?, s.completed(owner).await?);
         let other = OwnerRef::new("other");
         let imported = from.queued().await?;
-        let import = Command::Import {
-            log: from.log_of(imported.uid).await?,
-            action: imported,
-        };
+        let log = from.log_of(imported.uid).await?;
+        let import = Command::import(imported, log);
         let ended = OwnerRef::new("ended");
         s.done(claim(&ended)).await?;
         Ok(vec![
@@ -49,7 +47,7 @@ fn batches(
                 claim(&other),
                 import,
             ]),
-            Batch::each(vec![Command::Release(ended)]),
+            Batch::each(vec![Command::release(ended)]),
         ])
     })
 }
@@ -176,15 +174,19 @@ pub(super) async fn a_close_dropped_at_any_poll_is_finished_by_the_next_close(
         // not hang.
         match in_time("a read during the close", s.store.get(&[uid])).await? {
             Ok(found) => same("answers", found.len(), 1)?,
-            Err(error) => same("the failure", error.kind(), ErrorKind::Closed)?,
+            Err(error) => same("the failure", error.kind(), StoreErrorKind::Closed)?,
         }
         in_time("the end of closing", s.store.close()).await??;
         let late = in_time("a read", s.store.get(&[uid])).await?;
-        fails("get", late, ErrorKind::Closed)?;
+        fails("get", late, StoreErrorKind::Closed)?;
         let late = s
             .store
             .write(Batch::each(vec![create(NewAction::task("a"))]));
-        fails("write", in_time("a write", late).await?, ErrorKind::Closed)?;
+        fails(
+            "write",
+            in_time("a write", late).await?,
+            StoreErrorKind::Closed,
+        )?;
         if answered.is_some() {
             return Ok(());
         }

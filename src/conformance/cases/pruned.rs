@@ -69,7 +69,7 @@ pub(super) async fn pruned_through_is_the_highest_last_revision_of_the_removed_a
         let below = Revision::new(through.revision.get().saturating_sub(1));
         let resume = |from| walks::feed().with_after(Some(Cursor::feed(at, from)));
         s.list(resume(through.revision)).await?;
-        s.list_fails(resume(below), ErrorKind::CursorExpired)
+        s.list_fails(resume(below), StoreErrorKind::CursorExpired)
             .await?;
     }
     Ok(())
@@ -146,7 +146,7 @@ pub(super) async fn a_feed_cursor_expires_when_its_action_ends_and_is_removed_in
             same("the effect", answer?.effect, Effect::Applied)?;
         }
         same("the action", s.find(running.uid).await?, None)?;
-        s.list_fails(reader, ErrorKind::CursorExpired).await?;
+        s.list_fails(reader, StoreErrorKind::CursorExpired).await?;
         let at = s.position().await?;
         let end = at.pruned_through > page.at.revision && at.pruned_through <= at.revision;
         holds("`pruned_through` at the revision of the end", end, at)?;

@@ -202,7 +202,7 @@ fn follow(
             let page = match store.list(&query).await {
                 Ok(page) => page,
                 Err(error) => {
-                    same("the failure", error.kind(), ErrorKind::CursorExpired)?;
+                    same("the failure", error.kind(), StoreErrorKind::CursorExpired)?;
                     let at = store.changed(None).await?;
                     let lost = floor.is_some_and(|floor| at.pruned_through > floor);
                     holds(

@@ -46,7 +46,7 @@ pub(super) async fn a_lost_action_keeps_the_evidence(fixture: &dyn Fixture) -> P
             let action = s.executing(&owner).await?;
             s.tick();
             s.done(match end {
-                OwnerEnd::Released => Command::Release(owner.clone()),
+                OwnerEnd::Released => Command::release(owner.clone()),
                 _ => fence(&owner, 0),
             })
             .await?;

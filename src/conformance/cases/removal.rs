@@ -3,7 +3,7 @@
 use super::*;
 
 pub(super) fn pin(uid: ActionUid, pinned: bool) -> Command {
-    Command::Pin { uid, pinned }
+    Command::pin(uid, pinned)
 }
 
 pub(super) async fn a_position_counts_the_actions_of_its_store(fixture: &dyn Fixture) -> Proof {
@@ -92,7 +92,7 @@ pub(super) async fn a_removal_requires_the_current_version(fixture: &dyn Fixture
     let action = s.completed(&owner).await?;
     for if_version in [Version::FIRST, action.version.next()] {
         let uid = action.uid;
-        let refused = s.refused(Command::Remove { uid, if_version }).await?;
+        let refused = s.refused(Command::remove(uid, if_version)).await?;
         demand!(
             refused,
             Rejection::Conflict {
@@ -144,7 +144,7 @@ pub(super) async fn removing_an_unknown_action_is_answered_already(fixture: &dyn
     let s = open(fixture).await?;
     let uid = ActionUid::new();
     let if_version = Version::FIRST;
-    let answer = s.one(Command::Remove { uid, if_version }).await??;
+    let answer = s.one(Command::remove(uid, if_version)).await??;
     same("the answer", answer, Done::new(Effect::Already, None))
 }
 
@@ -186,10 +186,7 @@ pub(super) fn history(s: &Subject) -> impl Future<Output = Proof<(Arc<Action>, V
 pub(super) async fn an_import_keeps_an_action_and_its_log(fixture: &dyn Fixture) -> Proof {
     let (from, s) = (open(fixture).await?, open(fixture).await?);
     let (action, log) = history(&from).await?;
-    let import = Command::Import {
-        action: action.clone(),
-        log: log.clone(),
-    };
+    let import = Command::import(action.clone(), log.clone());
     let imported = s.changed(import.clone()).await?;
     same("the action", &imported, &action)?;
     s.unchanged(&action).await?;
@@ -203,12 +200,7 @@ pub(super) async fn an_import_keeps_an_action_and_its_log(fixture: &dyn Fixture)
     check_store(&*s.store).await?;
     let mut other = Action::clone(&action);
     other.actor = None;
-    let refused = s
-        .refused(Command::Import {
-            action: Arc::new(other),
-            log,
-        })
-        .await?;
+    let refused = s.refused(Command::import(other, log)).await?;
     demand!(refused, Rejection::Conflict { reason: ConflictReason::Uid, ref current } if *current == action);
     Ok(())
 }
@@ -218,10 +210,7 @@ pub(super) async fn an_import_takes_the_keys_of_its_action(fixture: &dyn Fixture
     let new = || NewAction::task("a").with_exclusive("k");
     let action = from.create(new().with_idempotency_key("i")).await?;
     let log = from.log_of(action.uid).await?;
-    let import = Command::Import {
-        action: action.clone(),
-        log,
-    };
+    let import = Command::import(action.clone(), log);
     let holder = s.create(new()).await?;
     let refused = s.refused(import.clone()).await?;
     demand!(refused, Rejection::Conflict { reason: ConflictReason::Exclusive(_), ref current }
@@ -241,11 +230,8 @@ pub(super) async fn an_imported_action_of_an_unknown_owner_can_be_lost(
     let owner = from.claim("plane").await?;
     let action = from.executing(&owner).await?;
     let log = from.log_of(action.uid).await?;
-    s.changed(Command::Import {
-        action: action.clone(),
-        log: log.clone(),
-    })
-    .await?;
+    s.changed(Command::import(action.clone(), log.clone()))
+        .await?;
     // The operations in an imported log are recognised in the new store.
     let op = pick("the log", &log, 1)?.op.unwrap_or_else(OpId::new);
     s.already(apply_as(op, action.uid, Change::Start, Some(&owner)))
@@ -268,11 +254,8 @@ pub(super) async fn timestamps_of_any_date_are_imported(fixture: &dyn Fixture) -
         let mut log = from.log_of(action.uid).await?;
         log.iter_mut().for_each(|entry| entry.at = at);
         let action = Arc::new(action);
-        s.changed(Command::Import {
-            action: action.clone(),
-            log: log.clone(),
-        })
-        .await?;
+        s.changed(Command::import(action.clone(), log.clone()))
+            .await?;
         s.unchanged(&action).await?;
         same("the log", s.log_of(action.uid).await?, log)?;
     }
@@ -285,10 +268,7 @@ pub(super) async fn a_contradictory_import_is_invalid(fixture: &dyn Fixture) -> 
     let broken = |change: fn(&mut Action)| {
         let mut action = Action::clone(&action);
         change(&mut action);
-        Command::Import {
-            action: Arc::new(action),
-            log: log.clone(),
-        }
+        Command::import(action, log.clone())
     };
     let mut commands = vec![
         broken(|action| action.outcome = None),
@@ -308,10 +288,7 @@ pub(super) async fn a_contradictory_import_is_invalid(fixture: &dyn Fixture) -> 
     let shuffled = second.chain(log.first()).chain(rest).cloned().collect();
     let cut = pick("the log", &log, ..2)?.to_vec();
     for log in [Vec::new(), shuffled, cut] {
-        commands.push(Command::Import {
-            action: action.clone(),
-            log,
-        });
+        commands.push(Command::import(action.clone(), log));
     }
     for command in commands {
         let shown = shown(&command);

@@ -72,7 +72,7 @@ pub(super) async fn an_owner_survives_reopening_or_is_disconnected(fixture: &dyn
     let uid = new.uid;
     s.done(create_by(new, &owner)).await?;
     let running = s.apply(uid, Change::Start, &owner).await?;
-    s.done(Command::Renew(owner.clone())).await?;
+    s.done(Command::renew(owner.clone())).await?;
     let s = s.reopened().await?;
     let known = s.owner(&owner).await?;
     same("its renewals", known.renewals, 1)?;
@@ -88,7 +88,7 @@ pub(super) async fn an_owner_survives_reopening_or_is_disconnected(fixture: &dyn
     // once.
     for command in [
         claim(&owner),
-        Command::Renew(owner.clone()),
+        Command::renew(owner.clone()),
         apply(running.uid, step("on"), Some(&owner)),
     ] {
         demand!(s.refused(command).await?, Rejection::Fenced { .. });
@@ -111,16 +111,12 @@ pub(super) async fn keys_pins_and_fences_hold_after_reopening(fixture: &dyn Fixt
     let s = open(fixture).await?;
     let (alive, dead) = (s.claim("alive").await?, s.claim("dead").await?);
     let pinned = s.completed(&alive).await?;
-    s.done(Command::Pin {
-        uid: pinned.uid,
-        pinned: true,
-    })
-    .await?;
+    s.done(Command::pin(pinned.uid, true)).await?;
     s.create(NewAction::task("a").with_exclusive("k")).await?;
     let orphan = s.executing(&dead).await?;
     s.done(fence(&dead, 0)).await?;
     let running = s.executing(&alive).await?;
-    s.done(Command::Renew(alive.clone())).await?;
+    s.done(Command::renew(alive.clone())).await?;
     let s = s.reopened().await?;
     let refused = s
         .refused(create(NewAction::task("b").with_exclusive("k")))
@@ -222,13 +218,13 @@ pub(super) async fn a_store_knows_after_reopening_what_was_removed(fixture: &dyn
     s.done(remove(&gone)).await?;
     let before = s.position().await?;
     let reader = walks::feed().with_after(Some(Cursor::feed(early, early.revision)));
-    s.list_fails(reader.clone(), ErrorKind::CursorExpired)
+    s.list_fails(reader.clone(), StoreErrorKind::CursorExpired)
         .await?;
     let s = s.reopened().await?;
     same("the position", s.position().await?, before)?;
     let page = s.list(Query::new()).await?;
     same("the position on a page", page.at, before)?;
-    s.list_fails(reader, ErrorKind::CursorExpired).await
+    s.list_fails(reader, StoreErrorKind::CursorExpired).await
 }
 
 pub(super) async fn a_late_report_is_kept_once_after_reopening(fixture: &dyn Fixture) -> Proof {

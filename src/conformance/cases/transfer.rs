@@ -65,10 +65,8 @@ fn exported(s: &Subject) -> impl Future<Output = Proof<Vec<(Arc<Action>, Vec<Log
 pub(super) async fn a_transferred_store_is_identical(fixture: &dyn Fixture) -> Proof {
     let (from, s) = (filled(fixture).await?, open(fixture).await?);
     let all = exported(&from).await?;
-    let imports = |(action, log): &(Arc<Action>, Vec<LogEntry>)| Command::Import {
-        action: action.clone(),
-        log: log.clone(),
-    };
+    let imports =
+        |(action, log): &(Arc<Action>, Vec<LogEntry>)| Command::import(action.clone(), log.clone());
     let imports: Vec<Command> = all.iter().map(imports).collect();
     let most = s.max_commands()?.min(10);
     for some in imports.chunks(most) {
@@ -140,7 +138,7 @@ pub(super) async fn a_refused_import_does_not_affect_the_others(fixture: &dyn Fi
             expected.extend(log.clone());
         }
         let action = Arc::new(action);
-        commands.push(Command::Import { action, log });
+        commands.push(Command::import(action, log));
     }
     for answer in s.all(commands.clone()).await? {
         demand!(answer, Err(Rejection::Invalid(_) | Rejection::Batch(_)));
@@ -166,10 +164,7 @@ pub(super) async fn an_import_keeps_a_living_owner_alive(fixture: &dyn Fixture) 
     let executing = from.executing(&alive).await?;
     let log = from.log_of(executing.uid).await?;
     let commands = vec![
-        Command::Import {
-            action: executing.clone(),
-            log,
-        },
+        Command::import(executing.clone(), log),
         apply(executing.uid, finish(Outcome::Lost), None),
     ];
     let answers = s.each(commands).await?;
@@ -191,10 +186,7 @@ pub(super) fn queued_at(from: &Subject, version: Version) -> impl Future<Output 
         let log = from.log_of(action.uid).await?;
         action.version = version;
         action.log_entries = u32::MAX;
-        Ok(Command::Import {
-            action: Arc::new(action),
-            log,
-        })
+        Ok(Command::import(action, log))
     })
 }
 
@@ -225,10 +217,7 @@ pub(super) async fn an_action_imported_at_the_highest_version_still_changes(
     let highest = highest.get();
     let made = vec![1, highest + 1, highest + 2, highest + 4];
     same("the versions in the log", versions, made)?;
-    let gone = Command::Remove {
-        uid,
-        if_version: expected,
-    };
+    let gone = Command::remove(uid, expected);
     s.done(gone).await?;
     same("the removed action", s.find(uid).await?, None)
 }

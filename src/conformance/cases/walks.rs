@@ -222,7 +222,7 @@ pub(super) async fn a_feed_cursor_expires_when_an_action_it_has_not_returned_is_
     s.queued().await?;
     s.done(remove(&gone)).await?;
     let resume = |from: Position| feed().with_after(Some(Cursor::feed(from, from.revision)));
-    s.list_fails(resume(before), ErrorKind::CursorExpired)
+    s.list_fails(resume(before), StoreErrorKind::CursorExpired)
         .await?;
     same("the later changes", s.walk(resume(after)).await?.len(), 1)?;
     let now = s.position().await?;
@@ -273,7 +273,7 @@ pub(super) async fn an_expired_feed_cursor_stays_expired(fixture: &dyn Fixture) 
     for action in [second, first] {
         s.done(remove(&action)).await?;
         let query = feed().with_after(after);
-        s.list_fails(query, ErrorKind::CursorExpired).await?;
+        s.list_fails(query, StoreErrorKind::CursorExpired).await?;
     }
     Ok(())
 }

@@ -37,10 +37,7 @@ impl Dataset {
     pub(super) async fn fill(store: Arc<dyn ActionStore>, count: usize) -> Proof<Dataset> {
         let owner = OwnerRef::new(OWNER);
         let take_over = true;
-        let claim = Command::Claim {
-            owner: owner.clone(),
-            take_over,
-        };
+        let claim = Command::claim(owner.clone()).with_take_over(take_over);
         store.command(claim).await?;
         let mut dataset = Dataset {
             store,
@@ -202,9 +199,10 @@ impl Dataset {
         )?;
         let newest_first = query.order != Order::Oldest;
         let uids = matching.into_iter();
-        Ok(match newest_first {
-            true => uids.rev().collect(),
-            false => uids.collect(),
+        Ok(if newest_first {
+            uids.rev().collect()
+        } else {
+            uids.collect()
         })
     }
 }

@@ -130,10 +130,7 @@ async fn remove(
     let mut removed = Vec::new();
     let most = store.capabilities().max_commands.clamp(1, REMOVED_AT_ONCE);
     for some in completed.chunks(most) {
-        let remove = |(uid, version): &(ActionUid, Version)| Command::Remove {
-            uid: *uid,
-            if_version: *version,
-        };
+        let remove = |(uid, version): &(ActionUid, Version)| Command::remove(*uid, *version);
         let batch = Batch::each(some.iter().map(remove).collect());
         // The write is not retried. The answer to a repeat would be `Already`, which here
         // means that the row was lost.

@@ -105,9 +105,10 @@ pub(super) fn unseal<'a>(record: &'a [u8], apart: &[u8]) -> Result<&'a [u8], Cod
     if !apart.is_empty() {
         hasher.update(apart);
     }
-    match hasher.finalize() == u32::from_le_bytes(*sum) {
-        true => Ok(inside),
-        false => Err(CodecError::damaged("its checksum does not match")),
+    if hasher.finalize() == u32::from_le_bytes(*sum) {
+        Ok(inside)
+    } else {
+        Err(CodecError::damaged("its checksum does not match"))
     }
 }
 

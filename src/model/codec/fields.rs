@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::error::CodecError;
 use super::leaf::{
     Count, Hundredths, Id, JsonObject, JsonText, Kind, Label, Leaf, LongCount, Micros, Object,
-    Prose, Value, Word, WriteSet,
+    Prose, Value, VersionNumber, Word,
 };
 use super::lists::{List, Related};
 use super::record::{Field, FieldSet, Record, record, sealed};
@@ -72,7 +72,7 @@ record! {
     StartedAt started_at 71 find Micros = action.started_at.as_ref();
     FinishedAt finished_at 73 find Micros = action.finished_at.as_ref();
     LastSeenAt last_seen_at 75 need Micros = action.last_seen_at;
-    Version version 77 need WriteSet = action.version;
+    Version version 77 need VersionNumber = action.version;
     LogEntries log_entries 79 need Count = action.log_entries;
     LastOp last_op 81 find Id<OpId> = action.last_op.as_ref();
 }
@@ -81,7 +81,7 @@ record! {
     /// A field of a [`LogEntry`].
     EntryField of LogEntry, form 2, leaves EntryLeaves, |entry|
     Uid uid 1 need Id<ActionUid> = entry.uid;
-    Version version 3 need WriteSet = entry.version;
+    Version version 3 need VersionNumber = entry.version;
     Kind kind 5 need Word<LogEntryKind> = entry.kind;
     At at 7 need Micros = entry.at;
     Status status 9 need Word<Status> = entry.status;

@@ -167,9 +167,10 @@ impl<R: Record> Layout<R> {
             let what = format!("it has {} bytes; the limit is {LONGEST}", body.len());
             return Err(CodecError::damaged(what));
         }
-        let inside = match self.columns.is_empty() && columns.is_empty() {
-            true => unseal(body, &[])?,
-            false => unseal(body, &self.apart(columns)?)?,
+        let inside = if self.columns.is_empty() && columns.is_empty() {
+            unseal(body, &[])?
+        } else {
+            unseal(body, &self.apart(columns)?)?
         };
         let fields = match inside {
             // The rest cannot be read: its shape is unknown.
@@ -214,7 +215,7 @@ impl<R: Record> Layout<R> {
 }
 
 impl Layout<Action> {
-    /// Decodes an action as [`Detail::Summary`](crate::Detail::Summary) shows it: without its
+    /// Decodes an action as [`Detail::Summary`](crate::query::Detail::Summary) shows it: without its
     /// result and without the operators' detail of its error.
     ///
     /// # Errors

@@ -157,8 +157,8 @@ number!({} Hundredths,
 );
 
 /// A version.
-pub(super) struct WriteSet;
-number!({} WriteSet,
+pub(super) struct VersionNumber;
+number!({} VersionNumber,
     Version,
     |version: &Version| version.get(),
     |number: u64| {
@@ -336,9 +336,10 @@ text! {
     /// A JSON text that is an object, checked like [`JsonText`].
     JsonObject, Json, Json::as_str, checked_json, |text| {
         let json = Json::stored(text);
-        match json.is_object() {
-            true => Ok(json),
-            false => Err(Bad::damaged("is no JSON object")),
+        if json.is_object() {
+            Ok(json)
+        } else {
+            Err(Bad::damaged("is no JSON object"))
         }
     }
 }

@@ -48,9 +48,10 @@ fn cut_list() -> Bad {
 
 /// An empty list is an absent field; there is no second way to write it.
 fn finished<T>(items: Vec<T>) -> Result<Arc<[T]>, Bad> {
-    match items.is_empty() {
-        true => Err(Bad::damaged("is a list without an item")),
-        false => Ok(items.into()),
+    if items.is_empty() {
+        Err(Bad::damaged("is a list without an item"))
+    } else {
+        Ok(items.into())
     }
 }
 

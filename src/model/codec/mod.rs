@@ -70,8 +70,8 @@
 //! | List | texts, each as its length (a varint) and its bytes; a list without items is left out |
 //!
 //! Words are unsigned numbers: the `code()` of [`Status`](crate::Status),
-//! [`Outcome`](crate::Outcome), [`Source`](crate::Source), [`OwnerEnd`](crate::OwnerEnd),
-//! [`OwnerState`](crate::OwnerState) and [`LogEntryKind`](crate::LogEntryKind). Progress is in
+//! [`Outcome`](crate::Outcome), [`Source`](crate::Source), [`OwnerEnd`](crate::owner::OwnerEnd),
+//! [`OwnerState`](crate::owner::OwnerState) and [`LogEntryKind`](crate::action::LogEntryKind). Progress is in
 //! hundredths of a percent. The list `related` has three texts for each object: its role, its
 //! written form, and its name, which is empty if there is none.
 //!

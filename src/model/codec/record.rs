@@ -28,7 +28,7 @@ pub trait Field: Copy + Eq + fmt::Debug + Send + Sync + 'static {
 }
 
 /// A type that can be encoded: [`Action`](crate::Action), [`LogEntry`](crate::LogEntry),
-/// [`Owner`](crate::Owner).
+/// [`Owner`](crate::owner::Owner).
 pub trait Record: sealed::Parts + Sized {
     /// The type of its fields.
     type Field: Field;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::model::action::{Action, ActionError};
-use crate::model::command::{Change, Command, Rejection};
+use crate::model::command::{Change, Command};
 use crate::model::fit::as_prose;
 use crate::model::log_entry::{LogEntry, LogEntryKind};
+use crate::model::rejection::Rejection;
 use crate::model::time::Timestamp;
 use crate::model::workspace::TxnState;
 

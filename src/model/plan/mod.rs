@@ -10,10 +10,11 @@ mod repeat;
 use std::sync::Arc;
 
 use super::action::Action;
-use super::command::{Batch, BatchMode, Command, ConflictReason, Done, Effect, Rejection};
+use super::command::{Batch, BatchMode, Command, Done, Effect};
 use super::identity::Digest;
 use super::limits::Invalid;
 use super::owner::{OwnerRef, OwnerState};
+use super::rejection::{ConflictReason, Rejection};
 use super::time::Timestamp;
 use super::words::OwnerEnd;
 use super::workspace::TxnState;

@@ -1,8 +1,9 @@
 //! Commands about owners: claim, renew, release, fence.
 
 use super::{Answer, fenced};
-use crate::model::command::{Done, Effect, Rejection};
+use crate::model::command::{Done, Effect};
 use crate::model::owner::{Owner, OwnerRef, OwnerState};
+use crate::model::rejection::Rejection;
 use crate::model::time::Timestamp;
 use crate::model::workspace::TxnState;
 

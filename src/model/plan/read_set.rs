@@ -159,7 +159,7 @@ impl ReadSet {
     }
 
     /// Returns the number of claims. If it is not zero, load the ended owners that may be
-    /// forgotten: see [`TxnState::put_ended`](crate::TxnState::put_ended).
+    /// forgotten: see [`TxnState::put_ended`](crate::spi::TxnState::put_ended).
     #[must_use]
     pub fn claims(&self) -> usize {
         self.claims

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::repeat::descends;
 use super::{Answer, already, applied, conflict, fenced};
 use crate::model::action::Action;
-use crate::model::command::{ConflictReason, Done, Effect, Rejection};
+use crate::model::command::{Done, Effect};
 use crate::model::identity::{ActionUid, Digest, Version};
 use crate::model::key::Key;
 use crate::model::log_entry::{LogEntry, LogEntryKind};
 use crate::model::new_action::NewAction;
 use crate::model::owner::OwnerRef;
+use crate::model::rejection::{ConflictReason, Rejection};
 use crate::model::time::Timestamp;
 use crate::model::workspace::TxnState;
 
@@ -22,17 +23,19 @@ pub(super) fn create(
     now: Timestamp,
 ) -> Answer {
     if let Some(current) = txn.action(new.uid) {
-        return match current.digest == digest {
-            true => already(current),
-            false => Err(conflict(ConflictReason::Uid, current)),
+        return if current.digest == digest {
+            already(current)
+        } else {
+            Err(conflict(ConflictReason::Uid, current))
         };
     }
     let idempotency = new.idempotency_key.as_ref();
     let idempotency = idempotency.map(|key| Key::idempotency(&new.tenant, key));
     if let Some(current) = idempotency.and_then(|key| txn.holder(&key)) {
-        return match current.digest == digest {
-            true => already(current),
-            false => Err(conflict(ConflictReason::IdempotencyKey, current)),
+        return if current.digest == digest {
+            already(current)
+        } else {
+            Err(conflict(ConflictReason::IdempotencyKey, current))
         };
     }
     if let Some(by) = by.filter(|by| txn.alive(by).is_none()) {
@@ -100,9 +103,10 @@ fn not_while(action: &Action, change: &'static str) -> ConflictReason {
 
 pub(super) fn import(action: &Arc<Action>, log: &[LogEntry], txn: &mut TxnState) -> Answer {
     if let Some(current) = txn.action(action.uid) {
-        return match descends(current, action, txn) {
-            true => already(current),
-            false => Err(conflict(ConflictReason::Uid, current)),
+        return if descends(current, action, txn) {
+            already(current)
+        } else {
+            Err(conflict(ConflictReason::Uid, current))
         };
     }
     for key in action.exclusive.iter().filter(|_| action.is_unfinished()) {

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use action_store::action::Version;
+use action_store::command::Effect;
+use action_store::query::Revision;
 use action_store::{
-    ActionStore, ActionUid, Batch, Change, Command, Done, Effect, ErrorKind, MemoryStore, Order,
-    Query, Report, Revision, StoreError, Version,
+    ActionStore, ActionUid, Batch, Change, Command, Done, MemoryStore, Order, Query, Report,
+    StoreError, StoreErrorKind,
 };
 
 use super::{Answer, Hole, Holed, turns};
@@ -46,7 +49,9 @@ impl Holed {
                     if_version: Some(version),
                     ..
                 } => self.compare(*uid, version).await?,
-                Command::Remove { uid, if_version } => {
+                Command::Remove {
+                    uid, if_version, ..
+                } => {
                     self.compare(*uid, if_version).await?;
                     let (revision, at) = (
                         self.revision(*uid).await?,
@@ -143,7 +148,7 @@ impl Holed {
                     (true, Hole::LosesWhatWasTakenAtAClose) => {
                         MemoryStore::new().write(batch).await
                     }
-                    (true, _) => Err(StoreError::new(ErrorKind::Closed, "write", "closed")),
+                    (true, _) => Err(StoreError::new(StoreErrorKind::Closed, "write", "closed")),
                 }
             }
             _ => self.inner().write(batch).await,

@@ -39,10 +39,7 @@ impl History {
 /// failed. Removes some that are older than the actions of the last tenants.
 pub(super) async fn record(store: &dyn ActionStore) -> History {
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     let (mut recorded, mut removed, mut floor) = (Vec::new(), Vec::new(), 0);
     for tenant in ["default", "acme", "globex"] {
@@ -98,7 +95,7 @@ pub(super) async fn record(store: &dyn ActionStore) -> History {
             let ended = store.finish(gone.uid, Finish::failed(error), None);
             let if_version = ended.await.unwrap().version;
             let uid = gone.uid;
-            let remove = Command::Remove { uid, if_version };
+            let remove = Command::remove(uid, if_version);
             store.command(remove).await.unwrap();
             removed.push(uid);
             floor = gone.created_at.as_micros();

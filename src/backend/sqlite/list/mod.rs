@@ -19,7 +19,7 @@ use super::errors::corrupt;
 use super::reader::{First, read_first};
 use super::rows::STORED_ACTION;
 use super::script::Script;
-use crate::error::{ErrorKind, StoreError};
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{AccessPath, Action, Cursor, Filter, Limits, Order, Page, Query, Revision};
 
 /// The direction of an order.

@@ -305,7 +305,7 @@ mod tests {
                     .with_error(crate::ActionError::new("broken", "it broke"));
                 commands.push(Command::Apply {
                     uid,
-                    op: crate::OpId::new(),
+                    op: crate::command::OpId::new(),
                     change: crate::Change::Finish(end),
                     by: None,
                     if_version: None,
