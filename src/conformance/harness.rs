@@ -13,8 +13,8 @@ use super::subject::{Fixture, Subject};
 use crate::clock::Clock;
 use crate::error::{ErrorKind, StoreError};
 use crate::model::{
-    Action, ActionError, ActionUid, Batch, Change, Command, Detail, Done, Effect, Finish, Limits,
-    LogEntry, LogQuery, NewAction, OpId, Order, Outcome, Owner, OwnerQuery, OwnerRef, Page,
+    Action, ActionError, ActionUid, Batch, Change, Command, Cursor, Detail, Done, Effect, Finish,
+    Limits, LogEntry, LogQuery, NewAction, OpId, Order, Outcome, Owner, OwnerQuery, OwnerRef, Page,
     Position, Progress, Query, Rejection, Report, Version,
 };
 use crate::store::{ActionStore, ActionStoreExt};
@@ -437,6 +437,7 @@ pub(super) fn walk(
                 page.items.len(),
             )?;
             items.extend(page.items);
+            moves_on(query.after, page.next)?;
             match page.next {
                 Some(next) => query.after = Some(next),
                 None => return Ok(items),
@@ -464,6 +465,7 @@ pub(super) fn log_walk(
                 page.items.len(),
             )?;
             items.extend(page.items);
+            moves_on(query.after, page.next)?;
             match page.next {
                 Some(next) => query.after = Some(next),
                 None => return Ok(items),
@@ -473,6 +475,16 @@ pub(super) fn log_walk(
         }
         Err(Failure::new("a walk that ends", format!("{PAGES} pages of {query:?}")).into())
     })
+}
+
+/// Requires that a page ends at another place than it began.
+fn moves_on(after: Option<Cursor>, next: Option<Cursor>) -> Proof {
+    let moves = next.is_none() || next != after;
+    holds(
+        "a next cursor after the one of the page before",
+        moves,
+        next,
+    )
 }
 
 /// Returns a query for summaries.
