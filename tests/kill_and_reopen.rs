@@ -56,7 +56,7 @@ impl Kind {
         let store = options.open(path).await?;
         Ok(match self {
             Kind::Behind(batches) => Opened::Behind(Box::new(Behind::new(store, batches).await?)),
-            _ => Opened::Whole(store),
+            _ => Opened::Whole(Box::new(store)),
         })
     }
 }
@@ -64,7 +64,7 @@ impl Kind {
 /// A store that answers from memory and persists later.
 #[derive(Debug)]
 struct Behind {
-    /// What it answers from: the same batches, in a file of its own.
+    /// Has the same batches as `file`, and answers at once.
     memory: SqliteStore,
     _dir: tempfile::TempDir,
     file: SqliteStore,
@@ -109,7 +109,7 @@ impl Behind {
 
 #[derive(Debug)]
 enum Opened {
-    Whole(SqliteStore),
+    Whole(Box<SqliteStore>),
     Behind(Box<Behind>),
 }
 
@@ -298,7 +298,7 @@ async fn a_ledger_finds_what_was_lost_and_what_was_never_written() {
     let failure = ledger(&lost).verify(&*store).await.unwrap_err();
     assert!(failure.found.contains("no such action"), "{failure}");
     assert_eq!(failure.at.file(), file!());
-    // An action that nobody has noted.
+    // An action without notes.
     let there = |note: &&Note| notes.iter().all(|n| n.uid != note.uid || n.version <= 5);
     let kept = notes.iter().find(there).unwrap().uid;
     notes.retain(|note| note.uid != kept);

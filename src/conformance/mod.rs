@@ -38,6 +38,7 @@ mod faulty;
 mod harness;
 pub mod kill;
 mod list;
+mod steps;
 mod subject;
 pub mod workload;
 

@@ -1,6 +1,6 @@
 //! The content of a store after it was closed and opened again.
 
-use super::super::harness::Snapshot;
+use super::super::steps::Snapshot;
 use super::*;
 
 pub(super) async fn acknowledged_writes_survive_reopening(fixture: &dyn Fixture) -> Proof {
