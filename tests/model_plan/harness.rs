@@ -275,7 +275,7 @@ impl Tables {
         for uid in changes.trim {
             let log = &mut self.rows.get_mut(&uid).expect("trim of nothing").log;
             // The oldest steps and notes first, then the oldest adoptions, never the newest entry.
-            let newest = log.iter().filter(|entry| !entry.is_late()).last().unwrap();
+            let newest = log.iter().rfind(|entry| !entry.is_late()).unwrap();
             let newest = newest.version;
             let rank = |entry: &LogEntry| match entry.kind {
                 _ if entry.version == newest => None,

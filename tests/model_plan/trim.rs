@@ -140,7 +140,7 @@ fn a_plan_trims_only_logs_that_became_too_long() {
         let batch = action_store::Batch::each(vec![apply(uid, change, Some(&owner))]);
         let read_set = read_set(&batch).unwrap();
         let mut txn = TxnState::new();
-        txn.put_action(bench.action(uid).into(), false, false);
+        txn.put_action(bench.action(uid), false, false);
         let alive = bench.owners().into_iter().filter(|known| known.is_alive());
         alive.for_each(|alive| txn.put_owner(alive));
         let answers = plan(&batch, &read_set, &mut txn, bench.clock.now());

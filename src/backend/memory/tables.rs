@@ -271,7 +271,7 @@ impl Tables {
             self.finished.remove(&(at, row.number));
         }
         for set in AccessPath::sets_of(&row.action) {
-            self.leave(set, row.number);
+            self.leave(&set, row.number);
         }
         Some(row.action)
     }
@@ -315,13 +315,16 @@ impl Tables {
         self.finished.extend(finished);
         let cancelled = before.cancel.is_some() != after.cancel.is_some();
         if before.status != after.status || before.owner != after.owner || cancelled {
-            let (after, number) = (after.clone(), row.number);
-            let sets = AccessPath::moving_sets_of;
-            for set in sets(before).filter(|set| sets(&after).all(|other| other != *set)) {
+            let number = row.number;
+            let sets = |of| AccessPath::moving_sets_of(of).collect::<SmallVec<[_; 4]>>();
+            let (before, after) = (sets(before), sets(after));
+            for set in before.iter().filter(|set| !after.contains(set)) {
                 self.leave(set, number);
             }
-            for set in sets(&after).filter(|set| sets(before).all(|other| other != *set)) {
-                self.sets.entry(set).or_default().insert(number);
+            for set in after {
+                if !before.contains(&set) {
+                    self.sets.entry(set).or_default().insert(number);
+                }
             }
         }
         if let Some((number, span)) = completed {
@@ -335,11 +338,11 @@ impl Tables {
         spans.and_modify(|known| known.extend(span)).or_insert(span);
     }
 
-    fn leave(&mut self, set: AccessPath, number: u64) {
-        if let Some(numbers) = self.sets.get_mut(&set) {
+    fn leave(&mut self, set: &AccessPath, number: u64) {
+        if let Some(numbers) = self.sets.get_mut(set) {
             numbers.remove(&number);
             if numbers.is_empty() {
-                self.sets.remove(&set);
+                self.sets.remove(set);
             }
         }
     }

@@ -223,7 +223,7 @@ pub(super) async fn load(
         let action = decode_action("write", row, 1, Detail::Full)?;
         let said = |column| {
             let said = row.try_get::<bool, usize>(column);
-            said.map_err(|error| before(error))
+            said.map_err(before)
         };
         let (pinned, late) = (said(2)?, said(3)?);
         numbers.insert(action.uid, number);

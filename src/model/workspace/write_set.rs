@@ -176,3 +176,35 @@ impl Slot {
             .is_some_and(|now| now.log_dropped() > before)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Batch, Command, NewAction, Timestamp, plan, read_set};
+
+    #[test]
+    fn a_drained_state_is_empty() {
+        let owner = OwnerRef::new("plane");
+        let new = NewAction::task("t").with_exclusive("key");
+        let create = Command::Create {
+            new: new.into(),
+            by: Some(owner.clone()),
+        };
+        let claim = Command::Claim {
+            owner,
+            take_over: true,
+        };
+        let batch = Batch::all(vec![claim, create]);
+        let read_set = read_set(&batch).unwrap();
+        let mut txn = TxnState::new();
+        txn.put_ended(0, Vec::new());
+        let answers = plan(&batch, &read_set, &mut txn, Timestamp::from_seconds(1));
+        assert!(answers.iter().all(Result::is_ok));
+        let mut write_set = WriteSet::default();
+        txn.drain_into(&mut write_set);
+        let saved = (write_set.created.len(), write_set.log.len());
+        let rest = (write_set.keys_taken.len(), write_set.owners.len());
+        assert_eq!((saved, rest), ((1, 1), (1, 1)));
+        assert_eq!(format!("{txn:?}"), format!("{:?}", TxnState::new()));
+    }
+}
