@@ -43,11 +43,11 @@ mod keeps_the_contract {
             // Of each method some calls wait: answers overtake each other, and futures that are
             // dropped have been polled before they did anything.
             let late = Fault::Delay(Duration::from_micros(1));
-            let plan = Method::ALL
-                .into_iter()
-                .fold(FaultPlan::seeded(3), |plan, method| {
-                    plan.with_percent(method, 5, late)
-                });
+            // Not writes: a delayed write is not taken at its first poll.
+            let delayed = Method::ALL.into_iter().filter(|m| *m != Method::Write);
+            let plan = delayed.fold(FaultPlan::seeded(3), |plan, method| {
+                plan.with_percent(method, 5, late)
+            });
             Subject::new(FaultyStore::new(store, plan)).with_clock(clock)
         }
 

@@ -225,6 +225,7 @@ macro_rules! __conformance_cases {
                     plain an_import_keeps_a_living_owner_alive;
                     plain an_action_imported_at_the_highest_version_still_changes;
                     plain a_version_above_the_highest_is_refused_at_import;
+                    plain an_imported_action_keeps_the_fields_of_a_later_version;
                 }
                 get {
                     plain answers_are_in_the_order_of_the_uids;

@@ -194,6 +194,10 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
         "codes_and_deciders_come_back_byte_for_byte",
     ),
     (
+        Fault::ImportsKnownFieldsOnly,
+        "an_imported_action_keeps_the_fields_of_a_later_version",
+    ),
+    (
         Fault::ImportsWithoutDescription,
         "a_transferred_store_is_identical",
     ),

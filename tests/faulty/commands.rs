@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use action_store::action::{Invalid, Version};
 use action_store::command::{ConflictReason, Effect};
 use action_store::owner::OwnerQuery;
+use action_store::spi::codec;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Done, Json,
     Limits, LogQuery, NewAction, Rejection, StoreError,
@@ -75,6 +76,10 @@ impl Faulty {
                     Json::of(&value).unwrap()
                 });
                 *new = Arc::new(rewritten);
+            }
+            (Fault::ImportsKnownFieldsOnly, Command::Import { action, .. }) => {
+                let known = codec::with_unknown_fields(&**action, &[]);
+                *action = Arc::new(known.unwrap());
             }
             (Fault::ImportsWithoutDescription, Command::Import { action, .. }) => {
                 Arc::make_mut(action).description = None;

@@ -105,6 +105,8 @@ pub(crate) enum Fault {
     /// Loses who brought a log entry about.
     LosesWhoDecided,
     // Imports.
+    /// Imports without the fields of a later version.
+    ImportsKnownFieldsOnly,
     /// Imports without the description.
     ImportsWithoutDescription,
     /// Imports without the exclusive keys.

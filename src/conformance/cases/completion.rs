@@ -7,12 +7,15 @@ fn finished() -> Query {
 }
 
 /// Finishes actions together: they have the same completion time.
-async fn finish_all(s: &Subject, actions: &[ActionUid], owner: &OwnerRef) -> Proof {
-    let end = |uid: &ActionUid| apply(*uid, finish(Outcome::Succeeded), Some(owner));
-    for answer in s.each(actions.iter().map(end).collect()).await? {
-        answer?;
-    }
-    Ok(())
+#[track_caller]
+fn finish_all(s: &Subject, actions: &[ActionUid], owner: &OwnerRef) -> impl Future<Output = Proof> {
+    at_call(async move {
+        let end = |uid: &ActionUid| apply(*uid, finish(Outcome::Succeeded), Some(owner));
+        for answer in s.each(actions.iter().map(end).collect()).await? {
+            answer?;
+        }
+        Ok(())
+    })
 }
 
 pub(super) async fn completion_order_lists_the_last_completed_first(
@@ -107,43 +110,46 @@ pub(super) async fn completions_during_a_walk_in_completion_order_do_not_disturb
 }
 
 /// Fills more than two thousand actions into ten days, and sets the clock back on the way.
-async fn ten_days(s: &Subject) -> Proof<Vec<Arc<Action>>> {
-    let clock = s.clock()?.clone();
-    let owner = s.claim("plane").await?;
-    let mut all = Vec::new();
-    for day in 0..10 {
-        let mut waiting = Vec::new();
-        for _ in 0..3 {
-            let new: Vec<NewAction> = (0..75).map(|_| NewAction::task("a")).collect();
-            let created: Vec<ActionUid> = new.iter().map(|new| new.uid).collect();
-            for answer in s.each(new.into_iter().map(create).collect()).await? {
-                answer?;
+#[track_caller]
+fn ten_days(s: &Subject) -> impl Future<Output = Proof<Vec<Arc<Action>>>> {
+    at_call(async move {
+        let clock = s.clock()?.clone();
+        let owner = s.claim("plane").await?;
+        let mut all = Vec::new();
+        for day in 0..10 {
+            let mut waiting = Vec::new();
+            for _ in 0..3 {
+                let new: Vec<NewAction> = (0..75).map(|_| NewAction::task("a")).collect();
+                let created: Vec<ActionUid> = new.iter().map(|new| new.uid).collect();
+                for answer in s.each(new.into_iter().map(create).collect()).await? {
+                    answer?;
+                }
+                waiting.extend(created);
+                clock.advance(Duration::from_secs(3600));
             }
-            waiting.extend(created);
-            clock.advance(Duration::from_secs(3600));
-        }
-        all.extend(waiting.iter().copied());
-        for chunk in waiting.chunks(50) {
-            let start = |uid: &ActionUid| apply(*uid, Change::Start, Some(&owner));
-            for answer in s.each(chunk.iter().map(start).collect()).await? {
-                answer?;
+            all.extend(waiting.iter().copied());
+            for chunk in waiting.chunks(50) {
+                let start = |uid: &ActionUid| apply(*uid, Change::Start, Some(&owner));
+                for answer in s.each(chunk.iter().map(start).collect()).await? {
+                    answer?;
+                }
+                clock.advance(Duration::from_secs(600));
+                finish_all(s, chunk, &owner).await?;
             }
-            clock.advance(Duration::from_secs(600));
-            finish_all(s, chunk, &owner).await?;
+            match day {
+                6 => clock.set(Timestamp::from_micros(
+                    clock.now().as_micros() - 3 * 86_400_000_000,
+                )),
+                _ => clock.advance(Duration::from_secs(12 * 3600)),
+            }
         }
-        match day {
-            6 => clock.set(Timestamp::from_micros(
-                clock.now().as_micros() - 3 * 86_400_000_000,
-            )),
-            _ => clock.advance(Duration::from_secs(12 * 3600)),
+        let mut found = Vec::new();
+        for chunk in all.chunks(100) {
+            found.extend(s.store.get(chunk).await?.into_iter().flatten());
         }
-    }
-    let mut found = Vec::new();
-    for chunk in all.chunks(100) {
-        found.extend(s.store.get(chunk).await?.into_iter().flatten());
-    }
-    same("actions", found.len(), all.len())?;
-    Ok(found)
+        same("actions", found.len(), all.len())?;
+        Ok(found)
+    })
 }
 
 pub(super) async fn ranges_of_times_return_the_actions_within_them(fixture: &dyn Fixture) -> Proof {

@@ -1,6 +1,7 @@
 //! Transfer of a whole store into another: read by lists and logs, written by imports.
 
 use super::*;
+use crate::model::codec::{self, CodecError};
 
 /// Fills a store with data of every kind.
 #[track_caller]
@@ -220,6 +221,48 @@ pub(super) async fn an_action_imported_at_the_highest_version_still_changes(
     let gone = Command::remove(uid, expected);
     s.done(gone).await?;
     same("the removed action", s.find(uid).await?, None)
+}
+
+/// Fields that a later version of the stored form may have, with even tags: they are kept.
+const LATER: [&[u8]; 2] = [b"\x54\x05later", b"\x1c\x02ok"];
+
+pub(super) async fn an_imported_action_keeps_the_fields_of_a_later_version(
+    fixture: &dyn Fixture,
+) -> Proof {
+    let (from, s) = (open(fixture).await?, open(fixture).await?);
+    let [of_action, of_entry] = LATER;
+    let queued = from.queued().await?;
+    let readable = |error: CodecError| Failure::new("fields of a later version", error.to_string());
+    let action = codec::with_unknown_fields(&*queued, of_action).map_err(readable)?;
+    let mut log = Vec::new();
+    for entry in from.log_of(queued.uid).await? {
+        log.push(codec::with_unknown_fields(&entry, of_entry).map_err(readable)?);
+    }
+    let uid = action.uid;
+    s.done(Command::import(action.clone(), log.clone())).await?;
+    // Fields that a later version wrote show as the bytes that it wrote.
+    let fields = |action: &Action| codec::unknown_fields(action).to_vec();
+    let found = s.read(uid).await?;
+    same("the imported action", &*found, &action)?;
+    same("its later fields", fields(&found), of_action.to_vec())?;
+    let listed = s.walk(Query::new()).await?;
+    same("the listed action", listed, vec![found.clone()])?;
+    let kept = s.log_of(uid).await?;
+    same("the imported log", &kept, &log)?;
+    let all: Vec<Vec<u8>> = kept
+        .iter()
+        .map(|e| codec::unknown_fields(e).to_vec())
+        .collect();
+    same("its later fields", all, vec![of_entry.to_vec(); log.len()])?;
+    // A change keeps them, too.
+    let cancel = Change::RequestCancel(CancelRequest::new());
+    let changed = s.changed(apply(uid, cancel, None)).await?;
+    same(
+        "the fields after a change",
+        fields(&changed),
+        of_action.to_vec(),
+    )?;
+    same("the changed action", s.read(uid).await?, changed)
 }
 
 pub(super) async fn a_version_above_the_highest_is_refused_at_import(
