@@ -44,14 +44,17 @@ pub(crate) async fn run(root: &Path, fault: &Fault, nth: Option<u64>) -> Run {
         arm();
     }
     let mut opened = open(&caller, fault, &path).await;
-    if opened.is_none() && fault.phase == Phase::Opening {
+    if opened.is_err() && fault.phase == Phase::Opening {
         // Nothing fails any more: now it must open.
         calm(root, &caller, fault);
         opened = open(&caller, fault, &path).await;
     }
-    let Some(opened) = opened else {
-        caller.problem("stuck", "it cannot be opened".to_owned());
-        return ended(caller, 0);
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            caller.problem("stuck", format!("it cannot be opened: {error}"));
+            return ended(caller, 0);
+        }
     };
     if fault.phase != Phase::Opening {
         arm();
@@ -71,8 +74,8 @@ pub(crate) async fn run(root: &Path, fault: &Fault, nth: Option<u64>) -> Run {
         calls
     };
     match open(&caller, fault, &path).await {
-        None => caller.problem("stuck", "it cannot be opened again".to_owned()),
-        Some(opened) => {
+        Err(error) => caller.problem("stuck", format!("it cannot be opened again: {error}")),
+        Ok(opened) => {
             caller.verify(&opened.store, "opened again").await;
             caller.works(&opened.store, "opened again").await;
             close(&caller, opened).await;
@@ -101,18 +104,21 @@ fn ended(caller: Arc<Caller>, calls: u64) -> Run {
     }
 }
 
-/// Opens a store, within a few tries. Each refusal is counted.
-async fn open(caller: &Caller, fault: &Fault, path: &Path) -> Option<Opened> {
+/// Opens a store, within a few tries. Each refusal is counted. Returns the last one.
+async fn open(caller: &Caller, fault: &Fault, path: &Path) -> Result<Opened, String> {
+    let mut last = "there is no answer".to_owned();
     for _ in 0..4 {
-        match caller.waits("open", fault.way.open(path)).await? {
-            Ok(opened) => return Some(opened),
-            Err(error) => {
+        match caller.waits("open", fault.way.open(path)).await {
+            None => break,
+            Some(Ok(opened)) => return Ok(opened),
+            Some(Err(error)) => {
                 caller.count("opening_refused");
                 caller.refused(&error);
+                last = format!("{error:?}");
             }
         }
     }
-    None
+    Err(last)
 }
 
 async fn close(caller: &Caller, opened: Opened) {

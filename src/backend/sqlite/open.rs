@@ -356,6 +356,25 @@ async fn start(
     let mut writers_line = ConnectionSlot::new(writers, file.clone());
     writers_line.hand_back(connection);
 
+    // Opens the readers now, so that errors appear here and not at the first read. No task has a
+    // share of the lock yet: after an error the store can be opened again at once.
+    let mut slots = Vec::with_capacity(options.readers);
+    for _ in 0..options.readers {
+        let mut slot = ConnectionSlot::new(source.clone(), file.clone());
+        let ready = match source {
+            Source::Pool(_) => Ok(()),
+            Source::File { .. } => slot.ready().await,
+        };
+        slots.push(slot);
+        if let Err(error) = ready {
+            slots.push(writers_line);
+            for mut slot in slots {
+                slot.close().await;
+            }
+            return Err(error);
+        }
+    }
+
     let lock = Arc::new(lock);
     let in_doubt = Arc::new(AtomicBool::new(false));
     let (owners, owners_lane) = mpsc::unbounded_channel();
@@ -364,12 +383,7 @@ async fn start(
     let asked = Arc::new(Mutex::new(asked));
     let closing = watch::Sender::new(false);
     let mut readers = Vec::with_capacity(options.readers);
-    for _ in 0..options.readers {
-        let mut slot = ConnectionSlot::new(source.clone(), file.clone());
-        if !matches!(source, Source::Pool(_)) {
-            // Opens the readers now, so that errors appear here and not at the first read.
-            slot.ready().await?;
-        }
+    for slot in slots {
         let reader = Reader {
             lineage: lineage.clone(),
             slot,
