@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::check::damaged_lately;
-use super::open::modes;
+use super::durability::modes;
 use super::schema::{self, single};
 use super::source::ConnectionSlot;
 use super::{SqliteFile, SqliteStore, file};

@@ -7,6 +7,7 @@ mod deadline;
 mod decode;
 mod diagnostics;
 mod doubt;
+mod durability;
 mod encode;
 mod errors;
 mod exclusive;

@@ -122,15 +122,23 @@ fn capped(s: &Subject, uid: ActionUid, steps: u32) -> impl Future<Output = Proof
 }
 
 /// Writes steps with these numbers, in the fewest batches.
-async fn steps(s: &Subject, uid: ActionUid, owner: &OwnerRef, numbers: Range<u32>) -> Proof {
-    let one = |n: u32| apply(uid, step(&format!("step {n}")), Some(owner));
-    let all: Vec<Command> = numbers.map(one).collect();
-    for some in all.chunks(s.max_commands()?) {
-        for answer in s.each(some.to_vec()).await? {
-            answer?;
+#[track_caller]
+fn steps(
+    s: &Subject,
+    uid: ActionUid,
+    owner: &OwnerRef,
+    numbers: Range<u32>,
+) -> impl Future<Output = Proof> {
+    at_call(async move {
+        let one = |n: u32| apply(uid, step(&format!("step {n}")), Some(owner));
+        let all: Vec<Command> = numbers.map(one).collect();
+        for some in all.chunks(s.max_commands()?) {
+            for answer in s.each(some.to_vec()).await? {
+                answer?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 pub(super) async fn a_log_keeps_its_newest_entries(fixture: &dyn Fixture) -> Proof {
