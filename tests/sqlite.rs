@@ -374,6 +374,103 @@ async fn no_other_program_can_break_the_rules() {
 }
 
 #[tokio::test]
+async fn people_read_the_actions_and_their_logs_through_views() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let owner = claim(&store, "plane").await;
+    let uid = executing(&store, &owner).await;
+    let end = Finish::new(Outcome::Interrupted);
+    let end = end.with_error(action_store::ActionError::new("stopped", "it was stopped"));
+    let done = store.finish(uid, end, Some(&owner)).await.unwrap();
+    let queued = store.create(NewAction::task("queued")).await.unwrap();
+    let log = store.log(&action_store::LogQuery::all()).await.unwrap();
+    store.close().await.unwrap();
+    let mut other = raw(&place.path).await;
+    let rows: Vec<(String, String, String, Option<String>)> =
+        sqlx::query_as("SELECT uid, source, status, outcome FROM actions_overview ORDER BY number")
+            .fetch_all(&mut other)
+            .await
+            .unwrap();
+    let expected = [done, queued].map(|action| {
+        (
+            action.uid.to_string(),
+            action.source.as_str().to_owned(),
+            action.status.as_str().to_owned(),
+            action.outcome.map(|outcome| outcome.as_str().to_owned()),
+        )
+    });
+    assert_eq!(rows, expected);
+    let kinds: Vec<String> = sqlx::query_scalar("SELECT kind FROM actions_history ORDER BY entry")
+        .fetch_all(&mut other)
+        .await
+        .unwrap();
+    let expected: Vec<&str> = log.items.iter().map(|entry| entry.kind.as_str()).collect();
+    assert_eq!(kinds, expected);
+    assert_eq!(kinds, ["created", "started", "finished", "created"]);
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_check_finds_rows_that_contradict_each_other() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let owner = claim(&store, "plane").await;
+    let done = executing(&store, &owner).await;
+    store
+        .finish(done, Finish::succeeded(), Some(&owner))
+        .await
+        .unwrap();
+    let object = NewAction::task("a").with_object(action_store::ObjectRef::bdb(1));
+    store.create(object).await.unwrap();
+    assert_eq!(store.check().await.unwrap().damaged, 0);
+    store.close().await.unwrap();
+    for (sql, found) in [
+        (
+            "DELETE FROM actions_feed WHERE action = 1",
+            "without a place in the feed",
+        ),
+        (
+            "INSERT INTO actions_feed VALUES (99, 99)",
+            "places in the feed without",
+        ),
+        ("DELETE FROM actions_touch", "not found by their object"),
+        (
+            "INSERT INTO actions_touch VALUES ('bdb:2', 99)",
+            "objects without",
+        ),
+        (
+            "INSERT INTO actions_key VALUES ('default', 0, 'k', 99)",
+            "keys without",
+        ),
+        ("INSERT INTO actions_pin VALUES (99)", "pins without"),
+        (
+            "UPDATE actions_span SET finished_max = finished_min - 1",
+            "outside the times",
+        ),
+        (
+            "UPDATE actions_store SET actions = actions + 5",
+            "5 actions more or fewer",
+        ),
+        (
+            "INSERT INTO actions_log SELECT 99, 99, kind, version, at, status, outcome, progress, \
+             step, owner, incarnation, by, op, note, body FROM actions_log WHERE entry = 1",
+            "log entry 99",
+        ),
+    ] {
+        let copy = place.path.with_file_name("copy.db");
+        std::fs::copy(&place.path, &copy).unwrap();
+        let mut other = raw(&copy).await;
+        run(&mut other, sql).await.unwrap();
+        other.close().await.unwrap();
+        let damaged = SqliteStore::open(&copy).await.unwrap();
+        let check = damaged.check().await.unwrap();
+        let findings = check.findings.join("; ");
+        assert!(findings.contains(found), "{sql}: {findings}");
+        damaged.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn damage_is_reported_as_corrupt_for_the_damaged_action_only() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Change, Command, Cursor, Filter,
     Finish, Json, LogEntry, LogQuery, NewAction, ObjectRef, Order, Outcome, OwnerRef, Page, Query,
-    Report, SqliteStore, StoreError, StoreErrorKind,
+    Report, SqliteStore, StoreError, StoreErrorKind, Timestamp,
 };
 
 use super::attack::{Dice, asked_for};
@@ -109,6 +109,9 @@ fn queries() -> Vec<(String, Query)> {
             Filter::Outcome(Outcome::Failed),
             Filter::Name("SM3".into()),
             Filter::Object(ObjectRef::bdb(7)),
+            Filter::Touches(ObjectRef::bdb(8)),
+            Filter::CreatedFrom(Timestamp::from_seconds(1)),
+            Filter::FinishedBefore(Timestamp::from_seconds(4_000_000_000)),
         ] {
             let what = format!("{order:?}, {filter:?}");
             queries.push((what, query.clone().with_filter(filter)));

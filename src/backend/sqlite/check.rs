@@ -73,7 +73,7 @@ static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
         Table {
             rows: format!(
                 "SELECT l.entry, {entry} FROM actions_log AS l \
-                 CROSS JOIN actions_action AS a ON a.number = l.action \
+                 LEFT JOIN actions_action AS a ON a.number = l.action \
                  WHERE l.entry > $1 ORDER BY l.entry LIMIT {STEP}"
             ),
             name: "log entry",
@@ -91,6 +91,53 @@ static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
         },
     ]
 });
+
+/// Rows of other tables that contradict the actions: what they are, and how to count them.
+const RELATIONS: &[(&str, &str)] = &[
+    (
+        "actions without a place in the feed",
+        "SELECT count(*) FROM actions_action AS a \
+         WHERE NOT EXISTS (SELECT 1 FROM actions_feed AS f WHERE f.action = a.number)",
+    ),
+    (
+        "places in the feed without an action",
+        "SELECT count(*) FROM actions_feed AS f \
+         WHERE NOT EXISTS (SELECT 1 FROM actions_action AS a WHERE a.number = f.action)",
+    ),
+    (
+        "actions that are not found by their object",
+        "SELECT count(*) FROM actions_action AS a WHERE a.object IS NOT NULL AND NOT EXISTS (\
+         SELECT 1 FROM actions_touch AS t WHERE t.object = a.object AND t.action = a.number)",
+    ),
+    (
+        "objects without an action",
+        "SELECT count(*) FROM actions_touch AS t \
+         WHERE NOT EXISTS (SELECT 1 FROM actions_action AS a WHERE a.number = t.action)",
+    ),
+    (
+        "keys without an action",
+        "SELECT count(*) FROM actions_key AS k \
+         WHERE NOT EXISTS (SELECT 1 FROM actions_action AS a WHERE a.number = k.action)",
+    ),
+    (
+        "pins without an action",
+        "SELECT count(*) FROM actions_pin AS p \
+         WHERE NOT EXISTS (SELECT 1 FROM actions_action AS a WHERE a.number = p.action)",
+    ),
+    (
+        "actions outside the times of their block",
+        "SELECT count(*) FROM actions_action AS a \
+         LEFT JOIN actions_span AS s ON s.block = a.number / 1024 \
+         WHERE s.block IS NULL OR a.created_at NOT BETWEEN s.created_min AND s.created_max \
+         OR (a.finished_at IS NOT NULL AND (s.finished_min IS NULL \
+         OR a.finished_at NOT BETWEEN s.finished_min AND s.finished_max))",
+    ),
+    (
+        "actions more or fewer than the store counts",
+        "SELECT abs(actions - (SELECT count(*) FROM actions_action)) \
+         FROM actions_store WHERE id = 1",
+    ),
+];
 
 /// Compares an action with the columns that repeat its fields.
 fn check_action(row: &SqliteRow) -> Result<(), StoreError> {
@@ -115,8 +162,8 @@ fn check_action(row: &SqliteRow) -> Result<(), StoreError> {
 }
 
 impl SqliteStore {
-    /// Reads every row and looks for damage: rows whose checksum does not match, columns that
-    /// contradict the stored record, and what SQLite's `PRAGMA integrity_check` finds in tables and
+    /// Reads every row and looks for damage: rows whose checksum does not match, columns and rows of
+    /// other tables that contradict the stored record, and what SQLite's `PRAGMA integrity_check` finds in tables and
     /// indexes.
     ///
     /// Reads the whole database, on a connection of its own; callers go on meanwhile. The pragma
@@ -132,6 +179,13 @@ impl SqliteStore {
                 let mut after = Some(0);
                 while let Some(key) = after {
                     after = step(connection, table, key, &mut check).await?;
+                }
+            }
+            for (what, count) in RELATIONS {
+                let rows = run(connection, count, None).await?;
+                let count = rows.first().map_or(Ok(0), |row| read_key("check", row))?;
+                if count > 0_i64 {
+                    check.find(format!("{count} {what}"));
                 }
             }
             let pragma = "PRAGMA integrity_check(100)";
