@@ -32,8 +32,8 @@ async fn another_program_can_delete_only_the_oldest_steps_of_a_full_log() {
         let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(delete(version)));
         assert!(refused.execute(&mut other).await.is_err(), "{version}");
     }
-    let more = "INSERT INTO actions_log (action, kind, version, at, status, progress) \
-                VALUES (1, 2, 257, 0, 1, 0)";
+    let more = "INSERT INTO actions_log (action, kind, version, at, status, progress, body) \
+                VALUES (1, 2, 257, 0, 1, 0, x'00')";
     assert_eq!(run(&mut other, more).await, 1);
     for version in [1, 2, 4, 257] {
         let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(delete(version)));
