@@ -362,13 +362,14 @@ async fn no_other_program_can_break_the_rules() {
     let store = SqliteStore::open(&place.path).await.unwrap();
     let check = store.check().await.unwrap();
     let found: Vec<&str> = check.findings.iter().map(String::as_str).collect();
-    assert_eq!((check.actions, check.damaged), (3, 2), "{found:?}");
+    assert_eq!((check.actions, check.damaged), (3, 3), "{found:?}");
     assert!(
         found[0].contains("progress contradicts its body"),
         "{found:?}"
     );
     let owner = found[1].contains("owner 1: ") && found[1].contains("checksum");
     assert!(owner, "{found:?}");
+    assert_eq!(found[2], "1 objects without an action", "{found:?}");
     assert_eq!(store.diagnostics().await.unwrap().damaged, 1);
     store.close().await.unwrap();
 }
