@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use action_store::command::OpId;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change, Command, Json,
     Limits, LogQuery, NewAction, OwnerRef, Query, RelatedObject, Report, SqliteOptions,
@@ -29,17 +28,8 @@ async fn make_largest(store: &SqliteStore, owner: &OwnerRef) {
         new = new.with_related(related.with_name(quoted()));
     }
     let uid = new.uid;
-    let create = Command::Create {
-        new: new.into(),
-        by: Some(owner.clone()),
-    };
-    let apply = |change| Command::Apply {
-        uid,
-        op: OpId::new(),
-        change,
-        by: Some(owner.clone()),
-        if_version: None,
-    };
+    let create = Command::create(new).by(owner.clone());
+    let apply = |change| Command::apply(uid, change).by(owner.clone());
     let mut commands = vec![create, apply(Change::Start)];
     for number in 0..Limits::WARNINGS {
         // Each another text: the same warning is kept once.
@@ -54,13 +44,7 @@ async fn make_largest(store: &SqliteStore, owner: &OwnerRef) {
 
 fn request_cancel(action: &Arc<Action>) -> Command {
     let reason = CancelRequest::new().with_reason("\u{1}".repeat(Limits::TEXT));
-    Command::Apply {
-        uid: action.uid,
-        op: OpId::new(),
-        change: Change::RequestCancel(reason),
-        by: None,
-        if_version: None,
-    }
+    Command::apply(action.uid, Change::RequestCancel(reason))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,10 +53,7 @@ async fn as_many_of_the_largest_actions_as_allowed_are_read_and_changed_at_once(
     let options = || SqliteOptions::new().with_timeout(Duration::from_secs(600));
     let store = options().open(&place.path).await.unwrap();
     let owner = OwnerRef::new("plane");
-    let claim = Command::Claim {
-        owner: owner.clone(),
-        take_over: true,
-    };
+    let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     for _ in 0..MOST {
         make_largest(&store, &owner).await;
