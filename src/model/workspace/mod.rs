@@ -118,7 +118,7 @@ impl TxnState {
     /// of a name in [`ReadSet::owners`](super::ReadSet::owners).
     ///
     /// The list may be shortened. It must have one owner for each remembered owner beyond
-    /// [`Limits::ENDED_OWNERS`], plus one for each [claim](super::ReadSet::claims). 1000 owners plus
+    /// [`Limits::ENDED_OWNERS`](crate::Limits::ENDED_OWNERS), plus one for each [claim](super::ReadSet::claims). 1000 owners plus
     /// one for each claim are always enough.
     pub fn put_ended(&mut self, count: usize, may_be_forgotten: Vec<OwnerRef>) {
         match &mut self.ended {
