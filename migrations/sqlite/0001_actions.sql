@@ -50,7 +50,7 @@ CREATE TABLE actions_action (
   uid BLOB NOT NULL UNIQUE CHECK (length(uid) = 16),
   status INTEGER NOT NULL CHECK (status IN (0, 1, 2)),
   outcome INTEGER CHECK (outcome IN (0, 1, 2, 3, 4)),
-  -- What the rules below need of the body: started (1), result (2), error (4), evidence (8), cancel
+  -- Bits that the rules below need of the body: started (1), result (2), error (4), evidence (8), cancel
   -- requested (16), related objects (32).
   flags INTEGER NOT NULL CHECK (flags BETWEEN 0 AND 63),
   progress INTEGER NOT NULL CHECK (progress BETWEEN 0 AND 10000),

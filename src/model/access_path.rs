@@ -10,7 +10,7 @@ use super::query::{Filter, Query};
 use super::time::Timestamp;
 use super::words::{Outcome, Status};
 
-/// Candidates that match at most this many actions are told apart by their number.
+/// Number of rows up to which a store counts the rows of each candidate.
 pub(crate) const SELECTIVE: usize = 1000;
 
 impl Query {

@@ -1,6 +1,6 @@
 //! A file is damaged: bits flip, pages are lost, exchanged or cut off. Each answer is right, or says
-//! that the store is damaged. What one index or one column selects may become shorter by damage of
-//! that index or column: lists with a filter, and the log of one action. These are counted.
+//! that the store is damaged. Lists with a filter and the log of one action may become shorter by
+//! damage of the index or column that selects them. These are counted.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -176,7 +176,7 @@ async fn ask(store: &SqliteStore, uids: &[ActionUid]) -> Answers {
     }
 }
 
-/// What became of the answers.
+/// Counts of the answers.
 #[derive(Debug, Default)]
 struct Tally {
     right: u64,

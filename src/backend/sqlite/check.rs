@@ -162,9 +162,10 @@ fn check_action(row: &SqliteRow) -> Result<(), StoreError> {
 }
 
 impl SqliteStore {
-    /// Reads every row and looks for damage: rows whose checksum does not match, columns and rows of
-    /// other tables that contradict the stored record, and what SQLite's `PRAGMA integrity_check` finds in tables and
-    /// indexes.
+    /// Reads every row and looks for damage.
+    ///
+    /// It finds rows whose checksum does not match, and columns and rows of other tables that
+    /// contradict the stored record. It also runs SQLite's `PRAGMA integrity_check`.
     ///
     /// Reads the whole database, on a connection of its own; callers go on meanwhile. The pragma
     /// holds a snapshot while it runs, so the WAL grows with what is written in that time.

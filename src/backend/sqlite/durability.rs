@@ -1,4 +1,4 @@
-//! What an acknowledged write survives, as the settings of the database say.
+//! Reads the durability of acknowledged writes from the settings of the database.
 
 use sqlx::sqlite::SqliteConnection;
 

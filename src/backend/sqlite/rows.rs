@@ -259,8 +259,9 @@ pub(super) static KEY: LazyLock<Columns> =
     LazyLock::new(|| plain(&["tenant", "kind", "key", "action"]));
 pub(super) static PIN: LazyLock<Columns> = LazyLock::new(|| plain(&["action"]));
 
-/// Returns an action as one value, in a query that names its table `a`: its body, then the fields
-/// that have columns. sqlx copies each column into its own value on SQLite's thread and frees it on
+/// Returns an action as one value, in a query that names its table `a`.
+///
+/// The value is the body, then the fields that have columns. sqlx copies each column into its own value on SQLite's thread and frees it on
 /// ours, so one value is several times as fast.
 pub(super) static STORED_ACTION: LazyLock<String> = LazyLock::new(|| {
     let column = |field: A| match field.is_required() {

@@ -272,8 +272,7 @@ mod tests {
     use crate::store::ActionStore;
     use crate::{ObjectRef, SqliteStore};
 
-    /// The index that a page reads in a store with many failed actions, of which a few have a rare
-    /// name, and with few unfinished ones.
+    /// The index that a page of this store reads.
     async fn chosen(path: &std::path::Path, filters: &[Filter]) -> (AccessPath, bool) {
         let mut query = Query::new();
         query.filters = filters.to_vec();
