@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::extra::Extra;
-use super::fit::Warnings;
 use super::identity::{ActionUid, Digest, OpId, Version};
 use super::json::Json;
 use super::limits::{Invalid, Limits, at_most, label, label_opt, prose, prose_opt};
@@ -13,6 +12,7 @@ use super::object::{ObjectRef, ObjectSet, RelatedObject};
 use super::owner::OwnerRef;
 use super::progress::Progress;
 use super::time::Timestamp;
+use super::warnings::Warnings;
 use super::words::{Outcome, OwnerEnd, Source, Status};
 
 /// Error of an action that did not succeed. It separates the public message from details for

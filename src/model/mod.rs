@@ -35,6 +35,7 @@ mod rejection;
 mod report;
 mod size;
 mod time;
+mod warnings;
 mod words;
 mod workspace;
 

@@ -1,11 +1,13 @@
 //! Tests with SQLite's query plans that every statement finds its rows by an index.
 
+mod statistics;
+
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::schema::{self, Policy};
+use self::statistics::{SIZES, connection};
 use super::script::Script;
-use super::{exclusive, list, load, owners, reader, save};
+use super::{exclusive, get, list, load, log, owners, save};
 use crate::model::{
     AccessPath, ActionUid, Batch, Command, Filter, LogQuery, NewAction, ObjectRef, ObjectSet, OpId,
     Order, Outcome, OwnerQuery, OwnerRef, Query, ReadSet, Source, Status, Timestamp, TxnState,
@@ -62,52 +64,6 @@ async fn scans(connection: &mut SqliteConnection, script: &Script) -> Vec<String
         .filter(|(step, _)| scans(step))
         .map(|(step, sql)| format!("{step} in {sql}"))
         .collect()
-}
-
-/// The planner's statistics: none, as in a store that was never analyzed, or so many rows in each
-/// table. Statistics of a few rows make the planner scan, which is right while they are true. The
-/// store never collects any. A host's `PRAGMA optimize` collects them again once a table has grown
-/// tenfold.
-const SIZES: [Option<u64>; 4] = [None, Some(1_000), Some(100_000), Some(1_000_000)];
-
-/// Returns a store whose statistics state so many rows in each table.
-async fn connection(rows: Option<u64>) -> (tempfile::TempDir, SqliteConnection) {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("actions.db");
-    let options = schema::connect_options(&path, false).create_if_missing(true);
-    let mut connection = schema::connect(options, None).await.unwrap();
-    schema::apply(&mut connection, Policy::Apply).await.unwrap();
-    if let Some(rows) = rows {
-        pretend(&mut connection, rows).await;
-    }
-    (dir, connection)
-}
-
-/// Sets statistics: so many rows in each table. Each value of an index's first column has a
-/// hundredth of them, and fewer for each further column.
-async fn pretend(connection: &mut SqliteConnection, rows: u64) {
-    let run = async |connection: &mut SqliteConnection, sql: &str| {
-        let done = sqlx::query(AssertSqlSafe(sql)).execute(connection).await;
-        done.unwrap();
-    };
-    run(connection, "ANALYZE").await;
-    run(connection, "DELETE FROM sqlite_stat1").await;
-    let indexes = "SELECT l.name, l.tbl_name, (SELECT count(*) FROM pragma_index_info(l.name)) \
-         FROM sqlite_master AS l WHERE l.type = 'index'";
-    let indexes: Vec<(String, String, u32)> = sqlx::query_as(indexes)
-        .fetch_all(&mut *connection)
-        .await
-        .unwrap();
-    assert!(indexes.len() >= 10, "{indexes:?}");
-    for (index, table, columns) in indexes {
-        let each = (1..=columns).map(|column| (rows / 100_u64.pow(column)).max(1).to_string());
-        let stat: Vec<String> = std::iter::once(rows.to_string()).chain(each).collect();
-        let stat = stat.join(" ");
-        let insert = format!("INSERT INTO sqlite_stat1 VALUES ('{table}', '{index}', '{stat}')");
-        run(connection, &insert).await;
-    }
-    // The planner reads the statistics after this statement.
-    run(connection, "ANALYZE sqlite_schema").await;
 }
 
 fn every_term() -> Vec<Filter> {
@@ -288,10 +244,10 @@ async fn get_and_log_search() {
         let (_dir, mut connection) = connection(rows).await;
         let uid = ActionUid::new();
         for script in [
-            reader::get_script(&[uid]).unwrap(),
-            reader::absent_script(&[uid]).unwrap(),
-            reader::log_script(&LogQuery::of(uid)).unwrap(),
-            reader::log_script(&LogQuery::all()).unwrap(),
+            get::script(&[uid]).unwrap(),
+            get::absent_script(&[uid]).unwrap(),
+            log::script(&LogQuery::of(uid)).unwrap(),
+            log::script(&LogQuery::all()).unwrap(),
         ] {
             assert_eq!(scans(&mut connection, &script).await, [""; 0]);
         }

@@ -6,7 +6,6 @@ use super::late::{error_note, last_stamp};
 use super::{Answer, already, applied, conflict, end_of, fenced};
 use crate::model::action::{Action, ActionError, Cancel, Evidence};
 use crate::model::command::Change;
-use crate::model::fit::Warnings;
 use crate::model::identity::{ActionUid, OpId, Version};
 use crate::model::lifecycle::{Authority, Event, Transition};
 use crate::model::log_entry::{LogEntry, LogEntryKind};
@@ -15,6 +14,7 @@ use crate::model::progress::Progress;
 use crate::model::rejection::{ConflictReason, Rejection};
 use crate::model::report::{CancelRequest, Finish, Report};
 use crate::model::time::Timestamp;
+use crate::model::warnings::Warnings;
 use crate::model::words::Outcome;
 use crate::model::workspace::TxnState;
 
