@@ -152,6 +152,13 @@ pub(super) fn may_lie_with_one(error: &StoreError) -> bool {
     error.kind() == ErrorKind::Corrupt || (too_much && error.kind() == ErrorKind::Unavailable)
 }
 
+/// The error for a row that is not where its index or its order says: pages were exchanged, or the
+/// index is damaged.
+pub(super) fn out_of_place(operation: &'static str) -> StoreError {
+    let what = "a row is not where its index or its order says";
+    corrupt(operation, what)
+}
+
 /// The error for a stored value that breaks a rule.
 pub(super) fn corrupt(operation: &'static str, what: impl Into<String>) -> StoreError {
     StoreError::new(ErrorKind::Corrupt, operation, what.into())

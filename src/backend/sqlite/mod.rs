@@ -14,11 +14,13 @@ mod exclusive;
 #[cfg(test)]
 mod faults;
 mod file;
+mod get;
 mod host;
 mod identity;
 mod inode_lock;
 mod list;
 mod load;
+mod log;
 mod open;
 mod options;
 mod owners;

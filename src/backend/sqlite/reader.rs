@@ -4,39 +4,32 @@
 //! open. Every page is read completely before it is returned. So a slow caller cannot hold a
 //! snapshot, which would make the WAL grow.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
 
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
-use uuid::Uuid;
 
 use super::branch::Lineage;
-use super::decode::{Columns, decode_action, decode_entry};
-use super::encode::JsonRows;
-use super::errors::{Phase, corrupt, store_error};
+use super::decode::Columns;
+use super::errors::{Phase, corrupt, out_of_place, store_error};
 use super::file::Lock;
 use super::identity::OpenFile;
-use super::rows::{STORED_ACTION, STORED_ENTRY};
 use super::script::Script;
 use super::source::ConnectionSlot;
-use super::{list, owners};
+use super::{get, list, log, owners};
 use crate::backend::another_branch;
 use crate::backend::position_watch::PositionWatch;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
-    AccessPath, Action, ActionUid, Cursor, Detail, End, LogEntry, LogQuery, Owner, OwnerQuery,
-    Page, Position, Query, Revision,
+    AccessPath, Action, ActionUid, Cursor, End, LogEntry, LogQuery, Owner, OwnerQuery, Page,
+    Position, Query, Revision,
 };
 
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// The result of a look-up, in the order of its uids.
 type Found = Vec<Option<Arc<Action>>>;
-
-/// The result for one uid.
-type FoundOne = Result<Option<Arc<Action>>, StoreError>;
 
 /// One caller's look-up.
 type LookUp = (Vec<ActionUid>, Reply<Found>);
@@ -156,11 +149,11 @@ impl Reader {
             .collect();
         uids.sort_unstable();
         uids.dedup();
-        let rows = match get_script(&uids) {
+        let rows = match get::script(&uids) {
             Ok(script) => self.run_script("get", script).await,
             Err(error) => Err(store_error("get", Phase::Before, error)),
         };
-        let mut found = rows.and_then(|rows| read_found(&uids, &rows));
+        let mut found = rows.and_then(|rows| get::read(&uids, &rows));
         if let Ok(found) = &mut found {
             self.doubt_absence(&uids, found).await;
         }
@@ -202,20 +195,20 @@ impl Reader {
     }
 
     /// Looks again for uids that were not found: damage of an index must not hide an action.
-    async fn doubt_absence(&mut self, uids: &[ActionUid], found: &mut [FoundOne]) {
+    async fn doubt_absence(&mut self, uids: &[ActionUid], found: &mut [get::FoundOne]) {
         let absent = uids.iter().zip(&*found);
         let absent = absent.filter(|(_, found)| matches!(found, Ok(None)));
         let absent: Vec<ActionUid> = absent.map(|(uid, _)| *uid).collect();
         if absent.is_empty() {
             return;
         }
-        let damaged = match absent_script(&absent) {
+        let damaged = match get::absent_script(&absent) {
             Ok(script) => self.run_script("get", script).await,
             Err(error) => Err(store_error("get", Phase::Before, error)),
         };
         let error = match damaged {
             Ok(rows) if rows.iter().flatten().next().is_none() => return,
-            Ok(_) => corrupt("get", OUT_OF_PLACE),
+            Ok(_) => out_of_place("get"),
             Err(error) => error,
         };
         for found in found.iter_mut().filter(|found| matches!(found, Ok(None))) {
@@ -223,19 +216,20 @@ impl Reader {
         }
     }
 
-    /// Reads a page of a log. An empty log may be that of an action that damage hides.
+    /// Reads a page of a log. An action without any entry may be one that damage hides.
     async fn log(&mut self, query: LogQuery, reply: Reply<Page<LogEntry>>) {
         if reply.is_closed() {
             return;
         }
-        let script = log_script(&query).map_err(|error| store_error("log", Phase::Before, error));
+        let script = log::script(&query).map_err(|error| store_error("log", Phase::Before, error));
         let page = match script {
             Ok(script) => self.run_script("log", script).await,
             Err(error) => Err(error),
         };
-        let mut page = page.and_then(|rows| read_log(&query, &self.lineage, &rows));
+        let mut page = page.and_then(|rows| log::read(&query, &self.lineage, &rows));
         if let (Ok(read), Some(uid)) = (&page, query.uid)
             && read.items.is_empty()
+            && query.after.is_none()
         {
             let mut found = [Ok(None)];
             self.doubt_absence(&[uid], &mut found).await;
@@ -294,70 +288,6 @@ impl Reader {
             }
         }
     }
-}
-
-/// Returns the actions of the uids in `$1`.
-static GET: LazyLock<String> = LazyLock::new(|| {
-    // A join, not `IN`, which would sort the uids again.
-    let action = &*STORED_ACTION;
-    format!(
-        "SELECT {action}, a.uid FROM json_each($1) AS j \
-         CROSS JOIN actions_action AS a ON a.uid = unhex(j.value)"
-    )
-});
-
-/// Looks up each distinct uid once.
-pub(super) fn get_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
-    let mut list = JsonRows::new();
-    for uid in uids {
-        list.item(uid.as_uuid());
-    }
-    let mut script = Script::of(&GET);
-    script.bind(list.finish())?;
-    Ok(script)
-}
-
-const OUT_OF_PLACE: &str = "a row is not where its index or its order says";
-
-/// Finds uids in `$1` whose neighbours in the index are not the rows that the index says they are.
-/// A damaged entry is next to the place at which it is searched for.
-static ABSENT: LazyLock<String> = LazyLock::new(|| {
-    let neighbour = |than: &str, direction: &str| {
-        format!(
-            "EXISTS (SELECT 1 FROM (SELECT u.uid AS uid, u.number AS number \
-             FROM actions_action AS u WHERE u.uid {than} unhex(j.value) \
-             ORDER BY u.uid {direction} LIMIT 1) AS n \
-             WHERE n.uid IS NOT (SELECT r.uid FROM actions_action AS r WHERE r.number = n.number))"
-        )
-    };
-    let (before, after) = (neighbour("<=", "DESC"), neighbour(">=", "ASC"));
-    format!("SELECT j.value FROM json_each($1) AS j WHERE {before} OR {after}")
-});
-
-pub(super) fn absent_script(uids: &[ActionUid]) -> Result<Script, sqlx::Error> {
-    let mut list = JsonRows::new();
-    for uid in uids {
-        list.item(uid.as_uuid());
-    }
-    let mut script = Script::of(&ABSENT);
-    script.bind(list.finish())?;
-    Ok(script)
-}
-
-/// Returns the result for each uid. An unreadable action is an error only for the callers that
-/// asked for it.
-fn read_found(uids: &[ActionUid], results: &[Vec<SqliteRow>]) -> Result<Vec<FoundOne>, StoreError> {
-    let mut found = vec![Ok(None); uids.len()];
-    for row in results.iter().flatten() {
-        let uid = row.try_get::<&[u8], usize>(1).ok();
-        let uid = uid.and_then(|uid| Uuid::from_slice(uid).ok());
-        let at = uid.and_then(|uid| uids.binary_search(&ActionUid::from_uuid(uid)).ok());
-        // The join returns only uids that were asked for.
-        let at = at.ok_or_else(|| corrupt("get", "a look-up returned another action"))?;
-        let action = decode_action("get", row, 0, Detail::Full);
-        found[at] = action.map(|action| Some(Arc::new(action)));
-    }
-    Ok(found)
 }
 
 /// Reads the position of the store, for [`read_position`].
@@ -424,61 +354,4 @@ pub(super) fn read_first<'r>(
             rows,
         }),
     }
-}
-
-static LOG_OF_ACTION: LazyLock<String> = LazyLock::new(|| {
-    // The plus stops the planner from scanning the whole log in entry order.
-    log_statement(
-        "actions_action AS a CROSS JOIN actions_log AS l ON l.action = a.number \
-         WHERE a.uid = $3 AND +l.entry > $1 ORDER BY +l.entry LIMIT $2",
-    )
-});
-
-static LOG: LazyLock<String> = LazyLock::new(|| {
-    log_statement(
-        // An entry without its action is damage, not a shorter page.
-        "actions_log AS l LEFT JOIN actions_action AS a ON a.number = l.action \
-         WHERE l.entry > $1 ORDER BY l.entry LIMIT $2",
-    )
-});
-
-/// One statement, so that the position and the entries are from the same moment.
-fn log_statement(entries: &str) -> String {
-    let entry = &*STORED_ENTRY;
-    format!("{POSITION} UNION ALL SELECT * FROM (SELECT {entry} FROM {entries})")
-}
-
-pub(super) fn log_script(query: &LogQuery) -> Result<Script, sqlx::Error> {
-    let mut script = Script::of(match query.uid {
-        Some(_) => &LOG_OF_ACTION,
-        None => &LOG,
-    });
-    let after = query.after.map_or(0, |cursor| cursor.position());
-    script.bind(i64::try_from(after).unwrap_or(i64::MAX))?;
-    script.bind(i64::from(query.limit) + 1)?;
-    if let Some(uid) = query.uid {
-        script.bind(uid.as_uuid().as_bytes().to_vec())?;
-    }
-    Ok(script)
-}
-
-fn read_log(
-    query: &LogQuery,
-    lineage: &Lineage,
-    results: &[Vec<SqliteRow>],
-) -> Result<Page<LogEntry>, StoreError> {
-    let First { at, rows, .. } = read_first("log", lineage, query.after, results)?;
-    let limit = usize::from(query.limit);
-    let more = rows.len() > limit;
-    let mut last = query.after.map_or(0, |cursor| cursor.position());
-    let mut items = Vec::with_capacity(rows.len().min(limit));
-    for row in rows.iter().take(limit) {
-        let (entry, logged) = decode_entry(&mut Columns::new("log", row)?)?;
-        if entry <= last || query.uid.is_some_and(|uid| uid != logged.uid) {
-            return Err(corrupt("log", OUT_OF_PLACE));
-        }
-        items.push(logged);
-        last = entry;
-    }
-    Ok(Page::new(items, more.then(|| Cursor::log(at, last)), at))
 }

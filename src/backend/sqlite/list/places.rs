@@ -1,7 +1,7 @@
 //! Checks that the rows of a page are where they should be. SQLite notices much damage of a file,
 //! but not pages that were exchanged.
 
-use crate::backend::sqlite::errors::corrupt;
+use crate::backend::sqlite::errors::{corrupt, out_of_place};
 use crate::error::StoreError;
 use crate::model::{Action, End, Order, Position, Query, Timestamp};
 
@@ -37,8 +37,7 @@ impl<'q> Places<'q> {
             _ => key < last,
         });
         if !goes_on || !self.query.matches(action) {
-            let what = "a row is not where its index or its order says";
-            return Err(corrupt("list", what));
+            return Err(out_of_place("list"));
         }
         (self.last, self.last_finished) = (Some(key), action.finished_at);
         self.count += 1;
