@@ -51,19 +51,28 @@ impl Subject {
         })
     }
 
+    /// Executes a command that must have this effect.
+    #[track_caller]
+    fn effect(
+        &self,
+        command: Command,
+        effect: Effect,
+    ) -> impl Future<Output = Proof<Option<Arc<Action>>>> {
+        at_call(async move {
+            let what = format!("the effect of {command:?}");
+            let done = self.one(command).await??;
+            same(&what, done.effect, effect)?;
+            Ok(done.action)
+        })
+    }
+
     /// Executes a command that must be applied.
     #[track_caller]
     pub(super) fn done(
         &self,
         command: Command,
     ) -> impl Future<Output = Proof<Option<Arc<Action>>>> {
-        at_call(async move {
-            let shown = format!("{command:?}");
-            let done = self.one(command).await??;
-            let what = format!("the effect of {shown}");
-            same(&what, done.effect, Effect::Applied)?;
-            Ok(done.action)
-        })
+        self.effect(command, Effect::Applied)
     }
 
     /// Executes a command that must be applied and must return an action.
@@ -81,16 +90,7 @@ impl Subject {
         &self,
         command: Command,
     ) -> impl Future<Output = Proof<Option<Arc<Action>>>> {
-        at_call(async move {
-            let shown = format!("{command:?}");
-            let done = self.one(command).await??;
-            same(
-                &format!("the effect of {shown}"),
-                done.effect,
-                Effect::Already,
-            )?;
-            Ok(done.action)
-        })
+        self.effect(command, Effect::Already)
     }
 
     #[track_caller]

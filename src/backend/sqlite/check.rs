@@ -92,7 +92,7 @@ static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
     ]
 });
 
-/// Rows of other tables that contradict the actions: what they are, and how to count them.
+/// Contradictions between the actions and other tables, and the statement that counts each.
 const RELATIONS: &[(&str, &str)] = &[
     (
         "actions without a place in the feed",
@@ -100,29 +100,9 @@ const RELATIONS: &[(&str, &str)] = &[
          WHERE NOT EXISTS (SELECT 1 FROM actions_feed AS f WHERE f.action = a.number)",
     ),
     (
-        "places in the feed without an action",
-        "SELECT count(*) FROM actions_feed AS f \
-         WHERE NOT EXISTS (SELECT 1 FROM actions_action AS a WHERE a.number = f.action)",
-    ),
-    (
         "actions that are not found by their object",
         "SELECT count(*) FROM actions_action AS a WHERE a.object IS NOT NULL AND NOT EXISTS (\
          SELECT 1 FROM actions_touch AS t WHERE t.object = a.object AND t.action = a.number)",
-    ),
-    (
-        "objects without an action",
-        "SELECT count(*) FROM actions_touch AS t \
-         WHERE NOT EXISTS (SELECT 1 FROM actions_action AS a WHERE a.number = t.action)",
-    ),
-    (
-        "keys without an action",
-        "SELECT count(*) FROM actions_key AS k \
-         WHERE NOT EXISTS (SELECT 1 FROM actions_action AS a WHERE a.number = k.action)",
-    ),
-    (
-        "pins without an action",
-        "SELECT count(*) FROM actions_pin AS p \
-         WHERE NOT EXISTS (SELECT 1 FROM actions_action AS a WHERE a.number = p.action)",
     ),
     (
         "actions outside the times of their block",
@@ -138,6 +118,29 @@ const RELATIONS: &[(&str, &str)] = &[
          FROM actions_store WHERE id = 1",
     ),
 ];
+
+/// Tables whose rows belong to an action, which must be there.
+const PARTS: &[(&str, &str)] = &[
+    ("places in the feed without an action", "actions_feed"),
+    ("objects without an action", "actions_touch"),
+    ("keys without an action", "actions_key"),
+    ("pins without an action", "actions_pin"),
+];
+
+/// Returns what contradicts the actions, each with the statement that counts it.
+fn relations() -> impl Iterator<Item = (&'static str, String)> {
+    let parts = PARTS.iter().map(|(what, table)| {
+        let count = format!(
+            "SELECT count(*) FROM {table} AS p \
+             WHERE NOT EXISTS (SELECT 1 FROM actions_action AS a WHERE a.number = p.action)"
+        );
+        (*what, count)
+    });
+    let others = RELATIONS
+        .iter()
+        .map(|(what, sql)| (*what, (*sql).to_owned()));
+    others.chain(parts)
+}
 
 /// Compares an action with the columns that repeat its fields.
 fn check_action(row: &SqliteRow) -> Result<(), StoreError> {
@@ -182,8 +185,8 @@ impl SqliteStore {
                     after = step(connection, table, key, &mut check).await?;
                 }
             }
-            for (what, count) in RELATIONS {
-                let rows = run(connection, count, None).await?;
+            for (what, count) in relations() {
+                let rows = run(connection, &count, None).await?;
                 let count = rows.first().map_or(Ok(0), |row| read_key("check", row))?;
                 if count > 0_i64 {
                     check.find(format!("{count} {what}"));
