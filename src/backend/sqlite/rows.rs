@@ -261,8 +261,8 @@ pub(super) static PIN: LazyLock<Columns> = LazyLock::new(|| plain(&["action"]));
 
 /// Returns an action as one value, in a query that names its table `a`.
 ///
-/// The value is the body, then the fields that have columns. sqlx copies each column into its own value on SQLite's thread and frees it on
-/// ours, so one value is several times as fast.
+/// The value is the body, followed by the fields that have columns. sqlx copies each column into a
+/// value of its own on SQLite's thread, and frees it on ours. One value is several times as fast.
 pub(super) static STORED_ACTION: LazyLock<String> = LazyLock::new(|| {
     let column = |field: A| match field.is_required() {
         true => format!(" || a.{}", field.name()),
