@@ -12,6 +12,7 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::errors::corrupt;
+use super::joined::from_hex;
 use super::rows;
 use crate::error::StoreError;
 use crate::model::codec::{CodecError, Field as _, Kind, Layout, Record, Value};
@@ -175,13 +176,7 @@ impl<'r> Columns<'r> {
     /// Reads a body as `hex` writes it.
     fn body(&mut self) -> Result<Vec<u8>, StoreError> {
         let hex = self.text()?;
-        let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
-        let byte = |pair: &[u8; 2]| {
-            let digit = |hex: u8| char::from(hex).to_digit(16);
-            u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()
-        };
-        let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
-        self.known(bytes.filter(|_| rest.is_empty()).ok_or(()))
+        self.known(from_hex(&hex).ok_or(()))
     }
 
     /// Reads a record: its body, then its columns.
@@ -233,7 +228,15 @@ pub(super) fn decode_action(
     column: usize,
     detail: Detail,
 ) -> Result<Action, StoreError> {
-    let stored = read_bytes(operation, row, column)?;
+    decode_stored(operation, read_bytes(operation, row, column)?, detail)
+}
+
+/// Reads an action from the bytes of a [`STORED_ACTION`](super::rows::STORED_ACTION).
+pub(super) fn decode_stored(
+    operation: &'static str,
+    stored: &[u8],
+    detail: Detail,
+) -> Result<Action, StoreError> {
     split_action(stored, detail).map_err(|error| StoreError::from_codec(operation, error))
 }
 

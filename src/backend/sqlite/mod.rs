@@ -18,6 +18,7 @@ mod get;
 mod host;
 mod identity;
 mod inode_lock;
+mod joined;
 mod list;
 mod load;
 mod log;

@@ -55,6 +55,7 @@ async fn scans(connection: &mut SqliteConnection, script: &Script) -> Vec<String
         "SCAN s",
         // The numbers of a page's rows, and the last row it may examine, are found by search.
         "SCAN n",
+        "SCAN r",
         "SCAN reach",
     ];
     let scans =

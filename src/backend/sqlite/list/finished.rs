@@ -44,7 +44,7 @@ pub(super) fn script(
              WHERE {condition}{filters}"
         );
         let rows = format!(
-            "SELECT n.number, {action} FROM (\
+            "SELECT n.number AS key, {action} AS record FROM (\
              SELECT * FROM ({numbers}) ORDER BY at DESC, number DESC LIMIT ${limit}) AS n \
              LEFT JOIN actions_action AS a ON a.number = n.number \
              ORDER BY n.at DESC, n.number DESC"
@@ -53,7 +53,7 @@ pub(super) fn script(
     } else {
         let range = range(&mut script, Times::of(query).unwrap_or_default())?;
         let filters = conditions(&mut script, query, &AccessPath::All, false)?;
-        let after = joined(after_row.into_iter().collect());
+        let after = all_of(after_row.into_iter().collect());
         let base = format!(
             "FROM actions_action AS a INDEXED BY actions_action_finished \
              WHERE a.finished_at IS NOT NULL{range}{after}"
@@ -76,16 +76,18 @@ pub(super) fn script(
                 ),
             ),
         };
-        let filters = joined(filters);
-        let rows =
-            format!("SELECT a.number, {action} {base}{bound}{filters} {ORDER} LIMIT ${limit}");
+        let filters = all_of(filters);
+        let rows = format!(
+            "SELECT a.number AS key, {action} AS record {base}{bound}{filters} {ORDER} \
+             LIMIT ${limit}"
+        );
         (with, last, rows)
     };
-    script.push(&super::page_statement(&with, last, &rows));
+    script.push(&super::page_statement(query, &with, last, &rows));
     Ok(script)
 }
 
-fn joined(filters: Vec<String>) -> String {
+fn all_of(filters: Vec<String>) -> String {
     let filters = filters.iter().map(|filter| format!(" AND {filter}"));
     filters.collect()
 }

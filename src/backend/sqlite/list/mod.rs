@@ -14,8 +14,9 @@ use self::path::{Driven, drive};
 pub(super) use self::path::{candidates, count_script, fewest, must_count};
 use self::places::Places;
 use super::branch::Lineage;
-use super::decode::{decode_action, read_key};
+use super::decode::decode_stored;
 use super::errors::corrupt;
+use super::joined;
 use super::reader::{First, read_first};
 use super::rows::STORED_ACTION;
 use super::script::Script;
@@ -120,22 +121,33 @@ pub(super) fn script(
     let rows = match path {
         // An action found by several objects is one row, and only numbers are sorted.
         AccessPath::TouchesAny(_) => format!(
-            "SELECT n.number, {action} FROM (SELECT DISTINCT t.action AS number {rows} \
+            "SELECT n.number AS key, {action} AS record FROM (SELECT DISTINCT t.action AS number {rows} \
              ORDER BY t.action {direction} LIMIT ${limit}) AS n \
              LEFT JOIN actions_action AS a ON a.number = n.number ORDER BY n.number {direction}"
         ),
-        _ => format!("SELECT {key}, {action} {rows} ORDER BY {order} LIMIT ${limit}"),
+        _ => format!(
+            "SELECT {key} AS key, {action} AS record {rows} ORDER BY {order} LIMIT ${limit}"
+        ),
     };
-    script.push(&page_statement(&with, last, &rows));
+    script.push(&page_statement(query, &with, last, &rows));
     Ok(script)
 }
 
+/// Returns true if the rows of a page travel as one text.
+fn is_joined(query: &Query) -> bool {
+    usize::from(query.limit) < joined::MOST
+}
+
 /// Returns the statement of a page: the position, the values of `last`, then the rows.
-fn page_statement(with: &str, last: &str, rows: &str) -> String {
+fn page_statement(query: &Query, with: &str, last: &str, rows: &str) -> String {
+    let rows = match is_joined(query) {
+        true => joined::join(rows),
+        false => format!("SELECT * FROM ({rows})"),
+    };
     format!(
         "{with}SELECT NULL, json_array(revision, pruned_through, pruned_created, actions, \
          last_number, last_entry, {last}) FROM actions_store WHERE id = 1 \
-         UNION ALL SELECT * FROM ({rows})"
+         UNION ALL {rows}"
     )
 }
 
@@ -196,13 +208,15 @@ pub(super) fn read(
         Order::Finished => columns.time_opt()?,
         _ => None,
     };
+    let rows = joined::read("list", is_joined(query), rows)?;
     let limit = usize::from(query.limit);
     let full = rows.len() > limit;
     let mut items = Vec::with_capacity(rows.len().min(limit));
     let mut places = Places::new(query, at, history);
-    for row in rows.iter().take(limit) {
-        let key = read_key("list", row)?;
-        let action = decode_action("list", row, 1, query.detail)?;
+    for (key, record) in rows.iter().take(limit) {
+        let key = key.parse();
+        let key = key.map_err(|_| corrupt("list", "a row's key cannot be read"))?;
+        let action = decode_stored("list", record, query.detail)?;
         places.add(key, &action)?;
         items.push(Arc::new(action));
     }
