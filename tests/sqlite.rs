@@ -427,6 +427,16 @@ async fn a_check_finds_rows_that_contradict_each_other() {
     store.close().await.unwrap();
     for (sql, found) in [
         (
+            "DROP TRIGGER actions_action_identity; DROP TRIGGER actions_action_forward; \
+             UPDATE actions_action SET correlation = 'x' WHERE number = 2",
+            "column correlation contradicts",
+        ),
+        (
+            "DROP TRIGGER actions_action_identity; DROP TRIGGER actions_action_forward; \
+             UPDATE actions_action SET parent = zeroblob(16) WHERE number = 2",
+            "column parent contradicts",
+        ),
+        (
             "DELETE FROM actions_feed WHERE action = 1",
             "without a place in the feed",
         ),

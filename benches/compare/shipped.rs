@@ -43,8 +43,7 @@ const PROGRESS: &str =
 const LOG: &str = "INSERT INTO actions_log (action, kind, version, at, status, outcome, progress, \
      owner, incarnation, op, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-const READ: &str = "SELECT uid, name, object, tenant, actor, parent, retry_of, correlation, owner, \
-     incarnation, body FROM actions_action";
+const READ: &str = "SELECT uid, name, object, tenant, owner, incarnation, body FROM actions_action";
 
 /// The fields of an action that have columns and are not in its body.
 const ACTION: Form<Action> = Form::without(FieldSet::<Action>::of(&[
@@ -52,10 +51,6 @@ const ACTION: Form<Action> = Form::without(FieldSet::<Action>::of(&[
     A::Name,
     A::Object,
     A::Tenant,
-    A::Actor,
-    A::Parent,
-    A::RetryOf,
-    A::Correlation,
     A::Owner,
     A::Incarnation,
 ]));

@@ -43,8 +43,8 @@ CREATE TABLE actions_branch (
 -- The current actions. `number` is the creation order and is never reused.
 --
 -- A row is columns for indexes, filters and rules, and one `body` with everything else, in the
--- library's stored form. Texts and identities are in their columns alone. The other columns repeat a
--- field of the body. The checksum in the body covers all fields of the action.
+-- library's stored form. uid, name, object, tenant, owner and incarnation are in their columns
+-- alone. The other columns repeat a field of the body. The checksum in the body covers all fields of the action.
 CREATE TABLE actions_action (
   number INTEGER PRIMARY KEY,
   uid BLOB NOT NULL UNIQUE CHECK (length(uid) = 16),

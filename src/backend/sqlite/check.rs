@@ -150,11 +150,12 @@ fn check_action(row: &SqliteRow) -> Result<(), StoreError> {
         .map(|field| (field.name(), action.value(*field)));
     let flags = ("flags", Value::Int(flags(&action)));
     for (column, (name, value)) in (2..).zip(std::iter::once(flags).chain(copies)) {
-        let raw = row.try_get_raw(column);
-        let is_null = raw.is_ok_and(|raw| raw.is_null());
+        let is_null = row.try_get_raw(column).is_ok_and(|raw| raw.is_null());
         let same = match value {
-            Value::Int(number) => row.try_get(column).ok() == Some(number) && !is_null,
-            _ => is_null,
+            Value::Null => is_null,
+            Value::Int(number) => !is_null && row.try_get(column).ok() == Some(number),
+            Value::Text(text) => row.try_get(column).ok() == Some(text),
+            Value::Id(id) => row.try_get(column).ok() == Some(&id.as_bytes()[..]),
         };
         if !same {
             let what = format!("its column {name} contradicts its body");

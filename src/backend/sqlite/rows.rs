@@ -8,16 +8,12 @@ use crate::model::codec::{
 };
 use crate::model::{Action, LogEntry, Owner};
 
-/// Texts and identities of an action are in columns, everything else is in its body.
+/// Texts and identities that most actions have are in columns, everything else is in the body.
 pub(super) const ACTION: Layout<Action> = Layout::without(FieldSet::<Action>::of(&[
     A::Uid,
     A::Name,
     A::Object,
     A::Tenant,
-    A::Actor,
-    A::Parent,
-    A::RetryOf,
-    A::Correlation,
     A::Owner,
     A::Incarnation,
 ]));
@@ -31,6 +27,10 @@ pub(super) const COPIES: &[A] = &[
     A::Source,
     A::CreatedAt,
     A::FinishedAt,
+    A::Actor,
+    A::Parent,
+    A::RetryOf,
+    A::Correlation,
 ];
 
 /// All fields of a log entry are in columns. Its body has the checksum.
