@@ -152,10 +152,27 @@ fn ten_days(s: &Subject) -> impl Future<Output = Proof<Vec<Arc<Action>>>> {
     })
 }
 
+/// Imports an action that was completed before any other was created.
+#[track_caller]
+fn imported<'s>(
+    fixture: &'s dyn Fixture,
+    s: &'s Subject,
+) -> impl Future<Output = Proof<Arc<Action>>> + 's {
+    at_call(async move {
+        let from = open(fixture).await?;
+        let owner = from.claim("plane").await?;
+        let done = from.completed(&owner).await?;
+        let log = from.log_of(done.uid).await?;
+        s.done(Command::import(done.clone(), log)).await?;
+        s.read(done.uid).await
+    })
+}
+
 pub(super) async fn ranges_of_times_return_the_actions_within_them(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let begun = s.clock()?.now();
-    let all = ten_days(&s).await?;
+    let mut all = ten_days(&s).await?;
+    all.push(imported(fixture, &s).await?);
     let after = |hours: i64| Timestamp::from_micros(begun.as_micros() + hours * 3_600_000_000);
     let mut newest: Vec<Arc<Action>> = all.clone();
     newest.reverse();
