@@ -55,6 +55,14 @@ async fn claim(store: &SqliteStore, name: &str) -> OwnerRef {
     owner
 }
 
+/// A completed action.
+async fn completed(store: &SqliteStore, owner: &OwnerRef) -> ActionUid {
+    let uid = executing(store, owner).await;
+    let end = Finish::succeeded();
+    store.finish(uid, end, Some(owner)).await.unwrap();
+    uid
+}
+
 /// An executing action.
 async fn executing(store: &SqliteStore, owner: &OwnerRef) -> ActionUid {
     let new = NewAction::state_machine("SMCreateBDB", ObjectRef::bdb(1));
@@ -282,11 +290,7 @@ async fn no_other_program_can_break_the_rules() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     let owner = claim(&store, "plane").await;
-    let done = executing(&store, &owner).await;
-    store
-        .finish(done, Finish::succeeded(), Some(&owner))
-        .await
-        .unwrap();
+    completed(&store, &owner).await;
     let busy = executing(&store, &owner).await;
     let half = Progress::percent(50.0).unwrap();
     store
@@ -416,11 +420,7 @@ async fn a_check_finds_rows_that_contradict_each_other() {
     let place = place();
     let store = SqliteStore::open(&place.path).await.unwrap();
     let owner = claim(&store, "plane").await;
-    let done = executing(&store, &owner).await;
-    store
-        .finish(done, Finish::succeeded(), Some(&owner))
-        .await
-        .unwrap();
+    completed(&store, &owner).await;
     let object = NewAction::task("a").with_object(action_store::ObjectRef::bdb(1));
     store.create(object).await.unwrap();
     assert_eq!(store.check().await.unwrap().damaged, 0);

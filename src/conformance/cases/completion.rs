@@ -181,6 +181,7 @@ pub(super) async fn ranges_of_times_return_the_actions_within_them(fixture: &dyn
     let completed: Vec<Arc<Action>> = completed.into_iter().map(|(_, action)| action).collect();
     let hours = [
         (0, 300),
+        (0, 1),
         (20, 45),
         (90, 91),
         (100, 180),
