@@ -455,7 +455,7 @@ async fn a_check_finds_rows_that_contradict_each_other() {
         ),
         ("INSERT INTO actions_pin VALUES (99)", "pins without"),
         (
-            "UPDATE actions_span SET finished_max = finished_min - 1",
+            "UPDATE actions_block SET finished_max = finished_min - 1",
             "outside the times",
         ),
         (

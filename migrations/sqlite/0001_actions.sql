@@ -105,7 +105,7 @@ CREATE INDEX actions_action_finished ON actions_action (finished_at, number)
 
 -- The creation and completion times of each block of 1024 numbers. A range of times is in few
 -- blocks. An index for creation times would cost 20 bytes an action.
-CREATE TABLE actions_span (
+CREATE TABLE actions_block (
   block INTEGER PRIMARY KEY,
   created_min INTEGER NOT NULL,
   created_max INTEGER NOT NULL,
@@ -113,9 +113,9 @@ CREATE TABLE actions_span (
   finished_max INTEGER
 ) STRICT;
 
-CREATE TRIGGER actions_span_created AFTER INSERT ON actions_action
+CREATE TRIGGER actions_block_created AFTER INSERT ON actions_action
 BEGIN
-  INSERT INTO actions_span VALUES (
+  INSERT INTO actions_block VALUES (
     NEW.number / 1024, NEW.created_at, NEW.created_at, NEW.finished_at, NEW.finished_at)
   ON CONFLICT (block) DO UPDATE SET
     created_min = min(created_min, excluded.created_min),
@@ -129,10 +129,10 @@ BEGIN
       OR excluded.finished_min NOT BETWEEN finished_min AND finished_max));
 END;
 
-CREATE TRIGGER actions_span_finished AFTER UPDATE OF finished_at ON actions_action
+CREATE TRIGGER actions_block_finished AFTER UPDATE OF finished_at ON actions_action
 WHEN NEW.finished_at IS NOT NULL
 BEGIN
-  UPDATE actions_span SET
+  UPDATE actions_block SET
     finished_min = coalesce(min(finished_min, NEW.finished_at), NEW.finished_at),
     finished_max = coalesce(max(finished_max, NEW.finished_at), NEW.finished_at)
   WHERE block = NEW.number / 1024 AND (finished_min IS NULL

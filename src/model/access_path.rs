@@ -109,29 +109,29 @@ fn earlier(bound: &mut Option<Timestamp>, at: Timestamp) {
     *bound = Some(bound.map_or(at, |bound| bound.min(at)));
 }
 
-/// Creation and completion times of a block of actions: a few bytes for each [`Span::ACTIONS`].
+/// Earliest and latest creation and completion times of a block of actions.
 ///
 /// Actions are created in the order of their times, except after a clock was set back, and for
 /// imported ones. Most are completed soon after. So a range of times is in few blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct BlockTimes {
     created: (Timestamp, Timestamp),
     finished: Option<(Timestamp, Timestamp)>,
 }
 
-impl Span {
+impl BlockTimes {
     /// Actions in a block: those whose number divided by this is the number of the block.
     pub(crate) const ACTIONS: u64 = 1024;
 
-    pub(crate) fn of(action: &Action) -> Span {
-        Span {
+    pub(crate) fn of(action: &Action) -> BlockTimes {
+        BlockTimes {
             created: (action.created_at, action.created_at),
             finished: action.finished_at.map(|at| (at, at)),
         }
     }
 
-    /// Extends the span to another one.
-    pub(crate) fn extend(&mut self, other: Span) {
+    /// Extends the times to those of another action.
+    pub(crate) fn extend(&mut self, other: BlockTimes) {
         let join = |one: (Timestamp, Timestamp), other: (Timestamp, Timestamp)| {
             (one.0.min(other.0), one.1.max(other.1))
         };
@@ -144,12 +144,12 @@ impl Span {
 
     /// Returns true if an action of the block may be within the ranges.
     pub(crate) fn may_have(&self, times: &Times) -> bool {
-        let overlaps = |span: (Timestamp, Timestamp), from: Option<_>, before: Option<_>| {
-            from.is_none_or(|from| span.1 >= from) && before.is_none_or(|before| span.0 < before)
+        let overlaps = |(first, last), from: Option<Timestamp>, before: Option<Timestamp>| {
+            from.is_none_or(|from| last >= from) && before.is_none_or(|before| first < before)
         };
         let any_finished = times.finished_from.is_some() || times.finished_before.is_some();
         let finished = match self.finished {
-            Some(span) => overlaps(span, times.finished_from, times.finished_before),
+            Some(known) => overlaps(known, times.finished_from, times.finished_before),
             None => !any_finished,
         };
         finished && overlaps(self.created, times.created_from, times.created_before)
@@ -184,7 +184,7 @@ pub(crate) enum AccessPath {
     Tenant(Arc<str>),
     /// The actions with a name.
     Name(Arc<str>),
-    /// The [blocks](Span) of actions whose times are near these ranges.
+    /// The [blocks](BlockTimes) of actions whose times are near these ranges.
     Times(Times),
     /// All actions.
     All,

@@ -11,8 +11,8 @@ use super::super::append_index::AppendIndex;
 use super::super::{FastMap, UidMap};
 use super::owners::Owners;
 use crate::model::{
-    AccessPath, Action, ActionUid, BranchId, End, Key, LogEntry, Position, Query, ReadSet,
-    Revision, SELECTIVE, Span, StoreId, Times, Timestamp, TxnState, WriteSet, trim_log,
+    AccessPath, Action, ActionUid, BlockTimes, BranchId, End, Key, LogEntry, Position, Query,
+    ReadSet, Revision, SELECTIVE, StoreId, Times, Timestamp, TxnState, WriteSet, trim_log,
 };
 
 /// All data; consistent whenever the lock is free.
@@ -26,7 +26,7 @@ pub(super) struct Tables {
     /// The completed actions by the time of completion and their number.
     finished: BTreeSet<(Timestamp, u64)>,
     /// The times of each block of actions.
-    spans: BTreeMap<u64, Span>,
+    block_times: BTreeMap<u64, BlockTimes>,
     /// The action whose latest change has this revision.
     pub(super) feed: AppendIndex<ActionUid>,
     /// The action of each log entry, in the order of writing.
@@ -122,7 +122,9 @@ impl Tables {
                 .iter()
                 .map(|object| of_set(&AccessPath::Touches(object.clone())))
                 .sum(),
-            AccessPath::Times(times) => self.blocks(*times, range).count() * Span::ACTIONS as usize,
+            AccessPath::Times(times) => {
+                self.blocks(*times, range).count() * BlockTimes::ACTIONS as usize
+            }
             AccessPath::Uid(_) => 1,
             AccessPath::All => SELECTIVE,
             set => of_set(set),
@@ -134,11 +136,11 @@ impl Tables {
     /// ascending order.
     fn blocks(&self, times: Times, (from, to): Range) -> impl DoubleEndedIterator<Item = u64> {
         let block = |bound: Bound<u64>, unbounded: u64| match bound {
-            Bound::Included(number) | Bound::Excluded(number) => number / Span::ACTIONS,
+            Bound::Included(number) | Bound::Excluded(number) => number / BlockTimes::ACTIONS,
             Bound::Unbounded => unbounded,
         };
-        let blocks = self.spans.range(block(from, 0)..=block(to, u64::MAX));
-        blocks.filter_map(move |(block, span)| span.may_have(&times).then_some(*block))
+        let blocks = self.block_times.range(block(from, 0)..=block(to, u64::MAX));
+        blocks.filter_map(move |(block, known)| known.may_have(&times).then_some(*block))
     }
 
     /// Returns the rows of an index, in creation order or newest first.
@@ -154,10 +156,10 @@ impl Tables {
             }
             AccessPath::Times(times) => {
                 let block = move |block: u64| {
-                    let first = block * Span::ACTIONS;
+                    let first = block * BlockTimes::ACTIONS;
                     let numbers = self.numbers.range((
                         Bound::Included(first),
-                        Bound::Excluded(first + Span::ACTIONS),
+                        Bound::Excluded(first + BlockTimes::ACTIONS),
                     ));
                     let numbers = numbers.map(|(number, _)| number);
                     directed(numbers.filter(move |n| range.contains(n)), newest)
@@ -285,7 +287,7 @@ impl Tables {
         for set in AccessPath::sets_of(&action) {
             self.sets.entry(set).or_default().insert(number);
         }
-        self.extend_span(number, Span::of(&action));
+        self.extend_block(number, BlockTimes::of(&action));
         self.finished
             .extend(action.finished_at.map(|at| (at, number)));
         self.owners.change(None, Some(&action));
@@ -311,7 +313,7 @@ impl Tables {
         self.feed.push(self.last_revision, after.uid);
         row.revision = self.last_revision;
         let finished = after.finished_at.map(|at| (at, row.number));
-        let completed = finished.map(|(_, number)| (number, Span::of(after)));
+        let completed = finished.map(|(_, number)| (number, BlockTimes::of(after)));
         self.finished.extend(finished);
         let cancelled = before.cancel.is_some() != after.cancel.is_some();
         if before.status != after.status || before.owner != after.owner || cancelled {
@@ -327,15 +329,17 @@ impl Tables {
                 }
             }
         }
-        if let Some((number, span)) = completed {
-            self.extend_span(number, span);
+        if let Some((number, times)) = completed {
+            self.extend_block(number, times);
         }
         Some(replaced)
     }
 
-    fn extend_span(&mut self, number: u64, span: Span) {
-        let spans = self.spans.entry(number / Span::ACTIONS);
-        spans.and_modify(|known| known.extend(span)).or_insert(span);
+    fn extend_block(&mut self, number: u64, times: BlockTimes) {
+        let block = self.block_times.entry(number / BlockTimes::ACTIONS);
+        block
+            .and_modify(|known| known.extend(times))
+            .or_insert(times);
     }
 
     fn leave(&mut self, set: &AccessPath, number: u64) {

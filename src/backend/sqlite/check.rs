@@ -107,7 +107,7 @@ const RELATIONS: &[(&str, &str)] = &[
     (
         "actions outside the times of their block",
         "SELECT count(*) FROM actions_action AS a \
-         LEFT JOIN actions_span AS s ON s.block = a.number / 1024 \
+         LEFT JOIN actions_block AS s ON s.block = a.number / 1024 \
          WHERE s.block IS NULL OR a.created_at NOT BETWEEN s.created_min AND s.created_max \
          OR (a.finished_at IS NOT NULL AND (s.finished_min IS NULL \
          OR a.finished_at NOT BETWEEN s.finished_min AND s.finished_max))",

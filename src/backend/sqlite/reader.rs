@@ -155,7 +155,7 @@ impl Reader {
         };
         let mut found = rows.and_then(|rows| get::read(&uids, &rows));
         if let Ok(found) = &mut found {
-            self.doubt_absence(&uids, found).await;
+            self.check_absence(&uids, found).await;
         }
         for (uids_of_one, reply) in looked_up {
             let found = found.as_ref().map_err(StoreError::clone).and_then(|found| {
@@ -195,7 +195,7 @@ impl Reader {
     }
 
     /// Looks again for uids that were not found: damage of an index must not hide an action.
-    async fn doubt_absence(&mut self, uids: &[ActionUid], found: &mut [get::FoundOne]) {
+    async fn check_absence(&mut self, uids: &[ActionUid], found: &mut [get::FoundOne]) {
         let absent = uids.iter().zip(&*found);
         let absent = absent.filter(|(_, found)| matches!(found, Ok(None)));
         let absent: Vec<ActionUid> = absent.map(|(uid, _)| *uid).collect();
@@ -232,7 +232,7 @@ impl Reader {
             && query.after.is_none()
         {
             let mut found = [Ok(None)];
-            self.doubt_absence(&[uid], &mut found).await;
+            self.check_absence(&[uid], &mut found).await;
             if let [Err(error)] = found {
                 page = Err(error);
             }

@@ -74,7 +74,7 @@ pub(super) fn script(
     } = driven;
     let mut base = format!("FROM {from} WHERE {condition} AND {key} {beyond} ${after}");
     if let AccessPath::Times(_) = path {
-        let size = crate::model::Span::ACTIONS;
+        let size = crate::model::BlockTimes::ACTIONS;
         let towards = if direction == "ASC" { ">=" } else { "<=" };
         base.push_str(&format!(" AND s.block {towards} ${after} / {size}"));
     }

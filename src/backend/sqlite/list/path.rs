@@ -8,7 +8,7 @@ use crate::backend::sqlite::decode::Columns;
 use crate::backend::sqlite::script::Script;
 use crate::error::StoreError;
 use crate::model::{
-    AccessPath, ActionUid, Filter, Order, Query, SELECTIVE, Span, Times, Timestamp,
+    AccessPath, ActionUid, BlockTimes, Filter, Order, Query, SELECTIVE, Times, Timestamp,
 };
 
 /// The index access of a query.
@@ -112,7 +112,7 @@ pub(in crate::backend::sqlite) fn count_script(
         } = driven;
         counts.push(match path {
             AccessPath::Times(_) => {
-                let size = Span::ACTIONS;
+                let size = BlockTimes::ACTIONS;
                 format!(
                     "(SELECT min({SELECTIVE}, {size} * count(*)) FROM {counted} WHERE {condition})"
                 )
@@ -227,8 +227,8 @@ pub(super) fn drive(
             Driven::of_action(format!("a.name = ${value}"))
         }
         AccessPath::Times(times) => {
-            let blocks = "actions_span AS s";
-            let (size, last) = (Span::ACTIONS, Span::ACTIONS - 1);
+            let blocks = "actions_block AS s";
+            let (size, last) = (BlockTimes::ACTIONS, BlockTimes::ACTIONS - 1);
             let from = format!(
                 "{blocks} CROSS JOIN actions_action AS a \
                  ON a.number BETWEEN s.block * {size} AND s.block * {size} + {last}"
