@@ -300,3 +300,50 @@ async fn eight_on_a_hosts_database_leave_it_as_it_is_though_one_is_killed() {
     println!("{rounds} rounds, {early} killed before it had opened, the first after {usual:?}");
     assert!(early > 0, "all of them had opened before one was killed");
 }
+
+/// Holds the database exclusively, as a long commit does, until the receiver hears of an opener that
+/// has met it.
+fn held_exclusively(path: &Path, time: Duration) -> std::thread::JoinHandle<()> {
+    let (began, begun) = std::sync::mpsc::channel();
+    let path = path.to_owned();
+    let holder = std::thread::spawn(move || {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        began.send(()).unwrap();
+        std::thread::sleep(time);
+        connection.execute_batch("COMMIT").unwrap();
+    });
+    begun.recv().unwrap();
+    holder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_impatient_pool_opens_once_another_connection_lets_the_database_go() {
+    for (round, options) in [
+        SqliteOptions::new(),
+        SqliteOptions::new().verify_schema(),
+        SqliteOptions::new().read_only(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // With a rollback journal, one that commits keeps readers out as well.
+        let place = place();
+        let (pool, _) = founded(&place.path, 2).await;
+        if round > 0 {
+            let store = SqliteOptions::new().on_pool(pool.clone()).await.unwrap();
+            store.close().await.unwrap();
+        }
+        pool.close().await;
+        let connect = SqliteConnectOptions::new().filename(&place.path);
+        let connect = connect.busy_timeout(Duration::ZERO);
+        let pool = SqlitePoolOptions::new().max_connections(2);
+        let pool = pool.connect_with(connect).await.unwrap();
+        let holder = held_exclusively(&place.path, Duration::from_millis(300));
+        let store = options.on_pool(pool.clone()).await.expect("to wait");
+        holder.join().unwrap();
+        check_store(&store).await.unwrap();
+        store.close().await.unwrap();
+        pool.close().await;
+    }
+}
