@@ -37,6 +37,22 @@ use crate::store::{Capabilities, Durability};
 /// Maximum time for retrying a new connection that turns out to be read-only.
 const READ_ONLY_PATIENCE: Duration = Duration::from_millis(100);
 
+/// Repeats a step of opening while another connection has the database locked. Does not depend on
+/// the connection's `busy_timeout`: other openers, or a rollback after a crash, may take a moment.
+macro_rules! patiently {
+    ($step:expr) => {{
+        let begun = Instant::now();
+        loop {
+            match $step {
+                Err(error) if errors::is_busy(&error) && begun.elapsed() < BUSY => {
+                    pause(begun).await?;
+                }
+                done => break done,
+            }
+        }
+    }};
+}
+
 /// The database of a store, and how the store may use it.
 struct Place {
     access: SqliteAccess,
@@ -57,7 +73,7 @@ pub(super) async fn at_path(
         return Err(unavailable("there is no store at this path"));
     }
     let (access, lock) = if options.read_only {
-        patiently(async || schema::inspect(&path, Policy::Read).await).await?;
+        patiently!(schema::inspect(&path, Policy::Read).await)?;
         (SqliteAccess::ReadOnly, None)
     } else if options.shared {
         (SqliteAccess::Shared, Some(join(&path, &options).await?))
@@ -86,7 +102,7 @@ pub(super) async fn at_path(
         max_pages: options.max_bytes.map(|bytes| (bytes / PAGE_SIZE).max(1)),
         impatient: false,
     };
-    let connection = patiently(async || source.connect().await).await?;
+    let connection = patiently!(source.connect().await)?;
     let place = Place {
         access,
         source,
@@ -107,9 +123,9 @@ pub(super) async fn on_pool(
         return invalid("max_bytes: a host's pool keeps its own settings");
     }
     let source = Source::Pool(pool);
-    let mut connection = patiently(async || source.connect().await).await?;
+    let mut connection = patiently!(source.connect().await)?;
     let file = "SELECT coalesce((SELECT file FROM pragma_database_list WHERE name = 'main'), '')";
-    let file: String = patiently(async || single(&mut connection, file).await).await?;
+    let file: String = patiently!(single(&mut connection, file).await)?;
     if file.is_empty() {
         return invalid("pool: the database is not a file; for a store in memory use MemoryStore");
     }
@@ -144,7 +160,7 @@ async fn join(path: &Path, options: &SqliteOptions) -> Result<Lock, StoreError> 
         if let Some(lock) = Lock::try_take(path, LockMode::Shared)?
             && file::is_there(path)?
         {
-            patiently(async || schema::inspect(path, options.policy()).await).await?;
+            patiently!(schema::inspect(path, options.policy()).await)?;
             return Ok(lock);
         }
         // The creator holds the lock exclusively. If it dies half-way, its temporary file is at a
@@ -194,20 +210,6 @@ async fn pause(begun: Instant) -> Result<(), StoreError> {
     let spread = u64::from(std::process::id() % 7) + u64::from(begun.elapsed().subsec_micros() % 5);
     tokio::time::sleep(Duration::from_millis(2 + spread)).await;
     Ok(())
-}
-
-/// Repeats a step of opening while another connection has the database locked. Does not depend on
-/// the connection's `busy_timeout`: other openers, or a rollback after a crash, may take a moment.
-async fn patiently<T>(
-    mut step: impl AsyncFnMut() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let begun = Instant::now();
-    loop {
-        match step().await {
-            Err(error) if errors::is_busy(&error) && begun.elapsed() < BUSY => pause(begun).await?,
-            done => return done,
-        }
-    }
 }
 
 fn already_open() -> StoreError {
@@ -305,19 +307,17 @@ async fn start(
     let file = Arc::new(OpenFile::at(&path)?);
     let several = access == SqliteAccess::Shared || matches!(source, Source::Pool(_));
     let version = version::check(&mut connection, several, options.allow_wal_reset_bug).await?;
-    let (durability, lineage, position) = patiently(async || {
-        let clock = &options.clock;
+    let (durability, lineage, position) = patiently!(
         settle(
             &mut connection,
             access,
             &path,
             &file,
             options.policy(),
-            clock,
+            &options.clock,
         )
         .await
-    })
-    .await?;
+    )?;
     let writers = match access {
         SqliteAccess::Shared => source.for_impatient(),
         _ => source.clone(),
