@@ -136,7 +136,7 @@ fn file_of(modules: &Modules, path: &[String]) -> Module {
     }
 }
 
-/// Returns the circles: modules from each of which imports lead to each other one.
+/// Returns the circles: sets of modules that all lead to each other by their imports.
 fn circles(modules: &Modules) -> Vec<Vec<String>> {
     let mut reached: BTreeMap<&Module, BTreeSet<Module>> = BTreeMap::new();
     for module in modules.keys() {
