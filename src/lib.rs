@@ -18,6 +18,8 @@
 //!
 //! - [`expectations`] estimates how long actions of a name take and how often they fail.
 //!
+//! - [`connect`](connect()) opens a store by its [`address`], such as `sqlite:plane.db`.
+//!
 //! - [`spi`] has what the author of a store needs: the decisions, and the encoding of stored records.
 //!
 //! - [`conformance`] is the test suite for implementations of the trait.
@@ -91,6 +93,7 @@
     allow(rustdoc::broken_intra_doc_links)
 )]
 
+pub mod address;
 mod backend;
 mod children;
 mod clock;
@@ -120,6 +123,7 @@ pub mod transfer;
 #[cfg(any(feature = "tracker", feature = "http"))]
 pub mod watch;
 
+pub use address::connect;
 pub use backend::MemoryStore;
 #[cfg(feature = "sqlite-unbundled")]
 pub use backend::{SqliteOptions, SqliteStore};
