@@ -77,6 +77,7 @@
 //! | `http` | | [`http`]: the documented read endpoints for axum 0.8; [`Watcher`] |
 //! | `console` | | [`http::console`](crate::http::console()): a web page that shows the actions of `http` |
 //! | `openapi` | | [`http::openapi`](crate::http::openapi()): an OpenAPI 3.1 description of `http` |
+//! | `cli` | | the program `actions`: a store from a shell |
 //! | `conformance` | | [`conformance`]: the test suite for your own store |
 //!
 //! A feature adds items and never changes behaviour.
