@@ -67,20 +67,33 @@ pub(crate) struct Tail {
     filters: FilterArgs,
 }
 
-/// Waits for Ctrl-C or a request to terminate.
-pub(crate) async fn stopped() {
+/// Waits for Ctrl-C or a request to terminate. Listens from the call on, not from the first poll: a
+/// signal in between would kill the program.
+pub(crate) fn stopped() -> impl Future<Output = ()> + Send {
     #[cfg(unix)]
     {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
+        use tokio::signal::unix::{Signal, SignalKind, signal};
+
+        async fn received(signal: Option<Signal>) {
+            match signal {
+                Some(mut signal) => drop(signal.recv().await),
+                // The signal then has its usual effect.
+                None => std::future::pending().await,
             }
-            return;
+        }
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+        let [interrupt, terminate] = kinds.map(|kind| signal(kind).ok());
+        async {
+            tokio::select! {
+                () = received(interrupt) => {}
+                () = received(terminate) => {}
+            }
         }
     }
-    let _either_way = tokio::signal::ctrl_c().await;
+    #[cfg(not(unix))]
+    async {
+        let _either_way = tokio::signal::ctrl_c().await;
+    }
 }
 
 /// Prints changes, one a line.

@@ -91,7 +91,8 @@ pub(crate) async fn serve(address: &StoreAddress, command: &Serve, out: &mut Out
     let (password, is_new) = password(command)?;
     let auth = BasicAuth::new(&command.user, &password)?;
     let opened = open(address, Need::Read).await?;
-    let options = RouterOptions::new().with_failure_hook(|failure| note(&format!("{failure:?}")));
+    let options =
+        RouterOptions::new().with_failure_hook(|failure| note(&format!("error: {failure}")));
     let app = router_with(opened.store.clone(), auth, options)
         .merge(openapi_router(&RouterOptions::new()))
         .merge(console())
@@ -106,6 +107,7 @@ pub(crate) async fn serve(address: &StoreAddress, command: &Serve, out: &mut Out
         .with_hint("choose another port with --addr; port 0 picks a free one")
     })?;
     let at = listener.local_addr()?;
+    let stopped = stopped();
     if out.json {
         let password = is_new.then_some(password);
         out.json(
@@ -129,7 +131,7 @@ pub(crate) async fn serve(address: &StoreAddress, command: &Serve, out: &mut Out
     }
     let (stop, stopping) = watch::channel(());
     tokio::spawn(async move {
-        stopped().await;
+        stopped.await;
         drop(stop);
     });
     accept(listener, app, stopping).await;
