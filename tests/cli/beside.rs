@@ -109,3 +109,13 @@ async fn a_command_that_writes_ends_no_owner() {
     alone.close().await.unwrap();
     assert_eq!(state(), "disconnected");
 }
+
+#[test]
+fn an_error_that_is_no_conflict_blames_no_other_process() {
+    let place = Place::new();
+    let address = format!("sqlite:{}", place.dir.path().display());
+    let uid = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let ran = place.run(&["--store", &address, "pin", uid]);
+    assert!([1, 5].contains(&ran.code), "{ran:?}");
+    assert!(!ran.err.contains("in use"), "{}", ran.err);
+}

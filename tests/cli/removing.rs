@@ -62,7 +62,7 @@ async fn the_default_policy_keeps_the_last_ten_of_an_object() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_and_a_pinned_action_stay() {
+async fn a_pinned_action_stays_and_is_counted() {
     let place = Place::new();
     let aged = place.aged(&[50, 40, 30, 20, 10, 0]).await;
     let store = place.open().await;

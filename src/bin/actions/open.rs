@@ -68,9 +68,10 @@ pub(crate) async fn open(address: &StoreAddress, need: Need) -> Result<Opened> {
         }
         Err(error) => {
             let is_unavailable = error.kind() == StoreErrorKind::Unavailable;
+            let is_in_use = error.to_string().contains("open already");
             let failure = Failure::from(error).about(address);
             Err(match is_unavailable {
-                true => explained(failure, &wanted).await,
+                true => explained(failure, &wanted, is_in_use).await,
                 false => failure,
             })
         }
@@ -78,7 +79,7 @@ pub(crate) async fn open(address: &StoreAddress, need: Need) -> Result<Opened> {
 }
 
 /// Adds to an error of opening what the user can do about it.
-async fn explained(failure: Failure, address: &SqliteAddress) -> Failure {
+async fn explained(failure: Failure, address: &SqliteAddress, is_in_use: bool) -> Failure {
     if !address.path.exists() {
         return failure.with_hint("check the path; it is relative to the working directory");
     }
@@ -88,11 +89,11 @@ async fn explained(failure: Failure, address: &SqliteAddress) -> Failure {
              unless no other process has the store open; try it as the plane's user",
         );
     }
-    let holder = holder(&address.path);
-    let owners = living_owners(address).await;
-    if holder.is_none() && owners.is_empty() {
+    if !is_in_use {
         return failure;
     }
+    let holder = holder(&address.path);
+    let owners = living_owners(address).await;
     let holder = holder.unwrap_or_else(|| "another process".to_owned());
     let owners = match owners.as_slice() {
         [] => String::new(),
