@@ -11,4 +11,5 @@ mod reading;
 mod removing;
 mod serving;
 mod support;
+mod terminal;
 mod usage;
