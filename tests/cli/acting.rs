@@ -1,7 +1,11 @@
 //! `cancel`, `settle`, `pin`.
 
-use action_store::{ActionStore, ActionStoreExt, NewAction, Outcome, Status};
-use serde_json::json;
+use std::time::Duration;
+
+use action_store::owner::OwnerEnd;
+use action_store::tracker::TrackerOptions;
+use action_store::{ActionStore, ActionStoreExt, NewAction, Outcome, Status, Tracker};
+use serde_json::{Value, json};
 
 use crate::support::{Place, action, uids};
 
@@ -181,4 +185,37 @@ async fn a_pinned_action_is_not_removed_until_it_is_unpinned() {
     let unpinned = place.run(&["pin", "--unpin", &uid]).ends(0);
     assert_eq!(unpinned.rows()[0], [&*uid, "backup_bdb", "unpinned"]);
     place.run(&["erase", "--tenant", "acme", "--yes"]).ends(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settle_ends_an_owner_that_does_not_renew_beside_a_plane_that_does() {
+    let place = Place::new();
+    let filled = place.filled().await;
+    let store = place.open_shared().await;
+    let options = TrackerOptions::new().with_lease(Duration::from_secs(1));
+    let options = options.with_sweep(false);
+    let tracker = Tracker::start_with(store.clone(), "plane@host-2", options)
+        .await
+        .unwrap();
+    let work = tracker.begin(NewAction::task("living")).await.unwrap();
+    let [dead, living] = [filled.executing, work.uid()].map(|uid| uid.to_string());
+    let settle = ["settle", &dead, &living, "--fence-after", "3s", "--json"];
+    let ran = place.run(&settle).ends(4);
+    let results: Vec<Value> = ran.json().iter().map(|row| row["result"].clone()).collect();
+    assert_eq!(results, ["settled", "refused"], "{ran:?}");
+    assert!(
+        ran.err.contains("ended plane@host-1: it did not renew"),
+        "{}",
+        ran.err
+    );
+    assert!(
+        ran.err.contains("plane@host-2 is alive: it has renewed"),
+        "{}",
+        ran.err
+    );
+    let lost = action(&*store, filled.executing).await;
+    assert_eq!(lost.evidence.clone().unwrap().end, OwnerEnd::Fenced);
+    work.succeed().await.unwrap();
+    tracker.shutdown().await.unwrap();
+    store.close().await.unwrap();
 }

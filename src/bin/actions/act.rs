@@ -1,6 +1,7 @@
 //! `cancel`, `settle` and `pin`: changes of actions, one or by filter.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use action_store::address::StoreAddress;
 use action_store::{
@@ -13,7 +14,8 @@ use crate::error::Result;
 use crate::filters::uid;
 use crate::open::{Need, open};
 use crate::output::{Column, Out, Table};
-use crate::show;
+use crate::time::duration;
+use crate::{fence, show};
 
 const CANCEL_EXAMPLES: &str = "\
 Examples:
@@ -46,7 +48,8 @@ Examples:
 An executing action becomes lost, and a queued one interrupted (or cancelled or failed, with
 --as). The store refuses it while the owner of the action is recorded as alive. A plane that
 starts again, or another one that shares the store, settles the actions of a dead owner by itself.
-If no process uses a SQLite store any more, mode=exclusive proves it and ends the owners in it.";
+If no process uses a SQLite store any more, mode=exclusive proves it and ends the owners in it. On a
+store that others share, --fence-after waits and ends the owners that did not renew.";
 
 /// Complete actions that no living owner will complete
 #[derive(Debug, Args)]
@@ -55,6 +58,10 @@ pub(crate) struct Settle {
     /// Outcome [default: lost for an executing action, interrupted for a queued one]
     #[arg(long = "as", value_name = "OUTCOME")]
     end: Option<Outcome>,
+    /// Wait this long, and first end the owners of these actions that did not renew meanwhile. It
+    /// must not be shorter than the longest lease of the planes (30s unless a plane sets it)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    fence_after: Option<Duration>,
     /// Reason, for the error of the action
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -102,6 +109,14 @@ pub(crate) async fn cancel(address: &StoreAddress, command: &Cancel, out: &mut O
 }
 
 pub(crate) async fn settle(address: &StoreAddress, command: &Settle, out: &mut Out) -> Result<()> {
+    command.targets.check()?;
+    if let Some(after) = command.fence_after
+        && !command.targets.is_dry()
+    {
+        let opened = open(address, Need::Write).await?;
+        fence::silent_owners(&opened, &command.targets, after).await?;
+        opened.close().await?;
+    }
     let by = name(command.by.as_ref());
     let change = |action: &Action| {
         let usual = match action.status {

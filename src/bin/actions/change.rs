@@ -6,8 +6,8 @@ use action_store::address::StoreAddress;
 use action_store::command::{ConflictReason, Effect};
 use action_store::query::Detail;
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Done, Filter, Order,
-    Query, Rejection,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Done, Filter, Limits,
+    Order, OwnerRef, Query, Rejection,
 };
 use clap::Args;
 use serde::Serialize;
@@ -40,11 +40,36 @@ pub(crate) struct Targets {
 
 impl Targets {
     /// Returns true if nothing is to be changed.
-    fn is_dry(&self) -> bool {
+    pub(crate) fn is_dry(&self) -> bool {
         self.dry_run || (self.uids.is_empty() && !self.yes)
     }
 
-    fn check(&self) -> Result<()> {
+    /// Returns the owners of the unfinished actions, each once.
+    pub(crate) async fn owners(&self, opened: &Opened) -> Result<Vec<OwnerRef>> {
+        let mut owners: Vec<OwnerRef> = Vec::new();
+        let mut add = |action: &Action| {
+            let owner = action.owner.as_ref().filter(|_| action.is_unfinished());
+            if let Some(owner) = owner
+                && !owners.contains(owner)
+            {
+                owners.push(owner.clone());
+            }
+        };
+        for uid in &self.uids {
+            add(&*show::find(opened, *uid).await?);
+        }
+        if self.uids.is_empty() {
+            let query = self.filters.query().with_filter(Filter::Unfinished);
+            let query = query.with_detail(Detail::Summary);
+            let mut pages = opened.store.pages(query.with_limit(Limits::PAGE));
+            while let Some(page) = pages.next().await? {
+                page.items.iter().for_each(|action| add(action));
+            }
+        }
+        Ok(owners)
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
         match (self.uids.is_empty(), self.filters.is_empty()) {
             (true, true) => Err(
                 Failure::usage("neither uids nor filters are given").with_hint(
@@ -203,11 +228,11 @@ impl Report {
             note(&match address {
                 StoreAddress::Sqlite(sqlite) => format!(
                     "hint: if the owner's process has ended and no other uses the store, \
-                     --store 'sqlite:{}?mode=exclusive' proves it and ends the owner; otherwise \
-                     the owner is fenced by a plane once its lease is over",
+                     --store 'sqlite:{}?mode=exclusive' proves it and ends the owner; beside \
+                     other processes, --fence-after 30s ends an owner that does not renew",
                     sqlite.path.display()
                 ),
-                _ => "hint: the owner is fenced by a plane once its lease is over".to_owned(),
+                _ => "hint: --fence-after 30s ends an owner that does not renew".to_owned(),
             });
         }
         match refused {

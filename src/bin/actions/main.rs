@@ -5,6 +5,7 @@ mod act;
 mod args;
 mod change;
 mod error;
+mod fence;
 mod filters;
 mod json;
 mod list;
