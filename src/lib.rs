@@ -18,6 +18,8 @@
 //!
 //! - [`expectations`] estimates how long actions of a name take and how often they fail.
 //!
+//! - [`connect`](connect()) opens a store by its [`address`], such as `sqlite:plane.db`.
+//!
 //! - [`spi`] has what the author of a store needs: the decisions, and the encoding of stored records.
 //!
 //! - [`conformance`] is the test suite for implementations of the trait.
@@ -75,6 +77,7 @@
 //! | `http` | | [`http`]: the documented read endpoints for axum 0.8; [`Watcher`] |
 //! | `console` | | [`http::console`](crate::http::console()): a web page that shows the actions of `http` |
 //! | `openapi` | | [`http::openapi`](crate::http::openapi()): an OpenAPI 3.1 description of `http` |
+//! | `cli` | | the program `actions`: a store from a shell |
 //! | `conformance` | | [`conformance`]: the test suite for your own store |
 //!
 //! A feature adds items and never changes behaviour.
@@ -91,6 +94,7 @@
     allow(rustdoc::broken_intra_doc_links)
 )]
 
+pub mod address;
 mod backend;
 mod children;
 mod clock;
@@ -120,6 +124,7 @@ pub mod transfer;
 #[cfg(any(feature = "tracker", feature = "http"))]
 pub mod watch;
 
+pub use address::connect;
 pub use backend::MemoryStore;
 #[cfg(feature = "sqlite-unbundled")]
 pub use backend::{SqliteOptions, SqliteStore};
