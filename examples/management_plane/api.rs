@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use action_store::http::{
     Authorizer, BasicAuth, Denied, Failure, Permission, RequestLimits, RouterOptions,
-    StatusVocabulary, console, limits, openapi_router, router_with,
+    StatusVocabulary, console, limits, openapi_router, read_uid, router_with,
 };
-use action_store::{Action, ActionUid, CancelRequest, Error, ErrorKind};
+use action_store::{Action, CancelRequest, Error, ErrorKind};
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -149,7 +149,7 @@ struct Cancel {
 /// Requests the cancellation of an action. The action is cancelled once its own task
 /// confirms it.
 async fn cancel(State(api): State<Api>, Path(uid): Path<String>, body: Bytes) -> Response {
-    let Ok(uid) = uid.parse::<ActionUid>() else {
+    let Some(uid) = read_uid(&uid) else {
         return no_such_action();
     };
     let cancel = match &body[..] {

@@ -121,7 +121,7 @@ impl Problem {
             Problem::Denied(Denied::Unauthenticated { challenge }) => {
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
                 let description = "Credentials are missing or wrong".to_owned();
-                (StatusCode::UNAUTHORIZED, "unauthenticated", description)
+                (StatusCode::UNAUTHORIZED, "unauthorized", description)
             }
             Problem::Denied(Denied::Forbidden) => {
                 let description = "This is not allowed".to_owned();

@@ -39,14 +39,23 @@
 //!
 //! | lists | |
 //! | --- | --- |
-//! | `limit` | 1 to 1000: at most so many |
+//! | `limit` | at most so many; more than 1000 is 1000 |
 //! | `cursor` | from the `Link` of the answer before |
 //! | `status` | `queued`, `executing`, `completed`: the lifecycle, so `completed` whatever the outcome |
 //! | `outcome` | `succeeded`, `failed`, `cancelled`, `interrupted`, `lost` |
 //! | `name`, `tenant` | exactly this one |
 //! | `object` | exactly this object: `bdb:1`, `cluster`; not where the path names one |
-//! | `since`, `until` | created at this time or later, before this time: Unix seconds or RFC 3339 |
+//! | `since`, `until` | created at this time or later, before this time |
 //! | `order` | `newest` (unless set) or `oldest` first |
+//!
+//! Words may be in upper or lower case; names, tenants and objects are compared exactly. A time is one of:
+//!
+//! - Unix seconds: `1760400087`, with up to six decimals
+//!
+//! - a time with an offset (RFC 3339): `2026-01-31T10:00:00+01:00`. The offset may also be `Z`,
+//!   `+0100` or `+01`. A `+` that the client did not encode arrives as a space and is read as `+`.
+//!
+//! - a date: `2026-01-31`, midnight in UTC
 //!
 //! With any parameter but the first two, the list is not the walk above. It is all actions that
 //! match, in one order, and the `Link` keeps the parameters. Answers are bounded in bytes, too
@@ -57,8 +66,12 @@
 //! **One action** has an `ETag`. With `If-None-Match`, an unchanged action is answered 304.
 //! `Retry-After` says when to poll an unfinished action again.
 //!
-//! **Waiting**: `GET /v1/actions/{uid}?wait=30s` (or `500ms`) answers once the action is completed, or
-//! when the time is up. The time is at most [`RouterOptions::with_longest_wait`].
+//! A uid may be in upper case or without hyphens. The answer is the same, and its `Content-Location`
+//! is the canonical address, relative to the request's path. [`read_uid`] reads uids in this way.
+//!
+//! **Waiting**: `GET /v1/actions/{uid}?wait=30s` answers once the action is completed, or when the time
+//! is up. The unit is `ms`, `s`, `m` or `h`; a bare number is seconds. A time above
+//! [`RouterOptions::with_longest_wait`] is cut to it.
 //!
 //! **The feed**: `GET /v1/actions/changes?after=POSITION` shows each action once, at its latest change.
 //! The answer says from which `position` to continue and whether there is `more`. `limit` and `wait`
@@ -67,9 +80,9 @@
 //! missed something is answered 410 `cursor_expired`. So is one from before the store was restored.
 //! Restart with `after=0` and discard cached actions that are not returned.
 //!
-//! **Server-sent events**: with `Accept: text/event-stream` the feed comes as events. Each event is a
-//! page (`event: changes`). Its id is the position after it, so `Last-Event-ID` loses and repeats
-//! nothing. A comment is sent at least every 15 seconds. A stream ends after
+//! **Server-sent events**: with `Accept: text/event-stream` the feed comes as events (not with the
+//! weight `q=0`). Each event is a page (`event: changes`). Its id is the position after it, so
+//! `Last-Event-ID` loses and repeats nothing. A comment is sent at least every 15 seconds. A stream ends after
 //! [`RouterOptions::with_stream_time`]. Rights are checked when it begins.
 //!
 //! Waiting and streaming requests are bounded ([`RouterOptions::with_watchers`]). They need a tokio
@@ -167,6 +180,7 @@ pub use authorize::{AllowAll, Authorizer, BasicAuth, Denied, Permission, Scope};
 #[cfg(feature = "console")]
 pub use console::console;
 pub use error::Failure;
+pub use get_one::read_uid;
 pub use limits::{RequestLimits, limits};
 #[cfg(feature = "openapi")]
 pub use openapi::{openapi, openapi_router};
@@ -178,6 +192,7 @@ use crate::store::ActionStore;
 use crate::watch::Watcher;
 use error::{Problem, written};
 use etag::Shape;
+use get_one::located;
 use json_writer::JsonWriter;
 use query::ListRequest;
 use wait::Waiting;
@@ -271,9 +286,12 @@ async fn no_such_path(State(adapter): State<Arc<Adapter>>, request: Request) -> 
     adapter.finish(Err(denied.unwrap_or(Problem::NoSuchPath)))
 }
 
-/// Needs no authorization: the answer depends on neither the caller nor the store.
-async fn no_such_method(State(adapter): State<Arc<Adapter>>) -> Response {
-    adapter.finish(Err(Problem::NoSuchMethod))
+/// Authorizes first, so that a request without credentials gets the same answer on every path and
+/// with every method.
+async fn no_such_method(State(adapter): State<Arc<Adapter>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let denied = adapter.admit(&parts).await.err();
+    adapter.finish(Err(denied.unwrap_or(Problem::NoSuchMethod)))
 }
 
 impl Adapter {
@@ -310,13 +328,15 @@ impl Adapter {
                 let action = self.one(parts, &scope).await?;
                 let response = written(JsonWriter::of(&v1::entry(&action, words)));
                 let shape = Shape::V1(words, scope.shows_detail());
-                Ok(etag::tagged(response, &action, shape, parts))
+                let response = etag::tagged(response, &action, shape, parts);
+                Ok(located(response, parts, 0, action.uid, ""))
             }
             Endpoint::V2Action => {
                 let action = self.one(parts, &scope).await?;
                 let response = written(JsonWriter::of(&v2::Entry::of(&action)));
                 let shape = Shape::V2(scope.shows_detail());
-                Ok(etag::tagged(response, &action, shape, parts))
+                let response = etag::tagged(response, &action, shape, parts);
+                Ok(located(response, parts, 0, action.uid, ""))
             }
             Endpoint::V1History => self.history(parts, &scope).await,
             Endpoint::V1Changes => self.changes(parts, &scope).await,

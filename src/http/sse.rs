@@ -29,14 +29,28 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Pause before the next read after a store error.
 const RESPITE: Duration = Duration::from_secs(1);
 
-/// Returns true if `Accept` names the type of event streams.
+/// Returns true if `Accept` names the type of event streams, with a weight above 0.
 pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter();
     let mut types = accepted
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|one| one.split(';').next());
-    types.any(|one| one.trim().eq_ignore_ascii_case(EVENT_STREAM))
+        .flat_map(|value| value.split(','));
+    types.any(|one| {
+        let mut parts = one.split(';').map(str::trim);
+        let named = parts
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case(EVENT_STREAM));
+        named && !parts.any(is_weight_zero)
+    })
+}
+
+/// Returns true for `q=0`, which refuses a type, with up to three decimals.
+fn is_weight_zero(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else {
+        return false;
+    };
+    let is_weight = name.trim_end().eq_ignore_ascii_case("q");
+    is_weight && value.trim_start().parse::<f32>() == Ok(0.0)
 }
 
 /// Starts a stream of events. It ends after the time set by `RouterOptions::with_stream_time`.

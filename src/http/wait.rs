@@ -53,7 +53,12 @@ pub(super) fn read(text: Option<&str>, bounds: &Bounds) -> Result<Duration, Prob
     let Some(text) = text else {
         return Ok(Duration::ZERO);
     };
-    let fault = || Problem::Parameter("wait".to_owned(), "must be a duration like 30s or 500ms");
+    let fault = || {
+        Problem::Parameter(
+            "wait".to_owned(),
+            "must be seconds or a duration like 500ms, 30s, 5m or 1h",
+        )
+    };
     let time = time_param::duration(text).ok_or_else(fault)?;
     Ok(time.min(bounds.longest_wait))
 }

@@ -11,6 +11,7 @@ mod filters;
 mod fixtures;
 mod gone;
 mod history;
+mod liberal;
 mod limits;
 mod list;
 mod matrix;

@@ -66,6 +66,7 @@ pub(super) fn all() -> Map<String, Value> {
         "headers": {
             "Cache-Control": header("Cache-Control"),
             "X-Content-Type-Options": header("X-Content-Type-Options"),
+            "Content-Location": header("Content-Location"),
             "ETag": header("ETag"),
             "Retry-After": header("Unfinished"),
         },
@@ -81,6 +82,7 @@ pub(super) fn headers() -> Value {
     json!({
         "Allow": { "description": "GET, HEAD, and the methods that the host adds", "required": true, "schema": { "type": "string" } },
         "Cache-Control": word("no-store"),
+        "Content-Location": text("The canonical address of the action, relative to the request's own path. Only if the path spells the uid in another way", false),
         "ETag": text("Changes whenever the answer changes", true),
         "Link": text("`<?...&cursor=...>; rel=\"next\"`: the next page, relative to the request's own path. Absent on the last page. A short or even empty page may have one", false),
         "Retry-After": seconds("Seconds to wait before the next try", true),

@@ -115,7 +115,11 @@ fn one(id: &'static str, shape: &str) -> Operation {
         about: "One action",
         parameters: vec![uid(), wait("until the action is completed"), known],
         shown: schema(shape),
-        headers: &[("ETag", "ETag"), ("Retry-After", "Unfinished")],
+        headers: &[
+            ("ETag", "ETag"),
+            ("Retry-After", "Unfinished"),
+            ("Content-Location", "Content-Location"),
+        ],
         statuses: &["304", "404", "410"],
     }
 }
@@ -126,7 +130,7 @@ fn history() -> Operation {
         about: "An action and its log, earliest entry first",
         parameters: vec![uid(), limit(Limits::PAGE), cursor()],
         shown: schema("History"),
-        headers: &[("Link", "Link")],
+        headers: &[("Link", "Link"), ("Content-Location", "Content-Location")],
         statuses: &["404", "410"],
     }
 }
@@ -176,7 +180,8 @@ fn filters() -> Vec<Value> {
         .collect();
     let time = json!({ "type": "string", "anyOf": [
         { "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$" },
-        { "format": "date-time", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$" },
+        { "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(\.[0-9]{1,9})?([Zz]|[+ -][0-9]{2}(:?[0-9]{2})?)$" },
+        { "format": "date", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$" },
     ] });
     let all = [
         (
@@ -195,7 +200,7 @@ fn filters() -> Vec<Value> {
         (
             "since",
             time.clone(),
-            "Created at this time or later: Unix seconds or RFC 3339",
+            "Created at this time or later: Unix seconds, a time with an offset (RFC 3339), or a date (midnight in UTC)",
         ),
         ("until", time, "Created before this time"),
         (
@@ -220,7 +225,12 @@ fn parameter(place: &str, name: &str, schema: Value, about: &str) -> Value {
 
 fn uid() -> Value {
     let schema = json!({ "type": "string", "format": "uuid" });
-    parameter("path", "uid", schema, "The `action_uid`")
+    parameter(
+        "path",
+        "uid",
+        schema,
+        "The `action_uid`. Upper case and a uid without hyphens are accepted, too",
+    )
 }
 
 fn bdb() -> Value {
@@ -230,14 +240,12 @@ fn bdb() -> Value {
 }
 
 fn limit(otherwise: u16) -> Value {
-    let schema =
-        json!({ "type": "integer", "minimum": 1, "maximum": Limits::PAGE, "default": otherwise });
-    parameter(
-        "query",
-        "limit",
-        schema,
-        "Maximum number of items. The server may return fewer",
-    )
+    let schema = json!({ "type": "integer", "minimum": 1, "default": otherwise });
+    let about = format!(
+        "Maximum number of items, up to {}. The server may return fewer",
+        Limits::PAGE
+    );
+    parameter("query", "limit", schema, &about)
 }
 
 fn cursor() -> Value {
@@ -251,7 +259,9 @@ fn cursor() -> Value {
 }
 
 fn wait(until: &str) -> Value {
-    let schema = json!({ "type": "string", "pattern": "^[0-9]{1,9}(s|ms)$" });
-    let about = format!("Maximum time to wait (`30s`, `500ms`) {until}. The server may cap it");
+    let schema = json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h)?$" });
+    let about = format!(
+        "Maximum time to wait (`500ms`, `30s`, `5m`, `1h`; a bare number is seconds) {until}. The server may cap it"
+    );
     parameter("query", "wait", schema, &about)
 }
