@@ -23,7 +23,7 @@ use crate::model::{Detail, Filter, Invalid, Limits, ObjectRef, ObjectSet, Query}
 /// use action_store::http::{Denied, Permission, Scope, router};
 /// use axum::http::request::Parts;
 ///
-/// let app = router(MemoryStore::new(), |parts: &Parts, permission: Permission| {
+/// let app: axum::Router = router(MemoryStore::new(), |parts: &Parts, permission: Permission| {
 ///     // What the host's own layer has found out about the caller.
 ///     match parts.extensions.get::<Vec<String>>() {
 ///         Some(granted) if granted.iter().any(|g| g == permission.as_str()) => {
@@ -120,6 +120,7 @@ impl fmt::Display for Permission {
 pub struct Scope {
     filters: Vec<Filter>,
     operator_detail: bool,
+    client: Option<Arc<str>>,
 }
 
 impl Scope {
@@ -129,6 +130,7 @@ impl Scope {
         Scope {
             filters: Vec::new(),
             operator_detail: false,
+            client: None,
         }
     }
 
@@ -160,6 +162,21 @@ impl Scope {
     pub fn with_operator_detail(mut self) -> Scope {
         self.operator_detail = true;
         self
+    }
+
+    /// Names the client, for
+    /// [`RouterOptions::with_watchers_per_client`](super::RouterOptions::with_watchers_per_client):
+    /// a user, a token or a network address. [`BasicAuth`](super::BasicAuth) names the user. It does
+    /// not change what is shown.
+    #[must_use]
+    pub fn with_client(mut self, client: impl Into<Arc<str>>) -> Scope {
+        self.client = Some(client.into());
+        self
+    }
+
+    /// The client, if it is named.
+    pub(super) fn client(&self) -> Option<&Arc<str>> {
+        self.client.as_ref()
     }
 
     fn with(mut self, filter: Filter) -> Scope {

@@ -62,7 +62,7 @@ impl Adapter {
         let time = wait::read(time.as_deref(), &self.options.bounds)?;
         let uid = parameters::segment(parts, 0);
         let action = self.visible(&uid, scope).await?;
-        if self.waiting.for_end(&action, time).await? {
+        if self.waiting.for_end(&action, time, scope).await? {
             self.visible(&uid, scope).await
         } else {
             Ok(action)

@@ -85,8 +85,9 @@
 //! `Last-Event-ID` loses and repeats nothing. A comment is sent at least every 15 seconds. A stream ends after
 //! [`RouterOptions::with_stream_time`]. Rights are checked when it begins.
 //!
-//! Waiting and streaming requests are bounded ([`RouterOptions::with_watchers`]). They need a tokio
-//! runtime with a timer.
+//! Waiting and streaming requests are bounded ([`RouterOptions::with_watchers`]), also for each client
+//! ([`RouterOptions::with_watchers_per_client`]). They end when the host stops
+//! ([`RouterOptions::with_shutdown`]). They need a tokio runtime with a timer.
 //!
 //! # 404 and 410
 //!
@@ -200,6 +201,9 @@ use walk::Bound;
 
 /// Builds the router over a store, with default [`RouterOptions`].
 ///
+/// The state `S` is that of the host's router. The router needs no state, so it merges with and
+/// nests in a router of any state.
+///
 /// ```
 /// use action_store::MemoryStore;
 /// use action_store::http::{BasicAuth, router};
@@ -209,16 +213,34 @@ use walk::Bound;
 /// # Ok(())
 /// # }
 /// ```
-pub fn router(store: impl ActionStore, authorizer: impl Authorizer) -> Router {
+pub fn router<S>(store: impl ActionStore, authorizer: impl Authorizer) -> Router<S> {
     router_with(store, authorizer, RouterOptions::default())
 }
 
-/// Builds the router over a store, with the given options.
-pub fn router_with(
+/// Builds the router over a store, with the given options. See [`router`] for the state `S`.
+///
+/// ```
+/// use action_store::MemoryStore;
+/// use action_store::http::{AllowAll, RouterOptions, router_with};
+/// use axum::Router;
+/// use axum::extract::State;
+/// use axum::routing::get;
+///
+/// #[derive(Clone)]
+/// struct Plane(&'static str);
+///
+/// let actions = router_with(MemoryStore::new(), AllowAll, RouterOptions::new());
+/// let app: Router = Router::new()
+///     .route("/name", get(async |State(Plane(name)): State<Plane>| name))
+///     .nest("/cluster", actions)
+///     .with_state(Plane("east"));
+/// # let _ = app;
+/// ```
+pub fn router_with<S>(
     store: impl ActionStore,
     authorizer: impl Authorizer,
     options: RouterOptions,
-) -> Router {
+) -> Router<S> {
     let mut router = Router::new();
     if options.v1 {
         router = router
@@ -243,7 +265,7 @@ pub fn router_with(
     }
     let store: Arc<dyn ActionStore> = Arc::new(store);
     router.with_state(Arc::new(Adapter {
-        waiting: Waiting::new(Watcher::of(store.clone()), &options.bounds),
+        waiting: Waiting::new(Watcher::of(store.clone()), &options),
         store,
         authorizer: Box::new(authorizer),
         options,

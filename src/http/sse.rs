@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::Adapter;
+use super::authorize::Scope;
 use super::changes::Feed;
 use super::error::{Problem, framed, tell_host};
 use super::json_writer::JsonWriter;
@@ -53,9 +54,14 @@ fn is_weight_zero(parameter: &str) -> bool {
     is_weight && value.trim_start().parse::<f32>() == Ok(0.0)
 }
 
-/// Starts a stream of events. It ends after the time set by `RouterOptions::with_stream_time`.
-pub(super) async fn stream(adapter: Arc<Adapter>, mut feed: Feed) -> Result<Response, Problem> {
-    let place = adapter.waiting.place()?;
+/// Starts a stream of events. It ends after the time set by `RouterOptions::with_stream_time`, and
+/// when the host stops.
+pub(super) async fn stream(
+    adapter: Arc<Adapter>,
+    mut feed: Feed,
+    scope: &Scope,
+) -> Result<Response, Problem> {
+    let permit = adapter.waiting.permit(scope)?;
     let runtime = runtime::current("watch")?;
     let before = feed.position();
     // Read before the head is sent, so that a bad position can still get its own status.
@@ -71,7 +77,7 @@ pub(super) async fn stream(adapter: Arc<Adapter>, mut feed: Feed) -> Result<Resp
     let end = Instant::now() + adapter.options.bounds.stream_time;
     runtime.spawn(async move {
         // A separate task ends the stream on time even if the client never reads the body.
-        let _place = place;
+        let _permit = permit;
         let work = async {
             let begun = [Some(hello.into()), first];
             for block in begun.into_iter().flatten() {
@@ -82,6 +88,7 @@ pub(super) async fn stream(adapter: Arc<Adapter>, mut feed: Feed) -> Result<Resp
         tokio::select! {
             () = sender.closed() => {}
             () = sleep_until(end) => {}
+            () = adapter.options.shutdown.begun() => {}
             () = work => {}
         }
     });

@@ -15,6 +15,7 @@ mod liberal;
 mod limits;
 mod list;
 mod matrix;
+mod mounting;
 mod one;
 mod paging;
 mod poll;
