@@ -144,9 +144,11 @@
 //! ```
 
 mod authorize;
+mod basic_auth;
 mod changes;
 #[cfg(feature = "console")]
 mod console;
+mod credentials;
 mod error;
 mod etag;
 mod fields;
@@ -159,6 +161,8 @@ mod list_writer;
 mod openapi;
 mod options;
 mod parameters;
+#[cfg(feature = "argon2")]
+mod password_hash;
 mod query;
 mod record;
 mod sse;
@@ -177,7 +181,8 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
 
-pub use authorize::{AllowAll, Authorizer, BasicAuth, Denied, Permission, Scope};
+pub use authorize::{AllowAll, Authorizer, Denied, Permission, Scope};
+pub use basic_auth::BasicAuth;
 #[cfg(feature = "console")]
 pub use console::console;
 pub use error::Failure;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod auth;
+mod basic;
 mod changes;
 mod events;
 mod failures;

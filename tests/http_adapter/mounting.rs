@@ -1,10 +1,9 @@
 //! The router in a host: its state, its graceful shutdown, and what one client may hold.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use action_store::http::{AllowAll, BasicAuth, RouterOptions, Scope, router, router_with};
-use action_store::{ActionUid, NewAction};
+use action_store::NewAction;
+use action_store::http::{AllowAll, RouterOptions, Scope, router, router_with};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -238,28 +237,4 @@ async fn one_client_cannot_take_all_places() {
         }
         assert!(watcher(&app, &[]).await.is_err());
     }
-}
-
-#[tokio::test]
-async fn basic_auth_names_its_users_as_clients() {
-    let plane = Plane::new().await;
-    let auth = BasicAuth::new("ada", "1")
-        .unwrap()
-        .with_user("bob", "2")
-        .unwrap();
-    let options = RouterOptions::new().with_watchers_per_client(1);
-    let app = router_with(plane.store.clone(), Arc::new(auth), options);
-    let (ada, bob) = (
-        [("authorization", "Basic YWRhOjE=")],
-        [("authorization", "Basic Ym9iOjI=")],
-    );
-    let _held = watcher(&app, &ada).await.unwrap();
-    watcher(&app, &ada)
-        .await
-        .unwrap_err()
-        .error(StatusCode::SERVICE_UNAVAILABLE);
-    watcher(&app, &bob).await.unwrap();
-    get_with(&app, &format!("/v1/actions/{}", ActionUid::new()), &ada)
-        .await
-        .error(StatusCode::NOT_FOUND);
 }
