@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use action_store::http::{
     Authorizer, BasicAuth, Denied, Failure, Permission, RequestLimits, RouterOptions,
-    StatusVocabulary, console, limits, openapi_router, read_uid, router_with,
+    StatusVocabulary, console, limits, openapi, openapi_router, read_uid, router_with,
 };
 use action_store::{Action, CancelRequest, Error, ErrorKind};
 use axum::body::Bytes;
@@ -51,7 +51,7 @@ pub(crate) fn app(
     // The library serves the read endpoints, and the plane the write endpoints.
     let app = Router::new()
         .merge(console())
-        .merge(openapi_router(&options))
+        .merge(openapi_router(&openapi(&options)))
         .merge(router_with(store, auth, options))
         .merge(writes(api, words));
     limits(app, RequestLimits::new().with_failure_hook(complain))

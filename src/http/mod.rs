@@ -98,7 +98,7 @@
 //! # For people and for machines
 //!
 //! [`console`] is a page for people (feature `console`). [`openapi`] is a description in OpenAPI 3.1
-//! (feature `openapi`). The host mounts either beside the router.
+//! (feature `openapi`), which the host can merge with its own. The host mounts either beside the router.
 //!
 //! # What the host looks after
 //!
@@ -187,9 +187,9 @@ pub use basic_auth::BasicAuth;
 pub use console::console;
 pub use error::Failure;
 pub use get_one::read_uid;
-pub use limits::{RequestLimits, limits};
+pub use limits::{LimitedRequests, RequestLimits, RequestLimitsLayer, limits};
 #[cfg(feature = "openapi")]
-pub use openapi::{openapi, openapi_router};
+pub use openapi::{OpenApiOptions, openapi, openapi_router, openapi_with};
 pub use options::RouterOptions;
 pub use status_vocabulary::StatusVocabulary;
 
