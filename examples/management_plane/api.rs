@@ -16,10 +16,12 @@ use axum::routing::{delete, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::catalogue::Bdb;
 use crate::plane::{NODE, Operation, Plane};
 use crate::same_origin::same_origin;
+use crate::strangers::Gatekeeper;
 
 /// Maximum number of rows of a database.
 const MOST_ROWS: u64 = 10_000_000;
@@ -27,7 +29,7 @@ const MOST_ROWS: u64 = 10_000_000;
 #[derive(Clone)]
 struct Api {
     plane: Arc<Plane>,
-    auth: Arc<BasicAuth>,
+    auth: Arc<Gatekeeper>,
     /// The only user.
     user: Arc<str>,
 }
@@ -37,12 +39,18 @@ pub(crate) fn app(
     auth: BasicAuth,
     user: &str,
     words: StatusVocabulary,
+    stopped: watch::Receiver<()>,
 ) -> Router {
     let store = plane.tracker.store().clone();
-    let auth = Arc::new(auth);
+    let auth = Arc::new(Gatekeeper(auth));
     let options = RouterOptions::new()
         .with_vocabulary(words)
-        .with_failure_hook(complain);
+        .with_failure_hook(complain)
+        // Streams and waits end when the plane stops.
+        .with_shutdown(move || {
+            let mut stopped = stopped.clone();
+            async move { drop(stopped.changed().await) }
+        });
     let api = Api {
         plane,
         auth: auth.clone(),

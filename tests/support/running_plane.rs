@@ -57,6 +57,21 @@ impl Plane {
     pub(crate) fn start_with(data: &Path, options: &[&str]) -> Plane {
         let mut command = Plane::command(data);
         command.args(options);
+        Plane::spawn(command)
+    }
+
+    /// Starts a plane that may have only this many files open.
+    #[cfg(unix)]
+    pub(crate) fn start_with_files(data: &Path, files: u32) -> Plane {
+        let plane = Plane::command(data);
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        command.arg("-c").arg(script).arg(plane.get_program());
+        command.args(plane.get_args());
+        Plane::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Plane {
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let said: Arc<Mutex<Vec<String>>> = Arc::default();
