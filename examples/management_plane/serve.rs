@@ -57,7 +57,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, stop: watch::Recei
                 // are temporary.
                 Err(error) => {
                     if is_out_of_descriptors(&error) {
-                        strangers.close_oldest(16);
+                        strangers.halve();
                     }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }

@@ -11,14 +11,17 @@ use tokio::sync::Notify;
 
 /// Maximum number of connections that have not authenticated.
 const STRANGERS: usize = 200;
+/// Minimum of that number where files are scarce.
+const FEW: usize = 8;
 
 /// The connections that have not authenticated, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Strangers(Mutex<Known>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
     next: u64,
+    most: usize,
     open: BTreeMap<u64, Arc<Notify>>,
 }
 
@@ -33,6 +36,16 @@ struct Connection {
     strangers: Arc<Strangers>,
 }
 
+impl Default for Strangers {
+    fn default() -> Strangers {
+        Strangers(Mutex::new(Known {
+            next: 0,
+            most: STRANGERS,
+            open: BTreeMap::new(),
+        }))
+    }
+}
+
 impl Strangers {
     /// Adds a new connection. Closes the oldest one if there are too many.
     pub(crate) fn enter(self: &Arc<Strangers>) -> Peer {
@@ -42,7 +55,7 @@ impl Strangers {
             known.next += 1;
             let id = known.next;
             known.open.insert(id, close.clone());
-            (id, known.open.len() > STRANGERS)
+            (id, known.open.len() > known.most)
         };
         if too_many {
             self.close_oldest(1);
@@ -52,6 +65,18 @@ impl Strangers {
             close,
             strangers: self.clone(),
         }))
+    }
+
+    /// Closes half of them and admits no more than that from now on. The process has no
+    /// free file descriptor, and its own work needs some.
+    pub(crate) fn halve(&self) {
+        let half = {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let half = known.open.len() / 2;
+            known.most = half.max(FEW);
+            half
+        };
+        self.close_oldest(half);
     }
 
     pub(crate) fn close_oldest(&self, count: usize) {

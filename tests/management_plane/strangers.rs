@@ -94,6 +94,10 @@ fn a_thousand_half_sent_heads_delay_nobody() {
 fn a_lack_of_file_descriptors_is_survived() {
     let directory = tempfile::tempdir().unwrap();
     let plane = Plane::start_with_files(directory.path(), 128);
+    // Its own scenario opens files, too.
+    plane.says_within(Duration::from_secs(120), |line| {
+        line.starts_with("serving at")
+    });
     let held = half_sent(&plane, 400);
     for _ in 0..5 {
         answers(&plane);

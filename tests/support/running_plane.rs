@@ -106,7 +106,13 @@ impl Plane {
 
     /// Returns the first line that matches, within ten seconds.
     pub(crate) fn says(&self, is: impl Fn(&str) -> bool) -> String {
-        for _ in 0..200 {
+        self.says_within(Duration::from_secs(10), is)
+    }
+
+    /// Returns the first line that matches, within a time.
+    pub(crate) fn says_within(&self, time: Duration, is: impl Fn(&str) -> bool) -> String {
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < time {
             let said = self.said.lock().unwrap();
             if let Some(line) = said.iter().find(|line| is(line)) {
                 return line.clone();
@@ -115,7 +121,7 @@ impl Plane {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!(
-            "no matching line within ten seconds: {:?}",
+            "no matching line within {time:?}: {:?}",
             self.said.lock().unwrap()
         );
     }
