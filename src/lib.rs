@@ -78,6 +78,7 @@
 //! | `console` | | [`http::console`](crate::http::console()): a web page that shows the actions of `http` |
 //! | `openapi` | | [`http::openapi`](crate::http::openapi()): an OpenAPI 3.1 description of `http` |
 //! | `cli` | | the program `actions`: a store from a shell |
+//! | `argon2` | | [`BasicAuth`](http::BasicAuth) with password hashes |
 //! | `conformance` | | [`conformance`]: the test suite for your own store |
 //!
 //! A feature adds items and never changes behaviour.
@@ -89,6 +90,7 @@
         feature = "tracker",
         feature = "console",
         feature = "openapi",
+        feature = "argon2",
         feature = "conformance"
     )),
     allow(rustdoc::broken_intra_doc_links)
