@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::recovery::Recovery;
 use crate::error::StoreError;
+use crate::model::as_seconds;
 
 /// Health of a tracker, for a health page. Returned by [`Tracker::health`](crate::Tracker::health).
-#[derive(Debug, Clone)]
+///
+/// Serialized for operators: durations are in seconds, and errors show their causes.
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Health {
     /// True if the tracker owns its actions, as far as this process knows. See
@@ -24,8 +28,10 @@ pub struct Health {
     /// Time since the last successful renewal was sent. Up to a sixth of the lease is normal. At
     /// two thirds `is_owner` becomes false. After a whole lease other trackers may fence this
     /// owner.
+    #[serde(serialize_with = "as_seconds")]
     pub since_renewal: Duration,
     /// The [lease](crate::TrackerOptions::lease), to compare `since_renewal` with.
+    #[serde(serialize_with = "as_seconds")]
     pub lease: Duration,
     /// Number of actions with a handle in this process.
     pub in_work: usize,
@@ -68,7 +74,7 @@ pub struct Health {
 }
 
 /// A background task whose last try failed. It keeps retrying; the next success clears this.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Failing {
     /// The error of the last try.
@@ -76,6 +82,7 @@ pub struct Failing {
     /// Number of consecutive failed tries, including the last one.
     pub failures: u64,
     /// Time since the first of these failures.
+    #[serde(serialize_with = "as_seconds")]
     pub since: Duration,
 }
 

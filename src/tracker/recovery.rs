@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, Change, Command, Filter, Finish, Order, Outcome, OwnerRef, Query,
@@ -20,7 +22,7 @@ const MOST_NAMED: usize = 100;
 
 /// Counts of the unfinished actions of ended owners, after settling them. When settling is retried,
 /// `lost` and `interrupted` add up over all tries; the other fields are of the last try.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct Recovery {
     /// Actions that were executing and were completed as lost.
@@ -42,7 +44,7 @@ pub struct Recovery {
 }
 
 /// An action that could not be settled.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Unsettled {
     /// The uid of the action.
