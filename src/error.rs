@@ -68,6 +68,8 @@ pub enum ErrorKind {
     NotFound,
     /// The command conflicts with an action; see [`Error::current`].
     Conflict,
+    /// The action exists already, so the call is a repeat; see [`Error::is_repeat`].
+    Found,
     /// The owner is alive.
     OwnerAlive,
     /// The owner named in the command is not alive, or no longer.
@@ -227,6 +229,7 @@ impl From<Invalid> for StoreError {
 ///
 /// Serialized as an object with `kind`, `message` and `causes`, for operators.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The command was not applied.
     #[error(transparent)]
@@ -234,6 +237,10 @@ pub enum Error {
     /// The store failed. The [`ErrorKind`] tells if the command may have been applied.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The call found the action that an earlier call recorded, by the same uid or idempotency key.
+    /// It did nothing. See [`Error::is_repeat`].
+    #[error("action {} exists already and is {}", .0.uid, .0.status)]
+    Found(Arc<Action>),
 }
 
 /// Input that was refused before a store saw it, such as an [`ObjectRef`](crate::ObjectRef) without
@@ -260,6 +267,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Store(error) => error.kind().into(),
+            Error::Found(_) => ErrorKind::Found,
             Error::Rejected(refused) => match refused {
                 Rejection::Invalid(_) => ErrorKind::Invalid,
                 Rejection::NotFound(_) => ErrorKind::NotFound,
@@ -276,16 +284,27 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Error::Store(error) => error.is_retryable(),
-            Error::Rejected(_) => false,
+            Error::Rejected(_) | Error::Found(_) => false,
         }
     }
 
-    /// Returns the current state of the conflicting action: the one to be changed, or the one that
-    /// holds the key. It also looks at a refusal
+    /// Returns true if the call is a repeat: an earlier call recorded its action, which is begun or
+    /// completed. [`current`](Error::current) returns the action.
+    ///
+    /// For a request with an idempotency key this is an answer and not a failure.
+    /// [`Tracker::begin_or_find`](crate::Tracker::begin_or_find) returns it as one.
+    #[must_use]
+    pub fn is_repeat(&self) -> bool {
+        matches!(self, Error::Found(_))
+    }
+
+    /// Returns the current state of the conflicting action: the one to be changed, the one that was
+    /// found, or the one that holds the key. It also looks at a refusal
     /// that is the source of a store's error, as after the shutdown of a tracker.
     #[must_use]
     pub fn current(&self) -> Option<&Arc<Action>> {
         let refused = match self {
+            Error::Found(found) => return Some(found),
             Error::Rejected(refused) => Some(refused),
             Error::Store(error) => error.source().and_then(|source| source.downcast_ref()),
         };

@@ -761,7 +761,9 @@ async fn diagnostics_and_health_are_serialized_for_a_health_page() {
     assert_eq!(diagnostics["busy_timeout"], 5.0);
     assert_eq!(diagnostics["position"]["revision"], 0);
 
-    let tracker = action_store::Tracker::start(store.clone(), "plane").await.unwrap();
+    let tracker = action_store::Tracker::start(store.clone(), "plane")
+        .await
+        .unwrap();
     let health = serde_json::to_value(tracker.health()).unwrap();
     assert_eq!(health["lease"], 30.0);
     assert_eq!(health["is_owner"], true);

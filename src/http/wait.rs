@@ -42,7 +42,7 @@ impl Waiting {
         let _place = self.place()?;
         match self.watcher.wait_for(action.uid, time).await {
             // A removed action is noticed by the caller's next read.
-            Ok(_) | Err(Error::Rejected(_)) => Ok(true),
+            Ok(_) | Err(Error::Rejected(_) | Error::Found(_)) => Ok(true),
             Err(Error::Store(error)) => Err(Problem::Store(error)),
         }
     }

@@ -11,7 +11,9 @@ macro_rules! text_serde {
         }
 
         impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+            fn deserialize<D: serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<$name, D::Error> {
                 let text = String::deserialize(deserializer)?;
                 text.parse().map_err(serde::de::Error::custom)
             }
@@ -37,7 +39,10 @@ mod tests {
         assert_eq!(serde_json::to_string(&value).unwrap(), json);
         assert_eq!(serde_json::from_str::<T>(json).unwrap(), value);
         // A reader has no text to borrow from.
-        assert_eq!(serde_json::from_reader::<_, T>(json.as_bytes()).unwrap(), value);
+        assert_eq!(
+            serde_json::from_reader::<_, T>(json.as_bytes()).unwrap(),
+            value
+        );
         let value_of_json = serde_json::to_value(&value).unwrap();
         assert_eq!(serde_json::from_value::<T>(value_of_json).unwrap(), value);
     }

@@ -25,6 +25,8 @@ pub struct Health {
     /// True if nothing can be recorded any more, because the store is closed or the tracker is shut
     /// down. This says nothing about the owner of the name.
     pub is_closed: bool,
+    /// True once [`Tracker::drain`](crate::Tracker::drain) was called: no new work is taken.
+    pub is_draining: bool,
     /// Time since the last successful renewal was sent. Up to a sixth of the lease is normal. At
     /// two thirds `is_owner` becomes false. After a whole lease other trackers may fence this
     /// owner.
@@ -71,6 +73,13 @@ pub struct Health {
     /// of each name. If `unsettled` stays above 0 for longer than a lease, an operator should look
     /// at it.
     pub swept: Arc<Recovery>,
+    /// Number of settled actions for which
+    /// [`on_settled`](crate::TrackerOptions::with_on_settled) has not been called or has not
+    /// returned.
+    pub waiting_settled: usize,
+    /// Number of settled actions for which `on_settled` panicked, or was not called because the
+    /// action could not be read or was removed.
+    pub failed_settled: u64,
 }
 
 /// A background task whose last try failed. It keeps retrying; the next success clears this.

@@ -162,8 +162,10 @@ impl Tracker {
     /// per transaction. See [`CancelOptions::with_parts`]. A part that a tracker begins later,
     /// while its parent is unfinished, gets the request as soon as it is begun.
     ///
+    /// A repeat of the same request returns the action, also if the first call has ended it.
+    ///
     /// # Errors
-    /// `NotFound`, `Conflict` if the action is completed, `Invalid` for a broken limit, and the
+    /// `NotFound`, `Conflict` if the action is completed otherwise, `Invalid` for a broken limit, and the
     /// store's errors. After an error some parts may not have the request. Call again: parts that
     /// already have a request are not changed.
     pub async fn cancel(
