@@ -148,9 +148,10 @@ pub mod action {
 }
 
 pub mod command {
-    //! Parts of a [`Command`](crate::Command) and of the answer to it.
+    //! Parts of a [`Command`](crate::Command) and of the answer to it; commands on many actions.
 
     pub use crate::model::{BatchMode, ConflictReason, Effect, OpId};
+    pub use crate::store::{CancelAll, CancelReport};
 }
 
 pub mod owner {

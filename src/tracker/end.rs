@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::begin::noted;
-use super::parts::end_of;
 use super::shared::Core;
 use crate::error::Error;
 use crate::model::{
@@ -11,6 +10,7 @@ use crate::model::{
     Status,
 };
 use crate::store::ActionStoreExt;
+use crate::store::cancel_all::end_of;
 
 /// An operator's decision to end an action of a dead owner. See
 /// [`Tracker::settle`](crate::Tracker::settle). A plain text converts into the reason.
@@ -80,7 +80,10 @@ pub(super) async fn cancel(
     }
     // If the action has another owner that is alive, that owner ends it; it reads the request
     // itself.
-    match store.command_on_action(end_of(core, &asked)).await {
+    match store
+        .command_on_action(end_of(Some(&core.shared.owner), &asked))
+        .await
+    {
         Err(Error::Rejected(Rejection::Conflict { current, .. })) => Ok(current),
         Err(Error::Rejected(_)) => Ok(asked),
         answer => answer,
