@@ -224,11 +224,16 @@ impl SqliteStore {
     /// both cases it then fails with `Unavailable`. The caller's own open transaction also blocks
     /// it: use [`write_in`](SqliteStore::write_in) there.
     ///
+    /// A database in memory is accepted for tests, on a pool that keeps its one connection:
+    /// `max_connections(1)`, `idle_timeout(None)` and `max_lifetime(None)`. Its durability is
+    /// [`Durability::Volatile`](crate::Durability::Volatile). A connection that is closed after an
+    /// error takes the data with it.
+    ///
     /// Closing the store leaves the pool open.
     ///
     /// # Errors
-    /// As [`open`](SqliteStore::open). Also `Invalid` for a database in memory, for `journal_mode`
-    /// `MEMORY` or `OFF`, and with [`SqliteOptions::with_max_bytes`].
+    /// As [`open`](SqliteStore::open). Also `Invalid` for a database in memory on another pool, for
+    /// a file with `journal_mode` `MEMORY` or `OFF`, and with [`SqliteOptions::with_max_bytes`].
     pub async fn on_pool(pool: SqlitePool) -> Result<SqliteStore, StoreError> {
         SqliteOptions::default().on_pool(pool).await
     }

@@ -112,6 +112,9 @@ pub(super) async fn at_path(
     start(place, connection, options).await
 }
 
+/// Path of a database in memory. No file has this name: [`file::resolve`] refuses it.
+const IN_MEMORY: &str = ":memory:";
+
 /// Opens the store in the database of a host's pool.
 pub(super) async fn on_pool(
     pool: SqlitePool,
@@ -122,16 +125,22 @@ pub(super) async fn on_pool(
     if options.max_bytes.is_some() {
         return invalid("max_bytes: a host's pool keeps its own settings");
     }
+    let keeps_its_connection = keeps_its_connection(&pool);
     let source = Source::Pool(pool);
     let mut connection = patiently!(source.connect().await)?;
     let file = "SELECT coalesce((SELECT file FROM pragma_database_list WHERE name = 'main'), '')";
     let file: String = patiently!(single(&mut connection, file).await)?;
-    if file.is_empty() {
-        return invalid("pool: the database is not a file; for a store in memory use MemoryStore");
+    let in_memory = file.is_empty();
+    if in_memory && (options.read_only || !keeps_its_connection) {
+        let message = "pool: the database is in memory, which is lost with its connection; give the \
+             pool max_connections 1 and neither idle_timeout nor max_lifetime, or use MemoryStore";
+        return invalid(message);
     }
-    let path = PathBuf::from(file);
+    let path = PathBuf::from(if in_memory { IN_MEMORY } else { &file });
     let (access, lock) = match options.read_only {
         true => (SqliteAccess::ReadOnly, None),
+        // No other process can open it.
+        false if in_memory => (SqliteAccess::HostPool, None),
         false => {
             let begun = Instant::now();
             let lock = loop {
@@ -150,6 +159,14 @@ pub(super) async fn on_pool(
         lock,
     };
     start(place, connection, options).await
+}
+
+/// Returns true if a pool has one connection and never replaces it while it works.
+fn keeps_its_connection(pool: &SqlitePool) -> bool {
+    let options = pool.options();
+    options.get_max_connections() == 1
+        && options.get_idle_timeout().is_none()
+        && options.get_max_lifetime().is_none()
 }
 
 /// Takes a shared lock on a file that several processes open. Creates the file if it does not
@@ -239,7 +256,10 @@ async fn settle(
     clock: &Clock,
 ) -> Result<(Durability, Lineage, Position), StoreError> {
     let (mode, synchronous) = modes(connection).await?;
-    let durability = durability(access, &mode, synchronous)?;
+    let durability = match path == Path::new(IN_MEMORY) {
+        true => Durability::Volatile,
+        false => durability(access, &mode, synchronous)?,
+    };
     let store_id = schema::apply(connection, policy).await?;
     if access == SqliteAccess::Exclusive {
         exclusive::disconnect_owners(connection, file, clock).await?;
