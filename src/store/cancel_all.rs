@@ -129,9 +129,9 @@ impl CancelAll {
 pub struct CancelReport {
     /// Unfinished actions that matched in this step.
     pub matched: u64,
-    /// Those of them that were queued.
+    /// The matching actions that were queued.
     pub queued: u64,
-    /// Those of them that were executing. They end when their owner ends them.
+    /// The matching actions that were executing. They end when their owner ends them.
     pub executing: u64,
     /// Actions that got the request in this step.
     pub requested: u64,

@@ -228,9 +228,9 @@ pub(super) async fn take(
     }
 }
 
-/// Keeps a begin with an unknown outcome, for a repeat of the call. Without one, the background
-/// writer sends the same command again to learn whether it was applied, and then interrupts the
-/// action and the children created with it, since no work runs for it.
+/// Keeps a begin with an unknown outcome, for a repeat of the call. Without a repeat, no work runs
+/// for the action. The background writer then sends the same command again, to learn whether it was
+/// applied. It interrupts the action and the children created with it.
 fn unknown(
     core: &Core,
     uid: ActionUid,

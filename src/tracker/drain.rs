@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::Tracker;
 use crate::model::ActionUid;
 
-/// What was left when [`Tracker::drain`](crate::Tracker::drain) returned.
+/// Work that was left when [`Tracker::drain`](crate::Tracker::drain) returned.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Drained {
@@ -60,7 +60,7 @@ impl Tracker {
             let _entered = self.core.runtime().enter();
             timeout(timeout_after, shared.idle())
         };
-        // What is left says if the time was up.
+        // The report says if the time was up.
         let _ = waited.await;
         shared.left()
     }

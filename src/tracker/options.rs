@@ -213,11 +213,11 @@ impl TrackerOptions {
     ///
     /// - Calls are made one after the other, in the order in which this tracker settled the actions.
     ///
-    /// - Each settled action is told **at most once**. A crash between the commit and the call loses
+    /// - The function is called **at most once** for each settled action. A crash between the commit and the call loses
     ///   the call. For at least once, follow the [feed](crate::watch::Feed) from a cursor that the
     ///   host keeps.
     ///
-    /// - Only the tracker that settles is told. Another process that shares the store is not.
+    /// - Only the tracker that settles calls its function. Other processes that share the store do not.
     ///
     /// The calls run in tasks of their own. A slow function delays only later calls; uids wait in
     /// memory, 16 bytes each. A panic is counted in

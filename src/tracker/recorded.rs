@@ -34,7 +34,6 @@ use crate::model::{Action, ActionUid};
 /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 /// ```
 #[derive(Debug)]
-#[must_use = "dropping a new handle interrupts its action"]
 pub enum Recorded<T = ActionHandle> {
     /// This call recorded the action, or began an action that was queued.
     New(T),

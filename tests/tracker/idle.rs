@@ -1,4 +1,4 @@
-//! What a tracker without work costs, measured in calls of the store.
+//! The cost of a tracker without work, measured in calls of the store.
 
 use std::sync::Arc;
 use std::time::Duration;

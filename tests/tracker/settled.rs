@@ -1,4 +1,4 @@
-//! The host is told which actions were settled.
+//! The host learns which actions were settled.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,7 +29,7 @@ async fn left_behind(store: &Spy, name: &str, executing: usize) -> Vec<ActionUid
 
 type Told = Arc<Mutex<Vec<(ActionUid, Option<Outcome>)>>>;
 
-/// Options with a hook that records what it is told.
+/// Options with a hook that records its calls.
 fn telling() -> (Told, TrackerOptions) {
     let told = Told::default();
     let record = told.clone();
