@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`host_transactions`] | How do I record an action together with my own row? |
 //! | [`recovery`] | What happens after a crash, and what must my code do? |
+//! | [`settled`] | How do I keep my own rows in step with actions that a crash ended? |
 //! | [`waiting`] | How do I wait for an action, or follow all of them? |
 //! | [`retention`] | How do I keep the store small? |
 //! | [`http`] | Who may see what at the read endpoints? |
@@ -20,6 +21,9 @@ pub mod host_transactions {}
 
 #[doc = include_str!("../docs/guide/recovery.md")]
 pub mod recovery {}
+
+#[doc = include_str!("../docs/guide/settled.md")]
+pub mod settled {}
 
 #[doc = include_str!("../docs/guide/waiting.md")]
 pub mod waiting {}

@@ -58,10 +58,13 @@
 //! | task | API |
 //! | --- | --- |
 //! | run one action at a time per database | [`NewAction::exclusive_on_object`]; [what keys guarantee](NewAction#keys) |
-//! | execute a repeated request once | [`NewAction::with_idempotency_key`] |
+//! | execute a repeated request once | [`NewAction::with_idempotency_key`], [`Tracker::begin_or_find`], [`Error::is_repeat`] |
 //! | split an action into parts | [`Tracker::begin_with_children`], [`Reporter::begin_child`], [`ChildCounts`](action::ChildCounts) |
 //! | wait for completion | [`Tracker::watcher`], [`Watcher::wait`] |
 //! | cancel an action from any process | [`Tracker::cancel`], [`Reporter::cancel_requested`], [`ActionError::cancelled`] |
+//! | cancel many actions | [`ActionStoreExt::cancel_all`], [`Tracker::cancel_all`] |
+//! | keep my own rows in step after a crash | [`TrackerOptions::with_on_settled`], [guide](guide::settled) |
+//! | end a process without new work | [`Tracker::drain`], [`Tracker::shutdown`] |
 //! | hide error details from clients | `?` in [`Tracker::run`]; [`ActionError::with_source`] |
 //! | list all actions on node 7 | [`ActionStoreExt::touching`] |
 //! | link actions to a request or span | [`TrackerOptions::with_correlation`] |
@@ -155,9 +158,10 @@ pub mod action {
 }
 
 pub mod command {
-    //! Parts of a [`Command`](crate::Command) and of the answer to it.
+    //! Parts of a [`Command`](crate::Command) and of the answer to it; commands on many actions.
 
     pub use crate::model::{BatchMode, ConflictReason, Effect, OpId};
+    pub use crate::store::{CancelAll, CancelReport};
 }
 
 pub mod owner {

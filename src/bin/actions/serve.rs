@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use action_store::address::StoreAddress;
 use action_store::http::{
-    BasicAuth, RequestLimits, RouterOptions, console, limits, openapi_router, router_with,
+    BasicAuth, RequestLimits, RouterOptions, console, limits, openapi, openapi_router, router_with,
 };
 use axum::Router;
 use axum::response::Redirect;
@@ -91,10 +91,18 @@ pub(crate) async fn serve(address: &StoreAddress, command: &Serve, out: &mut Out
     let (password, is_new) = password(command)?;
     let auth = BasicAuth::new(&command.user, &password)?;
     let opened = open(address, Need::Read).await?;
-    let options =
-        RouterOptions::new().with_failure_hook(|failure| note(&format!("error: {failure}")));
+    let (stop, stopping) = watch::channel(());
+    let signal = stopping.clone();
+    let options = RouterOptions::new()
+        .with_failure_hook(|failure| note(&format!("error: {failure}")))
+        .with_shutdown(move || {
+            let mut signal = signal.clone();
+            // The sender says nothing: it is dropped at the end.
+            async move { drop(signal.changed().await) }
+        });
+    let description = openapi_router(&openapi(&options));
     let app = router_with(opened.store.clone(), auth, options)
-        .merge(openapi_router(&RouterOptions::new()))
+        .merge(description)
         .merge(console())
         .route("/", get(async || Redirect::to("/console")));
     let app = limits(app, RequestLimits::new());
@@ -129,7 +137,6 @@ pub(crate) async fn serve(address: &StoreAddress, command: &Serve, out: &mut Out
               read on the way",
         );
     }
-    let (stop, stopping) = watch::channel(());
     tokio::spawn(async move {
         stopped.await;
         drop(stop);
