@@ -322,7 +322,7 @@ mod hashes {
             });
         let app = router(MemoryStore::new(), auth);
         assert_eq!(login(&app, "ada", "one").await, StatusCode::OK);
-        // One check occupies the only place. Whoever needs a hash has to wait for it.
+        // One check occupies the only place. A login that needs a hash has to wait for it.
         let other = app.clone();
         let blocked = tokio::spawn(async move { login(&other, "eve", "x").await });
         while door.calls.load(Ordering::SeqCst) == 0 {
