@@ -39,7 +39,7 @@ use crate::runtime;
 /// ```
 /// use action_store::http::{BasicAuth, Scope};
 ///
-/// # fn main() -> Result<(), action_store::Invalid> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let auth = BasicAuth::new("ada", "correct horse")?
 ///     .with_scope("ada", Scope::everything().with_operator_detail())?
 ///     .with_user("eve", "battery staple")?
