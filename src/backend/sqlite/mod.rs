@@ -19,10 +19,12 @@ mod host;
 mod identity;
 mod inode_lock;
 mod joined;
+mod known_damage;
 mod list;
 mod load;
 mod log;
 mod open;
+mod open_check;
 mod options;
 mod owners;
 mod pipeline;
@@ -57,6 +59,7 @@ use self::deadline::deadline;
 pub use self::diagnostics::{SqliteAccess, SqliteDiagnostics};
 use self::identity::OpenFile;
 pub use self::identity::SqliteFile;
+use self::known_damage::KnownDamage;
 pub use self::options::SqliteOptions;
 use self::poll::Poll;
 use self::read_cache::ReadCache;
@@ -143,6 +146,7 @@ pub struct SqliteStore {
     store_id: StoreId,
     access: SqliteAccess,
     file: Arc<OpenFile>,
+    damage: Arc<KnownDamage>,
     version: Version,
     source: Source,
     clock: Clock,

@@ -15,6 +15,7 @@ use super::errors::{self, Phase, corrupt};
 use super::exclusive;
 use super::file::{self, Lock, LockMode, NewFile};
 use super::identity::OpenFile;
+use super::open_check;
 use super::options::SqliteOptions;
 use super::pipeline::CommitTimer;
 use super::poll::Poll;
@@ -318,6 +319,10 @@ async fn start(
         )
         .await
     )?;
+    let may_interrupt = matches!(source, Source::File { .. });
+    let damage =
+        open_check::at_opening(&mut connection, options.check_bytes, may_interrupt).await?;
+    let damage = Arc::new(damage);
     let writers = match access {
         SqliteAccess::Shared => source.for_impatient(),
         _ => source.clone(),
@@ -371,6 +376,7 @@ async fn start(
             position_watch: position_watch.clone(),
             lock: lock.clone(),
             in_doubt: in_doubt.clone(),
+            damage: damage.clone(),
         };
         readers.push(tokio::spawn(reader.run()));
     }
@@ -414,6 +420,7 @@ async fn start(
         store_id: lineage.store_id,
         access,
         file,
+        damage,
         version,
         source,
         clock: options.clock,

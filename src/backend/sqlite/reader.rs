@@ -15,6 +15,7 @@ use super::decode::Columns;
 use super::errors::{Phase, corrupt, out_of_place, store_error};
 use super::file::Lock;
 use super::identity::OpenFile;
+use super::known_damage::{KnownDamage, Part};
 use super::script::Script;
 use super::source::ConnectionSlot;
 use super::{get, list, log, owners};
@@ -62,6 +63,8 @@ pub(super) struct Reader {
     pub(super) lock: Arc<Option<Lock>>,
     /// True while the store may hold unsynced bytes. Readers answer nothing then.
     pub(super) in_doubt: Arc<AtomicBool>,
+    /// Damage that a check has found.
+    pub(super) damage: Arc<KnownDamage>,
 }
 
 impl Reader {
@@ -90,7 +93,11 @@ impl Reader {
                 Read::Owners(query, reply) => {
                     let (script, position_watch) =
                         (owners::script(&query), self.position_watch.clone());
-                    let read = |rows: &[_]| owners::read(&query, lineage, rows);
+                    let damage = self.damage.clone();
+                    let read = |rows: &[_]| {
+                        damage.check("owners", Part::Owners)?;
+                        owners::read(&query, lineage, rows)
+                    };
                     let read =
                         |rows: &[_]| read(rows).inspect(|page| position_watch.publish(page.at));
                     self.answer("owners", reply, script, read).await;
@@ -173,13 +180,19 @@ impl Reader {
         if reply.is_closed() {
             return;
         }
-        let page = self.read_page(&query).await;
+        let page = match self.damage.affects_lists() {
+            false => self.read_page(&query).await,
+            true => self.read_damaged_page(&query).await,
+        };
         let page = page.inspect(|page| self.position_watch.publish(page.at));
         let _gone = reply.send(page);
     }
 
     /// Chooses an index and reads a page by it.
-    async fn read_page(&mut self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
+    pub(super) async fn read_page(
+        &mut self,
+        query: &Query,
+    ) -> Result<Page<Arc<Action>>, StoreError> {
         let before = |error| store_error("list", Phase::Before, error);
         let mut paths = list::candidates(query);
         let (path, selective) = if list::must_count(query, &paths) {
@@ -237,6 +250,11 @@ impl Reader {
                 page = Err(error);
             }
         }
+        if let Ok(read) = &page
+            && let Err(error) = self.check_damaged_log(&query, read).await
+        {
+            page = Err(error);
+        }
         let page = page.inspect(|page| self.position_watch.publish(page.at));
         let _gone = reply.send(page);
     }
@@ -262,7 +280,7 @@ impl Reader {
         let _gone = reply.send(answer);
     }
 
-    async fn run_script(
+    pub(super) async fn run_script(
         &mut self,
         operation: &'static str,
         script: Script,
