@@ -10,8 +10,9 @@ use super::known_damage::{KnownDamage, Part};
 use super::schema::single;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
-/// Maximum time of a check.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Maximum time of a check. A file of the default size takes a tenth of a second; this is for slow
+/// disks, and for damage that sends SQLite in circles.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// SQLite's steps between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: i32 = 10_000;
