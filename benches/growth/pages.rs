@@ -68,7 +68,7 @@ impl Read {
             Read::Completed => "completed",
             Read::Created => "created in a range in the middle",
             Read::Finished => "completed in a range in the middle",
-            Read::LastFinished => "the same, last completed first",
+            Read::LastFinished => "last completed first, in a range in the middle",
             Read::Feed => "feed, from anywhere",
             Read::Get => "one action by uid",
             Read::Log => "the log of one action",
