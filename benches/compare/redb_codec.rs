@@ -68,7 +68,7 @@ impl RedbCodec {
     }
 }
 
-/// Carries out a batch, every command of which must be applied.
+/// Carries out a batch. Each of its commands must be applied.
 fn write(database: &Database, batch: &Batch) {
     let read_set = read_set(batch).unwrap();
     let transaction = database.begin_write().unwrap();

@@ -49,7 +49,7 @@ impl Parts {
     }
 }
 
-/// What the latest check of an open store found.
+/// Result of the latest check of an open store.
 #[derive(Debug, Default)]
 pub(super) struct KnownDamage {
     parts: AtomicU8,
