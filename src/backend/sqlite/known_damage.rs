@@ -1,17 +1,12 @@
-//! Damage that a check has found, and what can still be read.
+//! Damage that a check has found.
 //!
 //! A damaged index hides rows: a list that uses it is short, and no row of it says so. So once
-//! damage is known, a list with filters reads every row instead of an index. An answer that cannot
-//! be checked in this way is refused.
+//! damage is known, answers are read in another way or refused: see `damaged_reads.rs`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::errors::corrupt;
-use super::get;
-use super::reader::Reader;
 use crate::error::StoreError;
-use crate::model::{Action, ActionUid, Filter, Limits, LogEntry, LogQuery, Order, Page, Query};
 
 /// The parts of a store that can be damaged on their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,72 +85,7 @@ impl KnownDamage {
 }
 
 /// The error for an answer that may lack rows.
-fn incomplete(operation: &'static str) -> StoreError {
+pub(super) fn incomplete(operation: &'static str) -> StoreError {
     let what = "the store is damaged, and this answer may lack rows; SqliteStore::check says where";
     corrupt(operation, what)
-}
-
-impl Reader {
-    /// Reads a page of a damaged store: every row in order, none by an index of a filter. Rows
-    /// check themselves. A page that would not be complete is refused.
-    pub(super) async fn read_damaged_page(
-        &mut self,
-        query: &Query,
-    ) -> Result<Page<Arc<Action>>, StoreError> {
-        self.damage.check("list", Part::Actions)?;
-        match query.order {
-            Order::Feed => self.damage.check("list", Part::Feed)?,
-            Order::Finished => self.damage.check("list", Part::Selection)?,
-            _ => {}
-        }
-        if query.filters.iter().any(|f| matches!(f, Filter::Uid(_))) {
-            let page = self.read_page(query).await?;
-            if page.items.is_empty() {
-                return Err(incomplete("list"));
-            }
-            return Ok(page);
-        }
-        let mut every = query.clone();
-        every.filters.clear();
-        let mut read = 0;
-        loop {
-            let mut page = self.read_page(&every).await?;
-            read += page.items.len();
-            page.items.retain(|action| query.matches(action));
-            if !page.items.is_empty() || page.next.is_none() || read >= Limits::SCAN {
-                return Ok(page);
-            }
-            every.after = page.next;
-        }
-    }
-
-    /// Checks a page of a log. The log of one action is complete if it has as many entries as its
-    /// action counts.
-    pub(super) async fn check_damaged_log(
-        &mut self,
-        query: &LogQuery,
-        page: &Page<LogEntry>,
-    ) -> Result<(), StoreError> {
-        let Err(error) = self.damage.check("log", Part::Log) else {
-            return Ok(());
-        };
-        let Some(uid) = query.uid else {
-            return Err(error);
-        };
-        let entries = page.items.iter().filter(|entry| !entry.is_late()).count();
-        let action = self.read_one(uid).await?.ok_or_else(|| error.clone())?;
-        let kept = action.log_entries.min(Limits::LOG_ENTRIES);
-        let is_whole = query.after.is_none() && page.next.is_none();
-        match is_whole && usize::try_from(kept) == Ok(entries) {
-            true => Ok(()),
-            false => Err(error),
-        }
-    }
-
-    async fn read_one(&mut self, uid: ActionUid) -> Result<Option<Arc<Action>>, StoreError> {
-        let before = |error| super::errors::store_error("log", super::errors::Phase::Before, error);
-        let script = get::script(&[uid]).map_err(before)?;
-        let rows = self.run_script("log", script).await?;
-        get::read(&[uid], &rows)?.pop().unwrap_or(Ok(None))
-    }
 }

@@ -3,6 +3,7 @@
 mod backup;
 mod branch;
 mod check;
+mod damaged_reads;
 mod deadline;
 mod decode;
 mod diagnostics;
