@@ -14,10 +14,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &["model"]),
     ("error", &["model"]),
     ("runtime", &["error"]),
-    ("spi", &["model"]),
+    ("spi", &["model", "error"]),
     ("guide", &[]),
     ("store", &["model", "error"]),
-    ("backend", &["model", "store", "error", "clock"]),
+    ("backend", &["model", "spi", "store", "error", "clock"]),
     (
         "tracker",
         &["model", "store", "error", "clock", "runtime", "watch"],

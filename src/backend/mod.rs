@@ -3,7 +3,6 @@
 
 mod append_index;
 mod memory;
-mod position_watch;
 #[cfg(feature = "sqlite-unbundled")]
 mod sqlite;
 
@@ -18,6 +17,7 @@ pub use sqlite::{
 };
 
 use crate::error::{StoreError, StoreErrorKind};
+use crate::spi as position_watch;
 
 /// The error for a cursor that names no position in this branch of the store.
 fn another_branch(operation: &'static str) -> StoreError {

@@ -11,7 +11,7 @@ use crate::model::{Position, Revision};
 /// Position of the store, and whether it is open. A single value, so the cost for a writer does not
 /// depend on the number of waiters.
 #[derive(Debug)]
-pub(super) struct PositionWatch {
+pub(crate) struct PositionWatch {
     state: watch::Sender<State>,
     /// A copy of "open" outside the lock: every call reads it, and callers must not wait for each
     /// other.
@@ -30,7 +30,7 @@ struct State {
 }
 
 impl PositionWatch {
-    pub(super) fn new(position: Position) -> PositionWatch {
+    pub(crate) fn new(position: Position) -> PositionWatch {
         PositionWatch {
             state: watch::Sender::new(State {
                 position,
@@ -44,7 +44,7 @@ impl PositionWatch {
 
     /// Announces a position that has become readable. A position behind an earlier announcement has
     /// no effect.
-    pub(super) fn publish(&self, position: Position) {
+    pub(crate) fn publish(&self, position: Position) {
         // At one revision, actions are only removed.
         let stand = |at: &Position| {
             let remaining = Reverse(at.actions);
@@ -63,13 +63,13 @@ impl PositionWatch {
 
     /// Returns the announced position.
     #[cfg(feature = "sqlite-unbundled")]
-    pub(super) fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         self.state.borrow().position
     }
 
     /// Tells all waiters that polling for changes failed.
     #[cfg(feature = "sqlite-unbundled")]
-    pub(super) fn fail(&self, error: StoreError) {
+    pub(crate) fn fail(&self, error: StoreError) {
         self.state.send_modify(|state| {
             state.failures += 1;
             state.failure = Some(error);
@@ -78,7 +78,7 @@ impl PositionWatch {
 
     /// Ends all present and future waits with this error.
     #[cfg(feature = "sqlite-unbundled")]
-    pub(super) fn break_off(&self, error: StoreError) {
+    pub(crate) fn break_off(&self, error: StoreError) {
         self.state.send_modify(|state| {
             state.broken.get_or_insert(error);
         });
@@ -86,12 +86,12 @@ impl PositionWatch {
 
     /// Returns true if a revision is higher than the announced one.
     #[cfg(feature = "sqlite-unbundled")]
-    pub(super) fn is_behind(&self, revision: Revision) -> bool {
+    pub(crate) fn is_behind(&self, revision: Revision) -> bool {
         revision > self.state.borrow().position.revision
     }
 
     /// Ends all present and future waits.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         // Wakes waiters that read the flag before this change.
         self.state.send_modify(|_| {});
@@ -101,7 +101,7 @@ impl PositionWatch {
         self.closed.load(Ordering::Acquire)
     }
 
-    pub(super) fn check_open(&self, operation: &'static str) -> Result<(), StoreError> {
+    pub(crate) fn check_open(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.is_closed() {
             Err(StoreError::closed(operation))
         } else {
@@ -110,7 +110,7 @@ impl PositionWatch {
     }
 
     /// [`ActionStore::changed`](crate::ActionStore::changed).
-    pub(super) async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
+    pub(crate) async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
         let mut watcher = self.state.subscribe();
         let failures = watcher.borrow().failures;
         if after.is_some_and(|after| after > watcher.borrow().position.revision) {

@@ -14,8 +14,11 @@
 //!
 //! - [`trim_log`] says which entries a log loses that has become too long.
 
+mod position_watch;
+
 pub use crate::model::codec;
 pub use crate::model::{
     Authority, CheckError, Digest, Event, Key, KeyKind, ReadSet, TRANSITIONS, Transition, TxnState,
     WriteSet, plan, read_set, trim_log,
 };
+pub(crate) use position_watch::PositionWatch;
