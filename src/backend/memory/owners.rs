@@ -5,10 +5,8 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use super::super::FastMap;
-use crate::model::{
-    Action, Cursor, Limits, Owner, OwnerQuery, OwnerRef, Page, Position, ReadSet, TxnState,
-    WriteSet,
-};
+use crate::error::StoreError;
+use crate::model::{Action, Limits, Owner, OwnerQuery, OwnerRef, ReadSet, TxnState, WriteSet};
 
 #[derive(Debug, Default)]
 pub(super) struct Owners {
@@ -22,23 +20,18 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    pub(super) fn page(&self, query: &OwnerQuery, at: Position) -> Page<Owner> {
+    /// Returns the owners that match a query, each with the number of its claim.
+    pub(super) fn rows(
+        &self,
+        query: &OwnerQuery,
+    ) -> impl Iterator<Item = Result<(u64, Owner), StoreError>> {
         let after = query.after.map_or(0, |cursor| cursor.position());
         let rest = self.claims.range((Excluded(after), Unbounded));
-        let limit = usize::from(query.limit);
-        let mut found = rest.filter(|(_, owner)| self.matches(query, owner));
-        let items: Vec<(&u64, &Owner)> = found.by_ref().take(limit).collect();
-        let last = items.last().map(|(number, _)| **number);
-        let more = found.next().and(last);
-        let next = more.map(|number| Cursor::owners(at, number));
-        let items = items.into_iter().map(|(_, owner)| owner.clone()).collect();
-        Page::new(items, next, at)
-    }
-
-    fn matches(&self, query: &OwnerQuery, owner: &Owner) -> bool {
-        let active = || owner.is_alive() || self.unfinished.contains_key(&owner.owner);
-        let named = query.name.as_ref().is_none_or(|n| *n == owner.owner.name);
-        named && (!query.active || active())
+        let found = rest.filter(|(_, owner)| {
+            let owns_unfinished = self.unfinished.contains_key(&owner.owner);
+            query.matches(owner, owns_unfinished)
+        });
+        found.map(|(number, owner)| Ok((*number, owner.clone())))
     }
 
     pub(super) fn load(&self, read_set: &ReadSet, txn: &mut TxnState) {

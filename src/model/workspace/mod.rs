@@ -2,6 +2,7 @@
 //! save.
 
 mod change;
+mod revisions;
 mod write_set;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use super::filter::conditions;
 use super::path::{Driven, drive};
 use crate::backend::sqlite::rows::STORED_ACTION;
 use crate::backend::sqlite::script::Script;
-use crate::model::{AccessPath, Limits, Query, Times, Timestamp};
+use crate::model::{AccessPath, Limits, Query, TimeRanges, Timestamp};
 
 const ORDER: &str = "ORDER BY a.finished_at DESC, a.number DESC";
 
@@ -51,7 +51,7 @@ pub(super) fn script(
         );
         (String::new(), "NULL, NULL", rows)
     } else {
-        let range = range(&mut script, Times::of(query).unwrap_or_default())?;
+        let range = range(&mut script, TimeRanges::of(query).unwrap_or_default())?;
         let filters = conditions(&mut script, query, &AccessPath::All, false)?;
         let after = all_of(after_row.into_iter().collect());
         let base = format!(
@@ -93,7 +93,7 @@ fn all_of(filters: Vec<String>) -> String {
 }
 
 /// Returns the condition for the range of completion times, which the index selects.
-fn range(script: &mut Script, times: Times) -> Result<String, sqlx::Error> {
+fn range(script: &mut Script, times: TimeRanges) -> Result<String, sqlx::Error> {
     let mut range = String::new();
     let bounds = [(">=", times.finished_from), ("<", times.finished_before)];
     for (op, time) in bounds {

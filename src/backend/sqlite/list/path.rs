@@ -8,7 +8,7 @@ use crate::backend::sqlite::decode::Columns;
 use crate::backend::sqlite::script::Script;
 use crate::error::StoreError;
 use crate::model::{
-    AccessPath, ActionUid, BlockTimes, Filter, Order, Query, SELECTIVE, Times, Timestamp,
+    AccessPath, ActionUid, BlockTimes, Filter, Order, Query, SELECTIVE, TimeRanges, Timestamp,
 };
 
 /// The index access of a query.
@@ -76,7 +76,7 @@ pub(in crate::backend::sqlite) fn candidates(query: &Query) -> Vec<AccessPath> {
     if query.order == Order::Feed {
         return vec![AccessPath::All];
     }
-    let paths = query.paths();
+    let paths = query.access_paths();
     let objects = query.filters.iter().find_map(|filter| match filter {
         Filter::TouchesAny(objects) => Some(objects),
         _ => None,
@@ -246,7 +246,7 @@ pub(super) fn drive(
 }
 
 /// Returns the condition for blocks that may have actions of these times.
-fn within(script: &mut Script, times: &Times) -> Result<String, sqlx::Error> {
+fn within(script: &mut Script, times: &TimeRanges) -> Result<String, sqlx::Error> {
     let mut conditions = Vec::new();
     let mut bound = |column: &str, op: &str, time: Option<Timestamp>| {
         if let Some(time) = time {
