@@ -3,6 +3,8 @@
 
 mod append_index;
 mod memory;
+#[cfg(feature = "_sql")]
+mod sql;
 #[cfg(feature = "sqlite-unbundled")]
 mod sqlite;
 
@@ -16,7 +18,7 @@ pub use sqlite::{
     SqliteAccess, SqliteCheck, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore,
 };
 
-#[cfg(feature = "sqlite-unbundled")]
+#[cfg(feature = "_sql")]
 use crate::spi::{self as position_watch, another_branch};
 
 /// A map with a fast hash. Each map has its own seed: clients may choose keys, and must not be able

@@ -50,6 +50,6 @@ pub use crate::model::{
     AccessPath, Authority, BlockTimes, CheckError, Digest, Event, Key, KeyKind, ReadSet, SELECTIVE,
     TRANSITIONS, TimeRanges, Transition, TxnState, WriteSet, plan, read_set, trim_log,
 };
-#[cfg(feature = "sqlite-unbundled")]
+#[cfg(feature = "_sql")]
 pub(crate) use page::another_branch;
 pub use position_watch::PositionWatch;
