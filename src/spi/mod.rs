@@ -42,8 +42,12 @@
 //! - [`TRANSITIONS`] is the table of the legal changes of an action. [`CheckError`] says why a query
 //!   or a batch is refused before the store is read.
 
+#[cfg(feature = "_sql")]
+pub(crate) mod deadline;
 mod page;
 mod position_watch;
+#[cfg(feature = "_sql")]
+pub(crate) mod write_queue;
 
 pub use crate::model::codec;
 pub use crate::model::{
