@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &["model"]),
     ("error", &["model"]),
     ("runtime", &["error"]),
-    ("spi", &["model", "error"]),
+    ("spi", &["model", "store", "error", "runtime"]),
     ("guide", &[]),
     ("store", &["model", "error"]),
     ("backend", &["model", "spi", "store", "error", "clock"]),

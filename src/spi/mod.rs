@@ -17,6 +17,8 @@
 //!
 //! - [`trim_log`] says which entries a log loses that has become too long.
 //!
+//! - [`GroupWriter`] takes the batches of all callers, and commits those that wait together.
+//!
 //! Reading:
 //!
 //! - [`Query::access_paths`](crate::Query::access_paths) lists the indexes that a query can read.
@@ -42,11 +44,10 @@
 //! - [`TRANSITIONS`] is the table of the legal changes of an action. [`CheckError`] says why a query
 //!   or a batch is refused before the store is read.
 
-#[cfg(feature = "_sql")]
 pub(crate) mod deadline;
+mod group_writer;
 mod page;
 mod position_watch;
-#[cfg(feature = "_sql")]
 pub(crate) mod write_queue;
 
 pub use crate::model::codec;
@@ -54,6 +55,7 @@ pub use crate::model::{
     AccessPath, Authority, BlockTimes, CheckError, Digest, Event, Key, KeyKind, ReadSet, SELECTIVE,
     TRANSITIONS, TimeRanges, Transition, TxnState, WriteSet, plan, read_set, trim_log,
 };
+pub use group_writer::{Answers, CommitError, Committed, Group, GroupWriter};
 #[cfg(feature = "_sql")]
 pub(crate) use page::another_branch;
 pub use position_watch::PositionWatch;

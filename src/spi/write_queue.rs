@@ -1,19 +1,24 @@
 //! Queues of batches that wait for the writer.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::Poll;
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use crate::error::StoreError;
+use super::deadline::deadline;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Batch, Command, Done, ReadSet, Rejection};
 
 /// The results of a batch.
 pub(crate) type Answer = Result<Vec<Result<Done, Rejection>>, StoreError>;
 
-/// The results of the batches of a group.
-pub(crate) type Answers = Vec<Vec<Result<Done, Rejection>>>;
+/// The answers to the batches of a group: for each batch, one for each of its commands.
+pub type Answers = Vec<Vec<Result<Done, Rejection>>>;
 
 /// Bytes in one unit of queue memory.
 pub(crate) const ROOM_UNIT: usize = 512;
@@ -93,6 +98,94 @@ impl WriteRequest {
     }
 }
 
+/// The side of the callers: two queues, each with its own memory.
+#[derive(Debug)]
+pub(crate) struct WriteSender {
+    owners: mpsc::UnboundedSender<WriteRequest>,
+    actions: mpsc::UnboundedSender<WriteRequest>,
+    /// Memory for the batches in each queue, in units of [`ROOM_UNIT`] bytes.
+    owners_room: Arc<Semaphore>,
+    actions_room: Arc<Semaphore>,
+    closing: watch::Sender<bool>,
+}
+
+impl WriteSender {
+    /// Creates two queues. Each holds batches of so many bytes.
+    pub(crate) fn new(bytes: usize) -> (WriteSender, WriteQueue) {
+        let (owners, owners_lane) = mpsc::unbounded_channel();
+        let (actions, actions_lane) = mpsc::unbounded_channel();
+        let closing = watch::Sender::new(false);
+        let write_queue = WriteQueue::new(owners_lane, actions_lane, closing.subscribe());
+        let room = || Arc::new(Semaphore::new(bytes / ROOM_UNIT));
+        let sender = WriteSender {
+            owners,
+            actions,
+            owners_room: room(),
+            actions_room: room(),
+            closing,
+        };
+        (sender, write_queue)
+    }
+
+    /// Refuses further batches, and lets the writer finish those that wait.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Sends a batch to the writer and waits for the answer, but no longer than `timeout`. `bytes`
+    /// is the size of the batch.
+    pub(crate) async fn write(
+        &self,
+        batch: Batch,
+        read_set: ReadSet,
+        bytes: usize,
+        timeout: Duration,
+    ) -> Answer {
+        let about_owners = about_owners(&batch);
+        let (lane, room) = match about_owners {
+            true => (&self.owners, &self.owners_room),
+            false => (&self.actions, &self.actions_room),
+        };
+        let units = u32::try_from(bytes.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
+        let claim = Arc::new(Claim::default());
+        let (reply, answer) = oneshot::channel();
+        let written = async {
+            let closed = || StoreError::closed("write");
+            let room = room.clone().acquire_many_owned(units);
+            let room = room.await.map_err(|_| closed())?;
+            let claim = claim.clone();
+            let request = WriteRequest {
+                batch,
+                read_set,
+                about_owners,
+                claim,
+                reply,
+                room,
+            };
+            lane.send(request).map_err(|_| closed())?;
+            answer.await.map_err(|_| closed())
+        };
+        let failed = |kind, message| Err(StoreError::new(kind, "write", message));
+        match deadline(timeout, written).await {
+            Some(Ok(answer)) => answer,
+            // The writer is gone: with the runtime, or because the store was closed.
+            Some(Err(closed)) if claim.withdraw() || !claim.is_sent() => Err(closed),
+            None if claim.withdraw() => failed(
+                StoreErrorKind::Unavailable,
+                "the call timed out before the write began; nothing was applied",
+            ),
+            Some(Err(_)) => failed(
+                StoreErrorKind::OutcomeUnknown,
+                "the store's runtime ended after the commit was sent",
+            ),
+            None => failed(
+                StoreErrorKind::OutcomeUnknown,
+                "the call timed out after the write began",
+            ),
+        }
+    }
+}
+
 /// Returns true if all commands of a batch are about owners.
 pub(crate) fn about_owners(batch: &Batch) -> bool {
     let about_owners = |command: &Command| {
@@ -159,16 +252,26 @@ impl WriteQueue {
             // Each batch stays in its own queue: an action batch that was received first does not
             // pass a later owner batch.
             let (owners, actions) = (&mut self.owners, &mut self.actions);
-            let (lane, request) = tokio::select! {
-                biased;
-                request = owners.channel.recv() => (owners, request),
-                request = actions.channel.recv() => (actions, request),
-                _ = self.closing.wait_for(|closing| *closing), if !owners.channel.is_closed() => {
-                    owners.channel.close();
-                    actions.channel.close();
-                    continue;
+            let mut closing = pin!(self.closing.wait_for(|closing| *closing));
+            let received = poll_fn(|context| {
+                if let Poll::Ready(request) = owners.channel.poll_recv(context) {
+                    return Poll::Ready(Some((true, request)));
                 }
+                if let Poll::Ready(request) = actions.channel.poll_recv(context) {
+                    return Poll::Ready(Some((false, request)));
+                }
+                if owners.channel.is_closed() {
+                    return Poll::Pending;
+                }
+                closing.as_mut().poll(context).map(|_| None)
+            });
+            let received = received.await;
+            let Some((about_owners, request)) = received else {
+                owners.channel.close();
+                actions.channel.close();
+                continue;
             };
+            let lane = if about_owners { owners } else { actions };
             if let Some(request) = request {
                 lane.received.push_back(request);
                 return true;

@@ -1,12 +1,13 @@
 //! The owners in the store in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use super::super::FastMap;
 use crate::error::StoreError;
-use crate::model::{Action, Limits, Owner, OwnerQuery, OwnerRef, ReadSet, TxnState, WriteSet};
+use crate::model::{Action, Owner, OwnerQuery, OwnerRef, ReadSet, TxnState, WriteSet};
 
 #[derive(Debug, Default)]
 pub(super) struct Owners {
@@ -45,9 +46,9 @@ impl Owners {
                 txn.put_owner(living.clone());
             }
         }
-        if read_set.claims() > 0 {
-            self.load_ended(read_set, txn);
-        }
+        let owns = |owner: &OwnerRef| Ok(self.unfinished.contains_key(owner));
+        let read_sets = std::iter::once(read_set);
+        let Ok(()) = txn.put_ended_of::<Infallible>(self.claims.values(), read_sets, owns);
     }
 
     pub(super) fn load_one(&self, owner: &OwnerRef, txn: &mut TxnState) {
@@ -58,31 +59,6 @@ impl Owners {
         if let Some(owner) = number.and_then(|number| self.claims.get(number)) {
             txn.put_owner(owner.clone());
         }
-    }
-
-    fn load_ended(&self, read_set: &ReadSet, txn: &mut TxnState) {
-        let count = self.claims.len() - self.living.len();
-        // Up to this many owners may end in the transaction, so no more are searched than it can
-        // forget.
-        let end_now = read_set.claims();
-        let excess = (count + end_now).saturating_sub(Limits::ENDED_OWNERS);
-        if excess == 0 {
-            return txn.put_ended(count, Vec::new());
-        }
-        let ended = || self.claims.iter().filter(|(_, owner)| !owner.is_alive());
-        let last: HashMap<&str, u64> = ended().map(|(n, o)| (&*o.owner.name, *n)).collect();
-        let in_use = |name: &Arc<str>| {
-            let mut named = read_set.owners().iter();
-            self.living.contains_key(name) || named.any(|owner| owner.name == *name)
-        };
-        let may_be_forgotten = ended().filter(|(number, owner)| {
-            let name = &owner.owner.name;
-            let last_of_a_name = last.get(&**name) == Some(*number) && in_use(name);
-            !self.unfinished.contains_key(&owner.owner) && !last_of_a_name
-        });
-        let may_be_forgotten = may_be_forgotten.map(|(_, owner)| owner.owner.clone());
-        let most = excess.min(Limits::FORGOTTEN_OWNERS + end_now);
-        txn.put_ended(count, may_be_forgotten.take(most).collect());
     }
 
     pub(super) fn save(&mut self, write_set: &mut WriteSet) {
