@@ -483,7 +483,7 @@ impl Db {
         }
         let mut owners_after = owners.clone();
         let at = txn.save(&write_set, &mut owners_after)?;
-        // fjall syncs first and then shows: nobody reads what a power cut could take back.
+        // fjall syncs first and then shows: no reader sees what a power cut could take back.
         let mut batch = self.0.batch().durability(Some(PersistMode::SyncAll));
         for (key, value) in txn.changes {
             match value {

@@ -9,7 +9,7 @@
 //! | [`http`] | Who may see what at the read endpoints? |
 //! | [`axum_host`] | How do I mount the endpoints in a complete axum host? |
 //! | [`operations`] | What do I alert on? How do I back up, restore and upgrade? |
-//! | [`custom_store`] | How do I write a store of my own? |
+//! | [`custom_store`] | How do I write a store of my own, and prove it? |
 //! | [`testing`] | How do I test my own code? |
 //!
 //! The pages are only part of the documentation; they add nothing to the compiled crate.

@@ -300,7 +300,7 @@ where
         answer_all(requests, &StoreError::closed("write"));
         return Vec::new();
     };
-    // If the runtime ends during the commit, nobody learns its outcome.
+    // If the runtime ends during the commit, its outcome remains unknown.
     requests.iter().for_each(|request| request.claim.send());
     let group = Group { requests };
     let done = tokio::task::spawn_blocking(move || {

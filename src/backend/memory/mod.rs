@@ -84,7 +84,7 @@ impl ActionStore for MemoryStore {
         txn.drain_into(write_set);
         let replaced = tables.save(write_set);
         tables.scratch = Some(scratch);
-        // Still under the lock, so that nobody reads a position before it is announced.
+        // Still under the lock, so that no reader sees a position before it is announced.
         self.position_watch.publish(tables.at);
         // Unlocks before the replaced actions are dropped.
         drop(tables);
