@@ -82,6 +82,7 @@ pub(crate) struct WriteRequest {
     pub(crate) batch: Batch,
     pub(crate) read_set: ReadSet,
     /// True if all its commands are about owners.
+    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
     pub(crate) about_owners: bool,
     pub(crate) claim: Arc<Claim>,
     pub(crate) reply: oneshot::Sender<Answer>,
@@ -288,6 +289,7 @@ impl WriteQueue {
     }
 
     /// Waits until enough batches wait, or for ever if the store is closed first.
+    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
     pub(crate) async fn gather(&mut self, enough: impl Fn(usize) -> bool) {
         loop {
             self.settle().await;
@@ -329,6 +331,7 @@ impl WriteQueue {
     }
 
     /// Puts batches back at the front, each in its own queue.
+    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
     pub(crate) fn put_back(&mut self, requests: Vec<WriteRequest>) {
         for request in requests.into_iter().rev() {
             let lane = match request.about_owners {
