@@ -44,6 +44,7 @@
 //! - [`TRANSITIONS`] is the table of the legal changes of an action. [`CheckError`] says why a query
 //!   or a batch is refused before the store is read.
 
+pub(crate) mod claim;
 pub(crate) mod deadline;
 mod group_writer;
 mod page;

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
+use super::claim::Claim;
 use super::deadline::deadline;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Batch, Command, Done, ReadSet, Rejection};
@@ -27,54 +28,8 @@ pub(crate) const ROOM_UNIT: usize = 512;
 const GROUP_COMMANDS: usize = 2000;
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
-/// States whether a caller may still withdraw a batch.
-#[derive(Debug, Default)]
-pub(crate) struct Claim(AtomicU8);
-
-const WAITING: u8 = 0;
-const TAKEN: u8 = 1;
-const WITHDRAWN: u8 = 2;
-const SENT: u8 = 3;
-
-impl Claim {
-    /// The writer takes the batch, unless it has it already. Returns false if the batch was
-    /// withdrawn.
-    pub(crate) fn take(&self) -> bool {
-        let taken = self
-            .0
-            .compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire);
-        match taken {
-            Ok(_) | Err(TAKEN) => true,
-            // The batch was sent and certainly not applied, so the writer has it again.
-            Err(SENT) => {
-                self.0.store(TAKEN, Ordering::Release);
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// The COMMIT is being sent: the outcome is unknown until the database answers.
-    pub(crate) fn send(&self) {
-        self.0.store(SENT, Ordering::Release);
-    }
-
-    /// Returns true if the COMMIT of the batch was sent.
-    pub(crate) fn is_sent(&self) -> bool {
-        self.0.load(Ordering::Acquire) == SENT
-    }
-
-    fn is_withdrawn(&self) -> bool {
-        self.0.load(Ordering::Acquire) == WITHDRAWN
-    }
-
-    /// The caller withdraws the batch. Returns false if the writer has it.
-    pub(crate) fn withdraw(&self) -> bool {
-        self.0
-            .compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-    }
-}
+/// Time after which a batch that was blocked is tried again.
+const POSTPONED: Duration = Duration::from_millis(5);
 
 /// A batch that waits to be written.
 #[derive(Debug)]
@@ -82,7 +37,6 @@ pub(crate) struct WriteRequest {
     pub(crate) batch: Batch,
     pub(crate) read_set: ReadSet,
     /// True if all its commands are about owners.
-    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
     pub(crate) about_owners: bool,
     pub(crate) claim: Arc<Claim>,
     pub(crate) reply: oneshot::Sender<Answer>,
@@ -227,6 +181,8 @@ pub(crate) struct WriteQueue {
     owners: Lane,
     actions: Lane,
     closing: watch::Receiver<bool>,
+    /// Batches that come back to their queues at this time.
+    postponed: Option<(Instant, Vec<WriteRequest>)>,
 }
 
 impl WriteQueue {
@@ -239,6 +195,7 @@ impl WriteQueue {
             owners: Lane::new(owners),
             actions: Lane::new(actions),
             closing,
+            postponed: None,
         }
     }
 
@@ -253,26 +210,35 @@ impl WriteQueue {
             // Each batch stays in its own queue: an action batch that was received first does not
             // pass a later owner batch.
             let (owners, actions) = (&mut self.owners, &mut self.actions);
+            let due = self.postponed.as_ref().map(|(due, _)| *due);
+            let mut brought_back = pin!(until(due));
             let mut closing = pin!(self.closing.wait_for(|closing| *closing));
             let received = poll_fn(|context| {
+                if brought_back.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Received::Due);
+                }
                 if let Poll::Ready(request) = owners.channel.poll_recv(context) {
-                    return Poll::Ready(Some((true, request)));
+                    return Poll::Ready(Received::Owners(request));
                 }
                 if let Poll::Ready(request) = actions.channel.poll_recv(context) {
-                    return Poll::Ready(Some((false, request)));
+                    return Poll::Ready(Received::Actions(request));
                 }
                 if owners.channel.is_closed() {
                     return Poll::Pending;
                 }
-                closing.as_mut().poll(context).map(|_| None)
+                closing.as_mut().poll(context).map(|_| Received::Closing)
             });
             let received = received.await;
-            let Some((about_owners, request)) = received else {
-                owners.channel.close();
-                actions.channel.close();
-                continue;
+            let (lane, request) = match received {
+                Received::Due => break,
+                Received::Owners(request) => (owners, request),
+                Received::Actions(request) => (actions, request),
+                Received::Closing => {
+                    owners.channel.close();
+                    actions.channel.close();
+                    continue;
+                }
             };
-            let lane = if about_owners { owners } else { actions };
             if let Some(request) = request {
                 lane.received.push_back(request);
                 return true;
@@ -284,7 +250,34 @@ impl WriteQueue {
                     return true;
                 }
             }
-            return false;
+            if due.is_none() {
+                return false;
+            }
+            until(due).await;
+            break;
+        }
+        self.bring_back();
+        true
+    }
+
+    /// Puts batches off for a moment. Their callers may withdraw them meanwhile.
+    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
+    pub(crate) fn postpone(&mut self, requests: Vec<WriteRequest>) {
+        if requests.is_empty() {
+            return;
+        }
+        requests
+            .iter()
+            .for_each(|request| request.claim.give_back());
+        let due = Instant::now() + POSTPONED;
+        let (_, postponed) = self.postponed.get_or_insert((due, Vec::new()));
+        postponed.extend(requests);
+    }
+
+    /// Returns postponed batches to the front of their queues.
+    fn bring_back(&mut self) {
+        if let Some((_, requests)) = self.postponed.take() {
+            self.put_back(requests);
         }
     }
 
@@ -319,6 +312,10 @@ impl WriteQueue {
     /// Returns the waiting batches that fit into one transaction, up to a number of batches. Empty
     /// if all were withdrawn. Callers may still withdraw them.
     pub(crate) fn next_group(&mut self, most: usize) -> Vec<WriteRequest> {
+        let due = self.postponed.as_ref().map(|(due, _)| *due);
+        if due.is_some_and(|due| due <= Instant::now()) {
+            self.bring_back();
+        }
         group(most, || {
             let owners = self.owners.try_next();
             owners.or_else(|| self.actions.try_next())
@@ -331,7 +328,6 @@ impl WriteQueue {
     }
 
     /// Puts batches back at the front, each in its own queue.
-    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
     pub(crate) fn put_back(&mut self, requests: Vec<WriteRequest>) {
         for request in requests.into_iter().rev() {
             let lane = match request.about_owners {
@@ -340,6 +336,22 @@ impl WriteQueue {
             };
             lane.received.push_front(request);
         }
+    }
+}
+
+/// What ends a wait of the queue.
+enum Received {
+    Due,
+    Owners(Option<WriteRequest>),
+    Actions(Option<WriteRequest>),
+    Closing,
+}
+
+/// Waits until a time, or for ever.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -10,13 +10,13 @@ use crate::backend::position_watch::PositionWatch;
 
 /// Number of waiting calls, which share each poll.
 #[derive(Debug, Clone)]
-pub(super) struct Poll {
+pub(crate) struct Poll {
     waiting: watch::Sender<usize>,
     interval: Duration,
 }
 
 /// Guard that keeps the polling active.
-pub(super) struct Waiting<'p>(&'p Poll);
+pub(crate) struct Waiting<'p>(&'p Poll);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
@@ -25,18 +25,18 @@ impl Drop for Waiting<'_> {
 }
 
 impl Poll {
-    pub(super) fn new(interval: Duration) -> Poll {
+    pub(crate) fn new(interval: Duration) -> Poll {
         let waiting = watch::Sender::new(0);
         Poll { waiting, interval }
     }
 
-    pub(super) fn wait(&self) -> Waiting<'_> {
+    pub(crate) fn wait(&self) -> Waiting<'_> {
         self.waiting.send_modify(|waiting| *waiting += 1);
         Waiting(self)
     }
 
     /// Polls, announces and pauses, until the store is closed or dropped.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         self,
         questions: mpsc::Sender<Read>,
         position_watch: Arc<PositionWatch>,

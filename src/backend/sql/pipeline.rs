@@ -1,4 +1,4 @@
-//! Pipelined transactions: the next one is planned while SQLite's thread executes the current one.
+//! Pipelined transactions: the next one is planned while the database executes the current one.
 //!
 //! The plan assumes that the current transaction commits. If it does not, the plan is dropped and
 //! its batches are planned again. The database would refuse it too, because it is not at the
@@ -6,71 +6,27 @@
 
 use std::collections::HashSet;
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::doubt::{Doubt, Verdict, unknown};
-use super::errors::{is_constraint, is_read_only, may_lie_with_one, store_error};
-use super::load;
-use super::save::{self, Save};
-use super::source::Connection;
-use super::writer::{Writer, before, commit, plan_jobs, roll_back};
-use crate::backend::sql::{Answers, answer_all, answer_each};
-use crate::backend::sql::{
-    Applied, Frame, Phase, Remembered, WriteCache, WriteQueue, WriteRequest,
-};
+use super::engine::{Doubt, Encoded, Engine, Frame, Phase, Verdict};
+use super::write_cache::{Applied, Remembered, WriteCache};
+use super::write_queue::{Answers, WriteQueue, WriteRequest, answer_all, answer_each};
+use super::writer::{Writer, plan_all};
 use crate::error::StoreError;
 use crate::model::{ActionUid, WriteSet};
 
-/// Estimated time per command on SQLite's thread, and estimated time for the rest of a batch:
-/// planning it, answering the caller, and the caller's next request.
-const IN_SQLITE: Duration = Duration::from_micros(20);
-const ELSEWHERE: Duration = Duration::from_micros(8);
-
-/// Estimated recent time that a transaction waits for the disk, in addition to its commands.
-#[derive(Debug, Default)]
-pub(super) struct CommitTimer {
-    disk: Duration,
-    /// Always splits batches into two transactions, independent of cost.
-    #[cfg(test)]
-    always: bool,
-}
-
-impl CommitTimer {
-    #[cfg(test)]
-    pub(super) fn always(always: bool) -> CommitTimer {
-        let disk = Duration::ZERO;
-        CommitTimer { disk, always }
-    }
-
-    fn learn(&mut self, commands: usize, took: Duration) {
-        let work = IN_SQLITE.saturating_mul(u32::try_from(commands).unwrap_or(u32::MAX));
-        self.disk = (self.disk * 9 + took.saturating_sub(work)) / 10;
-    }
-
-    /// Returns true if the batches should be written in two transactions. One half is then answered
-    /// and can come again while the other is written. This waits for the disk twice, so it helps
-    /// only if the disk is not the bottleneck.
-    fn parts(&self, batches: usize) -> bool {
-        #[cfg(test)]
-        if self.always {
-            return true;
-        }
-        ELSEWHERE.saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX)) > self.disk
-    }
-}
-
 /// A transaction that is ready to be sent.
-struct PlannedTxn {
+struct PlannedTxn<E: Engine> {
     requests: Vec<WriteRequest>,
     answers: Answers,
     write_set: WriteSet,
-    save: Save,
+    save: E::Save,
 }
 
 /// Batches that need data that is not cached.
 type CacheMiss = Vec<WriteRequest>;
 
-impl Writer {
+impl<E: Engine> Writer<E> {
     /// Writes waiting batches while the cache has all their data. Returns batches that must load
     /// data, or `None` once no batch waits. Their callers may still withdraw them.
     pub(super) async fn run_pipeline(&mut self, write_queue: &mut WriteQueue) -> CacheMiss {
@@ -96,7 +52,7 @@ impl Writer {
                 Ok(draft) if !draft.write_set.is_empty() => draft,
                 nothing_to_send => {
                     (self.write_cache, next) = (Some(write_cache), nothing_to_send);
-                    self.slot.hand_back(connection);
+                    self.engine.hand_back(connection);
                     answer_each(committed.0, committed.1);
                     break;
                 }
@@ -107,15 +63,13 @@ impl Writer {
                 write_set,
                 mut save,
             } = sent;
-            #[cfg(test)]
-            (save.fault = self.faults.take());
             write_cache.invalidate(&write_set);
             let stored = write_cache.stored;
-            let applied = write_cache.apply(write_set, &save.numbers, save.expected());
+            let applied = write_cache.apply(write_set, save.numbers(), save.expected());
             requests.iter().for_each(|request| request.claim.send());
             let (flying, begun) = (requests.len(), Instant::now());
             let (ended, meanwhile) = {
-                let mut under_way = pin!(commit(&mut connection, &mut save, &self.file));
+                let mut under_way = pin!(self.engine.commit(&mut connection, &mut save));
                 let (timer, committed) = (&self.timer, &mut committed);
                 let next = async {
                     let (requests, answers) = std::mem::take(committed);
@@ -127,7 +81,7 @@ impl Writer {
                     self.draft(&write_cache, write_queue.next_group(half))
                 };
                 tokio::select! {
-                    // Polled first, which sends it: SQLite works while the other callers are
+                    // Polled first, which sends it: the database works while the other callers are
                     // answered.
                     biased;
                     ended = &mut under_way => (ended, None),
@@ -141,13 +95,14 @@ impl Writer {
                     write_queue.put_back(meanwhile.map(batches).unwrap_or_default());
                     if phase == Phase::Commit {
                         drop(write_cache);
+                        let before = stored;
                         let doubt = Doubt {
-                            before: stored.last_commit,
-                            after: save.expected().last_commit,
-                            answers,
+                            before,
+                            save,
                             error,
                         };
-                        return self.settle_doubt(connection, requests, doubt).await;
+                        let waiting = (requests, answers);
+                        return self.settle_doubt(connection, waiting, doubt).await;
                     }
                     return self
                         .fall(connection, write_cache, applied, requests, error)
@@ -173,12 +128,12 @@ impl Writer {
     }
 
     /// Returns a connection and the cache, which is reloaded if it was dropped.
-    async fn remember(&mut self) -> Result<(Connection, WriteCache), StoreError> {
-        let mut connection = self.connection().await?;
+    async fn remember(&mut self) -> Result<(E::Connection, WriteCache), StoreError> {
+        let mut connection = self.engine.connection().await?;
         if let Some(write_cache) = self.write_cache.take() {
             return Ok((connection, write_cache));
         }
-        match load::owners(&mut connection).await {
+        match self.engine.read_owners(&mut connection).await {
             Ok((stored, owners)) => {
                 let write_cache = WriteCache::new(stored, owners, self.read_cache.clone());
                 Ok((connection, write_cache))
@@ -195,7 +150,7 @@ impl Writer {
         &self,
         write_cache: &WriteCache,
         requests: Vec<WriteRequest>,
-    ) -> Result<PlannedTxn, CacheMiss> {
+    ) -> Result<PlannedTxn<E>, CacheMiss> {
         let Some(Remembered {
             mut txn,
             numbers,
@@ -204,18 +159,15 @@ impl Writer {
         else {
             return Err(requests);
         };
-        let answers = plan_jobs(&requests, &mut txn, self.clock.now());
+        let answers = plan_all(&requests, &mut txn, self.engine.now());
         let write_set = txn.into_write_set();
         let entered: HashSet<ActionUid> = write_set.created.iter().map(|a| a.uid).collect();
         if !assumed.is_subset(&entered) {
             return Err(requests);
         }
-        match save::script(
-            &write_set,
-            write_cache.stored,
-            numbers,
-            Frame::BeginAndCommit,
-        ) {
+        let stored = write_cache.stored;
+        let frame = Frame::BeginAndCommit;
+        match self.engine.encode(&write_set, stored, numbers, frame) {
             Ok(save) => Ok(PlannedTxn {
                 requests,
                 answers,
@@ -231,8 +183,8 @@ impl Writer {
     fn claim(
         &self,
         write_cache: &WriteCache,
-        mut draft: PlannedTxn,
-    ) -> Result<PlannedTxn, CacheMiss> {
+        mut draft: PlannedTxn<E>,
+    ) -> Result<PlannedTxn<E>, CacheMiss> {
         let planned = draft.requests.len();
         draft.requests.retain(|request| request.claim.take());
         match draft.requests.len() == planned {
@@ -244,21 +196,21 @@ impl Writer {
     /// Handles a transaction that failed before its commit.
     async fn fall(
         &mut self,
-        mut connection: Connection,
+        mut connection: E::Connection,
         mut write_cache: WriteCache,
         applied: Applied,
         requests: Vec<WriteRequest>,
-        error: sqlx::Error,
+        error: E::Error,
     ) -> CacheMiss {
         // An action that was assumed to be new exists, or another writer has committed.
-        if is_constraint(&error) && roll_back(&mut connection).await {
+        if E::contradicts(&error) && self.engine.roll_back(&mut connection).await {
             write_cache.undo(applied);
             self.write_cache = Some(write_cache);
-            self.slot.hand_back(connection);
+            self.engine.hand_back(connection);
             return requests;
         }
         drop(write_cache);
-        let error = store_error("write", Phase::Before, error);
+        let error = E::error(Phase::Before, error);
         self.failed(connection, &error).await;
         self.refuse(requests, error)
     }
@@ -266,20 +218,23 @@ impl Writer {
     /// Handles a transaction whose commit failed.
     async fn settle_doubt(
         &mut self,
-        failed: Connection,
-        requests: Vec<WriteRequest>,
-        doubt: Doubt,
+        failed: E::Connection,
+        (requests, answers): (Vec<WriteRequest>, Answers),
+        doubt: Doubt<E>,
     ) -> CacheMiss {
         match self.resolve(failed, &doubt).await {
-            Verdict::Applied(position) => {
-                self.position_watch.0.publish(position);
-                answer_each(requests, doubt.answers);
+            Verdict::Applied(stored) => {
+                self.position_watch.0.publish(self.lineage.at(stored));
+                answer_each(requests, answers);
                 CacheMiss::new()
             }
-            Verdict::NotApplied => self.refuse(requests, before(doubt.error)),
-            Verdict::Overtaken => requests,
+            Verdict::NotApplied => self.refuse(requests, E::error(Phase::Before, doubt.error)),
+            Verdict::Overtaken => {
+                requests.iter().for_each(|request| request.claim.doubt());
+                requests
+            }
             Verdict::Unknown => {
-                answer_all(requests, &unknown(doubt.error));
+                answer_all(requests, &E::error(Phase::Commit, doubt.error));
                 CacheMiss::new()
             }
         }
@@ -288,7 +243,7 @@ impl Writer {
     /// Answers batches that were certainly not applied, or returns them to be tried one by one.
     fn refuse(&self, requests: Vec<WriteRequest>, error: StoreError) -> CacheMiss {
         // A connection that cannot write was closed; the next one may be able to.
-        if is_read_only(&error) || (requests.len() > 1 && may_lie_with_one(&error)) {
+        if E::may_succeed_again(&error) || (requests.len() > 1 && E::may_lie_with_one(&error)) {
             return requests;
         }
         answer_all(requests, &error);
@@ -296,7 +251,7 @@ impl Writer {
     }
 }
 
-fn batches(draft: Result<PlannedTxn, CacheMiss>) -> Vec<WriteRequest> {
+fn batches<E: Engine>(draft: Result<PlannedTxn<E>, CacheMiss>) -> Vec<WriteRequest> {
     match draft {
         Ok(draft) => draft.requests,
         Err(cold) => cold,
