@@ -27,6 +27,7 @@ pub struct Group {
 
 impl Group {
     /// Returns what each batch needs. A row may be needed by several batches.
+    #[must_use]
     pub fn read_sets(&self) -> impl ExactSizeIterator<Item = &ReadSet> {
         self.requests.iter().map(|request| &request.read_set)
     }
