@@ -1,0 +1,239 @@
+//! SQL literals, for statements that are sent as text.
+//!
+//! Texts are written as `E'...'`, in which a backslash is an escape whatever
+//! `standard_conforming_strings` says.
+
+use uuid::Uuid;
+
+use crate::model::codec::Value;
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Appends bytes as hexadecimal digits.
+fn push_hex(sql: &mut String, bytes: &[u8]) {
+    sql.reserve(2 * bytes.len());
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            sql.push(char::from(HEX[usize::from(digit)]));
+        }
+    }
+}
+
+/// Returns the bytes of hexadecimal digits.
+pub(super) fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let byte = |pair: &[u8; 2]| u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok();
+    pairs.iter().map(byte).collect()
+}
+
+pub(super) fn push_int(sql: &mut String, number: i64) {
+    use std::fmt::Write;
+    // Writing to a string cannot fail.
+    let _ = write!(sql, "'{number}'::bigint");
+}
+
+pub(super) fn push_text(sql: &mut String, text: &str) {
+    sql.push_str("E'");
+    push_escaped(sql, text);
+    sql.push('\'');
+}
+
+pub(super) fn push_id(sql: &mut String, id: &Uuid) {
+    let mut buffer = Uuid::encode_buffer();
+    sql.push('\'');
+    sql.push_str(id.hyphenated().encode_lower(&mut buffer));
+    sql.push_str("'::uuid");
+}
+
+/// Escapes a text inside `E'...'`.
+fn push_escaped(sql: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(['\'', '\\']) {
+        let (before, after) = rest.split_at(at);
+        sql.push_str(before);
+        // One byte, as both characters are ASCII.
+        let (special, after) = after.split_at(1);
+        sql.push_str(special);
+        sql.push_str(special);
+        rest = after;
+    }
+    sql.push_str(rest);
+}
+
+/// Type of a column of rows that are sent as arrays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Type {
+    Int,
+    Text,
+    Id,
+    Bytes,
+}
+
+impl Type {
+    const fn name(self) -> &'static str {
+        match self {
+            Type::Int => "bigint",
+            Type::Text => "text",
+            Type::Id => "uuid",
+            Type::Bytes => "bytea",
+        }
+    }
+}
+
+/// Rows as one array for each column, so that a statement has the same shape for any number of
+/// rows: `unnest($rows) AS j(...)`.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// Each column, as the inside of an `E'{...}'`.
+    columns: Vec<(Type, String)>,
+    next: usize,
+    rows: usize,
+}
+
+impl Rows {
+    pub(super) fn new(types: &[Type]) -> Rows {
+        Rows {
+            columns: types.iter().map(|kind| (*kind, String::new())).collect(),
+            next: 0,
+            rows: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds one row, whose fields `fill` writes in the order of the columns.
+    pub(super) fn row<T>(&mut self, fill: impl FnOnce(&mut Rows) -> T) -> T {
+        self.next = 0;
+        let filled = fill(self);
+        debug_assert_eq!(self.next, self.columns.len());
+        self.rows += 1;
+        filled
+    }
+
+    /// Returns the next column of the row, after the comma.
+    fn field(&mut self) -> Option<&mut String> {
+        let (_, array) = self.columns.get_mut(self.next)?;
+        self.next += 1;
+        if self.rows > 0 {
+            array.push(',');
+        }
+        Some(array)
+    }
+
+    pub(super) fn int(&mut self, number: i64) {
+        use std::fmt::Write;
+        if let Some(array) = self.field() {
+            // Writing to a string cannot fail.
+            let _ = write!(array, "{number}");
+        }
+    }
+
+    pub(super) fn null(&mut self) {
+        if let Some(array) = self.field() {
+            array.push_str("NULL");
+        }
+    }
+
+    pub(super) fn id(&mut self, id: &Uuid) {
+        let mut buffer = Uuid::encode_buffer();
+        if let Some(array) = self.field() {
+            array.push_str(id.hyphenated().encode_lower(&mut buffer));
+        }
+    }
+
+    pub(super) fn text(&mut self, text: &str) {
+        let Some(array) = self.field() else { return };
+        array.push('"');
+        let mut rest = text;
+        while let Some(at) = rest.find(['"', '\\', '\'']) {
+            let (before, after) = rest.split_at(at);
+            array.push_str(before);
+            let (special, after) = after.split_at(1);
+            // Escaped in the array, and each backslash again in the literal.
+            array.push_str(match special {
+                "\"" => "\\\\\"",
+                "\\" => "\\\\\\\\",
+                _ => "''",
+            });
+            rest = after;
+        }
+        array.push_str(rest);
+        array.push('"');
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        if let Some(array) = self.field() {
+            // One backslash for the value, escaped in the array and again in the literal.
+            array.push_str("\"\\\\\\\\x");
+            push_hex(array, bytes);
+            array.push('"');
+        }
+    }
+
+    /// Writes the value of a column of a record.
+    pub(super) fn value(&mut self, value: Value<'_>) {
+        match value {
+            Value::Int(number) => self.int(number),
+            Value::Text(text) => self.text(text),
+            Value::Id(id) => self.id(&id),
+            _ => self.null(),
+        }
+    }
+
+    /// Appends the arrays, separated by commas.
+    pub(super) fn push_to(&self, sql: &mut String) {
+        for (place, (kind, array)) in self.columns.iter().enumerate() {
+            if place > 0 {
+                sql.push_str(", ");
+            }
+            sql.push_str("E'{");
+            sql.push_str(array);
+            sql.push_str("}'::");
+            sql.push_str(kind.name());
+            sql.push_str("[]");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_digits_come_back_as_bytes() {
+        let all: Vec<u8> = (0..=255).collect();
+        let mut digits = String::new();
+        push_hex(&mut digits, &all);
+        assert_eq!(from_hex(digits.as_bytes()), Some(all));
+        for bad in ["0", "0g", "+1", " 1"] {
+            assert_eq!(from_hex(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn quotes_and_backslashes_stay_inside_their_literal() {
+        let mut sql = String::new();
+        push_text(&mut sql, r"a'b\c\'; DROP");
+        assert_eq!(sql, r"E'a''b\\c\\''; DROP'");
+        let mut rows = Rows::new(&[Type::Text, Type::Bytes]);
+        rows.row(|row| {
+            row.text(r#"a"b\c'd,}"#);
+            row.bytes(&[0xab]);
+        });
+        rows.row(|row| {
+            row.null();
+            row.bytes(&[]);
+        });
+        let mut sql = String::new();
+        rows.push_to(&mut sql);
+        let text = r#"E'{"a\\"b\\\\c''d,}",NULL}'::text[]"#;
+        let bytes = r#"E'{"\\\\xab","\\\\x"}'::bytea[]"#;
+        assert_eq!(sql, format!("{text}, {bytes}"));
+    }
+}
