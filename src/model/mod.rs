@@ -39,13 +39,13 @@ mod warnings;
 mod words;
 mod workspace;
 
-#[cfg(feature = "sqlite-unbundled")]
+#[cfg(feature = "_sql")]
 pub(crate) use access_path::touched;
 pub(crate) use access_path::{AccessPath, BlockTimes, SELECTIVE, Times};
 pub use action::{Action, ActionError, Cancel, Evidence};
 #[cfg(feature = "http")]
 pub(crate) use attributes::PENDING_OPS;
-#[cfg(feature = "sqlite-unbundled")]
+#[cfg(feature = "_sql")]
 pub(crate) use branch::Fork;
 pub(crate) use branch::{Branches, End};
 pub use command::{Batch, BatchMode, Change, Command, Done, Effect};
@@ -66,7 +66,7 @@ pub use new_action::NewAction;
 pub use object::{ObjectRef, ObjectSet, RelatedObject};
 pub use owner::{Incarnation, Owner, OwnerRef, OwnerState};
 pub use owner_query::OwnerQuery;
-#[cfg(feature = "sqlite-unbundled")]
+#[cfg(feature = "_sql")]
 pub(crate) use plan::disconnect;
 pub use plan::{ReadSet, plan, read_set};
 pub use position::{BranchId, Position, Revision, StoreId};

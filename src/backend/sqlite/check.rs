@@ -8,10 +8,11 @@ use sqlx::{Row, ValueRef};
 use super::SqliteStore;
 use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key};
 use super::encode::flags;
-use super::errors::{Phase, store_error};
+use super::errors::store_error;
 use super::rows::{COPIES, STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
 use super::source::ConnectionSlot;
+use crate::backend::sql::Phase;
 use crate::error::StoreError;
 use crate::model::Detail;
 use crate::model::codec::{Field, Record, Value};
@@ -159,7 +160,7 @@ fn check_action(row: &SqliteRow) -> Result<(), StoreError> {
         };
         if !same {
             let what = format!("its column {name} contradicts its body");
-            return Err(super::errors::corrupt("check", what));
+            return Err(crate::backend::sql::corrupt("check", what));
         }
     }
     Ok(())

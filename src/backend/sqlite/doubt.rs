@@ -13,13 +13,15 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::SqliteConnection;
 
 use super::diagnostics::SqliteAccess;
-use super::errors::{Phase, is_read_only, store_error, was_cut_short};
-use super::load::{self, Stored};
+use super::errors::{is_read_only, store_error, was_cut_short};
+use super::load;
 use super::schema::BUSY;
 use super::script::Script;
 use super::source::Connection;
 use super::sync::{COUNT_SYNC, Synced, make_durable};
-use super::writer::{Answers, Writer, before, position, reconnected, roll_back};
+use super::writer::{Writer, before, reconnected, roll_back};
+use crate::backend::sql::Answers;
+use crate::backend::sql::{Phase, Stored};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{Effect, Position};
 
@@ -179,7 +181,7 @@ impl Writer {
         }
         synced?;
         Some(match last == doubt.after {
-            true => Verdict::Applied(position(&self.lineage, stored)),
+            true => Verdict::Applied(self.lineage.at(stored)),
             false => Verdict::Overtaken,
         })
     }

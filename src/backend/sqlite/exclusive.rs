@@ -6,13 +6,14 @@ use std::sync::LazyLock;
 use sqlx::sqlite::SqliteConnection;
 
 use super::decode::{Columns, decode_owner};
-use super::errors::{Phase, store_error};
+use super::errors::store_error;
 use super::identity::OpenFile;
 use super::load;
 use super::rows::STORED_OWNER;
-use super::save::{self, Frame};
+use super::save;
 use super::script::Script;
 use super::writer::{commit, roll_back};
+use crate::backend::sql::{Frame, Phase};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::model::{TxnState, disconnect};

@@ -1,13 +1,12 @@
 //! Test failures of commits that no file system can produce at the right moment.
 
+use crate::backend::sql::{Phase, Stored};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::errors::Phase;
-use super::load::Stored;
 use super::save::Save;
 use super::writer::roll_back;
 

@@ -4,8 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::errors::corrupt;
 use super::inode_lock::InodeLock;
+use crate::backend::sql::corrupt;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
 /// The lock a store holds on its file until its last connection is closed. The operating system

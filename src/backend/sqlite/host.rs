@@ -8,10 +8,11 @@ use std::task::{Context, Waker};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::errors::{self, Phase, store_error};
-use super::save::{self, Frame};
+use super::errors::{self, store_error};
+use super::save;
 use super::sync::COUNT_SYNC;
 use super::{SqliteAccess, SqliteStore, load};
+use crate::backend::sql::{Frame, Phase};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{Batch, Done, Effect, ReadSet, Rejection, plan};
 

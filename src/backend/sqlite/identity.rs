@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::errors::Phase;
 use super::file::beside;
+use crate::backend::sql::Phase;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
 /// The file at a store's path. On Windows it is always [`Same`](SqliteFile::Same), because the

@@ -2,8 +2,9 @@
 
 mod backup;
 mod branch;
+#[cfg(test)]
+mod cached;
 mod check;
-mod deadline;
 mod decode;
 mod diagnostics;
 mod doubt;
@@ -27,9 +28,10 @@ mod options;
 mod owners;
 mod pipeline;
 #[cfg(test)]
+mod pipelined;
+#[cfg(test)]
 mod plans;
 mod poll;
-mod read_cache;
 mod reader;
 mod rows;
 mod save;
@@ -39,8 +41,6 @@ mod source;
 mod statement;
 mod sync;
 mod version;
-mod write_cache;
-mod write_queue;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -53,18 +53,16 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use self::check::SqliteCheck;
-use self::deadline::deadline;
 pub use self::diagnostics::{SqliteAccess, SqliteDiagnostics};
 use self::identity::OpenFile;
 pub use self::identity::SqliteFile;
 pub use self::options::SqliteOptions;
 use self::poll::Poll;
-use self::read_cache::ReadCache;
 use self::reader::Read;
 use self::source::Source;
 use self::version::Version;
-use self::write_queue::{Claim, WriteRequest};
 use super::position_watch::PositionWatch;
+use super::sql::{Claim, Phase, ROOM_UNIT, ReadCache, WriteRequest, about_owners, deadline};
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
@@ -167,9 +165,6 @@ pub struct SqliteStore {
     writer: Mutex<Option<JoinHandle<bool>>>,
 }
 
-/// Bytes in one unit of queue memory.
-const ROOM_UNIT: usize = 512;
-
 /// SQLite's default page size, which every file of this store uses.
 const PAGE_SIZE: u64 = 4096;
 
@@ -264,7 +259,7 @@ impl SqliteStore {
         match deadline(self.timeout, asked).await {
             Some(answer) => {
                 if let Err(lost) = self.file.check_known() {
-                    let lost = lost.into_error("changed", errors::Phase::Before);
+                    let lost = lost.into_error("changed", Phase::Before);
                     self.position_watch.break_off(lost);
                 }
                 answer
@@ -282,7 +277,7 @@ impl SqliteStore {
         self.file.check_process(operation)?;
         self.position_watch.check_open(operation)?;
         let known = self.file.check_known();
-        known.map_err(|lost| lost.into_error(operation, errors::Phase::Before))
+        known.map_err(|lost| lost.into_error(operation, Phase::Before))
     }
 
     /// Returns the memory of the waiting batches, in bytes.
@@ -329,7 +324,7 @@ impl ActionStore for SqliteStore {
 
     async fn write(&self, batch: Batch) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         let (read_set, bytes) = self.check_batch("write", &batch)?;
-        let about_owners = write_queue::about_owners(&batch);
+        let about_owners = about_owners(&batch);
         let (lane, room) = match about_owners {
             true => (&self.owners, &self.owners_room),
             false => (&self.actions, &self.actions_room),

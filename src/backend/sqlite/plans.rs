@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Row};
 use self::statistics::{SIZES, connection};
 use super::script::Script;
 use super::{exclusive, get, list, load, log, owners, save};
+use crate::backend::sql::{Frame, Stored};
 use crate::model::{
     AccessPath, ActionUid, Batch, Command, Filter, LogQuery, NewAction, ObjectRef, ObjectSet, OpId,
     Order, Outcome, OwnerQuery, OwnerRef, Query, ReadSet, Source, Status, Timestamp, TxnState,
@@ -369,7 +370,7 @@ async fn writes_search() {
         // One row and rows in a list use different statements.
         for rows_of_a_kind in [1, 2] {
             let write_set = every_change(&batch, &read_set, rows_of_a_kind);
-            let stored = load::Stored {
+            let stored = Stored {
                 revision: 0,
                 pruned_through: 0,
                 pruned_created: None,
@@ -379,7 +380,7 @@ async fn writes_search() {
                 last_commit: 0,
             };
             let numbers = Default::default();
-            let frame = save::Frame::BeginAndCommit;
+            let frame = Frame::BeginAndCommit;
             let save = save::script(&write_set, stored, numbers, frame).unwrap();
             assert!(save.script.len() >= 18, "{}", save.script.len());
             assert_eq!(scans(&mut connection, &save.script).await, [""; 0]);

@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::sqlite::SqliteRow;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
-use super::branch::Lineage;
 use super::decode::Columns;
-use super::errors::{Phase, corrupt, out_of_place, store_error};
+use super::errors::store_error;
 use super::file::Lock;
 use super::identity::OpenFile;
 use super::script::Script;
@@ -20,6 +19,7 @@ use super::source::ConnectionSlot;
 use super::{get, list, log, owners};
 use crate::backend::another_branch;
 use crate::backend::position_watch::PositionWatch;
+use crate::backend::sql::{Lineage, Phase, corrupt, out_of_place};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
     AccessPath, Action, ActionUid, Cursor, End, LogEntry, LogQuery, Owner, OwnerQuery, Page,

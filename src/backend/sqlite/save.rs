@@ -9,12 +9,14 @@ use sqlx::sqlite::SqliteRow;
 use super::encode::{
     JsonRows, encode_action, encode_entry, encode_owner, encode_progress, encode_update,
 };
-use super::load::{self, Stored};
+use super::load;
 use super::script::Script;
 use super::statement::{
     ACTIONS, ENTRIES, KEYS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, TRIM, UPDATES,
     push_lists,
 };
+use crate::backend::sql::Frame;
+use crate::backend::sql::Stored;
 use crate::model::codec::CodecError;
 use crate::model::{Action, ActionUid, Key, OpId, WriteSet, touched};
 
@@ -66,17 +68,6 @@ impl Numbers {
         // Every action in the plan was loaded or is new; no action has number 0.
         self.known.get(&uid).copied().unwrap_or_default()
     }
-}
-
-/// The part of its transaction that a script contains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Frame {
-    /// All of it, for a plan made from the cache.
-    BeginAndCommit,
-    /// The rest of a transaction that loaded the plan's data.
-    Commit,
-    /// A part of the host's transaction, which the host commits.
-    Inside,
 }
 
 /// Returns the script that saves the changes: one statement for each kind of row, with all rows in

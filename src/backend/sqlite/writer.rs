@@ -13,27 +13,24 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::SqliteConnection;
 use tokio::task::JoinHandle;
 
-use super::branch::Lineage;
 use super::diagnostics::SqliteAccess;
 use super::doubt::{Doubt, Failed, Verdict, unknown};
-use super::errors::{self, Phase, is_read_only, store_error};
+use super::errors::{self, is_read_only, store_error};
 use super::file::{Lock, LockMode};
 use super::identity::OpenFile;
-use super::load::{self, Stored};
+use super::load;
 use super::pipeline::CommitTimer;
-use super::read_cache::ReadCache;
-use super::save::{self, Frame, Save};
+use super::save::{self, Save};
 use super::schema::BUSY;
 use super::source::{Connection, ConnectionSlot};
-use super::write_cache::WriteCache;
-use super::write_queue::{WriteQueue, WriteRequest};
 use crate::backend::position_watch::PositionWatch;
+use crate::backend::sql::{
+    Answers, Frame, Lineage, Phase, ReadCache, Stored, WriteCache, WriteQueue, WriteRequest,
+    answer_all, answer_each,
+};
 use crate::clock::Clock;
 use crate::error::StoreError;
-use crate::model::{ActionUid, Done, Position, Rejection, Revision, Timestamp, TxnState, plan};
-
-/// The results of a batch.
-pub(super) type Answer = Result<Vec<Result<Done, Rejection>>, StoreError>;
+use crate::model::{ActionUid, Timestamp, TxnState, plan};
 
 /// Pause between two attempts to make a store in doubt durable.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -296,9 +293,7 @@ impl Writer {
             // Another writer has committed, so the cache is outdated.
             _ => self.write_cache = None,
         }
-        self.position_watch
-            .0
-            .publish(position(&self.lineage, after));
+        self.position_watch.0.publish(self.lineage.at(after));
         Ok(answers)
     }
 }
@@ -335,9 +330,6 @@ impl Writer {
         self.access == SqliteAccess::Shared && errors::is_busy(error)
     }
 }
-
-/// The results of the batches of a group.
-pub(super) type Answers = Vec<Vec<Result<Done, Rejection>>>;
 
 pub(super) fn plan_jobs(requests: &[WriteRequest], txn: &mut TxnState, now: Timestamp) -> Answers {
     let plan_job = |request: &WriteRequest| plan(&request.batch, &request.read_set, txn, now);
@@ -386,17 +378,6 @@ pub(super) fn before(error: sqlx::Error) -> StoreError {
     store_error("write", Phase::Before, error)
 }
 
-pub(super) fn position(lineage: &Lineage, stored: Stored) -> Position {
-    let revision = |number: i64| Revision::new(u64::try_from(number).unwrap_or_default());
-    Position {
-        revision: revision(stored.revision),
-        pruned_through: revision(stored.pruned_through),
-        pruned_created: stored.pruned_created.map(Timestamp::from_micros),
-        actions: u64::try_from(stored.actions).unwrap_or_default(),
-        ..lineage.position()
-    }
-}
-
 /// Ends all waits for changes when the writer ends for any reason, also with its runtime: no
 /// position is announced after that.
 pub(super) struct CloseOnDrop(pub(super) Arc<PositionWatch>);
@@ -410,23 +391,4 @@ impl Drop for CloseOnDrop {
 /// The error for a write when a connection could not be reopened.
 pub(super) fn reconnected(error: StoreError) -> StoreError {
     StoreError::new(error.kind(), "write", "the database cannot be opened again").with_source(error)
-}
-
-pub(super) fn answer_each(requests: Vec<WriteRequest>, answers: Answers) {
-    for (request, answer) in requests.into_iter().zip(answers) {
-        answer_job(request, Ok(answer));
-    }
-}
-
-pub(super) fn answer_all(requests: Vec<WriteRequest>, error: &StoreError) {
-    for request in requests {
-        answer_job(request, Err(error.clone()));
-    }
-}
-
-fn answer_job(request: WriteRequest, answer: Answer) {
-    // Released first, so that a caller that continues at once finds room.
-    drop(request.room);
-    // The caller may have gone away; the error is ignored.
-    let _gone = request.reply.send(answer);
 }

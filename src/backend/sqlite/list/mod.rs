@@ -13,13 +13,12 @@ use self::filter::{conditions, touching};
 use self::path::{Driven, drive};
 pub(super) use self::path::{candidates, count_script, fewest, must_count};
 use self::places::Places;
-use super::branch::Lineage;
 use super::decode::decode_stored;
-use super::errors::corrupt;
 use super::joined;
 use super::reader::{First, read_first};
 use super::rows::STORED_ACTION;
 use super::script::Script;
+use crate::backend::sql::{Lineage, corrupt};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{AccessPath, Action, Cursor, Filter, Limits, Order, Page, Query, Revision};
 

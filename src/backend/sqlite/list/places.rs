@@ -1,7 +1,7 @@
 //! Checks that the rows of a page are where they should be. SQLite notices much damage of a file,
 //! but not pages that were exchanged.
 
-use crate::backend::sqlite::errors::{corrupt, out_of_place};
+use crate::backend::sql::{corrupt, out_of_place};
 use crate::error::StoreError;
 use crate::model::{Action, End, Order, Position, Query, Timestamp};
 

@@ -6,9 +6,17 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
-use super::ROOM_UNIT;
-use super::writer::Answer;
-use crate::model::{Batch, Command, ReadSet};
+use crate::error::StoreError;
+use crate::model::{Batch, Command, Done, ReadSet, Rejection};
+
+/// The results of a batch.
+pub(crate) type Answer = Result<Vec<Result<Done, Rejection>>, StoreError>;
+
+/// The results of the batches of a group.
+pub(crate) type Answers = Vec<Vec<Result<Done, Rejection>>>;
+
+/// Bytes in one unit of queue memory.
+pub(crate) const ROOM_UNIT: usize = 512;
 
 /// Number of commands, and of their bytes, at which a transaction takes no further batch.
 const GROUP_COMMANDS: usize = 2000;
@@ -16,7 +24,7 @@ const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
 /// States whether a caller may still withdraw a batch.
 #[derive(Debug, Default)]
-pub(super) struct Claim(AtomicU8);
+pub(crate) struct Claim(AtomicU8);
 
 const WAITING: u8 = 0;
 const TAKEN: u8 = 1;
@@ -26,7 +34,7 @@ const SENT: u8 = 3;
 impl Claim {
     /// The writer takes the batch, unless it has it already. Returns false if the batch was
     /// withdrawn.
-    pub(super) fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         let taken = self
             .0
             .compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire);
@@ -42,12 +50,12 @@ impl Claim {
     }
 
     /// The COMMIT is being sent: the outcome is unknown until the database answers.
-    pub(super) fn send(&self) {
+    pub(crate) fn send(&self) {
         self.0.store(SENT, Ordering::Release);
     }
 
     /// Returns true if the COMMIT of the batch was sent.
-    pub(super) fn is_sent(&self) -> bool {
+    pub(crate) fn is_sent(&self) -> bool {
         self.0.load(Ordering::Acquire) == SENT
     }
 
@@ -56,7 +64,7 @@ impl Claim {
     }
 
     /// The caller withdraws the batch. Returns false if the writer has it.
-    pub(super) fn withdraw(&self) -> bool {
+    pub(crate) fn withdraw(&self) -> bool {
         self.0
             .compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
@@ -65,19 +73,28 @@ impl Claim {
 
 /// A batch that waits to be written.
 #[derive(Debug)]
-pub(super) struct WriteRequest {
-    pub(super) batch: Batch,
-    pub(super) read_set: ReadSet,
+pub(crate) struct WriteRequest {
+    pub(crate) batch: Batch,
+    pub(crate) read_set: ReadSet,
     /// True if all its commands are about owners.
-    pub(super) about_owners: bool,
-    pub(super) claim: Arc<Claim>,
-    pub(super) reply: oneshot::Sender<Answer>,
+    pub(crate) about_owners: bool,
+    pub(crate) claim: Arc<Claim>,
+    pub(crate) reply: oneshot::Sender<Answer>,
     /// Its share of the queue memory, released when the batch is done.
-    pub(super) room: OwnedSemaphorePermit,
+    pub(crate) room: OwnedSemaphorePermit,
+}
+
+impl WriteRequest {
+    pub(crate) fn answer(self, answer: Answer) {
+        // Released first, so that a caller that continues at once finds room.
+        drop(self.room);
+        // The caller may have gone away; the error is ignored.
+        let _gone = self.reply.send(answer);
+    }
 }
 
 /// Returns true if all commands of a batch are about owners.
-pub(super) fn about_owners(batch: &Batch) -> bool {
+pub(crate) fn about_owners(batch: &Batch) -> bool {
     let about_owners = |command: &Command| {
         matches!(
             command,
@@ -112,14 +129,14 @@ impl Lane {
 
 /// The two queues. Commands about owners pass all other batches, so that a full queue of writes
 /// never lets the lease of a living owner expire.
-pub(super) struct WriteQueue {
+pub(crate) struct WriteQueue {
     owners: Lane,
     actions: Lane,
     closing: watch::Receiver<bool>,
 }
 
 impl WriteQueue {
-    pub(super) fn new(
+    pub(crate) fn new(
         owners: mpsc::UnboundedReceiver<WriteRequest>,
         actions: mpsc::UnboundedReceiver<WriteRequest>,
         closing: watch::Receiver<bool>,
@@ -132,7 +149,7 @@ impl WriteQueue {
     }
 
     /// Waits for work. Returns false once the store is closed or dropped, and no batch waits.
-    pub(super) async fn wait(&mut self) -> bool {
+    pub(crate) async fn wait(&mut self) -> bool {
         self.len() > 0 || self.receive().await
     }
 
@@ -168,7 +185,7 @@ impl WriteQueue {
     }
 
     /// Waits until enough batches wait, or for ever if the store is closed first.
-    pub(super) async fn gather(&mut self, enough: impl Fn(usize) -> bool) {
+    pub(crate) async fn gather(&mut self, enough: impl Fn(usize) -> bool) {
         loop {
             self.settle().await;
             if self.len() > 0 && enough(self.len()) {
@@ -181,7 +198,7 @@ impl WriteQueue {
     }
 
     /// Lets callers that are ready now add their batches.
-    pub(super) async fn settle(&mut self) {
+    pub(crate) async fn settle(&mut self) {
         let mut waiting = 0;
         while waiting < self.len() {
             waiting = self.len();
@@ -190,13 +207,13 @@ impl WriteQueue {
     }
 
     /// Returns the number of waiting batches.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.owners.len() + self.actions.len()
     }
 
     /// Returns the waiting batches that fit into one transaction, up to a number of batches. Empty
     /// if all were withdrawn. Callers may still withdraw them.
-    pub(super) fn next_group(&mut self, most: usize) -> Vec<WriteRequest> {
+    pub(crate) fn next_group(&mut self, most: usize) -> Vec<WriteRequest> {
         group(most, || {
             let owners = self.owners.try_next();
             owners.or_else(|| self.actions.try_next())
@@ -204,12 +221,12 @@ impl WriteQueue {
     }
 
     /// Returns the waiting owner batches that fit into one transaction; empty if none waits.
-    pub(super) fn next_owners(&mut self) -> Vec<WriteRequest> {
+    pub(crate) fn next_owners(&mut self) -> Vec<WriteRequest> {
         group(usize::MAX, || self.owners.try_next())
     }
 
     /// Puts batches back at the front, each in its own queue.
-    pub(super) fn put_back(&mut self, requests: Vec<WriteRequest>) {
+    pub(crate) fn put_back(&mut self, requests: Vec<WriteRequest>) {
         for request in requests.into_iter().rev() {
             let lane = match request.about_owners {
                 true => &mut self.owners,
@@ -233,6 +250,18 @@ fn group(most: usize, mut try_next: impl FnMut() -> Option<WriteRequest>) -> Vec
         }
     }
     group
+}
+
+pub(crate) fn answer_each(requests: Vec<WriteRequest>, answers: Answers) {
+    for (request, answer) in requests.into_iter().zip(answers) {
+        request.answer(Ok(answer));
+    }
+}
+
+pub(crate) fn answer_all(requests: Vec<WriteRequest>, error: &StoreError) {
+    for request in requests {
+        request.answer(Err(error.clone()));
+    }
 }
 
 #[cfg(test)]

@@ -2,26 +2,19 @@
 //! writer has written.
 //!
 //! Most commands are about these, so most transactions load nothing. This saves one round trip to
-//! SQLite's thread and reading wide rows. Only the single writer of a store that was opened
+//! the database and reading wide rows. Only the single writer of a store that was opened
 //! exclusively may use it. The transaction itself checks that the store is still at the cached
 //! revision. After any failure the cache is dropped and reloaded.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sqlx::sqlite::SqliteConnection;
-
-use super::decode::{Columns, decode_owner};
-use super::errors::{Phase, store_error};
-use super::load::{self, Stored};
+use super::engine::Stored;
+use super::memory_size::bytes;
 use super::read_cache::ReadCache;
-use super::rows::STORED_OWNER;
-use super::script::Script;
 use super::write_queue::WriteRequest;
-use crate::error::StoreError;
 use crate::model::{
-    Action, ActionUid, Command, Limits, LogEntryKind, OpId, Owner, OwnerRef, TxnState, WriteSet,
-    trim_log,
+    Action, ActionUid, Command, LogEntryKind, OpId, Owner, OwnerRef, TxnState, WriteSet, trim_log,
 };
 
 /// Maximum number of cached actions, and their approximate maximum memory in bytes. Other actions
@@ -29,13 +22,10 @@ use crate::model::{
 const MOST_HEADS: usize = 65_536;
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
-/// Approximate size of an action without its long texts, in bytes.
-const HEAD_BYTES: usize = 1024;
-
 #[derive(Debug)]
-pub(super) struct WriteCache {
+pub(crate) struct WriteCache {
     /// Position of the store that the cache is valid for.
-    pub(super) stored: Stored,
+    pub(crate) stored: Stored,
     owners: HashMap<Arc<str>, Vec<Owner>>,
     write_cache: HashMap<ActionUid, Head>,
     bytes: usize,
@@ -62,17 +52,17 @@ struct Head {
 }
 
 /// The cached data that a group of batches needs.
-pub(super) struct Remembered {
-    pub(super) txn: TxnState,
-    pub(super) numbers: HashMap<ActionUid, i64>,
+pub(crate) struct Remembered {
+    pub(crate) txn: TxnState,
+    pub(crate) numbers: HashMap<ActionUid, i64>,
     /// Actions that are assumed to be new. The plan must insert them: if they exist, the database
     /// refuses the transaction.
-    pub(super) assumed: HashSet<ActionUid>,
+    pub(crate) assumed: HashSet<ActionUid>,
 }
 
 /// The cache entries as they will be after a transaction that was sent.
 #[derive(Debug)]
-pub(super) struct Applied {
+pub(crate) struct Applied {
     /// The cached actions that the transaction changes, and those that it completes.
     changed: Vec<Arc<Action>>,
     before: Before,
@@ -88,38 +78,27 @@ struct Before {
 }
 
 impl WriteCache {
-    /// Reads the position of the store and the owners.
-    pub(super) async fn read(
-        connection: &mut SqliteConnection,
+    /// Returns a cache of the store at this position, with all its owners.
+    pub(crate) fn new(
+        stored: Stored,
+        owners: Vec<Owner>,
         read_cache: Arc<ReadCache>,
-    ) -> Result<WriteCache, StoreError> {
-        let mut script = Script::new();
-        script.push("BEGIN");
-        script.push(load::POSITION);
-        let owner = &*STORED_OWNER;
-        script.push(&format!(
-            "SELECT {owner} FROM actions_owner AS o ORDER BY id"
-        ));
-        script.push("COMMIT");
-        let results = script.run(connection).await;
-        let results = results.map_err(|f| store_error("write", Phase::Before, f.error))?;
-        let mut results = results.into_iter().skip(1);
-        let mut rows = || results.next().unwrap_or_default();
+    ) -> WriteCache {
         let mut write_cache = WriteCache {
-            stored: load::read_position(&rows())?,
+            stored,
             owners: HashMap::new(),
             write_cache: HashMap::new(),
             bytes: 0,
             read_cache,
         };
-        for row in rows() {
-            write_cache.set_owner(decode_owner(&mut Columns::new("write", &row)?)?.1);
+        for owner in owners {
+            write_cache.set_owner(owner);
         }
-        Ok(write_cache)
+        write_cache
     }
 
     /// Returns the data that the batches need, if all of it is cached.
-    pub(super) fn recall(&self, requests: &[WriteRequest]) -> Option<Remembered> {
+    pub(crate) fn recall(&self, requests: &[WriteRequest]) -> Option<Remembered> {
         let commands = || requests.iter().flat_map(|request| &request.batch.commands);
         let created: HashSet<ActionUid> = commands()
             .filter_map(|command| match command {
@@ -198,12 +177,12 @@ impl WriteCache {
 
     /// Withholds the actions that will change from readers. Call this before anything that may
     /// commit.
-    pub(super) fn invalidate(&self, write_set: &WriteSet) {
+    pub(crate) fn invalidate(&self, write_set: &WriteSet) {
         self.read_cache.invalidate(write_set);
     }
 
     /// Applies a write to the cache before it is committed.
-    pub(super) fn apply(
+    pub(crate) fn apply(
         &mut self,
         write_set: WriteSet,
         numbers: &HashMap<ActionUid, i64>,
@@ -276,13 +255,13 @@ impl WriteCache {
     }
 
     /// Publishes the committed actions to readers. Call this before any caller is answered.
-    pub(super) fn committed(&mut self, applied: Applied, pruned_through: i64) {
+    pub(crate) fn committed(&mut self, applied: Applied, pruned_through: i64) {
         self.stored.pruned_through = self.stored.pruned_through.max(pruned_through);
         self.read_cache.publish(applied.changed.into_iter());
     }
 
     /// Restores the cache after a rollback.
-    pub(super) fn undo(&mut self, applied: Applied) {
+    pub(crate) fn undo(&mut self, applied: Applied) {
         let before = applied.before;
         self.stored = before.stored;
         self.bytes = before.bytes;
@@ -356,21 +335,4 @@ impl WriteCache {
             None => named.push(owner),
         }
     }
-}
-
-/// Returns the approximate memory of an action with its operations, in bytes.
-pub(super) fn bytes(action: &Action) -> usize {
-    let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
-    let attributes = action.attributes.as_ref().map_or(0, |a| a.as_str().len());
-    let warnings: usize = action.warnings.iter().map(|text| text.len()).sum();
-    let lists = action.related.len() * 128 + action.exclusive.len() * 64;
-    let log = (action.log_entries.min(Limits::LOG_ENTRIES) as usize) * 18;
-    let result = action
-        .result
-        .as_ref()
-        .map_or(0, |result| result.as_str().len());
-    let error = action.error.as_ref();
-    let error = error.map_or(0, |error| error.message.len() + text(&error.detail));
-    let texts = text(&action.description) + attributes + warnings + result + error;
-    HEAD_BYTES + texts + lists + log
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 ///
 /// Uses the system's monotonic clock, not tokio's. A host may pause tokio's clock in its tests.
 /// Tokio cannot see that SQLite's thread is working, so every call would time out.
-pub(super) async fn deadline<F: Future>(time: Duration, future: F) -> Option<F::Output> {
+pub(crate) async fn deadline<F: Future>(time: Duration, future: F) -> Option<F::Output> {
     let begun = Instant::now();
     let mut future = pin!(future);
     loop {
