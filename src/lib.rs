@@ -121,6 +121,8 @@ pub mod transfer;
 pub mod watch;
 
 pub use backend::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use backend::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite-unbundled")]
 pub use backend::{SqliteOptions, SqliteStore};
 pub use clock::Clock;

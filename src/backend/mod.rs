@@ -4,6 +4,8 @@
 mod append_index;
 mod memory;
 mod position_watch;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "_sql")]
 mod sql;
 #[cfg(feature = "sqlite-unbundled")]
@@ -14,6 +16,8 @@ use std::collections::HashMap;
 use crate::model::ActionUid;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite-unbundled")]
 pub use sqlite::{
     SqliteAccess, SqliteCheck, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore,

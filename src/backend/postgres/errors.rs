@@ -1,15 +1,7 @@
 //! Maps errors of PostgreSQL and sqlx: the kind, and whether anything was applied.
 
+use crate::backend::sql::Phase;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
-
-/// The point at which a transaction failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Nothing was or will be applied.
-    Before,
-    /// At COMMIT, with an unknown outcome.
-    Commit,
-}
 
 /// Error codes, from PostgreSQL's documentation ("PostgreSQL Error Codes").
 mod code {
@@ -151,14 +143,4 @@ pub(super) fn may_lie_with_one(error: &StoreError) -> bool {
         class(&code) == "54" || [code::DISK_FULL, code::OUT_OF_MEMORY].contains(&code.as_str())
     });
     error.kind() == ErrorKind::Corrupt || (too_much && error.kind() == ErrorKind::Unavailable)
-}
-
-/// The error for a stored value that breaks a rule.
-pub(super) fn corrupt(operation: &'static str, what: impl Into<String>) -> StoreError {
-    StoreError::new(ErrorKind::Corrupt, operation, what.into())
-}
-
-/// The error for a row that is not where its index or its order says.
-pub(super) fn out_of_place(operation: &'static str) -> StoreError {
-    corrupt(operation, "a row is not where its index or its order says")
 }

@@ -8,13 +8,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgRow;
 
 use super::errors::store_error;
 use super::literal::{Rows, Type};
 use super::rows::{Columns, STORED_ACTION, STORED_OWNER};
 use super::script::Script;
 use super::setup::Setup;
+use super::source::Connection;
 use crate::backend::sql::{Phase, Stored, corrupt};
 use crate::error::StoreError;
 use crate::model::{ActionUid, Detail, Key, Limits, OpId, ReadSet, Timestamp, TxnState};
@@ -227,7 +228,7 @@ fn script<'n>(read_sets: &[&'n ReadSet], setup: &Setup) -> Load<'n> {
 
 /// Begins the transaction and loads the data of all batches.
 pub(super) async fn load(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     read_sets: &[&ReadSet],
     setup: &Setup,
 ) -> Result<Read, StoreError> {
@@ -240,7 +241,7 @@ pub(super) async fn load(
         any_claims,
         any_removals,
     } = script(read_sets, setup);
-    let results = script.run(connection).await;
+    let results = connection.run(script).await;
     let mut results = results.map_err(|failed| before(failed.error))?.into_iter();
     let gate = results.nth(skipped - 1).unwrap_or_default();
     if gate.is_empty() {

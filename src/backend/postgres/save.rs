@@ -89,10 +89,7 @@ pub(super) fn script(
     let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
     let changed = count(write_set.updated.len() + write_set.created.len());
     let mut script = Script::new();
-    let txid = script.bind_int(within.txid);
-    script.push(&format!(
-        "SELECT 1 / (CASE WHEN txid_current() = ${txid} THEN 1 ELSE 0 END)"
-    ));
+    push_guard(&mut script, within);
     let mut revisions = stored.revision + 1..;
     let mut numbers = Numbers {
         known,
@@ -131,8 +128,16 @@ pub(super) fn script(
     })
 }
 
+/// Appends a statement that fails unless it runs in the transaction of the load.
+pub(super) fn push_guard(script: &mut Script, within: &Within) {
+    let txid = script.bind_int(within.txid);
+    script.push(&format!(
+        "SELECT 1 / (CASE WHEN txid_current() = ${txid} THEN 1 ELSE 0 END)"
+    ));
+}
+
 /// Appends the row that makes a transaction the newest one.
-pub(super) fn push_commit(script: &mut Script, after: Stored, id: &Uuid) {
+fn push_commit(script: &mut Script, after: Stored, id: &Uuid) {
     let id = script.bind_id(id);
     let numbers = [
         after.last_commit,

@@ -22,6 +22,8 @@ pub(super) struct Script {
     sql: String,
     count: usize,
     values: Vec<String>,
+    /// True if the number of statements is not known.
+    is_text: bool,
 }
 
 /// A script that failed, with the number of statements that had completed.
@@ -31,9 +33,24 @@ pub(super) struct Failed {
     pub(super) error: sqlx::Error,
 }
 
+impl Failed {
+    pub(super) fn new(error: sqlx::Error) -> Failed {
+        Failed { done: 0, error }
+    }
+}
+
 impl Script {
     pub(super) fn new() -> Script {
         Script::default()
+    }
+
+    /// Returns the script of a text with any number of statements.
+    pub(super) fn of_text(sql: String) -> Script {
+        Script {
+            sql,
+            is_text: true,
+            ..Script::default()
+        }
     }
 
     /// Returns the number of statements.
@@ -127,7 +144,7 @@ impl Script {
                 }
             }
         }
-        if results.len() == self.count {
+        if results.len() == self.count || self.is_text {
             return Ok(results);
         }
         let done = results.len();

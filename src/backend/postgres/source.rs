@@ -1,15 +1,15 @@
 //! Connections: of the store's own, or from the host's pool.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgRow};
 use sqlx::{ConnectOptions, Connection as _, Postgres};
 
-use super::errors::{Phase, store_error};
-use crate::backend::sqlx_deadline::deadline;
+use super::errors::store_error;
+use super::script::{Failed, Script};
+use crate::backend::sql::{Phase, deadline};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
 /// Maximum time to open one connection.
@@ -26,45 +26,80 @@ pub(super) enum Source {
 }
 
 /// A connection in use.
+///
+/// If it is dropped in the middle of a transaction, because the runtime ends, a borrowed connection
+/// does not go back to its pool.
 #[derive(Debug)]
-pub(super) enum Connection {
+pub(super) struct Connection {
+    /// `None` only while it is dropped.
+    kind: Option<Kind>,
+    in_transaction: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
     Own(PgConnection),
     Borrowed(PoolConnection<Postgres>),
 }
 
-impl Deref for Connection {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        match self {
-            Connection::Own(connection) => connection,
-            Connection::Borrowed(connection) => connection,
-        }
-    }
-}
-
-impl DerefMut for Connection {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        match self {
-            Connection::Own(connection) => connection,
-            Connection::Borrowed(connection) => connection,
-        }
-    }
-}
-
 impl Connection {
+    fn new(kind: Kind) -> Connection {
+        Connection {
+            kind: Some(kind),
+            in_transaction: false,
+        }
+    }
+
+    /// Marks the beginning of a transaction.
+    pub(super) fn enter(&mut self) {
+        self.in_transaction = true;
+    }
+
+    /// Marks the end of a transaction.
+    pub(super) fn leave(&mut self) {
+        self.in_transaction = false;
+    }
+
+    /// Runs a script on the connection.
+    pub(super) async fn run(&mut self, script: Script) -> Result<Vec<Vec<PgRow>>, Failed> {
+        match &mut self.kind {
+            Some(Kind::Own(connection)) => script.run(connection).await,
+            Some(Kind::Borrowed(connection)) => script.run(connection).await,
+            None => Err(Failed::new(sqlx::Error::WorkerCrashed)),
+        }
+    }
+
+    /// Rolls back an open transaction. Returns false if that fails.
+    pub(super) async fn roll_back(&mut self) -> bool {
+        let mut script = Script::new();
+        script.push("ROLLBACK");
+        let rolled_back = deadline(OPENING, self.run(script)).await;
+        let rolled_back = matches!(rolled_back, Some(Ok(_)));
+        self.in_transaction &= !rolled_back;
+        rolled_back
+    }
+
     /// Ends a connection that failed or may be in a transaction; its pool then has room for another.
-    pub(super) async fn throw_away(self) {
+    pub(super) async fn throw_away(mut self) {
         // Nothing depends on how it ends: the server ends its transaction with it.
-        let _ended = match self {
-            Connection::Own(connection) => connection.close_hard().await,
-            Connection::Borrowed(connection) => connection.detach().close_hard().await,
+        let _ended = match self.kind.take() {
+            Some(Kind::Own(connection)) => connection.close_hard().await,
+            Some(Kind::Borrowed(connection)) => connection.detach().close_hard().await,
+            None => Ok(()),
         };
     }
 
-    async fn close(self) {
-        if let Connection::Own(connection) = self {
-            let _ended = connection.close().await;
+    async fn close(mut self) {
+        if let Some(Kind::Own(connection)) = self.kind.take() {
+            let _ended = deadline(OPENING, connection.close()).await;
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(Kind::Borrowed(connection)) = self.kind.take_if(|_| self.in_transaction) {
+            drop(connection.detach());
         }
     }
 }
@@ -78,7 +113,7 @@ impl Source {
                 let mut failure = None;
                 for server in servers.iter() {
                     match deadline(OPENING, server.connect()).await {
-                        Some(Ok(connection)) => return Ok(Connection::Own(connection)),
+                        Some(Ok(connection)) => return Ok(Connection::new(Kind::Own(connection))),
                         Some(Err(error)) => failure = Some(before(error)),
                         None => {
                             let message = "the server did not answer in time";
@@ -92,7 +127,9 @@ impl Source {
             }
             Source::Pool(pool) => {
                 let borrowed = pool.acquire().await;
-                borrowed.map(Connection::Borrowed).map_err(before)
+                borrowed
+                    .map(|connection| Connection::new(Kind::Borrowed(connection)))
+                    .map_err(before)
             }
         }
     }
@@ -111,11 +148,9 @@ impl ConnectionSlot {
         ConnectionSlot { source, kept: None }
     }
 
-    /// Opens a connection now, so that the next use need not wait.
-    pub(super) async fn ready(&mut self) -> Result<(), StoreError> {
-        let connection = self.take("connect").await?;
+    /// Keeps a connection for the next use, also a borrowed one.
+    pub(super) fn keep(&mut self, connection: Connection) {
         self.kept = Some(connection);
-        Ok(())
     }
 
     /// Returns a borrowed connection while there is no use for it.
@@ -134,9 +169,9 @@ impl ConnectionSlot {
     }
 
     pub(super) fn hand_back(&mut self, connection: Connection) {
-        self.kept = match connection {
-            own @ Connection::Own(_) => Some(own),
-            Connection::Borrowed(_) => None,
+        self.kept = match connection.kind {
+            Some(Kind::Own(_)) => Some(connection),
+            _ => None,
         };
     }
 
