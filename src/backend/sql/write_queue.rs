@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::error::StoreError;
 use crate::model::{Batch, Command, Done, ReadSet, Rejection};
@@ -22,6 +24,9 @@ pub(crate) const ROOM_UNIT: usize = 512;
 const GROUP_COMMANDS: usize = 2000;
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
+/// Time after which a batch that was blocked is tried again.
+const POSTPONED: Duration = Duration::from_millis(5);
+
 /// States whether a caller may still withdraw a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Claim(AtomicU8);
@@ -30,6 +35,7 @@ const WAITING: u8 = 0;
 const TAKEN: u8 = 1;
 const WITHDRAWN: u8 = 2;
 const SENT: u8 = 3;
+const IN_DOUBT: u8 = 4;
 
 impl Claim {
     /// The writer takes the batch, unless it has it already. Returns false if the batch was
@@ -39,7 +45,7 @@ impl Claim {
             .0
             .compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire);
         match taken {
-            Ok(_) | Err(TAKEN) => true,
+            Ok(_) | Err(TAKEN | IN_DOUBT) => true,
             // The batch was sent and certainly not applied, so the writer has it again.
             Err(SENT) => {
                 self.0.store(TAKEN, Ordering::Release);
@@ -51,12 +57,29 @@ impl Claim {
 
     /// The COMMIT is being sent: the outcome is unknown until the database answers.
     pub(crate) fn send(&self) {
-        self.0.store(SENT, Ordering::Release);
+        if self.0.load(Ordering::Acquire) != IN_DOUBT {
+            self.0.store(SENT, Ordering::Release);
+        }
+    }
+
+    /// The batch may have been applied, and the writer tries it again to find out. From now on its
+    /// outcome is unknown until it is answered.
+    pub(crate) fn doubt(&self) {
+        self.0.store(IN_DOUBT, Ordering::Release);
     }
 
     /// Returns true if the COMMIT of the batch was sent.
     pub(crate) fn is_sent(&self) -> bool {
-        self.0.load(Ordering::Acquire) == SENT
+        matches!(self.0.load(Ordering::Acquire), SENT | IN_DOUBT)
+    }
+
+    /// The writer puts the batch off: its caller may withdraw it again, unless it was sent before.
+    fn give_back(&self) {
+        let back = self
+            .0
+            .compare_exchange(TAKEN, WAITING, Ordering::AcqRel, Ordering::Acquire);
+        // A batch that was sent stays with the writer.
+        let _kept = back.is_err();
     }
 
     fn is_withdrawn(&self) -> bool {
@@ -133,6 +156,8 @@ pub(crate) struct WriteQueue {
     owners: Lane,
     actions: Lane,
     closing: watch::Receiver<bool>,
+    /// Batches that come back to their queues at this time.
+    postponed: Option<(Instant, Vec<WriteRequest>)>,
 }
 
 impl WriteQueue {
@@ -145,6 +170,7 @@ impl WriteQueue {
             owners: Lane::new(owners),
             actions: Lane::new(actions),
             closing,
+            postponed: None,
         }
     }
 
@@ -159,8 +185,10 @@ impl WriteQueue {
             // Each batch stays in its own queue: an action batch that was received first does not
             // pass a later owner batch.
             let (owners, actions) = (&mut self.owners, &mut self.actions);
+            let due = self.postponed.as_ref().map(|(due, _)| *due);
             let (lane, request) = tokio::select! {
                 biased;
+                () = until(due), if due.is_some() => break,
                 request = owners.channel.recv() => (owners, request),
                 request = actions.channel.recv() => (actions, request),
                 _ = self.closing.wait_for(|closing| *closing), if !owners.channel.is_closed() => {
@@ -180,7 +208,33 @@ impl WriteQueue {
                     return true;
                 }
             }
-            return false;
+            if due.is_none() {
+                return false;
+            }
+            until(due).await;
+            break;
+        }
+        self.bring_back();
+        true
+    }
+
+    /// Puts batches off for a moment. Their callers may withdraw them meanwhile.
+    pub(crate) fn postpone(&mut self, requests: Vec<WriteRequest>) {
+        if requests.is_empty() {
+            return;
+        }
+        requests
+            .iter()
+            .for_each(|request| request.claim.give_back());
+        let due = Instant::now() + POSTPONED;
+        let (_, postponed) = self.postponed.get_or_insert((due, Vec::new()));
+        postponed.extend(requests);
+    }
+
+    /// Returns postponed batches to the front of their queues.
+    fn bring_back(&mut self) {
+        if let Some((_, requests)) = self.postponed.take() {
+            self.put_back(requests);
         }
     }
 
@@ -214,6 +268,10 @@ impl WriteQueue {
     /// Returns the waiting batches that fit into one transaction, up to a number of batches. Empty
     /// if all were withdrawn. Callers may still withdraw them.
     pub(crate) fn next_group(&mut self, most: usize) -> Vec<WriteRequest> {
+        let due = self.postponed.as_ref().map(|(due, _)| *due);
+        if due.is_some_and(|due| due <= Instant::now()) {
+            self.bring_back();
+        }
         group(most, || {
             let owners = self.owners.try_next();
             owners.or_else(|| self.actions.try_next())
@@ -234,6 +292,14 @@ impl WriteQueue {
             };
             lane.received.push_front(request);
         }
+    }
+}
+
+/// Waits until a time, or for ever.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -19,7 +19,7 @@ async fn read_cache(store: &SqliteStore) -> Arc<Action> {
         .with_attributes(Json::new("{\"a\": [1.50, \"\\u00e9\"]}").unwrap());
     let action = store.create(new).await.unwrap();
     assert_eq!(
-        store.read_cache.get(&[action.uid]),
+        store.sql.read_cache.get(&[action.uid]),
         Some(vec![Some(action.clone())])
     );
     action
@@ -42,7 +42,7 @@ async fn what_is_unfinished_is_here_as_it_is_stored() {
     let (one, other) = (read_cache(&store).await, read_cache(&store).await);
     assert_eq!(stored(&store, one.uid).await, Some(one.clone()));
     let both = vec![Some(one.clone()), Some(other.clone())];
-    assert_eq!(store.read_cache.get(&[one.uid, other.uid]), Some(both));
+    assert_eq!(store.sql.read_cache.get(&[one.uid, other.uid]), Some(both));
 
     let requested = store
         .request_cancel(one.uid, Default::default())
@@ -50,14 +50,14 @@ async fn what_is_unfinished_is_here_as_it_is_stored() {
         .unwrap();
     assert_eq!(requested.version.get(), 2);
     assert_eq!(
-        store.read_cache.get(&[one.uid]),
+        store.sql.read_cache.get(&[one.uid]),
         Some(vec![Some(requested.clone())])
     );
     assert_eq!(stored(&store, one.uid).await, Some(requested));
 
     let done = store.finish(one.uid, cancelled(), None).await.unwrap();
     assert_eq!(
-        store.read_cache.get(&[one.uid]),
+        store.sql.read_cache.get(&[one.uid]),
         Some(vec![Some(done.clone())])
     );
     assert_eq!(stored(&store, one.uid).await, Some(done));
@@ -65,7 +65,7 @@ async fn what_is_unfinished_is_here_as_it_is_stored() {
     let (uid, if_version) = (ended.uid, ended.version);
     let remove = Command::Remove { uid, if_version };
     store.command(remove).await.unwrap();
-    assert_eq!(store.read_cache.get(&[uid]), None);
+    assert_eq!(store.sql.read_cache.get(&[uid]), None);
     assert_eq!(store.action(uid).await.unwrap(), None);
     store.close().await.unwrap();
 }
@@ -87,7 +87,7 @@ async fn a_transaction_that_failed_leaves_nothing_here() {
     let full = Batch::all((0..300).map(|_| create()).collect());
     let full = store.write(full).await.unwrap_err();
     assert_eq!(full.kind(), ErrorKind::Unavailable);
-    assert_eq!(store.read_cache.get(&[before.uid]), None);
+    assert_eq!(store.sql.read_cache.get(&[before.uid]), None);
     assert_eq!(store.action(before.uid).await.unwrap(), Some(before));
     // The writer reloads its cache.
     read_cache(&store).await;
@@ -121,11 +121,11 @@ async fn an_action_that_was_wrongly_taken_for_new_leaves_all_else_here() {
     assert_eq!(answers[1].as_ref().unwrap().action, Some(done));
     assert_eq!(requested.as_ref().unwrap().version.get(), 2);
     assert_eq!(
-        store.read_cache.get(&[one.uid]),
+        store.sql.read_cache.get(&[one.uid]),
         Some(vec![requested.clone()])
     );
     assert_eq!(
-        store.read_cache.get(&[other.uid]),
+        store.sql.read_cache.get(&[other.uid]),
         Some(vec![Some(other.clone())])
     );
     assert_eq!(stored(&store, one.uid).await, requested);
@@ -143,7 +143,7 @@ async fn a_closed_store_shows_nothing() {
     store.close().await.unwrap();
     let closed = store.action(action.uid).await.unwrap_err();
     assert_eq!(closed.kind(), ErrorKind::Closed);
-    assert_eq!(store.read_cache.get(&[action.uid]), None);
+    assert_eq!(store.sql.read_cache.get(&[action.uid]), None);
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_shared_store_keeps_nothing_here() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir, SqliteOptions::new().shared()).await;
     let action = store.create(NewAction::task("cold")).await.unwrap();
-    assert_eq!(store.read_cache.get(&[action.uid]), None);
+    assert_eq!(store.sql.read_cache.get(&[action.uid]), None);
     assert_eq!(store.action(action.uid).await.unwrap(), Some(action));
     store.close().await.unwrap();
 }

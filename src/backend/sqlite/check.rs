@@ -5,13 +5,13 @@ use std::sync::LazyLock;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row, ValueRef};
 
-use super::SqliteStore;
 use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key};
 use super::encode::flags;
 use super::errors::store_error;
 use super::rows::{COPIES, STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
 use super::source::ConnectionSlot;
+use super::store::SqliteStore;
 use crate::backend::sql::Phase;
 use crate::error::StoreError;
 use crate::model::Detail;
@@ -213,7 +213,7 @@ impl SqliteStore {
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.file.check_process("check")?;
-        self.position_watch.check_open("check")?;
+        self.sql.position_watch.check_open("check")?;
         self.file.check_before("check")?;
         let mut slot = ConnectionSlot::new(self.source.clone(), self.file.clone());
         let mut connection = slot.take().await?;

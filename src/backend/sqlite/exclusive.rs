@@ -11,8 +11,7 @@ use super::identity::OpenFile;
 use super::load;
 use super::rows::STORED_OWNER;
 use super::save;
-use super::script::Script;
-use super::writer::{commit, roll_back};
+use super::script::{Script, roll_back};
 use crate::backend::sql::{Frame, Phase};
 use crate::clock::Clock;
 use crate::error::StoreError;
@@ -69,7 +68,7 @@ async fn disconnect_in_transaction(
     }
     let mut save =
         save::script(&write_set, stored, HashMap::new(), Frame::Commit).map_err(before)?;
-    let committed = commit(connection, &mut save, file).await;
+    let committed = save::commit(connection, &mut save, file).await;
     // After a commit in doubt, the next opening finds the outcome.
     committed.map_err(|(_, error)| before(error))?;
     Ok(())

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use sqlx::sqlite::SqliteConnection;
 
 use super::save::Save;
-use super::writer::roll_back;
+use super::script::roll_back;
 
 /// A failure of a commit, with SQLite's extended code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

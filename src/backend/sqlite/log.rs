@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use sqlx::sqlite::SqliteRow;
 
 use super::decode::{Columns, decode_entry};
-use super::reader::{First, POSITION, read_first};
+use super::position::{First, POSITION, read_first};
 use super::rows::STORED_ENTRY;
 use super::script::Script;
 use crate::backend::sql::{Lineage, out_of_place};

@@ -6,33 +6,34 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 
+use super::access::SqliteAccess;
 use super::branch;
-use super::diagnostics::SqliteAccess;
 use super::durability::{durability, modes};
+use super::engine::{COME_BACK, SqliteEngine};
 use super::errors;
 use super::exclusive;
 use super::file::{self, Lock, LockMode, NewFile};
 use super::identity::OpenFile;
 use super::options::SqliteOptions;
-use super::pipeline::CommitTimer;
-use super::poll::Poll;
-use super::reader::{self, Reader};
+use super::position;
+use super::read_engine::SqliteReader;
 use super::schema::{self, BUSY, Policy, single};
-use super::script::Script;
+use super::script::{Script, roll_back};
 use super::source::{Connection, ConnectionSlot, Source};
+use super::store::SqliteStore;
 use super::sync::make_durable;
 use super::version;
-use super::writer::{COME_BACK, CloseOnDrop, Writer, roll_back};
-use super::{PAGE_SIZE, QUESTIONS, SqliteStore};
+use super::write_slot::WriteSlot;
 use crate::backend::position_watch::PositionWatch;
-use crate::backend::sql::ROOM_UNIT;
-use crate::backend::sql::{Lineage, Phase, ReadCache, WriteQueue, corrupt};
+use crate::backend::sql::{Lineage, Phase, Settings, SqlStore, corrupt};
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::Position;
 use crate::store::{Capabilities, Durability};
+
+/// SQLite's default page size, which every file of this store uses.
+const PAGE_SIZE: u64 = 4096;
 
 /// Maximum time for retrying a new connection that turns out to be read-only.
 const READ_ONLY_PATIENCE: Duration = Duration::from_millis(100);
@@ -248,11 +249,11 @@ async fn settle(
     let branches = branch::settle(connection, path, may_write).await?;
     let lineage = Lineage { store_id, branches };
     let mut script = Script::new();
-    script.push(reader::POSITION);
+    script.push(position::POSITION);
     let rows = script.run(connection).await;
     let rows = rows.map_err(|f| errors::store_error("open", Phase::Before, f.error))?;
     let rows = rows.first().map_or(&[][..], Vec::as_slice);
-    let position = reader::read_position("open", &lineage, rows)?;
+    let position = position::read_position("open", &lineage, rows)?;
     Ok((durability, lineage, position))
 }
 
@@ -329,9 +330,8 @@ async fn start(
     file.remember_log();
     let lineage = Arc::new(lineage);
     let position_watch = Arc::new(PositionWatch::new(position));
-    let read_cache = Arc::new(ReadCache::default());
-    let mut writers_line = ConnectionSlot::new(writers, file.clone());
-    writers_line.hand_back(connection);
+    let mut writers_slot = ConnectionSlot::new(writers, file.clone());
+    writers_slot.hand_back(connection);
 
     // Opens the readers now, so that errors appear here and not at the first read. No task has a
     // share of the lock yet: after an error the store can be opened again at once.
@@ -344,7 +344,7 @@ async fn start(
         };
         slots.push(slot);
         if let Err(error) = ready {
-            slots.push(writers_line);
+            slots.push(writers_slot);
             for mut slot in slots {
                 slot.close().await;
             }
@@ -354,81 +354,124 @@ async fn start(
 
     let lock = Arc::new(lock);
     let in_doubt = Arc::new(AtomicBool::new(false));
-    let (owners, owners_lane) = mpsc::unbounded_channel();
-    let (actions, actions_lane) = mpsc::unbounded_channel();
-    let (questions, asked) = mpsc::channel(QUESTIONS);
-    let asked = Arc::new(Mutex::new(asked));
-    let closing = watch::Sender::new(false);
-    let mut readers = Vec::with_capacity(options.readers);
-    for slot in slots {
-        let reader = Reader {
-            lineage: lineage.clone(),
-            slot,
-            file: file.clone(),
-            questions: asked.clone(),
-            put_off: None,
-            closing: closing.subscribe(),
-            position_watch: position_watch.clone(),
-            lock: lock.clone(),
-            in_doubt: in_doubt.clone(),
-        };
-        readers.push(tokio::spawn(reader.run()));
-    }
-    let writer = Writer {
-        access,
-        path: path.clone(),
-        clock: options.clock.clone(),
-        position_watch: CloseOnDrop(position_watch.clone()),
-        slot: writers_line,
-        file: file.clone(),
+    let readers = slots.into_iter().map(|slot| SqliteReader {
         lineage: lineage.clone(),
-        write_cache: None,
-        read_cache: read_cache.clone(),
-        readers,
+        slot,
+        file: file.clone(),
+        lock: lock.clone(),
+        in_doubt: in_doubt.clone(),
+    });
+    let readers = readers.collect();
+    let engine = SqliteEngine {
+        db: WriteSlot {
+            access,
+            path: path.clone(),
+            slot: writers_slot,
+            file: file.clone(),
+            position_watch: position_watch.clone(),
+            in_doubt,
+        },
+        clock: options.clock.clone(),
         lock,
-        #[cfg(not(test))]
-        timer: CommitTimer::default(),
-        #[cfg(test)]
-        timer: CommitTimer::always(options.always_parts),
         met: None,
-        in_doubt,
         #[cfg(test)]
         faults: options.faults.clone(),
     };
-    let write_queue = WriteQueue::new(owners_lane, actions_lane, closing.subscribe());
-    let writer = tokio::spawn(writer.run(write_queue));
-    let poll = (access != SqliteAccess::Exclusive).then(|| {
-        let poll = Poll::new(options.poll_interval);
-        tokio::spawn(poll.clone().run(
-            questions.clone(),
-            position_watch.clone(),
-            closing.subscribe(),
-        ));
-        poll
-    });
-    let room = options.queue_bytes / ROOM_UNIT;
     let mut capabilities = Capabilities::new(durability);
     capabilities.shared = access != SqliteAccess::Exclusive;
+    let settings = Settings {
+        capabilities,
+        timeout: options.timeout,
+        queue_bytes: options.queue_bytes,
+        poll_interval: (access != SqliteAccess::Exclusive).then_some(options.poll_interval),
+        #[cfg(test)]
+        always_parts: options.always_parts,
+    };
+    let sql = SqlStore::start(&settings, lineage, position_watch, engine, readers);
     Ok(SqliteStore {
         path,
-        store_id: lineage.store_id,
         access,
         file,
         version,
         source,
         clock: options.clock,
-        capabilities,
-        timeout: options.timeout,
-        position_watch,
-        read_cache,
-        owners,
-        actions,
-        owners_room: Arc::new(Semaphore::new(room)),
-        actions_room: Arc::new(Semaphore::new(room)),
-        room,
-        questions,
-        poll,
-        closing,
-        writer: Mutex::new(Some(writer)),
+        sql,
     })
+}
+
+impl SqliteStore {
+    /// Opens the store at a path, or creates it there, with the default [options](SqliteOptions).
+    /// Call this inside the tokio runtime that will run the store.
+    ///
+    /// # Errors
+    /// - `Invalid`: SQLite would not use the path as it is (`file:...`, `:memory:`, not UTF-8).
+    ///
+    /// - `Unavailable`: the store is open already. It does not exist but must. The file cannot be
+    ///   created, read or written.
+    ///
+    /// - `Corrupt`: the file is empty or is not a database.
+    ///
+    /// - `Incompatible`: the database belongs to another application. A newer version of this
+    ///   library wrote the store. The schema differs and may not be changed. SQLite is too old or
+    ///   would damage the store.
+    ///
+    /// - `Closed`: there is no tokio runtime.
+    ///
+    /// # Panics
+    /// Calls panic if their runtime has no timer
+    /// ([`enable_time`](tokio::runtime::Builder::enable_time)).
+    pub async fn open(path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
+        SqliteOptions::default().open(path).await
+    }
+
+    /// Opens the store in the database of a host's pool, or creates it there beside the host's
+    /// tables, with the default [options](SqliteOptions).
+    ///
+    /// All objects of the store are named `actions_*`. The store touches nothing else and changes
+    /// no setting of the connections. It keeps no connection between two calls, so a pool of one is
+    /// enough.
+    ///
+    ///
+    /// The host's settings determine the [durability](Capabilities::durability). It is
+    /// [`Durability::Disk`](crate::Durability::Disk) at `synchronous=FULL` or `EXTRA` with
+    /// `journal_mode` `WAL`, `TRUNCATE` or `PERSIST`, and at `EXTRA` with `DELETE`. Otherwise it is
+    /// [`Durability::Process`](crate::Durability::Process). At `NORMAL` or `OFF` with a rollback
+    /// journal a power cut may damage the whole database, as SQLite's documentation says.
+    ///
+    ///
+    /// Other processes may use the same database, by a path ([`SqliteOptions::shared`]) or with a
+    /// pool of their own.
+    ///
+    /// A write waits for a connection of the pool until the call times out. While another
+    /// connection writes, it waits for the database as long as the connection's `busy_timeout`. In
+    /// both cases it then fails with `Unavailable`. The caller's own open transaction also blocks
+    /// it: use [`write_in`](SqliteStore::write_in) there.
+    ///
+    /// Closing the store leaves the pool open.
+    ///
+    /// # Errors
+    /// As [`open`](SqliteStore::open). Also `Invalid` for a database in memory, for `journal_mode`
+    /// `MEMORY` or `OFF`, and with [`SqliteOptions::with_max_bytes`].
+    pub async fn on_pool(pool: SqlitePool) -> Result<SqliteStore, StoreError> {
+        SqliteOptions::default().on_pool(pool).await
+    }
+}
+
+impl SqliteOptions {
+    /// Opens the store at a path, or creates it there.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
+        at_path(path.as_ref(), self).await
+    }
+
+    /// Opens the store in the database of a host's pool, or creates it there beside the host's
+    /// tables.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::on_pool`].
+    pub async fn on_pool(self, pool: SqlitePool) -> Result<SqliteStore, StoreError> {
+        on_pool(pool, self).await
+    }
 }

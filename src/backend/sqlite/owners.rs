@@ -3,7 +3,7 @@
 use sqlx::sqlite::SqliteRow;
 
 use super::decode::{Columns, decode_owner};
-use super::reader::{First, POSITION, read_first};
+use super::position::{First, POSITION, read_first};
 use super::rows::STORED_OWNER;
 use super::script::Script;
 use crate::backend::sql::Lineage;

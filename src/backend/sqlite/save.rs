@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::ops::RangeFrom;
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::encode::{
     JsonRows, encode_action, encode_entry, encode_owner, encode_progress, encode_update,
 };
+use super::errors::was_refused;
+use super::identity::OpenFile;
 use super::load;
 use super::script::Script;
 use super::statement::{
@@ -17,6 +19,7 @@ use super::statement::{
 };
 use crate::backend::sql::Frame;
 use crate::backend::sql::Stored;
+use crate::backend::sql::{Encoded, Phase};
 use crate::model::codec::CodecError;
 use crate::model::{Action, ActionUid, Key, OpId, WriteSet, touched};
 
@@ -24,21 +27,23 @@ use crate::model::{Action, ActionUid, Key, OpId, WriteSet, touched};
 pub(super) struct Save {
     pub(super) script: Script,
     /// The number of each action, including new ones.
-    pub(super) numbers: HashMap<ActionUid, i64>,
+    numbers: HashMap<ActionUid, i64>,
     after: Stored,
     /// Index of the statement that reads `pruned_through`, if actions were removed.
     removed_at: Option<usize>,
-    /// The test failure of its commit.
-    #[cfg(test)]
-    pub(super) fault: Option<super::faults::Fault>,
 }
 
-impl Save {
-    /// The position after the commit, as far as it is known in advance.
-    pub(super) fn expected(&self) -> Stored {
+impl Encoded for Save {
+    fn expected(&self) -> Stored {
         self.after
     }
 
+    fn numbers(&self) -> &HashMap<ActionUid, i64> {
+        &self.numbers
+    }
+}
+
+impl Save {
     /// Returns the position after the commit with these results.
     pub(super) fn after(&self, results: &[Vec<SqliteRow>]) -> Stored {
         let mut after = self.after;
@@ -141,9 +146,30 @@ pub(super) fn script(
         numbers: numbers.known,
         after,
         removed_at,
-        #[cfg(test)]
-        fault: None,
     })
+}
+
+/// Runs the statements of a write, including COMMIT. Returns the new position, or the point at
+/// which it failed.
+pub(super) async fn commit(
+    connection: &mut SqliteConnection,
+    save: &mut Save,
+    file: &OpenFile,
+) -> Result<Stored, (Phase, sqlx::Error)> {
+    let statements = save.script.len();
+    file.check().map_err(|lost| (Phase::Before, lost.into()))?;
+    match save.script.take().run(connection).await {
+        Ok(results) => {
+            // The commit is in the open file. Checks that the path still leads to it.
+            file.check().map_err(|lost| (Phase::Commit, lost.into()))?;
+            Ok(save.after(&results))
+        }
+        // A refused COMMIT leaves the transaction open, so it is rolled back later.
+        Err(failed) if failed.done + 1 >= statements && !was_refused(&failed.error) => {
+            Err((Phase::Commit, failed.error))
+        }
+        Err(failed) => Err((Phase::Before, failed.error)),
+    }
 }
 
 /// The error of a record that cannot be encoded, which is far beyond its limits.

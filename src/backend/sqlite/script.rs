@@ -141,6 +141,17 @@ impl Script {
     }
 }
 
+/// Rolls back an open transaction. Returns false if that fails.
+pub(super) async fn roll_back(connection: &mut SqliteConnection) -> bool {
+    match sqlx::query("ROLLBACK").execute(connection).await {
+        Ok(_) => true,
+        Err(error) => {
+            let database = error.as_database_error();
+            database.is_some_and(|e| e.message().contains("no transaction is active"))
+        }
+    }
+}
+
 async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
     std::future::poll_fn(|cx| std::pin::Pin::new(&mut *stream).poll_next(cx)).await
 }

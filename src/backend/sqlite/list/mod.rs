@@ -15,7 +15,7 @@ pub(super) use self::path::{candidates, count_script, fewest, must_count};
 use self::places::Places;
 use super::decode::decode_stored;
 use super::joined;
-use super::reader::{First, read_first};
+use super::position::{First, read_first};
 use super::rows::STORED_ACTION;
 use super::script::Script;
 use crate::backend::sql::{Lineage, corrupt};

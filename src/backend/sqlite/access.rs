@@ -1,0 +1,15 @@
+//! Who else may use a store's database.
+
+/// Other users that a store's database may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SqliteAccess {
+    /// No other user.
+    Exclusive,
+    /// Other processes that also opened it [`shared`](super::SqliteOptions::shared).
+    Shared,
+    /// The host, and other users of the host's database.
+    HostPool,
+    /// Any other users; this store only reads.
+    ReadOnly,
+}
