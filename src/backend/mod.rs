@@ -6,7 +6,12 @@ mod memory;
 mod position_watch;
 #[cfg(feature = "postgres")]
 mod postgres;
+// Not every store uses all of it.
 #[cfg(feature = "_sql")]
+#[cfg_attr(
+    not(all(feature = "sqlite-unbundled", feature = "postgres")),
+    allow(dead_code)
+)]
 mod sql;
 #[cfg(feature = "sqlite-unbundled")]
 mod sqlite;

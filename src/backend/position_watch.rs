@@ -62,7 +62,7 @@ impl PositionWatch {
     }
 
     /// Returns the announced position.
-    #[cfg(feature = "_sql")]
+    #[cfg(feature = "sqlite-unbundled")]
     pub(super) fn position(&self) -> Position {
         self.state.borrow().position
     }
@@ -77,7 +77,7 @@ impl PositionWatch {
     }
 
     /// Ends all present and future waits with this error.
-    #[cfg(feature = "_sql")]
+    #[cfg(feature = "sqlite-unbundled")]
     pub(super) fn break_off(&self, error: StoreError) {
         self.state.send_modify(|state| {
             state.broken.get_or_insert(error);

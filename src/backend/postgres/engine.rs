@@ -14,7 +14,7 @@ use super::errors::{self, is_lost, store_error, was_refused};
 use super::load::{self, GATE, POSITION, Within};
 use super::rows::{Columns, STORED_OWNER};
 use super::save::{self, Save};
-use super::script::{Failed, Script};
+use super::script::Script;
 use super::setup::{BUSY, Setup};
 use super::source::{Connection, ConnectionSlot};
 use crate::backend::sql::{
@@ -57,10 +57,10 @@ fn silent() -> sqlx::Error {
 /// Waits for a script, but no longer than `timeout`. The connection must not be used again then.
 async fn in_time(
     timeout: Duration,
-    ran: impl Future<Output = Result<Vec<Vec<PgRow>>, Failed>>,
+    ran: impl Future<Output = Result<Vec<Vec<PgRow>>, sqlx::Error>>,
 ) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
     match deadline(timeout, ran).await {
-        Some(results) => results.map_err(|failed| failed.error),
+        Some(results) => results,
         None => Err(silent()),
     }
 }
@@ -76,9 +76,7 @@ impl PostgresEngine {
         let begun = Instant::now();
         loop {
             match self.slot.take("write").await {
-                Err(error)
-                    if error.kind() == ErrorKind::Unavailable && begun.elapsed() < BUSY =>
-                {
+                Err(error) if error.kind() == ErrorKind::Unavailable && begun.elapsed() < BUSY => {
                     tokio::time::sleep(PAUSE).await;
                 }
                 connected => return connected,
@@ -92,7 +90,9 @@ impl PostgresEngine {
         let mut script = Script::new();
         save::push_guard(&mut script, &self.within);
         script.push("COMMIT");
-        in_time(self.timeout, connection.run(script)).await.map(drop)
+        in_time(self.timeout, connection.run(script))
+            .await
+            .map(drop)
     }
 
     /// Reads under the lock what became of a transaction.
@@ -107,7 +107,9 @@ impl PostgresEngine {
         let skipped = script.len();
         script.push(POSITION);
         let number = script.bind_int(doubt.save.after.last_commit);
-        script.push(&format!("SELECT id FROM actions_commit WHERE number = ${number}"));
+        script.push(&format!(
+            "SELECT id FROM actions_commit WHERE number = ${number}"
+        ));
         // Durable with this commit, which follows it: locking a row writes to the log.
         script.push("COMMIT");
         let results = in_time(BUSY, connection.run(script)).await;
@@ -141,7 +143,9 @@ impl Engine for PostgresEngine {
     }
 
     fn now(&self) -> Timestamp {
-        self.clock.as_ref().map_or_else(|| Clock::system().now(), Clock::now)
+        self.clock
+            .as_ref()
+            .map_or_else(|| Clock::system().now(), Clock::now)
     }
 
     fn is_in_doubt(&self) -> bool {
@@ -195,7 +199,9 @@ impl Engine for PostgresEngine {
         let skipped = script.len();
         script.push(POSITION);
         let owner = &*STORED_OWNER;
-        script.push(&format!("SELECT {owner} FROM actions_owner AS o ORDER BY o.id"));
+        script.push(&format!(
+            "SELECT {owner} FROM actions_owner AS o ORDER BY o.id"
+        ));
         script.push("COMMIT");
         let results = in_time(self.timeout, connection.run(script)).await;
         let results = results.map_err(before)?;

@@ -71,12 +71,7 @@ pub(super) fn comes_back(error: &StoreError) -> bool {
     };
     match code(error) {
         Some(code) => {
-            [
-                code::SERIALIZATION,
-                code::DEADLOCK,
-                code::DIVISION_BY_ZERO,
-            ]
-            .contains(&code.as_str())
+            [code::SERIALIZATION, code::DEADLOCK, code::DIVISION_BY_ZERO].contains(&code.as_str())
                 || is_lost(error)
         }
         None => matches!(
@@ -84,11 +79,6 @@ pub(super) fn comes_back(error: &StoreError) -> bool {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_)
         ),
     }
-}
-
-/// Returns true if a statement names a missing schema, table or column.
-pub(super) fn is_unknown_name(error: &StoreError) -> bool {
-    code_of(error).is_some_and(|code| ["42P01", "42703", "3F000"].contains(&code.as_str()))
 }
 
 /// Converts an error to the error of the whole call.

@@ -76,7 +76,9 @@ mod tests {
         assert!(has("column actions_action.owner", "text"));
         assert!(has("column actions_owner.id", "bigint NOT NULL"));
         assert!(has("column actions_commit.pruned_created", "bigint"));
-        let refuse = parts.iter().find(|(name, _)| name == "function actions_refuse");
+        let refuse = parts
+            .iter()
+            .find(|(name, _)| name == "function actions_refuse");
         assert!(refuse.unwrap().1.contains("TG_ARGV[0]"));
     }
 }

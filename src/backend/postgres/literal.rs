@@ -1,7 +1,8 @@
 //! SQL literals, for statements that are sent as text.
 //!
 //! Texts are written as `E'...'`, in which a backslash is an escape whatever
-//! `standard_conforming_strings` says.
+//! `standard_conforming_strings` says. PostgreSQL has no text with a NUL character. A command with
+//! one is refused, but what it names is looked up before: NULL, which is not found.
 
 use uuid::Uuid;
 
@@ -37,6 +38,9 @@ pub(super) fn push_int(sql: &mut String, number: i64) {
 }
 
 pub(super) fn push_text(sql: &mut String, text: &str) {
+    if text.contains('\0') {
+        return sql.push_str("NULL::text");
+    }
     sql.push_str("E'");
     push_escaped(sql, text);
     sql.push('\'');
@@ -90,25 +94,56 @@ impl Type {
 pub(super) struct Rows {
     /// Each column, as the inside of an `E'{...}'`.
     columns: Vec<(Type, String)>,
+    /// Arrays that are large enough. More rows go on in others.
+    full: Vec<Vec<(Type, String)>>,
+    /// Size in bytes after which rows go on in other arrays.
+    most: usize,
     next: usize,
+    /// Rows in `columns`.
     rows: usize,
 }
+
+/// Size in bytes after which rows go on in other arrays. PostgreSQL takes values and messages of up
+/// to 1 GB, and a row is much smaller than this.
+#[cfg(not(test))]
+const ARRAY_BYTES: usize = 16 * 1024 * 1024;
+#[cfg(test)]
+const ARRAY_BYTES: usize = 1024;
 
 impl Rows {
     pub(super) fn new(types: &[Type]) -> Rows {
         Rows {
             columns: types.iter().map(|kind| (*kind, String::new())).collect(),
+            full: Vec::new(),
+            most: usize::MAX,
             next: 0,
             rows: 0,
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.rows
+    /// Creates rows that are sent in as many arrays as their size requires.
+    pub(super) fn in_lists(types: &[Type]) -> Rows {
+        Rows {
+            most: ARRAY_BYTES,
+            ..Rows::new(types)
+        }
+    }
+
+    /// Returns true if there are no rows.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows == 0 && self.full.is_empty()
     }
 
     /// Adds one row, whose fields `fill` writes in the order of the columns.
     pub(super) fn row<T>(&mut self, fill: impl FnOnce(&mut Rows) -> T) -> T {
+        let bytes = self.columns.iter().map(|(_, array)| array.len());
+        if bytes.sum::<usize>() > self.most {
+            let types: Vec<Type> = self.columns.iter().map(|(kind, _)| *kind).collect();
+            let columns = Rows::new(&types).columns;
+            self.full
+                .push(std::mem::replace(&mut self.columns, columns));
+            self.rows = 0;
+        }
         self.next = 0;
         let filled = fill(self);
         debug_assert_eq!(self.next, self.columns.len());
@@ -148,6 +183,9 @@ impl Rows {
     }
 
     pub(super) fn text(&mut self, text: &str) {
+        if text.contains('\0') {
+            return self.null();
+        }
         let Some(array) = self.field() else { return };
         array.push('"');
         let mut rest = text;
@@ -186,19 +224,33 @@ impl Rows {
         }
     }
 
-    /// Appends the arrays, separated by commas.
-    pub(super) fn push_to(&self, sql: &mut String) {
-        for (place, (kind, array)) in self.columns.iter().enumerate() {
-            if place > 0 {
-                sql.push_str(", ");
-            }
-            sql.push_str("E'{");
-            sql.push_str(array);
-            sql.push_str("}'::");
-            sql.push_str(kind.name());
-            sql.push_str("[]");
-        }
+    /// Returns the rows as arrays, separated by commas: one text, or several for many rows.
+    pub(super) fn lists(&self) -> impl Iterator<Item = String> {
+        let rest = (self.rows > 0).then_some(&self.columns);
+        self.full.iter().chain(rest).map(|columns| arrays(columns))
     }
+
+    /// Returns rows that are not [in lists](Rows::in_lists) as one array for each column.
+    pub(super) fn list(&self) -> String {
+        debug_assert!(self.full.is_empty());
+        arrays(&self.columns)
+    }
+}
+
+fn arrays(columns: &[(Type, String)]) -> String {
+    let bytes: usize = columns.iter().map(|(_, array)| array.len() + 16).sum();
+    let mut sql = String::with_capacity(bytes);
+    for (place, (kind, array)) in columns.iter().enumerate() {
+        if place > 0 {
+            sql.push_str(", ");
+        }
+        sql.push_str("E'{");
+        sql.push_str(array);
+        sql.push_str("}'::");
+        sql.push_str(kind.name());
+        sql.push_str("[]");
+    }
+    sql
 }
 
 #[cfg(test)]
@@ -230,10 +282,35 @@ mod tests {
             row.null();
             row.bytes(&[]);
         });
-        let mut sql = String::new();
-        rows.push_to(&mut sql);
+        let sql = rows.list();
         let text = r#"E'{"a\\"b\\\\c''d,}",NULL}'::text[]"#;
         let bytes = r#"E'{"\\\\xab","\\\\x"}'::bytea[]"#;
         assert_eq!(sql, format!("{text}, {bytes}"));
+    }
+    #[test]
+    fn many_rows_go_on_in_other_arrays() {
+        let mut rows = Rows::in_lists(&[Type::Int, Type::Text]);
+        assert_eq!(rows.lists().count(), 0);
+        for number in 0..3 {
+            rows.row(|row| {
+                row.int(number);
+                row.text(&"x".repeat(ARRAY_BYTES));
+            });
+        }
+        let lists: Vec<String> = rows.lists().collect();
+        assert_eq!(lists.len(), 3);
+        for (number, list) in lists.iter().enumerate() {
+            assert!(list.starts_with(&format!("E'{{{number}}}'::bigint[], ")));
+        }
+    }
+
+    #[test]
+    fn a_text_with_a_nul_character_is_null() {
+        let mut rows = Rows::new(&[Type::Text]);
+        rows.row(|row| row.text("a\0b"));
+        assert_eq!(rows.list(), "E'{NULL}'::text[]");
+        let mut sql = String::new();
+        push_text(&mut sql, "a\0b");
+        assert_eq!(sql, "NULL::text");
     }
 }

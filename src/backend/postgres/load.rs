@@ -28,7 +28,8 @@ pub(super) const POSITION: &str = "SELECT revision, pruned_through, pruned_creat
      FROM actions_commit ORDER BY number DESC LIMIT 1";
 
 /// The time, and the identity of this transaction.
-const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, txid_current()";
+const NOW: &str =
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, txid_current()";
 
 /// The actions of uids ($1) and those that hold a key ($2), each with what is said of it in other
 /// tables.
@@ -49,7 +50,9 @@ const BESIDE: &str = "EXISTS (SELECT 1 FROM actions_pin AS p WHERE p.action = a.
 
 fn actions(numbers: &str) -> String {
     let action = &*STORED_ACTION;
-    format!("SELECT a.number, {action}, {BESIDE} FROM actions_action AS a WHERE a.number IN ({numbers})")
+    format!(
+        "SELECT a.number, {action}, {BESIDE} FROM actions_action AS a WHERE a.number IN ({numbers})"
+    )
 }
 
 /// The parents of actions ($5).
@@ -74,9 +77,8 @@ const KEYS: &str = "SELECT j.place, k.action FROM unnest($2) WITH ORDINALITY AS 
 /// The owners that are named ($4), the living ones of these names, and those of the actions.
 static OWNERS: LazyLock<String> = LazyLock::new(|| owners(NUMBERS));
 
-static OWNERS_BY_UID: LazyLock<String> = LazyLock::new(|| {
-    owners("SELECT n.number FROM actions_action AS n WHERE n.uid = ANY ($1)")
-});
+static OWNERS_BY_UID: LazyLock<String> =
+    LazyLock::new(|| owners("SELECT n.number FROM actions_action AS n WHERE n.uid = ANY ($1)"));
 
 fn owners(numbers: &str) -> String {
     let owner = &*STORED_OWNER;
@@ -201,7 +203,7 @@ fn script<'n>(read_sets: &[&'n ReadSet], setup: &Setup) -> Load<'n> {
     };
     script.push(actions);
     script.push(owners);
-    let (any_ops, any_removals) = (ops.len() > 0, removals.len() > 0);
+    let (any_ops, any_removals) = (!ops.is_empty(), !removals.is_empty());
     if any_removals {
         script.push(&PARENTS);
         script.push(REVISIONS);
@@ -242,7 +244,7 @@ pub(super) async fn load(
         any_removals,
     } = script(read_sets, setup);
     let results = connection.run(script).await;
-    let mut results = results.map_err(|failed| before(failed.error))?.into_iter();
+    let mut results = results.map_err(before)?.into_iter();
     let gate = results.nth(skipped - 1).unwrap_or_default();
     if gate.is_empty() {
         return Err(corrupt("write", "the store's own row is missing"));
@@ -321,10 +323,7 @@ fn single(rows: &[PgRow]) -> Result<&PgRow, StoreError> {
 }
 
 /// Reads the row of a [`POSITION`].
-pub(super) fn read_position(
-    operation: &'static str,
-    rows: &[PgRow],
-) -> Result<Stored, StoreError> {
+pub(super) fn read_position(operation: &'static str, rows: &[PgRow]) -> Result<Stored, StoreError> {
     let Some(row) = rows.first() else {
         return Err(corrupt(operation, "the store's position is missing"));
     };

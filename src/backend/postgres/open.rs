@@ -32,9 +32,8 @@ pub(super) async fn by_url(
     options: PostgresOptions,
 ) -> Result<PostgresStore, StoreError> {
     // The error is not kept: it may show a part of the URL, and that may be the password.
-    let server = PgConnectOptions::from_str(url).map_err(|_| {
-        StoreError::new(ErrorKind::Invalid, "open", "the URL cannot be read")
-    })?;
+    let server = PgConnectOptions::from_str(url)
+        .map_err(|_| StoreError::new(ErrorKind::Invalid, "open", "the URL cannot be read"))?;
     by_options(vec![server], options).await
 }
 
@@ -63,7 +62,7 @@ pub(super) async fn on_pool(
 }
 
 async fn open(source: Source, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
-    crate::runtime::current("open")?;
+    check_runtime()?;
     let name = SchemaName::new(&options.schema)?;
     let mut connection = source.connect("open").await?;
     match prepare(&mut connection, &name, &options).await {
@@ -73,6 +72,14 @@ async fn open(source: Source, options: PostgresOptions) -> Result<PostgresStore,
             Err(error)
         }
     }
+}
+
+fn check_runtime() -> Result<(), StoreError> {
+    let runtime = tokio::runtime::Handle::try_current();
+    runtime.map(drop).map_err(|error| {
+        let message = "called outside a tokio runtime";
+        StoreError::new(ErrorKind::Closed, "open", message).with_source(error)
+    })
 }
 
 /// What is known of a database when it is opened.
@@ -166,14 +173,15 @@ async fn inspect(
     let mut script = Script::new();
     script.push(SETTINGS);
     let results = connection.run(script).await;
-    let results = results.map_err(|failed| before(failed.error))?;
+    let results = results.map_err(before)?;
     let row = results.iter().flatten().next();
     let row = row.ok_or_else(|| corrupt("open", "the server shows no settings"))?;
     let setting = |at: usize| row.try_get::<&str, _>(at).map_err(before);
     let version = setting(0)?.parse().unwrap_or(0_i64);
     if version < OLDEST {
         let (found, needed) = (version / 10_000, OLDEST / 10_000);
-        let message = format!("the server is PostgreSQL {found}; the store needs {needed} or later");
+        let message =
+            format!("the server is PostgreSQL {found}; the store needs {needed} or later");
         return Err(incompatible(message));
     }
     for (at, whose) in [(1, "database's"), (2, "connection's")] {
@@ -207,7 +215,8 @@ fn durability(
 }
 
 const BRANCH: &str = "SELECT store_id, branch FROM actions_store WHERE id = 1";
-const FORKS: &str = "SELECT branch, revision, last_number, last_entry FROM actions_branch ORDER BY id";
+const FORKS: &str =
+    "SELECT branch, revision, last_number, last_entry FROM actions_branch ORDER BY id";
 
 /// Reads the identity and the position of the store.
 async fn read(connection: &mut Connection, setup: &Setup) -> Result<(Lineage, Stored), StoreError> {
@@ -220,7 +229,7 @@ async fn read(connection: &mut Connection, setup: &Setup) -> Result<(Lineage, St
     script.push("COMMIT");
     connection.enter();
     let results = connection.run(script).await;
-    let results = results.map_err(|failed| before(failed.error))?;
+    let results = results.map_err(before)?;
     connection.leave();
     let rows = |at: usize| results.get(skipped + at).map_or(&[][..], Vec::as_slice);
     let row = rows(0).first();

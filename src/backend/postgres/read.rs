@@ -15,7 +15,9 @@ use super::script::Script;
 use super::setup::Setup;
 use super::source::ConnectionSlot;
 use crate::backend::another_branch;
-use crate::backend::sql::{FoundOne, Lineage, Phase, ReadEngine, Stored, corrupt, deadline, out_of_place};
+use crate::backend::sql::{
+    FoundOne, Lineage, Phase, ReadEngine, Stored, corrupt, deadline, out_of_place,
+};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
     AccessPath, Action, ActionUid, Cursor, Detail, End, LogEntry, LogQuery, Owner, OwnerQuery,
@@ -102,13 +104,13 @@ impl PostgresReader {
                 results.drain(..skipped);
                 Ok(results)
             }
-            Some(Err(failed)) => {
-                if is_lost(&failed.error) || !connection.roll_back().await {
+            Some(Err(error)) => {
+                if is_lost(&error) || !connection.roll_back().await {
                     connection.throw_away().await;
                 } else {
                     self.slot.hand_back(connection);
                 }
-                Err(store_error(operation, Phase::Before, failed.error))
+                Err(store_error(operation, Phase::Before, error))
             }
             None => {
                 connection.throw_away().await;
@@ -148,7 +150,11 @@ fn take_position(
     operation: &'static str,
     results: &mut Vec<Vec<PgRow>>,
 ) -> Result<Stored, StoreError> {
-    let rows = if results.is_empty() { Vec::new() } else { results.remove(0) };
+    let rows = if results.is_empty() {
+        Vec::new()
+    } else {
+        results.remove(0)
+    };
     let row = rows.first();
     let row = row.ok_or_else(|| corrupt(operation, "the store's position is missing"))?;
     read_stored(&mut Columns::new(operation, row))

@@ -98,14 +98,16 @@ pub(super) struct Written {
 
 impl Written {
     pub(super) fn rows(&self) -> Rows {
-        Rows::new(&self.types)
+        Rows::in_lists(&self.types)
     }
 
     fn insert(table: &str, columns: &[(&str, Type)]) -> Written {
         let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
         let names = names.join(", ");
         Written {
-            sql: format!("INSERT INTO {table} ({names}) SELECT {names} FROM unnest($#) AS j({names})"),
+            sql: format!(
+                "INSERT INTO {table} ({names}) SELECT {names} FROM unnest($#) AS j({names})"
+            ),
             types: columns.iter().map(|(_, kind)| *kind).collect(),
         }
     }
@@ -113,7 +115,10 @@ impl Written {
     /// Updates columns; the first one identifies the row.
     fn update(table: &str, columns: &[(&str, Type)]) -> Written {
         let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-        let set = names.iter().skip(1).map(|name| format!("{name} = j.{name}"));
+        let set = names
+            .iter()
+            .skip(1)
+            .map(|name| format!("{name} = j.{name}"));
         let set: Vec<String> = set.collect();
         let (key, set, names) = (names[0], set.join(", "), names.join(", "));
         Written {
@@ -138,7 +143,9 @@ const BODY: (&str, Type) = ("body", Type::Bytes);
 /// New actions.
 pub(super) static ACTIONS: LazyLock<Written> = LazyLock::new(|| {
     let columns = [NUMBER, FLAGS].into_iter();
-    let columns = columns.chain(columns_of(IDENTITY)).chain(columns_of(CHANGEABLE));
+    let columns = columns
+        .chain(columns_of(IDENTITY))
+        .chain(columns_of(CHANGEABLE));
     Written::insert("actions_action", &columns.chain([BODY]).collect::<Vec<_>>())
 });
 
@@ -192,16 +199,18 @@ pub(super) static OWNERS: LazyLock<Written> = LazyLock::new(|| {
 const ACTION_NUMBER: (&str, Type) = ("action", Type::Int);
 const OBJECT: (&str, Type) = ("object", Type::Text);
 
-pub(super) static POSITIONS: LazyLock<Written> = LazyLock::new(|| {
-    Written::insert("actions_feed", &[ACTION_NUMBER, ("revision", Type::Int)])
-});
-pub(super) static MOVES: LazyLock<Written> = LazyLock::new(|| {
-    Written::update("actions_feed", &[ACTION_NUMBER, ("revision", Type::Int)])
-});
+pub(super) static POSITIONS: LazyLock<Written> =
+    LazyLock::new(|| Written::insert("actions_feed", &[ACTION_NUMBER, ("revision", Type::Int)]));
+pub(super) static MOVES: LazyLock<Written> =
+    LazyLock::new(|| Written::update("actions_feed", &[ACTION_NUMBER, ("revision", Type::Int)]));
 pub(super) static TOUCHES: LazyLock<Written> =
     LazyLock::new(|| Written::insert("actions_touch", &[OBJECT, ACTION_NUMBER]));
 pub(super) static KEYS: LazyLock<Written> = LazyLock::new(|| {
-    let columns = [("tenant", Type::Text), ("kind", Type::Int), ("key", Type::Text)];
+    let columns = [
+        ("tenant", Type::Text),
+        ("kind", Type::Int),
+        ("key", Type::Text),
+    ];
     let columns: Vec<_> = columns.into_iter().chain([ACTION_NUMBER]).collect();
     Written::insert("actions_key", &columns)
 });
@@ -217,7 +226,11 @@ fn push_body<R: Record>(out: &mut Rows, layout: Layout<R>, record: &R) -> Result
 }
 
 /// Encodes a row of [`ACTIONS`].
-pub(super) fn encode_action(out: &mut Rows, action: &Action, number: i64) -> Result<(), CodecError> {
+pub(super) fn encode_action(
+    out: &mut Rows,
+    action: &Action,
+    number: i64,
+) -> Result<(), CodecError> {
     out.int(number);
     out.int(flags(action));
     for field in IDENTITY.iter().chain(CHANGEABLE) {
@@ -227,7 +240,11 @@ pub(super) fn encode_action(out: &mut Rows, action: &Action, number: i64) -> Res
 }
 
 /// Encodes a row of [`UPDATES`].
-pub(super) fn encode_update(out: &mut Rows, action: &Action, number: i64) -> Result<(), CodecError> {
+pub(super) fn encode_update(
+    out: &mut Rows,
+    action: &Action,
+    number: i64,
+) -> Result<(), CodecError> {
     out.int(number);
     out.int(flags(action));
     for field in CHANGEABLE {

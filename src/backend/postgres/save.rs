@@ -96,7 +96,13 @@ pub(super) fn script(
         last: stored.last_number,
     };
     let mut latest = within.revisions.clone();
-    update(&mut script, write_set, &numbers, &mut revisions, &mut latest)?;
+    update(
+        &mut script,
+        write_set,
+        &numbers,
+        &mut revisions,
+        &mut latest,
+    )?;
     remove(&mut script, write_set, &numbers);
     free_keys(&mut script, write_set);
     create(&mut script, write_set, &mut numbers, &mut revisions)?;
@@ -159,7 +165,9 @@ fn push_commit(script: &mut Script, after: Stored, id: &Uuid) {
     ));
     if after.last_commit % COMMITS_AT_ONCE == 0 {
         let oldest = script.bind_int(after.last_commit - COMMITS_KEPT);
-        script.push(&format!("DELETE FROM actions_commit WHERE number <= ${oldest}"));
+        script.push(&format!(
+            "DELETE FROM actions_commit WHERE number <= ${oldest}"
+        ));
     }
 }
 
@@ -228,7 +236,10 @@ fn remove(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) {
     script.push_rows(untouch, &touches(&write_set.removed, numbers));
     let removed = write_set.removed.iter().map(|action| action.uid);
     let removed = numbers_of(removed, numbers);
-    script.push_rows("DELETE FROM actions_action WHERE number = ANY ($#)", &removed);
+    script.push_rows(
+        "DELETE FROM actions_action WHERE number = ANY ($#)",
+        &removed,
+    );
 }
 
 const KEY: [Type; 3] = [Type::Text, Type::Int, Type::Text];

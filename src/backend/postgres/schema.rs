@@ -9,11 +9,12 @@ use super::script::Script;
 use super::source::Connection;
 use crate::backend::sql::{Phase, corrupt};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
-use crate::model::StoreId;
 
 /// The steps that create the schema, oldest first. A released step is never edited. Each ends with
 /// its entry in the ledger. `$schema` stands for the quoted name.
-const STEPS: &[&str] = &[include_str!("../../../migrations/postgres/0001_actions.sql")];
+const STEPS: &[&str] = &[include_str!(
+    "../../../migrations/postgres/0001_actions.sql"
+)];
 
 /// The schema version that this library writes. The ledger says which other versions may read and
 /// write it.
@@ -33,9 +34,8 @@ impl SchemaName {
         let starts = bytes
             .next()
             .is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
-        let goes_on = bytes.all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'
-        });
+        let goes_on =
+            bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         if !starts || !goes_on || name.len() > 31 || name.starts_with("pg_") {
             let message = "schema: 1 to 31 lower-case letters, digits and underscores; not a digit \
                            and not pg_ at the beginning";
@@ -86,7 +86,7 @@ async fn rows(connection: &mut Connection, statement: &str) -> Result<Vec<PgRow>
     let mut script = Script::new();
     script.push(statement);
     let results = connection.run(script).await;
-    let mut results = results.map_err(|failed| before(failed.error))?;
+    let mut results = results.map_err(before)?;
     Ok(results.pop().unwrap_or_default())
 }
 
@@ -144,9 +144,12 @@ async fn upgrade(connection: &mut Connection, name: &SchemaName) -> Result<(), S
     }
     let applied = found.map_or(0, |found| found.version);
     let steps = name.steps();
-    for step in steps.into_iter().skip(usize::try_from(applied).unwrap_or(0)) {
+    for step in steps
+        .into_iter()
+        .skip(usize::try_from(applied).unwrap_or(0))
+    {
         let applied = connection.run(Script::of_text(step)).await;
-        applied.map_err(|failed| before(failed.error))?;
+        applied.map_err(before)?;
     }
     Ok(())
 }
@@ -228,7 +231,7 @@ async fn verify(connection: &mut Connection, name: &SchemaName) -> Result<(), St
     script.bind_text(&name.quoted());
     script.push(PARTS);
     let results = connection.run(script).await;
-    let results = results.map_err(|failed| before(failed.error))?;
+    let results = results.map_err(before)?;
     let mut there = Vec::new();
     for row in results.iter().flatten() {
         let part: (String, String) = (
@@ -249,19 +252,4 @@ async fn verify(connection: &mut Connection, name: &SchemaName) -> Result<(), St
         }
     }
     Ok(())
-}
-
-pub(super) async fn store_id(
-    connection: &mut Connection,
-    name: &SchemaName,
-) -> Result<StoreId, StoreError> {
-    let statement = format!(
-        "SELECT store_id::text FROM {}.actions_store WHERE id = 1",
-        name.quoted()
-    );
-    let found = rows(connection, &statement).await?;
-    let id = found.first().and_then(|row| row.try_get::<String, _>(0).ok());
-    let id = id.and_then(|id| uuid::Uuid::try_parse(&id).ok());
-    let id = id.ok_or_else(|| corrupt("open", "the store's identity cannot be read"))?;
-    Ok(StoreId::from_uuid(id))
 }

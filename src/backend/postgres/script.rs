@@ -19,6 +19,8 @@ use super::literal::{self, Rows};
 /// Statements, whose values are already written into their text.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Script {
+    /// Messages that are large enough. They are sent before `sql`, each after the one before.
+    full: Vec<String>,
     sql: String,
     count: usize,
     values: Vec<String>,
@@ -26,18 +28,8 @@ pub(super) struct Script {
     is_text: bool,
 }
 
-/// A script that failed, with the number of statements that had completed.
-#[derive(Debug)]
-pub(super) struct Failed {
-    pub(super) done: usize,
-    pub(super) error: sqlx::Error,
-}
-
-impl Failed {
-    pub(super) fn new(error: sqlx::Error) -> Failed {
-        Failed { done: 0, error }
-    }
-}
+/// Size in bytes after which a script goes on in another message. PostgreSQL takes up to 1 GB.
+const MESSAGE_BYTES: usize = 32 * 1024 * 1024;
 
 impl Script {
     pub(super) fn new() -> Script {
@@ -66,10 +58,7 @@ impl Script {
     /// Appends a statement. Its text is from this module, never from a user. It names values that
     /// were bound before as `$1`, `$2`, and so on.
     pub(super) fn push(&mut self, statement: &str) {
-        if self.count > 0 {
-            self.sql.push_str(";\n");
-        }
-        self.count += 1;
+        self.begin();
         let mut rest = statement;
         while let Some(at) = rest.find('$') {
             let (before, after) = rest.split_at(at);
@@ -86,19 +75,27 @@ impl Script {
         self.sql.push_str(rest);
     }
 
-    /// Appends a statement with its rows, which it names `$#`. Appends nothing without rows.
+    /// Appends a statement with its rows, which it names `$#`: several times for many rows, not at
+    /// all without rows.
     pub(super) fn push_rows(&mut self, statement: &str, rows: &Rows) {
-        if rows.len() == 0 {
-            return;
+        let (before, after) = statement.split_once("$#").unwrap_or((statement, ""));
+        for list in rows.lists() {
+            self.begin();
+            for part in [before, &list, after] {
+                self.sql.push_str(part);
+            }
         }
-        if self.count > 0 {
+    }
+
+    /// Begins a statement.
+    fn begin(&mut self) {
+        if self.sql.len() > MESSAGE_BYTES {
+            self.full.push(std::mem::take(&mut self.sql));
+        }
+        if !self.sql.is_empty() {
             self.sql.push_str(";\n");
         }
         self.count += 1;
-        let (before, after) = statement.split_once("$#").unwrap_or((statement, ""));
-        self.sql.push_str(before);
-        rows.push_to(&mut self.sql);
-        self.sql.push_str(after);
     }
 
     fn bind(&mut self, write: impl FnOnce(&mut String)) -> usize {
@@ -123,33 +120,30 @@ impl Script {
 
     /// Binds rows as arrays, for `unnest($1)`, or for `ANY ($1)` if they have one column.
     pub(super) fn bind_rows(&mut self, rows: &Rows) -> usize {
-        self.bind(|sql| rows.push_to(sql))
+        self.bind(|sql| sql.push_str(&rows.list()))
     }
 
     /// Runs the whole script and returns the rows of each statement.
     pub(super) async fn run(
         self,
         connection: &mut PgConnection,
-    ) -> Result<Vec<Vec<PgRow>>, Failed> {
+    ) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
         let mut results = Vec::with_capacity(self.count);
-        let mut rows = Vec::new();
-        let mut stream = pin!(connection.fetch_many(sqlx::raw_sql(AssertSqlSafe(self.sql))));
-        while let Some(item) = next(&mut stream).await {
-            match item {
-                Ok(Either::Right(row)) => rows.push(row),
-                Ok(Either::Left(_)) => results.push(std::mem::take(&mut rows)),
-                Err(error) => {
-                    let done = results.len();
-                    return Err(Failed { done, error });
+        for message in self.full.into_iter().chain([self.sql]) {
+            let mut rows = Vec::new();
+            let mut stream = pin!(connection.fetch_many(sqlx::raw_sql(AssertSqlSafe(message))));
+            while let Some(item) = next(&mut stream).await {
+                match item? {
+                    Either::Right(row) => rows.push(row),
+                    Either::Left(_) => results.push(std::mem::take(&mut rows)),
                 }
             }
         }
         if results.len() == self.count || self.is_text {
             return Ok(results);
         }
-        let done = results.len();
-        let error = sqlx::Error::Protocol("a statement has no result".to_owned());
-        Err(Failed { done, error })
+        let message = "a statement has no result".to_owned();
+        Err(sqlx::Error::Protocol(message))
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::script::Script;
 use super::schema::SchemaName;
+use super::script::Script;
 
 /// Maximum time that a statement waits for another writer.
 pub(super) const BUSY: Duration = Duration::from_secs(5);

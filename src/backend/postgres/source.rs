@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgRow};
 use sqlx::{ConnectOptions, Connection as _, Postgres};
 
 use super::errors::store_error;
-use super::script::{Failed, Script};
+use super::script::Script;
 use crate::backend::sql::{Phase, deadline};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
@@ -61,11 +61,11 @@ impl Connection {
     }
 
     /// Runs a script on the connection.
-    pub(super) async fn run(&mut self, script: Script) -> Result<Vec<Vec<PgRow>>, Failed> {
+    pub(super) async fn run(&mut self, script: Script) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
         match &mut self.kind {
             Some(Kind::Own(connection)) => script.run(connection).await,
             Some(Kind::Borrowed(connection)) => script.run(connection).await,
-            None => Err(Failed::new(sqlx::Error::WorkerCrashed)),
+            None => Err(sqlx::Error::WorkerCrashed),
         }
     }
 

@@ -18,6 +18,8 @@ mod write_loop;
 mod write_queue;
 mod writer;
 
+#[cfg(feature = "postgres")]
+pub(crate) use self::deadline::deadline;
 pub(crate) use self::engine::{
     Doubt, Encoded, Engine, FoundOne, Frame, Loaded, Phase, ReadEngine, Stored, Verdict,
 };

@@ -47,7 +47,7 @@ fn condition(script: &mut Script, filter: &Filter) -> String {
         let value = script.bind_text(text);
         format!("a.{column} = ${value}")
     };
-    let mut int = |script: &mut Script, column: &str, op: &str, number: i64| {
+    let int = |script: &mut Script, column: &str, op: &str, number: i64| {
         let value = script.bind_int(number);
         format!("a.{column} {op} ${value}")
     };
@@ -123,5 +123,7 @@ pub(super) fn bind_objects(script: &mut Script, objects: &ObjectSet) -> usize {
 /// Joins conditions, each after AND.
 pub(super) fn all_of(conditions: impl IntoIterator<Item = String>) -> String {
     let conditions = conditions.into_iter();
-    conditions.map(|condition| format!(" AND {condition}")).collect()
+    conditions
+        .map(|condition| format!(" AND {condition}"))
+        .collect()
 }

@@ -77,9 +77,8 @@ pub(super) fn push(script: &mut Script, query: &Query, path: &AccessPath, select
         (rows, last)
     };
     let limit = query.limit;
-    let last = last.map(|last| {
-        format!("CASE WHEN (SELECT count(*) FROM page) <= {limit} THEN {last} END")
-    });
+    let last = last
+        .map(|last| format!("CASE WHEN (SELECT count(*) FROM page) <= {limit} THEN {last} END"));
     let columns = columns(&["page.key"]);
     script.push(&format!(
         "WITH page AS MATERIALIZED ({rows}) SELECT {}, {}, {columns} \

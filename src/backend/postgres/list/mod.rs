@@ -166,7 +166,11 @@ fn push_times(script: &mut Script, query: &Query, path: &AccessPath) {
     let after = script.bind_int(query.after.map_or(begin, position_of));
     let filters = conditions(script, query, path, false);
     let filtered = driven.filtered(&filters);
-    let (condition, action, limit) = (&driven.condition, &*STORED_ACTION, u32::from(query.limit) + 1);
+    let (condition, action, limit) = (
+        &driven.condition,
+        &*STORED_ACTION,
+        u32::from(query.limit) + 1,
+    );
     let size = BlockTimes::ACTIONS;
     let towards = if direction == "ASC" { ">=" } else { "<=" };
     let blocks = format!(

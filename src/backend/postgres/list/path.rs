@@ -7,9 +7,7 @@ use super::{Walk, position_of, walk};
 use crate::backend::postgres::rows::Columns;
 use crate::backend::postgres::script::Script;
 use crate::error::StoreError;
-use crate::model::{
-    AccessPath, BlockTimes, Filter, Order, Query, SELECTIVE, Times, Timestamp,
-};
+use crate::model::{AccessPath, BlockTimes, Filter, Order, Query, SELECTIVE, Times, Timestamp};
 
 /// The index access of a query.
 pub(super) struct Driven {
