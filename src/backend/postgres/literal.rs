@@ -8,27 +8,51 @@ use uuid::Uuid;
 
 use crate::model::codec::Value;
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
 /// Appends bytes as hexadecimal digits.
 fn push_hex(sql: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     sql.reserve(2 * bytes.len());
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            sql.push(char::from(HEX[usize::from(digit)]));
+    let mut digits = [0; 512];
+    for piece in bytes.chunks(256) {
+        for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(piece) {
+            *pair = [
+                DIGITS[usize::from(byte >> 4)],
+                DIGITS[usize::from(byte & 15)],
+            ];
         }
+        // Digits are text.
+        let text = std::str::from_utf8(&digits[..2 * piece.len()]);
+        sql.push_str(text.unwrap_or_default());
     }
 }
 
+/// The value of each hexadecimal digit; 16 or more for any other byte.
+const VALUES: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let mut digit = 0;
+    while digit < 10 {
+        values[b'0' as usize + digit] = digit as u8;
+        digit += 1;
+    }
+    while digit < 16 {
+        values[b'a' as usize + digit - 10] = digit as u8;
+        values[b'A' as usize + digit - 10] = digit as u8;
+        digit += 1;
+    }
+    values
+};
+
 /// Returns the bytes of hexadecimal digits.
 pub(super) fn from_hex(digits: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
     let (pairs, rest) = digits.as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
+    let mut bytes = Vec::with_capacity(pairs.len());
+    let mut all = 0;
+    for [high, low] in pairs {
+        let (high, low) = (VALUES[usize::from(*high)], VALUES[usize::from(*low)]);
+        all |= high | low;
+        bytes.push(high << 4 | low & 15);
     }
-    let byte = |pair: &[u8; 2]| u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok();
-    pairs.iter().map(byte).collect()
+    (rest.is_empty() && all < 16).then_some(bytes)
 }
 
 pub(super) fn push_int(sql: &mut String, number: i64) {

@@ -14,7 +14,7 @@ use super::errors::store_error;
 use super::literal::{Rows, Type};
 use super::rows::{Columns, STORED_ACTION, STORED_OWNER};
 use super::script::Script;
-use super::setup::Setup;
+use super::setup::{FEW, MORE_TIME, Setup};
 use super::source::Connection;
 use crate::backend::sql::{Phase, Stored, corrupt};
 use crate::error::StoreError;
@@ -142,7 +142,8 @@ pub(super) struct Within {
 /// The script of a load, and what its results are.
 struct Load<'n> {
     script: Script,
-    /// Statements before the first one with results.
+    /// Statements up to the one that takes the lock, and from there to the first one that loads.
+    gate: usize,
     skipped: usize,
     /// The keys that it looks up, in order.
     keys: Vec<&'n Key>,
@@ -157,8 +158,9 @@ fn script<'n>(read_sets: &[&'n ReadSet], setup: &Setup) -> Load<'n> {
     let mut ops = Rows::new(&[Type::Id, Type::Id]);
     let mut named = Rows::new(&[Type::Text, Type::Id]);
     let mut removals = Rows::new(&[Type::Id]);
-    let (mut asked, mut claims) = (Vec::new(), 0);
+    let (mut asked, mut claims, mut count) = (Vec::new(), 0, 0);
     for read_set in read_sets {
+        count += read_set.actions().len();
         for uid in read_set.actions() {
             uids.row(|row| row.id(uid.as_uuid()));
         }
@@ -194,7 +196,11 @@ fn script<'n>(read_sets: &[&'n ReadSet], setup: &Setup) -> Load<'n> {
     script.bind_int(i64::try_from(claims).unwrap_or(i64::MAX));
     setup.begin(&mut script);
     script.push(GATE);
-    let skipped = script.len();
+    let gate = script.len();
+    if count > FEW {
+        script.push(MORE_TIME);
+    }
+    let skipped = script.len() - gate;
     script.push(POSITION);
     script.push(NOW);
     let (actions, owners) = match asked.is_empty() {
@@ -220,6 +226,7 @@ fn script<'n>(read_sets: &[&'n ReadSet], setup: &Setup) -> Load<'n> {
     }
     Load {
         script,
+        gate,
         skipped,
         keys: asked,
         any_ops,
@@ -237,6 +244,7 @@ pub(super) async fn load(
     let before = |error| store_error("write", Phase::Before, error);
     let Load {
         script,
+        gate,
         skipped,
         keys,
         any_ops,
@@ -245,8 +253,9 @@ pub(super) async fn load(
     } = script(read_sets, setup);
     let results = connection.run(script).await;
     let mut results = results.map_err(before)?.into_iter();
-    let gate = results.nth(skipped - 1).unwrap_or_default();
-    if gate.is_empty() {
+    let locked = results.nth(gate - 1).unwrap_or_default();
+    let mut results = results.skip(skipped);
+    if locked.is_empty() {
         return Err(corrupt("write", "the store's own row is missing"));
     }
     let mut rows = || results.next().unwrap_or_default();

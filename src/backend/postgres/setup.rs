@@ -13,6 +13,15 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// in the middle of a transaction holds up all other writers; the server then ends the transaction.
 const IDLE: Duration = Duration::from_secs(3);
 
+/// The same with as many milliseconds for the actions ($1) of a transaction as they have tens of
+/// kilobytes: it takes time to read and to plan large ones.
+pub(super) const MORE_TIME: &str = "SELECT set_config('idle_in_transaction_session_timeout', \
+     (3000 + coalesce(sum(octet_length(a.body)), 0) / 10000)::bigint::text, true) \
+     FROM actions_action AS a WHERE a.uid = ANY ($1)";
+
+/// Number of actions that are no reason for more time.
+pub(super) const FEW: usize = 50;
+
 /// The statements that begin a transaction.
 #[derive(Debug, Clone)]
 pub(super) struct Setup {
@@ -31,7 +40,6 @@ impl Setup {
         statement: Duration,
         synchronous_commit: &SynchronousCommit,
     ) -> Setup {
-        let millis = |time: Duration| time.as_millis().clamp(1, 2_000_000_000);
         let settings = [
             // Other schemas cannot put anything before PostgreSQL's own names or ours.
             ("search_path", schema.search_path()),
@@ -44,10 +52,7 @@ impl Setup {
             ),
             ("synchronous_commit", synchronous_commit.0.to_owned()),
         ];
-        let set = settings.map(|(name, value)| {
-            // The values contain no quotes: a schema name has letters, digits and underscores.
-            format!("pg_catalog.set_config('{name}', '{value}', true)")
-        });
+        let set = settings.map(|(name, value)| set(name, &value));
         Setup {
             settings: format!("SELECT {}", set.join(", ")),
         }
@@ -64,4 +69,14 @@ impl Setup {
         script.push("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
         script.push(&self.settings);
     }
+}
+
+fn millis(time: Duration) -> u128 {
+    time.as_millis().clamp(1, 2_000_000_000)
+}
+
+/// Returns the SQL that sets a value until the end of the transaction.
+fn set(name: &str, value: &str) -> String {
+    // The values contain no quotes: a schema name has letters, digits and underscores.
+    format!("pg_catalog.set_config('{name}', '{value}', true)")
 }
