@@ -12,7 +12,7 @@ use super::rows::{COPIES, STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
 use super::source::ConnectionSlot;
 use super::store::SqliteStore;
-use crate::backend::sql::Phase;
+use crate::backend::sql::{Phase, corrupt};
 use crate::error::StoreError;
 use crate::model::Detail;
 use crate::model::codec::{Field, Record, Value};
@@ -160,7 +160,7 @@ fn check_action(row: &SqliteRow) -> Result<(), StoreError> {
         };
         if !same {
             let what = format!("its column {name} contradicts its body");
-            return Err(crate::backend::sql::corrupt("check", what));
+            return Err(corrupt("check", what));
         }
     }
     Ok(())

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::access::SqliteAccess;
+use super::beside::{beside, size};
 use super::check::damaged_lately;
 use super::durability::modes;
-use super::file;
 use super::identity::SqliteFile;
 use super::schema::{self, single};
 use super::source::ConnectionSlot;
@@ -86,7 +86,7 @@ impl SqliteStore {
                 busy_timeout: Duration::from_millis(count(busy)),
                 database_bytes: count(page) * count(pages),
                 free_bytes: count(page) * count(free),
-                log_bytes: file::size(&file::beside(&self.path, "-wal")),
+                log_bytes: size(&beside(&self.path, "-wal")),
                 damaged,
                 ..self.known(position)
             })

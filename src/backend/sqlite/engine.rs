@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::access::SqliteAccess;
 use super::errors::{self, store_error};
-use super::file::{Lock, LockMode};
+#[cfg(test)]
+use super::faults::Faults;
+use super::file::Lock;
 use super::load;
+use super::lock_mode::LockMode;
 use super::save::{self, Save};
 use super::schema::BUSY;
 use super::script::roll_back;
@@ -33,7 +36,7 @@ pub(super) struct SqliteEngine {
     /// Time at which another process was last seen writing.
     pub(super) met: Option<Instant>,
     #[cfg(test)]
-    pub(super) faults: super::faults::Faults,
+    pub(super) faults: Faults,
 }
 
 impl SqliteEngine {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::file::beside;
+use super::beside::{beside, size};
 use crate::backend::sql::Phase;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
@@ -227,7 +227,7 @@ impl OpenFile {
             if found.is_none() || found != known {
                 continue;
             }
-            let is_worth_keeping = suffix == "-wal" && super::file::size(&path) > 0;
+            let is_worth_keeping = suffix == "-wal" && size(&path) > 0;
             // Nothing more can be done here: the following close tries again.
             let _moved = match is_worth_keeping {
                 true => std::fs::rename(&path, beside(&path, ".lost")),

@@ -2,6 +2,7 @@
 
 mod access;
 mod backup;
+mod beside;
 mod branch;
 #[cfg(test)]
 mod cached;
@@ -23,6 +24,7 @@ mod inode_lock;
 mod joined;
 mod list;
 mod load;
+mod lock_mode;
 mod log;
 mod open;
 mod options;

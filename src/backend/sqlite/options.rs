@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(test)]
+use super::faults::Faults;
 use super::schema::Policy;
 use crate::clock::Clock;
 
@@ -12,7 +14,7 @@ pub struct SqliteOptions {
     #[cfg(test)]
     pub(super) always_parts: bool,
     #[cfg(test)]
-    pub(super) faults: super::faults::Faults,
+    pub(super) faults: Faults,
     pub(super) readers: usize,
     pub(super) queue_bytes: usize,
     pub(super) timeout: Duration,

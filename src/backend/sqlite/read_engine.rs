@@ -12,7 +12,9 @@ use super::position::{POSITION, read_position};
 use super::script::Script;
 use super::source::ConnectionSlot;
 use super::{get, list, log, owners};
-use crate::backend::sql::{FoundOne, Lineage, Phase, ReadEngine, out_of_place};
+use crate::backend::sql::{
+    FoundOne, Lineage, Phase, ReadEngine, candidates, fewest, must_count, out_of_place,
+};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
     AccessPath, Action, ActionUid, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position, Query,
@@ -73,10 +75,11 @@ impl ReadEngine for SqliteReader {
 
     /// Chooses an index and reads a page by it.
     async fn list(&mut self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
-        let mut paths = list::candidates(query);
-        let (path, selective) = if list::must_count(query, &paths) {
+        let mut paths = candidates(query);
+        let (path, selective) = if must_count(query, &paths) {
             let counts = self.run("list", list::count_script(query, &paths)).await?;
-            list::fewest(paths, &counts)?
+            let counts = list::read_counts(&paths, &counts)?;
+            fewest(paths, counts)
         } else {
             (paths.pop().unwrap_or(AccessPath::All), false)
         };

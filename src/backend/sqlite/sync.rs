@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::SqliteConnection;
 
+use super::beside::beside;
 use super::errors::was_cut_short;
-use super::file::{beside, sync_directory};
+use super::file::sync_directory;
 use super::load;
 use super::script::{Failed, Script, roll_back};
 

@@ -1,7 +1,8 @@
 //! Checks that the rows of a page are where they should be. SQLite notices much damage of a file,
 //! but not pages that were exchanged.
 
-use crate::backend::sql::{corrupt, out_of_place};
+use super::walk::position_of;
+use crate::backend::sql::errors::{corrupt, out_of_place};
 use crate::error::StoreError;
 use crate::model::{Action, End, Order, Position, Query, Timestamp};
 
@@ -24,7 +25,7 @@ impl<'q> Places<'q> {
             at,
             history,
             count: 0,
-            last: after.map(super::position_of),
+            last: after.map(position_of),
             last_finished: after.filter(|_| is_finished).map(|c| c.finished_at()),
         }
     }
@@ -52,7 +53,7 @@ impl<'q> Places<'q> {
             return Ok(last);
         }
         let number = |key: Option<i64>| key.and_then(|key| u64::try_from(key).ok());
-        let after = number(self.query.after.map(super::position_of));
+        let after = number(self.query.after.map(position_of));
         let newest = self.history.number;
         // The numbers of this page, with those of removed actions.
         let numbers = match (self.query.order, is_full) {

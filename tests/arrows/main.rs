@@ -3,6 +3,8 @@
 // Helpers of tests are test code too, which clippy sees only in the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod backend;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
