@@ -98,7 +98,11 @@ pub(super) async fn apply(
     policy: Policy,
 ) -> Result<(), StoreError> {
     connection.enter();
-    rows(connection, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    rows(
+        connection,
+        "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE",
+    )
+    .await?;
     let path = name.search_path();
     let settings = format!(
         "SELECT pg_catalog.set_config('search_path', '{path}', true), \

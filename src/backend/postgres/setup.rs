@@ -13,10 +13,10 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// in the middle of a transaction holds up all other writers; the server then ends the transaction.
 const IDLE: Duration = Duration::from_secs(3);
 
-/// The same with as many milliseconds for the actions ($1) of a transaction as they have tens of
-/// kilobytes: it takes time to read and to plan large ones.
+/// The same with as many milliseconds for the actions ($1) of a transaction as they have kilobytes:
+/// it takes time to read and to plan large ones.
 pub(super) const MORE_TIME: &str = "SELECT set_config('idle_in_transaction_session_timeout', \
-     (3000 + coalesce(sum(octet_length(a.body)), 0) / 10000)::bigint::text, true) \
+     (3000 + coalesce(sum(octet_length(a.body)), 0) / 1000)::bigint::text, true) \
      FROM actions_action AS a WHERE a.uid = ANY ($1)";
 
 /// Number of actions that are no reason for more time.
