@@ -196,7 +196,10 @@ fn a_circle_would_be_found() {
         circles(&modules)
     };
     let writer = ["sql/doubt", "sql/writer"].map(str::to_owned).to_vec();
-    assert_eq!(with("use super::writer::Writer;"), [writer.clone()]);
+    assert_eq!(
+        with("use super::writer::Writer;"),
+        std::slice::from_ref(&writer)
+    );
     assert_eq!(
         with("use crate::backend::sql::{errors, writer::{self}};"),
         [writer]

@@ -1,6 +1,7 @@
 //! The parts that all SQL stores share. They name no driver and no database: those are below
 //! [`Engine`] and [`ReadEngine`].
 
+mod claim;
 mod commit_timer;
 mod deadline;
 mod dialect;
@@ -14,6 +15,8 @@ mod pipeline;
 mod poll;
 mod read_cache;
 mod reader;
+#[cfg(test)]
+mod scripted;
 mod select;
 mod store;
 mod write_cache;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::claim::Claim;
 use super::commit_timer::CommitTimer;
 use super::deadline::deadline;
 use super::engine::{Engine, ReadEngine};
@@ -13,7 +14,7 @@ use super::lineage::Lineage;
 use super::poll::Poll;
 use super::read_cache::ReadCache;
 use super::reader::{Read, Reader, Reply};
-use super::write_queue::{Answer, Claim, ROOM_UNIT, WriteQueue, WriteRequest, about_owners};
+use super::write_queue::{Answer, ROOM_UNIT, WriteQueue, WriteRequest, about_owners};
 use super::writer::{CloseOnDrop, Writer};
 use crate::backend::position_watch::PositionWatch;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::claim::Claim;
 use crate::error::StoreError;
 use crate::model::{Batch, Command, Done, ReadSet, Rejection};
 
@@ -26,73 +26,6 @@ const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
 /// Time after which a batch that was blocked is tried again.
 const POSTPONED: Duration = Duration::from_millis(5);
-
-/// States whether a caller may still withdraw a batch.
-#[derive(Debug, Default)]
-pub(crate) struct Claim(AtomicU8);
-
-const WAITING: u8 = 0;
-const TAKEN: u8 = 1;
-const WITHDRAWN: u8 = 2;
-const SENT: u8 = 3;
-const IN_DOUBT: u8 = 4;
-
-impl Claim {
-    /// The writer takes the batch, unless it has it already. Returns false if the batch was
-    /// withdrawn.
-    pub(crate) fn take(&self) -> bool {
-        let taken = self
-            .0
-            .compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire);
-        match taken {
-            Ok(_) | Err(TAKEN | IN_DOUBT) => true,
-            // The batch was sent and certainly not applied, so the writer has it again.
-            Err(SENT) => {
-                self.0.store(TAKEN, Ordering::Release);
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// The COMMIT is being sent: the outcome is unknown until the database answers.
-    pub(crate) fn send(&self) {
-        if self.0.load(Ordering::Acquire) != IN_DOUBT {
-            self.0.store(SENT, Ordering::Release);
-        }
-    }
-
-    /// The batch may have been applied, and the writer tries it again to find out. From now on its
-    /// outcome is unknown until it is answered.
-    pub(crate) fn doubt(&self) {
-        self.0.store(IN_DOUBT, Ordering::Release);
-    }
-
-    /// Returns true if the COMMIT of the batch was sent.
-    pub(crate) fn is_sent(&self) -> bool {
-        matches!(self.0.load(Ordering::Acquire), SENT | IN_DOUBT)
-    }
-
-    /// The writer puts the batch off: its caller may withdraw it again, unless it was sent before.
-    fn give_back(&self) {
-        let back = self
-            .0
-            .compare_exchange(TAKEN, WAITING, Ordering::AcqRel, Ordering::Acquire);
-        // A batch that was sent stays with the writer.
-        let _kept = back.is_err();
-    }
-
-    fn is_withdrawn(&self) -> bool {
-        self.0.load(Ordering::Acquire) == WITHDRAWN
-    }
-
-    /// The caller withdraws the batch. Returns false if the writer has it.
-    pub(crate) fn withdraw(&self) -> bool {
-        self.0
-            .compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-    }
-}
 
 /// A batch that waits to be written.
 #[derive(Debug)]

@@ -29,6 +29,7 @@ mod log;
 mod open;
 mod options;
 mod owners;
+mod patience;
 #[cfg(test)]
 mod pipelined;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod save;
 mod schema;
 mod script;
 mod source;
+mod start;
 mod statement;
 mod store;
 mod sync;
