@@ -9,6 +9,7 @@
 //! | [`http`] | Who may see what at the read endpoints? |
 //! | [`axum_host`] | How do I mount the endpoints in a complete axum host? |
 //! | [`operations`] | What do I alert on? How do I back up, restore and upgrade? |
+//! | [`postgres`] | How do planes on several machines share one store? |
 //! | [`custom_store`] | How do I write a store of my own? |
 //! | [`testing`] | How do I test my own code? |
 //!
@@ -34,6 +35,9 @@ pub mod axum_host {}
 
 #[doc = include_str!("../docs/guide/operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("../docs/guide/postgres.md")]
+pub mod postgres {}
 
 #[doc = include_str!("../docs/guide/custom_store.md")]
 pub mod custom_store {}

@@ -104,6 +104,7 @@ pub mod expectations;
 #[cfg(all(
     any(doc, doctest),
     feature = "sqlite-unbundled",
+    feature = "postgres",
     feature = "tracker",
     feature = "http",
     feature = "conformance"
@@ -173,7 +174,7 @@ pub mod query {
 
 #[cfg(feature = "postgres")]
 pub mod postgres {
-    //! What a host needs beside a [`PostgresStore`](crate::PostgresStore).
+    //! Parts for hosts of a [`PostgresStore`](crate::PostgresStore).
 
     /// The version of sqlx in the signatures of [`PostgresStore::on_pool`] and
     /// [`PostgresOptions::connect_with`], for hosts that depend on another version or on none.

@@ -9,7 +9,7 @@ use action_store::{ActionStore, ActionUid, Cursor, Order, PostgresStore, Query};
 use super::load::{Load, verify};
 use super::{Server, close_whole, new_schema, open};
 
-/// Reads the feed until it is told to stop and has reached the end. Returns the latest version that
+/// Reads the feed until `stop` is set and the end is reached. Returns the latest version that
 /// it saw of each action.
 async fn follow(store: Arc<PostgresStore>, stop: Arc<AtomicBool>) -> HashMap<ActionUid, u64> {
     let mut seen = HashMap::new();

@@ -52,7 +52,7 @@ async fn nothing_stays_executing_under_a_fenced_owner() {
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;
         let heir = OwnerRef::new("plane");
         stores[0].command(Command::claim(heir)).await.unwrap();
-        // What the fenced owner had is settled once, right after the fence.
+        // The actions of the fenced owner are settled once, right after the fence.
         let left = Query::new().with_filter(Filter::Owner(owner.clone()));
         let left = left.with_filter(Filter::Unfinished).with_limit(1000);
         for page in [stores[1].pages(left.clone()).collect().await.unwrap()] {

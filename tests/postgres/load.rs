@@ -9,13 +9,13 @@ use action_store::{
     StoreError, StoreErrorKind as ErrorKind,
 };
 
-/// What the callers of a store were told.
+/// The answers that the callers of a store got.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     /// Actions whose creation was acknowledged, and those whose cancel request was.
     pub(crate) created: Vec<ActionUid>,
     pub(crate) cancelled: Vec<ActionUid>,
-    /// Actions of which every answer was "not applied".
+    /// Actions whose every answer was "not applied".
     pub(crate) refused: Vec<ActionUid>,
     /// Answers of each kind.
     pub(crate) unavailable: u64,

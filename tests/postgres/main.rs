@@ -6,6 +6,7 @@
 mod cancelled;
 mod crashes;
 mod doubt;
+mod failover;
 mod feed;
 mod fencing;
 mod load;

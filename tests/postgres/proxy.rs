@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What happens to the next message with a COMMIT of a write.
+/// The treatment of the next message with a COMMIT of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
     Nothing = 0,
@@ -69,7 +69,7 @@ async fn relay(mut client: TcpStream, port: u16, next: Arc<AtomicU8>) {
                 }
                 server.write_all(message).await.unwrap();
                 if cut == Cut::Answer as u8 {
-                    // The answer comes, and nobody hears it.
+                    // The answer comes, and is dropped.
                     let _answer = server.read(&mut down).await;
                     return;
                 }

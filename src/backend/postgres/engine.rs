@@ -34,7 +34,7 @@ pub(super) struct PostgresEngine {
     pub(super) clock: Option<Clock>,
     /// Maximum duration of one half of a transaction. After it, the connection counts as lost.
     pub(super) timeout: Duration,
-    /// What the transaction that is open now has loaded.
+    /// Facts about the open transaction, for its second half.
     pub(super) within: Within,
 }
 

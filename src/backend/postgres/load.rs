@@ -120,7 +120,7 @@ static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// What a transaction has loaded.
+/// The data that a transaction has loaded.
 pub(super) struct Read {
     pub(super) txn: TxnState,
     pub(super) stored: Stored,
@@ -130,7 +130,7 @@ pub(super) struct Read {
     pub(super) within: Within,
 }
 
-/// What the second half of a transaction must know of the first.
+/// Facts about a transaction that its second half needs.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Within {
     /// Identity of the transaction, by which the server knows it.

@@ -44,7 +44,7 @@ use crate::store::{ActionStore, Capabilities};
 /// process delays those of the others. A process that is stopped while it has the lock loses it
 /// after three seconds.
 ///
-/// A commit whose answer is lost is looked up under that lock before anybody is told. A call fails
+/// A commit whose answer is lost is looked up under that lock before its callers are answered. A call fails
 /// with [`OutcomeUnknown`](crate::StoreErrorKind::OutcomeUnknown) only if the database cannot be
 /// reached to find out.
 ///

@@ -82,7 +82,7 @@ fn check_runtime() -> Result<(), StoreError> {
     })
 }
 
-/// What is known of a database when it is opened.
+/// Facts about a database that was opened.
 struct Prepared {
     setup: Arc<Setup>,
     lineage: Arc<Lineage>,

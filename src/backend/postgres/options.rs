@@ -114,7 +114,7 @@ impl PostgresOptions {
     }
 
     /// Opens the store with connections of its own. Each of the options is one server of the same
-    /// database, of which one accepts writes at a time: the store uses the first that does.
+    /// database. One server accepts writes at a time: the store uses the first that does.
     ///
     /// # Errors
     /// As [`PostgresStore::connect`].

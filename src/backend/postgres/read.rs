@@ -1,4 +1,4 @@
-//! What a reader task reads: look-ups, pages and the position, each at one moment of the store.
+//! The queries of a reader task: look-ups, pages and the position, each at one moment of the store.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};

@@ -155,7 +155,7 @@ pub(super) static UPDATES: LazyLock<Written> = LazyLock::new(|| {
     Written::update("actions_action", &columns.chain([BODY]).collect::<Vec<_>>())
 });
 
-/// Actions of which only the progress changed.
+/// Actions with a change of progress only.
 pub(super) static PROGRESS: LazyLock<Written> = LazyLock::new(|| {
     let columns = [NUMBER].into_iter().chain(columns_of(PROGRESSED));
     Written::update("actions_action", &columns.chain([BODY]).collect::<Vec<_>>())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgRow};
-use sqlx::{ConnectOptions, Connection as _, Postgres};
+use sqlx::{ConnectOptions, Connection as _, Postgres, Row};
 
 use super::errors::store_error;
 use super::script::Script;
@@ -17,7 +17,7 @@ const OPENING: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
 pub(super) enum Source {
-    /// The servers of one database, of which one accepts writes at a time. The first that answers
+    /// The servers of one database. One of them accepts writes at a time. The first that answers
     /// is used.
     Own(Arc<[PgConnectOptions]>),
     /// The host's pool. A connection is borrowed for one command or transaction and then returned
@@ -112,14 +112,9 @@ impl Source {
             Source::Own(servers) => {
                 let mut failure = None;
                 for server in servers.iter() {
-                    match deadline(OPENING, server.connect()).await {
-                        Some(Ok(connection)) => return Ok(Connection::new(Kind::Own(connection))),
-                        Some(Err(error)) => failure = Some(before(error)),
-                        None => {
-                            let message = "the server did not answer in time";
-                            failure =
-                                Some(StoreError::new(ErrorKind::Unavailable, operation, message));
-                        }
+                    match open(server, servers.len() > 1).await {
+                        Ok(connection) => return Ok(Connection::new(Kind::Own(connection))),
+                        Err(error) => failure = Some(before(error)),
                     }
                 }
                 let none = || StoreError::new(ErrorKind::Invalid, operation, "no server is named");
@@ -133,6 +128,32 @@ impl Source {
             }
         }
     }
+}
+
+/// Opens a connection to a server, which must not be a standby if there are others.
+async fn open(
+    server: &PgConnectOptions,
+    is_one_of_several: bool,
+) -> Result<PgConnection, sqlx::Error> {
+    let opened = deadline(OPENING, server.connect()).await;
+    let mut connection = opened.unwrap_or_else(|| Err(late()))?;
+    if is_one_of_several {
+        let mut script = Script::new();
+        script.push("SELECT pg_catalog.pg_is_in_recovery()");
+        let asked = deadline(OPENING, script.run(&mut connection)).await;
+        let rows = asked.unwrap_or_else(|| Err(late()))?;
+        let row = rows.iter().flatten().next();
+        if row.is_none_or(|row| row.try_get(0).unwrap_or(true)) {
+            let message = "the server is a standby";
+            return Err(sqlx::Error::Io(std::io::Error::other(message)));
+        }
+    }
+    Ok(connection)
+}
+
+fn late() -> sqlx::Error {
+    let message = "the server did not answer in time";
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
 }
 
 /// One user's access to the database. Keeps its own connection between two uses, and returns a
