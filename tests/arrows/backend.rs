@@ -120,14 +120,15 @@ fn imports_of(text: &str, module: &Module) -> Imports {
 }
 
 /// Returns the file that has what a path names.
-fn file_of(modules: &Modules, path: &[String]) -> Module {
-    let longest = (0..=path.len())
+fn file_of(modules: &Modules, whole: &[String]) -> Module {
+    let longest = (0..=whole.len())
         .rev()
-        .find(|length| modules.contains_key(&path[..*length]));
-    let (module, rest) = path.split_at(longest.unwrap_or(0));
+        .find(|length| modules.contains_key(&whole[..*length]));
+    let (module, rest) = whole.split_at(longest.unwrap_or(0));
     let exported = modules.get(module).map(|imports| &imports.exported);
     let found = rest.first().and_then(|name| {
-        let named = |path: &&Module| path.last() == Some(name) && path[..] != *module;
+        // A macro is exported under its own path.
+        let named = |path: &&Module| path.last() == Some(name) && path[..] != *whole;
         exported?.iter().find(named)
     });
     match found {
@@ -136,7 +137,7 @@ fn file_of(modules: &Modules, path: &[String]) -> Module {
     }
 }
 
-/// Returns the circles: modules from each of which imports lead to each other one.
+/// Returns the circles: sets of modules that all lead to each other by their imports.
 fn circles(modules: &Modules) -> Vec<Vec<String>> {
     let mut reached: BTreeMap<&Module, BTreeSet<Module>> = BTreeMap::new();
     for module in modules.keys() {

@@ -1,4 +1,4 @@
-//! Who has a batch: its caller or the writer.
+//! The claim on a batch: its caller or the writer has it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 

@@ -1,4 +1,4 @@
-//! What the shared writer and the shared readers need of a database.
+//! The interface between a database and the shared writer and readers.
 //!
 //! An engine decides nothing about actions. It loads the rows that a plan needs, writes what the
 //! plan says, and tells what became of a commit.
@@ -60,7 +60,7 @@ pub(crate) struct Loaded {
     pub(crate) now: Timestamp,
     /// Batches that cannot be planned now, by their index: a host's transaction has rows of theirs
     /// locked. The writer plans the others, and tries these again in a later transaction. Always
-    /// empty if nobody can lock single rows.
+    /// empty if the database cannot lock single rows.
     pub(crate) blocked: Vec<usize>,
 }
 

@@ -18,7 +18,7 @@ use crate::model::{
 };
 use crate::store::{Capabilities, Durability};
 
-/// What the engine does at the coming steps. Where it says nothing, all goes well.
+/// The results of the coming steps of the engine. A step without one succeeds.
 #[derive(Debug, Default)]
 struct Script {
     /// The blocked batches of each load.
@@ -280,7 +280,7 @@ async fn a_batch_that_stays_blocked_is_withdrawn() {
     let error = create(&store).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(engine.0.lock().unwrap().loads.len() > 1);
-    // Nobody waits for it any more, so the store can end.
+    // Its caller is gone, so the store can end.
     store.close().await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! What every SQL store has in front of its database: queues, deadlines, caches and tasks.
+//! The part of every SQL store in front of its database: queues, deadlines, caches and tasks.
 
 use std::sync::Arc;
 use std::time::Duration;

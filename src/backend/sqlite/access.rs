@@ -1,4 +1,4 @@
-//! Who else may use a store's database.
+//! The other users of a store's database.
 
 /// Other users that a store's database may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

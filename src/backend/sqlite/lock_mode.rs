@@ -1,4 +1,4 @@
-//! What the locks of a store have in common.
+//! The common parts of the locks of a store.
 
 use std::io;
 
