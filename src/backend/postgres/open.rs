@@ -7,7 +7,6 @@ use sqlx::ConnectOptions;
 use sqlx::Row;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 
-use super::PostgresStore;
 use super::engine::PostgresEngine;
 use super::errors::store_error;
 use super::load::{POSITION, Within, read_position};
@@ -18,6 +17,7 @@ use super::schema::{self, SchemaName};
 use super::script::Script;
 use super::setup::{Setup, SynchronousCommit};
 use super::source::{Connection, ConnectionSlot, Source};
+use super::store::PostgresStore;
 use crate::backend::position_watch::PositionWatch;
 use crate::backend::sql::{Lineage, Phase, Settings, SqlStore, Stored, corrupt};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
@@ -27,17 +27,88 @@ use crate::store::{Capabilities, Durability};
 /// The oldest version of PostgreSQL that has what the schema uses.
 const OLDEST: i64 = 130_000;
 
-pub(super) async fn by_url(
-    url: &str,
-    options: PostgresOptions,
-) -> Result<PostgresStore, StoreError> {
+impl PostgresStore {
+    /// Opens the store in the database of a URL (`postgres://user@host/database`), or creates it
+    /// there, with the default [options](PostgresOptions). Call this inside the tokio runtime that
+    /// will run the store.
+    ///
+    /// The store uses connections of its own: one that writes, and two that read. sqlx fills what
+    /// the URL leaves out from the `PG*` environment variables. TLS is used if the host enables one
+    /// of sqlx's features for it and the URL asks for it (`sslmode`).
+    ///
+    /// # Errors
+    /// - `Invalid`: the URL or the name of the schema is wrong.
+    ///
+    /// - `Unavailable`: the server cannot be reached, refuses the connection or the role, or accepts
+    ///   no writes.
+    ///
+    /// - `Incompatible`: the server is older than PostgreSQL 13. The database is not in UTF-8. A
+    ///   newer version of this library wrote the store. The schema differs and may not be changed.
+    ///
+    /// - `Corrupt`: the store's own rows are missing.
+    ///
+    /// - `Closed`: there is no tokio runtime.
+    ///
+    /// # Panics
+    /// Calls panic if their runtime has no timer
+    /// ([`enable_time`](tokio::runtime::Builder::enable_time)).
+    pub async fn connect(url: &str) -> Result<PostgresStore, StoreError> {
+        PostgresOptions::default().connect(url).await
+    }
+
+    /// Opens the store in the database of a host's pool, or creates it there beside the host's
+    /// schemas, with the default [options](PostgresOptions).
+    ///
+    /// The store changes no setting of the connections: it sets what it needs for the duration of
+    /// its own transactions. It borrows a connection for one transaction and keeps none between two
+    /// calls, so a pool of one is enough. Closing the store leaves the pool open.
+    ///
+    /// # Errors
+    /// As [`connect`](PostgresStore::connect).
+    pub async fn on_pool(pool: PgPool) -> Result<PostgresStore, StoreError> {
+        PostgresOptions::default().on_pool(pool).await
+    }
+}
+
+impl PostgresOptions {
+    /// Opens the store in the database of a URL, or creates it there.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::connect`].
+    pub async fn connect(self, url: &str) -> Result<PostgresStore, StoreError> {
+        by_url(url, self).await
+    }
+
+    /// Opens the store with connections of its own. Each of the options is one server of the same
+    /// database. One server accepts writes at a time: the store uses the first that does.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::connect`].
+    pub async fn connect_with(
+        self,
+        servers: Vec<PgConnectOptions>,
+    ) -> Result<PostgresStore, StoreError> {
+        by_options(servers, self).await
+    }
+
+    /// Opens the store in the database of a host's pool, or creates it there beside the host's
+    /// schemas.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::on_pool`].
+    pub async fn on_pool(self, pool: PgPool) -> Result<PostgresStore, StoreError> {
+        on_pool(pool, self).await
+    }
+}
+
+async fn by_url(url: &str, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
     // The error is not kept: it may show a part of the URL, and that may be the password.
     let server = PgConnectOptions::from_str(url)
         .map_err(|_| StoreError::new(ErrorKind::Invalid, "open", "the URL cannot be read"))?;
     by_options(vec![server], options).await
 }
 
-pub(super) async fn by_options(
+async fn by_options(
     servers: Vec<PgConnectOptions>,
     options: PostgresOptions,
 ) -> Result<PostgresStore, StoreError> {
@@ -54,10 +125,7 @@ pub(super) async fn by_options(
     open(Source::Own(servers), options).await
 }
 
-pub(super) async fn on_pool(
-    pool: PgPool,
-    options: PostgresOptions,
-) -> Result<PostgresStore, StoreError> {
+async fn on_pool(pool: PgPool, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
     open(Source::Pool(pool), options).await
 }
 

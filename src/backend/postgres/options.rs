@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool};
-
-use super::PostgresStore;
 use super::schema::Policy;
 use crate::clock::Clock;
-use crate::error::StoreError;
 
-/// Options for opening a [`PostgresStore`].
+/// Options for opening a [`PostgresStore`](super::PostgresStore).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PostgresOptions {
@@ -53,7 +49,7 @@ impl PostgresOptions {
     }
 
     /// Never creates or changes the schema, because the host's own tool does, with
-    /// [`PostgresStore::schema`]. If a part of the schema is missing or different, opening fails
+    /// [`PostgresStore::schema`](super::PostgresStore::schema). If a part of the schema is missing or different, opening fails
     /// with `Incompatible` and names it. The role then needs no right to create anything.
     #[must_use]
     pub fn verify_schema(mut self) -> PostgresOptions {
@@ -103,35 +99,6 @@ impl PostgresOptions {
     pub fn with_clock(mut self, clock: Clock) -> PostgresOptions {
         self.clock = Some(clock);
         self
-    }
-
-    /// Opens the store in the database of a URL, or creates it there.
-    ///
-    /// # Errors
-    /// As [`PostgresStore::connect`].
-    pub async fn connect(self, url: &str) -> Result<PostgresStore, StoreError> {
-        super::open::by_url(url, self).await
-    }
-
-    /// Opens the store with connections of its own. Each of the options is one server of the same
-    /// database. One server accepts writes at a time: the store uses the first that does.
-    ///
-    /// # Errors
-    /// As [`PostgresStore::connect`].
-    pub async fn connect_with(
-        self,
-        servers: Vec<PgConnectOptions>,
-    ) -> Result<PostgresStore, StoreError> {
-        super::open::by_options(servers, self).await
-    }
-
-    /// Opens the store in the database of a host's pool, or creates it there beside the host's
-    /// schemas.
-    ///
-    /// # Errors
-    /// As [`PostgresStore::on_pool`].
-    pub async fn on_pool(self, pool: PgPool) -> Result<PostgresStore, StoreError> {
-        super::open::on_pool(pool, self).await
     }
 
     pub(super) fn policy(&self) -> Policy {

@@ -16,7 +16,8 @@ use super::setup::Setup;
 use super::source::ConnectionSlot;
 use crate::backend::another_branch;
 use crate::backend::sql::{
-    FoundOne, Lineage, Phase, ReadEngine, Stored, corrupt, deadline, out_of_place,
+    FirstRow, FoundOne, Lineage, Phase, ReadEngine, Stored, candidates, corrupt, deadline, fewest,
+    must_count, out_of_place, read_page,
 };
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
@@ -189,25 +190,33 @@ impl ReadEngine for PostgresReader {
     }
 
     async fn list(&mut self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
-        let mut paths = list::candidates(query);
-        let (path, selective) = if list::must_count(query, &paths) {
-            let counted = self.run("list", |script| {
-                list::push_count(script, query, &paths);
-            });
-            let counts = counted.await?;
-            list::fewest(paths, counts.first().map_or(&[][..], Vec::as_slice))?
+        let mut paths = candidates(query);
+        let (path, selective) = if must_count(query, &paths) {
+            let counted = self.run("list", |script| list::push_count(script, query, &paths));
+            let rows = counted.await?.pop().unwrap_or_default();
+            let counts = list::read_counts(&paths, &rows)?;
+            fewest(paths, counts)
         } else {
             (paths.pop().unwrap_or(AccessPath::All), false)
         };
         let mut results = self
             .run("list", |script| {
                 script.push(POSITION);
-                list::push(script, query, &path, selective);
+                list::push_page(script, query, &path, selective);
             })
             .await?;
         let stored = take_position("list", &mut results)?;
-        let first = self.first("list", query.after, stored)?;
-        list::read(query, first, results.first().map_or(&[][..], Vec::as_slice))
+        let First { at, end } = self.first("list", query.after, stored)?;
+        let rows = results.pop().unwrap_or_default();
+        let examined = list::read_examined(query, &rows)?;
+        let first = FirstRow {
+            at,
+            end,
+            last_examined: examined.last,
+            examined_at: examined.at,
+        };
+        let rows = list::with_action(query, &rows)?;
+        read_page(query, first, rows, |row| list::decode(query, row))
     }
 
     async fn log(&mut self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {

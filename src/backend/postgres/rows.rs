@@ -342,6 +342,11 @@ impl<'r> Columns<'r> {
         }
     }
 
+    /// Leaves columns out.
+    pub(super) fn skip(&mut self, columns: usize) {
+        self.next += columns;
+    }
+
     fn broken(&self, what: &str) -> StoreError {
         let column = self.next.saturating_sub(1);
         let message = format!("column {column} of a stored row {what}");

@@ -24,7 +24,8 @@ mod write_loop;
 mod write_queue;
 mod writer;
 
-#[cfg(feature = "postgres")]
+// Some databases have deadlines of their own.
+#[allow(unused_imports)]
 pub(crate) use self::deadline::deadline;
 pub(crate) use self::dialect::{Dialect, PageText};
 pub(crate) use self::engine::{
