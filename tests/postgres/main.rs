@@ -10,7 +10,9 @@ mod failover;
 mod feed;
 mod fencing;
 mod load;
+mod moving;
 mod opening;
+mod planes;
 mod proxy;
 #[path = "../support/postgres.rs"]
 mod server;
