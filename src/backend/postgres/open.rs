@@ -63,6 +63,9 @@ impl PostgresStore {
     /// its own transactions. It borrows a connection for one transaction and keeps none between two
     /// calls, so a pool of one is enough. Closing the store leaves the pool open.
     ///
+    /// Statements have their values in the text, and sqlx logs slow statements. Build the pool with
+    /// [`disable_statement_logging`](sqlx::ConnectOptions::disable_statement_logging).
+    ///
     /// # Errors
     /// As [`connect`](PostgresStore::connect).
     pub async fn on_pool(pool: PgPool) -> Result<PostgresStore, StoreError> {

@@ -97,9 +97,11 @@ impl PostgresReader {
         build(&mut script);
         script.push("COMMIT");
         let mut connection = self.slot.take(operation).await?;
+        connection.enter();
         let ran = deadline(self.timeout, connection.run(script)).await;
         match ran {
             Some(Ok(mut results)) => {
+                connection.leave();
                 self.slot.hand_back(connection);
                 results.pop();
                 results.drain(..skipped);
