@@ -34,6 +34,7 @@ mod query;
 mod rejection;
 mod report;
 mod size;
+mod text_serde;
 mod time;
 mod warnings;
 mod words;
@@ -75,5 +76,7 @@ pub use query::{CheckError, Detail, Filter, LogQuery, Order, Page, Query};
 pub use rejection::{ConflictReason, Rejection};
 pub use report::{CancelRequest, Finish, Report};
 pub use time::Timestamp;
+#[cfg(any(feature = "tracker", feature = "sqlite-unbundled"))]
+pub(crate) use time::as_seconds;
 pub use words::{Outcome, OwnerEnd, Source, Status, UnknownWord};
 pub use workspace::{TxnState, WriteSet};

@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("guide", &[]),
     ("store", &["model", "error"]),
     ("backend", &["model", "store", "error", "clock"]),
+    ("address", &["model", "store", "error", "backend"]),
     (
         "tracker",
         &["model", "store", "error", "clock", "runtime", "watch"],
@@ -58,7 +59,10 @@ fn files() -> Vec<(String, PathBuf, String)> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
+            if path == src().join("bin") {
+                // A program sees what users see; `crate::` means the program there.
+                continue;
+            } else if path.is_dir() {
                 walk(&path, found);
             } else if path.extension().is_some_and(|ext| ext == "rs") {
                 found.push(path);

@@ -1,7 +1,8 @@
 //! The other users of a store's database.
 
 /// Other users that a store's database may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SqliteAccess {
     /// No other user.

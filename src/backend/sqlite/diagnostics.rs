@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::access::SqliteAccess;
 use super::beside::{beside, size};
 use super::check::damaged_lately;
@@ -15,8 +17,8 @@ use crate::error::StoreError;
 use crate::model::Position;
 
 /// State of a [`SqliteStore`], for a health page, a log line or a bug report. It contains no action
-/// data.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// data. Serialized with durations in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SqliteDiagnostics {
     /// Path of the database file.
@@ -38,6 +40,7 @@ pub struct SqliteDiagnostics {
     /// Observed `PRAGMA synchronous` of a connection: 0 off, 1 normal, 2 full, 3 extra.
     pub synchronous: u8,
     /// Time that a connection waits while another connection writes.
+    #[serde(serialize_with = "crate::model::as_seconds")]
     pub busy_timeout: Duration,
     /// Size of the database in bytes, without the WAL.
     pub database_bytes: u64,

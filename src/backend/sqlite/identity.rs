@@ -10,7 +10,8 @@ use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
 /// The file at a store's path. On Windows it is always [`Same`](SqliteFile::Same), because the
 /// platform does not report it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SqliteFile {
     /// The path leads to the file that the store has open.

@@ -13,7 +13,7 @@ use super::options::SqliteOptions;
 use super::patience::{already_open, patiently, pause, unavailable};
 use super::schema::{self, Policy, single};
 use super::source::Source;
-use super::start::{Place, start};
+use super::start::{IN_MEMORY, Place, start};
 use super::store::SqliteStore;
 use super::version;
 use crate::backend::sql::{Phase, corrupt};
@@ -83,16 +83,22 @@ pub(super) async fn on_pool(
     if options.max_bytes.is_some() {
         return invalid("max_bytes: a host's pool keeps its own settings");
     }
+    let keeps_its_connection = keeps_its_connection(&pool);
     let source = Source::Pool(pool);
     let mut connection = patiently!(source.connect().await)?;
     let file = "SELECT coalesce((SELECT file FROM pragma_database_list WHERE name = 'main'), '')";
     let file: String = patiently!(single(&mut connection, file).await)?;
-    if file.is_empty() {
-        return invalid("pool: the database is not a file; for a store in memory use MemoryStore");
+    let in_memory = file.is_empty();
+    if in_memory && (options.read_only || !keeps_its_connection) {
+        let message = "pool: the database is in memory, which is lost with its connection; give the \
+             pool max_connections 1 and neither idle_timeout nor max_lifetime, or use MemoryStore";
+        return invalid(message);
     }
-    let path = PathBuf::from(file);
+    let path = PathBuf::from(if in_memory { IN_MEMORY } else { &file });
     let (access, lock) = match options.read_only {
         true => (SqliteAccess::ReadOnly, None),
+        // No other process can open it.
+        false if in_memory => (SqliteAccess::HostPool, None),
         false => {
             let begun = Instant::now();
             let lock = loop {
@@ -111,6 +117,14 @@ pub(super) async fn on_pool(
         lock,
     };
     start(place, connection, options).await
+}
+
+/// Returns true if a pool has one connection and never replaces it while it works.
+fn keeps_its_connection(pool: &SqlitePool) -> bool {
+    let options = pool.options();
+    options.get_max_connections() == 1
+        && options.get_idle_timeout().is_none()
+        && options.get_max_lifetime().is_none()
 }
 
 /// Takes a shared lock on a file that several processes open. Creates the file if it does not
@@ -219,11 +233,16 @@ impl SqliteStore {
     /// both cases it then fails with `Unavailable`. The caller's own open transaction also blocks
     /// it: use [`write_in`](SqliteStore::write_in) there.
     ///
+    /// A database in memory is accepted for tests, on a pool that keeps its one connection:
+    /// `max_connections(1)`, `idle_timeout(None)` and `max_lifetime(None)`. Its durability is
+    /// [`Durability::Volatile`](crate::Durability::Volatile). A connection that is closed after an
+    /// error takes the data with it.
+    ///
     /// Closing the store leaves the pool open.
     ///
     /// # Errors
-    /// As [`open`](SqliteStore::open). Also `Invalid` for a database in memory, for `journal_mode`
-    /// `MEMORY` or `OFF`, and with [`SqliteOptions::with_max_bytes`].
+    /// As [`open`](SqliteStore::open). Also `Invalid` for a database in memory on another pool, for
+    /// a file with `journal_mode` `MEMORY` or `OFF`, and with [`SqliteOptions::with_max_bytes`].
     pub async fn on_pool(pool: SqlitePool) -> Result<SqliteStore, StoreError> {
         SqliteOptions::default().on_pool(pool).await
     }

@@ -44,6 +44,9 @@ pub(super) struct Place {
     pub(super) lock: Option<Lock>,
 }
 
+/// Path of a database in memory. No file has this name: `file::resolve` refuses it.
+pub(super) const IN_MEMORY: &str = ":memory:";
+
 /// Prepares the database, and returns the position of the store in it.
 async fn settle(
     connection: &mut SqliteConnection,
@@ -54,7 +57,10 @@ async fn settle(
     clock: &Clock,
 ) -> Result<(Durability, Lineage, Position), StoreError> {
     let (mode, synchronous) = modes(connection).await?;
-    let durability = durability(access, &mode, synchronous)?;
+    let durability = match path == Path::new(IN_MEMORY) {
+        true => Durability::Volatile,
+        false => durability(access, &mode, synchronous)?,
+    };
     let store_id = schema::apply(connection, policy).await?;
     if access == SqliteAccess::Exclusive {
         exclusive::disconnect_owners(connection, file, clock).await?;
