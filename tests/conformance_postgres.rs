@@ -1,5 +1,5 @@
-//! The store in a PostgreSQL database keeps the contract, on connections of its own and on a host's
-//! pool, of one connection and of several.
+//! The store in a PostgreSQL database keeps the contract, on connections of its own, through a
+//! pooler in transaction mode, and on a host's pool, of one connection and of several.
 //!
 //! This program has its own `main`: without a server it runs no test, and says so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -75,6 +75,14 @@ fn main() {
             let name = format!("{name}::{}::{}", case.group(), case.name());
             let url = server.url();
             trials.push(Trial::test(name, move || run(way, case, &url)));
+        }
+    }
+    let pooler = postgres::Pooler::start(server, "conformance_postgres through a pooler");
+    if let Some(pooler) = &pooler {
+        for case in cases() {
+            let name = format!("pooler::{}::{}", case.group(), case.name());
+            let url = pooler.url();
+            trials.push(Trial::test(name, move || run(Way::Url, case, &url)));
         }
     }
     libtest_mimic::run(&arguments, trials).exit();

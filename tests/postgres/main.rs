@@ -13,6 +13,7 @@ mod load;
 mod moving;
 mod opening;
 mod planes;
+mod pooler;
 mod proxy;
 #[path = "../support/postgres.rs"]
 mod server;

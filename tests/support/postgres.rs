@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 const SCRIPT: &str = include_str!("postgres.sh");
+const POOLER_SCRIPT: &str = include_str!("pgbouncer.sh");
+const POOLER: &str = "/usr/sbin/pgbouncer";
 
 /// A server on a port of the loopback interface. It is stopped and removed when this is dropped,
 /// and when this process ends.
@@ -65,30 +67,14 @@ impl Server {
 
     fn try_start(primary: &str, settings: &[&str]) -> Result<Server, String> {
         let bin = programs().ok_or("it is not installed")?;
-        let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = free_port();
         let mut command = shell();
         command.args(["-c", SCRIPT, "postgres.sh"]);
         command.arg(bin).args([&port.to_string(), primary]);
         command.args(["-c", "max_connections=200", "-c", "shared_buffers=32MB"]);
         command.args(["-c", "max_wal_size=256MB", "-c", "log_min_messages=log"]);
-        command.args(settings).current_dir("/").env("LC_ALL", "C");
-        if Path::new("/dev/shm").is_dir() {
-            command.env("SCRATCH", "/dev/shm");
-        }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        // The script outlives this process for a moment, and must not hold its output open.
-        command.stderr(Stdio::null());
-        let mut process = command.spawn().map_err(|error| error.to_string())?;
-        let input = process.stdin.take();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        let mut script = Script {
-            process,
-            input,
-            output,
-        };
-        script.heard()?;
+        command.args(settings);
+        let script = Script::start(command)?;
         let script = Mutex::new(script);
         Ok(Server { port, script })
     }
@@ -113,7 +99,71 @@ impl Server {
     }
 }
 
+/// A pgbouncer in transaction mode before a server. It is stopped when this is dropped, and when
+/// this process ends.
+#[allow(dead_code)]
+pub(crate) struct Pooler {
+    port: u16,
+    _script: Script,
+}
+
+#[allow(dead_code)]
+impl Pooler {
+    /// Starts one. `None` if it is not installed; `test` is then reported as skipped.
+    pub(crate) fn start(server: &Server, test: &str) -> Option<Pooler> {
+        if !Path::new(POOLER).exists() {
+            report(
+                test,
+                "no /usr/sbin/pgbouncer (Debian's package `pgbouncer`)",
+            );
+            return None;
+        }
+        let mut failure = String::new();
+        for _ in 0..5 {
+            let port = free_port();
+            let mut command = shell();
+            command.args(["-c", POOLER_SCRIPT, "pgbouncer.sh", POOLER]);
+            command.args([port.to_string(), server.port.to_string()]);
+            match Script::start(command) {
+                Ok(_script) => return Some(Pooler { port, _script }),
+                Err(error) => failure = error,
+            }
+        }
+        panic!("pgbouncer does not start: {failure}");
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://actions@127.0.0.1:{}/postgres", self.port)
+    }
+}
+
+fn free_port() -> u16 {
+    let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    free.local_addr().unwrap().port()
+}
+
 impl Script {
+    /// Starts a script, and waits until it says that its program runs.
+    fn start(mut command: Command) -> Result<Script, String> {
+        command.current_dir("/").env("LC_ALL", "C");
+        if Path::new("/dev/shm").is_dir() {
+            command.env("SCRATCH", "/dev/shm");
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        // The script outlives this process for a moment, and must not hold its output open.
+        command.stderr(Stdio::null());
+        let mut process = command.spawn().map_err(|error| error.to_string())?;
+        let input = process.stdin.take();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let mut script = Script {
+            process,
+            input,
+            output,
+        };
+        script.heard()?;
+        Ok(script)
+    }
+
     fn heard(&mut self) -> Result<(), String> {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
@@ -166,8 +216,13 @@ fn shell() -> Command {
 
 fn report_absence(test: &str) {
     let why = "no PostgreSQL below /usr/lib/postgresql (Debian's package `postgresql`)";
+    report(test, why);
+}
+
+/// Reports a test as skipped. Fails if all tools are required.
+fn report(test: &str, why: &str) {
     let required = std::env::var_os("ACTIONS_REQUIRE_TOOLS").is_some();
-    assert!(!required, "{test} needs a server: {why}");
+    assert!(!required, "{test} needs a tool: {why}");
     // Past the test harness, which shows nothing that a passing test prints.
     let line = format!("skipped: {test}: {why}\n");
     std::io::stdout().write_all(line.as_bytes()).unwrap();

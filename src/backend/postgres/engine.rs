@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgRow;
 
+use super::decode::Columns;
 use super::errors::{self, is_lost, store_error, was_refused};
 use super::load::{self, GATE, POSITION, Within};
-use super::rows::{Columns, STORED_OWNER};
+use super::rows::STORED_OWNER;
 use super::save::{self, Save};
 use super::script::Script;
 use super::setup::{BUSY, Setup};

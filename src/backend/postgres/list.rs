@@ -2,8 +2,9 @@
 
 use sqlx::postgres::PgRow;
 
+use super::decode::Columns;
 use super::literal::{Rows, Type};
-use super::rows::{Columns, STORED_ACTION};
+use super::rows::STORED_ACTION;
 use super::script::Script;
 use crate::backend::sql::{
     Dialect, PageText, Select, Value, corrupt, count_statement, page_statement,

@@ -10,9 +10,10 @@ use std::sync::{Arc, LazyLock};
 
 use sqlx::postgres::PgRow;
 
+use super::decode::Columns;
 use super::errors::store_error;
 use super::literal::{Rows, Type};
-use super::rows::{Columns, STORED_ACTION, STORED_OWNER};
+use super::rows::{STORED_ACTION, STORED_OWNER};
 use super::script::Script;
 use super::setup::{FEW, MORE_TIME, Setup};
 use super::source::Connection;

@@ -1,5 +1,6 @@
 //! A store in a PostgreSQL database.
 
+mod decode;
 mod engine;
 mod errors;
 mod expected;

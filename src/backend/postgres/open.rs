@@ -7,12 +7,12 @@ use sqlx::ConnectOptions;
 use sqlx::Row;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 
+use super::decode::Columns;
 use super::engine::PostgresEngine;
 use super::errors::store_error;
 use super::load::{POSITION, Within, read_position};
 use super::options::PostgresOptions;
 use super::read::PostgresReader;
-use super::rows::Columns;
 use super::schema::{self, SchemaName};
 use super::script::Script;
 use super::setup::{Setup, SynchronousCommit};

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 
+use super::decode::Columns;
 use super::errors::{comes_back, is_lost, store_error};
 use super::list;
 use super::literal::{Rows, Type};
 use super::load::{POSITION, owns, read_stored};
-use super::rows::{Columns, STORED_ACTION, STORED_ENTRY, STORED_OWNER};
+use super::rows::{STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
 use super::setup::Setup;
 use super::source::ConnectionSlot;
