@@ -12,7 +12,7 @@
 //! | [`operations`] | What do I alert on? How do I back up, restore and upgrade? |
 //! | [`postgres`] | How do planes on several machines share one store? |
 //! | [`command_line`] | How do I look at a store and act on it from a shell? |
-//! | [`custom_store`] | How do I write a store of my own? |
+//! | [`custom_store`] | How do I write a store of my own, and prove it? |
 //! | [`testing`] | How do I test my own code? |
 //!
 //! The pages are only part of the documentation; they add nothing to the compiled crate.

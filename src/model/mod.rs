@@ -42,7 +42,7 @@ mod workspace;
 
 #[cfg(feature = "_sql")]
 pub(crate) use access_path::touched;
-pub(crate) use access_path::{AccessPath, BlockTimes, SELECTIVE, Times};
+pub use access_path::{AccessPath, BlockTimes, SELECTIVE, TimeRanges};
 pub use action::{Action, ActionError, Cancel, Evidence};
 #[cfg(feature = "http")]
 pub(crate) use attributes::PENDING_OPS;

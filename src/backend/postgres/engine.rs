@@ -18,12 +18,11 @@ use super::save::{self, Save};
 use super::script::Script;
 use super::setup::{BUSY, Setup};
 use super::source::{Connection, ConnectionSlot};
-use crate::backend::sql::{
-    Doubt, Encoded, Engine, Frame, Loaded, Phase, Stored, Verdict, deadline,
-};
+use crate::backend::sql::{Doubt, Encoded, Engine, Frame, Loaded, Phase, Stored, Verdict};
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{ActionUid, Owner, ReadSet, Timestamp, WriteSet};
+use crate::spi::deadline::deadline;
 
 /// Pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -18,10 +18,10 @@ use super::script::Script;
 use super::setup::{Setup, SynchronousCommit};
 use super::source::{Connection, ConnectionSlot, Source};
 use super::store::PostgresStore;
-use crate::backend::position_watch::PositionWatch;
 use crate::backend::sql::{Lineage, Phase, Settings, SqlStore, Stored, corrupt};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{BranchId, Branches, End, Fork, StoreId};
+use crate::spi::PositionWatch;
 use crate::store::{Capabilities, Durability};
 
 /// The oldest version of PostgreSQL that has what the schema uses.

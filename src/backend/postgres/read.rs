@@ -17,7 +17,7 @@ use super::setup::Setup;
 use super::source::ConnectionSlot;
 use crate::backend::another_branch;
 use crate::backend::sql::{
-    FirstRow, FoundOne, Lineage, Phase, ReadEngine, Stored, candidates, corrupt, deadline, fewest,
+    FirstRow, FoundOne, Lineage, Phase, ReadEngine, Stored, candidates, corrupt, fewest,
     must_count, out_of_place, read_page,
 };
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
@@ -25,6 +25,7 @@ use crate::model::{
     AccessPath, Action, ActionUid, Cursor, Detail, End, LogEntry, LogQuery, Owner, OwnerQuery,
     Page, Position, Query,
 };
+use crate::spi::deadline::deadline;
 
 pub(super) struct PostgresReader {
     pub(super) slot: ConnectionSlot,

@@ -9,8 +9,9 @@ use sqlx::{ConnectOptions, Connection as _, Postgres, Row};
 
 use super::errors::store_error;
 use super::script::Script;
-use crate::backend::sql::{Phase, deadline};
+use crate::backend::sql::Phase;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
+use crate::spi::deadline::deadline;
 
 /// Maximum time to open one connection.
 const OPENING: Duration = Duration::from_secs(5);

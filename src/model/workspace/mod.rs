@@ -1,7 +1,9 @@
 //! State of a transaction: the rows it has loaded, the effects of its commands, and the rows to
 //! save.
 
+mod all_owners;
 mod change;
+mod revisions;
 mod write_set;
 
 use std::collections::BTreeMap;
