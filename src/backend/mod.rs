@@ -3,7 +3,14 @@
 
 mod append_index;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+// Not every store uses all of it.
 #[cfg(feature = "_sql")]
+#[cfg_attr(
+    not(all(feature = "sqlite-unbundled", feature = "postgres")),
+    allow(dead_code)
+)]
 mod sql;
 #[cfg(feature = "sqlite-unbundled")]
 mod sqlite;
@@ -13,6 +20,8 @@ use std::collections::HashMap;
 use crate::model::ActionUid;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite-unbundled")]
 pub use sqlite::{
     SqliteAccess, SqliteCheck, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore,

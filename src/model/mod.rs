@@ -67,7 +67,7 @@ pub use new_action::NewAction;
 pub use object::{ObjectRef, ObjectSet, RelatedObject};
 pub use owner::{Incarnation, Owner, OwnerRef, OwnerState};
 pub use owner_query::OwnerQuery;
-#[cfg(feature = "_sql")]
+#[cfg(feature = "sqlite-unbundled")]
 pub(crate) use plan::disconnect;
 pub use plan::{ReadSet, plan, read_set};
 pub use position::{BranchId, Position, Revision, StoreId};
