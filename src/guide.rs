@@ -5,6 +5,7 @@
 //! | [`host_transactions`] | How do I record an action together with my own row? |
 //! | [`recovery`] | What happens after a crash, and what must my code do? |
 //! | [`waiting`] | How do I wait for an action, or follow all of them? |
+//! | [`finding`] | How do I find, filter and count actions? |
 //! | [`retention`] | How do I keep the store small? |
 //! | [`http`] | Who may see what at the read endpoints? |
 //! | [`axum_host`] | How do I mount the endpoints in a complete axum host? |
@@ -22,6 +23,9 @@ pub mod recovery {}
 
 #[doc = include_str!("../docs/guide/waiting.md")]
 pub mod waiting {}
+
+#[doc = include_str!("../docs/guide/finding.md")]
+pub mod finding {}
 
 #[doc = include_str!("../docs/guide/retention.md")]
 pub mod retention {}

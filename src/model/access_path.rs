@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::action::Action;
 use super::identity::ActionUid;
+use super::labels::label_text;
 use super::new_action::DEFAULT_TENANT;
 use super::object::{ObjectRef, ObjectSet};
 use super::query::{Filter, Query};
+use super::state_set::StateSet;
 use super::time::Timestamp;
 use super::words::{Outcome, Status};
 
@@ -20,11 +22,11 @@ impl Query {
     /// Returns one index if its selectivity is known without counting. Otherwise a store counts up
     /// to [`SELECTIVE`] rows of each, and reads the index with the fewest.
     pub(crate) fn paths(&self) -> Vec<AccessPath> {
-        let unfinished = self.filters.iter().any(|filter| {
-            matches!(
-                filter,
-                Filter::Unfinished | Filter::Status(Status::Queued | Status::Executing)
-            )
+        let unfinished = self.filters.iter().any(|filter| match filter {
+            Filter::Unfinished => true,
+            Filter::Status(status) => *status != Status::Completed,
+            Filter::States(states) => states.is_subset(StateSet::UNFINISHED),
+            _ => false,
         });
         let cancelled = self.filters.contains(&Filter::CancelRequested);
         let of_owner = |name: &Arc<str>| {
@@ -53,17 +55,27 @@ impl Query {
                 Filter::Outcome(outcome) if *outcome != Outcome::Succeeded => {
                     Some(AccessPath::Ended(*outcome))
                 }
+                Filter::States(states) => AccessPath::of_states(*states),
+                Filter::Label { key, value } => Some(AccessPath::Label(match value {
+                    Some(value) => label_text(key, value),
+                    None => key.clone(),
+                })),
                 Filter::TouchesAny(objects) => Some(AccessPath::TouchesAny(objects.clone())),
                 Filter::Tenant(tenant) if **tenant != *DEFAULT_TENANT => {
                     Some(AccessPath::Tenant(tenant.clone()))
                 }
                 Filter::Name(name) => Some(AccessPath::Name(name.clone())),
+                Filter::NamePrefix(prefix) => Some(AccessPath::NamePrefix(prefix.clone())),
                 _ => None,
             })
             .collect();
         paths.extend(Times::of(self).map(AccessPath::Times));
         paths.sort_by_key(AccessPath::rank);
         paths.dedup();
+        // Too many names may begin with a text.
+        if matches!(paths[..], [AccessPath::NamePrefix(_), ..]) {
+            paths.push(AccessPath::All);
+        }
         match paths.first() {
             None => vec![AccessPath::All],
             Some(first) if first.is_selective() => {
@@ -156,8 +168,9 @@ impl BlockTimes {
     }
 }
 
-/// An index that a query can read. Every index except `Uid`, `TouchesAny`, `Times` and `All` lists
-/// actions in creation order. `TouchesAny` reads the `Touches` indexes of its objects.
+/// An index that a query can read. Every index except `Uid`, `States`, `TouchesAny`, `NamePrefix`,
+/// `Times` and `All` lists actions in creation order. `States`, `TouchesAny` and `NamePrefix` merge
+/// several of these indexes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum AccessPath {
     /// One action.
@@ -174,16 +187,24 @@ pub(crate) enum AccessPath {
     UnfinishedOf(Arc<str>),
     /// The actions that touch an object.
     Touches(ObjectRef),
+    /// The actions with a label: its key, or `key=value`.
+    Label(Arc<str>),
     /// The unfinished actions.
     Unfinished,
     /// The actions with an outcome. Succeeded actions, nearly all, have no such index.
     Ended(Outcome),
-    /// The actions that touch one of these objects.
+    /// The actions in one of these states. Reads `Unfinished`, and `Ended` of each outcome. Without
+    /// the succeeded ones.
+    States(StateSet),
+    /// The actions that touch one of these objects. Reads the `Touches` indexes of the objects.
     TouchesAny(ObjectSet),
     /// The actions of a tenant. The default tenant has no such index.
     Tenant(Arc<str>),
     /// The actions with a name.
     Name(Arc<str>),
+    /// The actions whose name begins with a text. Reads the `Name` index of each such name. Not for
+    /// more than [`AccessPath::NAMES`] names, unless these have few actions.
+    NamePrefix(Arc<str>),
     /// The [blocks](BlockTimes) of actions whose times are near these ranges.
     Times(Times),
     /// All actions.
@@ -191,6 +212,9 @@ pub(crate) enum AccessPath {
 }
 
 impl AccessPath {
+    /// Number of names that a page merges.
+    pub(crate) const NAMES: usize = 64;
+
     fn rank(&self) -> u8 {
         match self {
             AccessPath::Uid(_) => 0,
@@ -202,11 +226,27 @@ impl AccessPath {
             AccessPath::Touches(_) => 6,
             AccessPath::Unfinished => 7,
             AccessPath::Ended(_) => 8,
-            AccessPath::TouchesAny(_) => 9,
-            AccessPath::Tenant(_) => 10,
-            AccessPath::Name(_) => 11,
-            AccessPath::Times(_) => 12,
-            AccessPath::All => 13,
+            AccessPath::States(_) => 9,
+            AccessPath::Label(_) => 10,
+            AccessPath::TouchesAny(_) => 11,
+            AccessPath::Tenant(_) => 12,
+            AccessPath::Name(_) => 13,
+            AccessPath::NamePrefix(_) => 14,
+            AccessPath::Times(_) => 15,
+            AccessPath::All => 16,
+        }
+    }
+
+    /// Returns the index for a set of states. `None` if the set has the succeeded actions, which
+    /// have no such index.
+    fn of_states(states: StateSet) -> Option<AccessPath> {
+        let mut outcomes = states.outcomes();
+        let (first, more) = (outcomes.next(), outcomes.next().is_some());
+        match (states.unfinished().next(), first) {
+            (_, Some(Outcome::Succeeded)) => None,
+            (Some(_), None) => Some(AccessPath::Unfinished),
+            (None, Some(outcome)) if !more => Some(AccessPath::Ended(outcome)),
+            _ => Some(AccessPath::States(states)),
         }
     }
 
@@ -228,6 +268,7 @@ impl AccessPath {
                 .cloned()
                 .map(AccessPath::Touches),
         );
+        sets.extend(action.labels.index_texts().map(AccessPath::Label));
         if *action.tenant != *DEFAULT_TENANT {
             sets.push(AccessPath::Tenant(action.tenant.clone()));
         }
@@ -252,6 +293,22 @@ impl AccessPath {
     }
 }
 
+/// Returns the end of the range of texts that begin with `prefix`: the first text behind all of them,
+/// in the order of bytes. `None` if there is none.
+#[cfg(any(feature = "sqlite-unbundled", test))]
+pub(crate) fn prefix_end(prefix: &str) -> Option<String> {
+    let mut chars: Vec<char> = prefix.chars().collect();
+    while let Some(last) = chars.pop() {
+        // Skips the surrogates, which are no characters.
+        let mut later = (u32::from(last) + 1..=u32::from(char::MAX)).filter_map(char::from_u32);
+        if let Some(next) = later.next() {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
+}
+
 /// Returns the objects that an action touches, without duplicates, its own object first.
 pub(crate) fn touched(action: &Action) -> Vec<&ObjectRef> {
     let mut touched: Vec<&ObjectRef> = action.object.iter().collect();
@@ -261,4 +318,43 @@ pub(crate) fn touched(action: &Action) -> Vec<&ObjectRef> {
         }
     }
     touched
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_of_a_prefix_has_the_texts_that_begin_with_it() {
+        for (prefix, end) in [
+            ("SM", Some("SN")),
+            ("a\u{d7ff}", Some("a\u{e000}")),
+            ("a\u{10ffff}", Some("b")),
+            ("\u{7f}", Some("\u{80}")),
+            ("\u{10ffff}", None),
+        ] {
+            assert_eq!(prefix_end(prefix).as_deref(), end);
+            let Some(end) = end else { continue };
+            let longest = format!("{prefix}\u{10ffff}\u{10ffff}");
+            assert!(*prefix < *end && *longest < *end, "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_of_states_reads_the_smallest_indexes() {
+        let set = StateSet::new;
+        let of = AccessPath::of_states;
+        let mixed = StateSet::UNFINISHED.with_outcome(Outcome::Lost);
+        assert_eq!(of(StateSet::UNFINISHED), Some(AccessPath::Unfinished));
+        assert_eq!(
+            of(set().with_status(Status::Queued)),
+            Some(AccessPath::Unfinished)
+        );
+        let lost = set().with_outcome(Outcome::Lost);
+        assert_eq!(of(lost), Some(AccessPath::Ended(Outcome::Lost)));
+        assert_eq!(of(mixed), Some(AccessPath::States(mixed)));
+        assert_eq!(of(set()), Some(AccessPath::States(set())));
+        assert_eq!(of(mixed.with_outcome(Outcome::Succeeded)), None);
+        assert_eq!(of(set().with_outcome(Outcome::Succeeded)), None);
+    }
 }

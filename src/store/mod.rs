@@ -1,6 +1,7 @@
 //! The trait of all stores, and its convenience methods.
 
 mod capabilities;
+mod counts;
 mod ext;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use capabilities::{Capabilities, Durability};
+pub use counts::{StateCount, StateCounts};
 pub use ext::{ActionStoreExt, Pages};
 
 use crate::error::StoreError;

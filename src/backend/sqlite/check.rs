@@ -123,6 +123,7 @@ const RELATIONS: &[(&str, &str)] = &[
 const PARTS: &[(&str, &str)] = &[
     ("places in the feed without an action", "actions_feed"),
     ("objects without an action", "actions_touch"),
+    ("labels without an action", "actions_label"),
     ("keys without an action", "actions_key"),
     ("pins without an action", "actions_pin"),
 ];

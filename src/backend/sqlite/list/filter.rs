@@ -1,7 +1,9 @@
 //! Filters as SQL conditions.
 
 use crate::backend::sqlite::script::Script;
-use crate::model::{AccessPath, ActionUid, Filter, ObjectRef, ObjectSet, Query};
+use crate::model::{
+    AccessPath, ActionUid, Filter, ObjectRef, ObjectSet, Query, StateSet, label_text, prefix_end,
+};
 
 /// Returns the conditions of the filters that the index itself does not fulfil.
 pub(super) fn conditions(
@@ -36,6 +38,23 @@ fn is_driven_by(filter: &Filter, path: &AccessPath) -> bool {
         (Filter::Outcome(outcome), AccessPath::Ended(driven)) => outcome == driven,
         (Filter::Tenant(tenant), AccessPath::Tenant(driven)) => tenant == driven,
         (Filter::Name(name), AccessPath::Name(driven)) => name == driven,
+        (Filter::NamePrefix(prefix), AccessPath::NamePrefix(driven)) => prefix == driven,
+        (Filter::Label { key, value: None }, AccessPath::Label(driven)) => key == driven,
+        (
+            Filter::Label {
+                key,
+                value: Some(value),
+            },
+            AccessPath::Label(driven),
+        ) => label_text(key, value) == *driven,
+        // Its index has all unfinished actions.
+        (Filter::States(states), AccessPath::States(driven)) => {
+            states == driven && states.unfinished().count() != 1
+        }
+        (Filter::States(states), AccessPath::Unfinished) => *states == StateSet::UNFINISHED,
+        (Filter::States(states), AccessPath::Ended(driven)) => {
+            *states == StateSet::new().with_outcome(*driven)
+        }
         _ => false,
     }
 }
@@ -76,6 +95,19 @@ fn condition(script: &mut Script, filter: &Filter) -> Result<String, sqlx::Error
         }
         Filter::Status(status) => int(script, "status", "=", status.code().into()),
         Filter::Unfinished => Ok("+a.status < 2".to_owned()),
+        Filter::States(states) => Ok(within(*states)),
+        Filter::NamePrefix(prefix) => Ok(format!("({})", prefix_range(script, "+a.name", prefix)?)),
+        Filter::Label { key, value } => {
+            let label = match value {
+                Some(value) => label_text(key, value).to_string(),
+                None => key.to_string(),
+            };
+            let value = script.bind(label)?;
+            Ok(format!(
+                "EXISTS (SELECT 1 FROM actions_label AS x \
+                 WHERE x.label = ${value} AND x.action = a.number)"
+            ))
+        }
         Filter::Outcome(outcome) => int(script, "outcome", "=", outcome.code().into()),
         Filter::Source(source) => int(script, "source", "=", source.code().into()),
         Filter::Owner(owner) => {
@@ -124,6 +156,31 @@ pub(super) fn nearest(
 pub(super) fn touching(script: &mut Script, uid: &ActionUid) -> Result<String, sqlx::Error> {
     let (number, _) = nearest(script, uid)?;
     Ok(format!(" AND t.action = coalesce({number}, 0)"))
+}
+
+/// Returns the condition for the actions in a set of states.
+fn within(states: StateSet) -> String {
+    let statuses: Vec<String> = states.unfinished().map(|s| s.code().to_string()).collect();
+    let outcomes: Vec<String> = states.outcomes().map(|o| o.code().to_string()).collect();
+    format!(
+        "(+a.status IN ({}) OR +a.outcome IN ({}))",
+        statuses.join(", "),
+        outcomes.join(", ")
+    )
+}
+
+/// Returns the condition for the texts of a column that begin with a prefix.
+pub(super) fn prefix_range(
+    script: &mut Script,
+    column: &str,
+    prefix: &str,
+) -> Result<String, sqlx::Error> {
+    let from = script.bind(prefix.to_owned())?;
+    let end = match prefix_end(prefix) {
+        None => String::new(),
+        Some(end) => format!(" AND {column} < ${}", script.bind(end)?),
+    };
+    Ok(format!("{column} >= ${from}{end}"))
 }
 
 /// Encodes objects as a JSON array.

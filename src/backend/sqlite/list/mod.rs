@@ -34,6 +34,16 @@ struct Walk {
     begin: i64,
 }
 
+impl Walk {
+    /// Returns the function that finds the first number of several in this direction.
+    fn nearest(&self) -> &'static str {
+        match self.direction {
+            "ASC" => "min",
+            _ => "max",
+        }
+    }
+}
+
 /// Returns the script of one page, which reads this index. The first row has the position and the
 /// last row that the page may examine. The other rows follow, each after its key. One statement, so
 /// all of it is from the same moment.
@@ -58,18 +68,19 @@ pub(super) fn script(
     let after = script.bind(query.after.map_or(walk.begin, position_of))?;
     let limit = script.bind(i64::from(query.limit) + 1)?;
     let filters = conditions(&mut script, query, path, driven.exact)?;
-    let Walk {
+    let &Walk {
         beyond,
         within,
         direction,
         ..
-    } = walk;
+    } = &walk;
     let order = driven.order_by(direction);
     let filtered = driven.filtered(&filters);
     let Driven {
         from,
         key,
         condition,
+        branches,
         ..
     } = driven;
     let mut base = format!("FROM {from} WHERE {condition} AND {key} {beyond} ${after}");
@@ -84,20 +95,32 @@ pub(super) fn script(
         // There is at most one row.
         AccessPath::Uid(_) => None,
         AccessPath::TouchesAny(_) if one.is_some() => None,
-        AccessPath::TouchesAny(objects) => {
-            // Each object gets an equal share of rows. The page ends where the first share ends, so
-            // that the union of the shares is complete.
-            let skip = Limits::SCAN / objects.len().max(1) - 1;
-            let first = if direction == "ASC" { "min" } else { "max" };
-            // The objects are the first value.
-            Some(format!(
-                "(SELECT {first}((SELECT x.action FROM actions_touch AS x \
-                 WHERE x.object = j.value AND x.action {beyond} ${after} \
-                 ORDER BY x.action {direction} LIMIT 1 OFFSET {skip})) FROM json_each($1) AS j)"
-            ))
-        }
+        // The objects are the first value.
+        AccessPath::TouchesAny(objects) => Some(shared_end(
+            &walk,
+            after,
+            Share {
+                lists: "json_each($1) AS j",
+                count: objects.len(),
+                rows: "x.action FROM actions_touch AS x WHERE x.object = j.value",
+                key: "x.action",
+            },
+        )),
+        AccessPath::NamePrefix(_) => Some(shared_end(
+            &walk,
+            after,
+            Share {
+                lists: from
+                    .split_once(" CROSS JOIN")
+                    .map_or("", |(names, _)| names),
+                count: AccessPath::NAMES,
+                rows: "x.number FROM actions_action AS x WHERE x.name = j.value",
+                key: "x.number",
+            },
+        )),
         // No filter: the page ends at its limit.
         _ if filters.is_empty() => None,
+        AccessPath::States(_) => Some(merged_end(&walk, after, &branches)),
         _ => {
             let skip = Limits::SCAN - 1;
             Some(format!(
@@ -118,19 +141,83 @@ pub(super) fn script(
         }
     };
     let rows = format!("{base}{bound}{filtered}");
-    let rows = match path {
-        // An action found by several objects is one row, and only numbers are sorted.
-        AccessPath::TouchesAny(_) => format!(
-            "SELECT n.number AS key, {action} AS record FROM (SELECT DISTINCT t.action AS number {rows} \
-             ORDER BY t.action {direction} LIMIT ${limit}) AS n \
+    // Only numbers are sorted.
+    let merged = |numbers: &str| {
+        format!(
+            "SELECT n.number AS key, {action} AS record FROM (SELECT * FROM ({numbers}) \
+             ORDER BY number {direction} LIMIT ${limit}) AS n \
              LEFT JOIN actions_action AS a ON a.number = n.number ORDER BY n.number {direction}"
-        ),
+        )
+    };
+    let rows = match path {
+        // An action found by several objects is one row.
+        AccessPath::TouchesAny(_) => merged(&format!("SELECT DISTINCT t.action AS number {rows}")),
+        AccessPath::NamePrefix(_) => merged(&format!("SELECT a.number AS number {rows}")),
+        AccessPath::States(_) => {
+            let branch = |condition: &String| {
+                format!(
+                    "SELECT a.number AS number FROM {from} WHERE {condition} \
+                     AND {key} {beyond} ${after}{bound}{filtered}"
+                )
+            };
+            let branches: Vec<String> = branches.iter().map(branch).collect();
+            merged(&branches.join(" UNION ALL "))
+        }
         _ => format!(
             "SELECT {key} AS key, {action} AS record {rows} ORDER BY {order} LIMIT ${limit}"
         ),
     };
     script.push(&page_statement(query, &with, last, &rows));
     Ok(script)
+}
+
+/// Lists of rows that a page merges.
+struct Share<'s> {
+    /// The table `j` of the lists.
+    lists: &'s str,
+    /// The number of the lists.
+    count: usize,
+    /// The text after `SELECT` that reads the rows of a list.
+    rows: &'s str,
+    /// The number of the action in a row.
+    key: &'s str,
+}
+
+/// Returns the last row that a merged page may examine. Each list gets an equal share of rows. The
+/// page ends where the first share ends, so that the union of the shares is complete.
+fn shared_end(walk: &Walk, after: usize, share: Share<'_>) -> String {
+    let Share {
+        lists,
+        count,
+        rows,
+        key,
+    } = share;
+    let one = one_end(walk, after, count, &format!("SELECT {rows}"), key);
+    format!("(SELECT {}(({one})) FROM {lists})", walk.nearest())
+}
+
+/// Returns the last row that a page may examine which merges the rows of several conditions.
+fn merged_end(walk: &Walk, after: usize, branches: &[String]) -> String {
+    let ends = branches.iter().map(|condition| {
+        let rows = format!("SELECT a.number FROM actions_action AS a WHERE {condition}");
+        let one = one_end(walk, after, branches.len(), &rows, "a.number");
+        format!("SELECT ({one}) AS last")
+    });
+    let ends: Vec<String> = ends.collect();
+    format!(
+        "(SELECT {}(last) FROM ({}))",
+        walk.nearest(),
+        ends.join(" UNION ALL ")
+    )
+}
+
+/// Returns the end of one of so many shares.
+fn one_end(walk: &Walk, after: usize, count: usize, rows: &str, key: &str) -> String {
+    let Walk {
+        beyond, direction, ..
+    } = walk;
+    let skip = Limits::SCAN / count.max(1) - 1;
+    format!("{rows} AND {key} {beyond} ${after} ORDER BY {key} {direction} LIMIT 1 OFFSET {skip}")
 }
 
 /// Returns true if the rows of a page travel as one text.

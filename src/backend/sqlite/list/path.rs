@@ -2,7 +2,7 @@
 
 use sqlx::sqlite::SqliteRow;
 
-use super::filter::{json_of, nearest};
+use super::filter::{json_of, nearest, prefix_range};
 use super::{Walk, position_of, walk};
 use crate::backend::sqlite::decode::Columns;
 use crate::backend::sqlite::script::Script;
@@ -26,6 +26,8 @@ pub(super) struct Driven {
     pub(super) condition: String,
     /// True if the condition covers its whole term.
     pub(super) exact: bool,
+    /// The conditions of several indexes of actions that are merged, instead of one condition.
+    pub(super) branches: Vec<String>,
 }
 
 impl Driven {
@@ -42,6 +44,7 @@ impl Driven {
             },
             condition,
             exact: true,
+            branches: Vec::new(),
         }
     }
 
@@ -108,9 +111,23 @@ pub(in crate::backend::sqlite) fn count_script(
             counted,
             key,
             condition,
+            branches,
             ..
         } = driven;
         counts.push(match path {
+            // All rows are never few.
+            AccessPath::All => SELECTIVE.to_string(),
+            // The rows of many names cannot be merged.
+            AccessPath::NamePrefix(prefix) => {
+                let range = prefix_range(&mut script, "a.name", prefix)?;
+                let (most, never) = (AccessPath::NAMES, SELECTIVE + 1);
+                format!(
+                    "(SELECT CASE WHEN c.rows < {SELECTIVE} OR {most} >= (\
+                     SELECT count(*) FROM {counted}) \
+                     THEN c.rows ELSE {never} END FROM (SELECT count(*) AS rows FROM (\
+                     SELECT 1 FROM actions_action AS a WHERE {range} LIMIT {SELECTIVE})) AS c)"
+                )
+            }
             AccessPath::Times(_) => {
                 let size = BlockTimes::ACTIONS;
                 format!(
@@ -122,10 +139,16 @@ pub(in crate::backend::sqlite) fn count_script(
                 // A cursor of the order of completion says nothing about numbers.
                 let after = query.after.filter(|_| query.order != Order::Finished);
                 let after = script.bind(after.map_or(begin, position_of))?;
-                format!(
-                    "(SELECT count(*) FROM (SELECT 1 FROM {counted} WHERE {condition} \
-                     AND {key} {beyond} ${after} LIMIT {SELECTIVE}))"
-                )
+                let count = |condition: &String| {
+                    format!(
+                        "(SELECT count(*) FROM (SELECT 1 FROM {counted} WHERE {condition} \
+                         AND {key} {beyond} ${after} LIMIT {SELECTIVE}))"
+                    )
+                };
+                match &branches[..] {
+                    [] => count(&condition),
+                    all => all.iter().map(count).collect::<Vec<_>>().join(" + "),
+                }
             }
         });
     }
@@ -193,12 +216,11 @@ pub(super) fn drive(
         }
         AccessPath::Touches(object) => {
             let value = script.bind(object.as_str().to_owned())?;
-            let touch = "actions_touch AS t";
-            let from = format!("{touch} LEFT JOIN actions_action AS a ON a.number = t.action");
-            Driven {
-                counted: touch.to_owned(),
-                ..Driven::of(from, "t.action", format!("t.object = ${value}"))
-            }
+            narrow("actions_touch AS t", format!("t.object = ${value}"))
+        }
+        AccessPath::Label(label) => {
+            let value = script.bind(label.to_string())?;
+            narrow("actions_label AS t", format!("t.label = ${value}"))
         }
         AccessPath::TouchesAny(objects) => {
             let objects = script.bind(json_of(objects))?;
@@ -214,6 +236,28 @@ pub(super) fn drive(
             Driven::of_action("a.status < 2 AND a.number < 0".to_owned())
         }
         AccessPath::Unfinished => Driven::of_action("a.status < 2".to_owned()),
+        AccessPath::States(states) => {
+            let none = || "a.status < 2 AND a.number < 0".to_owned();
+            let codes: Vec<String> = states.outcomes().map(|o| o.code().to_string()).collect();
+            let ended = match codes.is_empty() {
+                true => none(),
+                false => format!("a.outcome IN ({}) AND a.outcome > 0", codes.join(", ")),
+            };
+            let unfinished = states
+                .unfinished()
+                .next()
+                .map(|_| "a.status < 2".to_owned());
+            let of_code = |code| format!("a.outcome = {code} AND a.outcome > 0");
+            let mut branches: Vec<String> = codes.iter().map(of_code).collect();
+            branches.extend(unfinished.filter(|_| order != Order::Finished));
+            if branches.is_empty() {
+                branches.push(none());
+            }
+            Driven {
+                branches,
+                ..Driven::of_action(ended)
+            }
+        }
         AccessPath::Ended(outcome) => {
             let value = script.bind(i64::from(outcome.code()))?;
             Driven::of_action(format!("a.outcome = ${value} AND a.outcome > 0"))
@@ -225,6 +269,18 @@ pub(super) fn drive(
         AccessPath::Name(name) => {
             let value = script.bind(name.to_string())?;
             Driven::of_action(format!("a.name = ${value}"))
+        }
+        AccessPath::NamePrefix(prefix) => {
+            let search = name_search(script, prefix)?;
+            let names = name_table(&search, "");
+            Driven {
+                counted: name_table(&search, &format!(" LIMIT {}", AccessPath::NAMES + 1)),
+                ..Driven::of(
+                    format!("{names} CROSS JOIN actions_action AS a"),
+                    "a.number",
+                    "a.name = j.value".to_owned(),
+                )
+            }
         }
         AccessPath::Times(times) => {
             let blocks = "actions_block AS s";
@@ -243,6 +299,36 @@ pub(super) fn drive(
             }
         }
     })
+}
+
+/// Returns the access by a narrow table `t`, which has the numbers of actions.
+fn narrow(table: &str, condition: String) -> Driven {
+    let from = format!("{table} LEFT JOIN actions_action AS a ON a.number = t.action");
+    Driven {
+        counted: table.to_owned(),
+        ..Driven::of(from, "t.action", condition)
+    }
+}
+
+/// Returns the search for the names that begin with a text. Each name is found behind the last one.
+fn name_search(script: &mut Script, prefix: &str) -> Result<String, sqlx::Error> {
+    let range = prefix_range(script, "a.name", prefix)?;
+    let one = |range: &str| {
+        format!("SELECT a.name FROM actions_action AS a WHERE {range} ORDER BY a.name LIMIT 1")
+    };
+    Ok(format!(
+        "SELECT ({}) UNION ALL SELECT ({}) FROM names WHERE names.value IS NOT NULL",
+        one(&range),
+        one(&format!("a.name > names.value AND {range}"))
+    ))
+}
+
+/// Returns the table `j` of the names that a search finds.
+fn name_table(search: &str, limit: &str) -> String {
+    format!(
+        "(WITH RECURSIVE names (value) AS ({search}{limit}) \
+         SELECT value FROM names WHERE value IS NOT NULL) AS j"
+    )
 }
 
 /// Returns the condition for blocks that may have actions of these times.
