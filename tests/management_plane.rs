@@ -11,6 +11,9 @@
 mod cross_site;
 #[path = "support/running_plane.rs"]
 mod running_plane;
+#[cfg(unix)]
+#[path = "management_plane/strangers.rs"]
+mod strangers;
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};

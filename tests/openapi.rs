@@ -4,18 +4,21 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use action_store::MemoryStore;
 use action_store::http::{
-    AllowAll, RouterOptions, StatusVocabulary, openapi, openapi_router, router,
+    AllowAll, OpenApiOptions, RouterOptions, StatusVocabulary, openapi, openapi_router,
+    openapi_with, router,
 };
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use serde_json::Value;
 use tower::ServiceExt as _;
+use utoipa::openapi::OpenApi;
 
 fn read(options: &RouterOptions) -> Value {
-    serde_json::from_str(&openapi(options)).unwrap()
+    serde_json::to_value(openapi(options)).unwrap()
 }
 
 fn keys(value: &Value) -> BTreeSet<&str> {
@@ -45,7 +48,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 #[test]
 fn the_committed_description_is_current() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
-    let current = openapi(&RouterOptions::new());
+    let current = openapi(&RouterOptions::new()).to_pretty_json().unwrap() + "\n";
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
         std::fs::write(&file, &current).unwrap();
     }
@@ -94,11 +97,8 @@ fn names_lead_to_something_and_everything_is_named() {
             let names = keys(&components[kind]);
             names.iter().map(|name| format!("{kind}/{name}")).collect()
         };
-        let [schemas, responses, headers] = ["schemas", "responses", "headers"].map(there);
-        let all: BTreeSet<String> = [schemas, responses, headers]
-            .into_iter()
-            .flatten()
-            .collect();
+        let [schemas, responses] = ["schemas", "responses"].map(there);
+        let all: BTreeSet<String> = schemas.into_iter().chain(responses).collect();
         let missing: Vec<_> = named.difference(&all).collect();
         assert!(missing.is_empty(), "{missing:?}");
         let unused: Vec<_> = all.difference(&named).collect();
@@ -110,7 +110,7 @@ fn names_lead_to_something_and_everything_is_named() {
 fn the_words_are_those_that_the_host_has_chosen() {
     let words = |options: &RouterOptions, name: &str| -> Vec<String> {
         let document = read(options);
-        let words = document["components"]["schemas"][name]["enum"].clone();
+        let words = document["components"]["schemas"][format!("Actions{name}")]["enum"].clone();
         serde_json::from_value(words).unwrap()
     };
     let own = RouterOptions::new();
@@ -128,11 +128,11 @@ fn the_words_are_those_that_the_host_has_chosen() {
 
 #[test]
 fn an_absent_field_is_left_out_and_never_null() {
-    let document = openapi(&RouterOptions::new());
+    let document = read(&RouterOptions::new()).to_string();
     assert!(!document.contains("null"), "something may be null");
     let schemas = &read(&RouterOptions::new())["components"]["schemas"];
     let required = |name: &str| -> BTreeSet<String> {
-        serde_json::from_value(schemas[name]["required"].clone()).unwrap()
+        serde_json::from_value(schemas[format!("Actions{name}")]["required"].clone()).unwrap()
     };
     let sets = |names: &[&str]| {
         names
@@ -171,12 +171,15 @@ fn an_absent_field_is_left_out_and_never_null() {
 async fn it_is_served_as_it_is() {
     let options = RouterOptions::new().without_v2();
     let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
-    let response = openapi_router(&options).oneshot(request).await.unwrap();
+    let response = openapi_router(&openapi(&options))
+        .oneshot(request)
+        .await
+        .unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "application/json");
     assert_eq!(response.headers()["x-content-type-options"], "nosniff");
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
-    assert_eq!(body, openapi(&options));
+    assert_eq!(body, openapi(&options).to_pretty_json().unwrap());
 }
 
 #[tokio::test]
@@ -215,4 +218,113 @@ async fn each_path_takes_the_parameters_that_it_describes_and_no_others() {
             assert_eq!(described, !refused, "{path}?{name}={example}: {body}");
         }
     }
+}
+
+/// A host's own document, with names that ours must not meet.
+fn of_the_host() -> OpenApi {
+    serde_json::from_value(serde_json::json!({
+        "openapi": "3.1.0",
+        "info": { "title": "The plane", "version": "7" },
+        "security": [{ "session": [] }],
+        "paths": { "/v1/bdbs": { "get": { "responses": {
+            "200": { "$ref": "#/components/responses/NotFound" },
+            "400": { "description": "x", "content": { "application/json": { "schema": {
+                "$ref": "#/components/schemas/Error",
+            } } } },
+        } } } },
+        "components": {
+            "schemas": { "Error": { "type": "integer" }, "Uid": { "type": "integer" } },
+            "responses": { "NotFound": { "description": "of the host" } },
+            "securitySchemes": { "session": { "type": "apiKey", "in": "cookie", "name": "s" } },
+        },
+    }))
+    .unwrap()
+}
+
+#[test]
+fn it_merges_with_and_nests_in_the_document_of_the_host() {
+    let own = serde_json::to_value(of_the_host()).unwrap();
+    let ours = read(&RouterOptions::new());
+    let mut merged = of_the_host();
+    merged.merge(openapi(&RouterOptions::new()));
+    let nested = of_the_host().nest("/cluster", openapi(&RouterOptions::new()));
+    for (document, prefix) in [(merged, ""), (nested, "/cluster")] {
+        let document = serde_json::to_value(document).unwrap();
+        for kept in ["info", "security"] {
+            assert_eq!(document[kept], own[kept], "{kept}");
+        }
+        assert_eq!(document["paths"]["/v1/bdbs"], own["paths"]["/v1/bdbs"]);
+        for (path, item) in ours["paths"].as_object().unwrap() {
+            assert_eq!(document["paths"][format!("{prefix}{path}")], *item);
+        }
+        // Every name still means what it meant in the document that it came from.
+        for (kind, components) in document["components"].as_object().unwrap() {
+            for (name, component) in components.as_object().unwrap() {
+                let of = |document: &Value| document["components"][kind].get(name).cloned();
+                let expected = of(&own).or_else(|| of(&ours));
+                assert_eq!(expected.as_ref(), Some(component), "{kind}/{name}");
+                assert!(
+                    of(&own).is_none() || of(&ours).is_none(),
+                    "{kind}/{name} is in both"
+                );
+            }
+        }
+        let mut named = BTreeSet::new();
+        references(&document, &mut named);
+        for name in named {
+            let (kind, name) = name.split_once('/').unwrap();
+            assert!(
+                document["components"][kind].get(name).is_some(),
+                "{kind}/{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn it_says_where_the_host_serves_and_what_the_options_allow() {
+    let place = OpenApiOptions::new()
+        .with_prefix("/cluster/")
+        .with_server("https://plane.example.com");
+    let options = RouterOptions::new()
+        .with_cap(50)
+        .with_watchers(10)
+        .with_longest_wait(Duration::from_secs(7))
+        .with_stream_time(Duration::from_millis(1500));
+    let document = serde_json::to_value(openapi_with(&options, &place)).unwrap();
+    assert_eq!(document["servers"][0]["url"], "https://plane.example.com");
+    let item = |path: &str| document["paths"][format!("/cluster{path}")]["get"].clone();
+    let parameter = |path: &str, name: &str| {
+        let operation = item(path);
+        let all = operation["parameters"].as_array().unwrap().clone();
+        all.into_iter().find(|one| one["name"] == name).unwrap()
+    };
+    let limit = parameter("/v1/actions", "limit");
+    assert_eq!(limit["schema"]["default"], 50);
+    assert!(limit["description"].as_str().unwrap().contains("up to 50."));
+    assert_eq!(
+        parameter("/v1/actions/changes", "limit")["schema"]["default"],
+        50
+    );
+    for path in [
+        "/v1/actions/{uid}",
+        "/v2/actions/{uid}",
+        "/v1/actions/changes",
+    ] {
+        let wait = parameter(path, "wait");
+        assert!(
+            wait["description"]
+                .as_str()
+                .unwrap()
+                .contains("than 7 seconds"),
+            "{wait}"
+        );
+    }
+    let stream = item("/v1/actions/changes")["responses"]["200"].to_string();
+    assert!(stream.contains("after 1.5 seconds"), "{stream}");
+    let busy = document["components"]["responses"]["ActionsUnavailable"].to_string();
+    assert!(
+        busy.contains("10 requests wait or stream at once, 5 of one client"),
+        "{busy}"
+    );
 }

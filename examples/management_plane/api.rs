@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use action_store::http::{
     Authorizer, BasicAuth, Denied, Failure, Permission, RequestLimits, RouterOptions,
-    StatusVocabulary, console, limits, openapi_router, router_with,
+    StatusVocabulary, console, limits, openapi, openapi_router, read_uid, router_with,
 };
-use action_store::{Action, ActionUid, CancelRequest, Error, ErrorKind};
+use action_store::{Action, CancelRequest, Error, ErrorKind};
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -16,10 +16,12 @@ use axum::routing::{delete, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::catalogue::Bdb;
 use crate::plane::{NODE, Operation, Plane};
 use crate::same_origin::same_origin;
+use crate::strangers::Gatekeeper;
 
 /// Maximum number of rows of a database.
 const MOST_ROWS: u64 = 10_000_000;
@@ -27,7 +29,7 @@ const MOST_ROWS: u64 = 10_000_000;
 #[derive(Clone)]
 struct Api {
     plane: Arc<Plane>,
-    auth: Arc<BasicAuth>,
+    auth: Arc<Gatekeeper>,
     /// The only user.
     user: Arc<str>,
 }
@@ -37,12 +39,18 @@ pub(crate) fn app(
     auth: BasicAuth,
     user: &str,
     words: StatusVocabulary,
+    stopped: watch::Receiver<()>,
 ) -> Router {
     let store = plane.tracker.store().clone();
-    let auth = Arc::new(auth);
+    let auth = Arc::new(Gatekeeper(auth));
     let options = RouterOptions::new()
         .with_vocabulary(words)
-        .with_failure_hook(complain);
+        .with_failure_hook(complain)
+        // Streams and waits end when the plane stops.
+        .with_shutdown(move || {
+            let mut stopped = stopped.clone();
+            async move { drop(stopped.changed().await) }
+        });
     let api = Api {
         plane,
         auth: auth.clone(),
@@ -51,7 +59,7 @@ pub(crate) fn app(
     // The library serves the read endpoints, and the plane the write endpoints.
     let app = Router::new()
         .merge(console())
-        .merge(openapi_router(&options))
+        .merge(openapi_router(&openapi(&options)))
         .merge(router_with(store, auth, options))
         .merge(writes(api, words));
     limits(app, RequestLimits::new().with_failure_hook(complain))
@@ -149,7 +157,7 @@ struct Cancel {
 /// Requests the cancellation of an action. The action is cancelled once its own task
 /// confirms it.
 async fn cancel(State(api): State<Api>, Path(uid): Path<String>, body: Bytes) -> Response {
-    let Ok(uid) = uid.parse::<ActionUid>() else {
+    let Some(uid) = read_uid(&uid) else {
         return no_such_action();
     };
     let cancel = match &body[..] {

@@ -11,7 +11,7 @@
 //! - The work reports its progress and stops on a cancel request (`jobs.rs`).
 //!
 //! - `http::router` serves the actions (`api.rs`), on a listener with limits
-//!   (`serve.rs`).
+//!   (`serve.rs`, `strangers.rs`).
 //!
 //! - `Watcher` and `Expectations` show the progress (`scenario.rs`).
 //!
@@ -28,6 +28,7 @@ mod scenario;
 mod screen;
 mod serve;
 mod sql;
+mod strangers;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -73,7 +74,8 @@ async fn work(args: Args) -> Result<bool, Failure> {
 
     let password = args.password.clone().unwrap_or_else(drawn_password);
     let auth = BasicAuth::new(&args.user, &password)?;
-    let app = api::app(plane.clone(), auth, &args.user, args.words);
+    let (stop, stopped) = tokio::sync::watch::channel(());
+    let app = api::app(plane.clone(), auth, &args.user, args.words, stopped.clone());
     let listener = TcpListener::bind(args.addr).await?;
     let url = format!("http://{}", listener.local_addr()?);
     println!("listening on {url}");
@@ -83,7 +85,6 @@ async fn work(args: Args) -> Result<bool, Failure> {
     println!("watch with: {curl}/v1/actions");
     println!("or in a browser: {url}/console");
 
-    let (stop, stopped) = tokio::sync::watch::channel(());
     let serving = tokio::spawn(serve::serve(listener, app, stopped));
 
     // From here on, the plane always shuts down in order.

@@ -4,14 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use axum::http::HeaderValue;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, header};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::error::StoreError;
-use crate::model::{Detail, Filter, Invalid, Limits, ObjectRef, ObjectSet, Query};
+use crate::model::{Detail, Filter, ObjectRef, ObjectSet, Query};
 
 /// Decides which actions a request may read. It is asked once per request, before anything is
 /// looked up.
@@ -23,7 +20,7 @@ use crate::model::{Detail, Filter, Invalid, Limits, ObjectRef, ObjectSet, Query}
 /// use action_store::http::{Denied, Permission, Scope, router};
 /// use axum::http::request::Parts;
 ///
-/// let app = router(MemoryStore::new(), |parts: &Parts, permission: Permission| {
+/// let app: axum::Router = router(MemoryStore::new(), |parts: &Parts, permission: Permission| {
 ///     // What the host's own layer has found out about the caller.
 ///     match parts.extensions.get::<Vec<String>>() {
 ///         Some(granted) if granted.iter().any(|g| g == permission.as_str()) => {
@@ -98,7 +95,7 @@ impl fmt::Display for Permission {
 /// | [`objects`](Scope::objects) | those that touch one of a set of objects |
 /// | `tenant(..).with_objects(..)` | those of the tenant that touch one of them |
 ///
-/// A tenant must be a label, and a set has at most [`Limits::OBJECTS`] objects. A scope beyond these
+/// A tenant must be a label, and a set has at most [`Limits::OBJECTS`](crate::Limits::OBJECTS) objects. A scope beyond these
 /// limits shows nothing: every request is answered 500, and the failure hook is called.
 ///
 /// # What it does not hide
@@ -120,6 +117,7 @@ impl fmt::Display for Permission {
 pub struct Scope {
     filters: Vec<Filter>,
     operator_detail: bool,
+    client: Option<Arc<str>>,
 }
 
 impl Scope {
@@ -129,6 +127,7 @@ impl Scope {
         Scope {
             filters: Vec::new(),
             operator_detail: false,
+            client: None,
         }
     }
 
@@ -160,6 +159,21 @@ impl Scope {
     pub fn with_operator_detail(mut self) -> Scope {
         self.operator_detail = true;
         self
+    }
+
+    /// Names the client, for
+    /// [`RouterOptions::with_watchers_per_client`](super::RouterOptions::with_watchers_per_client):
+    /// a user, a token or a network address. [`BasicAuth`](super::BasicAuth) names the user. It does
+    /// not change what is shown.
+    #[must_use]
+    pub fn with_client(mut self, client: impl Into<Arc<str>>) -> Scope {
+        self.client = Some(client.into());
+        self
+    }
+
+    /// The client, if it is named.
+    pub(super) fn client(&self) -> Option<&Arc<str>> {
+        self.client.as_ref()
     }
 
     fn with(mut self, filter: Filter) -> Scope {
@@ -240,126 +254,5 @@ pub struct AllowAll;
 impl Authorizer for AllowAll {
     async fn authorize(&self, _: &Parts, _: Permission) -> Result<Scope, Denied> {
         Ok(Scope::everything())
-    }
-}
-
-/// Admits a few users by name and password (HTTP Basic) and shows them everything. It suits small
-/// hosts. Passwords are kept in memory in plain text, and without TLS they travel in plain text.
-///
-/// A comparison takes the same time for any wrong part of any user's credentials.
-#[derive(Clone)]
-pub struct BasicAuth {
-    users: Vec<(String, Credentials)>,
-    denied: Denied,
-}
-
-/// `user:password`, padded: a comparison takes the same time for all contents.
-#[derive(Clone)]
-struct Credentials {
-    bytes: [u8; Credentials::MOST],
-    len: u64,
-}
-
-impl Credentials {
-    /// Two labels and a colon.
-    const MOST: usize = 2 * Limits::LABEL + 1;
-
-    fn new(text: &[u8]) -> Option<Credentials> {
-        let mut bytes = [0; Credentials::MOST];
-        bytes.get_mut(..text.len())?.copy_from_slice(text);
-        let len = u64::try_from(text.len()).ok()?;
-        Some(Credentials { bytes, len })
-    }
-
-    fn ct_eq(&self, other: &Credentials) -> Choice {
-        self.bytes.ct_eq(&other.bytes) & self.len.ct_eq(&other.len)
-    }
-}
-
-impl BasicAuth {
-    /// One user, realm `actions`.
-    ///
-    /// # Errors
-    /// [`Invalid`] names `user` or `password` when it is empty, has more than 255 bytes or holds a
-    /// control character, or when the user's name holds a colon.
-    pub fn new(user: &str, password: &str) -> Result<BasicAuth, Invalid> {
-        let nobody = BasicAuth {
-            users: Vec::new(),
-            denied: Denied::basic("actions"),
-        };
-        nobody.with_user(user, password)
-    }
-
-    /// Adds a user. A name may have several passwords, so that one can be changed without a gap.
-    ///
-    /// # Errors
-    /// As [`BasicAuth::new`].
-    pub fn with_user(mut self, user: &str, password: &str) -> Result<BasicAuth, Invalid> {
-        for (field, text) in [("user", user), ("password", password)] {
-            let reason = match text {
-                "" => "must not be empty",
-                _ if text.len() > Limits::LABEL => "has more than 255 bytes",
-                _ if text.chars().any(char::is_control) => "contains a control character",
-                _ => continue,
-            };
-            return Err(Invalid::new(field, reason));
-        }
-        if user.contains(':') {
-            return Err(Invalid::new("user", "contains a colon"));
-        }
-        let credentials = Credentials::new(format!("{user}:{password}").as_bytes());
-        let credentials = credentials.ok_or_else(|| Invalid::new("password", "is too long"))?;
-        self.users.push((user.to_owned(), credentials));
-        Ok(self)
-    }
-
-    /// Sets the realm that a client shows when it asks for the password.
-    #[must_use]
-    pub fn with_realm(mut self, realm: &str) -> BasicAuth {
-        self.denied = Denied::basic(realm);
-        self
-    }
-
-    fn knows(&self, given: &Credentials) -> bool {
-        // No early exit: the time must not tell which user matched.
-        let known = self.users.iter().fold(Choice::from(0), |known, (_, user)| {
-            known | user.ct_eq(given)
-        });
-        known.into()
-    }
-}
-
-/// The credentials of the request's `Authorization` header, if there is one and it is `Basic`.
-fn given(parts: &Parts) -> Option<Credentials> {
-    let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
-    let header = headers.next()?;
-    if headers.next().is_some() {
-        return None;
-    }
-    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
-    // A token longer than any credentials is not decoded.
-    if !scheme.eq_ignore_ascii_case("Basic") || token.len() > Credentials::MOST * 2 {
-        return None;
-    }
-    Credentials::new(&STANDARD.decode(token.trim()).ok()?)
-}
-
-#[async_trait]
-impl Authorizer for BasicAuth {
-    async fn authorize(&self, parts: &Parts, _: Permission) -> Result<Scope, Denied> {
-        match given(parts) {
-            Some(given) if self.knows(&given) => Ok(Scope::everything()),
-            _ => Err(self.denied.clone()),
-        }
-    }
-}
-
-impl fmt::Debug for BasicAuth {
-    /// Shows the names of the users only.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let users: Vec<&String> = self.users.iter().map(|(user, _)| user).collect();
-        f.debug_struct("BasicAuth")
-            .field("users", &users)
-            .finish_non_exhaustive()
     }
 }

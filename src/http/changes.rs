@@ -222,13 +222,16 @@ impl Adapter {
         let start = last.unwrap_or(start);
         let mut feed = self.feed(scope, limit, start).await?;
         if streamed {
-            return sse::stream(self.clone(), feed).await;
+            return sse::stream(self.clone(), feed, scope).await;
         }
         let mut page = feed.read().await?;
         if page.is_over() && !wait.is_zero() {
-            let _place = self.waiting.place()?;
-            if let Ok(news) = timeout(wait, feed.news()).await {
-                page = news?;
+            let _permit = self.waiting.permit(scope)?;
+            tokio::select! {
+                news = timeout(wait, feed.news()) => if let Ok(news) = news {
+                    page = news?;
+                },
+                () = self.options.shutdown.begun() => {}
             }
         }
         Ok(written(feed.json(&page)))

@@ -39,6 +39,8 @@ impl fmt::Display for Failure<'_> {
 pub(super) enum Busy {
     /// Too many requests wait or stream.
     Watchers,
+    /// Too many of them are of the same client.
+    ClientWatchers,
     /// Too many concurrent requests.
     Requests,
     /// The request took too long.
@@ -51,6 +53,10 @@ impl Busy {
             Busy::Watchers => (
                 "too_many_watchers",
                 "Too many requests wait already, try again",
+            ),
+            Busy::ClientWatchers => (
+                "too_many_watchers",
+                "Too many requests of this client wait already, try again",
             ),
             Busy::Requests => ("busy", "Too many requests at once, try again"),
             Busy::Time => ("timed_out", "There was no answer in time, try again"),
@@ -121,7 +127,7 @@ impl Problem {
             Problem::Denied(Denied::Unauthenticated { challenge }) => {
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
                 let description = "Credentials are missing or wrong".to_owned();
-                (StatusCode::UNAUTHORIZED, "unauthenticated", description)
+                (StatusCode::UNAUTHORIZED, "unauthorized", description)
             }
             Problem::Denied(Denied::Forbidden) => {
                 let description = "This is not allowed".to_owned();

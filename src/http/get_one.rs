@@ -2,13 +2,58 @@
 
 use std::sync::Arc;
 
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_LOCATION;
 use axum::http::request::Parts;
+use axum::response::Response;
+use uuid::Uuid;
 
 use super::authorize::Scope;
 use super::error::Problem;
 use super::{Adapter, parameters, wait};
 use crate::model::{Action, ActionUid, Filter, Position, Query, Timestamp};
 use crate::store::{ActionStore as _, ActionStoreExt as _};
+
+/// Reads the uid of an action as the router reads the one in a path: in upper or lower case, with
+/// or without hyphens. All spellings name the same action. Returns `None` for any other text.
+///
+/// Use it in the host's own paths, so that they accept what these endpoints accept.
+///
+/// ```
+/// use action_store::ActionUid;
+/// use action_store::http::read_uid;
+///
+/// let uid = ActionUid::new();
+/// let spelled = uid.to_string().replace('-', "").to_uppercase();
+/// assert_eq!(read_uid(&spelled), Some(uid));
+/// assert_eq!(read_uid("latest"), None);
+/// ```
+#[must_use]
+pub fn read_uid(text: &str) -> Option<ActionUid> {
+    // The parser also reads forms with braces and `urn:uuid:`.
+    let is_plain = matches!(text.len(), 32 | 36);
+    let uuid = is_plain.then(|| Uuid::try_parse(text).ok()).flatten();
+    uuid.map(ActionUid::from_uuid)
+}
+
+/// Adds `Content-Location`, the canonical address, if the path spells the uid in another way. It is
+/// relative to the request's own path. `from_end` is the place of the uid in the path, `rest` what
+/// follows it.
+pub(super) fn located(
+    mut response: Response,
+    parts: &Parts,
+    from_end: usize,
+    uid: ActionUid,
+    rest: &str,
+) -> Response {
+    if parameters::segment(parts, from_end) != uid.to_string() {
+        let address = format!("{}{uid}{rest}", "../".repeat(from_end));
+        if let Ok(address) = HeaderValue::try_from(address) {
+            response.headers_mut().insert(CONTENT_LOCATION, address);
+        }
+    }
+    response
+}
 
 impl Adapter {
     /// Reads the action in the path. With `wait`, waits for its completion first.
@@ -17,7 +62,7 @@ impl Adapter {
         let time = wait::read(time.as_deref(), &self.options.bounds)?;
         let uid = parameters::segment(parts, 0);
         let action = self.visible(&uid, scope).await?;
-        if self.waiting.for_end(&action, time).await? {
+        if self.waiting.for_end(&action, time, scope).await? {
             self.visible(&uid, scope).await
         } else {
             Ok(action)
@@ -26,7 +71,7 @@ impl Adapter {
 
     /// Returns an action if it exists and is in the scope.
     pub(super) async fn visible(&self, text: &str, scope: &Scope) -> Result<Arc<Action>, Problem> {
-        let Ok(uid) = text.parse::<ActionUid>() else {
+        let Some(uid) = read_uid(text) else {
             return Err(Problem::NoSuchAction(text.to_owned()));
         };
         let (found, at) = self.seen(uid, scope).await?;

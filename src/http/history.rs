@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::authorize::Scope;
 use super::error::{Problem, answer};
+use super::get_one::located;
 use super::query::{limit_of, link};
 use super::record::{Entry, Record};
 use super::walk::not_a_cursor;
@@ -62,6 +63,6 @@ impl Adapter {
                 response.headers_mut().insert(header::LINK, link);
             }
         }
-        Ok(response)
+        Ok(located(response, parts, 1, action.uid, "/history"))
     }
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::Request;
 use axum::response::Response;
+use axum::{BoxError, Router};
 use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower_layer::Layer;
+use tower_service::Service;
 
 use super::error::{Busy, Failure, Problem};
 
@@ -80,8 +81,8 @@ impl fmt::Debug for RequestLimits {
     }
 }
 
-/// Limits all requests of a router, the host's own routes included. A request beyond the limits is
-/// answered 503 with `Retry-After`.
+/// Limits all requests of a router, the host's own routes included: `router.layer` with a
+/// [`RequestLimitsLayer`]. A request beyond the limits is answered 503 with `Retry-After`.
 ///
 /// It sees a request only when its head has arrived. The host bounds the time before that; see
 /// [the module](super#what-the-host-looks-after).
@@ -97,14 +98,56 @@ pub fn limits<S>(router: Router<S>, limits: RequestLimits) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    let gate = Gate {
-        places: Arc::new(Semaphore::new(limits.requests)),
-        limits,
-    };
-    router.layer(from_fn_with_state(gate, pass))
+    router.layer(RequestLimitsLayer::new(limits))
 }
 
-#[derive(Clone)]
+/// The limits of [`limits`] as a `tower::Layer`, for hosts that stack their layers themselves. All
+/// services that one layer and its clones make share the limits.
+///
+/// ```
+/// use action_store::MemoryStore;
+/// use action_store::http::{AllowAll, RequestLimits, RequestLimitsLayer, router};
+/// use tower::ServiceBuilder;
+///
+/// let stack = ServiceBuilder::new().layer(RequestLimitsLayer::new(RequestLimits::new()));
+/// let app: axum::Router = router(MemoryStore::new(), AllowAll).layer(stack);
+/// # let _ = app;
+/// ```
+#[derive(Debug, Clone)]
+pub struct RequestLimitsLayer {
+    gate: Gate,
+}
+
+impl RequestLimitsLayer {
+    /// Makes a layer with limits of its own.
+    #[must_use]
+    pub fn new(limits: RequestLimits) -> RequestLimitsLayer {
+        let places = Arc::new(Semaphore::new(limits.requests));
+        RequestLimitsLayer {
+            gate: Gate { places, limits },
+        }
+    }
+}
+
+impl<S> Layer<S> for RequestLimitsLayer {
+    type Service = LimitedRequests<S>;
+
+    fn layer(&self, inner: S) -> LimitedRequests<S> {
+        LimitedRequests {
+            gate: self.gate.clone(),
+            inner,
+        }
+    }
+}
+
+/// The service of a [`RequestLimitsLayer`].
+#[derive(Debug, Clone)]
+pub struct LimitedRequests<S> {
+    gate: Gate,
+    inner: S,
+}
+
+#[derive(Debug, Clone)]
 struct Gate {
     places: Arc<Semaphore>,
     limits: RequestLimits,
@@ -116,18 +159,39 @@ impl Gate {
     }
 }
 
-async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let Ok(place) = gate.places.clone().try_acquire_owned() else {
-        return gate.refuse(Busy::Requests);
-    };
-    match tokio::time::timeout(gate.limits.time, next.run(request)).await {
-        Ok(response) => response.map(|body| {
-            Body::new(Held {
-                body,
-                _place: place,
-            })
-        }),
-        Err(_) => gate.refuse(Busy::Time),
+impl<S, B, R> Service<Request<B>> for LimitedRequests<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let gate = self.gate.clone();
+        let Ok(place) = gate.places.clone().try_acquire_owned() else {
+            return Box::pin(async move { Ok(gate.refuse(Busy::Requests)) });
+        };
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let Ok(answer) = tokio::time::timeout(gate.limits.time, answer).await else {
+                return Ok(gate.refuse(Busy::Time));
+            };
+            Ok(answer?.map(|body| {
+                Body::new(Held {
+                    body: Body::new(body),
+                    _place: place,
+                })
+            }))
+        })
     }
 }
 

@@ -39,14 +39,23 @@
 //!
 //! | lists | |
 //! | --- | --- |
-//! | `limit` | 1 to 1000: at most so many |
+//! | `limit` | at most so many; more than 1000 is 1000 |
 //! | `cursor` | from the `Link` of the answer before |
 //! | `status` | `queued`, `executing`, `completed`: the lifecycle, so `completed` whatever the outcome |
 //! | `outcome` | `succeeded`, `failed`, `cancelled`, `interrupted`, `lost` |
 //! | `name`, `tenant` | exactly this one |
 //! | `object` | exactly this object: `bdb:1`, `cluster`; not where the path names one |
-//! | `since`, `until` | created at this time or later, before this time: Unix seconds or RFC 3339 |
+//! | `since`, `until` | created at this time or later, before this time |
 //! | `order` | `newest` (unless set) or `oldest` first |
+//!
+//! Words may be in upper or lower case; names, tenants and objects are compared exactly. A time is one of:
+//!
+//! - Unix seconds: `1760400087`, with up to six decimals
+//!
+//! - a time with an offset (RFC 3339): `2026-01-31T10:00:00+01:00`. The offset may also be `Z`,
+//!   `+0100` or `+01`. A `+` that the client did not encode arrives as a space and is read as `+`.
+//!
+//! - a date: `2026-01-31`, midnight in UTC
 //!
 //! With any parameter but the first two, the list is not the walk above. It is all actions that
 //! match, in one order, and the `Link` keeps the parameters. Answers are bounded in bytes, too
@@ -57,8 +66,12 @@
 //! **One action** has an `ETag`. With `If-None-Match`, an unchanged action is answered 304.
 //! `Retry-After` says when to poll an unfinished action again.
 //!
-//! **Waiting**: `GET /v1/actions/{uid}?wait=30s` (or `500ms`) answers once the action is completed, or
-//! when the time is up. The time is at most [`RouterOptions::with_longest_wait`].
+//! A uid may be in upper case or without hyphens. The answer is the same, and its `Content-Location`
+//! is the canonical address, relative to the request's path. [`read_uid`] reads uids in this way.
+//!
+//! **Waiting**: `GET /v1/actions/{uid}?wait=30s` answers once the action is completed, or when the time
+//! is up. The unit is `ms`, `s`, `m` or `h`; a bare number is seconds. A time above
+//! [`RouterOptions::with_longest_wait`] is cut to it.
 //!
 //! **The feed**: `GET /v1/actions/changes?after=POSITION` shows each action once, at its latest change.
 //! The answer says from which `position` to continue and whether there is `more`. `limit` and `wait`
@@ -67,13 +80,14 @@
 //! missed something is answered 410 `cursor_expired`. So is one from before the store was restored.
 //! Restart with `after=0` and discard cached actions that are not returned.
 //!
-//! **Server-sent events**: with `Accept: text/event-stream` the feed comes as events. Each event is a
-//! page (`event: changes`). Its id is the position after it, so `Last-Event-ID` loses and repeats
-//! nothing. A comment is sent at least every 15 seconds. A stream ends after
+//! **Server-sent events**: with `Accept: text/event-stream` the feed comes as events (not with the
+//! weight `q=0`). Each event is a page (`event: changes`). Its id is the position after it, so
+//! `Last-Event-ID` loses and repeats nothing. A comment is sent at least every 15 seconds. A stream ends after
 //! [`RouterOptions::with_stream_time`]. Rights are checked when it begins.
 //!
-//! Waiting and streaming requests are bounded ([`RouterOptions::with_watchers`]). They need a tokio
-//! runtime with a timer.
+//! Waiting and streaming requests are bounded ([`RouterOptions::with_watchers`]), also for each client
+//! ([`RouterOptions::with_watchers_per_client`]). They end when the host stops
+//! ([`RouterOptions::with_shutdown`]). They need a tokio runtime with a timer.
 //!
 //! # 404 and 410
 //!
@@ -84,7 +98,7 @@
 //! # For people and for machines
 //!
 //! [`console`] is a page for people (feature `console`). [`openapi`] is a description in OpenAPI 3.1
-//! (feature `openapi`). The host mounts either beside the router.
+//! (feature `openapi`), which the host can merge with its own. The host mounts either beside the router.
 //!
 //! # What the host looks after
 //!
@@ -130,9 +144,11 @@
 //! ```
 
 mod authorize;
+mod basic_auth;
 mod changes;
 #[cfg(feature = "console")]
 mod console;
+mod credentials;
 mod error;
 mod etag;
 mod fields;
@@ -145,6 +161,8 @@ mod list_writer;
 mod openapi;
 mod options;
 mod parameters;
+#[cfg(feature = "argon2")]
+mod password_hash;
 mod query;
 mod record;
 mod sse;
@@ -163,13 +181,15 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
 
-pub use authorize::{AllowAll, Authorizer, BasicAuth, Denied, Permission, Scope};
+pub use authorize::{AllowAll, Authorizer, Denied, Permission, Scope};
+pub use basic_auth::BasicAuth;
 #[cfg(feature = "console")]
 pub use console::console;
 pub use error::Failure;
-pub use limits::{RequestLimits, limits};
+pub use get_one::read_uid;
+pub use limits::{LimitedRequests, RequestLimits, RequestLimitsLayer, limits};
 #[cfg(feature = "openapi")]
-pub use openapi::{openapi, openapi_router};
+pub use openapi::{OpenApiOptions, openapi, openapi_router, openapi_with};
 pub use options::RouterOptions;
 pub use status_vocabulary::StatusVocabulary;
 
@@ -178,12 +198,16 @@ use crate::store::ActionStore;
 use crate::watch::Watcher;
 use error::{Problem, written};
 use etag::Shape;
+use get_one::located;
 use json_writer::JsonWriter;
 use query::ListRequest;
 use wait::Waiting;
 use walk::Bound;
 
 /// Builds the router over a store, with default [`RouterOptions`].
+///
+/// The state `S` is that of the host's router. The router needs no state, so it merges with and
+/// nests in a router of any state.
 ///
 /// ```
 /// use action_store::MemoryStore;
@@ -194,16 +218,34 @@ use walk::Bound;
 /// # Ok(())
 /// # }
 /// ```
-pub fn router(store: impl ActionStore, authorizer: impl Authorizer) -> Router {
+pub fn router<S>(store: impl ActionStore, authorizer: impl Authorizer) -> Router<S> {
     router_with(store, authorizer, RouterOptions::default())
 }
 
-/// Builds the router over a store, with the given options.
-pub fn router_with(
+/// Builds the router over a store, with the given options. See [`router`] for the state `S`.
+///
+/// ```
+/// use action_store::MemoryStore;
+/// use action_store::http::{AllowAll, RouterOptions, router_with};
+/// use axum::Router;
+/// use axum::extract::State;
+/// use axum::routing::get;
+///
+/// #[derive(Clone)]
+/// struct Plane(&'static str);
+///
+/// let actions = router_with(MemoryStore::new(), AllowAll, RouterOptions::new());
+/// let app: Router = Router::new()
+///     .route("/name", get(async |State(Plane(name)): State<Plane>| name))
+///     .nest("/cluster", actions)
+///     .with_state(Plane("east"));
+/// # let _ = app;
+/// ```
+pub fn router_with<S>(
     store: impl ActionStore,
     authorizer: impl Authorizer,
     options: RouterOptions,
-) -> Router {
+) -> Router<S> {
     let mut router = Router::new();
     if options.v1 {
         router = router
@@ -228,7 +270,7 @@ pub fn router_with(
     }
     let store: Arc<dyn ActionStore> = Arc::new(store);
     router.with_state(Arc::new(Adapter {
-        waiting: Waiting::new(Watcher::of(store.clone()), &options.bounds),
+        waiting: Waiting::new(Watcher::of(store.clone()), &options),
         store,
         authorizer: Box::new(authorizer),
         options,
@@ -271,9 +313,12 @@ async fn no_such_path(State(adapter): State<Arc<Adapter>>, request: Request) -> 
     adapter.finish(Err(denied.unwrap_or(Problem::NoSuchPath)))
 }
 
-/// Needs no authorization: the answer depends on neither the caller nor the store.
-async fn no_such_method(State(adapter): State<Arc<Adapter>>) -> Response {
-    adapter.finish(Err(Problem::NoSuchMethod))
+/// Authorizes first, so that a request without credentials gets the same answer on every path and
+/// with every method.
+async fn no_such_method(State(adapter): State<Arc<Adapter>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let denied = adapter.admit(&parts).await.err();
+    adapter.finish(Err(denied.unwrap_or(Problem::NoSuchMethod)))
 }
 
 impl Adapter {
@@ -310,13 +355,15 @@ impl Adapter {
                 let action = self.one(parts, &scope).await?;
                 let response = written(JsonWriter::of(&v1::entry(&action, words)));
                 let shape = Shape::V1(words, scope.shows_detail());
-                Ok(etag::tagged(response, &action, shape, parts))
+                let response = etag::tagged(response, &action, shape, parts);
+                Ok(located(response, parts, 0, action.uid, ""))
             }
             Endpoint::V2Action => {
                 let action = self.one(parts, &scope).await?;
                 let response = written(JsonWriter::of(&v2::Entry::of(&action)));
                 let shape = Shape::V2(scope.shows_detail());
-                Ok(etag::tagged(response, &action, shape, parts))
+                let response = etag::tagged(response, &action, shape, parts);
+                Ok(located(response, parts, 0, action.uid, ""))
             }
             Endpoint::V1History => self.history(parts, &scope).await,
             Endpoint::V1Changes => self.changes(parts, &scope).await,

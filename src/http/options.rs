@@ -1,6 +1,8 @@
 //! Options of a router.
 
 use std::fmt;
+use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ pub struct RouterOptions {
     pub(super) v1: bool,
     pub(super) v2: bool,
     pub(super) on_failure: Arc<dyn Fn(&Failure<'_>) + Send + Sync>,
+    pub(super) shutdown: Shutdown,
 }
 
 impl Default for RouterOptions {
@@ -27,6 +30,7 @@ impl Default for RouterOptions {
             v1: true,
             v2: true,
             on_failure: Arc::new(|_| {}),
+            shutdown: Shutdown::default(),
         }
     }
 }
@@ -73,6 +77,70 @@ impl RouterOptions {
         self.on_failure = Arc::new(hook);
         self
     }
+
+    /// Sets the host's stop signal. It is called for each stream and each wait. The future that it
+    /// returns must complete when the host stops, at once if the host has stopped already.
+    ///
+    /// Then streams end, and waits are answered with the current state, as if their time were up.
+    /// Without a signal they end after their own time, and a graceful shutdown waits for them: up to
+    /// [`with_stream_time`](RouterOptions::with_stream_time) and
+    /// [`with_longest_wait`](RouterOptions::with_longest_wait).
+    ///
+    /// ```no_run
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// use action_store::MemoryStore;
+    /// use action_store::http::{AllowAll, RouterOptions, router_with};
+    /// use tokio::sync::watch;
+    ///
+    /// let (stop, stopped) = watch::channel(false);
+    /// let signal = move || {
+    ///     let mut stopped = stopped.clone();
+    ///     async move { drop(stopped.wait_for(|stopped| *stopped).await) }
+    /// };
+    /// let options = RouterOptions::new().with_shutdown(signal.clone());
+    /// let app = router_with(MemoryStore::new(), AllowAll, options);
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    /// tokio::spawn(async move {
+    ///     let _ = tokio::signal::ctrl_c().await;
+    ///     let _ = stop.send(true);
+    /// });
+    /// axum::serve(listener, app).with_graceful_shutdown(signal()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_shutdown<F>(
+        mut self,
+        signal: impl Fn() -> F + Send + Sync + 'static,
+    ) -> RouterOptions
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.shutdown = Shutdown(Some(Arc::new(move || Box::pin(signal()))));
+        self
+    }
+}
+
+type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The host's stop signal, if it has one.
+#[derive(Clone, Default)]
+pub(super) struct Shutdown(Option<Arc<dyn Fn() -> BoxFuture + Send + Sync>>);
+
+impl Shutdown {
+    /// Completes when the host stops.
+    pub(super) async fn begun(&self) {
+        match &self.0 {
+            Some(signal) => signal().await,
+            None => pending().await,
+        }
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shutdown").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for RouterOptions {
@@ -94,6 +162,15 @@ pub(super) struct Bounds {
     pub(super) longest_wait: Duration,
     pub(super) stream_time: Duration,
     pub(super) watchers: usize,
+    pub(super) watchers_per_client: Option<u16>,
+}
+
+impl Bounds {
+    /// The bound for one client: half of all, unless the host has set another.
+    pub(super) fn watchers_of_a_client(&self) -> usize {
+        self.watchers_per_client
+            .map_or(self.watchers.div_ceil(2), usize::from)
+    }
 }
 
 impl Default for Bounds {
@@ -104,6 +181,7 @@ impl Default for Bounds {
             longest_wait: Duration::from_secs(60),
             stream_time: Duration::from_secs(5 * 60),
             watchers: 128,
+            watchers_per_client: None,
         }
     }
 }
@@ -150,6 +228,16 @@ impl RouterOptions {
     #[must_use]
     pub fn with_watchers(mut self, watchers: u16) -> RouterOptions {
         self.bounds.watchers = watchers.into();
+        self
+    }
+
+    /// Sets how many of these one client may hold; half of [`with_watchers`](RouterOptions::with_watchers)
+    /// by default, so that no client can take all. One more is answered 503 with `Retry-After`. The
+    /// authorizer names the client with [`Scope::with_client`](super::Scope::with_client). Requests
+    /// without a name count in the total only.
+    #[must_use]
+    pub fn with_watchers_per_client(mut self, watchers: u16) -> RouterOptions {
+        self.bounds.watchers_per_client = Some(watchers);
         self
     }
 }

@@ -58,10 +58,10 @@ impl ListRequest {
         let order = order.as_deref().map(read_order).transpose()?;
         let filters = [
             read(status, "status", NO_STATUS, |s| {
-                s.parse().ok().map(Filter::Status)
+                s.to_ascii_lowercase().parse().ok().map(Filter::Status)
             })?,
             read(outcome, "outcome", NO_OUTCOME, |s| {
-                s.parse().ok().map(Filter::Outcome)
+                s.to_ascii_lowercase().parse().ok().map(Filter::Outcome)
             })?,
             read(name, "name", NO_LABEL, |s| checked(Filter::Name(s.into())))?,
             read(object, "object", NO_OBJECT, |s| {
@@ -129,13 +129,18 @@ pub(super) fn link(kept: &str, cursor: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("<?{kept}{and}cursor={cursor}>; rel=\"next\"")).ok()
 }
 
-/// Parses a page size.
+/// Parses a page size. Caps it, like a server that returns fewer.
 pub(super) fn limit_of(text: Option<&str>) -> Result<Option<u16>, Problem> {
     let number = |text| {
-        let number = time_param::digits(text).and_then(|number| u16::try_from(number).ok());
-        number
-            .filter(|number| (1..=Limits::PAGE).contains(number))
-            .ok_or_else(|| fault("limit", "must be a number from 1 to 1000"))
+        let number = time_param::digits(text);
+        let number =
+            number.map(|number| u16::try_from(number).unwrap_or(u16::MAX).min(Limits::PAGE));
+        number.filter(|number| *number > 0).ok_or_else(|| {
+            fault(
+                "limit",
+                "must be a number from 1; at most 1000 are returned",
+            )
+        })
     };
     text.map(number).transpose()
 }
@@ -144,7 +149,7 @@ const NO_STATUS: &str = "must be one of queued, executing, completed";
 const NO_OUTCOME: &str = "must be one of succeeded, failed, cancelled, interrupted, lost";
 const NO_LABEL: &str = "must have 1 to 255 bytes and no control characters";
 const NO_OBJECT: &str = "must be kind:id or cluster";
-const NO_TIME: &str = "must be Unix seconds or an RFC 3339 time";
+const NO_TIME: &str = "must be Unix seconds, a time with an offset (RFC 3339) or a date";
 
 fn fault(name: &str, fault: &'static str) -> Problem {
     Problem::Parameter(name.to_owned(), fault)
@@ -161,7 +166,7 @@ fn read(
 }
 
 fn read_order(text: &str) -> Result<Order, Problem> {
-    match text {
+    match &*text.to_ascii_lowercase() {
         "newest" => Ok(Order::Newest),
         "oldest" => Ok(Order::Oldest),
         _ => Err(fault("order", "must be newest or oldest")),

@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::Adapter;
+use super::authorize::Scope;
 use super::changes::Feed;
 use super::error::{Problem, framed, tell_host};
 use super::json_writer::JsonWriter;
@@ -29,19 +30,38 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Pause before the next read after a store error.
 const RESPITE: Duration = Duration::from_secs(1);
 
-/// Returns true if `Accept` names the type of event streams.
+/// Returns true if `Accept` names the type of event streams, with a weight above 0.
 pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter();
     let mut types = accepted
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|one| one.split(';').next());
-    types.any(|one| one.trim().eq_ignore_ascii_case(EVENT_STREAM))
+        .flat_map(|value| value.split(','));
+    types.any(|one| {
+        let mut parts = one.split(';').map(str::trim);
+        let named = parts
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case(EVENT_STREAM));
+        named && !parts.any(is_weight_zero)
+    })
 }
 
-/// Starts a stream of events. It ends after the time set by `RouterOptions::with_stream_time`.
-pub(super) async fn stream(adapter: Arc<Adapter>, mut feed: Feed) -> Result<Response, Problem> {
-    let place = adapter.waiting.place()?;
+/// Returns true for `q=0`, which refuses a type, with up to three decimals.
+fn is_weight_zero(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else {
+        return false;
+    };
+    let is_weight = name.trim_end().eq_ignore_ascii_case("q");
+    is_weight && value.trim_start().parse::<f32>() == Ok(0.0)
+}
+
+/// Starts a stream of events. It ends after the time set by `RouterOptions::with_stream_time`, and
+/// when the host stops.
+pub(super) async fn stream(
+    adapter: Arc<Adapter>,
+    mut feed: Feed,
+    scope: &Scope,
+) -> Result<Response, Problem> {
+    let permit = adapter.waiting.permit(scope)?;
     let runtime = runtime::current("watch")?;
     let before = feed.position();
     // Read before the head is sent, so that a bad position can still get its own status.
@@ -57,7 +77,7 @@ pub(super) async fn stream(adapter: Arc<Adapter>, mut feed: Feed) -> Result<Resp
     let end = Instant::now() + adapter.options.bounds.stream_time;
     runtime.spawn(async move {
         // A separate task ends the stream on time even if the client never reads the body.
-        let _place = place;
+        let _permit = permit;
         let work = async {
             let begun = [Some(hello.into()), first];
             for block in begun.into_iter().flatten() {
@@ -68,6 +88,7 @@ pub(super) async fn stream(adapter: Arc<Adapter>, mut feed: Feed) -> Result<Resp
         tokio::select! {
             () = sender.closed() => {}
             () = sleep_until(end) => {}
+            () = adapter.options.shutdown.begun() => {}
             () = work => {}
         }
     });

@@ -9,14 +9,16 @@ use crate::model::Timestamp;
 
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
-/// Parses Unix seconds (`1760400087`, up to six decimals) or RFC 3339
-/// (`2026-01-31T10:00:00+01:00`).
+/// Parses Unix seconds (`1760400087`, up to six decimals), a time with an offset
+/// (`2026-01-31T10:00:00+01:00`) or a date (`2026-01-31`), which is its first moment in UTC.
 pub(super) fn time(text: &str) -> Option<Timestamp> {
     // No valid time is longer.
     if text.len() > 40 || !text.is_ascii() {
         return None;
     }
-    let micros = if text.contains(['T', 't', ' ']) {
+    let micros = if is_like(text, "0000-00-00") {
+        rfc3339(&format!("{text}T00:00:00Z"))?
+    } else if text.contains(['T', 't', ' ']) {
         rfc3339(text)?
     } else {
         unix_seconds(text)?
@@ -24,19 +26,26 @@ pub(super) fn time(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_micros(micros))
 }
 
-/// Parses `30s` or `500ms`.
+/// Parses seconds: `30`, or a number with a unit: `500ms`, `30s`, `5m`, `1h`. A number that is too
+/// large is the longest time.
 pub(super) fn duration(text: &str) -> Option<Duration> {
-    if let Some(millis) = text.strip_suffix("ms") {
-        return Some(Duration::from_millis(digits(millis)?.into()));
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let number = u64::from(digits(number)?);
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "" | "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number * 60)),
+        "h" => Some(Duration::from_secs(number * 3600)),
+        _ => None,
     }
-    let seconds = text.strip_suffix('s')?;
-    Some(Duration::from_secs(digits(seconds)?.into()))
 }
 
-/// Parses decimal digits. Unlike `parse`, it rejects a sign.
+/// Parses decimal digits. Unlike `parse`, it rejects a sign. A number that is too large is the
+/// largest one, because callers cap what they read.
 pub(super) fn digits(text: &str) -> Option<u32> {
     let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    plain.then(|| text.parse().ok()).flatten()
+    plain.then(|| text.parse().unwrap_or(u32::MAX))
 }
 
 fn unix_seconds(text: &str) -> Option<i64> {
@@ -61,6 +70,9 @@ fn unix_seconds(text: &str) -> Option<i64> {
 
 /// Parses a date, a time and an offset. jiff checks the calendar. It also reads other forms of
 /// ISO 8601 and a second 60, which are rejected here first.
+///
+/// The offset may be short (`+0100`, `+01`), as `date` and databases write it. Its `+` may be a
+/// space: that is how a query string decodes a `+` that the client did not encode.
 fn rfc3339(text: &str) -> Option<i64> {
     let (start, rest) = text.split_at_checked(19)?;
     let zone = match rest.strip_prefix('.') {
@@ -68,11 +80,16 @@ fn rfc3339(text: &str) -> Option<i64> {
         None => rest,
     };
     let is_zone = matches!(zone, "Z" | "z")
-        || is_like(zone, "+00:00") && zone.get(1..3).is_some_and(|hours| hours < "24");
+        || ["+00:00", "+0000", "+00"]
+            .iter()
+            .any(|form| is_like(zone, form))
+            && zone.get(1..3).is_some_and(|hours| hours < "24");
     if !is_like(start, "0000-00-00T00:00:00") || !is_zone || start.ends_with("60") {
         return None;
     }
-    let pieces = Pieces::parse(text).ok()?;
+    let before_zone = &text[..text.len() - zone.len()];
+    let text = format!("{before_zone}{}", zone.replace(' ', "+"));
+    let pieces = Pieces::parse(&text).ok()?;
     let local = pieces.date().to_datetime(pieces.time()?);
     let offset = i128::from(pieces.to_numeric_offset()?.seconds()) * 1_000_000_000;
     let nanos = local.duration_since(EPOCH).as_nanos() - offset;
@@ -86,7 +103,7 @@ fn is_like(text: &str, form: &str) -> bool {
         && pairs.into_iter().all(|(byte, form)| match form {
             b'0' => byte.is_ascii_digit(),
             b'T' => matches!(byte, b'T' | b't' | b' '),
-            b'+' => matches!(byte, b'+' | b'-'),
+            b'+' => matches!(byte, b'+' | b'-' | b' '),
             mark => byte == mark,
         })
 }
@@ -132,8 +149,14 @@ mod tests {
             "1760400087 ",
             "1000000000000",
             "now",
-            "2025-10-14",
+            "2025-10-14T",
+            "2025-10-32",
+            "2025-02-29",
+            "2025-1-14",
+            "20251014T00:00:00Z",
+            "2025-10-14Z",
             "2025-10-14T00:01:27",
+            "2025-10-14 00:01:27",
             "2025-10-14T00:01Z",
             "2025-13-01T00:00:00Z",
             "2025-00-01T00:00:00Z",
@@ -149,9 +172,14 @@ mod tests {
             "2025-10-14T00:00:00+01:60",
             "2025-10-14T00:00:00.0000000001Z",
             "2025-10-14T00:00:00+1:00",
-            "2025-10-14T00:00:00+01",
+            "2025-10-14T00:00:00+1",
+            "2025-10-14T00:00:00+010",
+            "2025-10-14T00:00:00+01:0",
             "2025-10-14T00:00:00+24:00",
-            "2025-10-14T00:00:00 01:00",
+            "2025-10-14T00:00:00+24",
+            "2025-10-14T00:00:00  01:00",
+            "2025-10-14T00:00:00 Z",
+            "2025-10-14T00:00:00 ",
             "2025/10/14T00:00:00Z",
             "+025-10-14T00:00:00Z",
             "2025-10-14T00:00:00Zé",
@@ -161,21 +189,27 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_needs_a_unit() {
-        assert_eq!(duration("30s"), Some(Duration::from_secs(30)));
-        assert_eq!(duration("0s"), Some(Duration::ZERO));
-        assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
+    fn a_duration_is_seconds_or_has_a_unit() {
+        for (text, millis) in [
+            ("30s", 30_000),
+            ("30", 30_000),
+            ("0", 0),
+            ("0s", 0),
+            ("500ms", 500),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("99999999999s", u64::from(u32::MAX) * 1000),
+            ("99999999999h", u64::from(u32::MAX) * 3_600_000),
+        ] {
+            assert_eq!(
+                duration(text),
+                Some(Duration::from_millis(millis)),
+                "{text}"
+            );
+        }
         for bad in [
-            "",
-            "s",
-            "ms",
-            "30",
-            "-1s",
-            "+1s",
-            "1.5s",
-            "1m",
-            "30 s",
-            "99999999999s",
+            "", "s", "ms", "h", "-1s", "+1s", "1.5s", "1d", "1S", "30 s", "30 ", " 30", "1h30m",
+            "1µs",
         ] {
             assert_eq!(duration(bad), None, "{bad}");
         }

@@ -64,7 +64,7 @@ async fn every_path_checks_authorization_before_it_reads_the_store() {
     let verdicts = [
         (
             Err(Denied::basic("r")),
-            Some((StatusCode::UNAUTHORIZED, "unauthenticated")),
+            Some((StatusCode::UNAUTHORIZED, "unauthorized")),
         ),
         (
             Err(Denied::Forbidden),
@@ -182,7 +182,7 @@ async fn basic_auth_accepts_only_known_credentials() {
         let headers: Vec<&str> = bad.iter().map(String::as_str).collect();
         let answer = with_header(&app, "/v1/actions", &headers).await;
         let (code, _) = answer.error(StatusCode::UNAUTHORIZED);
-        assert_eq!(code, "unauthenticated", "{bad:?}");
+        assert_eq!(code, "unauthorized", "{bad:?}");
         assert_eq!(
             answer.header("www-authenticate"),
             r#"Basic realm="cluster""#

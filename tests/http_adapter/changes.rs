@@ -221,7 +221,7 @@ async fn the_error_names_the_malformed_parameter() {
         ("after=x", "after"),
         ("after=1&after=1", "after"),
         ("limit=0", "limit"),
-        ("wait=30", "wait"),
+        ("wait=30x", "wait"),
         ("cursor=x", "cursor"),
         ("name=x", "name"),
     ] {

@@ -373,6 +373,10 @@ async fn an_invalid_stream_request_gets_a_json_error() {
         ("text/*", false),
         ("Text/Event-Stream", true),
         ("application/json, text/event-stream;q=0.5", true),
+        ("text/event-stream;charset=utf-8; Q = 0.001", true),
+        ("text/event-stream;q=0", false),
+        ("text/event-stream; q=0.000, application/json", false),
+        ("application/json;q=0, text/event-stream;q=0.0, */*", false),
     ] {
         let request = Request::get(PATH).header("accept", accept);
         let response = app

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use action_store::NewAction;
-use action_store::http::{RequestLimits, limits};
+use action_store::http::{RequestLimits, RequestLimitsLayer, limits};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -87,4 +87,30 @@ async fn the_default_limits_allow_the_longest_poll() {
     let app = limits(plane.router(), RequestLimits::new());
     ok(get(&app, &format!("/v1/actions/{uid}?wait=9999s")).await);
     ok(get(&app, "/v1/actions/changes?wait=9999s").await);
+}
+
+/// The layer of `limits()` in a stack of tower's, and around a service that is no router.
+#[tokio::test]
+async fn the_limits_are_a_layer_that_its_services_share() {
+    let plane = Plane::new().await;
+    let layer = RequestLimitsLayer::new(RequestLimits::new().with_requests(1));
+    let stack = tower::ServiceBuilder::new().layer(layer.clone());
+    let app: Router = plane.router().layer(stack);
+    let other = tower::service_fn(async |_: Request<Body>| {
+        Ok::<_, std::convert::Infallible>(axum::response::Response::new(Body::from("other")))
+    });
+    let other = tower::ServiceBuilder::new().layer(layer).service(other);
+    let request = || Request::get("/v1/actions").body(Body::empty()).unwrap();
+    let unread = app.clone().oneshot(request()).await.unwrap();
+    assert_eq!(unread.status(), StatusCode::OK);
+    let refused = other.clone().oneshot(request()).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(unread);
+    let answer = other.oneshot(request()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    get(&app, "/v1/actions")
+        .await
+        .error(StatusCode::SERVICE_UNAVAILABLE);
+    drop(answer);
+    ok(get(&app, "/v1/actions").await);
 }

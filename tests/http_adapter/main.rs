@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod auth;
+mod basic;
 mod changes;
 mod events;
 mod failures;
@@ -11,9 +12,11 @@ mod filters;
 mod fixtures;
 mod gone;
 mod history;
+mod liberal;
 mod limits;
 mod list;
 mod matrix;
+mod mounting;
 mod one;
 mod paging;
 mod poll;

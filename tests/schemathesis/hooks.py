@@ -19,7 +19,7 @@ def is_good(case):
 def before_call(context, case, kwargs):
     """Mostly asks for what is there, waits for nothing long, and guesses no cursor: those are
     handed out by the server, each for a list with the same other parameters."""
-    if isinstance(case.query, dict) and re.fullmatch(r"[0-9]+(s|ms)", str(case.query.get("wait", ""))):
+    if isinstance(case.query, dict) and re.fullmatch(r"[0-9]+(ms|s|m|h)?", str(case.query.get("wait", ""))):
         case.query["wait"] = "5ms"
     if not is_good(case):
         return

@@ -57,6 +57,21 @@ impl Plane {
     pub(crate) fn start_with(data: &Path, options: &[&str]) -> Plane {
         let mut command = Plane::command(data);
         command.args(options);
+        Plane::spawn(command)
+    }
+
+    /// Starts a plane that may have only this many files open.
+    #[cfg(unix)]
+    pub(crate) fn start_with_files(data: &Path, files: u32) -> Plane {
+        let plane = Plane::command(data);
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        command.arg("-c").arg(script).arg(plane.get_program());
+        command.args(plane.get_args());
+        Plane::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Plane {
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let said: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -91,7 +106,13 @@ impl Plane {
 
     /// Returns the first line that matches, within ten seconds.
     pub(crate) fn says(&self, is: impl Fn(&str) -> bool) -> String {
-        for _ in 0..200 {
+        self.says_within(Duration::from_secs(10), is)
+    }
+
+    /// Returns the first line that matches, within a time.
+    pub(crate) fn says_within(&self, time: Duration, is: impl Fn(&str) -> bool) -> String {
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < time {
             let said = self.said.lock().unwrap();
             if let Some(line) = said.iter().find(|line| is(line)) {
                 return line.clone();
@@ -100,7 +121,7 @@ impl Plane {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!(
-            "no matching line within ten seconds: {:?}",
+            "no matching line within {time:?}: {:?}",
             self.said.lock().unwrap()
         );
     }

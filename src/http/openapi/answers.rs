@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::options::Bounds;
+
 /// Every error status: the status, the name of its component, and its description.
 pub(super) const FAILURES: [(&str, &str, &str); 8] = [
     (
@@ -9,7 +11,11 @@ pub(super) const FAILURES: [(&str, &str, &str); 8] = [
         "BadRequest",
         "A query parameter or header is unknown, repeated, empty or malformed (`invalid_parameter`, `invalid_header`); the description names it",
     ),
-    ("401", "Unauthenticated", "Credentials are missing or wrong"),
+    (
+        "401",
+        "Unauthorized",
+        "Credentials are missing or wrong (`unauthorized`)",
+    ),
     (
         "403",
         "Forbidden",
@@ -42,10 +48,16 @@ pub(super) const FAILURES: [(&str, &str, &str); 8] = [
     ),
 ];
 
-pub(super) fn all() -> Map<String, Value> {
+pub(super) fn all(bounds: &Bounds) -> Map<String, Value> {
+    let watchers = format!(
+        ". At most {} requests wait or stream at once, {} of one client",
+        bounds.watchers,
+        bounds.watchers_of_a_client()
+    );
     let answer = |(status, name, about): (&str, &str, &str)| {
+        let more = if status == "503" { &*watchers } else { "" };
         let mut answer = json!({
-            "description": about,
+            "description": format!("{about}{more}"),
             "headers": framed(),
             "content": { "application/json": { "schema": schema("Error") } },
         });
@@ -66,6 +78,7 @@ pub(super) fn all() -> Map<String, Value> {
         "headers": {
             "Cache-Control": header("Cache-Control"),
             "X-Content-Type-Options": header("X-Content-Type-Options"),
+            "Content-Location": header("Content-Location"),
             "ETag": header("ETag"),
             "Retry-After": header("Unfinished"),
         },
@@ -74,28 +87,30 @@ pub(super) fn all() -> Map<String, Value> {
     all
 }
 
-pub(super) fn headers() -> Value {
-    let text = |about: &str, required: bool| json!({ "description": about, "required": required, "schema": { "type": "string" } });
-    let seconds = |about: &str, required: bool| json!({ "description": about, "required": required, "schema": { "type": "integer", "minimum": 1 } });
-    let word = |word: &str| json!({ "required": true, "schema": { "const": word } });
-    json!({
-        "Allow": { "description": "GET, HEAD, and the methods that the host adds", "required": true, "schema": { "type": "string" } },
-        "Cache-Control": word("no-store"),
-        "ETag": text("Changes whenever the answer changes", true),
-        "Link": text("`<?...&cursor=...>; rel=\"next\"`: the next page, relative to the request's own path. Absent on the last page. A short or even empty page may have one", false),
-        "Retry-After": seconds("Seconds to wait before the next try", true),
-        "Unfinished": seconds("For an unfinished action: seconds to wait before the next poll", false),
-        "WWW-Authenticate": text("How to authenticate", true),
-        "X-Content-Type-Options": word("nosniff"),
-    })
+/// Returns a header. It is not a component: merging two documents leaves those out.
+pub(super) fn header(name: &str) -> Value {
+    let text = |about: &str| json!({ "description": about, "schema": { "type": "string" } });
+    let seconds = |about: &str| json!({ "description": about, "schema": { "type": "integer", "minimum": 1 } });
+    let word = |word: &str| json!({ "schema": { "type": "string", "enum": [word] } });
+    match name {
+        "Allow" => text("GET, HEAD, and the methods that the host adds"),
+        "Cache-Control" => word("no-store"),
+        "Content-Location" => text(
+            "The canonical address of the action, relative to the request's own path. Only if the path spells the uid in another way",
+        ),
+        "ETag" => text("Changes whenever the answer changes"),
+        "Link" => text(
+            "`<?...&cursor=...>; rel=\"next\"`: the next page, relative to the request's own path. Absent on the last page. A short or even empty page may have one",
+        ),
+        "Retry-After" => seconds("Seconds to wait before the next try"),
+        "Unfinished" => seconds("For an unfinished action: seconds to wait before the next poll"),
+        "WWW-Authenticate" => text("How to authenticate"),
+        _ => word("nosniff"),
+    }
 }
 
 pub(super) fn schema(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
-}
-
-pub(super) fn header(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/headers/{name}") })
 }
 
 /// Returns the headers of every answer.

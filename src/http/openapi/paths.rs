@@ -1,7 +1,10 @@
 //! The operations: one for each endpoint.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
+use super::super::options::Bounds;
 use super::answers::{FAILURES, framed, header, schema};
 use crate::model::{Limits, Outcome, Status};
 
@@ -44,6 +47,7 @@ impl Operation {
         json!({ "get": {
             "operationId": self.id, "summary": self.about, "tags": [&self.id[..2]],
             "parameters": self.parameters, "responses": responses,
+            "security": [{ "basic": [] }, { "bearer": [] }],
         } })
     }
 }
@@ -57,10 +61,11 @@ fn paths<const N: usize>(all: [(&str, Operation); N]) -> Map<String, Value> {
     all.into_iter().map(item).collect()
 }
 
-pub(super) fn v1() -> Map<String, Value> {
+pub(super) fn v1(bounds: &Bounds) -> Map<String, Value> {
     let mut of_bdb = list(
         "v1ActionsOfBdb",
         "Actions that touch a database, newest first",
+        bounds,
     );
     of_bdb
         .parameters
@@ -71,39 +76,40 @@ pub(super) fn v1() -> Map<String, Value> {
     let mut all = list(
         "v1Actions",
         "All actions: unfinished before finished ones, each newest first",
+        bounds,
     );
     all.shown = schema("V1List");
     let mut paths = paths([
         ("/v1/actions", all),
-        ("/v1/actions/{uid}", one("v1Action", "V1Entry")),
+        ("/v1/actions/{uid}", one("v1Action", "V1Entry", bounds)),
         ("/v1/actions/bdb/{bdb_uid}", of_bdb),
         ("/v1/actions/{uid}/history", history()),
     ]);
-    let changes = streamed(changes().item());
+    let changes = streamed(changes(bounds).item(), bounds);
     paths.insert("/v1/actions/changes".to_owned(), changes);
     paths
 }
 
-pub(super) fn v2() -> Map<String, Value> {
+pub(super) fn v2(bounds: &Bounds) -> Map<String, Value> {
     let about = "All actions: unfinished before finished ones, each newest first";
     paths([
-        ("/v2/actions", list("v2Actions", about)),
-        ("/v2/actions/{uid}", one("v2Action", "V2Entry")),
+        ("/v2/actions", list("v2Actions", about, bounds)),
+        ("/v2/actions/{uid}", one("v2Action", "V2Entry", bounds)),
     ])
 }
 
-fn list(id: &'static str, about: &'static str) -> Operation {
+fn list(id: &'static str, about: &'static str, bounds: &Bounds) -> Operation {
     Operation {
         id,
         about,
-        parameters: filters(),
+        parameters: filters(bounds),
         shown: json!({ "type": "array", "items": schema("V2Entry") }),
         headers: &[("Link", "Link")],
         statuses: &["410"],
     }
 }
 
-fn one(id: &'static str, shape: &str) -> Operation {
+fn one(id: &'static str, shape: &str, bounds: &Bounds) -> Operation {
     let known = parameter(
         "header",
         "If-None-Match",
@@ -113,9 +119,13 @@ fn one(id: &'static str, shape: &str) -> Operation {
     Operation {
         id,
         about: "One action",
-        parameters: vec![uid(), wait("until the action is completed"), known],
+        parameters: vec![uid(), wait("until the action is completed", bounds), known],
         shown: schema(shape),
-        headers: &[("ETag", "ETag"), ("Retry-After", "Unfinished")],
+        headers: &[
+            ("ETag", "ETag"),
+            ("Retry-After", "Unfinished"),
+            ("Content-Location", "Content-Location"),
+        ],
         statuses: &["304", "404", "410"],
     }
 }
@@ -124,14 +134,14 @@ fn history() -> Operation {
     Operation {
         id: "v1History",
         about: "An action and its log, earliest entry first",
-        parameters: vec![uid(), limit(Limits::PAGE), cursor()],
+        parameters: vec![uid(), limit(Limits::PAGE, Limits::PAGE), cursor()],
         shown: schema("History"),
-        headers: &[("Link", "Link")],
+        headers: &[("Link", "Link"), ("Content-Location", "Content-Location")],
         statuses: &["404", "410"],
     }
 }
 
-fn changes() -> Operation {
+fn changes(bounds: &Bounds) -> Operation {
     let after = json!({ "type": "string", "pattern": r"^(0|[1-9][0-9]{0,17}|1f\.[0-9a-f]{32}(-[1-9a-f][0-9a-f]{0,14})?(\.(0|[1-9][0-9]{0,17})){3})$" });
     let last = "The id of the last event that the client has seen. It takes precedence over `after`. For streams only";
     Operation {
@@ -144,8 +154,11 @@ fn changes() -> Operation {
                 after,
                 "A `position` or a revision; 0 is the beginning. Default: now",
             ),
-            limit(Limits::DEFAULT_PAGE),
-            wait("until there is a change. Not for streams, which always wait"),
+            limit(Limits::DEFAULT_PAGE, bounds.cap),
+            wait(
+                "until there is a change. Not for streams, which always wait",
+                bounds,
+            ),
             parameter("header", "Last-Event-ID", json!({ "type": "string" }), last),
         ],
         shown: schema("Changes"),
@@ -155,18 +168,19 @@ fn changes() -> Operation {
 }
 
 /// Adds the answer to a request that accepts events.
-fn streamed(mut item: Value) -> Value {
+fn streamed(mut item: Value, bounds: &Bounds) -> Value {
+    let ends = seconds(bounds.stream_time);
     item["get"]["responses"]["200"]["content"]["text/event-stream"] = json!({ "schema": {
         "type": "string",
-        "description": "With `Accept: text/event-stream`. Events named `changes`: the data is a page \
+        "description": format!("With `Accept: text/event-stream`. Events named `changes`: the data is a page \
             of this endpoint (`Changes`), the id is its position. An event named `error` has the body of an \
             error, and is the last. Comments keep the connection open. A line `id:` alone advances the position. \
-            The stream ends after some minutes, and the client reconnects",
+            The stream ends after {ends}, and when the server stops. Then the client reconnects"),
     } });
     item
 }
 
-fn filters() -> Vec<Value> {
+fn filters(bounds: &Bounds) -> Vec<Value> {
     let text = |pattern: &str| json!({ "type": "string", "minLength": 1, "maxLength": Limits::LABEL, "pattern": pattern });
     let word = |words: Vec<&str>| json!({ "type": "string", "enum": words });
     let statuses = Status::ALL.iter().map(|status| status.as_str()).collect();
@@ -174,9 +188,10 @@ fn filters() -> Vec<Value> {
         .iter()
         .map(|outcome| outcome.as_str())
         .collect();
-    let time = json!({ "type": "string", "anyOf": [
-        { "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$" },
-        { "format": "date-time", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$" },
+    let time = json!({ "anyOf": [
+        { "type": "string", "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$" },
+        { "type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(\.[0-9]{1,9})?([Zz]|[+ -][0-9]{2}(:?[0-9]{2})?)$" },
+        { "type": "string", "format": "date", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$" },
     ] });
     let all = [
         (
@@ -195,7 +210,7 @@ fn filters() -> Vec<Value> {
         (
             "since",
             time.clone(),
-            "Created at this time or later: Unix seconds or RFC 3339",
+            "Created at this time or later: Unix seconds, a time with an offset (RFC 3339), or a date (midnight in UTC)",
         ),
         ("until", time, "Created before this time"),
         (
@@ -207,7 +222,7 @@ fn filters() -> Vec<Value> {
     let filters = all
         .into_iter()
         .map(|(name, schema, about)| parameter("query", name, schema, about));
-    [limit(Limits::PAGE), cursor()]
+    [limit(Limits::PAGE, bounds.cap), cursor()]
         .into_iter()
         .chain(filters)
         .collect()
@@ -220,7 +235,12 @@ fn parameter(place: &str, name: &str, schema: Value, about: &str) -> Value {
 
 fn uid() -> Value {
     let schema = json!({ "type": "string", "format": "uuid" });
-    parameter("path", "uid", schema, "The `action_uid`")
+    parameter(
+        "path",
+        "uid",
+        schema,
+        "The `action_uid`. Upper case and a uid without hyphens are accepted, too",
+    )
 }
 
 fn bdb() -> Value {
@@ -229,15 +249,10 @@ fn bdb() -> Value {
     parameter("path", "bdb_uid", schema, "The uid of the database")
 }
 
-fn limit(otherwise: u16) -> Value {
-    let schema =
-        json!({ "type": "integer", "minimum": 1, "maximum": Limits::PAGE, "default": otherwise });
-    parameter(
-        "query",
-        "limit",
-        schema,
-        "Maximum number of items. The server may return fewer",
-    )
+fn limit(otherwise: u16, most: u16) -> Value {
+    let schema = json!({ "type": "integer", "minimum": 1, "default": otherwise.min(most) });
+    let about = format!("Maximum number of items, up to {most}. The server may return fewer");
+    parameter("query", "limit", schema, &about)
 }
 
 fn cursor() -> Value {
@@ -250,8 +265,16 @@ fn cursor() -> Value {
     )
 }
 
-fn wait(until: &str) -> Value {
-    let schema = json!({ "type": "string", "pattern": "^[0-9]{1,9}(s|ms)$" });
-    let about = format!("Maximum time to wait (`30s`, `500ms`) {until}. The server may cap it");
+fn wait(until: &str, bounds: &Bounds) -> Value {
+    let schema = json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h)?$" });
+    let most = seconds(bounds.longest_wait);
+    let about = format!(
+        "Maximum time to wait {until}: `500ms`, `30s`, `5m`, `1h`; a bare number is seconds. \
+         More than {most} is cut to it"
+    );
     parameter("query", "wait", schema, &about)
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{} seconds", time.as_secs_f64())
 }
