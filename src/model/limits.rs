@@ -41,7 +41,7 @@ impl Limits {
     /// notes left, the oldest adoptions are deleted.
     pub const LOG_ENTRIES: u32 = 256;
     /// Maximum number of conditions in a query.
-    pub const FILTERS: usize = 16;
+    pub const FILTERS: usize = 32;
     /// Maximum number of objects in a set that a query uses.
     pub const OBJECTS: usize = 1000;
     /// Maximum page size.
