@@ -5,16 +5,18 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-#[cfg(feature = "tracker")]
-use crate::model::Invalid;
+use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+
 use crate::model::codec::CodecError;
-use crate::model::{Action, CheckError, Rejection};
+use crate::model::{Action, CheckError, Invalid, Rejection};
 
 /// The kind of a store's failure. It decides how to react.
 ///
 /// Every kind except [`OutcomeUnknown`](StoreErrorKind::OutcomeUnknown) means that nothing was
 /// applied and nothing will be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StoreErrorKind {
     /// The store is busy, full, read-only or unreachable. Try again later.
@@ -42,7 +44,8 @@ pub enum StoreErrorKind {
 ///
 /// Every kind except [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) means that nothing was applied
 /// and nothing will be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// See [`StoreErrorKind::Unavailable`].
@@ -65,6 +68,8 @@ pub enum ErrorKind {
     NotFound,
     /// The command conflicts with an action; see [`Error::current`].
     Conflict,
+    /// The action exists already, so the call is a repeat; see [`Error::is_repeat`].
+    Found,
     /// The owner is alive.
     OwnerAlive,
     /// The owner named in the command is not alive, or no longer.
@@ -87,6 +92,9 @@ impl From<StoreErrorKind> for ErrorKind {
 }
 
 /// A failure of the store. It applies to the whole call.
+///
+/// Serialized as an object with `kind`, `operation`, `message` and `causes`, for operators: the
+/// causes may name paths and addresses.
 #[derive(Debug, Clone)]
 pub struct StoreError {
     kind: StoreErrorKind,
@@ -191,8 +199,37 @@ impl StdError for StoreError {
     }
 }
 
+impl Serialize for StoreError {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("StoreError", 4)?;
+        fields.serialize_field("kind", &self.kind)?;
+        fields.serialize_field("operation", self.operation)?;
+        fields.serialize_field("message", &self.message)?;
+        fields.serialize_field("causes", &causes(self))?;
+        fields.end()
+    }
+}
+
+/// Returns the texts of the causes of an error, the nearest first.
+fn causes(error: &dyn StdError) -> Vec<String> {
+    // Limits the loop, in case a faulty error is its own cause.
+    let chain = std::iter::successors(error.source(), |&cause| cause.source()).take(16);
+    chain.map(ToString::to_string).collect()
+}
+
+/// Input that was refused before a store saw it. `?` converts it where a function of this crate
+/// returns a [`StoreError`]; the operation is then `check`.
+impl From<Invalid> for StoreError {
+    fn from(invalid: Invalid) -> StoreError {
+        StoreError::from_check("check", invalid.into())
+    }
+}
+
 /// A failure of a call through [`ActionStoreExt`](crate::ActionStoreExt) or a tracker.
+///
+/// Serialized as an object with `kind`, `message` and `causes`, for operators.
 #[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The command was not applied.
     #[error(transparent)]
@@ -200,6 +237,28 @@ pub enum Error {
     /// The store failed. The [`ErrorKind`] tells if the command may have been applied.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The call found the action that an earlier call recorded, by the same uid or idempotency key.
+    /// It did nothing. See [`Error::is_repeat`].
+    #[error("action {} exists already and is {}", .0.uid, .0.status)]
+    Found(Arc<Action>),
+}
+
+/// Input that was refused before a store saw it, such as an [`ObjectRef`](crate::ObjectRef) without
+/// an id.
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Error {
+        Error::Rejected(Rejection::Invalid(invalid))
+    }
+}
+
+impl Serialize for Error {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Error", 3)?;
+        fields.serialize_field("kind", &self.kind())?;
+        fields.serialize_field("message", &self.to_string())?;
+        fields.serialize_field("causes", &causes(self))?;
+        fields.end()
+    }
 }
 
 impl Error {
@@ -208,6 +267,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Store(error) => error.kind().into(),
+            Error::Found(_) => ErrorKind::Found,
             Error::Rejected(refused) => match refused {
                 Rejection::Invalid(_) => ErrorKind::Invalid,
                 Rejection::NotFound(_) => ErrorKind::NotFound,
@@ -224,16 +284,27 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Error::Store(error) => error.is_retryable(),
-            Error::Rejected(_) => false,
+            Error::Rejected(_) | Error::Found(_) => false,
         }
     }
 
-    /// Returns the current state of the conflicting action: the one to be changed, or the one that
-    /// holds the key. It also looks at a refusal
+    /// Returns true if the call is a repeat: an earlier call recorded its action, which is begun or
+    /// completed. [`current`](Error::current) returns the action.
+    ///
+    /// For a request with an idempotency key this is an answer and not a failure.
+    /// [`Tracker::begin_or_find`](crate::Tracker::begin_or_find) returns it as one.
+    #[must_use]
+    pub fn is_repeat(&self) -> bool {
+        matches!(self, Error::Found(_))
+    }
+
+    /// Returns the current state of the conflicting action: the one to be changed, the one that was
+    /// found, or the one that holds the key. It also looks at a refusal
     /// that is the source of a store's error, as after the shutdown of a tracker.
     #[must_use]
     pub fn current(&self) -> Option<&Arc<Action>> {
         let refused = match self {
+            Error::Found(found) => return Some(found),
             Error::Rejected(refused) => Some(refused),
             Error::Store(error) => error.source().and_then(|source| source.downcast_ref()),
         };
@@ -242,5 +313,45 @@ impl Error {
             Rejection::Fenced { current, .. } => current.as_ref(),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ObjectRef;
+
+    #[test]
+    fn a_question_mark_converts_invalid_input_into_both_errors() {
+        fn of_a_call() -> Result<ObjectRef, Error> {
+            Ok(ObjectRef::new("bdb", "")?)
+        }
+        fn of_a_store() -> Result<ObjectRef, StoreError> {
+            Ok(ObjectRef::new("bdb", "")?)
+        }
+        let error = of_a_call().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(!error.is_retryable());
+        assert_eq!(of_a_store().unwrap_err().kind(), StoreErrorKind::Invalid);
+    }
+
+    #[test]
+    fn errors_are_serialized_with_their_causes() {
+        let cause = std::io::Error::other("disk full");
+        let error = StoreError::new(StoreErrorKind::OutcomeUnknown, "write", "no answer");
+        let error = error.with_source(cause);
+        let expected = serde_json::json!({
+            "kind": "outcome_unknown",
+            "operation": "write",
+            "message": "no answer",
+            "causes": ["disk full"],
+        });
+        assert_eq!(serde_json::to_value(&error).unwrap(), expected);
+        let expected = serde_json::json!({
+            "kind": "outcome_unknown",
+            "message": "write: no answer",
+            "causes": ["disk full"],
+        });
+        assert_eq!(serde_json::to_value(Error::from(error)).unwrap(), expected);
     }
 }

@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | [`host_transactions`] | How do I record an action together with my own row? |
 //! | [`recovery`] | What happens after a crash, and what must my code do? |
+//! | [`settled`] | How do I keep my own rows in step with actions that a crash ended? |
 //! | [`waiting`] | How do I wait for an action, or follow all of them? |
 //! | [`finding`] | How do I find, filter and count actions? |
 //! | [`retention`] | How do I keep the store small? |
 //! | [`http`] | Who may see what at the read endpoints? |
 //! | [`axum_host`] | How do I mount the endpoints in a complete axum host? |
 //! | [`operations`] | What do I alert on? How do I back up, restore and upgrade? |
+//! | [`command_line`] | How do I look at a store and act on it from a shell? |
 //! | [`custom_store`] | How do I write a store of my own? |
 //! | [`testing`] | How do I test my own code? |
 //!
@@ -20,6 +22,9 @@ pub mod host_transactions {}
 
 #[doc = include_str!("../docs/guide/recovery.md")]
 pub mod recovery {}
+
+#[doc = include_str!("../docs/guide/settled.md")]
+pub mod settled {}
 
 #[doc = include_str!("../docs/guide/waiting.md")]
 pub mod waiting {}
@@ -38,6 +43,9 @@ pub mod axum_host {}
 
 #[doc = include_str!("../docs/guide/operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("../docs/guide/command_line.md")]
+pub mod command_line {}
 
 #[doc = include_str!("../docs/guide/custom_store.md")]
 pub mod custom_store {}

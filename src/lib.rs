@@ -18,6 +18,8 @@
 //!
 //! - [`expectations`] estimates how long actions of a name take and how often they fail.
 //!
+//! - [`connect`](connect()) opens a store by its [`address`], such as `sqlite:plane.db`.
+//!
 //! - [`spi`] has what the author of a store needs: the decisions, and the encoding of stored records.
 //!
 //! - [`conformance`] is the test suite for implementations of the trait.
@@ -56,10 +58,13 @@
 //! | task | API |
 //! | --- | --- |
 //! | run one action at a time per database | [`NewAction::exclusive_on_object`]; [what keys guarantee](NewAction#keys) |
-//! | execute a repeated request once | [`NewAction::with_idempotency_key`] |
+//! | execute a repeated request once | [`NewAction::with_idempotency_key`], [`Tracker::begin_or_find`], [`Error::is_repeat`] |
 //! | split an action into parts | [`Tracker::begin_with_children`], [`Reporter::begin_child`], [`ChildCounts`](action::ChildCounts) |
 //! | wait for completion | [`Tracker::watcher`], [`Watcher::wait`] |
 //! | cancel an action from any process | [`Tracker::cancel`], [`Reporter::cancel_requested`], [`ActionError::cancelled`] |
+//! | cancel many actions | [`ActionStoreExt::cancel_all`], [`Tracker::cancel_all`] |
+//! | keep my own rows in step after a crash | [`TrackerOptions::with_on_settled`], [guide](guide::settled) |
+//! | end a process without new work | [`Tracker::drain`], [`Tracker::shutdown`] |
 //! | hide error details from clients | `?` in [`Tracker::run`]; [`ActionError::with_source`] |
 //! | list all actions on node 7 | [`ActionStoreExt::touching`] |
 //! | link actions to a request or span | [`TrackerOptions::with_correlation`] |
@@ -77,6 +82,7 @@
 //! | `http` | | [`http`]: the documented read endpoints for axum 0.8; [`Watcher`] |
 //! | `console` | | [`http::console`](crate::http::console()): a web page that shows the actions of `http` |
 //! | `openapi` | | [`http::openapi`](crate::http::openapi()): an OpenAPI 3.1 description of `http` |
+//! | `cli` | | the program `actions`: a store from a shell |
 //! | `argon2` | | [`BasicAuth`](http::BasicAuth) with password hashes |
 //! | `conformance` | | [`conformance`]: the test suite for your own store |
 //!
@@ -95,6 +101,7 @@
     allow(rustdoc::broken_intra_doc_links)
 )]
 
+pub mod address;
 mod backend;
 mod children;
 mod clock;
@@ -124,6 +131,7 @@ pub mod transfer;
 #[cfg(any(feature = "tracker", feature = "http"))]
 pub mod watch;
 
+pub use address::connect;
 pub use backend::MemoryStore;
 #[cfg(feature = "sqlite-unbundled")]
 pub use backend::{SqliteOptions, SqliteStore};
@@ -152,9 +160,10 @@ pub mod action {
 }
 
 pub mod command {
-    //! Parts of a [`Command`](crate::Command) and of the answer to it.
+    //! Parts of a [`Command`](crate::Command) and of the answer to it; commands on many actions.
 
     pub use crate::model::{BatchMode, ConflictReason, Effect, OpId};
+    pub use crate::store::{CancelAll, CancelReport};
 }
 
 pub mod owner {

@@ -239,7 +239,8 @@ async fn a_rule_sees_the_commands_and_a_plan_can_be_replaced() {
     );
     store.heal();
     claim().await.unwrap();
-    store.set_plan(FaultPlan::new().with_call(Method::Write, 4, Fault::Unavailable));
+    // A plan counts from where it is set: this is the fourth write of the store.
+    store.set_plan(FaultPlan::new().with_call(Method::Write, 1, Fault::Unavailable));
     assert_eq!(claim().await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(
         (store.calls(Method::Write), store.faults(Method::Write)),

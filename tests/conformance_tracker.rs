@@ -199,13 +199,8 @@ async fn lives(plan: FaultPlan, tasks: usize, each: usize) {
                             begun = Some(action);
                             break;
                         }
-                        Err(error) if error.kind() == ErrorKind::Unavailable => {}
-                        // It is executing without a handle, and interrupted in the background.
-                        Err(error) => {
-                            let known = [ErrorKind::OutcomeUnknown, ErrorKind::Conflict];
-                            assert!(known.contains(&error.kind()), "{error:?}");
-                            break;
-                        }
+                        // Also if the action was begun: the next call gets its handle.
+                        Err(error) => assert!(error.is_retryable(), "{error:?}"),
                     }
                 }
                 let Some(action) = begun else {

@@ -750,3 +750,24 @@ fn opening_outside_a_runtime_is_an_error_and_no_panic() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn diagnostics_and_health_are_serialized_for_a_health_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(SqliteStore::open(dir.path().join("a.db")).await.unwrap());
+    let diagnostics = serde_json::to_value(store.diagnostics().await.unwrap()).unwrap();
+    assert_eq!(diagnostics["access"], "exclusive");
+    assert_eq!(diagnostics["file"], "same");
+    assert_eq!(diagnostics["busy_timeout"], 5.0);
+    assert_eq!(diagnostics["position"]["revision"], 0);
+
+    let tracker = action_store::Tracker::start(store.clone(), "plane")
+        .await
+        .unwrap();
+    let health = serde_json::to_value(tracker.health()).unwrap();
+    assert_eq!(health["lease"], 30.0);
+    assert_eq!(health["is_owner"], true);
+    assert_eq!(health["swept"]["lost"], 0);
+    tracker.shutdown().await.unwrap();
+    store.close().await.unwrap();
+}

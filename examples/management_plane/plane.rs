@@ -74,7 +74,7 @@ impl Plane {
         // Runs in its own task, so that a recorded operation is started even if the
         // client disconnects.
         let accepting = tokio::spawn(async move {
-            let action = plane.tracker.enqueue(new).await?;
+            let action = plane.tracker.enqueue(new).await?.into_action();
             tokio::spawn(plane.perform(action.clone(), uid, operation));
             Ok(action)
         });

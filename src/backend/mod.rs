@@ -4,6 +4,8 @@
 mod append_index;
 mod memory;
 mod position_watch;
+#[cfg(feature = "_sql")]
+mod sql;
 #[cfg(feature = "sqlite-unbundled")]
 mod sqlite;
 

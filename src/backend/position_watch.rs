@@ -62,13 +62,13 @@ impl PositionWatch {
     }
 
     /// Returns the announced position.
-    #[cfg(feature = "sqlite-unbundled")]
+    #[cfg(feature = "_sql")]
     pub(super) fn position(&self) -> Position {
         self.state.borrow().position
     }
 
     /// Tells all waiters that polling for changes failed.
-    #[cfg(feature = "sqlite-unbundled")]
+    #[cfg(feature = "_sql")]
     pub(super) fn fail(&self, error: StoreError) {
         self.state.send_modify(|state| {
             state.failures += 1;
@@ -77,7 +77,7 @@ impl PositionWatch {
     }
 
     /// Ends all present and future waits with this error.
-    #[cfg(feature = "sqlite-unbundled")]
+    #[cfg(feature = "_sql")]
     pub(super) fn break_off(&self, error: StoreError) {
         self.state.send_modify(|state| {
             state.broken.get_or_insert(error);
@@ -85,7 +85,7 @@ impl PositionWatch {
     }
 
     /// Returns true if a revision is higher than the announced one.
-    #[cfg(feature = "sqlite-unbundled")]
+    #[cfg(feature = "_sql")]
     pub(super) fn is_behind(&self, revision: Revision) -> bool {
         revision > self.state.borrow().position.revision
     }

@@ -81,8 +81,8 @@ impl Method {
 pub struct Call<'c> {
     /// The method.
     pub method: Method,
-    /// Number of this call among the calls of its method, counted from 1, in the order of
-    /// their first poll.
+    /// Number of this call among the calls of its method since the plan was set, counted
+    /// from 1, in the order of their first poll.
     pub number: u64,
     /// The commands of a `write`. Empty for the other methods.
     pub commands: &'c [Command],
@@ -160,7 +160,8 @@ impl FaultPlan {
         self.seed
     }
 
-    /// Adds a fault for the `nth` call of a method, counted from 1.
+    /// Adds a fault for the `nth` call of a method, counted from 1 from when the plan was
+    /// [set](super::FaultyStore::set_plan).
     pub fn with_call(self, method: Method, nth: u64, fault: Fault) -> FaultPlan {
         let text = format!("{} {nth}: {fault:?}", method.as_str());
         let hits = move |call: &Call<'_>| call.method == method && call.number == nth;

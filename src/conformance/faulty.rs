@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
@@ -30,7 +30,7 @@ use crate::store::{ActionStore, Capabilities};
 ///
 /// So code that loses or duplicates data with this store can do so with any store.
 ///
-/// The calls of each method are counted from 1. Random faults depend only on `(seed,
+/// The calls of each method are counted from 1, from when the plan was set. Random faults depend only on `(seed,
 /// method, number)`. So a plan causes the same faults in any interleaving of the calling
 /// tasks. Each error contains the seed and the number of the call, and so does `Debug`.
 ///
@@ -61,8 +61,15 @@ use crate::store::{ActionStore, Capabilities};
 /// ```
 pub struct FaultyStore<S> {
     inner: S,
-    plan: RwLock<Arc<FaultPlan>>,
+    armed: Mutex<Armed>,
     counts: Mutex<HashMap<Method, Count>>,
+}
+
+/// The current plan, and the calls of each method since it was set.
+#[derive(Default)]
+struct Armed {
+    plan: Arc<FaultPlan>,
+    numbers: HashMap<Method, u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -85,7 +92,10 @@ impl<S: ActionStore> FaultyStore<S> {
     pub fn new(inner: S, plan: FaultPlan) -> FaultyStore<S> {
         FaultyStore {
             inner,
-            plan: RwLock::new(Arc::new(plan)),
+            armed: Mutex::new(Armed {
+                plan: Arc::new(plan),
+                numbers: HashMap::new(),
+            }),
             counts: Mutex::default(),
         }
     }
@@ -96,9 +106,14 @@ impl<S: ActionStore> FaultyStore<S> {
         &self.inner
     }
 
-    /// Replaces the plan for later calls. The call numbers continue.
+    /// Replaces the plan for later calls. The new plan counts the calls of each method from 1
+    /// again, so `with_call(Method::Write, 1, ..)` is the next write.
+    ///
+    /// [`calls`](FaultyStore::calls) and [`faults`](FaultyStore::faults) continue.
     pub fn set_plan(&self, plan: FaultPlan) {
-        *self.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
+        let mut armed = self.armed();
+        armed.plan = Arc::new(plan);
+        armed.numbers.clear();
     }
 
     /// Removes all faults for later calls. Calls that never resolve stay pending.
@@ -128,19 +143,20 @@ impl<S: ActionStore> FaultyStore<S> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn plan(&self) -> Arc<FaultPlan> {
-        let plan = self.plan.read().unwrap_or_else(PoisonError::into_inner);
-        plan.clone()
+    fn armed(&self) -> MutexGuard<'_, Armed> {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fate(&self, method: Method, batch: Option<&Batch>) -> Fate {
-        let number = {
-            let mut counts = self.counts();
-            let count = counts.entry(method).or_default();
-            count.calls += 1;
-            count.calls
+        self.counts().entry(method).or_default().calls += 1;
+        // Numbered together with the plan, so that a plan sees every number from 1.
+        let (plan, number) = {
+            let mut armed = self.armed();
+            let number = armed.numbers.entry(method).or_default();
+            *number += 1;
+            let number = *number;
+            (armed.plan.clone(), number)
         };
-        let plan = self.plan();
         // The lock is not held here, because a rule is user code and may call this store.
         let fault = plan.fault(&Call::new(method, number, batch));
         if fault.is_some() {
@@ -251,10 +267,12 @@ impl<S: ActionStore> ActionStore for FaultyStore<S> {
 
 impl<S: fmt::Debug> fmt::Debug for FaultyStore<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plan = self.plan.read().unwrap_or_else(PoisonError::into_inner);
+        let armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
+        let plan = armed.plan.clone();
+        drop(armed);
         f.debug_struct("FaultyStore")
             .field("inner", &self.inner)
-            .field("plan", &**plan)
+            .field("plan", &*plan)
             .finish_non_exhaustive()
     }
 }

@@ -285,6 +285,7 @@ macro_rules! __conformance_cases {
                 }
                 walks {
                     crowd paging_returns_each_action_once_during_writes;
+                    plain a_bulk_cancel_reaches_each_match_once;
                     plain the_feed_returns_each_action_once_at_its_latest_change;
                     plain the_feed_can_resume_after_any_revision;
                     crowd a_feed_reader_misses_no_change;

@@ -229,6 +229,26 @@ impl Denied {
     /// characters of the realm are kept.
     #[must_use]
     pub fn basic(realm: &str) -> Denied {
+        Denied::challenge("Basic", realm)
+    }
+
+    /// Asks for a token in the `Authorization` header (`Bearer`, RFC 6750) for a realm. Only the
+    /// printable ASCII characters of the realm are kept.
+    ///
+    /// ```
+    /// use action_store::http::Denied;
+    ///
+    /// let Denied::Unauthenticated { challenge } = Denied::bearer("cluster") else {
+    ///     unreachable!()
+    /// };
+    /// assert_eq!(challenge, "Bearer realm=\"cluster\"");
+    /// ```
+    #[must_use]
+    pub fn bearer(realm: &str) -> Denied {
+        Denied::challenge("Bearer", realm)
+    }
+
+    fn challenge(scheme: &'static str, realm: &str) -> Denied {
         let quoted: String = realm
             .chars()
             .filter(|c| *c == ' ' || c.is_ascii_graphic())
@@ -237,10 +257,10 @@ impl Denied {
                 escape.into_iter().chain([c])
             })
             .collect();
-        let challenge = HeaderValue::try_from(format!("Basic realm=\"{quoted}\""));
+        let challenge = HeaderValue::try_from(format!("{scheme} realm=\"{quoted}\""));
         Denied::Unauthenticated {
             // Printable ASCII cannot fail to be a header.
-            challenge: challenge.unwrap_or(HeaderValue::from_static("Basic realm=\"actions\"")),
+            challenge: challenge.unwrap_or(HeaderValue::from_static(scheme)),
         }
     }
 }

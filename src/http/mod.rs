@@ -122,8 +122,11 @@
 //!
 //! # What the host looks after
 //!
-//! The host provides TLS. It puts [`limits`] around the router, and bounds connections and their time
-//! around both. `axum::serve` has neither: a client can hold a connection by sending nothing, or by
+//! The host provides TLS. For pages of another origin it adds CORS, which must expose `Link`, `ETag`,
+//! `Retry-After`, `WWW-Authenticate` and `Content-Location`, and allow `Authorization`, `If-None-Match`
+//! and `Last-Event-ID`. It puts [`limits`] around the router, and bounds connections and their time
+//! around both. Connections that have not authenticated need a lower bound of their own; the
+//! repository's `examples/management_plane/strangers.rs` closes the oldest of them. `axum::serve` has neither: a client can hold a connection by sending nothing, or by
 //! reading an answer slowly. With hyper's own server:
 //!
 //! ```no_run

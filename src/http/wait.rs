@@ -90,7 +90,7 @@ impl Waiting {
         };
         match waited {
             // A removed action is noticed by the caller's next read.
-            Ok(_) | Err(Error::Rejected(_)) => Ok(true),
+            Ok(_) | Err(Error::Rejected(_) | Error::Found(_)) => Ok(true),
             Err(Error::Store(error)) => Err(Problem::Store(error)),
         }
     }

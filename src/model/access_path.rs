@@ -295,7 +295,7 @@ impl AccessPath {
 
 /// Returns the end of the range of texts that begin with `prefix`: the first text behind all of them,
 /// in the order of bytes. `None` if there is none.
-#[cfg(any(feature = "sqlite-unbundled", test))]
+#[cfg(any(feature = "_sql", test))]
 pub(crate) fn prefix_end(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {

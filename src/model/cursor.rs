@@ -6,6 +6,7 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 use super::position::{BranchId, Position, Revision, StoreId};
+use super::text_serde::text_serde;
 use super::time::Timestamp;
 
 /// Kind of list that a cursor belongs to.
@@ -33,6 +34,7 @@ impl Walk {
 /// Position after the last item of a page.
 ///
 /// The content is opaque to users. `Display` writes a cursor as text, and `FromStr` reads it back.
+/// Serde uses the same text.
 /// A cursor is valid for the lifetime of the store. It grants no access.
 ///
 /// A cursor can expire with [`CursorExpired`](crate::ErrorKind::CursorExpired) in two cases:
@@ -61,6 +63,8 @@ pub struct Cursor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this is not a cursor")]
 pub struct CursorError;
+
+text_serde!(Cursor);
 
 impl Cursor {
     /// Creates a cursor after a row of a newest-first list.

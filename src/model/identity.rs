@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::limits::Invalid;
+use super::text_serde::text_serde;
 use crate::id_gen;
 
 /// Defines an identity that wraps a UUID. Its text is the lower-case hyphenated form.
@@ -58,6 +59,8 @@ macro_rules! identity {
                 }
             }
         }
+
+        text_serde!($name);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -36,18 +36,19 @@ mod rejection;
 mod report;
 mod size;
 mod state_set;
+mod text_serde;
 mod time;
 mod warnings;
 mod words;
 mod workspace;
 
 pub(crate) use access_path::{AccessPath, BlockTimes, SELECTIVE, Times};
-#[cfg(feature = "sqlite-unbundled")]
+#[cfg(feature = "_sql")]
 pub(crate) use access_path::{prefix_end, touched};
 pub use action::{Action, ActionError, Cancel, Evidence};
 #[cfg(feature = "http")]
 pub(crate) use attributes::PENDING_OPS;
-#[cfg(feature = "sqlite-unbundled")]
+#[cfg(feature = "_sql")]
 pub(crate) use branch::Fork;
 pub(crate) use branch::{Branches, End};
 pub use command::{Batch, BatchMode, Change, Command, Done, Effect};
@@ -61,7 +62,7 @@ pub use json::Json;
 pub(crate) use json::Member;
 pub use key::{Key, KeyKind};
 pub use labels::Labels;
-#[cfg(feature = "sqlite-unbundled")]
+#[cfg(feature = "_sql")]
 pub(crate) use labels::label_text;
 pub use lifecycle::{Authority, Event, TRANSITIONS, Transition};
 pub use limits::{Invalid, Limits};
@@ -71,7 +72,7 @@ pub use new_action::NewAction;
 pub use object::{ObjectRef, ObjectSet, RelatedObject};
 pub use owner::{Incarnation, Owner, OwnerRef, OwnerState};
 pub use owner_query::OwnerQuery;
-#[cfg(feature = "sqlite-unbundled")]
+#[cfg(feature = "_sql")]
 pub(crate) use plan::disconnect;
 pub use plan::{ReadSet, plan, read_set};
 pub use position::{BranchId, Position, Revision, StoreId};
@@ -81,5 +82,7 @@ pub use rejection::{ConflictReason, Rejection};
 pub use report::{CancelRequest, Finish, Report};
 pub use state_set::StateSet;
 pub use time::Timestamp;
+#[cfg(any(feature = "tracker", feature = "sqlite-unbundled"))]
+pub(crate) use time::as_seconds;
 pub use words::{Outcome, OwnerEnd, Source, Status, UnknownWord};
 pub use workspace::{TxnState, WriteSet};

@@ -90,7 +90,7 @@ impl TryFrom<Arc<str>> for ObjectRef {
         match text.split_once(':') {
             Some((ObjectRef::CLUSTER, _)) => Err(Invalid::new(
                 "object",
-                "cluster must be written without an id",
+                "the kind cluster is reserved for the cluster itself, which is written without an id",
             )),
             Some((kind, id)) if kind.is_empty() || id.is_empty() => {
                 Err(Invalid::new("object", "kind and id must not be empty"))
@@ -265,5 +265,7 @@ mod tests {
             assert!(bad.parse::<ObjectRef>().is_err(), "{bad:?}");
         }
         assert!(ObjectRef::new("a:b", "1").is_err());
+        let reserved = ObjectRef::new("cluster", "eu").unwrap_err();
+        assert!(reserved.to_string().contains("reserved"), "{reserved}");
     }
 }

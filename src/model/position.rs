@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::time::Timestamp;
@@ -10,7 +11,7 @@ use super::time::Timestamp;
 ///
 /// Each commit gives each action that it changes one unique revision. Revisions become readable in
 /// ascending order: once a revision is readable, no lower revision appears later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 pub struct Revision(u64);
 
 impl Revision {
@@ -62,6 +63,12 @@ impl StoreId {
     }
 }
 
+impl Serialize for StoreId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl fmt::Display for StoreId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0.hyphenated(), f)
@@ -72,7 +79,7 @@ impl fmt::Display for StoreId {
 ///
 /// When a restored backup is used beside the original store, each is on its own branch. The two
 /// share the history up to the copy and differ after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct BranchId(u64);
 
 impl BranchId {
@@ -102,7 +109,7 @@ impl BranchId {
 }
 
 /// Position of a store: its identity, its branch, and its latest revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Position {
     /// Identity of the store.

@@ -14,7 +14,7 @@ use super::words::{OwnerEnd, Status};
 pub enum Rejection {
     /// The input breaks a rule.
     #[error("{0}")]
-    Invalid(Invalid),
+    Invalid(#[from] Invalid),
     /// There is no such action.
     #[error("there is no action {0}")]
     NotFound(ActionUid),

@@ -81,6 +81,15 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Serializes a duration as seconds with a fraction.
+#[cfg(any(feature = "tracker", feature = "sqlite-unbundled"))]
+pub(crate) fn as_seconds<S: serde::Serializer>(
+    duration: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,6 +51,8 @@ macro_rules! words {
             }
         }
 
+        $crate::model::text_serde::text_serde!($name);
+
         impl FromStr for $name {
             type Err = UnknownWord;
             fn from_str(word: &str) -> Result<$name, UnknownWord> {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::ActionStore;
+use super::cancel_all::{self, CancelAll, CancelReport};
 use super::counts::StateCounts;
 use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{
@@ -165,6 +166,20 @@ pub trait ActionStoreExt: ActionStore {
         request: CancelRequest,
     ) -> impl Future<Output = Result<Arc<Action>, Error>> + Send {
         self.apply(uid, Change::RequestCancel(request), None)
+    }
+
+    /// Executes one step of requesting the cancellation of all unfinished actions that match some
+    /// filters, the oldest first. [`CancelAll::resume`] gives the next step. A step may be repeated:
+    /// actions that have a request are not changed.
+    ///
+    /// As with [`Tracker::cancel`](crate::Tracker::cancel), a queued action whose owner is not alive
+    /// ends at once; others end when their owner ends them. Actions that are recorded during the
+    /// steps are included.
+    ///
+    /// It does not return a `Result`: after an error the report says what was recorded and where to
+    /// continue.
+    fn cancel_all(&self, all: &CancelAll) -> impl Future<Output = CancelReport> + Send {
+        async move { cancel_all::cancel_all(self, None, all).await.0 }
     }
 
     /// Pins or unpins an action and returns it. Retention does not remove a pinned action. An

@@ -1,5 +1,10 @@
 //! The trait of all stores, and its convenience methods.
 
+#[cfg_attr(
+    not(feature = "tracker"),
+    allow(dead_code, reason = "parts of it serve the tracker")
+)]
+pub(crate) mod cancel_all;
 mod capabilities;
 mod counts;
 mod ext;
@@ -10,6 +15,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use cancel_all::{CancelAll, CancelReport};
 pub use capabilities::{Capabilities, Durability};
 pub use counts::{StateCount, StateCounts};
 pub use ext::{ActionStoreExt, Pages};

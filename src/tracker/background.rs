@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::health::Task;
 use super::in_flight::Entry;
@@ -21,6 +21,8 @@ use crate::store::ActionStoreExt;
 pub(super) const CHUNK: usize = 256;
 /// Longest pause before a failed write is retried.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Longest time for which the shutdown waits for the calls of `on_settled`.
+const HOOK_PATIENCE: Duration = Duration::from_secs(5);
 /// Number of tries for the remaining entries when the tracker ends.
 const LAST_TRIES: u32 = 3;
 
@@ -97,7 +99,12 @@ async fn watched<T>(shared: &Shared, work: impl Future<Output = T>) -> T {
 
 /// Writes the waiting entries, at most once per flush interval, until the tracker closes. Then
 /// completes the owner's actions and releases the name.
-pub(super) async fn keep(shared: Arc<Shared>, others: Vec<AbortOnDrop>) -> Result<(), Error> {
+pub(super) async fn keep(
+    shared: Arc<Shared>,
+    others: Vec<AbortOnDrop>,
+    deliver: JoinHandle<()>,
+) -> Result<(), Error> {
+    let deliver_guard = AbortOnDrop(deliver.abort_handle());
     let mut next = Instant::now();
     let mut failures = 0;
     loop {
@@ -107,6 +114,10 @@ pub(super) async fn keep(shared: Arc<Shared>, others: Vec<AbortOnDrop>) -> Resul
         if shared.is_closing() {
             let ended = end(&shared).await;
             drop(others);
+            shared.settled.close();
+            // A hook that is slower loses the remaining calls.
+            let _in_time = timeout(HOOK_PATIENCE, deliver).await;
+            drop(deliver_guard);
             return ended;
         }
         let (left, failed) = flush(&shared, shared.take_board()).await;

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use super::handle::ActionHandle;
 use super::in_flight::Entry;
 use super::parts;
+use super::recorded::Recorded;
+use super::run::unless_it_panics;
 use super::shared::Core;
 use crate::error::{Error, StoreError, StoreErrorKind};
-use crate::model::{Action, ActionUid, Batch, Change, Command, NewAction, Rejection};
+use crate::model::{
+    Action, ActionUid, Batch, Change, Command, ConflictReason, Effect, NewAction, Rejection, Status,
+};
 use crate::store::ActionStoreExt;
 
 pub(super) fn create_of(mut new: NewAction, core: &Core) -> Command {
@@ -28,18 +32,65 @@ pub(super) fn noted<T>(core: &Core, answer: Result<T, Error>) -> Result<T, Error
 }
 
 /// Result of recording a new action and starting it.
-enum Recorded {
+enum Begun {
     /// The action is begun and its children are queued.
-    Begun(ActionHandle, Vec<Arc<Action>>),
+    New(ActionHandle, Vec<Arc<Action>>),
     /// An action with the same idempotency key exists; nothing was recorded.
     Found(ActionUid),
 }
 
-pub(super) async fn begin(core: &Arc<Core>, new: NewAction) -> Result<ActionHandle, Error> {
-    match record(core, new, Vec::new()).await? {
-        Recorded::Begun(handle, _) => asked(core, handle).await,
-        Recorded::Found(uid) => start(core, uid).await,
+/// Records a new action as queued.
+pub(super) async fn enqueue(core: &Core, new: NewAction) -> Result<Recorded<Arc<Action>>, Error> {
+    let uid = new.uid;
+    let create = create_of(new, core);
+    let store = &core.shared.store;
+    // The first try is made here, to know if a repeat may find what it has recorded.
+    let first = match store.write(Batch::each(vec![create.clone()])).await {
+        Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => Err(error),
+        answer => Ok(answer?),
+    };
+    let (done, unsure) = match first {
+        Ok(answers) => match answers.into_iter().next() {
+            Some(answer) => (noted(core, answer.map_err(Error::from))?, false),
+            None => return Err(unanswered("enqueue").into()),
+        },
+        Err(unknown) => match store.command(create).await {
+            // This try did nothing, but the first one may have.
+            Err(Error::Store(_)) => return Err(unknown.into()),
+            answer => (noted(core, answer)?, true),
+        },
+    };
+    let action = done.action.ok_or_else(|| unanswered("enqueue"))?;
+    if done.effect == Effect::Applied || (unsure && action.uid == uid) {
+        let asked = parts::ask_late(core, &action).await?;
+        return Ok(Recorded::New(asked.unwrap_or(action)));
     }
+    Ok(Recorded::Found(action))
+}
+
+fn unanswered(operation: &'static str) -> StoreError {
+    let message = "the store did not answer the command";
+    StoreError::new(StoreErrorKind::Corrupt, operation, message)
+}
+
+pub(super) async fn begin(core: &Arc<Core>, new: NewAction) -> Result<ActionHandle, Error> {
+    let (handle, _) = begin_all(core, new, Vec::new()).await?;
+    Ok(handle)
+}
+
+/// Begins an action with its children. If the action was recorded before, returns its recorded
+/// children.
+pub(super) async fn begin_with_children(
+    core: &Arc<Core>,
+    parent: NewAction,
+    children: Vec<NewAction>,
+) -> Result<(ActionHandle, Vec<Arc<Action>>), Error> {
+    let (handle, children) = begin_all(core, parent, children).await?;
+    let children = match children {
+        Some(children) => children,
+        None => core.shared.store.children(handle.uid()).collect().await?,
+    };
+    Ok((handle, children))
 }
 
 /// Passes the parent's cancel request to an action that was just begun. On an error the handle is
@@ -51,17 +102,18 @@ async fn asked(core: &Core, handle: ActionHandle) -> Result<ActionHandle, Error>
     Ok(handle)
 }
 
-pub(super) async fn begin_with_children(
+/// Begins an action with its children. Returns no children if the action was recorded before.
+async fn begin_all(
     core: &Arc<Core>,
     parent: NewAction,
     children: Vec<NewAction>,
-) -> Result<(ActionHandle, Vec<Arc<Action>>), Error> {
+) -> Result<(ActionHandle, Option<Vec<Arc<Action>>>), Error> {
+    if let Some(handle) = resume(core, parent.uid).await? {
+        return Ok((asked(core, handle).await?, None));
+    }
     match record(core, parent, children).await? {
-        Recorded::Begun(handle, children) => Ok((asked(core, handle).await?, children)),
-        Recorded::Found(uid) => {
-            let children = core.shared.store.children(uid).collect().await?;
-            Ok((start(core, uid).await?, children))
-        }
+        Begun::New(handle, children) => Ok((asked(core, handle).await?, Some(children))),
+        Begun::Found(uid) => Ok((start_found(core, uid).await?, None)),
     }
 }
 
@@ -70,7 +122,7 @@ async fn record(
     core: &Arc<Core>,
     new: NewAction,
     children: Vec<NewAction>,
-) -> Result<Recorded, Error> {
+) -> Result<Begun, Error> {
     let uid = new.uid;
     let create = create_of(new, core);
     let start = apply_of(uid, Change::Start, core);
@@ -81,7 +133,7 @@ async fn record(
         commands.push(create_of(child, core));
     }
     let written = core.shared.store.write_repeating(Batch::all(commands));
-    let answers = match written.await {
+    let answers = match unless_it_panics("begin", written).await {
         Ok(answers) => answers,
         Err(error) => return Err(unknown(core, uid, start, parts, error).into()),
     };
@@ -94,19 +146,64 @@ async fn record(
             // The create found another action by its idempotency key, so this uid was not recorded.
             Err(Rejection::NotFound(missing)) if missing == uid => {
                 let found = core.shared.store.command_on_action(create).await;
-                return Ok(Recorded::Found(noted(core, found)?.uid));
+                return Ok(Begun::Found(noted(core, found)?.uid));
             }
-            Err(refused) => return noted(core, Err(refused.into())),
+            Err(refused) => return noted(core, Err(found_or(refused, uid))),
         }
     }
     // The answers are: the action as created, the action as started, its children.
     let mut actions = actions.into_iter().skip(1);
-    let action = actions.next().ok_or_else(|| {
-        let message = "the store did not answer the command";
-        StoreError::new(StoreErrorKind::Corrupt, "begin", message)
-    })?;
+    let action = actions.next().ok_or_else(|| unanswered("begin"))?;
     let handle = ActionHandle::new(core.clone(), action);
-    Ok(Recorded::Begun(handle, actions.collect()))
+    Ok(Begun::New(handle, actions.collect()))
+}
+
+/// Converts the refusal of a start: if the action is not queued any more, the call is a repeat.
+fn found_or(refused: Rejection, uid: ActionUid) -> Error {
+    match refused {
+        Rejection::Conflict {
+            reason: ConflictReason::Status { .. },
+            current,
+        } if current.uid == uid => Error::Found(current),
+        refused => refused.into(),
+    }
+}
+
+/// Starts an action that exists already, for a call that may be a repeat.
+pub(super) async fn start_found(core: &Arc<Core>, uid: ActionUid) -> Result<ActionHandle, Error> {
+    start(core, uid).await.map_err(|error| match error {
+        Error::Rejected(refused) => found_or(refused, uid),
+        error => error,
+    })
+}
+
+/// Sends the starts and adoptions of earlier calls for an action again, if their outcome is unknown.
+/// Returns the handle if one of them was applied.
+async fn resume(core: &Arc<Core>, uid: ActionUid) -> Result<Option<ActionHandle>, Error> {
+    let mut entries = core.shared.take_doubtful(uid).into_iter();
+    while let Some(entry) = entries.next() {
+        let Some(command) = entry.taking_command().cloned() else {
+            continue;
+        };
+        let answer = core.shared.store.command_on_action(command);
+        match noted(core, unless_it_panics("begin", answer).await) {
+            Ok(action) => {
+                let is_own = action.owner.as_ref() == Some(&core.shared.owner);
+                if is_own && action.status == Status::Executing {
+                    return Ok(Some(ActionHandle::new(core.clone(), action)));
+                }
+            }
+            Err(error @ Error::Store(_)) => {
+                for entry in [entry].into_iter().chain(entries) {
+                    core.shared.put_doubtful(entry, core.runtime());
+                }
+                return Err(error);
+            }
+            // It was not applied.
+            Err(_) => {}
+        }
+    }
+    Ok(None)
 }
 
 pub(super) async fn start(core: &Arc<Core>, uid: ActionUid) -> Result<ActionHandle, Error> {
@@ -119,18 +216,21 @@ pub(super) async fn take(
     uid: ActionUid,
     change: Change,
 ) -> Result<ActionHandle, Error> {
+    if let Some(handle) = resume(core, uid).await? {
+        return Ok(handle);
+    }
     let command = apply_of(uid, change, core);
-    let taken = core.shared.store.command_on_action(command.clone()).await;
-    match noted(core, taken) {
+    let taken = core.shared.store.command_on_action(command.clone());
+    match noted(core, unless_it_panics("start", taken).await) {
         Ok(action) => Ok(ActionHandle::new(core.clone(), action)),
         Err(Error::Store(error)) => Err(unknown(core, uid, command, Vec::new(), error).into()),
         Err(refused) => Err(refused),
     }
 }
 
-/// Queues an interruption if the outcome of a begin is unknown, since no work will run for that
-/// action. The retry sends the same command again to learn whether it was applied, and then
-/// interrupts the action and the children created with it.
+/// Keeps a begin with an unknown outcome, for a repeat of the call. Without a repeat, no work runs
+/// for the action. The background writer then sends the same command again, to learn whether it was
+/// applied. It interrupts the action and the children created with it.
 fn unknown(
     core: &Core,
     uid: ActionUid,
@@ -139,7 +239,8 @@ fn unknown(
     error: StoreError,
 ) -> StoreError {
     if error.kind() == StoreErrorKind::OutcomeUnknown {
-        core.shared.put_end(Entry::taking(uid, taking, children));
+        let entry = Entry::taking(uid, taking, children);
+        core.shared.put_doubtful(entry, core.runtime());
     }
     error
 }

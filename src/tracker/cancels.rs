@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::health::Task;
 use super::run::unless_it_panics;
 use super::shared::Shared;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{
     Action, Change, Command, Detail, Filter, Finish, Order, Outcome, Query, Revision, Status,
 };
@@ -39,6 +39,7 @@ pub(super) async fn listen(shared: Arc<Shared>) {
             };
             let begun = Instant::now();
             look(&shared).await?;
+            check_queued(&shared).await?;
             Ok::<_, StoreError>((at, begun.elapsed()))
         };
         match unless_it_panics("listen", heard).await {
@@ -83,6 +84,24 @@ async fn look(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Stops polling when this owner has no queued action left and no handle, so that a tracker without
+/// work costs as little as a new one.
+async fn check_queued(shared: &Shared) -> Result<(), StoreError> {
+    let Some(before) = shared.maybe_none_queued() else {
+        return Ok(());
+    };
+    let query = Query::new()
+        .with_filter(Filter::OwnerName(shared.owner.name.clone()))
+        .with_filter(Filter::Status(Status::Queued))
+        .with_detail(Detail::Summary);
+    let page = shared.store.list(&query).await?;
+    let is_own = |action: &Arc<Action>| action.owner.as_ref() == Some(&shared.owner);
+    if page.next.is_none() && !page.items.iter().any(is_own) {
+        shared.none_queued(before);
+    }
+    Ok(())
+}
+
 /// Ends a queued action with a cancel request: it has no work to ask. Does nothing if the action
 /// has changed, since it may have been started.
 async fn end_queued(shared: &Shared, action: &Action) -> Result<(), StoreError> {
@@ -90,11 +109,11 @@ async fn end_queued(shared: &Shared, action: &Action) -> Result<(), StoreError> 
         .by(shared.owner.clone())
         .if_version(action.version);
     match shared.store.command(end).await {
-        Ok(_) => Ok(()),
-        Err(crate::error::Error::Rejected(refused)) => {
+        Err(Error::Rejected(refused)) => {
             shared.note(&refused);
             Ok(())
         }
-        Err(crate::error::Error::Store(error)) => Err(error),
+        Err(Error::Store(error)) => Err(error),
+        Ok(_) | Err(Error::Found(_)) => Ok(()),
     }
 }

@@ -24,8 +24,10 @@ impl Tracker {
     /// children before you end the parent, with [`ChildCounts`](crate::action::ChildCounts) or by waiting
     /// for them.
     ///
-    /// If the parent exists already, by uid or idempotency key, nothing is recorded. The call then
-    /// behaves as [`begin`](Tracker::begin) and returns the recorded children.
+    /// If the parent exists already, by uid or idempotency key, nothing is recorded. If it is queued,
+    /// it is begun, and its recorded children are returned. Otherwise the answer is `Found` with the
+    /// parent; [`children`](crate::ActionStoreExt::children) reads its children. After
+    /// `OutcomeUnknown`, call again as for [`begin`](Tracker::begin).
     ///
     /// # Errors
     /// As [`begin`](Tracker::begin), for the parent and for each child. Nothing is recorded then.
@@ -65,6 +67,7 @@ impl Tracker {
         let children = children.map(|child| child.part_of(&parent)).collect();
         let work = async move {
             let _gate = core.enter("begin").await?;
+            let _counted = core.shared.admit("begin", parent.parent)?;
             core.shared.has_queued();
             begin::begin_with_children(&core, parent, children).await
         };
@@ -106,6 +109,7 @@ impl Reporter {
         let child = core.shared.options.correlation.fill(child.part_of(&parent));
         let work = async move {
             let _gate = core.enter("begin").await?;
+            let _counted = core.shared.admit("begin", child.parent)?;
             begin::begin(&core, child).await
         };
         self.core.drive("begin", work).await

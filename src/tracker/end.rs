@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::begin::noted;
-use super::parts::end_of;
 use super::shared::Core;
 use crate::error::Error;
 use crate::model::{
@@ -11,6 +10,7 @@ use crate::model::{
     Status,
 };
 use crate::store::ActionStoreExt;
+use crate::store::cancel_all::end_of;
 
 /// An operator's decision to end an action of a dead owner. See
 /// [`Tracker::settle`](crate::Tracker::settle). A plain text converts into the reason.
@@ -63,13 +63,27 @@ pub(super) async fn cancel(
     request: CancelRequest,
 ) -> Result<Arc<Action>, Error> {
     let store = &core.shared.store;
-    let asked = store.request_cancel(uid, request).await?;
+    let asked = match store.request_cancel(uid, request.clone()).await {
+        // A repeat of a request that has ended a queued action.
+        Err(Error::Rejected(Rejection::Conflict { current, .. }))
+            if current.outcome == Some(Outcome::Cancelled)
+                && current.cancel.as_ref().is_some_and(|known| {
+                    known.by == request.by && known.reason == request.reason
+                }) =>
+        {
+            return Ok(current);
+        }
+        answer => answer?,
+    };
     if asked.status != Status::Queued {
         return Ok(asked);
     }
     // If the action has another owner that is alive, that owner ends it; it reads the request
     // itself.
-    match store.command_on_action(end_of(core, &asked)).await {
+    match store
+        .command_on_action(end_of(Some(&core.shared.owner), &asked))
+        .await
+    {
         Err(Error::Rejected(Rejection::Conflict { current, .. })) => Ok(current),
         Err(Error::Rejected(_)) => Ok(asked),
         answer => answer,
@@ -102,10 +116,24 @@ pub(super) async fn settle(
         .with_error(error)
         .with_decided_by(decided_by);
     finish.fit();
+    if is_settled_so(&now, &finish) {
+        return Ok(now);
+    }
     // This owner may start a queued action at the same time, and the end would then apply to it.
     let if_version = (now.status == Status::Queued).then_some(now.version);
     let end = Command::apply(uid, Change::Finish(finish))
         .by(core.shared.owner.clone())
         .if_version(if_version);
-    noted(core, store.command_on_action(end).await)
+    let settled = noted(core, store.command_on_action(end).await)?;
+    core.shared.tell_settled(uid);
+    Ok(settled)
+}
+
+/// Returns true if an earlier call has settled an action for the same reason.
+fn is_settled_so(now: &Action, finish: &Finish) -> bool {
+    let detail =
+        |error: &Option<ActionError>| error.as_ref().and_then(|error| error.detail.clone());
+    let by_others = matches!(now.outcome, Some(Outcome::Lost | Outcome::Interrupted));
+    let reason = detail(&finish.error);
+    by_others && reason.is_some() && detail(&now.error) == reason
 }

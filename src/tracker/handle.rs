@@ -131,7 +131,7 @@ impl Reporter {
         match &answer {
             Ok(action) => self.open.seen(action),
             Err(Error::Rejected(refused)) => shared.note(refused),
-            Err(Error::Store(_)) => {}
+            Err(Error::Store(_) | Error::Found(_)) => {}
         }
         answer.map_err(|error| shared.explained("report", error))
     }
@@ -225,9 +225,10 @@ impl ActionHandle {
         let Reporter { core, open } = self.reporter.clone();
         // After this, dropping the handle does not interrupt the action.
         open.end();
-        core.shared.retire(open.uid);
         let shared = core.shared.clone();
+        // Counted before it is retired, so that a drain sees it in one place at least.
         let counted = shared.finishing();
+        shared.retire(open.uid);
         let work = async move {
             let _counted = counted;
             let _gate = core.gate.read().await;
@@ -263,11 +264,11 @@ impl Drop for ActionHandle {
         if !open.end() {
             return;
         }
-        core.shared.retire(open.uid);
         let mut finish = Finish::new(Outcome::Interrupted);
         if std::thread::panicking() {
             finish = finish.with_error(failure::stopped_by_panic());
         }
         core.shared.put_end(Entry::end(open.clone(), finish));
+        core.shared.retire(open.uid);
     }
 }

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::recovery::Recovery;
 use crate::error::StoreError;
+use crate::model::as_seconds;
 
 /// Health of a tracker, for a health page. Returned by [`Tracker::health`](crate::Tracker::health).
-#[derive(Debug, Clone)]
+///
+/// Serialized for operators: durations are in seconds, and errors show their causes.
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Health {
     /// True if the tracker owns its actions, as far as this process knows. See
@@ -21,11 +25,15 @@ pub struct Health {
     /// True if nothing can be recorded any more, because the store is closed or the tracker is shut
     /// down. This says nothing about the owner of the name.
     pub is_closed: bool,
+    /// True once [`Tracker::drain`](crate::Tracker::drain) was called: no new work is taken.
+    pub is_draining: bool,
     /// Time since the last successful renewal was sent. Up to a sixth of the lease is normal. At
     /// two thirds `is_owner` becomes false. After a whole lease other trackers may fence this
     /// owner.
+    #[serde(serialize_with = "as_seconds")]
     pub since_renewal: Duration,
     /// The [lease](crate::TrackerOptions::lease), to compare `since_renewal` with.
+    #[serde(serialize_with = "as_seconds")]
     pub lease: Duration,
     /// Number of actions with a handle in this process.
     pub in_work: usize,
@@ -65,10 +73,17 @@ pub struct Health {
     /// of each name. If `unsettled` stays above 0 for longer than a lease, an operator should look
     /// at it.
     pub swept: Arc<Recovery>,
+    /// Number of settled actions for which
+    /// [`on_settled`](crate::TrackerOptions::with_on_settled) has not been called or has not
+    /// returned.
+    pub waiting_settled: usize,
+    /// Number of settled actions for which `on_settled` panicked, or was not called because the
+    /// action could not be read or was removed.
+    pub failed_settled: u64,
 }
 
 /// A background task whose last try failed. It keeps retrying; the next success clears this.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Failing {
     /// The error of the last try.
@@ -76,6 +91,7 @@ pub struct Failing {
     /// Number of consecutive failed tries, including the last one.
     pub failures: u64,
     /// Time since the first of these failures.
+    #[serde(serialize_with = "as_seconds")]
     pub since: Duration,
 }
 

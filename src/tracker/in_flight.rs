@@ -158,6 +158,14 @@ impl Entry {
         Entry::new(uid, None, what)
     }
 
+    /// Returns the command of a start or adoption with an unknown outcome.
+    pub(super) fn taking_command(&self) -> Option<&Command> {
+        match &self.what {
+            What::Taking { taking, .. } => Some(taking),
+            _ => None,
+        }
+    }
+
     /// Creates an entry that interrupts an action without work, or whose own end was impossible.
     fn interrupted(uid: ActionUid, finish: Finish, if_version: Option<Version>) -> Entry {
         let what = What::End {

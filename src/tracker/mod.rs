@@ -4,15 +4,18 @@ mod background;
 mod begin;
 mod cancels;
 mod children;
+mod drain;
 mod end;
 mod failure;
 mod handle;
 mod health;
 mod in_flight;
+mod on_settled;
 mod options;
 mod outbox;
 mod parts;
 mod prepared;
+mod recorded;
 mod recovery;
 mod run;
 mod shared;
@@ -24,12 +27,15 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use drain::Drained;
 pub use end::Settlement;
 pub use handle::{ActionHandle, Reporter};
 pub use health::{Failing, Health};
+pub use on_settled::OnSettled;
 pub use options::{Correlation, Decide, LeftQueued, OrphanDecision, TrackerOptions};
 pub use parts::CancelOptions;
 pub use prepared::{Prepared, ToBegin};
+pub use recorded::Recorded;
 pub use recovery::{Recovery, Unsettled};
 pub use run::{RunError, Spawned};
 
@@ -163,7 +169,8 @@ impl Tracker {
             listener.abort_handle(),
         ];
         let others = others.into_iter().map(AbortOnDrop).collect();
-        let background = runtime.spawn(background::keep(shared.clone(), others));
+        let deliver = runtime.spawn(on_settled::deliver(shared.clone()));
+        let background = runtime.spawn(background::keep(shared.clone(), others, deliver));
         let core = Arc::new(Core::new(shared, background, runtime));
         Ok(Tracker { core, recovery })
     }
@@ -243,22 +250,24 @@ impl Tracker {
     /// Records a new action as queued under this owner's name. Start it with
     /// [`start_queued`](Tracker::start_queued).
     ///
-    /// If an action with the same uid or idempotency key exists, that action is returned. Compare
-    /// the uid to detect this.
+    /// If an action with the same uid or idempotency key exists, the answer is
+    /// [`Recorded::Found`] with that action. If the outcome of the write was unknown at first, an
+    /// action with the same uid counts as new.
+    ///
+    /// After [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown), call again with the same
+    /// [`NewAction`].
     ///
     /// # Errors
     /// `Invalid` for a broken limit, `Conflict` for an exclusive key that is taken, `Fenced` if
     /// this tracker is no longer the owner, `Closed` after the shutdown, and the store's errors.
-    pub async fn enqueue(&self, new: NewAction) -> Result<Arc<Action>, Error> {
+    pub async fn enqueue(&self, new: NewAction) -> Result<Recorded<Arc<Action>>, Error> {
         let core = self.core.clone();
         let new = core.shared.options.correlation.fill(new);
         let work = async move {
             let _gate = core.enter("enqueue").await?;
+            let _counted = core.shared.admit("enqueue", new.parent)?;
             core.shared.has_queued();
-            let create = begin::create_of(new, &core);
-            let queued = core.shared.store.command_on_action(create).await;
-            let queued = begin::noted(&core, queued)?;
-            Ok(parts::ask_late(&core, &queued).await?.unwrap_or(queued))
+            begin::enqueue(&core, new).await
         };
         self.core.drive("enqueue", work).await
     }
@@ -301,23 +310,27 @@ impl Tracker {
     /// ```
     pub fn prepare(&self, new: NewAction) -> Result<Prepared, Error> {
         let shared = &self.core.shared;
-        shared.has_queued();
-        Prepared::new(shared.owner.clone(), shared.options.correlation.fill(new))
+        let counted = shared.prepared();
+        let new = shared.options.correlation.fill(new);
+        Prepared::new(shared.owner.clone(), new, counted)
     }
 
     /// Records a new action and starts it in one commit, or starts a [prepared](Tracker::prepare)
     /// action.
     ///
     /// If an action with the same uid or idempotency key exists and is queued, it is started. If it
-    /// is no longer queued, the answer is `Conflict` with that action in [`Error::current`]. So an
-    /// action never has two handles.
+    /// is no longer queued, the call is a repeat: the answer is [`Error::Found`] with that action. So
+    /// an action never has two handles. [`begin_or_find`](Tracker::begin_or_find) returns a repeat as an answer.
     ///
-    /// If the outcome of the write stays unknown, the action is interrupted in the background if
-    /// this call started it. An action that another call started is not touched.
+    /// After [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown), call again within 5 s, with the
+    /// same [`NewAction`] or the same idempotency key: you get the handle, also if the earlier call
+    /// has started the action. If no call comes in that time, the action is interrupted in the
+    /// background if the earlier call started it. An action that another call started is not
+    /// touched.
     ///
     /// # Errors
-    /// As [`enqueue`](Tracker::enqueue); `NotFound` for a prepared action if the host's transaction
-    /// was not committed.
+    /// As [`enqueue`](Tracker::enqueue), and `Found` for a repeat; `NotFound` for a prepared action
+    /// if the host's transaction was not committed.
     pub async fn begin(&self, action: impl Into<ToBegin>) -> Result<ActionHandle, Error> {
         let core = self.core.clone();
         let correlation = &core.shared.options.correlation;
@@ -327,18 +340,34 @@ impl Tracker {
         };
         let work = async move {
             let _gate = core.enter("begin").await?;
+            let parent = match &action {
+                ToBegin::New(new) => new.parent,
+                ToBegin::Prepared(prepared) => prepared.parent(),
+            };
+            let _counted = core.shared.admit("begin", parent)?;
             match action {
                 ToBegin::New(new) => begin::begin(&core, new).await,
-                ToBegin::Prepared(prepared) => begin::start(&core, prepared.uid()).await,
+                ToBegin::Prepared(prepared) => begin::start_found(&core, prepared.uid()).await,
             }
         };
         self.core.drive("begin", work).await
     }
 
+    /// Begins an action as [`begin`](Tracker::begin) does, or returns the one that exists already.
+    /// Use it for requests that clients may repeat.
+    ///
+    /// # Errors
+    /// As [`begin`](Tracker::begin), without `Found`.
+    pub async fn begin_or_find(&self, action: impl Into<ToBegin>) -> Result<Recorded, Error> {
+        Recorded::of(self.begin(action).await)
+    }
+
     /// Starts a queued action.
     ///
-    /// If the outcome of the write stays unknown, a background task sends the start again and then
-    /// interrupts the action. An action that another call started is not touched.
+    /// After [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown), call again within 5 s: you get
+    /// the handle, also if the earlier call has started the action. Otherwise a background task
+    /// sends the start again and then interrupts the action. An action that another call started is
+    /// not touched.
     ///
     /// # Errors
     /// `NotFound`, `Conflict` if the action is not queued, and as [`enqueue`](Tracker::enqueue).
@@ -346,6 +375,17 @@ impl Tracker {
         let core = self.core.clone();
         let work = async move {
             let _gate = core.enter("start").await?;
+            // The parent decides while the tracker drains, and is read only then.
+            let parent = match core.shared.is_draining() {
+                true => core
+                    .shared
+                    .store
+                    .action(uid)
+                    .await?
+                    .and_then(|found| found.parent),
+                false => None,
+            };
+            let _counted = core.shared.admit("start", parent)?;
             begin::start(&core, uid).await
         };
         self.core.drive("start", work).await
@@ -363,6 +403,7 @@ impl Tracker {
         let core = self.core.clone();
         let work = async move {
             let _gate = core.enter("adopt").await?;
+            let _counted = core.shared.admit("adopt", None)?;
             begin::take(&core, uid, Change::Adopt).await
         };
         self.core.drive("adopt", work).await
@@ -370,6 +411,8 @@ impl Tracker {
 
     /// Completes an action of a dead owner by hand: an executing one as lost, a queued one as
     /// interrupted.
+    ///
+    /// A repeat with the same reason returns the settled action.
     ///
     /// The [`Settlement`] gives the reason, which operators read, and may name who decided, for the
     /// evidence and the log. A plain text is the reason alone.

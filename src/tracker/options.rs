@@ -1,10 +1,12 @@
 //! Options of a tracker.
 
 use std::fmt;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::on_settled::OnSettled;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Action, Invalid, NewAction};
 
@@ -56,6 +58,8 @@ pub struct TrackerOptions {
     /// The host's decision for each unfinished action whose owner is not alive. Default: settle
     /// all.
     pub decide: Decide,
+    /// The callback that learns of the actions that this tracker settles. Default: none.
+    pub on_settled: OnSettled,
     /// The source of the correlation for new actions that have none. Default: none.
     pub correlation: Correlation,
 }
@@ -139,6 +143,7 @@ impl Default for TrackerOptions {
             left_queued: LeftQueued::Interrupt,
             sweep: true,
             decide: Decide::default(),
+            on_settled: OnSettled::default(),
             correlation: Correlation::default(),
         }
     }
@@ -197,6 +202,48 @@ impl TrackerOptions {
         decide: impl Fn(&Action) -> OrphanDecision + Send + Sync + 'static,
     ) -> TrackerOptions {
         self.decide = Decide(Some(Arc::new(decide)));
+        self
+    }
+
+    /// Sets the function that learns of each action that this tracker settles: in its recovery and
+    /// its sweeps, by [`Tracker::settle`](crate::Tracker::settle), and in its shutdown. Use it to
+    /// keep the host's own rows in step. See the [guide](crate::guide::settled).
+    ///
+    /// - It gets the action as it is stored now, after the end was committed.
+    ///
+    /// - Calls are made one after the other, in the order in which this tracker settled the actions.
+    ///
+    /// - The function is called **at most once** for each settled action. A crash between the commit and the call loses
+    ///   the call. For at least once, follow the [feed](crate::watch::Feed) from a cursor that the
+    ///   host keeps.
+    ///
+    /// - Only the tracker that settles calls its function. Other processes that share the store do not.
+    ///
+    /// The calls run in tasks of their own. A slow function delays only later calls; uids wait in
+    /// memory, 16 bytes each. A panic is counted in
+    /// [`Health::failed_settled`](crate::tracker::Health::failed_settled). The function must not
+    /// block its thread. The shutdown waits at most 5 s for the remaining calls.
+    ///
+    /// ```
+    /// use action_store::{Outcome, TrackerOptions};
+    ///
+    /// # async fn mark_unknown(_object: Option<&str>) {}
+    /// let options = TrackerOptions::new().with_on_settled(async |action| {
+    ///     if action.outcome == Some(Outcome::Lost) {
+    ///         mark_unknown(action.object.as_ref().map(|object| object.as_str())).await;
+    ///     }
+    /// });
+    /// # let _ = options;
+    /// ```
+    #[must_use]
+    pub fn with_on_settled<F>(
+        mut self,
+        on_settled: impl Fn(Arc<Action>) -> F + Send + Sync + 'static,
+    ) -> TrackerOptions
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.on_settled = OnSettled::new(on_settled);
         self
     }
 

@@ -1,12 +1,15 @@
 //! Holds the progress and the ends that wait for the background writer. Bounds the memory of their
 //! details, also while they are being written.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
 use super::in_flight::{Entry, InFlight, lock};
-use crate::model::OwnerRef;
+use crate::model::{ActionUid, OwnerRef};
 
 /// Memory limit for waiting ends. Above it, further ends leave out their details (result, warnings,
 /// long error texts). No end is dropped, because its action would stay executing under a live
@@ -15,9 +18,29 @@ const MOST_END_BYTES: usize = 16 * 1024 * 1024;
 
 /// Number of entries and the memory they use.
 #[derive(Debug, Default)]
-struct Tally {
+pub(super) struct Tally {
     count: AtomicUsize,
     bytes: AtomicUsize,
+    /// Notified when the count becomes 0.
+    empty: Notify,
+}
+
+impl Tally {
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Waits until the count is 0.
+    pub(super) async fn idle(&self) {
+        loop {
+            // Subscribe before the check, so that no notification is missed.
+            let empty = self.empty.notified();
+            if self.count() == 0 {
+                return;
+            }
+            empty.await;
+        }
+    }
 }
 
 /// Counts one entry until it is dropped. An entry counts while it is being written too, because it
@@ -29,7 +52,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn take(tally: &Arc<Tally>, bytes: usize) -> Place {
+    pub(super) fn take(tally: &Arc<Tally>, bytes: usize) -> Place {
         tally.count.fetch_add(1, Ordering::AcqRel);
         tally.bytes.fetch_add(bytes, Ordering::AcqRel);
         let tally = tally.clone();
@@ -39,8 +62,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.tally.count.fetch_sub(1, Ordering::AcqRel);
         self.tally.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        if self.tally.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.tally.empty.notify_waiters();
+        }
     }
 }
 
@@ -60,6 +85,9 @@ struct Waiting {
     /// At most one entry per action, so it is never longer than the number of actions.
     progress: Vec<Arc<InFlight>>,
     ends: VecDeque<Entry>,
+    /// Starts and adoptions with an unknown outcome, by action, each with the time at which it
+    /// joins `ends`. Until then a repeat of the call may take it back.
+    doubtful: HashMap<ActionUid, Vec<(Instant, Entry)>>,
     stage: Stage,
 }
 
@@ -109,6 +137,50 @@ impl Outbox {
         true
     }
 
+    /// Keeps a start or adoption with an unknown outcome until `due`. Returns false if the outbox is
+    /// closed.
+    pub(super) fn put_doubtful(&self, mut entry: Entry, due: Instant, owner: &OwnerRef) -> bool {
+        let bytes = entry.bytes(owner);
+        let mut waiting = lock(&self.waiting);
+        if waiting.stage == Stage::Closed {
+            return false;
+        }
+        let place = Place::take(&self.ends, bytes);
+        entry.place.get_or_insert(place);
+        let of_action = waiting.doubtful.entry(entry.uid).or_default();
+        of_action.push((due, entry));
+        true
+    }
+
+    /// Takes back the starts and adoptions of an action that have an unknown outcome.
+    pub(super) fn take_doubtful(&self, uid: ActionUid) -> Vec<Entry> {
+        let taken = lock(&self.waiting).doubtful.remove(&uid);
+        let taken = taken.unwrap_or_default().into_iter();
+        taken.map(|(_, entry)| entry).collect()
+    }
+
+    /// Moves the entries of an action that are due to those that are written. Returns true if there
+    /// were any.
+    pub(super) fn release_doubtful(&self, uid: ActionUid, now: Instant) -> bool {
+        let mut waiting = lock(&self.waiting);
+        let kept = waiting.doubtful.remove(&uid).unwrap_or_default();
+        let (due, kept): (Vec<_>, Vec<_>) = kept.into_iter().partition(|(due, _)| *due <= now);
+        let any = !due.is_empty();
+        waiting.ends.extend(due.into_iter().map(|(_, entry)| entry));
+        if !kept.is_empty() {
+            waiting.doubtful.insert(uid, kept);
+        }
+        any
+    }
+
+    /// Waits until no end waits or is being written.
+    pub(super) async fn idle(&self) {
+        while self.ends.count() + self.finishing.count() > 0 {
+            self.finishing.idle().await;
+            self.ends.idle().await;
+        }
+    }
+
     /// Counts an end that is being written for a caller, until the result is dropped.
     pub(super) fn finishing(&self) -> Place {
         Place::take(&self.finishing, 0)
@@ -121,6 +193,12 @@ impl Outbox {
             waiting.stage = Stage::Closed;
         }
         let mut entries = std::mem::take(&mut waiting.ends);
+        if waiting.stage != Stage::InFlight {
+            let doubtful = std::mem::take(&mut waiting.doubtful)
+                .into_values()
+                .flatten();
+            entries.extend(doubtful.map(|(_, entry)| entry));
+        }
         let progress = std::mem::take(&mut waiting.progress);
         drop(waiting);
         for open in progress {

@@ -1,16 +1,13 @@
 //! Passes a cancel request on to the parts of an action.
 
-use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::shared::Core;
 use super::{Tracker, end};
 use crate::error::Error;
-use crate::model::{
-    Action, ActionUid, Batch, CancelRequest, Change, Command, Detail, Filter, Finish, Order,
-    Outcome, Query, Rejection, Status,
-};
+use crate::model::{Action, ActionUid, CancelRequest, Rejection};
 use crate::store::ActionStoreExt;
+use crate::store::cancel_all::{self, CancelAll, CancelReport};
 
 /// Options of [`Tracker::cancel`](crate::Tracker::cancel). A [`CancelRequest`] alone converts into
 /// options that include the action's parts.
@@ -58,72 +55,15 @@ impl From<CancelRequest> for CancelOptions {
     }
 }
 
-/// Parts per transaction.
-const BATCH: u16 = 100;
-
-/// Requests the cancellation of all unfinished parts below an action, in batches. Parts that have a
-/// request are not changed, so a repeat is harmless.
-pub(super) async fn ask(
-    core: &Core,
-    parent: ActionUid,
-    request: &CancelRequest,
-) -> Result<(), Error> {
-    let mut parents = VecDeque::from([parent]);
-    // A part may be recorded before its parent, so the links can form a cycle.
-    let mut met = HashSet::from([parent]);
-    while let Some(parent) = parents.pop_front() {
-        let query = Query::new()
-            .with_filter(Filter::Parent(parent))
-            .with_filter(Filter::Unfinished)
-            .with_order(Order::Oldest)
-            .with_detail(Detail::Summary)
-            .with_limit(BATCH);
-        let mut pages = core.shared.store.pages(query);
-        while let Some(page) = pages.next().await? {
-            let new = page.items.iter().map(|part| part.uid);
-            parents.extend(new.filter(|uid| met.insert(*uid)));
-            ask_all(core, &page.items, request).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Requests the cancellation of some actions, and ends those that are queued.
-async fn ask_all(core: &Core, parts: &[Arc<Action>], request: &CancelRequest) -> Result<(), Error> {
-    let store = &core.shared.store;
-    let unasked = parts.iter().filter(|part| part.cancel.is_none());
-    let requests =
-        unasked.map(|part| Command::apply(part.uid, Change::RequestCancel(request.clone())));
-    let mut known: Vec<Arc<Action>> = parts
+/// Requests the cancellation of all unfinished parts below an action.
+async fn ask(core: &Core, parent: ActionUid, request: &CancelRequest) -> Result<(), Error> {
+    let own = Some(&core.shared.owner);
+    let asked = cancel_all::ask_parts(&core.shared.store, own, parent, request).await?;
+    asked
+        .refused_ends
         .iter()
-        .filter(|part| part.cancel.is_some())
-        .cloned()
-        .collect();
-    let requests: Vec<Command> = requests.collect();
-    if !requests.is_empty() {
-        // A refused part was completed or removed in the meantime.
-        let answers = store.write_repeating(Batch::each(requests)).await?;
-        let asked = answers.into_iter().flatten();
-        known.extend(asked.filter_map(|done| done.action));
-    }
-    let queued = known.iter().filter(|part| part.status == Status::Queued);
-    let ends: Vec<Command> = queued.map(|part| end_of(core, part)).collect();
-    if !ends.is_empty() {
-        let answers = store.write_repeating(Batch::each(ends)).await?;
-        let rejections = answers.iter().filter_map(|answer| answer.as_ref().err());
-        // These have another owner or were started, and their owner reads the request.
-        rejections.for_each(|refused| core.shared.note(refused));
-    }
+        .for_each(|refused| core.shared.note(refused));
     Ok(())
-}
-
-/// Builds the command that ends a queued action after a cancel request, unless the action has
-/// changed. The store refuses it if another owner of the action is alive.
-pub(super) fn end_of(core: &Core, queued: &Action) -> Command {
-    let own = queued.owner.as_ref() == Some(&core.shared.owner);
-    Command::apply(queued.uid, Change::Finish(Finish::new(Outcome::Cancelled)))
-        .by(own.then(|| core.shared.owner.clone()))
-        .if_version(queued.version)
 }
 
 /// Passes the parent's cancel request to a part that was just begun, and to its parts. The parent's
@@ -162,8 +102,10 @@ impl Tracker {
     /// per transaction. See [`CancelOptions::with_parts`]. A part that a tracker begins later,
     /// while its parent is unfinished, gets the request as soon as it is begun.
     ///
+    /// A repeat of the same request returns the action, also if the first call has ended it.
+    ///
     /// # Errors
-    /// `NotFound`, `Conflict` if the action is completed, `Invalid` for a broken limit, and the
+    /// `NotFound`, `Conflict` if the action is completed otherwise, `Invalid` for a broken limit, and the
     /// store's errors. After an error some parts may not have the request. Call again: parts that
     /// already have a request are not changed.
     pub async fn cancel(
@@ -182,5 +124,41 @@ impl Tracker {
             Ok(asked)
         };
         self.core.drive("cancel", work).await
+    }
+
+    /// Executes one step of requesting the cancellation of all unfinished actions that match some
+    /// filters, as [`ActionStoreExt::cancel_all`] does. It also ends queued actions of this tracker
+    /// at once.
+    ///
+    /// ```
+    /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::Error> {
+    /// use action_store::command::CancelAll;
+    /// use action_store::{CancelRequest, Filter, ObjectRef};
+    ///
+    /// let request = CancelRequest::new().with_by("ann").with_reason("node 7 is replaced");
+    /// let on_node = Filter::Touches(ObjectRef::node(7));
+    /// let mut next = Some(CancelAll::new(request).with_filter(on_node));
+    /// while let Some(step) = next {
+    ///     let report = tracker.cancel_all(step.clone()).await?;
+    ///     if let Some(error) = report.error {
+    ///         return Err(error.into()); // or pause, and go on with `step.resume(&report)`
+    ///     }
+    ///     next = step.resume(&report);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `OutcomeUnknown` if the tracker's task ended. An error of the store is in the report.
+    pub async fn cancel_all(&self, all: CancelAll) -> Result<CancelReport, Error> {
+        let core = self.core.clone();
+        let work = async move {
+            let own = Some(&core.shared.owner);
+            let (report, refused) = cancel_all::cancel_all(&core.shared.store, own, &all).await;
+            refused.iter().for_each(|refused| core.shared.note(refused));
+            Ok(report)
+        };
+        self.core.drive("cancel_all", work).await
     }
 }

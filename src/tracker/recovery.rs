@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, Change, Command, Filter, Finish, Order, Outcome, OwnerRef, Query,
@@ -15,23 +17,36 @@ use super::options::{LeftQueued, OrphanDecision};
 use super::run::unless_it_panics;
 use super::shared::Shared;
 
-/// Maximum number of actions that a report names. All are counted.
-const MOST_NAMED: usize = 100;
+/// Maximum number of actions in each list of a report. All are counted.
+pub(super) const MOST_NAMED: usize = 100;
 
-/// Counts of the unfinished actions of ended owners, after settling them. When settling is retried,
-/// `lost` and `interrupted` add up over all tries; the other fields are of the last try.
-#[derive(Debug, Clone, Default)]
+/// The unfinished actions of ended owners, after settling them. When settling is retried, `lost` and
+/// `interrupted` add up over all tries; the other fields are of the last try.
+///
+/// Each list holds at most 100 actions, the latest. The count beside it says how many there were,
+/// so `lost - lost_actions.len()` are not named. [`TrackerOptions::with_on_settled`] tells of each.
+///
+/// [`TrackerOptions::with_on_settled`]: crate::TrackerOptions::with_on_settled
+#[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct Recovery {
     /// Actions that were executing and were completed as lost.
     pub lost: u64,
+    /// The last 100 of these, in the order in which they were settled.
+    pub lost_actions: Vec<ActionUid>,
     /// Actions that were never started and were completed as interrupted.
     pub interrupted: u64,
+    /// The last 100 of these, in the order in which they were settled.
+    pub interrupted_actions: Vec<ActionUid>,
     /// Actions that stay queued because of [`LeftQueued::Leave`].
     pub left_queued: u64,
+    /// The last 100 of these.
+    pub left_queued_actions: Vec<ActionUid>,
     /// Actions that stay unfinished because of the host's
     /// [decision](crate::TrackerOptions::decide).
     pub left_unfinished: u64,
+    /// The last 100 of these.
+    pub left_unfinished_actions: Vec<ActionUid>,
     /// Actions that could not be settled.
     pub unsettled: u64,
     /// The first 100 actions that could not be settled, each with its error.
@@ -42,7 +57,7 @@ pub struct Recovery {
 }
 
 /// An action that could not be settled.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Unsettled {
     /// The uid of the action.
@@ -73,7 +88,12 @@ impl Recovery {
     pub(super) fn then(&self, later: Recovery) -> Recovery {
         Recovery {
             lost: self.lost + later.lost,
+            lost_actions: joined(self.lost_actions.clone(), &later.lost_actions),
             interrupted: self.interrupted + later.interrupted,
+            interrupted_actions: joined(
+                self.interrupted_actions.clone(),
+                &later.interrupted_actions,
+            ),
             ..later
         }
     }
@@ -84,6 +104,11 @@ impl Recovery {
         self.interrupted += other.interrupted;
         self.left_queued += other.left_queued;
         self.left_unfinished += other.left_unfinished;
+        self.lost_actions = joined(self.lost_actions, &other.lost_actions);
+        self.interrupted_actions = joined(self.interrupted_actions, &other.interrupted_actions);
+        self.left_queued_actions = joined(self.left_queued_actions, &other.left_queued_actions);
+        let left = joined(self.left_unfinished_actions, &other.left_unfinished_actions);
+        self.left_unfinished_actions = left;
         self.unsettled += other.unsettled;
         let room = MOST_NAMED.saturating_sub(self.unsettled_actions.len());
         let named = other.unsettled_actions.iter().take(room).cloned();
@@ -102,8 +127,14 @@ impl Recovery {
 
     fn count(&mut self, action: &Action, answer: Result<(), Error>) {
         match (answer, action.status) {
-            (Ok(()), Status::Queued) => self.interrupted += 1,
-            (Ok(()), _) => self.lost += 1,
+            (Ok(()), Status::Queued) => {
+                self.interrupted += 1;
+                keep_latest(&mut self.interrupted_actions, action.uid);
+            }
+            (Ok(()), _) => {
+                self.lost += 1;
+                keep_latest(&mut self.lost_actions, action.uid);
+            }
             // The action was settled, started or adopted by another process in the meantime.
             (Err(error), _)
                 if error
@@ -118,6 +149,22 @@ impl Recovery {
             }
         }
     }
+}
+
+/// Adds an action to a list that holds the latest.
+fn keep_latest(list: &mut Vec<ActionUid>, uid: ActionUid) {
+    if list.len() >= MOST_NAMED {
+        list.remove(0);
+    }
+    list.push(uid);
+}
+
+/// Joins two lists and keeps the latest.
+fn joined(mut earlier: Vec<ActionUid>, later: &[ActionUid]) -> Vec<ActionUid> {
+    earlier.extend(later);
+    let surplus = earlier.len().saturating_sub(MOST_NAMED);
+    earlier.drain(..surplus);
+    earlier
 }
 
 /// Selects the unfinished actions to settle.
@@ -144,6 +191,10 @@ pub(super) async fn settle_earlier(
     if let Err(error) = unless_it_panics("recover", settled).await {
         recovery.unread = Some(match error {
             Error::Store(error) => error,
+            found @ Error::Found(_) => {
+                let message = "the store's answer does not fit the command";
+                StoreError::new(StoreErrorKind::Corrupt, "recover", message).with_source(found)
+            }
             Error::Rejected(refused) => {
                 let message = "this owner was fenced during the recovery";
                 StoreError::new(StoreErrorKind::Unavailable, "recover", message)
@@ -228,6 +279,7 @@ async fn walk(
             let queued = action.status == Status::Queued;
             if queued && shared.options.left_queued == LeftQueued::Leave {
                 recovery.left_queued += 1;
+                keep_latest(&mut recovery.left_queued_actions, action.uid);
                 continue;
             }
             if !own {
@@ -235,6 +287,7 @@ async fn walk(
                     Ok(OrphanDecision::Settle) => {}
                     Ok(OrphanDecision::Leave) => {
                         recovery.left_unfinished += 1;
+                        keep_latest(&mut recovery.left_unfinished_actions, action.uid);
                         continue;
                     }
                     Err(error) => {
@@ -307,6 +360,7 @@ fn judge(
 ) -> Result<(), Error> {
     if answer.is_ok() {
         kept.remove(&action.uid);
+        shared.tell_settled(action.uid);
     }
     if let Err(Error::Rejected(refused @ Rejection::Fenced { owner, .. })) = &answer
         && *owner == shared.owner

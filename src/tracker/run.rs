@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::handle::{ActionHandle, Reporter};
 use super::prepared::ToBegin;
+use super::recorded::Recorded;
 use super::{Tracker, failure};
 use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, ActionError, ActionUid, Finish, Outcome};
@@ -129,12 +130,16 @@ pub(super) async fn unless_it_panics<T, E: From<StoreError>>(
 #[derive(Debug)]
 pub struct Spawned<T> {
     action: Arc<Action>,
-    task: JoinHandle<Result<T, RunError>>,
+    /// `None` for a repeat.
+    task: Option<JoinHandle<Result<T, RunError>>>,
 }
 
 impl<T> Spawned<T> {
-    pub(super) fn new(action: Arc<Action>, task: JoinHandle<Result<T, RunError>>) -> Spawned<T> {
-        Spawned { action, task }
+    /// Returns true if this call began the action and runs the work. False for a repeat: the action
+    /// exists already, and this call's work does not run.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.task.is_some()
     }
 
     /// Returns the uid of the action.
@@ -143,7 +148,7 @@ impl<T> Spawned<T> {
         self.action.uid
     }
 
-    /// Returns the action as it was when it began.
+    /// Returns the action as it was when it began; for a repeat, as it was found.
     #[must_use]
     pub fn action(&self) -> &Arc<Action> {
         &self.action
@@ -151,15 +156,22 @@ impl<T> Spawned<T> {
 
     /// Stops the work at its next await. The action is recorded as interrupted.
     pub fn abort(&self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 
     /// Waits until the work has finished and its result is recorded.
     ///
     /// # Errors
-    /// As [`ActionHandle::run`], and [`RunError::Interrupted`].
+    /// As [`ActionHandle::run`], and [`RunError::Interrupted`]. For a repeat
+    /// [`RunError::NotBegun`] with [`Error::Found`], at once; [`Watcher::wait`](crate::Watcher::wait)
+    /// waits for the action that was found.
     pub async fn join(self) -> Result<T, RunError> {
-        self.task.await.unwrap_or(Err(RunError::Interrupted))
+        match self.task {
+            Some(task) => task.await.unwrap_or(Err(RunError::Interrupted)),
+            None => Err(RunError::NotBegun(Error::Found(self.action))),
+        }
     }
 }
 
@@ -198,8 +210,11 @@ impl Tracker {
 
     /// Begins an action and runs the work in a new tokio task. Returns once the action is begun.
     ///
+    /// If the action exists already, the answer has that action and the work does not run. See
+    /// [`Spawned::is_new`].
+    ///
     /// # Errors
-    /// As [`begin`](Tracker::begin).
+    /// As [`begin`](Tracker::begin), without `Found`.
     pub async fn spawn<T, W, F>(
         &self,
         action: impl Into<ToBegin>,
@@ -210,9 +225,14 @@ impl Tracker {
         W: FnOnce(Reporter) -> F + Send + 'static,
         F: Future<Output = Result<T, ActionError>> + Send + 'static,
     {
-        let handle = self.begin(action).await?;
-        let action = handle.action();
-        let task = self.core.runtime().spawn(handle.run(work));
-        Ok(Spawned::new(action, task))
+        match self.begin_or_find(action).await? {
+            Recorded::New(handle) => {
+                let action = handle.action();
+                let task = self.core.runtime().spawn(handle.run(work));
+                let task = Some(task);
+                Ok(Spawned { action, task })
+            }
+            Recorded::Found(action) => Ok(Spawned { action, task: None }),
+        }
     }
 }

@@ -2,24 +2,30 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock, RwLockReadGuard, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
+use super::drain::Drained;
 use super::health::{Health, HealthState, Task};
 use super::in_flight::{Entry, InFlight, lock};
+use super::on_settled::SettledQueue;
 use super::options::TrackerOptions;
-use super::outbox::{Outbox, Place};
-use super::recovery::Recovery;
+use super::outbox::{Outbox, Place, Tally};
+use super::recovery::{MOST_NAMED, Recovery};
 use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, ActionUid, Done, Outcome, OwnerEnd, OwnerRef, Rejection};
 use crate::store::ActionStore;
 use crate::watch::Watcher;
+
+/// Time for which the caller of a start with an unknown outcome may repeat the call and get the
+/// action. Afterwards the action is interrupted.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// State of the ownership, as far as this process knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +61,17 @@ pub(super) struct Shared {
     outbox: Outbox,
     /// The actions with a handle in this process.
     works: Mutex<HashMap<ActionUid, Weak<InFlight>>>,
-    /// True once an action was queued under this owner's name.
-    queued: AtomicBool,
+    /// Notified when the last handle is gone.
+    no_works: Notify,
+    /// Counts the actions that were queued here since the last poll that found none queued.
+    queued: AtomicU64,
+    /// Prepared actions that the host may still commit.
+    prepared: Arc<Tally>,
+    /// Calls that are beginning or queueing an action.
+    beginning: Arc<Tally>,
+    draining: AtomicBool,
+    /// Settled actions that the host is to be told of.
+    pub(super) settled: SettledQueue,
     /// Notified when there is a reason to poll for cancel requests.
     has_work: Notify,
     /// Notified for each new handle, because an earlier poll may have skipped its cancel request.
@@ -79,7 +94,12 @@ impl Shared {
             ownership: watch::Sender::new(Ownership::Held),
             outbox: Outbox::default(),
             works: Mutex::default(),
-            queued: AtomicBool::new(false),
+            no_works: Notify::new(),
+            queued: AtomicU64::new(0),
+            prepared: Arc::default(),
+            beginning: Arc::default(),
+            draining: AtomicBool::new(false),
+            settled: SettledQueue::default(),
             has_work: Notify::new(),
             taken_on: Notify::new(),
             health: Mutex::new(HealthState::new(claimed)),
@@ -100,13 +120,101 @@ impl Shared {
 
     /// Removes an action that has no handle any more.
     pub(super) fn retire(&self, uid: ActionUid) {
-        lock(&self.works).remove(&uid);
+        let mut works = lock(&self.works);
+        works.remove(&uid);
+        if works.is_empty() {
+            self.no_works.notify_waiters();
+        }
+    }
+
+    /// Waits until no action has a handle, no call is beginning one, and no end waits.
+    pub(super) async fn idle(&self) {
+        loop {
+            self.beginning.idle().await;
+            let no_works = self.no_works.notified();
+            if !lock(&self.works).is_empty() {
+                no_works.await;
+                continue;
+            }
+            self.outbox.idle().await;
+            if self.left().is_complete() {
+                return;
+            }
+        }
+    }
+
+    /// Returns the work that has not ended.
+    pub(super) fn left(&self) -> Drained {
+        let mut in_work: Vec<ActionUid> = lock(&self.works).keys().copied().collect();
+        in_work.sort_unstable();
+        Drained {
+            in_work: in_work.len(),
+            beginning: self.beginning.count(),
+            unrecorded_ends: self.outbox.ends().0 + self.outbox.in_flight(),
+            in_work_actions: {
+                in_work.truncate(MOST_NAMED);
+                in_work
+            },
+        }
+    }
+
+    /// Refuses new work from here on.
+    pub(super) fn start_draining(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Counts a call that records or begins an action. Refuses it while the tracker drains, unless
+    /// the action is a part of one in work.
+    pub(super) fn admit(
+        &self,
+        operation: &'static str,
+        parent: Option<ActionUid>,
+    ) -> Result<Place, StoreError> {
+        // Counted before the check, so that a drain waits for a call that it did not refuse.
+        let place = Place::take(&self.beginning, 0);
+        let is_part = || parent.is_some_and(|parent| lock(&self.works).contains_key(&parent));
+        if self.is_draining() && !is_part() {
+            let message = "the tracker is draining: it takes no new work";
+            return Err(StoreError::new(StoreErrorKind::Closed, operation, message));
+        }
+        Ok(place)
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
     }
 
     /// Records that this owner has queued actions, which have no handle.
     pub(super) fn has_queued(&self) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
+        if self.queued.fetch_add(1, Ordering::AcqRel) == 0 {
             self.has_work.notify_waiters();
+        }
+    }
+
+    /// Returns the number to pass to [`none_queued`](Shared::none_queued), if only queued actions
+    /// are left and a poll can show that there are none.
+    pub(super) fn maybe_none_queued(&self) -> Option<u64> {
+        let queued = self.queued.load(Ordering::Acquire);
+        let only = self.beginning.count() + self.prepared.count() == 0 && queued > 0;
+        (only && lock(&self.works).is_empty()).then_some(queued)
+    }
+
+    /// Records that a poll found no queued action, unless some were queued since `before`.
+    pub(super) fn none_queued(&self, before: u64) {
+        let order = Ordering::AcqRel;
+        let _ = (self.queued).compare_exchange(before, 0, order, Ordering::Acquire);
+    }
+
+    /// Counts a prepared action until the result is dropped. The host may commit it until then.
+    pub(super) fn prepared(&self) -> Arc<Place> {
+        self.has_queued();
+        Arc::new(Place::take(&self.prepared, 0))
+    }
+
+    /// Tells the host that an action was settled.
+    pub(super) fn tell_settled(&self, uid: ActionUid) {
+        if self.options.on_settled.is_some() {
+            self.settled.push(uid);
         }
     }
 
@@ -115,7 +223,7 @@ impl Shared {
         loop {
             // Subscribe before the check, so that no notification is missed.
             let rung = self.has_work.notified();
-            if self.queued.load(Ordering::Acquire) || !lock(&self.works).is_empty() {
+            if self.queued.load(Ordering::Acquire) > 0 || !lock(&self.works).is_empty() {
                 return;
             }
             rung.await;
@@ -179,8 +287,12 @@ impl Shared {
             (works.len(), waiting.count())
         };
         let is_owner = self.is_owner();
+        let (waiting_settled, failed_settled) = self.settled.counts();
         let mut health = Health {
             is_owner,
+            is_draining: self.is_draining(),
+            waiting_settled,
+            failed_settled,
             is_fenced: self.ownership() == Ownership::Lost,
             is_closed: matches!(self.ownership(), Ownership::StoreClosed | Ownership::Ended),
             since_renewal: Duration::ZERO,
@@ -266,10 +378,39 @@ impl Shared {
         if self.outbox.put_end(entry, &self.owner) {
             self.wake.notify_one();
         } else {
-            // The tracker is ending. Its final walk or the next start settles the action.
-            let message = "the tracker ended before the end of an action was written";
-            self.give_up(1, StoreError::new(StoreErrorKind::Closed, "write", message));
+            self.give_up_late();
         }
+    }
+
+    /// Records an end that came while the tracker was ending. Its final walk or the next start
+    /// settles the action.
+    fn give_up_late(&self) {
+        let message = "the tracker ended before the end of an action was written";
+        self.give_up(1, StoreError::new(StoreErrorKind::Closed, "write", message));
+    }
+
+    /// Keeps a start or adoption with an unknown outcome for a while, so that a repeat of the call
+    /// gets the action. Then it is sent again and the action interrupted.
+    pub(super) fn put_doubtful(self: &Arc<Shared>, entry: Entry, runtime: &Handle) {
+        let (uid, due) = (entry.uid, Instant::now() + GRACE);
+        if !self.outbox.put_doubtful(entry, due, &self.owner) {
+            return self.give_up_late();
+        }
+        // The tracker may end before: it writes all entries then.
+        let shared = Arc::downgrade(self);
+        runtime.spawn(async move {
+            sleep_until(due).await;
+            if let Some(shared) = shared.upgrade()
+                && shared.outbox.release_doubtful(uid, Instant::now())
+            {
+                shared.wake.notify_one();
+            }
+        });
+    }
+
+    /// Takes back the starts and adoptions of an action that have an unknown outcome.
+    pub(super) fn take_doubtful(&self, uid: ActionUid) -> Vec<Entry> {
+        self.outbox.take_doubtful(uid)
     }
 
     /// Counts an end that is being written for a caller, until the result is dropped.

@@ -99,8 +99,14 @@ impl Sweep<'_> {
 
     /// Records the report for another name.
     fn note(&mut self, name: &Arc<str>, mut swept: Recovery) {
-        self.done.lost += std::mem::take(&mut swept.lost);
-        self.done.interrupted += std::mem::take(&mut swept.interrupted);
+        let settled = Recovery {
+            lost: std::mem::take(&mut swept.lost),
+            lost_actions: std::mem::take(&mut swept.lost_actions),
+            interrupted: std::mem::take(&mut swept.interrupted),
+            interrupted_actions: std::mem::take(&mut swept.interrupted_actions),
+            ..Recovery::default()
+        };
+        self.done = std::mem::take(&mut self.done).and(&settled);
         if swept.leaves_nothing() {
             self.left.remove(name);
         } else {
@@ -130,7 +136,7 @@ impl Sweep<'_> {
                 match self.shared.store.command(fence).await {
                     Ok(_) => self.watched.remove(&owner.owner),
                     // The owner has renewed in the meantime.
-                    Err(Error::Rejected(_)) => continue,
+                    Err(Error::Rejected(_) | Error::Found(_)) => continue,
                     Err(Error::Store(error)) => {
                         failed = Some(error);
                         continue;

@@ -194,6 +194,10 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
         "a_store_reports_where_its_complete_history_begins",
     ),
     (
+        Fault::EndsBehindWhatIsCompleted,
+        "a_bulk_cancel_reaches_each_match_once",
+    ),
+    (
         Fault::PagesByOffset,
         "a_list_resumes_after_its_cursor_action_is_removed",
     ),

@@ -106,6 +106,8 @@ pub(crate) enum Fault {
     // Lists and logs.
     /// Goes on in a list after as many as it has shown.
     PagesByOffset,
+    /// Ends a list when the last action that it has shown is completed.
+    EndsBehindWhatIsCompleted,
     /// Goes on in a log after as many as it has shown.
     PagesLogsByOffset,
     /// Ignores case when it looks up owners by name.

@@ -95,6 +95,12 @@ impl Faulty {
         at
     }
 
+    /// The last action of the page before.
+    fn shown_before(&self, query: &Query) -> Option<Arc<Action>> {
+        let after = query.after?.to_string();
+        self.ends.lock().unwrap().get(&after).cloned()
+    }
+
     fn is(&self, fault: Fault) -> bool {
         self.fault == fault
     }
@@ -261,6 +267,16 @@ impl ActionStore for Faulty {
                 ));
             }
         }
+        if self.is(Fault::EndsBehindWhatIsCompleted)
+            && asked.filters.contains(&Filter::Unfinished)
+            && let Some(shown) = self.shown_before(&asked)
+            && let Some(Some(shown)) = self.inner.get(&[shown.uid]).await?.first()
+            && !shown.is_unfinished()
+        {
+            let mut end = self.inner.list(&asked.clone().with_after(None)).await?;
+            (end.items, end.next) = (Vec::new(), None);
+            return Ok(end);
+        }
         match self.fault {
             Fault::IgnoresATerm => asked
                 .filters
@@ -317,6 +333,12 @@ impl ActionStore for Faulty {
         match self.fault {
             Fault::LosesTheLastOfAPage if page.next.is_some() => {
                 page.items.pop();
+            }
+            Fault::EndsBehindWhatIsCompleted => {
+                if let (Some(next), Some(last)) = (page.next, page.items.last()) {
+                    let mut ends = self.ends.lock().unwrap();
+                    ends.insert(next.to_string(), last.clone());
+                }
             }
             Fault::RepeatsAnItem => {
                 let mut ends = self.ends.lock().unwrap();

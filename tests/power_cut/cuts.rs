@@ -48,15 +48,11 @@ async fn cut_work(disk: Disk, way: Way, seed: u64) -> Option<String> {
 /// Returns the orders of names under which a way may tear, and those under which it must not.
 ///
 /// At NORMAL SQLite does not sync the end of a rollback journal. Its documentation says that a power
-/// cut may then damage the file. A deleted or kept journal is safe where the file system keeps the
-/// order of names. A truncated one is not: its old bytes may come back under a new header.
+/// cut may then damage the file, whatever becomes of the journal afterwards.
 fn may_tear(way: Way) -> (&'static [Names], &'static [Names]) {
     match way {
         Way::Pool(Journal::Wal, ..) => (&[], &[Names::Strict, Names::Ordered]),
-        Way::Pool(Journal::Truncate, Synchronous::Normal, _) => {
-            (&[Names::Strict, Names::Ordered], &[])
-        }
-        Way::Pool(_, Synchronous::Normal, _) => (&[Names::Strict], &[Names::Ordered]),
+        Way::Pool(_, Synchronous::Normal, _) => (&[Names::Strict, Names::Ordered], &[]),
         _ => (&[], &[Names::Strict, Names::Ordered]),
     }
 }

@@ -128,6 +128,7 @@ async fn a_repeat_that_finds_the_parent_records_nothing() {
         .begin_with_children(new(), nodes(2))
         .await
         .unwrap_err();
+    assert!(again.is_repeat());
     assert_eq!(again.current().unwrap().uid, parent.uid());
     let recorded = || async { store.children(parent.uid()).collect().await.unwrap() };
     assert_eq!(recorded().await, children);
@@ -136,7 +137,7 @@ async fn a_repeat_that_finds_the_parent_records_nothing() {
     let new = || NewAction::task("upgrade").with_idempotency_key("j");
     let queued = tracker.enqueue(new()).await.unwrap();
     let part = node(9).with_parent(queued.uid);
-    let part = tracker.enqueue(part).await.unwrap();
+    let part = tracker.enqueue(part).await.unwrap().into_action();
     let (begun, found) = tracker.begin_with_children(new(), nodes(2)).await.unwrap();
     assert_eq!((begun.uid(), found), (queued.uid, vec![part]));
     assert_eq!(begun.action().status, Status::Executing);

@@ -173,15 +173,18 @@ async fn a_repeated_begin_finds_the_first_action_and_never_gives_a_second_handle
     let new = || NewAction::task("backup").with_idempotency_key("request-7");
     let first = tracker.begin(new()).await.unwrap();
     let again = tracker.begin(new()).await.unwrap_err();
-    assert_eq!(again.kind(), ErrorKind::Conflict);
+    assert_eq!(again.kind(), ErrorKind::Found);
+    assert!(again.is_repeat() && !again.is_retryable());
     assert_eq!(again.current().unwrap().uid, first.uid());
     let enqueued = tracker.enqueue(new()).await.unwrap();
+    assert!(!enqueued.is_new());
     assert_eq!(enqueued.uid, first.uid());
     let other = tracker
         .begin(new().with_description("other"))
         .await
         .unwrap_err();
     assert_eq!(other.kind(), ErrorKind::Conflict);
+    assert!(!other.is_repeat());
     // By uid as well.
     let same = NewAction::task("check");
     let second = tracker.begin(same.clone()).await.unwrap();
@@ -197,7 +200,7 @@ async fn a_repeated_begin_finds_the_first_action_and_never_gives_a_second_handle
     );
     assert_eq!(
         tracker.begin(key()).await.unwrap_err().kind(),
-        ErrorKind::Conflict
+        ErrorKind::Found
     );
 }
 

@@ -3,15 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod children;
+mod drain;
 mod ends;
 mod fitting;
 #[cfg(feature = "conformance")]
 mod health;
+mod idle;
 mod life;
 mod owner;
 #[cfg(feature = "sqlite")]
 mod prepared;
 mod recovery;
+mod repeats;
+mod settled;
 mod spans;
 mod spy;
 mod stop;

@@ -138,7 +138,7 @@ async fn a_committed_action_that_was_never_begun_is_settled_by_the_next_start() 
     // The old tracker is fenced, and what it prepared stays over.
     let refused = host.tracker.begin(prepared).await.unwrap_err();
     assert!(
-        matches!(refused.kind(), ErrorKind::Fenced | ErrorKind::Conflict),
+        matches!(refused.kind(), ErrorKind::Fenced | ErrorKind::Found),
         "{refused:?}"
     );
     host.store.close().await.unwrap();

@@ -1,6 +1,6 @@
 //! A store in memory that records writes and fails as configured.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -53,6 +53,18 @@ pub(crate) struct Spy {
     only_from_the_oldest: AtomicBool,
     /// How many owners each page of them had.
     pages_of_owners: Mutex<Vec<usize>>,
+    /// How often the store was read or waited for, and how many wait now.
+    reads: AtomicUsize,
+    waits: Arc<AtomicUsize>,
+}
+
+/// Counts a wait until it ends or is dropped.
+struct Waits(Arc<AtomicUsize>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl std::fmt::Debug for Spy {
@@ -106,6 +118,17 @@ impl Spy {
         let batches = std::mem::take(&mut *self.batches.lock().unwrap());
         let commands = batches.iter().flat_map(|batch| &batch.commands);
         commands.filter(|command| is_renewal(command)).count()
+    }
+
+    /// How often the store was called since the last call, writes included.
+    pub(crate) fn calls(&self) -> usize {
+        let writes = std::mem::take(&mut *self.batches.lock().unwrap()).len();
+        writes + self.reads.swap(0, Ordering::Relaxed)
+    }
+
+    /// How many calls wait for a change now.
+    pub(crate) fn waits(&self) -> usize {
+        self.waits.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn now(&self, uid: ActionUid) -> Arc<Action> {
@@ -221,10 +244,12 @@ impl ActionStore for Spy {
     }
 
     async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         self.inner.get(uids).await
     }
 
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let page = self.inner.list(query).await?;
         let slow = *self.slow.lock().unwrap();
         if !slow.is_zero() {
@@ -249,12 +274,16 @@ impl ActionStore for Spy {
     }
 
     async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let page = self.inner.owners(query).await?;
         self.pages_of_owners.lock().unwrap().push(page.items.len());
         Ok(page)
     }
 
     async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        let _waits = Waits(self.waits.clone());
         self.inner.changed(after).await
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use action_store::action::Version;
 use action_store::owner::{OwnerEnd, OwnerState};
 use action_store::{
-    ActionHandle, ActionStore, ActionStoreExt, ActionUid, Error, LogQuery, NewAction, Outcome,
-    StoreErrorKind, Tracker,
+    ActionHandle, ActionStore, ActionStoreExt, ActionUid, Error, ErrorKind, LogQuery, NewAction,
+    Outcome, Tracker,
 };
 
 use super::children::{Child, say, until_let_go};
@@ -50,7 +50,7 @@ async fn work(tracker: Tracker, action: ActionHandle) {
             Ok(action) => accepted = action.version,
             Err(Error::Rejected(refused)) => break Error::from(refused),
             // The other process was writing for too long.
-            Err(Error::Store(error)) => assert_eq!(error.kind(), StoreErrorKind::Unavailable),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable),
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     };

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use sqlx::Connection;
 
-use super::SqliteStore;
 use super::branch;
-use super::errors::{Phase, store_error};
+use super::errors::store_error;
 use super::file::{self, Lock, NewFile};
 use super::schema;
 use super::source::ConnectionSlot;
+use super::store::SqliteStore;
+use crate::backend::sql::Phase;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
 impl SqliteStore {

@@ -5,31 +5,11 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
-use super::errors::{Phase, corrupt, store_error};
+use super::errors::store_error;
 use super::identity::home;
+use crate::backend::sql::{Phase, corrupt};
 use crate::error::StoreError;
-use crate::model::{BranchId, Branches, End, Fork, Position, StoreId};
-
-/// The store that a file contains, and its branch.
-#[derive(Debug)]
-pub(super) struct Lineage {
-    pub(super) store_id: StoreId,
-    pub(super) branches: Branches,
-}
-
-impl Lineage {
-    /// True if nothing has been written yet.
-    pub(super) fn position(&self) -> Position {
-        Position {
-            store_id: self.store_id,
-            branch: self.branches.current,
-            revision: crate::model::Revision::ZERO,
-            pruned_through: crate::model::Revision::ZERO,
-            pruned_created: None,
-            actions: 0,
-        }
-    }
-}
+use crate::model::{BranchId, Branches, End, Fork};
 
 fn before(error: sqlx::Error) -> StoreError {
     store_error("open", Phase::Before, error)

@@ -5,13 +5,14 @@ use std::sync::LazyLock;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row, ValueRef};
 
-use super::SqliteStore;
 use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key};
 use super::encode::flags;
-use super::errors::{Phase, store_error};
+use super::errors::store_error;
 use super::rows::{COPIES, STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
 use super::source::ConnectionSlot;
+use super::store::SqliteStore;
+use crate::backend::sql::{Phase, corrupt};
 use crate::error::StoreError;
 use crate::model::Detail;
 use crate::model::codec::{Field, Record, Value};
@@ -160,7 +161,7 @@ fn check_action(row: &SqliteRow) -> Result<(), StoreError> {
         };
         if !same {
             let what = format!("its column {name} contradicts its body");
-            return Err(super::errors::corrupt("check", what));
+            return Err(corrupt("check", what));
         }
     }
     Ok(())
@@ -213,7 +214,7 @@ impl SqliteStore {
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.file.check_process("check")?;
-        self.position_watch.check_open("check")?;
+        self.sql.position_watch.check_open("check")?;
         self.file.check_before("check")?;
         let mut slot = ConnectionSlot::new(self.source.clone(), self.file.clone());
         let mut connection = slot.take().await?;

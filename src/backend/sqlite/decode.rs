@@ -11,9 +11,9 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::errors::corrupt;
 use super::joined::from_hex;
 use super::rows;
+use crate::backend::sql::corrupt;
 use crate::error::StoreError;
 use crate::model::codec::{CodecError, Field as _, Kind, Layout, Record, Value};
 use crate::model::{Action, Detail, Incarnation, LogEntry, Owner, OwnerRef, Timestamp};

@@ -3,31 +3,22 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
+use super::access::SqliteAccess;
+use super::beside::{beside, size};
 use super::check::damaged_lately;
 use super::durability::modes;
+use super::identity::SqliteFile;
 use super::schema::{self, single};
 use super::source::ConnectionSlot;
-use super::{SqliteFile, SqliteStore, file};
+use super::store::SqliteStore;
 use crate::error::StoreError;
 use crate::model::Position;
 
-/// Other users that a store's database may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SqliteAccess {
-    /// No other user.
-    Exclusive,
-    /// Other processes that also opened it [`shared`](super::SqliteOptions::shared).
-    Shared,
-    /// The host, and other users of the host's database.
-    HostPool,
-    /// Any other users; this store only reads.
-    ReadOnly,
-}
-
 /// State of a [`SqliteStore`], for a health page, a log line or a bug report. It contains no action
-/// data.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// data. Serialized with durations in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SqliteDiagnostics {
     /// Path of the database file.
@@ -49,6 +40,7 @@ pub struct SqliteDiagnostics {
     /// Observed `PRAGMA synchronous` of a connection: 0 off, 1 normal, 2 full, 3 extra.
     pub synchronous: u8,
     /// Time that a connection waits while another connection writes.
+    #[serde(serialize_with = "crate::model::as_seconds")]
     pub busy_timeout: Duration,
     /// Size of the database in bytes, without the WAL.
     pub database_bytes: u64,
@@ -72,13 +64,13 @@ impl SqliteStore {
     /// `Unavailable`, `Corrupt` or `Closed`.
     pub async fn diagnostics(&self) -> Result<SqliteDiagnostics, StoreError> {
         self.file.check_process("diagnostics")?;
-        self.position_watch.check_open("diagnostics")?;
+        self.sql.position_watch.check_open("diagnostics")?;
         // The result is not needed: `state` below reports a loss.
         let _noticed = self.file.check();
         if self.file.state() != SqliteFile::Same {
-            return Ok(self.known(self.position_watch.position()));
+            return Ok(self.known(self.sql.position_watch.position()));
         }
-        let position = self.ask("diagnostics", super::Read::Position).await?;
+        let position = self.sql.position("diagnostics").await?;
         let mut slot = ConnectionSlot::new(self.source.clone(), self.file.clone());
         let mut connection = slot.take().await?;
         let read = async {
@@ -97,7 +89,7 @@ impl SqliteStore {
                 busy_timeout: Duration::from_millis(count(busy)),
                 database_bytes: count(page) * count(pages),
                 free_bytes: count(page) * count(free),
-                log_bytes: file::size(&file::beside(&self.path, "-wal")),
+                log_bytes: size(&beside(&self.path, "-wal")),
                 damaged,
                 ..self.known(position)
             })
@@ -123,7 +115,7 @@ impl SqliteStore {
             database_bytes: 0,
             free_bytes: 0,
             log_bytes: 0,
-            queued_bytes: self.queued_bytes(),
+            queued_bytes: self.sql.queued_bytes(),
             damaged: 0,
             position,
         }

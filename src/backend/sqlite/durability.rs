@@ -2,7 +2,7 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::SqliteAccess;
+use super::access::SqliteAccess;
 use super::schema::single;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::store::Durability;

@@ -1,17 +1,8 @@
 //! Maps errors of SQLite and sqlx: the kind, and whether anything was applied.
 
 use super::identity::lost_file;
+use crate::backend::sql::Phase;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
-
-/// The point at which a transaction failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Before COMMIT was sent: nothing was or will be applied.
-    Before,
-    /// At COMMIT, with an unknown outcome. The transaction may be applied, or may appear after a
-    /// crash.
-    Commit,
-}
 
 /// Primary result codes, from SQLite's documentation ("Result and Error Codes").
 mod code {
@@ -150,18 +141,6 @@ pub(super) fn may_lie_with_one(error: &StoreError) -> bool {
     let code = source.and_then(|source| primary_code(source.downcast_ref()?));
     let too_much = matches!(code, Some(code::FULL | code::NOMEM | code::TOOBIG));
     error.kind() == ErrorKind::Corrupt || (too_much && error.kind() == ErrorKind::Unavailable)
-}
-
-/// The error for a row that is not where its index or its order says: pages were exchanged, or the
-/// index is damaged.
-pub(super) fn out_of_place(operation: &'static str) -> StoreError {
-    let what = "a row is not where its index or its order says";
-    corrupt(operation, what)
-}
-
-/// The error for a stored value that breaks a rule.
-pub(super) fn corrupt(operation: &'static str, what: impl Into<String>) -> StoreError {
-    StoreError::new(ErrorKind::Corrupt, operation, what.into())
 }
 
 #[cfg(test)]

@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 use sqlx::sqlite::SqliteConnection;
 
 use super::decode::{Columns, decode_owner};
-use super::errors::{Phase, store_error};
+use super::errors::store_error;
 use super::identity::OpenFile;
 use super::load;
 use super::rows::STORED_OWNER;
-use super::save::{self, Frame};
-use super::script::Script;
-use super::writer::{commit, roll_back};
+use super::save;
+use super::script::{Script, roll_back};
+use crate::backend::sql::{Frame, Phase};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::model::{TxnState, disconnect};
@@ -68,7 +68,7 @@ async fn disconnect_in_transaction(
     }
     let mut save =
         save::script(&write_set, stored, HashMap::new(), Frame::Commit).map_err(before)?;
-    let committed = commit(connection, &mut save, file).await;
+    let committed = save::commit(connection, &mut save, file).await;
     // After a commit in doubt, the next opening finds the outcome.
     committed.map_err(|(_, error)| before(error))?;
     Ok(())

@@ -1,15 +1,14 @@
 //! Test failures of commits that no file system can produce at the right moment.
 
+use crate::backend::sql::{Phase, Stored};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::errors::Phase;
-use super::load::Stored;
 use super::save::Save;
-use super::writer::roll_back;
+use super::script::roll_back;
 
 /// A failure of a commit, with SQLite's extended code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,10 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::errors::corrupt;
+use super::beside::{beside, size};
 use super::inode_lock::InodeLock;
+use super::lock_mode::{LockMode, io_error};
+use crate::backend::sql::corrupt;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
 /// The lock a store holds on its file until its last connection is closed. The operating system
@@ -23,15 +25,6 @@ struct SideLock {
     file: File,
     /// A forked child has a copy of this, and must not release the lock.
     process: u32,
-}
-
-/// The openers that a lock keeps out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LockMode {
-    /// All openers.
-    Exclusive,
-    /// Openers that want the file exclusively.
-    Shared,
 }
 
 impl Drop for SideLock {
@@ -165,12 +158,6 @@ fn directory(path: &Path) -> &Path {
     parent.unwrap_or(Path::new("."))
 }
 
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 /// Returns true if a file exists that may be a store. An empty file is an error: a new store
 /// appears whole.
 pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
@@ -182,11 +169,6 @@ pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(io_error("the file's metadata cannot be read", error)),
     }
-}
-
-/// Returns the size of a file in bytes; 0 if it does not exist.
-pub(super) fn size(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |file| file.len())
 }
 
 /// Returns true if the file has a log with data. Without its database, such a log may hold the last
@@ -272,10 +254,6 @@ fn create(path: &Path, must_be_new: bool) -> Result<File, StoreError> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path);
     file.map_err(|error| io_error("the file cannot be created or opened", error))
-}
-
-pub(super) fn io_error(message: &'static str, error: io::Error) -> StoreError {
-    StoreError::new(ErrorKind::Unavailable, "open", message).with_source(error)
 }
 
 #[cfg(test)]

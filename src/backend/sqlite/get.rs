@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::decode::decode_stored;
 use super::encode::JsonRows;
-use super::errors::corrupt;
 use super::joined;
 use super::rows::STORED_ACTION;
 use super::script::Script;
+use crate::backend::sql::corrupt;
 use crate::error::StoreError;
 use crate::model::{Action, ActionUid, Detail};
 

@@ -8,10 +8,13 @@ use std::task::{Context, Waker};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::errors::{self, Phase, store_error};
-use super::save::{self, Frame};
+use super::access::SqliteAccess;
+use super::errors::{self, store_error};
+use super::load;
+use super::save;
+use super::store::SqliteStore;
 use super::sync::COUNT_SYNC;
-use super::{SqliteAccess, SqliteStore, load};
+use crate::backend::sql::{Frame, Phase};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{Batch, Done, Effect, ReadSet, Rejection, plan};
 
@@ -137,7 +140,7 @@ impl SqliteStore {
     }
 
     async fn take_write_lock(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        let store_id = self.store_id.as_uuid().as_bytes().as_slice();
+        let store_id = self.sql.lineage.store_id.as_uuid().as_bytes().as_slice();
         let taken = sqlx::query(TAKE_WRITE_LOCK).bind(store_id);
         let elsewhere = match taken.execute(connection).await {
             Ok(taken) => taken.rows_affected() == 0,

@@ -4,13 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::errors::Phase;
-use super::file::beside;
+use super::beside::{beside, size};
+use crate::backend::sql::Phase;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
 /// The file at a store's path. On Windows it is always [`Same`](SqliteFile::Same), because the
 /// platform does not report it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SqliteFile {
     /// The path leads to the file that the store has open.
@@ -227,7 +228,7 @@ impl OpenFile {
             if found.is_none() || found != known {
                 continue;
             }
-            let is_worth_keeping = suffix == "-wal" && super::file::size(&path) > 0;
+            let is_worth_keeping = suffix == "-wal" && size(&path) > 0;
             // Nothing more can be done here: the following close tries again.
             let _moved = match is_worth_keeping {
                 true => std::fs::rename(&path, beside(&path, ".lost")),

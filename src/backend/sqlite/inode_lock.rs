@@ -11,7 +11,7 @@
 
 use std::path::Path;
 
-use super::file::LockMode;
+use super::lock_mode::LockMode;
 use crate::error::StoreError;
 
 #[cfg(target_os = "linux")]
@@ -44,7 +44,7 @@ mod linux {
 
     use super::super::identity::FileId;
     use super::{LockMode, Path, StoreError};
-    use crate::backend::sqlite::file::io_error;
+    use crate::backend::sqlite::lock_mode::io_error;
 
     /// A store's share in the lock that its process holds on a file.
     #[derive(Debug)]

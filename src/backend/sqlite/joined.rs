@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::errors::corrupt;
+use crate::backend::sql::corrupt;
 use crate::error::StoreError;
 
 /// Maximum number of rows in one text. A record has at most 1 MB in hexadecimal, and SQLite refuses

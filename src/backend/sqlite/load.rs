@@ -8,12 +8,14 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::decode::{Columns, decode_action, decode_owner, read_key};
 use super::encode::JsonRows;
-use super::errors::{Phase, corrupt, store_error};
+use super::errors::store_error;
 use super::owners;
 use super::rows::{STORED_ACTION, STORED_OWNER};
 use super::script::Script;
+use crate::backend::sql::Stored;
+use crate::backend::sql::{Phase, corrupt};
 use crate::error::StoreError;
-use crate::model::{ActionUid, Detail, Key, Limits, OpId, ReadSet, TxnState};
+use crate::model::{ActionUid, Detail, Key, Limits, OpId, Owner, ReadSet, TxnState};
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
@@ -93,19 +95,6 @@ static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
          ORDER BY ended.id LIMIT min(({ENDED}) + $6 - {kept}, {most} + $6)"
     )
 });
-
-/// Position of the store, as read inside the transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stored {
-    pub(super) revision: i64,
-    pub(super) pruned_through: i64,
-    pub(super) pruned_created: Option<i64>,
-    pub(super) actions: i64,
-    pub(super) last_number: i64,
-    pub(super) last_entry: i64,
-    /// Random number of the transaction that was committed last.
-    pub(super) last_commit: i64,
-}
 
 /// The script that begins a transaction and loads the data of its batches.
 pub(super) struct Load<'n> {
@@ -261,6 +250,30 @@ pub(super) async fn load(
         txn.put_ended(count, may_be_forgotten);
     }
     Ok((txn, stored, numbers))
+}
+
+/// Reads the position of the store and its owners.
+pub(super) async fn owners(
+    connection: &mut SqliteConnection,
+) -> Result<(Stored, Vec<Owner>), StoreError> {
+    let mut script = Script::new();
+    script.push("BEGIN");
+    script.push(POSITION);
+    let owner = &*STORED_OWNER;
+    script.push(&format!(
+        "SELECT {owner} FROM actions_owner AS o ORDER BY id"
+    ));
+    script.push("COMMIT");
+    let results = script.run(connection).await;
+    let results = results.map_err(|f| store_error("write", Phase::Before, f.error))?;
+    let mut results = results.into_iter().skip(1);
+    let mut rows = || results.next().unwrap_or_default();
+    let stored = read_position(&rows())?;
+    let rows = rows();
+    let owners = rows
+        .iter()
+        .map(|row| Ok(decode_owner(&mut Columns::new("write", row)?)?.1));
+    Ok((stored, owners.collect::<Result<_, StoreError>>()?))
 }
 
 pub(super) fn read_position(rows: &[SqliteRow]) -> Result<Stored, StoreError> {

@@ -4,12 +4,11 @@ use std::sync::LazyLock;
 
 use sqlx::sqlite::SqliteRow;
 
-use super::branch::Lineage;
 use super::decode::{Columns, decode_entry};
-use super::errors::out_of_place;
-use super::reader::{First, POSITION, read_first};
+use super::position::{First, POSITION, read_first};
 use super::rows::STORED_ENTRY;
 use super::script::Script;
+use crate::backend::sql::{Lineage, out_of_place};
 use crate::error::StoreError;
 use crate::model::{Cursor, LogEntry, LogQuery, Page};
 

@@ -1,65 +1,26 @@
-//! Opens a store: the file or the pool, the schema, the tasks.
+//! Opens a store: the file or the pool, and the schema.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+use sqlx::sqlite::SqlitePool;
 
-use super::branch::{self, Lineage};
-use super::diagnostics::SqliteAccess;
-use super::durability::{durability, modes};
-use super::errors::{self, Phase, corrupt};
-use super::exclusive;
-use super::file::{self, Lock, LockMode, NewFile};
-use super::identity::OpenFile;
+use super::access::SqliteAccess;
+use super::errors;
+use super::file::{self, Lock, NewFile};
+use super::lock_mode::LockMode;
 use super::options::SqliteOptions;
-use super::pipeline::CommitTimer;
-use super::poll::Poll;
-use super::read_cache::ReadCache;
-use super::reader::{self, Reader};
-use super::schema::{self, BUSY, Policy, single};
-use super::script::Script;
-use super::source::{Connection, ConnectionSlot, Source};
-use super::sync::make_durable;
+use super::patience::{already_open, patiently, pause, unavailable};
+use super::schema::{self, Policy, single};
+use super::source::Source;
+use super::start::{IN_MEMORY, Place, start};
+use super::store::SqliteStore;
 use super::version;
-use super::write_queue::WriteQueue;
-use super::writer::{COME_BACK, CloseOnDrop, Writer, roll_back};
-use super::{PAGE_SIZE, QUESTIONS, ROOM_UNIT, SqliteStore};
-use crate::backend::position_watch::PositionWatch;
-use crate::clock::Clock;
+use crate::backend::sql::{Phase, corrupt};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
-use crate::model::Position;
-use crate::store::{Capabilities, Durability};
 
-/// Maximum time for retrying a new connection that turns out to be read-only.
-const READ_ONLY_PATIENCE: Duration = Duration::from_millis(100);
-
-/// Repeats a step of opening while another connection has the database locked. Does not depend on
-/// the connection's `busy_timeout`: other openers, or a rollback after a crash, may take a moment.
-macro_rules! patiently {
-    ($step:expr) => {{
-        let begun = Instant::now();
-        loop {
-            match $step {
-                Err(error) if errors::is_busy(&error) && begun.elapsed() < BUSY => {
-                    pause(begun).await?;
-                }
-                done => break done,
-            }
-        }
-    }};
-}
-
-/// The database of a store, and how the store may use it.
-struct Place {
-    access: SqliteAccess,
-    source: Source,
-    path: PathBuf,
-    lock: Option<Lock>,
-}
+/// SQLite's default page size, which every file of this store uses.
+const PAGE_SIZE: u64 = 4096;
 
 /// Opens the store at a path.
 pub(super) async fn at_path(
@@ -122,16 +83,22 @@ pub(super) async fn on_pool(
     if options.max_bytes.is_some() {
         return invalid("max_bytes: a host's pool keeps its own settings");
     }
+    let keeps_its_connection = keeps_its_connection(&pool);
     let source = Source::Pool(pool);
     let mut connection = patiently!(source.connect().await)?;
     let file = "SELECT coalesce((SELECT file FROM pragma_database_list WHERE name = 'main'), '')";
     let file: String = patiently!(single(&mut connection, file).await)?;
-    if file.is_empty() {
-        return invalid("pool: the database is not a file; for a store in memory use MemoryStore");
+    let in_memory = file.is_empty();
+    if in_memory && (options.read_only || !keeps_its_connection) {
+        let message = "pool: the database is in memory, which is lost with its connection; give the \
+             pool max_connections 1 and neither idle_timeout nor max_lifetime, or use MemoryStore";
+        return invalid(message);
     }
-    let path = PathBuf::from(file);
+    let path = PathBuf::from(if in_memory { IN_MEMORY } else { &file });
     let (access, lock) = match options.read_only {
         true => (SqliteAccess::ReadOnly, None),
+        // No other process can open it.
+        false if in_memory => (SqliteAccess::HostPool, None),
         false => {
             let begun = Instant::now();
             let lock = loop {
@@ -150,6 +117,14 @@ pub(super) async fn on_pool(
         lock,
     };
     start(place, connection, options).await
+}
+
+/// Returns true if a pool has one connection and never replaces it while it works.
+fn keeps_its_connection(pool: &SqlitePool) -> bool {
+    let options = pool.options();
+    options.get_max_connections() == 1
+        && options.get_idle_timeout().is_none()
+        && options.get_max_lifetime().is_none()
 }
 
 /// Takes a shared lock on a file that several processes open. Creates the file if it does not
@@ -201,25 +176,6 @@ async fn make(path: &Path, options: &SqliteOptions) -> Result<(), StoreError> {
     new.finish()
 }
 
-/// Waits a moment for other processes that are opening the same store, up to a limit.
-async fn pause(begun: Instant) -> Result<(), StoreError> {
-    if begun.elapsed() >= BUSY {
-        return Err(already_open());
-    }
-    // The process id spreads the waits, so that waiting processes do not collide again and again.
-    let spread = u64::from(std::process::id() % 7) + u64::from(begun.elapsed().subsec_micros() % 5);
-    tokio::time::sleep(Duration::from_millis(2 + spread)).await;
-    Ok(())
-}
-
-fn already_open() -> StoreError {
-    unavailable("the store is open already, here or in another process, perhaps under another name")
-}
-
-fn unavailable(message: impl Into<std::borrow::Cow<'static, str>>) -> StoreError {
-    StoreError::new(ErrorKind::Unavailable, "open", message)
-}
-
 /// sqlx and the store's tasks would panic without a runtime.
 fn check_runtime() -> Result<(), StoreError> {
     let runtime = tokio::runtime::Handle::try_current();
@@ -229,206 +185,84 @@ fn check_runtime() -> Result<(), StoreError> {
     })
 }
 
-/// Prepares the database, and returns the position of the store in it.
-async fn settle(
-    connection: &mut SqliteConnection,
-    access: SqliteAccess,
-    path: &Path,
-    file: &OpenFile,
-    policy: Policy,
-    clock: &Clock,
-) -> Result<(Durability, Lineage, Position), StoreError> {
-    let (mode, synchronous) = modes(connection).await?;
-    let durability = durability(access, &mode, synchronous)?;
-    let store_id = schema::apply(connection, policy).await?;
-    if access == SqliteAccess::Exclusive {
-        exclusive::disconnect_owners(connection, file, clock).await?;
+impl SqliteStore {
+    /// Opens the store at a path, or creates it there, with the default [options](SqliteOptions).
+    /// Call this inside the tokio runtime that will run the store.
+    ///
+    /// # Errors
+    /// - `Invalid`: SQLite would not use the path as it is (`file:...`, `:memory:`, not UTF-8).
+    ///
+    /// - `Unavailable`: the store is open already. It does not exist but must. The file cannot be
+    ///   created, read or written.
+    ///
+    /// - `Corrupt`: the file is empty or is not a database.
+    ///
+    /// - `Incompatible`: the database belongs to another application. A newer version of this
+    ///   library wrote the store. The schema differs and may not be changed. SQLite is too old or
+    ///   would damage the store.
+    ///
+    /// - `Closed`: there is no tokio runtime.
+    ///
+    /// # Panics
+    /// Calls panic if their runtime has no timer
+    /// ([`enable_time`](tokio::runtime::Builder::enable_time)).
+    pub async fn open(path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
+        SqliteOptions::default().open(path).await
     }
-    let may_write = policy != Policy::Read;
-    let branches = branch::settle(connection, path, may_write).await?;
-    let lineage = Lineage { store_id, branches };
-    let mut script = Script::new();
-    script.push(reader::POSITION);
-    let rows = script.run(connection).await;
-    let rows = rows.map_err(|f| errors::store_error("open", Phase::Before, f.error))?;
-    let rows = rows.first().map_or(&[][..], Vec::as_slice);
-    let position = reader::read_position("open", &lineage, rows)?;
-    Ok((durability, lineage, position))
+
+    /// Opens the store in the database of a host's pool, or creates it there beside the host's
+    /// tables, with the default [options](SqliteOptions).
+    ///
+    /// All objects of the store are named `actions_*`. The store touches nothing else and changes
+    /// no setting of the connections. It keeps no connection between two calls, so a pool of one is
+    /// enough.
+    ///
+    ///
+    /// The host's settings determine the [durability](Capabilities::durability). It is
+    /// [`Durability::Disk`](crate::Durability::Disk) at `synchronous=FULL` or `EXTRA` with
+    /// `journal_mode` `WAL`, `TRUNCATE` or `PERSIST`, and at `EXTRA` with `DELETE`. Otherwise it is
+    /// [`Durability::Process`](crate::Durability::Process). At `NORMAL` or `OFF` with a rollback
+    /// journal a power cut may damage the whole database, as SQLite's documentation says.
+    ///
+    ///
+    /// Other processes may use the same database, by a path ([`SqliteOptions::shared`]) or with a
+    /// pool of their own.
+    ///
+    /// A write waits for a connection of the pool until the call times out. While another
+    /// connection writes, it waits for the database as long as the connection's `busy_timeout`. In
+    /// both cases it then fails with `Unavailable`. The caller's own open transaction also blocks
+    /// it: use [`write_in`](SqliteStore::write_in) there.
+    ///
+    /// A database in memory is accepted for tests, on a pool that keeps its one connection:
+    /// `max_connections(1)`, `idle_timeout(None)` and `max_lifetime(None)`. Its durability is
+    /// [`Durability::Volatile`](crate::Durability::Volatile). A connection that is closed after an
+    /// error takes the data with it.
+    ///
+    /// Closing the store leaves the pool open.
+    ///
+    /// # Errors
+    /// As [`open`](SqliteStore::open). Also `Invalid` for a database in memory on another pool, for
+    /// a file with `journal_mode` `MEMORY` or `OFF`, and with [`SqliteOptions::with_max_bytes`].
+    pub async fn on_pool(pool: SqlitePool) -> Result<SqliteStore, StoreError> {
+        SqliteOptions::default().on_pool(pool).await
+    }
 }
 
-/// Prepares the database for writing. Checks that the connection can write and that the stored data
-/// is on the disk. Returns the connection that can write.
-///
-/// If one `open(2)` for writing fails, SQLite opens the file read-only and reports it at the first
-/// write. Such a connection is replaced.
-async fn ready_to_write(
-    source: &Source,
-    path: &Path,
-    mut connection: Connection,
-) -> Result<Connection, StoreError> {
-    let begun = Instant::now();
-    loop {
-        let Err(error) = make_durable(&mut connection, path).await else {
-            return Ok(connection);
-        };
-        let error = errors::store_error("open", Phase::Before, error);
-        if !roll_back(&mut connection).await {
-            return Err(error);
-        }
-        if errors::is_read_only(&error) {
-            drop(connection.close().await);
-            if begun.elapsed() >= READ_ONLY_PATIENCE {
-                return Err(error);
-            }
-            pause(begun).await?;
-            connection = source.connect().await?;
-        } else if errors::is_busy(&error) && begun.elapsed() < BUSY {
-            // Soon, as the writer does: another process may go from one transaction to the next.
-            tokio::time::sleep(COME_BACK).await;
-        } else {
-            return Err(error);
-        }
-    }
-}
-
-/// Prepares the database and starts the tasks.
-async fn start(
-    place: Place,
-    mut connection: Connection,
-    options: SqliteOptions,
-) -> Result<SqliteStore, StoreError> {
-    let Place {
-        access,
-        source,
-        path,
-        lock,
-    } = place;
-    // Before the connection is used: it must be to this file and no other.
-    let file = Arc::new(OpenFile::at(&path)?);
-    let several = access == SqliteAccess::Shared || matches!(source, Source::Pool(_));
-    let version = version::check(&mut connection, several, options.allow_wal_reset_bug).await?;
-    let (durability, lineage, position) = patiently!(
-        settle(
-            &mut connection,
-            access,
-            &path,
-            &file,
-            options.policy(),
-            &options.clock,
-        )
-        .await
-    )?;
-    let writers = match access {
-        SqliteAccess::Shared => source.for_impatient(),
-        _ => source.clone(),
-    };
-    writers.tune(&mut connection).await?;
-    if access != SqliteAccess::ReadOnly {
-        connection = ready_to_write(&writers, &path, connection).await?;
-    }
-    file.remember_log();
-    let lineage = Arc::new(lineage);
-    let position_watch = Arc::new(PositionWatch::new(position));
-    let read_cache = Arc::new(ReadCache::default());
-    let mut writers_line = ConnectionSlot::new(writers, file.clone());
-    writers_line.hand_back(connection);
-
-    // Opens the readers now, so that errors appear here and not at the first read. No task has a
-    // share of the lock yet: after an error the store can be opened again at once.
-    let mut slots = Vec::with_capacity(options.readers);
-    for _ in 0..options.readers {
-        let mut slot = ConnectionSlot::new(source.clone(), file.clone());
-        let ready = match source {
-            Source::Pool(_) => Ok(()),
-            Source::File { .. } => slot.ready().await,
-        };
-        slots.push(slot);
-        if let Err(error) = ready {
-            slots.push(writers_line);
-            for mut slot in slots {
-                slot.close().await;
-            }
-            return Err(error);
-        }
+impl SqliteOptions {
+    /// Opens the store at a path, or creates it there.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
+        at_path(path.as_ref(), self).await
     }
 
-    let lock = Arc::new(lock);
-    let in_doubt = Arc::new(AtomicBool::new(false));
-    let (owners, owners_lane) = mpsc::unbounded_channel();
-    let (actions, actions_lane) = mpsc::unbounded_channel();
-    let (questions, asked) = mpsc::channel(QUESTIONS);
-    let asked = Arc::new(Mutex::new(asked));
-    let closing = watch::Sender::new(false);
-    let mut readers = Vec::with_capacity(options.readers);
-    for slot in slots {
-        let reader = Reader {
-            lineage: lineage.clone(),
-            slot,
-            file: file.clone(),
-            questions: asked.clone(),
-            put_off: None,
-            closing: closing.subscribe(),
-            position_watch: position_watch.clone(),
-            lock: lock.clone(),
-            in_doubt: in_doubt.clone(),
-        };
-        readers.push(tokio::spawn(reader.run()));
+    /// Opens the store in the database of a host's pool, or creates it there beside the host's
+    /// tables.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::on_pool`].
+    pub async fn on_pool(self, pool: SqlitePool) -> Result<SqliteStore, StoreError> {
+        on_pool(pool, self).await
     }
-    let writer = Writer {
-        access,
-        path: path.clone(),
-        clock: options.clock.clone(),
-        position_watch: CloseOnDrop(position_watch.clone()),
-        slot: writers_line,
-        file: file.clone(),
-        lineage: lineage.clone(),
-        write_cache: None,
-        read_cache: read_cache.clone(),
-        readers,
-        lock,
-        #[cfg(not(test))]
-        timer: CommitTimer::default(),
-        #[cfg(test)]
-        timer: CommitTimer::always(options.always_parts),
-        met: None,
-        in_doubt,
-        #[cfg(test)]
-        faults: options.faults.clone(),
-    };
-    let write_queue = WriteQueue::new(owners_lane, actions_lane, closing.subscribe());
-    let writer = tokio::spawn(writer.run(write_queue));
-    let poll = (access != SqliteAccess::Exclusive).then(|| {
-        let poll = Poll::new(options.poll_interval);
-        tokio::spawn(poll.clone().run(
-            questions.clone(),
-            position_watch.clone(),
-            closing.subscribe(),
-        ));
-        poll
-    });
-    let room = options.queue_bytes / ROOM_UNIT;
-    let mut capabilities = Capabilities::new(durability);
-    capabilities.shared = access != SqliteAccess::Exclusive;
-    Ok(SqliteStore {
-        path,
-        store_id: lineage.store_id,
-        access,
-        file,
-        version,
-        source,
-        clock: options.clock,
-        capabilities,
-        timeout: options.timeout,
-        position_watch,
-        read_cache,
-        owners,
-        actions,
-        owners_room: Arc::new(Semaphore::new(room)),
-        actions_room: Arc::new(Semaphore::new(room)),
-        room,
-        questions,
-        poll,
-        closing,
-        writer: Mutex::new(Some(writer)),
-    })
 }

@@ -1,23 +1,20 @@
 //! Options for opening a store.
 
-use std::path::Path;
 use std::time::Duration;
 
-use sqlx::sqlite::SqlitePool;
-
-use super::SqliteStore;
+#[cfg(test)]
+use super::faults::Faults;
 use super::schema::Policy;
 use crate::clock::Clock;
-use crate::error::StoreError;
 
-/// Options for opening a [`SqliteStore`].
+/// Options for opening a [`SqliteStore`](super::SqliteStore).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SqliteOptions {
     #[cfg(test)]
     pub(super) always_parts: bool,
     #[cfg(test)]
-    pub(super) faults: super::faults::Faults,
+    pub(super) faults: Faults,
     pub(super) readers: usize,
     pub(super) queue_bytes: usize,
     pub(super) timeout: Duration,
@@ -93,7 +90,7 @@ impl SqliteOptions {
     }
 
     /// Never creates or changes the schema, because the host's own tool does, with
-    /// [`SqliteStore::schema`]. If a table, index or trigger is missing, older or different,
+    /// [`SqliteStore::schema`](super::SqliteStore::schema). If a table, index or trigger is missing, older or different,
     /// opening fails with `Incompatible` and names it.
     #[must_use]
     pub fn verify_schema(mut self) -> SqliteOptions {
@@ -162,23 +159,6 @@ impl SqliteOptions {
     pub fn with_clock(mut self, clock: Clock) -> SqliteOptions {
         self.clock = clock;
         self
-    }
-
-    /// Opens the store at a path, or creates it there.
-    ///
-    /// # Errors
-    /// As [`SqliteStore::open`].
-    pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
-        super::open::at_path(path.as_ref(), self).await
-    }
-
-    /// Opens the store in the database of a host's pool, or creates it there beside the host's
-    /// tables.
-    ///
-    /// # Errors
-    /// As [`SqliteStore::on_pool`].
-    pub async fn on_pool(self, pool: SqlitePool) -> Result<SqliteStore, StoreError> {
-        super::open::on_pool(pool, self).await
     }
 
     pub(super) fn policy(&self) -> Policy {

@@ -2,11 +2,11 @@
 
 use sqlx::sqlite::SqliteRow;
 
-use super::branch::Lineage;
 use super::decode::{Columns, decode_owner};
-use super::reader::{First, POSITION, read_first};
+use super::position::{First, POSITION, read_first};
 use super::rows::STORED_OWNER;
 use super::script::Script;
+use crate::backend::sql::Lineage;
 use crate::error::StoreError;
 use crate::model::{Cursor, Owner, OwnerQuery, Page};
 

@@ -4,17 +4,22 @@ use std::collections::{HashMap, HashSet};
 use std::ops::RangeFrom;
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::encode::{
     JsonRows, encode_action, encode_entry, encode_owner, encode_progress, encode_update,
 };
-use super::load::{self, Stored};
+use super::errors::was_refused;
+use super::identity::OpenFile;
+use super::load;
 use super::script::Script;
 use super::statement::{
     ACTIONS, ENTRIES, KEYS, LABELS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, TRIM,
     UPDATES, push_lists,
 };
+use crate::backend::sql::Frame;
+use crate::backend::sql::Stored;
+use crate::backend::sql::{Encoded, Phase};
 use crate::model::codec::CodecError;
 use crate::model::{Action, ActionUid, Key, OpId, WriteSet, touched};
 
@@ -22,21 +27,23 @@ use crate::model::{Action, ActionUid, Key, OpId, WriteSet, touched};
 pub(super) struct Save {
     pub(super) script: Script,
     /// The number of each action, including new ones.
-    pub(super) numbers: HashMap<ActionUid, i64>,
+    numbers: HashMap<ActionUid, i64>,
     after: Stored,
     /// Index of the statement that reads `pruned_through`, if actions were removed.
     removed_at: Option<usize>,
-    /// The test failure of its commit.
-    #[cfg(test)]
-    pub(super) fault: Option<super::faults::Fault>,
 }
 
-impl Save {
-    /// The position after the commit, as far as it is known in advance.
-    pub(super) fn expected(&self) -> Stored {
+impl Encoded for Save {
+    fn expected(&self) -> Stored {
         self.after
     }
 
+    fn numbers(&self) -> &HashMap<ActionUid, i64> {
+        &self.numbers
+    }
+}
+
+impl Save {
     /// Returns the position after the commit with these results.
     pub(super) fn after(&self, results: &[Vec<SqliteRow>]) -> Stored {
         let mut after = self.after;
@@ -66,17 +73,6 @@ impl Numbers {
         // Every action in the plan was loaded or is new; no action has number 0.
         self.known.get(&uid).copied().unwrap_or_default()
     }
-}
-
-/// The part of its transaction that a script contains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Frame {
-    /// All of it, for a plan made from the cache.
-    BeginAndCommit,
-    /// The rest of a transaction that loaded the plan's data.
-    Commit,
-    /// A part of the host's transaction, which the host commits.
-    Inside,
 }
 
 /// Returns the script that saves the changes: one statement for each kind of row, with all rows in
@@ -150,9 +146,30 @@ pub(super) fn script(
         numbers: numbers.known,
         after,
         removed_at,
-        #[cfg(test)]
-        fault: None,
     })
+}
+
+/// Runs the statements of a write, including COMMIT. Returns the new position, or the point at
+/// which it failed.
+pub(super) async fn commit(
+    connection: &mut SqliteConnection,
+    save: &mut Save,
+    file: &OpenFile,
+) -> Result<Stored, (Phase, sqlx::Error)> {
+    let statements = save.script.len();
+    file.check().map_err(|lost| (Phase::Before, lost.into()))?;
+    match save.script.take().run(connection).await {
+        Ok(results) => {
+            // The commit is in the open file. Checks that the path still leads to it.
+            file.check().map_err(|lost| (Phase::Commit, lost.into()))?;
+            Ok(save.after(&results))
+        }
+        // A refused COMMIT leaves the transaction open, so it is rolled back later.
+        Err(failed) if failed.done + 1 >= statements && !was_refused(&failed.error) => {
+            Err((Phase::Commit, failed.error))
+        }
+        Err(failed) => Err((Phase::Before, failed.error)),
+    }
 }
 
 /// The error of a record that cannot be encoded, which is far beyond its limits.

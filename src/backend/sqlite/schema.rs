@@ -8,8 +8,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 
-use super::errors::{Phase, corrupt, store_error};
+use super::errors::store_error;
 use super::sync;
+use crate::backend::sql::{Phase, corrupt};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::StoreId;
 

@@ -12,6 +12,8 @@ use futures_core::Stream;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Either, Executor, SqlSafeStr};
 
+use crate::backend::sql::{Select, Value};
+
 /// Statements and the values bound to their `$1`, `$2`, ...
 ///
 /// Never `?1`: SQLite numbers those itself. For each number that a statement leaves out, sqlx
@@ -44,6 +46,27 @@ impl Script {
             arguments: SqliteArguments::default(),
             count: 1,
         }
+    }
+
+    /// Returns a script of one statement with its values.
+    pub(super) fn of_select(select: Select) -> Result<Script, sqlx::Error> {
+        let mut script = Script {
+            sql: Cow::Owned(select.text),
+            arguments: SqliteArguments::default(),
+            count: 1,
+        };
+        for value in select.values {
+            match value {
+                Value::Int(number) => script.bind(number)?,
+                Value::Text(text) => script.bind(text)?,
+                Value::Id(id) => script.bind(id.as_bytes().to_vec())?,
+                // A JSON array. Texts are written to memory, which cannot fail.
+                Value::Texts(texts) => {
+                    script.bind(serde_json::to_string(&texts).unwrap_or_default())?
+                }
+            };
+        }
+        Ok(script)
     }
 
     /// Returns the script and leaves an empty one.
@@ -138,6 +161,17 @@ impl Script {
         let done = results.len();
         let error = sqlx::Error::WorkerCrashed;
         Err(Failed { done, error })
+    }
+}
+
+/// Rolls back an open transaction. Returns false if that fails.
+pub(super) async fn roll_back(connection: &mut SqliteConnection) -> bool {
+    match sqlx::query("ROLLBACK").execute(connection).await {
+        Ok(_) => true,
+        Err(error) => {
+            let database = error.as_database_error();
+            database.is_some_and(|e| e.message().contains("no transaction is active"))
+        }
     }
 }
 

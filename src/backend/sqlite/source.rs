@@ -8,9 +8,10 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{Connection as _, Sqlite};
 
-use super::errors::{Phase, store_error};
+use super::errors::store_error;
 use super::identity::OpenFile;
 use super::schema;
+use crate::backend::sql::Phase;
 use crate::error::StoreError;
 
 #[derive(Debug, Clone)]

@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::SqliteConnection;
 
+use super::beside::beside;
 use super::errors::was_cut_short;
-use super::file::{beside, sync_directory};
+use super::file::sync_directory;
 use super::load;
-use super::script::{Failed, Script};
-use super::writer::roll_back;
+use super::script::{Failed, Script, roll_back};
 
 /// Writes one page in every journal mode. `SET id = id` is not enough: SQLite does not write a page
 /// whose bytes stay the same.

@@ -58,6 +58,6 @@ use crate::model::{
     OwnerQuery, OwnerRef, OwnerState, Position, Progress, Query, Rejection, RelatedObject, Report,
     Revision, Source, Status, StoreId, TRANSITIONS, Timestamp, Transition, Version,
 };
-use crate::store::{ActionStore, ActionStoreExt};
+use crate::store::{ActionStore, ActionStoreExt, CancelAll};
 
 crate::__conformance_cases! { __conformance_register [] }

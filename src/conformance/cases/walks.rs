@@ -58,6 +58,56 @@ pub(super) fn once_in_order(what: &str, found: &[ActionUid], wanted: &[ActionUid
     same(what, of_these, wanted.to_vec())
 }
 
+pub(super) async fn a_bulk_cancel_reaches_each_match_once(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    let mut there = Vec::new();
+    for round in 0..30 {
+        let action = match round % 5 {
+            0 => s.executing(&owner).await?,
+            _ => s.queued().await?,
+        };
+        there.push(action.uid);
+    }
+    let request = CancelRequest::new().with_by("ann");
+    let all = CancelAll::new(request).with_limit(7);
+    let dry = all.clone().with_limit(100).with_dry_run(true);
+    let dry = s.store.cancel_all(&dry).await;
+    same("the dry run's matches", dry.matched, 30)?;
+    let (mut matched, mut requested, mut ended) = (0, 0, 0);
+    let mut next = Some(all);
+    while let Some(step) = next {
+        let report = s.store.cancel_all(&step).await;
+        if let Some(error) = report.error {
+            return Err(error.into());
+        }
+        holds(
+            "a step within its limit",
+            report.matched <= 7,
+            report.matched,
+        )?;
+        matched += report.matched;
+        requested += report.requested;
+        ended += report.ended;
+        next = step.resume(&report);
+    }
+    // A queued action ends with its request and stops to match: the cursor must go on from there.
+    same("the matches of all steps", matched, 30)?;
+    same("the requests", requested, 30)?;
+    same("the queued actions that ended", ended, 24)?;
+    for uid in there {
+        let by = s
+            .read(uid)
+            .await?
+            .cancel
+            .as_ref()
+            .and_then(|c| c.by.clone());
+        same("who asked", by.as_deref(), Some("ann"))?;
+    }
+    check_store(&*s.store).await?;
+    Ok(())
+}
+
 pub(super) async fn paging_returns_each_action_once_during_writes(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;

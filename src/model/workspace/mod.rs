@@ -173,7 +173,7 @@ impl TxnState {
     }
 
     /// Returns all living owners.
-    #[cfg(feature = "sqlite-unbundled")]
+    #[cfg(feature = "_sql")]
     pub(super) fn all_living(&self) -> Vec<Owner> {
         let owners = self.owners.iter().flat_map(|(_, named)| named.iter());
         owners.filter(|owner| owner.is_alive()).cloned().collect()

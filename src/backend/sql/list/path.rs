@@ -1,0 +1,328 @@
+//! The index that a page reads: as SQL, and how many rows it finds.
+
+use super::filter::{nearest, prefix_range, texts_of};
+use super::walk::{Walk, position_of, walk};
+use crate::backend::sql::dialect::Dialect;
+use crate::backend::sql::select::{Select, Value};
+use crate::model::{AccessPath, BlockTimes, Filter, Order, Query, SELECTIVE, Times, Timestamp};
+
+/// The index access of a query.
+pub(super) struct Driven {
+    /// The tables, the selecting one first; the join keeps that order. LEFT JOIN does too, and
+    /// shows a row that is missing: it is damage, not a shorter page.
+    pub(super) from: String,
+    /// The tables that are needed to count the rows.
+    counted: String,
+    /// The column that a cursor holds.
+    pub(super) key: String,
+    /// The columns that order the rows, most significant first.
+    pub(super) order: &'static [&'static str],
+    /// The selecting condition. It contains literals where a partial index requires them.
+    pub(super) condition: String,
+    /// True if the condition covers its whole term.
+    pub(super) exact: bool,
+    /// The conditions of several indexes of actions that are merged, instead of one condition.
+    pub(super) branches: Vec<String>,
+}
+
+impl Driven {
+    fn of(from: impl Into<String>, key: &'static str, condition: String) -> Driven {
+        let from = from.into();
+        Driven {
+            counted: from.clone(),
+            from,
+            key: key.to_owned(),
+            order: match key {
+                "t.action" => &["t.action"],
+                "f.revision" => &["f.revision"],
+                _ => &["a.number"],
+            },
+            condition,
+            exact: true,
+            branches: Vec::new(),
+        }
+    }
+
+    fn of_action(condition: String) -> Driven {
+        Driven::of("actions_action AS a", "a.number", condition)
+    }
+
+    /// Returns filters, which do not hide a missing row.
+    pub(super) fn filtered(&self, filters: &[String]) -> String {
+        let all: String = filters
+            .iter()
+            .map(|filter| format!(" AND {filter}"))
+            .collect();
+        match self.from.contains("LEFT JOIN") && !filters.is_empty() {
+            true => format!(" AND (a.number IS NULL OR (true{all}))"),
+            false => all,
+        }
+    }
+
+    /// Returns the `ORDER BY` clause.
+    pub(super) fn order_by(&self, direction: &str) -> String {
+        let columns = self
+            .order
+            .iter()
+            .map(|column| format!("{column} {direction}"));
+        columns.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Returns the indexes that a page can read.
+pub(crate) fn candidates(query: &Query) -> Vec<AccessPath> {
+    if query.order == Order::Feed {
+        return vec![AccessPath::All];
+    }
+    let paths = query.paths();
+    let objects = query.filters.iter().find_map(|filter| match filter {
+        Filter::TouchesAny(objects) => Some(objects),
+        _ => None,
+    });
+    match (&paths[..], objects) {
+        // Examines each object, even if no such action exists. Otherwise the response time would
+        // show whether it exists.
+        ([AccessPath::Uid(_)], Some(objects)) => vec![AccessPath::TouchesAny(objects.clone())],
+        _ => paths,
+    }
+}
+
+/// Returns true if the rows of these indexes must be counted before one is chosen.
+pub(crate) fn must_count(query: &Query, paths: &[AccessPath]) -> bool {
+    // In order of completion, the rows of a selective index are sorted.
+    paths.len() > 1 || (query.order == Order::Finished && paths != [AccessPath::All])
+}
+
+/// Returns the statement that counts the rows of several indexes, each up to [`SELECTIVE`].
+pub(crate) fn count_statement<D: Dialect>(query: &Query, paths: &[AccessPath]) -> Select {
+    let mut select = Select::default();
+    let mut counts = Vec::new();
+    for path in paths {
+        let driven = drive::<D>(&mut select, query.order, path);
+        let Driven {
+            counted,
+            key,
+            condition,
+            branches,
+            ..
+        } = driven;
+        counts.push(match path {
+            // All rows are never few.
+            AccessPath::All => SELECTIVE.to_string(),
+            // The rows of many names cannot be merged.
+            AccessPath::NamePrefix(prefix) => {
+                let range = prefix_range(&mut select, "a.name", prefix);
+                let (most, never) = (AccessPath::NAMES, SELECTIVE + 1);
+                format!(
+                    "(SELECT CASE WHEN c.found < {SELECTIVE} OR {most} >= (\
+                     SELECT count(*) FROM {counted}) \
+                     THEN c.found ELSE {never} END FROM (SELECT count(*) AS found FROM (\
+                     SELECT 1 FROM actions_action AS a WHERE {range} LIMIT {SELECTIVE}) AS m) AS c)"
+                )
+            }
+            AccessPath::Times(_) => {
+                let (size, least) = (BlockTimes::ACTIONS, D::LEAST);
+                format!(
+                    "(SELECT {least}({SELECTIVE}, {size} * count(*)) FROM {counted} WHERE {condition})"
+                )
+            }
+            _ => {
+                let Walk { beyond, begin, .. } = walk(query.order);
+                // A cursor of the order of completion says nothing about numbers.
+                let after = query.after.filter(|_| query.order != Order::Finished);
+                let after = after.map_or(begin, position_of);
+                let after = select.bind(Value::Int(after));
+                let count = |condition: &String| {
+                    format!(
+                        "(SELECT count(*) FROM (SELECT 1 FROM {counted} WHERE {condition} \
+                         AND {key} {beyond} ${after} LIMIT {SELECTIVE}) AS c)"
+                    )
+                };
+                match &branches[..] {
+                    [] => count(&condition),
+                    all => all.iter().map(count).collect::<Vec<_>>().join(" + "),
+                }
+            }
+        });
+    }
+    select.text = D::numbers(&counts);
+    select
+}
+
+/// Returns the index with the fewest rows, and true if these are less than [`SELECTIVE`]. The first
+/// of several with as many.
+pub(crate) fn fewest(
+    paths: Vec<AccessPath>,
+    counts: impl IntoIterator<Item = usize>,
+) -> (AccessPath, bool) {
+    let mut chosen = (AccessPath::All, usize::MAX);
+    for (path, count) in paths.into_iter().zip(counts) {
+        if count < chosen.1 {
+            chosen = (path, count);
+        }
+    }
+    let (path, count) = chosen;
+    (path, count < SELECTIVE)
+}
+
+pub(super) fn drive<D: Dialect>(select: &mut Select, order: Order, path: &AccessPath) -> Driven {
+    match path {
+        AccessPath::All if order == Order::Feed => {
+            let from = "actions_feed AS f LEFT JOIN actions_action AS a ON a.number = f.action";
+            Driven::of(from, "f.revision", "true".to_owned())
+        }
+        AccessPath::All => Driven::of_action("true".to_owned()),
+        AccessPath::Uid(uid) => {
+            let (number, value) = nearest(select, uid);
+            let uid = D::unindexed("a.uid");
+            Driven::of_action(format!("a.number = {number} AND {uid} = ${value}"))
+        }
+        AccessPath::Parent(uid) => {
+            let value = select.bind(Value::Id(*uid.as_uuid()));
+            Driven::of_action(format!("a.parent = ${value}"))
+        }
+        AccessPath::RetryOf(uid) => {
+            let value = select.bind(Value::Id(*uid.as_uuid()));
+            Driven::of_action(format!("a.retry_of = ${value}"))
+        }
+        AccessPath::Correlation(text) => {
+            let value = select.bind(Value::Text(text.to_string()));
+            Driven::of_action(format!("a.correlation = ${value}"))
+        }
+        AccessPath::CancelsOf(name) => {
+            let value = select.bind(Value::Text(name.to_string()));
+            Driven::of_action(format!(
+                "a.owner = ${value} AND a.status < 2 AND a.flags & 16 = 16"
+            ))
+        }
+        AccessPath::UnfinishedOf(name) => {
+            let value = select.bind(Value::Text(name.to_string()));
+            Driven::of_action(format!("a.owner = ${value} AND a.status < 2"))
+        }
+        AccessPath::Touches(object) => {
+            let value = select.bind(Value::Text(object.as_str().to_owned()));
+            narrow("actions_touch AS t", format!("t.object = ${value}"))
+        }
+        AccessPath::Label(label) => {
+            let value = select.bind(Value::Text(label.to_string()));
+            narrow("actions_label AS t", format!("t.label = ${value}"))
+        }
+        AccessPath::TouchesAny(objects) => {
+            let each = D::each(select.bind(texts_of(objects)));
+            let touch = format!("{each} CROSS JOIN actions_touch AS t");
+            let from = format!("{touch} LEFT JOIN actions_action AS a ON a.number = t.action");
+            Driven {
+                counted: touch,
+                ..Driven::of(from, "t.action", "t.object = j.value".to_owned())
+            }
+        }
+        // No unfinished action has a place in this order.
+        AccessPath::Unfinished if order == Order::Finished => {
+            Driven::of_action("a.status < 2 AND a.number < 0".to_owned())
+        }
+        AccessPath::Unfinished => Driven::of_action("a.status < 2".to_owned()),
+        AccessPath::States(states) => {
+            let none = || "a.status < 2 AND a.number < 0".to_owned();
+            let codes: Vec<String> = states.outcomes().map(|o| o.code().to_string()).collect();
+            let ended = match codes.is_empty() {
+                true => none(),
+                false => format!("a.outcome IN ({}) AND a.outcome > 0", codes.join(", ")),
+            };
+            let unfinished = states
+                .unfinished()
+                .next()
+                .map(|_| "a.status < 2".to_owned());
+            let of_code = |code| format!("a.outcome = {code} AND a.outcome > 0");
+            let mut branches: Vec<String> = codes.iter().map(of_code).collect();
+            branches.extend(unfinished.filter(|_| order != Order::Finished));
+            if branches.is_empty() {
+                branches.push(none());
+            }
+            Driven {
+                branches,
+                ..Driven::of_action(ended)
+            }
+        }
+        AccessPath::Ended(outcome) => {
+            let value = select.bind(Value::Int(outcome.code().into()));
+            Driven::of_action(format!("a.outcome = ${value} AND a.outcome > 0"))
+        }
+        AccessPath::Tenant(tenant) => {
+            let value = select.bind(Value::Text(tenant.to_string()));
+            Driven::of_action(format!("a.tenant = ${value} AND a.tenant <> 'default'"))
+        }
+        AccessPath::Name(name) => {
+            let value = select.bind(Value::Text(name.to_string()));
+            Driven::of_action(format!("a.name = ${value}"))
+        }
+        AccessPath::NamePrefix(prefix) => {
+            let names = names(select, prefix);
+            let few = AccessPath::NAMES + 1;
+            Driven {
+                counted: format!("({names} LIMIT {few}) AS j"),
+                ..Driven::of(
+                    format!("({names}) AS j CROSS JOIN actions_action AS a"),
+                    "a.number",
+                    "a.name = j.value".to_owned(),
+                )
+            }
+        }
+        AccessPath::Times(times) => {
+            let blocks = "actions_block AS s";
+            let (size, last) = (BlockTimes::ACTIONS, BlockTimes::ACTIONS - 1);
+            let from = format!(
+                "{blocks} {} actions_action AS a \
+                 ON a.number BETWEEN s.block * {size} AND s.block * {size} + {last}",
+                D::JOIN
+            );
+            Driven {
+                counted: blocks.to_owned(),
+                order: &["s.block", "a.number"],
+                // The bounds of the block select the rows of a block, not the cursor.
+                key: D::unindexed("a.number"),
+                exact: false,
+                ..Driven::of(from, "a.number", within(select, times))
+            }
+        }
+    }
+}
+
+/// Returns the access by a narrow table `t`, which has the numbers of actions.
+fn narrow(table: &str, condition: String) -> Driven {
+    let from = format!("{table} LEFT JOIN actions_action AS a ON a.number = t.action");
+    Driven {
+        counted: table.to_owned(),
+        ..Driven::of(from, "t.action", condition)
+    }
+}
+
+/// Returns the search for the names that begin with a text. Each name is found behind the last one.
+fn names(select: &mut Select, prefix: &str) -> String {
+    let range = prefix_range(select, "a.name", prefix);
+    let one = |range: &str| {
+        format!("SELECT a.name FROM actions_action AS a WHERE {range} ORDER BY a.name LIMIT 1")
+    };
+    let next = one(&format!("a.name > names.value AND {range}"));
+    format!(
+        "WITH RECURSIVE names (value) AS (SELECT ({}) UNION ALL SELECT ({next}) FROM names \
+         WHERE names.value IS NOT NULL) SELECT names.value FROM names \
+         WHERE names.value IS NOT NULL",
+        one(&range)
+    )
+}
+
+/// Returns the condition for blocks that may have actions of these times.
+fn within(select: &mut Select, times: &Times) -> String {
+    let mut conditions = Vec::new();
+    let mut bound = |column: &str, op: &str, time: Option<Timestamp>| {
+        if let Some(time) = time {
+            let value = select.bind(Value::Int(time.as_micros()));
+            conditions.push(format!("s.{column} {op} ${value}"));
+        }
+    };
+    bound("created_max", ">=", times.created_from);
+    bound("created_min", "<", times.created_before);
+    bound("finished_max", ">=", times.finished_from);
+    bound("finished_min", "<", times.finished_before);
+    conditions.join(" AND ")
+}

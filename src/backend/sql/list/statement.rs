@@ -1,0 +1,127 @@
+//! The statement of a page.
+
+use super::filter::{conditions, touching};
+use super::finished;
+use super::merged::{Lists, end_of_branches};
+use super::path::{Driven, drive};
+use super::walk::{Walk, position_of, walk};
+use crate::backend::sql::dialect::{Dialect, PageText};
+use crate::backend::sql::select::{Select, Value};
+use crate::model::{AccessPath, Filter, Limits, Order, Query};
+
+/// Returns the statement of one page, which reads this index. The first row has the position and the
+/// last row that the page may examine. The other rows follow, each after its key. One statement, so
+/// all of it is from the same moment.
+pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective: bool) -> Select {
+    if query.order == Order::Finished {
+        return finished::statement::<D>(query, path, selective);
+    }
+    let mut select = Select::default();
+    let mut driven = drive::<D>(&mut select, query.order, path);
+    let one = query.filters.iter().find_map(|filter| match filter {
+        Filter::Uid(uid) => Some(uid),
+        _ => None,
+    });
+    if let (AccessPath::TouchesAny(_), Some(uid)) = (path, one) {
+        driven.condition.push_str(&touching(&mut select, uid));
+    }
+    let walk = walk(query.order);
+    let after = select.bind(Value::Int(query.after.map_or(walk.begin, position_of)));
+    let limit = select.bind(Value::Int(i64::from(query.limit) + 1));
+    let filters = conditions::<D>(&mut select, query, path, driven.exact);
+    let &Walk {
+        beyond,
+        within,
+        direction,
+        end,
+        ..
+    } = &walk;
+    let order = driven.order_by(direction);
+    let filtered = driven.filtered(&filters);
+    let Driven {
+        from,
+        key,
+        condition,
+        branches,
+        ..
+    } = driven;
+    let mut base = format!("FROM {from} WHERE {condition} AND {key} {beyond} ${after}");
+    if let AccessPath::Times(_) = path {
+        let size = crate::model::BlockTimes::ACTIONS;
+        let towards = if direction == "ASC" { ">=" } else { "<=" };
+        base.push_str(&format!(" AND s.block {towards} ${after} / {size}"));
+    }
+    let action = D::record();
+
+    let last = match path {
+        // There is at most one row.
+        AccessPath::Uid(_) => None,
+        AccessPath::TouchesAny(_) if one.is_some() => None,
+        AccessPath::TouchesAny(objects) => {
+            let lists = Lists {
+                // The objects are the first value.
+                each: &D::each(1),
+                count: objects.len(),
+                rows: "actions_touch AS x WHERE x.object = j.value",
+                key: "x.action",
+            };
+            Some(lists.end(&walk, after))
+        }
+        AccessPath::NamePrefix(_) => {
+            let lists = Lists {
+                each: from.split_once(" CROSS JOIN").map_or("", |(each, _)| each),
+                count: AccessPath::NAMES,
+                rows: "actions_action AS x WHERE x.name = j.value",
+                key: "x.number",
+            };
+            Some(lists.end(&walk, after))
+        }
+        // No filter: the page ends at its limit.
+        _ if filters.is_empty() => None,
+        AccessPath::States(_) => Some(end_of_branches(&walk, after, &branches)),
+        _ => {
+            let skip = Limits::SCAN - 1;
+            Some(format!(
+                "(SELECT {key} {base} ORDER BY {order} LIMIT 1 OFFSET {skip})"
+            ))
+        }
+    };
+    // Computed once: the page ends there, and the next one begins there.
+    let (with, last, bound) = match last {
+        None => (String::new(), "NULL", String::new()),
+        Some(found) => (
+            format!("WITH reach AS MATERIALIZED (SELECT {found} AS last) "),
+            "(SELECT last FROM reach)",
+            format!(" AND {key} {within} coalesce((SELECT last FROM reach), {end})"),
+        ),
+    };
+    let rows = format!("{base}{bound}{filtered}");
+    // Only numbers are sorted.
+    let merged = |numbers: &str| {
+        format!(
+            "SELECT n.number AS key, {action} AS record FROM ({numbers} \
+             ORDER BY number {direction} LIMIT ${limit}) AS n \
+             LEFT JOIN actions_action AS a ON a.number = n.number ORDER BY n.number {direction}"
+        )
+    };
+    let rows = match path {
+        // An action found by several objects is one row.
+        AccessPath::TouchesAny(_) => merged(&format!("SELECT DISTINCT t.action AS number {rows}")),
+        AccessPath::NamePrefix(_) => merged(&format!("SELECT a.number AS number {rows}")),
+        AccessPath::States(_) => {
+            let branch = |condition: &String| {
+                format!(
+                    "SELECT a.number AS number FROM {from} WHERE {condition} \
+                     AND {key} {beyond} ${after}{bound}{filtered}"
+                )
+            };
+            let branches: Vec<String> = branches.iter().map(branch).collect();
+            merged(&branches.join(" UNION ALL "))
+        }
+        _ => format!(
+            "SELECT {key} AS key, {action} AS record {rows} ORDER BY {order} LIMIT ${limit}"
+        ),
+    };
+    select.text = D::page(query.limit, &PageText { with, last, rows });
+    select
+}

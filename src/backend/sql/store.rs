@@ -1,0 +1,314 @@
+//! The part of every SQL store in front of its database: queues, deadlines, caches and tasks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::claim::Claim;
+use super::commit_timer::CommitTimer;
+use super::deadline::deadline;
+use super::engine::{Engine, ReadEngine};
+use super::lineage::Lineage;
+use super::poll::Poll;
+use super::read_cache::ReadCache;
+use super::reader::{Read, Reader, Reply};
+use super::write_queue::{Answer, ROOM_UNIT, WriteQueue, WriteRequest, about_owners};
+use super::writer::{CloseOnDrop, Writer};
+use crate::backend::position_watch::PositionWatch;
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
+use crate::model::{
+    Action, ActionUid, Batch, CheckError, Cursor, LogEntry, LogQuery, Owner, OwnerQuery, Page,
+    Position, Query, ReadSet, Revision, read_set,
+};
+use crate::store::Capabilities;
+
+/// Maximum number of requests that wait for a reader.
+const QUESTIONS: usize = 1024;
+
+/// Settings of a store that do not depend on its database.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) capabilities: Capabilities,
+    /// Maximum duration of a call.
+    pub(crate) timeout: Duration,
+    /// Maximum size of the batches in each queue, in bytes.
+    pub(crate) queue_bytes: usize,
+    /// Interval between polls for commits of other writers; `None` if there are none.
+    pub(crate) poll_interval: Option<Duration>,
+    #[cfg(test)]
+    pub(crate) always_parts: bool,
+}
+
+/// The running part of a store.
+#[derive(Debug)]
+pub(crate) struct SqlStore {
+    pub(crate) lineage: Arc<Lineage>,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) position_watch: Arc<PositionWatch>,
+    /// Cache that answers `get` without the database; empty unless plans are made from memory.
+    pub(crate) read_cache: Arc<ReadCache>,
+    timeout: Duration,
+    owners: mpsc::UnboundedSender<WriteRequest>,
+    actions: mpsc::UnboundedSender<WriteRequest>,
+    /// Memory for the batches in each queue, in units of [`ROOM_UNIT`] bytes.
+    owners_room: Arc<Semaphore>,
+    actions_room: Arc<Semaphore>,
+    /// Total number of these units in each queue.
+    room: usize,
+    questions: mpsc::Sender<Read>,
+    /// Polls for commits of other processes; `None` if there are no other writers.
+    poll: Option<Poll>,
+    /// True once the tasks must finish the waiting work and end.
+    closing: watch::Sender<bool>,
+    /// The writer task, which is the last task to end. `None` once `close` has seen it end.
+    writer: Mutex<Option<JoinHandle<bool>>>,
+}
+
+impl SqlStore {
+    /// Starts the tasks of a store.
+    pub(crate) fn start<E: Engine, R: ReadEngine>(
+        settings: &Settings,
+        lineage: Arc<Lineage>,
+        position_watch: Arc<PositionWatch>,
+        engine: E,
+        readers: Vec<R>,
+    ) -> SqlStore {
+        let read_cache = Arc::new(ReadCache::default());
+        let (owners, owners_lane) = mpsc::unbounded_channel();
+        let (actions, actions_lane) = mpsc::unbounded_channel();
+        let (questions, asked) = mpsc::channel(QUESTIONS);
+        let asked = Arc::new(Mutex::new(asked));
+        let closing = watch::Sender::new(false);
+        let readers = readers.into_iter().map(|engine| {
+            let reader = Reader {
+                engine,
+                questions: asked.clone(),
+                put_off: None,
+                closing: closing.subscribe(),
+                position_watch: position_watch.clone(),
+            };
+            tokio::spawn(reader.run())
+        });
+        let writer = Writer {
+            engine,
+            lineage: lineage.clone(),
+            position_watch: CloseOnDrop(position_watch.clone()),
+            write_cache: None,
+            read_cache: read_cache.clone(),
+            readers: readers.collect(),
+            #[cfg(not(test))]
+            timer: CommitTimer::default(),
+            #[cfg(test)]
+            timer: CommitTimer::always(settings.always_parts),
+            blocked: Vec::new(),
+        };
+        let write_queue = WriteQueue::new(owners_lane, actions_lane, closing.subscribe());
+        let writer = tokio::spawn(writer.run(write_queue));
+        let poll = settings.poll_interval.map(|interval| {
+            let poll = Poll::new(interval);
+            tokio::spawn(poll.clone().run(
+                questions.clone(),
+                position_watch.clone(),
+                closing.subscribe(),
+            ));
+            poll
+        });
+        let room = settings.queue_bytes / ROOM_UNIT;
+        SqlStore {
+            lineage,
+            capabilities: settings.capabilities,
+            position_watch,
+            read_cache,
+            timeout: settings.timeout,
+            owners,
+            actions,
+            owners_room: Arc::new(Semaphore::new(room)),
+            actions_room: Arc::new(Semaphore::new(room)),
+            room,
+            questions,
+            poll,
+            closing,
+            writer: Mutex::new(Some(writer)),
+        }
+    }
+
+    /// Returns the memory of the waiting batches, in bytes.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        let write_queue = [&self.owners_room, &self.actions_room];
+        let taken = write_queue.map(|room| self.room.saturating_sub(room.available_permits()));
+        taken.iter().sum::<usize>() * ROOM_UNIT
+    }
+
+    /// Checks that a batch may be tried. Returns what it needs and its size in bytes.
+    pub(crate) fn check_batch(
+        &self,
+        operation: &'static str,
+        batch: &Batch,
+    ) -> Result<(ReadSet, usize), StoreError> {
+        let bytes = self.capabilities.check(batch)?;
+        let read_set = read_set(batch).map_err(|e| StoreError::from_check(operation, e))?;
+        Ok((read_set, bytes))
+    }
+
+    /// Sends a checked batch to the writer and waits for its answer.
+    pub(crate) async fn write(&self, batch: Batch, read_set: ReadSet, bytes: usize) -> Answer {
+        let about_owners = about_owners(&batch);
+        let (lane, room) = match about_owners {
+            true => (&self.owners, &self.owners_room),
+            false => (&self.actions, &self.actions_room),
+        };
+        let units = u32::try_from(bytes.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
+        let claim = Arc::new(Claim::default());
+        let (reply, answer) = oneshot::channel();
+        let written = async {
+            let closed = || StoreError::closed("write");
+            let room = room
+                .clone()
+                .acquire_many_owned(units)
+                .await
+                .map_err(|_| closed())?;
+            let claim = claim.clone();
+            let request = WriteRequest {
+                batch,
+                read_set,
+                about_owners,
+                claim,
+                reply,
+                room,
+            };
+            lane.send(request).map_err(|_| closed())?;
+            answer.await.map_err(|_| closed())
+        };
+        match deadline(self.timeout, written).await {
+            Some(Ok(answer)) => answer,
+            // The writer is gone: with the runtime, or because the store was closed.
+            Some(Err(closed)) if claim.withdraw() || !claim.is_sent() => Err(closed),
+            None if claim.withdraw() => Err(StoreError::new(
+                ErrorKind::Unavailable,
+                "write",
+                "the call timed out before the write began; nothing was applied",
+            )),
+            Some(Err(_)) => Err(StoreError::new(
+                ErrorKind::OutcomeUnknown,
+                "write",
+                "the store's runtime ended after the commit was sent",
+            )),
+            None => Err(StoreError::new(
+                ErrorKind::OutcomeUnknown,
+                "write",
+                "the call timed out after the write began",
+            )),
+        }
+    }
+
+    /// Sends a request to the readers and waits for the answer.
+    async fn ask<T>(
+        &self,
+        operation: &'static str,
+        question: impl FnOnce(Reply<T>) -> Read,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            let gone = || StoreError::closed(operation);
+            let question = question(reply);
+            self.questions.send(question).await.map_err(|_| gone())?;
+            answer.await.map_err(|_| gone())?
+        };
+        let answer = deadline(self.timeout, asked).await;
+        answer.unwrap_or_else(|| {
+            let message = "the call timed out";
+            Err(StoreError::new(ErrorKind::Unavailable, operation, message))
+        })
+    }
+
+    /// Returns actions without the database, if all of them are cached.
+    pub(crate) async fn cached(&self, uids: &[ActionUid]) -> Option<Vec<Option<Arc<Action>>>> {
+        let found = self.read_cache.get(uids)?;
+        // Lets the writer run: a caller that polls in a loop may share its thread.
+        tokio::task::consume_budget().await;
+        Some(found)
+    }
+
+    pub(crate) async fn get(
+        &self,
+        uids: &[ActionUid],
+    ) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
+        self.ask("get", |reply| Read::Get(uids.to_vec(), reply))
+            .await
+    }
+
+    /// Checks that a query is valid and its cursor belongs to this store.
+    pub(crate) fn check_query(
+        &self,
+        operation: &'static str,
+        checked: Result<(), CheckError>,
+        after: Option<Cursor>,
+    ) -> Result<(), StoreError> {
+        checked.map_err(|error| StoreError::from_check(operation, error))?;
+        match after {
+            Some(cursor) if cursor.store_id() != self.lineage.store_id => Err(StoreError::new(
+                ErrorKind::Invalid,
+                operation,
+                "after: is a cursor of another store",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
+        self.ask("list", |reply| Read::List(query.clone(), reply))
+            .await
+    }
+
+    pub(crate) async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
+        self.ask("log", |reply| Read::Log(query.clone(), reply))
+            .await
+    }
+
+    pub(crate) async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+        self.ask("owners", |reply| Read::Owners(query.clone(), reply))
+            .await
+    }
+
+    /// Reads the position of the store.
+    pub(crate) async fn position(&self, operation: &'static str) -> Result<Position, StoreError> {
+        self.ask(operation, Read::Position).await
+    }
+
+    /// Reads the commits that other processes made since the last poll, before
+    /// [`changed`](SqlStore::changed) waits for more.
+    pub(crate) async fn read_behind(&self, after: Option<Revision>) -> Result<(), StoreError> {
+        let is_behind = |after| self.position_watch.is_behind(after);
+        if self.poll.is_some() && after.is_none_or(is_behind) {
+            self.position("changed").await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
+        let poll = self.poll.as_ref().filter(|_| after.is_some());
+        let _waiting = poll.map(Poll::wait);
+        self.position_watch.changed(after).await
+    }
+
+    /// Ends the tasks once they have done the waiting work.
+    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+        self.position_watch.close();
+        self.closing.send_replace(true);
+        let mut writer = self.writer.lock().await;
+        let Some(task) = writer.as_mut() else {
+            return Ok(());
+        };
+        let ended = task.await;
+        // Cleared only now: if this future is dropped earlier, the next `close` still waits for the
+        // task.
+        *writer = None;
+        if let Ok(true) = ended {
+            return Ok(());
+        }
+        let message = "a task of the store ended early";
+        Err(StoreError::new(ErrorKind::Unavailable, "close", message))
+    }
+}

@@ -1,0 +1,177 @@
+//! `cancel`, `settle` and `pin`: changes of actions, one or by filter.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use action_store::address::StoreAddress;
+use action_store::{
+    Action, ActionError, ActionStoreExt, ActionUid, CancelRequest, Change, Finish, Outcome, Status,
+};
+use clap::Args;
+
+use crate::change::{Row, Targets, change_all};
+use crate::error::Result;
+use crate::filters::uid;
+use crate::open::{Need, open};
+use crate::output::{Column, Out, Table};
+use crate::time::duration;
+use crate::{fence, show};
+
+const CANCEL_EXAMPLES: &str = "\
+Examples:
+  actions cancel 01890a5d-ac96-774b-bcce-b302099a8057 --reason 'wrong database'
+  actions cancel --object bdb:7 --reason maintenance           (shows what it would do)
+  actions cancel --object bdb:7 --reason maintenance --yes
+
+A request is recorded; the owner of the action decides how to stop. The plane must share the store.";
+
+/// Ask the owners of actions to cancel them
+#[derive(Debug, Args)]
+#[command(after_long_help = CANCEL_EXAMPLES)]
+pub(crate) struct Cancel {
+    /// Reason, for the log and the owner
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Name of who asks [default: the user's name]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    #[command(flatten)]
+    targets: Targets,
+}
+
+const SETTLE_EXAMPLES: &str = "\
+Examples:
+  actions settle 01890a5d-ac96-774b-bcce-b302099a8057 --reason 'host 7 burnt down'
+  actions settle --owner plane@host-7 --unfinished             (shows what it would do)
+  actions --store 'sqlite:plane.db?mode=exclusive' settle --unfinished --yes
+
+An executing action becomes lost, and a queued one interrupted (or cancelled or failed, with
+--as). The store refuses it while the owner of the action is recorded as alive. A plane that
+starts again, or another one that shares the store, settles the actions of a dead owner by itself.
+If no process uses a SQLite store any more, mode=exclusive proves it and ends the owners in it. On a
+store that others share, --fence-after waits and ends the owners that did not renew.";
+
+/// Complete actions that no living owner will complete
+#[derive(Debug, Args)]
+#[command(after_long_help = SETTLE_EXAMPLES)]
+pub(crate) struct Settle {
+    /// Outcome [default: lost for an executing action, interrupted for a queued one]
+    #[arg(long = "as", value_name = "OUTCOME")]
+    end: Option<Outcome>,
+    /// Wait this long, and first end the owners of these actions that did not renew meanwhile. It
+    /// must not be shorter than the longest lease of the planes (30s unless a plane sets it)
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    fence_after: Option<Duration>,
+    /// Reason, for the error of the action
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Name of who decides [default: the user's name]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    #[command(flatten)]
+    targets: Targets,
+}
+
+const PIN_EXAMPLES: &str = "\
+Examples:
+  actions pin 01890a5d-ac96-774b-bcce-b302099a8057
+  actions pin --unpin 01890a5d-ac96-774b-bcce-b302099a8057
+
+A pinned action is removed neither by retention nor by erase. A store does not show its pins.";
+
+/// Keep completed actions from being removed
+#[derive(Debug, Args)]
+#[command(after_long_help = PIN_EXAMPLES)]
+pub(crate) struct Pin {
+    /// Uids of the actions
+    #[arg(required = true, value_name = "UID", value_parser = uid)]
+    uids: Vec<ActionUid>,
+    /// Allow removal again
+    #[arg(long)]
+    unpin: bool,
+}
+
+/// Returns the name under which a change is recorded.
+fn name(given: Option<&String>) -> Arc<str> {
+    let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
+    let name = given.cloned().or_else(user);
+    name.unwrap_or_else(|| "actions command line".to_owned())
+        .into()
+}
+
+pub(crate) async fn cancel(address: &StoreAddress, command: &Cancel, out: &mut Out) -> Result<()> {
+    let mut request = CancelRequest::new().with_by(name(command.by.as_ref()));
+    if let Some(reason) = &command.reason {
+        request = request.with_reason(reason.as_str());
+    }
+    let change = |_: &Action| Change::RequestCancel(request.clone());
+    change_all(address, &command.targets, "requested", change, out).await
+}
+
+pub(crate) async fn settle(address: &StoreAddress, command: &Settle, out: &mut Out) -> Result<()> {
+    command.targets.check()?;
+    if let Some(after) = command.fence_after
+        && !command.targets.is_dry()
+    {
+        let opened = open(address, Need::Write).await?;
+        fence::silent_owners(&opened, &command.targets, after).await?;
+        opened.close().await?;
+    }
+    let by = name(command.by.as_ref());
+    let change = |action: &Action| {
+        let usual = match action.status {
+            Status::Queued => Outcome::Interrupted,
+            _ => Outcome::Lost,
+        };
+        let outcome = command.end.unwrap_or(usual);
+        let mut finish = Finish::new(outcome).with_decided_by(by.clone());
+        let code = match outcome {
+            Outcome::Lost => ActionError::LOST,
+            Outcome::Interrupted => ActionError::INTERRUPTED,
+            _ => outcome.as_str(),
+        };
+        let reason = command.reason.as_deref();
+        match (outcome, reason) {
+            (Outcome::Succeeded, _) => {}
+            (_, Some(reason)) => finish = finish.with_error(ActionError::new(code, reason)),
+            // The model requires an error here.
+            (Outcome::Failed, None) => {
+                finish = finish.with_error(ActionError::new(code, "settled by an operator"));
+            }
+            (_, None) => {}
+        }
+        Change::Finish(finish)
+    };
+    change_all(address, &command.targets, "settled", change, out).await
+}
+
+pub(crate) async fn pin(address: &StoreAddress, command: &Pin, out: &mut Out) -> Result<()> {
+    let opened = open(address, Need::Write).await?;
+    let mut table = Table::new([
+        Column::left("UID"),
+        Column::long("NAME"),
+        Column::left("RESULT"),
+    ]);
+    let result = if command.unpin { "unpinned" } else { "pinned" };
+    for uid in &command.uids {
+        let action = show::find(&opened, *uid).await?;
+        opened.store.pin(*uid, !command.unpin).await?;
+        if out.json {
+            let uid = uid.to_string();
+            out.json(&Row {
+                uid,
+                name: &action.name,
+                result,
+                reason: None,
+            })?;
+        } else {
+            table.row(vec![
+                uid.to_string().into(),
+                (&action.name).into(),
+                result.into(),
+            ]);
+        }
+    }
+    table.write(out)?;
+    opened.close().await
+}

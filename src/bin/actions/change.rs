@@ -1,0 +1,351 @@
+//! Changes of actions that are chosen by uid or by filter: shown first, made in steps, reported.
+
+use std::sync::Arc;
+
+use action_store::address::StoreAddress;
+use action_store::command::{ConflictReason, Effect};
+use action_store::query::Detail;
+use action_store::{
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Done, Filter, Limits,
+    Order, OwnerRef, Query, Rejection,
+};
+use clap::Args;
+use serde::Serialize;
+
+use crate::error::{Exit, Failure, Result};
+use crate::filters::{FilterArgs, uid};
+use crate::list::status;
+use crate::open::{Need, Opened, open};
+use crate::output::{Column, Out, Table, count, note};
+use crate::{progress, show};
+
+/// Actions that are changed in one step.
+const PAGE: u16 = 200;
+
+/// The actions to change: by uid, or by filter.
+#[derive(Debug, Args)]
+pub(crate) struct Targets {
+    /// Uids of the actions
+    #[arg(value_name = "UID", value_parser = uid)]
+    uids: Vec<ActionUid>,
+    /// Change the actions that match the filters. Without it they are only shown
+    #[arg(long)]
+    yes: bool,
+    /// Only show which actions would be changed
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+    #[command(flatten)]
+    filters: FilterArgs,
+}
+
+impl Targets {
+    /// Returns true if nothing is to be changed.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.dry_run || (self.uids.is_empty() && !self.yes)
+    }
+
+    /// Returns the owners of the unfinished actions, each once.
+    pub(crate) async fn owners(&self, opened: &Opened) -> Result<Vec<OwnerRef>> {
+        let mut owners: Vec<OwnerRef> = Vec::new();
+        let mut add = |action: &Action| {
+            let owner = action.owner.as_ref().filter(|_| action.is_unfinished());
+            if let Some(owner) = owner
+                && !owners.contains(owner)
+            {
+                owners.push(owner.clone());
+            }
+        };
+        for uid in &self.uids {
+            add(&*show::find(opened, *uid).await?);
+        }
+        if self.uids.is_empty() {
+            let query = self.filters.query().with_filter(Filter::Unfinished);
+            let query = query.with_detail(Detail::Summary);
+            let mut pages = opened.store.pages(query.with_limit(Limits::PAGE));
+            while let Some(page) = pages.next().await? {
+                page.items.iter().for_each(|action| add(action));
+            }
+        }
+        Ok(owners)
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        match (self.uids.is_empty(), self.filters.is_empty()) {
+            (true, true) => Err(
+                Failure::usage("neither uids nor filters are given").with_hint(
+                    "name uids, or choose actions with filters; --unfinished chooses all of them",
+                ),
+            ),
+            (false, false) => Err(Failure::usage(
+                "filters do not apply to actions that are named by uid",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The result for one action.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row<'a> {
+    pub(crate) uid: String,
+    pub(crate) name: &'a str,
+    pub(crate) result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+/// Prints the results and counts them.
+#[derive(Debug)]
+struct Report {
+    table: Table,
+    applied: &'static str,
+    changed: u64,
+    already: u64,
+    refused: u64,
+    would: u64,
+    /// True if a living owner was the reason of a refusal.
+    owner_alive: bool,
+}
+
+impl Report {
+    fn new(applied: &'static str) -> Report {
+        let table = Table::new([
+            Column::left("UID"),
+            Column::left("STATUS"),
+            Column::long("NAME"),
+            Column::long("OBJECT").optional(1),
+            Column::left("RESULT"),
+        ]);
+        let (changed, already, refused, would) = (0, 0, 0, 0);
+        Report {
+            table,
+            applied,
+            changed,
+            already,
+            refused,
+            would,
+            owner_alive: false,
+        }
+    }
+
+    fn row(
+        &mut self,
+        action: &Action,
+        result: &'static str,
+        reason: Option<String>,
+        out: &mut Out,
+    ) -> Result<()> {
+        if out.json {
+            let uid = action.uid.to_string();
+            return out.json(&Row {
+                uid,
+                name: &action.name,
+                result,
+                reason,
+            });
+        }
+        let object = action.object.as_ref().map(|object| object.as_str());
+        let result = match reason {
+            Some(reason) => format!("{result}: {reason}"),
+            None => result.to_owned(),
+        };
+        self.table.row(vec![
+            action.uid.to_string().into(),
+            status(action),
+            (&action.name).into(),
+            object.unwrap_or("-").into(),
+            result.into(),
+        ]);
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        action: &Action,
+        answer: std::result::Result<Done, Rejection>,
+        out: &mut Out,
+    ) -> Result<()> {
+        match answer {
+            Ok(done) => {
+                let now = done.action.as_deref().unwrap_or(action);
+                let result = match done.effect {
+                    Effect::Applied => {
+                        self.changed += 1;
+                        self.applied
+                    }
+                    Effect::Already => {
+                        self.already += 1;
+                        "already"
+                    }
+                };
+                self.row(now, result, None, out)
+            }
+            Err(refused) => {
+                self.refused += 1;
+                self.owner_alive |= matches!(refused, Rejection::OwnerAlive(_))
+                    || matches!(&refused, Rejection::Conflict { reason, .. }
+                        if *reason == ConflictReason::NotOwner);
+                let reason = match &refused {
+                    Rejection::Conflict { reason, .. } => reason.to_string(),
+                    Rejection::OwnerAlive(owner) => {
+                        format!("its owner {} is alive", owner.owner.name)
+                    }
+                    refused => refused.to_string(),
+                };
+                self.row(action, "refused", Some(reason), out)
+            }
+        }
+    }
+
+    fn end(mut self, targets: &Targets, address: &StoreAddress, out: &mut Out) -> Result<()> {
+        self.table.write(out)?;
+        out.flush()?;
+        if targets.is_dry() {
+            let (verb, them) = if self.would == 1 {
+                ("matches", "it")
+            } else {
+                ("match", "them")
+            };
+            let repeat = match targets.dry_run {
+                true => String::new(),
+                false => format!("; add --yes to change {them}"),
+            };
+            let would = count(self.would);
+            note(&format!("nothing was changed: {would} {verb}{repeat}"));
+            return Ok(());
+        }
+        let Report {
+            applied,
+            changed,
+            already,
+            refused,
+            ..
+        } = self;
+        note(&format!(
+            "{changed} {applied}, {already} already, {refused} refused"
+        ));
+        if self.owner_alive {
+            note(&match address {
+                StoreAddress::Sqlite(sqlite) => format!(
+                    "hint: if the owner's process has ended and no other uses the store, \
+                     --store 'sqlite:{}?mode=exclusive' proves it and ends the owner; beside \
+                     other processes, --fence-after 30s ends an owner that does not renew",
+                    sqlite.path.display()
+                ),
+                _ => "hint: --fence-after 30s ends an owner that does not renew".to_owned(),
+            });
+        }
+        match refused {
+            0 => Ok(()),
+            _ => Err(Failure::Told(Exit::Refused)),
+        }
+    }
+}
+
+/// Makes a change to each of the actions.
+pub(crate) async fn change_all(
+    address: &StoreAddress,
+    targets: &Targets,
+    applied: &'static str,
+    change: impl Fn(&Action) -> Change + Send + Sync,
+    out: &mut Out,
+) -> Result<()> {
+    targets.check()?;
+    let need = if targets.is_dry() {
+        Need::Read
+    } else {
+        Need::Write
+    };
+    let opened = open(address, need).await?;
+    let mut report = Report::new(applied);
+    if targets.uids.is_empty() {
+        by_filter(&opened, targets, &mut report, &change, out).await?;
+    } else {
+        let mut actions = Vec::with_capacity(targets.uids.len());
+        for uid in &targets.uids {
+            // Before anything is changed: a mistyped uid must not leave half of the work.
+            actions.push(show::find(&opened, *uid).await?);
+        }
+        step(&opened, targets, actions, &mut report, &change, out).await?;
+    }
+    opened.close().await?;
+    report.end(targets, address, out)
+}
+
+async fn by_filter(
+    opened: &Opened,
+    targets: &Targets,
+    report: &mut Report,
+    change: &(impl Fn(&Action) -> Change + Send + Sync),
+    out: &mut Out,
+) -> Result<()> {
+    let query = targets.filters.query().with_filter(Filter::Unfinished);
+    let query = query.with_detail(Detail::Summary);
+    let Some(newest) = newest(opened, query.clone()).await? else {
+        return Ok(());
+    };
+    let shown = progress::beside_lines(out, "changing");
+    let mut query = query.with_order(Order::Oldest).with_limit(PAGE);
+    loop {
+        let page = opened.store.list(&query).await?;
+        // Actions that were created since are left alone, so that this ends.
+        let last = page.items.iter().position(|action| action.uid == newest);
+        let mut actions = page.items;
+        if let Some(last) = last {
+            actions.truncate(last + 1);
+        }
+        shown.inc(actions.len() as u64);
+        step(opened, targets, actions, report, change, out).await?;
+        query.after = page.next;
+        if last.is_some() || page.next.is_none() {
+            break;
+        }
+    }
+    shown.finish_and_clear();
+    Ok(())
+}
+
+/// Returns the newest action that matches.
+async fn newest(opened: &Opened, mut query: Query) -> Result<Option<ActionUid>> {
+    query.limit = 1;
+    loop {
+        let page = opened.store.list(&query).await?;
+        if let Some(action) = page.items.first() {
+            return Ok(Some(action.uid));
+        }
+        query.after = page.next;
+        if page.next.is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+/// Changes some actions in one transaction, or shows them.
+async fn step(
+    opened: &Opened,
+    targets: &Targets,
+    actions: Vec<Arc<Action>>,
+    report: &mut Report,
+    change: &(impl Fn(&Action) -> Change + Send + Sync),
+    out: &mut Out,
+) -> Result<()> {
+    if targets.is_dry() {
+        for action in actions.iter().filter(|action| action.is_unfinished()) {
+            report.would += 1;
+            report.row(action, "would be changed", None, out)?;
+        }
+        return report.table.write(out);
+    }
+    for actions in actions.chunks(PAGE.into()) {
+        let commands = actions
+            .iter()
+            .map(|action| Command::apply(action.uid, change(action)));
+        let batch = Batch::each(commands.collect());
+        let answers = opened.store.write_repeating(batch).await?;
+        for (action, answer) in actions.iter().zip(answers) {
+            report.answer(action, answer, out)?;
+        }
+        report.table.write(out)?;
+    }
+    Ok(())
+}

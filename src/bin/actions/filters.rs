@@ -1,0 +1,115 @@
+//! The filters of a command line.
+
+use action_store::{ActionUid, Filter, ObjectRef, Outcome, Query, Source, Status, Timestamp};
+use clap::Args;
+
+use crate::time;
+
+/// Conditions of a list. An action must meet all of them.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Filters (an action must meet all of them)")]
+pub(crate) struct FilterArgs {
+    /// Status: queued, executing or completed
+    #[arg(long, value_name = "WORD")]
+    status: Option<Status>,
+    /// Queued or executing
+    #[arg(long)]
+    unfinished: bool,
+    /// Outcome: succeeded, failed, cancelled, interrupted or lost
+    #[arg(long, value_name = "WORD")]
+    outcome: Option<Outcome>,
+    /// Kind of action: task, state-machine or other
+    #[arg(long, value_name = "WORD")]
+    source: Option<Source>,
+    /// Exactly this name
+    #[arg(long)]
+    name: Option<String>,
+    /// Works on this object, such as bdb:1 or cluster
+    #[arg(long)]
+    object: Option<ObjectRef>,
+    /// Touches this object, as its own or as a related one
+    #[arg(long, value_name = "OBJECT")]
+    touches: Option<ObjectRef>,
+    /// Belongs to this tenant
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Was asked for by this actor
+    #[arg(long)]
+    actor: Option<String>,
+    /// Is owned by an incarnation of this name
+    #[arg(long, value_name = "NAME")]
+    owner: Option<String>,
+    /// Is a part of this action
+    #[arg(long, value_name = "UID", value_parser = uid)]
+    parent: Option<ActionUid>,
+    /// Retries this action
+    #[arg(long, value_name = "UID", value_parser = uid)]
+    retry_of: Option<ActionUid>,
+    /// Has this request or trace id
+    #[arg(long, value_name = "ID")]
+    correlation: Option<String>,
+    /// Has a cancel request
+    #[arg(long)]
+    cancel_requested: bool,
+    /// Created at this time or later: 2h (before now), RFC 3339, or a date in UTC
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
+    since: Option<Timestamp>,
+    /// Created before this time
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
+    until: Option<Timestamp>,
+    /// Completed at this time or later
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
+    finished_since: Option<Timestamp>,
+    /// Completed before this time
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
+    finished_until: Option<Timestamp>,
+}
+
+impl FilterArgs {
+    /// Returns the filters in the order of the options.
+    pub(crate) fn filters(&self) -> Vec<Filter> {
+        let text = |text: &Option<String>| text.as_deref().map(Into::into);
+        [
+            self.status.map(Filter::Status),
+            self.unfinished.then_some(Filter::Unfinished),
+            self.outcome.map(Filter::Outcome),
+            self.source.map(Filter::Source),
+            text(&self.name).map(Filter::Name),
+            self.object.clone().map(Filter::Object),
+            self.touches.clone().map(Filter::Touches),
+            text(&self.tenant).map(Filter::Tenant),
+            text(&self.actor).map(Filter::Actor),
+            text(&self.owner).map(Filter::OwnerName),
+            self.parent.map(Filter::Parent),
+            self.retry_of.map(Filter::RetryOf),
+            text(&self.correlation).map(Filter::Correlation),
+            self.cancel_requested.then_some(Filter::CancelRequested),
+            self.since.map(Filter::CreatedFrom),
+            self.until.map(Filter::CreatedBefore),
+            self.finished_since.map(Filter::FinishedFrom),
+            self.finished_until.map(Filter::FinishedBefore),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// Returns a query with these filters.
+    pub(crate) fn query(&self) -> Query {
+        self.filters()
+            .into_iter()
+            .fold(Query::new(), Query::with_filter)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.filters().is_empty()
+    }
+}
+
+/// Parses a uid in any spelling of a UUID: people paste them in upper case and without hyphens.
+pub(crate) fn uid(text: &str) -> Result<ActionUid, String> {
+    let uuid = uuid::Uuid::try_parse(text.trim());
+    uuid.map(ActionUid::from_uuid).map_err(|_| {
+        "not the uid of an action, such as 01890a5d-ac96-774b-bcce-b302099a8057".to_owned()
+    })
+}

@@ -1,0 +1,67 @@
+//! Draining: no new work, and waiting for the work that is in progress.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::Tracker;
+use crate::model::ActionUid;
+
+/// Work that was left when [`Tracker::drain`](crate::Tracker::drain) returned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Number of actions that still have a handle.
+    pub in_work: usize,
+    /// The first 100 of these, oldest first.
+    pub in_work_actions: Vec<ActionUid>,
+    /// Number of calls that are still beginning or queueing an action.
+    pub beginning: usize,
+    /// Number of ends that are not recorded yet. The shutdown writes them.
+    pub unrecorded_ends: usize,
+}
+
+impl Drained {
+    /// Returns true if nothing was left.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.in_work == 0 && self.beginning == 0 && self.unrecorded_ends == 0
+    }
+}
+
+impl Tracker {
+    /// Takes no new work, and waits until all actions with a handle have ended and their ends are
+    /// recorded, for at most `timeout`. Returns what is left then. Call
+    /// [`shutdown`](Tracker::shutdown) afterwards: it interrupts what is left.
+    ///
+    /// From the first poll on, for all clones of this tracker, a call that begins, queues or adopts
+    /// an action returns `Closed`: "the tracker is draining". Parts of an action that has a handle
+    /// here may still be recorded and begun, because its work may need them. The tracker keeps its
+    /// name, so reports and ends are accepted. Draining cannot be undone. A second call waits again.
+    ///
+    /// Queued actions are not waited for. The shutdown handles them as
+    /// [`left_queued`](crate::TrackerOptions::left_queued) says. A
+    /// dropped future only stops waiting.
+    ///
+    /// ```
+    /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::Error> {
+    /// let left = tracker.drain(std::time::Duration::from_secs(20)).await;
+    /// for uid in &left.in_work_actions {
+    ///     eprintln!("{uid} is interrupted by the shutdown");
+    /// }
+    /// tracker.shutdown().await
+    /// # }
+    /// ```
+    pub async fn drain(&self, timeout_after: Duration) -> Drained {
+        let shared = &self.core.shared;
+        shared.start_draining();
+        let waited = {
+            // The timer belongs to the tracker's runtime; the caller may be on another one.
+            let _entered = self.core.runtime().enter();
+            timeout(timeout_after, shared.idle())
+        };
+        // The report says if the time was up.
+        let _ = waited.await;
+        shared.left()
+    }
+}

@@ -1,0 +1,15 @@
+//! The program `actions`, driven as operators and scripts drive it. It works on stores of its own,
+//! beside a living plane with an exclusive store, and on a store that a plane shares.
+// Helpers of tests are test code too, which clippy sees only in the test functions themselves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod acting;
+mod beside;
+mod live;
+mod moving;
+mod reading;
+mod removing;
+mod serving;
+mod support;
+mod terminal;
+mod usage;

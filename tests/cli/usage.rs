@@ -1,0 +1,180 @@
+//! Exit codes, addresses, help, pipes.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use action_store::{ActionStore, ActionStoreExt, NewAction};
+
+use crate::support::{Place, actions, ran};
+
+const UNKNOWN: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+#[test]
+fn a_wrong_command_line_ends_with_2_and_says_what_to_do() {
+    for (arguments, words) in [
+        (&["frobnicate"][..], "unrecognized subcommand"),
+        (&["list"], "add --store sqlite:PATH, or set ACTIONS_STORE"),
+        (
+            &["--store", "plane.db", "list"],
+            "a file is written sqlite:plane.db",
+        ),
+        (
+            &["--store", "sqlite:a?mode=rw", "list"],
+            "must be exclusive, shared or ro",
+        ),
+        (
+            &["--store", "memory:", "list", "--since", "yesterday"],
+            "write 2h (before now)",
+        ),
+        (
+            &["--store", "memory:", "list", "--status", "running"],
+            "is not a known status",
+        ),
+        (
+            &["--store", "memory:", "list", "--after", "x"],
+            "this is not a cursor",
+        ),
+        (&["--store", "memory:", "list", "--limit", "0"], "'0'"),
+        (
+            &["--store", "memory:", "show", "7"],
+            "not the uid of an action",
+        ),
+        (
+            &["--store", "memory:", "check"],
+            "works on a SQLite store only",
+        ),
+        (&["--store", "memory:", "watch"], "needs a terminal"),
+        (
+            &["--store", "memory:", "cancel"],
+            "neither uids nor filters",
+        ),
+        (
+            &["--store", "memory:", "cancel", UNKNOWN, "--name", "x"],
+            "filters do not apply",
+        ),
+        (
+            &["--store", "memory:", "erase", "--yes"],
+            "takes exactly one filter",
+        ),
+        (
+            &["--store", "memory:", "copy", "memory:"],
+            "the same address",
+        ),
+        (
+            &["--store", "sqlite:a?mode=ro", "pin", UNKNOWN],
+            "mode=ro forbids it",
+        ),
+    ] {
+        let ran = ran(actions(arguments)).ends(2);
+        assert!(ran.err.contains(words), "{arguments:?}: {}", ran.err);
+        assert_eq!(ran.out, "", "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_ends_with_3() {
+    let place = Place::new();
+    place.filled().await;
+    for command in ["show", "history", "watch", "cancel", "settle", "pin"] {
+        let ran = place.run(&[command, UNKNOWN]).ends(3);
+        assert!(ran.err.contains(UNKNOWN), "{command}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_store_that_is_not_there_ends_with_5_and_is_not_created() {
+    let place = Place::new();
+    for arguments in [
+        &["list"][..],
+        &["pin", UNKNOWN],
+        &["check"],
+        &["prune", "--yes"],
+    ] {
+        let ran = place.run(arguments).ends(5);
+        assert!(
+            ran.err.contains("there is no store at this path"),
+            "{}",
+            ran.err
+        );
+        assert!(ran.err.contains("hint: check the path"), "{}", ran.err);
+    }
+    assert!(!place.path("plane.db").exists());
+}
+
+#[test]
+fn a_store_of_another_kind_ends_with_1() {
+    let place = Place::new();
+    std::fs::write(
+        place.path("plane.db"),
+        "not a database, but long enough to look at",
+    )
+    .unwrap();
+    let ran = place.run(&["list"]).ends(1);
+    assert!(ran.err.starts_with("error: sqlite:"), "{}", ran.err);
+    let postgres = ran_on("postgres://ada:s3cret@db/plane");
+    let ran = postgres.ends(1);
+    assert!(ran.err.contains("PostgreSQL"), "{}", ran.err);
+    assert!(!ran.err.contains("s3cret"), "{}", ran.err);
+}
+
+fn ran_on(address: &str) -> crate::support::Ran {
+    ran(actions(&["--store", address, "list"]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pipe_is_no_error() {
+    let place = Place::new();
+    let store = place.open().await;
+    let batch = (0..1000).map(|_| action_store::Command::create(NewAction::task("many")));
+    store
+        .write_repeating(action_store::Batch::each(batch.collect()))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    for arguments in [
+        &["list", "--all"][..],
+        &["list", "--all", "--json"],
+        &["export", "-"],
+    ] {
+        let mut command = place.command(arguments);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut head = [0; 100];
+        // Dropped at the end of this line, as by `head`.
+        child.stdout.take().unwrap().read_exact(&mut head).unwrap();
+        let done = child.wait_with_output().unwrap();
+        assert_eq!(done.status.code(), Some(0), "{arguments:?}: {done:?}");
+        assert_eq!(String::from_utf8_lossy(&done.stderr), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_documents_the_exit_codes_and_has_examples() {
+    let help = ran(actions(&["--help"])).ends(0).out;
+    for part in [
+        "Exit codes:",
+        "Examples:",
+        "5  the store is missing",
+        "ACTIONS_STORE",
+    ] {
+        assert!(help.contains(part), "{part}: {help}");
+    }
+    for command in [
+        "list", "show", "watch", "tail", "counts", "cancel", "settle", "pin", "prune", "erase",
+        "export", "import", "copy", "backup", "serve",
+    ] {
+        let help = ran(actions(&[command, "--help"])).ends(0).out;
+        assert!(help.contains("Examples:\n  "), "{command}: {help}");
+    }
+}
+
+#[test]
+fn shells_get_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = ran(actions(&["completions", shell])).ends(0).out;
+        assert!(script.contains("diagnostics"), "{shell}");
+    }
+}
