@@ -87,6 +87,7 @@ macro_rules! __conformance_cases {
                     plain every_set_of_states_returns_the_actions_in_them;
                     plain a_prefix_finds_the_names_that_begin_with_it;
                     plain a_prefix_finds_many_names_and_many_actions;
+                    plain merged_lists_find_what_lies_behind_many_rows;
                     plain counts_agree_with_the_lists;
                     plain a_count_beyond_its_bound_is_a_lower_bound;
                 }

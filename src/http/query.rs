@@ -13,7 +13,7 @@ use super::time_param;
 use super::walk::{Walk, not_a_cursor};
 use crate::model::{Filter, Limits, ObjectRef, Order, Query, StateSet, Timestamp};
 
-/// The parameters that filter. Those of a list and of the counts.
+/// The parameters that filter a list or the counts.
 const FILTERS: [&str; 12] = [
     "status",
     "outcome",

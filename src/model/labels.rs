@@ -12,8 +12,8 @@ use super::limits::{Invalid, Limits, at_most, without_control};
 /// [attributes](crate::NewAction::with_attributes) for what you only show.
 ///
 /// Limits: [`Limits::LABELS`] pairs; a key has 1 to [`Limits::LABEL_KEY`] bytes and no `=`; a value
-/// has 1 to [`Limits::LABEL_VALUE`] bytes. Neither has control characters. Labels beyond these limits
-/// are refused, never cut. Keys and values are compared byte for byte.
+/// has 1 to [`Limits::LABEL_VALUE`] bytes; keys and values have no control characters. Labels beyond
+/// these limits are refused, never cut. Keys and values are compared byte for byte.
 ///
 /// ```
 /// use action_store::action::Labels;

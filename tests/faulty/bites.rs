@@ -106,6 +106,10 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
         "a_count_beyond_its_bound_is_a_lower_bound",
     ),
     (
+        Fault::LosesTheLastOfAPage,
+        "merged_lists_find_what_lies_behind_many_rows",
+    ),
+    (
         Fault::TakesTooManyObjects,
         "a_query_beyond_its_limits_is_invalid",
     ),

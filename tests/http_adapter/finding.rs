@@ -229,3 +229,24 @@ async fn the_full_view_shows_results_and_keeps_operator_detail() {
     let answer = get(&viewers, &format!("/v1/actions/{absent}?view=full")).await;
     answer.error(StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn the_remaining_time_is_computed_from_actions_in_the_scope() {
+    let plane = Plane::new().await;
+    plane.clock.set(Timestamp::from_seconds(1_800_000_000));
+    let copy = |tenant: &str| NewAction::task("copy").with_tenant(tenant);
+    for _ in 0..6 {
+        let uid = plane.started(copy("globex")).await;
+        plane.clock.advance(Duration::from_secs(10));
+        plane.finish(uid, Finish::succeeded()).await;
+    }
+    let uid = plane.started(copy("acme")).await;
+    let seen = async |scope: Scope| {
+        let options = RouterOptions::new().with_clock(plane.clock.clone());
+        let authorizer = move |_: &axum::http::request::Parts, _| Ok(scope.clone());
+        let app = router_with(plane.store.clone(), authorizer, options);
+        json_of(&ok(get(&app, &format!("/v1/actions/{uid}?view=full")).await))
+    };
+    assert!(seen(Scope::tenant("acme")).await.get("remaining").is_none());
+    assert!(seen(Scope::everything()).await.get("remaining").is_some());
+}

@@ -281,6 +281,44 @@ pub(super) async fn a_prefix_finds_many_names_and_many_actions(fixture: &dyn Fix
     Ok(())
 }
 
+pub(super) async fn merged_lists_find_what_lies_behind_many_rows(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    // One state and one name have more rows than their share of a page. The rare actor is at both
+    // ends, and in the middle of the smaller lists.
+    let mut commands = Vec::new();
+    for number in 0..4000_u64 {
+        let is_rare = [0, 2000, 3999].contains(&number);
+        let actor = if is_rare { "ada" } else { "bob" };
+        let new = NewAction::task(format!("n{}", number % 10 / 9)).with_actor(actor);
+        let uid = new.uid;
+        commands.push(create(new));
+        if number % 20 == 0 {
+            commands.push(apply(uid, finish(Outcome::Failed), None));
+        }
+    }
+    for some in commands.chunks(s.max_commands()?) {
+        for answer in s.each(some.to_vec()).await? {
+            answer?;
+        }
+    }
+    let all = s.walk(Query::new().with_order(Order::Oldest)).await?;
+    let states = StateSet::UNFINISHED.with_outcomes([Outcome::Failed, Outcome::Lost]);
+    let rare = |filter| {
+        let query = Query::new().with_filter(Filter::Actor("ada".into()));
+        query.with_filter(filter)
+    };
+    for filter in [Filter::States(states), Filter::NamePrefix("n".into())] {
+        let query = rare(filter.clone());
+        same("rare actions", s.walk(query.clone()).await?.len(), 3)?;
+        for limit in [1, 2, 100] {
+            list::finds(&s, query.clone().with_limit(limit), &all).await?;
+        }
+        let many = Query::new().with_filter(filter).with_limit(Limits::PAGE);
+        list::finds(&s, many, &all).await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn counts_agree_with_the_lists(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     let all = list::variety(&s).await?;
