@@ -69,7 +69,7 @@
 //! | list all actions on node 7 | [`ActionStoreExt::touching`] |
 //! | link actions to a request or span | [`TrackerOptions::with_correlation`] |
 //! | find actions by a label | [`NewAction::with_label`], [`Filter::label`] |
-//! | count actions by status and outcome | [`ActionStoreExt::counts`] |
+//! | count actions by status and outcome | [`ActionStoreExt::count`] |
 //! | estimate the remaining time | [`Expectations::remaining`](expectations::Expectations::remaining) |
 //!
 //! # Features

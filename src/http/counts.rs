@@ -64,7 +64,7 @@ impl Adapter {
     pub(super) async fn counts(&self, parts: &Parts, scope: &Scope) -> Result<Response, Problem> {
         let (asked, bound) = read_counts(parts.uri.query(), scope)?;
         let filters = [scope.filters(), &asked].concat();
-        let counts = self.store.counts(&filters, bound).await?;
+        let counts = self.store.count(&filters, bound).await?;
         answer(&Counts::from(counts))
     }
 }

@@ -132,7 +132,7 @@ impl Adapter {
         let inside = scope.shows_detail();
         // Parts and earlier actions outside the scope are not counted.
         let children = [scope.filters(), &[Filter::Parent(uid)]].concat();
-        let children = self.store.counts(&children, COUNTED).await?;
+        let children = self.store.count(&children, COUNTED).await?;
         let related = action.related.iter().map(|related| Related {
             role: &related.role,
             object: related.object.as_str(),

@@ -54,6 +54,7 @@ impl Labels {
     }
 
     /// Returns the pairs, in the order of their keys.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (&**key, &**value))
     }

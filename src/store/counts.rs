@@ -14,7 +14,7 @@ pub struct StateCount {
     pub exact: bool,
 }
 
-/// Number of actions by status and outcome. See [`counts`](crate::ActionStoreExt::counts).
+/// Number of actions by status and outcome. See [`count`](crate::ActionStoreExt::count).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct StateCounts {
@@ -47,7 +47,7 @@ fn succeeded() -> StateSet {
 }
 
 impl StateCounts {
-    /// See [`counts`](crate::ActionStoreExt::counts).
+    /// See [`count`](crate::ActionStoreExt::count).
     pub(crate) async fn of<S>(
         store: &S,
         filters: &[Filter],

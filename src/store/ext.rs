@@ -279,9 +279,9 @@ pub trait ActionStoreExt: ActionStore {
     /// store.create(NewAction::task("backup_bdb").with_label("region", "eu-1")).await?;
     /// store.create(NewAction::task("backup_bdb")).await?;
     ///
-    /// let counts = store.counts(&[], 1000).await?;
+    /// let counts = store.count(&[], 1000).await?;
     /// assert_eq!((counts.queued.number, counts.queued.exact), (2, true));
-    /// let counts = store.counts(&[Filter::label_key("region")], 1000).await?;
+    /// let counts = store.count(&[Filter::label_key("region")], 1000).await?;
     /// assert_eq!(counts.total(), 1);
     /// # Ok(())
     /// # }
@@ -291,7 +291,7 @@ pub trait ActionStoreExt: ActionStore {
     /// # Errors
     /// As [`ActionStore::list`]. The filters plus one must not exceed
     /// [`Limits::FILTERS`](crate::Limits::FILTERS).
-    fn counts(
+    fn count(
         &self,
         filters: &[Filter],
         bound: u32,

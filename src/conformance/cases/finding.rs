@@ -330,7 +330,7 @@ pub(super) async fn counts_agree_with_the_lists(fixture: &dyn Fixture) -> Proof 
         let matching = all.iter().filter(|action| query.matches(action));
         let mut expected = StateCounts::default();
         matching.for_each(|action| expected.add(action));
-        let counts = s.store.counts(&filters, 1000).await?;
+        let counts = s.store.count(&filters, 1000).await?;
         let what = format!("the counts of {filters:?}");
         holds(&what, counts.is_exact(), counts)?;
         same(&what, counts.numbers(), expected.numbers())?;
@@ -363,22 +363,22 @@ pub(super) async fn a_count_beyond_its_bound_is_a_lower_bound(fixture: &dyn Fixt
         }
     }
     // One state beyond the bound does not make the others inexact.
-    let counts = s.store.counts(&[], 50).await?;
+    let counts = s.store.count(&[], 50).await?;
     let exact = |count: StateCount| (count.number, count.exact);
     same("failed", exact(counts.failed), (50, false))?;
     same("cancelled", exact(counts.cancelled), (30, true))?;
     same("succeeded", exact(counts.succeeded), (40, true))?;
     same("queued", exact(counts.queued), (20, true))?;
     same("executing", exact(counts.executing), (0, true))?;
-    let counts = s.store.counts(&[], 2000).await?;
+    let counts = s.store.count(&[], 2000).await?;
     same("failed", exact(counts.failed), (1100, true))?;
     same("succeeded", exact(counts.succeeded), (40, true))?;
     let named = [Filter::Name("b".into())];
-    let counts = s.store.counts(&named, 25).await?;
+    let counts = s.store.count(&named, 25).await?;
     same("cancelled", exact(counts.cancelled), (25, false))?;
     same("queued", exact(counts.queued), (20, true))?;
     same("failed", exact(counts.failed), (0, true))?;
-    let wrong = s.store.counts(&[Filter::Unknown], 10).await;
+    let wrong = s.store.count(&[Filter::Unknown], 10).await;
     let wrong = wrong.map_err(|error| error.kind());
     same(
         "an unknown filter",
