@@ -67,7 +67,7 @@ async fn main() -> Result<(), Failure> {
     check(address, action.uid().to_string()).await?;
     assert_eq!(host.asked.load(Ordering::Relaxed), 1);
 
-    // A stream and a long poll are open when the host stops. Neither delays it.
+    // A stream and a long poll are open when the host stops, and do not delay it.
     let path = format!("/cluster/v1/actions/{}?wait=60s", action.uid());
     let poll = begin(address, &path, &[ADA]).await?;
     let accept = "Accept: text/event-stream";
@@ -173,7 +173,7 @@ const EVE: &str = "Authorization: Basic ZXZlOmJhdHRlcnkgc3RhcGxl";
 async fn check(address: SocketAddr, uid: String) -> Result<(), Failure> {
     let ask = async |path: &str, headers: &[&str]| {
         let headers = [headers, &["Connection: close"]].concat();
-        Ok::<_, Failure>(rest(begin(address, path, &headers).await?).await?)
+        rest(begin(address, path, &headers).await?).await
     };
     let health = ask("/health", &[]).await?;
     assert!(health.contains("200 OK"), "{health}");

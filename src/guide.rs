@@ -11,8 +11,9 @@
 //! | [`http`] | Who may see what at the read endpoints? |
 //! | [`axum_host`] | How do I mount the endpoints in a complete axum host? |
 //! | [`operations`] | What do I alert on? How do I back up, restore and upgrade? |
+//! | [`postgres`] | How do planes on several machines share one store? |
 //! | [`command_line`] | How do I look at a store and act on it from a shell? |
-//! | [`custom_store`] | How do I write a store of my own? |
+//! | [`custom_store`] | How do I write a store of my own, and prove it? |
 //! | [`testing`] | How do I test my own code? |
 //!
 //! The pages are only part of the documentation; they add nothing to the compiled crate.
@@ -43,6 +44,9 @@ pub mod axum_host {}
 
 #[doc = include_str!("../docs/guide/operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("../docs/guide/postgres.md")]
+pub mod postgres {}
 
 #[doc = include_str!("../docs/guide/command_line.md")]
 pub mod command_line {}

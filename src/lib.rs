@@ -8,7 +8,8 @@
 //! - [`Watcher`] waits for actions and watches them, from any process that shares the store.
 //!
 //! - [`ActionStore`] is the trait of all stores: eight methods and a contract. [`SqliteStore`] is
-//!   durable, [`MemoryStore`] is not. [`ActionStoreExt`] adds convenience methods to any store.
+//!   durable, [`PostgresStore`] is for several machines, [`MemoryStore`] keeps nothing.
+//!   [`ActionStoreExt`] adds convenience methods to any store.
 //!
 //! - [`http`] serves the recorded actions at the documented read endpoints.
 //!
@@ -25,7 +26,7 @@
 //! - [`conformance`] is the test suite for implementations of the trait.
 //!
 //! The crate root has the types that most programs name. The others are in the modules: [`action`],
-//! [`command`], [`query`], [`owner`], [`tracker`], [`watch`] and [`sqlite`].
+//! [`command`], [`query`], [`owner`], [`tracker`], [`watch`], [`sqlite`] and [`postgres`].
 //!
 //! ```
 //! # async fn example(dir: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
@@ -78,6 +79,7 @@
 //! | --- | --- | --- |
 //! | `sqlite` | default | [`SqliteStore`]: durable storage in a file or in the host's pool (bundled SQLite) |
 //! | `sqlite-unbundled` | | as `sqlite`, with the SQLite that the host links |
+//! | `postgres` | | [`PostgresStore`]: a store in a PostgreSQL database, for several processes and machines |
 //! | `tracker` | default | [`Tracker`], [`ActionHandle`]: claim, begin, report, finish, recover; [`Watcher`]: wait, watch |
 //! | `http` | | [`http`]: the documented read endpoints for axum 0.8; [`Watcher`] |
 //! | `console` | | [`http::console`](crate::http::console()): a web page that shows the actions of `http` |
@@ -92,6 +94,7 @@
 #![cfg_attr(
     not(all(
         feature = "sqlite-unbundled",
+        feature = "postgres",
         feature = "tracker",
         feature = "console",
         feature = "openapi",
@@ -112,6 +115,7 @@ pub mod expectations;
 #[cfg(all(
     any(doc, doctest),
     feature = "sqlite-unbundled",
+    feature = "postgres",
     feature = "tracker",
     feature = "http",
     feature = "conformance"
@@ -133,6 +137,8 @@ pub mod watch;
 
 pub use address::connect;
 pub use backend::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use backend::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite-unbundled")]
 pub use backend::{SqliteOptions, SqliteStore};
 pub use clock::Clock;
@@ -177,6 +183,18 @@ pub mod query {
 
     pub use crate::model::{BranchId, CursorError, Detail, Position, Revision, StateSet, StoreId};
     pub use crate::store::{Pages, StateCount, StateCounts};
+}
+
+#[cfg(feature = "postgres")]
+pub mod postgres {
+    //! Parts for hosts of a [`PostgresStore`](crate::PostgresStore).
+
+    /// The version of sqlx in the signatures of [`PostgresStore::on_pool`] and
+    /// [`PostgresOptions::connect_with`], for hosts that depend on another version or on none.
+    ///
+    /// [`PostgresStore::on_pool`]: crate::PostgresStore::on_pool
+    /// [`PostgresOptions::connect_with`]: crate::PostgresOptions::connect_with
+    pub use sqlx;
 }
 
 #[cfg(feature = "sqlite-unbundled")]

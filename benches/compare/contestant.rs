@@ -191,6 +191,16 @@ pub struct Held {
     pub entries: usize,
 }
 
+/// A page that is read.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked {
+    Newest,
+    /// The newest actions of a database.
+    Object(u64),
+    /// The changes after this share of all changes.
+    Feed(u64),
+}
+
 /// A store that takes part in the benchmark.
 ///
 /// Every write is a compare-and-set on the version. It writes the log entry, the position in the
@@ -204,6 +214,11 @@ pub trait Contestant: Send + Sync + 'static {
     async fn get(&self, uid: Uuid) -> Uuid;
     /// Reads and decodes the newest actions; returns their number and the uid of the first.
     async fn list(&self, limit: u16) -> (usize, Option<Uuid>);
+    /// Reads and decodes a page; returns the number of its actions. `None` if the contestant does
+    /// not take part in this.
+    async fn page(&self, _asked: Asked, _limit: u16) -> Option<usize> {
+        None
+    }
     /// Writes completed actions as fast as possible, to prepare a read workload.
     async fn fill(&self, count: usize) -> Vec<Uuid>;
     /// Returns all content, for verification.

@@ -30,7 +30,10 @@
 //!
 //! - `rusqlite per call`: `spawn_blocking`, one transaction per call.
 //!
-//! - `redb by hand`: a key-value store, one transaction per call.
+//! - `redb by hand`: a key-value store, one transaction per call, records as JSON.
+//!
+//! - `redb with our codec`: the same store over what the library offers authors of stores, see
+//!   `redb_codec.rs`. It is the baseline of the pages that 32 callers read.
 //!
 //! - `locked map`, the baseline in memory, and `sharded map`: see `locked_map.rs`.
 //!
@@ -70,6 +73,7 @@ mod ours;
 #[path = "../shared/plot.rs"]
 mod plot;
 mod redb_by_hand;
+mod redb_codec;
 mod report;
 mod rusqlite_by_hand;
 mod schema;
@@ -85,11 +89,14 @@ use std::time::Duration;
 use action_store::conformance::workload::{Caller, Measured, closed_loop};
 use uuid::Uuid;
 
-use contestant::{Contestant, ENTRIES, Head, LAST_VERSION, New, life};
+use contestant::{Asked, Contestant, ENTRIES, Head, LAST_VERSION, New, life};
 use flags::Flags;
 use locked_map::LockedMap;
 use report::{Group, Line, Sample};
 use rusqlite_by_hand::Grouped;
+
+/// Objects that the actions touch.
+const OBJECTS: usize = 100;
 
 /// Rows per page.
 const PAGE: u16 = 100;
@@ -100,9 +107,11 @@ enum Work {
     Lives,
     Get,
     Newest,
+    Object,
+    Feed,
 }
 
-const WORKLOADS: [(&str, Work, usize); 7] = [
+const WORKLOADS: [(&str, Work, usize); 10] = [
     ("lives-1", Work::Lives, 1),
     ("lives-8", Work::Lives, 8),
     ("lives-64", Work::Lives, 64),
@@ -110,6 +119,9 @@ const WORKLOADS: [(&str, Work, usize); 7] = [
     ("get-1", Work::Get, 1),
     ("get-64", Work::Get, 64),
     ("newest-8", Work::Newest, 8),
+    ("newest-32", Work::Newest, 32),
+    ("object-32", Work::Object, 32),
+    ("feed-32", Work::Feed, 32),
 ];
 
 impl Work {
@@ -119,6 +131,8 @@ impl Work {
             Work::Lives => "whole lives",
             Work::Get => "one action by uid",
             Work::Newest => "newest hundred",
+            Work::Object => "newest hundred of an object",
+            Work::Feed => "a hundred changes",
         };
         let callers = match callers {
             1 => "1 caller".to_owned(),
@@ -137,13 +151,14 @@ enum Kind {
     Sqlx,
     PerCall,
     Redb,
+    RedbCodec,
     Memory,
     Map,
     Sharded,
 }
 
 /// The library first, then the baseline, then the others.
-const DURABLE: [Kind; 7] = [
+const DURABLE: [Kind; 8] = [
     Kind::Sqlite,
     Kind::SqlxGrouped,
     Kind::Shipped,
@@ -151,7 +166,10 @@ const DURABLE: [Kind; 7] = [
     Kind::Sqlx,
     Kind::PerCall,
     Kind::Redb,
+    Kind::RedbCodec,
 ];
+/// Stores whose pages of objects and changes are compared.
+const PAGED: [Kind; 2] = [Kind::Sqlite, Kind::RedbCodec];
 const VOLATILE: [Kind; 3] = [Kind::Memory, Kind::Map, Kind::Sharded];
 
 /// Shards of the sharded map: several per core, as in common sharded maps.
@@ -167,6 +185,7 @@ impl Kind {
             Kind::Sqlx => "sqlx per call",
             Kind::PerCall => "rusqlite per call",
             Kind::Redb => "redb by hand",
+            Kind::RedbCodec => "redb with our codec",
             Kind::Memory => "MemoryStore",
             Kind::Map => "locked map",
             Kind::Sharded => "sharded map",
@@ -189,6 +208,7 @@ impl Kind {
             Kind::Sqlx => Arc::new(sqlx_by_hand::SqlxByHand::open(directory).await),
             Kind::PerCall => Arc::new(rusqlite_by_hand::PerCall::open(directory)),
             Kind::Redb => Arc::new(redb_by_hand::Redb::open(directory)),
+            Kind::RedbCodec => Arc::new(redb_codec::RedbCodec::open(directory)),
             Kind::Memory => Arc::new(ours::Ours::memory().await),
             Kind::Map => Arc::new(LockedMap::new(1)),
             Kind::Sharded => Arc::new(LockedMap::new(SHARDS)),
@@ -248,7 +268,12 @@ async fn main() {
     let mut families = [("durable", Vec::new()), ("memory", Vec::new())];
     let chosen = |name: &str| name.starts_with(options.only.as_str());
     for (name, work, callers) in WORKLOADS.into_iter().filter(|(name, ..)| chosen(name)) {
-        for (family, kinds) in families.iter_mut().zip([&DURABLE[..], &VOLATILE[..]]) {
+        let kinds = match work {
+            Work::Object | Work::Feed => [&PAGED[..], &[]],
+            _ => [&DURABLE[..], &VOLATILE[..]],
+        };
+        let families = families.iter_mut().zip(kinds);
+        for (family, kinds) in families.filter(|(_, kinds)| !kinds.is_empty()) {
             family.1.push(groups.len());
             let lines = compare(work, callers, kinds, &options, scratch.path()).await;
             groups.push(Group {
@@ -275,11 +300,16 @@ async fn main() {
         (family, groups)
     });
     for (family, groups) in &families {
-        let base = groups[0].baseline().contestant;
+        let Some(first) = groups.first() else {
+            continue;
+        };
+        let base = first.baseline().contestant;
         let title = format!("Calls a second, as multiples of {base} ({family})");
         let note =
             "Right of 1x is faster, left of it slower. Medians of interleaved rounds; logarithmic.";
-        let svg = report::plot(&title, note, groups);
+        let same = |group: &&&Group| group.baseline().contestant == base;
+        let groups: Vec<&Group> = groups.iter().filter(same).copied().collect();
+        let svg = report::plot(&title, note, &groups);
         std::fs::write(output.join(format!("{family}.svg")), svg).unwrap();
     }
     let readme = report::readme(&machine, &conditions, &families.map(|(_, groups)| groups));
@@ -314,6 +344,7 @@ async fn compare(
                 Work::Lives => lives(kinds[index], callers, options.time, scratch).await,
                 Work::Get => filled[index].get(callers, options.time).await,
                 Work::Newest => filled[index].newest(callers, options.time).await,
+                Work::Object | Work::Feed => filled[index].pages(work, callers, options.time).await,
             };
             lines[index].rounds.push(Sample::from(&measured));
         }
@@ -429,6 +460,30 @@ impl Filled {
                 while caller.goes_on().await {
                     let found = contestant.list(PAGE).await;
                     assert_eq!(found, (page, uids.last().copied()));
+                    caller.lap();
+                }
+                (caller, ())
+            }
+        };
+        closed_loop(callers, time, caller).await.unwrap().0
+    }
+
+    /// Reads full pages of objects or of changes, each caller its own.
+    async fn pages(&self, work: Work, callers: usize, time: Duration) -> Measured {
+        let caller = |mut caller: Caller| {
+            let (contestant, rows) = (self.contestant.clone(), self.uids.len());
+            async move {
+                let full = Some(rows.div_ceil(OBJECTS).min(usize::from(PAGE)));
+                let mut at = caller.number() as u64;
+                while caller.goes_on().await {
+                    at = at * 7 + 13;
+                    let asked = match work {
+                        Work::Feed => Asked::Feed(at % 900),
+                        _ => Asked::Object(at % OBJECTS as u64),
+                    };
+                    at %= 1_000_003;
+                    let found = contestant.page(asked, PAGE).await;
+                    assert!(found >= full, "{found:?} of {full:?}: {asked:?}");
                     caller.lap();
                 }
                 (caller, ())

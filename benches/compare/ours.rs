@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use action_store::action::Version;
+use action_store::query::Revision;
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Batch, Change as StoreChange, Command, Finish,
-    LogQuery, MemoryStore, NewAction, ObjectRef, Order, OwnerRef, Progress, Query, Report,
+    ActionStore, ActionStoreExt, ActionUid, Batch, Change as StoreChange, Command, Cursor, Filter,
+    Finish, LogQuery, MemoryStore, NewAction, ObjectRef, Order, OwnerRef, Progress, Query, Report,
     SqliteStore, Status,
 };
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::contestant::{Change, Contestant, Head, Held, Kind, NAME, New, life};
+use crate::contestant::{Asked, Change, Contestant, Head, Held, Kind, NAME, New, life};
 
 pub struct Ours {
     store: Box<dyn ActionStore>,
@@ -35,26 +36,27 @@ impl Ours {
         store.command(claim).await.unwrap();
         Ours { store, owner }
     }
-
-    fn command(&self, change: Change) -> Command {
-        Command::apply(
-            ActionUid::from_uuid(change.uid),
-            match change.kind {
-                Kind::Start => StoreChange::Start,
-                Kind::Progress(progress) => {
-                    let progress = u16::try_from(progress).unwrap();
-                    let progress = Progress::from_hundredths(progress).unwrap();
-                    StoreChange::Report(Report::new().with_progress(progress))
-                }
-                Kind::Finish => StoreChange::Finish(Finish::succeeded()),
-            },
-        )
-        .by(self.owner.clone())
-        .if_version(Version::new(u64::try_from(change.version).unwrap()).unwrap())
-    }
 }
 
-fn status(status: Status) -> i64 {
+/// Returns the library's command for a change.
+pub fn command(change: Change, owner: &OwnerRef) -> Command {
+    Command::apply(
+        ActionUid::from_uuid(change.uid),
+        match change.kind {
+            Kind::Start => StoreChange::Start,
+            Kind::Progress(progress) => {
+                let progress = u16::try_from(progress).unwrap();
+                let progress = Progress::from_hundredths(progress).unwrap();
+                StoreChange::Report(Report::new().with_progress(progress))
+            }
+            Kind::Finish => StoreChange::Finish(Finish::succeeded()),
+        },
+    )
+    .by(owner.clone())
+    .if_version(Version::new(u64::try_from(change.version).unwrap()).unwrap())
+}
+
+pub fn status(status: Status) -> i64 {
     match status {
         Status::Queued => 0,
         Status::Executing => 1,
@@ -62,7 +64,7 @@ fn status(status: Status) -> i64 {
     }
 }
 
-fn new_action(new: &New) -> NewAction {
+pub fn new_action(new: &New) -> NewAction {
     let object: ObjectRef = new.object.parse().unwrap();
     NewAction::state_machine(NAME, object)
         .with_uid(ActionUid::from_uuid(new.uid))
@@ -76,7 +78,10 @@ impl Contestant for Ours {
     }
 
     async fn change(&self, change: Change) {
-        let action = self.store.command_on_action(self.command(change)).await;
+        let action = self
+            .store
+            .command_on_action(command(change, &self.owner))
+            .await;
         assert_eq!(action.unwrap().version.get() as i64, change.version + 1);
     }
 
@@ -94,6 +99,21 @@ impl Contestant for Ours {
         )
     }
 
+    async fn page(&self, asked: Asked, limit: u16) -> Option<usize> {
+        let query = Query::new().with_limit(limit);
+        let query = match asked {
+            Asked::Newest => query,
+            Asked::Object(object) => query.with_filter(Filter::Touches(ObjectRef::bdb(object))),
+            Asked::Feed(per_mille) => {
+                let at = self.store.changed(None).await.unwrap();
+                let after = Revision::new(at.revision.get() * per_mille / 1000);
+                let after = Some(Cursor::feed(at, after));
+                query.with_order(Order::Feed).with_after(after)
+            }
+        };
+        Some(self.store.list(&query).await.unwrap().items.len())
+    }
+
     async fn fill(&self, count: usize) -> Vec<Uuid> {
         let mut uids = Vec::with_capacity(count);
         // A life is six commands; the limit is a thousand per batch.
@@ -103,7 +123,7 @@ impl Contestant for Ours {
                 let new = New::of(row as u64 % 100);
                 uids.push(new.uid);
                 commands.push(Command::create(new_action(&new)));
-                commands.extend(life(new.uid).map(|change| self.command(change)));
+                commands.extend(life(new.uid).map(|change| command(change, &self.owner)));
             }
             for answer in self.store.write(Batch::each(commands)).await.unwrap() {
                 answer.unwrap();

@@ -147,7 +147,12 @@ pub fn readme(machine: &Value, conditions: &str, families: &[Vec<&Group>]) -> St
         let _ = write!(out, "\n| --- |{}", " --: |".repeat(others.len()));
         for group in groups {
             let _ = write!(out, "\n| {} |", group.what);
-            for other in &group.lines[1..] {
+            for other in others {
+                let found = |line: &&Line| line.contestant == other.contestant;
+                let Some(other) = group.lines.iter().find(found) else {
+                    out.push_str(" |");
+                    continue;
+                };
                 let ratio = group.ratio(&group.lines[0], other);
                 let p50 = group.p50_ratio(&group.lines[0], other);
                 let _ = write!(out, " {ratio:.2} ({p50:.2}) |");

@@ -63,6 +63,11 @@ impl Plan {
         ActionUid::from_uuid(Builder::from_unix_timestamp_millis(BEGUN + row, &random).into_uuid())
     }
 
+    /// Returns the creation time of a row, which is also when it was completed.
+    pub fn time(self, row: u64) -> Timestamp {
+        Timestamp::from_micros(i64::try_from((BEGUN + row) * 1000).unwrap())
+    }
+
     pub fn objects(self) -> u64 {
         self.small / 100
     }
@@ -178,8 +183,7 @@ impl Patterns {
     fn import(&self, plan: Plan, row: u64) -> Command {
         let (action, log) = &self.patterns[plan.kind(row) as usize];
         let (mut action, mut log) = (Action::clone(action), log.clone());
-        let at = i64::try_from((BEGUN + row) * 1000).unwrap();
-        let at = Timestamp::from_micros(at);
+        let at = plan.time(row);
         action.uid = plan.uid(row);
         action.name = self.names[row as usize % self.names.len()].clone();
         action.actor = Some(self.actors[row as usize % self.actors.len()].clone());

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::footprint::Footprint;
 use crate::indexes::{Costs, Line, Round};
+use crate::opening::Opened;
 use crate::report::{Filled, Report};
 use crate::space::Space;
 use crate::{lives, pages};
@@ -31,6 +32,14 @@ pub fn of(report: &Report) -> Value {
             "p50_seconds": times.collect::<Vec<_>>(),
             "calls_a_second": compared.rate,
                 "bytes_from_disk_a_call": compared.from_disk,
+        })
+    };
+    let opened = |opened: &Opened| {
+        let times = opened.times.map(|both| both.each_ref().map(seconds));
+        json!({
+            "rows": opened.rows,
+            "bytes": opened.bytes,
+            "median_and_least_seconds": times,
         })
     };
     let lives = |lives: &lives::Compared| {
@@ -90,6 +99,7 @@ pub fn of(report: &Report) -> Value {
         "machine": report.machine,
         "conditions": report.conditions,
         "filled": report.filled.iter().map(filled).collect::<Vec<_>>(),
+        "opened": report.opened.iter().map(opened).collect::<Vec<_>>(),
         "pages": report.pages.iter().map(page).collect::<Vec<_>>(),
         "lives": report.lives.as_ref().map(lives),
         "space": report.space.as_ref().map(space),

@@ -15,12 +15,18 @@
 //!
 //! - `--rounds N` and `--time MILLISECONDS` set the rounds and their length.
 //!
-//! - `--only pages`, `lives`, `space` or `indexes` runs one part.
+//! - `--only pages`, `opening`, `lives`, `space` or `indexes` runs one part.
+//!
+//! - `--read TEXT` runs those kinds of reads in `pages` whose names contain this text. For example,
+//!   `--only pages --read retention --rows 1000000 --small 10000`.
 //!
 //! The parts are:
 //!
 //! - `pages.rs`: a full page of a hundred by every access path that management planes use, and a
-//!   look-up, in the large store and in the small one.
+//!   look-up, in the large store and in the small one. Also a round of retention that finds nothing
+//!   due.
+//!
+//! - `opening.rs`: opening a store, with and without the check for damage.
 //!
 //! - `lives.rs`: whole lives in a filled store and in an empty one.
 //!
@@ -51,6 +57,7 @@ mod lives;
 mod machine;
 #[path = "../shared/middle.rs"]
 mod middle;
+mod opening;
 mod pages;
 #[path = "../shared/plot.rs"]
 mod plot;
@@ -69,6 +76,7 @@ use report::{Filled, Report};
 struct Options {
     quick: bool,
     only: String,
+    read: String,
     rows: u64,
     small: u64,
     lives: u64,
@@ -80,11 +88,12 @@ struct Options {
 impl Options {
     fn read() -> Options {
         let flags = Flags::read(&[
-            "only", "rows", "small", "lives", "actions", "rounds", "time",
+            "only", "read", "rows", "small", "lives", "actions", "rounds", "time",
         ]);
         let options = Options {
             quick: flags.quick(),
             only: flags.text("only").unwrap_or_default().to_owned(),
+            read: flags.text("read").unwrap_or_default().to_owned(),
             rows: flags.number("rows", 50_000, 1_000_000),
             small: flags.number("small", 5000, 100_000),
             lives: flags.number("lives", 50_000, 1_000_000),
@@ -92,7 +101,7 @@ impl Options {
             rounds: flags.number("rounds", 1, 7).max(1),
             time: flags.millis("time", 100, 500),
         };
-        let parts = ["", "pages", "lives", "space", "indexes"];
+        let parts = ["", "pages", "opening", "lives", "space", "indexes"];
         assert!(
             parts.contains(&options.only.as_str()),
             "there is no such part"
@@ -127,6 +136,9 @@ async fn main() {
     if options.runs("pages") {
         read(&options, scratch.path(), &mut report).await;
     }
+    if options.runs("opening") {
+        report.opened = opening::measure(scratch.path(), options.rows, options.rounds).await;
+    }
     if options.runs("lives") {
         write(&options, scratch.path(), &mut report).await;
     }
@@ -140,7 +152,13 @@ async fn read(options: &Options, scratch: &Path, report: &mut Report) {
     let small = Dataset::fill(scratch, Plan::new(options.small, options.small)).await;
     let large = Dataset::fill(scratch, Plan::new(options.rows, options.small)).await;
     report.filled.extend([&small, &large].map(Filled::from));
-    report.pages = pages::compare([&small, &large], options.rounds, options.time).await;
+    report.pages = pages::compare(
+        [&small, &large],
+        options.rounds,
+        options.time,
+        &options.read,
+    )
+    .await;
     let stores = [small.path.as_path(), large.path.as_path()];
     report.footprints.push(Footprint::now("pages", &stores));
     small.remove().await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use action_store::conformance::workload::{Caller, Measured, closed_loop};
 use action_store::query::{Position, Revision};
+use action_store::retention::{self, Retention};
 use action_store::{
     ActionStore, ActionStoreExt, Cursor, Filter, LogQuery, ObjectRef, Order, Outcome, Query, Status,
 };
@@ -29,13 +30,17 @@ pub enum Read {
     Unfinished,
     Failed,
     Completed,
+    Created,
+    Finished,
+    LastFinished,
     Feed,
     Get,
     Log,
+    Retention,
 }
 
 impl Read {
-    pub const ALL: [Read; 10] = [
+    pub const ALL: [Read; 14] = [
         Read::Newest,
         Read::NewestFrom,
         Read::Object,
@@ -43,9 +48,13 @@ impl Read {
         Read::Unfinished,
         Read::Failed,
         Read::Completed,
+        Read::Created,
+        Read::Finished,
+        Read::LastFinished,
         Read::Feed,
         Read::Get,
         Read::Log,
+        Read::Retention,
     ];
 
     pub fn name(self) -> &'static str {
@@ -57,9 +66,13 @@ impl Read {
             Read::Unfinished => "unfinished",
             Read::Failed => "failed",
             Read::Completed => "completed",
+            Read::Created => "created in a range in the middle",
+            Read::Finished => "completed in a range in the middle",
+            Read::LastFinished => "last completed first, in a range in the middle",
             Read::Feed => "feed, from anywhere",
             Read::Get => "one action by uid",
             Read::Log => "the log of one action",
+            Read::Retention => "retention with nothing due",
         }
     }
 
@@ -67,6 +80,9 @@ impl Read {
         // Leave room for a full page.
         let place = u64::from(PAGE) + chance % (plan.rows - 2 * u64::from(PAGE));
         let query = Query::new().with_limit(PAGE);
+        // One second has a thousand rows. Batches are written in any order, so not all are at hand.
+        let middle = plan.rows / 4 + chance % (plan.rows / 2);
+        let range = [middle, middle + 1000].map(|row| plan.time(row));
         match self {
             Read::NewestFrom => query.with_after(Some(Cursor::newest(at, place))),
             Read::Object => {
@@ -81,7 +97,19 @@ impl Read {
             Read::Feed => query
                 .with_order(Order::Feed)
                 .with_after(Some(Cursor::feed(at, Revision::new(place)))),
-            Read::Newest | Read::Get | Read::Log => query,
+            Read::Created => query
+                .with_filter(Filter::CreatedFrom(range[0]))
+                .with_filter(Filter::CreatedBefore(range[1])),
+            Read::Finished | Read::LastFinished => {
+                let query = query
+                    .with_filter(Filter::FinishedFrom(range[0]))
+                    .with_filter(Filter::FinishedBefore(range[1]));
+                match self {
+                    Read::LastFinished => query.with_order(Order::Finished),
+                    _ => query,
+                }
+            }
+            Read::Newest | Read::Get | Read::Log | Read::Retention => query,
         }
     }
 
@@ -99,6 +127,12 @@ impl Read {
                 let found = store.log(&query).await.unwrap().items;
                 assert_eq!(found.len(), LONG_LOG);
                 assert!(found.iter().all(|entry| entry.uid == uid));
+            }
+            Read::Retention => {
+                // An hour after the last action.
+                let now = plan.time(plan.rows + 3_600_000);
+                let pruned = retention::prune(store, &Retention::new(), now).await;
+                assert_eq!(pruned.unwrap().removed.total(), 0);
             }
             _ => {
                 let query = self.query(plan, at, chance);
@@ -181,7 +215,14 @@ impl Compared {
 }
 
 /// Measures every kind of read from both stores, in interleaved rounds.
-pub async fn compare(both: [&Dataset; 2], rounds: usize, time: Duration) -> Vec<Compared> {
+///
+/// Only those whose names contain `named`.
+pub async fn compare(
+    both: [&Dataset; 2],
+    rounds: usize,
+    time: Duration,
+    named: &str,
+) -> Vec<Compared> {
     for dataset in both {
         check_spread(dataset).await;
         // Warm up: load as much of both stores into memory as fits.
@@ -189,7 +230,8 @@ pub async fn compare(both: [&Dataset; 2], rounds: usize, time: Duration) -> Vec<
         std::io::copy(&mut file, &mut std::io::sink()).unwrap();
     }
     let mut compared = Vec::new();
-    for read in Read::ALL {
+    let reads = Read::ALL.into_iter();
+    for read in reads.filter(|read| read.name().contains(named)) {
         for dataset in both {
             read.measure(dataset, 1, time / 4, 0).await;
         }

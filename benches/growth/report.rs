@@ -12,6 +12,7 @@ use crate::indexes::{Costs, NEEDED};
 use crate::json;
 use crate::lives::{self, CALLERS};
 use crate::machine;
+use crate::opening::{self, Opened};
 use crate::pages::{self, MANY};
 use crate::plot::{Bar, Block, Plot, Scale, Tone};
 use crate::space::Space;
@@ -51,6 +52,7 @@ pub struct Report {
     /// The small store, the large one, the one with lives.
     pub filled: Vec<Filled>,
     pub pages: Vec<pages::Compared>,
+    pub opened: Vec<Opened>,
     pub lives: Option<lives::Compared>,
     pub space: Option<Space>,
     pub indexes: Option<Costs>,
@@ -77,6 +79,7 @@ impl Report {
             conditions,
             filled: Vec::new(),
             pages: Vec::new(),
+            opened: Vec::new(),
             lives: None,
             space: None,
             indexes: None,
@@ -99,7 +102,10 @@ impl Report {
             write("space.svg", space_plot(space));
         }
         // A partial run must not replace a full one.
-        if !self.pages.is_empty() && self.lives.is_some() && self.space.is_some() {
+        if self.pages.len() == pages::Read::ALL.len()
+            && self.lives.is_some()
+            && self.space.is_some()
+        {
             write("readme.md", self.readme());
         }
     }
@@ -120,6 +126,9 @@ impl Report {
         self.filled_table(&mut out);
         if !self.pages.is_empty() {
             self.pages_table(&mut out);
+        }
+        if !self.opened.is_empty() {
+            opening::table(&mut out, &self.opened);
         }
         if let Some(lives) = &self.lives {
             let _ = write!(

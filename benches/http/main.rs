@@ -12,6 +12,9 @@
 //! | `pages` | a page of 1000 from memory beside `serde_json::to_vec` of the same content |
 //! | `loopback` | requests a second beside a handler written by hand (sqlx rows into structs, `Json`) |
 //! | `scope` | lists under a scope of 500 objects in a store of a million actions |
+//!
+//! `--alone PATH --requests N` sends one request again and again to a store in memory, or with
+//! `--sqlite 1` to a SQLite store, and measures nothing. A profiler counts its instructions.
 #![allow(missing_docs, unreachable_pub, reason = "nobody imports a benchmark")]
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +23,7 @@
     reason = "what fails has lost"
 )]
 
+mod alone;
 mod blind;
 mod by_hand;
 mod dataset;
@@ -56,19 +60,27 @@ pub struct Options {
     pub size: usize,
     /// Number of actions in the store of `scope`.
     pub large: usize,
+    /// Path to request alone, how often, and whether from a SQLite store.
+    alone: Option<(String, usize, bool)>,
 }
 
 const PARTS: [&str; 4] = ["blind", "pages", "loopback", "scope"];
 
 impl Options {
     fn read() -> Options {
-        let flags = Flags::read(&["only", "rounds", "time", "size", "large"]);
+        let flags = Flags::read(&[
+            "only", "rounds", "time", "size", "large", "alone", "requests", "sqlite",
+        ]);
         let options = Options {
             only: flags.text("only").unwrap_or_default().to_owned(),
             rounds: flags.number("rounds", 3, 9).max(1),
             time: flags.millis("time", 100, 1000),
             size: flags.number("size", 2_000, 50_000).max(1),
             large: flags.number("large", 20_000, 1_000_000).max(1),
+            alone: flags.text("alone").map(|path| {
+                let requests = flags.number("requests", 10, 100);
+                (path.to_owned(), requests, flags.text("sqlite").is_some())
+            }),
         };
         let known = options.only.is_empty() || PARTS.contains(&options.only.as_str());
         assert!(known, "there is no part {:?}", options.only);
@@ -104,6 +116,9 @@ async fn main() {
     let options = Options::read();
     // Use the disk of the build: /tmp is often in memory.
     let scratch = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
+    if let Some((path, requests, sqlite)) = &options.alone {
+        return alone::run(path, *requests, *sqlite, options.size, scratch.path()).await;
+    }
     println!("{}", machine::line(&machine::describe(scratch.path())));
     println!(
         "{} rounds of {:?}, interleaved; medians",

@@ -3,8 +3,14 @@
 
 mod append_index;
 mod memory;
-mod position_watch;
+#[cfg(feature = "postgres")]
+mod postgres;
+// Not every store uses all of it.
 #[cfg(feature = "_sql")]
+#[cfg_attr(
+    not(all(feature = "sqlite-unbundled", feature = "postgres")),
+    allow(dead_code)
+)]
 mod sql;
 #[cfg(feature = "sqlite-unbundled")]
 mod sqlite;
@@ -14,19 +20,15 @@ use std::collections::HashMap;
 use crate::model::ActionUid;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite-unbundled")]
 pub use sqlite::{
     SqliteAccess, SqliteCheck, SqliteDiagnostics, SqliteFile, SqliteOptions, SqliteStore,
 };
 
-use crate::error::{StoreError, StoreErrorKind};
-
-/// The error for a cursor that names no position in this branch of the store.
-fn another_branch(operation: &'static str) -> StoreError {
-    let message = "after: the cursor is not valid in this branch: \
-                   the store was restored or copied; restart without a cursor";
-    StoreError::new(StoreErrorKind::CursorExpired, operation, message)
-}
+#[cfg(feature = "_sql")]
+use crate::spi::{self as position_watch, another_branch};
 
 /// A map with a fast hash. Each map has its own seed: clients may choose keys, and must not be able
 /// to choose keys whose hashes collide.

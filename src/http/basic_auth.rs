@@ -39,7 +39,7 @@ use crate::runtime;
 /// ```
 /// use action_store::http::{BasicAuth, Scope};
 ///
-/// # fn main() -> Result<(), action_store::Invalid> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let auth = BasicAuth::new("ada", "correct horse")?
 ///     .with_scope("ada", Scope::everything().with_operator_detail())?
 ///     .with_user("eve", "battery staple")?
@@ -77,9 +77,9 @@ struct Password {
 /// Bounds the hashes and checks.
 #[derive(Clone)]
 struct Checks {
-    /// Those that run.
+    /// Permits to run.
     running: Arc<Semaphore>,
-    /// Those that run or wait.
+    /// Permits to run or to wait.
     admitted: Arc<Semaphore>,
 }
 
@@ -115,7 +115,7 @@ impl Checks {
 }
 
 impl Default for BasicAuth {
-    /// Nobody is admitted until a user or a check is added. The realm is `actions`.
+    /// Admits no user until one, or a check, is added. The realm is `actions`.
     fn default() -> BasicAuth {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         BasicAuth {

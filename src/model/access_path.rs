@@ -2,26 +2,50 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::action::Action;
 use super::identity::ActionUid;
 use super::labels::label_text;
 use super::new_action::DEFAULT_TENANT;
 use super::object::{ObjectRef, ObjectSet};
-use super::query::{Filter, Query};
+use super::query::{Filter, Order, Query};
 use super::state_set::StateSet;
 use super::time::Timestamp;
 use super::words::{Outcome, Status};
 
-/// Number of rows up to which a store counts the rows of each candidate.
-pub(crate) const SELECTIVE: usize = 1000;
+/// Number of rows up to which a store counts the rows of each candidate, 1000. An index with fewer
+/// rows is worth reading even if its rows must be sorted.
+pub const SELECTIVE: usize = 1000;
 
 impl Query {
     /// Returns the indexes that this query can read, the one that is usually the most selective
-    /// first. The other conditions filter the rows that the index finds.
+    /// first. [`Query::matches`] filters the rows that the index finds.
     ///
     /// Returns one index if its selectivity is known without counting. Otherwise a store counts up
-    /// to [`SELECTIVE`] rows of each, and reads the index with the fewest.
-    pub(crate) fn paths(&self) -> Vec<AccessPath> {
+    /// to [`SELECTIVE`] rows of each, and reads the index with the fewest. A store that does not
+    /// count reads the first one that it has. [`AccessPath::All`] is always correct, because a page
+    /// reads at most [`Limits::SCAN`](crate::Limits::SCAN) rows.
+    ///
+    /// The indexes are in creation order. For [`Order::Feed`], read the revisions instead. For
+    /// [`Order::Finished`](crate::Order::Finished), read the completion times, or sort the rows of
+    /// a selective index.
+    ///
+    /// ```
+    /// use action_store::spi::AccessPath;
+    /// use action_store::{ActionUid, Filter, Query, Status};
+    ///
+    /// let parent = ActionUid::new();
+    /// let query = Query::new()
+    ///     .with_filter(Filter::Status(Status::Executing))
+    ///     .with_filter(Filter::Parent(parent));
+    /// assert_eq!(query.access_paths(), [AccessPath::Parent(parent)]);
+    /// ```
+    #[must_use]
+    pub fn access_paths(&self) -> Vec<AccessPath> {
+        if self.order == Order::Feed {
+            return vec![AccessPath::All];
+        }
         let unfinished = self.filters.iter().any(|filter| match filter {
             Filter::Unfinished => true,
             Filter::Status(status) => *status != Status::Completed,
@@ -69,7 +93,7 @@ impl Query {
                 _ => None,
             })
             .collect();
-        paths.extend(Times::of(self).map(AccessPath::Times));
+        paths.extend(TimeRanges::of(self).map(AccessPath::Times));
         paths.sort_by_key(AccessPath::rank);
         paths.dedup();
         // Too many names may begin with a text.
@@ -87,19 +111,26 @@ impl Query {
     }
 }
 
-/// Ranges of creation and completion times. Each begins with `from` and ends before `before`.
+/// Ranges of creation and completion times. Each begins with `from` and ends before `before`;
+/// `None` is no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Times {
-    pub(crate) created_from: Option<Timestamp>,
-    pub(crate) created_before: Option<Timestamp>,
-    pub(crate) finished_from: Option<Timestamp>,
-    pub(crate) finished_before: Option<Timestamp>,
+#[non_exhaustive]
+pub struct TimeRanges {
+    /// Earliest creation time.
+    pub created_from: Option<Timestamp>,
+    /// Time before which the actions were created.
+    pub created_before: Option<Timestamp>,
+    /// Earliest completion time.
+    pub finished_from: Option<Timestamp>,
+    /// Time before which the actions were completed.
+    pub finished_before: Option<Timestamp>,
 }
 
-impl Times {
-    /// Returns the ranges of a query; `None` if it has none.
-    pub(crate) fn of(query: &Query) -> Option<Times> {
-        let mut times = Times::default();
+impl TimeRanges {
+    /// Returns the ranges of a query: the intersection of its filters. `None` if it has none.
+    #[must_use]
+    pub fn of(query: &Query) -> Option<TimeRanges> {
+        let mut times = TimeRanges::default();
         for filter in &query.filters {
             match filter {
                 Filter::CreatedFrom(at) => {
@@ -113,7 +144,7 @@ impl Times {
                 _ => {}
             }
         }
-        (times != Times::default()).then_some(times)
+        (times != TimeRanges::default()).then_some(times)
     }
 }
 
@@ -125,17 +156,22 @@ fn earlier(bound: &mut Option<Timestamp>, at: Timestamp) {
 ///
 /// Actions are created in the order of their times, except after a clock was set back, and for
 /// imported ones. Most are completed soon after. So a range of times is in few blocks.
+///
+/// A store that keeps these times for each block of numbers can answer [`AccessPath::Times`]. The
+/// times of a block may cover more than its actions, but never less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BlockTimes {
+pub struct BlockTimes {
     created: (Timestamp, Timestamp),
     finished: Option<(Timestamp, Timestamp)>,
 }
 
 impl BlockTimes {
-    /// Actions in a block: those whose number divided by this is the number of the block.
-    pub(crate) const ACTIONS: u64 = 1024;
+    /// Actions in a block, 1024: those whose number divided by this is the number of the block.
+    pub const ACTIONS: u64 = 1024;
 
-    pub(crate) fn of(action: &Action) -> BlockTimes {
+    /// Returns the times of one action.
+    #[must_use]
+    pub fn of(action: &Action) -> BlockTimes {
         BlockTimes {
             created: (action.created_at, action.created_at),
             finished: action.finished_at.map(|at| (at, at)),
@@ -143,7 +179,7 @@ impl BlockTimes {
     }
 
     /// Extends the times to those of another action.
-    pub(crate) fn extend(&mut self, other: BlockTimes) {
+    pub fn extend(&mut self, other: BlockTimes) {
         let join = |one: (Timestamp, Timestamp), other: (Timestamp, Timestamp)| {
             (one.0.min(other.0), one.1.max(other.1))
         };
@@ -155,7 +191,8 @@ impl BlockTimes {
     }
 
     /// Returns true if an action of the block may be within the ranges.
-    pub(crate) fn may_have(&self, times: &Times) -> bool {
+    #[must_use]
+    pub fn may_have(&self, times: &TimeRanges) -> bool {
         let overlaps = |(first, last), from: Option<Timestamp>, before: Option<Timestamp>| {
             from.is_none_or(|from| last >= from) && before.is_none_or(|before| first < before)
         };
@@ -168,11 +205,37 @@ impl BlockTimes {
     }
 }
 
-/// An index that a query can read. Every index except `Uid`, `States`, `TouchesAny`, `NamePrefix`,
-/// `Times` and `All` lists actions in creation order. `States`, `TouchesAny` and `NamePrefix` merge
-/// several of these indexes.
+/// An index of a store, with the value that is looked up in it.
+///
+/// Each index lists actions in creation order, except `Uid`, `States`, `TouchesAny`, `NamePrefix`,
+/// `Times` and `All`, which are no indexes of their own. `States`, `TouchesAny` and `NamePrefix` merge
+/// several of the other indexes.
+///
+/// A store may keep all of these indexes, or those that its users need. These are worth their cost
+/// in nearly every store: `Parent`, `UnfinishedOf`, `CancelsOf`, `Unfinished` and `Touches`. Without
+/// them, a tracker that recovers its actions, counts parts or lists the actions of an object walks
+/// through the whole store.
+///
+/// # Examples
+///
+/// A store keeps its indexes in one table, whose key is the index, the value, and the number of the
+/// action:
+///
+/// ```
+/// use std::collections::BTreeSet;
+///
+/// use action_store::spi::AccessPath;
+/// use action_store::Action;
+///
+/// fn enter(indexes: &mut BTreeSet<Vec<u8>>, action: &Action, number: u64) {
+///     for key in AccessPath::of(action).iter().filter_map(AccessPath::to_key) {
+///         indexes.insert([key, number.to_be_bytes().to_vec()].concat());
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum AccessPath {
+#[non_exhaustive]
+pub enum AccessPath {
     /// One action.
     Uid(ActionUid),
     /// The parts of an action.
@@ -202,11 +265,11 @@ pub(crate) enum AccessPath {
     Tenant(Arc<str>),
     /// The actions with a name.
     Name(Arc<str>),
-    /// The actions whose name begins with a text. Reads the `Name` index of each such name. Not for
-    /// more than [`AccessPath::NAMES`] names, unless these have few actions.
+    /// The actions whose name begins with a text. Reads the `Name` index of each such name. Read it
+    /// for up to 64 names, or if these have few actions. `All` is in the list, too.
     NamePrefix(Arc<str>),
     /// The [blocks](BlockTimes) of actions whose times are near these ranges.
-    Times(Times),
+    Times(TimeRanges),
     /// All actions.
     All,
 }
@@ -257,39 +320,90 @@ impl AccessPath {
 
     /// Returns the indexes that contain an action. `Unfinished`, `UnfinishedOf`, `CancelsOf` and
     /// `Ended` change with its status, its owner and a cancel request. The others never change.
-    pub(crate) fn sets_of(action: &Action) -> Vec<AccessPath> {
-        let mut sets = vec![AccessPath::Name(action.name.clone())];
-        sets.extend(action.parent.map(AccessPath::Parent));
-        sets.extend(action.retry_of.map(AccessPath::RetryOf));
-        sets.extend(action.correlation.clone().map(AccessPath::Correlation));
-        sets.extend(
+    #[must_use]
+    pub fn of(action: &Action) -> Vec<AccessPath> {
+        let mut paths = vec![AccessPath::Name(action.name.clone())];
+        paths.extend(action.parent.map(AccessPath::Parent));
+        paths.extend(action.retry_of.map(AccessPath::RetryOf));
+        paths.extend(action.correlation.clone().map(AccessPath::Correlation));
+        paths.extend(
             touched(action)
                 .into_iter()
                 .cloned()
                 .map(AccessPath::Touches),
         );
-        sets.extend(action.labels.index_texts().map(AccessPath::Label));
+        paths.extend(action.labels.index_texts().map(AccessPath::Label));
         if *action.tenant != *DEFAULT_TENANT {
-            sets.push(AccessPath::Tenant(action.tenant.clone()));
+            paths.push(AccessPath::Tenant(action.tenant.clone()));
         }
-        sets.extend(AccessPath::moving_sets_of(action));
-        sets
+        paths.extend(AccessPath::variable(action));
+        paths
+    }
+
+    /// Returns the indexes that an action leaves at an update, and those that it enters. `before`
+    /// and `after` are the same action.
+    ///
+    /// Most updates change neither: a step, a note and progress are in no index.
+    #[must_use]
+    pub fn changes(before: &Action, after: &Action) -> (Vec<AccessPath>, Vec<AccessPath>) {
+        let cancelled = before.cancel.is_some() != after.cancel.is_some();
+        if before.status == after.status && before.owner == after.owner && !cancelled {
+            return (Vec::new(), Vec::new());
+        }
+        let paths = |of| AccessPath::variable(of).collect::<SmallVec<[AccessPath; 4]>>();
+        let (before, after) = (paths(before), paths(after));
+        let left = before.iter().filter(|path| !after.contains(path)).cloned();
+        let entered = after.iter().filter(|path| !before.contains(path)).cloned();
+        (left.collect(), entered.collect())
+    }
+
+    /// Returns the key of the index and its value as bytes. Two different ones never have the same
+    /// key, and no key is the beginning of another. The bytes never change, so they can be stored.
+    ///
+    /// `None` for `States`, `TouchesAny`, `NamePrefix`, `Times` and `All`, which are not one index.
+    #[must_use]
+    pub fn to_key(&self) -> Option<Vec<u8>> {
+        let text = |text: &str| {
+            let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+            [&length.to_be_bytes(), text.as_bytes()].concat()
+        };
+        let uid = |uid: &ActionUid| uid.as_uuid().as_bytes().to_vec();
+        let (tag, value) = match self {
+            AccessPath::Uid(of) => (0, uid(of)),
+            AccessPath::Parent(of) => (1, uid(of)),
+            AccessPath::RetryOf(of) => (2, uid(of)),
+            AccessPath::Correlation(of) => (3, text(of)),
+            AccessPath::CancelsOf(of) => (4, text(of)),
+            AccessPath::UnfinishedOf(of) => (5, text(of)),
+            AccessPath::Touches(of) => (6, text(of.as_str())),
+            AccessPath::Unfinished => (7, Vec::new()),
+            AccessPath::Ended(of) => (8, vec![of.code()]),
+            AccessPath::Tenant(of) => (9, text(of)),
+            AccessPath::Name(of) => (10, text(of)),
+            AccessPath::Label(of) => (11, text(of)),
+            AccessPath::States(_)
+            | AccessPath::TouchesAny(_)
+            | AccessPath::NamePrefix(_)
+            | AccessPath::Times(_)
+            | AccessPath::All => return None,
+        };
+        Some([vec![tag], value].concat())
     }
 
     /// Returns the indexes that depend on the action's status, owner and cancel request.
-    pub(crate) fn moving_sets_of(action: &Action) -> impl Iterator<Item = AccessPath> {
+    fn variable(action: &Action) -> impl Iterator<Item = AccessPath> {
         let unfinished = action.outcome.is_none();
         let owner = action.owner.as_ref().filter(|_| unfinished);
         let ended = action.outcome.filter(|o| *o != Outcome::Succeeded);
         let of_owner = owner.map(|owner| AccessPath::UnfinishedOf(owner.name.clone()));
         let cancelled = owner.filter(|_| action.cancel.is_some());
-        let sets = [
+        let paths = [
             cancelled.map(|owner| AccessPath::CancelsOf(owner.name.clone())),
             unfinished.then_some(AccessPath::Unfinished),
             of_owner,
             ended.map(AccessPath::Ended),
         ];
-        sets.into_iter().flatten()
+        paths.into_iter().flatten()
     }
 }
 
@@ -323,6 +437,69 @@ pub(crate) fn touched(action: &Action) -> Vec<&ObjectRef> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::NewAction;
+
+    #[test]
+    fn no_key_is_the_beginning_of_another() {
+        let (one, other) = (ActionUid::new(), ActionUid::new());
+        let texts = ["a", "ab", "b", "", "a\0", "\0\0\0\u{1}a"];
+        let texts = texts.map(Arc::<str>::from);
+        let mut paths = vec![AccessPath::Unfinished];
+        for uid in [one, other] {
+            paths.extend([AccessPath::Uid(uid), AccessPath::Parent(uid)]);
+            paths.push(AccessPath::RetryOf(uid));
+        }
+        for text in &texts {
+            let text = || text.clone();
+            paths.extend([AccessPath::Name(text()), AccessPath::Tenant(text())]);
+            paths.extend([
+                AccessPath::CancelsOf(text()),
+                AccessPath::UnfinishedOf(text()),
+            ]);
+            paths.push(AccessPath::Correlation(text()));
+            paths.push(AccessPath::Label(text()));
+        }
+        paths.extend([1, 11, 2].map(|n| AccessPath::Touches(ObjectRef::bdb(n))));
+        paths.extend(Outcome::ALL.iter().copied().map(AccessPath::Ended));
+        let keys: Vec<Vec<u8>> = paths.iter().filter_map(AccessPath::to_key).collect();
+        assert_eq!(keys.len(), paths.len());
+        for (place, key) in keys.iter().enumerate() {
+            let beginning =
+                |other: &(usize, &Vec<u8>)| other.0 != place && other.1.starts_with(key);
+            assert!(
+                !keys.iter().enumerate().any(|other| beginning(&other)),
+                "{:?}",
+                paths[place]
+            );
+        }
+        assert_eq!(AccessPath::All.to_key(), None);
+    }
+
+    #[test]
+    fn an_action_is_in_the_indexes_that_a_query_for_it_can_read() {
+        let objects = [ObjectRef::bdb(1), ObjectRef::node(2)];
+        let new = NewAction::state_machine("SMUpgrade", objects[0].clone())
+            .with_parent(ActionUid::new())
+            .with_correlation("req-1")
+            .with_label("region", "eu-1")
+            .with_tenant("acme");
+        let action = Action::new(&new, new.digest(), crate::model::Timestamp::from_seconds(1));
+        let paths = AccessPath::of(&action);
+        for filter in [
+            Filter::Parent(action.parent.unwrap()),
+            Filter::Correlation("req-1".into()),
+            Filter::Tenant("acme".into()),
+            Filter::Name("SMUpgrade".into()),
+            Filter::Touches(objects[0].clone()),
+            Filter::label("region", "eu-1"),
+            Filter::label_key("region"),
+            Filter::Unfinished,
+        ] {
+            let query = Query::new().with_filter(filter);
+            let read = query.access_paths();
+            assert!(read.iter().all(|path| paths.contains(path)), "{read:?}");
+        }
+    }
 
     #[test]
     fn the_range_of_a_prefix_has_the_texts_that_begin_with_it() {

@@ -27,10 +27,10 @@ pub(crate) struct Branches {
 }
 
 impl Branches {
-    /// Returns the branches of a store that is never copied.
-    pub(crate) const fn first() -> Branches {
+    /// Returns the branches of a store whose earlier branches are not known.
+    pub(crate) const fn only(current: BranchId) -> Branches {
         Branches {
-            current: BranchId::FIRST,
+            current,
             forks: Vec::new(),
         }
     }

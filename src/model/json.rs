@@ -50,9 +50,24 @@ impl Json {
         Json::new(text)
     }
 
-    /// Wraps a text that was checked before it was stored.
-    pub(crate) fn stored(text: Arc<str>) -> Json {
-        Json(text)
+    /// Wraps a text that [`Json::new`] has accepted before, and that a store has kept since. Does not
+    /// check it again.
+    ///
+    /// For a store that keeps the text in a column and can rely on reading what it wrote. Any other
+    /// text breaks the JSON of lists and exports. If the text may be damaged, use [`Json::new`].
+    ///
+    /// ```
+    /// use action_store::Json;
+    ///
+    /// # fn main() -> Result<(), action_store::action::Invalid> {
+    /// let column = Json::new(r#"{"shards": 4}"#)?.as_str().to_owned();
+    /// assert!(Json::from_stored(column).is_object());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn from_stored(text: impl Into<Arc<str>>) -> Json {
+        Json(text.into())
     }
 
     /// Returns the text, byte for byte as it was given.

@@ -1,26 +1,19 @@
 //! Keys that at most one action of a tenant holds.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::action::Action;
+use super::words::{UnknownWord, words};
 
-/// Kind of key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KeyKind {
-    /// Held while the action is unfinished.
-    Exclusive,
-    /// Held until the action is removed.
-    Idempotency,
-}
-
-impl KeyKind {
-    /// Returns the integer that tables store. It never changes.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        match self {
-            KeyKind::Exclusive => 0,
-            KeyKind::Idempotency => 1,
-        }
+words! {
+    /// Kind of key.
+    KeyKind, "kind of key", {
+        /// Held while the action is unfinished.
+        Exclusive = 0 "exclusive",
+        /// Held until the action is removed.
+        Idempotency = 1 "idempotency",
     }
 }
 

@@ -42,7 +42,7 @@ mod warnings;
 mod words;
 mod workspace;
 
-pub(crate) use access_path::{AccessPath, BlockTimes, SELECTIVE, Times};
+pub use access_path::{AccessPath, BlockTimes, SELECTIVE, TimeRanges};
 #[cfg(feature = "_sql")]
 pub(crate) use access_path::{prefix_end, touched};
 pub use action::{Action, ActionError, Cancel, Evidence};
@@ -72,7 +72,7 @@ pub use new_action::NewAction;
 pub use object::{ObjectRef, ObjectSet, RelatedObject};
 pub use owner::{Incarnation, Owner, OwnerRef, OwnerState};
 pub use owner_query::OwnerQuery;
-#[cfg(feature = "_sql")]
+#[cfg(feature = "sqlite-unbundled")]
 pub(crate) use plan::disconnect;
 pub use plan::{ReadSet, plan, read_set};
 pub use position::{BranchId, Position, Revision, StoreId};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::cursor::{Cursor, Walk};
 use super::limits::{Limits, label_opt};
+use super::owner::Owner;
 use super::query::{CheckError, check_cursor, check_limit};
 
 /// A query for owners, in the order in which they claimed their names.
@@ -72,6 +73,18 @@ impl OwnerQuery {
     pub fn with_limit(mut self, limit: u16) -> OwnerQuery {
         self.limit = limit;
         self
+    }
+
+    /// Returns true if the owner meets the conditions. `owns_unfinished` is true if it owns an
+    /// unfinished action. It is used only by a query for [active](OwnerQuery::active) owners, and
+    /// only for an owner that has ended.
+    #[must_use]
+    pub fn matches(&self, owner: &Owner, owns_unfinished: bool) -> bool {
+        let named = self
+            .name
+            .as_ref()
+            .is_none_or(|name| *name == owner.owner.name);
+        named && (!self.active || owner.is_alive() || owns_unfinished)
     }
 
     /// Checks the limit, the name, and that the cursor belongs to a list of owners.

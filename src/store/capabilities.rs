@@ -100,4 +100,6 @@ pub enum Durability {
     Process,
     /// A power cut, if the disk honours flushes.
     Disk,
+    /// The loss of the machine: another one has the write, too.
+    Replicated,
 }

@@ -16,10 +16,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &["model"]),
     ("error", &["model"]),
     ("runtime", &["error"]),
-    ("spi", &["model"]),
+    ("spi", &["model", "store", "error", "runtime"]),
     ("guide", &[]),
     ("store", &["model", "error"]),
-    ("backend", &["model", "store", "error", "clock"]),
+    ("backend", &["model", "spi", "store", "error", "clock"]),
     ("address", &["model", "store", "error", "backend"]),
     (
         "tracker",

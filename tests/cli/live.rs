@@ -1,7 +1,5 @@
 //! `watch` and `tail`.
 
-use std::time::Duration;
-
 use action_store::{ActionError, ActionStore, ActionStoreExt, Finish, NewAction, Progress, Report};
 
 use crate::support::{Place, Running, fill};
@@ -96,8 +94,6 @@ async fn tail_follows_all_actions_and_continues_from_its_cursor() {
     let new = plane.create(NewAction::task("new")).await.unwrap().uid;
     let seen: serde_json::Value = serde_json::from_str(&tail.line().unwrap()).unwrap();
     assert_eq!(seen["uid"], new.to_string());
-    // The feed has returned the page and waits.
-    tokio::time::sleep(Duration::from_millis(300)).await;
     tail.signal("INT");
     let ran = tail.end().ends(0);
     let cursor = ran

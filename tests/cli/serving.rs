@@ -125,14 +125,14 @@ async fn a_password_comes_from_a_file_and_an_empty_one_is_refused() {
     served.running.end().ends(0);
 
     std::fs::write(place.path("empty"), "\n").unwrap();
-    let empty = Served::start(&place, &["--password-file", "empty"], None);
+    let mut empty = Served::start(&place, &["--password-file", "empty"], None);
     let ran = empty.running.end().ends(2);
     assert!(
         ran.err.contains("password: must not be empty"),
         "{}",
         ran.err
     );
-    let empty = Served::start(&place, &[], Some(""));
+    let mut empty = Served::start(&place, &[], Some(""));
     empty.running.end().ends(2);
 }
 
@@ -152,14 +152,9 @@ async fn an_open_stream_does_not_delay_the_end() {
     let mut some = [0; 16];
     stream.read_exact(&mut some).unwrap();
     assert_eq!(&some, b"HTTP/1.1 200 OK\r");
-    let begun = std::time::Instant::now();
+    // `end` waits for a minute; the stream would go on for five.
     served.running.signal("INT");
     served.running.end().ends(0);
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        begun.elapsed()
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

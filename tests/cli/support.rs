@@ -1,6 +1,6 @@
 //! Runs the program, and fills stores for it.
 
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -210,19 +210,25 @@ pub(crate) async fn fill(store: &dyn ActionStore) -> Filled {
     }
 }
 
-/// A command that runs until it is ended.
+/// A command that runs until it is ended. It is killed when this is dropped, so a failed test leaves
+/// no process behind.
 pub(crate) struct Running {
-    pub(crate) child: Child,
+    child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ended = self.child.kill();
+        let _ended = self.child.wait();
+    }
 }
 
 impl Running {
     pub(crate) fn start(mut command: Command) -> Running {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Running { child, lines }
     }
@@ -248,21 +254,23 @@ impl Running {
 
     /// Waits for its end.
     #[track_caller]
-    pub(crate) fn end(mut self) -> Ran {
+    pub(crate) fn end(&mut self) -> Ran {
         let begun = Instant::now();
-        while self.child.try_wait().unwrap().is_none() {
-            if begun.elapsed() > Duration::from_secs(30) {
-                self.child.kill().unwrap();
-                panic!("it does not end");
+        let ended = loop {
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                break ended;
             }
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not end");
             std::thread::sleep(Duration::from_millis(10));
-        }
-        let out: Vec<String> = self.lines.map(Result::unwrap).collect();
-        let done = self.child.wait_with_output().unwrap();
+        };
+        let out: Vec<String> = self.lines.by_ref().map(Result::unwrap).collect();
+        let mut err = String::new();
+        let mut stderr = self.child.stderr.take().unwrap();
+        stderr.read_to_string(&mut err).unwrap();
         Ran {
-            code: done.status.code().expect("an exit code, not a signal"),
+            code: ended.code().expect("an exit code, not a signal"),
             out: out.join("\n"),
-            err: String::from_utf8(done.stderr).unwrap(),
+            err,
         }
     }
 }

@@ -123,7 +123,7 @@ async fn words_are_read_in_upper_and_lower_case() {
     assert_eq!(names(&app, "outcome=SUCCEEDED").await, ["done"]);
     let newest = ok(get(&app, "/v1/actions?order=newest").await);
     assert_eq!(ok(get(&app, "/v1/actions?order=Newest").await), newest);
-    // What the host has named is compared exactly.
+    // Names that the host chose are compared exactly.
     assert!(names(&app, "name=DONE").await.is_empty());
     assert!(names(&app, "tenant=Default").await.is_empty());
 }

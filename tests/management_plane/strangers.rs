@@ -1,4 +1,4 @@
-//! Clients that have not authenticated hold little, and keep nobody out.
+//! Clients that have not authenticated hold little, and do not keep others out.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -81,7 +81,7 @@ fn a_thousand_half_sent_heads_delay_nobody() {
         );
         std::thread::sleep(Duration::from_millis(50));
     }
-    // Those that are left are closed after the time for a head.
+    // The plane closes the rest after the time for a head.
     while held.iter().any(|stream| !is_closed(stream)) {
         assert!(
             begun.elapsed() < 2 * DEADLINE,

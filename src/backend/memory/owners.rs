@@ -1,14 +1,13 @@
 //! The owners in the store in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use super::super::FastMap;
-use crate::model::{
-    Action, Cursor, Limits, Owner, OwnerQuery, OwnerRef, Page, Position, ReadSet, TxnState,
-    WriteSet,
-};
+use crate::error::StoreError;
+use crate::model::{Action, Owner, OwnerQuery, OwnerRef, ReadSet, TxnState, WriteSet};
 
 #[derive(Debug, Default)]
 pub(super) struct Owners {
@@ -22,23 +21,18 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    pub(super) fn page(&self, query: &OwnerQuery, at: Position) -> Page<Owner> {
+    /// Returns the owners that match a query, each with the number of its claim.
+    pub(super) fn rows(
+        &self,
+        query: &OwnerQuery,
+    ) -> impl Iterator<Item = Result<(u64, Owner), StoreError>> {
         let after = query.after.map_or(0, |cursor| cursor.position());
         let rest = self.claims.range((Excluded(after), Unbounded));
-        let limit = usize::from(query.limit);
-        let mut found = rest.filter(|(_, owner)| self.matches(query, owner));
-        let items: Vec<(&u64, &Owner)> = found.by_ref().take(limit).collect();
-        let last = items.last().map(|(number, _)| **number);
-        let more = found.next().and(last);
-        let next = more.map(|number| Cursor::owners(at, number));
-        let items = items.into_iter().map(|(_, owner)| owner.clone()).collect();
-        Page::new(items, next, at)
-    }
-
-    fn matches(&self, query: &OwnerQuery, owner: &Owner) -> bool {
-        let active = || owner.is_alive() || self.unfinished.contains_key(&owner.owner);
-        let named = query.name.as_ref().is_none_or(|n| *n == owner.owner.name);
-        named && (!query.active || active())
+        let found = rest.filter(|(_, owner)| {
+            let owns_unfinished = self.unfinished.contains_key(&owner.owner);
+            query.matches(owner, owns_unfinished)
+        });
+        found.map(|(number, owner)| Ok((*number, owner.clone())))
     }
 
     pub(super) fn load(&self, read_set: &ReadSet, txn: &mut TxnState) {
@@ -52,9 +46,9 @@ impl Owners {
                 txn.put_owner(living.clone());
             }
         }
-        if read_set.claims() > 0 {
-            self.load_ended(read_set, txn);
-        }
+        let owns = |owner: &OwnerRef| Ok(self.unfinished.contains_key(owner));
+        let read_sets = std::iter::once(read_set);
+        let Ok(()) = txn.put_ended_of::<Infallible>(self.claims.values(), read_sets, owns);
     }
 
     pub(super) fn load_one(&self, owner: &OwnerRef, txn: &mut TxnState) {
@@ -65,31 +59,6 @@ impl Owners {
         if let Some(owner) = number.and_then(|number| self.claims.get(number)) {
             txn.put_owner(owner.clone());
         }
-    }
-
-    fn load_ended(&self, read_set: &ReadSet, txn: &mut TxnState) {
-        let count = self.claims.len() - self.living.len();
-        // Up to this many owners may end in the transaction, so no more are searched than it can
-        // forget.
-        let end_now = read_set.claims();
-        let excess = (count + end_now).saturating_sub(Limits::ENDED_OWNERS);
-        if excess == 0 {
-            return txn.put_ended(count, Vec::new());
-        }
-        let ended = || self.claims.iter().filter(|(_, owner)| !owner.is_alive());
-        let last: HashMap<&str, u64> = ended().map(|(n, o)| (&*o.owner.name, *n)).collect();
-        let in_use = |name: &Arc<str>| {
-            let mut named = read_set.owners().iter();
-            self.living.contains_key(name) || named.any(|owner| owner.name == *name)
-        };
-        let may_be_forgotten = ended().filter(|(number, owner)| {
-            let name = &owner.owner.name;
-            let last_of_a_name = last.get(&**name) == Some(*number) && in_use(name);
-            !self.unfinished.contains_key(&owner.owner) && !last_of_a_name
-        });
-        let may_be_forgotten = may_be_forgotten.map(|(_, owner)| owner.owner.clone());
-        let most = excess.min(Limits::FORGOTTEN_OWNERS + end_now);
-        txn.put_ended(count, may_be_forgotten.take(most).collect());
     }
 
     pub(super) fn save(&mut self, write_set: &mut WriteSet) {

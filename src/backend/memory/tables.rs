@@ -10,19 +10,22 @@ use smallvec::SmallVec;
 use super::super::append_index::AppendIndex;
 use super::super::{FastMap, UidMap};
 use super::owners::Owners;
+use crate::error::StoreError;
 use crate::model::{
-    AccessPath, Action, ActionUid, BlockTimes, BranchId, End, Key, LogEntry, Position, Query,
-    ReadSet, Revision, SELECTIVE, StoreId, Times, Timestamp, TxnState, WriteSet, trim_log,
+    AccessPath, Action, ActionUid, BlockTimes, Key, LogEntry, Position, Query, ReadSet, Revision,
+    SELECTIVE, TimeRanges, Timestamp, TxnState, WriteSet, trim_log,
 };
 
 /// All data; consistent whenever the lock is free.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tables {
+    /// The position of the store.
+    pub(super) at: Position,
     pub(super) rows: UidMap<Row>,
     /// The action of each number, in creation order.
     numbers: AppendIndex<ActionUid>,
-    /// The numbers of the actions in each set that can select a query's rows.
-    sets: FastMap<AccessPath, BTreeSet<u64>>,
+    /// The numbers of the actions in each index that can select a query's rows.
+    indexes: FastMap<AccessPath, BTreeSet<u64>>,
     /// The names of the actions, each with the numbers of its actions.
     names: BTreeMap<Arc<str>, BTreeSet<u64>>,
     /// The completed actions by the time of completion and their number.
@@ -36,10 +39,7 @@ pub(super) struct Tables {
     pub(super) owners: Owners,
     keys: FastMap<Key, ActionUid>,
     last_number: u64,
-    last_revision: u64,
     last_entry: u64,
-    pruned_through: u64,
-    pruned_created: Option<Timestamp>,
     pub(super) scratch: Option<Box<Scratch>>,
 }
 
@@ -69,36 +69,37 @@ pub(super) struct Row {
 type Range = (std::ops::Bound<u64>, std::ops::Bound<u64>);
 
 impl Tables {
-    pub(super) fn position(&self, store_id: StoreId) -> Position {
-        let pruned_through = Revision::new(self.pruned_through);
-        Position::new(store_id, BranchId::FIRST, Revision::new(self.last_revision))
-            .with_pruned(pruned_through, self.pruned_created)
-            .with_actions(self.rows.len() as u64)
-    }
-
-    /// Returns the end of the history.
-    pub(super) fn end(&self) -> End {
-        End {
-            revision: self.last_revision,
-            number: self.last_number,
-            entry: self.last_entry,
+    /// Creates the tables of an empty store.
+    pub(super) fn new(at: Position) -> Tables {
+        Tables {
+            at,
+            rows: UidMap::default(),
+            numbers: AppendIndex::default(),
+            indexes: FastMap::default(),
+            names: BTreeMap::new(),
+            finished: BTreeSet::new(),
+            block_times: BTreeMap::new(),
+            feed: AppendIndex::default(),
+            entries: AppendIndex::default(),
+            owners: Owners::default(),
+            keys: FastMap::default(),
+            last_number: 0,
+            last_entry: 0,
+            scratch: None,
         }
     }
 
     /// Returns the rows that a query can match, in creation order or newest first.
     pub(super) fn rows_for(&self, query: &Query, range: Range, newest: bool) -> Walk<'_, &Row> {
-        let paths = query.paths();
+        let paths = query.access_paths();
         let fewest = paths.into_iter().min_by_key(|path| self.count(path, range));
         self.driven(fewest.unwrap_or(AccessPath::All), range, newest)
     }
 
-    /// Returns the completed actions of a range of times, the one completed last first. `after` is
-    /// the completion time and the number of the last row of the page before.
-    pub(super) fn completed(
-        &self,
-        times: Times,
-        after: Option<(Timestamp, u64)>,
-    ) -> impl Iterator<Item = &Row> {
+    /// Returns the completed actions from the cursor of a query on, the one completed last first.
+    pub(super) fn completed(&self, query: &Query) -> impl Iterator<Item = &Row> + use<'_> {
+        let times = TimeRanges::of(query).unwrap_or_default();
+        let after = query.after.map(|c| (c.finished_at(), c.position()));
         let before = times.finished_before.map(|before| (before, 0));
         let end = after.into_iter().chain(before).min();
         let end = end.map_or(Bound::Unbounded, Bound::Excluded);
@@ -143,7 +144,7 @@ impl Tables {
 
     /// Returns the blocks within a range of numbers that may have actions of these times, in
     /// ascending order.
-    fn blocks(&self, times: Times, (from, to): Range) -> impl DoubleEndedIterator<Item = u64> {
+    fn blocks(&self, times: TimeRanges, (from, to): Range) -> impl DoubleEndedIterator<Item = u64> {
         let block = |bound: Bound<u64>, unbounded: u64| match bound {
             Bound::Included(number) | Bound::Excluded(number) => number / BlockTimes::ACTIONS,
             Bound::Unbounded => unbounded,
@@ -156,7 +157,7 @@ impl Tables {
     fn set(&self, set: &AccessPath) -> Option<&BTreeSet<u64>> {
         match set {
             AccessPath::Name(name) => self.names.get(name),
-            set => self.sets.get(set),
+            set => self.indexes.get(set),
         }
     }
 
@@ -261,8 +262,11 @@ impl Tables {
     /// Saves the changes, and empties `write_set`. Returns the replaced values, to be dropped later.
     pub(super) fn save(&mut self, write_set: &mut WriteSet) -> Replaced {
         let mut replaced = Replaced::new();
-        for action in write_set.updated.drain(..) {
-            replaced.extend(self.update(action));
+        let mut revisions = self.at.next_revisions().map(Revision::get);
+        let stored = |uid| self.rows.get(&uid).map(|row| Revision::new(row.revision));
+        self.at = self.at.apply(write_set, stored);
+        for (action, revision) in write_set.updated.drain(..).zip(&mut revisions) {
+            replaced.extend(self.update(action, revision));
         }
         for uid in write_set.unpinned.drain(..) {
             self.set_pin(uid, false);
@@ -273,8 +277,8 @@ impl Tables {
         for key in write_set.keys_freed.drain(..) {
             self.keys.remove(&key);
         }
-        for action in write_set.created.drain(..) {
-            self.create(action);
+        for (action, revision) in write_set.created.drain(..).zip(&mut revisions) {
+            self.create(action, revision);
         }
         for entry in write_set.log.drain(..) {
             self.last_entry += 1;
@@ -305,28 +309,25 @@ impl Tables {
         let row = self.rows.remove(&uid)?;
         self.numbers.remove(row.number);
         self.feed.remove(row.revision);
-        self.pruned_through = self.pruned_through.max(row.revision);
-        self.pruned_created = self.pruned_created.max(Some(row.action.created_at));
         for (entry, _) in &row.log {
             self.entries.remove(*entry);
         }
         if let Some(at) = row.action.finished_at {
             self.finished.remove(&(at, row.number));
         }
-        for set in AccessPath::sets_of(&row.action) {
-            self.leave(&set, row.number);
+        for path in AccessPath::of(&row.action) {
+            self.leave(&path, row.number);
         }
         Some(row.action)
     }
 
-    fn create(&mut self, action: Arc<Action>) {
+    fn create(&mut self, action: Arc<Action>, revision: u64) {
         self.last_number += 1;
-        self.last_revision += 1;
-        let (number, revision, uid) = (self.last_number, self.last_revision, action.uid);
+        let (number, uid) = (self.last_number, action.uid);
         self.numbers.push(number, uid);
         self.feed.push(revision, uid);
-        for set in AccessPath::sets_of(&action) {
-            self.enter(set, number);
+        for path in AccessPath::of(&action) {
+            self.enter(path, number);
         }
         self.extend_block(number, BlockTimes::of(&action));
         self.finished
@@ -344,34 +345,24 @@ impl Tables {
     }
 
     /// Replaces an action. Returns the old value.
-    fn update(&mut self, action: Arc<Action>) -> Option<Arc<Action>> {
+    fn update(&mut self, action: Arc<Action>, revision: u64) -> Option<Arc<Action>> {
         let row = self.rows.get_mut(&action.uid)?;
-        let replaced = std::mem::replace(&mut row.action, action);
-        let (before, after) = (&*replaced, &row.action);
-        self.owners.change(Some(before), Some(after));
-        self.last_revision += 1;
-        self.feed.remove(row.revision);
-        self.feed.push(self.last_revision, after.uid);
-        row.revision = self.last_revision;
-        let finished = after.finished_at.map(|at| (at, row.number));
-        let completed = finished.map(|(_, number)| (number, BlockTimes::of(after)));
-        self.finished.extend(finished);
-        let cancelled = before.cancel.is_some() != after.cancel.is_some();
-        if before.status != after.status || before.owner != after.owner || cancelled {
-            let number = row.number;
-            let sets = |of| AccessPath::moving_sets_of(of).collect::<SmallVec<[_; 4]>>();
-            let (before, after) = (sets(before), sets(after));
-            for set in before.iter().filter(|set| !after.contains(set)) {
-                self.leave(set, number);
-            }
-            for set in after {
-                if !before.contains(&set) {
-                    self.enter(set, number);
-                }
-            }
+        let number = row.number;
+        self.feed
+            .remove(std::mem::replace(&mut row.revision, revision));
+        self.feed.push(revision, action.uid);
+        let replaced = std::mem::replace(&mut row.action, action.clone());
+        self.owners.change(Some(&replaced), Some(&action));
+        let (left, entered) = AccessPath::changes(&replaced, &action);
+        for path in &left {
+            self.leave(path, number);
         }
-        if let Some((number, times)) = completed {
-            self.extend_block(number, times);
+        for path in entered {
+            self.enter(path, number);
+        }
+        if let Some(at) = action.finished_at {
+            self.finished.insert((at, number));
+            self.extend_block(number, BlockTimes::of(&action));
         }
         Some(replaced)
     }
@@ -383,16 +374,16 @@ impl Tables {
             .or_insert(times);
     }
 
-    fn enter(&mut self, set: AccessPath, number: u64) {
-        let numbers = match set {
+    fn enter(&mut self, path: AccessPath, number: u64) {
+        let numbers = match path {
             AccessPath::Name(name) => self.names.entry(name).or_default(),
-            set => self.sets.entry(set).or_default(),
+            path => self.indexes.entry(path).or_default(),
         };
         numbers.insert(number);
     }
 
-    fn leave(&mut self, set: &AccessPath, number: u64) {
-        if let AccessPath::Name(name) = set {
+    fn leave(&mut self, path: &AccessPath, number: u64) {
+        if let AccessPath::Name(name) = path {
             if let Some(numbers) = self.names.get_mut(name) {
                 numbers.remove(&number);
                 if numbers.is_empty() {
@@ -401,10 +392,10 @@ impl Tables {
             }
             return;
         }
-        if let Some(numbers) = self.sets.get_mut(set) {
+        if let Some(numbers) = self.indexes.get_mut(path) {
             numbers.remove(&number);
             if numbers.is_empty() {
-                self.sets.remove(set);
+                self.indexes.remove(path);
             }
         }
     }
@@ -420,6 +411,11 @@ impl Tables {
 }
 
 impl Row {
+    /// Returns the row with its number, for a page.
+    pub(super) fn numbered(&self) -> Result<(u64, &Arc<Action>), StoreError> {
+        Ok((self.number, &self.action))
+    }
+
     /// Returns the log entry that has this place in the whole log.
     pub(super) fn entry(&self, number: u64) -> Option<&(u64, LogEntry)> {
         let at = self

@@ -1,9 +1,7 @@
 //! The parts that all SQL stores share. They name no driver and no database: those are below
 //! [`Engine`] and [`ReadEngine`].
 
-mod claim;
 mod commit_timer;
-mod deadline;
 mod dialect;
 mod doubt;
 mod engine;
@@ -21,8 +19,9 @@ mod select;
 mod store;
 mod write_cache;
 mod write_loop;
-mod write_queue;
 mod writer;
+
+use crate::spi::{claim, deadline, write_queue};
 
 pub(crate) use self::dialect::{Dialect, PageText};
 pub(crate) use self::engine::{

@@ -93,7 +93,16 @@ impl<E: Engine> Writer<E> {
                             self.position_watch.0.publish(position);
                             return Ok(answers);
                         }
-                        Verdict::NotApplied => return Err(E::error(Phase::Before, doubt.error)),
+                        Verdict::NotApplied => {
+                            let error = E::error(Phase::Before, doubt.error);
+                            if last || !E::may_succeed_again(&error) {
+                                return Err(error);
+                            }
+                            // Certainly not sent any more.
+                            requests.iter().for_each(|request| {
+                                request.claim.take();
+                            });
+                        }
                         // If it was applied, the new plan finds it and answers `Already`.
                         Verdict::Overtaken if !last => {
                             requests.iter().for_each(|request| request.claim.doubt());

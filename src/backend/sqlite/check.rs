@@ -8,6 +8,7 @@ use sqlx::{Row, ValueRef};
 use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key};
 use super::encode::flags;
 use super::errors::store_error;
+use super::known_damage::{Part, Parts};
 use super::rows::{COPIES, STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
 use super::source::ConnectionSlot;
@@ -37,9 +38,12 @@ pub struct SqliteCheck {
     pub damaged: u64,
     /// The first 100 findings, one sentence each. They contain no action data.
     pub findings: Vec<String>,
+    /// The parts from which rows may be missing.
+    pub(super) parts: Parts,
 }
 
 impl SqliteCheck {
+    /// Counts a finding that hides no rows.
     fn find(&mut self, what: String) {
         self.damaged += 1;
         if self.findings.len() < FINDINGS {
@@ -49,7 +53,9 @@ impl SqliteCheck {
 }
 
 /// A table whose rows are checked.
-struct Table {
+pub(super) struct Table {
+    /// The part from which a damaged row may be missing. A damaged row of the others is still found.
+    part: Option<Part>,
     /// Reads the rows after the key `$1`, each after its key.
     rows: String,
     name: &'static str,
@@ -58,12 +64,14 @@ struct Table {
     check: fn(&SqliteRow) -> Result<Labels, StoreError>,
 }
 
-static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
+/// The actions come first.
+pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
     let (action, entry, owner) = (&*STORED_ACTION, &*STORED_ENTRY, &*STORED_OWNER);
     let copies: Vec<String> = COPIES.iter().map(|f| format!("a.{}", f.name())).collect();
     let copies = copies.join(", ");
     [
         Table {
+            part: Some(Part::Selection),
             rows: format!(
                 "SELECT a.number, {action}, a.flags, {copies} FROM actions_action AS a \
                  WHERE a.number > $1 ORDER BY a.number LIMIT {STEP}"
@@ -73,6 +81,7 @@ static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
             check: check_action,
         },
         Table {
+            part: None,
             rows: format!(
                 "SELECT l.entry, {entry} FROM actions_log AS l \
                  LEFT JOIN actions_action AS a ON a.number = l.action \
@@ -83,6 +92,7 @@ static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
             check: |row| decode_entry(&mut Columns::new("check", row)?).map(|_| Labels::new()),
         },
         Table {
+            part: None,
             rows: format!(
                 "SELECT o.id, {owner} FROM actions_owner AS o \
                  WHERE o.id > $1 ORDER BY o.id LIMIT {STEP}"
@@ -94,20 +104,24 @@ static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
     ]
 });
 
-/// Contradictions between the actions and other tables, and the statement that counts each.
-const RELATIONS: &[(&str, &str)] = &[
+/// Contradictions between the actions and other tables: what they are, the part from which rows are
+/// missing, and the statement that counts each.
+const RELATIONS: &[(&str, Part, &str)] = &[
     (
         "actions without a place in the feed",
+        Part::Feed,
         "SELECT count(*) FROM actions_action AS a \
          WHERE NOT EXISTS (SELECT 1 FROM actions_feed AS f WHERE f.action = a.number)",
     ),
     (
         "actions that are not found by their object",
+        Part::Selection,
         "SELECT count(*) FROM actions_action AS a WHERE a.object IS NOT NULL AND NOT EXISTS (\
          SELECT 1 FROM actions_touch AS t WHERE t.object = a.object AND t.action = a.number)",
     ),
     (
         "actions outside the times of their block",
+        Part::Selection,
         "SELECT count(*) FROM actions_action AS a \
          LEFT JOIN actions_block AS s ON s.block = a.number / 1024 \
          WHERE s.block IS NULL OR a.created_at NOT BETWEEN s.created_min AND s.created_max \
@@ -116,32 +130,52 @@ const RELATIONS: &[(&str, &str)] = &[
     ),
     (
         "actions more or fewer than the store counts",
-        "SELECT abs(actions - (SELECT count(*) FROM actions_action)) \
+        Part::Actions,
+        "SELECT abs(actions - (SELECT count(*) FROM actions_action NOT INDEXED)) \
          FROM actions_store WHERE id = 1",
     ),
 ];
 
 /// Tables whose rows belong to an action, which must be there.
-const PARTS: &[(&str, &str)] = &[
-    ("places in the feed without an action", "actions_feed"),
-    ("objects without an action", "actions_touch"),
-    ("labels without an action", "actions_label"),
-    ("keys without an action", "actions_key"),
-    ("pins without an action", "actions_pin"),
+const PARTS: &[(&str, Part, &str)] = &[
+    (
+        "places in the feed without an action",
+        Part::Feed,
+        "actions_feed",
+    ),
+    (
+        "objects without an action",
+        Part::Selection,
+        "actions_touch",
+    ),
+    ("labels without an action", Part::Selection, "actions_label"),
+    ("keys without an action", Part::Selection, "actions_key"),
+    ("pins without an action", Part::Selection, "actions_pin"),
+];
+
+/// The tables of the schema, and the part from which damage of each may hide rows.
+const SCHEMA: &[(&str, Part)] = &[
+    ("actions_action", Part::Selection),
+    ("actions_touch", Part::Selection),
+    ("actions_label", Part::Selection),
+    ("actions_block", Part::Selection),
+    ("actions_feed", Part::Feed),
+    ("actions_log", Part::Log),
+    ("actions_owner", Part::Owners),
 ];
 
 /// Returns what contradicts the actions, each with the statement that counts it.
-fn relations() -> impl Iterator<Item = (&'static str, String)> {
-    let parts = PARTS.iter().map(|(what, table)| {
+fn relations() -> impl Iterator<Item = (&'static str, Part, String)> {
+    let parts = PARTS.iter().map(|(what, part, table)| {
         let count = format!(
             "SELECT count(*) FROM {table} AS p \
              WHERE NOT EXISTS (SELECT 1 FROM actions_action AS a WHERE a.number = p.action)"
         );
-        (*what, count)
+        (*what, *part, count)
     });
     let others = RELATIONS
         .iter()
-        .map(|(what, sql)| (*what, (*sql).to_owned()));
+        .map(|(what, part, sql)| (*what, *part, (*sql).to_owned()));
     others.chain(parts)
 }
 
@@ -174,6 +208,10 @@ impl SqliteStore {
     /// It finds rows whose checksum does not match, and columns and rows of other tables that
     /// contradict the stored record. It also runs SQLite's `PRAGMA integrity_check`.
     ///
+    /// The store remembers the result until the next check. While it knows of damage, lists with
+    /// filters read every row, because a damaged index hides rows. Answers that may lack rows are
+    /// `Corrupt`.
+    ///
     /// Reads the whole database, on a connection of its own; callers go on meanwhile. The pragma
     /// holds a snapshot while it runs, so the WAL grows with what is written in that time.
     ///
@@ -183,27 +221,8 @@ impl SqliteStore {
     pub async fn check(&self) -> Result<SqliteCheck, StoreError> {
         self.on_connection(async |connection| {
             let mut check = SqliteCheck::default();
-            for table in &*TABLES {
-                let mut after = Some(0);
-                while let Some(key) = after {
-                    after = step(connection, table, key, &mut check).await?;
-                }
-            }
-            for (what, count) in relations() {
-                let rows = run(connection, &count, None).await?;
-                let count = rows.first().map_or(Ok(0), |row| read_key("check", row))?;
-                if count > 0_i64 {
-                    check.find(format!("{count} {what}"));
-                }
-            }
-            let pragma = "PRAGMA integrity_check(100)";
-            let rows = run(connection, pragma, None).await?;
-            for row in &rows {
-                let found: String = read_key("check", row)?;
-                if found != "ok" {
-                    check.find(found);
-                }
-            }
+            check_all(connection, &*TABLES, &mut check).await?;
+            self.damage.set(check.parts, check.damaged);
             Ok(check)
         })
         .await
@@ -224,6 +243,54 @@ impl SqliteStore {
         slot.close().await;
         done
     }
+}
+
+/// Checks the rows of these tables, their relations, and the structure of the file.
+pub(super) async fn check_all(
+    connection: &mut SqliteConnection,
+    tables: &[Table],
+    check: &mut SqliteCheck,
+) -> Result<(), StoreError> {
+    for table in tables {
+        let mut after = Some(0);
+        while let Some(key) = after {
+            after = step(connection, table, key, check).await?;
+        }
+    }
+    for (what, part, count) in relations() {
+        let rows = run(connection, &count, None).await?;
+        let count = rows.first().map_or(Ok(0), |row| read_key("check", row))?;
+        if count > 0_i64 {
+            check.find(format!("{count} {what}"));
+            check.parts.add(part);
+        }
+    }
+    let findings = integrity(connection, "PRAGMA integrity_check(100)").await?;
+    let is_whole = findings.is_empty();
+    findings.into_iter().for_each(|found| check.find(found));
+    // The messages name pages, not tables, so each table is checked again by itself.
+    for (table, part) in SCHEMA.iter().filter(|_| !is_whole) {
+        let pragma = format!("PRAGMA integrity_check({table})");
+        let found = integrity(connection, &pragma).await;
+        if found.map_or(true, |found| !found.is_empty()) {
+            check.parts.add(*part);
+        }
+    }
+    Ok(())
+}
+
+/// Returns what SQLite's own check finds.
+async fn integrity(
+    connection: &mut SqliteConnection,
+    pragma: &str,
+) -> Result<Vec<String>, StoreError> {
+    let rows = run(connection, pragma, None).await?;
+    let mut found: Vec<String> = rows
+        .iter()
+        .map(|row| read_key("check", row))
+        .collect::<Result<_, _>>()?;
+    found.retain(|found| found != "ok");
+    Ok(found)
 }
 
 /// Returns the number of findings among the newest 1,000 actions.
@@ -255,7 +322,13 @@ async fn step(
         *(table.count)(check) += 1;
         match (table.check)(row) {
             Ok(found) => labels.extend(found.index_texts().map(|text| (key, text.to_string()))),
-            Err(error) => check.find(format!("{} {key}: {}", table.name, error)),
+            Err(error) => {
+                check.find(format!("{} {key}: {}", table.name, error));
+                table
+                    .part
+                    .into_iter()
+                    .for_each(|part| check.parts.add(part));
+            }
         }
         last = Some(key);
     }

@@ -51,7 +51,8 @@ pub struct SqliteDiagnostics {
     /// Memory of the batches that wait to be written, in bytes, rounded up.
     pub queued_bytes: usize,
     /// Number of the newest 1,000 actions that cannot be read, or whose columns contradict their
-    /// stored form. [`SqliteStore::check`] reads all of them and says more.
+    /// stored form. Or the number of findings of the latest check, if that is higher: the one at
+    /// [opening](super::SqliteOptions::with_check_bytes) or [`SqliteStore::check`], which says more.
     pub damaged: u64,
     /// Position of the store.
     pub position: Position,
@@ -90,7 +91,7 @@ impl SqliteStore {
                 database_bytes: count(page) * count(pages),
                 free_bytes: count(page) * count(free),
                 log_bytes: size(&beside(&self.path, "-wal")),
-                damaged,
+                damaged: damaged.max(self.damage.findings()),
                 ..self.known(position)
             })
         };

@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use super::errors::store_error;
 use super::file::Lock;
 use super::identity::OpenFile;
+use super::known_damage::{KnownDamage, Part};
 use super::position::{POSITION, read_position};
 use super::script::Script;
 use super::source::ConnectionSlot;
@@ -27,10 +28,12 @@ pub(super) struct SqliteReader {
     pub(super) lock: Arc<Option<Lock>>,
     /// True while the store may hold unsynced bytes. Readers answer nothing then.
     pub(super) in_doubt: Arc<AtomicBool>,
+    /// Damage that a check has found.
+    pub(super) damage: Arc<KnownDamage>,
 }
 
 impl SqliteReader {
-    async fn run(
+    pub(super) async fn run(
         &mut self,
         operation: &'static str,
         script: Result<Script, sqlx::Error>,
@@ -57,6 +60,25 @@ impl SqliteReader {
             }
         }
     }
+
+    /// Chooses an index and reads a page by it.
+    pub(super) async fn read_page(
+        &mut self,
+        query: &Query,
+    ) -> Result<Page<Arc<Action>>, StoreError> {
+        let mut paths = candidates(query);
+        let (path, selective) = if must_count(query, &paths) {
+            let counts = self.run("list", list::count_script(query, &paths)).await?;
+            let counts = list::read_counts(&paths, &counts)?;
+            fewest(paths, counts)
+        } else {
+            (paths.pop().unwrap_or(AccessPath::All), false)
+        };
+        let results = self
+            .run("list", list::script(query, &path, selective))
+            .await?;
+        list::read(query, &self.lineage, &results)
+    }
 }
 
 impl ReadEngine for SqliteReader {
@@ -73,29 +95,23 @@ impl ReadEngine for SqliteReader {
         }
     }
 
-    /// Chooses an index and reads a page by it.
     async fn list(&mut self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
-        let mut paths = candidates(query);
-        let (path, selective) = if must_count(query, &paths) {
-            let counts = self.run("list", list::count_script(query, &paths)).await?;
-            let counts = list::read_counts(&paths, &counts)?;
-            fewest(paths, counts)
-        } else {
-            (paths.pop().unwrap_or(AccessPath::All), false)
-        };
-        let results = self
-            .run("list", list::script(query, &path, selective))
-            .await?;
-        list::read(query, &self.lineage, &results)
+        match self.damage.affects_lists() {
+            false => self.read_page(query).await,
+            true => self.read_damaged_page(query).await,
+        }
     }
 
     async fn log(&mut self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         let rows = self.run("log", log::script(query)).await?;
-        log::read(query, &self.lineage, &rows)
+        let page = log::read(query, &self.lineage, &rows)?;
+        self.check_damaged_log(query, &page).await?;
+        Ok(page)
     }
 
     async fn owners(&mut self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
         let rows = self.run("owners", owners::script(query)).await?;
+        self.damage.check("owners", Part::Owners)?;
         owners::read(query, &self.lineage, &rows)
     }
 

@@ -15,6 +15,7 @@ use super::errors;
 use super::exclusive;
 use super::file::Lock;
 use super::identity::OpenFile;
+use super::open_check;
 use super::options::SqliteOptions;
 use super::patience::{patiently, pause};
 use super::position;
@@ -139,6 +140,10 @@ pub(super) async fn start(
         )
         .await
     )?;
+    let may_interrupt = matches!(source, Source::File { .. });
+    let damage =
+        open_check::at_opening(&mut connection, options.check_bytes, may_interrupt).await?;
+    let damage = Arc::new(damage);
     let writers = match access {
         SqliteAccess::Shared => source.for_impatient(),
         _ => source.clone(),
@@ -180,6 +185,7 @@ pub(super) async fn start(
         file: file.clone(),
         lock: lock.clone(),
         in_doubt: in_doubt.clone(),
+        damage: damage.clone(),
     });
     let readers = readers.collect();
     let engine = SqliteEngine {
@@ -212,6 +218,7 @@ pub(super) async fn start(
         path,
         access,
         file,
+        damage,
         version,
         source,
         clock: options.clock,

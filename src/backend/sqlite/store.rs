@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::access::SqliteAccess;
 use super::identity::OpenFile;
+use super::known_damage::KnownDamage;
 use super::schema;
 use super::source::Source;
 use super::version::Version;
@@ -88,6 +89,7 @@ pub struct SqliteStore {
     pub(super) path: PathBuf,
     pub(super) access: SqliteAccess,
     pub(super) file: Arc<OpenFile>,
+    pub(super) damage: Arc<KnownDamage>,
     pub(super) version: Version,
     pub(super) source: Source,
     pub(super) clock: Clock,

@@ -330,12 +330,12 @@ text! {
 }
 text! {
     /// A JSON text. It was checked before it was encoded, and the checksum proves it is unchanged.
-    JsonText, Json, Json::as_str, checked_json, |text| Ok(Json::stored(text))
+    JsonText, Json, Json::as_str, checked_json, |text| Ok(Json::from_stored(text))
 }
 text! {
     /// A JSON text that is an object, checked like [`JsonText`].
     JsonObject, Json, Json::as_str, checked_json, |text| {
-        let json = Json::stored(text);
+        let json = Json::from_stored(text);
         if json.is_object() {
             Ok(json)
         } else {

@@ -22,7 +22,7 @@ use apply::Apply;
 use late::tell_late;
 use repeat::told_before;
 
-#[cfg(feature = "_sql")]
+#[cfg(feature = "sqlite-unbundled")]
 pub(crate) use owners::disconnect;
 pub use read_set::{ReadSet, read_set};
 

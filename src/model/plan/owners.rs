@@ -57,7 +57,7 @@ pub(super) fn release(owner: &OwnerRef, txn: &mut TxnState, now: Timestamp) -> A
 }
 
 /// Ends every loaded owner that is alive. Called when a process opens the store for itself alone.
-#[cfg(feature = "_sql")]
+#[cfg(feature = "sqlite-unbundled")]
 pub(crate) fn disconnect(txn: &mut TxnState, now: Timestamp) {
     for living in txn.all_living() {
         txn.set_owner(ended(living, OwnerState::Disconnected, now));

@@ -1,7 +1,9 @@
 //! State of a transaction: the rows it has loaded, the effects of its commands, and the rows to
 //! save.
 
+mod all_owners;
 mod change;
+mod revisions;
 mod write_set;
 
 use std::collections::BTreeMap;
@@ -173,7 +175,7 @@ impl TxnState {
     }
 
     /// Returns all living owners.
-    #[cfg(feature = "_sql")]
+    #[cfg(feature = "sqlite-unbundled")]
     pub(super) fn all_living(&self) -> Vec<Owner> {
         let owners = self.owners.iter().flat_map(|(_, named)| named.iter());
         owners.filter(|owner| owner.is_alive()).cloned().collect()

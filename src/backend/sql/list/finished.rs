@@ -5,7 +5,7 @@ use super::path::{Driven, drive};
 use super::walk::position_of;
 use crate::backend::sql::dialect::{Dialect, PageText};
 use crate::backend::sql::select::{Select, Value};
-use crate::model::{AccessPath, Limits, Query, Times, Timestamp};
+use crate::model::{AccessPath, Limits, Query, TimeRanges, Timestamp};
 
 const ORDER: &str = "ORDER BY a.finished_at DESC, a.number DESC";
 
@@ -48,7 +48,7 @@ pub(super) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
         );
         (String::new(), "NULL, NULL", rows)
     } else {
-        let range = range(&mut select, Times::of(query).unwrap_or_default());
+        let range = range(&mut select, TimeRanges::of(query).unwrap_or_default());
         let filters = conditions::<D>(&mut select, query, &AccessPath::All, false);
         let after = all_of(after_row.into_iter().collect());
         let by_index = D::by_index("actions_action_finished");
@@ -91,7 +91,7 @@ fn all_of(filters: Vec<String>) -> String {
 }
 
 /// Returns the condition for the range of completion times, which the index selects.
-fn range(select: &mut Select, times: Times) -> String {
+fn range(select: &mut Select, times: TimeRanges) -> String {
     let mut range = String::new();
     let bounds = [(">=", times.finished_from), ("<", times.finished_before)];
     for (op, time) in bounds {

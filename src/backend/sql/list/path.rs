@@ -4,7 +4,9 @@ use super::filter::{nearest, prefix_range, texts_of};
 use super::walk::{Walk, position_of, walk};
 use crate::backend::sql::dialect::Dialect;
 use crate::backend::sql::select::{Select, Value};
-use crate::model::{AccessPath, BlockTimes, Filter, Order, Query, SELECTIVE, Times, Timestamp};
+use crate::model::{
+    AccessPath, BlockTimes, Filter, Order, Query, SELECTIVE, TimeRanges, Timestamp,
+};
 
 /// The index access of a query.
 pub(super) struct Driven {
@@ -74,7 +76,7 @@ pub(crate) fn candidates(query: &Query) -> Vec<AccessPath> {
     if query.order == Order::Feed {
         return vec![AccessPath::All];
     }
-    let paths = query.paths();
+    let paths = query.access_paths();
     let objects = query.filters.iter().find_map(|filter| match filter {
         Filter::TouchesAny(objects) => Some(objects),
         _ => None,
@@ -312,7 +314,7 @@ fn names(select: &mut Select, prefix: &str) -> String {
 }
 
 /// Returns the condition for blocks that may have actions of these times.
-fn within(select: &mut Select, times: &Times) -> String {
+fn within(select: &mut Select, times: &TimeRanges) -> String {
     let mut conditions = Vec::new();
     let mut bound = |column: &str, op: &str, time: Option<Timestamp>| {
         if let Some(time) = time {

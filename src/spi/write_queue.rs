@@ -1,21 +1,25 @@
 //! Queues of batches that wait for the writer.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::claim::Claim;
-use crate::error::StoreError;
+use super::deadline::deadline;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Batch, Command, Done, ReadSet, Rejection};
 
 /// The results of a batch.
 pub(crate) type Answer = Result<Vec<Result<Done, Rejection>>, StoreError>;
 
-/// The results of the batches of a group.
-pub(crate) type Answers = Vec<Vec<Result<Done, Rejection>>>;
+/// The answers to the batches of a group: for each batch, one for each of its commands.
+pub type Answers = Vec<Vec<Result<Done, Rejection>>>;
 
 /// Bytes in one unit of queue memory.
 pub(crate) const ROOM_UNIT: usize = 512;
@@ -46,6 +50,94 @@ impl WriteRequest {
         drop(self.room);
         // The caller may have gone away; the error is ignored.
         let _gone = self.reply.send(answer);
+    }
+}
+
+/// The side of the callers: two queues, each with its own memory.
+#[derive(Debug)]
+pub(crate) struct WriteSender {
+    owners: mpsc::UnboundedSender<WriteRequest>,
+    actions: mpsc::UnboundedSender<WriteRequest>,
+    /// Memory for the batches in each queue, in units of [`ROOM_UNIT`] bytes.
+    owners_room: Arc<Semaphore>,
+    actions_room: Arc<Semaphore>,
+    closing: watch::Sender<bool>,
+}
+
+impl WriteSender {
+    /// Creates two queues. Each holds batches of so many bytes.
+    pub(crate) fn new(bytes: usize) -> (WriteSender, WriteQueue) {
+        let (owners, owners_lane) = mpsc::unbounded_channel();
+        let (actions, actions_lane) = mpsc::unbounded_channel();
+        let closing = watch::Sender::new(false);
+        let write_queue = WriteQueue::new(owners_lane, actions_lane, closing.subscribe());
+        let room = || Arc::new(Semaphore::new(bytes / ROOM_UNIT));
+        let sender = WriteSender {
+            owners,
+            actions,
+            owners_room: room(),
+            actions_room: room(),
+            closing,
+        };
+        (sender, write_queue)
+    }
+
+    /// Refuses further batches, and lets the writer finish those that wait.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Sends a batch to the writer and waits for the answer, but no longer than `timeout`. `bytes`
+    /// is the size of the batch.
+    pub(crate) async fn write(
+        &self,
+        batch: Batch,
+        read_set: ReadSet,
+        bytes: usize,
+        timeout: Duration,
+    ) -> Answer {
+        let about_owners = about_owners(&batch);
+        let (lane, room) = match about_owners {
+            true => (&self.owners, &self.owners_room),
+            false => (&self.actions, &self.actions_room),
+        };
+        let units = u32::try_from(bytes.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
+        let claim = Arc::new(Claim::default());
+        let (reply, answer) = oneshot::channel();
+        let written = async {
+            let closed = || StoreError::closed("write");
+            let room = room.clone().acquire_many_owned(units);
+            let room = room.await.map_err(|_| closed())?;
+            let claim = claim.clone();
+            let request = WriteRequest {
+                batch,
+                read_set,
+                about_owners,
+                claim,
+                reply,
+                room,
+            };
+            lane.send(request).map_err(|_| closed())?;
+            answer.await.map_err(|_| closed())
+        };
+        let failed = |kind, message| Err(StoreError::new(kind, "write", message));
+        match deadline(timeout, written).await {
+            Some(Ok(answer)) => answer,
+            // The writer is gone: with the runtime, or because the store was closed.
+            Some(Err(closed)) if claim.withdraw() || !claim.is_sent() => Err(closed),
+            None if claim.withdraw() => failed(
+                StoreErrorKind::Unavailable,
+                "the call timed out before the write began; nothing was applied",
+            ),
+            Some(Err(_)) => failed(
+                StoreErrorKind::OutcomeUnknown,
+                "the store's runtime ended after the commit was sent",
+            ),
+            None => failed(
+                StoreErrorKind::OutcomeUnknown,
+                "the call timed out after the write began",
+            ),
+        }
     }
 }
 
@@ -119,12 +211,29 @@ impl WriteQueue {
             // pass a later owner batch.
             let (owners, actions) = (&mut self.owners, &mut self.actions);
             let due = self.postponed.as_ref().map(|(due, _)| *due);
-            let (lane, request) = tokio::select! {
-                biased;
-                () = until(due), if due.is_some() => break,
-                request = owners.channel.recv() => (owners, request),
-                request = actions.channel.recv() => (actions, request),
-                _ = self.closing.wait_for(|closing| *closing), if !owners.channel.is_closed() => {
+            let mut brought_back = pin!(until(due));
+            let mut closing = pin!(self.closing.wait_for(|closing| *closing));
+            let received = poll_fn(|context| {
+                if brought_back.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Received::Due);
+                }
+                if let Poll::Ready(request) = owners.channel.poll_recv(context) {
+                    return Poll::Ready(Received::Owners(request));
+                }
+                if let Poll::Ready(request) = actions.channel.poll_recv(context) {
+                    return Poll::Ready(Received::Actions(request));
+                }
+                if owners.channel.is_closed() {
+                    return Poll::Pending;
+                }
+                closing.as_mut().poll(context).map(|_| Received::Closing)
+            });
+            let received = received.await;
+            let (lane, request) = match received {
+                Received::Due => break,
+                Received::Owners(request) => (owners, request),
+                Received::Actions(request) => (actions, request),
+                Received::Closing => {
                     owners.channel.close();
                     actions.channel.close();
                     continue;
@@ -152,6 +261,7 @@ impl WriteQueue {
     }
 
     /// Puts batches off for a moment. Their callers may withdraw them meanwhile.
+    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
     pub(crate) fn postpone(&mut self, requests: Vec<WriteRequest>) {
         if requests.is_empty() {
             return;
@@ -172,6 +282,7 @@ impl WriteQueue {
     }
 
     /// Waits until enough batches wait, or for ever if the store is closed first.
+    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
     pub(crate) async fn gather(&mut self, enough: impl Fn(usize) -> bool) {
         loop {
             self.settle().await;
@@ -226,6 +337,14 @@ impl WriteQueue {
             lane.received.push_front(request);
         }
     }
+}
+
+/// What ends a wait of the queue.
+enum Received {
+    Due,
+    Owners(Option<WriteRequest>),
+    Actions(Option<WriteRequest>),
+    Closing,
 }
 
 /// Waits until a time, or for ever.

@@ -1,7 +1,8 @@
 //! Time limits of calls.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 /// Waits for a future, but no longer than `time`. Returns `None` on timeout.
@@ -16,10 +17,13 @@ pub(crate) async fn deadline<F: Future>(time: Duration, future: F) -> Option<F::
             .checked_sub(begun.elapsed())
             .filter(|left| !left.is_zero())?;
         // Not `tokio::time::timeout`: it uses tokio's clock only.
-        tokio::select! {
-            biased;
-            output = &mut future => return Some(output),
-            () = tokio::time::sleep(left) => {}
+        let mut sleep = pin!(tokio::time::sleep(left));
+        let first = poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => sleep.as_mut().poll(context).map(|()| None),
+        });
+        if let Some(output) = first.await {
+            return Some(output);
         }
     }
 }

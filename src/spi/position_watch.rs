@@ -8,10 +8,39 @@ use tokio::sync::watch;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Position, Revision};
 
-/// Position of the store, and whether it is open. A single value, so the cost for a writer does not
-/// depend on the number of waiters.
+/// The announced position of a store, for [`changed`](crate::ActionStore::changed), and whether the
+/// store is open.
+///
+/// A store creates it when it is opened, with the position that it has found. It calls
+/// [`publish`](PositionWatch::publish) after each commit, once the commit is readable, and before it
+/// answers the write. The cost of an announcement does not depend on the number of waiters. A waiter
+/// never misses one.
+///
+/// # Examples
+///
+/// ```
+/// use action_store::StoreError;
+/// use action_store::query::{BranchId, Position, Revision, StoreId};
+/// use action_store::spi::PositionWatch;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), StoreError> {
+/// let at = |revision| Position::new(StoreId::new(), BranchId::FIRST, Revision::new(revision));
+/// let watch = PositionWatch::new(at(7));
+/// // Each method of the store begins with this check.
+/// watch.check_open("write")?;
+/// // A commit.
+/// watch.publish(at(8));
+/// let seen = watch.changed(Some(Revision::new(7))).await?;
+/// assert_eq!(seen.revision, Revision::new(8));
+/// // The end of the store.
+/// watch.close();
+/// assert!(watch.changed(Some(Revision::new(8))).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
-pub(super) struct PositionWatch {
+pub struct PositionWatch {
     state: watch::Sender<State>,
     /// A copy of "open" outside the lock: every call reads it, and callers must not wait for each
     /// other.
@@ -30,7 +59,9 @@ struct State {
 }
 
 impl PositionWatch {
-    pub(super) fn new(position: Position) -> PositionWatch {
+    /// Creates it for an open store that has this position.
+    #[must_use]
+    pub fn new(position: Position) -> PositionWatch {
         PositionWatch {
             state: watch::Sender::new(State {
                 position,
@@ -43,8 +74,8 @@ impl PositionWatch {
     }
 
     /// Announces a position that has become readable. A position behind an earlier announcement has
-    /// no effect.
-    pub(super) fn publish(&self, position: Position) {
+    /// no effect, so several tasks may announce what they have read.
+    pub fn publish(&self, position: Position) {
         // At one revision, actions are only removed.
         let stand = |at: &Position| {
             let remaining = Reverse(at.actions);
@@ -62,46 +93,54 @@ impl PositionWatch {
     }
 
     /// Returns the announced position.
-    #[cfg(feature = "_sql")]
-    pub(super) fn position(&self) -> Position {
+    #[must_use]
+    pub fn position(&self) -> Position {
         self.state.borrow().position
     }
 
-    /// Tells all waiters that polling for changes failed.
-    #[cfg(feature = "_sql")]
-    pub(super) fn fail(&self, error: StoreError) {
+    /// Ends all present waits with this error, unless they have a position to return. For a store
+    /// that polls for the commits of other processes, and whose poll has failed. Later waits are not
+    /// affected.
+    pub fn fail(&self, error: StoreError) {
         self.state.send_modify(|state| {
             state.failures += 1;
             state.failure = Some(error);
         });
     }
 
-    /// Ends all present and future waits with this error.
-    #[cfg(feature = "_sql")]
-    pub(super) fn break_off(&self, error: StoreError) {
+    /// Ends all present and future waits with this error. For a store that can announce nothing any
+    /// more although it was not closed.
+    pub fn break_off(&self, error: StoreError) {
         self.state.send_modify(|state| {
             state.broken.get_or_insert(error);
         });
     }
 
     /// Returns true if a revision is higher than the announced one.
-    #[cfg(feature = "_sql")]
-    pub(super) fn is_behind(&self, revision: Revision) -> bool {
+    #[must_use]
+    pub fn is_behind(&self, revision: Revision) -> bool {
         revision > self.state.borrow().position.revision
     }
 
-    /// Ends all present and future waits.
-    pub(super) fn close(&self) {
+    /// Closes the store: all present and future waits end with `Closed`, and so does
+    /// [`check_open`](PositionWatch::check_open).
+    pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
         // Wakes waiters that read the flag before this change.
         self.state.send_modify(|_| {});
     }
 
-    fn is_closed(&self) -> bool {
+    /// Returns true if the store was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
-    pub(super) fn check_open(&self, operation: &'static str) -> Result<(), StoreError> {
+    /// Checks that the store is open. `operation` is the method that asks, for the error.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn check_open(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.is_closed() {
             Err(StoreError::closed(operation))
         } else {
@@ -109,8 +148,17 @@ impl PositionWatch {
         }
     }
 
-    /// [`ActionStore::changed`](crate::ActionStore::changed).
-    pub(super) async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
+    /// Waits until a revision above `after` is announced; see
+    /// [`ActionStore::changed`](crate::ActionStore::changed). `None` returns the announced position at
+    /// once.
+    ///
+    /// A store must announce a commit before it shows it on a page, or together with it. Otherwise a
+    /// reader may ask for a revision that it has seen, and be told that it is beyond the store.
+    ///
+    /// # Errors
+    /// `Invalid` if `after` is above the announced revision, `Closed`, and the errors of
+    /// [`fail`](PositionWatch::fail) and [`break_off`](PositionWatch::break_off).
+    pub async fn changed(&self, after: Option<Revision>) -> Result<Position, StoreError> {
         let mut watcher = self.state.subscribe();
         let failures = watcher.borrow().failures;
         if after.is_some_and(|after| after > watcher.borrow().position.revision) {

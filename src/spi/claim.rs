@@ -15,7 +15,7 @@ const IN_DOUBT: u8 = 4;
 impl Claim {
     /// The writer takes the batch, unless it has it already. Returns false if the batch was
     /// withdrawn.
-    pub(super) fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         let taken = self
             .0
             .compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire);
@@ -31,7 +31,7 @@ impl Claim {
     }
 
     /// The COMMIT is being sent: the outcome is unknown until the database answers.
-    pub(super) fn send(&self) {
+    pub(crate) fn send(&self) {
         if self.0.load(Ordering::Acquire) != IN_DOUBT {
             self.0.store(SENT, Ordering::Release);
         }
@@ -39,17 +39,19 @@ impl Claim {
 
     /// The batch may have been applied, and the writer tries it again to find out. From now on its
     /// outcome is unknown until it is answered.
-    pub(super) fn doubt(&self) {
+    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
+    pub(crate) fn doubt(&self) {
         self.0.store(IN_DOUBT, Ordering::Release);
     }
 
     /// Returns true if the COMMIT of the batch was sent.
-    pub(super) fn is_sent(&self) -> bool {
+    pub(crate) fn is_sent(&self) -> bool {
         matches!(self.0.load(Ordering::Acquire), SENT | IN_DOUBT)
     }
 
     /// The writer puts the batch off: its caller may withdraw it again, unless it was sent before.
-    pub(super) fn give_back(&self) {
+    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
+    pub(crate) fn give_back(&self) {
         let back = self
             .0
             .compare_exchange(TAKEN, WAITING, Ordering::AcqRel, Ordering::Acquire);
@@ -57,12 +59,12 @@ impl Claim {
         let _kept = back.is_err();
     }
 
-    pub(super) fn is_withdrawn(&self) -> bool {
+    pub(crate) fn is_withdrawn(&self) -> bool {
         self.0.load(Ordering::Acquire) == WITHDRAWN
     }
 
     /// The caller withdraws the batch. Returns false if the writer has it.
-    pub(super) fn withdraw(&self) -> bool {
+    pub(crate) fn withdraw(&self) -> bool {
         self.0
             .compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()

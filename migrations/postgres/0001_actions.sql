@@ -1,0 +1,343 @@
+-- Actions, their logs, their owners. Everything is named actions_*, in the schema that the host
+-- chose: $schema is its quoted name.
+--
+-- The library's model decides what is written. The CHECKs and triggers here repeat its rules, so
+-- that no other program can break them. Times are microseconds since the Unix epoch. Small integers
+-- are the codes of the model's enums. Each line of a table begins with a column or a constraint:
+-- the library reads this file to verify a schema.
+
+-- The applied steps of this schema, and the versions that may still use it.
+CREATE TABLE $schema.actions_schema (
+  version bigint NOT NULL,
+  min_reader bigint NOT NULL,  -- the oldest schema version whose libraries may read this
+  min_writer bigint NOT NULL,  -- the oldest schema version whose libraries may write this
+  applied_at bigint NOT NULL,
+  CONSTRAINT actions_schema_pkey PRIMARY KEY (version)
+);
+
+-- One row: the identity of the store. Every writer locks it (FOR UPDATE) before it reads anything,
+-- and no writer changes it.
+CREATE TABLE $schema.actions_store (
+  id bigint NOT NULL,
+  store_id uuid NOT NULL,
+  branch bigint NOT NULL DEFAULT 0,
+  CONSTRAINT actions_store_pkey PRIMARY KEY (id),
+  CONSTRAINT actions_store_one CHECK (id = 1),
+  CONSTRAINT actions_store_branch CHECK (branch >= 0)
+);
+
+-- One row for each transaction that changed something. The newest row is the position of the store.
+-- A row never changes, so that no version of a row has to be skipped to find it. It also shows
+-- whether a transaction was committed. Old rows are deleted.
+CREATE TABLE $schema.actions_commit (
+  number bigint NOT NULL,
+  id uuid NOT NULL,
+  revision bigint NOT NULL,
+  actions bigint NOT NULL,         -- as many as there are
+  last_number bigint NOT NULL,     -- the newest place in creation order
+  last_entry bigint NOT NULL,      -- the newest log entry
+  pruned_through bigint NOT NULL,  -- the highest revision of all removed actions
+  pruned_created bigint,           -- when the youngest action was created that was ever removed
+  CONSTRAINT actions_commit_pkey PRIMARY KEY (number),
+  CONSTRAINT actions_commit_counts CHECK (number >= 0 AND revision >= 0 AND actions >= 0 AND last_number >= 0 AND last_entry >= 0),
+  CONSTRAINT actions_commit_pruned CHECK (pruned_through BETWEEN 0 AND revision)
+);
+
+-- The branches that this one comes from, oldest first, and the end of each.
+CREATE TABLE $schema.actions_branch (
+  id bigint NOT NULL,
+  branch bigint NOT NULL,
+  revision bigint NOT NULL,
+  last_number bigint NOT NULL,
+  last_entry bigint NOT NULL,
+  CONSTRAINT actions_branch_pkey PRIMARY KEY (id),
+  CONSTRAINT actions_branch_branch_key UNIQUE (branch)
+);
+
+-- The current actions. `number` is the creation order and is never reused.
+--
+-- A row is columns for indexes, filters and rules, and one `body` with everything else, in the
+-- library's stored form. uid, name, object, tenant, owner and incarnation are in their columns
+-- alone. The other columns repeat a field of the body. The checksum in the body covers all fields.
+CREATE TABLE $schema.actions_action (
+  number bigint NOT NULL,
+  created_at bigint NOT NULL,
+  finished_at bigint,
+  version bigint NOT NULL,
+  uid uuid NOT NULL,
+  status smallint NOT NULL,
+  outcome smallint,
+  flags smallint NOT NULL,  -- started (1), result (2), error (4), evidence (8), cancel requested (16), related objects (32)
+  progress smallint NOT NULL,
+  source smallint NOT NULL,
+  incarnation uuid,
+  parent uuid,
+  retry_of uuid,
+  name text COLLATE "C" NOT NULL,
+  object text COLLATE "C",
+  tenant text COLLATE "C" NOT NULL,
+  actor text COLLATE "C",
+  correlation text COLLATE "C",
+  owner text COLLATE "C",
+  body bytea NOT NULL,
+  CONSTRAINT actions_action_pkey PRIMARY KEY (number),
+  CONSTRAINT actions_action_uid_key UNIQUE (uid),
+  CONSTRAINT actions_action_codes CHECK (status IN (0, 1, 2) AND (outcome IS NULL OR outcome IN (0, 1, 2, 3, 4)) AND source IN (0, 1, 2)),
+  CONSTRAINT actions_action_flags CHECK (flags BETWEEN 0 AND 63),
+  CONSTRAINT actions_action_progress CHECK (progress BETWEEN 0 AND 10000),
+  CONSTRAINT actions_action_version CHECK (version >= 1),
+  CONSTRAINT actions_action_texts CHECK (name <> '' AND object <> '' AND tenant <> '' AND actor <> '' AND correlation <> '' AND owner <> ''),
+  CONSTRAINT actions_action_body CHECK (octet_length(body) > 0),
+  CONSTRAINT actions_action_object CHECK (source <> 1 OR object IS NOT NULL),
+  CONSTRAINT actions_action_owned CHECK ((owner IS NULL) = (incarnation IS NULL)),
+  CONSTRAINT actions_action_outcome CHECK ((status = 2) = (outcome IS NOT NULL)),
+  CONSTRAINT actions_action_finished_at CHECK ((status = 2) = (finished_at IS NOT NULL)),
+  CONSTRAINT actions_action_unfinished_has CHECK (status = 2 OR flags & 14 = 0),
+  CONSTRAINT actions_action_executing_has CHECK (status <> 1 OR (owner IS NOT NULL AND flags & 1 = 1)),
+  CONSTRAINT actions_action_queued_has CHECK (status <> 0 OR flags & 1 = 0),
+  CONSTRAINT actions_action_unstarted CHECK (flags & 1 = 1 OR (progress = 0 AND (outcome IS NULL OR outcome IN (1, 2, 3)))),
+  CONSTRAINT actions_action_error CHECK (outcome IS NULL OR outcome NOT IN (1, 3, 4) OR flags & 4 = 4),
+  CONSTRAINT actions_action_success CHECK (outcome IS NULL OR outcome <> 0 OR (flags & 4 = 0 AND progress = 10000)),
+  CONSTRAINT actions_action_whole CHECK (progress < 10000 OR (outcome IS NOT NULL AND outcome = 0)),
+  CONSTRAINT actions_action_evidence CHECK (outcome IS NULL OR outcome <> 4 OR flags & 8 = 8)
+) WITH (fillfactor = 80);
+
+-- Partial wherever most actions are outside the set: completed, succeeded, default tenant.
+CREATE INDEX actions_action_unfinished ON $schema.actions_action (number) WHERE status < 2;
+CREATE INDEX actions_action_owner ON $schema.actions_action (owner, number) WHERE status < 2;
+-- Finds an incarnation's unfinished actions.
+CREATE INDEX actions_action_incarnation ON $schema.actions_action (owner, incarnation) WHERE status < 2;
+CREATE INDEX actions_action_cancel ON $schema.actions_action (owner, number) WHERE status < 2 AND flags & 16 = 16;
+CREATE INDEX actions_action_ended ON $schema.actions_action (outcome, number) WHERE outcome > 0;
+CREATE INDEX actions_action_tenant ON $schema.actions_action (tenant, number) WHERE tenant <> 'default';
+CREATE INDEX actions_action_name ON $schema.actions_action (name, number);
+CREATE INDEX actions_action_parent ON $schema.actions_action (parent, number) WHERE parent IS NOT NULL;
+CREATE INDEX actions_action_retry ON $schema.actions_action (retry_of, number) WHERE retry_of IS NOT NULL;
+CREATE INDEX actions_action_correlation ON $schema.actions_action (correlation, number) WHERE correlation IS NOT NULL;
+-- The actions in the order of completion.
+CREATE INDEX actions_action_finished ON $schema.actions_action (finished_at, number) WHERE finished_at IS NOT NULL;
+
+-- Bounds of the creation and completion times of each block of 1024 numbers. A range of times is in
+-- few blocks. The bounds are whole minutes: so a row changes once a minute, not with each action.
+CREATE TABLE $schema.actions_block (
+  block bigint NOT NULL,
+  created_min bigint NOT NULL,
+  created_max bigint NOT NULL,
+  finished_min bigint,
+  finished_max bigint,
+  CONSTRAINT actions_block_pkey PRIMARY KEY (block)
+);
+
+-- Objects that an action touches: its subject and its related objects.
+CREATE TABLE $schema.actions_touch (
+  object text COLLATE "C" NOT NULL,
+  action bigint NOT NULL,
+  CONSTRAINT actions_touch_pkey PRIMARY KEY (object, action)
+);
+
+-- Labels of the actions: for each label a row with its key, and a row with `key=value`. A key has
+-- no `=`.
+CREATE TABLE $schema.actions_label (
+  label text COLLATE "C" NOT NULL,
+  action bigint NOT NULL,
+  CONSTRAINT actions_label_pkey PRIMARY KEY (label, action)
+);
+
+-- Each action once, at its latest change. A separate table, because the wide row and all its index
+-- entries would be rewritten.
+CREATE TABLE $schema.actions_feed (
+  revision bigint NOT NULL,
+  action bigint NOT NULL,
+  CONSTRAINT actions_feed_pkey PRIMARY KEY (action),
+  CONSTRAINT actions_feed_revision_key UNIQUE (revision)
+) WITH (fillfactor = 80);
+
+-- Log entries in the order of writing. `entry` is never reused. All fields have columns; `body` has
+-- the checksum over them, and fields of a later version.
+CREATE TABLE $schema.actions_log (
+  entry bigint NOT NULL,
+  action bigint NOT NULL,
+  version bigint NOT NULL,
+  at bigint NOT NULL,
+  kind smallint NOT NULL,
+  status smallint NOT NULL,
+  outcome smallint,
+  progress smallint NOT NULL,
+  incarnation uuid,
+  op uuid,
+  owner text COLLATE "C",
+  step text COLLATE "C",
+  by text COLLATE "C",
+  note text COLLATE "C",
+  body bytea NOT NULL,
+  CONSTRAINT actions_log_pkey PRIMARY KEY (entry),
+  CONSTRAINT actions_log_codes CHECK (kind BETWEEN 0 AND 7 AND status IN (0, 1, 2) AND (outcome IS NULL OR outcome IN (0, 1, 2, 3, 4))),
+  CONSTRAINT actions_log_numbers CHECK (version >= 1 AND progress BETWEEN 0 AND 10000),
+  CONSTRAINT actions_log_owned CHECK ((owner IS NULL) = (incarnation IS NULL)),
+  CONSTRAINT actions_log_body CHECK (octet_length(body) > 0)
+);
+
+-- One entry for each version. A late report (kind 7) is stored beside the entry of the version that
+-- it found.
+CREATE UNIQUE INDEX actions_log_action ON $schema.actions_log (action, version, (kind = 7));
+CREATE UNIQUE INDEX actions_log_late ON $schema.actions_log (action) WHERE kind = 7;
+
+-- Keys that at most one action of a tenant holds: exclusive (0) and idempotency (1).
+CREATE TABLE $schema.actions_key (
+  tenant text COLLATE "C" NOT NULL,
+  kind smallint NOT NULL,
+  key text COLLATE "C" NOT NULL,
+  action bigint NOT NULL,
+  CONSTRAINT actions_key_pkey PRIMARY KEY (tenant, kind, key),
+  CONSTRAINT actions_key_kind CHECK (kind IN (0, 1))
+);
+
+-- Pinned completed actions, which are not removed.
+CREATE TABLE $schema.actions_pin (
+  action bigint NOT NULL,
+  CONSTRAINT actions_pin_pkey PRIMARY KEY (action)
+);
+
+-- Incarnations: alive (0), fenced (1), released (2), disconnected (3). `body` is as in the log.
+CREATE TABLE $schema.actions_owner (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  name text COLLATE "C" NOT NULL,
+  incarnation uuid NOT NULL,
+  state smallint NOT NULL,
+  renewals bigint NOT NULL,
+  claimed_at bigint NOT NULL,
+  renewed_at bigint NOT NULL,
+  ended_at bigint,
+  body bytea NOT NULL,
+  CONSTRAINT actions_owner_pkey PRIMARY KEY (id),
+  CONSTRAINT actions_owner_name_incarnation_key UNIQUE (name, incarnation),
+  CONSTRAINT actions_owner_name CHECK (name <> ''),
+  CONSTRAINT actions_owner_state CHECK (state IN (0, 1, 2, 3)),
+  CONSTRAINT actions_owner_renewals CHECK (renewals >= 0),
+  CONSTRAINT actions_owner_body CHECK (octet_length(body) > 0),
+  CONSTRAINT actions_owner_ended_at CHECK ((state = 0) = (ended_at IS NULL))
+) WITH (fillfactor = 50);
+
+-- A name has at most one living incarnation.
+CREATE UNIQUE INDEX actions_owner_alive ON $schema.actions_owner (name) WHERE state = 0;
+-- Counts the ended incarnations, and finds the latest one of a name.
+CREATE INDEX actions_owner_ended ON $schema.actions_owner (name, id) WHERE state > 0;
+
+-- Refuses a statement. Its argument is the reason.
+CREATE FUNCTION $schema.actions_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = 'actions: ' || TG_ARGV[0];
+END $$;
+
+CREATE TRIGGER actions_owner_final BEFORE UPDATE ON $schema.actions_owner
+  FOR EACH ROW WHEN (OLD.state <> 0)
+  EXECUTE FUNCTION $schema.actions_refuse('an ended incarnation does not come back');
+
+CREATE TRIGGER actions_action_completed BEFORE UPDATE ON $schema.actions_action
+  FOR EACH ROW WHEN (OLD.status = 2)
+  EXECUTE FUNCTION $schema.actions_refuse('a completed action does not change');
+
+CREATE TRIGGER actions_action_forward BEFORE UPDATE ON $schema.actions_action
+  FOR EACH ROW WHEN (NEW.status < OLD.status OR NEW.version <= OLD.version OR NEW.progress < OLD.progress OR NEW.flags & OLD.flags <> OLD.flags)
+  EXECUTE FUNCTION $schema.actions_refuse('an action goes forward only');
+
+CREATE TRIGGER actions_action_identity BEFORE UPDATE OF number, uid, source, name, object, tenant, actor, parent, retry_of, correlation, created_at ON $schema.actions_action
+  FOR EACH ROW
+  EXECUTE FUNCTION $schema.actions_refuse('what an action is does not change');
+
+CREATE TRIGGER actions_action_unfinished_kept BEFORE DELETE ON $schema.actions_action
+  FOR EACH ROW WHEN (OLD.status < 2)
+  EXECUTE FUNCTION $schema.actions_refuse('an unfinished or pinned action is not removed');
+
+CREATE FUNCTION $schema.actions_removal() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM $schema.actions_pin WHERE action = OLD.number) THEN
+    RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = 'actions: an unfinished or pinned action is not removed';
+  END IF;
+  IF OLD.parent IS NOT NULL AND EXISTS (SELECT 1 FROM $schema.actions_action WHERE uid = OLD.parent AND status < 2) THEN
+    RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = 'actions: a part of an unfinished action is not removed';
+  END IF;
+  RETURN OLD;
+END $$;
+
+CREATE TRIGGER actions_action_kept BEFORE DELETE ON $schema.actions_action
+  FOR EACH ROW EXECUTE FUNCTION $schema.actions_removal();
+
+CREATE FUNCTION $schema.actions_removed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM $schema.actions_log WHERE action IN (SELECT number FROM gone);
+  DELETE FROM $schema.actions_feed WHERE action IN (SELECT number FROM gone);
+  RETURN NULL;
+END $$;
+
+-- A trigger, not a foreign key: it need not look at rows when an action is inserted.
+CREATE TRIGGER actions_action_removed AFTER DELETE ON $schema.actions_action
+  REFERENCING OLD TABLE AS gone
+  FOR EACH STATEMENT EXECUTE FUNCTION $schema.actions_removed();
+
+CREATE TRIGGER actions_log_written BEFORE UPDATE ON $schema.actions_log
+  FOR EACH ROW EXECUTE FUNCTION $schema.actions_refuse('the log does not change');
+
+-- A log is deleted with its action. Before, it loses its oldest steps and notes (kinds 2 and 3), and
+-- then its oldest adoptions (5), if 256 entries stay. The newest entry is not deleted.
+CREATE FUNCTION $schema.actions_log_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM $schema.actions_action WHERE number = OLD.action)
+    AND (OLD.kind NOT IN (2, 3, 5)
+      OR NOT EXISTS (SELECT 1 FROM $schema.actions_log WHERE action = OLD.action AND kind <> 7 AND version > OLD.version)
+      OR (SELECT count(*) FROM $schema.actions_log WHERE action = OLD.action AND kind <> 7 AND (
+        kind NOT IN (2, 3, 5)
+        OR kind = 5 AND (OLD.kind <> 5 OR version > OLD.version)
+        OR kind IN (2, 3) AND OLD.kind <> 5 AND version > OLD.version
+      )) < 256 - (OLD.kind = 5)::int)
+  THEN
+    RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = 'actions: the log is kept';
+  END IF;
+  RETURN OLD;
+END $$;
+
+CREATE TRIGGER actions_log_kept BEFORE DELETE ON $schema.actions_log
+  FOR EACH ROW EXECUTE FUNCTION $schema.actions_log_kept();
+
+-- TRUNCATE fires no DELETE trigger.
+CREATE TRIGGER actions_action_truncated BEFORE TRUNCATE ON $schema.actions_action
+  FOR EACH STATEMENT EXECUTE FUNCTION $schema.actions_refuse('an unfinished or pinned action is not removed');
+
+CREATE TRIGGER actions_log_truncated BEFORE TRUNCATE ON $schema.actions_log
+  FOR EACH STATEMENT EXECUTE FUNCTION $schema.actions_refuse('the log is kept');
+
+CREATE TRIGGER actions_commit_written BEFORE UPDATE ON $schema.actions_commit
+  FOR EACH ROW EXECUTE FUNCTION $schema.actions_refuse('what was committed does not change');
+
+-- For people who look at the database.
+CREATE VIEW $schema.actions_overview AS
+SELECT number, uid, name, object, tenant, actor,
+  CASE source WHEN 0 THEN 'task' WHEN 1 THEN 'state-machine' ELSE 'other' END AS source,
+  CASE status WHEN 0 THEN 'queued' WHEN 1 THEN 'executing' ELSE 'completed' END AS status,
+  CASE outcome WHEN 0 THEN 'succeeded' WHEN 1 THEN 'failed' WHEN 2 THEN 'cancelled'
+    WHEN 3 THEN 'interrupted' WHEN 4 THEN 'lost' END AS outcome,
+  progress / 100.0 AS percent,
+  owner,
+  flags & 16 = 16 AS cancel_requested,
+  to_timestamp(created_at / 1000000.0) AS created,
+  to_timestamp(finished_at / 1000000.0) AS finished,
+  version
+FROM $schema.actions_action;
+
+CREATE VIEW $schema.actions_history AS
+SELECT l.entry, a.uid, a.name, l.version,
+  CASE l.kind WHEN 0 THEN 'created' WHEN 1 THEN 'started' WHEN 2 THEN 'step' WHEN 3 THEN 'noted'
+    WHEN 4 THEN 'cancel-requested' WHEN 5 THEN 'adopted' WHEN 6 THEN 'finished'
+    ELSE 'late-report' END AS kind,
+  to_timestamp(l.at / 1000000.0) AS at,
+  l.progress / 100.0 AS percent, l.step, l.owner, l.by, l.note
+FROM $schema.actions_log AS l JOIN $schema.actions_action AS a ON a.number = l.action;
+
+-- The result of this step: its entry in the ledger, and a store with its own identity.
+INSERT INTO $schema.actions_schema (version, min_reader, min_writer, applied_at)
+VALUES (1, 1, 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
+
+INSERT INTO $schema.actions_store (id, store_id) VALUES (1, gen_random_uuid());
+
+INSERT INTO $schema.actions_commit (number, id, revision, actions, last_number, last_entry, pruned_through)
+VALUES (0, gen_random_uuid(), 0, 0, 0, 0, 0);

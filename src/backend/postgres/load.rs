@@ -1,0 +1,353 @@
+//! The first half of a transaction: begins it, takes the lock that all writers take, and reads the
+//! data that the plan needs.
+//!
+//! The lock is taken in a statement of its own, before the loads. PostgreSQL shows each statement
+//! of a READ COMMITTED transaction what was committed before that statement began. A statement that
+//! waits for the lock itself would still read what was there before it waited.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use sqlx::postgres::PgRow;
+
+use super::decode::Columns;
+use super::errors::store_error;
+use super::literal::{Rows, Type};
+use super::rows::{STORED_ACTION, STORED_OWNER};
+use super::script::Script;
+use super::setup::{FEW, MORE_TIME, Setup};
+use super::source::Connection;
+use crate::backend::sql::{Phase, Stored, corrupt};
+use crate::error::StoreError;
+use crate::model::{ActionUid, Detail, Key, Limits, OpId, ReadSet, Timestamp, TxnState};
+
+/// The lock that all writers take. Locking writes no new version of the row.
+pub(super) const GATE: &str = "SELECT id FROM actions_store WHERE id = 1 FOR UPDATE";
+
+/// The position of the store, and the number of the transaction that was committed last.
+pub(super) const POSITION: &str = "SELECT revision, pruned_through, pruned_created, actions, last_number, last_entry, number \
+     FROM actions_commit ORDER BY number DESC LIMIT 1";
+
+/// The time, and the identity of this transaction.
+const NOW: &str =
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, txid_current()";
+
+/// The actions of uids ($1) and those that hold a key ($2), each with what is said of it in other
+/// tables.
+static ACTIONS: LazyLock<String> = LazyLock::new(|| actions(NUMBERS));
+
+const NUMBERS: &str = "SELECT n.number FROM actions_action AS n WHERE n.uid = ANY ($1) \
+     UNION SELECT k.action FROM unnest($2) AS j(tenant, kind, key) \
+     JOIN actions_key AS k ON k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
+
+/// The same without keys, which few batches have.
+static ACTIONS_BY_UID: LazyLock<String> = LazyLock::new(|| {
+    let action = &*STORED_ACTION;
+    format!("SELECT a.number, {action}, {BESIDE} FROM actions_action AS a WHERE a.uid = ANY ($1)")
+});
+
+const BESIDE: &str = "EXISTS (SELECT 1 FROM actions_pin AS p WHERE p.action = a.number), \
+     EXISTS (SELECT 1 FROM actions_log AS l WHERE l.action = a.number AND l.kind = 7)";
+
+fn actions(numbers: &str) -> String {
+    let action = &*STORED_ACTION;
+    format!(
+        "SELECT a.number, {action}, {BESIDE} FROM actions_action AS a WHERE a.number IN ({numbers})"
+    )
+}
+
+/// The parents of actions ($5).
+static PARENTS: LazyLock<String> = LazyLock::new(|| {
+    actions(
+        "SELECT p.number FROM actions_action AS c JOIN actions_action AS p ON p.uid = c.parent \
+         WHERE c.uid = ANY ($5)",
+    )
+});
+
+/// The latest revisions of actions ($5).
+const REVISIONS: &str = "SELECT n.uid, f.revision FROM actions_action AS n \
+     JOIN actions_feed AS f ON f.action = n.number WHERE n.uid = ANY ($5)";
+
+const OPS: &str = "SELECT a.uid, l.op FROM unnest($3) AS j(uid, op) \
+     JOIN actions_action AS a ON a.uid = j.uid \
+     JOIN actions_log AS l ON l.action = a.number AND l.op = j.op";
+
+const KEYS: &str = "SELECT j.place, k.action FROM unnest($2) WITH ORDINALITY AS j(tenant, kind, key, place) \
+     JOIN actions_key AS k ON k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
+
+/// The owners that are named ($4), the living ones of these names, and those of the actions.
+static OWNERS: LazyLock<String> = LazyLock::new(|| owners(NUMBERS));
+
+static OWNERS_BY_UID: LazyLock<String> =
+    LazyLock::new(|| owners("SELECT n.number FROM actions_action AS n WHERE n.uid = ANY ($1)"));
+
+fn owners(numbers: &str) -> String {
+    let owner = &*STORED_OWNER;
+    format!(
+        "SELECT {owner} FROM actions_owner AS o WHERE o.id IN (\
+         SELECT o.id FROM unnest($4) AS j(name, incarnation) \
+         JOIN actions_owner AS o ON o.name = j.name AND (o.incarnation = j.incarnation OR o.state = 0) \
+         UNION SELECT o.id FROM actions_action AS a JOIN actions_owner AS o \
+         ON o.name = a.owner AND o.incarnation = a.incarnation \
+         WHERE a.number IN ({numbers})) ORDER BY o.id"
+    )
+}
+
+/// Number of owners that have ended.
+const ENDED: &str = "SELECT count(*) FROM actions_owner WHERE state > 0";
+
+/// Returns the condition that an owner has an unfinished action; `owner` is the name of its table in
+/// the query.
+pub(super) fn owns(owner: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM actions_action AS a \
+         WHERE a.owner = {owner}.name AND a.incarnation = {owner}.incarnation AND a.status < 2)"
+    )
+}
+
+/// The owners that may be forgotten, in the order that [`TxnState::put_ended`] expects. Up to $6
+/// owners may end in this transaction, so it reads no more than it can then forget.
+static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
+    let (kept, most) = (Limits::ENDED_OWNERS, Limits::FORGOTTEN_OWNERS);
+    let owns = owns("ended");
+    format!(
+        "SELECT ended.name, ended.incarnation FROM actions_owner AS ended \
+         WHERE ended.state > 0 AND ({ENDED}) + $6 > {kept} AND NOT {owns} \
+         AND NOT (ended.id = (SELECT max(l.id) FROM actions_owner AS l \
+         WHERE l.name = ended.name AND l.state > 0) AND (EXISTS (SELECT 1 FROM actions_owner AS l \
+         WHERE l.name = ended.name AND l.state = 0) \
+         OR ended.name IN (SELECT j.name FROM unnest($4) AS j(name, incarnation)))) \
+         ORDER BY ended.id LIMIT greatest(0, least(({ENDED}) + $6 - {kept}, {most} + $6))"
+    )
+});
+
+/// The data that a transaction has loaded.
+pub(super) struct Read {
+    pub(super) txn: TxnState,
+    pub(super) stored: Stored,
+    pub(super) numbers: HashMap<ActionUid, i64>,
+    /// Time of the server, read under the lock.
+    pub(super) now: Timestamp,
+    pub(super) within: Within,
+}
+
+/// Facts about a transaction that its second half needs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Within {
+    /// Identity of the transaction, by which the server knows it.
+    pub(super) txid: i64,
+    /// The latest revision of each action that may be removed.
+    pub(super) revisions: HashMap<ActionUid, i64>,
+}
+
+/// The script of a load, and what its results are.
+struct Load<'n> {
+    script: Script,
+    /// Statements up to the one that takes the lock, and from there to the first one that loads.
+    gate: usize,
+    skipped: usize,
+    /// The keys that it looks up, in order.
+    keys: Vec<&'n Key>,
+    any_ops: bool,
+    any_claims: bool,
+    any_removals: bool,
+}
+
+fn script<'n>(read_sets: &[&'n ReadSet], setup: &Setup) -> Load<'n> {
+    let mut uids = Rows::new(&[Type::Id]);
+    let mut keys = Rows::new(&[Type::Text, Type::Int, Type::Text]);
+    let mut ops = Rows::new(&[Type::Id, Type::Id]);
+    let mut named = Rows::new(&[Type::Text, Type::Id]);
+    let mut removals = Rows::new(&[Type::Id]);
+    let (mut asked, mut claims, mut count) = (Vec::new(), 0, 0);
+    for read_set in read_sets {
+        count += read_set.actions().len();
+        for uid in read_set.actions() {
+            uids.row(|row| row.id(uid.as_uuid()));
+        }
+        for uid in read_set.parents_of() {
+            removals.row(|row| row.id(uid.as_uuid()));
+        }
+        for key in read_set.keys() {
+            asked.push(key);
+            keys.row(|row| {
+                row.text(&key.tenant);
+                row.int(key.kind.code().into());
+                row.text(&key.key);
+            });
+        }
+        for (uid, op) in read_set.ops() {
+            ops.row(|row| {
+                row.id(uid.as_uuid());
+                row.id(op.as_uuid());
+            });
+        }
+        for owner in read_set.owners() {
+            named.row(|row| {
+                row.text(&owner.name);
+                row.id(owner.incarnation.as_uuid());
+            });
+        }
+        claims += read_set.claims();
+    }
+    let mut script = Script::new();
+    for rows in [&uids, &keys, &ops, &named, &removals] {
+        script.bind_rows(rows);
+    }
+    script.bind_int(i64::try_from(claims).unwrap_or(i64::MAX));
+    setup.begin(&mut script);
+    script.push(GATE);
+    let gate = script.len();
+    if count > FEW {
+        script.push(MORE_TIME);
+    }
+    let skipped = script.len() - gate;
+    script.push(POSITION);
+    script.push(NOW);
+    let (actions, owners) = match asked.is_empty() {
+        true => (&ACTIONS_BY_UID, &OWNERS_BY_UID),
+        false => (&ACTIONS, &OWNERS),
+    };
+    script.push(actions);
+    script.push(owners);
+    let (any_ops, any_removals) = (!ops.is_empty(), !removals.is_empty());
+    if any_removals {
+        script.push(&PARENTS);
+        script.push(REVISIONS);
+    }
+    if any_ops {
+        script.push(OPS);
+    }
+    if !asked.is_empty() {
+        script.push(KEYS);
+    }
+    if claims > 0 {
+        script.push(ENDED);
+        script.push(&MAY_BE_FORGOTTEN);
+    }
+    Load {
+        script,
+        gate,
+        skipped,
+        keys: asked,
+        any_ops,
+        any_claims: claims > 0,
+        any_removals,
+    }
+}
+
+/// Begins the transaction and loads the data of all batches.
+pub(super) async fn load(
+    connection: &mut Connection,
+    read_sets: &[&ReadSet],
+    setup: &Setup,
+) -> Result<Read, StoreError> {
+    let before = |error| store_error("write", Phase::Before, error);
+    let Load {
+        script,
+        gate,
+        skipped,
+        keys,
+        any_ops,
+        any_claims,
+        any_removals,
+    } = script(read_sets, setup);
+    let results = connection.run(script).await;
+    let mut results = results.map_err(before)?.into_iter();
+    let locked = results.nth(gate - 1).unwrap_or_default();
+    let mut results = results.skip(skipped);
+    if locked.is_empty() {
+        return Err(corrupt("write", "the store's own row is missing"));
+    }
+    let mut rows = || results.next().unwrap_or_default();
+    let stored = read_position("write", &rows())?;
+    let now = rows();
+    let mut now = Columns::new("write", single(&now)?);
+    let (now, txid) = (Timestamp::from_micros(now.int()?), now.int()?);
+    let mut within = Within {
+        txid,
+        revisions: HashMap::new(),
+    };
+    let mut txn = TxnState::new();
+    let mut numbers = HashMap::new();
+    let mut uids = HashMap::new();
+    let (actions, owners) = (rows(), rows());
+    let parents = if any_removals { rows() } else { Vec::new() };
+    for row in actions.iter().chain(&parents) {
+        let mut columns = Columns::new("write", row);
+        let number = columns.int()?;
+        let action = columns.action(Detail::Full)?;
+        let (pinned, late) = (columns.is_true()?, columns.is_true()?);
+        numbers.insert(action.uid, number);
+        uids.insert(number, action.uid);
+        txn.put_action(Arc::new(action), pinned, late);
+    }
+    for row in owners {
+        txn.put_owner(Columns::new("write", &row).owner_record()?.1);
+    }
+    if any_removals {
+        for row in rows() {
+            let mut columns = Columns::new("write", &row);
+            let uid = ActionUid::from_uuid(columns.id()?);
+            within.revisions.insert(uid, columns.int()?);
+        }
+    }
+    if any_ops {
+        for row in rows() {
+            let mut columns = Columns::new("write", &row);
+            let uid = ActionUid::from_uuid(columns.id()?);
+            txn.put_op(uid, OpId::from_uuid(columns.id()?));
+        }
+    }
+    if !keys.is_empty() {
+        for row in rows() {
+            let mut columns = Columns::new("write", &row);
+            let (place, number): (usize, i64) = (columns.number()?, columns.int()?);
+            let key = place.checked_sub(1).and_then(|place| keys.get(place));
+            if let (Some(key), Some(holder)) = (key, uids.get(&number)) {
+                txn.put_key((*key).clone(), *holder);
+            }
+        }
+    }
+    if any_claims {
+        let count = rows();
+        let count = Columns::new("write", single(&count)?).number()?;
+        let mut may_be_forgotten = Vec::new();
+        for row in rows() {
+            may_be_forgotten.push(Columns::new("write", &row).owner()?);
+        }
+        txn.put_ended(count, may_be_forgotten);
+    }
+    Ok(Read {
+        txn,
+        stored,
+        numbers,
+        now,
+        within,
+    })
+}
+
+fn single(rows: &[PgRow]) -> Result<&PgRow, StoreError> {
+    rows.first()
+        .ok_or_else(|| corrupt("write", "a row is missing"))
+}
+
+/// Reads the row of a [`POSITION`].
+pub(super) fn read_position(operation: &'static str, rows: &[PgRow]) -> Result<Stored, StoreError> {
+    let Some(row) = rows.first() else {
+        return Err(corrupt(operation, "the store's position is missing"));
+    };
+    read_stored(&mut Columns::new(operation, row))
+}
+
+pub(super) fn read_stored(columns: &mut Columns<'_>) -> Result<Stored, StoreError> {
+    Ok(Stored {
+        revision: columns.int()?,
+        pruned_through: columns.int()?,
+        pruned_created: columns.int_opt()?,
+        actions: columns.int()?,
+        last_number: columns.int()?,
+        last_entry: columns.int()?,
+        last_commit: columns.int()?,
+    })
+}

@@ -1,0 +1,22 @@
+//! A store in a PostgreSQL database.
+
+mod decode;
+mod engine;
+mod errors;
+mod expected;
+mod list;
+mod literal;
+mod load;
+mod open;
+mod options;
+mod read;
+mod rows;
+mod save;
+mod schema;
+mod script;
+mod setup;
+mod source;
+mod store;
+
+pub use self::options::PostgresOptions;
+pub use self::store::PostgresStore;

@@ -1,0 +1,110 @@
+//! Options for opening a store.
+
+use std::time::Duration;
+
+use super::schema::Policy;
+use crate::clock::Clock;
+
+/// Options for opening a [`PostgresStore`](super::PostgresStore).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PostgresOptions {
+    pub(super) schema: String,
+    pub(super) readers: usize,
+    pub(super) queue_bytes: usize,
+    pub(super) timeout: Duration,
+    pub(super) poll_interval: Duration,
+    pub(super) clock: Option<Clock>,
+    pub(super) verify_schema: bool,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> PostgresOptions {
+        PostgresOptions {
+            schema: "actions".to_owned(),
+            readers: 2,
+            queue_bytes: 64 * 1024 * 1024,
+            timeout: Duration::from_secs(30),
+            poll_interval: Duration::from_millis(50),
+            clock: None,
+            verify_schema: false,
+        }
+    }
+}
+
+impl PostgresOptions {
+    /// Returns the default options.
+    #[must_use]
+    pub fn new() -> PostgresOptions {
+        PostgresOptions::default()
+    }
+
+    /// Name of the PostgreSQL schema with the store's tables: 1 to 31 lower-case letters, digits and
+    /// underscores, `actions` by default. It is created if it does not exist. Two schemas of a
+    /// database are two stores.
+    #[must_use]
+    pub fn with_schema(mut self, name: impl Into<String>) -> PostgresOptions {
+        self.schema = name.into();
+        self
+    }
+
+    /// Never creates or changes the schema, because the host's own tool does, with
+    /// [`PostgresStore::schema`](super::PostgresStore::schema). If a part of the schema is missing or different, opening fails
+    /// with `Incompatible` and names it. The role then needs no right to create anything.
+    #[must_use]
+    pub fn verify_schema(mut self) -> PostgresOptions {
+        self.verify_schema = true;
+        self
+    }
+
+    /// Number of connections that read: 1 to 64, default 2. On a host's pool, the number of
+    /// connections that reads may borrow at once.
+    #[must_use]
+    pub fn with_readers(mut self, readers: usize) -> PostgresOptions {
+        self.readers = readers.clamp(1, 64);
+        self
+    }
+
+    /// Maximum size in bytes of the batches that wait to be written: 8 MiB (one largest batch) to 4
+    /// GiB, default 64 MiB. A write that finds no room waits for it until the call times out.
+    #[must_use]
+    pub fn with_queue_bytes(mut self, bytes: usize) -> PostgresOptions {
+        const MEBI: u64 = 1024 * 1024;
+        // Saturates on targets whose address space is smaller.
+        let [least, most] =
+            [8 * MEBI, 4096 * MEBI].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        self.queue_bytes = bytes.clamp(least, most);
+        self
+    }
+
+    /// Maximum duration of a call, default 30 seconds. A write that has not begun by then is
+    /// withdrawn and fails with `Unavailable`. A write that has begun fails with `OutcomeUnknown`.
+    /// The server ends a statement that takes longer.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> PostgresOptions {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Interval between polls for commits of other processes: 1 millisecond to 10 seconds, default
+    /// 50 milliseconds. The store polls only while a call waits for a change.
+    #[must_use]
+    pub fn with_poll_interval(mut self, interval: Duration) -> PostgresOptions {
+        self.poll_interval = interval.clamp(Duration::from_millis(1), Duration::from_secs(10));
+        self
+    }
+
+    /// Clock for the timestamps, instead of the server's. For tests.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> PostgresOptions {
+        self.clock = Some(clock);
+        self
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        match self.verify_schema {
+            true => Policy::Verify,
+            false => Policy::Apply,
+        }
+    }
+}

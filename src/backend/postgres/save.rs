@@ -1,0 +1,396 @@
+//! The second half of a transaction: writes the changes of the plan and commits.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeFrom;
+
+use std::sync::LazyLock;
+
+use uuid::Uuid;
+
+use super::literal::{Rows, Type};
+use super::load::Within;
+use super::rows::{
+    ACTIONS, ENTRIES, KEYS, LABELS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, UPDATES,
+    encode_action, encode_entry, encode_owner, encode_progress, encode_update,
+};
+use super::script::Script;
+use crate::backend::sql::Stored;
+use crate::model::codec::CodecError;
+use crate::model::{Action, ActionUid, BlockTimes, Key, Limits, Timestamp, WriteSet, touched};
+
+/// A script that saves changes, and the values that are valid after its commit.
+#[derive(Debug)]
+pub(super) struct Save {
+    pub(super) script: Script,
+    /// The number of each action, including new ones.
+    pub(super) numbers: HashMap<ActionUid, i64>,
+    pub(super) after: Stored,
+    /// Identity of its row in `actions_commit`.
+    pub(super) id: Uuid,
+}
+
+/// The numbers of the actions, including those that new ones get.
+struct Numbers {
+    known: HashMap<ActionUid, i64>,
+    last: i64,
+}
+
+impl Numbers {
+    fn of(&self, uid: ActionUid) -> i64 {
+        // Every action in the plan was loaded or is new; no action has number 0.
+        self.known.get(&uid).copied().unwrap_or_default()
+    }
+}
+
+/// Rows of `actions_commit` that stay. A writer whose commit is in doubt looks for its row.
+const COMMITS_KEPT: i64 = 16 * 1024;
+/// Old rows are deleted after this many commits.
+const COMMITS_AT_ONCE: i64 = 1024;
+
+/// Deletes from logs the entries that [`trim_log`](crate::spi::trim_log) removes. `n` is the newest
+/// entry of a log. Adoptions go after steps and notes; the newest entry and the others stay.
+static TRIM: LazyLock<String> = LazyLock::new(|| {
+    let kept = Limits::LOG_ENTRIES;
+    format!(
+        "DELETE FROM actions_log WHERE entry IN (\
+         SELECT entry FROM (SELECT l.entry, row_number() OVER (PARTITION BY l.action ORDER BY \
+         CASE WHEN l.version = n.version THEN 0 WHEN l.kind IN (2, 3) THEN 2 \
+         WHEN l.kind = 5 THEN 1 ELSE 0 END, l.version DESC) AS place \
+         FROM unnest($#) AS j(action) \
+         CROSS JOIN LATERAL (SELECT max(k.version) AS version FROM actions_log AS k \
+         WHERE k.action = j.action AND k.kind <> 7) AS n \
+         JOIN actions_log AS l ON l.action = j.action AND l.kind <> 7) AS placed \
+         WHERE place > {kept})"
+    )
+});
+
+/// Widens the bounds of blocks of actions. Leaves a block alone that is wide enough: its row would
+/// get a new version with each commit.
+const BLOCKS: &str = "INSERT INTO actions_block AS b (block, created_min, created_max, finished_min, finished_max) \
+     SELECT j.* FROM unnest($#) AS j(block, created_min, created_max, finished_min, finished_max) \
+     WHERE NOT EXISTS (SELECT 1 FROM actions_block AS o WHERE o.block = j.block \
+     AND o.created_min <= coalesce(j.created_min, o.created_min) \
+     AND o.created_max >= coalesce(j.created_max, o.created_max) \
+     AND (j.finished_min IS NULL OR o.finished_min <= j.finished_min AND o.finished_max >= j.finished_max)) \
+     ON CONFLICT (block) DO UPDATE SET \
+     created_min = least(b.created_min, excluded.created_min), \
+     created_max = greatest(b.created_max, excluded.created_max), \
+     finished_min = least(b.finished_min, excluded.finished_min), \
+     finished_max = greatest(b.finished_max, excluded.finished_max)";
+
+/// Returns the script that saves the changes: one statement for each kind of row. Its first
+/// statement fails, and all others with it, unless it runs in the transaction of the load.
+pub(super) fn script(
+    write_set: &WriteSet,
+    stored: Stored,
+    known: HashMap<ActionUid, i64>,
+    within: &Within,
+) -> Result<Save, CodecError> {
+    let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
+    let changed = count(write_set.updated.len() + write_set.created.len());
+    let mut script = Script::new();
+    push_guard(&mut script, within);
+    let mut revisions = stored.revision + 1..;
+    let mut numbers = Numbers {
+        known,
+        last: stored.last_number,
+    };
+    let mut latest = within.revisions.clone();
+    update(
+        &mut script,
+        write_set,
+        &numbers,
+        &mut revisions,
+        &mut latest,
+    )?;
+    remove(&mut script, write_set, &numbers);
+    free_keys(&mut script, write_set);
+    create(&mut script, write_set, &mut numbers, &mut revisions)?;
+    append_log(&mut script, write_set, &numbers, stored.last_entry)?;
+    save_keys_and_pins(&mut script, write_set, &numbers);
+    save_owners(&mut script, write_set)?;
+    widen_blocks(&mut script, write_set, &numbers);
+
+    let removed = || write_set.removed.iter();
+    let pruned_through = removed().filter_map(|action| latest.get(&action.uid).copied());
+    let created = removed().map(|action| action.created_at.as_micros());
+    let after = Stored {
+        revision: stored.revision + changed,
+        pruned_through: pruned_through.max().unwrap_or(0).max(stored.pruned_through),
+        pruned_created: created.max().max(stored.pruned_created),
+        actions: stored.actions + count(write_set.created.len()) - count(write_set.removed.len()),
+        last_number: numbers.last,
+        last_entry: stored.last_entry + count(write_set.log.len()),
+        last_commit: stored.last_commit + 1,
+    };
+    let id = Uuid::now_v7();
+    push_commit(&mut script, after, &id);
+    script.push("COMMIT");
+    Ok(Save {
+        script,
+        numbers: numbers.known,
+        after,
+        id,
+    })
+}
+
+/// Appends a statement that fails unless it runs in the transaction of the load.
+pub(super) fn push_guard(script: &mut Script, within: &Within) {
+    let txid = script.bind_int(within.txid);
+    script.push(&format!(
+        "SELECT 1 / (CASE WHEN txid_current() = ${txid} THEN 1 ELSE 0 END)"
+    ));
+}
+
+/// Appends the row that makes a transaction the newest one.
+fn push_commit(script: &mut Script, after: Stored, id: &Uuid) {
+    let id = script.bind_id(id);
+    let numbers = [
+        after.last_commit,
+        after.revision,
+        after.actions,
+        after.last_number,
+        after.last_entry,
+        after.pruned_through,
+    ];
+    let numbers = numbers.map(|number| format!("${}", script.bind_int(number)));
+    let created = match after.pruned_created {
+        Some(created) => format!("${}", script.bind_int(created)),
+        None => "NULL".to_owned(),
+    };
+    script.push(&format!(
+        "INSERT INTO actions_commit (id, number, revision, actions, last_number, last_entry, \
+         pruned_through, pruned_created) VALUES (${id}, {}, {created})",
+        numbers.join(", ")
+    ));
+    if after.last_commit % COMMITS_AT_ONCE == 0 {
+        let oldest = script.bind_int(after.last_commit - COMMITS_KEPT);
+        script.push(&format!(
+            "DELETE FROM actions_commit WHERE number <= ${oldest}"
+        ));
+    }
+}
+
+/// A row of numbers, for tables that identify actions by number only.
+fn numbers_of(uids: impl Iterator<Item = ActionUid>, numbers: &Numbers) -> Rows {
+    let mut rows = Rows::new(&[Type::Int]);
+    for uid in uids {
+        rows.row(|row| row.int(numbers.of(uid)));
+    }
+    rows
+}
+
+fn touches(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> Rows {
+    let mut rows = TOUCHES.rows();
+    for action in actions {
+        for object in touched(action) {
+            rows.row(|row| {
+                row.text(object.as_str());
+                row.int(numbers.of(action.uid));
+            });
+        }
+    }
+    rows
+}
+
+fn labels(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> Rows {
+    let mut rows = LABELS.rows();
+    for action in actions {
+        for text in action.labels.index_texts() {
+            rows.row(|row| {
+                row.text(&text);
+                row.int(numbers.of(action.uid));
+            });
+        }
+    }
+    rows
+}
+
+fn position(positions: &mut Rows, number: i64, revision: i64) {
+    positions.row(|row| {
+        row.int(number);
+        row.int(revision);
+    });
+}
+
+fn update(
+    script: &mut Script,
+    write_set: &WriteSet,
+    numbers: &Numbers,
+    revisions: &mut RangeFrom<i64>,
+    latest: &mut HashMap<ActionUid, i64>,
+) -> Result<(), CodecError> {
+    let logged: HashSet<ActionUid> = write_set.log.iter().map(|entry| entry.uid).collect();
+    let (mut wide, mut narrow) = (UPDATES.rows(), PROGRESS.rows());
+    let mut positions = MOVES.rows();
+    for (action, revision) in write_set.updated.iter().zip(revisions) {
+        let number = numbers.of(action.uid);
+        // Every other change adds a log entry. The log of a removed action is gone.
+        let removed = || write_set.removed.iter().any(|gone| gone.uid == action.uid);
+        if logged.contains(&action.uid) || removed() {
+            wide.row(|row| encode_update(row, action, number))?;
+        } else {
+            narrow.row(|row| encode_progress(row, action, number))?;
+        }
+        position(&mut positions, number, revision);
+        latest.insert(action.uid, revision);
+    }
+    script.push_rows(&UPDATES.sql, &wide);
+    script.push_rows(&PROGRESS.sql, &narrow);
+    script.push_rows(&MOVES.sql, &positions);
+    Ok(())
+}
+
+fn remove(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) {
+    let unpinned = numbers_of(write_set.unpinned.iter().copied(), numbers);
+    script.push_rows("DELETE FROM actions_pin WHERE action = ANY ($#)", &unpinned);
+    let untouch = "DELETE FROM actions_touch AS t USING unnest($#) AS j(object, action) \
+         WHERE t.object = j.object AND t.action = j.action";
+    script.push_rows(untouch, &touches(&write_set.removed, numbers));
+    let unlabel = "DELETE FROM actions_label AS t USING unnest($#) AS j(label, action) \
+         WHERE t.label = j.label AND t.action = j.action";
+    script.push_rows(unlabel, &labels(&write_set.removed, numbers));
+    let removed = write_set.removed.iter().map(|action| action.uid);
+    let removed = numbers_of(removed, numbers);
+    script.push_rows(
+        "DELETE FROM actions_action WHERE number = ANY ($#)",
+        &removed,
+    );
+}
+
+const KEY: [Type; 3] = [Type::Text, Type::Int, Type::Text];
+
+fn push_key(row: &mut Rows, key: &Key) {
+    row.text(&key.tenant);
+    row.int(key.kind.code().into());
+    row.text(&key.key);
+}
+
+fn free_keys(script: &mut Script, write_set: &WriteSet) {
+    let mut freed = Rows::new(&KEY);
+    for key in &write_set.keys_freed {
+        freed.row(|row| push_key(row, key));
+    }
+    let free = "DELETE FROM actions_key AS k USING unnest($#) AS j(tenant, kind, key) \
+         WHERE k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
+    script.push_rows(free, &freed);
+}
+
+fn create(
+    script: &mut Script,
+    write_set: &WriteSet,
+    numbers: &mut Numbers,
+    revisions: &mut RangeFrom<i64>,
+) -> Result<(), CodecError> {
+    let (mut rows, mut positions) = (ACTIONS.rows(), POSITIONS.rows());
+    for (action, revision) in write_set.created.iter().zip(revisions) {
+        numbers.last += 1;
+        let number = numbers.last;
+        numbers.known.insert(action.uid, number);
+        rows.row(|row| encode_action(row, action, number))?;
+        position(&mut positions, number, revision);
+    }
+    script.push_rows(&ACTIONS.sql, &rows);
+    script.push_rows(&POSITIONS.sql, &positions);
+    script.push_rows(&TOUCHES.sql, &touches(&write_set.created, numbers));
+    script.push_rows(&LABELS.sql, &labels(&write_set.created, numbers));
+    Ok(())
+}
+
+fn append_log(
+    script: &mut Script,
+    write_set: &WriteSet,
+    numbers: &Numbers,
+    last_entry: i64,
+) -> Result<(), CodecError> {
+    let mut rows = ENTRIES.rows();
+    for (logged, entry) in write_set.log.iter().zip(last_entry + 1..) {
+        let number = numbers.of(logged.uid);
+        rows.row(|row| encode_entry(row, logged, entry, number))?;
+    }
+    script.push_rows(&ENTRIES.sql, &rows);
+    let trimmed = numbers_of(write_set.trim.iter().copied(), numbers);
+    script.push_rows(&TRIM, &trimmed);
+    Ok(())
+}
+
+fn save_keys_and_pins(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) {
+    let mut taken = KEYS.rows();
+    for (key, uid) in &write_set.keys_taken {
+        taken.row(|row| {
+            push_key(row, key);
+            row.int(numbers.of(*uid));
+        });
+    }
+    script.push_rows(&KEYS.sql, &taken);
+    let pinned = numbers_of(write_set.pinned.iter().copied(), numbers);
+    script.push_rows(&PINS.sql, &pinned);
+}
+
+fn save_owners(script: &mut Script, write_set: &WriteSet) -> Result<(), CodecError> {
+    let mut forgotten = Rows::new(&[Type::Text, Type::Id]);
+    for owner in &write_set.owners_forgotten {
+        forgotten.row(|row| {
+            row.text(&owner.name);
+            row.id(owner.incarnation.as_uuid());
+        });
+    }
+    let forget = "DELETE FROM actions_owner AS o USING unnest($#) AS j(name, incarnation) \
+         WHERE o.name = j.name AND o.incarnation = j.incarnation";
+    script.push_rows(forget, &forgotten);
+    // One statement for each: an incarnation must end before the next one of its name begins.
+    for owner in &write_set.owners {
+        let mut rows = OWNERS.rows();
+        rows.row(|row| encode_owner(row, owner))?;
+        script.push_rows(&OWNERS.sql, &rows);
+    }
+    Ok(())
+}
+
+/// Bounds of a block, as far as this transaction knows them.
+#[derive(Default)]
+struct Bounds {
+    created: Option<(i64, i64)>,
+    finished: Option<(i64, i64)>,
+}
+
+const MINUTE: i64 = 60_000_000;
+
+/// Returns bounds that include a time, in whole minutes.
+fn including(bounds: Option<(i64, i64)>, time: Timestamp) -> (i64, i64) {
+    let from = time.as_micros().div_euclid(MINUTE).saturating_mul(MINUTE);
+    let to = from.saturating_add(MINUTE);
+    let (min, max) = bounds.unwrap_or((from, to));
+    (min.min(from), max.max(to))
+}
+
+fn widen_blocks(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) {
+    let mut blocks: BTreeMap<i64, Bounds> = BTreeMap::new();
+    let size = i64::try_from(BlockTimes::ACTIONS).unwrap_or(1);
+    for action in write_set.created.iter().chain(&write_set.updated) {
+        let bounds = blocks.entry(numbers.of(action.uid) / size).or_default();
+        bounds.created = Some(including(bounds.created, action.created_at));
+        if let Some(finished) = action.finished_at {
+            bounds.finished = Some(including(bounds.finished, finished));
+        }
+    }
+    let mut rows = Rows::new(&[Type::Int; 5]);
+    for (block, bounds) in blocks {
+        rows.row(|row| {
+            row.int(block);
+            for bounds in [bounds.created, bounds.finished] {
+                match bounds {
+                    Some((min, max)) => {
+                        row.int(min);
+                        row.int(max);
+                    }
+                    None => {
+                        row.null();
+                        row.null();
+                    }
+                }
+            }
+        });
+    }
+    script.push_rows(BLOCKS, &rows);
+}

@@ -1,0 +1,82 @@
+//! How transactions begin: the settings that the store depends on, whatever the role, the database
+//! or the host has set.
+
+use std::time::Duration;
+
+use super::schema::SchemaName;
+use super::script::Script;
+
+/// Maximum time that a statement waits for another writer.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+
+/// Maximum time that the server lets a transaction of ours wait for us. A process that is stopped
+/// in the middle of a transaction holds up all other writers; the server then ends the transaction.
+const IDLE: Duration = Duration::from_secs(3);
+
+/// The same with as many milliseconds for the actions ($1) of a transaction as they have kilobytes:
+/// it takes time to read and to plan large ones.
+pub(super) const MORE_TIME: &str = "SELECT set_config('idle_in_transaction_session_timeout', \
+     (3000 + coalesce(sum(octet_length(a.body)), 0) / 1000)::bigint::text, true) \
+     FROM actions_action AS a WHERE a.uid = ANY ($1)";
+
+/// Number of actions that are no reason for more time.
+pub(super) const FEW: usize = 50;
+
+/// The statements that begin a transaction.
+#[derive(Debug, Clone)]
+pub(super) struct Setup {
+    /// One SELECT, because that is one message back.
+    settings: String,
+}
+
+/// The value that a store sets for `synchronous_commit`: the one that was observed at opening, from
+/// which the durability was concluded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SynchronousCommit(pub(super) &'static str);
+
+impl Setup {
+    pub(super) fn new(
+        schema: &SchemaName,
+        statement: Duration,
+        synchronous_commit: &SynchronousCommit,
+    ) -> Setup {
+        let settings = [
+            // Other schemas cannot put anything before PostgreSQL's own names or ours.
+            ("search_path", schema.search_path()),
+            ("bytea_output", "hex".to_owned()),
+            ("lock_timeout", millis(BUSY).to_string()),
+            ("statement_timeout", millis(statement).to_string()),
+            (
+                "idle_in_transaction_session_timeout",
+                millis(IDLE).to_string(),
+            ),
+            ("synchronous_commit", synchronous_commit.0.to_owned()),
+        ];
+        let set = settings.map(|(name, value)| set(name, &value));
+        Setup {
+            settings: format!("SELECT {}", set.join(", ")),
+        }
+    }
+
+    /// Begins a transaction that writes.
+    pub(super) fn begin(&self, script: &mut Script) {
+        script.push("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE");
+        script.push(&self.settings);
+    }
+
+    /// Begins a transaction that reads one moment of the store.
+    pub(super) fn begin_read(&self, script: &mut Script) {
+        script.push("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
+        script.push(&self.settings);
+    }
+}
+
+fn millis(time: Duration) -> u128 {
+    time.as_millis().clamp(1, 2_000_000_000)
+}
+
+/// Returns the SQL that sets a value until the end of the transaction.
+fn set(name: &str, value: &str) -> String {
+    // The values contain no quotes: a schema name has letters, digits and underscores.
+    format!("pg_catalog.set_config('{name}', '{value}', true)")
+}

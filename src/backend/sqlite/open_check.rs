@@ -1,0 +1,76 @@
+//! Checks a small store for damage when it is opened.
+
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::check::{SqliteCheck, TABLES, check_all};
+use super::errors::store_error;
+use super::known_damage::{KnownDamage, Part};
+use super::schema::single;
+use crate::backend::sql::Phase;
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
+
+/// Maximum time of a check. A file of the default size takes a tenth of a second; this is for slow
+/// disks, and for damage that sends SQLite in circles.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// SQLite's steps between two looks at the clock.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
+
+/// Checks a store that is being opened, if its file is small. Returns what it found.
+///
+/// Log entries and owners are not decoded here: each has a checksum, and no damage of such a row
+/// hides it without damage of an index.
+pub(super) async fn at_opening(
+    connection: &mut SqliteConnection,
+    most_bytes: u64,
+    may_interrupt: bool,
+) -> Result<KnownDamage, StoreError> {
+    let known = KnownDamage::default();
+    let pages: i64 = single(connection, "PRAGMA page_count").await?;
+    let size: i64 = single(connection, "PRAGMA page_size").await?;
+    let bytes = u64::try_from(pages.saturating_mul(size)).unwrap_or(u64::MAX);
+    if bytes > most_bytes {
+        return Ok(known);
+    }
+    if may_interrupt {
+        interrupt_after(connection, PATIENCE).await?;
+    }
+    let mut check = SqliteCheck::default();
+    let [actions, ..] = &*TABLES;
+    let checked = check_all(connection, std::slice::from_ref(actions), &mut check).await;
+    if may_interrupt {
+        go_on(connection).await?;
+    }
+    match checked {
+        // Also after other damage: what was not checked may be damaged, too.
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            Part::ALL.into_iter().for_each(|part| check.parts.add(part));
+            known.set(check.parts, check.damaged + 1);
+        }
+        // The check took too long, or the disk failed.
+        Err(_) => {}
+        Ok(()) => known.set(check.parts, check.damaged),
+    }
+    Ok(known)
+}
+
+/// Interrupts what the connection does after this time.
+async fn interrupt_after(
+    connection: &mut SqliteConnection,
+    time: Duration,
+) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    let locked = connection.lock_handle().await;
+    let mut locked = locked.map_err(|error| store_error("open", Phase::Before, error))?;
+    locked.set_progress_handler(STEPS_BETWEEN_LOOKS, move || begun.elapsed() < time);
+    Ok(())
+}
+
+async fn go_on(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let locked = connection.lock_handle().await;
+    let mut locked = locked.map_err(|error| store_error("open", Phase::Before, error))?;
+    locked.remove_progress_handler();
+    Ok(())
+}

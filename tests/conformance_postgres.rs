@@ -1,0 +1,89 @@
+//! The store in a PostgreSQL database keeps the contract, on connections of its own, through a
+//! pooler in transaction mode, and on a host's pool, of one connection and of several.
+//!
+//! This program has its own `main`: without a server it runs no test, and says so.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/postgres.rs"]
+mod postgres;
+
+use action_store::conformance::{Case, Subject, Verdict, cases};
+use action_store::{Clock, PostgresOptions, PostgresStore, StoreError, Timestamp};
+use libtest_mimic::{Arguments, Failed, Trial};
+use sqlx::postgres::PgPoolOptions;
+
+/// How a store reaches its database.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Url,
+    Pool { connections: u32 },
+}
+
+const WAYS: [(&str, Way); 3] = [
+    ("url", Way::Url),
+    ("pool_of_one", Way::Pool { connections: 1 }),
+    ("pool_of_four", Way::Pool { connections: 4 }),
+];
+
+async fn open_at(
+    way: Way,
+    url: String,
+    options: PostgresOptions,
+) -> Result<PostgresStore, StoreError> {
+    match way {
+        Way::Url => options.connect(&url).await,
+        Way::Pool { connections } => {
+            let pool = PgPoolOptions::new().max_connections(connections);
+            options.on_pool(pool.connect(&url).await.unwrap()).await
+        }
+    }
+}
+
+async fn subject(way: Way, url: String) -> Subject {
+    let clock = Clock::manual(Timestamp::from_seconds(1_760_400_087));
+    let options = PostgresOptions::new()
+        .with_clock(clock.clone())
+        .with_schema(postgres::new_schema());
+    let store = open_at(way, url.clone(), options.clone()).await.unwrap();
+    Subject::new(store)
+        .with_clock(clock)
+        .with_reopen(move || open_at(way, url.clone(), options.clone()))
+}
+
+fn run(way: Way, case: &Case, url: &str) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let fixture = || subject(way, url.to_owned());
+    match runtime.block_on(case.run(&fixture)) {
+        Ok(Verdict::Held) => Ok(()),
+        Ok(Verdict::NotApplicable(why)) => Err(why.into()),
+        Err(failure) => Err(failure.to_string().into()),
+    }
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let Some(server) = postgres::Server::shared("conformance_postgres") else {
+        return;
+    };
+    let mut trials = Vec::new();
+    for (name, way) in WAYS {
+        for case in cases() {
+            let name = format!("{name}::{}::{}", case.group(), case.name());
+            let url = server.url();
+            trials.push(Trial::test(name, move || run(way, case, &url)));
+        }
+    }
+    let pooler = postgres::Pooler::start(server, "conformance_postgres through a pooler");
+    if let Some(pooler) = &pooler {
+        for case in cases() {
+            let name = format!("pooler::{}::{}", case.group(), case.name());
+            let url = pooler.url();
+            trials.push(Trial::test(name, move || run(Way::Url, case, &url)));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}

@@ -1,0 +1,48 @@
+//! Attacks on a store in PostgreSQL: what several openers, hostile settings, lost connections and
+//! stopped servers do to it. Without a server each test is skipped, and says so.
+#![cfg(all(unix, feature = "conformance", feature = "postgres"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod cancelled;
+mod crashes;
+mod doubt;
+mod failover;
+mod feed;
+mod fencing;
+mod load;
+mod moving;
+mod opening;
+mod planes;
+mod pooler;
+mod proxy;
+#[path = "../support/postgres.rs"]
+mod server;
+
+use action_store::conformance::check_store;
+use action_store::{PostgresOptions, PostgresStore};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Executor};
+
+use self::server::{Server, new_schema};
+
+/// Runs SQL of a test, as another program would.
+async fn sql(url: &str, text: impl Into<String>) -> Result<Vec<PgRow>, sqlx::Error> {
+    let mut connection = PgConnection::connect(url).await?;
+    let rows = connection
+        .fetch_all(sqlx::raw_sql(AssertSqlSafe(text.into())))
+        .await;
+    connection.close().await?;
+    rows
+}
+
+async fn open(server: &Server, schema: &str) -> PostgresStore {
+    let options = PostgresOptions::new().with_schema(schema);
+    options.connect(&server.url()).await.unwrap()
+}
+
+/// Closes a store that has nothing wrong.
+async fn close_whole(store: PostgresStore) {
+    use action_store::ActionStore;
+    check_store(&store).await.unwrap();
+    store.close().await.unwrap();
+}
