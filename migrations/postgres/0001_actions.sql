@@ -140,8 +140,7 @@ CREATE TABLE $schema.actions_touch (
 CREATE TABLE $schema.actions_label (
   label text COLLATE "C" NOT NULL,
   action bigint NOT NULL,
-  CONSTRAINT actions_label_pkey PRIMARY KEY (label, action),
-  CONSTRAINT actions_label_text CHECK (label <> '')
+  CONSTRAINT actions_label_pkey PRIMARY KEY (label, action)
 );
 
 -- Each action once, at its latest change. A separate table, because the wide row and all its index

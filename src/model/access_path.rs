@@ -209,7 +209,7 @@ impl BlockTimes {
 ///
 /// Each index lists actions in creation order, except `Uid`, `States`, `TouchesAny`, `NamePrefix`,
 /// `Times` and `All`, which are no indexes of their own. `States`, `TouchesAny` and `NamePrefix` merge
-/// several of the others.
+/// several of the other indexes.
 ///
 /// A store may keep all of these indexes, or those that its users need. These are worth their cost
 /// in nearly every store: `Parent`, `UnfinishedOf`, `CancelsOf`, `Unfinished` and `Touches`. Without
@@ -265,8 +265,8 @@ pub enum AccessPath {
     Tenant(Arc<str>),
     /// The actions with a name.
     Name(Arc<str>),
-    /// The actions whose name begins with a text. Reads the `Name` index of each such name. Not for
-    /// more than [`AccessPath::NAMES`] names, unless these have few actions.
+    /// The actions whose name begins with a text. Reads the `Name` index of each such name. Read it
+    /// for up to 64 names, or if these have few actions. `All` is in the list, too.
     NamePrefix(Arc<str>),
     /// The [blocks](BlockTimes) of actions whose times are near these ranges.
     Times(TimeRanges),
@@ -457,6 +457,7 @@ mod tests {
                 AccessPath::UnfinishedOf(text()),
             ]);
             paths.push(AccessPath::Correlation(text()));
+            paths.push(AccessPath::Label(text()));
         }
         paths.extend([1, 11, 2].map(|n| AccessPath::Touches(ObjectRef::bdb(n))));
         paths.extend(Outcome::ALL.iter().copied().map(AccessPath::Ended));
@@ -480,6 +481,7 @@ mod tests {
         let new = NewAction::state_machine("SMUpgrade", objects[0].clone())
             .with_parent(ActionUid::new())
             .with_correlation("req-1")
+            .with_label("region", "eu-1")
             .with_tenant("acme");
         let action = Action::new(&new, new.digest(), crate::model::Timestamp::from_seconds(1));
         let paths = AccessPath::of(&action);
@@ -489,6 +491,8 @@ mod tests {
             Filter::Tenant("acme".into()),
             Filter::Name("SMUpgrade".into()),
             Filter::Touches(objects[0].clone()),
+            Filter::label("region", "eu-1"),
+            Filter::label_key("region"),
             Filter::Unfinished,
         ] {
             let query = Query::new().with_filter(filter);

@@ -247,8 +247,8 @@ fn remove(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) {
     let untouch = "DELETE FROM actions_touch AS t USING unnest($#) AS j(object, action) \
          WHERE t.object = j.object AND t.action = j.action";
     script.push_rows(untouch, &touches(&write_set.removed, numbers));
-    let unlabel = "DELETE FROM actions_label AS l USING unnest($#) AS j(label, action) \
-         WHERE l.label = j.label AND l.action = j.action";
+    let unlabel = "DELETE FROM actions_label AS t USING unnest($#) AS j(label, action) \
+         WHERE t.label = j.label AND t.action = j.action";
     script.push_rows(unlabel, &labels(&write_set.removed, numbers));
     let removed = write_set.removed.iter().map(|action| action.uid);
     let removed = numbers_of(removed, numbers);

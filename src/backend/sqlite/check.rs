@@ -324,9 +324,10 @@ async fn step(
             Ok(found) => labels.extend(found.index_texts().map(|text| (key, text.to_string()))),
             Err(error) => {
                 check.find(format!("{} {key}: {}", table.name, error));
-                if let Some(part) = table.part {
-                    check.parts.add(part);
-                }
+                table
+                    .part
+                    .into_iter()
+                    .for_each(|part| check.parts.add(part));
             }
         }
         last = Some(key);
@@ -336,7 +337,6 @@ async fn step(
         check.find(format!(
             "{missing} labels of actions that are not found by them"
         ));
-        check.parts.add(Part::Selection);
     }
     Ok(last.filter(|_| i64::try_from(rows.len()) == Ok(STEP)))
 }
