@@ -1,4 +1,5 @@
-//! What trackers and handles hold, and how their calls run: in tasks that complete without the caller.
+//! The state that trackers and handles hold. Runs their calls in tasks that complete without the
+//! caller.
 
 use std::future::Future;
 use std::sync::Arc;

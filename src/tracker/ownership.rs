@@ -1,4 +1,4 @@
-//! What this process knows about whether its owner is alive.
+//! State of the ownership, as far as this process knows.
 
 use std::future::Future;
 
