@@ -106,8 +106,9 @@
 //! `Retry-After`, `WWW-Authenticate` and `Content-Location`, and allow `Authorization`, `If-None-Match`
 //! and `Last-Event-ID`. It puts [`limits`] around the router, and bounds connections and their time
 //! around both. Connections that have not authenticated need a lower bound of their own; the
-//! repository's `examples/management_plane/strangers.rs` closes the oldest of them. `axum::serve` has neither: a client can hold a connection by sending nothing, or by
-//! reading an answer slowly. With hyper's own server:
+//! repository's `examples/management_plane/unauthenticated.rs` closes the oldest of them.
+//! `axum::serve` has neither: a client can hold a connection by sending nothing, or by reading an
+//! answer slowly. With hyper's own server:
 //!
 //! ```no_run
 //! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
