@@ -12,8 +12,8 @@ mod cross_site;
 #[path = "support/running_plane.rs"]
 mod running_plane;
 #[cfg(unix)]
-#[path = "management_plane/strangers.rs"]
-mod strangers;
+#[path = "management_plane/unauthenticated.rs"]
+mod unauthenticated;
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};

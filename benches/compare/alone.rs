@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::contestant::{New, life};
-use crate::{DURABLE, VOLATILE};
+use crate::kinds::{DURABLE, VOLATILE};
 
 /// Runs this many whole lives, one after the other.
 pub async fn run(name: &str, lives: usize, scratch: &Path) {

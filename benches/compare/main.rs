@@ -64,6 +64,7 @@ mod alone;
 mod contestant;
 #[path = "../shared/flags.rs"]
 mod flags;
+mod kinds;
 mod locked_map;
 #[path = "../shared/machine.rs"]
 mod machine;
@@ -75,146 +76,22 @@ mod plot;
 mod redb_by_hand;
 mod redb_codec;
 mod report;
+mod rounds;
 mod rusqlite_by_hand;
 mod schema;
 mod shipped;
 mod sql;
 mod sqlx_by_hand;
 mod sqlx_grouped;
+mod workloads;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
-use action_store::conformance::workload::{Caller, Measured, closed_loop};
-use uuid::Uuid;
-
-use contestant::{Asked, Contestant, ENTRIES, Head, LAST_VERSION, New, life};
 use flags::Flags;
-use locked_map::LockedMap;
-use report::{Group, Line, Sample};
-use rusqlite_by_hand::Grouped;
-
-/// Objects that the actions touch.
-const OBJECTS: usize = 100;
-
-/// Rows per page.
-const PAGE: u16 = 100;
-
-/// Each call is one write of a life, one look-up or one page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Work {
-    Lives,
-    Get,
-    Newest,
-    Object,
-    Feed,
-}
-
-const WORKLOADS: [(&str, Work, usize); 10] = [
-    ("lives-1", Work::Lives, 1),
-    ("lives-8", Work::Lives, 8),
-    ("lives-64", Work::Lives, 64),
-    ("lives-512", Work::Lives, 512),
-    ("get-1", Work::Get, 1),
-    ("get-64", Work::Get, 64),
-    ("newest-8", Work::Newest, 8),
-    ("newest-32", Work::Newest, 32),
-    ("object-32", Work::Object, 32),
-    ("feed-32", Work::Feed, 32),
-];
-
-impl Work {
-    /// Label of the workload, with its number of callers.
-    fn by(self, callers: usize) -> String {
-        let what = match self {
-            Work::Lives => "whole lives",
-            Work::Get => "one action by uid",
-            Work::Newest => "newest hundred",
-            Work::Object => "newest hundred of an object",
-            Work::Feed => "a hundred changes",
-        };
-        let callers = match callers {
-            1 => "1 caller".to_owned(),
-            many => format!("{many} callers"),
-        };
-        format!("{what}, {callers}")
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Sqlite,
-    SqlxGrouped,
-    Shipped,
-    Grouped,
-    Sqlx,
-    PerCall,
-    Redb,
-    RedbCodec,
-    Memory,
-    Map,
-    Sharded,
-}
-
-/// The library first, then the baseline, then the others.
-const DURABLE: [Kind; 8] = [
-    Kind::Sqlite,
-    Kind::SqlxGrouped,
-    Kind::Shipped,
-    Kind::Grouped,
-    Kind::Sqlx,
-    Kind::PerCall,
-    Kind::Redb,
-    Kind::RedbCodec,
-];
-/// Stores whose pages of objects and changes are compared.
-const PAGED: [Kind; 2] = [Kind::Sqlite, Kind::RedbCodec];
-const VOLATILE: [Kind; 3] = [Kind::Memory, Kind::Map, Kind::Sharded];
-
-/// Shards of the sharded map: several per core, as in common sharded maps.
-const SHARDS: usize = 16;
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Sqlite => "SqliteStore",
-            Kind::SqlxGrouped => "sqlx writer task",
-            Kind::Shipped => "rusqlite grouped, our schema",
-            Kind::Grouped => "rusqlite grouped",
-            Kind::Sqlx => "sqlx per call",
-            Kind::PerCall => "rusqlite per call",
-            Kind::Redb => "redb by hand",
-            Kind::RedbCodec => "redb with our codec",
-            Kind::Memory => "MemoryStore",
-            Kind::Map => "locked map",
-            Kind::Sharded => "sharded map",
-        }
-    }
-
-    fn durability(self) -> &'static str {
-        match self {
-            Kind::Memory | Kind::Map | Kind::Sharded => "nothing",
-            _ => "a power cut",
-        }
-    }
-
-    async fn open(self, directory: &Path) -> Arc<dyn Contestant> {
-        match self {
-            Kind::Sqlite => Arc::new(ours::Ours::sqlite(directory).await),
-            Kind::SqlxGrouped => Arc::new(sqlx_grouped::SqlxGrouped::open(directory).await),
-            Kind::Shipped => Arc::new(Grouped::open(directory, shipped::LAYOUT)),
-            Kind::Grouped => Arc::new(Grouped::open(directory, sql::BARE)),
-            Kind::Sqlx => Arc::new(sqlx_by_hand::SqlxByHand::open(directory).await),
-            Kind::PerCall => Arc::new(rusqlite_by_hand::PerCall::open(directory)),
-            Kind::Redb => Arc::new(redb_by_hand::Redb::open(directory)),
-            Kind::RedbCodec => Arc::new(redb_codec::RedbCodec::open(directory)),
-            Kind::Memory => Arc::new(ours::Ours::memory().await),
-            Kind::Map => Arc::new(LockedMap::new(1)),
-            Kind::Sharded => Arc::new(LockedMap::new(SHARDS)),
-        }
-    }
-}
+use kinds::{DURABLE, PAGED, VOLATILE};
+use report::Group;
+use workloads::{WORKLOADS, Work};
 
 #[derive(Debug)]
 struct Options {
@@ -275,7 +152,7 @@ async fn main() {
         let families = families.iter_mut().zip(kinds);
         for (family, kinds) in families.filter(|(_, kinds)| !kinds.is_empty()) {
             family.1.push(groups.len());
-            let lines = compare(work, callers, kinds, &options, scratch.path()).await;
+            let lines = rounds::compare(work, callers, kinds, &options, scratch.path()).await;
             groups.push(Group {
                 workload: format!("{name}, {}", family.0),
                 what: work.by(callers),
@@ -314,181 +191,4 @@ async fn main() {
     }
     let readme = report::readme(&machine, &conditions, &families.map(|(_, groups)| groups));
     std::fs::write(output.join("readme.md"), readme).unwrap();
-}
-
-async fn compare(
-    work: Work,
-    callers: usize,
-    kinds: &[Kind],
-    options: &Options,
-    scratch: &Path,
-) -> Vec<Line> {
-    let mut lines: Vec<Line> = kinds
-        .iter()
-        .map(|kind| Line {
-            contestant: kind.name(),
-            durability: kind.durability(),
-            rounds: Vec::new(),
-        })
-        .collect();
-    let mut filled = Vec::new();
-    if work != Work::Lives {
-        for kind in kinds {
-            filled.push(Filled::new(*kind, options.size, scratch).await);
-        }
-    }
-    for round in 0..options.rounds {
-        for turn in 0..kinds.len() {
-            let index = (round + turn) % kinds.len();
-            let measured = match work {
-                Work::Lives => lives(kinds[index], callers, options.time, scratch).await,
-                Work::Get => filled[index].get(callers, options.time).await,
-                Work::Newest => filled[index].newest(callers, options.time).await,
-                Work::Object | Work::Feed => filled[index].pages(work, callers, options.time).await,
-            };
-            lines[index].rounds.push(Sample::from(&measured));
-        }
-    }
-    for filled in filled {
-        verify(&*filled.contestant, filled.uids.to_vec()).await;
-        filled.contestant.close().await;
-    }
-    lines
-}
-
-fn directory(scratch: &Path) -> (tempfile::TempDir, PathBuf) {
-    let directory = tempfile::tempdir_in(scratch).unwrap();
-    let path = directory.path().to_owned();
-    (directory, path)
-}
-
-async fn lives(kind: Kind, callers: usize, time: Duration, scratch: &Path) -> Measured {
-    let (_kept, path) = directory(scratch);
-    let contestant = kind.open(&path).await;
-    let caller = |mut caller: Caller| {
-        let contestant = contestant.clone();
-        async move {
-            let mut lived = Vec::new();
-            while caller.goes_on().await {
-                let new = New::of(caller.number() as u64);
-                let uid = new.uid;
-                contestant.create(new).await;
-                caller.lap();
-                for change in life(uid) {
-                    contestant.change(change).await;
-                    caller.lap();
-                }
-                lived.push(uid);
-            }
-            (caller, lived)
-        }
-    };
-    let (measured, lived) = closed_loop(callers, time, caller).await.unwrap();
-    let lived: Vec<Uuid> = lived.into_iter().flatten().collect();
-    assert_eq!(
-        measured.calls() as usize,
-        lived.len() * LAST_VERSION as usize
-    );
-    verify(&*contestant, lived).await;
-    contestant.close().await;
-    measured
-}
-
-/// Verifies that all acknowledged actions are present and completed, with their logs, and that
-/// nothing else is.
-async fn verify(contestant: &dyn Contestant, uids: Vec<Uuid>) {
-    let head = |uid| Head {
-        uid,
-        status: 2,
-        version: LAST_VERSION,
-    };
-    let mut expected: Vec<Head> = uids.into_iter().map(head).collect();
-    let mut held = contestant.held().await;
-    expected.sort();
-    held.heads.sort();
-    assert_eq!(held.entries, expected.len() * ENTRIES, "log entries");
-    assert!(
-        held.heads == expected,
-        "an acknowledged life is not there, or not as it was"
-    );
-}
-
-/// Contestant that was filled with rows.
-struct Filled {
-    contestant: Arc<dyn Contestant>,
-    uids: Arc<[Uuid]>,
-    _kept: tempfile::TempDir,
-}
-
-impl Filled {
-    async fn new(kind: Kind, size: usize, scratch: &Path) -> Filled {
-        let (_kept, path) = directory(scratch);
-        let contestant = kind.open(&path).await;
-        let uids = contestant.fill(size).await.into();
-        Filled {
-            contestant,
-            uids,
-            _kept,
-        }
-    }
-
-    async fn get(&self, callers: usize, time: Duration) -> Measured {
-        let caller = |mut caller: Caller| {
-            let (contestant, uids) = (self.contestant.clone(), self.uids.clone());
-            async move {
-                // A linear congruence gives all contestants the same scattered order of rows.
-                let mut at = caller.number().wrapping_mul(7919);
-                while caller.goes_on().await {
-                    at = at
-                        .wrapping_mul(6_364_136_223_846_793_005)
-                        .wrapping_add(1_442_695_040_888_963_407);
-                    let uid = uids[(at >> 33) % uids.len()];
-                    assert_eq!(contestant.get(uid).await, uid);
-                    caller.lap();
-                }
-                (caller, ())
-            }
-        };
-        closed_loop(callers, time, caller).await.unwrap().0
-    }
-
-    async fn newest(&self, callers: usize, time: Duration) -> Measured {
-        let caller = |mut caller: Caller| {
-            let (contestant, uids) = (self.contestant.clone(), self.uids.clone());
-            async move {
-                let page = uids.len().min(usize::from(PAGE));
-                while caller.goes_on().await {
-                    let found = contestant.list(PAGE).await;
-                    assert_eq!(found, (page, uids.last().copied()));
-                    caller.lap();
-                }
-                (caller, ())
-            }
-        };
-        closed_loop(callers, time, caller).await.unwrap().0
-    }
-
-    /// Reads full pages of objects or of changes, each caller its own.
-    async fn pages(&self, work: Work, callers: usize, time: Duration) -> Measured {
-        let caller = |mut caller: Caller| {
-            let (contestant, rows) = (self.contestant.clone(), self.uids.len());
-            async move {
-                let full = Some(rows.div_ceil(OBJECTS).min(usize::from(PAGE)));
-                let mut at = caller.number() as u64;
-                while caller.goes_on().await {
-                    at = at * 7 + 13;
-                    let asked = match work {
-                        Work::Feed => Asked::Feed(at % 900),
-                        _ => Asked::Object(at % OBJECTS as u64),
-                    };
-                    at %= 1_000_003;
-                    let found = contestant.page(asked, PAGE).await;
-                    assert!(found >= full, "{found:?} of {full:?}: {asked:?}");
-                    caller.lap();
-                }
-                (caller, ())
-            }
-        };
-        closed_loop(callers, time, caller).await.unwrap().0
-    }
 }

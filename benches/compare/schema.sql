@@ -1,4 +1,4 @@
--- What the stores written by hand keep: the tables, columns and indexes of the library's own
+-- The schema of the stores written by hand: tables, columns and indexes of the library's own
 -- schema (migrations/sqlite/0001_actions.sql), under the same names, as pinned here. Without its
 -- CHECKs and triggers: few write those by hand, and leaving them out is in the baseline's favour.
 -- `schema.rs` compares this with the schema that ships, so that neither drifts from the other.

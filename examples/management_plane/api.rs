@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use crate::catalogue::Bdb;
 use crate::plane::{NODE, Operation, Plane};
 use crate::same_origin::same_origin;
-use crate::strangers::Gatekeeper;
+use crate::unauthenticated::ConnectionAuth;
 
 /// Maximum number of rows of a database.
 const MOST_ROWS: u64 = 10_000_000;
@@ -29,7 +29,7 @@ const MOST_ROWS: u64 = 10_000_000;
 #[derive(Clone)]
 struct Api {
     plane: Arc<Plane>,
-    auth: Arc<Gatekeeper>,
+    auth: Arc<ConnectionAuth>,
     /// The only user.
     user: Arc<str>,
 }
@@ -42,7 +42,7 @@ pub(crate) fn app(
     stopped: watch::Receiver<()>,
 ) -> Router {
     let store = plane.tracker.store().clone();
-    let auth = Arc::new(Gatekeeper(auth));
+    let auth = Arc::new(ConnectionAuth(auth));
     let options = RouterOptions::new()
         .with_vocabulary(words)
         .with_failure_hook(complain)

@@ -11,7 +11,7 @@
 //! - The work reports its progress and stops on a cancel request (`jobs.rs`).
 //!
 //! - `http::router` serves the actions (`api.rs`), on a listener with limits
-//!   (`serve.rs`, `strangers.rs`).
+//!   (`serve.rs`, `unauthenticated.rs`).
 //!
 //! - `Watcher` and `Expectations` show the progress (`scenario.rs`).
 //!
@@ -28,7 +28,7 @@ mod scenario;
 mod screen;
 mod serve;
 mod sql;
-mod strangers;
+mod unauthenticated;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt as _;
 
-use crate::strangers::{Peer, Strangers};
+use crate::unauthenticated::{Peer, Unauthenticated};
 
 /// Maximum number of connections. Further clients wait to be accepted.
 const CONNECTIONS: u32 = 1_000;
@@ -33,18 +33,18 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Serves until the sender of `stop` is dropped.
 pub(crate) async fn serve(listener: TcpListener, app: Router, stop: watch::Receiver<()>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS as usize));
-    let strangers = Arc::new(Strangers::default());
+    let unauthenticated = Arc::new(Unauthenticated::default());
     let accepting = async {
         loop {
             if places.available_permits() == 0 {
-                strangers.close_oldest(1);
+                unauthenticated.close_oldest(1);
             }
             let Ok(place) = places.clone().acquire_owned().await else {
                 return;
             };
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let peer = strangers.enter();
+                    let peer = unauthenticated.enter();
                     drop(tokio::spawn(talk(
                         stream,
                         app.clone(),
@@ -57,7 +57,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, stop: watch::Recei
                 // are temporary.
                 Err(error) => {
                     if is_out_of_descriptors(&error) {
-                        strangers.halve();
+                        unauthenticated.halve();
                     }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }

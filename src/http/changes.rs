@@ -8,12 +8,13 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::adapter::Adapter;
 use super::error::{Problem, written};
 use super::json_writer::{JsonWriter, Written};
 use super::list_writer::Shape;
 use super::query::limit_of;
 use super::walk::{self, Bound, Walk};
-use super::{Adapter, authorize::Scope, parameters, sse, wait};
+use super::{authorize::Scope, parameters, sse, wait};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Cursor, Filter, Limits, Order, Position, Query, Revision};
 use crate::store::ActionStore;

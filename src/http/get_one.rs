@@ -8,9 +8,10 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use uuid::Uuid;
 
+use super::adapter::Adapter;
 use super::authorize::Scope;
 use super::error::Problem;
-use super::{Adapter, parameters, wait};
+use super::{parameters, wait};
 use crate::model::{Action, ActionUid, Detail, Filter, Position, Query, Timestamp};
 use crate::store::{ActionStore as _, ActionStoreExt as _};
 

@@ -5,13 +5,14 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Serialize;
 
+use super::adapter::Adapter;
 use super::authorize::Scope;
 use super::error::{Problem, answer};
 use super::get_one::located;
+use super::parameters;
 use super::query::{limit_of, link};
 use super::record::{Entry, Record};
 use super::walk::not_a_cursor;
-use super::{Adapter, parameters};
 use crate::error::StoreErrorKind;
 use crate::model::{Limits, LogQuery};
 

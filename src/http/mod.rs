@@ -126,8 +126,9 @@
 //! `Retry-After`, `WWW-Authenticate` and `Content-Location`, and allow `Authorization`, `If-None-Match`
 //! and `Last-Event-ID`. It puts [`limits`] around the router, and bounds connections and their time
 //! around both. Connections that have not authenticated need a lower bound of their own; the
-//! repository's `examples/management_plane/strangers.rs` closes the oldest of them. `axum::serve` has neither: a client can hold a connection by sending nothing, or by
-//! reading an answer slowly. With hyper's own server:
+//! repository's `examples/management_plane/unauthenticated.rs` closes the oldest of them.
+//! `axum::serve` has neither: a client can hold a connection by sending nothing, or by reading an
+//! answer slowly. With hyper's own server:
 //!
 //! ```no_run
 //! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
@@ -166,6 +167,7 @@
 //! # }
 //! ```
 
+mod adapter;
 mod authorize;
 mod basic_auth;
 mod changes;
@@ -201,10 +203,7 @@ mod walk;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::request::Parts;
-use axum::response::Response;
-use axum::routing::{MethodRouter, any, get};
+use axum::routing::any;
 
 pub use authorize::{AllowAll, Authorizer, Denied, Permission, Scope};
 pub use basic_auth::BasicAuth;
@@ -218,16 +217,10 @@ pub use openapi::{OpenApiOptions, openapi, openapi_router, openapi_with};
 pub use options::RouterOptions;
 pub use status_vocabulary::StatusVocabulary;
 
-use crate::model::ObjectRef;
 use crate::store::ActionStore;
 use crate::watch::Watcher;
-use error::{Problem, written};
-use etag::Shape;
-use get_one::located;
-use json_writer::JsonWriter;
-use query::ListRequest;
+use adapter::{Adapter, Endpoint, no_such_path, on};
 use wait::Waiting;
-use walk::Bound;
 
 /// Builds the router over a store, with default [`RouterOptions`].
 ///
@@ -302,158 +295,4 @@ pub fn router_with<S>(
         authorizer: Box::new(authorizer),
         options,
     }))
-}
-
-/// The endpoints. Each has one path; the counts have one in each version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Endpoint {
-    V1Actions,
-    V1Action,
-    V1OfBdb,
-    V1History,
-    V1Changes,
-    V2Actions,
-    V2Action,
-    Counts,
-}
-
-/// Uses `get` rather than `any`. If the host routes `GET` on the same path by mistake, the merge
-/// panics. If the host adds another method there, axum lists it in `Allow`.
-fn on(endpoint: Endpoint) -> MethodRouter<Arc<Adapter>> {
-    let handler = async move |State(adapter): State<Arc<Adapter>>, request: Request| {
-        let (parts, _) = request.into_parts();
-        adapter.finish(adapter.read(endpoint, &parts).await)
-    };
-    get(handler).fallback(no_such_method)
-}
-
-/// State shared by the handlers.
-struct Adapter {
-    store: Arc<dyn ActionStore>,
-    waiting: Waiting,
-    authorizer: Box<dyn Authorizer>,
-    options: RouterOptions,
-}
-
-async fn no_such_path(State(adapter): State<Arc<Adapter>>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    let denied = adapter.admit(&parts).await.err();
-    adapter.finish(Err(denied.unwrap_or(Problem::NoSuchPath)))
-}
-
-/// Authorizes first, so that a request without credentials gets the same answer on every path and
-/// with every method.
-async fn no_such_method(State(adapter): State<Arc<Adapter>>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    let denied = adapter.admit(&parts).await.err();
-    adapter.finish(Err(denied.unwrap_or(Problem::NoSuchMethod)))
-}
-
-impl Adapter {
-    /// Authorizes a request. This must come before any step that depends on stored data, including
-    /// the parameters.
-    async fn admit(&self, parts: &Parts) -> Result<Scope, Problem> {
-        let permission = Permission::ViewStatusOfClusterAction;
-        let verdict = self.authorizer.authorize(parts, permission).await;
-        let scope = verdict.map_err(Problem::Denied)?;
-        scope.check()?;
-        Ok(scope)
-    }
-
-    /// Authorizes the request, then serves the endpoint.
-    async fn read(
-        self: &Arc<Adapter>,
-        endpoint: Endpoint,
-        parts: &Parts,
-    ) -> Result<Response, Problem> {
-        let scope = self.admit(parts).await?;
-        let words = self.options.words;
-        match endpoint {
-            Endpoint::V1Actions => {
-                let asked = ListRequest::read(parts.uri.query(), None, &scope)?;
-                self.list(&scope, &asked, list_writer::Shape::V1(words))
-                    .await
-            }
-            Endpoint::V2Actions => {
-                let asked = ListRequest::read(parts.uri.query(), None, &scope)?;
-                self.list(&scope, &asked, list_writer::Shape::V2).await
-            }
-            Endpoint::V1OfBdb => self.of_bdb(parts, &scope).await,
-            Endpoint::V1Action => {
-                let (action, is_full) = self.one(parts, &scope).await?;
-                if is_full {
-                    return self.full(parts, &action, &scope).await;
-                }
-                let response = written(JsonWriter::of(&v1::entry(&action, words)));
-                let shape = Shape::V1(words, scope.shows_detail());
-                let response = etag::tagged(response, &action, shape, parts);
-                Ok(located(response, parts, 0, action.uid, ""))
-            }
-            Endpoint::V2Action => {
-                let (action, is_full) = self.one(parts, &scope).await?;
-                if is_full {
-                    return self.full(parts, &action, &scope).await;
-                }
-                let response = written(JsonWriter::of(&v2::Entry::of(&action)));
-                let shape = Shape::V2(scope.shows_detail());
-                let response = etag::tagged(response, &action, shape, parts);
-                Ok(located(response, parts, 0, action.uid, ""))
-            }
-            Endpoint::V1History => self.history(parts, &scope).await,
-            Endpoint::V1Changes => self.changes(parts, &scope).await,
-            Endpoint::Counts => self.counts(parts, &scope).await,
-        }
-    }
-
-    async fn list(
-        &self,
-        scope: &Scope,
-        asked: &ListRequest,
-        shape: list_writer::Shape,
-    ) -> Result<Response, Problem> {
-        let page = self.page(scope, asked, shape).await?;
-        asked.linked(written(page.list_writer.finish()), page.next)
-    }
-
-    /// Reads a page of a list.
-    async fn page(
-        &self,
-        scope: &Scope,
-        asked: &ListRequest,
-        shape: list_writer::Shape,
-    ) -> Result<walk::Answer, Problem> {
-        let filters = [scope.filters(), &asked.filters].concat();
-        let bound = Bound {
-            actions: asked.limit.min(self.options.bounds.cap),
-            bytes: self.options.bounds.page_bytes,
-            is_scoped: !scope.filters().is_empty(),
-        };
-        walk::read(&*self.store, &filters, asked.from, bound, shape).await
-    }
-
-    /// Lists the actions that touch the database in the path.
-    async fn of_bdb(&self, parts: &Parts, scope: &Scope) -> Result<Response, Problem> {
-        let text = parameters::segment(parts, 0);
-        let bdb = ObjectRef::new("bdb", &text);
-        let asked = ListRequest::read(parts.uri.query(), bdb.as_ref().ok(), scope)?;
-        if bdb.is_err() {
-            return Err(Problem::NoActionOfBdb(text));
-        }
-        let shape = list_writer::Shape::V1Entries(self.options.words);
-        let mut page = self.page(scope, &asked, shape).await?;
-        if page.list_writer.count() == 0 && asked.is_bare() {
-            // End the list here. A `Link` would tell a caller who may see nothing that the database
-            // has a long history. The cost is documented on `Scope`: an action behind very many
-            // actions of others is not found.
-            page.next = None;
-            if asked.is_first() {
-                return Err(Problem::NoActionOfBdb(text));
-            }
-        }
-        asked.linked(written(page.list_writer.finish()), page.next)
-    }
-
-    fn finish(&self, result: Result<Response, Problem>) -> Response {
-        result.unwrap_or_else(|problem| problem.into_response(&*self.options.on_failure))
-    }
 }

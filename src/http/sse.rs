@@ -16,7 +16,7 @@ use futures_core::Stream;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::Adapter;
+use super::adapter::Adapter;
 use super::authorize::Scope;
 use super::changes::Feed;
 use super::error::{Problem, framed, tell_host};

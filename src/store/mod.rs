@@ -111,7 +111,7 @@ pub trait ActionStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `Invalid` for a query beyond its limits or with a cursor of another list or store,
-    /// `Unsupported` for an unknown term or order, `CursorExpired` (the feed, and an
+    /// `Unsupported` for an unknown term or order. `CursorExpired` (the feed, and an
     /// oldest-first list of another branch), `Unavailable`, `Corrupt`, `Closed`.
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError>;
 

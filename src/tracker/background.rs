@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::health::Task;
 use super::in_flight::Entry;
+use super::ownership::Ownership;
 use super::recovery::{self, Recovery, Whose};
 use super::run::unless_it_panics;
-use super::shared::{Ownership, Shared};
+use super::shared::Shared;
 use crate::error::{Error, ErrorKind, StoreError, StoreErrorKind};
 use crate::model::{Batch, Command, Rejection};
 use crate::store::ActionStoreExt;

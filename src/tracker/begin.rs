@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::core::Core;
 use super::handle::ActionHandle;
 use super::in_flight::Entry;
 use super::parts;
 use super::recorded::Recorded;
 use super::run::unless_it_panics;
-use super::shared::Core;
 use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, Change, Command, ConflictReason, Effect, NewAction, Rejection, Status,

@@ -1,13 +1,14 @@
-//! Draining: no new work, and waiting for the work that is in progress.
+//! How a tracker ends: the drain, which waits for the work in progress, and the shutdown.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::Tracker;
+use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::ActionUid;
 
-/// Work that was left when [`Tracker::drain`](crate::Tracker::drain) returned.
+/// Work that was left when [`Tracker::drain`] returned.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Drained {
@@ -63,5 +64,43 @@ impl Tracker {
         // The report says if the time was up.
         let _ = waited.await;
         shared.left()
+    }
+
+    /// Shuts the tracker down, for all its clones.
+    ///
+    /// - Waits for calls that are in progress.
+    ///
+    /// - Writes everything that waits in the background.
+    ///
+    /// - Completes executing actions as interrupted, and queued ones too unless
+    ///   [`LeftQueued::Leave`](crate::tracker::LeftQueued::Leave) is set.
+    ///
+    /// - Releases the owner name.
+    ///
+    /// Let work finish first if it should. After the shutdown all calls on this tracker and on
+    /// handles that still exist return `Closed`: "the tracker was shut down". The store stays open.
+    ///
+    /// Once first polled, the shutdown runs to its end even if the future is dropped. A second call
+    /// waits for the first and succeeds.
+    ///
+    /// # Errors
+    /// The store's errors, and `Closed` if the store was closed before. Some actions are then left
+    /// for the next start to settle.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        let core = self.core.clone();
+        let work = async move {
+            *core.gate.write().await = true;
+            core.shared.close();
+            let mut background = core.background.lock().await;
+            let Some(task) = background.take() else {
+                return Ok(());
+            };
+            task.await.unwrap_or_else(|gone| {
+                let message = "the tracker's task ended before the shutdown completed";
+                let error = StoreError::new(StoreErrorKind::OutcomeUnknown, "shutdown", message);
+                Err(error.with_source(gone).into())
+            })
+        };
+        self.core.drive("shutdown", work).await
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Tracker;
 use super::begin::noted;
-use super::shared::Core;
+use super::core::Core;
 use crate::error::Error;
 use crate::model::{
     Action, ActionError, ActionUid, CancelRequest, Change, Command, Finish, Outcome, Rejection,
@@ -13,7 +14,7 @@ use crate::store::ActionStoreExt;
 use crate::store::cancel_all::end_of;
 
 /// An operator's decision to end an action of a dead owner. See
-/// [`Tracker::settle`](crate::Tracker::settle). A plain text converts into the reason.
+/// [`Tracker::settle`]. A plain text converts into the reason.
 ///
 /// ```
 /// # async fn example(tracker: action_store::Tracker) -> Result<(), action_store::Error> {
@@ -57,6 +58,34 @@ impl<T: Into<Arc<str>>> From<T> for Settlement {
     }
 }
 
+impl Tracker {
+    /// Completes an action of a dead owner by hand: an executing one as lost, a queued one as
+    /// interrupted.
+    ///
+    /// A repeat with the same reason returns the settled action.
+    ///
+    /// The [`Settlement`] gives the reason, which operators read, and may name who decided, for the
+    /// evidence and the log. A plain text is the reason alone.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` if `by` is not a label, `OwnerAlive` if the action's owner is alive,
+    /// and as [`enqueue`](Tracker::enqueue). `Conflict` if the action is completed, was changed at
+    /// the same time, or is queued under another owner that is alive.
+    pub async fn settle(
+        &self,
+        uid: ActionUid,
+        settlement: impl Into<Settlement> + Send,
+    ) -> Result<Arc<Action>, Error> {
+        let core = self.core.clone();
+        let settlement = settlement.into();
+        let work = async move {
+            let _gate = core.enter("settle").await?;
+            settle(&core, uid, settlement).await
+        };
+        self.core.drive("settle", work).await
+    }
+}
+
 pub(super) async fn cancel(
     core: &Arc<Core>,
     uid: ActionUid,
@@ -90,11 +119,7 @@ pub(super) async fn cancel(
     }
 }
 
-pub(super) async fn settle(
-    core: &Core,
-    uid: ActionUid,
-    settlement: Settlement,
-) -> Result<Arc<Action>, Error> {
+async fn settle(core: &Core, uid: ActionUid, settlement: Settlement) -> Result<Arc<Action>, Error> {
     let store = &core.shared.store;
     let now = store.action(uid).await?.ok_or(Rejection::NotFound(uid))?;
     let (outcome, code, message) = match now.status {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::core::Core;
 use super::failure;
 use super::in_flight::{Entry, InFlight};
-use super::shared::Core;
 use crate::error::Error;
 use crate::model::{
     Action, ActionError, ActionUid, Batch, Cancel, Change, Finish, Json, Outcome, Progress, Report,

@@ -4,6 +4,8 @@ mod background;
 mod begin;
 mod cancels;
 mod children;
+mod closed;
+mod core;
 mod drain;
 mod end;
 mod failure;
@@ -13,6 +15,7 @@ mod in_flight;
 mod on_settled;
 mod options;
 mod outbox;
+mod ownership;
 mod parts;
 mod prepared;
 mod recorded;
@@ -39,13 +42,14 @@ pub use recorded::Recorded;
 pub use recovery::{Recovery, Unsettled};
 pub use run::{RunError, Spawned};
 
-use crate::error::{Error, StoreError, StoreErrorKind};
+use self::core::{Core, drive};
+use crate::error::Error;
 use crate::model::{Action, ActionUid, Change, Command, NewAction, OwnerRef};
 use crate::runtime;
 use crate::store::{ActionStore, ActionStoreExt};
 use crate::watch::Watcher;
 use background::AbortOnDrop;
-use shared::{Core, Shared, drive};
+use shared::Shared;
 
 /// Records the actions of this process under one owner name. Cheap to clone.
 ///
@@ -407,69 +411,5 @@ impl Tracker {
             begin::take(&core, uid, Change::Adopt).await
         };
         self.core.drive("adopt", work).await
-    }
-
-    /// Completes an action of a dead owner by hand: an executing one as lost, a queued one as
-    /// interrupted.
-    ///
-    /// A repeat with the same reason returns the settled action.
-    ///
-    /// The [`Settlement`] gives the reason, which operators read, and may name who decided, for the
-    /// evidence and the log. A plain text is the reason alone.
-    ///
-    /// # Errors
-    /// `NotFound`, `Invalid` if `by` is not a label, `OwnerAlive` if the action's owner is alive,
-    /// and as [`enqueue`](Tracker::enqueue). `Conflict` if the action is completed, was changed at
-    /// the same time, or is queued under another owner that is alive.
-    pub async fn settle(
-        &self,
-        uid: ActionUid,
-        settlement: impl Into<Settlement> + Send,
-    ) -> Result<Arc<Action>, Error> {
-        let core = self.core.clone();
-        let settlement = settlement.into();
-        let work = async move {
-            let _gate = core.enter("settle").await?;
-            end::settle(&core, uid, settlement).await
-        };
-        self.core.drive("settle", work).await
-    }
-
-    /// Shuts the tracker down, for all its clones.
-    ///
-    /// - Waits for calls that are in progress.
-    ///
-    /// - Writes everything that waits in the background.
-    ///
-    /// - Completes executing actions as interrupted, and queued ones too unless
-    ///   [`LeftQueued::Leave`] is set.
-    ///
-    /// - Releases the owner name.
-    ///
-    /// Let work finish first if it should. After the shutdown all calls on this tracker and on
-    /// handles that still exist return `Closed`: "the tracker was shut down". The store stays open.
-    ///
-    /// Once first polled, the shutdown runs to its end even if the future is dropped. A second call
-    /// waits for the first and succeeds.
-    ///
-    /// # Errors
-    /// The store's errors, and `Closed` if the store was closed before. Some actions are then left
-    /// for the next start to settle.
-    pub async fn shutdown(&self) -> Result<(), Error> {
-        let core = self.core.clone();
-        let work = async move {
-            *core.gate.write().await = true;
-            core.shared.close();
-            let mut background = core.background.lock().await;
-            let Some(task) = background.take() else {
-                return Ok(());
-            };
-            task.await.unwrap_or_else(|gone| {
-                let message = "the tracker's task ended before the shutdown completed";
-                let error = StoreError::new(StoreErrorKind::OutcomeUnknown, "shutdown", message);
-                Err(error.with_source(gone).into())
-            })
-        };
-        self.core.drive("shutdown", work).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::shared::Core;
+use super::core::Core;
 use super::{Tracker, end};
 use crate::error::Error;
 use crate::model::{Action, ActionUid, CancelRequest, Rejection};

@@ -1,14 +1,12 @@
 //! State shared by a tracker, its handles and its background tasks.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, RwLock, RwLockReadGuard, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::drain::Drained;
@@ -17,47 +15,25 @@ use super::in_flight::{Entry, InFlight, lock};
 use super::on_settled::SettledQueue;
 use super::options::TrackerOptions;
 use super::outbox::{Outbox, Place, Tally};
+use super::ownership::{Ownership, OwnershipState};
 use super::recovery::{MOST_NAMED, Recovery};
 use crate::error::{Error, StoreError, StoreErrorKind};
-use crate::model::{Action, ActionUid, Done, Outcome, OwnerEnd, OwnerRef, Rejection};
+use crate::model::{Action, ActionUid, Done, OwnerRef, Rejection};
 use crate::store::ActionStore;
-use crate::watch::Watcher;
 
 /// Time for which the caller of a start with an unknown outcome may repeat the call and get the
 /// action. Afterwards the action is interrupted.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// State of the ownership, as far as this process knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ownership {
-    /// The owner has renewed in time.
-    Held,
-    /// The owner has not renewed in time. The store may still see it as alive.
-    Doubtful,
-    /// The store has reported that the owner is not alive.
-    Lost,
-    /// The store is closed, so the state of the owner is unknown for good.
-    StoreClosed,
-    /// The tracker has ended and renews no more.
-    Ended,
-}
-
-impl Ownership {
-    /// Returns true if no other state can follow.
-    pub(super) fn is_final(self) -> bool {
-        !matches!(self, Ownership::Held | Ownership::Doubtful)
-    }
-}
-
-/// State shared by handles and tasks. The tasks hold this and not [`Core`], so that [`Core`] is
-/// dropped when no tracker and no handle is left.
+/// State shared by handles and tasks. The tasks hold this and not [`Core`](super::core::Core), so
+/// that the core is dropped when no tracker and no handle is left.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) store: Arc<dyn ActionStore>,
     pub(super) owner: OwnerRef,
     pub(super) options: TrackerOptions,
     pub(super) wake: Notify,
-    ownership: watch::Sender<Ownership>,
+    ownership: OwnershipState,
     outbox: Outbox,
     /// The actions with a handle in this process.
     works: Mutex<HashMap<ActionUid, Weak<InFlight>>>,
@@ -91,7 +67,7 @@ impl Shared {
             owner,
             options,
             wake: Notify::new(),
-            ownership: watch::Sender::new(Ownership::Held),
+            ownership: OwnershipState::default(),
             outbox: Outbox::default(),
             works: Mutex::default(),
             no_works: Notify::new(),
@@ -240,9 +216,9 @@ impl Shared {
 
     /// Waits until the owner is no longer alive, or may not be.
     pub(super) async fn ownership_lost(&self) {
-        let mut ownership = self.ownership.subscribe();
+        let changed = self.ownership.not_held();
         if self.is_owner() {
-            let _ = ownership.wait_for(|o| *o != Ownership::Held).await;
+            changed.await;
         }
     }
 
@@ -316,18 +292,12 @@ impl Shared {
     }
 
     pub(super) fn ownership(&self) -> Ownership {
-        *self.ownership.borrow()
+        self.ownership.get()
     }
 
     /// Changes the state of the ownership. A final state stays.
     pub(super) fn set_ownership(&self, to: Ownership) {
-        self.ownership.send_if_modified(|ownership| {
-            let moves = !ownership.is_final() && *ownership != to;
-            if moves {
-                *ownership = to;
-            }
-            moves
-        });
+        self.ownership.set(to);
     }
 
     /// Records what a refusal says about the owner.
@@ -337,33 +307,6 @@ impl Shared {
         {
             self.set_ownership(Ownership::Lost);
         }
-    }
-
-    /// Replaces a refusal by "the tracker was shut down" if the shutdown caused it. The refusal
-    /// becomes the source.
-    pub(super) fn explained(&self, operation: &'static str, error: Error) -> Error {
-        match error {
-            Error::Rejected(refused) if self.is_shut_down_by(&refused) => {
-                shut_down(operation).with_source(refused).into()
-            }
-            error => error,
-        }
-    }
-
-    fn is_shut_down_by(&self, refused: &Rejection) -> bool {
-        self.ownership() == Ownership::Ended
-            && match refused {
-                // The store cannot tell how an owner ended once it has removed the name.
-                Rejection::Fenced { owner, end, .. } => {
-                    *owner == self.owner && *end != OwnerEnd::Fenced
-                }
-                // The shutdown has ended the action and has not released the name yet.
-                Rejection::Conflict { current, .. } => {
-                    let its_owner = current.owner.as_ref() == Some(&self.owner);
-                    its_owner && current.outcome == Some(Outcome::Interrupted)
-                }
-                _ => false,
-            }
     }
 
     /// Adds progress to the outbox, once.
@@ -484,84 +427,4 @@ impl Shared {
     pub(super) fn is_closing(&self) -> bool {
         self.outbox.is_closing()
     }
-}
-
-fn shut_down(operation: &'static str) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Closed,
-        operation,
-        "the tracker was shut down",
-    )
-}
-
-/// State held by trackers and handles. The background writer finishes when the last one is dropped.
-#[derive(Debug)]
-pub(super) struct Core {
-    pub(super) shared: Arc<Shared>,
-    pub(super) background: tokio::sync::Mutex<Option<JoinHandle<Result<(), Error>>>>,
-    /// Read-locked by calls that must finish before a shutdown. True once the shutdown has begun.
-    pub(super) gate: RwLock<bool>,
-    pub(super) watcher: Watcher,
-    runtime: Handle,
-}
-
-impl Core {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        background: JoinHandle<Result<(), Error>>,
-        runtime: Handle,
-    ) -> Core {
-        Core {
-            watcher: Watcher::of(shared.store.clone()),
-            shared,
-            background: tokio::sync::Mutex::new(Some(background)),
-            gate: RwLock::new(false),
-            runtime,
-        }
-    }
-
-    /// Enters a call, unless the tracker is shut down.
-    pub(super) async fn enter(
-        &self,
-        operation: &'static str,
-    ) -> Result<RwLockReadGuard<'_, bool>, StoreError> {
-        let gate = self.gate.read().await;
-        if *gate {
-            Err(shut_down(operation))
-        } else {
-            Ok(gate)
-        }
-    }
-
-    pub(super) async fn drive<T: Send + 'static>(
-        &self,
-        operation: &'static str,
-        work: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        drive(&self.runtime, operation, work).await
-    }
-
-    pub(super) fn runtime(&self) -> &Handle {
-        &self.runtime
-    }
-}
-
-impl Drop for Core {
-    fn drop(&mut self) {
-        self.shared.close();
-    }
-}
-
-/// Runs work in its own task, so that it completes even if the caller goes away (an HTTP client
-/// disconnects). The result is then dropped, and a dropped handle interrupts its action.
-pub(super) async fn drive<T: Send + 'static>(
-    runtime: &Handle,
-    operation: &'static str,
-    work: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Result<T, Error> {
-    runtime.spawn(work).await.unwrap_or_else(|gone| {
-        let message = "the tracker's task ended without an answer";
-        let error = StoreError::new(StoreErrorKind::OutcomeUnknown, operation, message);
-        Err(error.with_source(gone).into())
-    })
 }

@@ -216,7 +216,7 @@ fn a_circle_would_be_found() {
 }
 
 /// The words of some code that its room may not have. A type may carry the name of a database.
-fn strangers(words: &[&'static str], code: &str) -> Vec<&'static str> {
+fn forbidden(words: &[&'static str], code: &str) -> Vec<&'static str> {
     let code = code.to_lowercase();
     let words = words.iter().copied();
     words.filter(|word| code.contains(word)).collect()
@@ -250,7 +250,7 @@ fn rooms_of_the_backend_know_only_what_they_may() {
         }
         for (_, path, code) in files() {
             if path.starts_with(root.join(room)) {
-                let named = strangers(words, &code);
+                let named = forbidden(words, &code);
                 assert!(
                     named.is_empty(),
                     "{} must not name {named:?}",
@@ -276,7 +276,7 @@ fn a_wrong_room_would_be_found() {
     assert_eq!(rooms("use crate::backend::MemoryStore;"), ["memory"]);
     assert_eq!(rooms("use super::super::memory::MemoryStore;"), ["memory"]);
     assert_eq!(rooms("use super::engine::Engine;"), ["sql"]);
-    let words = |code: &str| strangers(ROOMS[1].2, &super::code_of(code));
+    let words = |code: &str| forbidden(ROOMS[1].2, &super::code_of(code));
     assert_eq!(words("fn f(row: &SqliteRow) {}"), ["sqlite"]);
     assert_eq!(words("type E = sqlx::Error; // sqlite"), ["sqlx"]);
 }

@@ -10,13 +10,13 @@ use axum::http::request::Parts;
 use tokio::sync::Notify;
 
 /// Maximum number of connections that have not authenticated.
-const STRANGERS: usize = 200;
+const MAX_UNAUTHENTICATED: usize = 200;
 /// Minimum of that number where files are scarce.
 const FEW: usize = 8;
 
 /// The connections that have not authenticated, oldest first.
 #[derive(Debug)]
-pub(crate) struct Strangers(Mutex<Known>);
+pub(crate) struct Unauthenticated(Mutex<Known>);
 
 #[derive(Debug)]
 struct Known {
@@ -33,22 +33,22 @@ pub(crate) struct Peer(Arc<Connection>);
 struct Connection {
     id: u64,
     close: Arc<Notify>,
-    strangers: Arc<Strangers>,
+    unauthenticated: Arc<Unauthenticated>,
 }
 
-impl Default for Strangers {
-    fn default() -> Strangers {
-        Strangers(Mutex::new(Known {
+impl Default for Unauthenticated {
+    fn default() -> Unauthenticated {
+        Unauthenticated(Mutex::new(Known {
             next: 0,
-            most: STRANGERS,
+            most: MAX_UNAUTHENTICATED,
             open: BTreeMap::new(),
         }))
     }
 }
 
-impl Strangers {
+impl Unauthenticated {
     /// Adds a new connection. Closes the oldest one if there are too many.
-    pub(crate) fn enter(self: &Arc<Strangers>) -> Peer {
+    pub(crate) fn enter(self: &Arc<Unauthenticated>) -> Peer {
         let close = Arc::new(Notify::new());
         let (id, too_many) = {
             let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +63,7 @@ impl Strangers {
         Peer(Arc::new(Connection {
             id,
             close,
-            strangers: self.clone(),
+            unauthenticated: self.clone(),
         }))
     }
 
@@ -103,20 +103,20 @@ impl Peer {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.strangers.leave(self.id);
+        self.unauthenticated.leave(self.id);
     }
 }
 
 /// Authenticates requests, and remembers which connections have sent a good one.
 #[derive(Debug)]
-pub(crate) struct Gatekeeper(pub(crate) BasicAuth);
+pub(crate) struct ConnectionAuth(pub(crate) BasicAuth);
 
 #[async_trait]
-impl Authorizer for Gatekeeper {
+impl Authorizer for ConnectionAuth {
     async fn authorize(&self, parts: &Parts, permission: Permission) -> Result<Scope, Denied> {
         let scope = self.0.authorize(parts, permission).await?;
         if let Some(Peer(connection)) = parts.extensions.get() {
-            connection.strangers.leave(connection.id);
+            connection.unauthenticated.leave(connection.id);
         }
         Ok(scope)
     }
