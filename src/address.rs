@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::MemoryStore;
+#[cfg(feature = "postgres")]
+use crate::backend::PostgresStore;
 #[cfg(feature = "sqlite-unbundled")]
 use crate::backend::{SqliteOptions, SqliteStore};
 use crate::error::{StoreError, StoreErrorKind};
@@ -43,7 +45,7 @@ pub async fn connect(address: &str) -> Result<Arc<dyn ActionStore>, StoreError> 
 /// | --- | --- |
 /// | `memory:` | a new [`MemoryStore`] |
 /// | `sqlite:PATH`, `sqlite://PATH` | a `SqliteStore` in a file; see [`SqliteAddress`] |
-/// | `postgres://...`, `postgresql://...` | reserved: this version has no such store |
+/// | `postgres://...`, `postgresql://...` | a `PostgresStore` in the schema `actions` of a database |
 ///
 /// `Display` writes the address without its password, and so does `Debug`.
 ///
@@ -137,8 +139,11 @@ impl StoreAddress {
             StoreAddress::Sqlite(_) => Err(unsupported(
                 "this program was built without SQLite; enable the feature `sqlite`",
             )),
+            #[cfg(feature = "postgres")]
+            StoreAddress::Postgres(url) => Ok(Arc::new(PostgresStore::connect(url).await?)),
+            #[cfg(not(feature = "postgres"))]
             StoreAddress::Postgres(_) => Err(unsupported(
-                "this version has no PostgreSQL store; use sqlite:PATH or memory:",
+                "this program was built without PostgreSQL; enable the feature `postgres`",
             )),
         }
     }
