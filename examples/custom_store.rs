@@ -590,6 +590,10 @@ impl ActionStore for FjallStore {
 }
 
 /// Opens an empty store for a conformance case.
+#[allow(
+    clippy::expect_used,
+    reason = "without a store there is nothing to test"
+)]
 async fn subject() -> Subject {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (path, clock) = (
