@@ -149,6 +149,7 @@ impl StoreAddress {
     }
 }
 
+#[cfg(not(all(feature = "sqlite-unbundled", feature = "postgres")))]
 fn unsupported(message: &'static str) -> StoreError {
     StoreError::new(StoreErrorKind::Unsupported, "connect", message)
 }
