@@ -11,7 +11,7 @@ use crate::backend::MemoryStore;
 use crate::backend::PostgresStore;
 #[cfg(feature = "sqlite-unbundled")]
 use crate::backend::{SqliteOptions, SqliteStore};
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::model::Invalid;
 use crate::store::ActionStore;
 
@@ -151,7 +151,8 @@ impl StoreAddress {
 
 #[cfg(not(all(feature = "sqlite-unbundled", feature = "postgres")))]
 fn unsupported(message: &'static str) -> StoreError {
-    StoreError::new(StoreErrorKind::Unsupported, "connect", message)
+    let kind = crate::error::StoreErrorKind::Unsupported;
+    StoreError::new(kind, "connect", message)
 }
 
 #[cfg(feature = "sqlite-unbundled")]
