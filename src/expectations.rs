@@ -95,12 +95,25 @@ impl Expectations {
     where
         S: ActionStore + ?Sized,
     {
-        let name = name.into();
-        let query = Query::new()
+        Expectations::among(store, name.into(), &[], actions).await
+    }
+
+    /// As [`of_last`](Expectations::of_last), of the actions that also match all `filters`.
+    pub(crate) async fn among<S>(
+        store: &S,
+        name: Arc<str>,
+        filters: &[Filter],
+        actions: u16,
+    ) -> Result<Expectations, StoreError>
+    where
+        S: ActionStore + ?Sized,
+    {
+        let mut query = Query::new()
             .with_filter(Filter::Name(name.clone()))
             .with_filter(Filter::Status(Status::Completed))
             .with_limit(actions)
             .with_detail(Detail::Summary);
+        query.filters.extend_from_slice(filters);
         let page = store.list(&query).await?;
         let mut durations = Vec::new();
         let mut outcomes = [0; Outcome::ALL.len()];

@@ -6,6 +6,7 @@
 //! | [`recovery`] | What happens after a crash, and what must my code do? |
 //! | [`settled`] | How do I keep my own rows in step with actions that a crash ended? |
 //! | [`waiting`] | How do I wait for an action, or follow all of them? |
+//! | [`finding`] | How do I find, filter and count actions? |
 //! | [`retention`] | How do I keep the store small? |
 //! | [`http`] | Who may see what at the read endpoints? |
 //! | [`axum_host`] | How do I mount the endpoints in a complete axum host? |
@@ -28,6 +29,9 @@ pub mod settled {}
 
 #[doc = include_str!("../docs/guide/waiting.md")]
 pub mod waiting {}
+
+#[doc = include_str!("../docs/guide/finding.md")]
+pub mod finding {}
 
 #[doc = include_str!("../docs/guide/retention.md")]
 pub mod retention {}

@@ -69,6 +69,8 @@
 //! | hide error details from clients | `?` in [`Tracker::run`]; [`ActionError::with_source`] |
 //! | list all actions on node 7 | [`ActionStoreExt::touching`] |
 //! | link actions to a request or span | [`TrackerOptions::with_correlation`] |
+//! | find actions by a label | [`NewAction::with_label`], [`Filter::label`] |
+//! | count actions by status and outcome | [`ActionStoreExt::count`] |
 //! | estimate the remaining time | [`Expectations::remaining`](expectations::Expectations::remaining) |
 //!
 //! # Features
@@ -159,7 +161,7 @@ pub mod action {
 
     pub use crate::children::ChildCounts;
     pub use crate::model::{
-        Cancel, Evidence, Invalid, LogEntryKind, ObjectSet, UnknownWord, Version,
+        Cancel, Evidence, Invalid, Labels, LogEntryKind, ObjectSet, UnknownWord, Version,
     };
 }
 
@@ -179,8 +181,8 @@ pub mod owner {
 pub mod query {
     //! Parts of a [`Query`](crate::Query) and of what it returns; positions in a store.
 
-    pub use crate::model::{BranchId, CursorError, Detail, Position, Revision, StoreId};
-    pub use crate::store::Pages;
+    pub use crate::model::{BranchId, CursorError, Detail, Position, Revision, StateSet, StoreId};
+    pub use crate::store::{Pages, StateCount, StateCounts};
 }
 
 #[cfg(feature = "postgres")]

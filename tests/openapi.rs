@@ -69,10 +69,11 @@ fn a_disabled_endpoint_is_not_described() {
         "/v1/actions",
         "/v1/actions/bdb/{bdb_uid}",
         "/v1/actions/changes",
+        "/v1/actions/counts",
         "/v1/actions/{uid}",
         "/v1/actions/{uid}/history",
     ];
-    let v2 = ["/v2/actions", "/v2/actions/{uid}"];
+    let v2 = ["/v2/actions", "/v2/actions/counts", "/v2/actions/{uid}"];
     assert_eq!(keys(&read(&one)["paths"]), BTreeSet::from(v1));
     assert_eq!(keys(&read(&two)["paths"]), BTreeSet::from(v2));
     let both = read(&RouterOptions::new());

@@ -423,7 +423,10 @@ async fn a_check_finds_rows_that_contradict_each_other() {
     let owner = claim(&store, "plane").await;
     completed(&store, &owner).await;
     let object = NewAction::task("a").with_object(action_store::ObjectRef::bdb(1));
-    store.create(object).await.unwrap();
+    store
+        .create(object.with_label("region", "eu-1"))
+        .await
+        .unwrap();
     assert_eq!(store.check().await.unwrap().damaged, 0);
     store.close().await.unwrap();
     for (sql, found) in [
@@ -446,6 +449,14 @@ async fn a_check_finds_rows_that_contradict_each_other() {
             "places in the feed without",
         ),
         ("DELETE FROM actions_touch", "not found by their object"),
+        (
+            "DELETE FROM actions_label WHERE label = 'region'",
+            "1 labels of actions that are not found",
+        ),
+        (
+            "INSERT INTO actions_label VALUES ('region', 99)",
+            "labels without",
+        ),
         (
             "INSERT INTO actions_touch VALUES ('bdb:2', 99)",
             "objects without",

@@ -135,6 +135,15 @@ CREATE TABLE $schema.actions_touch (
   CONSTRAINT actions_touch_pkey PRIMARY KEY (object, action)
 );
 
+-- Labels of the actions: for each label a row with its key, and a row with `key=value`. A key has
+-- no `=`.
+CREATE TABLE $schema.actions_label (
+  label text COLLATE "C" NOT NULL,
+  action bigint NOT NULL,
+  CONSTRAINT actions_label_pkey PRIMARY KEY (label, action),
+  CONSTRAINT actions_label_text CHECK (label <> '')
+);
+
 -- Each action once, at its latest change. A separate table, because the wide row and all its index
 -- entries would be rewritten.
 CREATE TABLE $schema.actions_feed (

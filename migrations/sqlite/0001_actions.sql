@@ -146,6 +146,14 @@ CREATE TABLE actions_touch (
   PRIMARY KEY (object, action)
 ) STRICT, WITHOUT ROWID;
 
+-- Labels of the actions: for each label a row with its key, and a row with `key=value`. A key has
+-- no `=`.
+CREATE TABLE actions_label (
+  label TEXT NOT NULL CHECK (label <> ''),
+  action INTEGER NOT NULL,
+  PRIMARY KEY (label, action)
+) STRICT, WITHOUT ROWID;
+
 -- Each action once, at its latest change. A separate table, because the wide row would be
 -- rewritten.
 CREATE TABLE actions_feed (

@@ -79,6 +79,18 @@ macro_rules! __conformance_cases {
                     plain a_description_that_does_not_fit_is_cut_at_the_create;
                     plain what_was_cut_is_recognised_when_it_is_repeated;
                 }
+                finding {
+                    plain labels_stay_as_they_were_created;
+                    plain an_action_is_found_by_each_of_its_labels;
+                    plain the_labels_of_a_removed_action_find_nothing;
+                    plain labels_at_every_limit_are_accepted_and_beyond_it_refused;
+                    plain every_set_of_states_returns_the_actions_in_them;
+                    plain a_prefix_finds_the_names_that_begin_with_it;
+                    plain a_prefix_finds_many_names_and_many_actions;
+                    plain merged_lists_find_what_lies_behind_many_rows;
+                    plain counts_agree_with_the_lists;
+                    plain a_count_beyond_its_bound_is_a_lower_bound;
+                }
                 keys {
                     plain an_exclusive_key_has_one_holder;
                     plain a_refused_create_takes_none_of_its_keys;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::authorize::Scope;
 use super::error::Problem;
 use super::{Adapter, parameters, wait};
-use crate::model::{Action, ActionUid, Filter, Position, Query, Timestamp};
+use crate::model::{Action, ActionUid, Detail, Filter, Position, Query, Timestamp};
 use crate::store::{ActionStore as _, ActionStoreExt as _};
 
 /// Reads the uid of an action as the router reads the one in a path: in upper or lower case, with
@@ -56,16 +56,26 @@ pub(super) fn located(
 }
 
 impl Adapter {
-    /// Reads the action in the path. With `wait`, waits for its completion first.
-    pub(super) async fn one(&self, parts: &Parts, scope: &Scope) -> Result<Arc<Action>, Problem> {
-        let [time] = parameters::read(parts.uri.query(), ["wait"])?;
+    /// Reads the action in the path. With `wait`, waits for its completion first. Returns true if
+    /// all of it is asked for.
+    pub(super) async fn one(
+        &self,
+        parts: &Parts,
+        scope: &Scope,
+    ) -> Result<(Arc<Action>, bool), Problem> {
+        let [time, view] = parameters::read(parts.uri.query(), ["wait", "view"])?;
+        let is_full = match view.as_deref() {
+            None => false,
+            Some(view) if view.eq_ignore_ascii_case("full") => true,
+            Some(_) => return Err(Problem::Parameter("view".to_owned(), "must be full")),
+        };
         let time = wait::read(time.as_deref(), &self.options.bounds)?;
         let uid = parameters::segment(parts, 0);
         let action = self.visible(&uid, scope).await?;
         if self.waiting.for_end(&action, time, scope).await? {
-            self.visible(&uid, scope).await
+            Ok((self.visible(&uid, scope).await?, is_full))
         } else {
-            Ok(action)
+            Ok((action, is_full))
         }
     }
 
@@ -74,7 +84,7 @@ impl Adapter {
         let Some(uid) = read_uid(text) else {
             return Err(Problem::NoSuchAction(text.to_owned()));
         };
-        let (found, at) = self.seen(uid, scope).await?;
+        let (found, at) = self.seen(uid, scope, scope.detail()).await?;
         let drawn = match found {
             Some(action) => return Ok(action),
             None => drawn_at(uid),
@@ -94,19 +104,20 @@ impl Adapter {
 
     /// Looks an action up within the scope with one query to the store. With a scope it also
     /// returns the store's position.
-    async fn seen(
+    pub(super) async fn seen(
         &self,
         uid: ActionUid,
         scope: &Scope,
+        detail: Detail,
     ) -> Result<(Option<Arc<Action>>, Option<Position>), Problem> {
         if scope.filters().is_empty() {
             let found = self.store.action(uid).await?;
-            return Ok((found.map(|action| scope.detail().of(action)), None));
+            return Ok((found.map(|action| detail.of(action)), None));
         }
         let mut query = Query::new()
             .with_filter(Filter::Uid(uid))
             .with_limit(1)
-            .with_detail(scope.detail());
+            .with_detail(detail);
         query.filters.extend_from_slice(scope.filters());
         let mut page = self.store.list(&query).await?;
         Ok((page.items.pop(), Some(page.at)))

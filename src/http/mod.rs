@@ -7,8 +7,10 @@
 //! | `GET /v1/actions/bdb/{bdb_uid}` | an array of the actions that touch a database, newest first |
 //! | `GET /v1/actions/{uid}/history` | `{"action":{...},"history":[...]}`: what has happened to it; `"dropped":n` if the oldest steps and notes were dropped |
 //! | `GET /v1/actions/changes` | `{"changes":[...],"position",...}`: what has changed, or events |
+//! | `GET /v1/actions/counts` | `{"queued":{"number":3,"exact":true},...}`: how many actions are in each state |
 //! | `GET /v2/actions` | an array of actions |
 //! | `GET /v2/actions/{uid}` | one action, as a bare object |
+//! | `GET /v2/actions/counts` | as in version 1 |
 //!
 //! `HEAD` works on all of them; any other method is 405. Every answer is JSON, errors included
 //! (`{"description","error_code"}`), and carries `Cache-Control: no-store` and
@@ -34,19 +36,27 @@
 //!
 //! # Parameters
 //!
-//! A client that sends none gets the documented answers. A parameter that is unknown, repeated or
-//! unreadable is answered 400 and named: a misspelt filter must not show everything.
+//! A client that sends none gets the documented answers. A parameter that is unknown, unreadable or
+//! repeated (but for those marked `*`) is answered 400 and named: a misspelt filter must not show everything.
 //!
 //! | lists | |
 //! | --- | --- |
 //! | `limit` | at most so many; more than 1000 is 1000 |
 //! | `cursor` | from the `Link` of the answer before |
-//! | `status` | `queued`, `executing`, `completed`: the lifecycle, so `completed` whatever the outcome |
-//! | `outcome` | `succeeded`, `failed`, `cancelled`, `interrupted`, `lost` |
-//! | `name`, `tenant` | exactly this one |
+//! | `status` * | `queued`, `executing`, `completed`: the lifecycle, so `completed` whatever the outcome |
+//! | `outcome` * | `succeeded`, `failed`, `cancelled`, `interrupted`, `lost` |
+//! | `name` | exactly this one; with a `*` at the end, names that begin with the rest |
+//! | `tenant` | exactly this one |
 //! | `object` | exactly this object: `bdb:1`, `cluster`; not where the path names one |
+//! | `label` * | `key` or `key=value`; each must match |
+//! | `parent` | the parts of this action |
+//! | `owner` | the name of the owner; only for callers who may see operator detail, 403 for others |
 //! | `since`, `until` | created at this time or later, before this time |
-//! | `order` | `newest` (unless set) or `oldest` first |
+//! | `finished_since`, `finished_until` | completed at this time or later, before this time |
+//! | `order` | `newest` (unless set) or `oldest` first; `finished`: the last completed first |
+//!
+//! `status` and `outcome` take several words, with commas between them or repeated. An action must
+//! have one of the statuses and one of the outcomes.
 //!
 //! Words may be in upper or lower case; names, tenants and objects are compared exactly. A time is one of:
 //!
@@ -60,6 +70,16 @@
 //! With any parameter but the first two, the list is not the walk above. It is all actions that
 //! match, in one order, and the `Link` keeps the parameters. Answers are bounded in bytes, too
 //! ([`RouterOptions::with_page_bytes`]).
+//!
+//! **Counts** take the parameters that filter, and `bound`: each state is counted up to this number
+//! (1,000 unless set, at most 10,000). `exact` is false for a state that may have more. A scope counts
+//! what it shows.
+//!
+//! **One action** with `view=full` shows all that the caller may see, in a shape of its own:
+//! `{"action":{...},"parts":{...}}`, where `action` is as in the feed. It has `related` objects,
+//! `attributes`, the `result`, the `cancel` request, the expected `remaining` time of an executing
+//! action, and the numbers of its `parts`. The owner, the `evidence` and the detail of an error are
+//! shown with operator detail only. Parts and earlier actions outside the scope are not counted.
 //!
 //! # Polling, waiting, following
 //!
@@ -151,10 +171,12 @@ mod basic_auth;
 mod changes;
 #[cfg(feature = "console")]
 mod console;
+mod counts;
 mod credentials;
 mod error;
 mod etag;
 mod fields;
+mod full;
 mod get_one;
 mod history;
 mod json_writer;
@@ -257,6 +279,7 @@ pub fn router_with<S>(
             .route("/v1/actions/{uid}/history", on(Endpoint::V1History))
             .route("/v1/actions/bdb/{bdb_uid}", on(Endpoint::V1OfBdb))
             .route("/v1/actions/changes", on(Endpoint::V1Changes))
+            .route("/v1/actions/counts", on(Endpoint::Counts))
             // Unknown paths below are answered 404 in JSON, too. A path that the host adds, like
             // `/v1/actions/{uid}/cancel`, is more specific and takes precedence.
             .route("/v1/actions/", any(no_such_path))
@@ -267,6 +290,7 @@ pub fn router_with<S>(
         router = router
             .route("/v2/actions", on(Endpoint::V2Actions))
             .route("/v2/actions/{uid}", on(Endpoint::V2Action))
+            .route("/v2/actions/counts", on(Endpoint::Counts))
             .route("/v2/actions/", any(no_such_path))
             .route("/v2/actions/{uid}/", any(no_such_path))
             .route("/v2/actions/{uid}/{*rest}", any(no_such_path));
@@ -280,7 +304,7 @@ pub fn router_with<S>(
     }))
 }
 
-/// The endpoints. Each has one path.
+/// The endpoints. Each has one path; the counts have one in each version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Endpoint {
     V1Actions,
@@ -290,6 +314,7 @@ enum Endpoint {
     V1Changes,
     V2Actions,
     V2Action,
+    Counts,
 }
 
 /// Uses `get` rather than `any`. If the host routes `GET` on the same path by mistake, the merge
@@ -345,24 +370,30 @@ impl Adapter {
         let words = self.options.words;
         match endpoint {
             Endpoint::V1Actions => {
-                let asked = ListRequest::read(parts.uri.query(), None)?;
+                let asked = ListRequest::read(parts.uri.query(), None, &scope)?;
                 self.list(&scope, &asked, list_writer::Shape::V1(words))
                     .await
             }
             Endpoint::V2Actions => {
-                let asked = ListRequest::read(parts.uri.query(), None)?;
+                let asked = ListRequest::read(parts.uri.query(), None, &scope)?;
                 self.list(&scope, &asked, list_writer::Shape::V2).await
             }
             Endpoint::V1OfBdb => self.of_bdb(parts, &scope).await,
             Endpoint::V1Action => {
-                let action = self.one(parts, &scope).await?;
+                let (action, is_full) = self.one(parts, &scope).await?;
+                if is_full {
+                    return self.full(parts, &action, &scope).await;
+                }
                 let response = written(JsonWriter::of(&v1::entry(&action, words)));
                 let shape = Shape::V1(words, scope.shows_detail());
                 let response = etag::tagged(response, &action, shape, parts);
                 Ok(located(response, parts, 0, action.uid, ""))
             }
             Endpoint::V2Action => {
-                let action = self.one(parts, &scope).await?;
+                let (action, is_full) = self.one(parts, &scope).await?;
+                if is_full {
+                    return self.full(parts, &action, &scope).await;
+                }
                 let response = written(JsonWriter::of(&v2::Entry::of(&action)));
                 let shape = Shape::V2(scope.shows_detail());
                 let response = etag::tagged(response, &action, shape, parts);
@@ -370,6 +401,7 @@ impl Adapter {
             }
             Endpoint::V1History => self.history(parts, &scope).await,
             Endpoint::V1Changes => self.changes(parts, &scope).await,
+            Endpoint::Counts => self.counts(parts, &scope).await,
         }
     }
 
@@ -403,7 +435,7 @@ impl Adapter {
     async fn of_bdb(&self, parts: &Parts, scope: &Scope) -> Result<Response, Problem> {
         let text = parameters::segment(parts, 0);
         let bdb = ObjectRef::new("bdb", &text);
-        let asked = ListRequest::read(parts.uri.query(), bdb.as_ref().ok())?;
+        let asked = ListRequest::read(parts.uri.query(), bdb.as_ref().ok(), scope)?;
         if bdb.is_err() {
             return Err(Problem::NoActionOfBdb(text));
         }

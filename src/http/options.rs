@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::error::Failure;
 use super::status_vocabulary::StatusVocabulary;
+use crate::clock::Clock;
 use crate::model::Limits;
 
 /// Options of a router: its versions, vocabulary, bounds and failure hook.
@@ -20,6 +21,7 @@ pub struct RouterOptions {
     pub(super) v2: bool,
     pub(super) on_failure: Arc<dyn Fn(&Failure<'_>) + Send + Sync>,
     pub(super) shutdown: Shutdown,
+    pub(super) clock: Clock,
 }
 
 impl Default for RouterOptions {
@@ -31,6 +33,7 @@ impl Default for RouterOptions {
             v2: true,
             on_failure: Arc::new(|_| {}),
             shutdown: Shutdown::default(),
+            clock: Clock::system(),
         }
     }
 }
@@ -48,6 +51,14 @@ impl RouterOptions {
     #[must_use]
     pub fn with_vocabulary(mut self, words: StatusVocabulary) -> RouterOptions {
         self.words = words;
+        self
+    }
+
+    /// Sets the clock that stamps the store's actions; the system clock by default. The remaining
+    /// time of an action is computed from it.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> RouterOptions {
+        self.clock = clock;
         self
     }
 

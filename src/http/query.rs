@@ -5,16 +5,51 @@ use std::fmt::Write as _;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 
+use super::authorize::{Denied, Scope};
 use super::error::Problem;
+use super::get_one::read_uid;
 use super::parameters;
 use super::time_param;
 use super::walk::{Walk, not_a_cursor};
-use crate::model::{Filter, Limits, ObjectRef, Order, Query};
+use crate::model::{Filter, Limits, ObjectRef, Order, Query, StateSet, Timestamp};
 
-/// The known parameters. Every one after the first two makes the list a plain one.
-const KNOWN: [&str; 10] = [
-    "limit", "cursor", "status", "outcome", "name", "object", "tenant", "since", "until", "order",
+/// The parameters that filter a list or the counts.
+const FILTERS: [&str; 12] = [
+    "status",
+    "outcome",
+    "name",
+    "object",
+    "tenant",
+    "since",
+    "until",
+    "label",
+    "parent",
+    "owner",
+    "finished_since",
+    "finished_until",
 ];
+
+/// The parameters of a list. Every one after the first two makes the list a plain one.
+const KNOWN: [&str; 15] = [
+    "limit",
+    "cursor",
+    FILTERS[0],
+    FILTERS[1],
+    FILTERS[2],
+    FILTERS[3],
+    FILTERS[4],
+    FILTERS[5],
+    FILTERS[6],
+    "order",
+    FILTERS[7],
+    FILTERS[8],
+    FILTERS[9],
+    FILTERS[10],
+    FILTERS[11],
+];
+
+/// The parameters that may be given several times.
+const SEVERAL: [&str; 3] = ["status", "outcome", "label"];
 
 /// A request for one page of a list.
 #[derive(Debug)]
@@ -34,50 +69,16 @@ impl ListRequest {
     pub(super) fn read(
         query: Option<&str>,
         touched: Option<&ObjectRef>,
+        scope: &Scope,
     ) -> Result<ListRequest, Problem> {
-        let values = parameters::read(query, KNOWN)?;
+        let values = parameters::read_several(query, KNOWN, &SEVERAL)?;
         let kept = kept(&values);
-        let [
-            limit,
-            cursor,
-            status,
-            outcome,
-            name,
-            object,
-            tenant,
-            since,
-            until,
-            order,
-        ] = values;
-        if touched.is_some() && object.is_some() {
-            return Err(fault(
-                "object",
-                "cannot be combined with an object in the path",
-            ));
-        }
+        let mut values = Values(KNOWN.into_iter().zip(values).collect());
+        let limit = values.one("limit");
+        let cursor = values.one("cursor");
+        let order = values.one("order");
         let order = order.as_deref().map(read_order).transpose()?;
-        let filters = [
-            read(status, "status", NO_STATUS, |s| {
-                s.to_ascii_lowercase().parse().ok().map(Filter::Status)
-            })?,
-            read(outcome, "outcome", NO_OUTCOME, |s| {
-                s.to_ascii_lowercase().parse().ok().map(Filter::Outcome)
-            })?,
-            read(name, "name", NO_LABEL, |s| checked(Filter::Name(s.into())))?,
-            read(object, "object", NO_OBJECT, |s| {
-                s.parse().ok().map(Filter::Object)
-            })?,
-            read(tenant, "tenant", NO_LABEL, |s| {
-                checked(Filter::Tenant(s.into()))
-            })?,
-            read(since, "since", NO_TIME, |s| {
-                time_param::time(s).map(Filter::CreatedFrom)
-            })?,
-            read(until, "until", NO_TIME, |s| {
-                time_param::time(s).map(Filter::CreatedBefore)
-            })?,
-        ];
-        let mut filters: Vec<Filter> = filters.into_iter().flatten().collect();
+        let mut filters = values.filters(touched, scope)?;
         let bare = order.is_none() && filters.is_empty();
         filters.extend(touched.cloned().map(Filter::Touches));
         let plain = !bare || touched.is_some();
@@ -123,6 +124,154 @@ impl ListRequest {
     }
 }
 
+/// Parses the parameters of the counts: the filters, and the bound.
+pub(super) fn read_counts(
+    query: Option<&str>,
+    scope: &Scope,
+) -> Result<(Vec<Filter>, u32), Problem> {
+    let mut known = [""; FILTERS.len() + 1];
+    known[0] = "bound";
+    known[1..].copy_from_slice(&FILTERS);
+    let values = parameters::read_several(query, known, &SEVERAL)?;
+    let mut values = Values(known.into_iter().zip(values).collect());
+    let bound = values.one("bound").map(|text| {
+        let number = time_param::digits(&text).filter(|number| *number > 0);
+        let number = number.map(|number| number.min(MOST_COUNTED));
+        number.ok_or_else(|| {
+            fault(
+                "bound",
+                "must be a number from 1; at most 10000 are counted",
+            )
+        })
+    });
+    let bound = bound.transpose()?.unwrap_or(COUNTED);
+    Ok((values.filters(None, scope)?, bound))
+}
+
+/// Number of actions up to which each state is counted, unless the client asks for another one.
+pub(super) const COUNTED: u32 = 1_000;
+
+/// The largest bound of a count.
+pub(super) const MOST_COUNTED: u32 = 10_000;
+
+/// The values of the parameters.
+struct Values(Vec<(&'static str, Vec<String>)>);
+
+impl Values {
+    /// Takes the values of a parameter.
+    fn take(&mut self, name: &str) -> Vec<String> {
+        let found = self.0.iter_mut().find(|(known, _)| *known == name);
+        found.map_or(Vec::new(), |(_, values)| std::mem::take(values))
+    }
+
+    /// Takes the value of a parameter that is given at most once.
+    fn one(&mut self, name: &str) -> Option<String> {
+        self.take(name).pop()
+    }
+
+    /// Parses a parameter that is given at most once.
+    fn filter(
+        &mut self,
+        name: &str,
+        otherwise: &'static str,
+        filter: impl Fn(&str) -> Option<Filter>,
+    ) -> Result<Option<Filter>, Problem> {
+        let read = |value: String| filter(&value).ok_or_else(|| fault(name, otherwise));
+        self.one(name).map(read).transpose()
+    }
+
+    /// Parses the parameters that filter.
+    fn filters(
+        &mut self,
+        touched: Option<&ObjectRef>,
+        scope: &Scope,
+    ) -> Result<Vec<Filter>, Problem> {
+        let object = self.filter("object", NO_OBJECT, |s| s.parse().ok().map(Filter::Object))?;
+        if touched.is_some() && object.is_some() {
+            return Err(fault(
+                "object",
+                "cannot be combined with an object in the path",
+            ));
+        }
+        let owner = self.filter("owner", NO_LABEL, |s| checked(Filter::OwnerName(s.into())))?;
+        // Owners are operator detail: the answer to such a list would tell who they are.
+        if owner.is_some() && !scope.shows_detail() {
+            return Err(Problem::Denied(Denied::Forbidden));
+        }
+        let mut time = |name: &str, filter: fn(Timestamp) -> Filter| {
+            self.filter(name, NO_TIME, |s| time_param::time(s).map(filter))
+        };
+        let times = [
+            time("since", Filter::CreatedFrom)?,
+            time("until", Filter::CreatedBefore)?,
+            time("finished_since", Filter::FinishedFrom)?,
+            time("finished_until", Filter::FinishedBefore)?,
+        ];
+        let texts = [
+            self.states()?,
+            self.filter("name", NO_LABEL, name)?,
+            object,
+            self.filter("tenant", NO_LABEL, |s| checked(Filter::Tenant(s.into())))?,
+            self.filter("parent", NO_UID, |s| read_uid(s).map(Filter::Parent))?,
+            owner,
+        ];
+        let mut filters: Vec<Filter> = texts.into_iter().chain(times).flatten().collect();
+        let labels = self.take("label");
+        if labels.len() > Limits::LABELS {
+            return Err(fault("label", "is given more than 16 times"));
+        }
+        for text in labels {
+            let label = match text.split_once('=') {
+                Some((key, value)) => Filter::label(key, value),
+                None => Filter::label_key(&*text),
+            };
+            filters.push(checked(label).ok_or_else(|| fault("label", NO_PAIR))?);
+        }
+        Ok(filters)
+    }
+
+    /// Parses the statuses and the outcomes. An action must have one of the statuses, and one of
+    /// the outcomes.
+    fn states(&mut self) -> Result<Option<Filter>, Problem> {
+        let words = |values: &[String]| -> Vec<String> {
+            let words = values.iter().flat_map(|value| value.split(','));
+            words.map(str::to_ascii_lowercase).collect()
+        };
+        let (statuses, outcomes) = (self.take("status"), self.take("outcome"));
+        if statuses.is_empty() && outcomes.is_empty() {
+            return Ok(None);
+        }
+        let mut states = StateSet::ALL;
+        if !statuses.is_empty() {
+            let known = words(&statuses)
+                .iter()
+                .map(|word| word.parse().ok())
+                .collect();
+            let known: Option<Vec<_>> = known;
+            let known = known.ok_or_else(|| fault("status", NO_STATUS))?;
+            states = states.intersection(StateSet::new().with_statuses(known));
+        }
+        if !outcomes.is_empty() {
+            let known = words(&outcomes)
+                .iter()
+                .map(|word| word.parse().ok())
+                .collect();
+            let known: Option<Vec<_>> = known;
+            let known = known.ok_or_else(|| fault("outcome", NO_OUTCOME))?;
+            states = states.intersection(StateSet::new().with_outcomes(known));
+        }
+        Ok(Some(Filter::States(states)))
+    }
+}
+
+/// Parses a name, or the beginning of names before a `*`.
+fn name(text: &str) -> Option<Filter> {
+    checked(match text.strip_suffix('*') {
+        Some(prefix) => Filter::NamePrefix(prefix.into()),
+        None => Filter::Name(text.into()),
+    })
+}
+
 /// Builds `Link: <?kept&cursor=...>; rel="next"`.
 pub(super) fn link(kept: &str, cursor: &str) -> Option<HeaderValue> {
     let and = if kept.is_empty() { "" } else { "&" };
@@ -145,9 +294,12 @@ pub(super) fn limit_of(text: Option<&str>) -> Result<Option<u16>, Problem> {
     text.map(number).transpose()
 }
 
-const NO_STATUS: &str = "must be one of queued, executing, completed";
-const NO_OUTCOME: &str = "must be one of succeeded, failed, cancelled, interrupted, lost";
+const NO_STATUS: &str = "must be of queued, executing, completed";
+const NO_OUTCOME: &str = "must be of succeeded, failed, cancelled, interrupted, lost";
 const NO_LABEL: &str = "must have 1 to 255 bytes and no control characters";
+const NO_PAIR: &str =
+    "must be key or key=value; a key has 1 to 63 bytes, a value 1 to 127, no control characters";
+const NO_UID: &str = "must be a UUID";
 const NO_OBJECT: &str = "must be kind:id or cluster";
 const NO_TIME: &str = "must be Unix seconds, a time with an offset (RFC 3339) or a date";
 
@@ -155,21 +307,12 @@ fn fault(name: &str, fault: &'static str) -> Problem {
     Problem::Parameter(name.to_owned(), fault)
 }
 
-fn read(
-    value: Option<String>,
-    name: &str,
-    otherwise: &'static str,
-    filter: impl Fn(&str) -> Option<Filter>,
-) -> Result<Option<Filter>, Problem> {
-    let read = |value: String| filter(&value).ok_or_else(|| fault(name, otherwise));
-    value.map(read).transpose()
-}
-
 fn read_order(text: &str) -> Result<Order, Problem> {
     match &*text.to_ascii_lowercase() {
         "newest" => Ok(Order::Newest),
         "oldest" => Ok(Order::Oldest),
-        _ => Err(fault("order", "must be newest or oldest")),
+        "finished" => Ok(Order::Finished),
+        _ => Err(fault("order", "must be newest, oldest or finished")),
     }
 }
 
@@ -180,14 +323,16 @@ fn checked(filter: Filter) -> Option<Filter> {
     query.filters.into_iter().next()
 }
 
-fn kept(values: &[Option<String>; KNOWN.len()]) -> String {
+fn kept(values: &[Vec<String>; KNOWN.len()]) -> String {
     let mut kept = String::new();
-    for (name, value) in KNOWN.iter().zip(values) {
-        if let Some(value) = value.as_ref().filter(|_| *name != "cursor") {
-            let and = if kept.is_empty() { "" } else { "&" };
-            // Writing to a string cannot fail.
-            let _ = write!(kept, "{and}{name}={}", parameters::encode(value));
-        }
+    let pairs = KNOWN
+        .iter()
+        .zip(values)
+        .filter(|(name, _)| **name != "cursor");
+    for (name, value) in pairs.flat_map(|(name, all)| all.iter().map(move |one| (name, one))) {
+        let and = if kept.is_empty() { "" } else { "&" };
+        // Writing to a string cannot fail.
+        let _ = write!(kept, "{and}{name}={}", parameters::encode(value));
     }
     kept
 }

@@ -1,6 +1,7 @@
 //! Actions as the history and the feed show them, and log entries. No published API documents these
 //! shapes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
@@ -10,7 +11,7 @@ use super::status_vocabulary::lifecycle;
 use crate::model::{Action, LogEntry, LogEntryKind, Progress, Timestamp};
 
 /// Unix seconds with six decimals, as a JSON number.
-pub(super) struct Seconds(Timestamp);
+pub(super) struct Seconds(pub(super) Timestamp);
 
 impl Serialize for Seconds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -75,6 +76,9 @@ pub(super) struct Record<'a> {
     retry_of: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    labels: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     warnings: &'a [Arc<str>],
@@ -123,6 +127,7 @@ impl<'a> Record<'a> {
             parent: action.parent.map(|uid| uid.to_string()),
             retry_of: action.retry_of.map(|uid| uid.to_string()),
             correlation: action.correlation.as_deref(),
+            labels: action.labels.iter().collect(),
             warnings: &action.warnings,
             error,
             owner: owner.map(|owner| &*owner.name),

@@ -6,9 +6,11 @@ use smallvec::SmallVec;
 
 use super::action::Action;
 use super::identity::ActionUid;
+use super::labels::label_text;
 use super::new_action::DEFAULT_TENANT;
 use super::object::{ObjectRef, ObjectSet};
 use super::query::{Filter, Order, Query};
+use super::state_set::StateSet;
 use super::time::Timestamp;
 use super::words::{Outcome, Status};
 
@@ -44,11 +46,11 @@ impl Query {
         if self.order == Order::Feed {
             return vec![AccessPath::All];
         }
-        let unfinished = self.filters.iter().any(|filter| {
-            matches!(
-                filter,
-                Filter::Unfinished | Filter::Status(Status::Queued | Status::Executing)
-            )
+        let unfinished = self.filters.iter().any(|filter| match filter {
+            Filter::Unfinished => true,
+            Filter::Status(status) => *status != Status::Completed,
+            Filter::States(states) => states.is_subset(StateSet::UNFINISHED),
+            _ => false,
         });
         let cancelled = self.filters.contains(&Filter::CancelRequested);
         let of_owner = |name: &Arc<str>| {
@@ -77,17 +79,27 @@ impl Query {
                 Filter::Outcome(outcome) if *outcome != Outcome::Succeeded => {
                     Some(AccessPath::Ended(*outcome))
                 }
+                Filter::States(states) => AccessPath::of_states(*states),
+                Filter::Label { key, value } => Some(AccessPath::Label(match value {
+                    Some(value) => label_text(key, value),
+                    None => key.clone(),
+                })),
                 Filter::TouchesAny(objects) => Some(AccessPath::TouchesAny(objects.clone())),
                 Filter::Tenant(tenant) if **tenant != *DEFAULT_TENANT => {
                     Some(AccessPath::Tenant(tenant.clone()))
                 }
                 Filter::Name(name) => Some(AccessPath::Name(name.clone())),
+                Filter::NamePrefix(prefix) => Some(AccessPath::NamePrefix(prefix.clone())),
                 _ => None,
             })
             .collect();
         paths.extend(TimeRanges::of(self).map(AccessPath::Times));
         paths.sort_by_key(AccessPath::rank);
         paths.dedup();
+        // Too many names may begin with a text.
+        if matches!(paths[..], [AccessPath::NamePrefix(_), ..]) {
+            paths.push(AccessPath::All);
+        }
         match paths.first() {
             None => vec![AccessPath::All],
             Some(first) if first.is_selective() => {
@@ -195,8 +207,9 @@ impl BlockTimes {
 
 /// An index of a store, with the value that is looked up in it.
 ///
-/// Each index lists actions in creation order, except `Uid`, `TouchesAny`, `Times` and `All`, which
-/// are no indexes of their own. `TouchesAny` reads the `Touches` indexes of its objects.
+/// Each index lists actions in creation order, except `Uid`, `States`, `TouchesAny`, `NamePrefix`,
+/// `Times` and `All`, which are no indexes of their own. `States`, `TouchesAny` and `NamePrefix` merge
+/// several of the others.
 ///
 /// A store may keep all of these indexes, or those that its users need. These are worth their cost
 /// in nearly every store: `Parent`, `UnfinishedOf`, `CancelsOf`, `Unfinished` and `Touches`. Without
@@ -237,16 +250,24 @@ pub enum AccessPath {
     UnfinishedOf(Arc<str>),
     /// The actions that touch an object.
     Touches(ObjectRef),
+    /// The actions with a label: its key, or `key=value`.
+    Label(Arc<str>),
     /// The unfinished actions.
     Unfinished,
     /// The actions with an outcome. Succeeded actions, nearly all, have no such index.
     Ended(Outcome),
-    /// The actions that touch one of these objects.
+    /// The actions in one of these states. Reads `Unfinished`, and `Ended` of each outcome. Without
+    /// the succeeded ones.
+    States(StateSet),
+    /// The actions that touch one of these objects. Reads the `Touches` indexes of the objects.
     TouchesAny(ObjectSet),
     /// The actions of a tenant. The default tenant has no such index.
     Tenant(Arc<str>),
     /// The actions with a name.
     Name(Arc<str>),
+    /// The actions whose name begins with a text. Reads the `Name` index of each such name. Not for
+    /// more than [`AccessPath::NAMES`] names, unless these have few actions.
+    NamePrefix(Arc<str>),
     /// The [blocks](BlockTimes) of actions whose times are near these ranges.
     Times(TimeRanges),
     /// All actions.
@@ -254,6 +275,9 @@ pub enum AccessPath {
 }
 
 impl AccessPath {
+    /// Number of names that a page merges.
+    pub(crate) const NAMES: usize = 64;
+
     fn rank(&self) -> u8 {
         match self {
             AccessPath::Uid(_) => 0,
@@ -265,11 +289,27 @@ impl AccessPath {
             AccessPath::Touches(_) => 6,
             AccessPath::Unfinished => 7,
             AccessPath::Ended(_) => 8,
-            AccessPath::TouchesAny(_) => 9,
-            AccessPath::Tenant(_) => 10,
-            AccessPath::Name(_) => 11,
-            AccessPath::Times(_) => 12,
-            AccessPath::All => 13,
+            AccessPath::States(_) => 9,
+            AccessPath::Label(_) => 10,
+            AccessPath::TouchesAny(_) => 11,
+            AccessPath::Tenant(_) => 12,
+            AccessPath::Name(_) => 13,
+            AccessPath::NamePrefix(_) => 14,
+            AccessPath::Times(_) => 15,
+            AccessPath::All => 16,
+        }
+    }
+
+    /// Returns the index for a set of states. `None` if the set has the succeeded actions, which
+    /// have no such index.
+    fn of_states(states: StateSet) -> Option<AccessPath> {
+        let mut outcomes = states.outcomes();
+        let (first, more) = (outcomes.next(), outcomes.next().is_some());
+        match (states.unfinished().next(), first) {
+            (_, Some(Outcome::Succeeded)) => None,
+            (Some(_), None) => Some(AccessPath::Unfinished),
+            (None, Some(outcome)) if !more => Some(AccessPath::Ended(outcome)),
+            _ => Some(AccessPath::States(states)),
         }
     }
 
@@ -292,6 +332,7 @@ impl AccessPath {
                 .cloned()
                 .map(AccessPath::Touches),
         );
+        paths.extend(action.labels.index_texts().map(AccessPath::Label));
         if *action.tenant != *DEFAULT_TENANT {
             paths.push(AccessPath::Tenant(action.tenant.clone()));
         }
@@ -319,7 +360,7 @@ impl AccessPath {
     /// Returns the key of the index and its value as bytes. Two different ones never have the same
     /// key, and no key is the beginning of another. The bytes never change, so they can be stored.
     ///
-    /// `None` for `TouchesAny`, `Times` and `All`, which are not one index.
+    /// `None` for `States`, `TouchesAny`, `NamePrefix`, `Times` and `All`, which are not one index.
     #[must_use]
     pub fn to_key(&self) -> Option<Vec<u8>> {
         let text = |text: &str| {
@@ -339,7 +380,12 @@ impl AccessPath {
             AccessPath::Ended(of) => (8, vec![of.code()]),
             AccessPath::Tenant(of) => (9, text(of)),
             AccessPath::Name(of) => (10, text(of)),
-            AccessPath::TouchesAny(_) | AccessPath::Times(_) | AccessPath::All => return None,
+            AccessPath::Label(of) => (11, text(of)),
+            AccessPath::States(_)
+            | AccessPath::TouchesAny(_)
+            | AccessPath::NamePrefix(_)
+            | AccessPath::Times(_)
+            | AccessPath::All => return None,
         };
         Some([vec![tag], value].concat())
     }
@@ -359,6 +405,22 @@ impl AccessPath {
         ];
         paths.into_iter().flatten()
     }
+}
+
+/// Returns the end of the range of texts that begin with `prefix`: the first text behind all of them,
+/// in the order of bytes. `None` if there is none.
+#[cfg(any(feature = "_sql", test))]
+pub(crate) fn prefix_end(prefix: &str) -> Option<String> {
+    let mut chars: Vec<char> = prefix.chars().collect();
+    while let Some(last) = chars.pop() {
+        // Skips the surrogates, which are no characters.
+        let mut later = (u32::from(last) + 1..=u32::from(char::MAX)).filter_map(char::from_u32);
+        if let Some(next) = later.next() {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
 }
 
 /// Returns the objects that an action touches, without duplicates, its own object first.
@@ -433,5 +495,39 @@ mod tests {
             let read = query.access_paths();
             assert!(read.iter().all(|path| paths.contains(path)), "{read:?}");
         }
+    }
+
+    #[test]
+    fn the_range_of_a_prefix_has_the_texts_that_begin_with_it() {
+        for (prefix, end) in [
+            ("SM", Some("SN")),
+            ("a\u{d7ff}", Some("a\u{e000}")),
+            ("a\u{10ffff}", Some("b")),
+            ("\u{7f}", Some("\u{80}")),
+            ("\u{10ffff}", None),
+        ] {
+            assert_eq!(prefix_end(prefix).as_deref(), end);
+            let Some(end) = end else { continue };
+            let longest = format!("{prefix}\u{10ffff}\u{10ffff}");
+            assert!(*prefix < *end && *longest < *end, "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_of_states_reads_the_smallest_indexes() {
+        let set = StateSet::new;
+        let of = AccessPath::of_states;
+        let mixed = StateSet::UNFINISHED.with_outcome(Outcome::Lost);
+        assert_eq!(of(StateSet::UNFINISHED), Some(AccessPath::Unfinished));
+        assert_eq!(
+            of(set().with_status(Status::Queued)),
+            Some(AccessPath::Unfinished)
+        );
+        let lost = set().with_outcome(Outcome::Lost);
+        assert_eq!(of(lost), Some(AccessPath::Ended(Outcome::Lost)));
+        assert_eq!(of(mixed), Some(AccessPath::States(mixed)));
+        assert_eq!(of(set()), Some(AccessPath::States(set())));
+        assert_eq!(of(mixed.with_outcome(Outcome::Succeeded)), None);
+        assert_eq!(of(set().with_outcome(Outcome::Succeeded)), None);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::extra::Extra;
 use super::identity::{ActionUid, Digest, OpId, Version};
 use super::json::Json;
+use super::labels::Labels;
 use super::limits::{Invalid, Limits, at_most, label, label_opt, prose, prose_opt};
 use super::new_action::NewAction;
 use super::object::{ObjectRef, ObjectSet, RelatedObject};
@@ -159,6 +160,8 @@ pub struct Action {
     pub retry_of: Option<ActionUid>,
     /// Request or trace id of the host. A [label](Limits::LABEL).
     pub correlation: Option<Arc<str>>,
+    /// Labels, by which the action is found. They never change.
+    pub labels: Labels,
     /// Keys that no other unfinished action of the tenant may hold. [Labels](Limits::LABEL).
     pub exclusive: Arc<[Arc<str>]>,
     /// Idempotency key. A repeated create with this key finds this action until the action is
@@ -227,6 +230,7 @@ impl Action {
             parent: new.parent,
             retry_of: new.retry_of,
             correlation: new.correlation.clone(),
+            labels: new.labels.clone(),
             exclusive: new.exclusive.clone().into(),
             idempotency_key: new.idempotency_key.clone(),
             status: Status::Queued,

@@ -301,7 +301,8 @@ impl Command {
         let long = match self {
             Command::Create { new, .. } => {
                 let related = new.related.len() * RELATED;
-                text(&new.description) + json(&new.attributes) + list(&new.exclusive) + related
+                let found = new.labels.bytes() + list(&new.exclusive) + related;
+                text(&new.description) + json(&new.attributes) + found
             }
             Command::Apply { change, .. } => match change {
                 Change::Report(r) => text(&r.description) + json(&r.attributes) + list(&r.warnings),

@@ -28,12 +28,20 @@ impl Limits {
     pub const RELATED: usize = 64;
     /// Maximum number of exclusive keys of an action.
     pub const EXCLUSIVE: usize = 16;
+    /// Maximum number of [labels](crate::action::Labels) of an action.
+    pub const LABELS: usize = 16;
+    /// Maximum length of the key of a label: 63 bytes. A key has at least one byte, no `=` and no
+    /// control characters.
+    pub const LABEL_KEY: usize = 63;
+    /// Maximum length of the value of a label: 127 bytes. A value has at least one byte and no
+    /// control characters.
+    pub const LABEL_VALUE: usize = 127;
     /// Number of log entries kept for each action, late reports not counted. Beyond it, the oldest
     /// steps and notes are deleted, and the entries of the lifecycle stay. If there are no steps and
     /// notes left, the oldest adoptions are deleted.
     pub const LOG_ENTRIES: u32 = 256;
     /// Maximum number of conditions in a query.
-    pub const FILTERS: usize = 16;
+    pub const FILTERS: usize = 32;
     /// Maximum number of objects in a set that a query uses.
     pub const OBJECTS: usize = 1000;
     /// Maximum page size.
@@ -87,13 +95,18 @@ impl std::error::Error for Invalid {}
 
 /// Checks a label: 1 to 255 bytes, no control characters.
 pub(crate) fn label(field: &'static str, text: &str) -> Result<(), Invalid> {
+    without_control(field, text, Limits::LABEL)
+}
+
+/// Checks a text that is not empty, has at most `most` bytes and no control characters.
+pub(super) fn without_control(field: &'static str, text: &str, most: usize) -> Result<(), Invalid> {
     if text.is_empty() {
         return Err(Invalid::new(field, "must not be empty"));
     }
-    if text.len() > Limits::LABEL {
+    if text.len() > most {
         return Err(Invalid::new(
             field,
-            format!("has {} bytes; the limit is {}", text.len(), Limits::LABEL),
+            format!("has {} bytes; the limit is {most}", text.len()),
         ));
     }
     // Nearly all labels are printable ASCII, which is checked faster.

@@ -20,6 +20,7 @@ mod fit;
 mod identity;
 mod json;
 mod key;
+mod labels;
 mod lifecycle;
 mod limits;
 mod log_entry;
@@ -34,15 +35,16 @@ mod query;
 mod rejection;
 mod report;
 mod size;
+mod state_set;
 mod text_serde;
 mod time;
 mod warnings;
 mod words;
 mod workspace;
 
-#[cfg(feature = "_sql")]
-pub(crate) use access_path::touched;
 pub use access_path::{AccessPath, BlockTimes, SELECTIVE, TimeRanges};
+#[cfg(feature = "_sql")]
+pub(crate) use access_path::{prefix_end, touched};
 pub use action::{Action, ActionError, Cancel, Evidence};
 #[cfg(feature = "http")]
 pub(crate) use attributes::PENDING_OPS;
@@ -59,6 +61,9 @@ pub use json::Json;
 #[cfg(feature = "http")]
 pub(crate) use json::Member;
 pub use key::{Key, KeyKind};
+pub use labels::Labels;
+#[cfg(feature = "_sql")]
+pub(crate) use labels::label_text;
 pub use lifecycle::{Authority, Event, TRANSITIONS, Transition};
 pub use limits::{Invalid, Limits};
 pub(crate) use log_entry::check_log;
@@ -75,6 +80,7 @@ pub use progress::Progress;
 pub use query::{CheckError, Detail, Filter, LogQuery, Order, Page, Query};
 pub use rejection::{ConflictReason, Rejection};
 pub use report::{CancelRequest, Finish, Report};
+pub use state_set::StateSet;
 pub use time::Timestamp;
 #[cfg(any(feature = "tracker", feature = "sqlite-unbundled"))]
 pub(crate) use time::as_seconds;

@@ -9,6 +9,7 @@ use super::attributes::check_attributes;
 use super::fit::Notes;
 use super::identity::{ActionUid, Digest};
 use super::json::Json;
+use super::labels::Labels;
 use super::limits::{Invalid, Limits, at_most, label, label_opt, prose_opt};
 use super::object::{ObjectRef, RelatedObject};
 use super::words::Source;
@@ -100,6 +101,8 @@ pub struct NewAction {
     pub retry_of: Option<ActionUid>,
     /// Request or trace id of the host. A [label](Limits::LABEL).
     pub correlation: Option<Arc<str>>,
+    /// Labels, by which the action is found. They never change.
+    pub labels: Labels,
     /// Description for people. [Prose](Limits::TEXT).
     pub description: Option<Arc<str>>,
     /// Further values that the host shows: a JSON object.
@@ -129,6 +132,7 @@ impl NewAction {
             parent: None,
             retry_of: None,
             correlation: None,
+            labels: Labels::new(),
             description: None,
             attributes: None,
             exclusive: Vec::new(),
@@ -225,6 +229,32 @@ impl NewAction {
         self
     }
 
+    /// Adds a label, by which the action is found. Replaces the value if the key exists. See
+    /// [`Labels`] for the limits, and [`Filter::label`](crate::Filter::label) for the search.
+    ///
+    /// A part does not copy the labels of its parent.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), action_store::Error> {
+    /// use action_store::{ActionStoreExt, Filter, MemoryStore, NewAction, Query};
+    ///
+    /// let store = MemoryStore::new();
+    /// let new = NewAction::task("backup_bdb").with_label("region", "eu-1");
+    /// let action = store.create(new).await?;
+    ///
+    /// let query = Query::new().with_filter(Filter::label("region", "eu-1"));
+    /// let found = store.pages(query).collect().await?;
+    /// assert_eq!(found[0].uid, action.uid);
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    #[must_use]
+    pub fn with_label(mut self, key: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> NewAction {
+        self.labels = self.labels.with(key, value);
+        self
+    }
+
     /// Sets the description. A text that is too long is cut when the action is recorded.
     #[must_use]
     pub fn with_description(mut self, description: impl Into<Arc<str>>) -> NewAction {
@@ -300,6 +330,14 @@ impl NewAction {
         for key in &self.exclusive {
             optional(Some(key));
         }
+        // Without labels the bytes are those of earlier versions.
+        if !self.labels.is_empty() {
+            optional(None);
+            for (key, value) in self.labels.iter() {
+                optional(Some(key));
+                optional(Some(value));
+            }
+        }
         Digest::from_uuid(Uuid::new_v5(&Uuid::nil(), &bytes))
     }
 
@@ -323,6 +361,7 @@ impl NewAction {
         for key in &self.exclusive {
             label("exclusive", key)?;
         }
+        self.labels.check()?;
         check_relations(
             self.source,
             self.object.as_ref(),
@@ -373,6 +412,7 @@ impl From<&Action> for NewAction {
             parent: action.parent,
             retry_of: action.retry_of,
             correlation: action.correlation.clone(),
+            labels: action.labels.clone(),
             description: action.description.clone(),
             attributes: action.attributes.clone(),
             exclusive: action.exclusive.to_vec(),
@@ -401,6 +441,10 @@ mod tests {
             other().with_object(ObjectRef::bdb(1)),
             other().with_tenant("t"),
             other().with_actor("t"),
+            other().with_label("t", "u"),
+            other().with_label("t", "v"),
+            other().with_label("t", "u").with_label("v", "w"),
+            other().with_exclusive("t").with_label("t", "u"),
             other().with_description("t"),
             other().with_idempotency_key("t"),
             other().with_exclusive("t"),

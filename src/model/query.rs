@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::action::Action;
 use super::cursor::{Cursor, Walk};
 use super::identity::ActionUid;
+use super::labels::{check_key, check_value};
 use super::limits::{Invalid, Limits, at_most, label};
 use super::object::{ObjectRef, ObjectSet};
 use super::owner::OwnerRef;
 use super::position::Position;
+use super::state_set::StateSet;
 use super::time::Timestamp;
 use super::words::{Outcome, Source, Status};
 
@@ -24,10 +26,22 @@ pub enum Filter {
     Unfinished,
     /// The action is completed with this outcome.
     Outcome(Outcome),
+    /// The action is in one of these states.
+    States(StateSet),
     /// The action has this source.
     Source(Source),
     /// The action has this name.
     Name(Arc<str>),
+    /// The name of the action begins with this text, byte for byte.
+    NamePrefix(Arc<str>),
+    /// The action has a label with this key, and with this value if there is one. See
+    /// [`Filter::label`] and [`Filter::label_key`].
+    Label {
+        /// Key of the label.
+        key: Arc<str>,
+        /// Value of the label; `None` matches every value.
+        value: Option<Arc<str>>,
+    },
     /// The action works on this object.
     Object(ObjectRef),
     /// The action touches this object, as its own object or as a related one.
@@ -65,6 +79,24 @@ pub enum Filter {
 }
 
 impl Filter {
+    /// Creates the condition that the action has this label.
+    #[must_use]
+    pub fn label(key: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> Filter {
+        Filter::Label {
+            key: key.into(),
+            value: Some(value.into()),
+        }
+    }
+
+    /// Creates the condition that the action has a label with this key, whatever its value.
+    #[must_use]
+    pub fn label_key(key: impl Into<Arc<str>>) -> Filter {
+        Filter::Label {
+            key: key.into(),
+            value: None,
+        }
+    }
+
     /// Returns true if the action meets the condition.
     #[must_use]
     pub fn matches(&self, action: &Action) -> bool {
@@ -73,8 +105,15 @@ impl Filter {
             Filter::Status(status) => action.status == *status,
             Filter::Unfinished => action.is_unfinished(),
             Filter::Outcome(outcome) => action.outcome == Some(*outcome),
+            Filter::States(states) => states.contains(action),
             Filter::Source(source) => action.source == *source,
             Filter::Name(name) => action.name == *name,
+            Filter::NamePrefix(prefix) => action.name.starts_with(&**prefix),
+            Filter::Label { key, value } => match (action.labels.get(key), value) {
+                (Some(found), Some(value)) => *found == **value,
+                (found, None) => found.is_some(),
+                (None, Some(_)) => false,
+            },
             Filter::Object(object) => action.object.as_ref() == Some(object),
             Filter::Touches(object) => action.touches(object),
             Filter::TouchesAny(objects) => action.touches_any(objects),
@@ -97,10 +136,15 @@ impl Filter {
     fn check(&self) -> Result<(), CheckError> {
         match self {
             Filter::Name(text)
+            | Filter::NamePrefix(text)
             | Filter::Tenant(text)
             | Filter::Actor(text)
             | Filter::OwnerName(text)
             | Filter::Correlation(text) => Ok(label("filters", text)?),
+            Filter::Label { key, value } => {
+                check_key(key)?;
+                Ok(value.as_deref().map_or(Ok(()), check_value)?)
+            }
             Filter::Owner(owner) => Ok(owner.check()?),
             Filter::TouchesAny(objects) => Ok(objects.check()?),
             Filter::Unknown => Err(CheckError::Unsupported("this filter")),

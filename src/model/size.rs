@@ -34,6 +34,7 @@ impl Action {
         let reason = self.cancel.as_ref().map_or(0, |c| text(&c.reason));
         let asked = text(&self.description) + json(&self.attributes) + reason;
         let told = json(&self.result) + error(&self.error) + list(&self.warnings);
-        BASE + asked + told + list(&self.exclusive) + self.related.len() * RELATED
+        let found = self.labels.bytes() + list(&self.exclusive);
+        BASE + asked + told + found + self.related.len() * RELATED
     }
 }

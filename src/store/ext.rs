@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::ActionStore;
 use super::cancel_all::{self, CancelAll, CancelReport};
+use super::counts::StateCounts;
 use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, CancelRequest, Change, Command, Done, Filter, Finish, NewAction,
@@ -255,6 +256,47 @@ pub trait ActionStoreExt: ActionStore {
     fn children(&self, parent: ActionUid) -> Pages<'_, Self> {
         let query = Query::new().with_order(Order::Oldest);
         self.pages(query.with_filter(Filter::Parent(parent)))
+    }
+
+    /// Counts the actions that match all filters, by status and outcome.
+    ///
+    /// Each count is exact up to `bound` actions. Beyond it, the count is `bound`, and its
+    /// [`exact`](crate::query::StateCount::exact) is false. It is also false if the matches lie behind
+    /// more rows than are read. A bound of 1,000 is cheap.
+    ///
+    /// The cost does not grow with the store. If at most 1,000 actions match that did not succeed,
+    /// they are read as one page. Otherwise each state is read up to the bound: `bound / 1,000 + 1`
+    /// pages for each of five groups of states. The succeeded actions are read the same way. Without
+    /// filters they are not read if all other counts are exact.
+    ///
+    /// The counts are of one moment only if there is one page, or if nothing changes meanwhile.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), action_store::Error> {
+    /// use action_store::{ActionStoreExt, Filter, MemoryStore, NewAction};
+    ///
+    /// let store = MemoryStore::new();
+    /// store.create(NewAction::task("backup_bdb").with_label("region", "eu-1")).await?;
+    /// store.create(NewAction::task("backup_bdb")).await?;
+    ///
+    /// let counts = store.count(&[], 1000).await?;
+    /// assert_eq!((counts.queued.number, counts.queued.exact), (2, true));
+    /// let counts = store.count(&[Filter::label_key("region")], 1000).await?;
+    /// assert_eq!(counts.total(), 1);
+    /// # Ok(())
+    /// # }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ActionStore::list`]. The filters plus one must not exceed
+    /// [`Limits::FILTERS`](crate::Limits::FILTERS).
+    fn count(
+        &self,
+        filters: &[Filter],
+        bound: u32,
+    ) -> impl Future<Output = Result<StateCounts, StoreError>> + Send {
+        StateCounts::of(self, filters, bound)
     }
 
     /// Reads the pages of a query one by one.

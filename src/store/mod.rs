@@ -6,6 +6,7 @@
 )]
 pub(crate) mod cancel_all;
 mod capabilities;
+mod counts;
 mod ext;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 
 pub use cancel_all::{CancelAll, CancelReport};
 pub use capabilities::{Capabilities, Durability};
+pub use counts::{StateCount, StateCounts};
 pub use ext::{ActionStoreExt, Pages};
 
 use crate::error::StoreError;

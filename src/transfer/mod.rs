@@ -93,6 +93,7 @@
 //! | `object` | text, optional: `bdb:1` |
 //! | `actor`, `correlation`, `idempotency_key`, `step`, `description` | text, optional |
 //! | `related` | list of `{"role","object","name"?}`, left out when empty |
+//! | `labels` | object: the value of each key, left out when empty |
 //! | `exclusive`, `warnings` | list of texts, left out when empty |
 //! | `progress` | integer, hundredths of a percent |
 //! | `attributes`, `result` | **text that is JSON**, optional: kept byte for byte, as no nested JSON would be |

@@ -1,5 +1,6 @@
 //! Converts an action with its log to a line of the export format, and back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,8 @@ use uuid::Uuid;
 use crate::model::codec::{self, CodecError, Record};
 use crate::model::{
     Action, ActionError, ActionUid, Cancel, Digest, Evidence, Extra, Incarnation, Invalid, Json,
-    LogEntry, OpId, OwnerRef, Progress, RelatedObject, Timestamp, UnknownWord, Version, check_log,
+    Labels, LogEntry, OpId, OwnerRef, Progress, RelatedObject, Timestamp, UnknownWord, Version,
+    check_log,
 };
 
 type Text = Arc<str>;
@@ -34,6 +36,8 @@ pub(super) struct WireAction {
     retry_of: Option<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     correlation: Option<Text>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<Text, Text>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     exclusive: Vec<Text>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -201,6 +205,7 @@ impl From<&Action> for WireAction {
             parent: action.parent.map(|uid| uid.to_string().into()),
             retry_of: action.retry_of.map(|uid| uid.to_string().into()),
             correlation: action.correlation.clone(),
+            labels: action.labels.pairs().cloned().collect(),
             exclusive: action.exclusive.to_vec(),
             idempotency_key: action.idempotency_key.clone(),
             status: word(action.status.as_str()),
@@ -368,6 +373,7 @@ impl WireAction {
             parent: identity("parent", self.parent, ActionUid::from_uuid)?,
             retry_of: identity("retry_of", self.retry_of, ActionUid::from_uuid)?,
             correlation: self.correlation,
+            labels: Labels::in_order(self.labels.into_iter().collect())?,
             exclusive: self.exclusive.into(),
             idempotency_key: self.idempotency_key,
             status: self.status.parse()?,

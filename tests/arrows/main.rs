@@ -25,7 +25,18 @@ const ARROWS: &[(&str, &[&str])] = &[
         "tracker",
         &["model", "store", "error", "clock", "runtime", "watch"],
     ),
-    ("http", &["model", "store", "error", "runtime", "watch"]),
+    (
+        "http",
+        &[
+            "model",
+            "store",
+            "error",
+            "clock",
+            "runtime",
+            "watch",
+            "expectations",
+        ],
+    ),
     ("transfer", &["model", "store", "error"]),
     ("watch", &["model", "store", "error", "runtime"]),
     (

@@ -52,6 +52,7 @@ fn each_field_may_stand_in_a_column_but_lists() {
         ActionField::Related,
         ActionField::Exclusive,
         ActionField::Warnings,
+        ActionField::Labels,
     ];
     assert_eq!(all.len(), ActionField::ALL.len() - lists.len());
     assert!(lists.iter().all(|list| !all.contains(*list)));

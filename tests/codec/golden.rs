@@ -121,6 +121,11 @@ fn a_golden_file_reads_as_the_documentation_says() {
     let related = fields.iter().find(|(tag, _)| *tag == 9).unwrap();
     let items = b"\x06source\x06node:7\x0anode seven\x02to\x0cfleet:eu/7:b\x00";
     assert_eq!(related.1, items);
+    let bytes = std::fs::read(path("action", "labelled")).unwrap();
+    let (_, fields) = by_hand::read(&bytes);
+    let labels = fields.iter().find(|(tag, _)| *tag == 83).unwrap();
+    let items = "\x06region\x04eu-1\x07équipe\x03a=b";
+    assert_eq!(labels.1, items.as_bytes());
     let bytes = std::fs::read(path("action", "unicode")).unwrap();
     let (_, fields) = by_hand::read(&bytes);
     let created = fields.iter().find(|(tag, _)| *tag == 27).unwrap();

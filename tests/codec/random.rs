@@ -20,6 +20,11 @@ fn label() -> impl Strategy<Value = String> {
     prop_oneof!["[ -~]{1,20}", "[^\\p{Cc}]{1,20}", "x{1,255}"]
 }
 
+/// A key and a value of a label.
+fn pair() -> impl Strategy<Value = (String, String)> {
+    ("[^\\p{Cc}=]{1,15}", "[^\\p{Cc}]{1,30}")
+}
+
 fn prose() -> impl Strategy<Value = String> {
     prop_oneof!["[^\\x00]{0,60}", "x{0,4096}"]
 }
@@ -67,8 +72,9 @@ fn new_action() -> impl Strategy<Value = NewAction> {
         (option::of(prose()), option::of(json())),
         prop::collection::vec(related, 0..4),
         prop::collection::btree_set(label(), 0..4),
+        prop::collection::vec(pair(), 0..5),
     )
-        .prop_map(|(base, labels, uids, texts, related, exclusive)| {
+        .prop_map(|(base, labels, uids, texts, related, exclusive, pairs)| {
             let (uid, source, name, object, tenant) = base;
             let mut new = NewAction::new(source, name).with_tenant(tenant);
             new = new.with_uid(ActionUid::from_uuid(uid));
@@ -83,6 +89,9 @@ fn new_action() -> impl Strategy<Value = NewAction> {
             new.description = texts.0.map(Into::into);
             new.attributes = texts.1;
             new.related = related;
+            for (key, value) in pairs {
+                new = new.with_label(key, value);
+            }
             new.exclusive = exclusive.into_iter().map(Into::into).collect();
             new
         })

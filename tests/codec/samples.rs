@@ -167,6 +167,13 @@ fn unicode() -> Action {
     action
 }
 
+/// Found by labels.
+fn labelled() -> Action {
+    let new = NewAction::task("backup_bdb").with_uid(ActionUid::from_uuid(uuid(14)));
+    let new = new.with_label("region", "eu-1").with_label("équipe", "a=b");
+    create(new)
+}
+
 fn ended(number: u128, outcome: Outcome) -> Action {
     let mut action = create(NewAction::task("end").with_uid(ActionUid::from_uuid(uuid(number))));
     start(&mut action);
@@ -193,6 +200,7 @@ pub(crate) fn actions() -> Vec<(&'static str, Action)> {
         ("interrupted", interrupted(11, OwnerEnd::Unknown)),
         ("released", interrupted(12, OwnerEnd::Released)),
         ("disconnected", interrupted(13, OwnerEnd::Disconnected)),
+        ("labelled", labelled()),
     ]
 }
 

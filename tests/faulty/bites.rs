@@ -75,6 +75,40 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
         Fault::RepeatsWhatTouchesTwo,
         "an_action_that_touches_several_listed_objects_is_returned_once",
     ),
+    (Fault::ForgetsLabels, "labels_stay_as_they_were_created"),
+    (
+        Fault::CutsLabels,
+        "labels_at_every_limit_are_accepted_and_beyond_it_refused",
+    ),
+    (
+        Fault::IgnoresLabelValues,
+        "an_action_is_found_by_each_of_its_labels",
+    ),
+    (
+        Fault::KeepsLabelsOfTheRemoved,
+        "the_labels_of_a_removed_action_find_nothing",
+    ),
+    (
+        Fault::IgnoresOutcomesOfASet,
+        "every_set_of_states_returns_the_actions_in_them",
+    ),
+    (Fault::IgnoresOutcomesOfASet, "counts_agree_with_the_lists"),
+    (
+        Fault::TakesPrefixesForPatterns,
+        "a_prefix_finds_the_names_that_begin_with_it",
+    ),
+    (
+        Fault::MergesAFewNames,
+        "a_prefix_finds_many_names_and_many_actions",
+    ),
+    (
+        Fault::LosesTheLastOfAPage,
+        "a_count_beyond_its_bound_is_a_lower_bound",
+    ),
+    (
+        Fault::LosesTheLastOfAPage,
+        "merged_lists_find_what_lies_behind_many_rows",
+    ),
     (
         Fault::TakesTooManyObjects,
         "a_query_beyond_its_limits_is_invalid",

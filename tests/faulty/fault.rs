@@ -42,6 +42,20 @@ pub(crate) enum Fault {
     LooksAtOneObject,
     /// Shows an action once for each of several objects that it touches.
     RepeatsWhatTouchesTwo,
+    /// Forgets the labels of an action.
+    ForgetsLabels,
+    /// Cuts labels that are too long or too many.
+    CutsLabels,
+    /// Finds an action by a label with another value.
+    IgnoresLabelValues,
+    /// Finds an action by the labels of a removed one with its uid.
+    KeepsLabelsOfTheRemoved,
+    /// Takes a set with an outcome for one with every outcome.
+    IgnoresOutcomesOfASet,
+    /// Takes the prefix of a name for a pattern.
+    TakesPrefixesForPatterns,
+    /// Reads only some of the names that begin with a text.
+    MergesAFewNames,
     /// Takes any number of objects.
     TakesTooManyObjects,
     /// Leaves terms out that it does not know.

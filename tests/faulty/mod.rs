@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use action_store::action::{LogEntryKind, ObjectSet, Version};
+use action_store::action::{Labels, LogEntryKind, ObjectSet, Version};
 use action_store::command::{BatchMode, Effect};
 use action_store::owner::{Owner, OwnerEnd, OwnerQuery};
 use action_store::query::{Position, Revision};
@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 pub(crate) mod bites;
 mod commands;
 mod fault;
+mod finding;
 mod hole;
 pub(crate) mod hole_bites;
 pub(crate) mod holed;
@@ -43,6 +44,8 @@ pub(crate) struct Faulty {
     held: Mutex<HashMap<Arc<str>, ActionUid>>,
     /// The logs seen so far.
     logs: Mutex<HashMap<ActionUid, Vec<LogEntry>>>,
+    /// All labels that an action ever had.
+    labels: Mutex<HashMap<ActionUid, Vec<Labels>>>,
     /// By how much a revision is wrong.
     extra: AtomicU64,
     closes: AtomicUsize,
@@ -61,6 +64,7 @@ impl Faulty {
             offsets: Mutex::default(),
             held: Mutex::default(),
             logs: Mutex::default(),
+            labels: Mutex::default(),
             extra: AtomicU64::new(0),
             closes: AtomicUsize::new(0),
             places: Semaphore::new(3),
@@ -116,6 +120,8 @@ impl ActionStore for Faulty {
             .commands
             .iter_mut()
             .for_each(|command| self.spoil(command));
+        let created = batch.commands.iter_mut().filter_map(finding::created);
+        created.for_each(|new| self.mistake_labels(new));
         if let Some(answer) = self.answered(&batch).await? {
             return Ok(vec![answer]);
         }
@@ -313,12 +319,14 @@ impl ActionStore for Faulty {
             }
             _ => {}
         }
+        self.mistake_filters(&mut asked.filters);
         let mut page = match self.fault {
             Fault::PagesByOffset => self.inner.list(&asked.with_limit(1000)).await?,
             _ => self.inner.list(&asked).await?,
         };
         asked = query.clone();
         page.at = self.position(page.at);
+        self.mistake_found(query, &mut page).await?;
         if self.is(Fault::CompletesByCreation) && asked.order == Order::Finished {
             page.items.sort_by_key(|action| action.uid);
         }

@@ -31,11 +31,16 @@ fn objects() -> [Option<ObjectRef>; 4] {
 async fn dataset(plane: &Plane) -> Vec<Arc<Action>> {
     for n in 0..160_usize {
         let mut new = NewAction::task(NAMES[n % 2]).with_tenant(TENANTS[n / 2 % 3]);
+        if n % 5 < 2 {
+            new = new.with_label("region", ["eu=1", "us 2"][n % 5]);
+        }
+        let labels = new.labels.clone();
         if let Some(object) = &objects()[n / 6 % 4] {
             new = match n % 3 {
                 0 => NewAction::state_machine(&*new.name, object.clone()).with_tenant(new.tenant),
                 _ => new.with_object(object.clone()),
             };
+            new.labels = labels;
         }
         let uid = plane.queued(new).await;
         // Every seventh action is in another phase than the others of its kind.
@@ -73,6 +78,43 @@ fn parameters() -> Vec<(&'static str, String, Holds)> {
         let holds = Box::new(move |a: &Action| a.outcome == Some(*outcome));
         all.push(("outcome", outcome.to_string(), holds));
     }
+    for (sent, words) in [
+        ("queued,EXECUTING", [Status::Queued, Status::Executing]),
+        (
+            "executing&status=completed",
+            [Status::Executing, Status::Completed],
+        ),
+    ] {
+        let holds = Box::new(move |a: &Action| words.contains(&a.status));
+        all.push(("status", sent.to_owned(), holds));
+    }
+    for sent in ["failed,cancelled", "failed&outcome=cancelled"] {
+        let holds = Box::new(move |a: &Action| {
+            matches!(a.outcome, Some(Outcome::Failed | Outcome::Cancelled))
+        });
+        all.push(("outcome", sent.to_owned(), holds));
+    }
+    for (sent, prefix) in [
+        ("back*", "back"),
+        ("a%26*", "a&"),
+        ("b%2A", "b"),
+        ("x*", "x"),
+    ] {
+        let holds = Box::new(move |a: &Action| a.name.starts_with(prefix));
+        all.push(("name", sent.to_owned(), holds));
+    }
+    for (sent, value) in [
+        ("region", None),
+        ("region=eu%3D1", Some("eu=1")),
+        ("region%3Dus+2", Some("us 2")),
+        ("region=eu", Some("eu")),
+    ] {
+        let holds = Box::new(move |a: &Action| {
+            let found = a.labels.get("region");
+            found.is_some() && (value.is_none() || found == value)
+        });
+        all.push(("label", sent.to_owned(), holds));
+    }
     for (name, sent) in NAMES.iter().zip(["backup+bdb", "a%26b%3Dc%2Bd%2520%C3%A9"]) {
         let holds = Box::new(move |a: &Action| &*a.name == *name);
         all.push(("name", sent.to_owned(), holds));
@@ -104,6 +146,16 @@ fn parameters() -> Vec<(&'static str, String, Holds)> {
             "until",
             sent.to_owned(),
             Box::new(move |a: &Action| a.created_at < time),
+        ));
+        all.push((
+            "finished_since",
+            sent.to_owned(),
+            Box::new(move |a: &Action| a.finished_at.is_some_and(|at| at >= time)),
+        ));
+        all.push((
+            "finished_until",
+            sent.to_owned(),
+            Box::new(move |a: &Action| a.finished_at.is_some_and(|at| at < time)),
         ));
     }
     all
@@ -178,7 +230,7 @@ async fn each_parameter_selects_the_matching_actions() {
         assert_eq!(walk(&app, &format!("order={order}")).await, expected);
     }
     // Each parameter matched some actions, so no comparison was empty on both sides.
-    assert_eq!(hits.len(), 7);
+    assert_eq!(hits.len(), 10);
     assert!(hits.values().all(|hits| *hits > 20), "{hits:?}");
 }
 
@@ -262,7 +314,22 @@ async fn the_error_names_the_malformed_parameter() {
         ("until", "until=1e9"),
         ("until", "until="),
         ("order", "order=feed"),
-        ("status", "status=queued&limit=1&status=queued"),
+        ("status", "status=queued,running"),
+        ("status", "status=queued,"),
+        ("outcome", "outcome=failed&outcome=completed"),
+        ("name", "name=*"),
+        ("name", "name=a%00*"),
+        ("label", "label="),
+        ("label", "label==eu"),
+        ("label", "label=region="),
+        ("label", "label=region=a%00"),
+        ("parent", "parent=1"),
+        ("parent", "parent=&parent="),
+        ("finished_since", "finished_since=later"),
+        ("finished_until", "finished_until="),
+        ("name", "name=a&limit=1&name=a"),
+        ("bound", "bound=1"),
+        ("view", "view=full"),
         ("order", "order=oldest&order=newest"),
         ("after", "after=1"),
         ("wait", "wait=1s"),

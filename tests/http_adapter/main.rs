@@ -9,6 +9,7 @@ mod changes;
 mod events;
 mod failures;
 mod filters;
+mod finding;
 mod fixtures;
 mod gone;
 mod history;

@@ -34,6 +34,10 @@ enum Reads {
     Feed,
     /// The same, as events.
     Stream,
+    /// A list that only operators may ask for.
+    Owned,
+    /// Numbers of actions.
+    Counts,
 }
 
 /// A request, and the actions that match it.
@@ -87,6 +91,25 @@ const ENDPOINTS: &[Endpoint] = &[
     asking("/v2/actions?tenant=globex&order=oldest", Reads::All, |r| r.tenant == "globex"),
     asking("/v1/actions/bdb/{bdb}?tenant=acme", Reads::OfBdb, |r| r.tenant == "acme"),
     asking("/v1/actions/bdb/{bdb}?status=executing", Reads::OfBdb, |r| !r.failed),
+    plain("/v1/actions/{uid}?view=full", Reads::One),
+    plain("/v2/actions/{uid}?view=full&wait=1ms", Reads::One),
+    asking("/v1/actions?label=group=acme", Reads::All, |r| r.tenant == "acme"),
+    asking("/v1/actions?label=group&label=parity=1", Reads::All, |r| r.parity == 1),
+    asking("/v1/actions?label=none", Reads::All, |_| false),
+    asking("/v1/actions?name=S*&order=oldest", Reads::All, |r| r.name == "SM"),
+    asking("/v1/actions?status=completed&order=finished", Reads::All, |r| r.failed),
+    asking("/v2/actions?order=finished&finished_since=0&outcome=failed,lost", Reads::All, |r| r.failed),
+    asking("/v1/actions?finished_until=0", Reads::All, |_| false),
+    asking("/v1/actions?status=queued,executing", Reads::All, |r| !r.failed),
+    asking("/v1/actions?parent={parent}", Reads::All, |r| r.tenant == "acme" && r.parent.is_some()),
+    asking("/v1/actions/bdb/{bdb}?label=parity=0&order=finished", Reads::OfBdb, |r| r.parity == 0 && r.failed),
+    plain("/v1/actions?owner=plane", Reads::Owned),
+    asking("/v2/actions?owner=nobody", Reads::Owned, |_| false),
+    plain("/v1/actions/counts", Reads::Counts),
+    plain("/v2/actions/counts", Reads::Counts),
+    asking("/v1/actions/counts?tenant=acme&label=parity=0", Reads::Counts, |r| r.tenant == "acme" && r.parity == 0),
+    asking("/v1/actions/counts?parent={parent}&outcome=failed", Reads::Counts, |r| r.tenant == "acme" && r.parent.is_some()),
+    asking("/v1/actions/counts?object=bdb:9", Reads::Counts, |_| false),
 ];
 
 const METHODS: &[&str] = &[
@@ -107,7 +130,9 @@ fn targets(reads: Reads, history: &History) -> Vec<Target> {
         absent: absent.to_owned(),
     };
     match reads {
-        Reads::All | Reads::Feed | Reads::Stream => vec![target(String::new(), "")],
+        Reads::All | Reads::Feed | Reads::Stream | Reads::Owned | Reads::Counts => {
+            vec![target(String::new(), "")]
+        }
         Reads::One | Reads::Known => {
             let fresh = ActionUid::new().to_string();
             let there = history.all.iter().map(|r| r.uid);
@@ -137,7 +162,7 @@ fn expected(
     all.iter()
         .filter(|r| rights.sees(r) && (asked.asks_for)(r))
         .filter(|r| match asked.reads {
-            Reads::All | Reads::Feed | Reads::Stream => true,
+            Reads::All | Reads::Feed | Reads::Stream | Reads::Owned | Reads::Counts => true,
             Reads::One | Reads::Known => r.uid.to_string() == target.text,
             Reads::OfBdb => r.touches.contains(&&*bdb),
         })
@@ -235,6 +260,27 @@ impl Matrix {
         Ok(uids)
     }
 
+    /// Returns the error in numbers of actions, if there is one.
+    fn miscounted(&self, counts: &serde_json::Value, uids: &BTreeSet<String>) -> Option<String> {
+        let of = |failed: bool| {
+            let all = self.history.all.iter();
+            let counted = all.filter(|r| uids.contains(&r.uid.to_string()) && r.failed == failed);
+            counted.count()
+        };
+        let states = ["queued", "succeeded", "cancelled", "interrupted", "lost"];
+        let others = states.map(|state| (state, 0));
+        let some = [
+            ("executing", of(false)),
+            ("failed", of(true)),
+            ("total", uids.len()),
+        ];
+        let right = |(state, number): (&str, usize)| {
+            counts[state] == serde_json::json!({ "number": number, "exact": true })
+        };
+        let all = others.into_iter().chain(some).all(right);
+        (!all).then(|| format!("{counts} is not the numbers of {uids:?}"))
+    }
+
     /// Returns the error in an answer, if there is one.
     async fn fault(
         &self,
@@ -244,7 +290,11 @@ impl Matrix {
         target: &Target,
     ) -> Option<String> {
         let reads = asked.reads;
-        let filled = |text: &str| asked.path.replace("{uid}", text).replace("{bdb}", text);
+        let parent = self.history.parent.to_string();
+        let filled = |text: &str| {
+            let path = asked.path.replace("{uid}", text).replace("{bdb}", text);
+            path.replace("{parent}", &parent)
+        };
         if let (Reads::Stream, "GET", Ok(rights)) = (reads, method, role.admitted) {
             let expected = expected(rights, asked, target, &self.history.all);
             return streams::fault(
@@ -273,6 +323,9 @@ impl Matrix {
                 return differs();
             }
             return status(StatusCode::METHOD_NOT_ALLOWED);
+        }
+        if reads == Reads::Owned && !rights.operator {
+            return status(StatusCode::FORBIDDEN);
         }
         let expected = expected(rights, asked, target, &self.history.all);
         let names_one = matches!(reads, Reads::One | Reads::Known | Reads::OfBdb);
@@ -304,6 +357,24 @@ impl Matrix {
                 && length.is_some_and(|length| length == get.body.len().to_string())
                 && answer.headers.get("link") == get.headers.get("link");
             return (!right).then(|| format!("{answer:?} is not the head of {get:?}"));
+        }
+        // An owner is operator detail.
+        if !rights.operator && answer.body.contains("\"plane\"") {
+            return Some(format!("owner: {}", answer.body));
+        }
+        if reads == Reads::Counts {
+            return self.miscounted(&answer.json(), &expected);
+        }
+        if asked.path.contains("view=full") {
+            let parts = |r: &&Recorded| {
+                rights.sees(r) && r.parent.map(|uid| uid.to_string()).as_ref() == Some(&target.text)
+            };
+            let parts = self.history.all.iter().filter(parts);
+            let parts = parts.map(|r| r.uid.to_string()).collect();
+            let wrong = self.miscounted(&answer.json()["parts"], &parts);
+            if wrong.is_some() {
+                return wrong;
+            }
         }
         let uids = match self.walk(role, &filled(&target.text), &answer).await {
             Ok(uids) => uids,

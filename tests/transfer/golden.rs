@@ -2,7 +2,7 @@
 //! it has broken existing exports. A writer that differs from it needs a new version.
 
 use action_store::action::LogEntryKind;
-use action_store::{MemoryStore, Outcome, Status, transfer};
+use action_store::{ActionStoreExt, MemoryStore, NewAction, Outcome, Status, transfer};
 
 use crate::plant::{action_lines, all, text_of};
 
@@ -69,6 +69,36 @@ async fn the_golden_file_has_every_field_and_word() {
     for field in fields.split_whitespace() {
         assert!(GOLDEN.contains(&format!("\"{field}\":")), "{field}");
     }
+}
+
+/// The file of labels, which were added to version 1 before its first release. It was written once,
+/// with `ACTIONS_WRITE_GOLDEN`.
+#[tokio::test]
+async fn labels_are_read_and_written_again_byte_for_byte() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/transfer_v1_labels.ndjson"
+    );
+    if std::env::var_os("ACTIONS_WRITE_GOLDEN").is_some() && !std::path::Path::new(path).exists() {
+        let store = MemoryStore::new();
+        let new = NewAction::task("backup_bdb").with_label("region", "eu-1");
+        store
+            .create(new.with_label("équipe", "a=\"b\""))
+            .await
+            .unwrap();
+        store.create(NewAction::task("none")).await.unwrap();
+        std::fs::write(path, text_of(&store).await).unwrap();
+    }
+    let golden = std::fs::read_to_string(path).unwrap();
+    assert!(golden.contains(r#","labels":{"region":"eu-1","équipe":"a=\"b\""},"status""#));
+    let store = MemoryStore::new();
+    let mut bytes = golden.as_bytes();
+    let report = transfer::import(&store, &mut bytes).await.unwrap();
+    assert_eq!(report.imported, 2);
+    let written = text_of(&store).await;
+    assert_eq!(action_lines(&written), action_lines(&golden));
+    let labels = all(&store).await[0].0.labels.clone();
+    assert_eq!(labels.get("équipe"), Some("a=\"b\""));
 }
 
 /// Checkpoints and ends as the documentation of the format says, by nothing of the library.

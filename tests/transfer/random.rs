@@ -46,6 +46,11 @@ fn draw() -> impl Strategy<Value = Draw> {
         })
 }
 
+/// A key of a label.
+fn key(label: &str) -> String {
+    label.replace('=', "-").chars().take(15).collect()
+}
+
 async fn comes_back(draws: Vec<Draw>) {
     let store = MemoryStore::new();
     let owner = claim(&store, "plane").await;
@@ -60,6 +65,7 @@ async fn comes_back(draws: Vec<Draw>) {
                 .with_tenant(label.as_str())
                 .with_actor(label.as_str())
                 .with_correlation(label.as_str())
+                .with_label(key(label), label.chars().take(30).collect::<String>())
                 .with_related(RelatedObject::new(label.as_str(), object).with_name(label.as_str()));
         }
         let uid = new.uid;

@@ -26,6 +26,8 @@ pub(super) struct Tables {
     numbers: AppendIndex<ActionUid>,
     /// The numbers of the actions in each index that can select a query's rows.
     indexes: FastMap<AccessPath, BTreeSet<u64>>,
+    /// The names of the actions, each with the numbers of its actions.
+    names: BTreeMap<Arc<str>, BTreeSet<u64>>,
     /// The completed actions by the time of completion and their number.
     finished: BTreeSet<(Timestamp, u64)>,
     /// The times of each block of actions.
@@ -74,6 +76,7 @@ impl Tables {
             rows: UidMap::default(),
             numbers: AppendIndex::default(),
             indexes: FastMap::default(),
+            names: BTreeMap::new(),
             finished: BTreeSet::new(),
             block_times: BTreeMap::new(),
             feed: AppendIndex::default(),
@@ -113,21 +116,28 @@ impl Tables {
         uids.filter_map(|uid| self.rows.get(uid))
     }
 
-    /// Returns the number of rows that an index finds, at most [`SELECTIVE`]. Counts all rows of a
-    /// set, not only those within the range: a set knows its size.
+    /// Returns the number of rows that an index finds, at most [`SELECTIVE`]; more for an index that
+    /// cannot be used. Counts all rows of a set, not only those within the range: a set knows its
+    /// size.
     fn count(&self, path: &AccessPath, range: Range) -> usize {
-        let of_set = |set: &AccessPath| self.indexes.get(set).map_or(0, BTreeSet::len);
         let count = match path {
-            AccessPath::TouchesAny(objects) => objects
-                .iter()
-                .map(|object| of_set(&AccessPath::Touches(object.clone())))
-                .sum(),
+            AccessPath::NamePrefix(prefix) => {
+                let names = || self.names_of(prefix).map(BTreeSet::len);
+                let few = names().take(SELECTIVE).sum::<usize>() < SELECTIVE;
+                match few || names().nth(AccessPath::NAMES).is_none() {
+                    true => names().take(SELECTIVE).sum(),
+                    false => return SELECTIVE + 1,
+                }
+            }
+            AccessPath::States(_) | AccessPath::TouchesAny(_) => {
+                self.merges(path).into_iter().map(BTreeSet::len).sum()
+            }
             AccessPath::Times(times) => {
                 self.blocks(*times, range).count() * BlockTimes::ACTIONS as usize
             }
             AccessPath::Uid(_) => 1,
             AccessPath::All => SELECTIVE,
-            set => of_set(set),
+            set => self.set(set).map_or(0, BTreeSet::len),
         };
         count.min(SELECTIVE)
     }
@@ -141,6 +151,41 @@ impl Tables {
         };
         let blocks = self.block_times.range(block(from, 0)..=block(to, u64::MAX));
         blocks.filter_map(move |(block, known)| known.may_have(&times).then_some(*block))
+    }
+
+    /// Returns the numbers of the actions in a set.
+    fn set(&self, set: &AccessPath) -> Option<&BTreeSet<u64>> {
+        match set {
+            AccessPath::Name(name) => self.names.get(name),
+            set => self.indexes.get(set),
+        }
+    }
+
+    /// Returns the sets that an index merges.
+    fn merges(&self, path: &AccessPath) -> Vec<&BTreeSet<u64>> {
+        match path {
+            AccessPath::States(states) => {
+                let unfinished = states.unfinished().next().map(|_| AccessPath::Unfinished);
+                let ended = states.outcomes().map(AccessPath::Ended);
+                let sets = unfinished.into_iter().chain(ended);
+                sets.filter_map(|set| self.set(&set)).collect()
+            }
+            AccessPath::TouchesAny(objects) => {
+                let sets = objects.iter().cloned().map(AccessPath::Touches);
+                sets.filter_map(|set| self.set(&set)).collect()
+            }
+            AccessPath::NamePrefix(prefix) => self.names_of(prefix).collect(),
+            set => self.set(set).into_iter().collect(),
+        }
+    }
+
+    /// Returns the numbers of the actions of each name that begins with a text.
+    fn names_of(&self, prefix: &str) -> impl Iterator<Item = &BTreeSet<u64>> {
+        let names = self
+            .names
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let names = names.take_while(move |(name, _)| name.starts_with(prefix));
+        names.map(|(_, numbers)| numbers)
     }
 
     /// Returns the rows of an index, in creation order or newest first.
@@ -167,16 +212,13 @@ impl Tables {
                 let blocks = directed(self.blocks(times, range), newest);
                 Box::new(blocks.flat_map(block))
             }
-            AccessPath::TouchesAny(objects) => {
-                let sets = objects
-                    .iter()
-                    .map(|object| AccessPath::Touches(object.clone()));
-                let sets = sets.filter_map(|set| self.indexes.get(&set));
+            AccessPath::States(_) | AccessPath::TouchesAny(_) | AccessPath::NamePrefix(_) => {
+                let sets = self.merges(&driver).into_iter();
                 let walks = sets.map(|set| directed(set.range(range).copied(), newest).peekable());
                 merged(walks.collect(), newest)
             }
             set => {
-                let numbers = self.indexes.get(&set).map(|set| set.range(range).copied());
+                let numbers = self.set(&set).map(|set| set.range(range).copied());
                 directed(numbers.into_iter().flatten(), newest)
             }
         };
@@ -285,7 +327,7 @@ impl Tables {
         self.numbers.push(number, uid);
         self.feed.push(revision, uid);
         for path in AccessPath::of(&action) {
-            self.indexes.entry(path).or_default().insert(number);
+            self.enter(path, number);
         }
         self.extend_block(number, BlockTimes::of(&action));
         self.finished
@@ -316,7 +358,7 @@ impl Tables {
             self.leave(path, number);
         }
         for path in entered {
-            self.indexes.entry(path).or_default().insert(number);
+            self.enter(path, number);
         }
         if let Some(at) = action.finished_at {
             self.finished.insert((at, number));
@@ -332,7 +374,24 @@ impl Tables {
             .or_insert(times);
     }
 
+    fn enter(&mut self, path: AccessPath, number: u64) {
+        let numbers = match path {
+            AccessPath::Name(name) => self.names.entry(name).or_default(),
+            path => self.indexes.entry(path).or_default(),
+        };
+        numbers.insert(number);
+    }
+
     fn leave(&mut self, path: &AccessPath, number: u64) {
+        if let AccessPath::Name(name) = path {
+            if let Some(numbers) = self.names.get_mut(name) {
+                numbers.remove(&number);
+                if numbers.is_empty() {
+                    self.names.remove(name);
+                }
+            }
+            return;
+        }
         if let Some(numbers) = self.indexes.get_mut(path) {
             numbers.remove(&number);
             if numbers.is_empty() {

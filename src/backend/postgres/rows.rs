@@ -199,6 +199,8 @@ pub(super) static MOVES: LazyLock<Written> =
     LazyLock::new(|| Written::update("actions_feed", &[ACTION_NUMBER, ("revision", Type::Int)]));
 pub(super) static TOUCHES: LazyLock<Written> =
     LazyLock::new(|| Written::insert("actions_touch", &[OBJECT, ACTION_NUMBER]));
+pub(super) static LABELS: LazyLock<Written> =
+    LazyLock::new(|| Written::insert("actions_label", &[("label", Type::Text), ACTION_NUMBER]));
 pub(super) static KEYS: LazyLock<Written> = LazyLock::new(|| {
     let columns = [
         ("tenant", Type::Text),

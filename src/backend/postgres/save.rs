@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::literal::{Rows, Type};
 use super::load::Within;
 use super::rows::{
-    ACTIONS, ENTRIES, KEYS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, UPDATES,
+    ACTIONS, ENTRIES, KEYS, LABELS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, UPDATES,
     encode_action, encode_entry, encode_owner, encode_progress, encode_update,
 };
 use super::script::Script;
@@ -193,6 +193,19 @@ fn touches(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> Rows {
     rows
 }
 
+fn labels(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> Rows {
+    let mut rows = LABELS.rows();
+    for action in actions {
+        for text in action.labels.index_texts() {
+            rows.row(|row| {
+                row.text(&text);
+                row.int(numbers.of(action.uid));
+            });
+        }
+    }
+    rows
+}
+
 fn position(positions: &mut Rows, number: i64, revision: i64) {
     positions.row(|row| {
         row.int(number);
@@ -234,6 +247,9 @@ fn remove(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) {
     let untouch = "DELETE FROM actions_touch AS t USING unnest($#) AS j(object, action) \
          WHERE t.object = j.object AND t.action = j.action";
     script.push_rows(untouch, &touches(&write_set.removed, numbers));
+    let unlabel = "DELETE FROM actions_label AS l USING unnest($#) AS j(label, action) \
+         WHERE l.label = j.label AND l.action = j.action";
+    script.push_rows(unlabel, &labels(&write_set.removed, numbers));
     let removed = write_set.removed.iter().map(|action| action.uid);
     let removed = numbers_of(removed, numbers);
     script.push_rows(
@@ -277,6 +293,7 @@ fn create(
     script.push_rows(&ACTIONS.sql, &rows);
     script.push_rows(&POSITIONS.sql, &positions);
     script.push_rows(&TOUCHES.sql, &touches(&write_set.created, numbers));
+    script.push_rows(&LABELS.sql, &labels(&write_set.created, numbers));
     Ok(())
 }
 

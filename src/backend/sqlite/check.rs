@@ -15,8 +15,8 @@ use super::source::ConnectionSlot;
 use super::store::SqliteStore;
 use crate::backend::sql::{Phase, corrupt};
 use crate::error::StoreError;
-use crate::model::Detail;
 use crate::model::codec::{Field, Record, Value};
+use crate::model::{Detail, Labels};
 
 /// Rows that are read together.
 const STEP: i64 = 1000;
@@ -60,7 +60,8 @@ pub(super) struct Table {
     rows: String,
     name: &'static str,
     count: fn(&mut SqliteCheck) -> &mut u64,
-    check: fn(&SqliteRow) -> Result<(), StoreError>,
+    /// Returns the labels of an action; those of other rows are empty.
+    check: fn(&SqliteRow) -> Result<Labels, StoreError>,
 }
 
 /// The actions come first.
@@ -88,7 +89,7 @@ pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
             ),
             name: "log entry",
             count: |check| &mut check.entries,
-            check: |row| decode_entry(&mut Columns::new("check", row)?).map(drop),
+            check: |row| decode_entry(&mut Columns::new("check", row)?).map(|_| Labels::new()),
         },
         Table {
             part: None,
@@ -98,7 +99,7 @@ pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
             ),
             name: "owner",
             count: |check| &mut check.owners,
-            check: |row| decode_owner(&mut Columns::new("check", row)?).map(drop),
+            check: |row| decode_owner(&mut Columns::new("check", row)?).map(|_| Labels::new()),
         },
     ]
 });
@@ -147,6 +148,7 @@ const PARTS: &[(&str, Part, &str)] = &[
         Part::Selection,
         "actions_touch",
     ),
+    ("labels without an action", Part::Selection, "actions_label"),
     ("keys without an action", Part::Selection, "actions_key"),
     ("pins without an action", Part::Selection, "actions_pin"),
 ];
@@ -155,6 +157,7 @@ const PARTS: &[(&str, Part, &str)] = &[
 const SCHEMA: &[(&str, Part)] = &[
     ("actions_action", Part::Selection),
     ("actions_touch", Part::Selection),
+    ("actions_label", Part::Selection),
     ("actions_block", Part::Selection),
     ("actions_feed", Part::Feed),
     ("actions_log", Part::Log),
@@ -177,7 +180,7 @@ fn relations() -> impl Iterator<Item = (&'static str, Part, String)> {
 }
 
 /// Compares an action with the columns that repeat its fields.
-fn check_action(row: &SqliteRow) -> Result<(), StoreError> {
+fn check_action(row: &SqliteRow) -> Result<Labels, StoreError> {
     let action = decode_action("check", row, 1, Detail::Full)?;
     let copies = COPIES
         .iter()
@@ -196,7 +199,7 @@ fn check_action(row: &SqliteRow) -> Result<(), StoreError> {
             return Err(corrupt("check", what));
         }
     }
-    Ok(())
+    Ok(action.labels)
 }
 
 impl SqliteStore {
@@ -313,19 +316,53 @@ async fn step(
 ) -> Result<Option<i64>, StoreError> {
     let rows = run(connection, &table.rows, Some(after)).await?;
     let mut last = None;
+    let mut labels = Vec::new();
     for row in &rows {
         let key: i64 = read_key("check", row)?;
         *(table.count)(check) += 1;
-        if let Err(error) = (table.check)(row) {
-            check.find(format!("{} {key}: {}", table.name, error));
-            table
-                .part
-                .into_iter()
-                .for_each(|part| check.parts.add(part));
+        match (table.check)(row) {
+            Ok(found) => labels.extend(found.index_texts().map(|text| (key, text.to_string()))),
+            Err(error) => {
+                check.find(format!("{} {key}: {}", table.name, error));
+                if let Some(part) = table.part {
+                    check.parts.add(part);
+                }
+            }
         }
         last = Some(key);
     }
+    let missing = missing_labels(connection, &labels).await?;
+    if missing > 0 {
+        check.find(format!(
+            "{missing} labels of actions that are not found by them"
+        ));
+        check.parts.add(Part::Selection);
+    }
     Ok(last.filter(|_| i64::try_from(rows.len()) == Ok(STEP)))
+}
+
+/// Returns how many of these rows of labels are missing, of actions that are still there.
+async fn missing_labels(
+    connection: &mut SqliteConnection,
+    labels: &[(i64, String)],
+) -> Result<i64, StoreError> {
+    const MISSING: &str = "SELECT count(*) FROM json_each($1) AS j \
+         CROSS JOIN actions_action AS a ON a.number = j.value ->> 0 \
+         WHERE NOT EXISTS (SELECT 1 FROM actions_label AS l \
+         WHERE l.label = j.value ->> 1 AND l.action = a.number)";
+    if labels.is_empty() {
+        return Ok(0);
+    }
+    let before = |error| store_error("check", Phase::Before, error);
+    // Numbers and texts are written to memory, which cannot fail.
+    let list = serde_json::to_string(labels).unwrap_or_default();
+    let mut script = Script::new();
+    script.push(MISSING);
+    script.bind(list).map_err(before)?;
+    let results = script.run(connection).await;
+    let results = results.map_err(|failed| before(failed.error))?;
+    let row = results.iter().flatten().next();
+    row.map_or(Ok(0), |row| read_key("check", row))
 }
 
 async fn run(

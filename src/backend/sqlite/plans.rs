@@ -12,8 +12,8 @@ use super::{exclusive, get, list, load, log, owners, save};
 use crate::backend::sql::{Frame, Stored, candidates, must_count};
 use crate::model::{
     AccessPath, ActionUid, Batch, Command, Filter, LogQuery, NewAction, ObjectRef, ObjectSet, OpId,
-    Order, Outcome, OwnerQuery, OwnerRef, Query, ReadSet, Source, Status, Timestamp, TxnState,
-    WriteSet, plan, read_set,
+    Order, Outcome, OwnerQuery, OwnerRef, Query, ReadSet, Source, StateSet, Status, Timestamp,
+    TxnState, WriteSet, plan, read_set,
 };
 
 /// The steps of a script's plans, each with the statement it belongs to.
@@ -59,6 +59,9 @@ async fn scans(connection: &mut SqliteConnection, script: &Script) -> Vec<String
         "SCAN s",
         // The numbers of a page's rows, and the last row it may examine, are found by search.
         "SCAN n",
+        // At most the names that are merged, and the columns of one row.
+        "SCAN names",
+        "SCAN c",
         "SCAN m",
         "SCAN r",
         "SCAN reach",
@@ -70,6 +73,13 @@ async fn scans(connection: &mut SqliteConnection, script: &Script) -> Vec<String
         .filter(|(step, _)| scans(step))
         .map(|(step, sql)| format!("{step} in {sql}"))
         .collect()
+}
+
+/// A set of states that reads several indexes.
+fn mixed() -> StateSet {
+    StateSet::new()
+        .with_status(Status::Executing)
+        .with_outcomes([Outcome::Failed, Outcome::Lost])
 }
 
 fn every_term() -> Vec<Filter> {
@@ -84,6 +94,13 @@ fn every_term() -> Vec<Filter> {
         Filter::Outcome(Outcome::Succeeded),
         Filter::Source(Source::Task),
         Filter::Name("n".into()),
+        Filter::NamePrefix("n".into()),
+        Filter::label("region", "eu-1"),
+        Filter::label_key("region"),
+        Filter::States(mixed()),
+        Filter::States(StateSet::UNFINISHED),
+        Filter::States(StateSet::new()),
+        Filter::States(StateSet::ALL),
         Filter::Object(ObjectRef::bdb(1)),
         Filter::Touches(ObjectRef::bdb(1)),
         Filter::TouchesAny(ObjectSet::new([ObjectRef::bdb(1), ObjectRef::bdb(2)])),
@@ -166,6 +183,27 @@ async fn each_driving_term_uses_its_own_index() {
             vec![Filter::Name("n".into())],
             "actions_action_name (name=? AND number<?)",
         ),
+        (
+            vec![Filter::NamePrefix("n".into())],
+            "actions_action_name (name=? AND number>? AND number<?)",
+        ),
+        (
+            vec![Filter::label("region", "eu-1")],
+            "t USING PRIMARY KEY (label=? AND action<?)",
+        ),
+        (
+            vec![Filter::label_key("region")],
+            "t USING PRIMARY KEY (label=? AND action<?)",
+        ),
+        (
+            vec![Filter::States(StateSet::UNFINISHED)],
+            "actions_action_unfinished (number<?)",
+        ),
+        (
+            vec![Filter::States(mixed())],
+            "actions_action_ended (outcome=? AND number<?)",
+        ),
+        (vec![Filter::States(mixed())], "MERGE (UNION ALL)"),
         (
             vec![Filter::Object(ObjectRef::bdb(1))],
             "t USING PRIMARY KEY (object=? AND action<?)",
@@ -347,7 +385,8 @@ async fn writes_search() {
         let owner = OwnerRef::new("o");
         let new = NewAction::state_machine("SM", ObjectRef::bdb(1))
             .with_exclusive("k")
-            .with_idempotency_key("i");
+            .with_idempotency_key("i")
+            .with_label("region", "eu-1");
         let batch = Batch::each(vec![
             Command::Claim {
                 owner: owner.clone(),
@@ -386,7 +425,7 @@ async fn writes_search() {
             let numbers = Default::default();
             let frame = Frame::BeginAndCommit;
             let save = save::script(&write_set, stored, numbers, frame).unwrap();
-            assert!(save.script.len() >= 18, "{}", save.script.len());
+            assert!(save.script.len() >= 20, "{}", save.script.len());
             assert_eq!(scans(&mut connection, &save.script).await, [""; 0]);
         }
     }

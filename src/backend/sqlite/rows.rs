@@ -252,9 +252,10 @@ fn plain(columns: &[&'static str]) -> Columns {
     Columns::dense(columns.iter().map(|column| Column::Plain(column)).collect())
 }
 
-/// A row of `actions_feed`, `actions_touch`, `actions_key`, `actions_pin`.
+/// A row of `actions_feed`, `actions_touch`, `actions_label`, `actions_key`, `actions_pin`.
 pub(super) static POSITION: LazyLock<Columns> = LazyLock::new(|| plain(&["action", "revision"]));
 pub(super) static TOUCH: LazyLock<Columns> = LazyLock::new(|| plain(&["object", "action"]));
+pub(super) static LABEL: LazyLock<Columns> = LazyLock::new(|| plain(&["label", "action"]));
 pub(super) static KEY: LazyLock<Columns> =
     LazyLock::new(|| plain(&["tenant", "kind", "key", "action"]));
 pub(super) static PIN: LazyLock<Columns> = LazyLock::new(|| plain(&["action"]));

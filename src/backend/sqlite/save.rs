@@ -14,8 +14,8 @@ use super::identity::OpenFile;
 use super::load;
 use super::script::Script;
 use super::statement::{
-    ACTIONS, ENTRIES, KEYS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, TRIM, UPDATES,
-    push_lists,
+    ACTIONS, ENTRIES, KEYS, LABELS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, TRIM,
+    UPDATES, push_lists,
 };
 use crate::backend::sql::Frame;
 use crate::backend::sql::Stored;
@@ -206,6 +206,19 @@ fn touches(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> JsonRows {
     envelope
 }
 
+fn labels(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> JsonRows {
+    let mut envelope = JsonRows::new();
+    for action in actions {
+        for text in action.labels.index_texts() {
+            envelope.row(|row| {
+                row.text(&text);
+                row.int(numbers.of(action.uid));
+            });
+        }
+    }
+    envelope
+}
+
 fn key_row(envelope: &mut JsonRows, key: &Key, number: Option<i64>) {
     envelope.row(|row| {
         row.text(&key.tenant);
@@ -242,6 +255,9 @@ fn remove(
     let untouch = "DELETE FROM actions_touch WHERE (object, action) IN (\
          SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j)";
     push_lists(script, untouch, touches(&write_set.removed, numbers))?;
+    let unlabel = "DELETE FROM actions_label WHERE (label, action) IN (\
+         SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j)";
+    push_lists(script, unlabel, labels(&write_set.removed, numbers))?;
     let gone = "DELETE FROM actions_action WHERE number IN (\
          SELECT j.value ->> 0 FROM json_each($#) AS j)";
     push_lists(script, gone, removed())
@@ -275,7 +291,8 @@ fn create(
     ACTIONS.push(script, rows)?;
     POSITIONS.push(script, positions)?;
     let touches = touches(&write_set.created, numbers);
-    TOUCHES.push(script, touches)
+    TOUCHES.push(script, touches)?;
+    LABELS.push(script, labels(&write_set.created, numbers))
 }
 
 fn update(

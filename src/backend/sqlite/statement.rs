@@ -20,6 +20,8 @@ pub(super) static MOVES: LazyLock<Statement> =
     LazyLock::new(|| overwrite("actions_feed", &rows::POSITION));
 pub(super) static TOUCHES: LazyLock<Statement> =
     LazyLock::new(|| insert("actions_touch", &rows::TOUCH));
+pub(super) static LABELS: LazyLock<Statement> =
+    LazyLock::new(|| insert("actions_label", &rows::LABEL));
 pub(super) static ENTRIES: LazyLock<Statement> =
     LazyLock::new(|| insert("actions_log", &rows::NEW_ENTRY));
 pub(super) static KEYS: LazyLock<Statement> = LazyLock::new(|| insert("actions_key", &rows::KEY));

@@ -13,6 +13,8 @@ fn rich() -> NewAction {
         .with_description("create orders")
         .with_exclusive("bdb:7")
         .with_idempotency_key("order-17")
+        .with_label("region", "eu-1")
+        .with_label("team", "storage")
 }
 
 pub(super) async fn a_new_action_is_queued_at_version_one(fixture: &dyn Fixture) -> Proof {
@@ -62,6 +64,7 @@ pub(super) async fn the_same_uid_with_other_content_is_a_conflict(fixture: &dyn 
         NewAction::task("a").with_description("other"),
         NewAction::task("a").with_attributes(Json::new("{}")?),
         NewAction::task("a").with_exclusive("k"),
+        NewAction::task("a").with_label("k", "v"),
     ];
     for other in others {
         let refused = s.refused(create(other.with_uid(action.uid))).await?;

@@ -1,6 +1,7 @@
 //! Lists in creation order: filters, pages and cursors.
 
 use super::*;
+use crate::model::StateSet;
 
 /// Actions for every filter, in creation order.
 #[track_caller]
@@ -24,6 +25,12 @@ pub(super) fn variety(s: &Subject) -> impl Future<Output = Proof<Vec<Arc<Action>
                     .with_tenant("acme")
                     .with_actor("ada")
                     .with_parent(parent);
+            }
+            if number % 3 == 0 {
+                new = new.with_label("region", format!("eu-{}", number % 2));
+            }
+            if number % 4 == 1 {
+                new = new.with_label("team", "storage");
             }
             if number % 7 == 0 {
                 new = new.with_correlation("request-17").with_retry_of(parent);
@@ -75,6 +82,18 @@ pub(super) fn filters(all: &[Arc<Action>]) -> Proof<Vec<Filter>> {
         Filter::CancelRequested,
         Filter::Name("SMCreateBDB".into()),
         Filter::Name("nothing".into()),
+        Filter::NamePrefix("SM".into()),
+        Filter::NamePrefix("o".into()),
+        Filter::NamePrefix("nothing".into()),
+        Filter::label("region", "eu-0"),
+        Filter::label("team", "storage"),
+        Filter::label("team", "eu-0"),
+        Filter::label_key("region"),
+        Filter::label_key("nothing"),
+        Filter::States(StateSet::UNFINISHED.with_outcome(Outcome::Lost)),
+        Filter::States(StateSet::new().with_outcomes([Outcome::Failed, Outcome::Cancelled])),
+        Filter::States(StateSet::new().with_status(Status::Completed)),
+        Filter::States(StateSet::new()),
         Filter::Object(ObjectRef::bdb(1)),
         Filter::Object(ObjectRef::cluster()),
         Filter::Touches(ObjectRef::bdb(1)),

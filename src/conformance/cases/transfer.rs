@@ -21,6 +21,11 @@ fn filled(fixture: &dyn Fixture) -> impl Future<Output = Proof<Subject>> {
                 .with_exclusive(label())
                 .with_idempotency_key(label())
                 .with_related(RelatedObject::new(label(), ObjectRef::cluster()).with_name(label()));
+            let labelled = new.clone().with_label(label(), label());
+            let new = match labelled.check() {
+                Ok(()) => labelled,
+                Err(_) => new.with_label("hostile", "no"),
+            };
             let uid = s.changed(create_by(new, &owner)).await?.uid;
             s.apply(uid, Change::Start, &owner).await?;
             let cancel = CancelRequest::new().with_by(label()).with_reason(label());

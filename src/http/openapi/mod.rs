@@ -112,7 +112,7 @@ fn document(options: &RouterOptions) -> Value {
     let left_out: &[&str] = match (options.v1, options.v2) {
         (true, true) => &[],
         (true, false) => &["V2Entry", "V2Info", "V2Status"],
-        _ => &["V1", "Record", "Changes", "History", "Seconds", "Percent"],
+        _ => &["V1", "Changes", "History"],
     };
     schemas.retain(|name, _| !left_out.iter().any(|prefix| name.starts_with(prefix)));
     let mut document = json!({

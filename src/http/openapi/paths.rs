@@ -5,11 +5,15 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::super::options::Bounds;
+use super::super::query::{COUNTED, MOST_COUNTED};
 use super::answers::{FAILURES, framed, header, schema};
 use crate::model::{Limits, Outcome, Status};
 
 /// A label: no control characters, and not empty.
 const LABEL: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
+/// A key, or a key and a value.
+const LABEL_PAIR: &str =
+    r"^[^=\u0000-\u001f\u007f-\u009f]{1,63}(=[^\u0000-\u001f\u007f-\u009f]{1,127})?$";
 const OBJECT: &str = r"^(cluster|[^:\u0000-\u001f\u007f-\u009f]+:[^\u0000-\u001f\u007f-\u009f]+)$";
 
 /// An operation, and the parts in which operations differ.
@@ -82,6 +86,7 @@ pub(super) fn v1(bounds: &Bounds) -> Map<String, Value> {
     let mut paths = paths([
         ("/v1/actions", all),
         ("/v1/actions/{uid}", one("v1Action", "V1Entry", bounds)),
+        ("/v1/actions/counts", counts("v1Counts")),
         ("/v1/actions/bdb/{bdb_uid}", of_bdb),
         ("/v1/actions/{uid}/history", history()),
     ]);
@@ -95,6 +100,7 @@ pub(super) fn v2(bounds: &Bounds) -> Map<String, Value> {
     paths([
         ("/v2/actions", list("v2Actions", about, bounds)),
         ("/v2/actions/{uid}", one("v2Action", "V2Entry", bounds)),
+        ("/v2/actions/counts", counts("v2Counts")),
     ])
 }
 
@@ -102,7 +108,7 @@ fn list(id: &'static str, about: &'static str, bounds: &Bounds) -> Operation {
     Operation {
         id,
         about,
-        parameters: filters(bounds),
+        parameters: list_parameters(bounds),
         shown: json!({ "type": "array", "items": schema("V2Entry") }),
         headers: &[("Link", "Link")],
         statuses: &["410"],
@@ -116,11 +122,22 @@ fn one(id: &'static str, shape: &str, bounds: &Bounds) -> Operation {
         json!({ "type": "string" }),
         "Entity tags that the client has, or `*`. Answered 304 if the action is unchanged",
     );
+    let view = parameter(
+        "query",
+        "view",
+        json!({ "type": "string", "enum": ["full"] }),
+        "`full` answers with all that the caller may see (`FullAction`), without an `ETag`",
+    );
     Operation {
         id,
         about: "One action",
-        parameters: vec![uid(), wait("until the action is completed", bounds), known],
-        shown: schema(shape),
+        parameters: vec![
+            uid(),
+            wait("until the action is completed", bounds),
+            view,
+            known,
+        ],
+        shown: json!({ "anyOf": [schema(shape), schema("FullAction")] }),
         headers: &[
             ("ETag", "ETag"),
             ("Retry-After", "Unfinished"),
@@ -180,14 +197,32 @@ fn streamed(mut item: Value, bounds: &Bounds) -> Value {
     item
 }
 
-fn filters(bounds: &Bounds) -> Vec<Value> {
+/// The parameters of a list.
+fn list_parameters(bounds: &Bounds) -> Vec<Value> {
+    let order = parameter(
+        "query",
+        "order",
+        json!({ "type": "string", "enum": ["newest", "oldest", "finished"] }),
+        "By time of creation, or by completion with the last completed first. With an order or a \
+         filter, unfinished actions no longer come first",
+    );
+    let mut all = vec![limit(Limits::PAGE, bounds.cap), cursor()];
+    all.extend(filters());
+    all.push(order);
+    all
+}
+
+fn filters() -> Vec<Value> {
     let text = |pattern: &str| json!({ "type": "string", "minLength": 1, "maxLength": Limits::LABEL, "pattern": pattern });
-    let word = |words: Vec<&str>| json!({ "type": "string", "enum": words });
+    let words =
+        |words: Vec<&str>| json!({ "type": "array", "items": { "type": "string", "enum": words } });
     let statuses = Status::ALL.iter().map(|status| status.as_str()).collect();
     let outcomes = Outcome::ALL
         .iter()
         .map(|outcome| outcome.as_str())
         .collect();
+    let label = json!({ "type": "string", "pattern": LABEL_PAIR });
+    let labels = json!({ "type": "array", "maxItems": Limits::LABELS, "items": label });
     let time = json!({ "anyOf": [
         { "type": "string", "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$" },
         { "type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(\.[0-9]{1,9})?([Zz]|[+ -][0-9]{2}(:?[0-9]{2})?)$" },
@@ -196,11 +231,19 @@ fn filters(bounds: &Bounds) -> Vec<Value> {
     let all = [
         (
             "status",
-            word(statuses),
-            "The lifecycle status. `completed` includes failed, cancelled, interrupted and lost actions",
+            words(statuses),
+            "One of these lifecycle statuses, repeated or with commas. `completed` includes failed, cancelled, interrupted and lost actions",
         ),
-        ("outcome", word(outcomes), "How the action ended"),
-        ("name", text(LABEL), "Exactly this name; at most 255 bytes"),
+        (
+            "outcome",
+            words(outcomes),
+            "Ended in one of these ways; repeated or with commas",
+        ),
+        (
+            "name",
+            text(LABEL),
+            "Exactly this name; with a `*` at the end, names that begin with the rest. At most 255 bytes",
+        ),
         (
             "object",
             text(OBJECT),
@@ -212,20 +255,51 @@ fn filters(bounds: &Bounds) -> Vec<Value> {
             time.clone(),
             "Created at this time or later: Unix seconds, a time with an offset (RFC 3339), or a date (midnight in UTC)",
         ),
-        ("until", time, "Created before this time"),
+        ("until", time.clone(), "Created before this time"),
         (
-            "order",
-            word(vec!["newest", "oldest"]),
-            "By time of creation. With an order or a filter, unfinished actions no longer come first",
+            "label",
+            labels,
+            "Has a label with this key (`region`), or with this key and value (`region=eu-1`). Repeated, all must match",
         ),
+        (
+            "parent",
+            json!({ "type": "string", "format": "uuid" }),
+            "A part of this action",
+        ),
+        (
+            "owner",
+            text(LABEL),
+            "Owned by this name. Answered 403 to callers who may not see operator detail",
+        ),
+        (
+            "finished_since",
+            time.clone(),
+            "Completed at this time or later",
+        ),
+        ("finished_until", time, "Completed before this time"),
     ];
-    let filters = all
-        .into_iter()
-        .map(|(name, schema, about)| parameter("query", name, schema, about));
-    [limit(Limits::PAGE, bounds.cap), cursor()]
-        .into_iter()
-        .chain(filters)
+    let filters = all.into_iter();
+    filters
+        .map(|(name, schema, about)| parameter("query", name, schema, about))
         .collect()
+}
+
+/// The numbers of actions in each state.
+fn counts(id: &'static str) -> Operation {
+    let bound = json!({ "type": "integer", "minimum": 1, "default": COUNTED });
+    let about = format!(
+        "Each state is counted up to this number, at most {MOST_COUNTED}. Beyond it, `exact` is false"
+    );
+    let mut parameters = filters();
+    parameters.push(parameter("query", "bound", bound, &about));
+    Operation {
+        id,
+        about: "Numbers of actions by status and outcome",
+        parameters,
+        shown: schema("Counts"),
+        headers: &[],
+        statuses: &[],
+    }
 }
 
 fn parameter(place: &str, name: &str, schema: Value, about: &str) -> Value {

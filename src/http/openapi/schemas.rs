@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
-use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::super::changes::Changes;
+use super::super::counts::Counts;
 use super::super::error::ErrorBody;
+use super::super::full::Full;
 use super::super::history::History;
 use super::super::status_vocabulary::{self, StatusVocabulary};
 use super::super::{fields, record, v1, v2};
@@ -22,6 +24,8 @@ pub(super) fn all(words: StatusVocabulary) -> Map<String, Value> {
     add::<v2::Entry<'_>>(&mut all);
     add::<History<'_>>(&mut all);
     add::<Changes<'_>>(&mut all);
+    add::<Counts>(&mut all);
+    add::<Full<'_>>(&mut all);
     add::<ErrorBody>(&mut all);
     let written = |(name, schema): (String, RefOr<Schema>)| {
         let mut schema = serde_json::to_value(schema).unwrap_or_default();
@@ -103,6 +107,24 @@ pub(in super::super) fn source() -> Object {
 
 pub(in super::super) fn outcome() -> Object {
     text(Outcome::ALL.iter().map(|outcome| outcome.as_str()))
+}
+
+pub(in super::super) fn remaining() -> Object {
+    text(["typical", "slow", "beyond"])
+}
+
+/// Any JSON value.
+pub(in super::super) fn any() -> Object {
+    let types = [
+        Type::Object,
+        Type::Array,
+        Type::String,
+        Type::Number,
+        Type::Boolean,
+    ];
+    let any = ObjectBuilder::new().schema_type(SchemaType::Array(types.into()));
+    any.description(Some("The result, as the host has recorded it"))
+        .build()
 }
 
 pub(in super::super) fn kind() -> Object {

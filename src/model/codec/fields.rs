@@ -10,7 +10,7 @@ use super::leaf::{
     Count, Hundredths, Id, JsonObject, JsonText, Kind, Label, Leaf, LongCount, Micros, Object,
     Prose, Value, VersionNumber, Word,
 };
-use super::lists::{List, Related};
+use super::lists::{LabelPairs, List, Related};
 use super::record::{Field, FieldSet, Record, record, sealed};
 use super::wire::{Reader, Writer};
 use crate::model::action::{Action, ActionError, Cancel, Evidence};
@@ -75,6 +75,7 @@ record! {
     Version version 77 need VersionNumber = action.version;
     LogEntries log_entries 79 need Count = action.log_entries;
     LastOp last_op 81 find Id<OpId> = action.last_op.as_ref();
+    Labels labels 83 list LabelPairs = action.labels;
 }
 
 record! {
@@ -171,6 +172,7 @@ impl ActionLeaves {
             version,
             log_entries,
             last_op,
+            labels,
         } = self;
         let error = match (error_code, error_message, error_detail) {
             (Some(code), Some(message), detail) => Some(ActionError {
@@ -208,6 +210,7 @@ impl ActionLeaves {
             parent,
             retry_of,
             correlation,
+            labels,
             exclusive,
             idempotency_key,
             status,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::bytes::{put_bytes, put_varint, take_bytes};
 use super::error::Bad;
 use super::leaf::{Kind, Label, Leaf, Object, Value, other_kind};
+use crate::model::labels::Labels;
 use crate::model::limits::{Limits, at_most};
 use crate::model::object::RelatedObject;
 
@@ -49,10 +50,14 @@ fn cut_list() -> Bad {
 /// An empty list is an absent field; there is no second way to write it.
 fn finished<T>(items: Vec<T>) -> Result<Arc<[T]>, Bad> {
     if items.is_empty() {
-        Err(Bad::damaged("is a list without an item"))
+        Err(no_item())
     } else {
         Ok(items.into())
     }
+}
+
+fn no_item() -> Bad {
+    Bad::damaged("is a list without an item")
 }
 
 /// Related objects: three texts each, the name empty if there is none.
@@ -97,6 +102,46 @@ impl Leaf for Related {
     }
 
     fn of(_: Value<'_>) -> Result<Arc<[RelatedObject]>, Bad> {
+        Err(other_kind())
+    }
+}
+
+/// Labels: two texts each, in the order of the keys.
+pub(super) struct LabelPairs;
+
+impl Leaf for LabelPairs {
+    type Of = Labels;
+    const KIND: Kind = Kind::List;
+
+    fn put(labels: &Labels, out: &mut Vec<u8>) {
+        let mut inside = Vec::with_capacity(64);
+        for (key, value) in labels.iter() {
+            put_bytes(&mut inside, key.as_bytes());
+            put_bytes(&mut inside, value.as_bytes());
+        }
+        put_bytes(out, &inside);
+    }
+
+    fn take(mut bytes: &[u8]) -> Result<Labels, Bad> {
+        let mut pairs = Vec::new();
+        while !bytes.is_empty() {
+            let (key, rest) = take_bytes(bytes).ok_or_else(cut_list)?;
+            let (value, rest) = take_bytes(rest).ok_or_else(cut_list)?;
+            at_most("", pairs.len() + 1, Limits::LABELS)?;
+            pairs.push((Label::take(key)?, Label::take(value)?));
+            bytes = rest;
+        }
+        if pairs.is_empty() {
+            return Err(no_item());
+        }
+        Ok(Labels::in_order(pairs)?)
+    }
+
+    fn value(_: &Labels) -> Value<'_> {
+        Value::Null
+    }
+
+    fn of(_: Value<'_>) -> Result<Labels, Bad> {
         Err(other_kind())
     }
 }

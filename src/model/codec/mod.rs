@@ -73,7 +73,8 @@
 //! [`Outcome`](crate::Outcome), [`Source`](crate::Source), [`OwnerEnd`](crate::owner::OwnerEnd),
 //! [`OwnerState`](crate::owner::OwnerState) and [`LogEntryKind`](crate::action::LogEntryKind). Progress is in
 //! hundredths of a percent. The list `related` has three texts for each object: its role, its
-//! written form, and its name, which is empty if there is none.
+//! written form, and its name, which is empty if there is none. The list `labels` has two texts for
+//! each label, its key and its value, in the order of the keys.
 //!
 //! The **checksum** is CRC-32 as in zlib and PNG (polynomial 0x04C11DB7, reflected, initial value
 //! and final xor 0xFFFFFFFF). It covers everything before it. If some fields are in columns, it
@@ -130,6 +131,7 @@
 //! | 77 | `version` | Unsigned | always |
 //! | 79 | `log_entries` | Unsigned | always |
 //! | 81 | `last_op` | Id | |
+//! | 83 | `labels` | List | |
 //!
 //! ## Fields of a log entry
 //!

@@ -17,12 +17,17 @@ pub(super) struct Recorded {
     pub(super) tenant: &'static str,
     pub(super) touches: Vec<&'static str>,
     pub(super) failed: bool,
+    /// The parity of its place among the actions of its tenant, which is also a label.
+    pub(super) parity: usize,
+    pub(super) parent: Option<ActionUid>,
 }
 
 /// The recorded actions, and the ones that were removed.
 pub(super) struct History {
     pub(super) all: Vec<Recorded>,
     pub(super) removed: Vec<ActionUid>,
+    /// An action of `acme` that has parts.
+    pub(super) parent: ActionUid,
     /// Creation time of the youngest removed action in microseconds.
     floor: i64,
 }
@@ -42,7 +47,9 @@ pub(super) async fn record(store: &dyn ActionStore) -> History {
     let claim = Command::claim(owner.clone());
     store.command(claim).await.unwrap();
     let (mut recorded, mut removed, mut floor) = (Vec::new(), Vec::new(), 0);
+    let mut of_acme = None;
     for tenant in ["default", "acme", "globex"] {
+        let mut parent = None;
         for (number, touches) in [
             vec![],
             vec!["bdb:1"],
@@ -68,7 +75,9 @@ pub(super) async fn record(store: &dyn ActionStore) -> History {
                 (_, 0) => "SM",
                 _ => "o",
             };
-            new = new.with_tenant(tenant);
+            new = new.with_tenant(tenant).with_label("group", tenant);
+            new = new.with_label("parity", (number % 2).to_string());
+            new.parent = parent;
             for object in objects {
                 new = new.with_related(RelatedObject::new("with", object));
             }
@@ -81,12 +90,21 @@ pub(super) async fn record(store: &dyn ActionStore) -> History {
                 store.finish(uid, finish, Some(&owner)).await.unwrap();
             }
             recorded.push(Recorded {
+                parity: number % 2,
+                parent,
                 uid,
                 name,
                 tenant,
                 touches,
                 failed,
             });
+            // It stays executing, and the later ones are its parts.
+            if !failed {
+                parent = Some(uid);
+            }
+        }
+        if tenant == "acme" {
+            of_acme = parent;
         }
         if tenant != "globex" {
             let new = NewAction::task("t").with_tenant(tenant);
@@ -106,6 +124,7 @@ pub(super) async fn record(store: &dyn ActionStore) -> History {
     History {
         all: recorded,
         removed,
+        parent: of_acme.unwrap(),
         floor,
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::backend::sql::dialect::Dialect;
 use crate::backend::sql::select::{Select, Value};
-use crate::model::{AccessPath, ActionUid, Filter, ObjectRef, ObjectSet, Query};
+use crate::model::{
+    AccessPath, ActionUid, Filter, ObjectRef, ObjectSet, Query, StateSet, label_text, prefix_end,
+};
 
 /// Returns the conditions of the filters that the index itself does not fulfil.
 pub(super) fn conditions<D: Dialect>(
@@ -37,6 +39,18 @@ fn is_driven_by(filter: &Filter, path: &AccessPath) -> bool {
         (Filter::Outcome(outcome), AccessPath::Ended(driven)) => outcome == driven,
         (Filter::Tenant(tenant), AccessPath::Tenant(driven)) => tenant == driven,
         (Filter::Name(name), AccessPath::Name(driven)) => name == driven,
+        (Filter::NamePrefix(prefix), AccessPath::NamePrefix(driven)) => prefix == driven,
+        (Filter::Label { key, value }, AccessPath::Label(driven)) => {
+            text_of_label(key, value.as_deref()) == **driven
+        }
+        // Its index has all unfinished actions.
+        (Filter::States(states), AccessPath::States(driven)) => {
+            states == driven && states.unfinished().count() != 1
+        }
+        (Filter::States(states), AccessPath::Unfinished) => *states == StateSet::UNFINISHED,
+        (Filter::States(states), AccessPath::Ended(driven)) => {
+            *states == StateSet::new().with_outcome(*driven)
+        }
         _ => false,
     }
 }
@@ -74,6 +88,19 @@ fn condition<D: Dialect>(select: &mut Select, filter: &Filter) -> String {
         Filter::Uid(uid) => id::<D>(select, "a.uid", uid),
         Filter::Status(status) => int::<D>(select, "a.status", "=", status.code().into()),
         Filter::Unfinished => format!("{} < 2", D::unindexed("a.status")),
+        Filter::States(states) => within::<D>(*states),
+        Filter::NamePrefix(prefix) => {
+            let range = prefix_range(select, &D::unindexed("a.name"), prefix);
+            format!("({range})")
+        }
+        Filter::Label { key, value } => {
+            let text = text_of_label(key, value.as_deref());
+            let value = select.bind(Value::Text(text));
+            format!(
+                "EXISTS (SELECT 1 FROM actions_label AS x \
+                 WHERE x.label = ${value} AND x.action = a.number)"
+            )
+        }
         Filter::Outcome(outcome) => int::<D>(select, "a.outcome", "=", outcome.code().into()),
         Filter::Source(source) => int::<D>(select, "a.source", "=", source.code().into()),
         Filter::Owner(owner) => {
@@ -111,6 +138,38 @@ pub(super) fn nearest(select: &mut Select, uid: &ActionUid) -> (String, usize) {
 pub(super) fn touching(select: &mut Select, uid: &ActionUid) -> String {
     let (number, _) = nearest(select, uid);
     format!(" AND t.action = coalesce({number}, 0)")
+}
+
+/// Returns the text under which the index lists the actions with a label.
+fn text_of_label(key: &str, value: Option<&str>) -> String {
+    match value {
+        Some(value) => label_text(key, value).to_string(),
+        None => key.to_owned(),
+    }
+}
+
+/// Returns the condition for the actions in a set of states.
+fn within<D: Dialect>(states: StateSet) -> String {
+    let statuses: Vec<String> = states.unfinished().map(|s| s.code().to_string()).collect();
+    let outcomes: Vec<String> = states.outcomes().map(|o| o.code().to_string()).collect();
+    let lists = [("a.status", statuses), ("a.outcome", outcomes)];
+    let lists = lists.into_iter().filter(|(_, codes)| !codes.is_empty());
+    let one_of = |(column, codes): (&str, Vec<String>)| {
+        format!("{} IN ({})", D::unindexed(column), codes.join(", "))
+    };
+    let lists: Vec<String> = lists.map(one_of).collect();
+    match lists.is_empty() {
+        true => "false".to_owned(),
+        false => format!("({})", lists.join(" OR ")),
+    }
+}
+
+/// Returns the condition for the texts of a column that begin with a prefix.
+pub(super) fn prefix_range(select: &mut Select, column: &str, prefix: &str) -> String {
+    let from = select.bind(Value::Text(prefix.to_owned()));
+    let end = prefix_end(prefix).map(|end| select.bind(Value::Text(end)));
+    let end = end.map(|end| format!(" AND {column} < ${end}"));
+    format!("{column} >= ${from}{}", end.unwrap_or_default())
 }
 
 pub(super) fn texts_of(objects: &ObjectSet) -> Value {

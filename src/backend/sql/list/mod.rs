@@ -2,6 +2,7 @@
 
 mod filter;
 mod finished;
+mod merged;
 mod page;
 mod path;
 mod places;

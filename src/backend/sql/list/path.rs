@@ -1,6 +1,6 @@
 //! The index that a page reads: as SQL, and how many rows it finds.
 
-use super::filter::{nearest, texts_of};
+use super::filter::{nearest, prefix_range, texts_of};
 use super::walk::{Walk, position_of, walk};
 use crate::backend::sql::dialect::Dialect;
 use crate::backend::sql::select::{Select, Value};
@@ -23,6 +23,8 @@ pub(super) struct Driven {
     pub(super) condition: String,
     /// True if the condition covers its whole term.
     pub(super) exact: bool,
+    /// The conditions of several indexes of actions that are merged, instead of one condition.
+    pub(super) branches: Vec<String>,
 }
 
 impl Driven {
@@ -39,6 +41,7 @@ impl Driven {
             },
             condition,
             exact: true,
+            branches: Vec::new(),
         }
     }
 
@@ -102,9 +105,23 @@ pub(crate) fn count_statement<D: Dialect>(query: &Query, paths: &[AccessPath]) -
             counted,
             key,
             condition,
+            branches,
             ..
         } = driven;
         counts.push(match path {
+            // All rows are never few.
+            AccessPath::All => SELECTIVE.to_string(),
+            // The rows of many names cannot be merged.
+            AccessPath::NamePrefix(prefix) => {
+                let range = prefix_range(&mut select, "a.name", prefix);
+                let (most, never) = (AccessPath::NAMES, SELECTIVE + 1);
+                format!(
+                    "(SELECT CASE WHEN c.found < {SELECTIVE} OR {most} >= (\
+                     SELECT count(*) FROM {counted}) \
+                     THEN c.found ELSE {never} END FROM (SELECT count(*) AS found FROM (\
+                     SELECT 1 FROM actions_action AS a WHERE {range} LIMIT {SELECTIVE}) AS m) AS c)"
+                )
+            }
             AccessPath::Times(_) => {
                 let (size, least) = (BlockTimes::ACTIONS, D::LEAST);
                 format!(
@@ -117,10 +134,16 @@ pub(crate) fn count_statement<D: Dialect>(query: &Query, paths: &[AccessPath]) -
                 let after = query.after.filter(|_| query.order != Order::Finished);
                 let after = after.map_or(begin, position_of);
                 let after = select.bind(Value::Int(after));
-                format!(
-                    "(SELECT count(*) FROM (SELECT 1 FROM {counted} WHERE {condition} \
-                     AND {key} {beyond} ${after} LIMIT {SELECTIVE}) AS c)"
-                )
+                let count = |condition: &String| {
+                    format!(
+                        "(SELECT count(*) FROM (SELECT 1 FROM {counted} WHERE {condition} \
+                         AND {key} {beyond} ${after} LIMIT {SELECTIVE}) AS c)"
+                    )
+                };
+                match &branches[..] {
+                    [] => count(&condition),
+                    all => all.iter().map(count).collect::<Vec<_>>().join(" + "),
+                }
             }
         });
     }
@@ -180,12 +203,11 @@ pub(super) fn drive<D: Dialect>(select: &mut Select, order: Order, path: &Access
         }
         AccessPath::Touches(object) => {
             let value = select.bind(Value::Text(object.as_str().to_owned()));
-            let touch = "actions_touch AS t";
-            let from = format!("{touch} LEFT JOIN actions_action AS a ON a.number = t.action");
-            Driven {
-                counted: touch.to_owned(),
-                ..Driven::of(from, "t.action", format!("t.object = ${value}"))
-            }
+            narrow("actions_touch AS t", format!("t.object = ${value}"))
+        }
+        AccessPath::Label(label) => {
+            let value = select.bind(Value::Text(label.to_string()));
+            narrow("actions_label AS t", format!("t.label = ${value}"))
         }
         AccessPath::TouchesAny(objects) => {
             let each = D::each(select.bind(texts_of(objects)));
@@ -201,6 +223,28 @@ pub(super) fn drive<D: Dialect>(select: &mut Select, order: Order, path: &Access
             Driven::of_action("a.status < 2 AND a.number < 0".to_owned())
         }
         AccessPath::Unfinished => Driven::of_action("a.status < 2".to_owned()),
+        AccessPath::States(states) => {
+            let none = || "a.status < 2 AND a.number < 0".to_owned();
+            let codes: Vec<String> = states.outcomes().map(|o| o.code().to_string()).collect();
+            let ended = match codes.is_empty() {
+                true => none(),
+                false => format!("a.outcome IN ({}) AND a.outcome > 0", codes.join(", ")),
+            };
+            let unfinished = states
+                .unfinished()
+                .next()
+                .map(|_| "a.status < 2".to_owned());
+            let of_code = |code| format!("a.outcome = {code} AND a.outcome > 0");
+            let mut branches: Vec<String> = codes.iter().map(of_code).collect();
+            branches.extend(unfinished.filter(|_| order != Order::Finished));
+            if branches.is_empty() {
+                branches.push(none());
+            }
+            Driven {
+                branches,
+                ..Driven::of_action(ended)
+            }
+        }
         AccessPath::Ended(outcome) => {
             let value = select.bind(Value::Int(outcome.code().into()));
             Driven::of_action(format!("a.outcome = ${value} AND a.outcome > 0"))
@@ -212,6 +256,18 @@ pub(super) fn drive<D: Dialect>(select: &mut Select, order: Order, path: &Access
         AccessPath::Name(name) => {
             let value = select.bind(Value::Text(name.to_string()));
             Driven::of_action(format!("a.name = ${value}"))
+        }
+        AccessPath::NamePrefix(prefix) => {
+            let names = names(select, prefix);
+            let few = AccessPath::NAMES + 1;
+            Driven {
+                counted: format!("({names} LIMIT {few}) AS j"),
+                ..Driven::of(
+                    format!("({names}) AS j CROSS JOIN actions_action AS a"),
+                    "a.number",
+                    "a.name = j.value".to_owned(),
+                )
+            }
         }
         AccessPath::Times(times) => {
             let blocks = "actions_block AS s";
@@ -231,6 +287,30 @@ pub(super) fn drive<D: Dialect>(select: &mut Select, order: Order, path: &Access
             }
         }
     }
+}
+
+/// Returns the access by a narrow table `t`, which has the numbers of actions.
+fn narrow(table: &str, condition: String) -> Driven {
+    let from = format!("{table} LEFT JOIN actions_action AS a ON a.number = t.action");
+    Driven {
+        counted: table.to_owned(),
+        ..Driven::of(from, "t.action", condition)
+    }
+}
+
+/// Returns the search for the names that begin with a text. Each name is found behind the last one.
+fn names(select: &mut Select, prefix: &str) -> String {
+    let range = prefix_range(select, "a.name", prefix);
+    let one = |range: &str| {
+        format!("SELECT a.name FROM actions_action AS a WHERE {range} ORDER BY a.name LIMIT 1")
+    };
+    let next = one(&format!("a.name > names.value AND {range}"));
+    format!(
+        "WITH RECURSIVE names (value) AS (SELECT ({}) UNION ALL SELECT ({next}) FROM names \
+         WHERE names.value IS NOT NULL) SELECT names.value FROM names \
+         WHERE names.value IS NOT NULL",
+        one(&range)
+    )
 }
 
 /// Returns the condition for blocks that may have actions of these times.

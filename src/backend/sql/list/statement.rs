@@ -2,6 +2,7 @@
 
 use super::filter::{conditions, touching};
 use super::finished;
+use super::merged::{Lists, end_of_branches};
 use super::path::{Driven, drive};
 use super::walk::{Walk, position_of, walk};
 use crate::backend::sql::dialect::{Dialect, PageText};
@@ -28,19 +29,20 @@ pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
     let after = select.bind(Value::Int(query.after.map_or(walk.begin, position_of)));
     let limit = select.bind(Value::Int(i64::from(query.limit) + 1));
     let filters = conditions::<D>(&mut select, query, path, driven.exact);
-    let Walk {
+    let &Walk {
         beyond,
         within,
         direction,
         end,
         ..
-    } = walk;
+    } = &walk;
     let order = driven.order_by(direction);
     let filtered = driven.filtered(&filters);
     let Driven {
         from,
         key,
         condition,
+        branches,
         ..
     } = driven;
     let mut base = format!("FROM {from} WHERE {condition} AND {key} {beyond} ${after}");
@@ -56,20 +58,27 @@ pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
         AccessPath::Uid(_) => None,
         AccessPath::TouchesAny(_) if one.is_some() => None,
         AccessPath::TouchesAny(objects) => {
-            // Each object gets an equal share of rows. The page ends where the first share ends, so
-            // that the union of the shares is complete.
-            let skip = Limits::SCAN / objects.len().max(1) - 1;
-            let first = if direction == "ASC" { "min" } else { "max" };
-            // The objects are the first value.
-            let each = D::each(1);
-            Some(format!(
-                "(SELECT {first}((SELECT x.action FROM actions_touch AS x \
-                 WHERE x.object = j.value AND x.action {beyond} ${after} \
-                 ORDER BY x.action {direction} LIMIT 1 OFFSET {skip})) FROM {each})"
-            ))
+            let lists = Lists {
+                // The objects are the first value.
+                each: &D::each(1),
+                count: objects.len(),
+                rows: "actions_touch AS x WHERE x.object = j.value",
+                key: "x.action",
+            };
+            Some(lists.end(&walk, after))
+        }
+        AccessPath::NamePrefix(_) => {
+            let lists = Lists {
+                each: from.split_once(" CROSS JOIN").map_or("", |(each, _)| each),
+                count: AccessPath::NAMES,
+                rows: "actions_action AS x WHERE x.name = j.value",
+                key: "x.number",
+            };
+            Some(lists.end(&walk, after))
         }
         // No filter: the page ends at its limit.
         _ if filters.is_empty() => None,
+        AccessPath::States(_) => Some(end_of_branches(&walk, after, &branches)),
         _ => {
             let skip = Limits::SCAN - 1;
             Some(format!(
@@ -87,13 +96,28 @@ pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
         ),
     };
     let rows = format!("{base}{bound}{filtered}");
-    let rows = match path {
-        // An action found by several objects is one row, and only numbers are sorted.
-        AccessPath::TouchesAny(_) => format!(
-            "SELECT n.number AS key, {action} AS record FROM (SELECT DISTINCT t.action AS number {rows} \
-             ORDER BY t.action {direction} LIMIT ${limit}) AS n \
+    // Only numbers are sorted.
+    let merged = |numbers: &str| {
+        format!(
+            "SELECT n.number AS key, {action} AS record FROM ({numbers} \
+             ORDER BY number {direction} LIMIT ${limit}) AS n \
              LEFT JOIN actions_action AS a ON a.number = n.number ORDER BY n.number {direction}"
-        ),
+        )
+    };
+    let rows = match path {
+        // An action found by several objects is one row.
+        AccessPath::TouchesAny(_) => merged(&format!("SELECT DISTINCT t.action AS number {rows}")),
+        AccessPath::NamePrefix(_) => merged(&format!("SELECT a.number AS number {rows}")),
+        AccessPath::States(_) => {
+            let branch = |condition: &String| {
+                format!(
+                    "SELECT a.number AS number FROM {from} WHERE {condition} \
+                     AND {key} {beyond} ${after}{bound}{filtered}"
+                )
+            };
+            let branches: Vec<String> = branches.iter().map(branch).collect();
+            merged(&branches.join(" UNION ALL "))
+        }
         // The rows to examine are a query of their own, whose limit the planner does not look past.
         // It would otherwise expect that the filters find a full page soon in any index.
         _ if D::HIDES_FILTERS && !filters.is_empty() => {
