@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::MemoryStore;
+#[cfg(feature = "postgres")]
+use crate::backend::PostgresStore;
 #[cfg(feature = "sqlite-unbundled")]
 use crate::backend::{SqliteOptions, SqliteStore};
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::model::Invalid;
 use crate::store::ActionStore;
 
@@ -43,7 +45,7 @@ pub async fn connect(address: &str) -> Result<Arc<dyn ActionStore>, StoreError> 
 /// | --- | --- |
 /// | `memory:` | a new [`MemoryStore`] |
 /// | `sqlite:PATH`, `sqlite://PATH` | a `SqliteStore` in a file; see [`SqliteAddress`] |
-/// | `postgres://...`, `postgresql://...` | reserved: this version has no such store |
+/// | `postgres://...`, `postgresql://...` | a `PostgresStore` in the schema `actions` of a database |
 ///
 /// `Display` writes the address without its password, and so does `Debug`.
 ///
@@ -137,15 +139,20 @@ impl StoreAddress {
             StoreAddress::Sqlite(_) => Err(unsupported(
                 "this program was built without SQLite; enable the feature `sqlite`",
             )),
+            #[cfg(feature = "postgres")]
+            StoreAddress::Postgres(url) => Ok(Arc::new(PostgresStore::connect(url).await?)),
+            #[cfg(not(feature = "postgres"))]
             StoreAddress::Postgres(_) => Err(unsupported(
-                "this version has no PostgreSQL store; use sqlite:PATH or memory:",
+                "this program was built without PostgreSQL; enable the feature `postgres`",
             )),
         }
     }
 }
 
+#[cfg(not(all(feature = "sqlite-unbundled", feature = "postgres")))]
 fn unsupported(message: &'static str) -> StoreError {
-    StoreError::new(StoreErrorKind::Unsupported, "connect", message)
+    let kind = crate::error::StoreErrorKind::Unsupported;
+    StoreError::new(kind, "connect", message)
 }
 
 #[cfg(feature = "sqlite-unbundled")]

@@ -1,5 +1,5 @@
 //! The store in a PostgreSQL database keeps the contract, on connections of its own, through a
-//! pooler in transaction mode, and on a host's pool, of one connection and of several.
+//! pooler in transaction mode, and on a host's pool of one connection.
 //!
 //! This program has its own `main`: without a server it runs no test, and says so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -19,10 +19,9 @@ enum Way {
     Pool { connections: u32 },
 }
 
-const WAYS: [(&str, Way); 3] = [
+const WAYS: [(&str, Way); 2] = [
     ("url", Way::Url),
     ("pool_of_one", Way::Pool { connections: 1 }),
-    ("pool_of_four", Way::Pool { connections: 4 }),
 ];
 
 async fn open_at(

@@ -262,3 +262,16 @@ async fn the_schema_refuses_what_the_model_refuses() {
     }
     close_whole(store).await;
 }
+
+#[tokio::test]
+async fn an_address_opens_the_store_in_its_usual_schema() {
+    let Some(server) = Server::shared("an_address_opens_the_store_in_its_usual_schema") else {
+        return;
+    };
+    let store = action_store::connect(&server.url()).await.unwrap();
+    let action = store.create(NewAction::task("a")).await.unwrap();
+    let usual = PostgresStore::connect(&server.url()).await.unwrap();
+    assert_eq!(usual.action(action.uid).await.unwrap(), Some(action));
+    store.close().await.unwrap();
+    close_whole(usual).await;
+}

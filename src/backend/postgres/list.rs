@@ -19,6 +19,8 @@ impl Dialect for PostgresDialect {
 
     const LEAST: &'static str = "least";
 
+    const HIDES_FILTERS: bool = true;
+
     /// The columns of a record. The last one gets the name that follows.
     fn record() -> &'static str {
         &STORED_ACTION

@@ -24,6 +24,9 @@ pub(crate) trait Dialect {
     /// The function that returns the smaller of two numbers.
     const LEAST: &'static str;
 
+    /// True if the filters of a page must be hidden from the planner when it chooses an index.
+    const HIDES_FILTERS: bool;
+
     /// Returns the expression for the stored record of the action `a`.
     fn record() -> &'static str;
 

@@ -24,6 +24,9 @@ impl Dialect for SqliteDialect {
 
     const LEAST: &'static str = "min";
 
+    /// A plus hides a column instead.
+    const HIDES_FILTERS: bool = false;
+
     fn record() -> &'static str {
         &STORED_ACTION
     }

@@ -218,7 +218,7 @@ impl SqliteStore {
     /// enough.
     ///
     ///
-    /// The host's settings determine the [durability](Capabilities::durability). It is
+    /// The host's settings determine the [durability](crate::Capabilities::durability). It is
     /// [`Durability::Disk`](crate::Durability::Disk) at `synchronous=FULL` or `EXTRA` with
     /// `journal_mode` `WAL`, `TRUNCATE` or `PERSIST`, and at `EXTRA` with `DELETE`. Otherwise it is
     /// [`Durability::Process`](crate::Durability::Process). At `NORMAL` or `OFF` with a rollback

@@ -118,6 +118,16 @@ pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
             let branches: Vec<String> = branches.iter().map(branch).collect();
             merged(&branches.join(" UNION ALL "))
         }
+        // The rows to examine are a query of their own, whose limit the planner does not look past.
+        // It would otherwise expect that the filters find a full page soon in any index.
+        _ if D::HIDES_FILTERS && !filters.is_empty() => {
+            let scan = Limits::SCAN;
+            format!(
+                "SELECT a.key AS key, {action} AS record FROM (SELECT {key} AS key, a.* \
+                 {base} ORDER BY {order} LIMIT {scan}) AS a WHERE true{filtered} \
+                 ORDER BY a.key {direction} LIMIT ${limit}"
+            )
+        }
         _ => format!(
             "SELECT {key} AS key, {action} AS record {rows} ORDER BY {order} LIMIT ${limit}"
         ),
