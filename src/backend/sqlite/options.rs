@@ -163,10 +163,10 @@ impl SqliteOptions {
     /// 4 MiB, about 6,000 completed actions, which takes about 75 milliseconds. 0 checks no file,
     /// [`u64::MAX`] every file. A check ends after 5 seconds, and then counts as not made.
     ///
-    /// The store opens despite damage, and answers what it can: see [`SqliteStore::check`].
+    /// The store opens despite damage, and answers what it can: see [`SqliteStore::check`](super::SqliteStore::check).
     /// [`SqliteDiagnostics::damaged`](super::SqliteDiagnostics::damaged) counts what was found. In a
     /// larger file, damage of an index may shorten a list with filters or the log of an action,
-    /// until [`SqliteStore::check`] has run.
+    /// until [`SqliteStore::check`](super::SqliteStore::check) has run.
     #[must_use]
     pub fn with_check_bytes(mut self, bytes: u64) -> SqliteOptions {
         self.check_bytes = bytes;

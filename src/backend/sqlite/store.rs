@@ -99,7 +99,7 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Returns the SQL that creates the schema, one text for each version. For a host whose own
     /// migration tool applies it: apply each text once, in order, each in a transaction. Then open
-    /// with [`SqliteOptions::verify_schema`]. A released text never changes.
+    /// with [`SqliteOptions::verify_schema`](super::SqliteOptions::verify_schema). A released text never changes.
     #[must_use]
     pub fn schema() -> &'static [&'static str] {
         schema::STEPS
