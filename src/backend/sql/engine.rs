@@ -25,7 +25,7 @@ pub(crate) enum Phase {
 }
 
 /// Position of the store, as read inside the transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Stored {
     pub(crate) revision: i64,
     pub(crate) pruned_through: i64,

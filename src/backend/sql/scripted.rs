@@ -57,16 +57,6 @@ impl Encoded for Changes {
     }
 }
 
-const EMPTY: Stored = Stored {
-    revision: 0,
-    pruned_through: 0,
-    pruned_created: None,
-    actions: 0,
-    last_number: 0,
-    last_entry: 0,
-    last_commit: 0,
-};
-
 const AGAIN: &str = "again";
 
 impl Engine for Scripted {
@@ -109,7 +99,7 @@ impl Engine for Scripted {
     }
 
     async fn read_owners(&mut self, (): &mut ()) -> Result<(Stored, Vec<Owner>), StoreError> {
-        Ok((EMPTY, Vec::new()))
+        Ok((Stored::default(), Vec::new()))
     }
 
     async fn load(&mut self, (): &mut (), sets: &[&ReadSet]) -> Result<Loaded, StoreError> {
@@ -122,7 +112,7 @@ impl Engine for Scripted {
         };
         Ok(Loaded {
             txn: TxnState::new(),
-            stored: EMPTY,
+            stored: Stored::default(),
             numbers: HashMap::new(),
             now: self.now(),
             blocked,

@@ -128,7 +128,7 @@ mod tests {
     use super::super::schema;
     use super::*;
     use crate::error::StoreErrorKind as ErrorKind;
-    use crate::model::{Batch, CancelRequest, Change, Command, Effect, NewAction, OpId, OwnerRef};
+    use crate::model::{Batch, CancelRequest, Change, Command, Effect, NewAction, OwnerRef};
     use crate::store::{ActionStore, ActionStoreExt};
     use crate::{Action, SqliteOptions, SqliteStore};
 
@@ -220,13 +220,7 @@ mod tests {
     }
 
     fn request_cancel(action: &Action) -> Command {
-        Command::Apply {
-            uid: action.uid,
-            op: OpId::new(),
-            change: Change::RequestCancel(CancelRequest::default()),
-            by: None,
-            if_version: None,
-        }
+        Command::apply(action.uid, Change::RequestCancel(CancelRequest::default()))
     }
 
     /// Batches planned from the cache, batches planned from loaded data, and batches that change no

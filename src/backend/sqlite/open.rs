@@ -217,7 +217,6 @@ impl SqliteStore {
     /// no setting of the connections. It keeps no connection between two calls, so a pool of one is
     /// enough.
     ///
-    ///
     /// The host's settings determine the [durability](crate::Capabilities::durability). It is
     /// [`Durability::Disk`](crate::Durability::Disk) at `synchronous=FULL` or `EXTRA` with
     /// `journal_mode` `WAL`, `TRUNCATE` or `PERSIST`, and at `EXTRA` with `DELETE`. Otherwise it is

@@ -17,13 +17,7 @@ fn create(new: Arc<NewAction>) -> Command {
 }
 
 fn request_cancel(action: &Action) -> Command {
-    Command::Apply {
-        uid: action.uid,
-        op: OpId::new(),
-        change: Change::RequestCancel(CancelRequest::default()),
-        by: None,
-        if_version: None,
-    }
+    Command::apply(action.uid, Change::RequestCancel(CancelRequest::default()))
 }
 
 /// Many actions, then one that exists but that the cache assumes to be new.

@@ -413,15 +413,7 @@ async fn writes_search() {
         // One row and rows in a list use different statements.
         for rows_of_a_kind in [1, 2] {
             let write_set = every_change(&batch, &read_set, rows_of_a_kind);
-            let stored = Stored {
-                revision: 0,
-                pruned_through: 0,
-                pruned_created: None,
-                actions: 0,
-                last_number: 0,
-                last_entry: 0,
-                last_commit: 0,
-            };
+            let stored = Stored::default();
             let numbers = Default::default();
             let frame = Frame::BeginAndCommit;
             let save = save::script(&write_set, stored, numbers, frame).unwrap();
