@@ -5,7 +5,7 @@
 //! Runs every conformance case on the store. Then kills processes that write to it, and checks that
 //! every acknowledged write is there. The guide "Write a store" explains the steps.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -15,44 +15,33 @@ use action_store::conformance::kill::{KillTest, work_until_killed};
 use action_store::conformance::{Subject, Verdict, cases};
 use action_store::owner::{Owner, OwnerQuery};
 use action_store::query::{BranchId, Position, Revision, StoreId};
-use action_store::spi::{self, AccessPath, CommitError, Committed, Group, GroupWriter, Key};
-use action_store::spi::{PositionWatch, TxnState, WriteSet, codec};
+use action_store::spi::{AccessPath, ActionRow, Group, GroupWriter, Key, PositionWatch};
+use action_store::spi::{ReadRows, RowChanges, StoreState, codec};
 use action_store::*;
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Slice, Snapshot};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use serde::Serialize;
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 // The tables: the first byte of each key. Numbers are big-endian, so that they sort.
-const STATE: u8 = 0; // -> position and last numbers
-const ACTION: u8 = 1; // uid -> row of the action, with its log
-const CREATED: u8 = 2; // number -> uid
-const INDEX: u8 = 3; // index and value, number -> uid
-const FEED: u8 = 4; // revision -> uid
-const FINISHED: u8 = 5; // completion time, number -> uid
-const ENTRY: u8 = 6; // number of a log entry -> uid
-const HOLDER: u8 = 7; // tenant, kind, key -> uid
-const OWNER: u8 = 8; // claim number -> owner
+const STATE: u8 = 0; // -> state of the store
+const ACTION: u8 = 1; // uid -> action with its log
+// Each of these leads to the key of an action.
+const CREATED: u8 = 2; // number
+const INDEX: u8 = 3; // index and value, number
+const FEED: u8 = 4; // revision
+const FINISHED: u8 = 5; // completion time, number
+const ENTRY: u8 = 6; // number of a log entry
+const HOLDER: u8 = 7; // unique key
+const OWNER: u8 = 8; // number of a claim -> owner
 
 fn key(table: u8, parts: &[&[u8]]) -> Vec<u8> {
     [&[table], &*parts.concat()].concat()
 }
 
-fn row_key(uid: ActionUid) -> Vec<u8> {
+fn action_key(uid: ActionUid) -> Vec<u8> {
     key(ACTION, &[uid.as_uuid().as_bytes()])
-}
-
-fn holder_key(held: &Key) -> Vec<u8> {
-    // The length keeps "a" with "bc" apart from "ab" with "c".
-    let length = (held.tenant.len() as u64).to_be_bytes();
-    let (tenant, kind, text) = (
-        held.tenant.as_bytes(),
-        held.kind.code(),
-        held.key.as_bytes(),
-    );
-    key(HOLDER, &[&length, tenant, &[kind], text])
 }
 
 /// A completion time and a number, in this order. The flipped sign sorts times before 1970 first.
@@ -73,190 +62,101 @@ fn failed(error: fjall::Error) -> StoreError {
     StoreError::new(kind, "read", "the database failed").with_source(error)
 }
 
-fn encode<R: codec::Record>(record: &R) -> Result<Vec<u8>> {
-    codec::encode(record).map_err(|error| StoreError::from_codec("write", error))
+fn pack(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|_| corrupt("a value cannot be written"))
 }
 
-fn decode<R: codec::Record>(bytes: &[u8]) -> Result<R> {
-    codec::decode(bytes).map_err(|error| StoreError::from_codec("read", error))
-}
-
-fn pack(parts: &impl Serialize) -> Result<Vec<u8>> {
-    postcard::to_stdvec(parts).map_err(|_| corrupt("a row cannot be written"))
-}
-
-fn unpack<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T> {
-    postcard::from_bytes(bytes).map_err(|_| corrupt("a row cannot be read"))
-}
-
-fn number_of(key: &[u8]) -> Result<u64> {
-    let number = key.last_chunk().copied().map(u64::from_be_bytes);
-    number.ok_or_else(|| corrupt("a key is too short"))
-}
-
-fn uid_of(bytes: &[u8]) -> Result<ActionUid> {
-    let uuid = Uuid::from_slice(bytes).map(ActionUid::from_uuid);
-    uuid.map_err(|_| corrupt("a uid cannot be read"))
-}
-
-/// An action with its log. A store whose logs are long keeps each entry in a row of its own.
-#[derive(Clone)]
-struct Row {
-    number: u64,
-    revision: u64,
-    pinned: bool,
-    action: Arc<Action>,
-    log: Vec<(u64, LogEntry)>,
-}
-
-impl Row {
-    fn to_bytes(&self) -> Result<Vec<u8>> {
-        let entries = self
-            .log
-            .iter()
-            .map(|(number, entry)| Ok((number, encode(entry)?)));
-        let (action, log) = (encode(&*self.action)?, entries.collect::<Result<Vec<_>>>()?);
-        pack(&(self.number, self.revision, self.pinned, action, log))
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Result<Row> {
-        type Parts<'b> = (u64, u64, bool, &'b [u8], Vec<(u64, &'b [u8])>);
-        let (number, revision, pinned, action, log): Parts<'_> = unpack(bytes)?;
-        let log = log
-            .into_iter()
-            .map(|(number, entry)| Ok((number, decode(entry)?)));
-        let (action, log) = (Arc::new(decode(action)?), log.collect::<Result<_>>()?);
-        Ok(Row {
-            number,
-            revision,
-            pinned,
-            action,
-            log,
-        })
-    }
-
-    /// The keys of the other rows that lead to it.
-    fn keys(&self) -> BTreeSet<Vec<u8>> {
-        let number = self.number.to_be_bytes();
-        let mut paths = AccessPath::of(&self.action);
-        paths.push(AccessPath::Uid(self.action.uid));
-        let paths = paths.iter().filter_map(AccessPath::to_key);
-        let mut keys: BTreeSet<_> = paths.map(|path| key(INDEX, &[&path, &number])).collect();
-        let finished = self.action.finished_at.map(|at| finished(at, self.number));
-        keys.extend(finished.map(|finished| key(FINISHED, &[&finished])));
-        keys.extend([
-            key(CREATED, &[&number]),
-            key(FEED, &[&self.revision.to_be_bytes()]),
-        ]);
-        let entries = self
-            .log
-            .iter()
-            .map(|(entry, _)| key(ENTRY, &[&entry.to_be_bytes()]));
-        keys.extend(entries);
-        keys
-    }
-}
-
-/// The position of the store, and the last number of an action, a log entry and a claim.
-#[derive(Clone, Copy)]
-struct State {
-    at: Position,
-    last: [u64; 3],
-}
-
-impl State {
-    fn to_bytes(self) -> Result<Vec<u8>> {
-        let (at, last) = (self.at, self.last);
-        let pruned = (
-            at.pruned_through.get(),
-            at.pruned_created.map(Timestamp::as_micros),
-        );
-        pack(&(
-            at.store_id.as_uuid().as_u128(),
-            at.revision.get(),
-            pruned,
-            at.actions,
-            last,
-        ))
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Result<State> {
-        type Parts = (u128, u64, (u64, Option<i64>), u64, [u64; 3]);
-        let (store_id, revision, (through, created), actions, last): Parts = unpack(bytes)?;
-        let store_id = StoreId::from_uuid(Uuid::from_u128(store_id));
-        let at = Position::new(store_id, BranchId::FIRST, Revision::new(revision))
-            .with_pruned(Revision::new(through), created.map(Timestamp::from_micros))
-            .with_actions(actions);
-        Ok(State { at, last })
-    }
+/// Everything that the database has of an action: its row, and the keys that lead to it.
+fn entries(row: &ActionRow) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let (action, number) = (&*row.action, row.number.to_be_bytes());
+    let mut keys = vec![
+        key(CREATED, &[&number]),
+        key(FEED, &[&row.revision.get().to_be_bytes()]),
+    ];
+    let paths = AccessPath::of(action).into_iter();
+    let paths = paths.chain([AccessPath::Uid(action.uid)]);
+    let paths = paths.filter_map(|path| path.to_key());
+    keys.extend(paths.map(|path| key(INDEX, &[&path, &number])));
+    let time = action.finished_at.map(|at| finished(at, row.number));
+    keys.extend(time.map(|time| key(FINISHED, &[&time])));
+    let entries = row.log.iter().map(|(entry, _)| entry.to_be_bytes());
+    keys.extend(entries.map(|entry| key(ENTRY, &[&entry])));
+    let held = Key::held_by(action);
+    keys.extend(held.iter().map(|held| key(HOLDER, &[&held.to_key()])));
+    let to = action_key(action.uid);
+    let mut entries: BTreeMap<_, _> = keys.into_iter().map(|key| (key, to.clone())).collect();
+    entries.insert(to, row.to_bytes()?);
+    Ok(entries)
 }
 
 /// The database at one moment.
 struct View(Snapshot, Keyspace);
 
-type Rows = Box<dyn Iterator<Item = Result<(Slice, Slice)>>>;
+/// Values, each with the number at the end of its key.
+type Values = Box<dyn Iterator<Item = Result<(u64, Slice)>>>;
 
 impl View {
     fn get(&self, key: &[u8]) -> Result<Option<Slice>> {
         self.0.get(&self.1, key).map_err(failed)
     }
 
-    /// The rows whose keys begin with `prefix`, those beyond `after`, in ascending order or newest first.
-    fn rows(&self, prefix: &[u8], after: Option<&[u8]>, newest: bool) -> Rows {
+    /// Reads the keys that begin with `prefix`, those beyond `after`.
+    fn range(&self, prefix: &[u8], after: Option<Vec<u8>>, newest: bool) -> Values {
         let (first, last) = (prefix.to_vec(), [prefix, &[0xff; 17]].concat());
-        let after = after.map(|after| [prefix, after].concat());
-        let read = |row: fjall::Guard| row.into_inner().map_err(failed);
+        let after = after.map(|after| [prefix, &after].concat());
+        let read = |found: fjall::Guard| {
+            let (key, value) = found.into_inner().map_err(failed)?;
+            let number = key.last_chunk().copied().map(u64::from_be_bytes);
+            Ok((number.ok_or_else(|| corrupt("a key is too short"))?, value))
+        };
         if newest {
-            let rows = self.0.range(&self.1, first..after.unwrap_or(last));
-            return Box::new(rows.rev().map(read));
+            let found = self.0.range(&self.1, first..after.unwrap_or(last));
+            return Box::new(found.rev().map(read));
         }
         // The next key after another one has a zero byte more.
         let first = after.map_or(first, |after| [&*after, &[0]].concat());
         Box::new(self.0.range(&self.1, first..last).map(read))
     }
 
-    fn state(&self) -> Result<State> {
-        let state = self.get(&[STATE])?;
-        State::from_bytes(&state.ok_or_else(|| corrupt("the state of the store is missing"))?)
-    }
-
-    fn row(&self, uid: ActionUid) -> Result<Option<Row>> {
-        let row = self.get(&row_key(uid))?;
-        let row = row.map(|bytes| Row::from_bytes(&bytes)).transpose()?;
-        match row {
-            Some(row) if row.action.uid != uid => Err(corrupt("a row is of another action")),
+    fn row(&self, key: &[u8]) -> Result<Option<ActionRow>> {
+        let bytes = self.get(key)?;
+        let row = bytes.map(|bytes| ActionRow::from_bytes(&bytes));
+        match row.transpose()? {
+            Some(row) if action_key(row.action.uid) != key => Err(corrupt("a row is misplaced")),
             row => Ok(row),
         }
     }
 
-    /// Follows a row that leads to an action. Without the action, the store is damaged.
-    fn follow(&self, row: Result<(Slice, Slice)>) -> Result<(u64, Row)> {
-        let (key, uid) = row?;
-        let row = self.row(uid_of(&uid)?)?;
-        Ok((
-            number_of(&key)?,
-            row.ok_or_else(|| corrupt("an action is missing"))?,
-        ))
+    /// Reads the actions to which the keys of a range lead. Without the action, the store is damaged.
+    fn rows(
+        &self,
+        prefix: &[u8],
+        after: Option<Vec<u8>>,
+        newest: bool,
+    ) -> impl Iterator<Item = Result<(u64, ActionRow)>> {
+        self.range(prefix, after, newest).map(|found| {
+            let (number, key) = found?;
+            let row = self
+                .row(&key)?
+                .ok_or_else(|| corrupt("an action is missing"))?;
+            Ok((number, row))
+        })
     }
 
-    fn owners(&self) -> Result<BTreeMap<u64, Owner>> {
-        let rows = self.rows(&[OWNER], None, false);
-        let owner = |(key, owner): (Slice, Slice)| Ok((number_of(&key)?, decode(&owner)?));
-        rows.map(|row| row.and_then(owner)).collect()
+    fn owners_after(&self, after: u64) -> Result<BTreeMap<u64, Owner>> {
+        let after = Some(after.to_be_bytes().to_vec());
+        let owners = self.range(&[OWNER], after, false).map(|found| {
+            let (claim, owner) = found?;
+            let owner = codec::decode(&owner);
+            Ok((
+                claim,
+                owner.map_err(|error| StoreError::from_codec("read", error))?,
+            ))
+        });
+        owners.collect()
     }
 
-    fn owns_unfinished(&self, owner: &OwnerRef) -> Result<bool> {
-        let path = AccessPath::UnfinishedOf(owner.name.clone());
-        let prefix = key(INDEX, &[&path.to_key().unwrap_or_default()]);
-        for row in self.rows(&prefix, None, false) {
-            if self.follow(row)?.1.action.owner.as_ref() == Some(owner) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn page(&self, query: &Query) -> Result<Page<Arc<Action>>> {
+    fn list(&self, query: &Query) -> Result<Page<Arc<Action>>> {
         let path = query.access_paths().iter().find_map(AccessPath::to_key);
         let prefix = match query.order {
             Order::Feed => vec![FEED],
@@ -268,33 +168,35 @@ impl View {
             _ => cursor.position().to_be_bytes().to_vec(),
         });
         let newest = !matches!(query.order, Order::Oldest | Order::Feed);
-        let rows = self.rows(&prefix, after.as_deref(), newest);
-        let rows = rows.map(|row| self.follow(row).map(|(number, row)| (number, row.action)));
+        let rows = self.rows(&prefix, after, newest);
+        let rows = rows.map(|row| row.map(|(number, row)| (number, row.action)));
         Page::fill(rows, query, self.state()?.at)
     }
 
-    fn log_page(&self, query: &LogQuery) -> Result<Page<LogEntry>> {
-        let after = query.after.map_or(0, |cursor| cursor.position());
+    fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>> {
         let at = self.state()?.at;
+        let after = query.after.map_or(0, |cursor| cursor.position());
         if let Some(uid) = query.uid {
-            let log = self.row(uid)?.map_or(Vec::new(), |row| row.log);
+            let log = self
+                .row(&action_key(uid))?
+                .map_or(Vec::new(), |row| row.log);
             let rest = log.into_iter().filter(|(number, _)| *number > after);
             return Page::fill_log(rest.map(Ok), query, at);
         }
-        let rows = self
-            .rows(&[ENTRY], Some(&after.to_be_bytes()), false)
-            .map(|row| {
-                let (number, row) = self.follow(row)?;
-                let entry = row.log.into_iter().find(|(entry, _)| *entry == number);
-                entry.ok_or_else(|| corrupt("a log entry is missing"))
-            });
-        Page::fill_log(rows, query, at)
+        let rows = self.rows(&[ENTRY], Some(after.to_be_bytes().to_vec()), false);
+        let entries = rows.map(|row| {
+            let (number, row) = row?;
+            let entry = row.log.into_iter().find(|(entry, _)| *entry == number);
+            entry.ok_or_else(|| corrupt("a log entry is missing"))
+        });
+        Page::fill_log(entries, query, at)
     }
 
     fn owner_page(&self, query: &OwnerQuery) -> Result<Page<Owner>> {
-        let after = query.after.map_or(0, |cursor| cursor.position());
         let mut rows = Vec::new();
-        for (claim, owner) in self.owners()?.split_off(&after.saturating_add(1)) {
+        for (claim, owner) in
+            self.owners_after(query.after.map_or(0, |cursor| cursor.position()))?
+        {
             let ask = query.active && !owner.is_alive();
             if query.matches(&owner, ask && self.owns_unfinished(&owner.owner)?) {
                 rows.push(Ok((claim, owner)));
@@ -304,153 +206,36 @@ impl View {
     }
 }
 
-/// The changes of a commit. Of several changes of one row, the last one counts.
-type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
-
-/// A transaction: one moment of the database, the actions that were loaded, and the changes.
-struct Txn {
-    view: View,
-    rows: HashMap<ActionUid, Row>,
-    changes: Changes,
-}
-
-impl Txn {
-    fn load(&mut self, uid: ActionUid, state: &mut TxnState) -> Result<()> {
-        if !self.rows.contains_key(&uid)
-            && let Some(row) = self.view.row(uid)?
-        {
-            let late = row.log.iter().any(|(_, entry)| entry.is_late());
-            state.put_action(row.action.clone(), row.pinned, late);
-            self.rows.insert(uid, row);
-        }
-        Ok(())
+/// What a commit reads.
+impl ReadRows for View {
+    fn state(&self) -> Result<StoreState> {
+        let state = self.get(&[STATE])?;
+        let state = state.ok_or_else(|| corrupt("the state of the store is missing"))?;
+        serde_json::from_slice(&state).map_err(|_| corrupt("the state cannot be read"))
     }
 
-    /// Loads what the batches of a group need.
-    fn load_all(&mut self, group: &Group, owners: &BTreeMap<u64, Owner>) -> Result<TxnState> {
-        let mut state = TxnState::new();
-        for read_set in group.read_sets() {
-            for uid in read_set.actions() {
-                self.load(*uid, &mut state)?;
-            }
-            for uid in read_set.parents_of() {
-                if let Some(parent) = self.rows.get(uid).and_then(|row| row.action.parent) {
-                    self.load(parent, &mut state)?;
-                }
-            }
-            for held in read_set.keys() {
-                if let Some(holder) = self.view.get(&holder_key(held))? {
-                    self.load(uid_of(&holder)?, &mut state)?;
-                    state.put_key(held.clone(), uid_of(&holder)?);
-                }
-            }
-            // After the actions to which they belong.
-            for (uid, op) in read_set.ops() {
-                let log = self.rows.get(uid).map_or(&[][..], |row| &row.log);
-                if log.iter().any(|(_, entry)| entry.op == Some(*op)) {
-                    state.put_op(*uid, *op);
-                }
-            }
-        }
-        let owns_unfinished = |owner: &OwnerRef| self.view.owns_unfinished(owner);
-        state.put_all_owners(owners.values(), group.read_sets(), owns_unfinished)?;
-        Ok(state)
+    fn action(&self, uid: ActionUid) -> Result<Option<ActionRow>> {
+        self.row(&action_key(uid))
     }
 
-    /// Replaces an action, creates it, or removes it.
-    fn put(&mut self, uid: ActionUid, after: Option<Row>) -> Result<()> {
-        let before = self
-            .rows
-            .remove(&uid)
-            .map_or(BTreeSet::new(), |row| row.keys());
-        let keys = after.as_ref().map_or(BTreeSet::new(), Row::keys);
-        let gone = before.difference(&keys).map(|key| (key.clone(), None));
-        self.changes.extend(gone);
-        let value = || Some(uid.as_uuid().as_bytes().to_vec());
-        let new = keys.difference(&before).map(|key| (key.clone(), value()));
-        self.changes.extend(new);
-        let bytes = after.as_ref().map(Row::to_bytes).transpose()?;
-        self.changes.insert(row_key(uid), bytes);
-        self.rows.extend(after.map(|row| (uid, row)));
-        Ok(())
+    fn holder(&self, held: &Key) -> Result<Option<ActionRow>> {
+        let holder = self.get(&key(HOLDER, &[&held.to_key()]))?;
+        holder.map_or(Ok(None), |holder| self.row(&holder))
     }
 
-    /// Changes a row that was loaded or created.
-    fn change(&mut self, uid: ActionUid, change: impl FnOnce(&mut Row)) -> Result<()> {
-        let row = self.rows.get(&uid).cloned();
-        let mut row = row.ok_or_else(|| corrupt("a row was not loaded"))?;
-        change(&mut row);
-        self.put(uid, Some(row))
+    fn owners(&self) -> Result<BTreeMap<u64, Owner>> {
+        self.owners_after(0)
     }
 
-    /// Converts a write set to changes, in its order. Returns the position after the commit.
-    fn save(&mut self, set: &WriteSet, owners: &mut BTreeMap<u64, Owner>) -> Result<Position> {
-        let mut state = self.view.state()?;
-        let [last_number, last_entry, last_claim] = &mut state.last;
-        let mut revisions = state.at.next_revisions().map(Revision::get);
-        let stored = |uid| self.rows.get(&uid).map(|row| Revision::new(row.revision));
-        state.at = state.at.apply(set, stored);
-        for (action, new) in set.updated.iter().zip(revisions.by_ref()) {
-            self.change(action.uid, |row| {
-                (row.action, row.revision) = (action.clone(), new)
-            })?;
+    fn owns_unfinished(&self, owner: &OwnerRef) -> Result<bool> {
+        let path = AccessPath::UnfinishedOf(owner.name.clone()).to_key();
+        let prefix = key(INDEX, &[&path.unwrap_or_default()]);
+        for row in self.rows(&prefix, None, false) {
+            if row?.1.action.owner.as_ref() == Some(owner) {
+                return Ok(true);
+            }
         }
-        for uid in &set.unpinned {
-            self.change(*uid, |row| row.pinned = false)?;
-        }
-        for action in &set.removed {
-            self.put(action.uid, None)?;
-        }
-        for held in &set.keys_freed {
-            self.changes.insert(holder_key(held), None);
-        }
-        for (action, revision) in set.created.iter().zip(revisions) {
-            *last_number += 1;
-            let (number, log, uid) = (*last_number, Vec::new(), action.uid);
-            let action = action.clone();
-            self.put(
-                uid,
-                Some(Row {
-                    number,
-                    revision,
-                    pinned: false,
-                    action,
-                    log,
-                }),
-            )?;
-        }
-        for entry in &set.log {
-            *last_entry += 1;
-            self.change(entry.uid, |row| row.log.push((*last_entry, entry.clone())))?;
-        }
-        for uid in &set.trim {
-            self.change(*uid, |row| {
-                drop(spi::trim_log(&mut row.log, |(_, e)| e.kind))
-            })?;
-        }
-        for (held, uid) in &set.keys_taken {
-            let uid = uid.as_uuid().as_bytes().to_vec();
-            self.changes.insert(holder_key(held), Some(uid));
-        }
-        for uid in &set.pinned {
-            self.change(*uid, |row| row.pinned = true)?;
-        }
-        for owner in &set.owners {
-            let known = owners.iter().find(|(_, known)| known.owner == owner.owner);
-            let claim = known.map_or(*last_claim + 1, |(claim, _)| *claim);
-            *last_claim = claim.max(*last_claim);
-            let row = encode(owner)?;
-            self.changes
-                .insert(key(OWNER, &[&claim.to_be_bytes()]), Some(row));
-            owners.insert(claim, owner.clone());
-        }
-        let forgotten = |owner: &Owner| set.owners_forgotten.contains(&owner.owner);
-        for (claim, _) in owners.extract_if(.., |_, owner| forgotten(owner)) {
-            self.changes
-                .insert(key(OWNER, &[&claim.to_be_bytes()]), None);
-        }
-        self.changes.insert(vec![STATE], Some(state.to_bytes()?));
-        Ok(state.at)
+        Ok(false)
     }
 }
 
@@ -462,30 +247,28 @@ impl Db {
         View(self.0.snapshot(), self.1.clone())
     }
 
-    /// Commits the batches of a group. This is the only writer, so it remembers the owners.
-    fn commit(
-        &self,
-        group: &Group,
-        owners: &mut BTreeMap<u64, Owner>,
-        clock: &Clock,
-    ) -> Result<Committed, CommitError> {
-        let (rows, changes) = (HashMap::new(), Changes::new());
-        let mut txn = Txn {
-            view: self.view(),
-            rows,
-            changes,
-        };
-        let mut state = txn.load_all(group, owners)?;
-        let answers = group.plan(&mut state, clock.now());
-        let write_set = state.into_write_set();
-        if write_set.is_empty() {
-            return Ok(Committed::new(answers, txn.view.state()?.at));
+    /// Saves the changes of a commit. There is one writer, so nothing changes in between.
+    fn save(&self, changes: RowChanges) -> Result<()> {
+        let (mut values, mut added) = (BTreeMap::new(), BTreeMap::new());
+        for (before, after) in &changes.actions {
+            let before = before.as_ref().map_or(Ok(BTreeMap::new()), entries)?;
+            let mut after = after.as_ref().map_or(Ok(BTreeMap::new()), entries)?;
+            let gone = before.keys().filter(|key| !after.contains_key(*key));
+            values.extend(gone.map(|key| (key.clone(), None)));
+            after.retain(|key, value| before.get(key) != Some(value));
+            added.extend(after.into_iter().map(|(key, value)| (key, Some(value))));
         }
-        let mut owners_after = owners.clone();
-        let at = txn.save(&write_set, &mut owners_after)?;
+        // After all removals: an action may take a key that another one held.
+        values.append(&mut added);
+        for (claim, owner) in changes.owners {
+            let owner = owner.map(|owner| codec::encode(&owner)).transpose();
+            let owner = owner.map_err(|error| StoreError::from_codec("write", error))?;
+            values.insert(key(OWNER, &[&claim.to_be_bytes()]), owner);
+        }
+        values.insert(vec![STATE], Some(pack(&changes.state)?));
         // fjall syncs first and then shows: no reader sees what a power cut could take back.
         let mut batch = self.0.batch().durability(Some(PersistMode::SyncAll));
-        for (key, value) in txn.changes {
+        for (key, value) in values {
             match value {
                 Some(value) => batch.insert(&self.1, key, value),
                 None => batch.remove(&self.1, key),
@@ -498,9 +281,7 @@ impl Db {
                 _ => StoreErrorKind::OutcomeUnknown,
             };
             StoreError::new(kind, "write", "the commit failed").with_source(error)
-        })?;
-        *owners = owners_after;
-        Ok(Committed::new(answers, at))
+        })
     }
 }
 
@@ -527,13 +308,15 @@ impl FjallStore {
         let db = Db(database, rows);
         if db.view().get(&[STATE])?.is_none() {
             let at = Position::new(StoreId::new(), BranchId::FIRST, Revision::ZERO);
-            let state = State { at, last: [0; 3] };
-            db.1.insert([STATE], state.to_bytes()?).map_err(failed)?;
+            let state = pack(&StoreState::new(at))?;
+            db.1.insert([STATE], state).map_err(failed)?;
             db.0.persist(PersistMode::SyncAll).map_err(failed)?;
         }
         let watch = Arc::new(PositionWatch::new(db.view().state()?.at));
-        let (own, mut owners) = (db.clone(), db.view().owners()?);
-        let commit = move |group: &Group| own.commit(group, &mut owners, &clock);
+        let own = db.clone();
+        let commit = move |group: &Group| {
+            group.commit_rows(clock.now(), &own.view(), |changes| own.save(changes))
+        };
         let timeout = Duration::from_secs(30);
         let writer = GroupWriter::spawn(CAPABILITIES, watch.clone(), timeout, commit)?;
         Ok(FjallStore { db, writer, watch })
@@ -564,16 +347,16 @@ impl ActionStore for FjallStore {
     async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>> {
         CAPABILITIES.check_count("get", uids.len())?;
         let view = self.view("get")?;
-        let action = |uid: &ActionUid| Ok(view.row(*uid)?.map(|row| row.action));
+        let action = |uid: &ActionUid| Ok(view.row(&action_key(*uid))?.map(|row| row.action));
         uids.iter().map(action).collect()
     }
 
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>> {
-        self.shown(self.view("list")?.page(query))
+        self.shown(self.view("list")?.list(query))
     }
 
     async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>> {
-        self.shown(self.view("log")?.log_page(query))
+        self.shown(self.view("log")?.log(query))
     }
 
     async fn owners(&self, query: &OwnerQuery) -> Result<Page<Owner>> {

@@ -28,7 +28,7 @@ pub use sqlite::{
 };
 
 #[cfg(feature = "_sql")]
-use crate::spi::{self as position_watch, another_branch};
+use crate::spi::another_branch;
 
 /// A map with a fast hash. Each map has its own seed: clients may choose keys, and must not be able
 /// to choose keys whose hashes collide.

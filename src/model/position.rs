@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::time::Timestamp;
@@ -11,7 +11,9 @@ use super::time::Timestamp;
 ///
 /// Each commit gives each action that it changes one unique revision. Revisions become readable in
 /// ascending order: once a revision is readable, no lower revision appears later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Revision(u64);
 
 impl Revision {
@@ -69,6 +71,14 @@ impl Serialize for StoreId {
     }
 }
 
+impl<'de> Deserialize<'de> for StoreId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<StoreId, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let uuid = Uuid::try_parse(&text).map_err(serde::de::Error::custom)?;
+        Ok(StoreId(uuid))
+    }
+}
+
 impl fmt::Display for StoreId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0.hyphenated(), f)
@@ -79,7 +89,7 @@ impl fmt::Display for StoreId {
 ///
 /// When a restored backup is used beside the original store, each is on its own branch. The two
 /// share the history up to the copy and differ after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BranchId(u64);
 
 impl BranchId {
@@ -109,7 +119,9 @@ impl BranchId {
 }
 
 /// Position of a store: its identity, its branch, and its latest revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+///
+/// A store can keep its position in the form of serde.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Position {
     /// Identity of the store.

@@ -100,5 +100,9 @@ mod tests {
             "actions": 2,
         });
         assert_eq!(json, expected);
+        assert_eq!(serde_json::from_value::<Position>(json).unwrap(), at);
+        let mut damaged = expected;
+        damaged["store_id"] = "7".into();
+        assert!(serde_json::from_value::<Position>(damaged).is_err());
     }
 }

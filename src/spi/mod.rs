@@ -19,6 +19,9 @@
 //!
 //! - [`GroupWriter`] takes the batches of all callers, and commits those that wait together.
 //!
+//! - [`Group::commit_rows`] is the whole commit of a store that keeps an action with its log in one
+//!   [`ActionRow`]. Such a store implements [`ReadRows`] and saves [`RowChanges`].
+//!
 //! Reading:
 //!
 //! - [`Query::access_paths`](crate::Query::access_paths) lists the indexes that a query can read.
@@ -49,6 +52,7 @@ pub(crate) mod deadline;
 mod group_writer;
 mod page;
 mod position_watch;
+mod rows;
 pub(crate) mod write_queue;
 
 pub use crate::model::codec;
@@ -60,3 +64,4 @@ pub use group_writer::{Answers, CommitError, Committed, Group, GroupWriter};
 #[cfg(feature = "_sql")]
 pub(crate) use page::another_branch;
 pub use position_watch::PositionWatch;
+pub use rows::{ActionRow, ReadRows, RowChanges, StoreState};

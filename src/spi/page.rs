@@ -132,6 +132,15 @@ impl Page<LogEntry> {
         at: Position,
     ) -> Result<Page<LogEntry>, StoreError> {
         check("log", query.check(), query.after, at)?;
+        Page::of_log(rows, query, at)
+    }
+
+    /// Fills a page for a query that was checked.
+    pub(crate) fn of_log(
+        rows: impl IntoIterator<Item = Row<LogEntry>>,
+        query: &LogQuery,
+        at: Position,
+    ) -> Result<Page<LogEntry>, StoreError> {
         let belongs = |entry: &LogEntry| query.uid.is_none_or(|uid| uid == entry.uid);
         let rows = rows.into_iter().map(|row| match row? {
             (_, entry) if !belongs(&entry) => {
@@ -180,6 +189,15 @@ impl Page<Owner> {
         at: Position,
     ) -> Result<Page<Owner>, StoreError> {
         check("owners", query.check(), query.after, at)?;
+        Page::of_owners(rows, query, at)
+    }
+
+    /// Fills a page for a query that was checked.
+    pub(crate) fn of_owners(
+        rows: impl IntoIterator<Item = Row<Owner>>,
+        query: &OwnerQuery,
+        at: Position,
+    ) -> Result<Page<Owner>, StoreError> {
         ascending("owners", rows, query.limit, query.after, at, Cursor::owners)
     }
 }
@@ -194,9 +212,10 @@ fn ascending<T>(
     cursor: fn(Position, u64) -> Cursor,
 ) -> Result<Page<T>, StoreError> {
     let mut last = after.map_or(0, |cursor| cursor.position());
-    let mut items = Vec::new();
+    let (rows, limit) = (rows.into_iter(), usize::from(limit));
+    let mut items = Vec::with_capacity(rows.size_hint().0.min(limit));
     for row in rows {
-        if items.len() == usize::from(limit) {
+        if items.len() == limit {
             return Ok(Page::new(items, Some(cursor(at, last)), at));
         }
         let (number, item) = row?;

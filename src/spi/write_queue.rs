@@ -22,7 +22,7 @@ pub(crate) type Answer = Result<Vec<Result<Done, Rejection>>, StoreError>;
 pub type Answers = Vec<Vec<Result<Done, Rejection>>>;
 
 /// Bytes in one unit of queue memory.
-pub(crate) const ROOM_UNIT: usize = 512;
+const ROOM_UNIT: usize = 512;
 
 /// Number of commands, and of their bytes, at which a transaction takes no further batch.
 const GROUP_COMMANDS: usize = 2000;
@@ -61,6 +61,10 @@ pub(crate) struct WriteSender {
     /// Memory for the batches in each queue, in units of [`ROOM_UNIT`] bytes.
     owners_room: Arc<Semaphore>,
     actions_room: Arc<Semaphore>,
+    /// Total number of these units in each queue.
+    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
+    units: usize,
+    /// True once the tasks must finish the waiting work and end.
     closing: watch::Sender<bool>,
 }
 
@@ -71,15 +75,31 @@ impl WriteSender {
         let (actions, actions_lane) = mpsc::unbounded_channel();
         let closing = watch::Sender::new(false);
         let write_queue = WriteQueue::new(owners_lane, actions_lane, closing.subscribe());
-        let room = || Arc::new(Semaphore::new(bytes / ROOM_UNIT));
+        let units = bytes / ROOM_UNIT;
+        let room = || Arc::new(Semaphore::new(units));
         let sender = WriteSender {
             owners,
             actions,
             owners_room: room(),
             actions_room: room(),
+            units,
             closing,
         };
         (sender, write_queue)
+    }
+
+    /// Returns the memory of the waiting batches, in bytes.
+    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
+    pub(crate) fn queued_bytes(&self) -> usize {
+        let rooms = [&self.owners_room, &self.actions_room];
+        let taken = rooms.map(|room| self.units.saturating_sub(room.available_permits()));
+        taken.iter().sum::<usize>() * ROOM_UNIT
+    }
+
+    /// Returns a receiver that is true once the sender is closed.
+    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.subscribe()
     }
 
     /// Refuses further batches, and lets the writer finish those that wait.
@@ -142,7 +162,7 @@ impl WriteSender {
 }
 
 /// Returns true if all commands of a batch are about owners.
-pub(crate) fn about_owners(batch: &Batch) -> bool {
+fn about_owners(batch: &Batch) -> bool {
     let about_owners = |command: &Command| {
         matches!(
             command,

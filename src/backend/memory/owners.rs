@@ -106,3 +106,29 @@ impl Owners {
 fn counted(action: &Action) -> Option<&OwnerRef> {
     action.owner.as_ref().filter(|_| action.is_unfinished())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{OwnerState, Timestamp};
+
+    #[test]
+    fn only_a_living_owner_is_found_by_its_name() {
+        let mut owners = Owners::default();
+        let mut save = |owner: &Owner| {
+            let mut write_set = WriteSet::default();
+            write_set.owners.push(owner.clone());
+            owners.save(&mut write_set);
+            owners.living.get("a").copied()
+        };
+        // Each reference is of a new incarnation.
+        let claimed = || Owner::claimed(OwnerRef::new("a"), Timestamp::from_seconds(1));
+        let (mut first, second) = (claimed(), claimed());
+        assert_eq!(save(&first), Some(1));
+        first.state = OwnerState::Released;
+        assert_eq!(save(&first), None);
+        assert_eq!(save(&second), Some(2));
+        // An earlier incarnation changes once more.
+        assert_eq!(save(&first), Some(2));
+    }
+}

@@ -446,3 +446,32 @@ fn merged<'t>(mut walks: Vec<Peekable<Walk<'t, u64>>>, newest: bool) -> Walk<'t,
         Some(next)
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{BranchId, NewAction, Outcome, Status, StoreId};
+
+    /// Entries of no action would be filtered from every page, but the memory would grow.
+    #[test]
+    fn an_action_leaves_the_indexes_that_it_is_no_longer_in() {
+        let at = Position::new(StoreId::new(), BranchId::FIRST, Revision::ZERO);
+        let mut tables = Tables::new(at);
+        let new = NewAction::task("a").with_parent(ActionUid::new());
+        let action = Action::new(&new, new.digest(), Timestamp::from_seconds(1));
+        let mut ended = action.clone();
+        (ended.status, ended.outcome) = (Status::Completed, Some(Outcome::Failed));
+        ended.finished_at = Some(Timestamp::from_seconds(2));
+        tables.create(Arc::new(action), 1);
+        tables.update(Arc::new(ended), 2);
+        assert!(!tables.indexes.contains_key(&AccessPath::Unfinished));
+        assert!(
+            tables
+                .indexes
+                .contains_key(&AccessPath::Ended(Outcome::Failed))
+        );
+        tables.remove(new.uid);
+        assert!(tables.indexes.is_empty(), "{:?}", tables.indexes);
+        assert!(tables.finished.is_empty());
+    }
+}

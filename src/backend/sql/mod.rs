@@ -21,7 +21,7 @@ mod write_cache;
 mod write_loop;
 mod writer;
 
-use crate::spi::{claim, deadline, write_queue};
+use crate::spi::{deadline, write_queue};
 
 pub(crate) use self::dialect::{Dialect, PageText};
 pub(crate) use self::engine::{

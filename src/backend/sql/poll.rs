@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::reader::Read;
-use crate::backend::position_watch::PositionWatch;
+use crate::spi::PositionWatch;
 
 /// Number of waiting calls, which share each poll.
 #[derive(Debug, Clone)]

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::engine::{FoundOne, ReadEngine};
-use crate::backend::position_watch::PositionWatch;
 use crate::error::StoreError;
 use crate::model::{
     Action, ActionUid, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position, Query,
 };
+use crate::spi::PositionWatch;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 

@@ -10,12 +10,12 @@ use super::engine::{
 use super::lineage::Lineage;
 use super::store::{Settings, SqlStore};
 use super::write_queue::Answer;
-use crate::backend::position_watch::PositionWatch;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, BranchId, Branches, Command, Effect, LogEntry, LogQuery, NewAction,
     Owner, OwnerQuery, Page, Position, Query, ReadSet, StoreId, Timestamp, TxnState, WriteSet,
 };
+use crate::spi::PositionWatch;
 use crate::store::{Capabilities, Durability};
 
 /// The results of the coming steps of the engine. A step without one succeeds.

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::claim::Claim;
 use super::commit_timer::CommitTimer;
 use super::deadline::deadline;
 use super::engine::{Engine, ReadEngine};
@@ -14,14 +13,14 @@ use super::lineage::Lineage;
 use super::poll::Poll;
 use super::read_cache::ReadCache;
 use super::reader::{Read, Reader, Reply};
-use super::write_queue::{Answer, ROOM_UNIT, WriteQueue, WriteRequest, about_owners};
+use super::write_queue::{Answer, WriteSender};
 use super::writer::{CloseOnDrop, Writer};
-use crate::backend::position_watch::PositionWatch;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, CheckError, Cursor, LogEntry, LogQuery, Owner, OwnerQuery, Page,
     Position, Query, ReadSet, Revision, read_set,
 };
+use crate::spi::PositionWatch;
 use crate::store::Capabilities;
 
 /// Maximum number of requests that wait for a reader.
@@ -50,18 +49,11 @@ pub(crate) struct SqlStore {
     /// Cache that answers `get` without the database; empty unless plans are made from memory.
     pub(crate) read_cache: Arc<ReadCache>,
     timeout: Duration,
-    owners: mpsc::UnboundedSender<WriteRequest>,
-    actions: mpsc::UnboundedSender<WriteRequest>,
-    /// Memory for the batches in each queue, in units of [`ROOM_UNIT`] bytes.
-    owners_room: Arc<Semaphore>,
-    actions_room: Arc<Semaphore>,
-    /// Total number of these units in each queue.
-    room: usize,
+    /// Its close ends all tasks once they have finished the waiting work.
+    sender: WriteSender,
     questions: mpsc::Sender<Read>,
     /// Polls for commits of other processes; `None` if there are no other writers.
     poll: Option<Poll>,
-    /// True once the tasks must finish the waiting work and end.
-    closing: watch::Sender<bool>,
     /// The writer task, which is the last task to end. `None` once `close` has seen it end.
     writer: Mutex<Option<JoinHandle<bool>>>,
 }
@@ -76,17 +68,15 @@ impl SqlStore {
         readers: Vec<R>,
     ) -> SqlStore {
         let read_cache = Arc::new(ReadCache::default());
-        let (owners, owners_lane) = mpsc::unbounded_channel();
-        let (actions, actions_lane) = mpsc::unbounded_channel();
+        let (sender, write_queue) = WriteSender::new(settings.queue_bytes);
         let (questions, asked) = mpsc::channel(QUESTIONS);
         let asked = Arc::new(Mutex::new(asked));
-        let closing = watch::Sender::new(false);
         let readers = readers.into_iter().map(|engine| {
             let reader = Reader {
                 engine,
                 questions: asked.clone(),
                 put_off: None,
-                closing: closing.subscribe(),
+                closing: sender.closing(),
                 position_watch: position_watch.clone(),
             };
             tokio::spawn(reader.run())
@@ -104,41 +94,32 @@ impl SqlStore {
             timer: CommitTimer::always(settings.always_parts),
             blocked: Vec::new(),
         };
-        let write_queue = WriteQueue::new(owners_lane, actions_lane, closing.subscribe());
         let writer = tokio::spawn(writer.run(write_queue));
         let poll = settings.poll_interval.map(|interval| {
             let poll = Poll::new(interval);
             tokio::spawn(poll.clone().run(
                 questions.clone(),
                 position_watch.clone(),
-                closing.subscribe(),
+                sender.closing(),
             ));
             poll
         });
-        let room = settings.queue_bytes / ROOM_UNIT;
         SqlStore {
             lineage,
             capabilities: settings.capabilities,
             position_watch,
             read_cache,
             timeout: settings.timeout,
-            owners,
-            actions,
-            owners_room: Arc::new(Semaphore::new(room)),
-            actions_room: Arc::new(Semaphore::new(room)),
-            room,
+            sender,
             questions,
             poll,
-            closing,
             writer: Mutex::new(Some(writer)),
         }
     }
 
     /// Returns the memory of the waiting batches, in bytes.
     pub(crate) fn queued_bytes(&self) -> usize {
-        let write_queue = [&self.owners_room, &self.actions_room];
-        let taken = write_queue.map(|room| self.room.saturating_sub(room.available_permits()));
-        taken.iter().sum::<usize>() * ROOM_UNIT
+        self.sender.queued_bytes()
     }
 
     /// Checks that a batch may be tried. Returns what it needs and its size in bytes.
@@ -154,53 +135,8 @@ impl SqlStore {
 
     /// Sends a checked batch to the writer and waits for its answer.
     pub(crate) async fn write(&self, batch: Batch, read_set: ReadSet, bytes: usize) -> Answer {
-        let about_owners = about_owners(&batch);
-        let (lane, room) = match about_owners {
-            true => (&self.owners, &self.owners_room),
-            false => (&self.actions, &self.actions_room),
-        };
-        let units = u32::try_from(bytes.div_ceil(ROOM_UNIT)).unwrap_or(u32::MAX);
-        let claim = Arc::new(Claim::default());
-        let (reply, answer) = oneshot::channel();
-        let written = async {
-            let closed = || StoreError::closed("write");
-            let room = room
-                .clone()
-                .acquire_many_owned(units)
-                .await
-                .map_err(|_| closed())?;
-            let claim = claim.clone();
-            let request = WriteRequest {
-                batch,
-                read_set,
-                about_owners,
-                claim,
-                reply,
-                room,
-            };
-            lane.send(request).map_err(|_| closed())?;
-            answer.await.map_err(|_| closed())
-        };
-        match deadline(self.timeout, written).await {
-            Some(Ok(answer)) => answer,
-            // The writer is gone: with the runtime, or because the store was closed.
-            Some(Err(closed)) if claim.withdraw() || !claim.is_sent() => Err(closed),
-            None if claim.withdraw() => Err(StoreError::new(
-                ErrorKind::Unavailable,
-                "write",
-                "the call timed out before the write began; nothing was applied",
-            )),
-            Some(Err(_)) => Err(StoreError::new(
-                ErrorKind::OutcomeUnknown,
-                "write",
-                "the store's runtime ended after the commit was sent",
-            )),
-            None => Err(StoreError::new(
-                ErrorKind::OutcomeUnknown,
-                "write",
-                "the call timed out after the write began",
-            )),
-        }
+        let sender = &self.sender;
+        sender.write(batch, read_set, bytes, self.timeout).await
     }
 
     /// Sends a request to the readers and waits for the answer.
@@ -296,7 +232,7 @@ impl SqlStore {
     /// Ends the tasks once they have done the waiting work.
     pub(crate) async fn close(&self) -> Result<(), StoreError> {
         self.position_watch.close();
-        self.closing.send_replace(true);
+        self.sender.close();
         let mut writer = self.writer.lock().await;
         let Some(task) = writer.as_mut() else {
             return Ok(());

@@ -11,9 +11,9 @@ use super::lineage::Lineage;
 use super::read_cache::ReadCache;
 use super::write_cache::WriteCache;
 use super::write_queue::{Answers, WriteRequest, answer_all, answer_each};
-use crate::backend::position_watch::PositionWatch;
 use crate::error::StoreError;
 use crate::model::{Effect, Timestamp, TxnState, plan};
+use crate::spi::PositionWatch;
 
 /// Maximum number of attempts for a batch, if its transaction may succeed when it is tried again,
 /// or other writers commit during the check of a doubtful commit.

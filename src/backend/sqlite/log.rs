@@ -8,9 +8,9 @@ use super::decode::{Columns, decode_entry};
 use super::position::{First, POSITION, read_first};
 use super::rows::STORED_ENTRY;
 use super::script::Script;
-use crate::backend::sql::{Lineage, out_of_place};
+use crate::backend::sql::Lineage;
 use crate::error::StoreError;
-use crate::model::{Cursor, LogEntry, LogQuery, Page};
+use crate::model::{LogEntry, LogQuery, Page};
 
 static LOG_OF_ACTION: LazyLock<String> = LazyLock::new(|| {
     // The plus stops the planner from scanning the whole log in entry order.
@@ -54,17 +54,6 @@ pub(super) fn read(
     results: &[Vec<SqliteRow>],
 ) -> Result<Page<LogEntry>, StoreError> {
     let First { at, rows, .. } = read_first("log", lineage, query.after, results)?;
-    let limit = usize::from(query.limit);
-    let more = rows.len() > limit;
-    let mut last = query.after.map_or(0, |cursor| cursor.position());
-    let mut items = Vec::with_capacity(rows.len().min(limit));
-    for row in rows.iter().take(limit) {
-        let (entry, logged) = decode_entry(&mut Columns::new("log", row)?)?;
-        if entry <= last || query.uid.is_some_and(|uid| uid != logged.uid) {
-            return Err(out_of_place("log"));
-        }
-        items.push(logged);
-        last = entry;
-    }
-    Ok(Page::new(items, more.then(|| Cursor::log(at, last)), at))
+    let decode = |row| decode_entry(&mut Columns::new("log", row)?);
+    Page::of_log(rows.iter().map(decode), query, at)
 }

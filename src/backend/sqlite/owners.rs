@@ -8,7 +8,7 @@ use super::rows::STORED_OWNER;
 use super::script::Script;
 use crate::backend::sql::Lineage;
 use crate::error::StoreError;
-use crate::model::{Cursor, Owner, OwnerQuery, Page};
+use crate::model::{Owner, OwnerQuery, Page};
 
 /// Returns the condition that an owner has an unfinished action; `owner` is the name of its table
 /// in the query.
@@ -46,14 +46,6 @@ pub(super) fn read(
     results: &[Vec<SqliteRow>],
 ) -> Result<Page<Owner>, StoreError> {
     let First { at, rows, .. } = read_first("owners", lineage, query.after, results)?;
-    let limit = usize::from(query.limit);
-    let more = rows.len() > limit;
-    let (mut items, mut last) = (Vec::with_capacity(rows.len().min(limit)), 0);
-    for row in rows.iter().take(limit) {
-        let (id, owner) = decode_owner(&mut Columns::new("owners", row)?)?;
-        items.push(owner);
-        last = id;
-    }
-    let next = more.then(|| Cursor::owners(at, last));
-    Ok(Page::new(items, next, at))
+    let decode = |row| decode_owner(&mut Columns::new("owners", row)?);
+    Page::of_owners(rows.iter().map(decode), query, at)
 }

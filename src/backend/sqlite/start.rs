@@ -27,11 +27,11 @@ use super::store::SqliteStore;
 use super::sync::make_durable;
 use super::version;
 use super::write_slot::WriteSlot;
-use crate::backend::position_watch::PositionWatch;
 use crate::backend::sql::{Lineage, Phase, Settings, SqlStore};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::model::Position;
+use crate::spi::PositionWatch;
 use crate::store::{Capabilities, Durability};
 
 /// Maximum time for retrying a new connection that turns out to be read-only.

@@ -23,9 +23,9 @@ use super::schema::BUSY;
 use super::script::{Script, roll_back};
 use super::source::{Connection, ConnectionSlot};
 use super::sync::{COUNT_SYNC, Synced, make_durable};
-use crate::backend::position_watch::PositionWatch;
 use crate::backend::sql::{Phase, Stored, Verdict};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
+use crate::spi::PositionWatch;
 
 /// Pause between two attempts to make the store durable.
 const PAUSE: Duration = Duration::from_millis(10);
