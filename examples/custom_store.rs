@@ -206,7 +206,7 @@ impl View {
     }
 }
 
-/// What a commit reads.
+/// Reads for a commit.
 impl ReadRows for View {
     fn state(&self) -> Result<StoreState> {
         let state = self.get(&[STATE])?;

@@ -763,6 +763,7 @@ fn opening_outside_a_runtime_is_an_error_and_no_panic() {
     }
 }
 
+#[cfg(feature = "tracker")]
 #[tokio::test]
 async fn diagnostics_and_health_are_serialized_for_a_health_page() {
     let dir = tempfile::tempdir().unwrap();

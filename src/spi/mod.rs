@@ -47,6 +47,7 @@
 //! - [`TRANSITIONS`] is the table of the legal changes of an action. [`CheckError`] says why a query
 //!   or a batch is refused before the store is read.
 
+mod action_row;
 pub(crate) mod claim;
 pub(crate) mod deadline;
 mod group_writer;
@@ -60,8 +61,9 @@ pub use crate::model::{
     AccessPath, Authority, BlockTimes, CheckError, Digest, Event, Key, KeyKind, ReadSet, SELECTIVE,
     TRANSITIONS, TimeRanges, Transition, TxnState, WriteSet, plan, read_set, trim_log,
 };
+pub use action_row::ActionRow;
 pub use group_writer::{Answers, CommitError, Committed, Group, GroupWriter};
 #[cfg(feature = "_sql")]
 pub(crate) use page::another_branch;
 pub use position_watch::PositionWatch;
-pub use rows::{ActionRow, ReadRows, RowChanges, StoreState};
+pub use rows::{ReadRows, RowChanges, StoreState};
