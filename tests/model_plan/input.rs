@@ -170,7 +170,7 @@ fn lists_are_bounded_and_hold_no_key_twice() {
     );
     assert_eq!(
         said(&bench, create(keys, None)),
-        "exclusive: has 17 entries; the limit is 16"
+        "exclusive: has 33 entries; the limit is 32"
     );
     assert_eq!(
         said(&bench, create(twice, None)),
@@ -260,7 +260,7 @@ fn queries_and_batches_beyond_their_limits_are_invalid() {
             Query::new().with_limit(1001),
             "list: limit: is 1001; must be between 1 and 1000",
         ),
-        (many, "list: filters: has 17 entries; the limit is 16"),
+        (many, "list: filters: has 33 entries; the limit is 32"),
         (
             Query::new().with_filter(Filter::Name("".into())),
             "list: filters: must not be empty",

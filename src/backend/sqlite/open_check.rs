@@ -37,23 +37,41 @@ pub(super) async fn at_opening(
     if may_interrupt {
         interrupt_after(connection, PATIENCE).await?;
     }
-    let mut check = SqliteCheck::default();
-    let [actions, ..] = &*TABLES;
-    let checked = check_all(connection, std::slice::from_ref(actions), &mut check).await;
+    let found = confirmed(connection).await;
     if may_interrupt {
         go_on(connection).await?;
     }
-    match checked {
-        // Also after other damage: what was not checked may be damaged, too.
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
-            Part::ALL.into_iter().for_each(|part| check.parts.add(part));
-            known.set(check.parts, check.damaged + 1);
-        }
-        // The check took too long, or the disk failed.
-        Err(_) => {}
-        Ok(()) => known.set(check.parts, check.damaged),
+    if let Some(found) = found {
+        known.set(found.parts, found.damaged);
     }
     Ok(known)
+}
+
+/// Returns what two checks in a row find alike. A read that fails once can look like damage, and
+/// what was found holds until the next check. `None` if a check did not end: it took too long, or
+/// the disk failed.
+async fn confirmed(connection: &mut SqliteConnection) -> Option<SqliteCheck> {
+    let first = look(connection).await?;
+    if first.damaged == 0 {
+        return Some(first);
+    }
+    let second = look(connection).await?;
+    (first == second).then_some(second)
+}
+
+async fn look(connection: &mut SqliteConnection) -> Option<SqliteCheck> {
+    let mut check = SqliteCheck::default();
+    let [actions, ..] = &*TABLES;
+    match check_all(connection, std::slice::from_ref(actions), &mut check).await {
+        Ok(()) => Some(check),
+        // Also after other damage: what was not checked may be damaged, too.
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            check.damaged += 1;
+            Part::ALL.into_iter().for_each(|part| check.parts.add(part));
+            Some(check)
+        }
+        Err(_) => None,
+    }
 }
 
 /// Interrupts what the connection does after this time.
