@@ -11,6 +11,13 @@ use crate::model::{Limits, Outcome, Status};
 
 /// A label: no control characters, and not empty.
 const LABEL: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
+/// A time with an offset. The 29th of February is read as well: no pattern knows leap years.
+const MOMENT: &str = concat!(
+    "^[0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|",
+    "02-(0[1-9]|1[0-9]|2[0-8]))[Tt ]([01][0-9]|2[0-3])(:[0-5][0-9]){2}(\\.[0-9]{1,9})?",
+    "([Zz]|[+ -]([01][0-9]|2[0-3])(:?[0-5][0-9])?)$"
+);
+
 /// A key, or a key and a value.
 const LABEL_PAIR: &str =
     r"^[^=\u0000-\u001f\u007f-\u009f]{1,63}(=[^\u0000-\u001f\u007f-\u009f]{1,127})?$";
@@ -225,7 +232,7 @@ fn filters() -> Vec<Value> {
     let labels = json!({ "type": "array", "maxItems": Limits::LABELS, "items": label });
     let time = json!({ "anyOf": [
         { "type": "string", "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$" },
-        { "type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:]{8}(\.[0-9]{1,9})?([Zz]|[+ -][0-9]{2}(:?[0-9]{2})?)$" },
+        { "type": "string", "pattern": MOMENT },
         { "type": "string", "format": "date", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$" },
     ] });
     let all = [
