@@ -170,7 +170,7 @@ fn lists_are_bounded_and_hold_no_key_twice() {
     );
     assert_eq!(
         said(&bench, create(keys, None)),
-        "exclusive: has 33 entries; the limit is 32"
+        "exclusive: has 17 entries; the limit is 16"
     );
     assert_eq!(
         said(&bench, create(twice, None)),
