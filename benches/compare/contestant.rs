@@ -62,6 +62,7 @@ record! {
     step: Option<String>,
     description: Option<String>,
     attributes: Option<String>,
+    labels: Option<String>,
     result: Option<String>,
     error_code: Option<String>,
     error_message: Option<String>,

@@ -25,6 +25,7 @@ CREATE TABLE actions_action (
   step TEXT,
   description TEXT,
   attributes TEXT,
+  labels TEXT,
   result TEXT,
   error_code TEXT,
   error_message TEXT,
