@@ -9,6 +9,7 @@ mod doubt;
 mod failover;
 mod feed;
 mod fencing;
+mod host;
 mod load;
 mod moving;
 mod opening;

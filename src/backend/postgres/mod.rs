@@ -4,6 +4,8 @@ mod decode;
 mod engine;
 mod errors;
 mod expected;
+mod host;
+mod host_locks;
 mod list;
 mod literal;
 mod load;
