@@ -1,8 +1,8 @@
 //! Writes in the host's own transaction.
 //!
 //! The writer's lock is not taken: the host may hold its transaction for long. The transaction locks
-//! the names that it uses, writes rows without revisions, and leaves a mark. Whoever has the lock of
-//! all writers after the host's commit stamps what the mark names.
+//! the names that it uses, writes rows without revisions, and leaves a mark. A transaction that has the lock of all
+//! writers after the host's commit stamps the actions of the mark.
 
 use std::future::Future;
 use std::pin::pin;
@@ -90,7 +90,7 @@ impl PostgresStore {
         let answers = plan(&batch, &read_set, &mut read.txn, now);
         let write_set = read.txn.into_write_set();
         let mut done = answers.iter().flatten();
-        // What was there already may not be durable. With a mark, the host's commit waits for that.
+        // A change that was there already may not be durable. With a mark, the host's commit waits for that.
         if write_set.is_empty() && !done.any(|done| done.effect == Effect::Already) {
             return Ok(answers);
         }

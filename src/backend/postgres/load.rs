@@ -280,7 +280,7 @@ pub(super) fn script<'n>(
     }
     let skipped = script.len() - gate;
     if under == Under::Gate {
-        // Whatever was committed by a host whose names are free now is stamped before it is read.
+        // If the names are free, all commits of hosts that used them are stamped here.
         script.push(HELD);
         script.push(STAMP);
     }
