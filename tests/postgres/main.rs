@@ -10,6 +10,7 @@ mod failover;
 mod feed;
 mod fencing;
 mod host;
+mod host_fencing;
 mod load;
 mod moving;
 mod opening;
