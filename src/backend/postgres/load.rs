@@ -6,7 +6,7 @@
 //! waits for the lock itself would still read what was there before it waited.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use sqlx::postgres::PgRow;
 
@@ -14,115 +14,16 @@ use super::decode::Columns;
 use super::errors::store_error;
 use super::host_locks::HostLocks;
 use super::literal::{Rows, Type};
-use super::rows::{STORED_ACTION, STORED_OWNER};
+use super::queries::{
+    ACTIONS, ACTIONS_BY_UID, ENDED, GATE, HELD, HOST_LOCKS, HOSTS_ENTER, HOSTS_STORE, KEYS,
+    MAY_BE_FORGOTTEN, NOW, OPS, OWNERS, OWNERS_BY_UID, PARENTS, PLACES, POSITION, REVISIONS, STAMP,
+};
 use super::script::Script;
 use super::setup::{FEW, MORE_TIME, Setup};
 use super::source::Connection;
 use crate::backend::sql::{Phase, Stored, corrupt};
 use crate::error::StoreError;
-use crate::model::{
-    ActionUid, Detail, Key, Limits, OpId, OwnerRef, ReadSet, StoreId, Timestamp, TxnState,
-};
-
-/// The lock that all writers take. Locking writes no new version of the row.
-pub(super) const GATE: &str = "SELECT id FROM actions_store WHERE id = 1 FOR UPDATE";
-
-/// The position of the store, and the number of the transaction that was committed last.
-pub(super) const POSITION: &str = "SELECT revision, pruned_through, pruned_created, actions, last_number, last_entry, number \
-     FROM actions_commit ORDER BY number DESC LIMIT 1";
-
-/// The time, and the identity of this transaction.
-const NOW: &str =
-    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, txid_current()";
-
-/// The actions of uids ($1) and those that hold a key ($2), each with what is said of it in other
-/// tables.
-static ACTIONS: LazyLock<String> = LazyLock::new(|| actions(NUMBERS));
-
-const NUMBERS: &str = "SELECT n.number FROM actions_action AS n WHERE n.uid = ANY ($1) \
-     UNION SELECT k.action FROM unnest($2) AS j(tenant, kind, key) \
-     JOIN actions_key AS k ON k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
-
-/// The same without keys, which few batches have.
-static ACTIONS_BY_UID: LazyLock<String> = LazyLock::new(|| {
-    let action = &*STORED_ACTION;
-    format!("SELECT a.number, {action}, {BESIDE} FROM actions_action AS a WHERE a.uid = ANY ($1)")
-});
-
-const BESIDE: &str = "EXISTS (SELECT 1 FROM actions_pin AS p WHERE p.action = a.number), \
-     EXISTS (SELECT 1 FROM actions_log AS l WHERE l.action = a.number AND l.kind = 7)";
-
-fn actions(numbers: &str) -> String {
-    let action = &*STORED_ACTION;
-    format!(
-        "SELECT a.number, {action}, {BESIDE} FROM actions_action AS a WHERE a.number IN ({numbers})"
-    )
-}
-
-/// The parents of actions ($5).
-static PARENTS: LazyLock<String> = LazyLock::new(|| {
-    actions(
-        "SELECT p.number FROM actions_action AS c JOIN actions_action AS p ON p.uid = c.parent \
-         WHERE c.uid = ANY ($5)",
-    )
-});
-
-/// The latest revisions of actions ($5).
-const REVISIONS: &str = "SELECT n.uid, f.revision FROM actions_action AS n \
-     JOIN actions_feed AS f ON f.action = n.number WHERE n.uid = ANY ($5)";
-
-const OPS: &str = "SELECT a.uid, l.op FROM unnest($3) AS j(uid, op) \
-     JOIN actions_action AS a ON a.uid = j.uid \
-     JOIN actions_log AS l ON l.action = a.number AND l.op = j.op";
-
-const KEYS: &str = "SELECT j.place, k.action FROM unnest($2) WITH ORDINALITY AS j(tenant, kind, key, place) \
-     JOIN actions_key AS k ON k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
-
-/// The owners that are named ($4), the living ones of these names, and those of the actions.
-static OWNERS: LazyLock<String> = LazyLock::new(|| owners(NUMBERS));
-
-static OWNERS_BY_UID: LazyLock<String> =
-    LazyLock::new(|| owners("SELECT n.number FROM actions_action AS n WHERE n.uid = ANY ($1)"));
-
-fn owners(numbers: &str) -> String {
-    let owner = &*STORED_OWNER;
-    format!(
-        "SELECT {owner} FROM actions_owner AS o WHERE o.id IN (\
-         SELECT o.id FROM unnest($4) AS j(name, incarnation) \
-         JOIN actions_owner AS o ON o.name = j.name AND (o.incarnation = j.incarnation OR o.state = 0) \
-         UNION SELECT o.id FROM actions_action AS a JOIN actions_owner AS o \
-         ON o.name = a.owner AND o.incarnation = a.incarnation \
-         WHERE a.number IN ({numbers})) ORDER BY o.id"
-    )
-}
-
-/// Number of owners that have ended.
-const ENDED: &str = "SELECT count(*) FROM actions_owner WHERE state > 0";
-
-/// Returns the condition that an owner has an unfinished action; `owner` is the name of its table in
-/// the query.
-pub(super) fn owns(owner: &str) -> String {
-    format!(
-        "EXISTS (SELECT 1 FROM actions_action AS a \
-         WHERE a.owner = {owner}.name AND a.incarnation = {owner}.incarnation AND a.status < 2)"
-    )
-}
-
-/// The owners that may be forgotten, in the order that [`TxnState::put_ended`] expects. Up to $6
-/// owners may end in this transaction, so it reads no more than it can then forget.
-static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
-    let (kept, most) = (Limits::ENDED_OWNERS, Limits::FORGOTTEN_OWNERS);
-    let owns = owns("ended");
-    format!(
-        "SELECT ended.name, ended.incarnation FROM actions_owner AS ended \
-         WHERE ended.state > 0 AND ({ENDED}) + $6 > {kept} AND NOT {owns} \
-         AND NOT (ended.id = (SELECT max(l.id) FROM actions_owner AS l \
-         WHERE l.name = ended.name AND l.state > 0) AND (EXISTS (SELECT 1 FROM actions_owner AS l \
-         WHERE l.name = ended.name AND l.state = 0) \
-         OR ended.name IN (SELECT j.name FROM unnest($4) AS j(name, incarnation)))) \
-         ORDER BY ended.id LIMIT greatest(0, least(({ENDED}) + $6 - {kept}, {most} + $6))"
-    )
-});
+use crate::model::{ActionUid, Detail, Key, OpId, OwnerRef, ReadSet, StoreId, Timestamp, TxnState};
 
 /// The data that a transaction has loaded.
 pub(super) struct Read {
@@ -152,28 +53,6 @@ pub(super) struct Within {
     /// The loaded incarnations that are alive.
     pub(super) alive: Vec<(i64, OwnerRef)>,
 }
-
-/// Gives revisions and numbers to what hosts have committed in their own transactions.
-pub(super) const STAMP: &str = "SELECT actions_stamp()";
-
-/// The names ($7) that a host's transaction holds. The first lock ($8) is free if there is none:
-/// then no host begins to write before this transaction ends.
-const HELD: &str = "WITH hosts AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($8) AS none) \
-     SELECT j.name FROM hosts CROSS JOIN unnest($7) AS j(name) \
-     WHERE NOT CASE WHEN hosts.none THEN true ELSE pg_try_advisory_xact_lock(j.name) END";
-
-/// Places in creation order for up to $9 new actions.
-const PLACES: &str = "SELECT nextval('actions_number') FROM generate_series(1, $9)";
-
-/// The lock that all hosts share while they write.
-const HOSTS_ENTER: &str = "SELECT pg_advisory_xact_lock_shared($8)";
-
-/// The names ($7) that a host's transaction writes.
-const HOST_LOCKS: &str = "SELECT pg_advisory_xact_lock(j.name) FROM unnest($7) AS j(name)";
-
-/// The store of a connection, and whether each statement sees what was committed before it.
-const HOSTS_STORE: &str = "SELECT store_id, \
-     current_setting('transaction_isolation') = 'read committed' FROM actions_store WHERE id = 1";
 
 /// Under which locks a load runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! A store in a PostgreSQL database.
 
+mod blocks;
 mod decode;
 mod engine;
 mod errors;
@@ -11,6 +12,7 @@ mod literal;
 mod load;
 mod open;
 mod options;
+mod queries;
 mod read;
 mod rows;
 mod save;

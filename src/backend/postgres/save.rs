@@ -1,10 +1,11 @@
 //! The second half of a transaction: writes the changes of the plan and commits.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use uuid::Uuid;
 
+use super::blocks::widen_blocks;
 use super::host_locks::HostLocks;
 use super::literal::{Rows, Type};
 use super::load::Within;
@@ -16,9 +17,7 @@ use super::script::Script;
 use super::setup::Setup;
 use crate::backend::sql::Stored;
 use crate::model::codec::CodecError;
-use crate::model::{
-    Action, ActionUid, BlockTimes, Key, Limits, OwnerRef, Timestamp, WriteSet, touched,
-};
+use crate::model::{Action, ActionUid, Key, Limits, OwnerRef, WriteSet, touched};
 
 /// A script that saves changes, and the values that are valid after its commit.
 #[derive(Debug)]
@@ -68,20 +67,6 @@ static TRIM: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Widens the bounds of blocks of actions. Leaves a block alone that is wide enough: its row would
-/// get a new version with each commit.
-const BLOCKS: &str = "INSERT INTO actions_block AS b (block, created_min, created_max, finished_min, finished_max) \
-     SELECT j.* FROM unnest($#) AS j(block, created_min, created_max, finished_min, finished_max) \
-     WHERE NOT EXISTS (SELECT 1 FROM actions_block AS o WHERE o.block = j.block \
-     AND o.created_min <= coalesce(j.created_min, o.created_min) \
-     AND o.created_max >= coalesce(j.created_max, o.created_max) \
-     AND (j.finished_min IS NULL OR o.finished_min <= j.finished_min AND o.finished_max >= j.finished_max)) \
-     ON CONFLICT (block) DO UPDATE SET \
-     created_min = least(b.created_min, excluded.created_min), \
-     created_max = greatest(b.created_max, excluded.created_max), \
-     finished_min = least(b.finished_min, excluded.finished_min), \
-     finished_max = greatest(b.finished_max, excluded.finished_max)";
-
 /// Returns the script that saves the changes: one statement for each kind of row. Its first
 /// statement fails, and all others with it, unless it runs in the transaction of the load.
 pub(super) fn script(
@@ -125,7 +110,7 @@ pub(super) fn script(
         script.push(&format!("SELECT pg_advisory_xact_lock(${lock})"));
     }
     save_owners(&mut script, write_set)?;
-    widen_blocks(&mut script, write_set, &numbers);
+    widen_blocks(&mut script, write_set, |uid| numbers.of(uid));
 
     let removed = || write_set.removed.iter();
     let pruned_through = removed().filter_map(|action| latest.get(&action.uid).copied());
@@ -402,52 +387,4 @@ fn save_owners(script: &mut Script, write_set: &WriteSet) -> Result<(), CodecErr
         script.push_rows(&OWNERS.sql, &rows);
     }
     Ok(())
-}
-
-/// Bounds of a block, as far as this transaction knows them.
-#[derive(Default)]
-struct Bounds {
-    created: Option<(i64, i64)>,
-    finished: Option<(i64, i64)>,
-}
-
-const MINUTE: i64 = 60_000_000;
-
-/// Returns bounds that include a time, in whole minutes.
-fn including(bounds: Option<(i64, i64)>, time: Timestamp) -> (i64, i64) {
-    let from = time.as_micros().div_euclid(MINUTE).saturating_mul(MINUTE);
-    let to = from.saturating_add(MINUTE);
-    let (min, max) = bounds.unwrap_or((from, to));
-    (min.min(from), max.max(to))
-}
-
-fn widen_blocks(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) {
-    let mut blocks: BTreeMap<i64, Bounds> = BTreeMap::new();
-    let size = i64::try_from(BlockTimes::ACTIONS).unwrap_or(1);
-    for action in write_set.created.iter().chain(&write_set.updated) {
-        let bounds = blocks.entry(numbers.of(action.uid) / size).or_default();
-        bounds.created = Some(including(bounds.created, action.created_at));
-        if let Some(finished) = action.finished_at {
-            bounds.finished = Some(including(bounds.finished, finished));
-        }
-    }
-    let mut rows = Rows::new(&[Type::Int; 5]);
-    for (block, bounds) in blocks {
-        rows.row(|row| {
-            row.int(block);
-            for bounds in [bounds.created, bounds.finished] {
-                match bounds {
-                    Some((min, max)) => {
-                        row.int(min);
-                        row.int(max);
-                    }
-                    None => {
-                        row.null();
-                        row.null();
-                    }
-                }
-            }
-        });
-    }
-    script.push_rows(BLOCKS, &rows);
 }
