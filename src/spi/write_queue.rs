@@ -148,22 +148,10 @@ impl WriteSender {
         let failed = |kind, message| Err(StoreError::new(kind, "write", message));
         let mut written = pin!(written);
         let mut ended = deadline(timeout, &mut written).await;
-        if ended.is_none() && !claim.withdraw() {
-            // The writer has it. It may answer now, or find it blocked and give it back.
-            let given_back = async {
-                while !claim.is_sent() && !claim.withdraw() {
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                }
-            };
-            ended = deadline(GRACE, async {
-                tokio::select! {
-                    biased;
-                    ended = &mut written => Some(ended),
-                    () = given_back => None,
-                }
-            })
-            .await
-            .flatten();
+        // The writer may have it. It may answer now, or find it blocked and give it back.
+        let begun = std::time::Instant::now();
+        while ended.is_none() && !claim.withdraw() && !claim.is_sent() && begun.elapsed() < GRACE {
+            ended = deadline(LOOK_AGAIN, &mut written).await;
         }
         match ended {
             Some(Ok(answer)) => answer,
