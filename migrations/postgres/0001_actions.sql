@@ -152,6 +152,24 @@ CREATE TABLE $schema.actions_feed (
   CONSTRAINT actions_feed_revision_key UNIQUE (revision)
 ) WITH (fillfactor = 80);
 
+-- The order of creation. A number that a transaction took and did not use is not used again.
+CREATE SEQUENCE $schema.actions_number;
+
+-- Numbers of the log entries that a host's own transaction writes, until the stamp.
+CREATE SEQUENCE $schema.actions_unstamped MINVALUE 4611686018427387904;
+
+-- One row for each write in a host's own transaction. The next transaction that takes the lock of
+-- all writers stamps it: gives revisions and the numbers of log entries, and deletes the row.
+CREATE TABLE $schema.actions_mark (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  answered boolean NOT NULL,     -- false if the host gave up the call before its answer
+  actions bigint[] NOT NULL,     -- the actions that were created or changed
+  created bigint NOT NULL,       -- as many of them are new
+  owners bigint[] NOT NULL,      -- the incarnations that must be alive at the commit
+  owners_lock bigint NOT NULL,   -- the advisory lock under which incarnations end
+  CONSTRAINT actions_mark_pkey PRIMARY KEY (id)
+);
+
 -- Log entries in the order of writing. `entry` is never reused. All fields have columns; `body` has
 -- the checksum over them, and fields of a later version.
 CREATE TABLE $schema.actions_log (
@@ -276,7 +294,9 @@ CREATE TRIGGER actions_action_removed AFTER DELETE ON $schema.actions_action
   FOR EACH STATEMENT EXECUTE FUNCTION $schema.actions_removed();
 
 CREATE TRIGGER actions_log_written BEFORE UPDATE ON $schema.actions_log
-  FOR EACH ROW EXECUTE FUNCTION $schema.actions_refuse('the log does not change');
+  FOR EACH ROW WHEN (OLD.entry < 4611686018427387904
+    OR (OLD.action, OLD.version, OLD.at, OLD.kind, OLD.body) IS DISTINCT FROM (NEW.action, NEW.version, NEW.at, NEW.kind, NEW.body))
+  EXECUTE FUNCTION $schema.actions_refuse('the log does not change');
 
 -- A log is deleted with its action. Before, it loses its oldest steps and notes (kinds 2 and 3), and
 -- then its oldest adoptions (5), if 256 entries stay. The newest entry is not deleted.
@@ -308,6 +328,73 @@ CREATE TRIGGER actions_log_truncated BEFORE TRUNCATE ON $schema.actions_log
 
 CREATE TRIGGER actions_commit_written BEFORE UPDATE ON $schema.actions_commit
   FOR EACH ROW EXECUTE FUNCTION $schema.actions_refuse('what was committed does not change');
+
+-- Refuses the commit of a host's transaction whose write was given up, or whose owner has ended.
+CREATE FUNCTION $schema.actions_mark_holds() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT 1 FROM $schema.actions_mark WHERE id = NEW.id AND answered) THEN
+    RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'actions: a write in this transaction was dropped before it answered';
+  END IF;
+  IF cardinality(NEW.owners) > 0 THEN
+    -- Held until the commit is visible. An incarnation ends only under the exclusive lock.
+    PERFORM pg_advisory_xact_lock_shared(NEW.owners_lock);
+    IF (SELECT count(*) FROM $schema.actions_owner WHERE id = ANY (NEW.owners) AND state = 0) < cardinality(NEW.owners) THEN
+      RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'actions: an owner in this transaction was fenced';
+    END IF;
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER actions_mark_held AFTER INSERT ON $schema.actions_mark
+  DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION $schema.actions_mark_holds();
+
+-- Stamps what hosts have committed. Only for a transaction that has the lock of all writers.
+CREATE FUNCTION $schema.actions_stamp() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT EXISTS (SELECT 1 FROM $schema.actions_mark) THEN
+    RETURN;
+  END IF;
+  -- One statement, so that all parts see the same moment.
+  WITH marks AS MATERIALIZED (
+    SELECT id, actions, created FROM $schema.actions_mark
+  ), changed AS MATERIALIZED (
+    SELECT u.action, row_number() OVER (ORDER BY max(m.id), u.action) AS place
+    FROM marks AS m CROSS JOIN LATERAL unnest(m.actions) AS u(action) GROUP BY u.action
+  ), logged AS MATERIALIZED (
+    SELECT entry, row_number() OVER (ORDER BY entry) AS place
+    FROM $schema.actions_log WHERE entry >= 4611686018427387904
+  ), newest AS MATERIALIZED (
+    SELECT * FROM $schema.actions_commit ORDER BY number DESC LIMIT 1
+  ), fed AS (
+    INSERT INTO $schema.actions_feed (revision, action)
+    SELECT n.revision + c.place, c.action FROM changed AS c CROSS JOIN newest AS n
+    ON CONFLICT (action) DO UPDATE SET revision = excluded.revision
+  ), numbered AS (
+    UPDATE $schema.actions_log AS l SET entry = n.last_entry + g.place
+    FROM logged AS g CROSS JOIN newest AS n WHERE l.entry = g.entry
+  ), bounds AS (
+    INSERT INTO $schema.actions_block AS b (block, created_min, created_max, finished_min, finished_max)
+    SELECT a.number / 1024,
+      min(a.created_at) / 60000000 * 60000000 - 60000000, max(a.created_at) / 60000000 * 60000000 + 60000000,
+      min(a.finished_at) / 60000000 * 60000000 - 60000000, max(a.finished_at) / 60000000 * 60000000 + 60000000
+    FROM changed AS c JOIN $schema.actions_action AS a ON a.number = c.action
+    GROUP BY a.number / 1024
+    ON CONFLICT (block) DO UPDATE SET
+      created_min = least(b.created_min, excluded.created_min),
+      created_max = greatest(b.created_max, excluded.created_max),
+      finished_min = least(b.finished_min, excluded.finished_min),
+      finished_max = greatest(b.finished_max, excluded.finished_max)
+  ), stamped AS (
+    DELETE FROM $schema.actions_mark WHERE id IN (SELECT id FROM marks)
+  )
+  INSERT INTO $schema.actions_commit (number, id, revision, actions, last_number, last_entry, pruned_through, pruned_created)
+  SELECT n.number + 1, gen_random_uuid(), n.revision + (SELECT count(*) FROM changed),
+    n.actions + (SELECT coalesce(sum(created), 0) FROM marks),
+    greatest(n.last_number, (SELECT max(action) FROM changed)),
+    n.last_entry + (SELECT count(*) FROM logged), n.pruned_through, n.pruned_created
+  FROM newest AS n;
+END $$;
 
 -- For people who look at the database.
 CREATE VIEW $schema.actions_overview AS

@@ -31,6 +31,11 @@ const GROUP_BYTES: usize = 16 * 1024 * 1024;
 /// Time after which a batch that was blocked is tried again.
 const POSTPONED: Duration = Duration::from_millis(5);
 
+/// Time that a call goes on after its time-out if the writer has its batch, and the pause between two
+/// attempts to withdraw it.
+const GRACE: Duration = Duration::from_millis(50);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
 /// A batch that waits to be written.
 #[derive(Debug)]
 pub(crate) struct WriteRequest {
@@ -141,11 +146,18 @@ impl WriteSender {
             answer.await.map_err(|_| closed())
         };
         let failed = |kind, message| Err(StoreError::new(kind, "write", message));
-        match deadline(timeout, written).await {
+        let mut written = pin!(written);
+        let mut ended = deadline(timeout, &mut written).await;
+        // The writer may have it. It may answer now, or find it blocked and give it back.
+        let begun = std::time::Instant::now();
+        while ended.is_none() && !claim.withdraw() && !claim.is_sent() && begun.elapsed() < GRACE {
+            ended = deadline(LOOK_AGAIN, &mut written).await;
+        }
+        match ended {
             Some(Ok(answer)) => answer,
             // The writer is gone: with the runtime, or because the store was closed.
             Some(Err(closed)) if claim.withdraw() || !claim.is_sent() => Err(closed),
-            None if claim.withdraw() => failed(
+            None if claim.is_withdrawn() => failed(
                 StoreErrorKind::Unavailable,
                 "the call timed out before the write began; nothing was applied",
             ),

@@ -11,7 +11,10 @@ use super::{Server, close_whole, new_schema, open};
 
 /// Reads the feed until `stop` is set and the end is reached. Returns the latest version that
 /// it saw of each action.
-async fn follow(store: Arc<PostgresStore>, stop: Arc<AtomicBool>) -> HashMap<ActionUid, u64> {
+pub(crate) async fn follow(
+    store: Arc<PostgresStore>,
+    stop: Arc<AtomicBool>,
+) -> HashMap<ActionUid, u64> {
     let mut seen = HashMap::new();
     let mut query = Query::new().with_order(Order::Feed).with_limit(50);
     loop {

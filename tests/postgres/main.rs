@@ -9,6 +9,8 @@ mod doubt;
 mod failover;
 mod feed;
 mod fencing;
+mod host;
+mod host_fencing;
 mod load;
 mod moving;
 mod opening;

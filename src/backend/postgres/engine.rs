@@ -12,7 +12,9 @@ use sqlx::postgres::PgRow;
 
 use super::decode::Columns;
 use super::errors::{self, is_lost, store_error, was_refused};
-use super::load::{self, GATE, POSITION, Within};
+use super::host_locks::HostLocks;
+use super::load::{self, Within};
+use super::queries::{GATE, POSITION};
 use super::rows::STORED_OWNER;
 use super::save::{self, Save};
 use super::script::Script;
@@ -30,6 +32,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct PostgresEngine {
     pub(super) slot: ConnectionSlot,
     pub(super) setup: Arc<Setup>,
+    pub(super) locks: HostLocks,
     /// Clock instead of the server's.
     pub(super) clock: Option<Clock>,
     /// Maximum duration of one half of a transaction. After it, the connection counts as lost.
@@ -218,7 +221,11 @@ impl Engine for PostgresEngine {
         read_sets: &[&ReadSet],
     ) -> Result<Loaded, StoreError> {
         connection.enter();
-        let loaded = deadline(self.timeout, load::load(connection, read_sets, &self.setup)).await;
+        let loaded = deadline(
+            self.timeout,
+            load::load(connection, read_sets, &self.setup, &self.locks),
+        )
+        .await;
         let read = loaded.unwrap_or_else(|| Err(before(silent())))?;
         self.within = read.within;
         Ok(Loaded {
@@ -226,7 +233,7 @@ impl Engine for PostgresEngine {
             stored: read.stored,
             numbers: read.numbers,
             now: self.clock.as_ref().map_or(read.now, Clock::now),
-            blocked: Vec::new(),
+            blocked: read.blocked,
         })
     }
 
@@ -238,7 +245,7 @@ impl Engine for PostgresEngine {
         frame: Frame,
     ) -> Result<Save, StoreError> {
         debug_assert_eq!(frame, Frame::Commit);
-        save::script(write_set, stored, known, &self.within)
+        save::script(write_set, stored, known, &self.within, &self.locks)
             .map_err(|error| StoreError::from_codec("write", error))
     }
 

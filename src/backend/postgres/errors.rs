@@ -60,6 +60,11 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Returns true if a table, a column or a schema does not exist.
+pub(super) fn is_unknown_name(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| matches!(class(&code), "42" | "3F"))
+}
+
 /// Returns true if a transaction that was not applied may succeed at once, on another connection:
 /// it lost a conflict, or its connection was lost, read-only or left in a failed transaction.
 pub(super) fn comes_back(error: &StoreError) -> bool {

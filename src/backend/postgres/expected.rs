@@ -16,7 +16,14 @@ pub(super) fn parts(step: &str) -> Vec<(String, String)> {
             (None, ["CREATE", "INDEX", name, ..] | ["CREATE", "UNIQUE", "INDEX", name, ..]) => {
                 parts.push((format!("index {name}"), String::new()));
             }
-            (None, ["CREATE", "TRIGGER", name, ..]) => {
+            (None, ["CREATE", "SEQUENCE", name, ..]) => {
+                let name = bare(name).trim_end_matches(';');
+                parts.push((format!("sequence {name}"), String::new()));
+            }
+            (
+                None,
+                ["CREATE", "TRIGGER", name, ..] | ["CREATE", "CONSTRAINT", "TRIGGER", name, ..],
+            ) => {
                 parts.push((format!("trigger {name}"), String::new()));
             }
             (None, ["CREATE", "VIEW", name, ..]) => {
@@ -64,7 +71,10 @@ mod tests {
             of_kind.count()
         };
         assert_eq!(count("function "), step.matches("CREATE FUNCTION").count());
-        assert_eq!(count("trigger "), step.matches("CREATE TRIGGER").count());
+        let triggers = ["CREATE TRIGGER", "CREATE CONSTRAINT TRIGGER"];
+        let triggers = triggers.map(|text| step.matches(text).count());
+        assert_eq!(count("trigger "), triggers.into_iter().sum::<usize>());
+        assert_eq!(count("sequence "), step.matches("CREATE SEQUENCE").count());
         assert_eq!(count("view "), step.matches("CREATE VIEW").count());
         assert_eq!(count("constraint "), step.matches("  CONSTRAINT ").count());
         let indexes = step.matches("CREATE INDEX").count() + step.matches("UNIQUE INDEX").count();

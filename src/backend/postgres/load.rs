@@ -5,121 +5,25 @@
 //! of a READ COMMITTED transaction what was committed before that statement began. A statement that
 //! waits for the lock itself would still read what was there before it waited.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use sqlx::postgres::PgRow;
 
 use super::decode::Columns;
 use super::errors::store_error;
+use super::host_locks::HostLocks;
 use super::literal::{Rows, Type};
-use super::rows::{STORED_ACTION, STORED_OWNER};
+use super::queries::{
+    ACTIONS, ACTIONS_BY_UID, ENDED, GATE, HELD, HOST_LOCKS, HOSTS_ENTER, HOSTS_STORE, KEYS,
+    MAY_BE_FORGOTTEN, NOW, OPS, OWNERS, OWNERS_BY_UID, PARENTS, PLACES, POSITION, REVISIONS, STAMP,
+};
 use super::script::Script;
 use super::setup::{FEW, MORE_TIME, Setup};
 use super::source::Connection;
 use crate::backend::sql::{Phase, Stored, corrupt};
 use crate::error::StoreError;
-use crate::model::{ActionUid, Detail, Key, Limits, OpId, ReadSet, Timestamp, TxnState};
-
-/// The lock that all writers take. Locking writes no new version of the row.
-pub(super) const GATE: &str = "SELECT id FROM actions_store WHERE id = 1 FOR UPDATE";
-
-/// The position of the store, and the number of the transaction that was committed last.
-pub(super) const POSITION: &str = "SELECT revision, pruned_through, pruned_created, actions, last_number, last_entry, number \
-     FROM actions_commit ORDER BY number DESC LIMIT 1";
-
-/// The time, and the identity of this transaction.
-const NOW: &str =
-    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, txid_current()";
-
-/// The actions of uids ($1) and those that hold a key ($2), each with what is said of it in other
-/// tables.
-static ACTIONS: LazyLock<String> = LazyLock::new(|| actions(NUMBERS));
-
-const NUMBERS: &str = "SELECT n.number FROM actions_action AS n WHERE n.uid = ANY ($1) \
-     UNION SELECT k.action FROM unnest($2) AS j(tenant, kind, key) \
-     JOIN actions_key AS k ON k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
-
-/// The same without keys, which few batches have.
-static ACTIONS_BY_UID: LazyLock<String> = LazyLock::new(|| {
-    let action = &*STORED_ACTION;
-    format!("SELECT a.number, {action}, {BESIDE} FROM actions_action AS a WHERE a.uid = ANY ($1)")
-});
-
-const BESIDE: &str = "EXISTS (SELECT 1 FROM actions_pin AS p WHERE p.action = a.number), \
-     EXISTS (SELECT 1 FROM actions_log AS l WHERE l.action = a.number AND l.kind = 7)";
-
-fn actions(numbers: &str) -> String {
-    let action = &*STORED_ACTION;
-    format!(
-        "SELECT a.number, {action}, {BESIDE} FROM actions_action AS a WHERE a.number IN ({numbers})"
-    )
-}
-
-/// The parents of actions ($5).
-static PARENTS: LazyLock<String> = LazyLock::new(|| {
-    actions(
-        "SELECT p.number FROM actions_action AS c JOIN actions_action AS p ON p.uid = c.parent \
-         WHERE c.uid = ANY ($5)",
-    )
-});
-
-/// The latest revisions of actions ($5).
-const REVISIONS: &str = "SELECT n.uid, f.revision FROM actions_action AS n \
-     JOIN actions_feed AS f ON f.action = n.number WHERE n.uid = ANY ($5)";
-
-const OPS: &str = "SELECT a.uid, l.op FROM unnest($3) AS j(uid, op) \
-     JOIN actions_action AS a ON a.uid = j.uid \
-     JOIN actions_log AS l ON l.action = a.number AND l.op = j.op";
-
-const KEYS: &str = "SELECT j.place, k.action FROM unnest($2) WITH ORDINALITY AS j(tenant, kind, key, place) \
-     JOIN actions_key AS k ON k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
-
-/// The owners that are named ($4), the living ones of these names, and those of the actions.
-static OWNERS: LazyLock<String> = LazyLock::new(|| owners(NUMBERS));
-
-static OWNERS_BY_UID: LazyLock<String> =
-    LazyLock::new(|| owners("SELECT n.number FROM actions_action AS n WHERE n.uid = ANY ($1)"));
-
-fn owners(numbers: &str) -> String {
-    let owner = &*STORED_OWNER;
-    format!(
-        "SELECT {owner} FROM actions_owner AS o WHERE o.id IN (\
-         SELECT o.id FROM unnest($4) AS j(name, incarnation) \
-         JOIN actions_owner AS o ON o.name = j.name AND (o.incarnation = j.incarnation OR o.state = 0) \
-         UNION SELECT o.id FROM actions_action AS a JOIN actions_owner AS o \
-         ON o.name = a.owner AND o.incarnation = a.incarnation \
-         WHERE a.number IN ({numbers})) ORDER BY o.id"
-    )
-}
-
-/// Number of owners that have ended.
-const ENDED: &str = "SELECT count(*) FROM actions_owner WHERE state > 0";
-
-/// Returns the condition that an owner has an unfinished action; `owner` is the name of its table in
-/// the query.
-pub(super) fn owns(owner: &str) -> String {
-    format!(
-        "EXISTS (SELECT 1 FROM actions_action AS a \
-         WHERE a.owner = {owner}.name AND a.incarnation = {owner}.incarnation AND a.status < 2)"
-    )
-}
-
-/// The owners that may be forgotten, in the order that [`TxnState::put_ended`] expects. Up to $6
-/// owners may end in this transaction, so it reads no more than it can then forget.
-static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
-    let (kept, most) = (Limits::ENDED_OWNERS, Limits::FORGOTTEN_OWNERS);
-    let owns = owns("ended");
-    format!(
-        "SELECT ended.name, ended.incarnation FROM actions_owner AS ended \
-         WHERE ended.state > 0 AND ({ENDED}) + $6 > {kept} AND NOT {owns} \
-         AND NOT (ended.id = (SELECT max(l.id) FROM actions_owner AS l \
-         WHERE l.name = ended.name AND l.state > 0) AND (EXISTS (SELECT 1 FROM actions_owner AS l \
-         WHERE l.name = ended.name AND l.state = 0) \
-         OR ended.name IN (SELECT j.name FROM unnest($4) AS j(name, incarnation)))) \
-         ORDER BY ended.id LIMIT greatest(0, least(({ENDED}) + $6 - {kept}, {most} + $6))"
-    )
-});
+use crate::model::{ActionUid, Detail, Key, OpId, OwnerRef, ReadSet, StoreId, Timestamp, TxnState};
 
 /// The data that a transaction has loaded.
 pub(super) struct Read {
@@ -129,6 +33,12 @@ pub(super) struct Read {
     /// Time of the server, read under the lock.
     pub(super) now: Timestamp,
     pub(super) within: Within,
+    /// The names that hosts hold, and the batches that have them.
+    held: HashSet<i64>,
+    pub(super) blocked: Vec<usize>,
+    /// In a host's transaction: the store of the connection, and whether the transaction is READ
+    /// COMMITTED.
+    pub(super) host: Option<(StoreId, bool)>,
 }
 
 /// Facts about a transaction that its second half needs.
@@ -138,28 +48,49 @@ pub(super) struct Within {
     pub(super) txid: i64,
     /// The latest revision of each action that may be removed.
     pub(super) revisions: HashMap<ActionUid, i64>,
+    /// Places in creation order for the new actions, ascending.
+    pub(super) places: Vec<i64>,
+    /// The loaded incarnations that are alive.
+    pub(super) alive: Vec<(i64, OwnerRef)>,
+}
+
+/// Under which locks a load runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Under {
+    /// In a transaction of the store, under the lock of all writers.
+    Gate,
+    /// In a host's transaction, under locks of the names that it uses.
+    Names,
 }
 
 /// The script of a load, and what its results are.
-struct Load<'n> {
-    script: Script,
+pub(super) struct Load<'n> {
+    pub(super) script: Script,
     /// Statements up to the one that takes the lock, and from there to the first one that loads.
     gate: usize,
     skipped: usize,
+    under: Under,
     /// The keys that it looks up, in order.
     keys: Vec<&'n Key>,
     any_ops: bool,
     any_claims: bool,
     any_removals: bool,
+    any_creates: bool,
 }
 
-fn script<'n>(read_sets: &[&'n ReadSet], setup: &Setup) -> Load<'n> {
+pub(super) fn script<'n>(
+    read_sets: &[&'n ReadSet],
+    setup: &Setup,
+    locks: &HostLocks,
+    under: Under,
+) -> Load<'n> {
     let mut uids = Rows::new(&[Type::Id]);
     let mut keys = Rows::new(&[Type::Text, Type::Int, Type::Text]);
     let mut ops = Rows::new(&[Type::Id, Type::Id]);
     let mut named = Rows::new(&[Type::Text, Type::Id]);
     let mut removals = Rows::new(&[Type::Id]);
     let (mut asked, mut claims, mut count) = (Vec::new(), 0, 0);
+    let (mut creates, mut names) = (0, Vec::new());
     for read_set in read_sets {
         count += read_set.actions().len();
         for uid in read_set.actions() {
@@ -189,19 +120,49 @@ fn script<'n>(read_sets: &[&'n ReadSet], setup: &Setup) -> Load<'n> {
             });
         }
         claims += read_set.claims();
+        creates += read_set.creates();
+        names.extend(locks.names(read_set));
     }
     let mut script = Script::new();
     for rows in [&uids, &keys, &ops, &named, &removals] {
         script.bind_rows(rows);
     }
     script.bind_int(i64::try_from(claims).unwrap_or(i64::MAX));
-    setup.begin(&mut script);
-    script.push(GATE);
+    // Everybody takes them in the same order.
+    names.sort_unstable();
+    names.dedup();
+    let mut held = Rows::new(&[Type::Int]);
+    for name in &names {
+        held.row(|row| row.int(*name));
+    }
+    script.bind_rows(&held);
+    script.bind_int(locks.hosts);
+    script.bind_int(i64::try_from(creates).unwrap_or(i64::MAX));
+    match under {
+        Under::Gate => {
+            setup.begin(&mut script);
+            script.push(GATE);
+        }
+        Under::Names => {
+            setup.enter(&mut script);
+            script.push(HOSTS_STORE);
+        }
+    }
     let gate = script.len();
-    if count > FEW {
-        script.push(MORE_TIME);
+    match under {
+        Under::Gate if count > FEW => script.push(MORE_TIME),
+        Under::Gate => {}
+        Under::Names => {
+            script.push(HOSTS_ENTER);
+            script.push(HOST_LOCKS);
+        }
     }
     let skipped = script.len() - gate;
+    if under == Under::Gate {
+        // If the names are free, all commits of hosts that used them are stamped here.
+        script.push(HELD);
+        script.push(STAMP);
+    }
     script.push(POSITION);
     script.push(NOW);
     let (actions, owners) = match asked.is_empty() {
@@ -225,7 +186,15 @@ fn script<'n>(read_sets: &[&'n ReadSet], setup: &Setup) -> Load<'n> {
         script.push(ENDED);
         script.push(&MAY_BE_FORGOTTEN);
     }
+    if creates > 0 {
+        script.push(PLACES);
+    }
+    if under == Under::Names {
+        Setup::leave(&mut script);
+    }
     Load {
+        under,
+        any_creates: creates > 0,
         script,
         gate,
         skipped,
@@ -241,90 +210,132 @@ pub(super) async fn load(
     connection: &mut Connection,
     read_sets: &[&ReadSet],
     setup: &Setup,
+    locks: &HostLocks,
 ) -> Result<Read, StoreError> {
-    let before = |error| store_error("write", Phase::Before, error);
-    let Load {
-        script,
-        gate,
-        skipped,
-        keys,
-        any_ops,
-        any_claims,
-        any_removals,
-    } = script(read_sets, setup);
-    let results = connection.run(script).await;
-    let mut results = results.map_err(before)?.into_iter();
-    let locked = results.nth(gate - 1).unwrap_or_default();
-    let mut results = results.skip(skipped);
-    if locked.is_empty() {
-        return Err(corrupt("write", "the store's own row is missing"));
+    let mut load = script(read_sets, setup, locks, Under::Gate);
+    let results = connection.run(load.script.take()).await;
+    let results = results.map_err(|error| store_error("write", Phase::Before, error))?;
+    let mut read = load.read(results)?;
+    if !read.held.is_empty() {
+        let is_held = |name| read.held.contains(&name);
+        let is_blocked = |(_, read_set): &(usize, &&ReadSet)| locks.names(read_set).any(is_held);
+        let blocked = read_sets.iter().enumerate().filter(is_blocked);
+        read.blocked = blocked.map(|(place, _)| place).collect();
     }
-    let mut rows = || results.next().unwrap_or_default();
-    let stored = read_position("write", &rows())?;
-    let now = rows();
-    let mut now = Columns::new("write", single(&now)?);
-    let (now, txid) = (Timestamp::from_micros(now.int()?), now.int()?);
-    let mut within = Within {
-        txid,
-        revisions: HashMap::new(),
-    };
-    let mut txn = TxnState::new();
-    let mut numbers = HashMap::new();
-    let mut uids = HashMap::new();
-    let (actions, owners) = (rows(), rows());
-    let parents = if any_removals { rows() } else { Vec::new() };
-    for row in actions.iter().chain(&parents) {
-        let mut columns = Columns::new("write", row);
-        let number = columns.int()?;
-        let action = columns.action(Detail::Full)?;
-        let (pinned, late) = (columns.is_true()?, columns.is_true()?);
-        numbers.insert(action.uid, number);
-        uids.insert(number, action.uid);
-        txn.put_action(Arc::new(action), pinned, late);
-    }
-    for row in owners {
-        txn.put_owner(Columns::new("write", &row).owner_record()?.1);
-    }
-    if any_removals {
-        for row in rows() {
-            let mut columns = Columns::new("write", &row);
-            let uid = ActionUid::from_uuid(columns.id()?);
-            within.revisions.insert(uid, columns.int()?);
+    Ok(read)
+}
+
+impl Load<'_> {
+    /// Reads the results of the script.
+    pub(super) fn read(self, results: Vec<Vec<PgRow>>) -> Result<Read, StoreError> {
+        let Load {
+            script: _,
+            gate,
+            under,
+            any_creates,
+            skipped,
+            keys,
+            any_ops,
+            any_claims,
+            any_removals,
+        } = self;
+        let mut results = results.into_iter();
+        let own = results.nth(gate - 1).unwrap_or_default();
+        let mut results = results.skip(skipped);
+        let Some(own) = own.first() else {
+            return Err(corrupt("write", "the store's own row is missing"));
+        };
+        let mut rows = || results.next().unwrap_or_default();
+        let mut held = HashSet::new();
+        let mut host = None;
+        if under == Under::Gate {
+            for row in rows() {
+                held.insert(Columns::new("write", &row).int()?);
+            }
+            rows();
+        } else {
+            let mut columns = Columns::new("write_in", own);
+            host = Some((StoreId::from_uuid(columns.id()?), columns.is_true()?));
         }
-    }
-    if any_ops {
-        for row in rows() {
-            let mut columns = Columns::new("write", &row);
-            let uid = ActionUid::from_uuid(columns.id()?);
-            txn.put_op(uid, OpId::from_uuid(columns.id()?));
+        let stored = read_position("write", &rows())?;
+        let now = rows();
+        let mut now = Columns::new("write", single(&now)?);
+        let (now, txid) = (Timestamp::from_micros(now.int()?), now.int()?);
+        let mut within = Within {
+            txid,
+            ..Within::default()
+        };
+        let mut txn = TxnState::new();
+        let mut numbers = HashMap::new();
+        let mut uids = HashMap::new();
+        let (actions, owners) = (rows(), rows());
+        let parents = if any_removals { rows() } else { Vec::new() };
+        for row in actions.iter().chain(&parents) {
+            let mut columns = Columns::new("write", row);
+            let number = columns.int()?;
+            let action = columns.action(Detail::Full)?;
+            let (pinned, late) = (columns.is_true()?, columns.is_true()?);
+            numbers.insert(action.uid, number);
+            uids.insert(number, action.uid);
+            txn.put_action(Arc::new(action), pinned, late);
         }
-    }
-    if !keys.is_empty() {
-        for row in rows() {
-            let mut columns = Columns::new("write", &row);
-            let (place, number): (usize, i64) = (columns.number()?, columns.int()?);
-            let key = place.checked_sub(1).and_then(|place| keys.get(place));
-            if let (Some(key), Some(holder)) = (key, uids.get(&number)) {
-                txn.put_key((*key).clone(), *holder);
+        for row in owners {
+            let (id, owner) = Columns::new("write", &row).owner_record()?;
+            if owner.is_alive() {
+                let id = i64::try_from(id).unwrap_or_default();
+                within.alive.push((id, owner.owner.clone()));
+            }
+            txn.put_owner(owner);
+        }
+        if any_removals {
+            for row in rows() {
+                let mut columns = Columns::new("write", &row);
+                let uid = ActionUid::from_uuid(columns.id()?);
+                within.revisions.insert(uid, columns.int()?);
             }
         }
-    }
-    if any_claims {
-        let count = rows();
-        let count = Columns::new("write", single(&count)?).number()?;
-        let mut may_be_forgotten = Vec::new();
-        for row in rows() {
-            may_be_forgotten.push(Columns::new("write", &row).owner()?);
+        if any_ops {
+            for row in rows() {
+                let mut columns = Columns::new("write", &row);
+                let uid = ActionUid::from_uuid(columns.id()?);
+                txn.put_op(uid, OpId::from_uuid(columns.id()?));
+            }
         }
-        txn.put_ended(count, may_be_forgotten);
+        if !keys.is_empty() {
+            for row in rows() {
+                let mut columns = Columns::new("write", &row);
+                let (place, number): (usize, i64) = (columns.number()?, columns.int()?);
+                let key = place.checked_sub(1).and_then(|place| keys.get(place));
+                if let (Some(key), Some(holder)) = (key, uids.get(&number)) {
+                    txn.put_key((*key).clone(), *holder);
+                }
+            }
+        }
+        if any_claims {
+            let count = rows();
+            let count = Columns::new("write", single(&count)?).number()?;
+            let mut may_be_forgotten = Vec::new();
+            for row in rows() {
+                may_be_forgotten.push(Columns::new("write", &row).owner()?);
+            }
+            txn.put_ended(count, may_be_forgotten);
+        }
+        if any_creates {
+            for row in rows() {
+                within.places.push(Columns::new("write", &row).int()?);
+            }
+        }
+        Ok(Read {
+            txn,
+            stored,
+            numbers,
+            now,
+            within,
+            held,
+            host,
+            blocked: Vec::new(),
+        })
     }
-    Ok(Read {
-        txn,
-        stored,
-        numbers,
-        now,
-        within,
-    })
 }
 
 fn single(rows: &[PgRow]) -> Result<&PgRow, StoreError> {

@@ -1,14 +1,18 @@
 //! A store in a PostgreSQL database.
 
+mod blocks;
 mod decode;
 mod engine;
 mod errors;
 mod expected;
+mod host;
+mod host_locks;
 mod list;
 mod literal;
 mod load;
 mod open;
 mod options;
+mod queries;
 mod read;
 mod rows;
 mod save;

@@ -10,8 +10,10 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgRow};
 use super::decode::Columns;
 use super::engine::PostgresEngine;
 use super::errors::store_error;
-use super::load::{POSITION, Within, read_position};
+use super::host_locks::HostLocks;
+use super::load::{Within, read_position};
 use super::options::PostgresOptions;
+use super::queries::POSITION;
 use super::read::PostgresReader;
 use super::schema::{self, SchemaName};
 use super::script::Script;
@@ -200,12 +202,14 @@ fn start(
         #[cfg(test)]
         always_parts: false,
     };
+    let locks = HostLocks::new(lineage.store_id);
     let mut slot = ConnectionSlot::new(source.clone());
     slot.hand_back(connection);
     let engine = PostgresEngine {
         slot,
         setup: setup.clone(),
-        clock: options.clock,
+        locks: locks.clone(),
+        clock: options.clock.clone(),
         timeout: options.timeout,
         within: Within::default(),
     };
@@ -219,6 +223,9 @@ fn start(
     let position_watch = Arc::new(PositionWatch::new(lineage.at(stored)));
     PostgresStore {
         process: std::process::id(),
+        setup,
+        locks,
+        clock: options.clock,
         sql: SqlStore::start(&settings, lineage, position_watch, engine, readers),
     }
 }

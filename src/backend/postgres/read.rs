@@ -10,7 +10,8 @@ use super::decode::Columns;
 use super::errors::{comes_back, is_lost, store_error};
 use super::list;
 use super::literal::{Rows, Type};
-use super::load::{POSITION, owns, read_stored};
+use super::load::read_stored;
+use super::queries::{GATE, POSITION, STAMP, owns};
 use super::rows::{STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
 use super::setup::Setup;
@@ -49,6 +50,9 @@ static FOUND: LazyLock<String> = LazyLock::new(|| {
     format!("SELECT {action} FROM actions_action AS a WHERE a.uid = ANY ($1)")
 });
 
+/// The numbers of log entries that are not stamped yet.
+const FIRST_UNSTAMPED: u64 = 1 << 62;
+
 static LOG_OF_ACTION: LazyLock<String> = LazyLock::new(|| {
     let entry = &*STORED_ENTRY;
     // The inner query stops the planner from scanning the whole log in entry order.
@@ -64,10 +68,26 @@ static LOG: LazyLock<String> = LazyLock::new(|| {
     // An entry without its action is damage, not a shorter page.
     format!(
         "SELECT {entry} FROM (SELECT * FROM actions_log AS l WHERE l.entry > $1 \
-         ORDER BY l.entry LIMIT $2) AS l LEFT JOIN actions_action AS a ON a.number = l.action \
+         AND l.entry < {FIRST_UNSTAMPED} ORDER BY l.entry LIMIT $2) AS l LEFT JOIN actions_action AS a ON a.number = l.action \
          ORDER BY l.entry"
     )
 });
+
+/// The position, and whether a host has committed something that is not stamped yet.
+static READ_POSITION: LazyLock<String> = LazyLock::new(|| {
+    let marks = "number, (SELECT m.id FROM actions_mark AS m LIMIT 1) IS NOT NULL FROM";
+    POSITION.replacen("number FROM", marks, 1)
+});
+
+/// Returns true if a [`READ_POSITION`] found a mark.
+fn has_marks(operation: &'static str, results: &[Vec<PgRow>]) -> Result<bool, StoreError> {
+    let Some(row) = results.first().and_then(|rows| rows.first()) else {
+        return Ok(false);
+    };
+    let mut columns = Columns::new(operation, row);
+    read_stored(&mut columns)?;
+    columns.is_true()
+}
 
 fn position_of(cursor: Option<Cursor>) -> i64 {
     let position = cursor.map_or(0, |cursor| cursor.position());
@@ -98,15 +118,25 @@ impl PostgresReader {
         let skipped = script.len();
         build(&mut script);
         script.push("COMMIT");
+        let mut results = self.send(operation, script).await?;
+        results.pop();
+        results.drain(..skipped);
+        Ok(results)
+    }
+
+    /// Runs a script that is one whole transaction.
+    async fn send(
+        &mut self,
+        operation: &'static str,
+        script: Script,
+    ) -> Result<Vec<Vec<PgRow>>, StoreError> {
         let mut connection = self.slot.take(operation).await?;
         connection.enter();
         let ran = deadline(self.timeout, connection.run(script)).await;
         match ran {
-            Some(Ok(mut results)) => {
+            Some(Ok(results)) => {
                 connection.leave();
                 self.slot.hand_back(connection);
-                results.pop();
-                results.drain(..skipped);
                 Ok(results)
             }
             Some(Err(error)) => {
@@ -123,6 +153,31 @@ impl PostgresReader {
                 Err(StoreError::new(ErrorKind::Unavailable, operation, message))
             }
         }
+    }
+
+    /// Runs statements that begin with [`READ_POSITION`]. If a host has committed something that is
+    /// not stamped yet, stamps it and runs them again.
+    async fn run_stamped(
+        &mut self,
+        operation: &'static str,
+        build: impl Fn(&mut Script) + Send + Sync,
+    ) -> Result<Vec<Vec<PgRow>>, StoreError> {
+        let results = self.run(operation, &build).await?;
+        if !has_marks(operation, &results)? {
+            return Ok(results);
+        }
+        self.stamp(operation).await?;
+        self.run(operation, &build).await
+    }
+
+    /// Stamps what hosts have committed.
+    async fn stamp(&mut self, operation: &'static str) -> Result<(), StoreError> {
+        let mut script = Script::new();
+        self.setup.begin(&mut script);
+        script.push(GATE);
+        script.push(STAMP);
+        script.push("COMMIT");
+        self.send(operation, script).await.map(drop)
     }
 
     /// Reads the position of a page, and refuses a cursor of another branch.
@@ -204,8 +259,8 @@ impl ReadEngine for PostgresReader {
             (paths.pop().unwrap_or(AccessPath::All), false)
         };
         let mut results = self
-            .run("list", |script| {
-                script.push(POSITION);
+            .run_stamped("list", |script| {
+                script.push(&READ_POSITION);
                 list::push_page(script, query, &path, selective);
             })
             .await?;
@@ -225,10 +280,10 @@ impl ReadEngine for PostgresReader {
 
     async fn log(&mut self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         let mut results = self
-            .run("log", |script| {
+            .run_stamped("log", |script| {
                 script.bind_int(position_of(query.after));
                 script.bind_int(i64::from(query.limit) + 1);
-                script.push(POSITION);
+                script.push(&READ_POSITION);
                 match query.uid {
                     Some(uid) => {
                         script.bind_id(uid.as_uuid());
@@ -251,6 +306,11 @@ impl ReadEngine for PostgresReader {
             }
             items.push(logged);
             last = entry;
+        }
+        if rows.len() > limit && last >= FIRST_UNSTAMPED {
+            // No cursor can name an entry that has no number yet.
+            let message = "a host's transaction was committed meanwhile; try again";
+            return Err(StoreError::new(ErrorKind::Unavailable, "log", message));
         }
         let next = (rows.len() > limit).then(|| Cursor::log(at, last));
         Ok(Page::new(items, next, at))
@@ -293,7 +353,12 @@ impl ReadEngine for PostgresReader {
     }
 
     async fn position(&mut self) -> Result<Position, StoreError> {
-        let mut results = self.run("changed", |script| script.push(POSITION)).await?;
+        let read = |script: &mut Script| script.push(&READ_POSITION);
+        let mut results = self.run("changed", read).await?;
+        // Otherwise the next poll tries again.
+        if has_marks("changed", &results)? && self.stamp("changed").await.is_ok() {
+            results = self.run("changed", read).await?;
+        }
         Ok(self.lineage.at(take_position("changed", &mut results)?))
     }
 

@@ -1,12 +1,12 @@
 //! The second half of a transaction: writes the changes of the plan and commits.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::RangeFrom;
-
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use uuid::Uuid;
 
+use super::blocks::widen_blocks;
+use super::host_locks::HostLocks;
 use super::literal::{Rows, Type};
 use super::load::Within;
 use super::rows::{
@@ -14,9 +14,10 @@ use super::rows::{
     encode_action, encode_entry, encode_owner, encode_progress, encode_update,
 };
 use super::script::Script;
+use super::setup::Setup;
 use crate::backend::sql::Stored;
 use crate::model::codec::CodecError;
-use crate::model::{Action, ActionUid, BlockTimes, Key, Limits, Timestamp, WriteSet, touched};
+use crate::model::{Action, ActionUid, Key, Limits, OwnerRef, WriteSet, touched};
 
 /// A script that saves changes, and the values that are valid after its commit.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) struct Save {
 /// The numbers of the actions, including those that new ones get.
 struct Numbers {
     known: HashMap<ActionUid, i64>,
+    /// Places for the new actions.
+    places: std::vec::IntoIter<i64>,
     last: i64,
 }
 
@@ -64,20 +67,6 @@ static TRIM: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Widens the bounds of blocks of actions. Leaves a block alone that is wide enough: its row would
-/// get a new version with each commit.
-const BLOCKS: &str = "INSERT INTO actions_block AS b (block, created_min, created_max, finished_min, finished_max) \
-     SELECT j.* FROM unnest($#) AS j(block, created_min, created_max, finished_min, finished_max) \
-     WHERE NOT EXISTS (SELECT 1 FROM actions_block AS o WHERE o.block = j.block \
-     AND o.created_min <= coalesce(j.created_min, o.created_min) \
-     AND o.created_max >= coalesce(j.created_max, o.created_max) \
-     AND (j.finished_min IS NULL OR o.finished_min <= j.finished_min AND o.finished_max >= j.finished_max)) \
-     ON CONFLICT (block) DO UPDATE SET \
-     created_min = least(b.created_min, excluded.created_min), \
-     created_max = greatest(b.created_max, excluded.created_max), \
-     finished_min = least(b.finished_min, excluded.finished_min), \
-     finished_max = greatest(b.finished_max, excluded.finished_max)";
-
 /// Returns the script that saves the changes: one statement for each kind of row. Its first
 /// statement fails, and all others with it, unless it runs in the transaction of the load.
 pub(super) fn script(
@@ -85,6 +74,7 @@ pub(super) fn script(
     stored: Stored,
     known: HashMap<ActionUid, i64>,
     within: &Within,
+    locks: &HostLocks,
 ) -> Result<Save, CodecError> {
     let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
     let changed = count(write_set.updated.len() + write_set.created.len());
@@ -93,23 +83,34 @@ pub(super) fn script(
     let mut revisions = stored.revision + 1..;
     let mut numbers = Numbers {
         known,
+        places: within.places.clone().into_iter(),
         last: stored.last_number,
     };
     let mut latest = within.revisions.clone();
-    update(
-        &mut script,
-        write_set,
-        &numbers,
-        &mut revisions,
-        &mut latest,
-    )?;
+    update(&mut script, write_set, &numbers)?;
+    let mut positions = MOVES.rows();
+    for (action, revision) in write_set.updated.iter().zip(&mut revisions) {
+        position(&mut positions, numbers.of(action.uid), revision);
+        latest.insert(action.uid, revision);
+    }
+    script.push_rows(&MOVES.sql, &positions);
     remove(&mut script, write_set, &numbers);
     free_keys(&mut script, write_set);
-    create(&mut script, write_set, &mut numbers, &mut revisions)?;
-    append_log(&mut script, write_set, &numbers, stored.last_entry)?;
+    create(&mut script, write_set, &mut numbers)?;
+    let mut positions = POSITIONS.rows();
+    for (action, revision) in write_set.created.iter().zip(revisions) {
+        position(&mut positions, numbers.of(action.uid), revision);
+    }
+    script.push_rows(&POSITIONS.sql, &positions);
+    append_log(&mut script, write_set, &numbers, Some(stored.last_entry))?;
     save_keys_and_pins(&mut script, write_set, &numbers);
+    if write_set.owners.iter().any(|owner| !owner.is_alive()) {
+        // Waits for hosts that are committing as an owner.
+        let lock = script.bind_int(locks.owners);
+        script.push(&format!("SELECT pg_advisory_xact_lock(${lock})"));
+    }
     save_owners(&mut script, write_set)?;
-    widen_blocks(&mut script, write_set, &numbers);
+    widen_blocks(&mut script, write_set, |uid| numbers.of(uid));
 
     let removed = || write_set.removed.iter();
     let pruned_through = removed().filter_map(|action| latest.get(&action.uid).copied());
@@ -132,6 +133,54 @@ pub(super) fn script(
         after,
         id,
     })
+}
+
+/// Log entries of a host's transaction. They get their numbers at the stamp.
+static UNSTAMPED: LazyLock<String> = LazyLock::new(|| {
+    let unstamped = "SELECT nextval('actions_unstamped'),";
+    ENTRIES.sql.replacen("SELECT entry,", unstamped, 1)
+});
+
+/// Returns the script that saves changes in a host's transaction, with a mark. The last statement
+/// but one returns the mark.
+pub(super) fn script_in(
+    write_set: &WriteSet,
+    known: HashMap<ActionUid, i64>,
+    within: &Within,
+    owners: &[OwnerRef],
+    (setup, locks): (&Setup, &HostLocks),
+) -> Result<Script, CodecError> {
+    let mut script = Script::new();
+    setup.enter(&mut script);
+    push_guard(&mut script, within);
+    let places = within.places.clone().into_iter();
+    let mut numbers = Numbers {
+        known,
+        places,
+        last: 0,
+    };
+    update(&mut script, write_set, &numbers)?;
+    free_keys(&mut script, write_set);
+    create(&mut script, write_set, &mut numbers)?;
+    append_log(&mut script, write_set, &numbers, None)?;
+    save_keys_and_pins(&mut script, write_set, &numbers);
+    let changed = write_set.created.iter().chain(&write_set.updated);
+    let changed = numbers_of(changed.map(|action| action.uid), &numbers);
+    let mut alive = Rows::new(&[Type::Int]);
+    for (id, owner) in &within.alive {
+        if owners.contains(owner) {
+            alive.row(|row| row.int(*id));
+        }
+    }
+    let created = i64::try_from(write_set.created.len()).unwrap_or(i64::MAX);
+    let (changed, alive) = (script.bind_rows(&changed), script.bind_rows(&alive));
+    let (created, lock) = (script.bind_int(created), script.bind_int(locks.owners));
+    script.push(&format!(
+        "INSERT INTO actions_mark (answered, actions, created, owners, owners_lock) \
+         VALUES (false, ${changed}, ${created}, ${alive}, ${lock}) RETURNING id"
+    ));
+    Setup::leave(&mut script);
+    Ok(script)
 }
 
 /// Appends a statement that fails unless it runs in the transaction of the load.
@@ -213,17 +262,10 @@ fn position(positions: &mut Rows, number: i64, revision: i64) {
     });
 }
 
-fn update(
-    script: &mut Script,
-    write_set: &WriteSet,
-    numbers: &Numbers,
-    revisions: &mut RangeFrom<i64>,
-    latest: &mut HashMap<ActionUid, i64>,
-) -> Result<(), CodecError> {
+fn update(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) -> Result<(), CodecError> {
     let logged: HashSet<ActionUid> = write_set.log.iter().map(|entry| entry.uid).collect();
     let (mut wide, mut narrow) = (UPDATES.rows(), PROGRESS.rows());
-    let mut positions = MOVES.rows();
-    for (action, revision) in write_set.updated.iter().zip(revisions) {
+    for action in &write_set.updated {
         let number = numbers.of(action.uid);
         // Every other change adds a log entry. The log of a removed action is gone.
         let removed = || write_set.removed.iter().any(|gone| gone.uid == action.uid);
@@ -232,12 +274,9 @@ fn update(
         } else {
             narrow.row(|row| encode_progress(row, action, number))?;
         }
-        position(&mut positions, number, revision);
-        latest.insert(action.uid, revision);
     }
     script.push_rows(&UPDATES.sql, &wide);
     script.push_rows(&PROGRESS.sql, &narrow);
-    script.push_rows(&MOVES.sql, &positions);
     Ok(())
 }
 
@@ -280,18 +319,16 @@ fn create(
     script: &mut Script,
     write_set: &WriteSet,
     numbers: &mut Numbers,
-    revisions: &mut RangeFrom<i64>,
 ) -> Result<(), CodecError> {
-    let (mut rows, mut positions) = (ACTIONS.rows(), POSITIONS.rows());
-    for (action, revision) in write_set.created.iter().zip(revisions) {
-        numbers.last += 1;
-        let number = numbers.last;
+    let mut rows = ACTIONS.rows();
+    for action in &write_set.created {
+        // There is one for each command that may add an action.
+        let number = numbers.places.next().unwrap_or_default();
+        numbers.last = numbers.last.max(number);
         numbers.known.insert(action.uid, number);
         rows.row(|row| encode_action(row, action, number))?;
-        position(&mut positions, number, revision);
     }
     script.push_rows(&ACTIONS.sql, &rows);
-    script.push_rows(&POSITIONS.sql, &positions);
     script.push_rows(&TOUCHES.sql, &touches(&write_set.created, numbers));
     script.push_rows(&LABELS.sql, &labels(&write_set.created, numbers));
     Ok(())
@@ -301,14 +338,19 @@ fn append_log(
     script: &mut Script,
     write_set: &WriteSet,
     numbers: &Numbers,
-    last_entry: i64,
+    last_entry: Option<i64>,
 ) -> Result<(), CodecError> {
     let mut rows = ENTRIES.rows();
-    for (logged, entry) in write_set.log.iter().zip(last_entry + 1..) {
+    let first = last_entry.map_or(0, |last| last + 1);
+    for (logged, entry) in write_set.log.iter().zip(first..) {
         let number = numbers.of(logged.uid);
         rows.row(|row| encode_entry(row, logged, entry, number))?;
     }
-    script.push_rows(&ENTRIES.sql, &rows);
+    let sql = match last_entry {
+        Some(_) => &ENTRIES.sql,
+        None => &*UNSTAMPED,
+    };
+    script.push_rows(sql, &rows);
     let trimmed = numbers_of(write_set.trim.iter().copied(), numbers);
     script.push_rows(&TRIM, &trimmed);
     Ok(())
@@ -345,52 +387,4 @@ fn save_owners(script: &mut Script, write_set: &WriteSet) -> Result<(), CodecErr
         script.push_rows(&OWNERS.sql, &rows);
     }
     Ok(())
-}
-
-/// Bounds of a block, as far as this transaction knows them.
-#[derive(Default)]
-struct Bounds {
-    created: Option<(i64, i64)>,
-    finished: Option<(i64, i64)>,
-}
-
-const MINUTE: i64 = 60_000_000;
-
-/// Returns bounds that include a time, in whole minutes.
-fn including(bounds: Option<(i64, i64)>, time: Timestamp) -> (i64, i64) {
-    let from = time.as_micros().div_euclid(MINUTE).saturating_mul(MINUTE);
-    let to = from.saturating_add(MINUTE);
-    let (min, max) = bounds.unwrap_or((from, to));
-    (min.min(from), max.max(to))
-}
-
-fn widen_blocks(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) {
-    let mut blocks: BTreeMap<i64, Bounds> = BTreeMap::new();
-    let size = i64::try_from(BlockTimes::ACTIONS).unwrap_or(1);
-    for action in write_set.created.iter().chain(&write_set.updated) {
-        let bounds = blocks.entry(numbers.of(action.uid) / size).or_default();
-        bounds.created = Some(including(bounds.created, action.created_at));
-        if let Some(finished) = action.finished_at {
-            bounds.finished = Some(including(bounds.finished, finished));
-        }
-    }
-    let mut rows = Rows::new(&[Type::Int; 5]);
-    for (block, bounds) in blocks {
-        rows.row(|row| {
-            row.int(block);
-            for bounds in [bounds.created, bounds.finished] {
-                match bounds {
-                    Some((min, max)) => {
-                        row.int(min);
-                        row.int(max);
-                    }
-                    None => {
-                        row.null();
-                        row.null();
-                    }
-                }
-            }
-        });
-    }
-    script.push_rows(BLOCKS, &rows);
 }

@@ -212,7 +212,7 @@ async fn ledger(
 }
 
 /// The parts of a schema by name, as PostgreSQL lists them: tables with their columns, constraints,
-/// indexes, triggers, functions with their texts, views.
+/// indexes, triggers, functions with their texts, views, sequences.
 const PARTS: &str = "\
      SELECT 'column ' || c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod) \
      || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END \
@@ -227,7 +227,9 @@ const PARTS: &str = "\
      UNION ALL SELECT 'function ' || p.proname, p.prosrc FROM pg_proc AS p \
      WHERE p.pronamespace = $1::regnamespace \
      UNION ALL SELECT 'view ' || c.relname, '' FROM pg_class AS c \
-     WHERE c.relnamespace = $1::regnamespace AND c.relkind = 'v'";
+     WHERE c.relnamespace = $1::regnamespace AND c.relkind = 'v' \
+     UNION ALL SELECT 'sequence ' || c.relname, '' FROM pg_class AS c \
+     WHERE c.relnamespace = $1::regnamespace AND c.relkind = 'S'";
 
 /// Checks that each part of the schema exists as this library would create it.
 async fn verify(connection: &mut Connection, name: &SchemaName) -> Result<(), StoreError> {

@@ -27,6 +27,10 @@ pub(super) const FEW: usize = 50;
 pub(super) struct Setup {
     /// One SELECT, because that is one message back.
     settings: String,
+    /// The part of them on which the meaning of names and values depends.
+    names: String,
+    /// The PostgreSQL schema.
+    pub(super) schema: String,
 }
 
 /// The value that a store sets for `synchronous_commit`: the one that was observed at opening, from
@@ -54,6 +58,8 @@ impl Setup {
         ];
         let set = settings.map(|(name, value)| set(name, &value));
         Setup {
+            names: format!("SELECT {}", set[..2].join(", ")),
+            schema: schema.quoted(),
             settings: format!("SELECT {}", set.join(", ")),
         }
     }
@@ -62,6 +68,28 @@ impl Setup {
     pub(super) fn begin(&self, script: &mut Script) {
         script.push("BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE");
         script.push(&self.settings);
+    }
+
+    /// Enters a host's transaction for one message: sets what names and values depend on, and keeps
+    /// the host's own settings.
+    pub(super) fn enter(&self, script: &mut Script) {
+        script.push(
+            "SELECT pg_catalog.set_config('actions.search_path', \
+             pg_catalog.current_setting('search_path'), true), \
+             pg_catalog.set_config('actions.bytea_output', \
+             pg_catalog.current_setting('bytea_output'), true)",
+        );
+        script.push(&self.names);
+    }
+
+    /// Gives the host's settings back.
+    pub(super) fn leave(script: &mut Script) {
+        script.push(
+            "SELECT pg_catalog.set_config('bytea_output', \
+             pg_catalog.current_setting('actions.bytea_output'), true), \
+             pg_catalog.set_config('search_path', \
+             pg_catalog.current_setting('actions.search_path'), true)",
+        );
     }
 
     /// Begins a transaction that reads one moment of the store.

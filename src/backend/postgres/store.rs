@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::host_locks::HostLocks;
 use super::schema::SchemaName;
+use super::setup::Setup;
 use crate::backend::sql::SqlStore;
+use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::model::{
     Action, ActionUid, Batch, Done, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position, Query,
@@ -50,6 +53,10 @@ use crate::store::{ActionStore, Capabilities};
 pub struct PostgresStore {
     /// The process that opened the store.
     pub(super) process: u32,
+    pub(super) setup: Arc<Setup>,
+    pub(super) locks: HostLocks,
+    /// Clock instead of the server's.
+    pub(super) clock: Option<Clock>,
     pub(super) sql: SqlStore,
 }
 
@@ -66,7 +73,7 @@ impl PostgresStore {
     }
 
     /// Fails if the store is closed, or was opened by the parent process.
-    fn check_usable(&self, operation: &'static str) -> Result<(), StoreError> {
+    pub(super) fn check_usable(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.process != std::process::id() {
             return Err(StoreError::closed(operation));
         }

@@ -28,6 +28,7 @@ pub struct ReadSet {
     owners: List<OwnerRef>,
     keys: List<Key>,
     claims: usize,
+    creates: usize,
     /// For each command, the result of the checks that need no store.
     pub(super) checked: List<Result<Checked, Invalid>>,
 }
@@ -59,6 +60,7 @@ pub fn read_set(batch: &Batch) -> Result<ReadSet, CheckError> {
         read_set.checked.push(checked(command));
         match command {
             Command::Create { new, by } => {
+                read_set.creates += 1;
                 read_set.actions.push(new.uid);
                 if let Some(parent) = new.parent {
                     read_set.actions.push(parent);
@@ -84,6 +86,7 @@ pub fn read_set(batch: &Batch) -> Result<ReadSet, CheckError> {
                 read_set.parents_of.push(*uid);
             }
             Command::Import { action, .. } => {
+                read_set.creates += 1;
                 read_set.actions.push(action.uid);
                 // A later batch of the transaction may remove this action.
                 if let Some(parent) = action.parent {
@@ -163,6 +166,12 @@ impl ReadSet {
     #[must_use]
     pub fn claims(&self) -> usize {
         self.claims
+    }
+
+    /// Returns the number of commands that may add an action.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+    pub(crate) fn creates(&self) -> usize {
+        self.creates
     }
 
     /// Returns the keys to look up. Load the actions that hold them, too.

@@ -1,0 +1,129 @@
+//! The statements of a load. `$1` to `$9` are the values that [`load`](super::load) binds.
+
+use std::sync::LazyLock;
+
+use super::rows::{STORED_ACTION, STORED_OWNER};
+use crate::model::Limits;
+
+/// The lock that all writers take. Locking writes no new version of the row.
+pub(super) const GATE: &str = "SELECT id FROM actions_store WHERE id = 1 FOR UPDATE";
+
+/// The position of the store, and the number of the transaction that was committed last.
+pub(super) const POSITION: &str = "SELECT revision, pruned_through, pruned_created, actions, last_number, last_entry, number \
+     FROM actions_commit ORDER BY number DESC LIMIT 1";
+
+/// The time, and the identity of this transaction.
+pub(super) const NOW: &str =
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, txid_current()";
+
+/// The actions of uids ($1) and those that hold a key ($2), each with what is said of it in other
+/// tables.
+pub(super) static ACTIONS: LazyLock<String> = LazyLock::new(|| actions(NUMBERS));
+
+pub(super) const NUMBERS: &str = "SELECT n.number FROM actions_action AS n WHERE n.uid = ANY ($1) \
+     UNION SELECT k.action FROM unnest($2) AS j(tenant, kind, key) \
+     JOIN actions_key AS k ON k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
+
+/// The same without keys, which few batches have.
+pub(super) static ACTIONS_BY_UID: LazyLock<String> = LazyLock::new(|| {
+    let action = &*STORED_ACTION;
+    format!("SELECT a.number, {action}, {BESIDE} FROM actions_action AS a WHERE a.uid = ANY ($1)")
+});
+
+pub(super) const BESIDE: &str = "EXISTS (SELECT 1 FROM actions_pin AS p WHERE p.action = a.number), \
+     EXISTS (SELECT 1 FROM actions_log AS l WHERE l.action = a.number AND l.kind = 7)";
+
+pub(super) fn actions(numbers: &str) -> String {
+    let action = &*STORED_ACTION;
+    format!(
+        "SELECT a.number, {action}, {BESIDE} FROM actions_action AS a WHERE a.number IN ({numbers})"
+    )
+}
+
+/// The parents of actions ($5).
+pub(super) static PARENTS: LazyLock<String> = LazyLock::new(|| {
+    actions(
+        "SELECT p.number FROM actions_action AS c JOIN actions_action AS p ON p.uid = c.parent \
+         WHERE c.uid = ANY ($5)",
+    )
+});
+
+/// The latest revisions of actions ($5).
+pub(super) const REVISIONS: &str = "SELECT n.uid, f.revision FROM actions_action AS n \
+     JOIN actions_feed AS f ON f.action = n.number WHERE n.uid = ANY ($5)";
+
+pub(super) const OPS: &str = "SELECT a.uid, l.op FROM unnest($3) AS j(uid, op) \
+     JOIN actions_action AS a ON a.uid = j.uid \
+     JOIN actions_log AS l ON l.action = a.number AND l.op = j.op";
+
+pub(super) const KEYS: &str = "SELECT j.place, k.action FROM unnest($2) WITH ORDINALITY AS j(tenant, kind, key, place) \
+     JOIN actions_key AS k ON k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
+
+/// The owners that are named ($4), the living ones of these names, and those of the actions.
+pub(super) static OWNERS: LazyLock<String> = LazyLock::new(|| owners(NUMBERS));
+
+pub(super) static OWNERS_BY_UID: LazyLock<String> =
+    LazyLock::new(|| owners("SELECT n.number FROM actions_action AS n WHERE n.uid = ANY ($1)"));
+
+pub(super) fn owners(numbers: &str) -> String {
+    let owner = &*STORED_OWNER;
+    format!(
+        "SELECT {owner} FROM actions_owner AS o WHERE o.id IN (\
+         SELECT o.id FROM unnest($4) AS j(name, incarnation) \
+         JOIN actions_owner AS o ON o.name = j.name AND (o.incarnation = j.incarnation OR o.state = 0) \
+         UNION SELECT o.id FROM actions_action AS a JOIN actions_owner AS o \
+         ON o.name = a.owner AND o.incarnation = a.incarnation \
+         WHERE a.number IN ({numbers})) ORDER BY o.id"
+    )
+}
+
+/// Number of owners that have ended.
+pub(super) const ENDED: &str = "SELECT count(*) FROM actions_owner WHERE state > 0";
+
+/// Returns the condition that an owner has an unfinished action; `owner` is the name of its table in
+/// the query.
+pub(super) fn owns(owner: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM actions_action AS a \
+         WHERE a.owner = {owner}.name AND a.incarnation = {owner}.incarnation AND a.status < 2)"
+    )
+}
+
+/// The owners that may be forgotten, in the order that [`TxnState::put_ended`] expects. Up to $6
+/// owners may end in this transaction, so it reads no more than it can then forget.
+pub(super) static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
+    let (kept, most) = (Limits::ENDED_OWNERS, Limits::FORGOTTEN_OWNERS);
+    let owns = owns("ended");
+    format!(
+        "SELECT ended.name, ended.incarnation FROM actions_owner AS ended \
+         WHERE ended.state > 0 AND ({ENDED}) + $6 > {kept} AND NOT {owns} \
+         AND NOT (ended.id = (SELECT max(l.id) FROM actions_owner AS l \
+         WHERE l.name = ended.name AND l.state > 0) AND (EXISTS (SELECT 1 FROM actions_owner AS l \
+         WHERE l.name = ended.name AND l.state = 0) \
+         OR ended.name IN (SELECT j.name FROM unnest($4) AS j(name, incarnation)))) \
+         ORDER BY ended.id LIMIT greatest(0, least(({ENDED}) + $6 - {kept}, {most} + $6))"
+    )
+});
+
+/// Gives revisions and numbers to what hosts have committed in their own transactions.
+pub(super) const STAMP: &str = "SELECT actions_stamp()";
+
+/// The names ($7) that a host's transaction holds. The first lock ($8) is free if there is none:
+/// then no host begins to write before this transaction ends.
+pub(super) const HELD: &str = "WITH hosts AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($8) AS none) \
+     SELECT j.name FROM hosts CROSS JOIN unnest($7) AS j(name) \
+     WHERE NOT CASE WHEN hosts.none THEN true ELSE pg_try_advisory_xact_lock(j.name) END";
+
+/// Places in creation order for up to $9 new actions.
+pub(super) const PLACES: &str = "SELECT nextval('actions_number') FROM generate_series(1, $9)";
+
+/// The lock that all hosts share while they write.
+pub(super) const HOSTS_ENTER: &str = "SELECT pg_advisory_xact_lock_shared($8)";
+
+/// The names ($7) that a host's transaction writes.
+pub(super) const HOST_LOCKS: &str =
+    "SELECT pg_advisory_xact_lock(j.name) FROM unnest($7) AS j(name)";
+
+/// The store of a connection, and whether each statement sees what was committed before it.
+pub(super) const HOSTS_STORE: &str = "SELECT store_id, \
+     current_setting('transaction_isolation') = 'read committed' FROM actions_store WHERE id = 1";
