@@ -371,7 +371,7 @@ impl WriteQueue {
     }
 }
 
-/// What ends a wait of the queue.
+/// Reasons why a wait of the queue ends.
 enum Received {
     Due,
     Owners(Option<WriteRequest>),
