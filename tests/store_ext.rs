@@ -112,3 +112,12 @@ fn a_busy_store_and_an_unknown_outcome_are_retryable_and_nothing_else_is() {
     assert_eq!(refused.kind(), ErrorKind::NotFound);
     assert!(!refused.is_retryable());
 }
+
+#[tokio::test]
+async fn a_count_takes_any_bound() {
+    let store = MemoryStore::new();
+    store.create(NewAction::task("a")).await.unwrap();
+    let of_name = [Filter::Name("a".into())];
+    let counts = store.count(&of_name, u32::MAX).await.unwrap();
+    assert_eq!((counts.total(), counts.is_exact()), (1, true));
+}

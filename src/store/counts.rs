@@ -107,7 +107,7 @@ impl StateCounts {
         let mut pages = bound / u32::from(Limits::PAGE) + 1;
         loop {
             // One more, to see whether there are more.
-            query.limit = u16::try_from(left + 1)
+            query.limit = u16::try_from(left.saturating_add(1))
                 .unwrap_or(u16::MAX)
                 .min(Limits::PAGE);
             let page = store.list(&query).await?;
