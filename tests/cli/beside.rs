@@ -17,7 +17,7 @@ async fn commands_that_read_work_beside_an_exclusive_plane() {
     assert_eq!(place.json(&["list"]).len(), 5);
     assert_eq!(place.json(&["show", &failed])[0]["uid"], json!(failed));
     assert_eq!(place.json(&["history", &failed]).len(), 3);
-    assert_eq!(place.json(&["counts"])[0]["total"], 5);
+    assert_eq!(place.json(&["counts"])[0]["total"]["number"], 5);
     assert_eq!(
         place.json(&["diagnostics"])[0]["owners"][0]["name"],
         "plane@host-1"

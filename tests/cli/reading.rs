@@ -1,6 +1,6 @@
 //! `list`, `show`, `history`, `counts`, `diagnostics`, `schema`, `check`.
 
-use action_store::{ActionStore, ActionStoreExt, NewAction, SqliteStore};
+use action_store::{ActionError, ActionStore, ActionStoreExt, NewAction, Outcome, SqliteStore};
 use serde_json::json;
 
 use crate::support::{Place, uids};
@@ -241,24 +241,71 @@ async fn an_empty_result_says_so_and_prints_nothing() {
 async fn counts_are_exact_up_to_the_bound_and_say_so_beyond() {
     let place = Place::new();
     place.filled().await;
+    let exactly = |number: u64| json!({ "number": number, "exact": true });
     let counts = place.json(&["counts"])[0].clone();
     let expected = json!({
-        "queued": 1, "executing": 2, "succeeded": 1, "failed": 1, "cancelled": 0,
-        "interrupted": 0, "lost": 0, "total": 5, "complete": true,
+        "queued": exactly(1), "executing": exactly(2), "succeeded": exactly(1), "failed": exactly(1),
+        "cancelled": exactly(0), "interrupted": exactly(0), "lost": exactly(0), "total": exactly(5),
     });
     assert_eq!(counts, expected);
-    let bounded = place.run(&["counts", "--bound", "3", "--json"]).ends(0);
-    assert_eq!(bounded.one()["total"], 3);
-    assert_eq!(bounded.one()["complete"], false);
+    // The newest of the three unfinished ones, which executes, and the two completed ones.
+    let bounded = place.run(&["counts", "--bound", "1", "--json"]).ends(0);
+    let counts = bounded.one();
+    assert_eq!(counts["total"], json!({ "number": 3, "exact": false }));
+    assert_eq!(counts["failed"], exactly(1));
+    let unfinished = ["queued", "executing"].map(|word| counts[word].clone());
     assert!(
-        bounded.err.contains("counting ended at 3 actions"),
-        "{}",
-        bounded.err
+        unfinished.iter().all(|count| count["exact"] == false),
+        "{counts}"
     );
-    let table = place.run(&["counts", "--bound", "3"]).ends(0);
+    assert!(bounded.err.contains("raise --bound"), "{}", bounded.err);
+    let table = place.run(&["counts", "--bound", "1"]).ends(0);
     assert_eq!(table.rows().last().unwrap()[..], ["total", ">= 3"]);
     let filtered = place.json(&["counts", "--object", "bdb:1"]);
-    assert_eq!(filtered[0]["total"], 2);
+    assert_eq!(filtered[0]["total"], exactly(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_find_by_labels_prefixes_and_sets_of_states() {
+    let place = Place::new();
+    let store = place.open().await;
+    let new = |name: &str| NewAction::task(name);
+    let labelled = new("SMResize").with_label("region", "eu-1");
+    let labelled = labelled.with_label("tier", "gold");
+    let one = store.create(labelled).await.unwrap();
+    let other = store.create(new("SMBackup").with_label("region", "us-1"));
+    let other = other.await.unwrap();
+    let third = store.create(new("backup")).await.unwrap();
+    let end = |outcome| action_store::Finish::new(outcome);
+    store
+        .finish(other.uid, end(Outcome::Cancelled), None)
+        .await
+        .unwrap();
+    let failed = end(Outcome::Failed).with_error(ActionError::new("e", "it failed"));
+    store.finish(third.uid, failed, None).await.unwrap();
+    store.close().await.unwrap();
+    let [one, other, third] = [one, other, third].map(|action| action.uid.to_string());
+    for (arguments, found) in [
+        (&["--label", "region=eu-1"][..], vec![&one]),
+        (&["--label", "region"], vec![&other, &one]),
+        (&["--label", "region", "--label", "tier=gold"], vec![&one]),
+        (&["--label", "region=eu-2"], vec![]),
+        (&["--name", "SM*"], vec![&other, &one]),
+        (&["--name", "SM"], vec![]),
+        (&["--outcome", "failed,cancelled"], vec![&third, &other]),
+        (&["--status", "queued,executing"], vec![&one]),
+        (
+            &["--status", "completed", "--outcome", "failed"],
+            vec![&third],
+        ),
+    ] {
+        let arguments = [&["list"], arguments].concat();
+        let listed = place.json(&arguments);
+        let uids: Vec<_> = listed.iter().map(|a| a["uid"].as_str().unwrap()).collect();
+        assert_eq!(uids, found, "{arguments:?}");
+    }
+    let counts = place.json(&["counts", "--label", "region"]);
+    assert_eq!(counts[0]["total"], json!({ "number": 2, "exact": true }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

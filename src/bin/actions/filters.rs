@@ -1,5 +1,6 @@
 //! The filters of a command line.
 
+use action_store::query::StateSet;
 use action_store::{ActionUid, Filter, ObjectRef, Outcome, Query, Source, Status, Timestamp};
 use clap::Args;
 
@@ -9,21 +10,24 @@ use crate::time;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Filters (an action must meet all of them)")]
 pub(crate) struct FilterArgs {
-    /// Status: queued, executing or completed
-    #[arg(long, value_name = "WORD")]
-    status: Option<Status>,
+    /// One of these statuses: queued, executing, completed
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    status: Vec<Status>,
     /// Queued or executing
     #[arg(long)]
     unfinished: bool,
-    /// Outcome: succeeded, failed, cancelled, interrupted or lost
-    #[arg(long, value_name = "WORD")]
-    outcome: Option<Outcome>,
+    /// One of these outcomes: succeeded, failed, cancelled, interrupted, lost
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    outcome: Vec<Outcome>,
     /// Kind of action: task, state-machine or other
     #[arg(long, value_name = "WORD")]
     source: Option<Source>,
-    /// Exactly this name
+    /// Exactly this name; with a * at the end, names that begin with the rest
     #[arg(long)]
     name: Option<String>,
+    /// Has this label, or a label with this key; can be repeated
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    label: Vec<String>,
     /// Works on this object, such as bdb:1 or cluster
     #[arg(long)]
     object: Option<ObjectRef>,
@@ -66,15 +70,24 @@ pub(crate) struct FilterArgs {
 }
 
 impl FilterArgs {
-    /// Returns the filters in the order of the options.
+    /// Returns the filters.
     pub(crate) fn filters(&self) -> Vec<Filter> {
         let text = |text: &Option<String>| text.as_deref().map(Into::into);
-        [
-            self.status.map(Filter::Status),
+        let name = |name: &str| match name.strip_suffix('*') {
+            Some(prefix) => Filter::NamePrefix(prefix.into()),
+            None => Filter::Name(name.into()),
+        };
+        let label = |label: &String| match label.split_once('=') {
+            Some((key, value)) => Filter::label(key, value),
+            None => Filter::label_key(label.as_str()),
+        };
+        let labels = self.label.iter().map(label);
+        let others = [
+            statuses(&self.status),
             self.unfinished.then_some(Filter::Unfinished),
-            self.outcome.map(Filter::Outcome),
+            outcomes(&self.outcome),
             self.source.map(Filter::Source),
-            text(&self.name).map(Filter::Name),
+            self.name.as_deref().map(name),
             self.object.clone().map(Filter::Object),
             self.touches.clone().map(Filter::Touches),
             text(&self.tenant).map(Filter::Tenant),
@@ -88,10 +101,8 @@ impl FilterArgs {
             self.until.map(Filter::CreatedBefore),
             self.finished_since.map(Filter::FinishedFrom),
             self.finished_until.map(Filter::FinishedBefore),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        ];
+        others.into_iter().flatten().chain(labels).collect()
     }
 
     /// Returns a query with these filters.
@@ -103,6 +114,28 @@ impl FilterArgs {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.filters().is_empty()
+    }
+}
+
+fn statuses(words: &[Status]) -> Option<Filter> {
+    match words {
+        [] => None,
+        [one] => Some(Filter::Status(*one)),
+        several => {
+            let set = StateSet::new().with_statuses(several.iter().copied());
+            Some(Filter::States(set))
+        }
+    }
+}
+
+fn outcomes(words: &[Outcome]) -> Option<Filter> {
+    match words {
+        [] => None,
+        [one] => Some(Filter::Outcome(*one)),
+        several => {
+            let set = StateSet::new().with_outcomes(several.iter().copied());
+            Some(Filter::States(set))
+        }
     }
 }
 

@@ -2,9 +2,12 @@
 
 use action_store::address::StoreAddress;
 use action_store::query::Detail;
-use action_store::{Action, ActionStore, Clock, Cursor, Limits, Order, Outcome, Status, Timestamp};
+use action_store::{
+    Action, ActionStore, ActionStoreExt as _, Clock, Cursor, Limits, Order, Outcome, Status,
+    Timestamp,
+};
 use clap::{Args, ValueEnum};
-use serde::Serialize;
+use serde_json::json;
 use terminal::Style;
 
 use crate::error::Result;
@@ -200,97 +203,47 @@ const COUNTS_EXAMPLES: &str = "\
 Examples:
   actions counts
   actions counts --object bdb:7 --since 30d
-  actions counts --bound 5000000 --json
+  actions counts --label region=eu-1 --bound 1000000 --json
 
-The program counts by reading pages, because a store cannot count by itself yet. So the cost grows
-with the number of actions, and the count ends at --bound; it is then marked as a lower bound
-(`complete` is false).";
+Each state is counted up to --bound. Beyond it the number is a lower bound: `exact` is false, and the
+table shows `>=`.";
 
 /// Count actions by status and outcome
 #[derive(Debug, Args)]
 #[command(after_long_help = COUNTS_EXAMPLES)]
 pub(crate) struct Counts {
-    /// Maximum number of actions to count
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
-    bound: u64,
+    /// Maximum number of actions to count in each state
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    bound: u32,
     #[command(flatten)]
     filters: FilterArgs,
 }
 
-/// Actions by status and outcome.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Tally {
-    pub(crate) queued: u64,
-    pub(crate) executing: u64,
-    pub(crate) succeeded: u64,
-    pub(crate) failed: u64,
-    pub(crate) cancelled: u64,
-    pub(crate) interrupted: u64,
-    pub(crate) lost: u64,
-    pub(crate) total: u64,
-    /// False if there are more actions than were counted.
-    pub(crate) complete: bool,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, action: &Action) {
-        let count = match (action.outcome, action.status) {
-            (None, Status::Queued) => &mut self.queued,
-            (None, _) => &mut self.executing,
-            (Some(Outcome::Succeeded), _) => &mut self.succeeded,
-            (Some(Outcome::Failed), _) => &mut self.failed,
-            (Some(Outcome::Cancelled), _) => &mut self.cancelled,
-            (Some(Outcome::Interrupted), _) => &mut self.interrupted,
-            (Some(Outcome::Lost), _) => &mut self.lost,
-        };
-        *count += 1;
-        self.total += 1;
-    }
-}
-
 pub(crate) async fn counts(address: &StoreAddress, command: &Counts, out: &mut Out) -> Result<()> {
     let opened = open(address, Need::Read).await?;
-    let mut query = command.filters.query().with_detail(Detail::Summary);
-    let mut tally = Tally::default();
-    let shown = progress::unknown("counting");
-    loop {
-        let left = command.bound - tally.total;
-        query.limit = u16::try_from(left).unwrap_or(u16::MAX).min(Limits::PAGE);
-        let page = opened.store.list(&query).await?;
-        page.items.iter().for_each(|action| tally.add(action));
-        shown.set_position(tally.total);
-        query.after = page.next;
-        tally.complete = page.next.is_none();
-        if tally.complete || tally.total >= command.bound {
-            break;
-        }
-    }
+    let shown = progress::busy("counting");
+    let filters = command.filters.filters();
+    let counts = opened.store.count(&filters, command.bound).await?;
     shown.finish_and_clear();
+    let states = counts.by_word().map(|(word, c)| (word, c.number, c.exact));
+    let total = ("total", counts.total(), counts.is_exact());
+    let rows = states.into_iter().chain([total]);
     if out.json {
-        out.json(&tally)?;
+        let fields = rows.map(|(word, number, exact)| {
+            (word.to_owned(), json!({ "number": number, "exact": exact }))
+        });
+        out.json(&fields.collect::<serde_json::Map<_, _>>())?;
     } else {
         let mut table = Table::new([Column::left("STATUS"), Column::right("ACTIONS")]);
-        let sign = if tally.complete { "" } else { ">= " };
-        for (word, count) in [
-            ("queued", tally.queued),
-            ("executing", tally.executing),
-            ("succeeded", tally.succeeded),
-            ("failed", tally.failed),
-            ("cancelled", tally.cancelled),
-            ("interrupted", tally.interrupted),
-            ("lost", tally.lost),
-            ("total", tally.total),
-        ] {
-            table.row(vec![word.into(), format!("{sign}{count}").into()]);
+        for (word, number, exact) in rows {
+            let sign = if exact { "" } else { ">= " };
+            table.row(vec![word.into(), format!("{sign}{number}").into()]);
         }
         table.write(out)?;
     }
     out.flush()?;
-    if !tally.complete {
-        note(&format!(
-            "there may be more: counting ended at {} actions; raise --bound",
-            command.bound
-        ));
+    if !counts.is_exact() {
+        note("there may be more where it says so; raise --bound to count them");
     }
     opened.close().await
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::error::{Exit, Failure, Result};
 use crate::filters::FilterArgs;
-use crate::list::{Tally, status};
+use crate::list::status;
 use crate::open::{Need, open};
 use crate::output::{Column, Out, Table, count, note};
 use crate::{progress, time};
@@ -304,20 +304,23 @@ async fn would_erase(address: &StoreAddress, command: &Erase, out: &mut Out) -> 
     let opened = open(address, Need::Read).await?;
     let mut query = command.filters.query().with_detail(Detail::Summary);
     query.limit = Limits::PAGE;
-    let mut tally = Tally::default();
+    let (mut completed, mut unfinished) = (0_u64, 0_u64);
     let bar = progress::unknown("reading");
     loop {
         let page = opened.store.list(&query).await?;
-        page.items.iter().for_each(|action| tally.add(action));
-        bar.set_position(tally.total);
+        for action in &page.items {
+            match action.outcome {
+                Some(_) => completed += 1,
+                None => unfinished += 1,
+            }
+        }
+        bar.set_position(completed + unfinished);
         query.after = page.next;
         if page.next.is_none() {
             break;
         }
     }
     bar.finish_and_clear();
-    let unfinished = tally.queued + tally.executing;
-    let completed = tally.total - unfinished;
     if out.json {
         out.json(&json!({"would_remove": completed, "unfinished": unfinished}))?;
         out.flush()?;
