@@ -7,8 +7,8 @@ use action_store::owner::{Owner, OwnerQuery};
 use action_store::query::{Position, Revision};
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Capabilities, Command, Done, Error,
-    ErrorKind, Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Page, Query, Rejection,
-    StoreError, StoreErrorKind,
+    ErrorKind, Filter, Finish, LogEntry, LogQuery, MemoryStore, NewAction, Outcome, Page, Query,
+    Rejection, StoreError, StoreErrorKind,
 };
 use async_trait::async_trait;
 
