@@ -32,17 +32,19 @@ mod plan;
 mod position;
 mod progress;
 mod query;
+mod query_paths;
 mod rejection;
 mod report;
 mod size;
 mod state_set;
 mod text_serde;
 mod time;
+mod time_ranges;
 mod warnings;
 mod words;
 mod workspace;
 
-pub use access_path::{AccessPath, BlockTimes, SELECTIVE, TimeRanges};
+pub use access_path::AccessPath;
 #[cfg(feature = "_sql")]
 pub(crate) use access_path::{prefix_end, touched};
 pub use action::{Action, ActionError, Cancel, Evidence};
@@ -78,11 +80,13 @@ pub use plan::{ReadSet, plan, read_set};
 pub use position::{BranchId, Position, Revision, StoreId};
 pub use progress::Progress;
 pub use query::{CheckError, Detail, Filter, LogQuery, Order, Page, Query};
+pub use query_paths::SELECTIVE;
 pub use rejection::{ConflictReason, Rejection};
 pub use report::{CancelRequest, Finish, Report};
 pub use state_set::StateSet;
 pub use time::Timestamp;
 #[cfg(any(feature = "tracker", feature = "sqlite-unbundled"))]
 pub(crate) use time::as_seconds;
+pub use time_ranges::{BlockTimes, TimeRanges};
 pub use words::{Outcome, OwnerEnd, Source, Status, UnknownWord};
 pub use workspace::{TxnState, WriteSet};
