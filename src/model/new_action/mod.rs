@@ -1,27 +1,28 @@
 //! An action to be recorded.
 
+mod check;
+mod digest;
+
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::action::Action;
-use super::attributes::check_attributes;
 use super::fit::Notes;
-use super::identity::{ActionUid, Digest};
+use super::identity::ActionUid;
 use super::json::Json;
 use super::labels::Labels;
-use super::limits::{Invalid, Limits, at_most, label, label_opt, prose_opt};
 use super::object::{ObjectRef, RelatedObject};
 use super::words::Source;
+
+pub(super) use self::check::check_relations;
 
 /// Tenant of actions for which the host sets none.
 pub(crate) const DEFAULT_TENANT: &str = "default";
 
 /// An action to be recorded.
 ///
-/// Every store checks it against [`Limits`] when it is written. A description that is too long is
-/// cut, and a warning on the action says so, as with a [`Report`](crate::Report). All other values
-/// that break a limit are refused.
+/// Every store checks it against [`Limits`](crate::Limits) when it is written. A description that is
+/// too long is cut, and a warning on the action says so, as with a [`Report`](crate::Report). All
+/// other values that break a limit are refused.
 ///
 /// ```
 /// use action_store::{NewAction, ObjectRef};
@@ -40,7 +41,7 @@ pub(crate) const DEFAULT_TENANT: &str = "default";
 /// | | exclusive keys | idempotency key |
 /// | --- | --- | --- |
 /// | meaning | at most one unfinished action | at most one create |
-/// | how many | [`Limits::EXCLUSIVE`] | one |
+/// | how many | [`Limits::EXCLUSIVE`](crate::Limits::EXCLUSIVE) | one |
 /// | held from | its create | its create |
 /// | held until | completion, with any outcome | removal, by retention or by hand |
 /// | another create with it | [`Conflict`](crate::Rejection::Conflict) with the holder | same content: [`Already`](crate::command::Effect::Already) with the existing action; other content: `Conflict` with that action |
@@ -85,33 +86,34 @@ pub struct NewAction {
     pub uid: ActionUid,
     /// Kind of action: a task, a state machine, or other.
     pub source: Source,
-    /// Name of the operation, such as `backup_bdb`. A [label](Limits::LABEL).
+    /// Name of the operation, such as `backup_bdb`. A [label](crate::Limits::LABEL).
     pub name: Arc<str>,
     /// Object that the action works on. Required for a state machine.
     pub object: Option<ObjectRef>,
-    /// Other objects that the action touches; at most [`Limits::RELATED`].
+    /// Other objects that the action touches; at most [`Limits::RELATED`](crate::Limits::RELATED).
     pub related: Vec<RelatedObject>,
-    /// Tenant of the action. A [label](Limits::LABEL); `default` unless set.
+    /// Tenant of the action. A [label](crate::Limits::LABEL); `default` unless set.
     pub tenant: Arc<str>,
-    /// Person or program that asks for the action. A [label](Limits::LABEL).
+    /// Person or program that asks for the action. A [label](crate::Limits::LABEL).
     pub actor: Option<Arc<str>>,
     /// Action that this action is a part of.
     pub parent: Option<ActionUid>,
     /// Completed action that this action retries.
     pub retry_of: Option<ActionUid>,
-    /// Request or trace id of the host. A [label](Limits::LABEL).
+    /// Request or trace id of the host. A [label](crate::Limits::LABEL).
     pub correlation: Option<Arc<str>>,
     /// Labels, by which the action is found. They never change.
     pub labels: Labels,
-    /// Description for people. [Prose](Limits::TEXT).
+    /// Description for people. [Prose](crate::Limits::TEXT).
     pub description: Option<Arc<str>>,
     /// Further values that the host shows: a JSON object.
     pub attributes: Option<Json>,
-    /// Keys that no other unfinished action of the tenant may hold; at most [`Limits::EXCLUSIVE`].
-    /// [Labels](Limits::LABEL). See [Keys](NewAction#keys).
+    /// Keys that no other unfinished action of the tenant may hold; at most
+    /// [`Limits::EXCLUSIVE`](crate::Limits::EXCLUSIVE). [Labels](crate::Limits::LABEL). See
+    /// [Keys](NewAction#keys).
     pub exclusive: Vec<Arc<str>>,
     /// Idempotency key. A create that repeats it within the tenant finds the first action until
-    /// that action is removed. A [label](Limits::LABEL). See [Keys](NewAction#keys).
+    /// that action is removed. A [label](crate::Limits::LABEL). See [Keys](NewAction#keys).
     pub idempotency_key: Option<Arc<str>>,
     /// Notes about texts that were cut. They become warnings.
     pub(super) notes: Notes,
@@ -281,7 +283,7 @@ impl NewAction {
     /// this key, only one at a time can be unfinished.
     ///
     /// Set the object before you call this. Without an object the key is empty, and the create is
-    /// refused as [`Invalid`].
+    /// refused as [`Invalid`](crate::action::Invalid).
     ///
     /// To lock further objects, add their keys: `with_exclusive(ObjectRef::node(7).as_str())`.
     #[must_use]
@@ -298,103 +300,6 @@ impl NewAction {
         self.idempotency_key = Some(key.into());
         self
     }
-
-    /// Returns a 16-byte digest of the content. It leaves out the uid, which is compared directly,
-    /// and the correlation, which is new in each repeated request.
-    #[must_use]
-    pub fn digest(&self) -> Digest {
-        // Each part follows its length. An absent part has the length `u32::MAX`, which no text
-        // has. So different contents never give the same bytes.
-        let mut bytes = Vec::with_capacity(256);
-        let mut optional = |text: Option<&str>| {
-            let len = text.map_or(u32::MAX, |text| text.len() as u32);
-            bytes.extend_from_slice(&len.to_le_bytes());
-            bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
-        };
-        optional(Some(self.source.as_str()));
-        optional(Some(&self.name));
-        optional(self.object.as_ref().map(ObjectRef::as_str));
-        optional(Some(&self.tenant));
-        optional(self.actor.as_deref());
-        optional(self.parent.map(|uid| uid.to_string()).as_deref());
-        optional(self.retry_of.map(|uid| uid.to_string()).as_deref());
-        optional(self.description.as_deref());
-        optional(self.attributes.as_ref().map(Json::as_str));
-        optional(self.idempotency_key.as_deref());
-        for related in &self.related {
-            optional(Some(&related.role));
-            optional(Some(related.object.as_str()));
-            optional(related.name.as_deref());
-        }
-        optional(None);
-        for key in &self.exclusive {
-            optional(Some(key));
-        }
-        // Without labels the bytes are those of earlier versions.
-        if !self.labels.is_empty() {
-            optional(None);
-            for (key, value) in self.labels.iter() {
-                optional(Some(key));
-                optional(Some(value));
-            }
-        }
-        Digest::from_uuid(Uuid::new_v5(&Uuid::nil(), &bytes))
-    }
-
-    /// Checks all limits.
-    ///
-    /// # Errors
-    /// Returns [`Invalid`] with the first field that breaks a limit.
-    pub fn check(&self) -> Result<(), Invalid> {
-        label("name", &self.name)?;
-        label("tenant", &self.tenant)?;
-        label_opt("actor", self.actor.as_deref())?;
-        label_opt("correlation", self.correlation.as_deref())?;
-        label_opt("idempotency_key", self.idempotency_key.as_deref())?;
-        prose_opt("description", self.description.as_deref())?;
-        at_most("related", self.related.len(), Limits::RELATED)?;
-        for related in &self.related {
-            label("related.role", &related.role)?;
-            label_opt("related.name", related.name.as_deref())?;
-        }
-        at_most("exclusive", self.exclusive.len(), Limits::EXCLUSIVE)?;
-        for key in &self.exclusive {
-            label("exclusive", key)?;
-        }
-        self.labels.check()?;
-        check_relations(
-            self.source,
-            self.object.as_ref(),
-            &self.exclusive,
-            self.uid,
-            [self.parent, self.retry_of],
-        )?;
-        self.attributes.as_ref().map_or(Ok(()), check_attributes)
-    }
-}
-
-/// Checks the rules between fields that never change.
-pub(crate) fn check_relations(
-    source: Source,
-    object: Option<&ObjectRef>,
-    exclusive: &[Arc<str>],
-    uid: ActionUid,
-    relatives: [Option<ActionUid>; 2],
-) -> Result<(), Invalid> {
-    for (index, key) in exclusive.iter().enumerate() {
-        if exclusive[..index].contains(key) {
-            return Err(Invalid::new("exclusive", "must not contain a key twice"));
-        }
-    }
-    if source == Source::StateMachine && object.is_none() {
-        let reason = "is missing: a state machine must have an object";
-        return Err(Invalid::new("object", reason));
-    }
-    if relatives.contains(&Some(uid)) {
-        let reason = "must not be the action itself";
-        return Err(Invalid::new("parent", reason));
-    }
-    Ok(())
 }
 
 impl From<&Action> for NewAction {
@@ -419,65 +324,5 @@ impl From<&Action> for NewAction {
             idempotency_key: action.idempotency_key.clone(),
             notes: Notes::new(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn the_digest_covers_all_fields_but_uid_and_correlation() {
-        let base = NewAction::task("a");
-        let other = || NewAction::task("a");
-        assert_eq!(base.digest(), other().digest());
-        assert_eq!(base.digest(), other().with_correlation("r-1").digest());
-        let some = ActionUid::new();
-        let variants = [
-            NewAction::task("b"),
-            NewAction::new(Source::Other, "a"),
-            other().with_object(ObjectRef::bdb(1)),
-            other().with_tenant("t"),
-            other().with_actor("t"),
-            other().with_label("t", "u"),
-            other().with_label("t", "v"),
-            other().with_label("t", "u").with_label("v", "w"),
-            other().with_exclusive("t").with_label("t", "u"),
-            other().with_description("t"),
-            other().with_idempotency_key("t"),
-            other().with_exclusive("t"),
-            other().with_parent(some),
-            other().with_retry_of(some),
-            other().with_attributes(Json::new("{}").unwrap()),
-            other().with_related(RelatedObject::new("t", ObjectRef::bdb(1))),
-            other().with_related(RelatedObject::new("t", ObjectRef::bdb(1)).with_name("n")),
-        ];
-        let digests: HashSet<Uuid> = variants
-            .iter()
-            .chain([&base])
-            .map(|new| *new.digest().as_uuid())
-            .collect();
-        assert_eq!(digests.len(), variants.len() + 1);
-    }
-
-    #[test]
-    fn exclusive_on_object_requires_an_object() {
-        let early = NewAction::task("a").exclusive_on_object();
-        for without in [early.clone(), early.with_object(ObjectRef::bdb(1))] {
-            let invalid = without.check().unwrap_err();
-            assert_eq!(invalid.field, "exclusive");
-            assert_eq!(invalid.reason, "must not be empty");
-        }
-        let sound = NewAction::state_machine("SM", ObjectRef::bdb(1)).exclusive_on_object();
-        assert_eq!(sound.check(), Ok(()));
-        assert_eq!(*sound.exclusive, ["bdb:1".into()]);
-    }
-
-    #[test]
-    fn a_state_machine_needs_an_object() {
-        let missing = NewAction::new(Source::StateMachine, "SM").check();
-        assert_eq!(missing.unwrap_err().field, "object");
     }
 }
