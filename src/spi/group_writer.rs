@@ -6,15 +6,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::position_watch::PositionWatch;
-use super::write_queue::{WriteQueue, WriteRequest, WriteSender, answer_all, answer_each};
+use super::write_queue::WriteQueue;
+use super::write_request::{Answers, WriteRequest, answer_all, answer_each};
+use super::write_sender::WriteSender;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{
     Batch, Done, Position, ReadSet, Rejection, Timestamp, TxnState, plan, read_set,
 };
 use crate::runtime;
 use crate::store::Capabilities;
-
-pub use super::write_queue::Answers;
 
 /// Memory for waiting batches, in bytes.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;

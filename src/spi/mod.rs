@@ -55,6 +55,8 @@ mod page;
 mod position_watch;
 mod rows;
 pub(crate) mod write_queue;
+pub(crate) mod write_request;
+pub(crate) mod write_sender;
 
 pub use crate::model::codec;
 pub use crate::model::{
@@ -62,8 +64,9 @@ pub use crate::model::{
     TRANSITIONS, TimeRanges, Transition, TxnState, WriteSet, plan, read_set, trim_log,
 };
 pub use action_row::ActionRow;
-pub use group_writer::{Answers, CommitError, Committed, Group, GroupWriter};
+pub use group_writer::{CommitError, Committed, Group, GroupWriter};
 #[cfg(feature = "_sql")]
 pub(crate) use page::another_branch;
 pub use position_watch::PositionWatch;
 pub use rows::{ReadRows, RowChanges, StoreState};
+pub use write_request::Answers;

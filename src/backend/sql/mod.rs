@@ -21,7 +21,7 @@ mod write_cache;
 mod write_loop;
 mod writer;
 
-use crate::spi::{deadline, write_queue};
+use crate::spi::{deadline, write_queue, write_request, write_sender};
 
 pub(crate) use self::dialect::{Dialect, PageText};
 pub(crate) use self::engine::{

@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use super::engine::{Doubt, Encoded, Engine, Frame, Phase, Verdict};
 use super::write_cache::{Applied, Remembered, WriteCache};
-use super::write_queue::{Answers, WriteQueue, WriteRequest, answer_all, answer_each};
+use super::write_queue::WriteQueue;
+use super::write_request::{Answers, WriteRequest, answer_all, answer_each};
 use super::writer::{Writer, plan_all};
 use crate::error::StoreError;
 use crate::model::{ActionUid, WriteSet};

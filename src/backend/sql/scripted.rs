@@ -9,7 +9,7 @@ use super::engine::{
 };
 use super::lineage::Lineage;
 use super::store::{Settings, SqlStore};
-use super::write_queue::Answer;
+use super::write_request::Answer;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
     Action, ActionUid, Batch, BranchId, Branches, Command, Effect, LogEntry, LogQuery, NewAction,

@@ -13,7 +13,8 @@ use super::lineage::Lineage;
 use super::poll::Poll;
 use super::read_cache::ReadCache;
 use super::reader::{Read, Reader, Reply};
-use super::write_queue::{Answer, WriteSender};
+use super::write_request::Answer;
+use super::write_sender::WriteSender;
 use super::writer::{CloseOnDrop, Writer};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::engine::Stored;
 use super::memory_size::bytes;
 use super::read_cache::ReadCache;
-use super::write_queue::WriteRequest;
+use super::write_request::WriteRequest;
 use crate::model::{
     Action, ActionUid, Command, LogEntryKind, OpId, Owner, OwnerRef, TxnState, WriteSet, trim_log,
 };

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use super::engine::Engine;
-use super::write_queue::{WriteQueue, WriteRequest, answer_all};
+use super::write_queue::WriteQueue;
+use super::write_request::{WriteRequest, answer_all};
 use super::writer::Writer;
 
 /// Pause between two attempts to make a store in doubt durable.

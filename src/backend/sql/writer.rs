@@ -10,7 +10,7 @@ use super::engine::{Doubt, Encoded, Engine, Frame, Phase, Verdict};
 use super::lineage::Lineage;
 use super::read_cache::ReadCache;
 use super::write_cache::WriteCache;
-use super::write_queue::{Answers, WriteRequest, answer_all, answer_each};
+use super::write_request::{Answers, WriteRequest, answer_all, answer_each};
 use crate::error::StoreError;
 use crate::model::{Effect, Timestamp, TxnState, plan};
 use crate::spi::PositionWatch;
