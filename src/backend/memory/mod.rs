@@ -1,5 +1,6 @@
 //! The store in memory: the simplest implementation of the contract.
 
+mod index_walk;
 mod owners;
 mod tables;
 
