@@ -28,7 +28,7 @@ fn finds_in_every_order(
     at_call(async move {
         for limit in [3, Limits::PAGE] {
             let query = Query::new().with_filter(filter.clone()).with_limit(limit);
-            list::finds(s, query.clone(), all).await?;
+            variety::finds(s, query.clone(), all).await?;
             let completed = all.iter().filter(|action| query.matches(action));
             let completed = completed.filter(|action| action.finished_at.is_some());
             let mut expected: Vec<ActionUid> = completed.map(|action| action.uid).collect();
@@ -116,8 +116,8 @@ pub(super) async fn an_action_is_found_by_each_of_its_labels(fixture: &dyn Fixtu
         finds_in_every_order(&s, Filter::label_key(key), &all).await?;
         let query = Query::new().with_filter(Filter::label(key, value));
         let both = query.with_filter(Filter::label("number", "same"));
-        list::finds(&s, both.clone(), &all).await?;
-        list::finds(&s, both.with_filter(Filter::Tenant("acme".into())), &all).await?;
+        variety::finds(&s, both.clone(), &all).await?;
+        variety::finds(&s, both.with_filter(Filter::Tenant("acme".into())), &all).await?;
     }
     Ok(())
 }
@@ -194,7 +194,7 @@ pub(super) async fn every_set_of_states_returns_the_actions_in_them(
     fixture: &dyn Fixture,
 ) -> Proof {
     let s = open(fixture).await?;
-    let all = list::variety(&s).await?;
+    let all = variety::variety(&s).await?;
     for bits in 0..1 << (2 + Outcome::ALL.len()) {
         let chosen = |at: usize| bits & 1 << at != 0;
         let statuses = [Status::Queued, Status::Executing].into_iter().enumerate();
@@ -208,7 +208,7 @@ pub(super) async fn every_set_of_states_returns_the_actions_in_them(
         if bits % 5 == 0 {
             finds_in_every_order(&s, filter, &all).await?;
         } else {
-            list::finds(&s, Query::new().with_filter(filter).with_limit(4), &all).await?;
+            variety::finds(&s, Query::new().with_filter(filter).with_limit(4), &all).await?;
         }
     }
     Ok(())
@@ -257,7 +257,7 @@ pub(super) async fn a_prefix_finds_the_names_that_begin_with_it(fixture: &dyn Fi
     }
     let query = Query::new().with_filter(Filter::NamePrefix("SM".into()));
     let query = query.with_filter(Filter::Unfinished).with_limit(2);
-    list::finds(&s, query, &all).await
+    variety::finds(&s, query, &all).await
 }
 
 pub(super) async fn a_prefix_finds_many_names_and_many_actions(fixture: &dyn Fixture) -> Proof {
@@ -275,8 +275,8 @@ pub(super) async fn a_prefix_finds_many_names_and_many_actions(fixture: &dyn Fix
     let all = s.walk(Query::new().with_order(Order::Oldest)).await?;
     for prefix in ["few", "many", "most", "m", "most 1"] {
         let query = Query::new().with_filter(Filter::NamePrefix(prefix.into()));
-        list::finds(&s, query.clone().with_limit(97), &all).await?;
-        list::finds(&s, query.with_filter(Filter::Unfinished), &all).await?;
+        variety::finds(&s, query.clone().with_limit(97), &all).await?;
+        variety::finds(&s, query.with_filter(Filter::Unfinished), &all).await?;
     }
     Ok(())
 }
@@ -311,19 +311,23 @@ pub(super) async fn merged_lists_find_what_lies_behind_many_rows(fixture: &dyn F
         let query = rare(filter.clone());
         same("rare actions", s.walk(query.clone()).await?.len(), 3)?;
         for limit in [1, 2, 100] {
-            list::finds(&s, query.clone().with_limit(limit), &all).await?;
+            variety::finds(&s, query.clone().with_limit(limit), &all).await?;
         }
         let many = Query::new().with_filter(filter).with_limit(Limits::PAGE);
-        list::finds(&s, many, &all).await?;
+        variety::finds(&s, many, &all).await?;
     }
     Ok(())
 }
 
 pub(super) async fn counts_agree_with_the_lists(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
-    let all = list::variety(&s).await?;
+    let all = variety::variety(&s).await?;
     let mut filters: Vec<Vec<Filter>> = vec![Vec::new()];
-    filters.extend(list::filters(&all)?.into_iter().map(|filter| vec![filter]));
+    filters.extend(
+        variety::filters(&all)?
+            .into_iter()
+            .map(|filter| vec![filter]),
+    );
     for filters in filters {
         let mut query = Query::new();
         query.filters.clone_from(&filters);

@@ -32,6 +32,7 @@ mod taken;
 mod texts;
 mod transfer;
 mod values;
+mod variety;
 mod walks;
 
 // Shared imports. Each case module imports them with `use super::*`.

@@ -5,12 +5,12 @@ use super::*;
 
 pub(super) async fn acknowledged_writes_survive_reopening(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
-    let all = list::variety(&s).await?;
+    let all = variety::variety(&s).await?;
     let (before, at) = (s.snapshot().await?, s.position().await?);
     let s = s.reopened().await?;
     same_but_for_owners(s.snapshot().await?, before)?;
     same("the position", s.position().await?, at)?;
-    for filter in list::filters(&all)? {
+    for filter in variety::filters(&all)? {
         let query = Query::new().with_filter(filter).with_order(Order::Oldest);
         let what = format!("what matches {:?}", query.filters);
         let matching = all.iter().filter(|action| query.matches(action));

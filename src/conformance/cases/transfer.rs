@@ -8,7 +8,7 @@ use crate::model::codec::{self, CodecError};
 fn filled(fixture: &dyn Fixture) -> impl Future<Output = Proof<Subject>> {
     at_call(async move {
         let s = open(fixture).await?;
-        list::variety(&s).await?;
+        variety::variety(&s).await?;
         removal::history(&s).await?;
         let owner = s.claim("hostile").await?;
         for text in texts::labels() {
@@ -96,8 +96,8 @@ pub(super) async fn a_transferred_store_is_identical(fixture: &dyn Fixture) -> P
     same("the feed", &changed, &actions)?;
     changed.reverse();
     same("newest first", &s.walk(Query::new()).await?, &changed)?;
-    for filter in list::filters(&actions)? {
-        list::finds(&s, Query::new().with_filter(filter), &actions).await?;
+    for filter in variety::filters(&actions)? {
+        variety::finds(&s, Query::new().with_filter(filter), &actions).await?;
     }
     check_store(&*s.store).await?;
 
