@@ -126,6 +126,12 @@ impl StoreError {
         self
     }
 
+    /// Returns the same error with another kind.
+    pub(crate) fn with_kind(mut self, kind: StoreErrorKind) -> StoreError {
+        self.kind = kind;
+        self
+    }
+
     /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {

@@ -49,6 +49,11 @@ impl Claim {
         matches!(self.0.load(Ordering::Acquire), SENT | IN_DOUBT)
     }
 
+    /// Returns true if the batch may have been applied by an earlier attempt.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.0.load(Ordering::Acquire) == IN_DOUBT
+    }
+
     /// The writer puts the batch off: its caller may withdraw it again, unless it was sent before.
     #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
     pub(crate) fn give_back(&self) {

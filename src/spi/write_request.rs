@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::claim::Claim;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Batch, Done, ReadSet, Rejection};
 
 /// The results of a batch.
@@ -31,7 +31,13 @@ pub(crate) struct WriteRequest {
 }
 
 impl WriteRequest {
+    /// Answers the caller. After an attempt that may have been applied, an error of a later attempt
+    /// does not say that nothing was applied: it becomes `OutcomeUnknown`.
     pub(crate) fn answer(self, answer: Answer) {
+        let answer = match self.claim.is_in_doubt() {
+            true => answer.map_err(|error| error.with_kind(StoreErrorKind::OutcomeUnknown)),
+            false => answer,
+        };
         // Released first, so that a caller that continues at once finds room.
         drop(self.room);
         // The caller may have gone away; the error is ignored.

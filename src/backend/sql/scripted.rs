@@ -28,6 +28,10 @@ struct Script {
     /// The failure of each commit.
     failures: VecDeque<(Phase, Failure)>,
     verdicts: VecDeque<Verdict>,
+    /// The errors of the coming connections.
+    connections: VecDeque<Option<StoreError>>,
+    /// The time that each load takes.
+    pauses: VecDeque<Duration>,
     /// Number of batches of each load so far.
     loads: Vec<usize>,
 }
@@ -36,6 +40,8 @@ struct Script {
 enum Failure {
     /// Another transaction was in the way.
     Again,
+    /// One of the batches is the cause.
+    OfOne,
     Broken,
 }
 
@@ -58,6 +64,7 @@ impl Encoded for Changes {
 }
 
 const AGAIN: &str = "again";
+const OF_ONE: &str = "of one";
 
 impl Engine for Scripted {
     type Connection = ();
@@ -87,7 +94,8 @@ impl Engine for Scripted {
     async fn give_way(&mut self) {}
 
     async fn connection(&mut self) -> Result<(), StoreError> {
-        Ok(())
+        let refused = self.0.lock().unwrap().connections.pop_front();
+        refused.flatten().map_or(Ok(()), Err)
     }
 
     fn hand_back(&mut self, (): ()) {}
@@ -103,6 +111,8 @@ impl Engine for Scripted {
     }
 
     async fn load(&mut self, (): &mut (), sets: &[&ReadSet]) -> Result<Loaded, StoreError> {
+        let pause = self.0.lock().unwrap().pauses.pop_front();
+        tokio::time::sleep(pause.unwrap_or_default()).await;
         let mut script = self.0.lock().unwrap();
         script.loads.push(sets.len());
         let blocked = match script.blocked.pop_front() {
@@ -156,16 +166,16 @@ impl Engine for Scripted {
             Phase::Before => ErrorKind::Unavailable,
             Phase::Commit => ErrorKind::OutcomeUnknown,
         };
-        let message = if error == Failure::Again {
-            AGAIN
-        } else {
-            "broken"
+        let message = match error {
+            Failure::Again => AGAIN,
+            Failure::OfOne => OF_ONE,
+            Failure::Broken => "broken",
         };
         StoreError::new(kind, "write", message)
     }
 
-    fn may_lie_with_one(_: &StoreError) -> bool {
-        false
+    fn may_lie_with_one(error: &StoreError) -> bool {
+        error.to_string().contains(OF_ONE)
     }
 
     fn may_succeed_again(error: &StoreError) -> bool {
@@ -212,9 +222,13 @@ impl ReadEngine for NoReader {
 
 /// A store on this engine, whose calls time out soon.
 fn start(engine: &Scripted) -> SqlStore {
+    start_with(engine, Duration::from_millis(60))
+}
+
+fn start_with(engine: &Scripted, timeout: Duration) -> SqlStore {
     let settings = Settings {
         capabilities: Capabilities::new(Durability::Process),
-        timeout: Duration::from_millis(60),
+        timeout,
         queue_bytes: 1024 * 1024,
         poll_interval: None,
         always_parts: false,
@@ -320,6 +334,34 @@ async fn a_commit_whose_outcome_cannot_be_found_out_is_unknown() {
     let error = create(&store).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
     engine.0.lock().unwrap().verdicts = [Verdict::NotApplied].into();
+    let error = create(&store).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    store.close().await.unwrap();
+}
+
+/// A time-out that no test reaches.
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn an_error_after_a_doubtful_commit_does_not_say_that_nothing_was_applied() {
+    let engine = Scripted::default();
+    {
+        let mut script = engine.0.lock().unwrap();
+        script.failures.push_back((Phase::Commit, Failure::Broken));
+        script.verdicts.push_back(Verdict::Overtaken);
+        let gone = StoreError::new(ErrorKind::Unavailable, "write", "the database is gone");
+        let gone = gone.with_source(std::io::Error::other("the cable is cut"));
+        script.connections = [None, Some(gone)].into();
+    }
+    let store = start_with(&engine, LONG);
+    let error = create(&store).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+    assert_eq!(error.to_string(), "write: the database is gone");
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.to_string(), "the cable is cut");
+    // The next batch has nothing to do with it.
+    let gone = StoreError::new(ErrorKind::Unavailable, "write", "the database is gone");
+    engine.0.lock().unwrap().connections = [Some(gone)].into();
     let error = create(&store).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     store.close().await.unwrap();
