@@ -366,3 +366,33 @@ async fn an_error_after_a_doubtful_commit_does_not_say_that_nothing_was_applied(
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     store.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_batch_whose_commit_was_refused_can_be_withdrawn() {
+    // Of two batches, the first is tried alone for a long time.
+    let engine = Scripted::default();
+    {
+        let mut script = engine.0.lock().unwrap();
+        script.failures.push_back((Phase::Before, Failure::OfOne));
+        script.pauses = [Duration::ZERO, Duration::from_millis(300)].into();
+    }
+    let store = start(&engine);
+    let (first, second) = tokio::join!(create(&store), create(&store));
+    assert_eq!(first.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    assert_eq!(second.unwrap_err().kind(), ErrorKind::Unavailable);
+    store.close().await.unwrap();
+    assert_eq!(engine.0.lock().unwrap().loads, [2, 1]);
+
+    // One that is tried again, and then found blocked.
+    let engine = Scripted::default();
+    {
+        let mut script = engine.0.lock().unwrap();
+        script.failures.push_back((Phase::Before, Failure::Again));
+        script.blocked.push_back(Vec::new());
+        script.blocks_all = true;
+    }
+    let store = start(&engine);
+    let error = create(&store).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    store.close().await.unwrap();
+}
