@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::write_request::{ROOM_UNIT, WriteRequest};
+use crate::error::StoreError;
 
 /// Number of commands, and of their bytes, at which a transaction takes no further batch.
 const GROUP_COMMANDS: usize = 2000;
@@ -122,7 +123,7 @@ impl WriteQueue {
             if due.is_none() {
                 return false;
             }
-            until(due).await;
+            // The last attempt of the batches that were put off.
             break;
         }
         self.bring_back();
@@ -130,17 +131,34 @@ impl WriteQueue {
     }
 
     /// Puts batches off for a moment. Their callers may withdraw them meanwhile.
+    ///
+    /// A batch that was put off is not taken. It is dropped if its caller has gone away, and refused
+    /// if the store is being closed. What blocks it may go on for as long as a host likes. A batch
+    /// in doubt is tried until its outcome is known, or the store is closed.
     #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
     pub(crate) fn postpone(&mut self, requests: Vec<WriteRequest>) {
-        if requests.is_empty() {
-            return;
+        let is_closing = self.is_closing();
+        let mut kept = Vec::new();
+        for request in requests {
+            request.claim.give_back();
+            if is_closing {
+                // From here on its caller no longer withdraws it, but waits for this answer.
+                let _withdrawn = request.claim.withdraw();
+                request.answer(Err(StoreError::closed("write")));
+            } else if !(request.reply.is_closed() && request.claim.withdraw()) {
+                kept.push(request);
+            }
         }
-        requests
-            .iter()
-            .for_each(|request| request.claim.give_back());
-        let due = Instant::now() + POSTPONED;
-        let (_, postponed) = self.postponed.get_or_insert((due, Vec::new()));
-        postponed.extend(requests);
+        if !kept.is_empty() {
+            let due = Instant::now() + POSTPONED;
+            let (_, postponed) = self.postponed.get_or_insert((due, Vec::new()));
+            postponed.extend(kept);
+        }
+    }
+
+    /// Returns true if the store is being closed or was dropped.
+    fn is_closing(&self) -> bool {
+        *self.closing.borrow() || self.owners.channel.is_closed()
     }
 
     /// Returns postponed batches to the front of their queues.

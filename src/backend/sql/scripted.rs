@@ -396,3 +396,73 @@ async fn a_batch_whose_commit_was_refused_can_be_withdrawn() {
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     store.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_blocked_batch_is_dropped_once_its_caller_has_gone() {
+    let engine = Scripted::default();
+    engine.0.lock().unwrap().blocks_all = true;
+    let store = Arc::new(start_with(&engine, LONG));
+    let caller = {
+        let store = store.clone();
+        tokio::spawn(async move { create(&store).await })
+    };
+    let loads = || engine.0.lock().unwrap().loads.len();
+    while loads() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    caller.abort();
+    let dropped = async {
+        while store.queued_bytes() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let dropped = tokio::time::timeout(Duration::from_secs(5), dropped).await;
+    assert!(dropped.is_ok(), "still tried after {} loads", loads());
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_close_does_not_wait_for_a_transaction_of_the_host() {
+    for in_doubt in [false, true] {
+        let engine = Scripted::default();
+        {
+            let mut script = engine.0.lock().unwrap();
+            script.blocks_all = true;
+            if in_doubt {
+                script.failures.push_back((Phase::Commit, Failure::Broken));
+                script.verdicts.push_back(Verdict::Overtaken);
+                script.blocked.push_back(Vec::new());
+            }
+        }
+        let store = start_with(&engine, LONG);
+        let close = async {
+            while engine.0.lock().unwrap().loads.len() < 3 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let closed = tokio::time::timeout(Duration::from_secs(5), store.close()).await;
+            closed.expect("the close waits for the host").unwrap();
+        };
+        let (answer, ()) = tokio::join!(create(&store), close);
+        let expected = match in_doubt {
+            true => ErrorKind::OutcomeUnknown,
+            false => ErrorKind::Closed,
+        };
+        assert_eq!(answer.unwrap_err().kind(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_close_tries_a_blocked_batch_once_more() {
+    let engine = Scripted::default();
+    engine.0.lock().unwrap().blocks_all = true;
+    let store = start_with(&engine, LONG);
+    let close = async {
+        while engine.0.lock().unwrap().loads.len() < 5 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        engine.0.lock().unwrap().blocks_all = false;
+        store.close().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(create(&store), close);
+    assert!(is_applied(&answer));
+}
