@@ -1,6 +1,7 @@
 //! A batch that waits for the writer, and its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -26,6 +27,8 @@ pub(crate) struct WriteRequest {
     pub(crate) about_owners: bool,
     pub(crate) claim: Arc<Claim>,
     pub(crate) reply: oneshot::Sender<Answer>,
+    /// Pause before the latest attempt, if it was blocked before.
+    pub(crate) pause: Duration,
     /// Its share of the queue memory, released when the batch is done.
     pub(crate) room: OwnedSemaphorePermit,
 }

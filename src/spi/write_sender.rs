@@ -100,6 +100,7 @@ impl WriteSender {
                 about_owners,
                 claim,
                 reply,
+                pause: Duration::ZERO,
                 room,
             };
             lane.send(request).map_err(|_| closed())?;
