@@ -8,7 +8,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::StoreError;
+use crate::clock::Clock;
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
     Action, ActionUid, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position, Query, ReadSet,
     Timestamp, TxnState, WriteSet,
@@ -33,8 +34,8 @@ pub(crate) struct Stored {
     pub(crate) actions: i64,
     pub(crate) last_number: i64,
     pub(crate) last_entry: i64,
-    /// Random number of the transaction that was committed last. An engine that identifies its
-    /// transactions in another way leaves it 0.
+    /// Number of the transaction that was committed last: a random one on SQLite, the next higher
+    /// one on PostgreSQL. It tells what became of a doubtful commit.
     pub(crate) last_commit: i64,
 }
 
@@ -114,10 +115,14 @@ pub(crate) trait Engine: Send + Sync + Sized + 'static {
 
     /// Returns true if plans are made from the write cache. Return true only if no other process
     /// can write: the cache also answers refusals then, which no guard in the transaction checks.
+    /// Such an engine also implements [`now`](Engine::now), [`read_owners`](Engine::read_owners) and
+    /// [`contradicts`](Engine::contradicts); no other engine is asked for them.
     fn plans_from_memory(&self) -> bool;
 
     /// Returns the time for a plan that is made from memory.
-    fn now(&self) -> Timestamp;
+    fn now(&self) -> Timestamp {
+        Clock::system().now()
+    }
 
     /// Returns true while the store may hold data that is not durable. The writer calls
     /// [`connection`](Engine::connection) until it is.
@@ -154,8 +159,12 @@ pub(crate) trait Engine: Send + Sync + Sized + 'static {
     /// plans are made from memory.
     fn read_owners(
         &mut self,
-        connection: &mut Self::Connection,
-    ) -> impl Future<Output = Result<(Stored, Vec<Owner>), StoreError>> + Send;
+        _connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(Stored, Vec<Owner>), StoreError>> + Send {
+        let message = "the store does not plan from memory";
+        let refused = StoreError::new(ErrorKind::Unsupported, "write", message);
+        std::future::ready(Err(refused))
+    }
 
     /// Begins a transaction, takes the lock that all writers take, and loads the data that the
     /// batches need. Waits for other writers by itself, up to its own limit.
@@ -221,7 +230,9 @@ pub(crate) trait Engine: Send + Sync + Sized + 'static {
 
     /// Returns true if the database refused a transaction because the plan's data is not what is
     /// stored. A plan that was made from memory is then made again from loaded data.
-    fn contradicts(error: &Self::Error) -> bool;
+    fn contradicts(_error: &Self::Error) -> bool {
+        false
+    }
 }
 
 /// The result of a look-up for one uid.

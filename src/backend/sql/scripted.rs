@@ -77,10 +77,6 @@ impl Engine for Scripted {
         false
     }
 
-    fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(1)
-    }
-
     fn is_in_doubt(&self) -> bool {
         false
     }
@@ -106,10 +102,6 @@ impl Engine for Scripted {
         true
     }
 
-    async fn read_owners(&mut self, (): &mut ()) -> Result<(Stored, Vec<Owner>), StoreError> {
-        Ok((Stored::default(), Vec::new()))
-    }
-
     async fn load(&mut self, (): &mut (), sets: &[&ReadSet]) -> Result<Loaded, StoreError> {
         let pause = self.0.lock().unwrap().pauses.pop_front();
         tokio::time::sleep(pause.unwrap_or_default()).await;
@@ -124,7 +116,7 @@ impl Engine for Scripted {
             txn: TxnState::new(),
             stored: Stored::default(),
             numbers: HashMap::new(),
-            now: self.now(),
+            now: Timestamp::from_seconds(1),
             blocked,
         })
     }
@@ -180,10 +172,6 @@ impl Engine for Scripted {
 
     fn may_succeed_again(error: &StoreError) -> bool {
         error.to_string().contains(AGAIN)
-    }
-
-    fn contradicts(_: &Failure) -> bool {
-        false
     }
 }
 

@@ -65,7 +65,6 @@ impl SqliteOptions {
     /// Lets other processes open the same file; each of them must set this option. The file must be
     /// on a local disk.
     ///
-    ///
     /// A write then reads all it needs instead of using a cache. It waits up to 5 seconds while
     /// another process writes. While a call to [`changed`](crate::ActionStore::changed) waits, the
     /// store polls for commits of other processes at this
