@@ -275,7 +275,7 @@ async fn every_answer_of_a_damaged_store_is_right_or_says_so() {
 }
 
 /// Writes ten actions of one name, and damages the file by SQL.
-async fn damaged(path: &Path, sql: &str) -> Vec<ActionUid> {
+pub(super) async fn damaged(path: &Path, sql: &str) -> Vec<ActionUid> {
     let store = SqliteStore::open(path).await.unwrap();
     let owner = OwnerRef::new("plane");
     store.command(Command::claim(owner.clone())).await.unwrap();
@@ -298,7 +298,7 @@ async fn damaged(path: &Path, sql: &str) -> Vec<ActionUid> {
 }
 
 /// Replaces an index by one that lacks the rows of action 3, under the text of the whole index.
-fn without_three(index: &str, on: &str, column: &str) -> String {
+pub(super) fn without_three(index: &str, on: &str, column: &str) -> String {
     format!(
         "CREATE TABLE old AS SELECT sql FROM sqlite_master WHERE name = '{index}'; \
          DROP INDEX {index}; CREATE INDEX {index} ON {on} WHERE {column} <> 3; \

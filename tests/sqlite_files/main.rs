@@ -12,6 +12,7 @@ mod branches;
 mod children;
 mod damage;
 mod forked;
+mod known_damage;
 mod leftovers;
 mod replaced;
 mod second;

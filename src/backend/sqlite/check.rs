@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row, ValueRef};
 
+use super::copies::Copies;
 use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key};
 use super::encode::flags;
 use super::errors::store_error;
@@ -16,7 +17,7 @@ use super::store::SqliteStore;
 use crate::backend::sql::{Phase, corrupt};
 use crate::error::StoreError;
 use crate::model::codec::{Field, Record, Value};
-use crate::model::{Detail, Labels};
+use crate::model::{Action, Detail};
 
 /// Rows that are read together.
 const STEP: i64 = 1000;
@@ -43,8 +44,14 @@ pub struct SqliteCheck {
 }
 
 impl SqliteCheck {
+    /// Counts a finding that hides rows of this part.
+    pub(super) fn find_in(&mut self, part: Part, what: String) {
+        self.find(what);
+        self.parts.add(part);
+    }
+
     /// Counts a finding that hides no rows.
-    fn find(&mut self, what: String) {
+    pub(super) fn find(&mut self, what: String) {
         self.damaged += 1;
         if self.findings.len() < FINDINGS {
             self.findings.push(what);
@@ -60,8 +67,8 @@ pub(super) struct Table {
     rows: String,
     name: &'static str,
     count: fn(&mut SqliteCheck) -> &mut u64,
-    /// Returns the labels of an action; those of other rows are empty.
-    check: fn(&SqliteRow) -> Result<Labels, StoreError>,
+    /// Returns the action, in the table of actions.
+    check: fn(&SqliteRow) -> Result<Option<Action>, StoreError>,
 }
 
 /// The actions come first.
@@ -78,7 +85,7 @@ pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
             ),
             name: "action",
             count: |check| &mut check.actions,
-            check: check_action,
+            check: |row| check_action(row).map(Some),
         },
         Table {
             part: None,
@@ -89,7 +96,7 @@ pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
             ),
             name: "log entry",
             count: |check| &mut check.entries,
-            check: |row| decode_entry(&mut Columns::new("check", row)?).map(|_| Labels::new()),
+            check: |row| decode_entry(&mut Columns::new("check", row)?).map(|_| None),
         },
         Table {
             part: None,
@@ -99,7 +106,7 @@ pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
             ),
             name: "owner",
             count: |check| &mut check.owners,
-            check: |row| decode_owner(&mut Columns::new("check", row)?).map(|_| Labels::new()),
+            check: |row| decode_owner(&mut Columns::new("check", row)?).map(|_| None),
         },
     ]
 });
@@ -180,7 +187,7 @@ fn relations() -> impl Iterator<Item = (&'static str, Part, String)> {
 }
 
 /// Compares an action with the columns that repeat its fields.
-fn check_action(row: &SqliteRow) -> Result<Labels, StoreError> {
+fn check_action(row: &SqliteRow) -> Result<Action, StoreError> {
     let action = decode_action("check", row, 1, Detail::Full)?;
     let copies = COPIES
         .iter()
@@ -199,7 +206,7 @@ fn check_action(row: &SqliteRow) -> Result<Labels, StoreError> {
             return Err(corrupt("check", what));
         }
     }
-    Ok(action.labels)
+    Ok(action)
 }
 
 impl SqliteStore {
@@ -261,8 +268,7 @@ pub(super) async fn check_all(
         let rows = run(connection, &count, None).await?;
         let count = rows.first().map_or(Ok(0), |row| read_key("check", row))?;
         if count > 0_i64 {
-            check.find(format!("{count} {what}"));
-            check.parts.add(part);
+            check.find_in(part, format!("{count} {what}"));
         }
     }
     let findings = integrity(connection, "PRAGMA integrity_check(100)").await?;
@@ -316,12 +322,12 @@ async fn step(
 ) -> Result<Option<i64>, StoreError> {
     let rows = run(connection, &table.rows, Some(after)).await?;
     let mut last = None;
-    let mut labels = Vec::new();
+    let mut copies = Copies::default();
     for row in &rows {
         let key: i64 = read_key("check", row)?;
         *(table.count)(check) += 1;
         match (table.check)(row) {
-            Ok(found) => labels.extend(found.index_texts().map(|text| (key, text.to_string()))),
+            Ok(action) => action.iter().for_each(|action| copies.add(key, action)),
             Err(error) => {
                 check.find(format!("{} {key}: {}", table.name, error));
                 table
@@ -332,37 +338,8 @@ async fn step(
         }
         last = Some(key);
     }
-    let missing = missing_labels(connection, &labels).await?;
-    if missing > 0 {
-        check.find(format!(
-            "{missing} labels of actions that are not found by them"
-        ));
-    }
+    copies.check(connection, check).await?;
     Ok(last.filter(|_| i64::try_from(rows.len()) == Ok(STEP)))
-}
-
-/// Returns how many of these rows of labels are missing, of actions that are still there.
-async fn missing_labels(
-    connection: &mut SqliteConnection,
-    labels: &[(i64, String)],
-) -> Result<i64, StoreError> {
-    const MISSING: &str = "SELECT count(*) FROM json_each($1) AS j \
-         CROSS JOIN actions_action AS a ON a.number = j.value ->> 0 \
-         WHERE NOT EXISTS (SELECT 1 FROM actions_label AS l \
-         WHERE l.label = j.value ->> 1 AND l.action = a.number)";
-    if labels.is_empty() {
-        return Ok(0);
-    }
-    let before = |error| store_error("check", Phase::Before, error);
-    // Numbers and texts are written to memory, which cannot fail.
-    let list = serde_json::to_string(labels).unwrap_or_default();
-    let mut script = Script::new();
-    script.push(MISSING);
-    script.bind(list).map_err(before)?;
-    let results = script.run(connection).await;
-    let results = results.map_err(|failed| before(failed.error))?;
-    let row = results.iter().flatten().next();
-    row.map_or(Ok(0), |row| read_key("check", row))
 }
 
 async fn run(

@@ -7,6 +7,7 @@ mod branch;
 #[cfg(test)]
 mod cached;
 mod check;
+mod copies;
 mod damaged_reads;
 mod decode;
 mod diagnostics;
