@@ -74,6 +74,33 @@ async fn a_check_finds_keys_that_another_action_could_take() {
     }
 }
 
+#[tokio::test]
+async fn damage_is_noticed_at_opening_while_another_process_writes() {
+    let place = place();
+    damaged(&place.path, "DELETE FROM actions_feed WHERE action = 3").await;
+    let open = || SqliteOptions::new().shared().open(&place.path);
+    let writer = Arc::new(open().await.unwrap());
+    let ends = Arc::new(AtomicBool::new(false));
+    let writing = {
+        let (writer, ends) = (writer.clone(), ends.clone());
+        tokio::spawn(async move {
+            while !ends.load(Ordering::Relaxed) {
+                writer.create(NewAction::task("other")).await.unwrap();
+            }
+        })
+    };
+    let feed = Query::new().with_order(Order::Feed).with_limit(5);
+    for _ in 0..10 {
+        let store = open().await.unwrap();
+        let refused = store.list(&feed).await.unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::Corrupt);
+        store.close().await.unwrap();
+    }
+    ends.store(true, Ordering::Relaxed);
+    writing.await.unwrap();
+    writer.close().await.unwrap();
+}
+
 /// The uids of a list, page by page.
 async fn walk(store: &SqliteStore, query: &Query) -> Vec<ActionUid> {
     let mut query = query.clone();

@@ -34,35 +34,40 @@ pub(super) async fn at_opening(
     if bytes > most_bytes {
         return Ok(known);
     }
-    if may_interrupt {
-        interrupt_after(connection, PATIENCE).await?;
-    }
-    let found = confirmed(connection).await;
-    if may_interrupt {
-        go_on(connection).await?;
-    }
-    if let Some(found) = found {
+    if let Some(found) = confirmed(connection, may_interrupt).await? {
         known.set(found.parts, found.damaged);
     }
     Ok(known)
 }
 
-/// Returns what two checks in a row find alike. A read that fails once can look like damage, and
-/// what was found holds until the next check. `None` if a check did not end: it took too long, or
-/// the disk failed.
-async fn confirmed(connection: &mut SqliteConnection) -> Option<SqliteCheck> {
-    let first = look(connection).await?;
-    if first.damaged == 0 {
-        return Some(first);
+/// Returns what a check finds; if it finds damage, what a second one finds. A read that fails once
+/// can look like damage, and what was found holds until the next check. The two need not find the
+/// same: others may write between them. `None` if a check did not end: it took too long, or the
+/// disk failed.
+async fn confirmed(
+    connection: &mut SqliteConnection,
+    may_interrupt: bool,
+) -> Result<Option<SqliteCheck>, StoreError> {
+    match look(connection, may_interrupt).await? {
+        Some(first) if first.damaged > 0 => look(connection, may_interrupt).await,
+        first => Ok(first),
     }
-    let second = look(connection).await?;
-    (first == second).then_some(second)
 }
 
-async fn look(connection: &mut SqliteConnection) -> Option<SqliteCheck> {
+async fn look(
+    connection: &mut SqliteConnection,
+    may_interrupt: bool,
+) -> Result<Option<SqliteCheck>, StoreError> {
     let mut check = SqliteCheck::default();
     let [actions, ..] = &*TABLES;
-    match check_all(connection, std::slice::from_ref(actions), &mut check).await {
+    if may_interrupt {
+        interrupt_after(connection, PATIENCE).await?;
+    }
+    let ended = check_all(connection, std::slice::from_ref(actions), &mut check).await;
+    if may_interrupt {
+        go_on(connection).await?;
+    }
+    Ok(match ended {
         Ok(()) => Some(check),
         // Also after other damage: what was not checked may be damaged, too.
         Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -71,7 +76,7 @@ async fn look(connection: &mut SqliteConnection) -> Option<SqliteCheck> {
             Some(check)
         }
         Err(_) => None,
-    }
+    })
 }
 
 /// Interrupts what the connection does after this time.
