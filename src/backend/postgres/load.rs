@@ -13,7 +13,7 @@ use sqlx::postgres::PgRow;
 use super::decode::Columns;
 use super::errors::store_error;
 use super::host_locks::HostLocks;
-use super::literal::{Rows, Type};
+use super::literal::Rows;
 use super::queries::{
     ACTIONS, ACTIONS_BY_UID, ENDED, GATE, HELD, HOST_LOCKS, HOSTS_ENTER, HOSTS_STORE, KEYS,
     MAY_BE_FORGOTTEN, NOW, OPS, OWNERS, OWNERS_BY_UID, PARENTS, PLACES, POSITION, REVISIONS, STAMP,
@@ -21,7 +21,7 @@ use super::queries::{
 use super::script::Script;
 use super::setup::{FEW, MORE_TIME, Setup};
 use super::source::Connection;
-use crate::backend::sql::{Phase, Stored, corrupt};
+use crate::backend::sql::{Phase, RowWriter, Stored, Type, corrupt};
 use crate::error::StoreError;
 use crate::model::{ActionUid, Detail, Key, OpId, OwnerRef, ReadSet, StoreId, Timestamp, TxnState};
 
@@ -101,11 +101,7 @@ pub(super) fn script<'n>(
         }
         for key in read_set.keys() {
             asked.push(key);
-            keys.row(|row| {
-                row.text(&key.tenant);
-                row.int(key.kind.code().into());
-                row.text(&key.key);
-            });
+            keys.row(|row| row.key(key));
         }
         for (uid, op) in read_set.ops() {
             ops.row(|row| {
@@ -114,10 +110,7 @@ pub(super) fn script<'n>(
             });
         }
         for owner in read_set.owners() {
-            named.row(|row| {
-                row.text(&owner.name);
-                row.id(owner.incarnation.as_uuid());
-            });
+            named.row(|row| row.owner(owner));
         }
         claims += read_set.claims();
         creates += read_set.creates();

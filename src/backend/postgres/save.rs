@@ -7,17 +7,19 @@ use uuid::Uuid;
 
 use super::blocks::widen_blocks;
 use super::host_locks::HostLocks;
-use super::literal::{Rows, Type};
+use super::literal::Rows;
 use super::load::Within;
 use super::rows::{
     ACTIONS, ENTRIES, KEYS, LABELS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, UPDATES,
-    encode_action, encode_entry, encode_owner, encode_progress, encode_update,
 };
 use super::script::Script;
 use super::setup::Setup;
-use crate::backend::sql::Stored;
+use crate::backend::sql::{
+    RowWriter, Stored, Type, encode_action, encode_entry, encode_owner, encode_progress,
+    encode_update,
+};
 use crate::model::codec::CodecError;
-use crate::model::{Action, ActionUid, Key, Limits, OwnerRef, WriteSet, touched};
+use crate::model::{Action, ActionUid, Limits, OwnerRef, WriteSet, touched};
 
 /// A script that saves changes, and the values that are valid after its commit.
 #[derive(Debug)]
@@ -137,8 +139,9 @@ pub(super) fn script(
 
 /// Log entries of a host's transaction. They get their numbers at the stamp.
 static UNSTAMPED: LazyLock<String> = LazyLock::new(|| {
-    let unstamped = "SELECT nextval('actions_unstamped'),";
-    ENTRIES.sql.replacen("SELECT entry,", unstamped, 1)
+    let (insert, select) = ENTRIES.sql.split_once("SELECT").unwrap_or_default();
+    let select = select.replacen(" entry,", " nextval('actions_unstamped'),", 1);
+    format!("{insert}SELECT{select}")
 });
 
 /// Returns the script that saves changes in a host's transaction, with a mark. The last statement
@@ -299,16 +302,10 @@ fn remove(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) {
 
 const KEY: [Type; 3] = [Type::Text, Type::Int, Type::Text];
 
-fn push_key(row: &mut Rows, key: &Key) {
-    row.text(&key.tenant);
-    row.int(key.kind.code().into());
-    row.text(&key.key);
-}
-
 fn free_keys(script: &mut Script, write_set: &WriteSet) {
     let mut freed = Rows::new(&KEY);
     for key in &write_set.keys_freed {
-        freed.row(|row| push_key(row, key));
+        freed.row(|row| row.key(key));
     }
     let free = "DELETE FROM actions_key AS k USING unnest($#) AS j(tenant, kind, key) \
          WHERE k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
@@ -360,7 +357,7 @@ fn save_keys_and_pins(script: &mut Script, write_set: &WriteSet, numbers: &Numbe
     let mut taken = KEYS.rows();
     for (key, uid) in &write_set.keys_taken {
         taken.row(|row| {
-            push_key(row, key);
+            row.key(key);
             row.int(numbers.of(*uid));
         });
     }
@@ -372,10 +369,7 @@ fn save_keys_and_pins(script: &mut Script, write_set: &WriteSet, numbers: &Numbe
 fn save_owners(script: &mut Script, write_set: &WriteSet) -> Result<(), CodecError> {
     let mut forgotten = Rows::new(&[Type::Text, Type::Id]);
     for owner in &write_set.owners_forgotten {
-        forgotten.row(|row| {
-            row.text(&owner.name);
-            row.id(owner.incarnation.as_uuid());
-        });
+        forgotten.row(|row| row.owner(owner));
     }
     let forget = "DELETE FROM actions_owner AS o USING unnest($#) AS j(name, incarnation) \
          WHERE o.name = j.name AND o.incarnation = j.incarnation";

@@ -1,6 +1,7 @@
 //! The parts that all SQL stores share. They name no driver and no database: those are below
 //! [`Engine`] and [`ReadEngine`].
 
+mod columns;
 mod commit_timer;
 mod dialect;
 mod doubt;
@@ -13,6 +14,7 @@ mod pipeline;
 mod poll;
 mod read_cache;
 mod reader;
+mod row_writer;
 #[cfg(test)]
 mod scripted;
 mod select;
@@ -23,6 +25,10 @@ mod writer;
 
 use crate::spi::{deadline, write_queue};
 
+pub(crate) use self::columns::{
+    ACTION, CHANGED_ACTION, Columns, ENTRY, KEY, LABEL, NEW_ACTION, NEW_ENTRY, NEW_OWNER, OWNER,
+    PIN, POSITION, PROGRESSED_ACTION, TOUCH, Type, copies, flags,
+};
 pub(crate) use self::dialect::{Dialect, PageText};
 pub(crate) use self::engine::{
     Doubt, Encoded, Engine, FoundOne, Frame, Loaded, Phase, ReadEngine, Stored, Verdict,
@@ -32,6 +38,9 @@ pub(crate) use self::lineage::Lineage;
 pub(crate) use self::list::{
     FirstRow, candidates, count_statement, fewest, must_count, read as read_page,
     statement as page_statement,
+};
+pub(crate) use self::row_writer::{
+    RowWriter, encode_action, encode_entry, encode_owner, encode_progress, encode_update,
 };
 pub(crate) use self::select::{Select, Value};
 pub(crate) use self::store::{Settings, SqlStore};

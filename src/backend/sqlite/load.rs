@@ -12,8 +12,7 @@ use super::errors::store_error;
 use super::owners;
 use super::rows::{STORED_ACTION, STORED_OWNER};
 use super::script::Script;
-use crate::backend::sql::Stored;
-use crate::backend::sql::{Phase, corrupt};
+use crate::backend::sql::{Phase, RowWriter, Stored, corrupt};
 use crate::error::StoreError;
 use crate::model::{ActionUid, Detail, Key, Limits, OpId, Owner, ReadSet, TxnState};
 
@@ -117,23 +116,19 @@ pub(super) fn script<'n>(
     let mut asked = Vec::new();
     for read_set in read_set {
         for uid in read_set.actions() {
-            uids.row(|row| row.blob(uid.as_uuid()));
+            uids.row(|row| row.id(uid.as_uuid()));
         }
         for uid in read_set.parents_of() {
-            parts.row(|row| row.blob(uid.as_uuid()));
+            parts.row(|row| row.id(uid.as_uuid()));
         }
         for key in read_set.keys() {
             asked.push(key);
-            keys.row(|row| {
-                row.text(&key.tenant);
-                row.int(key.kind.code().into());
-                row.text(&key.key);
-            });
+            keys.row(|row| row.key(key));
         }
         for (uid, op) in read_set.ops() {
             ops.row(|row| {
-                row.blob(uid.as_uuid());
-                row.blob(op.as_uuid());
+                row.id(uid.as_uuid());
+                row.id(op.as_uuid());
             });
         }
         for owner in read_set.owners() {

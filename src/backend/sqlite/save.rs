@@ -6,9 +6,7 @@ use std::ops::RangeFrom;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::encode::{
-    JsonRows, encode_action, encode_entry, encode_owner, encode_progress, encode_update,
-};
+use super::encode::JsonRows;
 use super::errors::was_refused;
 use super::identity::OpenFile;
 use super::load;
@@ -17,9 +15,10 @@ use super::statement::{
     ACTIONS, ENTRIES, KEYS, LABELS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, TRIM,
     UPDATES, push_lists,
 };
-use crate::backend::sql::Frame;
-use crate::backend::sql::Stored;
-use crate::backend::sql::{Encoded, Phase};
+use crate::backend::sql::{
+    Encoded, Frame, Phase, RowWriter, Stored, encode_action, encode_entry, encode_owner,
+    encode_progress, encode_update,
+};
 use crate::model::codec::CodecError;
 use crate::model::{Action, ActionUid, Key, OpId, WriteSet, touched};
 
@@ -221,9 +220,7 @@ fn labels(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> JsonRows {
 
 fn key_row(envelope: &mut JsonRows, key: &Key, number: Option<i64>) {
     envelope.row(|row| {
-        row.text(&key.tenant);
-        row.int(key.kind.code().into());
-        row.text(&key.key);
+        row.key(key);
         if let Some(number) = number {
             row.int(number);
         }
@@ -356,9 +353,7 @@ fn save_keys_and_pins(
 fn save_owners(script: &mut Script, write_set: &WriteSet) -> Result<(), sqlx::Error> {
     let mut forgotten = JsonRows::new();
     for owner in &write_set.owners_forgotten {
-        forgotten.row(|row| {
-            row.owner(owner);
-        });
+        forgotten.row(|row| row.owner(owner));
     }
     let forget = "DELETE FROM actions_owner WHERE (name, incarnation) IN (\
          SELECT j.value ->> 0, unhex(j.value ->> 1) FROM json_each($#) AS j)";
