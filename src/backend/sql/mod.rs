@@ -15,6 +15,7 @@ mod poll;
 mod read_cache;
 mod reader;
 mod row_writer;
+mod saved_rows;
 #[cfg(test)]
 mod scripted;
 mod select;
@@ -39,8 +40,9 @@ pub(crate) use self::list::{
     FirstRow, candidates, count_statement, fewest, must_count, read as read_page,
     statement as page_statement,
 };
-pub(crate) use self::row_writer::{
-    RowWriter, encode_action, encode_entry, encode_owner, encode_progress, encode_update,
+pub(crate) use self::row_writer::{RowWriter, encode_action, encode_owner};
+pub(crate) use self::saved_rows::{
+    Numbers, entries, keys_taken, labels, numbers_of, position, touches, updated,
 };
 pub(crate) use self::select::{Select, Value};
 pub(crate) use self::store::{Settings, SqlStore};

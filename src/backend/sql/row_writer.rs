@@ -82,7 +82,7 @@ pub(crate) fn encode_action<W: RowWriter>(
 }
 
 /// Encodes a row of [`CHANGED_ACTION`](super::columns::CHANGED_ACTION).
-pub(crate) fn encode_update<W: RowWriter>(
+pub(super) fn encode_update<W: RowWriter>(
     out: &mut W,
     action: &Action,
     number: i64,
@@ -94,7 +94,7 @@ pub(crate) fn encode_update<W: RowWriter>(
 }
 
 /// Encodes a row of [`PROGRESSED_ACTION`](super::columns::PROGRESSED_ACTION).
-pub(crate) fn encode_progress<W: RowWriter>(
+pub(super) fn encode_progress<W: RowWriter>(
     out: &mut W,
     action: &Action,
     number: i64,
@@ -105,7 +105,7 @@ pub(crate) fn encode_progress<W: RowWriter>(
 }
 
 /// Encodes a row of [`NEW_ENTRY`](super::columns::NEW_ENTRY).
-pub(crate) fn encode_entry<W: RowWriter>(
+pub(super) fn encode_entry<W: RowWriter>(
     out: &mut W,
     logged: &LogEntry,
     entry: i64,
