@@ -143,11 +143,6 @@ impl Rows {
         }
     }
 
-    /// Returns true if there are no rows.
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows == 0 && self.full.is_empty()
-    }
-
     /// Returns the next column of the row, after the comma.
     fn field(&mut self) -> Option<&mut String> {
         let (_, array) = self.columns.get_mut(self.next)?;

@@ -9,6 +9,7 @@ mod engine;
 mod errors;
 mod lineage;
 mod list;
+mod loaded_rows;
 mod memory_size;
 mod pipeline;
 mod poll;
@@ -40,6 +41,7 @@ pub(crate) use self::list::{
     FirstRow, candidates, count_statement, fewest, must_count, read as read_page,
     statement as page_statement,
 };
+pub(crate) use self::loaded_rows::{Found, Lookups};
 pub(crate) use self::row_writer::{RowWriter, encode_action, encode_owner};
 pub(crate) use self::saved_rows::{
     Numbers, entries, keys_taken, labels, numbers_of, position, touches, updated,
