@@ -11,6 +11,7 @@ mod lineage;
 mod list;
 mod loaded_rows;
 mod memory_size;
+mod options;
 mod pipeline;
 mod poll;
 mod read_cache;
@@ -42,9 +43,10 @@ pub(crate) use self::list::{
     statement as page_statement,
 };
 pub(crate) use self::loaded_rows::{Found, Lookups};
+pub(crate) use self::options::SqlOptions;
 pub(crate) use self::row_writer::{RowWriter, encode_action, encode_owner};
 pub(crate) use self::saved_rows::{
     Numbers, entries, keys_taken, labels, numbers_of, position, touches, updated,
 };
 pub(crate) use self::select::{Select, Value};
-pub(crate) use self::store::{Settings, SqlStore};
+pub(crate) use self::store::SqlStore;
