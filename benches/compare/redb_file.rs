@@ -1,4 +1,4 @@
-//! What both stores over redb share: calls in `spawn_blocking`, and what is stored in the end.
+//! The file of a store over redb. Its calls run in `spawn_blocking`.
 
 use std::path::Path;
 use std::sync::Arc;

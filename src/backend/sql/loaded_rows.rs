@@ -1,4 +1,4 @@
-//! The rows that a transaction loads: what it looks up, and what it finds.
+//! The rows that a transaction loads: its lookups, and the data that they find.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::row_writer::RowWriter;
 use crate::model::{Action, ActionUid, Key, ReadSet, TxnState};
 
-/// What the batches of a transaction look up.
+/// The lookups of a transaction, for all its batches.
 #[derive(Debug, Default)]
 pub(crate) struct Lookups<'n> {
     /// The keys, in the order of their rows.
@@ -18,7 +18,7 @@ pub(crate) struct Lookups<'n> {
 }
 
 impl<'n> Lookups<'n> {
-    /// Writes the rows of what is looked up: actions, keys, operations, owners, and actions whose
+    /// Writes the rows of the lookups: actions, keys, operations, owners, and actions whose
     /// parents are looked up.
     pub(crate) fn write<W: RowWriter>(
         read_sets: impl IntoIterator<Item = &'n ReadSet>,
@@ -57,7 +57,7 @@ impl<'n> Lookups<'n> {
     }
 }
 
-/// What was found.
+/// The data that the lookups found.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) txn: TxnState,
