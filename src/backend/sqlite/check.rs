@@ -14,7 +14,7 @@ use super::script::Script;
 use super::source::ConnectionSlot;
 use super::store::SqliteStore;
 use crate::backend::sql::{Phase, copies, corrupt, flags};
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::codec::{Field, Record, Value};
 use crate::model::{Action, Detail};
 
@@ -54,6 +54,23 @@ impl SqliteCheck {
         self.damaged += 1;
         if self.findings.len() < FINDINGS {
             self.findings.push(what);
+        }
+    }
+
+    /// Turns an error that says `Corrupt` into a finding. Its part of the check did not end, so
+    /// every part of the store may be damaged. Returns `None` then.
+    fn unfinished<T>(
+        &mut self,
+        what: &str,
+        ended: Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        match ended {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                self.find(format!("not checked to the end: {what}: {error}"));
+                Part::ALL.into_iter().for_each(|part| self.parts.add(part));
+                Ok(None)
+            }
+            ended => ended.map(Some),
         }
     }
 }
@@ -214,14 +231,15 @@ impl SqliteStore {
     ///
     /// The store remembers the result until the next check. While it knows of damage, lists with
     /// filters read every row, because a damaged index hides rows. Answers that may lack rows are
-    /// `Corrupt`.
+    /// `Corrupt`. If SQLite cannot finish a part of the check, that is a finding, and every part of
+    /// the store counts as damaged.
     ///
     /// Reads the whole database, on a connection of its own; callers go on meanwhile. The pragma
     /// holds a snapshot while it runs, so the WAL grows with what is written in that time.
     ///
     /// # Errors
-    /// `Unavailable`, `Corrupt` (SQLite cannot go on), `Incompatible` or `Closed`. Damage in single
-    /// rows is no error but a finding.
+    /// `Unavailable`, `Incompatible` or `Closed`. `Corrupt` if the file cannot be opened. All other
+    /// damage is a finding.
     pub async fn check(&self) -> Result<SqliteCheck, StoreError> {
         self.on_connection(async |connection| {
             let mut check = SqliteCheck::default();
@@ -249,25 +267,50 @@ impl SqliteStore {
     }
 }
 
-/// Checks the rows of these tables, their relations, and the structure of the file.
+/// Checks the rows of these tables, their relations, and the structure of the file. Damage that
+/// SQLite cannot read past is a finding, and the check goes on after it.
 pub(super) async fn check_all(
     connection: &mut SqliteConnection,
     tables: &[Table],
     check: &mut SqliteCheck,
 ) -> Result<(), StoreError> {
     for table in tables {
-        let mut after = Some(0);
-        while let Some(key) = after {
-            after = step(connection, table, key, check).await?;
-        }
+        let checked = check_table(connection, table, check).await;
+        check.unfinished(table.name, checked)?;
     }
     for (what, part, count) in relations() {
-        let rows = run(connection, &count, None).await?;
-        let count = rows.first().map_or(Ok(0), |row| read_key("check", row))?;
-        if count > 0_i64 {
+        let counted = count_of(connection, &count).await;
+        let count = check.unfinished(what, counted)?;
+        if let Some(count @ 1..) = count {
             check.find_in(part, format!("{count} {what}"));
         }
     }
+    let checked = check_structure(connection, check).await;
+    check.unfinished("structure of the file", checked)?;
+    Ok(())
+}
+
+async fn check_table(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    check: &mut SqliteCheck,
+) -> Result<(), StoreError> {
+    let mut after = Some(0);
+    while let Some(key) = after {
+        after = step(connection, table, key, check).await?;
+    }
+    Ok(())
+}
+
+async fn count_of(connection: &mut SqliteConnection, count: &str) -> Result<i64, StoreError> {
+    let rows = run(connection, count, None).await?;
+    rows.first().map_or(Ok(0), |row| read_key("check", row))
+}
+
+async fn check_structure(
+    connection: &mut SqliteConnection,
+    check: &mut SqliteCheck,
+) -> Result<(), StoreError> {
     let findings = integrity(connection, "PRAGMA integrity_check(100)").await?;
     let is_whole = findings.is_empty();
     findings.into_iter().for_each(|found| check.find(found));

@@ -6,10 +6,10 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::check::{SqliteCheck, TABLES, check_all};
 use super::errors::store_error;
-use super::known_damage::{KnownDamage, Part};
+use super::known_damage::KnownDamage;
 use super::schema::single;
 use crate::backend::sql::Phase;
-use crate::error::{StoreError, StoreErrorKind as ErrorKind};
+use crate::error::StoreError;
 
 /// Maximum time of a check. A file of the default size takes a tenth of a second; this is for slow
 /// disks, and for damage that sends SQLite in circles.
@@ -67,16 +67,7 @@ async fn look(
     if may_interrupt {
         go_on(connection).await?;
     }
-    Ok(match ended {
-        Ok(()) => Some(check),
-        // Also after other damage: what was not checked may be damaged, too.
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
-            check.damaged += 1;
-            Part::ALL.into_iter().for_each(|part| check.parts.add(part));
-            Some(check)
-        }
-        Err(_) => None,
-    })
+    Ok(ended.ok().map(|()| check))
 }
 
 /// Interrupts what the connection does after this time.
