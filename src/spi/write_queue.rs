@@ -135,7 +135,7 @@ impl WriteQueue {
     /// Puts batches off for a moment. Their callers may withdraw them meanwhile.
     ///
     /// A batch that was put off is not taken. It is dropped if its caller has gone away, and refused
-    /// if the store is being closed. What blocks it may go on for as long as a host likes. A batch
+    /// if the store is being closed. A host may block it for any time. A batch
     /// in doubt is tried until its outcome is known, or the store is closed.
     #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
     pub(crate) fn postpone(&mut self, requests: Vec<WriteRequest>) {

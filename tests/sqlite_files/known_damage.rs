@@ -1,4 +1,4 @@
-//! What a check finds, and what the store answers after it.
+//! Damage that a check finds, and the answers of the store after it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -123,7 +123,7 @@ async fn a_check_goes_on_where_sqlite_cannot_and_trusts_no_part() {
     let unfinished = "not checked to the end: pins without an action";
     let is_named = |found: &String| found.starts_with(unfinished);
     assert!(check.findings.iter().any(is_named), "{check:?}");
-    // The rest was checked all the same.
+    // The other parts were checked.
     assert_eq!((check.actions, check.entries, check.owners), (10, 10, 1));
     let refused = store.list(&named).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Corrupt);

@@ -14,6 +14,7 @@ mod damage;
 mod forked;
 mod known_damage;
 mod leftovers;
+mod pool_damage;
 mod replaced;
 mod second;
 

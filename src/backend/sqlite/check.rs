@@ -11,7 +11,7 @@ use super::errors::store_error;
 use super::known_damage::{Part, Parts};
 use super::rows::{STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
-use super::source::ConnectionSlot;
+use super::source::{ConnectionSlot, Source};
 use super::store::SqliteStore;
 use crate::backend::sql::{Phase, copies, corrupt, flags};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
@@ -75,8 +75,27 @@ impl SqliteCheck {
     }
 }
 
+/// The owner of the database file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    Store,
+    /// The file also has tables of the host.
+    Host,
+}
+
+impl Whose {
+    pub(super) fn of(source: &Source) -> Whose {
+        match source {
+            Source::File { .. } => Whose::Store,
+            Source::Pool(_) => Whose::Host,
+        }
+    }
+}
+
 /// A table whose rows are checked.
 pub(super) struct Table {
+    /// The part whose rows are in this table. Rows out of order may hide others of it.
+    home: Part,
     /// The part from which a damaged row may be missing. A damaged row of the others is still found.
     part: Option<Part>,
     /// Reads the rows after the key `$1`, each after its key.
@@ -94,6 +113,7 @@ pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
     let copies = copies.join(", ");
     [
         Table {
+            home: Part::Selection,
             part: Some(Part::Selection),
             rows: format!(
                 "SELECT a.number, {action}, a.flags, {copies} FROM actions_action AS a \
@@ -104,6 +124,7 @@ pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
             check: |row| check_action(row).map(Some),
         },
         Table {
+            home: Part::Log,
             part: None,
             rows: format!(
                 "SELECT l.entry, {entry} FROM actions_log AS l \
@@ -115,6 +136,7 @@ pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
             check: |row| decode_entry(&mut Columns::new("check", row)?).map(|_| None),
         },
         Table {
+            home: Part::Owners,
             part: None,
             rows: format!(
                 "SELECT o.id, {owner} FROM actions_owner AS o \
@@ -177,14 +199,19 @@ const PARTS: &[(&str, Part, &str)] = &[
 ];
 
 /// The tables of the schema, and the part from which damage of each may hide rows.
-const SCHEMA: &[(&str, Part)] = &[
-    ("actions_action", Part::Selection),
-    ("actions_touch", Part::Selection),
-    ("actions_label", Part::Selection),
-    ("actions_block", Part::Selection),
-    ("actions_feed", Part::Feed),
-    ("actions_log", Part::Log),
-    ("actions_owner", Part::Owners),
+const SCHEMA: &[(&str, Option<Part>)] = &[
+    ("actions_action", Some(Part::Selection)),
+    ("actions_touch", Some(Part::Selection)),
+    ("actions_label", Some(Part::Selection)),
+    ("actions_block", Some(Part::Selection)),
+    ("actions_feed", Some(Part::Feed)),
+    ("actions_log", Some(Part::Log)),
+    ("actions_owner", Some(Part::Owners)),
+    ("actions_key", None),
+    ("actions_pin", None),
+    ("actions_store", None),
+    ("actions_branch", None),
+    ("actions_schema", None),
 ];
 
 /// Returns what contradicts the actions, each with the statement that counts it.
@@ -227,7 +254,8 @@ impl SqliteStore {
     /// Reads every row and looks for damage.
     ///
     /// It finds rows whose checksum does not match, and columns and rows of other tables that
-    /// contradict the stored record. It also runs SQLite's `PRAGMA integrity_check`.
+    /// contradict the stored record. It also runs SQLite's `PRAGMA integrity_check`: of the whole
+    /// file, or of the store's tables only if the database is the host's.
     ///
     /// The store remembers the result until the next check. While it knows of damage, lists with
     /// filters read every row, because a damaged index hides rows. Answers that may lack rows are
@@ -243,7 +271,8 @@ impl SqliteStore {
     pub async fn check(&self) -> Result<SqliteCheck, StoreError> {
         self.on_connection(async |connection| {
             let mut check = SqliteCheck::default();
-            check_all(connection, &*TABLES, &mut check).await?;
+            let whose = Whose::of(&self.source);
+            check_all(connection, whose, &*TABLES, &mut check).await?;
             self.damage.set(check.parts, check.damaged);
             Ok(check)
         })
@@ -271,6 +300,7 @@ impl SqliteStore {
 /// SQLite cannot read past is a finding, and the check goes on after it.
 pub(super) async fn check_all(
     connection: &mut SqliteConnection,
+    whose: Whose,
     tables: &[Table],
     check: &mut SqliteCheck,
 ) -> Result<(), StoreError> {
@@ -285,7 +315,7 @@ pub(super) async fn check_all(
             check.find_in(part, format!("{count} {what}"));
         }
     }
-    let checked = check_structure(connection, check).await;
+    let checked = check_structure(connection, whose, check).await;
     check.unfinished("structure of the file", checked)?;
     Ok(())
 }
@@ -307,19 +337,34 @@ async fn count_of(connection: &mut SqliteConnection, count: &str) -> Result<i64,
     rows.first().map_or(Ok(0), |row| read_key("check", row))
 }
 
+/// Runs SQLite's own check: of the whole file if it is the store's, or else of the store's tables.
+/// The host's tables may be damaged, too, but the store does not read them.
 async fn check_structure(
     connection: &mut SqliteConnection,
+    whose: Whose,
     check: &mut SqliteCheck,
 ) -> Result<(), StoreError> {
-    let findings = integrity(connection, "PRAGMA integrity_check(100)").await?;
-    let is_whole = findings.is_empty();
-    findings.into_iter().for_each(|found| check.find(found));
-    // The messages name pages, not tables, so each table is checked again by itself.
-    for (table, part) in SCHEMA.iter().filter(|_| !is_whole) {
-        let pragma = format!("PRAGMA integrity_check({table})");
-        let found = integrity(connection, &pragma).await;
-        if found.map_or(true, |found| !found.is_empty()) {
-            check.parts.add(*part);
+    if whose == Whose::Store {
+        // `main` leaves out attached databases.
+        let findings = integrity(connection, "PRAGMA main.integrity_check(100)").await?;
+        if findings.is_empty() {
+            return Ok(());
+        }
+        findings.into_iter().for_each(|found| check.find(found));
+    }
+    // The messages name pages, not tables, so each table is checked by itself.
+    for (table, part) in SCHEMA {
+        let pragma = format!("PRAGMA main.integrity_check({table})");
+        let found = match integrity(connection, &pragma).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => vec![error.to_string()],
+            found => found?,
+        };
+        if !found.is_empty() {
+            part.iter().for_each(|part| check.parts.add(*part));
+        }
+        if whose == Whose::Host {
+            let found = found.into_iter().map(|found| format!("{table}: {found}"));
+            found.for_each(|found| check.find(found));
         }
     }
     Ok(())
@@ -353,7 +398,8 @@ pub(super) async fn damaged_lately(connection: &mut SqliteConnection) -> Result<
     Ok(check.damaged)
 }
 
-/// Checks the next rows of a table. Returns the key of the last one, if there may be more.
+/// Checks the next rows of a table. Returns the key of the last one, if there may be more rows that
+/// can be read in order.
 async fn step(
     connection: &mut SqliteConnection,
     table: &Table,
@@ -361,10 +407,18 @@ async fn step(
     check: &mut SqliteCheck,
 ) -> Result<Option<i64>, StoreError> {
     let rows = run(connection, &table.rows, Some(after)).await?;
-    let mut last = None;
+    let (mut last, mut is_in_order) = (None, true);
     let mut copies = Copies::default();
     for row in &rows {
         let key: i64 = read_key("check", row)?;
+        if last.unwrap_or(after) >= key {
+            // Damage can lead SQLite in a circle. Going on from this key might never end.
+            let what = "is out of order; the rows after it were not checked";
+            check.find(format!("{} {key} {what}", table.name));
+            check.parts.add(table.home);
+            is_in_order = false;
+            break;
+        }
         *(table.count)(check) += 1;
         match (table.check)(row) {
             Ok(action) => action.iter().for_each(|action| copies.add(key, action)),
@@ -379,7 +433,7 @@ async fn step(
         last = Some(key);
     }
     copies.check(connection, check).await?;
-    Ok(last.filter(|_| i64::try_from(rows.len()) == Ok(STEP)))
+    Ok(last.filter(|_| is_in_order && i64::try_from(rows.len()) == Ok(STEP)))
 }
 
 async fn run(
@@ -396,4 +450,20 @@ async fn run(
     let results = script.run(connection).await;
     let results = results.map_err(|failed| before(failed.error))?;
     Ok(results.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_of_the_schema_is_checked() {
+        let steps = SqliteStore::schema().join("\n");
+        let created = steps.split("CREATE TABLE ").skip(1);
+        let mut created: Vec<&str> = created.filter_map(|text| text.split(' ').next()).collect();
+        let mut checked: Vec<&str> = SCHEMA.iter().map(|(table, _)| *table).collect();
+        created.sort_unstable();
+        checked.sort_unstable();
+        assert_eq!(created, checked);
+    }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::check::{SqliteCheck, TABLES, check_all};
+use super::check::{SqliteCheck, TABLES, Whose, check_all};
 use super::errors::store_error;
 use super::known_damage::KnownDamage;
 use super::schema::single;
@@ -25,7 +25,7 @@ const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 pub(super) async fn at_opening(
     connection: &mut SqliteConnection,
     most_bytes: u64,
-    may_interrupt: bool,
+    whose: Whose,
 ) -> Result<KnownDamage, StoreError> {
     let known = KnownDamage::default();
     let pages: i64 = single(connection, "PRAGMA page_count").await?;
@@ -34,7 +34,7 @@ pub(super) async fn at_opening(
     if bytes > most_bytes {
         return Ok(known);
     }
-    if let Some(found) = confirmed(connection, may_interrupt).await? {
+    if let Some(found) = confirmed(connection, whose).await? {
         known.set(found.parts, found.damaged);
     }
     Ok(known)
@@ -46,25 +46,26 @@ pub(super) async fn at_opening(
 /// disk failed.
 async fn confirmed(
     connection: &mut SqliteConnection,
-    may_interrupt: bool,
+    whose: Whose,
 ) -> Result<Option<SqliteCheck>, StoreError> {
-    match look(connection, may_interrupt).await? {
-        Some(first) if first.damaged > 0 => look(connection, may_interrupt).await,
+    match look(connection, whose).await? {
+        Some(first) if first.damaged > 0 => look(connection, whose).await,
         first => Ok(first),
     }
 }
 
 async fn look(
     connection: &mut SqliteConnection,
-    may_interrupt: bool,
+    whose: Whose,
 ) -> Result<Option<SqliteCheck>, StoreError> {
     let mut check = SqliteCheck::default();
     let [actions, ..] = &*TABLES;
-    if may_interrupt {
+    // A host's connection may have a progress handler of the host, so it gets none of ours.
+    if whose == Whose::Store {
         interrupt_after(connection, PATIENCE).await?;
     }
-    let ended = check_all(connection, std::slice::from_ref(actions), &mut check).await;
-    if may_interrupt {
+    let ended = check_all(connection, whose, std::slice::from_ref(actions), &mut check).await;
+    if whose == Whose::Store {
         go_on(connection).await?;
     }
     Ok(ended.ok().map(|()| check))

@@ -147,6 +147,9 @@ impl SqliteOptions {
     /// 4 MiB, about 6,000 completed actions, which takes about 75 milliseconds. 0 checks no file,
     /// [`u64::MAX`] every file. A check ends after 5 seconds, and then counts as not made.
     ///
+    /// On a host's pool the size is that of the whole database, with the host's tables. The check
+    /// reads the store's tables only, and has no limit of time.
+    ///
     /// The store opens despite damage, and answers what it can: see [`SqliteStore::check`](super::SqliteStore::check).
     /// [`SqliteDiagnostics::damaged`](super::SqliteDiagnostics::damaged) counts what was found. In a
     /// larger file, damage of an index may shorten a list with filters or the log of an action,
