@@ -5,13 +5,14 @@ use std::sync::LazyLock;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row, ValueRef};
 
+use super::check_structure::{Whose, check_structure};
 use super::copies::Copies;
 use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key};
 use super::errors::store_error;
 use super::known_damage::{Part, Parts};
 use super::rows::{STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
-use super::source::{ConnectionSlot, Source};
+use super::source::ConnectionSlot;
 use super::store::SqliteStore;
 use crate::backend::sql::{Phase, copies, corrupt, flags};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
@@ -71,23 +72,6 @@ impl SqliteCheck {
                 Ok(None)
             }
             ended => ended.map(Some),
-        }
-    }
-}
-
-/// The owner of the database file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
-    Store,
-    /// The file also has tables of the host.
-    Host,
-}
-
-impl Whose {
-    pub(super) fn of(source: &Source) -> Whose {
-        match source {
-            Source::File { .. } => Whose::Store,
-            Source::Pool(_) => Whose::Host,
         }
     }
 }
@@ -196,22 +180,6 @@ const PARTS: &[(&str, Part, &str)] = &[
     ("labels without an action", Part::Selection, "actions_label"),
     ("keys without an action", Part::Selection, "actions_key"),
     ("pins without an action", Part::Selection, "actions_pin"),
-];
-
-/// The tables of the schema, and the part from which damage of each may hide rows.
-const SCHEMA: &[(&str, Option<Part>)] = &[
-    ("actions_action", Some(Part::Selection)),
-    ("actions_touch", Some(Part::Selection)),
-    ("actions_label", Some(Part::Selection)),
-    ("actions_block", Some(Part::Selection)),
-    ("actions_feed", Some(Part::Feed)),
-    ("actions_log", Some(Part::Log)),
-    ("actions_owner", Some(Part::Owners)),
-    ("actions_key", None),
-    ("actions_pin", None),
-    ("actions_store", None),
-    ("actions_branch", None),
-    ("actions_schema", None),
 ];
 
 /// Returns what contradicts the actions, each with the statement that counts it.
@@ -337,53 +305,6 @@ async fn count_of(connection: &mut SqliteConnection, count: &str) -> Result<i64,
     rows.first().map_or(Ok(0), |row| read_key("check", row))
 }
 
-/// Runs SQLite's own check: of the whole file if it is the store's, or else of the store's tables.
-/// The host's tables may be damaged, too, but the store does not read them.
-async fn check_structure(
-    connection: &mut SqliteConnection,
-    whose: Whose,
-    check: &mut SqliteCheck,
-) -> Result<(), StoreError> {
-    if whose == Whose::Store {
-        // `main` leaves out attached databases.
-        let findings = integrity(connection, "PRAGMA main.integrity_check(100)").await?;
-        if findings.is_empty() {
-            return Ok(());
-        }
-        findings.into_iter().for_each(|found| check.find(found));
-    }
-    // The messages name pages, not tables, so each table is checked by itself.
-    for (table, part) in SCHEMA {
-        let pragma = format!("PRAGMA main.integrity_check({table})");
-        let found = match integrity(connection, &pragma).await {
-            Err(error) if error.kind() == ErrorKind::Corrupt => vec![error.to_string()],
-            found => found?,
-        };
-        if !found.is_empty() {
-            part.iter().for_each(|part| check.parts.add(*part));
-        }
-        if whose == Whose::Host {
-            let found = found.into_iter().map(|found| format!("{table}: {found}"));
-            found.for_each(|found| check.find(found));
-        }
-    }
-    Ok(())
-}
-
-/// Returns what SQLite's own check finds.
-async fn integrity(
-    connection: &mut SqliteConnection,
-    pragma: &str,
-) -> Result<Vec<String>, StoreError> {
-    let rows = run(connection, pragma, None).await?;
-    let mut found: Vec<String> = rows
-        .iter()
-        .map(|row| read_key("check", row))
-        .collect::<Result<_, _>>()?;
-    found.retain(|found| found != "ok");
-    Ok(found)
-}
-
 /// Returns the number of findings among the newest 1,000 actions.
 pub(super) async fn damaged_lately(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
     let newest = "SELECT max(coalesce(max(number), 0) - 1000, 0) FROM actions_action";
@@ -436,7 +357,7 @@ async fn step(
     Ok(last.filter(|_| is_in_order && i64::try_from(rows.len()) == Ok(STEP)))
 }
 
-async fn run(
+pub(super) async fn run(
     connection: &mut SqliteConnection,
     statement: &str,
     after: Option<i64>,
@@ -450,20 +371,4 @@ async fn run(
     let results = script.run(connection).await;
     let results = results.map_err(|failed| before(failed.error))?;
     Ok(results.into_iter().flatten().collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_table_of_the_schema_is_checked() {
-        let steps = SqliteStore::schema().join("\n");
-        let created = steps.split("CREATE TABLE ").skip(1);
-        let mut created: Vec<&str> = created.filter_map(|text| text.split(' ').next()).collect();
-        let mut checked: Vec<&str> = SCHEMA.iter().map(|(table, _)| *table).collect();
-        created.sort_unstable();
-        checked.sort_unstable();
-        assert_eq!(created, checked);
-    }
 }

@@ -7,6 +7,7 @@ mod branch;
 #[cfg(test)]
 mod cached;
 mod check;
+mod check_structure;
 mod copies;
 mod damaged_reads;
 mod decode;

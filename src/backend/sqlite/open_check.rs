@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::check::{SqliteCheck, TABLES, Whose, check_all};
+use super::check::{SqliteCheck, TABLES, check_all};
+use super::check_structure::Whose;
 use super::errors::store_error;
 use super::known_damage::KnownDamage;
 use super::schema::single;

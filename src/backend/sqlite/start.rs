@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::access::SqliteAccess;
 use super::branch;
-use super::check::Whose;
+use super::check_structure::Whose;
 use super::durability::{durability, modes};
 use super::engine::{COME_BACK, SqliteEngine};
 use super::errors;
