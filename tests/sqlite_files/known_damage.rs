@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use action_store::{
-    ActionStore, ActionStoreExt, Filter, NewAction, ObjectRef, Order, Query, RelatedObject,
-    SqliteOptions, SqliteStore, StoreErrorKind,
+    ActionStore, ActionStoreExt, Batch, Command, Filter, NewAction, ObjectRef, Order, Query,
+    RelatedObject, SqliteOptions, SqliteStore, StoreErrorKind,
 };
 
 use super::attack::{raw, run};
@@ -54,6 +54,53 @@ async fn a_list_is_right_although_a_label_or_an_object_lacks_its_row() {
         assert_eq!(found, 10, "{sql}");
         store.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_check_finds_labels_and_objects_that_an_action_does_not_have() {
+    for (sql, filter, finding) in [
+        (
+            "INSERT INTO actions_label VALUES ('region=us', 3), ('zone', 4)",
+            Filter::label("region", "us"),
+            "2 labels that their actions do not have",
+        ),
+        (
+            "INSERT INTO actions_touch VALUES ('node:2', 3)",
+            Filter::Touches(ObjectRef::new("node", "2").unwrap()),
+            "1 objects that their actions do not have",
+        ),
+    ] {
+        let place = place();
+        labelled(&place.path, sql).await;
+        let store = SqliteStore::open(&place.path).await.unwrap();
+        let query = Query::new().with_filter(filter);
+        // The row contradicts its action.
+        let refused = store.list(&query).await.unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::Corrupt);
+        let check = store.check().await.unwrap();
+        assert_eq!(check.findings, [finding]);
+        assert_eq!(store.list(&query).await.unwrap().items.len(), 0);
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_check_reads_all_rows_of_labels() {
+    let place = place();
+    let store = SqliteStore::open(&place.path).await.unwrap();
+    let new = |_| Command::create(NewAction::task("backup").with_label("region", "eu"));
+    let batch = Batch::all((0..600).map(new).collect());
+    assert!(store.write(batch).await.unwrap().iter().all(Result::is_ok));
+    let mut other = raw(&place.path).await;
+    run(
+        &mut other,
+        "INSERT INTO actions_label VALUES ('region=us', 3)",
+    )
+    .await;
+    sqlx::Connection::close(other).await.unwrap();
+    let check = store.check().await.unwrap();
+    assert_eq!(check.findings, ["1 labels that their actions do not have"]);
+    store.close().await.unwrap();
 }
 
 #[tokio::test]

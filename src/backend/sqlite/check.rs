@@ -9,6 +9,7 @@ use super::check_structure::{Whose, check_structure};
 use super::copies::Copies;
 use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key};
 use super::errors::store_error;
+use super::extra_rows::check_extra;
 use super::known_damage::{Part, Parts};
 use super::rows::{STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
@@ -60,7 +61,7 @@ impl SqliteCheck {
 
     /// Turns an error that says `Corrupt` into a finding. Its part of the check did not end, so
     /// every part of the store may be damaged. Returns `None` then.
-    fn unfinished<T>(
+    pub(super) fn unfinished<T>(
         &mut self,
         what: &str,
         ended: Result<T, StoreError>,
@@ -241,6 +242,7 @@ impl SqliteStore {
             let mut check = SqliteCheck::default();
             let whose = Whose::of(&self.source);
             check_all(connection, whose, &*TABLES, &mut check).await?;
+            check_extra(connection, &mut check).await?;
             self.damage.set(check.parts, check.damaged);
             Ok(check)
         })

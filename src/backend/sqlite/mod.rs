@@ -17,6 +17,7 @@ mod encode;
 mod engine;
 mod errors;
 mod exclusive;
+mod extra_rows;
 #[cfg(test)]
 mod faults;
 mod file;

@@ -22,7 +22,8 @@ const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 /// Checks a store that is being opened, if its file is small. Returns what it found.
 ///
 /// Log entries and owners are not decoded here: each has a checksum, and no damage of such a row
-/// hides it without damage of an index.
+/// hides it without damage of an index. Rows of labels and objects that no action has are not looked
+/// for: a list that finds one is `Corrupt`.
 pub(super) async fn at_opening(
     connection: &mut SqliteConnection,
     most_bytes: u64,
