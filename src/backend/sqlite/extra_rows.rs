@@ -26,7 +26,7 @@ struct Texts {
     /// Reads the rows after the text `$1` and the number `$2`, each with its action.
     rows: String,
     has: fn(&Action, &str) -> bool,
-    /// What a row is whose action does not have it.
+    /// Name in a finding of the rows whose actions do not have them.
     extra: &'static str,
 }
 
