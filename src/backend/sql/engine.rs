@@ -8,8 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Clock;
-use crate::error::{StoreError, StoreErrorKind as ErrorKind};
+use crate::error::StoreError;
 use crate::model::{
     Action, ActionUid, LogEntry, LogQuery, Owner, OwnerQuery, Page, Position, Query, ReadSet,
     Timestamp, TxnState, WriteSet,
@@ -115,14 +114,10 @@ pub(crate) trait Engine: Send + Sync + Sized + 'static {
 
     /// Returns true if plans are made from the write cache. Return true only if no other process
     /// can write: the cache also answers refusals then, which no guard in the transaction checks.
-    /// Such an engine also implements [`now`](Engine::now), [`read_owners`](Engine::read_owners) and
-    /// [`contradicts`](Engine::contradicts); no other engine is asked for them.
     fn plans_from_memory(&self) -> bool;
 
-    /// Returns the time for a plan that is made from memory.
-    fn now(&self) -> Timestamp {
-        Clock::system().now()
-    }
+    /// Returns the time for a plan that is made from memory. Only called if there are such plans.
+    fn now(&self) -> Timestamp;
 
     /// Returns true while the store may hold data that is not durable. The writer calls
     /// [`connection`](Engine::connection) until it is.
@@ -159,12 +154,8 @@ pub(crate) trait Engine: Send + Sync + Sized + 'static {
     /// plans are made from memory.
     fn read_owners(
         &mut self,
-        _connection: &mut Self::Connection,
-    ) -> impl Future<Output = Result<(Stored, Vec<Owner>), StoreError>> + Send {
-        let message = "the store does not plan from memory";
-        let refused = StoreError::new(ErrorKind::Unsupported, "write", message);
-        std::future::ready(Err(refused))
-    }
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(Stored, Vec<Owner>), StoreError>> + Send;
 
     /// Begins a transaction, takes the lock that all writers take, and loads the data that the
     /// batches need. Waits for other writers by itself, up to its own limit.
@@ -229,10 +220,9 @@ pub(crate) trait Engine: Send + Sync + Sized + 'static {
     fn may_succeed_again(error: &StoreError) -> bool;
 
     /// Returns true if the database refused a transaction because the plan's data is not what is
-    /// stored. A plan that was made from memory is then made again from loaded data.
-    fn contradicts(_error: &Self::Error) -> bool {
-        false
-    }
+    /// stored. A plan that was made from memory is then made again from loaded data. Only called if
+    /// plans are made from memory.
+    fn contradicts(error: &Self::Error) -> bool;
 }
 
 /// The result of a look-up for one uid.

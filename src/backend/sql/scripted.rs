@@ -77,6 +77,10 @@ impl Engine for Scripted {
         false
     }
 
+    fn now(&self) -> Timestamp {
+        unreachable!("no plan is made from memory")
+    }
+
     fn is_in_doubt(&self) -> bool {
         false
     }
@@ -100,6 +104,10 @@ impl Engine for Scripted {
 
     async fn roll_back(&mut self, (): &mut ()) -> bool {
         true
+    }
+
+    async fn read_owners(&mut self, (): &mut ()) -> Result<(Stored, Vec<Owner>), StoreError> {
+        unreachable!("no plan is made from memory")
     }
 
     async fn load(&mut self, (): &mut (), sets: &[&ReadSet]) -> Result<Loaded, StoreError> {
@@ -172,6 +180,10 @@ impl Engine for Scripted {
 
     fn may_succeed_again(error: &StoreError) -> bool {
         error.to_string().contains(AGAIN)
+    }
+
+    fn contradicts(_: &Failure) -> bool {
+        unreachable!("no plan is made from memory")
     }
 }
 
