@@ -8,74 +8,19 @@ use sqlx::{Row, ValueRef};
 use super::check_structure::{Whose, check_structure};
 use super::copies::Copies;
 use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key};
-use super::errors::store_error;
 use super::extra_rows::check_extra;
-use super::known_damage::{Part, Parts};
+use super::findings::{SqliteCheck, run};
+use super::known_damage::Part;
 use super::rows::{STORED_ACTION, STORED_ENTRY, STORED_OWNER};
-use super::script::Script;
 use super::source::ConnectionSlot;
 use super::store::SqliteStore;
-use crate::backend::sql::{Phase, copies, corrupt, flags};
-use crate::error::{StoreError, StoreErrorKind as ErrorKind};
+use crate::backend::sql::{copies, corrupt, flags};
+use crate::error::StoreError;
 use crate::model::codec::{Field, Record, Value};
 use crate::model::{Action, Detail};
 
 /// Rows that are read together.
 const STEP: i64 = 1000;
-
-/// Number of findings that a check returns; it counts all of them.
-const FINDINGS: usize = 100;
-
-/// Result of [`SqliteStore::check`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SqliteCheck {
-    /// Number of actions that were read.
-    pub actions: u64,
-    /// Number of log entries that were read.
-    pub entries: u64,
-    /// Number of owners that were read.
-    pub owners: u64,
-    /// Number of findings. 0 means that no damage was found.
-    pub damaged: u64,
-    /// The first 100 findings, one sentence each. They contain no action data.
-    pub findings: Vec<String>,
-    /// The parts from which rows may be missing.
-    pub(super) parts: Parts,
-}
-
-impl SqliteCheck {
-    /// Counts a finding that hides rows of this part.
-    pub(super) fn find_in(&mut self, part: Part, what: String) {
-        self.find(what);
-        self.parts.add(part);
-    }
-
-    /// Counts a finding that hides no rows.
-    pub(super) fn find(&mut self, what: String) {
-        self.damaged += 1;
-        if self.findings.len() < FINDINGS {
-            self.findings.push(what);
-        }
-    }
-
-    /// Turns an error that says `Corrupt` into a finding. Its part of the check did not end, so
-    /// every part of the store may be damaged. Returns `None` then.
-    pub(super) fn unfinished<T>(
-        &mut self,
-        what: &str,
-        ended: Result<T, StoreError>,
-    ) -> Result<Option<T>, StoreError> {
-        match ended {
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                self.find(format!("not checked to the end: {what}: {error}"));
-                Part::ALL.into_iter().for_each(|part| self.parts.add(part));
-                Ok(None)
-            }
-            ended => ended.map(Some),
-        }
-    }
-}
 
 /// A table whose rows are checked.
 pub(super) struct Table {
@@ -357,20 +302,4 @@ async fn step(
     }
     copies.check(connection, check).await?;
     Ok(last.filter(|_| is_in_order && i64::try_from(rows.len()) == Ok(STEP)))
-}
-
-pub(super) async fn run(
-    connection: &mut SqliteConnection,
-    statement: &str,
-    after: Option<i64>,
-) -> Result<Vec<SqliteRow>, StoreError> {
-    let before = |error| store_error("check", Phase::Before, error);
-    let mut script = Script::new();
-    script.push(statement);
-    if let Some(after) = after {
-        script.bind(after).map_err(before)?;
-    }
-    let results = script.run(connection).await;
-    let results = results.map_err(|failed| before(failed.error))?;
-    Ok(results.into_iter().flatten().collect())
 }

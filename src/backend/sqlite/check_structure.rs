@@ -2,8 +2,8 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::check::{SqliteCheck, run};
 use super::decode::read_key;
+use super::findings::{SqliteCheck, run};
 use super::known_damage::Part;
 use super::source::Source;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};

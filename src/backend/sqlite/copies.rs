@@ -3,9 +3,9 @@
 use serde::Serialize;
 use sqlx::sqlite::SqliteConnection;
 
-use super::check::SqliteCheck;
 use super::decode::read_key;
 use super::errors::store_error;
+use super::findings::SqliteCheck;
 use super::known_damage::Part;
 use super::script::Script;
 use crate::backend::sql::Phase;

@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::check::SqliteCheck;
 use super::decode::{decode_action, read_key};
 use super::errors::store_error;
+use super::findings::SqliteCheck;
 use super::known_damage::Part;
 use super::rows::STORED_ACTION;
 use super::script::Script;

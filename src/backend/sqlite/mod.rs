@@ -21,6 +21,7 @@ mod extra_rows;
 #[cfg(test)]
 mod faults;
 mod file;
+mod findings;
 mod get;
 mod host;
 mod identity;
@@ -55,8 +56,8 @@ mod version;
 mod write_slot;
 
 pub use self::access::SqliteAccess;
-pub use self::check::SqliteCheck;
 pub use self::diagnostics::SqliteDiagnostics;
+pub use self::findings::SqliteCheck;
 pub use self::identity::SqliteFile;
 pub use self::options::SqliteOptions;
 pub use self::store::SqliteStore;

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::check::{SqliteCheck, TABLES, check_all};
+use super::check::{TABLES, check_all};
 use super::check_structure::Whose;
 use super::errors::store_error;
+use super::findings::SqliteCheck;
 use super::known_damage::KnownDamage;
 use super::schema::single;
 use crate::backend::sql::Phase;
