@@ -1,10 +1,15 @@
 //! How a tracker ends: the drain, which waits for the work in progress, and the shutdown.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::Tracker;
+use super::in_flight::lock;
+use super::outbox::Place;
+use super::recovery::MOST_NAMED;
+use super::shared::Shared;
 use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::ActionUid;
 
@@ -27,6 +32,65 @@ impl Drained {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.in_work == 0 && self.beginning == 0 && self.unrecorded_ends == 0
+    }
+}
+
+impl Shared {
+    /// Waits until no action has a handle, no call is beginning one, and no end waits.
+    pub(super) async fn idle(&self) {
+        loop {
+            self.beginning.idle().await;
+            let no_works = self.no_works.notified();
+            if !lock(&self.works).is_empty() {
+                no_works.await;
+                continue;
+            }
+            self.outbox.idle().await;
+            if self.left().is_complete() {
+                return;
+            }
+        }
+    }
+
+    /// Returns the work that has not ended.
+    pub(super) fn left(&self) -> Drained {
+        let mut in_work: Vec<ActionUid> = lock(&self.works).keys().copied().collect();
+        in_work.sort_unstable();
+        Drained {
+            in_work: in_work.len(),
+            beginning: self.beginning.count(),
+            unrecorded_ends: self.outbox.ends().0 + self.outbox.in_flight(),
+            in_work_actions: {
+                in_work.truncate(MOST_NAMED);
+                in_work
+            },
+        }
+    }
+
+    /// Refuses new work from here on.
+    pub(super) fn start_draining(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Counts a call that records or begins an action. Refuses it while the tracker drains, unless
+    /// the action is a part of one in work.
+    pub(super) fn admit(
+        &self,
+        operation: &'static str,
+        parent: Option<ActionUid>,
+    ) -> Result<Place, StoreError> {
+        // Counted before the check, so that a drain waits for a call that it did not refuse.
+        let place = Place::take(&self.beginning, 0);
+        let is_part = || parent.is_some_and(|parent| lock(&self.works).contains_key(&parent));
+        if self.is_draining() && !is_part() {
+            let message = "the tracker is draining: it takes no new work";
+            return Err(StoreError::new(StoreErrorKind::Closed, operation, message));
+        }
+        Ok(place)
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
     }
 }
 
