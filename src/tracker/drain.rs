@@ -21,6 +21,10 @@ pub struct Drained {
     pub in_work: usize,
     /// The first 100 of these, oldest first.
     pub in_work_actions: Vec<ActionUid>,
+    /// Number of prepared actions that the host may still commit and begin. One counts until it is
+    /// begun, or until the last clone of its [`Prepared`](crate::tracker::Prepared) is dropped. The
+    /// shutdown interrupts those that are committed.
+    pub prepared: usize,
     /// Number of calls that are still beginning or queueing an action.
     pub beginning: usize,
     /// Number of ends that are not recorded yet. The shutdown writes them.
@@ -31,14 +35,15 @@ impl Drained {
     /// Returns true if nothing was left.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.in_work == 0 && self.beginning == 0 && self.unrecorded_ends == 0
+        self.in_work == 0 && self.prepared == 0 && self.beginning == 0 && self.unrecorded_ends == 0
     }
 }
 
 impl Shared {
-    /// Waits until no action has a handle, no call is beginning one, and no end waits.
+    /// Waits until no action has a handle or is prepared, no call is beginning one, and no end waits.
     pub(super) async fn idle(&self) {
         loop {
+            self.prepared.idle().await;
             self.beginning.idle().await;
             let no_works = self.no_works.notified();
             if !lock(&self.works).is_empty() {
@@ -58,6 +63,7 @@ impl Shared {
         in_work.sort_unstable();
         Drained {
             in_work: in_work.len(),
+            prepared: self.prepared.count(),
             beginning: self.beginning.count(),
             unrecorded_ends: self.outbox.ends().0 + self.outbox.in_flight(),
             in_work_actions: {
@@ -80,13 +86,38 @@ impl Shared {
         parent: Option<ActionUid>,
     ) -> Result<Place, StoreError> {
         // Counted before the check, so that a drain waits for a call that it did not refuse.
-        let place = Place::take(&self.beginning, 0);
+        let place = self.admit_prepared();
+        self.refuse_new_work(operation, parent)?;
+        Ok(place)
+    }
+
+    /// Counts a call that begins a prepared action. A drain does not refuse it, because the host may
+    /// have committed the action.
+    pub(super) fn admit_prepared(&self) -> Place {
+        Place::take(&self.beginning, 0)
+    }
+
+    /// Counts a prepared action until the result is dropped. The host may commit it until then.
+    /// Refuses it while the tracker drains, unless it is a part of an action in work.
+    pub(super) fn prepared(&self, parent: Option<ActionUid>) -> Result<Place, StoreError> {
+        // Counted before the check, so that a drain waits for what it did not refuse.
+        let place = Place::take(&self.prepared, 0);
+        self.refuse_new_work("prepare", parent)?;
+        self.has_queued();
+        Ok(place)
+    }
+
+    fn refuse_new_work(
+        &self,
+        operation: &'static str,
+        parent: Option<ActionUid>,
+    ) -> Result<(), StoreError> {
         let is_part = || parent.is_some_and(|parent| lock(&self.works).contains_key(&parent));
         if self.is_draining() && !is_part() {
             let message = "the tracker is draining: it takes no new work";
             return Err(StoreError::new(StoreErrorKind::Closed, operation, message));
         }
-        Ok(place)
+        Ok(())
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -99,10 +130,17 @@ impl Tracker {
     /// recorded, for at most `timeout`. Returns what is left then. Call
     /// [`shutdown`](Tracker::shutdown) afterwards: it interrupts what is left.
     ///
-    /// From the first poll on, for all clones of this tracker, a call that begins, queues or adopts
-    /// an action returns `Closed`: "the tracker is draining". Parts of an action that has a handle
-    /// here may still be recorded and begun, because its work may need them. The tracker keeps its
-    /// name, so reports and ends are accepted. Draining cannot be undone. A second call waits again.
+    /// From the first poll on, for all clones of this tracker, a call that begins, queues, prepares
+    /// or adopts an action returns `Closed`: "the tracker is draining". The tracker keeps its name,
+    /// so reports and ends are accepted. Draining cannot be undone. A second call waits again.
+    ///
+    /// These calls are still accepted, and waited for:
+    ///
+    /// - Parts of an action that has a handle here may be recorded and begun, because its work may
+    ///   need them.
+    ///
+    /// - An action that was [prepared](Tracker::prepare) before may be begun, because the host may
+    ///   have committed it.
     ///
     /// Queued actions are not waited for. The shutdown handles them as
     /// [`left_queued`](crate::TrackerOptions::left_queued) says. A

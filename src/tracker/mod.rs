@@ -263,7 +263,8 @@ impl Tracker {
     ///
     /// # Errors
     /// `Invalid` for a broken limit, `Conflict` for an exclusive key that is taken, `Fenced` if
-    /// this tracker is no longer the owner, `Closed` after the shutdown, and the store's errors.
+    /// this tracker is no longer the owner, `Closed` while the tracker drains and after the shutdown,
+    /// and the store's errors.
     pub async fn enqueue(&self, new: NewAction) -> Result<Recorded<Arc<Action>>, Error> {
         let core = self.core.clone();
         let new = core.shared.options.correlation.fill(new);
@@ -284,8 +285,11 @@ impl Tracker {
     /// [`spawn`](Tracker::spawn). Between the commit and that call the action is queued under this
     /// owner's name. If the process dies in between, the action is settled as never started.
     ///
+    /// A [drain](Tracker::drain) waits until the action is begun or the [`Prepared`] is dropped. So
+    /// drop it if the host's transaction is rolled back.
+    ///
     /// # Errors
-    /// `Invalid` for a broken limit.
+    /// `Invalid` for a broken limit, and `Closed` while the tracker drains.
     ///
     /// ```
     /// # #[cfg(feature = "sqlite-unbundled")]
@@ -314,7 +318,7 @@ impl Tracker {
     /// ```
     pub fn prepare(&self, new: NewAction) -> Result<Prepared, Error> {
         let shared = &self.core.shared;
-        let counted = shared.prepared();
+        let counted = shared.prepared(new.parent)?;
         let new = shared.options.correlation.fill(new);
         Prepared::new(shared.owner.clone(), new, counted)
     }
@@ -344,14 +348,19 @@ impl Tracker {
         };
         let work = async move {
             let _gate = core.enter("begin").await?;
-            let parent = match &action {
-                ToBegin::New(new) => new.parent,
-                ToBegin::Prepared(prepared) => prepared.parent(),
-            };
-            let _counted = core.shared.admit("begin", parent)?;
             match action {
-                ToBegin::New(new) => begin::begin(&core, new).await,
-                ToBegin::Prepared(prepared) => begin::start_found(&core, prepared.uid()).await,
+                ToBegin::New(new) => {
+                    let _counted = core.shared.admit("begin", new.parent)?;
+                    begin::begin(&core, new).await
+                }
+                ToBegin::Prepared(prepared) => {
+                    let _counted = core.shared.admit_prepared();
+                    let begun = begin::start_found(&core, prepared.uid()).await;
+                    if matches!(begun, Ok(_) | Err(Error::Found(_))) {
+                        prepared.begun();
+                    }
+                    begun
+                }
             }
         };
         self.core.drive("begin", work).await

@@ -123,12 +123,6 @@ impl Shared {
         let _ = (self.queued).compare_exchange(before, 0, order, Ordering::Acquire);
     }
 
-    /// Counts a prepared action until the result is dropped. The host may commit it until then.
-    pub(super) fn prepared(&self) -> Arc<Place> {
-        self.has_queued();
-        Arc::new(Place::take(&self.prepared, 0))
-    }
-
     /// Tells the host that an action was settled.
     pub(super) fn tell_settled(&self, uid: ActionUid) {
         if self.options.on_settled.is_some() {

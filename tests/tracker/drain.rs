@@ -2,13 +2,32 @@
 
 use std::time::Duration;
 
-use action_store::{ErrorKind, NewAction, Outcome};
+use action_store::{ActionStore, Error, ErrorKind, NewAction, Outcome, Tracker};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::spy::{Fault, Spy, finish_of, tracker};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// Starts a drain, and returns once it refuses new work.
+async fn draining(tracker: &Tracker) -> JoinHandle<action_store::tracker::Drained> {
+    let draining = tokio::spawn({
+        let tracker = tracker.clone();
+        async move { tracker.drain(seconds(600)).await }
+    });
+    sleep(Duration::from_millis(100)).await;
+    assert!(tracker.health().is_draining);
+    draining
+}
+
+#[track_caller]
+fn assert_draining<T: std::fmt::Debug>(answer: Result<T, Error>) {
+    let refused = answer.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Closed);
+    assert!(refused.to_string().contains("draining"), "{refused}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,5 +126,52 @@ async fn a_drain_waits_for_a_call_that_is_beginning_an_action() {
     sleep(seconds(1)).await;
     assert!(!draining.is_finished());
     action.cancelled().await.unwrap();
+    assert!(draining.await.unwrap().is_complete());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_a_prepared_action_and_begins_it() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let prepared = tracker.prepare(NewAction::task("create")).unwrap();
+    let never_committed = tracker.prepare(NewAction::task("create")).unwrap();
+    let draining = draining(&tracker).await;
+    assert_draining(tracker.prepare(NewAction::task("late")));
+
+    let left = tracker.drain(Duration::ZERO).await;
+    assert_eq!((left.prepared, left.in_work), (2, 0));
+    assert!(!left.is_complete());
+
+    // The host commits it now.
+    store.write(prepared.batch()).await.unwrap();
+    let action = tracker.begin(prepared.clone()).await.unwrap();
+    let left = tracker.drain(Duration::ZERO).await;
+    assert_eq!((left.prepared, left.in_work), (1, 1));
+    // Parts of an action in work may still be prepared.
+    let part = NewAction::task("part").with_parent(action.uid());
+    let part = tracker.prepare(part).unwrap();
+    store.write(part.batch()).await.unwrap();
+    tracker.begin(part).await.unwrap().succeed().await.unwrap();
+    drop(never_committed);
+    sleep(seconds(1)).await;
+    assert!(!draining.is_finished());
+    action.succeed().await.unwrap();
+    // A clone of what was begun is not waited for.
+    let drained = draining.await.unwrap();
+    assert!(drained.is_complete(), "{drained:?}");
+    drop(prepared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prepared_action_whose_begin_failed_is_waited_for_until_it_is_dropped() {
+    let store = Spy::new();
+    let tracker = tracker(&store).await;
+    let prepared = tracker.prepare(NewAction::task("create")).unwrap();
+    let draining = draining(&tracker).await;
+    let refused = tracker.begin(prepared.clone()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+    sleep(seconds(1)).await;
+    assert!(!draining.is_finished());
+    drop(prepared);
     assert!(draining.await.unwrap().is_complete());
 }
