@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Tracker;
-use super::in_flight::lock;
+use super::in_flight::{key_of, lock};
 use super::outbox::Place;
 use super::recovery::MOST_NAMED;
 use super::shared::Shared;
 use crate::error::{Error, StoreError, StoreErrorKind};
-use crate::model::ActionUid;
+use crate::model::{ActionUid, Key, NewAction};
 
 /// Work that was left when [`Tracker::drain`] returned.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -36,6 +36,29 @@ impl Drained {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.in_work == 0 && self.prepared == 0 && self.beginning == 0 && self.unrecorded_ends == 0
+    }
+}
+
+/// The action that a call records or begins. It says if the call continues old work.
+#[derive(Debug)]
+pub(super) struct Asked {
+    uid: ActionUid,
+    key: Option<Key>,
+    parent: Option<ActionUid>,
+}
+
+impl Asked {
+    pub(super) fn new(new: &NewAction) -> Asked {
+        Asked {
+            uid: new.uid,
+            key: key_of(new),
+            parent: new.parent,
+        }
+    }
+
+    pub(super) fn of(uid: ActionUid, parent: Option<ActionUid>) -> Asked {
+        let key = None;
+        Asked { uid, key, parent }
     }
 }
 
@@ -78,16 +101,27 @@ impl Shared {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// Counts a call that records or begins an action. Refuses it while the tracker drains, unless
-    /// the action is a part of one in work.
+    /// Counts a call that records an action. Refuses it while the tracker drains, unless the action
+    /// is a part of one in work.
+    pub(super) fn admit_enqueue(&self, parent: Option<ActionUid>) -> Result<Place, StoreError> {
+        // Counted before the check, so that a drain waits for a call that it did not refuse.
+        let place = self.admit_prepared();
+        self.refuse_new_work("enqueue", parent)?;
+        Ok(place)
+    }
+
+    /// Counts a call that begins an action. Refuses it while the tracker drains, unless it repeats a
+    /// call with an unknown outcome, or the action is a part of one in work.
     pub(super) fn admit(
         &self,
         operation: &'static str,
-        parent: Option<ActionUid>,
+        asked: &Asked,
     ) -> Result<Place, StoreError> {
-        // Counted before the check, so that a drain waits for a call that it did not refuse.
+        // Counted before the check, as above.
         let place = self.admit_prepared();
-        self.refuse_new_work(operation, parent)?;
+        if self.is_draining() && !self.outbox.has_doubtful(asked.uid, asked.key.as_ref()) {
+            self.refuse_new_work(operation, asked.parent)?;
+        }
         Ok(place)
     }
 
@@ -141,6 +175,11 @@ impl Tracker {
     ///
     /// - An action that was [prepared](Tracker::prepare) before may be begun, because the host may
     ///   have committed it.
+    ///
+    /// - A begin, start or adoption that returned
+    ///   [`OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) may be repeated for 5 s, as
+    ///   [`begin`](Tracker::begin) says. The drain waits for the repeat. Without one, it waits until
+    ///   the action is interrupted.
     ///
     /// Queued actions are not waited for. The shutdown handles them as
     /// [`left_queued`](crate::TrackerOptions::left_queued) says. A

@@ -49,6 +49,7 @@ use crate::runtime;
 use crate::store::{ActionStore, ActionStoreExt};
 use crate::watch::Watcher;
 use background::AbortOnDrop;
+use drain::Asked;
 use shared::Shared;
 
 /// Records the actions of this process under one owner name. Cheap to clone.
@@ -270,7 +271,7 @@ impl Tracker {
         let new = core.shared.options.correlation.fill(new);
         let work = async move {
             let _gate = core.enter("enqueue").await?;
-            let _counted = core.shared.admit("enqueue", new.parent)?;
+            let _counted = core.shared.admit_enqueue(new.parent)?;
             core.shared.has_queued();
             begin::enqueue(&core, new).await
         };
@@ -334,7 +335,7 @@ impl Tracker {
     /// same [`NewAction`] or the same idempotency key: you get the handle, also if the earlier call
     /// has started the action. If no call comes in that time, the action is interrupted in the
     /// background if the earlier call started it. An action that another call started is not
-    /// touched.
+    /// touched. The 5 s also hold while the tracker [drains](Tracker::drain); the shutdown ends them.
     ///
     /// # Errors
     /// As [`enqueue`](Tracker::enqueue), and `Found` for a repeat; `NotFound` for a prepared action
@@ -350,12 +351,12 @@ impl Tracker {
             let _gate = core.enter("begin").await?;
             match action {
                 ToBegin::New(new) => {
-                    let _counted = core.shared.admit("begin", new.parent)?;
+                    let _counted = core.shared.admit("begin", &Asked::new(&new))?;
                     begin::begin(&core, new).await
                 }
                 ToBegin::Prepared(prepared) => {
                     let _counted = core.shared.admit_prepared();
-                    let begun = begin::start_found(&core, prepared.uid()).await;
+                    let begun = begin::start_found(&core, prepared.uid(), None).await;
                     if matches!(begun, Ok(_) | Err(Error::Found(_))) {
                         prepared.begun();
                     }
@@ -398,7 +399,7 @@ impl Tracker {
                     .and_then(|found| found.parent),
                 false => None,
             };
-            let _counted = core.shared.admit("start", parent)?;
+            let _counted = core.shared.admit("start", &Asked::of(uid, parent))?;
             begin::start(&core, uid).await
         };
         self.core.drive("start", work).await
@@ -416,8 +417,8 @@ impl Tracker {
         let core = self.core.clone();
         let work = async move {
             let _gate = core.enter("adopt").await?;
-            let _counted = core.shared.admit("adopt", None)?;
-            begin::take(&core, uid, Change::Adopt).await
+            let _counted = core.shared.admit("adopt", &Asked::of(uid, None))?;
+            begin::take(&core, uid, None, Change::Adopt).await
         };
         self.core.drive("adopt", work).await
     }

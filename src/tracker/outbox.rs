@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::in_flight::{Entry, InFlight, lock};
-use crate::model::{ActionUid, OwnerRef};
+use crate::model::{ActionUid, Key, OwnerRef};
 
 /// Memory limit for waiting ends. Above it, further ends leave out their details (result, warnings,
 /// long error texts). No end is dropped, because its action would stay executing under a live
@@ -150,6 +150,15 @@ impl Outbox {
         let of_action = waiting.doubtful.entry(entry.uid).or_default();
         of_action.push((due, entry));
         true
+    }
+
+    /// Returns true if a start or adoption of the action has an unknown outcome. The caller may know
+    /// the action by its idempotency key alone.
+    pub(super) fn has_doubtful(&self, uid: ActionUid, key: Option<&Key>) -> bool {
+        let waiting = lock(&self.waiting);
+        let mut all = waiting.doubtful.values().flatten();
+        waiting.doubtful.contains_key(&uid)
+            || (key.is_some() && all.any(|(_, entry)| entry.key() == key))
     }
 
     /// Takes back the starts and adoptions of an action that have an unknown outcome.
