@@ -82,13 +82,30 @@ impl Shared {
 
     /// Returns the work that has not ended.
     pub(super) fn left(&self) -> Drained {
+        loop {
+            let taken = (self.prepared.taken(), self.beginning.taken());
+            let left = self.count_left();
+            // A call that came meanwhile may have moved work to a count that was read before.
+            let same = taken == (self.prepared.taken(), self.beginning.taken());
+            if same || !left.is_complete() {
+                return left;
+            }
+        }
+    }
+
+    /// Reads the counts in the order in which work passes through them: prepared, beginning, in work,
+    /// ending.
+    fn count_left(&self) -> Drained {
+        let prepared = self.prepared.count();
+        let beginning = self.beginning.count();
         let mut in_work: Vec<ActionUid> = lock(&self.works).keys().copied().collect();
         in_work.sort_unstable();
         Drained {
             in_work: in_work.len(),
-            prepared: self.prepared.count(),
-            beginning: self.beginning.count(),
-            unrecorded_ends: self.outbox.ends().0 + self.outbox.in_flight(),
+            prepared,
+            beginning,
+            // An end that the store did not take moves from the calls to the outbox.
+            unrecorded_ends: self.outbox.in_flight() + self.outbox.ends().0,
             in_work_actions: {
                 in_work.truncate(MOST_NAMED);
                 in_work
