@@ -27,7 +27,8 @@ pub struct Drained {
     pub prepared: usize,
     /// Number of calls that are still beginning or queueing an action.
     pub beginning: usize,
-    /// Number of ends that are not recorded yet. The shutdown writes them.
+    /// Number of ends that are not recorded yet. The shutdown writes them. It includes begins, starts
+    /// and adoptions with an unknown outcome, until they are repeated or their action is interrupted.
     pub unrecorded_ends: usize,
 }
 
