@@ -90,15 +90,20 @@ async fn check_queued(shared: &Shared) -> Result<(), StoreError> {
     let Some(before) = shared.maybe_none_queued() else {
         return Ok(());
     };
+    // Earlier incarnations may have left any number of queued actions.
     let query = Query::new()
-        .with_filter(Filter::OwnerName(shared.owner.name.clone()))
+        .with_filter(Filter::Owner(shared.owner.clone()))
         .with_filter(Filter::Status(Status::Queued))
-        .with_detail(Detail::Summary);
-    let page = shared.store.list(&query).await?;
-    let is_own = |action: &Arc<Action>| action.owner.as_ref() == Some(&shared.owner);
-    if page.next.is_none() && !page.items.iter().any(is_own) {
-        shared.none_queued(before);
+        .with_detail(Detail::Summary)
+        .with_limit(1);
+    let mut pages = shared.store.pages(query);
+    // A page may be empty and not the last one.
+    while let Some(page) = pages.next().await? {
+        if !page.items.is_empty() {
+            return Ok(());
+        }
     }
+    shared.none_queued(before);
     Ok(())
 }
 
