@@ -9,10 +9,9 @@ use super::health::Task;
 use super::run::unless_it_panics;
 use super::shared::Shared;
 use crate::error::{Error, StoreError, StoreErrorKind};
-use crate::model::{
-    Action, Change, Command, Detail, Filter, Finish, Order, Outcome, Query, Revision, Status,
-};
+use crate::model::{Action, Detail, Filter, Order, Query, Revision, Status};
 use crate::store::ActionStoreExt;
+use crate::store::cancel_all::end_of;
 
 /// The pause between two polls is `PATIENCE` times the duration of the last poll, within these
 /// bounds. So a slow store is not kept busy by polling, and the upper bound limits the delay of a
@@ -110,9 +109,7 @@ async fn check_queued(shared: &Shared) -> Result<(), StoreError> {
 /// Ends a queued action with a cancel request: it has no work to ask. Does nothing if the action
 /// has changed, since it may have been started.
 async fn end_queued(shared: &Shared, action: &Action) -> Result<(), StoreError> {
-    let end = Command::apply(action.uid, Change::Finish(Finish::new(Outcome::Cancelled)))
-        .by(shared.owner.clone())
-        .if_version(action.version);
+    let end = end_of(Some(&shared.owner), action);
     match shared.store.command(end).await {
         Err(Error::Rejected(refused)) => {
             shared.note(&refused);
