@@ -58,12 +58,12 @@ impl From<CancelRequest> for CancelOptions {
 /// Requests the cancellation of all unfinished parts below an action.
 async fn ask(core: &Core, parent: ActionUid, request: &CancelRequest) -> Result<(), Error> {
     let own = Some(&core.shared.owner);
-    let asked = cancel_all::ask_parts(&core.shared.store, own, parent, request).await?;
-    asked
-        .refused_ends
-        .iter()
-        .for_each(|refused| core.shared.note(refused));
-    Ok(())
+    let (mut requested, mut refused) = (0, Vec::new());
+    let store = &core.shared.store;
+    let asked =
+        cancel_all::ask_parts(store, own, parent, request, &mut requested, &mut refused).await;
+    refused.iter().for_each(|refused| core.shared.note(refused));
+    Ok(asked?)
 }
 
 /// Passes the parent's cancel request to a part that was just begun, and to its parts. The parent's
