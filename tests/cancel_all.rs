@@ -230,3 +230,26 @@ async fn a_tracker_ends_its_own_queued_actions_and_passes_requests_to_parts() {
     parent.cancelled().await.unwrap();
     assert!(tracker.is_owner());
 }
+
+#[tokio::test]
+async fn a_tracker_learns_from_a_bulk_cancel_that_it_is_fenced() {
+    for parts in [false, true] {
+        let store = Arc::new(MemoryStore::new());
+        let tracker = Tracker::start(store.clone(), "plane").await.unwrap();
+        let new = match parts {
+            true => {
+                let parent = store.create(NewAction::task("backup")).await.unwrap();
+                NewAction::task("part").with_parent(parent.uid)
+            }
+            false => NewAction::task("backup"),
+        };
+        tracker.enqueue(new).await.unwrap();
+        let next = Command::claim(OwnerRef::new("plane")).with_take_over(true);
+        store.command(next).await.unwrap();
+        assert!(tracker.is_owner(), "the next renewal tells it");
+        let report = tracker.cancel_all(backups()).await.unwrap();
+        // The parent is nobody's, and ends at once.
+        assert_eq!((report.requested, report.ended), (1, u64::from(parts)));
+        assert!(!tracker.is_owner());
+    }
+}

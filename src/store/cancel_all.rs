@@ -172,22 +172,22 @@ struct Asked {
 }
 
 /// Executes one step. `own` is the owner that calls, which may end its own queued actions. Also
-/// returns the refusals of these ends.
+/// returns the refusal that says that `own` is fenced, if there was one.
 pub(crate) async fn cancel_all<S: ActionStore + ?Sized>(
     store: &S,
     own: Option<&OwnerRef>,
     all: &CancelAll,
-) -> (CancelReport, Vec<Rejection>) {
+) -> (CancelReport, Option<Rejection>) {
     let mut report = CancelReport {
         next: all.after,
         ..CancelReport::default()
     };
-    let mut refused = Vec::new();
+    let mut fenced = None;
     let mut request = all.request.clone();
     request.fit();
-    let done = walk(store, own, all, &request, &mut report, &mut refused).await;
+    let done = walk(store, own, all, &request, &mut report, &mut fenced).await;
     report.error = done.err();
-    (report, refused)
+    (report, fenced)
 }
 
 /// Adds to the report as it goes, so that it includes what was recorded before an error.
@@ -197,7 +197,7 @@ async fn walk<S: ActionStore + ?Sized>(
     all: &CancelAll,
     request: &CancelRequest,
     report: &mut CancelReport,
-    refused: &mut Vec<Rejection>,
+    fenced: &mut Option<Rejection>,
 ) -> Result<(), StoreError> {
     let mut query = Query::new()
         .with_filter(Filter::Unfinished)
@@ -223,10 +223,10 @@ async fn walk<S: ActionStore + ?Sized>(
         report.requested += asked.requested;
         report.already += asked.already;
         report.gone += asked.gone;
-        report.ended += end(store, own, &asked.queued, refused).await?;
+        report.ended += end(store, own, &asked.queued, fenced).await?;
         if all.parts && !all.dry_run {
             for action in &page.items {
-                ask_parts(store, own, action.uid, request, &mut report.parts, refused).await?;
+                ask_parts(store, own, action.uid, request, &mut report.parts, fenced).await?;
             }
         }
         report.next = page.next;
@@ -255,7 +255,7 @@ pub(crate) async fn ask_parts<S: ActionStore + ?Sized>(
     parent: ActionUid,
     request: &CancelRequest,
     requested: &mut u64,
-    refused: &mut Vec<Rejection>,
+    fenced: &mut Option<Rejection>,
 ) -> Result<(), StoreError> {
     let mut parents = VecDeque::from([parent]);
     // A part may be recorded before its parent, so the links can form a cycle.
@@ -273,7 +273,7 @@ pub(crate) async fn ask_parts<S: ActionStore + ?Sized>(
             parents.extend(new.filter(|uid| met.insert(*uid)));
             let asked = ask(store, &page.items, request).await?;
             *requested += asked.requested;
-            end(store, own, &asked.queued, refused).await?;
+            end(store, own, &asked.queued, fenced).await?;
         }
     }
     Ok(())
@@ -321,7 +321,7 @@ async fn end<S: ActionStore + ?Sized>(
     store: &S,
     own: Option<&OwnerRef>,
     queued: &[Arc<Action>],
-    refused: &mut Vec<Rejection>,
+    fenced: &mut Option<Rejection>,
 ) -> Result<u64, StoreError> {
     let ends: Vec<Command> = queued.iter().map(|action| end_of(own, action)).collect();
     let mut ended = 0;
@@ -329,11 +329,17 @@ async fn end<S: ActionStore + ?Sized>(
         for answer in store.write_repeating(Batch::each(ends)).await? {
             match answer {
                 Ok(_) => ended += 1,
-                Err(rejection) => refused.push(rejection),
+                Err(rejection) if is_fence(own, &rejection) => *fenced = Some(rejection),
+                Err(_) => {}
             }
         }
     }
     Ok(ended)
+}
+
+/// Returns true if a refusal says that the owner is fenced.
+fn is_fence(own: Option<&OwnerRef>, rejection: &Rejection) -> bool {
+    matches!(rejection, Rejection::Fenced { owner, .. } if Some(owner) == own)
 }
 
 /// Builds the command that ends a queued action after a cancel request, unless the action has
