@@ -166,6 +166,7 @@ fn help_documents_the_exit_codes_and_has_examples() {
     for part in [
         "Exit codes:",
         "Examples:",
+        "an expired cursor",
         "5  the store is missing",
         "ACTIONS_STORE",
     ] {

@@ -24,10 +24,11 @@ Output:
   percent, and a field without a value is left out. Messages and progress bars go to standard error.
 
 Exit codes:
-  0  done                                  4  refused: a conflict, a living owner, a pinned action
-  1  failed                                5  the store is missing, in use, full or unreachable
-  2  wrong command line or address         6  done, with a bad result: damage, a difference, a
-  3  no such action                           watched action that did not succeed
+  0  done                                  4  refused: a conflict, a living owner, a pinned action,
+  1  failed                                   an expired cursor
+  2  wrong command line or address         5  the store is missing, in use, full or unreachable
+  3  no such action                        6  done, with a bad result: damage, a difference, a
+                                              watched action that did not succeed
   A closed pipe and Ctrl-C in a live command are no errors: 0.
 
 Examples:
