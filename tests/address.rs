@@ -136,13 +136,23 @@ fn a_password_is_never_written() {
         "postgres://ada:s3cret@db.example:5432/plane?sslmode=require",
         "postgresql://ada:s3c/r@s3cret@db.example/plane",
         "postgres://db.example/plane?user=ada&password=s3cret",
+        "postgres://ada:s3c#ret@db.example/plane",
+        "postgres://ada:s3c?ret@db.example/plane?sslmode=require",
+        "postgres://ada:s3c/r#e?t@s3c@db.example/plane#s3c",
     ] {
         let address = read(text).unwrap();
         for written in [address.to_string(), format!("{address:?}")] {
             assert!(!written.contains("s3c"), "{written}");
             assert!(written.contains("db.example"), "{written}");
+            assert!(!written.contains("ret"), "{written}");
         }
     }
+}
+
+#[test]
+fn an_at_sign_that_may_be_in_a_password_of_the_parameters_ends_no_user() {
+    let address = read("postgres://db.example/plane?user=ada&password=s3c@ret").unwrap();
+    assert_eq!(address.to_string(), "postgres://...");
 }
 
 #[tokio::test]
