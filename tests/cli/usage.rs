@@ -188,3 +188,20 @@ fn shells_get_completions() {
         assert!(script.contains("diagnostics"), "{shell}");
     }
 }
+
+#[test]
+fn a_mistyped_address_is_refused_without_its_password() {
+    let mistyped = "postgressql://ada:s3cret@db.example/plane";
+    let mut by_variable = actions(&["list"]);
+    by_variable.env("ACTIONS_STORE", mistyped);
+    for command in [
+        by_variable,
+        actions(&["--store", mistyped, "list"]),
+        actions(&["--store", mistyped, "schema"]),
+        actions(&["--store", "memory:", "copy", mistyped]),
+    ] {
+        let ran = ran(command).ends(2);
+        assert!(ran.err.contains("must be sqlite, postgres"), "{}", ran.err);
+        assert!(!ran.err.contains("s3cret"), "{}", ran.err);
+    }
+}

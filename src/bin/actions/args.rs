@@ -1,6 +1,5 @@
 //! The command line: global options and the list of commands.
 
-use action_store::address::StoreAddress;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -47,6 +46,7 @@ Examples:
 #[command(name = "actions", version, after_long_help = MANUAL, max_term_width = 100)]
 pub(crate) struct Args {
     /// Address of the store, such as sqlite:plane.db
+    // Parsed later: clap would print a wrong address with its password.
     #[arg(
         long,
         global = true,
@@ -54,7 +54,7 @@ pub(crate) struct Args {
         value_name = "URL",
         hide_env_values = true
     )]
-    pub(crate) store: Option<StoreAddress>,
+    pub(crate) store: Option<String>,
     /// Print JSON for programs instead of tables
     #[arg(long, global = true)]
     pub(crate) json: bool,
