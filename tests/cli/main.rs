@@ -10,6 +10,7 @@ mod moving;
 mod reading;
 mod removing;
 mod serving;
+mod settling;
 mod support;
 mod terminal;
 mod usage;

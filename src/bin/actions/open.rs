@@ -13,7 +13,7 @@ use crate::time::utc;
 /// The access that a command needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Reads, beside any other process.
+    /// Reads, beside any other process, and whatever mode the address names.
     Read,
     /// Changes a store that exists, together with processes that share it.
     Write,
@@ -48,12 +48,12 @@ pub(crate) async fn open(address: &StoreAddress, need: Need) -> Result<Opened> {
     };
     let mut wanted = sqlite.clone();
     wanted.create = need == Need::Create && sqlite.create;
-    // Shared rather than exclusive: it works beside a plane that shares the file, and opening a
-    // store exclusively ends the owners in it.
-    wanted.mode = sqlite.mode.or(Some(match need {
+    // Opening a store exclusively ends the owners in it, so only a change does it, if it is asked
+    // for. Shared works beside a plane that shares the file.
+    wanted.mode = Some(match need {
         Need::Read => SqliteMode::ReadOnly,
-        Need::Write | Need::Create => SqliteMode::Shared,
-    }));
+        Need::Write | Need::Create => sqlite.mode.unwrap_or(SqliteMode::Shared),
+    });
     if need != Need::Read && wanted.mode == Some(SqliteMode::ReadOnly) {
         let message = format!("{address}: this command changes the store, and mode=ro forbids it");
         return Err(Failure::usage(message).with_hint("leave mode=ro out of the address"));
