@@ -7,6 +7,11 @@ mod acting;
 mod beside;
 mod live;
 mod moving;
+#[cfg(all(unix, feature = "postgres"))]
+mod postgres;
+#[cfg(all(unix, feature = "postgres"))]
+#[path = "../support/postgres.rs"]
+mod postgres_server;
 mod reading;
 mod removing;
 mod serving;

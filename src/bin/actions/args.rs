@@ -14,6 +14,10 @@ Store addresses:
                            has the file, and ends the owners in it: settle then works after a crash.
                            Further parameters: create=false, timeout=30s. In PATH write ? as %3F
                            and % as %25.
+  postgres://USER@HOST/DATABASE
+                           the schema `actions` of a PostgreSQL database, in a program that was
+                           built with the feature postgres. Only import, and copy in its
+                           destination, create or update the schema.
   memory:                  an empty store that ends with the program
 
 Output:

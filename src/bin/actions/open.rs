@@ -38,13 +38,18 @@ impl Opened {
 
 /// Opens the store at an address.
 pub(crate) async fn open(address: &StoreAddress, need: Need) -> Result<Opened> {
-    let StoreAddress::Sqlite(sqlite) = address else {
-        let opened = address.open().await;
-        let store = opened.map_err(|error| Failure::from(error).about(address))?;
-        return Ok(Opened {
-            store,
-            sqlite: None,
-        });
+    let sqlite = match address {
+        StoreAddress::Sqlite(sqlite) => sqlite,
+        #[cfg(feature = "postgres")]
+        StoreAddress::Postgres(url) if need != Need::Create => {
+            return existing_schema(address, url).await;
+        }
+        _ => {
+            let opened = address.open().await;
+            let store = opened.map_err(|error| Failure::from(error).about(address))?;
+            let sqlite = None;
+            return Ok(Opened { store, sqlite });
+        }
     };
     let mut wanted = sqlite.clone();
     wanted.create = need == Need::Create && sqlite.create;
@@ -72,6 +77,29 @@ pub(crate) async fn open(address: &StoreAddress, need: Need) -> Result<Opened> {
             let failure = Failure::from(error).about(address);
             Err(match is_unavailable {
                 true => explained(failure, &wanted, is_in_use).await,
+                false => failure,
+            })
+        }
+    }
+}
+
+/// Opens a store in PostgreSQL without creating or changing its schema.
+#[cfg(feature = "postgres")]
+async fn existing_schema(address: &StoreAddress, url: &str) -> Result<Opened> {
+    let options = action_store::PostgresOptions::new().verify_schema();
+    match options.connect(url).await {
+        Ok(store) => Ok(Opened {
+            store: Arc::new(store),
+            sqlite: None,
+        }),
+        Err(error) => {
+            let is_incompatible = error.kind() == StoreErrorKind::Incompatible;
+            let failure = Failure::from(error).about(address);
+            Err(match is_incompatible {
+                true => failure.with_hint(
+                    "check the address; a plane of the same version as this program, or `actions \
+                     import`, creates or updates the schema",
+                ),
                 false => failure,
             })
         }
