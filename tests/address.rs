@@ -188,6 +188,7 @@ async fn a_sqlite_address_opens_the_file_as_it_says() {
     let at = |query: &str| format!("sqlite:{}/a.db{query}", dir.path().display());
     let error = connect(&at("?create=false")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(!error.is_in_use());
     assert!(!dir.path().join("a.db").exists());
 
     let shared = connect(&at("?mode=shared")).await.unwrap();
@@ -205,6 +206,7 @@ async fn a_sqlite_address_opens_the_file_as_it_says() {
         .await
         .unwrap_err();
     assert_eq!(second.kind(), StoreErrorKind::Unavailable);
+    assert!(second.is_in_use());
 }
 
 #[cfg(not(feature = "sqlite-unbundled"))]

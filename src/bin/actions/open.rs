@@ -73,7 +73,7 @@ pub(crate) async fn open(address: &StoreAddress, need: Need) -> Result<Opened> {
         }
         Err(error) => {
             let is_unavailable = error.kind() == StoreErrorKind::Unavailable;
-            let is_in_use = error.to_string().contains("open already");
+            let is_in_use = error.is_in_use();
             let failure = Failure::from(error).about(address);
             Err(match is_unavailable {
                 true => explained(failure, &wanted, is_in_use).await,
