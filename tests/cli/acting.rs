@@ -219,3 +219,14 @@ async fn settle_ends_an_owner_that_does_not_renew_beside_a_plane_that_does() {
     tracker.shutdown().await.unwrap();
     store.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistyped_uid_pins_nothing() {
+    let place = Place::new();
+    let filled = place.filled().await;
+    let unknown = "01890a5d-ac96-774b-bcce-b302099a8057";
+    place
+        .run(&["pin", &filled.succeeded.to_string(), unknown])
+        .ends(3);
+    place.run(&["erase", "--tenant", "acme", "--yes"]).ends(0);
+}

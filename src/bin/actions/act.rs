@@ -12,7 +12,7 @@ use clap::Args;
 use crate::change::{Row, Targets, change_all};
 use crate::error::Result;
 use crate::filters::uid;
-use crate::open::{Need, open};
+use crate::open::{Need, Opened, open};
 use crate::output::{Column, Out, Table};
 use crate::time::duration;
 use crate::{fence, show};
@@ -147,17 +147,35 @@ pub(crate) async fn settle(address: &StoreAddress, command: &Settle, out: &mut O
 
 pub(crate) async fn pin(address: &StoreAddress, command: &Pin, out: &mut Out) -> Result<()> {
     let opened = open(address, Need::Write).await?;
+    let mut actions = Vec::with_capacity(command.uids.len());
+    for uid in &command.uids {
+        // Before anything is changed: a mistyped uid must not leave half of the work.
+        actions.push(show::find(&opened, *uid).await?);
+    }
     let mut table = Table::new([
         Column::left("UID"),
         Column::long("NAME"),
         Column::left("RESULT"),
     ]);
+    let pinned = pin_all(&opened, command, &actions, &mut table, out).await;
+    // Also after an error: shows which actions were changed before it.
+    table.write(out)?;
+    pinned?;
+    opened.close().await
+}
+
+async fn pin_all(
+    opened: &Opened,
+    command: &Pin,
+    actions: &[Arc<Action>],
+    table: &mut Table,
+    out: &mut Out,
+) -> Result<()> {
     let result = if command.unpin { "unpinned" } else { "pinned" };
-    for uid in &command.uids {
-        let action = show::find(&opened, *uid).await?;
-        opened.store.pin(*uid, !command.unpin).await?;
+    for action in actions {
+        opened.store.pin(action.uid, !command.unpin).await?;
+        let uid = action.uid.to_string();
         if out.json {
-            let uid = uid.to_string();
             out.json(&Row {
                 uid,
                 name: &action.name,
@@ -165,13 +183,8 @@ pub(crate) async fn pin(address: &StoreAddress, command: &Pin, out: &mut Out) ->
                 reason: None,
             })?;
         } else {
-            table.row(vec![
-                uid.to_string().into(),
-                (&action.name).into(),
-                result.into(),
-            ]);
+            table.row(vec![uid.into(), (&action.name).into(), result.into()]);
         }
     }
-    table.write(out)?;
-    opened.close().await
+    Ok(())
 }
