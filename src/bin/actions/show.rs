@@ -162,6 +162,10 @@ fn fields(action: &Action, now: Timestamp) -> Vec<(&'static str, String)> {
         None => format!("{}: {}", related.role, related.object),
     });
     let related: Vec<String> = related.collect();
+    let labels = action.labels.iter();
+    let labels: Vec<String> = labels
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     let cancel = action.cancel.as_ref().map(|cancel| {
         let by = cancel.by.as_deref().map(|by| format!(" by {by}"));
         let reason = cancel.reason.as_deref().map(|reason| format!(": {reason}"));
@@ -216,6 +220,7 @@ fn fields(action: &Action, now: Timestamp) -> Vec<(&'static str, String)> {
             action.retry_of.map(|retried| retried.to_string()),
         ),
         ("correlation", text(&action.correlation)),
+        ("labels", (!labels.is_empty()).then(|| labels.join("\n"))),
         ("exclusive", list(&action.exclusive)),
         ("idempotency", text(&action.idempotency_key)),
         ("attributes", action.attributes.as_ref().map(pretty)),
