@@ -73,21 +73,13 @@ impl FilterArgs {
     /// Returns the filters.
     pub(crate) fn filters(&self) -> Vec<Filter> {
         let text = |text: &Option<String>| text.as_deref().map(Into::into);
-        let name = |name: &str| match name.strip_suffix('*') {
-            Some(prefix) => Filter::NamePrefix(prefix.into()),
-            None => Filter::Name(name.into()),
-        };
-        let label = |label: &String| match label.split_once('=') {
-            Some((key, value)) => Filter::label(key, value),
-            None => Filter::label_key(label.as_str()),
-        };
-        let labels = self.label.iter().map(label);
+        let labels = self.label.iter().map(|text| Filter::label_text(text));
         let others = [
             statuses(&self.status),
             self.unfinished.then_some(Filter::Unfinished),
             outcomes(&self.outcome),
             self.source.map(Filter::Source),
-            self.name.as_deref().map(name),
+            self.name.as_deref().map(Filter::name_or_prefix),
             self.object.clone().map(Filter::Object),
             self.touches.clone().map(Filter::Touches),
             text(&self.tenant).map(Filter::Tenant),
