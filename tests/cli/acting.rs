@@ -126,7 +126,9 @@ async fn settle_is_refused_while_the_owner_is_alive_and_says_what_to_do() {
     let lost = action(&*store, filled.executing).await;
     assert_eq!(lost.outcome, Some(Outcome::Lost));
     let error = lost.error.clone().unwrap();
-    assert_eq!((&*error.code, &*error.message), ("lost", "host died"));
+    let message = "its owner is no longer alive; an operator settled it";
+    assert_eq!((&*error.code, &*error.message), ("lost", message));
+    assert_eq!(error.detail.as_deref(), Some("host died"));
     assert_eq!(&*lost.evidence.clone().unwrap().decided_by, "ada");
     let queued = action(&*store, filled.queued).await;
     assert_eq!(queued.outcome, Some(Outcome::Interrupted));

@@ -10,7 +10,7 @@ use action_store::{
 use clap::Args;
 
 use crate::change::{Row, Targets, change_all};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::filters::uid;
 use crate::open::{Need, Opened, open};
 use crate::output::{Column, Out, Table};
@@ -62,7 +62,7 @@ pub(crate) struct Settle {
     /// must not be shorter than the longest lease of the planes (30s unless a plane sets it)
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     fence_after: Option<Duration>,
-    /// Reason, for the error of the action
+    /// Reason, for operators: the detail of the action's error
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Name of who decides [default: the user's name]
@@ -110,6 +110,10 @@ pub(crate) async fn cancel(address: &StoreAddress, command: &Cancel, out: &mut O
 
 pub(crate) async fn settle(address: &StoreAddress, command: &Settle, out: &mut Out) -> Result<()> {
     command.targets.check()?;
+    if command.end == Some(Outcome::Succeeded) && command.reason.is_some() {
+        let message = "--reason: a succeeded action has no error to keep the reason in";
+        return Err(Failure::usage(message));
+    }
     if let Some(after) = command.fence_after
         && !command.targets.is_dry()
     {
@@ -118,31 +122,33 @@ pub(crate) async fn settle(address: &StoreAddress, command: &Settle, out: &mut O
         opened.close().await?;
     }
     let by = name(command.by.as_ref());
-    let change = |action: &Action| {
-        let usual = match action.status {
-            Status::Queued => Outcome::Interrupted,
-            _ => Outcome::Lost,
-        };
-        let outcome = command.end.unwrap_or(usual);
-        let mut finish = Finish::new(outcome).with_decided_by(by.clone());
-        let code = match outcome {
+    let change = |action: &Action| Change::Finish(end(command, action.status, by.clone()));
+    change_all(address, &command.targets, "settled", change, out).await
+}
+
+/// Returns the end of an action of this status.
+fn end(command: &Settle, status: Status, by: Arc<str>) -> Finish {
+    let reason = command.reason.as_deref().map(Arc::from);
+    let has_reason = reason.is_some();
+    let mut finish = Finish::settled(status, reason).with_decided_by(by);
+    let Some(outcome) = command.end else {
+        return finish;
+    };
+    finish.outcome = outcome;
+    finish.error = finish.error.filter(|_| match outcome {
+        Outcome::Succeeded => false,
+        Outcome::Cancelled => has_reason,
+        _ => true,
+    });
+    if let Some(error) = &mut finish.error {
+        error.code = match outcome {
             Outcome::Lost => ActionError::LOST,
             Outcome::Interrupted => ActionError::INTERRUPTED,
             _ => outcome.as_str(),
-        };
-        let reason = command.reason.as_deref();
-        match (outcome, reason) {
-            (Outcome::Succeeded, _) => {}
-            (_, Some(reason)) => finish = finish.with_error(ActionError::new(code, reason)),
-            // The model requires an error here.
-            (Outcome::Failed, None) => {
-                finish = finish.with_error(ActionError::new(code, "settled by an operator"));
-            }
-            (_, None) => {}
         }
-        Change::Finish(finish)
-    };
-    change_all(address, &command.targets, "settled", change, out).await
+        .into();
+    }
+    finish
 }
 
 pub(crate) async fn pin(address: &StoreAddress, command: &Pin, out: &mut Out) -> Result<()> {
