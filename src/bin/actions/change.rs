@@ -7,7 +7,7 @@ use action_store::command::{ConflictReason, Effect};
 use action_store::query::Detail;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Done, Filter, Limits,
-    Order, OwnerRef, Query, Rejection,
+    Order, OwnerRef, Rejection,
 };
 use clap::Args;
 use serde::Serialize;
@@ -281,43 +281,20 @@ async fn by_filter(
 ) -> Result<()> {
     let query = targets.filters.query().with_filter(Filter::Unfinished);
     let query = query.with_detail(Detail::Summary);
-    let Some(newest) = newest(opened, query.clone()).await? else {
-        return Ok(());
-    };
     let shown = progress::beside_lines(out, "changing");
-    let mut query = query.with_order(Order::Oldest).with_limit(PAGE);
+    // Newest first, so that actions which are created meanwhile are left alone.
+    let mut query = query.with_order(Order::Newest).with_limit(PAGE);
     loop {
         let page = opened.store.list(&query).await?;
-        // Actions that were created since are left alone, so that this ends.
-        let last = page.items.iter().position(|action| action.uid == newest);
-        let mut actions = page.items;
-        if let Some(last) = last {
-            actions.truncate(last + 1);
-        }
-        shown.inc(actions.len() as u64);
-        step(opened, targets, actions, report, change, out).await?;
+        shown.inc(page.items.len() as u64);
+        step(opened, targets, page.items, report, change, out).await?;
         query.after = page.next;
-        if last.is_some() || page.next.is_none() {
+        if page.next.is_none() {
             break;
         }
     }
     shown.finish_and_clear();
     Ok(())
-}
-
-/// Returns the newest action that matches.
-async fn newest(opened: &Opened, mut query: Query) -> Result<Option<ActionUid>> {
-    query.limit = 1;
-    loop {
-        let page = opened.store.list(&query).await?;
-        if let Some(action) = page.items.first() {
-            return Ok(Some(action.uid));
-        }
-        query.after = page.next;
-        if page.next.is_none() {
-            return Ok(None);
-        }
-    }
 }
 
 /// Changes some actions in one transaction, or shows them.
@@ -349,3 +326,6 @@ async fn step(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

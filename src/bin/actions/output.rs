@@ -1,16 +1,29 @@
 //! Standard output: lines, JSON and tables. Messages go to standard error.
 
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use serde::Serialize;
 use terminal::{Alignment, Style, Term, measure_text_width, truncate_str};
 
 use crate::error::Result;
 
+#[cfg(not(test))]
+type To = io::Stdout;
+/// Unit tests write nothing.
+#[cfg(test)]
+type To = io::Sink;
+
+fn standard() -> To {
+    #[cfg(not(test))]
+    return io::stdout();
+    #[cfg(test)]
+    return io::sink();
+}
+
 /// Standard output of one command.
 #[derive(Debug)]
 pub(crate) struct Out {
-    to: BufWriter<Stdout>,
+    to: BufWriter<To>,
     /// True if programs read the output.
     pub(crate) json: bool,
     /// Width of the terminal; `None` if the output is no terminal, which has no width.
@@ -23,7 +36,7 @@ impl Out {
         let is_terminal = io::stdout().is_terminal();
         let width = is_terminal.then(|| Term::stdout().size().1.into());
         Out {
-            to: BufWriter::new(io::stdout()),
+            to: BufWriter::new(standard()),
             json,
             width,
             colours: is_terminal && terminal::colors_enabled(),
