@@ -202,6 +202,8 @@ async fn settle_ends_an_owner_that_does_not_renew_beside_a_plane_that_does() {
     let work = tracker.begin(NewAction::task("living")).await.unwrap();
     let [dead, living] = [filled.executing, work.uid()].map(|uid| uid.to_string());
     let settle = ["settle", &dead, &living, "--fence-after", "3s", "--json"];
+    // No plane has a longer lease.
+    let settle = [&settle[..], &["--lease", "3s", "--yes"]].concat();
     let ran = place.run(&settle).ends(4);
     let results: Vec<Value> = ran.json().iter().map(|row| row["result"].clone()).collect();
     assert_eq!(results, ["settled", "refused"], "{ran:?}");

@@ -1,5 +1,9 @@
 //! `settle`: what its dry run shows and leaves alone, and the owners that it ends.
 
+use std::time::{Duration, Instant};
+
+use action_store::Status;
+
 use crate::support::{Place, action};
 
 fn state(place: &Place) -> serde_json::Value {
@@ -38,4 +42,54 @@ async fn the_reason_is_for_operators_and_is_never_dropped() {
     assert_eq!(&*error.code, "failed");
     assert!(error.message.contains("an operator settled it"));
     assert_eq!(error.detail.as_deref(), Some("host 7 burnt down"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_below_the_lease_of_the_planes_is_refused() {
+    let place = Place::new();
+    let uid = place.filled().await.executing.to_string();
+    for (options, words) in [
+        (&["--fence-after", "0s"][..], "less than the lease, 30s"),
+        (&["--fence-after", "29s"], "less than the lease, 30s"),
+        (
+            &["--fence-after", "1m", "--lease", "2m"],
+            "less than the lease, 2m",
+        ),
+        (
+            &["--fence-after", "0s", "--lease", "0s"],
+            "must not be zero",
+        ),
+        (&["--lease", "3s"], "--fence-after"),
+    ] {
+        let settle = [&["settle", &uid, "--yes"], options].concat();
+        let ran = place.run(&settle).ends(2);
+        assert!(ran.err.contains(words), "{options:?}: {}", ran.err);
+    }
+    assert_eq!(state(&place), "alive");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_names_the_owners_that_would_end_and_their_other_actions() {
+    let place = Place::new();
+    let filled = place.filled().await;
+    let uid = filled.executing.to_string();
+    for (options, again) in [
+        (&[&*uid][..], "add --yes to change it"),
+        (&[&*uid, "--dry-run"], "nothing was changed"),
+        (&["--object", "bdb:1"], "add --yes to change it"),
+    ] {
+        let begun = Instant::now();
+        let settle = [&["settle", "--fence-after", "30s"], options].concat();
+        let ran = place.run(&settle).ends(0);
+        assert!(begun.elapsed() < Duration::from_secs(25), "it has waited");
+        assert_eq!(ran.rows()[0].last(), Some(&"would be changed"));
+        assert!(ran.err.contains(again), "{}", ran.err);
+        let owner = "ends plane@host-1 if it does not renew within 30s; it has 1 other unfinished \
+                     action";
+        assert!(ran.err.contains(owner), "{}", ran.err);
+        assert_eq!(state(&place), "alive");
+    }
+    let store = place.open().await;
+    let left = action(&*store, filled.executing).await;
+    assert_eq!(left.status, Status::Executing);
 }

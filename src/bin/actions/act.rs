@@ -14,7 +14,7 @@ use crate::error::{Failure, Result};
 use crate::filters::uid;
 use crate::open::{Need, Opened, open};
 use crate::output::{Column, Out, Table};
-use crate::time::duration;
+use crate::time::{duration, short};
 use crate::{fence, show};
 
 const CANCEL_EXAMPLES: &str = "\
@@ -49,7 +49,8 @@ An executing action becomes lost, and a queued one interrupted (or cancelled or 
 --as). The store refuses it while the owner of the action is recorded as alive. A plane that
 starts again, or another one that shares the store, settles the actions of a dead owner by itself.
 If no process uses a SQLite store any more, mode=exclusive proves it and ends the owners in it. On a
-store that others share, --fence-after waits and ends the owners that did not renew.";
+store that others share, --fence-after waits and ends the owners that did not renew, with all that
+they own: the dry run names them.";
 
 /// Complete actions that no living owner will complete
 #[derive(Debug, Args)]
@@ -58,10 +59,19 @@ pub(crate) struct Settle {
     /// Outcome [default: lost for an executing action, interrupted for a queued one]
     #[arg(long = "as", value_name = "OUTCOME")]
     end: Option<Outcome>,
-    /// Wait this long, and first end the owners of these actions that did not renew meanwhile. It
-    /// must not be shorter than the longest lease of the planes (30s unless a plane sets it)
+    /// Wait this long, and first end the owners of these actions that did not renew meanwhile. This
+    /// ends the whole owner: without --yes, also with uids, its other actions are only counted
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     fence_after: Option<Duration>,
+    /// Longest lease of the planes, which --fence-after must not be less than
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = duration,
+        requires = "fence_after",
+        default_value = "30s"
+    )]
+    lease: Duration,
     /// Reason, for operators: the detail of the action's error
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -114,16 +124,41 @@ pub(crate) async fn settle(address: &StoreAddress, command: &Settle, out: &mut O
         let message = "--reason: a succeeded action has no error to keep the reason in";
         return Err(Failure::usage(message));
     }
-    if let Some(after) = command.fence_after
-        && !command.targets.is_dry()
-    {
-        let opened = open(address, Need::Write).await?;
-        fence::silent_owners(&opened, &command.targets, after).await?;
+    let mut targets = command.targets.clone();
+    if let Some(after) = command.fence_after {
+        check_wait(after, command.lease)?;
+        targets = targets.needing_yes();
+        let need = if targets.is_dry() {
+            Need::Read
+        } else {
+            Need::Write
+        };
+        let opened = open(address, need).await?;
+        match need {
+            Need::Read => fence::announce(&opened, &targets, after).await?,
+            _ => fence::silent_owners(&opened, &targets, after).await?,
+        }
         opened.close().await?;
     }
     let by = name(command.by.as_ref());
     let change = |action: &Action| Change::Finish(end(command, action.status, by.clone()));
-    change_all(address, &command.targets, "settled", change, out).await
+    change_all(address, &targets, "settled", change, out).await
+}
+
+/// Checks that the owners have the time of their lease to renew.
+fn check_wait(after: Duration, lease: Duration) -> Result<()> {
+    if lease.is_zero() {
+        return Err(Failure::usage("--lease must not be zero"));
+    }
+    if after >= lease {
+        return Ok(());
+    }
+    let (after, lease) = (short(after), short(lease));
+    let message = format!("--fence-after {after} is less than the lease, {lease}");
+    Err(Failure::usage(message).with_hint(
+        "an owner that is alive would be ended; if no plane has a longer lease than this, say so \
+         with --lease",
+    ))
 }
 
 /// Returns the end of an action of this status.

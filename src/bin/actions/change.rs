@@ -1,5 +1,6 @@
 //! Changes of actions that are chosen by uid or by filter: shown first, made in steps, reported.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use action_store::address::StoreAddress;
@@ -23,7 +24,7 @@ use crate::{progress, show};
 const PAGE: u16 = 200;
 
 /// The actions to change: by uid, or by filter.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Targets {
     /// Uids of the actions
     #[arg(value_name = "UID", value_parser = uid)]
@@ -36,27 +37,39 @@ pub(crate) struct Targets {
     dry_run: bool,
     #[command(flatten)]
     filters: FilterArgs,
+    /// True if uids do not replace `--yes`.
+    #[arg(skip)]
+    needs_yes: bool,
 }
 
 impl Targets {
     /// Returns true if nothing is to be changed.
     pub(crate) fn is_dry(&self) -> bool {
-        self.dry_run || (self.uids.is_empty() && !self.yes)
+        self.dry_run || ((self.needs_yes || self.uids.is_empty()) && !self.yes)
     }
 
-    /// Returns the owners of the unfinished actions, each once.
-    pub(crate) async fn owners(&self, opened: &Opened) -> Result<Vec<OwnerRef>> {
-        let mut owners: Vec<OwnerRef> = Vec::new();
+    /// Makes `--yes` necessary with uids too, because more is changed than the actions.
+    pub(crate) fn needing_yes(&self) -> Targets {
+        let mut targets = self.clone();
+        targets.needs_yes = true;
+        targets
+    }
+
+    /// Returns the owners of the unfinished actions, each once, with the number of these actions.
+    pub(crate) async fn owners(&self, opened: &Opened) -> Result<Vec<(OwnerRef, u64)>> {
+        let mut owners: Vec<(OwnerRef, u64)> = Vec::new();
         let mut add = |action: &Action| {
             let owner = action.owner.as_ref().filter(|_| action.is_unfinished());
-            if let Some(owner) = owner
-                && !owners.contains(owner)
-            {
-                owners.push(owner.clone());
+            let Some(owner) = owner else { return };
+            match owners.iter_mut().find(|(known, _)| known == owner) {
+                Some((_, number)) => *number += 1,
+                None => owners.push((owner.clone(), 1)),
             }
         };
-        for uid in &self.uids {
-            add(&*show::find(opened, *uid).await?);
+        // One uid may be named twice.
+        let uids: BTreeSet<ActionUid> = self.uids.iter().copied().collect();
+        for uid in uids {
+            add(&*show::find(opened, uid).await?);
         }
         if self.uids.is_empty() {
             let query = self.filters.query().with_filter(Filter::Unfinished);
@@ -229,10 +242,10 @@ impl Report {
                 StoreAddress::Sqlite(sqlite) => format!(
                     "hint: if the owner's process has ended and no other uses the store, \
                      --store 'sqlite:{}?mode=exclusive' proves it and ends the owner; beside \
-                     other processes, --fence-after 30s ends an owner that does not renew",
+                     other processes, --fence-after 30s --yes ends an owner that does not renew",
                     sqlite.path.display()
                 ),
-                _ => "hint: --fence-after 30s ends an owner that does not renew".to_owned(),
+                _ => "hint: --fence-after 30s --yes ends an owner that does not renew".to_owned(),
             });
         }
         match refused {

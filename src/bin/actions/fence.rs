@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use action_store::owner::{Owner, OwnerQuery};
-use action_store::{ActionStoreExt, Command, ErrorKind};
+use action_store::{ActionStoreExt, Command, ErrorKind, Filter};
 
 use crate::change::Targets;
 use crate::error::Result;
@@ -15,18 +15,50 @@ use crate::{progress, time};
 /// does not look like the silence of an owner.
 const STEPS: u32 = 10;
 
+/// Number of actions of an owner up to which each state is counted.
+const COUNTED: u32 = 100_000;
+
+/// Owners that are alive and have targets, each with the number of its targets.
+async fn alive(opened: &Opened, targets: &Targets) -> Result<Vec<(Owner, u64)>> {
+    let owners = targets.owners(opened).await?;
+    let mut alive = Vec::new();
+    for owner in opened.store.all_owners(OwnerQuery::active()).await? {
+        let found = owners.iter().find(|(known, _)| *known == owner.owner);
+        if let Some((_, number)) = found
+            && owner.is_alive()
+        {
+            alive.push((owner, *number));
+        }
+    }
+    Ok(alive)
+}
+
+/// Tells which owners would end, and how many other actions they have.
+pub(crate) async fn announce(opened: &Opened, targets: &Targets, after: Duration) -> Result<()> {
+    for (owner, number) in alive(opened, targets).await? {
+        let filters = [Filter::Owner(owner.owner.clone()), Filter::Unfinished];
+        let counts = opened.store.count(&filters, COUNTED).await?;
+        let others = counts.total().saturating_sub(number);
+        let least = if counts.is_exact() { "" } else { "at least " };
+        let actions = if others == 1 { "action" } else { "actions" };
+        note(&format!(
+            "with --yes, this ends {} if it does not renew within {}; it has {least}{others} other \
+             unfinished {actions}",
+            plain(&owner.owner.name),
+            time::short(after)
+        ));
+    }
+    Ok(())
+}
+
 /// Waits, then ends the owners of the targets that did not renew meanwhile.
 pub(crate) async fn silent_owners(
     opened: &Opened,
     targets: &Targets,
     after: Duration,
 ) -> Result<()> {
-    let owners = targets.owners(opened).await?;
-    let before = alive(opened).await?;
-    let before: Vec<Owner> = before
-        .into_iter()
-        .filter(|owner| owners.contains(&owner.owner))
-        .collect();
+    let before = alive(opened, targets).await?;
+    let before: Vec<Owner> = before.into_iter().map(|(owner, _)| owner).collect();
     if before.is_empty() {
         return Ok(());
     }
@@ -56,10 +88,4 @@ pub(crate) async fn silent_owners(
         }
     }
     Ok(())
-}
-
-async fn alive(opened: &Opened) -> Result<Vec<Owner>> {
-    let mut owners = opened.store.all_owners(OwnerQuery::active()).await?;
-    owners.retain(Owner::is_alive);
-    Ok(owners)
 }
