@@ -75,6 +75,7 @@ mod ours;
 mod plot;
 mod redb_by_hand;
 mod redb_codec;
+mod redb_file;
 mod report;
 mod rounds;
 mod rusqlite_by_hand;

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    AccessGuard, Database, ReadTransaction, ReadableTable, StorageError, TableDefinition,
     WriteTransaction,
 };
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::contestant::{Change, Contestant, Head, Held, NAME, New, Owner, Record, life, now};
+use crate::redb_file::RedbFile;
 
 const RECORDS: TableDefinition<'_, i64, &[u8]> = TableDefinition::new("records");
 const NUMBERS: TableDefinition<'_, u128, i64> = TableDefinition::new("numbers");
@@ -55,32 +56,21 @@ impl Entry<'_> {
 }
 
 pub struct Redb {
-    database: Arc<Database>,
+    file: RedbFile,
     owner: Arc<Owner>,
 }
 
 impl Redb {
     pub fn open(directory: &Path) -> Redb {
-        let database = Database::create(directory.join("actions.redb")).unwrap();
-        let transaction = database.begin_write().unwrap();
-        // Create the tables: reading one that was never opened for writing fails.
-        transaction.open_table(RECORDS).unwrap();
-        transaction.open_table(NUMBERS).unwrap();
-        transaction.open_table(LOG).unwrap();
-        transaction.commit().unwrap();
+        let file = RedbFile::create(directory, |transaction| {
+            transaction.open_table(RECORDS).unwrap();
+            transaction.open_table(NUMBERS).unwrap();
+            transaction.open_table(LOG).unwrap();
+        });
         Redb {
-            database: Arc::new(database),
+            file,
             owner: Owner::new(),
         }
-    }
-
-    async fn call<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&Database) -> T + Send + 'static,
-    ) -> T {
-        let database = self.database.clone();
-        let called = tokio::task::spawn_blocking(move || call(&database));
-        called.await.unwrap()
     }
 }
 
@@ -164,12 +154,12 @@ pub fn apply(record: &mut Record, change: Change, owner: &Owner) {
 #[async_trait]
 impl Contestant for Redb {
     async fn create(&self, new: New) {
-        self.call(move |database| {
+        let write = move |database: &Database| {
             let transaction = database.begin_write().unwrap();
             create(&transaction, &new);
             transaction.commit().unwrap();
-        })
-        .await;
+        };
+        self.file.call(write).await;
     }
 
     async fn change(&self, what: Change) {
@@ -180,51 +170,40 @@ impl Contestant for Redb {
             transaction.commit().unwrap();
             done
         };
-        assert!(self.call(write).await, "nobody else changes this action");
+        let done = self.file.call(write).await;
+        assert!(done, "nobody else changes this action");
     }
 
     async fn get(&self, uid: Uuid) -> Uuid {
-        self.call(move |database| {
-            let transaction = database.begin_read().unwrap();
+        let read = move |transaction: &ReadTransaction| {
             let numbers = transaction.open_table(NUMBERS).unwrap();
             let number = numbers.get(uid.as_u128()).unwrap().unwrap().value();
             let records = transaction.open_table(RECORDS).unwrap();
             let stored = records.get(number).unwrap().unwrap();
             let record: Record = serde_json::from_slice(stored.value()).unwrap();
             Uuid::from_slice(&record.uid).unwrap()
-        })
-        .await
+        };
+        self.file.read(read).await
     }
 
     async fn list(&self, limit: u16) -> (usize, Option<Uuid>) {
-        self.call(move |database| {
-            let transaction = database.begin_read().unwrap();
+        let read = move |transaction: &ReadTransaction| {
             let records = transaction.open_table(RECORDS).unwrap();
             let newest = records.iter().unwrap().rev().take(usize::from(limit));
-            let read = |stored: Result<(_, redb::AccessGuard<'_, &[u8]>), _>| {
-                let (_, stored) = stored.unwrap();
-                let record: Record = serde_json::from_slice(stored.value()).unwrap();
-                record
+            let read = |row: Result<(_, AccessGuard<'_, &[u8]>), StorageError>| {
+                serde_json::from_slice(row.unwrap().1.value()).unwrap()
             };
-            let newest: Vec<Record> = newest
-                .map(
-                    |stored: Result<(redb::AccessGuard<'_, i64>, _), redb::StorageError>| {
-                        read(stored)
-                    },
-                )
-                .collect();
+            let newest: Vec<Record> = newest.map(read).collect();
             let first = newest.first();
-            (
-                newest.len(),
-                first.map(|record| Uuid::from_slice(&record.uid).unwrap()),
-            )
-        })
-        .await
+            let first = first.map(|record| Uuid::from_slice(&record.uid).unwrap());
+            (newest.len(), first)
+        };
+        self.file.read(read).await
     }
 
     async fn fill(&self, count: usize) -> Vec<Uuid> {
         let owner = self.owner.clone();
-        self.call(move |database| {
+        let fill = move |database: &Database| {
             let mut uids = Vec::with_capacity(count);
             for begin in (0..count).step_by(1000) {
                 let transaction = database.begin_write().unwrap();
@@ -239,33 +218,20 @@ impl Contestant for Redb {
                 transaction.commit().unwrap();
             }
             uids
-        })
-        .await
+        };
+        self.file.call(fill).await
     }
 
     async fn held(&self) -> Held {
-        self.call(|database| {
-            let transaction = database.begin_read().unwrap();
-            let records = transaction.open_table(RECORDS).unwrap();
-            let head = |stored: &[u8]| {
-                let record: Record = serde_json::from_slice(stored).unwrap();
-                Head {
-                    uid: Uuid::from_slice(&record.uid).unwrap(),
-                    status: record.status,
-                    version: record.version,
-                }
-            };
-            let heads = records
-                .iter()
-                .unwrap()
-                .map(|row| head(row.unwrap().1.value()));
-            let log = transaction.open_table(LOG).unwrap();
-            Held {
-                heads: heads.collect(),
-                entries: usize::try_from(log.len().unwrap()).unwrap(),
+        let head = |stored: &[u8]| {
+            let record: Record = serde_json::from_slice(stored).unwrap();
+            Head {
+                uid: Uuid::from_slice(&record.uid).unwrap(),
+                status: record.status,
+                version: record.version,
             }
-        })
-        .await
+        };
+        self.file.held(RECORDS, LOG, head).await
     }
 
     async fn close(&self) {}

@@ -10,13 +10,13 @@ use action_store::spi::{TxnState, WriteSet, codec, plan, read_set};
 use action_store::{Action, Batch, Clock, Command, LogEntry, ObjectRef, OwnerRef, Status};
 use async_trait::async_trait;
 use redb::{
-    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, TableDefinition, WriteTransaction,
+    Database, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction,
 };
 use uuid::Uuid;
 
 use crate::contestant::{Asked, Change, Contestant, Head, Held, New, life};
 use crate::ours::{command, new_action, status};
+use crate::redb_file::RedbFile;
 
 const ACTIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("actions");
 const NUMBERS: TableDefinition<'_, u128, u64> = TableDefinition::new("numbers");
@@ -30,48 +30,35 @@ const LOG: TableDefinition<'_, (u64, u64, bool), &[u8]> = TableDefinition::new("
 const OWNERS: TableDefinition<'_, (&str, u128), &[u8]> = TableDefinition::new("owners");
 
 pub struct RedbCodec {
-    database: Arc<Database>,
+    file: RedbFile,
     owner: OwnerRef,
 }
 
 impl RedbCodec {
     pub fn open(directory: &Path) -> RedbCodec {
-        let database = Database::create(directory.join("actions.redb")).unwrap();
-        let transaction = database.begin_write().unwrap();
-        // Create the tables: reading one that was never opened for writing fails.
-        transaction.open_table(ACTIONS).unwrap();
-        transaction.open_table(NUMBERS).unwrap();
-        transaction.open_table(TOUCHES).unwrap();
-        transaction.open_table(FEED).unwrap();
-        transaction.open_table(LOG).unwrap();
-        transaction.commit().unwrap();
         let owner = OwnerRef::new("bench");
-        write(&database, &Batch::all(vec![Command::claim(owner.clone())]));
-        RedbCodec {
-            database: Arc::new(database),
-            owner,
-        }
-    }
-
-    async fn call<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&Database) -> T + Send + 'static,
-    ) -> T {
-        let database = self.database.clone();
-        let called = tokio::task::spawn_blocking(move || call(&database));
-        called.await.unwrap()
+        let claim = Batch::all(vec![Command::claim(owner.clone())]);
+        // This opens all tables.
+        let file = RedbFile::create(directory, |transaction| write_in(transaction, &claim));
+        RedbCodec { file, owner }
     }
 
     async fn one(&self, command: Command) {
-        self.call(move |database| write(database, &Batch::all(vec![command])))
+        self.file
+            .call(move |database| write(database, &Batch::all(vec![command])))
             .await;
     }
 }
 
-/// Carries out a batch. Each of its commands must be applied.
 fn write(database: &Database, batch: &Batch) {
-    let read_set = read_set(batch).unwrap();
     let transaction = database.begin_write().unwrap();
+    write_in(&transaction, batch);
+    transaction.commit().unwrap();
+}
+
+/// Carries out a batch. Each of its commands must be applied.
+fn write_in(transaction: &WriteTransaction, batch: &Batch) {
+    let read_set = read_set(batch).unwrap();
     let mut txn = TxnState::new();
     {
         let numbers = transaction.open_table(NUMBERS).unwrap();
@@ -107,8 +94,7 @@ fn write(database: &Database, batch: &Batch) {
     for answer in plan(batch, &read_set, &mut txn, Clock::system().now()) {
         answer.expect("nobody else changes this action");
     }
-    save(&transaction, &txn.into_write_set());
-    transaction.commit().unwrap();
+    save(transaction, &txn.into_write_set());
 }
 
 fn save(transaction: &WriteTransaction, write_set: &WriteSet) {
@@ -220,38 +206,34 @@ impl Contestant for RedbCodec {
     }
 
     async fn get(&self, uid: Uuid) -> Uuid {
-        self.call(move |database| {
-            let transaction = database.begin_read().unwrap();
+        let read = move |transaction: &ReadTransaction| {
             let numbers = transaction.open_table(NUMBERS).unwrap();
             let number = numbers.get(uid.as_u128()).unwrap().unwrap().value();
             *stored(&transaction.open_table(ACTIONS).unwrap(), number)
                 .uid
                 .as_uuid()
-        })
-        .await
+        };
+        self.file.read(read).await
     }
 
     async fn list(&self, limit: u16) -> (usize, Option<Uuid>) {
-        self.call(move |database| {
-            let transaction = database.begin_read().unwrap();
-            let newest = page(&transaction, Asked::Newest, usize::from(limit));
+        let read = move |transaction: &ReadTransaction| {
+            let newest = page(transaction, Asked::Newest, usize::from(limit));
             let first = newest.first().map(|action| *action.uid.as_uuid());
             (newest.len(), first)
-        })
-        .await
+        };
+        self.file.read(read).await
     }
 
     async fn page(&self, asked: Asked, limit: u16) -> Option<usize> {
-        let read = move |database: &Database| {
-            let transaction = database.begin_read().unwrap();
-            page(&transaction, asked, usize::from(limit)).len()
-        };
-        Some(self.call(read).await)
+        let read =
+            move |transaction: &ReadTransaction| page(transaction, asked, usize::from(limit)).len();
+        Some(self.file.read(read).await)
     }
 
     async fn fill(&self, count: usize) -> Vec<Uuid> {
         let owner = self.owner.clone();
-        self.call(move |database| {
+        let fill = move |database: &Database| {
             let mut uids = Vec::with_capacity(count);
             for begin in (0..count).step_by(150) {
                 let mut commands = Vec::new();
@@ -264,29 +246,20 @@ impl Contestant for RedbCodec {
                 write(database, &Batch::all(commands));
             }
             uids
-        })
-        .await
+        };
+        self.file.call(fill).await
     }
 
     async fn held(&self) -> Held {
-        self.call(|database| {
-            let transaction = database.begin_read().unwrap();
-            let actions = transaction.open_table(ACTIONS).unwrap();
-            let head = |stored: &[u8]| {
-                let action: Action = codec::decode(stored).unwrap();
-                Head {
-                    uid: *action.uid.as_uuid(),
-                    status: status(action.status),
-                    version: action.version.get() as i64,
-                }
-            };
-            let rows = actions.iter().unwrap();
-            let heads = rows.map(|row| head(row.unwrap().1.value())).collect();
-            let log = transaction.open_table(LOG).unwrap();
-            let entries = usize::try_from(log.len().unwrap()).unwrap();
-            Held { heads, entries }
-        })
-        .await
+        let head = |stored: &[u8]| {
+            let action: Action = codec::decode(stored).unwrap();
+            Head {
+                uid: *action.uid.as_uuid(),
+                status: status(action.status),
+                version: action.version.get() as i64,
+            }
+        };
+        self.file.held(ACTIONS, LOG, head).await
     }
 
     async fn close(&self) {}

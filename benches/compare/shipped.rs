@@ -12,7 +12,7 @@ use action_store::action::LogEntryKind;
 use action_store::command::OpId;
 use action_store::owner::Incarnation;
 use action_store::spi::codec::{
-    ActionField as A, EntryField as E, FieldSet, Layout as Form, Value,
+    ActionField as A, EntryField as E, Field as _, FieldSet, Layout as Form, Value,
 };
 use action_store::{
     Action, ActionUid, LogEntry, NewAction, ObjectRef, Outcome, OwnerRef, Progress, SqliteStore,
@@ -55,21 +55,8 @@ const ACTION: Form<Action> = Form::without(FieldSet::<Action>::of(&[
     A::Incarnation,
 ]));
 
-const ENTRY: Form<LogEntry> = Form::without(FieldSet::<LogEntry>::of(&[
-    E::Uid,
-    E::Version,
-    E::Kind,
-    E::At,
-    E::Status,
-    E::Outcome,
-    E::Progress,
-    E::Step,
-    E::Owner,
-    E::Incarnation,
-    E::By,
-    E::Op,
-    E::Note,
-]));
+/// All fields of a log entry have columns.
+const ENTRY: Form<LogEntry> = Form::without(FieldSet::<LogEntry>::of(E::ALL));
 
 pub const LAYOUT: Layout = Layout {
     make,

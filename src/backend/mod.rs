@@ -9,7 +9,7 @@ mod postgres;
 #[cfg(feature = "_sql")]
 #[cfg_attr(
     not(all(feature = "sqlite-unbundled", feature = "postgres")),
-    allow(dead_code)
+    allow(dead_code, unused_imports)
 )]
 mod sql;
 #[cfg(feature = "sqlite-unbundled")]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::literal::{Rows, Type};
+use super::literal::Rows;
 use super::script::Script;
+use crate::backend::sql::{RowWriter, Type};
 use crate::model::{ActionUid, BlockTimes, Timestamp, WriteSet};
 
 /// Widens the bounds of blocks of actions. Leaves a block alone that is wide enough: its row would

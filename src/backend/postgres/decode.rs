@@ -5,8 +5,8 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::literal::from_hex;
-use super::rows::{ACTION, ENTRY, OWNER, STORED_ACTION_WIDTH};
-use crate::backend::sql::{corrupt, out_of_place};
+use super::rows::STORED_ACTION_WIDTH;
+use crate::backend::sql::{ACTION, ENTRY, OWNER, corrupt, out_of_place};
 use crate::error::StoreError;
 use crate::model::codec::{CodecError, Field, Kind, Layout, Record, Value};
 use crate::model::{Action, Detail, Incarnation, LogEntry, Owner, OwnerRef, Timestamp};

@@ -3,11 +3,11 @@
 use sqlx::postgres::PgRow;
 
 use super::decode::Columns;
-use super::literal::{Rows, Type};
+use super::literal::Rows;
 use super::rows::STORED_ACTION;
 use super::script::Script;
 use crate::backend::sql::{
-    Dialect, PageText, Select, Value, corrupt, count_statement, page_statement,
+    Dialect, PageText, RowWriter, Select, Type, Value, corrupt, count_statement, page_statement,
 };
 use crate::error::StoreError;
 use crate::model::{AccessPath, Action, Order, Query, Timestamp};

@@ -6,7 +6,8 @@
 
 use uuid::Uuid;
 
-use crate::model::codec::Value;
+use crate::backend::sql::{RowWriter, Type};
+use crate::model::codec::{CodecError, Layout, Record};
 
 /// Appends bytes as hexadecimal digits.
 fn push_hex(sql: &mut String, bytes: &[u8]) {
@@ -92,23 +93,12 @@ fn push_escaped(sql: &mut String, text: &str) {
     sql.push_str(rest);
 }
 
-/// Type of a column of rows that are sent as arrays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Type {
-    Int,
-    Text,
-    Id,
-    Bytes,
-}
-
-impl Type {
-    const fn name(self) -> &'static str {
-        match self {
-            Type::Int => "bigint",
-            Type::Text => "text",
-            Type::Id => "uuid",
-            Type::Bytes => "bytea",
-        }
+const fn name_of(kind: Type) -> &'static str {
+    match kind {
+        Type::Int => "bigint",
+        Type::Text => "text",
+        Type::Id => "uuid",
+        Type::Bytes => "bytea",
     }
 }
 
@@ -153,13 +143,40 @@ impl Rows {
         }
     }
 
-    /// Returns true if there are no rows.
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows == 0 && self.full.is_empty()
+    /// Returns the next column of the row, after the comma.
+    fn field(&mut self) -> Option<&mut String> {
+        let (_, array) = self.columns.get_mut(self.next)?;
+        self.next += 1;
+        if self.rows > 0 {
+            array.push(',');
+        }
+        Some(array)
     }
 
-    /// Adds one row, whose fields `fill` writes in the order of the columns.
-    pub(super) fn row<T>(&mut self, fill: impl FnOnce(&mut Rows) -> T) -> T {
+    fn bytes(&mut self, bytes: &[u8]) {
+        if let Some(array) = self.field() {
+            // One backslash for the value, escaped in the array and again in the literal.
+            array.push_str("\"\\\\\\\\x");
+            push_hex(array, bytes);
+            array.push('"');
+        }
+    }
+
+    /// Returns the rows as arrays, separated by commas: one text, or several for many rows.
+    pub(super) fn lists(&self) -> impl Iterator<Item = String> {
+        let rest = (self.rows > 0).then_some(&self.columns);
+        self.full.iter().chain(rest).map(|columns| arrays(columns))
+    }
+
+    /// Returns rows that are not [in lists](Rows::in_lists) as one array for each column.
+    pub(super) fn list(&self) -> String {
+        debug_assert!(self.full.is_empty());
+        arrays(&self.columns)
+    }
+}
+
+impl RowWriter for Rows {
+    fn row<T>(&mut self, fill: impl FnOnce(&mut Rows) -> T) -> T {
         let bytes = self.columns.iter().map(|(_, array)| array.len());
         if bytes.sum::<usize>() > self.most {
             let types: Vec<Type> = self.columns.iter().map(|(kind, _)| *kind).collect();
@@ -175,17 +192,7 @@ impl Rows {
         filled
     }
 
-    /// Returns the next column of the row, after the comma.
-    fn field(&mut self) -> Option<&mut String> {
-        let (_, array) = self.columns.get_mut(self.next)?;
-        self.next += 1;
-        if self.rows > 0 {
-            array.push(',');
-        }
-        Some(array)
-    }
-
-    pub(super) fn int(&mut self, number: i64) {
+    fn int(&mut self, number: i64) {
         use std::fmt::Write;
         if let Some(array) = self.field() {
             // Writing to a string cannot fail.
@@ -193,20 +200,20 @@ impl Rows {
         }
     }
 
-    pub(super) fn null(&mut self) {
+    fn null(&mut self) {
         if let Some(array) = self.field() {
             array.push_str("NULL");
         }
     }
 
-    pub(super) fn id(&mut self, id: &Uuid) {
+    fn id(&mut self, id: &Uuid) {
         let mut buffer = Uuid::encode_buffer();
         if let Some(array) = self.field() {
             array.push_str(id.hyphenated().encode_lower(&mut buffer));
         }
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    fn text(&mut self, text: &str) {
         if text.contains('\0') {
             return self.null();
         }
@@ -229,35 +236,11 @@ impl Rows {
         array.push('"');
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        if let Some(array) = self.field() {
-            // One backslash for the value, escaped in the array and again in the literal.
-            array.push_str("\"\\\\\\\\x");
-            push_hex(array, bytes);
-            array.push('"');
-        }
-    }
-
-    /// Writes the value of a column of a record.
-    pub(super) fn value(&mut self, value: Value<'_>) {
-        match value {
-            Value::Int(number) => self.int(number),
-            Value::Text(text) => self.text(text),
-            Value::Id(id) => self.id(&id),
-            _ => self.null(),
-        }
-    }
-
-    /// Returns the rows as arrays, separated by commas: one text, or several for many rows.
-    pub(super) fn lists(&self) -> impl Iterator<Item = String> {
-        let rest = (self.rows > 0).then_some(&self.columns);
-        self.full.iter().chain(rest).map(|columns| arrays(columns))
-    }
-
-    /// Returns rows that are not [in lists](Rows::in_lists) as one array for each column.
-    pub(super) fn list(&self) -> String {
-        debug_assert!(self.full.is_empty());
-        arrays(&self.columns)
+    fn body<R: Record>(&mut self, layout: Layout<R>, record: &R) -> Result<(), CodecError> {
+        let mut body = Vec::new();
+        layout.encode(record, &mut body)?;
+        self.bytes(&body);
+        Ok(())
     }
 }
 
@@ -271,7 +254,7 @@ fn arrays(columns: &[(Type, String)]) -> String {
         sql.push_str("E'{");
         sql.push_str(array);
         sql.push_str("}'::");
-        sql.push_str(kind.name());
+        sql.push_str(name_of(*kind));
         sql.push_str("[]");
     }
     sql
@@ -311,6 +294,7 @@ mod tests {
         let bytes = r#"E'{"\\\\xab","\\\\x"}'::bytea[]"#;
         assert_eq!(sql, format!("{text}, {bytes}"));
     }
+
     #[test]
     fn many_rows_go_on_in_other_arrays() {
         let mut rows = Rows::in_lists(&[Type::Int, Type::Text]);

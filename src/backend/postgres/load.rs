@@ -6,14 +6,13 @@
 //! waits for the lock itself would still read what was there before it waited.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use sqlx::postgres::PgRow;
 
 use super::decode::Columns;
 use super::errors::store_error;
 use super::host_locks::HostLocks;
-use super::literal::{Rows, Type};
+use super::literal::Rows;
 use super::queries::{
     ACTIONS, ACTIONS_BY_UID, ENDED, GATE, HELD, HOST_LOCKS, HOSTS_ENTER, HOSTS_STORE, KEYS,
     MAY_BE_FORGOTTEN, NOW, OPS, OWNERS, OWNERS_BY_UID, PARENTS, PLACES, POSITION, REVISIONS, STAMP,
@@ -21,9 +20,9 @@ use super::queries::{
 use super::script::Script;
 use super::setup::{FEW, MORE_TIME, Setup};
 use super::source::Connection;
-use crate::backend::sql::{Phase, Stored, corrupt};
+use crate::backend::sql::{Found, Lookups, Phase, RowWriter, Stored, Type, corrupt};
 use crate::error::StoreError;
-use crate::model::{ActionUid, Detail, Key, OpId, OwnerRef, ReadSet, StoreId, Timestamp, TxnState};
+use crate::model::{ActionUid, Detail, OpId, OwnerRef, ReadSet, StoreId, Timestamp, TxnState};
 
 /// The data that a transaction has loaded.
 pub(super) struct Read {
@@ -70,12 +69,7 @@ pub(super) struct Load<'n> {
     gate: usize,
     skipped: usize,
     under: Under,
-    /// The keys that it looks up, in order.
-    keys: Vec<&'n Key>,
-    any_ops: bool,
-    any_claims: bool,
-    any_removals: bool,
-    any_creates: bool,
+    lookups: Lookups<'n>,
 }
 
 pub(super) fn script<'n>(
@@ -84,50 +78,21 @@ pub(super) fn script<'n>(
     locks: &HostLocks,
     under: Under,
 ) -> Load<'n> {
-    let mut uids = Rows::new(&[Type::Id]);
-    let mut keys = Rows::new(&[Type::Text, Type::Int, Type::Text]);
-    let mut ops = Rows::new(&[Type::Id, Type::Id]);
-    let mut named = Rows::new(&[Type::Text, Type::Id]);
-    let mut removals = Rows::new(&[Type::Id]);
-    let (mut asked, mut claims, mut count) = (Vec::new(), 0, 0);
-    let (mut creates, mut names) = (0, Vec::new());
-    for read_set in read_sets {
-        count += read_set.actions().len();
-        for uid in read_set.actions() {
-            uids.row(|row| row.id(uid.as_uuid()));
-        }
-        for uid in read_set.parents_of() {
-            removals.row(|row| row.id(uid.as_uuid()));
-        }
-        for key in read_set.keys() {
-            asked.push(key);
-            keys.row(|row| {
-                row.text(&key.tenant);
-                row.int(key.kind.code().into());
-                row.text(&key.key);
-            });
-        }
-        for (uid, op) in read_set.ops() {
-            ops.row(|row| {
-                row.id(uid.as_uuid());
-                row.id(op.as_uuid());
-            });
-        }
-        for owner in read_set.owners() {
-            named.row(|row| {
-                row.text(&owner.name);
-                row.id(owner.incarnation.as_uuid());
-            });
-        }
-        claims += read_set.claims();
-        creates += read_set.creates();
-        names.extend(locks.names(read_set));
-    }
+    let mut rows = [
+        Rows::new(&[Type::Id]),
+        Rows::new(&[Type::Text, Type::Int, Type::Text]),
+        Rows::new(&[Type::Id, Type::Id]),
+        Rows::new(&[Type::Text, Type::Id]),
+        Rows::new(&[Type::Id]),
+    ];
+    let lookups = Lookups::write(read_sets.iter().copied(), &mut rows);
     let mut script = Script::new();
-    for rows in [&uids, &keys, &ops, &named, &removals] {
+    for rows in &rows {
         script.bind_rows(rows);
     }
-    script.bind_int(i64::try_from(claims).unwrap_or(i64::MAX));
+    script.bind_int(lookups.claims);
+    let names = read_sets.iter().flat_map(|read_set| locks.names(read_set));
+    let mut names: Vec<i64> = names.collect();
     // Everybody takes them in the same order.
     names.sort_unstable();
     names.dedup();
@@ -137,7 +102,7 @@ pub(super) fn script<'n>(
     }
     script.bind_rows(&held);
     script.bind_int(locks.hosts);
-    script.bind_int(i64::try_from(creates).unwrap_or(i64::MAX));
+    script.bind_int(lookups.creates);
     match under {
         Under::Gate => {
             setup.begin(&mut script);
@@ -149,8 +114,9 @@ pub(super) fn script<'n>(
         }
     }
     let gate = script.len();
+    let counts = read_sets.iter().map(|read_set| read_set.actions().len());
     match under {
-        Under::Gate if count > FEW => script.push(MORE_TIME),
+        Under::Gate if counts.sum::<usize>() > FEW => script.push(MORE_TIME),
         Under::Gate => {}
         Under::Names => {
             script.push(HOSTS_ENTER);
@@ -165,43 +131,38 @@ pub(super) fn script<'n>(
     }
     script.push(POSITION);
     script.push(NOW);
-    let (actions, owners) = match asked.is_empty() {
+    let (actions, owners) = match lookups.keys.is_empty() {
         true => (&ACTIONS_BY_UID, &OWNERS_BY_UID),
         false => (&ACTIONS, &OWNERS),
     };
     script.push(actions);
     script.push(owners);
-    let (any_ops, any_removals) = (!ops.is_empty(), !removals.is_empty());
-    if any_removals {
+    if lookups.any_removals {
         script.push(&PARENTS);
         script.push(REVISIONS);
     }
-    if any_ops {
+    if lookups.any_ops {
         script.push(OPS);
     }
-    if !asked.is_empty() {
+    if !lookups.keys.is_empty() {
         script.push(KEYS);
     }
-    if claims > 0 {
+    if lookups.claims > 0 {
         script.push(ENDED);
         script.push(&MAY_BE_FORGOTTEN);
     }
-    if creates > 0 {
+    if lookups.creates > 0 {
         script.push(PLACES);
     }
     if under == Under::Names {
         Setup::leave(&mut script);
     }
     Load {
-        under,
-        any_creates: creates > 0,
         script,
         gate,
         skipped,
-        keys: asked,
-        any_ops,
-        any_claims: claims > 0,
-        any_removals,
+        under,
+        lookups,
     }
 }
 
@@ -231,13 +192,9 @@ impl Load<'_> {
         let Load {
             script: _,
             gate,
-            under,
-            any_creates,
             skipped,
-            keys,
-            any_ops,
-            any_claims,
-            any_removals,
+            under,
+            lookups,
         } = self;
         let mut results = results.into_iter();
         let own = results.nth(gate - 1).unwrap_or_default();
@@ -265,19 +222,19 @@ impl Load<'_> {
             txid,
             ..Within::default()
         };
-        let mut txn = TxnState::new();
-        let mut numbers = HashMap::new();
-        let mut uids = HashMap::new();
+        let mut found = Found::new();
         let (actions, owners) = (rows(), rows());
-        let parents = if any_removals { rows() } else { Vec::new() };
+        let parents = if lookups.any_removals {
+            rows()
+        } else {
+            Vec::new()
+        };
         for row in actions.iter().chain(&parents) {
             let mut columns = Columns::new("write", row);
             let number = columns.int()?;
             let action = columns.action(Detail::Full)?;
             let (pinned, late) = (columns.is_true()?, columns.is_true()?);
-            numbers.insert(action.uid, number);
-            uids.insert(number, action.uid);
-            txn.put_action(Arc::new(action), pinned, late);
+            found.put_action(number, action, pinned, late);
         }
         for row in owners {
             let (id, owner) = Columns::new("write", &row).owner_record()?;
@@ -285,50 +242,47 @@ impl Load<'_> {
                 let id = i64::try_from(id).unwrap_or_default();
                 within.alive.push((id, owner.owner.clone()));
             }
-            txn.put_owner(owner);
+            found.txn.put_owner(owner);
         }
-        if any_removals {
+        if lookups.any_removals {
             for row in rows() {
                 let mut columns = Columns::new("write", &row);
                 let uid = ActionUid::from_uuid(columns.id()?);
                 within.revisions.insert(uid, columns.int()?);
             }
         }
-        if any_ops {
+        if lookups.any_ops {
             for row in rows() {
                 let mut columns = Columns::new("write", &row);
                 let uid = ActionUid::from_uuid(columns.id()?);
-                txn.put_op(uid, OpId::from_uuid(columns.id()?));
+                found.txn.put_op(uid, OpId::from_uuid(columns.id()?));
             }
         }
-        if !keys.is_empty() {
+        if !lookups.keys.is_empty() {
             for row in rows() {
                 let mut columns = Columns::new("write", &row);
-                let (place, number): (usize, i64) = (columns.number()?, columns.int()?);
-                let key = place.checked_sub(1).and_then(|place| keys.get(place));
-                if let (Some(key), Some(holder)) = (key, uids.get(&number)) {
-                    txn.put_key((*key).clone(), *holder);
-                }
+                let (index, number): (usize, i64) = (columns.number()?, columns.int()?);
+                found.put_key(lookups.keys.get(index), number);
             }
         }
-        if any_claims {
+        if lookups.claims > 0 {
             let count = rows();
             let count = Columns::new("write", single(&count)?).number()?;
             let mut may_be_forgotten = Vec::new();
             for row in rows() {
                 may_be_forgotten.push(Columns::new("write", &row).owner()?);
             }
-            txn.put_ended(count, may_be_forgotten);
+            found.txn.put_ended(count, may_be_forgotten);
         }
-        if any_creates {
+        if lookups.creates > 0 {
             for row in rows() {
                 within.places.push(Columns::new("write", &row).int()?);
             }
         }
         Ok(Read {
-            txn,
+            txn: found.txn,
             stored,
-            numbers,
+            numbers: found.numbers,
             now,
             within,
             held,

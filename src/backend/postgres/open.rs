@@ -20,7 +20,7 @@ use super::script::Script;
 use super::setup::{Setup, SynchronousCommit};
 use super::source::{Connection, ConnectionSlot, Source};
 use super::store::PostgresStore;
-use crate::backend::sql::{Lineage, Phase, Settings, SqlStore, Stored, corrupt};
+use crate::backend::sql::{Lineage, Phase, SqlStore, Stored, corrupt};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{BranchId, Branches, End, Fork, StoreId};
 use crate::spi::PositionWatch;
@@ -170,7 +170,7 @@ async fn prepare(
 ) -> Result<Prepared, StoreError> {
     let (durability, synchronous_commit) = inspect(connection).await?;
     schema::apply(connection, name, options.policy()).await?;
-    let setup = Setup::new(name, options.timeout, &synchronous_commit);
+    let setup = Setup::new(name, options.sql.timeout, &synchronous_commit);
     let (lineage, stored) = read(connection, &setup).await?;
     Ok(Prepared {
         setup: Arc::new(setup),
@@ -194,14 +194,7 @@ fn start(
     } = prepared;
     let mut capabilities = Capabilities::new(durability);
     capabilities.shared = true;
-    let settings = Settings {
-        capabilities,
-        timeout: options.timeout,
-        queue_bytes: options.queue_bytes,
-        poll_interval: Some(options.poll_interval),
-        #[cfg(test)]
-        always_parts: false,
-    };
+    let settings = options.sql.settings(capabilities);
     let locks = HostLocks::new(lineage.store_id);
     let mut slot = ConnectionSlot::new(source.clone());
     slot.hand_back(connection);
@@ -210,16 +203,16 @@ fn start(
         setup: setup.clone(),
         locks: locks.clone(),
         clock: options.clock.clone(),
-        timeout: options.timeout,
+        timeout: options.sql.timeout,
         within: Within::default(),
     };
     let reader = |_| PostgresReader {
         slot: ConnectionSlot::new(source.clone()),
         setup: setup.clone(),
         lineage: lineage.clone(),
-        timeout: options.timeout,
+        timeout: options.sql.timeout,
     };
-    let readers = (0..options.readers).map(reader).collect();
+    let readers = (0..options.sql.readers).map(reader).collect();
     let position_watch = Arc::new(PositionWatch::new(lineage.at(stored)));
     PostgresStore {
         process: std::process::id(),

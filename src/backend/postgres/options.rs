@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::schema::Policy;
+use crate::backend::sql::SqlOptions;
 use crate::clock::Clock;
 
 /// Options for opening a [`PostgresStore`](super::PostgresStore).
@@ -10,24 +11,16 @@ use crate::clock::Clock;
 #[non_exhaustive]
 pub struct PostgresOptions {
     pub(super) schema: String,
-    pub(super) readers: usize,
-    pub(super) queue_bytes: usize,
-    pub(super) timeout: Duration,
-    pub(super) poll_interval: Duration,
+    pub(super) sql: SqlOptions,
     pub(super) clock: Option<Clock>,
-    pub(super) verify_schema: bool,
 }
 
 impl Default for PostgresOptions {
     fn default() -> PostgresOptions {
         PostgresOptions {
             schema: "actions".to_owned(),
-            readers: 2,
-            queue_bytes: 64 * 1024 * 1024,
-            timeout: Duration::from_secs(30),
-            poll_interval: Duration::from_millis(50),
+            sql: SqlOptions::new(Duration::from_millis(50)),
             clock: None,
-            verify_schema: false,
         }
     }
 }
@@ -53,7 +46,7 @@ impl PostgresOptions {
     /// with `Incompatible` and names it. The role then needs no right to create anything.
     #[must_use]
     pub fn verify_schema(mut self) -> PostgresOptions {
-        self.verify_schema = true;
+        self.sql.verify_schema = true;
         self
     }
 
@@ -61,7 +54,7 @@ impl PostgresOptions {
     /// connections that reads may borrow at once.
     #[must_use]
     pub fn with_readers(mut self, readers: usize) -> PostgresOptions {
-        self.readers = readers.clamp(1, 64);
+        self.sql.set_readers(readers);
         self
     }
 
@@ -69,11 +62,7 @@ impl PostgresOptions {
     /// GiB, default 64 MiB. A write that finds no room waits for it until the call times out.
     #[must_use]
     pub fn with_queue_bytes(mut self, bytes: usize) -> PostgresOptions {
-        const MEBI: u64 = 1024 * 1024;
-        // Saturates on targets whose address space is smaller.
-        let [least, most] =
-            [8 * MEBI, 4096 * MEBI].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-        self.queue_bytes = bytes.clamp(least, most);
+        self.sql.set_queue_bytes(bytes);
         self
     }
 
@@ -82,7 +71,7 @@ impl PostgresOptions {
     /// The server ends a statement that takes longer.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> PostgresOptions {
-        self.timeout = timeout;
+        self.sql.timeout = timeout;
         self
     }
 
@@ -90,7 +79,7 @@ impl PostgresOptions {
     /// 50 milliseconds. The store polls only while a call waits for a change.
     #[must_use]
     pub fn with_poll_interval(mut self, interval: Duration) -> PostgresOptions {
-        self.poll_interval = interval.clamp(Duration::from_millis(1), Duration::from_secs(10));
+        self.sql.set_poll_interval(interval);
         self
     }
 
@@ -102,7 +91,7 @@ impl PostgresOptions {
     }
 
     pub(super) fn policy(&self) -> Policy {
-        match self.verify_schema {
+        match self.sql.verify_schema {
             true => Policy::Verify,
             false => Policy::Apply,
         }

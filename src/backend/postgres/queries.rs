@@ -56,7 +56,7 @@ pub(super) const OPS: &str = "SELECT a.uid, l.op FROM unnest($3) AS j(uid, op) \
      JOIN actions_action AS a ON a.uid = j.uid \
      JOIN actions_log AS l ON l.action = a.number AND l.op = j.op";
 
-pub(super) const KEYS: &str = "SELECT j.place, k.action FROM unnest($2) WITH ORDINALITY AS j(tenant, kind, key, place) \
+pub(super) const KEYS: &str = "SELECT j.place - 1, k.action FROM unnest($2) WITH ORDINALITY AS j(tenant, kind, key, place) \
      JOIN actions_key AS k ON k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
 
 /// The owners that are named ($4), the living ones of these names, and those of the actions.

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use super::decode::Columns;
 use super::errors::{comes_back, is_lost, store_error};
 use super::list;
-use super::literal::{Rows, Type};
+use super::literal::Rows;
 use super::load::read_stored;
 use super::queries::{GATE, POSITION, STAMP, owns};
 use super::rows::{STORED_ACTION, STORED_ENTRY, STORED_OWNER};
@@ -18,8 +18,8 @@ use super::setup::Setup;
 use super::source::ConnectionSlot;
 use crate::backend::another_branch;
 use crate::backend::sql::{
-    FirstRow, FoundOne, Lineage, Phase, ReadEngine, Stored, candidates, corrupt, fewest,
-    must_count, out_of_place, read_page,
+    FirstRow, FoundOne, Lineage, Phase, ReadEngine, RowWriter, Stored, Type, candidates, corrupt,
+    fewest, must_count, out_of_place, read_page,
 };
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{

@@ -1,23 +1,25 @@
 //! The second half of a transaction: writes the changes of the plan and commits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use uuid::Uuid;
 
 use super::blocks::widen_blocks;
 use super::host_locks::HostLocks;
-use super::literal::{Rows, Type};
+use super::literal::Rows;
 use super::load::Within;
 use super::rows::{
     ACTIONS, ENTRIES, KEYS, LABELS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, UPDATES,
-    encode_action, encode_entry, encode_owner, encode_progress, encode_update,
 };
 use super::script::Script;
 use super::setup::Setup;
-use crate::backend::sql::Stored;
+use crate::backend::sql::{
+    Numbers, RowWriter, Stored, Type, encode_action, encode_owner, entries, keys_taken, labels,
+    numbers_of, position, touches, updated,
+};
 use crate::model::codec::CodecError;
-use crate::model::{Action, ActionUid, Key, Limits, OwnerRef, WriteSet, touched};
+use crate::model::{ActionUid, Limits, OwnerRef, WriteSet};
 
 /// A script that saves changes, and the values that are valid after its commit.
 #[derive(Debug)]
@@ -28,21 +30,6 @@ pub(super) struct Save {
     pub(super) after: Stored,
     /// Identity of its row in `actions_commit`.
     pub(super) id: Uuid,
-}
-
-/// The numbers of the actions, including those that new ones get.
-struct Numbers {
-    known: HashMap<ActionUid, i64>,
-    /// Places for the new actions.
-    places: std::vec::IntoIter<i64>,
-    last: i64,
-}
-
-impl Numbers {
-    fn of(&self, uid: ActionUid) -> i64 {
-        // Every action in the plan was loaded or is new; no action has number 0.
-        self.known.get(&uid).copied().unwrap_or_default()
-    }
 }
 
 /// Rows of `actions_commit` that stay. A writer whose commit is in doubt looks for its row.
@@ -76,14 +63,11 @@ pub(super) fn script(
     within: &Within,
     locks: &HostLocks,
 ) -> Result<Save, CodecError> {
-    let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
-    let changed = count(write_set.updated.len() + write_set.created.len());
     let mut script = Script::new();
     push_guard(&mut script, within);
     let mut revisions = stored.revision + 1..;
     let mut numbers = Numbers {
         known,
-        places: within.places.clone().into_iter(),
         last: stored.last_number,
     };
     let mut latest = within.revisions.clone();
@@ -96,7 +80,7 @@ pub(super) fn script(
     script.push_rows(&MOVES.sql, &positions);
     remove(&mut script, write_set, &numbers);
     free_keys(&mut script, write_set);
-    create(&mut script, write_set, &mut numbers)?;
+    create(&mut script, write_set, &mut numbers, &within.places)?;
     let mut positions = POSITIONS.rows();
     for (action, revision) in write_set.created.iter().zip(revisions) {
         position(&mut positions, numbers.of(action.uid), revision);
@@ -112,17 +96,13 @@ pub(super) fn script(
     save_owners(&mut script, write_set)?;
     widen_blocks(&mut script, write_set, |uid| numbers.of(uid));
 
-    let removed = || write_set.removed.iter();
-    let pruned_through = removed().filter_map(|action| latest.get(&action.uid).copied());
-    let created = removed().map(|action| action.created_at.as_micros());
+    let removed = write_set.removed.iter();
+    let pruned_through = removed.filter_map(|action| latest.get(&action.uid).copied());
     let after = Stored {
-        revision: stored.revision + changed,
         pruned_through: pruned_through.max().unwrap_or(0).max(stored.pruned_through),
-        pruned_created: created.max().max(stored.pruned_created),
-        actions: stored.actions + count(write_set.created.len()) - count(write_set.removed.len()),
         last_number: numbers.last,
-        last_entry: stored.last_entry + count(write_set.log.len()),
         last_commit: stored.last_commit + 1,
+        ..stored.after(write_set)
     };
     let id = Uuid::now_v7();
     push_commit(&mut script, after, &id);
@@ -137,8 +117,9 @@ pub(super) fn script(
 
 /// Log entries of a host's transaction. They get their numbers at the stamp.
 static UNSTAMPED: LazyLock<String> = LazyLock::new(|| {
-    let unstamped = "SELECT nextval('actions_unstamped'),";
-    ENTRIES.sql.replacen("SELECT entry,", unstamped, 1)
+    let (insert, select) = ENTRIES.sql.split_once("SELECT").unwrap_or_default();
+    let select = select.replacen(" entry,", " nextval('actions_unstamped'),", 1);
+    format!("{insert}SELECT{select}")
 });
 
 /// Returns the script that saves changes in a host's transaction, with a mark. The last statement
@@ -153,19 +134,18 @@ pub(super) fn script_in(
     let mut script = Script::new();
     setup.enter(&mut script);
     push_guard(&mut script, within);
-    let places = within.places.clone().into_iter();
-    let mut numbers = Numbers {
-        known,
-        places,
-        last: 0,
-    };
+    let mut numbers = Numbers { known, last: 0 };
     update(&mut script, write_set, &numbers)?;
     free_keys(&mut script, write_set);
-    create(&mut script, write_set, &mut numbers)?;
+    create(&mut script, write_set, &mut numbers, &within.places)?;
     append_log(&mut script, write_set, &numbers, None)?;
     save_keys_and_pins(&mut script, write_set, &numbers);
     let changed = write_set.created.iter().chain(&write_set.updated);
-    let changed = numbers_of(changed.map(|action| action.uid), &numbers);
+    let changed = numbers_of(
+        Rows::new(&[Type::Int]),
+        changed.map(|action| &action.uid),
+        &numbers,
+    );
     let mut alive = Rows::new(&[Type::Int]);
     for (id, owner) in &within.alive {
         if owners.contains(owner) {
@@ -220,60 +200,14 @@ fn push_commit(script: &mut Script, after: Stored, id: &Uuid) {
     }
 }
 
-/// A row of numbers, for tables that identify actions by number only.
-fn numbers_of(uids: impl Iterator<Item = ActionUid>, numbers: &Numbers) -> Rows {
-    let mut rows = Rows::new(&[Type::Int]);
-    for uid in uids {
-        rows.row(|row| row.int(numbers.of(uid)));
-    }
-    rows
-}
-
-fn touches(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> Rows {
-    let mut rows = TOUCHES.rows();
-    for action in actions {
-        for object in touched(action) {
-            rows.row(|row| {
-                row.text(object.as_str());
-                row.int(numbers.of(action.uid));
-            });
-        }
-    }
-    rows
-}
-
-fn labels(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> Rows {
-    let mut rows = LABELS.rows();
-    for action in actions {
-        for text in action.labels.index_texts() {
-            rows.row(|row| {
-                row.text(&text);
-                row.int(numbers.of(action.uid));
-            });
-        }
-    }
-    rows
-}
-
-fn position(positions: &mut Rows, number: i64, revision: i64) {
-    positions.row(|row| {
-        row.int(number);
-        row.int(revision);
-    });
-}
-
 fn update(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) -> Result<(), CodecError> {
-    let logged: HashSet<ActionUid> = write_set.log.iter().map(|entry| entry.uid).collect();
     let (mut wide, mut narrow) = (UPDATES.rows(), PROGRESS.rows());
-    for action in &write_set.updated {
-        let number = numbers.of(action.uid);
-        // Every other change adds a log entry. The log of a removed action is gone.
-        let removed = || write_set.removed.iter().any(|gone| gone.uid == action.uid);
-        if logged.contains(&action.uid) || removed() {
-            wide.row(|row| encode_update(row, action, number))?;
-        } else {
-            narrow.row(|row| encode_progress(row, action, number))?;
-        }
+    for updated in updated(write_set, numbers) {
+        let rows = match updated.is_wide {
+            true => &mut wide,
+            false => &mut narrow,
+        };
+        rows.row(|row| updated.encode(row))?;
     }
     script.push_rows(&UPDATES.sql, &wide);
     script.push_rows(&PROGRESS.sql, &narrow);
@@ -281,34 +215,29 @@ fn update(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) -> Resul
 }
 
 fn remove(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) {
-    let unpinned = numbers_of(write_set.unpinned.iter().copied(), numbers);
+    let unpinned = numbers_of(Rows::new(&[Type::Int]), &write_set.unpinned, numbers);
     script.push_rows("DELETE FROM actions_pin WHERE action = ANY ($#)", &unpinned);
     let untouch = "DELETE FROM actions_touch AS t USING unnest($#) AS j(object, action) \
          WHERE t.object = j.object AND t.action = j.action";
-    script.push_rows(untouch, &touches(&write_set.removed, numbers));
+    script.push_rows(
+        untouch,
+        &touches(TOUCHES.rows(), &write_set.removed, numbers),
+    );
     let unlabel = "DELETE FROM actions_label AS t USING unnest($#) AS j(label, action) \
          WHERE t.label = j.label AND t.action = j.action";
-    script.push_rows(unlabel, &labels(&write_set.removed, numbers));
-    let removed = write_set.removed.iter().map(|action| action.uid);
-    let removed = numbers_of(removed, numbers);
+    script.push_rows(unlabel, &labels(LABELS.rows(), &write_set.removed, numbers));
+    let removed = write_set.removed.iter().map(|action| &action.uid);
+    let removed = numbers_of(Rows::new(&[Type::Int]), removed, numbers);
     script.push_rows(
         "DELETE FROM actions_action WHERE number = ANY ($#)",
         &removed,
     );
 }
 
-const KEY: [Type; 3] = [Type::Text, Type::Int, Type::Text];
-
-fn push_key(row: &mut Rows, key: &Key) {
-    row.text(&key.tenant);
-    row.int(key.kind.code().into());
-    row.text(&key.key);
-}
-
 fn free_keys(script: &mut Script, write_set: &WriteSet) {
-    let mut freed = Rows::new(&KEY);
+    let mut freed = Rows::new(&[Type::Text, Type::Int, Type::Text]);
     for key in &write_set.keys_freed {
-        freed.row(|row| push_key(row, key));
+        freed.row(|row| row.key(key));
     }
     let free = "DELETE FROM actions_key AS k USING unnest($#) AS j(tenant, kind, key) \
          WHERE k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
@@ -319,18 +248,21 @@ fn create(
     script: &mut Script,
     write_set: &WriteSet,
     numbers: &mut Numbers,
+    places: &[i64],
 ) -> Result<(), CodecError> {
     let mut rows = ACTIONS.rows();
+    let mut places = places.iter().copied();
     for action in &write_set.created {
         // There is one for each command that may add an action.
-        let number = numbers.places.next().unwrap_or_default();
-        numbers.last = numbers.last.max(number);
-        numbers.known.insert(action.uid, number);
+        let number = places.next().unwrap_or_default();
+        numbers.insert(action.uid, number);
         rows.row(|row| encode_action(row, action, number))?;
     }
     script.push_rows(&ACTIONS.sql, &rows);
-    script.push_rows(&TOUCHES.sql, &touches(&write_set.created, numbers));
-    script.push_rows(&LABELS.sql, &labels(&write_set.created, numbers));
+    let touches = touches(TOUCHES.rows(), &write_set.created, numbers);
+    script.push_rows(&TOUCHES.sql, &touches);
+    let labels = labels(LABELS.rows(), &write_set.created, numbers);
+    script.push_rows(&LABELS.sql, &labels);
     Ok(())
 }
 
@@ -340,42 +272,26 @@ fn append_log(
     numbers: &Numbers,
     last_entry: Option<i64>,
 ) -> Result<(), CodecError> {
-    let mut rows = ENTRIES.rows();
-    let first = last_entry.map_or(0, |last| last + 1);
-    for (logged, entry) in write_set.log.iter().zip(first..) {
-        let number = numbers.of(logged.uid);
-        rows.row(|row| encode_entry(row, logged, entry, number))?;
-    }
-    let sql = match last_entry {
-        Some(_) => &ENTRIES.sql,
-        None => &*UNSTAMPED,
+    let (first, sql) = match last_entry {
+        Some(last) => (last + 1, &ENTRIES.sql),
+        None => (0, &*UNSTAMPED),
     };
-    script.push_rows(sql, &rows);
-    let trimmed = numbers_of(write_set.trim.iter().copied(), numbers);
+    script.push_rows(sql, &entries(ENTRIES.rows(), write_set, numbers, first)?);
+    let trimmed = numbers_of(Rows::new(&[Type::Int]), &write_set.trim, numbers);
     script.push_rows(&TRIM, &trimmed);
     Ok(())
 }
 
 fn save_keys_and_pins(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) {
-    let mut taken = KEYS.rows();
-    for (key, uid) in &write_set.keys_taken {
-        taken.row(|row| {
-            push_key(row, key);
-            row.int(numbers.of(*uid));
-        });
-    }
-    script.push_rows(&KEYS.sql, &taken);
-    let pinned = numbers_of(write_set.pinned.iter().copied(), numbers);
+    script.push_rows(&KEYS.sql, &keys_taken(KEYS.rows(), write_set, numbers));
+    let pinned = numbers_of(PINS.rows(), &write_set.pinned, numbers);
     script.push_rows(&PINS.sql, &pinned);
 }
 
 fn save_owners(script: &mut Script, write_set: &WriteSet) -> Result<(), CodecError> {
     let mut forgotten = Rows::new(&[Type::Text, Type::Id]);
     for owner in &write_set.owners_forgotten {
-        forgotten.row(|row| {
-            row.text(&owner.name);
-            row.id(owner.incarnation.as_uuid());
-        });
+        forgotten.row(|row| row.owner(owner));
     }
     let forget = "DELETE FROM actions_owner AS o USING unnest($#) AS j(name, incarnation) \
          WHERE o.name = j.name AND o.incarnation = j.incarnation";

@@ -6,14 +6,13 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row, ValueRef};
 
 use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key};
-use super::encode::flags;
 use super::errors::store_error;
 use super::known_damage::{Part, Parts};
-use super::rows::{COPIES, STORED_ACTION, STORED_ENTRY, STORED_OWNER};
+use super::rows::{STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
 use super::source::ConnectionSlot;
 use super::store::SqliteStore;
-use crate::backend::sql::{Phase, corrupt};
+use crate::backend::sql::{Phase, copies, corrupt, flags};
 use crate::error::StoreError;
 use crate::model::codec::{Field, Record, Value};
 use crate::model::{Detail, Labels};
@@ -67,7 +66,7 @@ pub(super) struct Table {
 /// The actions come first.
 pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
     let (action, entry, owner) = (&*STORED_ACTION, &*STORED_ENTRY, &*STORED_OWNER);
-    let copies: Vec<String> = COPIES.iter().map(|f| format!("a.{}", f.name())).collect();
+    let copies: Vec<String> = copies().map(|f| format!("a.{}", f.name())).collect();
     let copies = copies.join(", ");
     [
         Table {
@@ -182,9 +181,7 @@ fn relations() -> impl Iterator<Item = (&'static str, Part, String)> {
 /// Compares an action with the columns that repeat its fields.
 fn check_action(row: &SqliteRow) -> Result<Labels, StoreError> {
     let action = decode_action("check", row, 1, Detail::Full)?;
-    let copies = COPIES
-        .iter()
-        .map(|field| (field.name(), action.value(*field)));
+    let copies = copies().map(|field| (field.name(), action.value(field)));
     let flags = ("flags", Value::Int(flags(&action)));
     for (column, (name, value)) in (2..).zip(std::iter::once(flags).chain(copies)) {
         let is_null = row.try_get_raw(column).is_ok_and(|raw| raw.is_null());

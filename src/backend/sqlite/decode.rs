@@ -12,8 +12,7 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::joined::from_hex;
-use super::rows;
-use crate::backend::sql::corrupt;
+use crate::backend::sql::{ACTION, ENTRY, OWNER, corrupt};
 use crate::error::StoreError;
 use crate::model::codec::{CodecError, Field as _, Kind, Layout, Record, Value};
 use crate::model::{Action, Detail, Incarnation, LogEntry, Owner, OwnerRef, Timestamp};
@@ -241,7 +240,7 @@ pub(super) fn decode_stored(
 }
 
 /// The number of fields of an action that have columns.
-const COLUMNS: usize = rows::ACTION.columns().len();
+const COLUMNS: usize = ACTION.columns().len();
 
 /// How a database stores its texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -275,7 +274,7 @@ fn decode_in(encoding: Encoding, stored: &[u8], detail: Detail) -> Result<Action
         let mut joined = rest.get(padding..)?;
         let mut texts: [Cow<'_, str>; COLUMNS] = Default::default();
         let mut values = [Value::Null; COLUMNS];
-        let columns = rows::ACTION.columns().iter().zip(lengths);
+        let columns = ACTION.columns().iter().zip(lengths);
         for ((field, length), (text, value)) in columns.zip(texts.iter_mut().zip(&mut values)) {
             match (length, field.kind()) {
                 (0, _) => {}
@@ -298,8 +297,8 @@ fn decode_in(encoding: Encoding, stored: &[u8], detail: Detail) -> Result<Action
         }
     }
     match detail {
-        Detail::Summary => rows::ACTION.decode_summary(&values, body),
-        _ => rows::ACTION.decode(&values, body),
+        Detail::Summary => ACTION.decode_summary(&values, body),
+        _ => ACTION.decode(&values, body),
     }
 }
 
@@ -342,12 +341,12 @@ fn take_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
 
 /// Reads a [`STORED_ENTRY`](super::rows::STORED_ENTRY): the number of the entry and the entry.
 pub(super) fn decode_entry(columns: &mut Columns<'_>) -> Result<(u64, LogEntry), StoreError> {
-    Ok((columns.number()?, columns.record(rows::ENTRY)?))
+    Ok((columns.number()?, columns.record(ENTRY)?))
 }
 
 /// Reads a [`STORED_OWNER`](super::rows::STORED_OWNER): the number of the owner and the owner.
 pub(super) fn decode_owner(columns: &mut Columns<'_>) -> Result<(u64, Owner), StoreError> {
-    Ok((columns.number()?, columns.record(rows::OWNER)?))
+    Ok((columns.number()?, columns.record(OWNER)?))
 }
 
 #[cfg(test)]

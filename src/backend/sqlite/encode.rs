@@ -1,11 +1,11 @@
-//! Encodes actions, log entries and owners into rows.
+//! Rows as JSON.
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::rows;
-use crate::model::codec::{CodecError, Record, Value};
-use crate::model::{Action, LogEntry, Owner, OwnerRef};
+use crate::backend::sql::{ACTION, RowWriter};
+use crate::model::Action;
+use crate::model::codec::{CodecError, Layout, Record, Value};
 
 /// Size in bytes after which the rows continue in another text. SQLite refuses a text of 1 GB, and
 /// a row is much smaller than this.
@@ -53,7 +53,7 @@ impl JsonRows {
         self.rows
     }
 
-    /// True if a row has any [sparse](super::rows::Columns::sparse) column.
+    /// True if a row has any [sparse](crate::backend::sql::Columns::sparse) column.
     pub(super) fn any_sparse(&self) -> bool {
         self.any_sparse
     }
@@ -92,8 +92,45 @@ impl JsonRows {
         self.full.into_iter().map(close).collect()
     }
 
-    /// Begins a row, fills it and ends it.
-    pub(super) fn row<T>(&mut self, fill: impl FnOnce(&mut JsonRows) -> T) -> T {
+    /// Writes a row that contains only an identity.
+    pub(super) fn item(&mut self, uuid: &Uuid) {
+        self.in_row = self.rows > 0;
+        self.rows += 1;
+        self.id(uuid);
+    }
+
+    fn next_field(&mut self) {
+        if self.in_row {
+            self.json.push(b',');
+        }
+        self.in_row = true;
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, value: &T) {
+        self.next_field();
+        self.empty = false;
+        // Texts and numbers are written to memory, so neither can fail.
+        let written = serde_json::to_writer(&mut self.json, value);
+        debug_assert!(written.is_ok());
+    }
+
+    /// Writes the body of a row: encodes it behind the others, and writes its place.
+    fn place(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>,
+    ) -> Result<(), CodecError> {
+        let begin = self.bodies.len();
+        encode(&mut self.bodies)?;
+        let length = self.bodies.len() - begin;
+        // SQLite counts from 1.
+        self.int(i64::try_from(begin + 1).unwrap_or(i64::MAX));
+        self.int(i64::try_from(length).unwrap_or(i64::MAX));
+        Ok(())
+    }
+}
+
+impl RowWriter for JsonRows {
+    fn row<T>(&mut self, fill: impl FnOnce(&mut JsonRows) -> T) -> T {
         if self.json.len() + self.bodies.len() > TEXT_BYTES {
             let json = std::mem::replace(&mut self.json, vec![b'[']);
             self.full.push((json, std::mem::take(&mut self.bodies)));
@@ -108,7 +145,30 @@ impl JsonRows {
         filled
     }
 
-    /// Writes the field of a row that packs the sparse columns.
+    fn text(&mut self, text: &str) {
+        self.field(text);
+    }
+
+    fn int(&mut self, number: i64) {
+        self.field(&number);
+    }
+
+    fn id(&mut self, id: &Uuid) {
+        let mut buffer = Uuid::encode_buffer();
+        let hex = id.simple().encode_lower(&mut buffer);
+        self.next_field();
+        self.empty = false;
+        // The text contains nothing to escape.
+        self.json.push(b'"');
+        self.json.extend_from_slice(hex.as_bytes());
+        self.json.push(b'"');
+    }
+
+    fn null(&mut self) {
+        self.next_field();
+        self.json.extend_from_slice(b"null");
+    }
+
     fn sparse(&mut self, fill: impl FnOnce(&mut JsonRows)) {
         if self.in_row {
             self.json.push(b',');
@@ -127,79 +187,12 @@ impl JsonRows {
         }
     }
 
-    /// Writes a row that contains only an identity.
-    pub(super) fn item(&mut self, uuid: &Uuid) {
-        self.in_row = self.rows > 0;
-        self.rows += 1;
-        self.blob(uuid);
+    fn body<R: Record>(&mut self, layout: Layout<R>, record: &R) -> Result<(), CodecError> {
+        self.place(|out| layout.encode(record, out))
     }
 
-    fn next_field(&mut self) {
-        if self.in_row {
-            self.json.push(b',');
-        }
-        self.in_row = true;
-    }
-
-    fn field<T: Serialize + ?Sized>(&mut self, value: &T) {
-        self.next_field();
-        self.empty = false;
-        // Texts and numbers are written to memory, so neither can fail.
-        let written = serde_json::to_writer(&mut self.json, value);
-        debug_assert!(written.is_ok());
-    }
-
-    fn null(&mut self) {
-        self.next_field();
-        self.json.extend_from_slice(b"null");
-    }
-
-    pub(super) fn text(&mut self, text: &str) {
-        self.field(text);
-    }
-
-    pub(super) fn int(&mut self, number: i64) {
-        self.field(&number);
-    }
-
-    pub(super) fn blob(&mut self, uuid: &Uuid) {
-        let mut buffer = Uuid::encode_buffer();
-        let hex = uuid.simple().encode_lower(&mut buffer);
-        self.next_field();
-        self.empty = false;
-        // The text contains nothing to escape.
-        self.json.push(b'"');
-        self.json.extend_from_slice(hex.as_bytes());
-        self.json.push(b'"');
-    }
-
-    /// Writes the value of a column.
-    fn value(&mut self, value: Value<'_>) {
-        match value {
-            Value::Int(number) => self.int(number),
-            Value::Text(text) => self.text(text),
-            Value::Id(id) => self.blob(&id),
-            _ => self.null(),
-        }
-    }
-
-    /// Writes the body of a row: encodes it behind the others, and writes its place.
-    fn body(
-        &mut self,
-        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>,
-    ) -> Result<(), CodecError> {
-        let begin = self.bodies.len();
-        encode(&mut self.bodies)?;
-        let length = self.bodies.len() - begin;
-        // SQLite counts from 1.
-        self.int(i64::try_from(begin + 1).unwrap_or(i64::MAX));
-        self.int(i64::try_from(length).unwrap_or(i64::MAX));
-        Ok(())
-    }
-
-    pub(super) fn owner(&mut self, owner: &OwnerRef) {
-        self.text(&owner.name);
-        self.blob(owner.incarnation.as_uuid());
+    fn action_body(&mut self, action: &Action) -> Result<(), CodecError> {
+        self.place(|out| encode_body(action, out))
     }
 }
 
@@ -208,78 +201,18 @@ fn into_text(json: Vec<u8>) -> String {
     String::from_utf8(json).unwrap_or_default()
 }
 
-/// Encodes a row of [`NEW_ACTION`](super::rows::NEW_ACTION).
-pub(super) fn encode_action(
-    out: &mut JsonRows,
-    action: &Action,
-    number: i64,
-) -> Result<(), CodecError> {
-    out.sparse(|out| {
-        rows::SPARSE
-            .iter()
-            .for_each(|field| out.value(action.value(*field)));
-    });
-    out.int(number);
-    out.int(flags(action));
-    for field in rows::IDENTITY.iter().chain(rows::CHANGEABLE) {
-        out.value(action.value(*field));
-    }
-    out.body(|out| encode_body(action, out))
-}
-
-/// Encodes a row of [`CHANGED_ACTION`](super::rows::CHANGED_ACTION).
-pub(super) fn encode_update(
-    out: &mut JsonRows,
-    action: &Action,
-    number: i64,
-) -> Result<(), CodecError> {
-    out.int(number);
-    out.int(flags(action));
-    for field in rows::CHANGEABLE {
-        out.value(action.value(*field));
-    }
-    out.body(|out| encode_body(action, out))
-}
-
-/// Encodes a row of [`PROGRESSED_ACTION`](super::rows::PROGRESSED_ACTION).
-pub(super) fn encode_progress(
-    out: &mut JsonRows,
-    action: &Action,
-    number: i64,
-) -> Result<(), CodecError> {
-    out.int(number);
-    for field in rows::PROGRESSED {
-        out.value(action.value(*field));
-    }
-    out.body(|out| encode_body(action, out))
-}
-
-/// Returns the column `flags`: what the rules of the schema need of the body.
-pub(super) fn flags(action: &Action) -> i64 {
-    let flags = [
-        action.started_at.is_some(),
-        action.result.is_some(),
-        action.error.is_some(),
-        action.evidence.is_some(),
-        action.cancel.is_some(),
-        !action.related.is_empty(),
-    ];
-    let bit = |(place, is_set): (usize, &bool)| i64::from(*is_set) << place;
-    flags.iter().enumerate().map(bit).sum()
-}
-
 /// Encodes the column `body` of an action: the length in bytes of the body of its
-/// [`ACTION`](rows::ACTION) layout, the length of each of its columns, and that body. The lengths
-/// split what [`STORED_ACTION`](rows::STORED_ACTION) joins.
+/// [`ACTION`] layout, the length of each of its columns, and that body. The lengths split what
+/// [`STORED_ACTION`](super::rows::STORED_ACTION) joins.
 ///
 /// A zero byte makes the length even if it is odd: in a database in UTF-16, SQLite drops the last
 /// byte of a joined value of odd length.
 fn encode_body(action: &Action, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let begin = out.len();
     let mut body = Vec::with_capacity(256);
-    rows::ACTION.encode(action, &mut body)?;
+    ACTION.encode(action, &mut body)?;
     put_length(out, body.len());
-    for value in rows::ACTION.values(action) {
+    for value in ACTION.values(action) {
         put_length(
             out,
             match value {
@@ -303,34 +236,6 @@ fn put_length(out: &mut Vec<u8>, mut length: usize) {
         length >>= 7;
     }
     out.push(length as u8);
-}
-
-/// Encodes a row of [`NEW_ENTRY`](super::rows::NEW_ENTRY).
-pub(super) fn encode_entry(
-    out: &mut JsonRows,
-    logged: &LogEntry,
-    entry: i64,
-    action: i64,
-) -> Result<(), CodecError> {
-    out.sparse(|out| {
-        rows::SPARSE_ENTRY
-            .iter()
-            .for_each(|field| out.value(logged.value(*field)));
-    });
-    out.int(entry);
-    out.int(action);
-    for field in rows::DENSE_ENTRY {
-        out.value(logged.value(*field));
-    }
-    out.body(|out| rows::ENTRY.encode(logged, out))
-}
-
-/// Encodes a row of [`NEW_OWNER`](super::rows::NEW_OWNER).
-pub(super) fn encode_owner(out: &mut JsonRows, owner: &Owner) -> Result<(), CodecError> {
-    for value in rows::OWNER.values(owner) {
-        out.value(value);
-    }
-    out.body(|out| rows::OWNER.encode(owner, out))
 }
 
 #[cfg(test)]

@@ -316,7 +316,7 @@ mod tests {
         for (fault, applied, version) in cases {
             let dir = tempfile::tempdir().unwrap();
             let mut options = SqliteOptions::new();
-            options.always_parts = true;
+            options.sql.always_parts = true;
             let faults = options.faults.clone();
             let store = options.open(dir.path().join("actions.db")).await.unwrap();
             let action = store.create(NewAction::task("a")).await.unwrap();

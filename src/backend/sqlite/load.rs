@@ -1,7 +1,7 @@
 //! The first half of a transaction: begins it and reads the data that the plan needs.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -12,10 +12,9 @@ use super::errors::store_error;
 use super::owners;
 use super::rows::{STORED_ACTION, STORED_OWNER};
 use super::script::Script;
-use crate::backend::sql::Stored;
-use crate::backend::sql::{Phase, corrupt};
+use crate::backend::sql::{Found, Lookups, Phase, Stored, corrupt};
 use crate::error::StoreError;
-use crate::model::{ActionUid, Detail, Key, Limits, OpId, Owner, ReadSet, TxnState};
+use crate::model::{ActionUid, Detail, Limits, OpId, Owner, ReadSet, TxnState};
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
@@ -99,55 +98,22 @@ static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
 /// The script that begins a transaction and loads the data of its batches.
 pub(super) struct Load<'n> {
     pub(super) script: Script,
-    /// The keys that it looks up, in order.
-    keys: Vec<&'n Key>,
-    any_ops: bool,
-    any_claims: bool,
-    any_parents: bool,
+    lookups: Lookups<'n>,
 }
 
 /// `begin` is the statement that begins the transaction; `None` inside the host's transaction.
 pub(super) fn script<'n>(
-    read_set: impl Iterator<Item = &'n ReadSet>,
+    read_sets: impl Iterator<Item = &'n ReadSet>,
     begin: Option<&str>,
 ) -> Result<Load<'n>, sqlx::Error> {
-    let (mut uids, mut keys, mut ops) = (JsonRows::new(), JsonRows::new(), JsonRows::new());
-    let (mut named, mut claims) = (JsonRows::new(), 0);
-    let mut parts = JsonRows::new();
-    let mut asked = Vec::new();
-    for read_set in read_set {
-        for uid in read_set.actions() {
-            uids.row(|row| row.blob(uid.as_uuid()));
-        }
-        for uid in read_set.parents_of() {
-            parts.row(|row| row.blob(uid.as_uuid()));
-        }
-        for key in read_set.keys() {
-            asked.push(key);
-            keys.row(|row| {
-                row.text(&key.tenant);
-                row.int(key.kind.code().into());
-                row.text(&key.key);
-            });
-        }
-        for (uid, op) in read_set.ops() {
-            ops.row(|row| {
-                row.blob(uid.as_uuid());
-                row.blob(op.as_uuid());
-            });
-        }
-        for owner in read_set.owners() {
-            named.row(|row| row.owner(owner));
-        }
-        claims += read_set.claims();
-    }
-    let (any_ops, any_parents) = (ops.len() > 0, parts.len() > 0);
+    let mut rows = std::array::from_fn(|_| JsonRows::new());
+    let lookups = Lookups::write(read_sets, &mut rows);
     let mut script = Script::new();
-    for envelope in [uids, keys, ops, named, parts] {
-        script.bind(envelope.finish())?;
+    for rows in rows {
+        script.bind(rows.finish())?;
     }
-    if claims > 0 {
-        script.bind(i64::try_from(claims).unwrap_or(i64::MAX))?;
+    if lookups.claims > 0 {
+        script.bind(lookups.claims)?;
     }
     if let Some(begin) = begin {
         script.push(begin);
@@ -155,44 +121,31 @@ pub(super) fn script<'n>(
     script.push(POSITION);
     script.push(&ACTIONS);
     script.push(&OWNERS);
-    if any_parents {
+    if lookups.any_removals {
         script.push(&PARENTS);
     }
-    if any_ops {
+    if lookups.any_ops {
         script.push(OPS);
     }
-    if !asked.is_empty() {
+    if !lookups.keys.is_empty() {
         script.push(KEYS);
     }
-    if claims > 0 {
+    if lookups.claims > 0 {
         script.push(&COUNT_ENDED);
         script.push(&MAY_BE_FORGOTTEN);
     }
-    let keys = asked;
-    Ok(Load {
-        script,
-        keys,
-        any_ops,
-        any_claims: claims > 0,
-        any_parents,
-    })
+    Ok(Load { script, lookups })
 }
 
 /// Begins the transaction, if `begin` is given, and loads the data of all batches. Also returns the
 /// number of each loaded action.
 pub(super) async fn load(
     connection: &mut SqliteConnection,
-    read_set: impl Iterator<Item = &ReadSet>,
+    read_sets: impl Iterator<Item = &ReadSet>,
     begin: Option<&str>,
 ) -> Result<(TxnState, Stored, HashMap<ActionUid, i64>), StoreError> {
     let before = |error| store_error("write", Phase::Before, error);
-    let Load {
-        script,
-        keys,
-        any_ops,
-        any_claims,
-        any_parents,
-    } = script(read_set, begin).map_err(before)?;
+    let Load { script, lookups } = script(read_sets, begin).map_err(before)?;
     let mut results = script
         .run(connection)
         .await
@@ -202,11 +155,13 @@ pub(super) async fn load(
     let mut rows = || results.next().unwrap_or_default();
 
     let stored = read_position(&rows())?;
-    let mut txn = TxnState::new();
-    let mut numbers = HashMap::new();
-    let mut uids = HashMap::new();
+    let mut found = Found::new();
     let (actions, owners) = (rows(), rows());
-    let parents = if any_parents { rows() } else { Vec::new() };
+    let parents = if lookups.any_removals {
+        rows()
+    } else {
+        Vec::new()
+    };
     for row in actions.iter().chain(&parents) {
         let number = read_key("write", row)?;
         let action = decode_action("write", row, 1, Detail::Full)?;
@@ -215,30 +170,28 @@ pub(super) async fn load(
             said.map_err(before)
         };
         let (pinned, late) = (said(2)?, said(3)?);
-        numbers.insert(action.uid, number);
-        uids.insert(number, action.uid);
-        txn.put_action(Arc::new(action), pinned, late);
+        found.put_action(number, action, pinned, late);
     }
     for row in owners {
-        txn.put_owner(decode_owner(&mut Columns::new("write", &row)?)?.1);
+        found
+            .txn
+            .put_owner(decode_owner(&mut Columns::new("write", &row)?)?.1);
     }
-    if any_ops {
+    if lookups.any_ops {
         for row in rows() {
             let mut columns = Columns::new("write", &row)?;
             let uid = ActionUid::from_uuid(columns.id()?);
-            txn.put_op(uid, OpId::from_uuid(columns.id()?));
+            found.txn.put_op(uid, OpId::from_uuid(columns.id()?));
         }
     }
-    if !keys.is_empty() {
+    if !lookups.keys.is_empty() {
         for row in rows() {
             let mut columns = Columns::new("write", &row)?;
             let (index, number): (usize, i64) = (columns.number()?, columns.int()?);
-            if let (Some(key), Some(holder)) = (keys.get(index), uids.get(&number)) {
-                txn.put_key((*key).clone(), *holder);
-            }
+            found.put_key(lookups.keys.get(index), number);
         }
     }
-    if any_claims {
+    if lookups.claims > 0 {
         let count = match rows().first() {
             Some(row) => Columns::new("write", row)?.number()?,
             None => 0,
@@ -247,9 +200,9 @@ pub(super) async fn load(
         for row in rows() {
             may_be_forgotten.push(Columns::new("write", &row)?.owner()?);
         }
-        txn.put_ended(count, may_be_forgotten);
+        found.txn.put_ended(count, may_be_forgotten);
     }
-    Ok((txn, stored, numbers))
+    Ok((found.txn, stored, found.numbers))
 }
 
 /// Reads the position of the store and its owners.

@@ -5,6 +5,7 @@ use std::time::Duration;
 #[cfg(test)]
 use super::faults::Faults;
 use super::schema::Policy;
+use crate::backend::sql::SqlOptions;
 use crate::clock::Clock;
 
 /// Default of [`SqliteOptions::with_check_bytes`].
@@ -15,20 +16,14 @@ const CHECK_BYTES: u64 = 4 * 1024 * 1024;
 #[non_exhaustive]
 pub struct SqliteOptions {
     #[cfg(test)]
-    pub(super) always_parts: bool,
-    #[cfg(test)]
     pub(super) faults: Faults,
-    pub(super) readers: usize,
-    pub(super) queue_bytes: usize,
-    pub(super) timeout: Duration,
-    pub(super) poll_interval: Duration,
+    pub(super) sql: SqlOptions,
     pub(super) max_bytes: Option<u64>,
     pub(super) check_bytes: u64,
     pub(super) clock: Clock,
     pub(super) shared: bool,
     pub(super) read_only: bool,
     pub(super) must_exist: bool,
-    pub(super) verify_schema: bool,
     pub(super) allow_wal_reset_bug: bool,
 }
 
@@ -36,20 +31,14 @@ impl Default for SqliteOptions {
     fn default() -> SqliteOptions {
         SqliteOptions {
             #[cfg(test)]
-            always_parts: false,
-            #[cfg(test)]
             faults: Default::default(),
-            readers: 2,
-            queue_bytes: 64 * 1024 * 1024,
-            timeout: Duration::from_secs(30),
-            poll_interval: Duration::from_millis(20),
+            sql: SqlOptions::new(Duration::from_millis(20)),
             max_bytes: None,
             check_bytes: CHECK_BYTES,
             clock: Clock::system(),
             shared: false,
             read_only: false,
             must_exist: false,
-            verify_schema: false,
             allow_wal_reset_bug: false,
         }
     }
@@ -99,7 +88,7 @@ impl SqliteOptions {
     /// opening fails with `Incompatible` and names it.
     #[must_use]
     pub fn verify_schema(mut self) -> SqliteOptions {
-        self.verify_schema = true;
+        self.sql.verify_schema = true;
         self
     }
 
@@ -118,7 +107,7 @@ impl SqliteOptions {
     /// pool, the number of connections that reads may borrow at once.
     #[must_use]
     pub fn with_readers(mut self, readers: usize) -> SqliteOptions {
-        self.readers = readers.clamp(1, 64);
+        self.sql.set_readers(readers);
         self
     }
 
@@ -126,11 +115,7 @@ impl SqliteOptions {
     /// GiB, default 64 MiB. A write that finds no room waits for it until the call times out.
     #[must_use]
     pub fn with_queue_bytes(mut self, bytes: usize) -> SqliteOptions {
-        const MEBI: u64 = 1024 * 1024;
-        // Saturates on targets whose address space is smaller.
-        let [least, most] =
-            [8 * MEBI, 4096 * MEBI].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-        self.queue_bytes = bytes.clamp(least, most);
+        self.sql.set_queue_bytes(bytes);
         self
     }
 
@@ -138,7 +123,7 @@ impl SqliteOptions {
     /// withdrawn and fails with `Unavailable`. A write that has begun fails with `OutcomeUnknown`.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> SqliteOptions {
-        self.timeout = timeout;
+        self.sql.timeout = timeout;
         self
     }
 
@@ -146,7 +131,7 @@ impl SqliteOptions {
     /// milliseconds. The store polls only while a call waits for a change.
     #[must_use]
     pub fn with_poll_interval(mut self, interval: Duration) -> SqliteOptions {
-        self.poll_interval = interval.clamp(Duration::from_millis(1), Duration::from_secs(10));
+        self.sql.set_poll_interval(interval);
         self
     }
 
@@ -181,7 +166,7 @@ impl SqliteOptions {
     }
 
     pub(super) fn policy(&self) -> Policy {
-        match (self.read_only, self.verify_schema) {
+        match (self.read_only, self.sql.verify_schema) {
             (true, _) => Policy::Read,
             (false, true) => Policy::Verify,
             (false, false) => Policy::Apply,

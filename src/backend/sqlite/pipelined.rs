@@ -8,7 +8,7 @@ use crate::{Action, SqliteOptions, SqliteStore, StoreErrorKind as ErrorKind};
 
 /// A store that plans one transaction during another whenever two batches wait.
 async fn open(dir: &tempfile::TempDir, mut options: SqliteOptions) -> SqliteStore {
-    options.always_parts = true;
+    options.sql.always_parts = true;
     options.open(dir.path().join("actions.db")).await.unwrap()
 }
 

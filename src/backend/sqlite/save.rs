@@ -1,14 +1,12 @@
 //! The second half of a transaction: writes the changes of the plan and commits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::RangeFrom;
 
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::encode::{
-    JsonRows, encode_action, encode_entry, encode_owner, encode_progress, encode_update,
-};
+use super::encode::JsonRows;
 use super::errors::was_refused;
 use super::identity::OpenFile;
 use super::load;
@@ -17,11 +15,12 @@ use super::statement::{
     ACTIONS, ENTRIES, KEYS, LABELS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, TRIM,
     UPDATES, push_lists,
 };
-use crate::backend::sql::Frame;
-use crate::backend::sql::Stored;
-use crate::backend::sql::{Encoded, Phase};
+use crate::backend::sql::{
+    Encoded, Frame, Numbers, Phase, RowWriter, Stored, encode_action, encode_owner, entries,
+    keys_taken, labels, numbers_of, position, touches, updated,
+};
 use crate::model::codec::CodecError;
-use crate::model::{Action, ActionUid, Key, OpId, WriteSet, touched};
+use crate::model::{ActionUid, OpId, WriteSet};
 
 /// A script that saves changes, and the values that are valid after its commit.
 pub(super) struct Save {
@@ -62,19 +61,6 @@ fn draw_commit() -> i64 {
     i64::try_from((time ^ random) >> 1).unwrap_or_default()
 }
 
-/// The numbers of the actions, including those that new ones get.
-struct Numbers {
-    known: HashMap<ActionUid, i64>,
-    last: i64,
-}
-
-impl Numbers {
-    fn of(&self, uid: ActionUid) -> i64 {
-        // Every action in the plan was loaded or is new; no action has number 0.
-        self.known.get(&uid).copied().unwrap_or_default()
-    }
-}
-
 /// Returns the script that saves the changes: one statement for each kind of row, with all rows in
 /// one JSON value.
 ///
@@ -87,21 +73,9 @@ pub(super) fn script(
     frame: Frame,
 ) -> Result<Save, sqlx::Error> {
     let mut script = Script::new();
-    let count = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
-    let changed = count(write_set.updated.len() + write_set.created.len());
     let after = Stored {
-        revision: stored.revision + changed,
-        pruned_through: stored.pruned_through,
-        pruned_created: write_set
-            .removed
-            .iter()
-            .map(|action| action.created_at.as_micros())
-            .max()
-            .max(stored.pruned_created),
-        actions: stored.actions + count(write_set.created.len()) - count(write_set.removed.len()),
-        last_number: stored.last_number + count(write_set.created.len()),
-        last_entry: stored.last_entry + count(write_set.log.len()),
         last_commit: draw_commit(),
+        ..stored.after(write_set)
     };
     if frame == Frame::BeginAndCommit {
         script.push(load::BEGIN);
@@ -111,7 +85,7 @@ pub(super) fn script(
     let number = script.bind(after.last_number)?;
     let entry = script.bind(after.last_entry)?;
     // A trigger counts the removed ones.
-    let actions = script.bind(stored.actions + count(write_set.created.len()))?;
+    let actions = script.bind(stored.actions + after.last_number - stored.last_number)?;
     let last_commit = script.bind(stored.last_commit)?;
     let commit = script.bind(after.last_commit)?;
     // NULL unless the store is where the plan was made; the column refuses NULL.
@@ -177,59 +151,6 @@ fn unfit(error: CodecError) -> sqlx::Error {
     sqlx::Error::Encode(error.into())
 }
 
-fn position(positions: &mut JsonRows, number: i64, revision: i64) {
-    positions.row(|row| {
-        row.int(number);
-        row.int(revision);
-    });
-}
-
-/// A row of numbers, for tables that identify actions by number only.
-fn numbers_of(uids: impl Iterator<Item = ActionUid>, numbers: &Numbers) -> JsonRows {
-    let mut envelope = JsonRows::new();
-    for uid in uids {
-        envelope.row(|row| row.int(numbers.of(uid)));
-    }
-    envelope
-}
-
-fn touches(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> JsonRows {
-    let mut envelope = JsonRows::new();
-    for action in actions {
-        for object in touched(action) {
-            envelope.row(|row| {
-                row.text(object.as_str());
-                row.int(numbers.of(action.uid));
-            });
-        }
-    }
-    envelope
-}
-
-fn labels(actions: &[std::sync::Arc<Action>], numbers: &Numbers) -> JsonRows {
-    let mut envelope = JsonRows::new();
-    for action in actions {
-        for text in action.labels.index_texts() {
-            envelope.row(|row| {
-                row.text(&text);
-                row.int(numbers.of(action.uid));
-            });
-        }
-    }
-    envelope
-}
-
-fn key_row(envelope: &mut JsonRows, key: &Key, number: Option<i64>) {
-    envelope.row(|row| {
-        row.text(&key.tenant);
-        row.int(key.kind.code().into());
-        row.text(&key.key);
-        if let Some(number) = number {
-            row.int(number);
-        }
-    });
-}
-
 fn remove(
     script: &mut Script,
     write_set: &WriteSet,
@@ -238,13 +159,16 @@ fn remove(
 ) -> Result<(), sqlx::Error> {
     let unpin = "DELETE FROM actions_pin WHERE action IN (\
          SELECT j.value ->> 0 FROM json_each($#) AS j)";
-    let unpinned = write_set.unpinned.iter().copied();
-    push_lists(script, unpin, numbers_of(unpinned, numbers))?;
+    let unpinned = numbers_of(JsonRows::new(), &write_set.unpinned, numbers);
+    push_lists(script, unpin, unpinned)?;
     if write_set.removed.is_empty() {
         return Ok(());
     }
     let created = script.bind(after.pruned_created)?;
-    let removed = || numbers_of(write_set.removed.iter().map(|action| action.uid), numbers);
+    let removed = || {
+        let removed = write_set.removed.iter().map(|action| &action.uid);
+        numbers_of(JsonRows::new(), removed, numbers)
+    };
     let highest = format!(
         "UPDATE actions_store SET pruned_created = ${created}, \
          pruned_through = max(pruned_through, coalesce((\
@@ -254,10 +178,18 @@ fn remove(
     push_lists(script, &highest, removed())?;
     let untouch = "DELETE FROM actions_touch WHERE (object, action) IN (\
          SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j)";
-    push_lists(script, untouch, touches(&write_set.removed, numbers))?;
+    push_lists(
+        script,
+        untouch,
+        touches(JsonRows::new(), &write_set.removed, numbers),
+    )?;
     let unlabel = "DELETE FROM actions_label WHERE (label, action) IN (\
          SELECT j.value ->> 0, j.value ->> 1 FROM json_each($#) AS j)";
-    push_lists(script, unlabel, labels(&write_set.removed, numbers))?;
+    push_lists(
+        script,
+        unlabel,
+        labels(JsonRows::new(), &write_set.removed, numbers),
+    )?;
     let gone = "DELETE FROM actions_action WHERE number IN (\
          SELECT j.value ->> 0 FROM json_each($#) AS j)";
     push_lists(script, gone, removed())
@@ -266,7 +198,7 @@ fn remove(
 fn free_keys(script: &mut Script, write_set: &WriteSet) -> Result<(), sqlx::Error> {
     let mut freed = JsonRows::new();
     for key in &write_set.keys_freed {
-        key_row(&mut freed, key, None);
+        freed.row(|row| row.key(key));
     }
     let free = "DELETE FROM actions_key WHERE (tenant, kind, key) IN (\
          SELECT j.value ->> 0, j.value ->> 1, j.value ->> 2 FROM json_each($#) AS j)";
@@ -281,18 +213,17 @@ fn create(
 ) -> Result<(), sqlx::Error> {
     let (mut rows, mut positions) = (JsonRows::new(), JsonRows::new());
     for (action, revision) in write_set.created.iter().zip(revisions) {
-        numbers.last += 1;
-        let number = numbers.last;
-        numbers.known.insert(action.uid, number);
+        let number = numbers.last + 1;
+        numbers.insert(action.uid, number);
         rows.row(|row| encode_action(row, action, number))
             .map_err(unfit)?;
         position(&mut positions, number, revision);
     }
     ACTIONS.push(script, rows)?;
     POSITIONS.push(script, positions)?;
-    let touches = touches(&write_set.created, numbers);
+    let touches = touches(JsonRows::new(), &write_set.created, numbers);
     TOUCHES.push(script, touches)?;
-    LABELS.push(script, labels(&write_set.created, numbers))
+    LABELS.push(script, labels(JsonRows::new(), &write_set.created, numbers))
 }
 
 fn update(
@@ -301,21 +232,15 @@ fn update(
     numbers: &Numbers,
     revisions: &mut RangeFrom<i64>,
 ) -> Result<(), sqlx::Error> {
-    let logged: HashSet<ActionUid> = write_set.log.iter().map(|entry| entry.uid).collect();
     let (mut wide, mut narrow) = (JsonRows::new(), JsonRows::new());
     let mut positions = JsonRows::new();
-    for (action, revision) in write_set.updated.iter().zip(revisions) {
-        let number = numbers.of(action.uid);
-        // Every other change adds a log entry. The log of a removed action is gone.
-        let removed = || write_set.removed.iter().any(|gone| gone.uid == action.uid);
-        if logged.contains(&action.uid) || removed() {
-            wide.row(|row| encode_update(row, action, number))
-                .map_err(unfit)?;
-        } else {
-            let progressed = narrow.row(|row| encode_progress(row, action, number));
-            progressed.map_err(unfit)?;
-        }
-        position(&mut positions, number, revision);
+    for (updated, revision) in updated(write_set, numbers).zip(revisions) {
+        let rows = match updated.is_wide {
+            true => &mut wide,
+            false => &mut narrow,
+        };
+        rows.row(|row| updated.encode(row)).map_err(unfit)?;
+        position(&mut positions, updated.number, revision);
     }
     UPDATES.push(script, wide)?;
     PROGRESS.push(script, narrow)?;
@@ -328,15 +253,10 @@ fn append_log(
     numbers: &Numbers,
     last_entry: i64,
 ) -> Result<(), sqlx::Error> {
-    let mut rows = JsonRows::new();
-    for (transition, entry) in write_set.log.iter().zip(last_entry + 1..) {
-        let number = numbers.of(transition.uid);
-        rows.row(|row| encode_entry(row, transition, entry, number))
-            .map_err(unfit)?;
-    }
-    ENTRIES.push(script, rows)?;
-    let trimmed = write_set.trim.iter().copied();
-    push_lists(script, &TRIM, numbers_of(trimmed, numbers))
+    let rows = entries(JsonRows::new(), write_set, numbers, last_entry + 1);
+    ENTRIES.push(script, rows.map_err(unfit)?)?;
+    let trimmed = numbers_of(JsonRows::new(), &write_set.trim, numbers);
+    push_lists(script, &TRIM, trimmed)
 }
 
 fn save_keys_and_pins(
@@ -344,21 +264,17 @@ fn save_keys_and_pins(
     write_set: &WriteSet,
     numbers: &Numbers,
 ) -> Result<(), sqlx::Error> {
-    let mut taken = JsonRows::new();
-    for (key, uid) in &write_set.keys_taken {
-        key_row(&mut taken, key, Some(numbers.of(*uid)));
-    }
-    KEYS.push(script, taken)?;
-    let pinned = numbers_of(write_set.pinned.iter().copied(), numbers);
-    PINS.push(script, pinned)
+    KEYS.push(script, keys_taken(JsonRows::new(), write_set, numbers))?;
+    PINS.push(
+        script,
+        numbers_of(JsonRows::new(), &write_set.pinned, numbers),
+    )
 }
 
 fn save_owners(script: &mut Script, write_set: &WriteSet) -> Result<(), sqlx::Error> {
     let mut forgotten = JsonRows::new();
     for owner in &write_set.owners_forgotten {
-        forgotten.row(|row| {
-            row.owner(owner);
-        });
+        forgotten.row(|row| row.owner(owner));
     }
     let forget = "DELETE FROM actions_owner WHERE (name, incarnation) IN (\
          SELECT j.value ->> 0, unhex(j.value ->> 1) FROM json_each($#) AS j)";

@@ -27,7 +27,7 @@ use super::store::SqliteStore;
 use super::sync::make_durable;
 use super::version;
 use super::write_slot::WriteSlot;
-use crate::backend::sql::{Lineage, Phase, Settings, SqlStore};
+use crate::backend::sql::{Lineage, Phase, SqlStore};
 use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::model::Position;
@@ -160,8 +160,8 @@ pub(super) async fn start(
 
     // Opens the readers now, so that errors appear here and not at the first read. No task has a
     // share of the lock yet: after an error the store can be opened again at once.
-    let mut slots = Vec::with_capacity(options.readers);
-    for _ in 0..options.readers {
+    let mut slots = Vec::with_capacity(options.sql.readers);
+    for _ in 0..options.sql.readers {
         let mut slot = ConnectionSlot::new(source.clone(), file.clone());
         let ready = match source {
             Source::Pool(_) => Ok(()),
@@ -205,14 +205,7 @@ pub(super) async fn start(
     };
     let mut capabilities = Capabilities::new(durability);
     capabilities.shared = access != SqliteAccess::Exclusive;
-    let settings = Settings {
-        capabilities,
-        timeout: options.timeout,
-        queue_bytes: options.queue_bytes,
-        poll_interval: (access != SqliteAccess::Exclusive).then_some(options.poll_interval),
-        #[cfg(test)]
-        always_parts: options.always_parts,
-    };
+    let settings = options.sql.settings(capabilities);
     let sql = SqlStore::start(&settings, lineage, position_watch, engine, readers);
     Ok(SqliteStore {
         path,

@@ -4,32 +4,33 @@
 use std::sync::LazyLock;
 
 use super::encode::{JsonRows, List};
-use super::rows::{self, Bodies, Columns};
+use super::rows::{Bodies, fields};
 use super::script::Script;
+use crate::backend::sql::{self, Columns};
 use crate::model::Limits;
 
 pub(super) static ACTIONS: LazyLock<Statement> =
-    LazyLock::new(|| insert("actions_action", &rows::NEW_ACTION));
+    LazyLock::new(|| insert("actions_action", &sql::NEW_ACTION));
 pub(super) static UPDATES: LazyLock<Statement> =
-    LazyLock::new(|| overwrite("actions_action", &rows::CHANGED_ACTION));
+    LazyLock::new(|| overwrite("actions_action", &sql::CHANGED_ACTION));
 pub(super) static PROGRESS: LazyLock<Statement> =
-    LazyLock::new(|| overwrite("actions_action", &rows::PROGRESSED_ACTION));
+    LazyLock::new(|| overwrite("actions_action", &sql::PROGRESSED_ACTION));
 pub(super) static POSITIONS: LazyLock<Statement> =
-    LazyLock::new(|| insert("actions_feed", &rows::POSITION));
+    LazyLock::new(|| insert("actions_feed", &sql::POSITION));
 pub(super) static MOVES: LazyLock<Statement> =
-    LazyLock::new(|| overwrite("actions_feed", &rows::POSITION));
+    LazyLock::new(|| overwrite("actions_feed", &sql::POSITION));
 pub(super) static TOUCHES: LazyLock<Statement> =
-    LazyLock::new(|| insert("actions_touch", &rows::TOUCH));
+    LazyLock::new(|| insert("actions_touch", &sql::TOUCH));
 pub(super) static LABELS: LazyLock<Statement> =
-    LazyLock::new(|| insert("actions_label", &rows::LABEL));
+    LazyLock::new(|| insert("actions_label", &sql::LABEL));
 pub(super) static ENTRIES: LazyLock<Statement> =
-    LazyLock::new(|| insert("actions_log", &rows::NEW_ENTRY));
-pub(super) static KEYS: LazyLock<Statement> = LazyLock::new(|| insert("actions_key", &rows::KEY));
-pub(super) static PINS: LazyLock<Statement> = LazyLock::new(|| insert("actions_pin", &rows::PIN));
+    LazyLock::new(|| insert("actions_log", &sql::NEW_ENTRY));
+pub(super) static KEYS: LazyLock<Statement> = LazyLock::new(|| insert("actions_key", &sql::KEY));
+pub(super) static PINS: LazyLock<Statement> = LazyLock::new(|| insert("actions_pin", &sql::PIN));
 
 /// Inserts or overwrites owners, whose list is the value `$#`.
 pub(super) static OWNERS: LazyLock<String> = LazyLock::new(|| {
-    let (columns, fields) = split(&rows::NEW_OWNER, "j.value", false, Bodies::Joined);
+    let (columns, fields) = fields(&sql::NEW_OWNER, "j.value", false, Bodies::Joined);
     let (columns, fields) = (columns.join(", "), fields.join(", "));
     format!(
         "INSERT INTO actions_owner ({columns}) SELECT {fields} FROM json_each($#) AS j WHERE true \
@@ -86,7 +87,7 @@ impl Statement {
         alone: impl Fn(&[&str], &[String]) -> String,
     ) -> Statement {
         let text = |row, any_sparse, bodies, make: &dyn Fn(&[&str], &[String]) -> String| {
-            let (columns, fields) = split(columns, row, any_sparse, bodies);
+            let (columns, fields) = fields(columns, row, any_sparse, bodies);
             make(&columns, &fields)
         };
         let both = [false, true];
@@ -156,13 +157,4 @@ fn overwrite(table: &str, columns: &Columns) -> Statement {
         format!("{set} WHERE {place}")
     };
     Statement::new(columns, list, alone)
-}
-
-fn split(
-    columns: &Columns,
-    row: &str,
-    any_sparse: bool,
-    bodies: Bodies,
-) -> (Vec<&'static str>, Vec<String>) {
-    columns.fields(row, any_sparse, bodies).into_iter().unzip()
 }

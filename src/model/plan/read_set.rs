@@ -169,7 +169,7 @@ impl ReadSet {
     }
 
     /// Returns the number of commands that may add an action.
-    #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
     pub(crate) fn creates(&self) -> usize {
         self.creates
     }
