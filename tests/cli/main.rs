@@ -5,6 +5,7 @@
 
 mod acting;
 mod beside;
+mod cancelling;
 mod live;
 mod moving;
 #[cfg(all(unix, feature = "postgres"))]

@@ -1,43 +1,21 @@
-//! `cancel`, `settle` and `pin`: changes of actions, one or by filter.
+//! `settle` and `pin`: changes of actions, one or by filter.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use action_store::address::StoreAddress;
 use action_store::{
-    Action, ActionError, ActionStoreExt, ActionUid, CancelRequest, Change, Finish, Outcome, Status,
+    Action, ActionError, ActionStoreExt, ActionUid, Change, Finish, Outcome, Status,
 };
 use clap::Args;
 
-use crate::change::{Row, Targets, change_all};
+use crate::change::{Row, Targets, Work, change_all};
 use crate::error::{Failure, Result};
 use crate::filters::uid;
 use crate::open::{Need, Opened, open};
 use crate::output::{Column, Out, Table};
 use crate::time::{duration, short};
 use crate::{fence, show};
-
-const CANCEL_EXAMPLES: &str = "\
-Examples:
-  actions cancel 01890a5d-ac96-774b-bcce-b302099a8057 --reason 'wrong database'
-  actions cancel --object bdb:7 --reason maintenance           (shows what it would do)
-  actions cancel --object bdb:7 --reason maintenance --yes
-
-A request is recorded; the owner of the action decides how to stop. The plane must share the store.";
-
-/// Ask the owners of actions to cancel them
-#[derive(Debug, Args)]
-#[command(after_long_help = CANCEL_EXAMPLES)]
-pub(crate) struct Cancel {
-    /// Reason, for the log and the owner
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Name of who asks [default: the user's name]
-    #[arg(long, value_name = "NAME")]
-    by: Option<String>,
-    #[command(flatten)]
-    targets: Targets,
-}
 
 const SETTLE_EXAMPLES: &str = "\
 Examples:
@@ -102,20 +80,11 @@ pub(crate) struct Pin {
 }
 
 /// Returns the name under which a change is recorded.
-fn name(given: Option<&String>) -> Arc<str> {
+pub(crate) fn name(given: Option<&String>) -> Arc<str> {
     let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
     let name = given.cloned().or_else(user);
     name.unwrap_or_else(|| "actions command line".to_owned())
         .into()
-}
-
-pub(crate) async fn cancel(address: &StoreAddress, command: &Cancel, out: &mut Out) -> Result<()> {
-    let mut request = CancelRequest::new().with_by(name(command.by.as_ref()));
-    if let Some(reason) = &command.reason {
-        request = request.with_reason(reason.as_str());
-    }
-    let change = |_: &Action| Change::RequestCancel(request.clone());
-    change_all(address, &command.targets, "requested", change, out).await
 }
 
 pub(crate) async fn settle(address: &StoreAddress, command: &Settle, out: &mut Out) -> Result<()> {
@@ -141,8 +110,12 @@ pub(crate) async fn settle(address: &StoreAddress, command: &Settle, out: &mut O
         opened.close().await?;
     }
     let by = name(command.by.as_ref());
-    let change = |action: &Action| Change::Finish(end(command, action.status, by.clone()));
-    change_all(address, &targets, "settled", change, out).await
+    let work = Work {
+        applied: "settled",
+        change: |action: &Action| Change::Finish(end(command, action.status, by.clone())),
+        cancel: None,
+    };
+    change_all(address, &targets, &work, out).await
 }
 
 /// Checks that the owners have the time of their lease to renew.

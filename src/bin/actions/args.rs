@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{act, list, live, remove, serve, show, transfer, upkeep};
+use crate::{act, cancel, list, live, remove, serve, show, transfer, upkeep};
 
 const MANUAL: &str = "\
 Store addresses:
@@ -83,7 +83,7 @@ pub(crate) enum Command {
     /// Count actions by status and outcome
     Counts(list::Counts),
     /// Ask the owners of actions to cancel them
-    Cancel(act::Cancel),
+    Cancel(cancel::Cancel),
     /// Complete actions that no living owner will complete
     Settle(act::Settle),
     /// Keep completed actions from being removed

@@ -7,8 +7,8 @@ use action_store::address::StoreAddress;
 use action_store::command::{ConflictReason, Effect};
 use action_store::query::Detail;
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Done, Filter, Limits,
-    Order, OwnerRef, Rejection,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change, Command, Done,
+    Filter, Limits, Order, Outcome, OwnerRef, Rejection,
 };
 use clap::Args;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::filters::{FilterArgs, uid};
 use crate::list::status;
 use crate::open::{Need, Opened, open};
 use crate::output::{Column, Out, Table, count, note};
-use crate::{progress, show};
+use crate::{cancel, progress, show};
 
 /// Actions that are changed in one step.
 const PAGE: u16 = 200;
@@ -82,6 +82,15 @@ impl Targets {
         Ok(owners)
     }
 
+    pub(crate) fn uids(&self) -> &[ActionUid] {
+        &self.uids
+    }
+
+    pub(crate) fn filters(&self) -> Vec<Filter> {
+        self.filters.filters()
+    }
+
+    /// Returns an error unless either uids or filters are given.
     pub(crate) fn check(&self) -> Result<()> {
         match (self.uids.is_empty(), self.filters.is_empty()) {
             (true, true) => Err(
@@ -95,6 +104,16 @@ impl Targets {
             _ => Ok(()),
         }
     }
+}
+
+/// What is done to each action.
+#[derive(Debug)]
+pub(crate) struct Work<F> {
+    /// Word for an action that was changed.
+    pub(crate) applied: &'static str,
+    pub(crate) change: F,
+    /// The request, if the change is a cancel request.
+    pub(crate) cancel: Option<CancelRequest>,
 }
 
 /// The result for one action.
@@ -116,6 +135,8 @@ struct Report {
     already: u64,
     refused: u64,
     would: u64,
+    /// Parts of the actions that got a cancel request.
+    parts: u64,
     /// True if a living owner was the reason of a refusal.
     owner_alive: bool,
 }
@@ -129,14 +150,14 @@ impl Report {
             Column::long("OBJECT").optional(1),
             Column::left("RESULT"),
         ]);
-        let (changed, already, refused, would) = (0, 0, 0, 0);
         Report {
             table,
             applied,
-            changed,
-            already,
-            refused,
-            would,
+            changed: 0,
+            already: 0,
+            refused: 0,
+            would: 0,
+            parts: 0,
             owner_alive: false,
         }
     }
@@ -172,8 +193,9 @@ impl Report {
         Ok(())
     }
 
-    fn answer(
+    fn answer<F>(
         &mut self,
+        work: &Work<F>,
         action: &Action,
         answer: std::result::Result<Done, Rejection>,
         out: &mut Out,
@@ -191,6 +213,8 @@ impl Report {
                         "already"
                     }
                 };
+                let is_ended = work.cancel.is_some() && now.outcome == Some(Outcome::Cancelled);
+                let result = if is_ended { "cancelled" } else { result };
                 self.row(now, result, None, out)
             }
             Err(refused) => {
@@ -232,11 +256,18 @@ impl Report {
             changed,
             already,
             refused,
+            parts,
             ..
         } = self;
         note(&format!(
             "{changed} {applied}, {already} already, {refused} refused"
         ));
+        if parts > 0 {
+            let noun = if parts == 1 { "part" } else { "parts" };
+            note(&format!(
+                "{parts} {noun} of these actions got the request too"
+            ));
+        }
         if self.owner_alive {
             note(&match address {
                 StoreAddress::Sqlite(sqlite) => format!(
@@ -255,12 +286,11 @@ impl Report {
     }
 }
 
-/// Makes a change to each of the actions.
+/// Makes the change to each of the actions.
 pub(crate) async fn change_all(
     address: &StoreAddress,
     targets: &Targets,
-    applied: &'static str,
-    change: impl Fn(&Action) -> Change + Send + Sync,
+    work: &Work<impl Fn(&Action) -> Change + Send + Sync>,
     out: &mut Out,
 ) -> Result<()> {
     targets.check()?;
@@ -270,16 +300,16 @@ pub(crate) async fn change_all(
         Need::Write
     };
     let opened = open(address, need).await?;
-    let mut report = Report::new(applied);
+    let mut report = Report::new(work.applied);
     if targets.uids.is_empty() {
-        by_filter(&opened, targets, &mut report, &change, out).await?;
+        by_filter(&opened, targets, &mut report, work, out).await?;
     } else {
         let mut actions = Vec::with_capacity(targets.uids.len());
         for uid in &targets.uids {
             // Before anything is changed: a mistyped uid must not leave half of the work.
             actions.push(show::find(&opened, *uid).await?);
         }
-        step(&opened, targets, actions, &mut report, &change, out).await?;
+        step(&opened, targets, actions, &mut report, work, out).await?;
     }
     opened.close().await?;
     report.end(targets, address, out)
@@ -289,7 +319,7 @@ async fn by_filter(
     opened: &Opened,
     targets: &Targets,
     report: &mut Report,
-    change: &(impl Fn(&Action) -> Change + Send + Sync),
+    work: &Work<impl Fn(&Action) -> Change + Send + Sync>,
     out: &mut Out,
 ) -> Result<()> {
     let query = targets.filters.query().with_filter(Filter::Unfinished);
@@ -300,7 +330,7 @@ async fn by_filter(
     loop {
         let page = opened.store.list(&query).await?;
         shown.inc(page.items.len() as u64);
-        step(opened, targets, page.items, report, change, out).await?;
+        step(opened, targets, page.items, report, work, out).await?;
         query.after = page.next;
         if page.next.is_none() {
             break;
@@ -316,7 +346,7 @@ async fn step(
     targets: &Targets,
     actions: Vec<Arc<Action>>,
     report: &mut Report,
-    change: &(impl Fn(&Action) -> Change + Send + Sync),
+    work: &Work<impl Fn(&Action) -> Change + Send + Sync>,
     out: &mut Out,
 ) -> Result<()> {
     if targets.is_dry() {
@@ -329,15 +359,37 @@ async fn step(
     for actions in actions.chunks(PAGE.into()) {
         let commands = actions
             .iter()
-            .map(|action| Command::apply(action.uid, change(action)));
+            .map(|action| Command::apply(action.uid, (work.change)(action)));
         let batch = Batch::each(commands.collect());
-        let answers = opened.store.write_repeating(batch).await?;
+        let mut answers = opened.store.write_repeating(batch).await?;
+        if let Some(request) = &work.cancel {
+            report.parts += cancel(opened, request, actions, &mut answers).await?;
+        }
         for (action, answer) in actions.iter().zip(answers) {
-            report.answer(action, answer, out)?;
+            report.answer(work, action, answer, out)?;
         }
         report.table.write(out)?;
     }
     Ok(())
+}
+
+/// Completes the cancel requests that were recorded, and puts the actions as they are then into the
+/// answers. Returns the number of parts that got the request.
+async fn cancel(
+    opened: &Opened,
+    request: &CancelRequest,
+    actions: &[Arc<Action>],
+    answers: &mut [std::result::Result<Done, Rejection>],
+) -> Result<u64> {
+    let asked = actions.iter().zip(answers);
+    let asked = asked.filter_map(|(action, answer)| Some((action.uid, answer.as_mut().ok()?)));
+    let (uids, done): (Vec<ActionUid>, Vec<&mut Done>) = asked.unzip();
+    let parts = cancel::complete(opened, request, &uids).await?;
+    let now = opened.store.get(&uids).await?;
+    for (done, now) in done.into_iter().zip(now) {
+        done.action = now.or(done.action.take());
+    }
+    Ok(parts)
 }
 
 #[cfg(test)]

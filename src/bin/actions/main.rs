@@ -3,6 +3,7 @@
 
 mod act;
 mod args;
+mod cancel;
 mod change;
 mod error;
 mod fence;
@@ -62,7 +63,7 @@ async fn dispatch(args: Args, out: &mut Out) -> Result<()> {
         Command::History(command) => show::history(&store()?, &command, out).await,
         Command::Watch(command) => live::watch(&store()?, &command, out).await,
         Command::Tail(command) => live::tail(&store()?, &command, out).await,
-        Command::Cancel(command) => act::cancel(&store()?, &command, out).await,
+        Command::Cancel(command) => cancel::cancel(&store()?, &command, out).await,
         Command::Settle(command) => act::settle(&store()?, &command, out).await,
         Command::Pin(command) => act::pin(&store()?, &command, out).await,
         Command::Prune(command) => remove::prune(&store()?, &command, out).await,

@@ -41,9 +41,14 @@ async fn an_action_that_was_created_after_the_beginning_is_left_alone() {
         });
         Change::Finish(Finish::new(Outcome::Cancelled))
     };
-    let mut report = Report::new("ended");
+    let work = Work {
+        applied: "ended",
+        change,
+        cancel: None,
+    };
+    let mut report = Report::new(work.applied);
     let mut out = Out::new(false);
-    by_filter(&opened, &targets, &mut report, &change, &mut out)
+    by_filter(&opened, &targets, &mut report, &work, &mut out)
         .await
         .unwrap();
     assert_eq!((report.changed, report.refused), (u64::from(PAGE), 1));
