@@ -337,6 +337,8 @@ async fn schema_prints_what_the_library_applies() {
     let ran = place.run(&["schema"]).ends(0);
     assert!(ran.out.contains("CREATE TABLE"), "{}", ran.out);
     assert!(!place.path("plane.db").exists(), "it needs no store");
+    let none = place.run(&["--store", "memory:", "schema"]).ends(2);
+    assert!(none.err.contains("has no schema"), "{}", none.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -351,6 +353,7 @@ async fn check_finds_damage_and_says_so_in_its_exit_code() {
         (&sound["actions"], &sound["damaged"]),
         (&json!(5), &json!(0))
     );
+    assert_eq!(sound["examined"], "rows");
     let ran = place.run(&["check"]).ends(0);
     assert!(ran.out.contains("no damage was found"), "{}", ran.out);
 

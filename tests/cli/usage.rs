@@ -40,7 +40,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_to_do() {
             "not the uid of an action",
         ),
         (
-            &["--store", "memory:", "check"],
+            &["--store", "memory:", "backup", "copy.db"],
             "works on a SQLite store only",
         ),
         (&["--store", "memory:", "watch"], "needs a terminal"),

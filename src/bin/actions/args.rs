@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{act, cancel, list, live, remove, serve, show, transfer, upkeep};
+use crate::{act, cancel, check, list, live, remove, serve, show, transfer, upkeep};
 
 const MANUAL: &str = "\
 Store addresses:
@@ -98,13 +98,14 @@ pub(crate) enum Command {
     Import(transfer::Import),
     /// Copy all actions into another store and compare the two
     Copy(transfer::Copy),
-    /// Read every row of a SQLite store and look for damage
+    /// Read a whole store and look for damage
+    #[command(after_long_help = check::ABOUT)]
     Check,
     /// Copy a SQLite store to a new file, while it is in use
     Backup(upkeep::Backup),
     /// Show the state of a store and its owners
     Diagnostics,
-    /// Print the SQL that creates the schema
+    /// Print the SQL that creates the schema: of the kind of store that the address names, or SQLite
     Schema,
     /// Serve the read API and the web page over a store, with a password
     Serve(serve::Serve),

@@ -5,6 +5,7 @@ mod act;
 mod args;
 mod cancel;
 mod change;
+mod check;
 mod error;
 mod fence;
 mod filters;
@@ -74,7 +75,7 @@ async fn dispatch(args: Args, out: &mut Out) -> Result<()> {
             let to = address(&command.to)?;
             transfer::copy(&store()?, &to, &command, out).await
         }
-        Command::Check => upkeep::check(&store()?, out).await,
+        Command::Check => check::check(&store()?, out).await,
         Command::Backup(command) => upkeep::backup(&store()?, &command, out).await,
         Command::Diagnostics => upkeep::diagnostics(&store()?, out).await,
         Command::Schema => {

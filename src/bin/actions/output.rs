@@ -70,10 +70,13 @@ pub(crate) fn note(line: &str) {
 
 /// Writes a number of actions: `1 action`, `2 actions`.
 pub(crate) fn count(actions: u64) -> String {
-    match actions {
-        1 => "1 action".to_owned(),
-        _ => format!("{actions} actions"),
-    }
+    number(actions, "action", "actions")
+}
+
+/// Writes a number of things: `1 owner`, `2 owners`.
+pub(crate) fn number(number: u64, one: &str, several: &str) -> String {
+    let noun = if number == 1 { one } else { several };
+    format!("{number} {noun}")
 }
 
 /// Makes a text from a store safe for a terminal, on one line: control characters could move the
