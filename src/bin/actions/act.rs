@@ -9,11 +9,12 @@ use action_store::{
 };
 use clap::Args;
 
-use crate::change::{Row, Targets, Work, change_all};
+use crate::change::{Row, Work, change_all};
 use crate::error::{Failure, Result};
 use crate::filters::uid;
 use crate::open::{Need, Opened, open};
 use crate::output::{Column, Out, Table};
+use crate::targets::Targets;
 use crate::time::{duration, short};
 use crate::{fence, show};
 

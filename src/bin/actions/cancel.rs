@@ -11,11 +11,12 @@ use clap::Args;
 use serde_json::json;
 
 use crate::act::name;
-use crate::change::{Targets, Work, change_all};
+use crate::change::{Work, change_all};
 use crate::error::{Failure, Result};
 use crate::open::{Need, Opened, open};
 use crate::output::{Out, count, note};
 use crate::progress;
+use crate::targets::Targets;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,8 +52,8 @@ pub(crate) async fn cancel(address: &StoreAddress, command: &Cancel, out: &mut O
     if let Some(reason) = &command.reason {
         request = request.with_reason(reason.as_str());
     }
-    if targets.uids().is_empty() && !targets.is_dry() {
-        return by_filter(address, targets.filters(), request, out).await;
+    if targets.uids.is_empty() && !targets.is_dry() {
+        return by_filter(address, targets.filters.filters(), request, out).await;
     }
     let work = Work {
         applied: "requested",

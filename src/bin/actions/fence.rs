@@ -5,10 +5,10 @@ use std::time::Duration;
 use action_store::owner::{Owner, OwnerQuery};
 use action_store::{ActionStoreExt, Command, ErrorKind, Filter};
 
-use crate::change::Targets;
 use crate::error::Result;
 use crate::open::Opened;
 use crate::output::{note, plain};
+use crate::targets::Targets;
 use crate::{progress, time};
 
 /// Parts of the wait. Each counts for its own length only, so that a pause of the whole machine

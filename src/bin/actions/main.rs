@@ -18,6 +18,7 @@ mod progress;
 mod remove;
 mod serve;
 mod show;
+mod targets;
 mod time;
 mod transfer;
 mod upkeep;
