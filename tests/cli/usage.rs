@@ -28,7 +28,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_to_do() {
         ),
         (
             &["--store", "memory:", "list", "--status", "running"],
-            "is not a known status",
+            "queued, executing, completed",
         ),
         (
             &["--store", "memory:", "list", "--after", "x"],
@@ -204,4 +204,35 @@ fn a_mistyped_address_is_refused_without_its_password() {
         assert!(ran.err.contains("must be sqlite, postgres"), "{}", ran.err);
         assert!(!ran.err.contains("s3cret"), "{}", ran.err);
     }
+}
+
+#[test]
+fn a_mistyped_word_is_answered_with_the_words_that_there_are() {
+    for (arguments, words) in [
+        (["list", "--outcome", "lost,faild"], "'failed'"),
+        (
+            ["counts", "--status", "ended"],
+            "queued, executing, completed",
+        ),
+        (["list", "--source", "job"], "task, state-machine, other"),
+        (["settle", "--as", "lots"], "'lost'"),
+    ] {
+        let ran = ran(actions(&arguments)).ends(2);
+        assert!(ran.err.contains(words), "{words}: {}", ran.err);
+    }
+}
+
+#[test]
+fn help_shows_the_global_options_apart_from_the_options_of_a_command() {
+    let help = ran(actions(&["list", "-h"])).ends(0).out;
+    let at = |part: &str| help.find(part).unwrap_or_else(|| panic!("{part}: {help}"));
+    let places = [
+        "--order",
+        "--wide",
+        "--status",
+        "Global options:",
+        "--store",
+    ]
+    .map(at);
+    assert!(places.is_sorted(), "{help}");
 }

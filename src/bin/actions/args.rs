@@ -54,13 +54,14 @@ pub(crate) struct Args {
     #[arg(
         long,
         global = true,
+        help_heading = "Global options",
         env = "ACTIONS_STORE",
         value_name = "URL",
         hide_env_values = true
     )]
     pub(crate) store: Option<String>,
     /// Print JSON for programs instead of tables
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
