@@ -137,6 +137,6 @@ async fn a_cancel_by_filter_says_in_words_what_it_has_done() {
     let none = place.run(&["cancel", "--name", "none", "--yes"]).ends(0);
     assert_eq!(
         (&*none.out, &*none.err),
-        ("", "no unfinished action matches\n")
+        ("", "nothing was changed: no unfinished action matches\n")
     );
 }

@@ -93,3 +93,48 @@ async fn a_dry_run_names_the_owners_that_would_end_and_their_other_actions() {
     let left = action(&*store, filled.executing).await;
     assert_eq!(left.status, Status::Executing);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_what_would_be_refused() {
+    let place = Place::new();
+    let filled = place.filled().await;
+    let settle = ["settle", "--unfinished"];
+    let ran = place.run(&settle).ends(0);
+    let text = format!("would be refused: its owner {} is alive", filled.owner.name);
+    assert_eq!(ran.out.matches(&text).count(), 2, "{}", ran.out);
+    let said =
+        "nothing was changed: 1 action would be changed, 2 refused; add --yes to change it\n";
+    assert_eq!(ran.err, said);
+    // These end the owner first.
+    let alone = format!("{}?mode=exclusive", place.address());
+    for arguments in [
+        &["settle", "--unfinished", "--fence-after", "30s"][..],
+        &["--store", &alone, "settle", "--unfinished"],
+    ] {
+        let ran = place.run(arguments).ends(0);
+        assert_eq!(
+            ran.out.matches("would be changed").count(),
+            3,
+            "{}",
+            ran.out
+        );
+        assert!(ran.err.contains("3 actions match;"), "{}", ran.err);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_to_change_is_said_in_words() {
+    let place = Place::new();
+    let failed = place.filled().await.failed.to_string();
+    for arguments in [
+        &["settle", "--name", "none"][..],
+        &["settle", "--name", "none", "--yes"],
+        &["cancel", "--name", "none"],
+        &["cancel", "--name", "none", "--yes"],
+        &["cancel", &failed, "--dry-run"],
+    ] {
+        let ran = place.run(arguments).ends(0);
+        let said = "nothing was changed: no unfinished action matches\n";
+        assert_eq!((&*ran.out, &*ran.err), ("", said), "{arguments:?}");
+    }
+}

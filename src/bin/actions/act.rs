@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use action_store::address::StoreAddress;
+use action_store::address::{SqliteMode, StoreAddress};
 use action_store::{
     Action, ActionError, ActionStoreExt, ActionUid, Change, Finish, Outcome, Status,
 };
@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::change::{Row, Work, change_all};
 use crate::error::{Failure, Result};
-use crate::filters::uid;
+use crate::filters::{uid, words};
 use crate::open::{Need, Opened, open};
 use crate::output::{Column, Out, Table};
 use crate::targets::Targets;
@@ -36,7 +36,7 @@ they own: the dry run names them.";
 #[command(after_long_help = SETTLE_EXAMPLES)]
 pub(crate) struct Settle {
     /// Outcome [default: lost for an executing action, interrupted for a queued one]
-    #[arg(long = "as", value_name = "OUTCOME")]
+    #[arg(long = "as", value_name = "OUTCOME", value_parser = words(Outcome::ALL, Outcome::as_str))]
     end: Option<Outcome>,
     /// Wait this long, and first end the owners of these actions that did not renew meanwhile. This
     /// ends the whole owner: without --yes, also with uids, its other actions are only counted
@@ -114,9 +114,21 @@ pub(crate) async fn settle(address: &StoreAddress, command: &Settle, out: &mut O
     let work = Work {
         applied: "settled",
         change: |action: &Action| Change::Finish(end(command, action.status, by.clone())),
+        already: "settled before",
         cancel: None,
+        // Exclusive access and --fence-after end owners first.
+        spares_living: command.fence_after.is_none() && !is_exclusive(address),
     };
     change_all(address, &targets, &work, out).await
+}
+
+/// Returns true if a change opens the store in a way that ends all owners in it.
+fn is_exclusive(address: &StoreAddress) -> bool {
+    let mode = match address {
+        StoreAddress::Sqlite(sqlite) => sqlite.mode,
+        _ => None,
+    };
+    mode == Some(SqliteMode::Exclusive)
 }
 
 /// Checks that the owners have the time of their lease to renew.

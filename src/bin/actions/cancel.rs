@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::act::name;
-use crate::change::{Work, change_all};
+use crate::change::{NONE, Work, change_all};
 use crate::error::{Failure, Result};
 use crate::open::{Need, Opened, open};
 use crate::output::{Out, count, note};
@@ -58,7 +58,9 @@ pub(crate) async fn cancel(address: &StoreAddress, command: &Cancel, out: &mut O
     let work = Work {
         applied: "requested",
         change: |_: &Action| Change::RequestCancel(request.clone()),
+        already: "requested before",
         cancel: Some(request.clone()),
+        spares_living: false,
     };
     change_all(address, targets, &work, out).await
 }
@@ -161,7 +163,7 @@ fn print(report: &CancelReport, out: &mut Out) -> Result<()> {
         }));
     }
     if report.matched == 0 && report.error.is_none() {
-        note("no unfinished action matches");
+        note(NONE);
         return Ok(());
     }
     out.line(format!(

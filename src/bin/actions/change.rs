@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use action_store::address::StoreAddress;
 use action_store::command::{ConflictReason, Effect};
+use action_store::owner::{Owner, OwnerQuery};
 use action_store::query::Detail;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change, Command, Done,
-    Filter, Order, Outcome, Rejection,
+    Filter, Order, Outcome, OwnerRef, Rejection,
 };
 use serde::Serialize;
 
@@ -21,14 +22,21 @@ use crate::{cancel, progress, show};
 /// Actions that are changed in one step.
 const PAGE: u16 = 200;
 
+/// Message if there was nothing to do.
+pub(crate) const NONE: &str = "nothing was changed: no unfinished action matches";
+
 /// What is done to each action.
 #[derive(Debug)]
 pub(crate) struct Work<F> {
     /// Word for an action that was changed.
     pub(crate) applied: &'static str,
+    /// The same for an action that was so before.
+    pub(crate) already: &'static str,
     pub(crate) change: F,
     /// The request, if the change is a cancel request.
     pub(crate) cancel: Option<CancelRequest>,
+    /// True if an owner that is recorded as alive keeps its actions from being changed.
+    pub(crate) spares_living: bool,
 }
 
 /// The result for one action.
@@ -50,6 +58,8 @@ struct Report {
     already: u64,
     refused: u64,
     would: u64,
+    /// The owners whose actions would be refused in a dry run.
+    alive: Vec<OwnerRef>,
     /// Parts of the actions that got a cancel request.
     parts: u64,
     /// True if a living owner was the reason of a refusal.
@@ -72,6 +82,7 @@ impl Report {
             already: 0,
             refused: 0,
             would: 0,
+            alive: Vec::new(),
             parts: 0,
             owner_alive: false,
         }
@@ -125,7 +136,10 @@ impl Report {
                     }
                     Effect::Already => {
                         self.already += 1;
-                        "already"
+                        match out.json {
+                            true => "already",
+                            false => work.already,
+                        }
                     }
                 };
                 let is_ended = work.cancel.is_some() && now.outcome == Some(Outcome::Cancelled);
@@ -149,21 +163,41 @@ impl Report {
         }
     }
 
+    fn would(&mut self, action: &Action, out: &mut Out) -> Result<()> {
+        let owner = action.owner.as_ref();
+        let alive = owner.filter(|owner| self.alive.contains(owner));
+        let Some(owner) = alive else {
+            self.would += 1;
+            return self.row(action, "would be changed", None, out);
+        };
+        self.refused += 1;
+        let reason = format!("its owner {} is alive", owner.name);
+        self.row(action, "would be refused", Some(reason), out)
+    }
+
+    fn end_dry(&self, targets: &Targets) {
+        let (would, refused) = (self.would, self.refused);
+        if would + refused == 0 {
+            return note(NONE);
+        }
+        let them = if would == 1 { "it" } else { "them" };
+        let verb = if would == 1 { "matches" } else { "match" };
+        let matches = match refused {
+            0 => format!("{} {verb}", count(would)),
+            _ => format!("{} would be changed, {refused} refused", count(would)),
+        };
+        let repeat = match targets.dry_run {
+            true => String::new(),
+            false => format!("; add --yes to change {them}"),
+        };
+        note(&format!("nothing was changed: {matches}{repeat}"));
+    }
+
     fn end(mut self, targets: &Targets, address: &StoreAddress, out: &mut Out) -> Result<()> {
         self.table.write(out)?;
         out.flush()?;
         if targets.is_dry() {
-            let (verb, them) = if self.would == 1 {
-                ("matches", "it")
-            } else {
-                ("match", "them")
-            };
-            let repeat = match targets.dry_run {
-                true => String::new(),
-                false => format!("; add --yes to change {them}"),
-            };
-            let would = count(self.would);
-            note(&format!("nothing was changed: {would} {verb}{repeat}"));
+            self.end_dry(targets);
             return Ok(());
         }
         let Report {
@@ -174,6 +208,10 @@ impl Report {
             parts,
             ..
         } = self;
+        if changed + already + refused == 0 {
+            note(NONE);
+            return Ok(());
+        }
         note(&format!(
             "{changed} {applied}, {already} already, {refused} refused"
         ));
@@ -216,6 +254,11 @@ pub(crate) async fn change_all(
     };
     let opened = open(address, need).await?;
     let mut report = Report::new(work.applied);
+    if targets.is_dry() && work.spares_living {
+        let owners = opened.store.all_owners(OwnerQuery::active()).await?;
+        let alive = owners.into_iter().filter(Owner::is_alive);
+        report.alive = alive.map(|owner| owner.owner).collect();
+    }
     if targets.uids.is_empty() {
         by_filter(&opened, targets, &mut report, work, out).await?;
     } else {
@@ -266,8 +309,7 @@ async fn step(
 ) -> Result<()> {
     if targets.is_dry() {
         for action in actions.iter().filter(|action| action.is_unfinished()) {
-            report.would += 1;
-            report.row(action, "would be changed", None, out)?;
+            report.would(action, out)?;
         }
         return report.table.write(out);
     }

@@ -44,7 +44,9 @@ async fn an_action_that_was_created_after_the_beginning_is_left_alone() {
     let work = Work {
         applied: "ended",
         change,
+        already: "ended before",
         cancel: None,
+        spares_living: false,
     };
     let mut report = Report::new(work.applied);
     let mut out = Out::new(false);
