@@ -70,7 +70,7 @@ impl Report {
     fn new(applied: &'static str) -> Report {
         let table = Table::new([
             Column::left("UID"),
-            Column::left("STATUS"),
+            Column::left("STATUS").optional(2),
             Column::long("NAME"),
             Column::long("OBJECT").optional(1),
             Column::left("RESULT"),

@@ -63,9 +63,33 @@ impl Out {
     }
 }
 
-/// Writes a line to standard error. Does nothing if that is closed.
+/// Writes a line to standard error, broken between words if that is a terminal. Does nothing if it is
+/// closed.
 pub(crate) fn note(line: &str) {
-    let _closed = writeln!(io::stderr(), "{line}");
+    let is_terminal = io::stderr().is_terminal();
+    let width = is_terminal.then(|| Term::stderr().size().1.into());
+    let _closed = writeln!(io::stderr(), "{}", wrapped(line, width));
+}
+
+/// Breaks a line before words that do not fit.
+fn wrapped(line: &str, width: Option<usize>) -> String {
+    let Some(most) = width else {
+        return line.to_owned();
+    };
+    let (mut text, mut used) = (String::with_capacity(line.len()), 0);
+    for word in line.split(' ') {
+        let width = measure_text_width(word);
+        if used > 0 && used + 1 + width > most {
+            text.push('\n');
+            used = 0;
+        } else if used > 0 {
+            text.push(' ');
+            used += 1;
+        }
+        text.push_str(word);
+        used += width;
+    }
+    text
 }
 
 /// Writes a number of actions: `1 action`, `2 actions`.
@@ -340,6 +364,16 @@ mod tests {
         assert_eq!(shown(Some(19), &rows), ["a    backup_of_the…"]);
         assert_eq!(shown(Some(5), &rows), ["a    backup_of_t…"]);
         assert_eq!(shown(Some(19), &[["a", "7", "short"]]), ["a    7  short"]);
+    }
+
+    #[test]
+    fn a_message_is_broken_between_words_on_a_terminal() {
+        let line = "error: 東京 is in use";
+        assert_eq!(wrapped(line, Some(11)), "error: 東京\nis in use");
+        assert_eq!(wrapped(line, Some(10)), "error:\n東京 is in\nuse");
+        assert_eq!(wrapped(line, Some(3)), "error:\n東京\nis\nin\nuse");
+        assert_eq!(wrapped(line, None), line);
+        assert_eq!(wrapped("", Some(3)), "");
     }
 
     #[test]
