@@ -89,6 +89,10 @@ async fn a_dry_run_names_the_owners_that_would_end_and_their_other_actions() {
         assert!(ran.err.contains(owner), "{}", ran.err);
         assert_eq!(state(&place), "alive");
     }
+    let all = ["settle", "--unfinished", "--fence-after", "30s"];
+    let ran = place.run(&all).ends(0);
+    let others = "it has no other unfinished actions\n";
+    assert!(ran.err.contains(others), "{}", ran.err);
     let store = place.open().await;
     let left = action(&*store, filled.executing).await;
     assert_eq!(left.status, Status::Executing);

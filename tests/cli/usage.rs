@@ -207,6 +207,23 @@ fn a_mistyped_address_is_refused_without_its_password() {
 }
 
 #[test]
+fn a_path_that_is_no_store_is_said_to_be_wrong() {
+    let place = Place::new();
+    std::fs::write(place.path("notes.txt"), "not a database ".repeat(100)).unwrap();
+    std::fs::create_dir(place.path("folder")).unwrap();
+    for (address, code, hint) in [
+        ("sqlite:notes.txt", 1, "hint: check the path; if this is"),
+        ("sqlite:folder", 5, "hint: this is a directory"),
+    ] {
+        for arguments in [&["list"][..], &["prune", "--yes"]] {
+            let arguments = [&["--store", address], arguments].concat();
+            let ran = place.run(&arguments).ends(code);
+            assert!(ran.err.contains(hint), "{address}: {}", ran.err);
+        }
+    }
+}
+
+#[test]
 fn a_mistyped_word_is_answered_with_the_words_that_there_are() {
     for (arguments, words) in [
         (["list", "--outcome", "lost,faild"], "'failed'"),

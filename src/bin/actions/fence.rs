@@ -7,7 +7,7 @@ use action_store::{ActionStoreExt, Command, ErrorKind, Filter};
 
 use crate::error::Result;
 use crate::open::Opened;
-use crate::output::{note, plain};
+use crate::output::{note, number, plain};
 use crate::targets::Targets;
 use crate::{progress, time};
 
@@ -35,15 +35,21 @@ async fn alive(opened: &Opened, targets: &Targets) -> Result<Vec<(Owner, u64)>> 
 
 /// Tells which owners would end, and how many other actions they have.
 pub(crate) async fn announce(opened: &Opened, targets: &Targets, after: Duration) -> Result<()> {
-    for (owner, number) in alive(opened, targets).await? {
+    for (owner, targets) in alive(opened, targets).await? {
         let filters = [Filter::Owner(owner.owner.clone()), Filter::Unfinished];
         let counts = opened.store.count(&filters, COUNTED).await?;
-        let others = counts.total().saturating_sub(number);
+        let others = counts.total().saturating_sub(targets);
         let least = if counts.is_exact() { "" } else { "at least " };
-        let actions = if others == 1 { "action" } else { "actions" };
+        let others = match others {
+            0 => "no other unfinished actions".to_owned(),
+            others => number(
+                others,
+                "other unfinished action",
+                "other unfinished actions",
+            ),
+        };
         note(&format!(
-            "with --yes, this ends {} if it does not renew within {}; it has {least}{others} other \
-             unfinished {actions}",
+            "with --yes, this ends {} if it does not renew within {}; it has {least}{others}",
             plain(&owner.owner.name),
             time::short(after)
         ));

@@ -72,12 +72,15 @@ pub(crate) async fn open(address: &StoreAddress, need: Need) -> Result<Opened> {
             })
         }
         Err(error) => {
-            let is_unavailable = error.kind() == StoreErrorKind::Unavailable;
+            let kind = error.kind();
             let is_in_use = error.is_in_use();
             let failure = Failure::from(error).about(address);
-            Err(match is_unavailable {
-                true => explained(failure, &wanted, is_in_use).await,
-                false => failure,
+            Err(match kind {
+                StoreErrorKind::Unavailable => explained(failure, &wanted, is_in_use).await,
+                // It cannot be opened, so `actions check` cannot either.
+                StoreErrorKind::Corrupt => failure
+                    .with_hint("check the path; if this is the file of a store, restore a backup"),
+                _ => failure,
             })
         }
     }
@@ -110,6 +113,9 @@ async fn existing_schema(address: &StoreAddress, url: &str) -> Result<Opened> {
 async fn explained(failure: Failure, address: &SqliteAddress, is_in_use: bool) -> Failure {
     if !address.path.exists() {
         return failure.with_hint("check the path; it is relative to the working directory");
+    }
+    if address.path.is_dir() {
+        return failure.with_hint("this is a directory; name the file of a store");
     }
     if address.mode == Some(SqliteMode::ReadOnly) {
         return failure.with_hint(

@@ -51,7 +51,7 @@ pub(crate) async fn find(opened: &Opened, uid: ActionUid) -> Result<Arc<Action>>
     let removed = opened.store.changed(None).await?.pruned_created;
     Err(match removed {
         Some(youngest) => failure.with_hint(format!(
-            "it may have been removed: retention has removed actions created until {} UTC",
+            "it may have been removed: actions created until {} UTC were removed",
             time::utc(youngest)
         )),
         None => failure.with_hint("nothing was ever removed from this store; is it the right one?"),
