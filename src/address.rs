@@ -339,7 +339,7 @@ fn without_password(url: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some((user, host)) = rest.rsplit_once('@') else {
         return write!(f, "{scheme}://{}", until(rest, &['?', '#']));
     };
-    // Unless the `@` belongs to a parameter. What comes after it may then be a part of a password.
+    // Unless the `@` belongs to a parameter. The text after it may then be a part of a password.
     let parameters = user.split_once(['?', '#']);
     if parameters.is_some_and(|(_, parameters)| parameters.contains('=')) {
         return write!(f, "{scheme}://...");

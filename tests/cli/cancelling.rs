@@ -5,6 +5,7 @@ use action_store::{
     Status,
 };
 use serde_json::{Value, json};
+use sqlx::{ConnectOptions, Connection};
 
 use crate::support::{Filled, Place, action, fill};
 
@@ -139,4 +140,39 @@ async fn a_cancel_by_filter_says_in_words_what_it_has_done() {
         (&*none.out, &*none.err),
         ("", "nothing was changed: no unfinished action matches\n")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_that_fails_says_what_it_has_done_and_a_repeat_does_the_rest() {
+    let place = Place::new();
+    let store = place.open().await;
+    let new = (0..500).map(|_| Command::create(NewAction::task("many")));
+    let new = action_store::Batch::each(new.collect());
+    store.write_repeating(new).await.unwrap();
+    store.close().await.unwrap();
+    let execute = async |statement: &'static str| {
+        let file = sqlx::sqlite::SqliteConnectOptions::new().filename(place.path("plane.db"));
+        let mut connection = file.connect().await.unwrap();
+        sqlx::query(statement)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+    };
+    execute(
+        "CREATE TRIGGER failure BEFORE UPDATE ON actions_action WHEN new.number > 300 \
+         BEGIN SELECT RAISE(ABORT, 'out of order'); END",
+    )
+    .await;
+    let arguments = ["cancel", "--unfinished", "--yes"];
+    let failed = place.run(&arguments);
+    assert_ne!(failed.code, 0, "{failed:?}");
+    assert!(failed.out.contains("300 got the request\n"), "{failed:?}");
+    for part in ["error: write: ", "out of order", "hint: repeat the command"] {
+        assert!(failed.err.contains(part), "{part}: {failed:?}");
+    }
+    execute("DROP TRIGGER failure").await;
+    let rest = place.json(&arguments);
+    assert_eq!(rest[0]["requested"], 200);
+    assert_eq!(rest[0]["already"], 0);
 }

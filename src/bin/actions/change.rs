@@ -25,7 +25,7 @@ const PAGE: u16 = 200;
 /// Message if there was nothing to do.
 pub(crate) const NONE: &str = "nothing was changed: no unfinished action matches";
 
-/// What is done to each action.
+/// The change of each action, and its words.
 #[derive(Debug)]
 pub(crate) struct Work<F> {
     /// Word for an action that was changed.

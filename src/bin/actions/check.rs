@@ -21,7 +21,7 @@ Of a SQLite store, checks every row and its checksum, the rows that belong toget
 of the file. Of any other store, reads every action, log entry and owner as a plane does, up to the
 first damaged one of each. A plane can go on meanwhile. The exit code is 6 if damage was found.";
 
-/// What was examined, and the damage that was found.
+/// Result of a check: the numbers that were read, and the damage that was found.
 #[derive(Debug, Default, Serialize)]
 struct Checked {
     /// `rows` if the rows and the structure of a SQLite file were checked, `values` if the store was

@@ -164,14 +164,18 @@ pub(crate) async fn diagnostics(address: &StoreAddress, out: &mut Out) -> Result
 
 /// Prints the SQL of the kind of store that the address names; of SQLite without one.
 pub(crate) fn schema(address: Option<&StoreAddress>, out: &mut Out) -> Result<()> {
-    let steps = match address {
+    let steps: Vec<String> = match address {
         None | Some(StoreAddress::Sqlite(_)) => {
             let steps = SqliteStore::schema().iter();
             steps.map(|step| (*step).to_owned()).collect()
         }
         #[cfg(feature = "postgres")]
         Some(StoreAddress::Postgres(_)) => action_store::PostgresStore::schema("actions")?,
-        Some(_) => return Err(Failure::usage("such a store has no schema")),
+        Some(_) => {
+            return Err(Failure::usage(
+                "this program has no schema for such a store",
+            ));
+        }
     };
     for (version, step) in (1..).zip(steps) {
         if out.json {
