@@ -248,7 +248,7 @@ async fn a_tracker_learns_from_a_bulk_cancel_that_it_is_fenced() {
         store.command(next).await.unwrap();
         assert!(tracker.is_owner(), "the next renewal tells it");
         let report = tracker.cancel_all(backups()).await.unwrap();
-        // The parent is nobody's, and ends at once.
+        // The parent has no owner and ends at once.
         assert_eq!((report.requested, report.ended), (1, u64::from(parts)));
         assert!(!tracker.is_owner());
     }

@@ -264,8 +264,8 @@ impl Tracker {
     ///
     /// # Errors
     /// `Invalid` for a broken limit, `Conflict` for an exclusive key that is taken, `Fenced` if
-    /// this tracker is no longer the owner, `Closed` while the tracker drains and after the shutdown,
-    /// and the store's errors.
+    /// this tracker is no longer the owner, and the store's errors. `Closed` while the tracker
+    /// drains and after the shutdown.
     pub async fn enqueue(&self, new: NewAction) -> Result<Recorded<Arc<Action>>, Error> {
         let core = self.core.clone();
         let new = core.shared.options.correlation.fill(new);
