@@ -207,7 +207,7 @@ impl Values {
         ];
         let texts = [
             self.states()?,
-            self.filter("name", NO_LABEL, name)?,
+            self.filter("name", NO_LABEL, |s| checked(Filter::name_or_prefix(s)))?,
             object,
             self.filter("tenant", NO_LABEL, |s| checked(Filter::Tenant(s.into())))?,
             self.filter("parent", NO_UID, |s| read_uid(s).map(Filter::Parent))?,
@@ -219,11 +219,8 @@ impl Values {
             return Err(fault("label", "is given more than 16 times"));
         }
         for text in labels {
-            let label = match text.split_once('=') {
-                Some((key, value)) => Filter::label(key, value),
-                None => Filter::label_key(&*text),
-            };
-            filters.push(checked(label).ok_or_else(|| fault("label", NO_PAIR))?);
+            let label = checked(Filter::label_text(&text));
+            filters.push(label.ok_or_else(|| fault("label", NO_PAIR))?);
         }
         Ok(filters)
     }
@@ -254,14 +251,6 @@ impl Values {
         let words: Option<Vec<T>> = words.collect();
         words.map(Some).ok_or_else(|| fault(name, otherwise))
     }
-}
-
-/// Parses a name, or the beginning of names before a `*`.
-fn name(text: &str) -> Option<Filter> {
-    checked(match text.strip_suffix('*') {
-        Some(prefix) => Filter::NamePrefix(prefix.into()),
-        None => Filter::Name(text.into()),
-    })
 }
 
 /// Builds `Link: <?kept&cursor=...>; rel="next"`.
