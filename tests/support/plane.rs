@@ -1,5 +1,10 @@
 //! A store with a manual clock, and an owner that is alive.
 
+#[cfg(all(unix, feature = "postgres"))]
+#[path = "postgres.rs"]
+#[allow(dead_code)]
+mod server;
+
 use std::sync::Arc;
 
 use action_store::{
@@ -51,13 +56,27 @@ impl Plane {
         Plane::on(store, clock, Some(dir)).await
     }
 
+    /// Returns a plane over PostgreSQL, if there is a server.
+    #[cfg(all(unix, feature = "postgres"))]
+    pub(crate) async fn postgres() -> Option<Plane> {
+        let test = std::thread::current().name().unwrap_or("?").to_owned();
+        let server = server::Server::shared(&format!("{test} on PostgreSQL"))?;
+        let clock = Clock::manual(Timestamp::from_seconds(ERA));
+        let options = action_store::PostgresOptions::new()
+            .with_schema(server::new_schema())
+            .with_clock(clock.clone());
+        let store = options.connect(&server.url()).await.unwrap();
+        Some(Plane::on(Arc::new(store), clock, None).await)
+    }
+
     /// Returns one plane for each kind of store.
-    pub(crate) async fn both() -> Vec<Plane> {
-        vec![
-            Plane::memory().await,
-            #[cfg(feature = "sqlite")]
-            Plane::sqlite().await,
-        ]
+    pub(crate) async fn each() -> Vec<Plane> {
+        let mut planes = vec![Plane::memory().await];
+        #[cfg(feature = "sqlite")]
+        planes.push(Plane::sqlite().await);
+        #[cfg(all(unix, feature = "postgres"))]
+        planes.extend(Plane::postgres().await);
+        planes
     }
 
     pub(crate) async fn end(&self, uid: ActionUid, outcome: Outcome) {
