@@ -1,4 +1,4 @@
-//! Retention: what goes, what stays, on both stores, without waiting.
+//! Retention: what goes, what stays, on each store, without waiting.
 // Helpers of tests are test code too, which clippy sees only in the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -37,14 +37,6 @@ impl Plane {
         let uid = self.started(new).await;
         self.end(uid, Outcome::Succeeded).await;
         uid
-    }
-
-    async fn many(&self, count: usize) -> Vec<ActionUid> {
-        let mut uids = Vec::new();
-        for _ in 0..count {
-            uids.push(self.done(task()).await);
-        }
-        uids
     }
 
     /// Lets time pass as it does in a store that is used: something is completed every quarter of an

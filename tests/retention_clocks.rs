@@ -24,14 +24,6 @@ impl Plane {
         uid
     }
 
-    async fn many(&self, count: usize) -> Vec<ActionUid> {
-        let mut uids = Vec::new();
-        for _ in 0..count {
-            uids.push(self.ended(Outcome::Succeeded).await);
-        }
-        uids
-    }
-
     /// Lets time pass as a store in use sees it: something is completed every day.
     async fn pass(&self, days: u32) {
         for _ in 0..days {

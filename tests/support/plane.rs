@@ -8,8 +8,8 @@ mod server;
 use std::sync::Arc;
 
 use action_store::{
-    ActionError, ActionStore, ActionStoreExt, ActionUid, CancelRequest, Clock, Command, Finish,
-    MemoryStore, Outcome, OwnerRef, Timestamp,
+    ActionError, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change, Clock,
+    Command, Finish, MemoryStore, NewAction, Outcome, OwnerRef, Timestamp,
 };
 
 /// Initial time of the clock, in seconds.
@@ -77,6 +77,25 @@ impl Plane {
         #[cfg(all(unix, feature = "postgres"))]
         planes.extend(Plane::postgres().await);
         planes
+    }
+
+    /// Creates, starts and completes actions, a hundred in one write.
+    #[allow(dead_code)]
+    pub(crate) async fn many(&self, count: usize) -> Vec<ActionUid> {
+        let news: Vec<_> = (0..count).map(|_| NewAction::task("work")).collect();
+        for some in news.chunks(100) {
+            let life = |new: &NewAction| {
+                let finish = Change::Finish(Finish::succeeded());
+                let change = |change| Command::apply(new.uid, change).by(self.owner.clone());
+                let create = Command::create(new.clone());
+                [create, change(Change::Start), change(finish)]
+            };
+            let batch = Batch::each(some.iter().flat_map(life).collect());
+            for answer in self.store.write(batch).await.unwrap() {
+                answer.unwrap();
+            }
+        }
+        news.iter().map(|new| new.uid).collect()
     }
 
     pub(crate) async fn end(&self, uid: ActionUid, outcome: Outcome) {
