@@ -245,7 +245,7 @@ struct Changing {
 
 #[async_trait]
 impl Between for Changing {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         let page = self.pages.fetch_add(1, Ordering::Relaxed);
         for at in [0, 3, 4, page % 400, 124, 130] {
             let report = Report::new().with_step(format!("{page}.{at}"));

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use action_store::http::{AllowAll, RouterOptions, router, router_with};
 use action_store::query::{Detail, StoreId};
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Finish, MemoryStore,
-    NewAction, ObjectRef, OwnerRef, Page, Query,
+    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Finish, NewAction,
+    ObjectRef, OwnerRef, Page, Query,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -41,7 +41,7 @@ async fn many(plane: &Plane, finished: usize, unfinished: usize) -> Vec<ActionUi
     uids
 }
 
-async fn write(store: &MemoryStore, commands: Vec<Command>) {
+async fn write(store: &dyn ActionStore, commands: Vec<Command>) {
     for chunk in commands.chunks(900) {
         for answer in store.write(Batch::each(chunk.to_vec())).await.unwrap() {
             answer.unwrap();
@@ -50,7 +50,7 @@ async fn write(store: &MemoryStore, commands: Vec<Command>) {
 }
 
 /// Ends actions that may not have started.
-async fn end(store: &MemoryStore, owner: &OwnerRef, uids: Vec<ActionUid>) {
+async fn end(store: &dyn ActionStore, owner: &OwnerRef, uids: Vec<ActionUid>) {
     let finish = |uid| {
         Command::apply(
             uid,
@@ -193,7 +193,7 @@ struct EndsBefore {
 
 #[async_trait]
 impl Between for EndsBefore {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         let ends: Vec<ActionUid> = {
             let mut ends = self.ends.lock().unwrap();
             let few = self.at_once.min(ends.len());
@@ -274,7 +274,7 @@ struct Asked(Arc<Mutex<Vec<Query>>>);
 
 #[async_trait]
 impl Between for Asked {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         self.0.lock().unwrap().push(query.clone());
         store.list(query).await
     }
@@ -323,7 +323,7 @@ struct Endless(Arc<AtomicUsize>);
 
 #[async_trait]
 impl Between for Endless {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         let calls = self.0.fetch_add(1, Ordering::Relaxed);
         let at = store.list(query).await?.at;
         let next = Cursor::newest(at, 1_000_000 - calls as u64);

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use action_store::http::{AllowAll, RouterOptions, router_with};
 use action_store::{
-    ActionStore, ActionUid, Finish, MemoryStore, NewAction, Progress, Report, StoreError,
-    StoreErrorKind,
+    ActionStore, ActionUid, Finish, NewAction, Progress, Report, StoreError, StoreErrorKind,
 };
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode};
@@ -193,7 +192,7 @@ struct BreaksAfter(Arc<AtomicUsize>);
 
 #[async_trait]
 impl Between for BreaksAfter {
-    async fn get(&self, store: &MemoryStore, uids: &[ActionUid]) -> GetAnswer {
+    async fn get(&self, store: &dyn ActionStore, uids: &[ActionUid]) -> GetAnswer {
         let left = self
             .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));

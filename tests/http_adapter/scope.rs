@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use action_store::http::{RouterOptions, Scope, router, router_with};
 use action_store::{
-    ActionStore as _, ActionStoreExt as _, ActionUid, Filter, Limits, MemoryStore, NewAction,
-    ObjectRef, Query,
+    ActionStore, ActionStoreExt as _, ActionUid, Filter, Limits, NewAction, ObjectRef, Query,
 };
 use async_trait::async_trait;
 use axum::http::StatusCode;
@@ -19,7 +18,7 @@ struct Asked(Arc<Mutex<Vec<(Query, usize)>>>);
 
 #[async_trait]
 impl Between for Asked {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         let page = store.list(query).await?;
         self.0
             .lock()
@@ -27,7 +26,7 @@ impl Between for Asked {
             .push((query.clone(), page.items.len()));
         Ok(page)
     }
-    async fn get(&self, _: &MemoryStore, _: &[ActionUid]) -> GetAnswer {
+    async fn get(&self, _: &dyn ActionStore, _: &[ActionUid]) -> GetAnswer {
         panic!("a lookup by uid cannot include the scope");
     }
 }
@@ -141,7 +140,7 @@ struct Behind {
 
 #[async_trait]
 impl Between for Behind {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         let asked = {
             let mut asked = self.asked.lock().unwrap();
             *asked += 1;

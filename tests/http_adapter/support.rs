@@ -19,7 +19,7 @@ use tower::ServiceExt as _;
 
 /// An in-memory store, its clock and an owner that is alive.
 pub(crate) struct Plane {
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) store: Arc<dyn ActionStore>,
     pub(crate) clock: Clock,
     pub(crate) owner: OwnerRef,
 }
@@ -212,10 +212,10 @@ pub(crate) fn compact(json: &str) -> String {
 /// itself or passes it on.
 #[async_trait]
 pub(crate) trait Between: fmt::Debug + Send + Sync + 'static {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         store.list(query).await
     }
-    async fn get(&self, store: &MemoryStore, uids: &[ActionUid]) -> GetAnswer {
+    async fn get(&self, store: &dyn ActionStore, uids: &[ActionUid]) -> GetAnswer {
         store.get(uids).await
     }
 }
@@ -224,7 +224,7 @@ pub(crate) type ListAnswer = Result<Page<Arc<Action>>, StoreError>;
 pub(crate) type GetAnswer = Result<Vec<Option<Arc<Action>>>, StoreError>;
 
 #[derive(Debug)]
-pub(crate) struct Through<B>(pub(crate) Arc<MemoryStore>, pub(crate) B);
+pub(crate) struct Through<B>(pub(crate) Arc<dyn ActionStore>, pub(crate) B);
 
 #[async_trait]
 impl<B: Between> ActionStore for Through<B> {
@@ -235,10 +235,10 @@ impl<B: Between> ActionStore for Through<B> {
         self.0.write(batch).await
     }
     async fn get(&self, uids: &[ActionUid]) -> GetAnswer {
-        self.1.get(&self.0, uids).await
+        self.1.get(&*self.0, uids).await
     }
     async fn list(&self, query: &Query) -> ListAnswer {
-        self.1.list(&self.0, query).await
+        self.1.list(&*self.0, query).await
     }
     async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         self.0.log(query).await
