@@ -11,7 +11,17 @@ use axum::Router;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Plane, get, ok};
+use crate::support::{Plane, get, ok, on_each_store};
+
+on_each_store! {
+    the_order_of_completion_is_followed_over_pages,
+    the_parts_of_an_action_are_listed_by_any_spelling_of_its_uid,
+    only_operators_list_by_owner,
+    counts_are_exact_up_to_the_bound,
+    the_full_view_shows_what_the_caller_may_see,
+    the_full_view_shows_results_and_keeps_operator_detail,
+    the_remaining_time_is_computed_from_actions_in_the_scope,
+}
 
 /// A router for callers who may see operator detail.
 fn operators(plane: &Plane) -> Router {
@@ -30,9 +40,7 @@ fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-#[tokio::test]
-async fn the_order_of_completion_is_followed_over_pages() {
-    let plane = Plane::new().await;
+async fn the_order_of_completion_is_followed_over_pages(plane: Plane) {
     let app = plane.router();
     let mut started = Vec::new();
     for n in 0..7 {
@@ -61,9 +69,7 @@ async fn the_order_of_completion_is_followed_over_pages() {
     assert_eq!(names, ["t2", "t6", "t1", "t5", "t0", "t3"]);
 }
 
-#[tokio::test]
-async fn the_parts_of_an_action_are_listed_by_any_spelling_of_its_uid() {
-    let plane = Plane::new().await;
+async fn the_parts_of_an_action_are_listed_by_any_spelling_of_its_uid(plane: Plane) {
     let parent = plane.started(NewAction::task("upgrade")).await;
     let part = plane
         .queued(NewAction::task("part").with_parent(parent))
@@ -75,9 +81,7 @@ async fn the_parts_of_an_action_are_listed_by_any_spelling_of_its_uid() {
     assert_eq!(body[0]["action_uid"], part.to_string());
 }
 
-#[tokio::test]
-async fn only_operators_list_by_owner() {
-    let plane = Plane::new().await;
+async fn only_operators_list_by_owner(plane: Plane) {
     plane.started(NewAction::task("a")).await;
     plane.queued(NewAction::task("b")).await;
     let path = "/v1/actions?owner=plane";
@@ -95,9 +99,7 @@ async fn only_operators_list_by_owner() {
     }
 }
 
-#[tokio::test]
-async fn counts_are_exact_up_to_the_bound() {
-    let plane = Plane::new().await;
+async fn counts_are_exact_up_to_the_bound(plane: Plane) {
     let app = plane.router();
     for n in 0..4 {
         let error = ActionError::new("a", "b");
@@ -141,9 +143,7 @@ async fn counts_are_exact_up_to_the_bound() {
     }
 }
 
-#[tokio::test]
-async fn the_full_view_shows_what_the_caller_may_see() {
-    let plane = Plane::new().await;
+async fn the_full_view_shows_what_the_caller_may_see(plane: Plane) {
     // Times before the library existed give no estimate.
     plane.clock.set(Timestamp::from_seconds(1_800_000_000));
     // Earlier runs take ten seconds.
@@ -199,9 +199,7 @@ async fn the_full_view_shows_what_the_caller_may_see() {
     }
 }
 
-#[tokio::test]
-async fn the_full_view_shows_results_and_keeps_operator_detail() {
-    let plane = Plane::new().await;
+async fn the_full_view_shows_results_and_keeps_operator_detail(plane: Plane) {
     let lost = plane.ended(NewAction::task("a"), Outcome::Lost).await;
     let owner = action_store::OwnerRef::new("next");
     let claim = action_store::Command::claim(owner.clone());
@@ -230,9 +228,7 @@ async fn the_full_view_shows_results_and_keeps_operator_detail() {
     answer.error(StatusCode::NOT_FOUND);
 }
 
-#[tokio::test]
-async fn the_remaining_time_is_computed_from_actions_in_the_scope() {
-    let plane = Plane::new().await;
+async fn the_remaining_time_is_computed_from_actions_in_the_scope(plane: Plane) {
     plane.clock.set(Timestamp::from_seconds(1_800_000_000));
     let copy = |tenant: &str| NewAction::task("copy").with_tenant(tenant);
     for _ in 0..6 {

@@ -10,7 +10,13 @@ use action_store::{
 use async_trait::async_trait;
 use axum::http::StatusCode;
 
-use crate::support::{Between, GetAnswer, ListAnswer, Plane, Through, get, ok};
+use crate::support::{Between, GetAnswer, ListAnswer, Plane, Through, get, ok, on_each_store};
+
+on_each_store! {
+    a_scope_is_part_of_the_query,
+    a_scope_beyond_the_limits_returns_nothing_and_is_reported,
+    the_search_behind_many_hidden_actions_is_bounded,
+}
 
 /// Records each query and the number of actions found.
 #[derive(Debug, Clone, Default)]
@@ -31,9 +37,7 @@ impl Between for Asked {
     }
 }
 
-#[tokio::test]
-async fn a_scope_is_part_of_the_query() {
-    let plane = Plane::new().await;
+async fn a_scope_is_part_of_the_query(plane: Plane) {
     let object = ObjectRef::bdb(1);
     let new = |tenant: &str| {
         NewAction::task("t")
@@ -77,9 +81,7 @@ async fn a_scope_is_part_of_the_query() {
     }
 }
 
-#[tokio::test]
-async fn a_scope_beyond_the_limits_returns_nothing_and_is_reported() {
-    let plane = Plane::new().await;
+async fn a_scope_beyond_the_limits_returns_nothing_and_is_reported(plane: Plane) {
     let uid = plane
         .queued(NewAction::task("t").with_object(ObjectRef::bdb(1)))
         .await;
@@ -156,9 +158,7 @@ impl Between for Behind {
     }
 }
 
-#[tokio::test]
-async fn the_search_behind_many_hidden_actions_is_bounded() {
-    let plane = Plane::new().await;
+async fn the_search_behind_many_hidden_actions_is_bounded(plane: Plane) {
     let new = NewAction::task("t").with_object(ObjectRef::bdb(1));
     plane.queued(new.clone().with_tenant("acme")).await;
     plane

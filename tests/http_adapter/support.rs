@@ -17,7 +17,41 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use tower::ServiceExt as _;
 
-/// An in-memory store, its clock and an owner that is alive.
+#[cfg(all(unix, feature = "postgres"))]
+#[path = "../support/postgres.rs"]
+#[allow(dead_code)]
+mod server;
+
+/// Runs tests, which are functions of a plane: over a store in memory, and over one in PostgreSQL
+/// if there is a server. Tests after `in_memory:` write thousands of times, and do only the first.
+macro_rules! on_each_store {
+    ($($test:ident),* $(,)? $(; in_memory: $($large:ident),* $(,)?)?) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(crate::support::Plane::new().await).await;
+            })*
+            $($(#[tokio::test]
+            async fn $large() {
+                super::$large(crate::support::Plane::new().await).await;
+            })*)?
+        }
+
+        #[cfg(all(unix, feature = "postgres"))]
+        mod postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                let name = concat!(module_path!(), "::", stringify!($test));
+                if let Some(plane) = crate::support::Plane::postgres(name).await {
+                    super::$test(plane).await;
+                }
+            })*
+        }
+    };
+}
+pub(crate) use on_each_store;
+
+/// A store, its clock and an owner that is alive.
 pub(crate) struct Plane {
     pub(crate) store: Arc<dyn ActionStore>,
     pub(crate) clock: Clock,
@@ -26,8 +60,23 @@ pub(crate) struct Plane {
 
 impl Plane {
     pub(crate) async fn new() -> Plane {
-        let clock = Clock::manual(Timestamp::from_seconds(1_700_000_000));
-        let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+        let clock = Plane::clock();
+        Plane::on(Arc::new(MemoryStore::with_clock(clock.clone())), clock).await
+    }
+
+    /// A plane over PostgreSQL. `None` if there is no server; `test` is then reported as skipped.
+    #[cfg(all(unix, feature = "postgres"))]
+    pub(crate) async fn postgres(test: &str) -> Option<Plane> {
+        let clock = Plane::clock();
+        let store = postgres(test, Some(clock.clone())).await?;
+        Some(Plane::on(store, clock).await)
+    }
+
+    fn clock() -> Clock {
+        Clock::manual(Timestamp::from_seconds(1_700_000_000))
+    }
+
+    async fn on(store: Arc<dyn ActionStore>, clock: Clock) -> Plane {
         let owner = OwnerRef::new("plane");
         let claim = Command::claim(owner.clone());
         store.command(claim).await.unwrap();
@@ -101,6 +150,17 @@ impl Plane {
         }
         uid
     }
+}
+
+/// Opens a new store in PostgreSQL.
+#[cfg(all(unix, feature = "postgres"))]
+pub(crate) async fn postgres(test: &str, clock: Option<Clock>) -> Option<Arc<dyn ActionStore>> {
+    let server = server::Server::shared(test)?;
+    let mut options = action_store::PostgresOptions::new().with_schema(server::new_schema());
+    if let Some(clock) = clock {
+        options = options.with_clock(clock);
+    }
+    Some(Arc::new(options.connect(&server.url()).await.unwrap()))
 }
 
 pub(crate) fn uid(text: &str) -> ActionUid {
