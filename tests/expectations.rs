@@ -34,7 +34,7 @@ impl Plane {
 
 #[tokio::test]
 async fn typical_and_slow_are_of_the_succeeded_ones_of_the_name() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         for second in (1..=40).rev() {
             plane.took("backup", secs(second), Outcome::Succeeded).await;
             plane.took("other", secs(9999), Outcome::Succeeded).await;
@@ -82,7 +82,7 @@ async fn typical_and_slow_are_of_the_succeeded_ones_of_the_name() {
 
 #[tokio::test]
 async fn the_remaining_time_is_never_negative_and_names_its_samples() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         for second in [10, 20, 30, 40] {
             plane.took("backup", secs(second), Outcome::Succeeded).await;
         }
@@ -123,7 +123,7 @@ async fn the_remaining_time_is_never_negative_and_names_its_samples() {
 
 #[tokio::test]
 async fn an_action_that_spans_a_clock_jump_is_not_a_sample() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         for second in [10, 20, 30, 40, 50] {
             plane.took("backup", secs(second), Outcome::Succeeded).await;
         }

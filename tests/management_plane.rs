@@ -9,8 +9,14 @@
 
 #[path = "management_plane/cross_site.rs"]
 mod cross_site;
+#[cfg(all(unix, feature = "postgres"))]
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "support/running_plane.rs"]
 mod running_plane;
+#[cfg(all(unix, feature = "postgres"))]
+#[path = "management_plane/several.rs"]
+mod several;
 #[cfg(unix)]
 #[path = "management_plane/unauthenticated.rs"]
 mod unauthenticated;
@@ -361,7 +367,7 @@ fn the_next_start_says_what_was_lost_and_who_decided_that() {
     assert_eq!(plane.read(uid)["status"], "failed");
     let line = plane.says(|line| line.contains(&uid.to_string()));
     let object = format!("SMCreateBDB bdb:{bdb} at ");
-    let (owner, decider) = ("its owner plane@localhost/", "decided by plane@localhost");
+    let (owner, decider) = ("its owner plane@node-1/", "decided by plane@node-1");
     for part in [&object, owner, "is disconnected, last seen ", decider] {
         assert!(line.contains(part), "{line} does not say {part}");
     }

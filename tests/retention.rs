@@ -1,4 +1,4 @@
-//! Retention: what goes, what stays, on both stores, without waiting.
+//! Retention: what goes, what stays, on each store, without waiting.
 // Helpers of tests are test code too, which clippy sees only in the test functions themselves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -37,14 +37,6 @@ impl Plane {
         let uid = self.started(new).await;
         self.end(uid, Outcome::Succeeded).await;
         uid
-    }
-
-    async fn many(&self, count: usize) -> Vec<ActionUid> {
-        let mut uids = Vec::new();
-        for _ in 0..count {
-            uids.push(self.done(task()).await);
-        }
-        uids
     }
 
     /// Lets time pass as it does in a store that is used: something is completed every quarter of an
@@ -116,7 +108,7 @@ fn aged(days: u32) -> Retention {
 
 #[tokio::test]
 async fn each_outcome_has_an_age_counted_from_completion() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let endings = [
             Outcome::Succeeded,
             Outcome::Failed,
@@ -167,7 +159,7 @@ async fn each_outcome_has_an_age_counted_from_completion() {
 
 #[tokio::test]
 async fn a_clock_that_runs_ahead_removes_nothing_that_is_not_old_in_the_store() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let old = plane.many(3).await;
         plane.pass(20 * DAY, 10 * DAY).await;
         let new = plane.many(3).await;
@@ -212,7 +204,7 @@ async fn the_newest_completion_is_found_wherever_it_was_created() {
 
 #[tokio::test]
 async fn the_last_of_an_object_are_kept_exactly() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let of = |bdb| NewAction::state_machine("SMUpdateBDB", ObjectRef::bdb(bdb));
         let mut first = Vec::new();
         let mut second = Vec::new();
@@ -244,7 +236,7 @@ async fn the_last_of_an_object_are_kept_exactly() {
 
 #[tokio::test]
 async fn no_more_than_the_cap_stay_and_those_completed_last_do() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let long = plane.started(task()).await;
         let uids = plane.many(40).await;
         let open = plane.started(task()).await;
@@ -288,7 +280,7 @@ async fn the_cap_is_exact_over_many_pages() {
 
 #[tokio::test]
 async fn an_action_removed_for_its_age_does_not_count_for_the_cap() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let kept_first = plane.started(task()).await;
         plane.end(kept_first, Outcome::Failed).await;
         plane.many(6).await;
@@ -307,7 +299,7 @@ async fn an_action_removed_for_its_age_does_not_count_for_the_cap() {
 
 #[tokio::test]
 async fn pinned_and_unfinished_stay_whatever_the_policy() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let uids = plane.many(20).await;
         let queued = plane.store.create(task()).await.unwrap().uid;
         let executing = plane.started(task()).await;
@@ -392,7 +384,7 @@ async fn drop_after(future: impl Future + Send, polls: usize) {
 
 #[tokio::test]
 async fn a_dropped_step_is_taken_up_again() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let uids = plane.many(120).await;
         let open = plane.started(task()).await;
         let policy = Retention::keep_all().with_cap(Some(20)).with_batch(9);
@@ -410,7 +402,7 @@ async fn a_dropped_step_is_taken_up_again() {
 
 #[tokio::test]
 async fn another_pruner_goes_on_where_one_was_left() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let uids = plane.many(50).await;
         let policy = Retention::keep_all().with_cap(Some(10)).with_batch(6);
         let mut removed = 0;
@@ -455,7 +447,7 @@ async fn two_that_have_counted_the_same_remove_it_once() {
 
 #[tokio::test]
 async fn concurrent_removals_do_not_stop_a_prune() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let uids = plane.many(1200).await;
         let policy = Retention::keep_all().with_cap(Some(400)).with_batch(1000);
         let mut pruner = Pruner::new(&*plane.store, &policy, plane.clock.now());
@@ -491,7 +483,7 @@ async fn where_those_that_stay_are_gone_nothing_later_goes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prune_keeps_the_right_actions_while_others_write() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let plane = Arc::new(plane);
         let mut old = Vec::new();
         for number in 0..300 {
@@ -530,7 +522,7 @@ async fn a_prune_keeps_the_right_actions_while_others_write() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cap_holds_while_others_write_and_remove() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let plane = Arc::new(plane);
         plane.many(200).await;
         let policy = Retention::keep_all().with_cap(Some(50)).with_batch(10);
@@ -557,7 +549,7 @@ async fn the_cap_holds_while_others_write_and_remove() {
 
 #[tokio::test]
 async fn erase_removes_all_that_touched_an_object_and_reports_what_stays() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let node = || ObjectRef::node(7);
         let mut gone = Vec::new();
         for number in 0..30 {
@@ -592,7 +584,7 @@ async fn erase_removes_all_that_touched_an_object_and_reports_what_stays() {
 
 #[tokio::test]
 async fn erase_removes_a_tenant_and_leaves_what_was_created_since() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let of = |tenant: &str| task().with_tenant(tenant);
         for _ in 0..600 {
             let uid = plane.store.create(of("acme")).await.unwrap().uid;
@@ -619,7 +611,7 @@ async fn erase_removes_a_tenant_and_leaves_what_was_created_since() {
 
 #[tokio::test]
 async fn a_store_says_since_when_its_history_is_whole() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let since = || retention::history_complete_since(&*plane.store);
         plane.many(3).await;
         assert_eq!(since().await.unwrap(), None);

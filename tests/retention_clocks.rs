@@ -24,14 +24,6 @@ impl Plane {
         uid
     }
 
-    async fn many(&self, count: usize) -> Vec<ActionUid> {
-        let mut uids = Vec::new();
-        for _ in 0..count {
-            uids.push(self.ended(Outcome::Succeeded).await);
-        }
-        uids
-    }
-
     /// Lets time pass as a store in use sees it: something is completed every day.
     async fn pass(&self, days: u32) {
         for _ in 0..days {
@@ -58,7 +50,7 @@ fn policy() -> Retention {
 
 #[tokio::test]
 async fn a_completion_stamped_before_this_library_existed_gives_no_age() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         // A box without a battery, minutes after it was switched on.
         plane.clock.set(Timestamp::from_seconds(300));
         for _ in 0..3 {
@@ -89,7 +81,7 @@ async fn a_completion_stamped_before_this_library_existed_gives_no_age() {
 
 #[tokio::test]
 async fn one_jump_of_a_clock_makes_nothing_older_by_more_than_half_an_age() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         plane.many(101).await;
         plane.clock.advance(YEAR);
         plane.ended(Outcome::Succeeded).await;
@@ -108,7 +100,7 @@ async fn one_jump_of_a_clock_makes_nothing_older_by_more_than_half_an_age() {
 
 #[tokio::test]
 async fn stamps_of_a_clock_that_was_ahead_make_nothing_old_once_it_is_right() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         plane.many(10).await;
         plane.clock.advance(YEAR);
         plane.many(10).await;

@@ -50,7 +50,7 @@ impl Plane {
 
 #[tokio::test]
 async fn parts_of_an_unfinished_action_cannot_be_removed() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let node = || ObjectRef::node(7);
         let parent = plane.started(NewAction::task("upgrade")).await;
         let part = || {
@@ -143,7 +143,7 @@ impl Spy {
 
 #[tokio::test]
 async fn a_batch_of_removals_is_bounded_in_bytes() {
-    for plane in Plane::both().await {
+    for plane in Plane::each().await {
         let spy = Spy {
             inner: plane.store.clone(),
             batches: Mutex::default(),

@@ -31,6 +31,15 @@ macro_rules! record {
                 Ok(Record { $($column: row.try_get::<$type, _>(next())?,)* })
             }
 
+            #[cfg(feature = "postgres")]
+            #[allow(dead_code, reason = "benches/postgres uses it")]
+            pub fn from_postgres(row: &sqlx::postgres::PgRow) -> Result<Record, sqlx::Error> {
+                use sqlx::Row;
+                let mut index = 0;
+                let mut next = || (index, index += 1).0;
+                Ok(Record { $($column: row.try_get::<$type, _>(next())?,)* })
+            }
+
             pub fn from_rusqlite(row: &rusqlite::Row<'_>) -> Result<Record, rusqlite::Error> {
                 let mut index = 0;
                 let mut next = || (index, index += 1).0;

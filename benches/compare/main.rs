@@ -61,6 +61,7 @@
 )]
 
 mod alone;
+mod calls;
 mod contestant;
 #[path = "../shared/flags.rs"]
 mod flags;

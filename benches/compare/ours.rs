@@ -21,17 +21,18 @@ pub struct Ours {
 
 impl Ours {
     pub async fn memory() -> Ours {
-        Ours::with(Box::new(MemoryStore::new())).await
+        Ours::with(Box::new(MemoryStore::new()), "bench").await
     }
 
     /// The store with all defaults.
     pub async fn sqlite(directory: &Path) -> Ours {
         let store = SqliteStore::open(directory.join("actions.db")).await;
-        Ours::with(Box::new(store.unwrap())).await
+        Ours::with(Box::new(store.unwrap()), "bench").await
     }
 
-    async fn with(store: Box<dyn ActionStore>) -> Ours {
-        let owner = OwnerRef::new("bench");
+    /// A store of which this is the owner of that name.
+    pub async fn with(store: Box<dyn ActionStore>, owner: &'static str) -> Ours {
+        let owner = OwnerRef::new(owner);
         let claim = Command::claim(owner.clone());
         store.command(claim).await.unwrap();
         Ours { store, owner }

@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::catalogue::Bdb;
-use crate::plane::{NODE, Operation, Plane};
+use crate::plane::{Operation, Plane};
 use crate::same_origin::same_origin;
 use crate::unauthenticated::ConnectionAuth;
 
@@ -95,7 +95,10 @@ fn writes(api: Api, words: StatusVocabulary) -> Router {
             "/v1/bdbs/{uid}/actions/check",
             post(on_bdb(Operation::Check)),
         )
-        .route("/v1/nodes/1/actions/check", post(check_node))
+        .route(
+            &format!("/v1/nodes/{}/actions/check", api.plane.node),
+            post(check_node),
+        )
         .route("/v1/actions/{uid}/cancel", post(cancel))
         .route_layer(from_fn(same_origin))
         .route_layer(from_fn_with_state(api.clone(), authenticated))
@@ -140,7 +143,7 @@ async fn create(State(api): State<Api>, body: Bytes) -> Response {
 }
 
 async fn check_node(State(api): State<Api>) -> Response {
-    accept(&api, NODE, Operation::CheckNode).await
+    accept(&api, api.plane.node, Operation::CheckNode).await
 }
 
 async fn accept(api: &Api, uid: u64, operation: Operation) -> Response {

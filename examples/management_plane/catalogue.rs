@@ -32,15 +32,17 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// Reads the catalogue, and removes files that a crash left incomplete.
-    pub(crate) fn open(data: &Path) -> io::Result<Catalogue> {
+    /// Reads the catalogue, and removes files that a crash left incomplete. The uids of its
+    /// databases are above `after`.
+    pub(crate) fn open(data: &Path, after: u64) -> io::Result<Catalogue> {
         let backups = data.join("backups");
         fs::create_dir_all(&backups)?;
-        let entries: Entries = match fs::read(data.join("bdbs.json")) {
+        let mut entries: Entries = match fs::read(data.join("bdbs.json")) {
             Ok(text) => serde_json::from_slice(&text)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Entries::default(),
             Err(error) => return Err(error),
         };
+        entries.last_uid = entries.last_uid.max(after);
         let listed = |path: &Path| entries.bdbs.keys().any(|uid| file(data, *uid) == path);
         for entry in fs::read_dir(data)?.chain(fs::read_dir(backups)?) {
             let path = entry?.path();

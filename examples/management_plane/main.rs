@@ -4,7 +4,8 @@
 //!
 //! The parts of the library in this example:
 //!
-//! - `SqliteStore` keeps the history. A retention keeper limits its size (see below).
+//! - `SqliteStore` keeps the history, or the store at the address of `--store`. Several planes share
+//!   one in PostgreSQL. A retention task limits its size.
 //!
 //! - `Tracker` records the operations, one at a time for each database (`plane.rs`).
 //!
@@ -37,7 +38,9 @@ use std::time::Duration;
 use action_store::command::OpId;
 use action_store::http::BasicAuth;
 use action_store::retention::Retention;
-use action_store::{ActionStore, Clock, Filter, Outcome, Query, SqliteStore, Timestamp, Tracker};
+use action_store::{
+    Action, ActionStore, Clock, Query, SqliteStore, StoreError, Tracker, TrackerOptions,
+};
 use clap::Parser;
 use tokio::net::TcpListener;
 
@@ -60,17 +63,32 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Number of databases that a node can create. The uids of two nodes do not meet.
+const UIDS_OF_A_NODE: u64 = 1_000_000;
+
+async fn open(args: &Args) -> Result<Arc<dyn ActionStore>, StoreError> {
+    match &args.store {
+        Some(address) => address.open().await,
+        None => Ok(Arc::new(
+            SqliteStore::open(args.data.join("actions.db")).await?,
+        )),
+    }
+}
+
 /// Runs the plane. Returns true if every action ended as expected.
 async fn work(args: Args) -> Result<bool, Failure> {
     std::fs::create_dir_all(&args.data)?;
-    // The store is opened first, because it prevents a second plane in this directory.
-    let store = Arc::new(SqliteStore::open(args.data.join("actions.db")).await?);
-    let catalogue = Catalogue::open(&args.data)?;
-    let begun = Clock::system().now();
-    let tracker = Tracker::start(store.clone(), "plane@localhost").await?;
+    // The store is opened first: a SQLite file prevents a second plane in this directory.
+    let store = open(&args).await?;
+    let node = u64::from(args.node);
+    let catalogue = Catalogue::open(&args.data, (node - 1) * UIDS_OF_A_NODE)?;
+    let options = TrackerOptions::new()
+        .with_lease(Duration::from_secs(args.lease.into()))
+        .with_on_settled(async |action| tell_settled(&action));
+    let tracker = Tracker::start_with(store.clone(), format!("plane@node-{node}"), options).await?;
     let hour = Duration::from_secs(3600);
     let prune_task = Retention::new().spawn(store.clone(), Clock::system(), hour)?;
-    let plane = Plane::new(tracker, catalogue);
+    let plane = Plane::new(node, tracker, catalogue);
 
     let password = args.password.clone().unwrap_or_else(drawn_password);
     let auth = BasicAuth::new(&args.user, &password)?;
@@ -79,7 +97,7 @@ async fn work(args: Args) -> Result<bool, Failure> {
     let listener = TcpListener::bind(args.addr).await?;
     let url = format!("http://{}", listener.local_addr()?);
     println!("listening on {url}");
-    tell_history(&plane, begun).await?;
+    tell_history(&plane).await?;
     let user = format!("{}:{password}", args.user).replace('\'', r"'\''");
     let curl = format!("curl -s -u '{user}' {url}");
     println!("watch with: {curl}/v1/actions");
@@ -93,7 +111,7 @@ async fn work(args: Args) -> Result<bool, Failure> {
         () = interrupted() => Ok(None),
     };
     if let (false, Ok(Some((_, bdb)))) = (args.once, &ended) {
-        tell_curl(&curl, *bdb);
+        tell_curl(&curl, node, *bdb);
         println!("\nserving at {url} until Ctrl-C");
         interrupted().await;
         println!();
@@ -110,8 +128,8 @@ async fn work(args: Args) -> Result<bool, Failure> {
     Ok(right || !args.once)
 }
 
-/// Prints the actions that earlier runs left unfinished, and their recovery.
-async fn tell_history(plane: &Plane, begun: Timestamp) -> Result<(), Failure> {
+/// Prints the recovery of the actions that earlier runs left unfinished.
+async fn tell_history(plane: &Plane) -> Result<(), Failure> {
     let store = plane.tracker.store();
     let known = store.list(&Query::new()).await?;
     let more = known.next.map_or("", |_| "more than ");
@@ -126,37 +144,40 @@ async fn tell_history(plane: &Plane, begun: Timestamp) -> Result<(), Failure> {
             recovery.lost, recovery.interrupted
         );
     }
-    let lost = Query::new().with_filter(Filter::Outcome(Outcome::Lost));
-    let lost = lost.with_filter(Filter::FinishedFrom(begun)).with_limit(20);
-    for action in store.list(&lost).await?.items {
-        let (Some(object), Some(evidence)) = (&action.object, &action.evidence) else {
-            continue;
-        };
-        println!(
-            "  {} {} {object} at {} %: its owner {} is {}, last seen {:.1} s before; decided by {}",
-            action.uid,
-            action.name,
-            action.progress,
-            evidence.owner,
-            evidence.end.as_str(),
-            begun.since(evidence.last_seen_at).as_secs_f64(),
-            evidence.decided_by,
-        );
-    }
     if !recovery.is_complete() {
         println!("recovery is incomplete: {recovery:?}");
     }
     Ok(())
 }
 
-fn tell_curl(curl: &str, bdb: u64) {
+/// Prints that this plane has settled an action: one of an earlier run, or of a plane that shares
+/// the history and is dead.
+fn tell_settled(action: &Action) {
+    let (Some(object), Some(evidence), Some(settled_at)) =
+        (&action.object, &action.evidence, action.finished_at)
+    else {
+        return;
+    };
+    println!(
+        "  {} {} {object} at {} %: its owner {} is {}, last seen {:.1} s before; decided by {}",
+        action.uid,
+        action.name,
+        action.progress,
+        evidence.owner,
+        evidence.end.as_str(),
+        settled_at.since(evidence.last_seen_at).as_secs_f64(),
+        evidence.decided_by,
+    );
+}
+
+fn tell_curl(curl: &str, node: u64, bdb: u64) {
     println!("\nTry it:");
     println!("  {curl}/v1/actions");
     let json = "-H 'Content-Type: application/json'";
     println!("  {curl}/v1/bdbs -X POST {json} -d '{{\"name\":\"mine\",\"rows\":50000}}'");
     println!("  {curl}/v1/bdbs/{bdb}/actions/backup -X PUT {json}");
     println!("  {curl}/v1/bdbs/{bdb}/actions/check -X POST {json}");
-    println!("  {curl}/v1/nodes/1/actions/check -X POST {json}");
+    println!("  {curl}/v1/nodes/{node}/actions/check -X POST {json}");
     println!("  {curl}/v1/actions/ACTION_UID/cancel -X POST {json}");
     println!("  {curl}/v1/bdbs/{bdb} -X DELETE {json}");
 }

@@ -15,9 +15,6 @@ use crate::jobs;
 /// Number of operations that run at the same time. The others are queued.
 const AT_ONCE: usize = 2;
 
-/// The uid of the only node.
-pub(crate) const NODE: u64 = 1;
-
 /// An operation on a database or on the node.
 #[derive(Debug, Clone)]
 pub(crate) enum Operation {
@@ -47,14 +44,17 @@ impl Operation {
 
 #[derive(Debug)]
 pub(crate) struct Plane {
+    /// The number of this node, which is its uid.
+    pub(crate) node: u64,
     pub(crate) tracker: Tracker,
     pub(crate) catalogue: Catalogue,
     slots: Semaphore,
 }
 
 impl Plane {
-    pub(crate) fn new(tracker: Tracker, catalogue: Catalogue) -> Arc<Plane> {
+    pub(crate) fn new(node: u64, tracker: Tracker, catalogue: Catalogue) -> Arc<Plane> {
         Arc::new(Plane {
+            node,
             tracker,
             catalogue,
             slots: Semaphore::new(AT_ONCE),

@@ -9,7 +9,7 @@ use action_store::{Action, ActionStore, ActionUid, CancelRequest, Outcome, Progr
 
 use crate::Failure;
 use crate::catalogue::Bdb;
-use crate::plane::{NODE, Operation, Plane};
+use crate::plane::{Operation, Plane};
 use crate::screen::Screen;
 
 /// The actor of the recorded actions.
@@ -60,7 +60,7 @@ pub(crate) async fn run(plane: &Arc<Plane>) -> Result<(bool, u64), Failure> {
         (sessions, Operation::Check, done),
         (catalog, Operation::Backup, done),
         (missing, Operation::Backup, failed("bdb_not_found")),
-        (NODE, Operation::CheckNode, done),
+        (plane.node, Operation::CheckNode, done),
     ];
     let title = format!("Backing up, checking; there is no database {missing}");
     scenario.block(&title, backups).await?;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use action_store::http::{
     Authorizer, BasicAuth, Denied, Permission, RouterOptions, Scope, router, router_with,
 };
-use action_store::{ActionUid, MemoryStore, NewAction, Query};
+use action_store::{ActionStore, ActionUid, MemoryStore, NewAction, Query};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
@@ -35,11 +35,11 @@ struct Counts(Arc<AtomicUsize>);
 
 #[async_trait]
 impl Between for Counts {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         self.0.fetch_add(1, Ordering::Relaxed);
         action_store::ActionStore::list(store, query).await
     }
-    async fn get(&self, store: &MemoryStore, uids: &[ActionUid]) -> GetAnswer {
+    async fn get(&self, store: &dyn ActionStore, uids: &[ActionUid]) -> GetAnswer {
         self.0.fetch_add(1, Ordering::Relaxed);
         action_store::ActionStore::get(store, uids).await
     }

@@ -15,7 +15,18 @@ use axum::http::StatusCode;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::support::{Between, ListAnswer, Plane, Through, get, ok};
+use crate::support::{Between, ListAnswer, Plane, Through, get, ok, on_each_store};
+
+on_each_store! {
+    the_feed_starts_at_the_current_position_by_default,
+    a_client_that_follows_the_feed_has_the_latest_state,
+    a_position_that_missed_a_removal_is_gone,
+    the_error_names_the_malformed_parameter;
+    in_memory:
+    an_action_that_changes_during_a_request_is_returned_once,
+    an_answer_is_bounded_by_its_bytes,
+    each_action_is_returned_once_at_its_latest_change,
+}
 
 const PATH: &str = "/v1/actions/changes";
 
@@ -42,9 +53,7 @@ async fn changes(app: &Router, query: &str) -> WriteSet {
     }
 }
 
-#[tokio::test]
-async fn each_action_is_returned_once_at_its_latest_change() {
-    let plane = Plane::new().await;
+async fn each_action_is_returned_once_at_its_latest_change(plane: Plane) {
     let app = plane.router();
     let mut uids = Vec::new();
     for _ in 0..300 {
@@ -73,9 +82,7 @@ async fn each_action_is_returned_once_at_its_latest_change() {
     }
 }
 
-#[tokio::test]
-async fn the_feed_starts_at_the_current_position_by_default() {
-    let plane = Plane::new().await;
+async fn the_feed_starts_at_the_current_position_by_default(plane: Plane) {
     let app = plane.router();
     let old = plane.started(NewAction::task("old")).await;
     let now = changes(&app, "").await;
@@ -91,9 +98,7 @@ async fn the_feed_starts_at_the_current_position_by_default() {
     assert_eq!(page.shown, [(old, 2), (new, 1)]);
 }
 
-#[tokio::test]
-async fn a_client_that_follows_the_feed_has_the_latest_state() {
-    let plane = Plane::new().await;
+async fn a_client_that_follows_the_feed_has_the_latest_state(plane: Plane) {
     let app = plane.router();
     let mut uids = Vec::new();
     for _ in 0..40 {
@@ -163,9 +168,7 @@ async fn remove(plane: &Plane, uid: ActionUid) {
     removed.unwrap();
 }
 
-#[tokio::test]
-async fn a_position_that_missed_a_removal_is_gone() {
-    let plane = Plane::new().await;
+async fn a_position_that_missed_a_removal_is_gone(plane: Plane) {
     let app = plane.router();
     let first = plane.started(NewAction::task("a")).await;
     let before = changes(&app, "").await;
@@ -202,9 +205,7 @@ async fn a_position_that_missed_a_removal_is_gone() {
     assert_eq!(changes(&app, "after=0").await.shown, [(first, 2)]);
 }
 
-#[tokio::test]
-async fn the_error_names_the_malformed_parameter() {
-    let plane = Plane::new().await;
+async fn the_error_names_the_malformed_parameter(plane: Plane) {
     plane.queued(NewAction::task("a")).await;
     plane.queued(NewAction::task("a")).await;
     let app = plane.router();
@@ -245,7 +246,7 @@ struct Changing {
 
 #[async_trait]
 impl Between for Changing {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         let page = self.pages.fetch_add(1, Ordering::Relaxed);
         for at in [0, 3, 4, page % 400, 124, 130] {
             let report = Report::new().with_step(format!("{page}.{at}"));
@@ -259,9 +260,7 @@ impl Between for Changing {
     }
 }
 
-#[tokio::test]
-async fn an_action_that_changes_during_a_request_is_returned_once() {
-    let plane = Plane::new().await;
+async fn an_action_that_changes_during_a_request_is_returned_once(plane: Plane) {
     let mut uids = Vec::new();
     for _ in 0..400 {
         uids.push(plane.started(NewAction::task("a")).await);
@@ -295,9 +294,7 @@ async fn an_action_that_changes_during_a_request_is_returned_once() {
     }
 }
 
-#[tokio::test]
-async fn an_answer_is_bounded_by_its_bytes() {
-    let plane = Plane::new().await;
+async fn an_answer_is_bounded_by_its_bytes(plane: Plane) {
     let error = || ActionError::new("a", "x".repeat(4_000));
     for _ in 0..300 {
         plane.failed(NewAction::task("a"), error()).await;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use action_store::http::{AllowAll, RouterOptions, router_with};
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Command, Finish, MemoryStore, NewAction, Progress,
-    Query, Report, StoreError, StoreErrorKind,
+    ActionStore, ActionStoreExt, ActionUid, Command, Finish, NewAction, Progress, Query, Report,
+    StoreError, StoreErrorKind,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -272,7 +272,7 @@ struct Weather(Arc<AtomicBool>);
 
 #[async_trait]
 impl Between for Weather {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         match self.0.load(Ordering::Relaxed) {
             true => Err(StoreError::new(StoreErrorKind::Unavailable, "list", "busy")),
             false => store.list(query).await,

@@ -22,10 +22,10 @@ impl Broken {
 
 #[async_trait]
 impl Between for Broken {
-    async fn list(&self, _: &MemoryStore, _: &Query) -> ListAnswer {
+    async fn list(&self, _: &dyn ActionStore, _: &Query) -> ListAnswer {
         Err(self.error("list"))
     }
-    async fn get(&self, _: &MemoryStore, _: &[ActionUid]) -> GetAnswer {
+    async fn get(&self, _: &dyn ActionStore, _: &[ActionUid]) -> GetAnswer {
         Err(self.error("get"))
     }
 }

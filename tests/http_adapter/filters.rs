@@ -11,7 +11,17 @@ use action_store::{
 use axum::Router;
 use axum::http::StatusCode;
 
-use crate::support::{Answer, Plane, get, ok};
+use crate::support::{Answer, Plane, get, ok, on_each_store};
+
+on_each_store! {
+    each_parameter_selects_the_matching_actions,
+    the_next_link_keeps_every_parameter,
+    the_error_names_the_malformed_parameter,
+    a_path_with_an_object_refuses_an_object_parameter,
+    a_cursor_is_valid_only_for_its_kind_of_list;
+    in_memory:
+    each_pair_of_parameters_selects_the_actions_that_match_both,
+}
 
 const NAMES: [&str; 2] = ["backup bdb", "a&b=c+d%20é"];
 const TENANTS: [&str; 3] = ["default", "eu", "us/1"];
@@ -207,9 +217,7 @@ fn expected(
     })
 }
 
-#[tokio::test]
-async fn each_parameter_selects_the_matching_actions() {
-    let plane = Plane::new().await;
+async fn each_parameter_selects_the_matching_actions(plane: Plane) {
     let dataset = dataset(&plane).await;
     let app = plane.router();
     let mut hits: HashMap<&str, usize> = HashMap::new();
@@ -234,9 +242,7 @@ async fn each_parameter_selects_the_matching_actions() {
     assert!(hits.values().all(|hits| *hits > 20), "{hits:?}");
 }
 
-#[tokio::test]
-async fn each_pair_of_parameters_selects_the_actions_that_match_both() {
-    let plane = Plane::new().await;
+async fn each_pair_of_parameters_selects_the_actions_that_match_both(plane: Plane) {
     let dataset = dataset(&plane).await;
     let app = plane.router();
     let parameters = parameters();
@@ -258,9 +264,7 @@ async fn each_pair_of_parameters_selects_the_actions_that_match_both() {
     assert!(hits > 100, "{hits}");
 }
 
-#[tokio::test]
-async fn the_next_link_keeps_every_parameter() {
-    let plane = Plane::new().await;
+async fn the_next_link_keeps_every_parameter(plane: Plane) {
     dataset(&plane).await;
     let app = plane.router();
     let query = "order=oldest&limit=2&name=a%26b%3Dc%2Bd%2520%C3%A9&since=1700000001.5\
@@ -286,9 +290,7 @@ async fn the_next_link_keeps_every_parameter() {
     assert_eq!(shown(&answer).concat().len(), 3);
 }
 
-#[tokio::test]
-async fn the_error_names_the_malformed_parameter() {
-    let plane = Plane::new().await;
+async fn the_error_names_the_malformed_parameter(plane: Plane) {
     dataset(&plane).await;
     let app = plane.router();
     let long = format!("name={}", "x".repeat(256));
@@ -344,9 +346,7 @@ async fn the_error_names_the_malformed_parameter() {
     }
 }
 
-#[tokio::test]
-async fn a_path_with_an_object_refuses_an_object_parameter() {
-    let plane = Plane::new().await;
+async fn a_path_with_an_object_refuses_an_object_parameter(plane: Plane) {
     dataset(&plane).await;
     let app = plane.router();
     for query in ["object=bdb:1", "object=bdb:2", "object=bdb:1&cursor=x"] {
@@ -356,9 +356,7 @@ async fn a_path_with_an_object_refuses_an_object_parameter() {
     }
 }
 
-#[tokio::test]
-async fn a_cursor_is_valid_only_for_its_kind_of_list() {
-    let plane = Plane::new().await;
+async fn a_cursor_is_valid_only_for_its_kind_of_list(plane: Plane) {
     dataset(&plane).await;
     let app = plane.router();
     let cursor = async |query: &str| {

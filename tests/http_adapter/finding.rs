@@ -14,7 +14,17 @@ use axum::Router;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Between, GetAnswer, ListAnswer, Plane, Through, get, ok};
+use crate::support::{Between, GetAnswer, ListAnswer, Plane, Through, get, ok, on_each_store};
+
+on_each_store! {
+    the_order_of_completion_is_followed_over_pages,
+    the_parts_of_an_action_are_listed_by_any_spelling_of_its_uid,
+    only_operators_list_by_owner,
+    counts_are_exact_up_to_the_bound,
+    the_full_view_shows_what_the_caller_may_see,
+    the_full_view_shows_results_and_keeps_operator_detail,
+    the_remaining_time_is_computed_from_actions_in_the_scope,
+}
 
 /// A router for callers who may see operator detail.
 fn operators(plane: &Plane) -> Router {
@@ -33,9 +43,7 @@ fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-#[tokio::test]
-async fn the_order_of_completion_is_followed_over_pages() {
-    let plane = Plane::new().await;
+async fn the_order_of_completion_is_followed_over_pages(plane: Plane) {
     let app = plane.router();
     let mut started = Vec::new();
     for n in 0..7 {
@@ -64,9 +72,7 @@ async fn the_order_of_completion_is_followed_over_pages() {
     assert_eq!(names, ["t2", "t6", "t1", "t5", "t0", "t3"]);
 }
 
-#[tokio::test]
-async fn the_parts_of_an_action_are_listed_by_any_spelling_of_its_uid() {
-    let plane = Plane::new().await;
+async fn the_parts_of_an_action_are_listed_by_any_spelling_of_its_uid(plane: Plane) {
     let parent = plane.started(NewAction::task("upgrade")).await;
     let part = plane
         .queued(NewAction::task("part").with_parent(parent))
@@ -78,9 +84,7 @@ async fn the_parts_of_an_action_are_listed_by_any_spelling_of_its_uid() {
     assert_eq!(body[0]["action_uid"], part.to_string());
 }
 
-#[tokio::test]
-async fn only_operators_list_by_owner() {
-    let plane = Plane::new().await;
+async fn only_operators_list_by_owner(plane: Plane) {
     plane.started(NewAction::task("a")).await;
     plane.queued(NewAction::task("b")).await;
     let path = "/v1/actions?owner=plane";
@@ -98,9 +102,7 @@ async fn only_operators_list_by_owner() {
     }
 }
 
-#[tokio::test]
-async fn counts_are_exact_up_to_the_bound() {
-    let plane = Plane::new().await;
+async fn counts_are_exact_up_to_the_bound(plane: Plane) {
     let app = plane.router();
     for n in 0..4 {
         let error = ActionError::new("a", "b");
@@ -144,9 +146,7 @@ async fn counts_are_exact_up_to_the_bound() {
     }
 }
 
-#[tokio::test]
-async fn the_full_view_shows_what_the_caller_may_see() {
-    let plane = Plane::new().await;
+async fn the_full_view_shows_what_the_caller_may_see(plane: Plane) {
     // Times before the library existed give no estimate.
     plane.clock.set(Timestamp::from_seconds(1_800_000_000));
     // Earlier runs take ten seconds.
@@ -202,9 +202,7 @@ async fn the_full_view_shows_what_the_caller_may_see() {
     }
 }
 
-#[tokio::test]
-async fn the_full_view_shows_results_and_keeps_operator_detail() {
-    let plane = Plane::new().await;
+async fn the_full_view_shows_results_and_keeps_operator_detail(plane: Plane) {
     let lost = plane.ended(NewAction::task("a"), Outcome::Lost).await;
     let owner = action_store::OwnerRef::new("next");
     let claim = action_store::Command::claim(owner.clone());
@@ -239,11 +237,11 @@ struct CountedReads(Arc<AtomicUsize>);
 
 #[async_trait]
 impl Between for CountedReads {
-    async fn get(&self, store: &MemoryStore, uids: &[ActionUid]) -> GetAnswer {
+    async fn get(&self, store: &dyn ActionStore, uids: &[ActionUid]) -> GetAnswer {
         self.0.fetch_add(1, Ordering::Relaxed);
         store.get(uids).await
     }
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         let is_of_one = query.filters.iter().any(|f| matches!(f, Filter::Uid(_)));
         self.0.fetch_add(is_of_one.into(), Ordering::Relaxed);
         store.list(query).await
@@ -270,9 +268,7 @@ async fn the_full_view_reads_the_action_once() {
     }
 }
 
-#[tokio::test]
-async fn the_remaining_time_is_computed_from_actions_in_the_scope() {
-    let plane = Plane::new().await;
+async fn the_remaining_time_is_computed_from_actions_in_the_scope(plane: Plane) {
     plane.clock.set(Timestamp::from_seconds(1_800_000_000));
     let copy = |tenant: &str| NewAction::task("copy").with_tenant(tenant);
     for _ in 0..6 {

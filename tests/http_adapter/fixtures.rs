@@ -8,7 +8,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::support::{Plane, compact, get, ok, uid};
+use crate::support::{Plane, compact, get, ok, on_each_store, uid};
+
+on_each_store! {
+    the_actions_of_a_database_match_their_documentation,
+    the_payloads_of_version_2_match_their_documentation,
+}
 
 const ACTIONS: &str = include_str!("../fixtures/v1_actions.json");
 const ACTION: &str = include_str!("../fixtures/v1_actions_uid.json");
@@ -132,9 +137,7 @@ async fn an_action_matches_its_documentation() {
 }
 
 /// A database is being updated.
-#[tokio::test]
-async fn the_actions_of_a_database_match_their_documentation() {
-    let plane = Plane::new().await;
+async fn the_actions_of_a_database_match_their_documentation(plane: Plane) {
     plane.clock.set(Timestamp::from_seconds(1_703_067_900));
     let update = NewAction::state_machine("SMUpdateBDB", ObjectRef::bdb(1))
         .with_uid(uid("8afc7f70-f3ae-4244-a5e9-5133e78b2e97"));
@@ -150,9 +153,7 @@ async fn the_actions_of_a_database_match_their_documentation() {
     assert_eq!(recoded::<Vec<Updating>>(&body), compact(OF_BDB));
 }
 
-#[tokio::test]
-async fn the_payloads_of_version_2_match_their_documentation() {
-    let plane = Plane::new().await;
+async fn the_payloads_of_version_2_match_their_documentation(plane: Plane) {
     plane
         .clock
         .set(Timestamp::from_micros(1_742_595_918_999_999));

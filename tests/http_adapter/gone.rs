@@ -6,7 +6,11 @@ use action_store::command::OpId;
 use action_store::{ActionStoreExt, ActionUid, Command, Finish, NewAction};
 use axum::http::StatusCode;
 
-use crate::support::{Plane, get, ok, uid};
+use crate::support::{Plane, get, ok, on_each_store, uid};
+
+on_each_store! {
+    a_uid_as_old_as_a_removed_action_is_gone,
+}
 
 /// Returns a uid with this time in milliseconds and this UUID version.
 fn drawn_at(millis: i64, version: u8) -> ActionUid {
@@ -39,9 +43,7 @@ async fn remove(plane: &Plane, uid: ActionUid) {
     removed.unwrap();
 }
 
-#[tokio::test]
-async fn a_uid_as_old_as_a_removed_action_is_gone() {
-    let plane = Plane::new().await;
+async fn a_uid_as_old_as_a_removed_action_is_gone(plane: Plane) {
     let app = plane.router();
     let mut uids = Vec::new();
     for n in 0..10 {

@@ -9,7 +9,15 @@ use action_store::{
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Plane, ask, get, ok};
+use crate::support::{Plane, ask, get, ok, on_each_store};
+
+on_each_store! {
+    the_history_is_in_order,
+    only_a_succeeded_action_is_shown_as_completed,
+    the_history_is_paged,
+    an_invalid_request_gets_an_error,
+    a_history_counts_the_steps_that_were_dropped,
+}
 
 const SECRET: &str = "/var/lib/plane.db";
 
@@ -34,9 +42,7 @@ async fn eventful(plane: &Plane) -> ActionUid {
     uid
 }
 
-#[tokio::test]
-async fn the_history_is_in_order() {
-    let plane = Plane::new().await;
+async fn the_history_is_in_order(plane: Plane) {
     let uid = eventful(&plane).await;
     let body = ok(get(&plane.router(), &format!("/v1/actions/{uid}/history")).await);
     assert!(!body.contains(SECRET));
@@ -72,9 +78,7 @@ async fn the_history_is_in_order() {
     assert_eq!(value["action"], expected);
 }
 
-#[tokio::test]
-async fn only_a_succeeded_action_is_shown_as_completed() {
-    let plane = Plane::new().await;
+async fn only_a_succeeded_action_is_shown_as_completed(plane: Plane) {
     for outcome in Outcome::ALL {
         if *outcome == Outcome::Lost {
             continue;
@@ -103,9 +107,7 @@ async fn only_a_succeeded_action_is_shown_as_completed() {
     }
 }
 
-#[tokio::test]
-async fn the_history_is_paged() {
-    let plane = Plane::new().await;
+async fn the_history_is_paged(plane: Plane) {
     let uid = plane.started(NewAction::task("a")).await;
     for n in 0..20 {
         let report = Report::new().with_step(format!("step {n}"));
@@ -140,9 +142,7 @@ async fn the_history_is_paged() {
     }
 }
 
-#[tokio::test]
-async fn an_invalid_request_gets_an_error() {
-    let plane = Plane::new().await;
+async fn an_invalid_request_gets_an_error(plane: Plane) {
     let uid = plane.started(NewAction::task("a")).await;
     let app = plane.router();
     for (query, name) in [
@@ -178,9 +178,7 @@ async fn an_invalid_request_gets_an_error() {
     }
 }
 
-#[tokio::test]
-async fn a_history_counts_the_steps_that_were_dropped() {
-    let plane = Plane::new().await;
+async fn a_history_counts_the_steps_that_were_dropped(plane: Plane) {
     let uid = plane.queued(NewAction::task("resize")).await;
     plane.store.start(uid, &plane.owner).await.unwrap();
     let path = format!("/v1/actions/{uid}/history?limit=1000");

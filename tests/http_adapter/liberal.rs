@@ -8,7 +8,16 @@ use axum::Router;
 use axum::http::{Method, StatusCode};
 use tokio::time::Instant;
 
-use crate::support::{Plane, ask, get, get_with, ok};
+use crate::support::{Plane, ask, get, get_with, ok, on_each_store};
+
+on_each_store! {
+    a_uid_in_another_spelling_is_the_same_action_at_its_canonical_address,
+    an_absent_uid_in_another_spelling_is_answered_like_any_absent_one,
+    the_next_link_keeps_a_time_whose_plus_became_a_space,
+    words_are_read_in_upper_and_lower_case,
+    a_limit_above_the_largest_is_the_largest,
+    a_request_without_credentials_is_unauthorized_on_every_path_with_every_method,
+}
 
 /// The other spellings of a uid.
 fn spellings(uid: ActionUid) -> [String; 3] {
@@ -17,9 +26,7 @@ fn spellings(uid: ActionUid) -> [String; 3] {
     [text.to_uppercase(), bare.to_uppercase(), bare]
 }
 
-#[tokio::test]
-async fn a_uid_in_another_spelling_is_the_same_action_at_its_canonical_address() {
-    let plane = Plane::new().await;
+async fn a_uid_in_another_spelling_is_the_same_action_at_its_canonical_address(plane: Plane) {
     let uid = plane.queued(NewAction::task("a")).await;
     let app = Router::new().nest("/cluster", plane.router());
     let paths = [
@@ -49,9 +56,7 @@ async fn a_uid_in_another_spelling_is_the_same_action_at_its_canonical_address()
     assert_eq!(known.header("content-location"), uid.to_string());
 }
 
-#[tokio::test]
-async fn an_absent_uid_in_another_spelling_is_answered_like_any_absent_one() {
-    let plane = Plane::new().await;
+async fn an_absent_uid_in_another_spelling_is_answered_like_any_absent_one(plane: Plane) {
     let app = plane.router();
     for spelled in spellings(ActionUid::new()) {
         for view in ["", "?view=full"] {
@@ -108,9 +113,7 @@ async fn every_form_of_a_time_is_the_same_time() {
     }
 }
 
-#[tokio::test]
-async fn the_next_link_keeps_a_time_whose_plus_became_a_space() {
-    let plane = Plane::new().await;
+async fn the_next_link_keeps_a_time_whose_plus_became_a_space(plane: Plane) {
     for name in ["a", "b"] {
         plane.queued(NewAction::task(name)).await;
     }
@@ -122,9 +125,7 @@ async fn the_next_link_keeps_a_time_whose_plus_became_a_space() {
     assert!(ok(last).contains("\"name\":\"a\""), "{next}");
 }
 
-#[tokio::test]
-async fn words_are_read_in_upper_and_lower_case() {
-    let plane = Plane::new().await;
+async fn words_are_read_in_upper_and_lower_case(plane: Plane) {
     plane.queued(NewAction::task("waits")).await;
     let uid = plane.succeeded(NewAction::task("done")).await;
     let app = plane.router();
@@ -149,9 +150,7 @@ async fn words_are_read_in_upper_and_lower_case() {
     assert!(names(&app, "tenant=Default").await.is_empty());
 }
 
-#[tokio::test]
-async fn a_limit_above_the_largest_is_the_largest() {
-    let plane = Plane::new().await;
+async fn a_limit_above_the_largest_is_the_largest(plane: Plane) {
     let uid = plane
         .queued(NewAction::task("a").with_object(ObjectRef::bdb(1)))
         .await;
@@ -205,9 +204,9 @@ async fn every_form_of_a_wait_is_understood_and_capped() {
     }
 }
 
-#[tokio::test]
-async fn a_request_without_credentials_is_unauthorized_on_every_path_with_every_method() {
-    let plane = Plane::new().await;
+async fn a_request_without_credentials_is_unauthorized_on_every_path_with_every_method(
+    plane: Plane,
+) {
     let uid = plane.queued(NewAction::task("a")).await;
     let app = router(
         plane.store.clone(),

@@ -12,7 +12,12 @@ use axum::routing::get as on_get;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use crate::support::{Plane, get, ok};
+use crate::support::{Plane, get, ok, on_each_store};
+
+on_each_store! {
+    a_request_counts_until_its_body_is_sent,
+    the_limits_are_a_layer_that_its_services_share,
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_request_above_the_limit_is_refused() {
@@ -44,9 +49,7 @@ async fn a_request_above_the_limit_is_refused() {
     ok(get(&app, "/v1/actions").await);
 }
 
-#[tokio::test]
-async fn a_request_counts_until_its_body_is_sent() {
-    let plane = Plane::new().await;
+async fn a_request_counts_until_its_body_is_sent(plane: Plane) {
     let app = limits(plane.router(), RequestLimits::new().with_requests(1));
     let request = || Request::get("/v1/actions").body(Body::empty()).unwrap();
     let unread = app.clone().oneshot(request()).await.unwrap();
@@ -90,9 +93,7 @@ async fn the_default_limits_allow_the_longest_poll() {
 }
 
 /// The layer of `limits()` in a stack of tower's, and around a service that is no router.
-#[tokio::test]
-async fn the_limits_are_a_layer_that_its_services_share() {
-    let plane = Plane::new().await;
+async fn the_limits_are_a_layer_that_its_services_share(plane: Plane) {
     let layer = RequestLimitsLayer::new(RequestLimits::new().with_requests(1));
     let stack = tower::ServiceBuilder::new().layer(layer.clone());
     let app: Router = plane.router().layer(stack);

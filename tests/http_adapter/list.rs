@@ -7,14 +7,27 @@ use std::sync::{Arc, Mutex};
 use action_store::http::{AllowAll, RouterOptions, router, router_with};
 use action_store::query::{Detail, StoreId};
 use action_store::{
-    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Finish, MemoryStore,
-    NewAction, ObjectRef, OwnerRef, Page, Query,
+    ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Cursor, Finish, NewAction,
+    ObjectRef, OwnerRef, Page, Query,
 };
 use async_trait::async_trait;
 use axum::Router;
 use axum::http::StatusCode;
 
-use crate::support::{Answer, Between, ListAnswer, Plane, Through, get, ok};
+use crate::support::{Answer, Between, ListAnswer, Plane, Through, get, ok, on_each_store};
+
+on_each_store! {
+    an_empty_store_gives_two_empty_arrays,
+    each_source_has_its_array_with_the_newest_first,
+    unfinished_actions_come_first_then_the_newest_finished_ones,
+    an_old_action_that_is_unfinished_is_on_the_first_page,
+    exactly_one_full_page_has_no_link,
+    unfinished_actions_fill_several_pages_before_finished_ones,
+    an_action_that_ends_during_a_request_is_returned_once,
+    the_number_of_short_pages_read_is_bounded,
+    the_link_is_relative_to_the_mount_point_of_the_router,
+    the_error_names_the_unknown_parameter,
+}
 
 /// Records tasks and state machines alternately, oldest first. The last `unfinished` of
 /// them stay unfinished; every other one of those is executing.
@@ -41,7 +54,7 @@ async fn many(plane: &Plane, finished: usize, unfinished: usize) -> Vec<ActionUi
     uids
 }
 
-async fn write(store: &MemoryStore, commands: Vec<Command>) {
+async fn write(store: &dyn ActionStore, commands: Vec<Command>) {
     for chunk in commands.chunks(900) {
         for answer in store.write(Batch::each(chunk.to_vec())).await.unwrap() {
             answer.unwrap();
@@ -50,7 +63,7 @@ async fn write(store: &MemoryStore, commands: Vec<Command>) {
 }
 
 /// Ends actions that may not have started.
-async fn end(store: &MemoryStore, owner: &OwnerRef, uids: Vec<ActionUid>) {
+async fn end(store: &dyn ActionStore, owner: &OwnerRef, uids: Vec<ActionUid>) {
     let finish = |uid| {
         Command::apply(
             uid,
@@ -96,17 +109,13 @@ fn sizes(pages: &[Vec<(ActionUid, String)>]) -> Vec<usize> {
     pages.iter().map(Vec::len).collect()
 }
 
-#[tokio::test]
-async fn an_empty_store_gives_two_empty_arrays() {
-    let plane = Plane::new().await;
+async fn an_empty_store_gives_two_empty_arrays(plane: Plane) {
     let answer = get(&plane.router(), "/v1/actions").await;
     assert_eq!(answer.next(), None);
     assert_eq!(ok(answer), r#"{"actions":[],"state-machines":[]}"#);
 }
 
-#[tokio::test]
-async fn each_source_has_its_array_with_the_newest_first() {
-    let plane = Plane::new().await;
+async fn each_source_has_its_array_with_the_newest_first(plane: Plane) {
     let old = plane.succeeded(NewAction::task("old")).await;
     let other = NewAction::new(action_store::Source::Other, "other");
     let other = plane.succeeded(other).await;
@@ -122,9 +131,7 @@ async fn each_source_has_its_array_with_the_newest_first() {
     assert_eq!(answer.json()["state-machines"].as_array().unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn unfinished_actions_come_first_then_the_newest_finished_ones() {
-    let plane = Plane::new().await;
+async fn unfinished_actions_come_first_then_the_newest_finished_ones(plane: Plane) {
     let uids = many(&plane, 2_490, 10).await;
     let app = plane.router();
     let pages = walk(&app, "/v1/actions").await;
@@ -144,9 +151,7 @@ async fn unfinished_actions_come_first_then_the_newest_finished_ones() {
     assert_eq!(unfinished(&pages[1]) + unfinished(&pages[2]), 0);
 }
 
-#[tokio::test]
-async fn an_old_action_that_is_unfinished_is_on_the_first_page() {
-    let plane = Plane::new().await;
+async fn an_old_action_that_is_unfinished_is_on_the_first_page(plane: Plane) {
     let old = plane.started(NewAction::task("old")).await;
     many(&plane, 1_200, 0).await;
     let answer = get(&plane.router(), "/v1/actions").await;
@@ -155,9 +160,7 @@ async fn an_old_action_that_is_unfinished_is_on_the_first_page() {
     assert_eq!(sizes(&pages), [1_000, 201]);
 }
 
-#[tokio::test]
-async fn exactly_one_full_page_has_no_link() {
-    let plane = Plane::new().await;
+async fn exactly_one_full_page_has_no_link(plane: Plane) {
     many(&plane, 5, 2).await;
     let app = |cap| {
         let options = RouterOptions::new().with_cap(cap);
@@ -170,9 +173,7 @@ async fn exactly_one_full_page_has_no_link() {
     assert_eq!(walk(&app(0), "/v1/actions").await.concat().len(), 7);
 }
 
-#[tokio::test]
-async fn unfinished_actions_fill_several_pages_before_finished_ones() {
-    let plane = Plane::new().await;
+async fn unfinished_actions_fill_several_pages_before_finished_ones(plane: Plane) {
     let uids = many(&plane, 600, 1_900).await;
     let pages = walk(&plane.router(), "/v1/actions").await;
     assert_eq!(sizes(&pages), [1_000, 1_000, 500]);
@@ -193,7 +194,7 @@ struct EndsBefore {
 
 #[async_trait]
 impl Between for EndsBefore {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         let ends: Vec<ActionUid> = {
             let mut ends = self.ends.lock().unwrap();
             let few = self.at_once.min(ends.len());
@@ -249,9 +250,7 @@ async fn an_action_that_ends_during_paging_is_not_lost() {
     }
 }
 
-#[tokio::test]
-async fn an_action_that_ends_during_a_request_is_returned_once() {
-    let plane = Plane::new().await;
+async fn an_action_that_ends_during_a_request_is_returned_once(plane: Plane) {
     let uid = plane.started(NewAction::task("a")).await;
     let between = EndsBefore {
         owner: plane.owner.clone(),
@@ -274,7 +273,7 @@ struct Asked(Arc<Mutex<Vec<Query>>>);
 
 #[async_trait]
 impl Between for Asked {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         self.0.lock().unwrap().push(query.clone());
         store.list(query).await
     }
@@ -323,7 +322,7 @@ struct Endless(Arc<AtomicUsize>);
 
 #[async_trait]
 impl Between for Endless {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         let calls = self.0.fetch_add(1, Ordering::Relaxed);
         let at = store.list(query).await?.at;
         let next = Cursor::newest(at, 1_000_000 - calls as u64);
@@ -331,9 +330,7 @@ impl Between for Endless {
     }
 }
 
-#[tokio::test]
-async fn the_number_of_short_pages_read_is_bounded() {
-    let plane = Plane::new().await;
+async fn the_number_of_short_pages_read_is_bounded(plane: Plane) {
     let calls = Arc::new(AtomicUsize::new(0));
     let app = router(
         Through(plane.store.clone(), Endless(calls.clone())),
@@ -349,9 +346,7 @@ async fn the_number_of_short_pages_read_is_bounded() {
     assert_eq!(calls.load(Ordering::Relaxed), first_calls * 2);
 }
 
-#[tokio::test]
-async fn the_link_is_relative_to_the_mount_point_of_the_router() {
-    let plane = Plane::new().await;
+async fn the_link_is_relative_to_the_mount_point_of_the_router(plane: Plane) {
     many(&plane, 5, 0).await;
     let options = RouterOptions::new().with_cap(2);
     let inner = router_with(plane.store.clone(), AllowAll, options);
@@ -364,9 +359,7 @@ async fn the_link_is_relative_to_the_mount_point_of_the_router() {
     assert_eq!(sizes(&walk(&app, "/deep/down/v1/actions").await), [2, 2, 1]);
 }
 
-#[tokio::test]
-async fn the_error_names_the_unknown_parameter() {
-    let plane = Plane::new().await;
+async fn the_error_names_the_unknown_parameter(plane: Plane) {
     let app = plane.router();
     let mut at = plane.store.changed(None).await.unwrap();
     at.store_id = StoreId::new();

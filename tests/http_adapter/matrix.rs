@@ -446,3 +446,13 @@ async fn every_role_sees_only_its_own_actions_in_sqlite() {
     Matrix::check(store.clone()).await.report("sqlite");
     store.close().await.unwrap();
 }
+
+#[cfg(all(unix, feature = "postgres"))]
+#[tokio::test]
+async fn every_role_sees_only_its_own_actions_in_postgresql() {
+    let name = "every_role_sees_only_its_own_actions_in_postgresql";
+    if let Some(store) = crate::support::postgres(name, None).await {
+        Matrix::check(store.clone()).await.report("postgresql");
+        store.close().await.unwrap();
+    }
+}

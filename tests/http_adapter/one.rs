@@ -5,11 +5,19 @@ use axum::Router;
 use axum::http::{Method, StatusCode};
 use axum::routing::{get as on_get, post};
 
-use crate::support::{Plane, ask, get, ok};
+use crate::support::{Plane, ask, get, ok, on_each_store};
 
-#[tokio::test]
-async fn an_invalid_uid_gets_the_404_of_an_unknown_uid() {
-    let plane = Plane::new().await;
+on_each_store! {
+    an_invalid_uid_gets_the_404_of_an_unknown_uid,
+    a_uid_in_percent_encoding_is_the_same_uid,
+    the_answer_has_no_wrapper,
+    no_query_parameter_is_accepted,
+    unknown_paths_below_an_action_answer_in_json,
+    routes_of_the_host_are_not_affected,
+    a_nested_router_gives_the_same_answers,
+}
+
+async fn an_invalid_uid_gets_the_404_of_an_unknown_uid(plane: Plane) {
     let known = plane.queued(NewAction::task("a")).await.to_string();
     let app = plane.router();
     let long = "x".repeat(5_000);
@@ -38,9 +46,7 @@ async fn an_invalid_uid_gets_the_404_of_an_unknown_uid() {
     }
 }
 
-#[tokio::test]
-async fn a_uid_in_percent_encoding_is_the_same_uid() {
-    let plane = Plane::new().await;
+async fn a_uid_in_percent_encoding_is_the_same_uid(plane: Plane) {
     let uid = plane.queued(NewAction::task("a")).await;
     let app = plane.router();
     let encoded: String = uid
@@ -55,9 +61,7 @@ async fn a_uid_in_percent_encoding_is_the_same_uid() {
     );
 }
 
-#[tokio::test]
-async fn the_answer_has_no_wrapper() {
-    let plane = Plane::new().await;
+async fn the_answer_has_no_wrapper(plane: Plane) {
     let new = NewAction::state_machine("SM", ObjectRef::cluster());
     for uid in [
         plane.queued(new).await,
@@ -68,9 +72,7 @@ async fn the_answer_has_no_wrapper() {
     }
 }
 
-#[tokio::test]
-async fn no_query_parameter_is_accepted() {
-    let plane = Plane::new().await;
+async fn no_query_parameter_is_accepted(plane: Plane) {
     let uid = plane.queued(NewAction::task("a")).await;
     let app = plane.router();
     let answer = get(&app, &format!("/v1/actions/{uid}?cursor=f")).await;
@@ -80,9 +82,7 @@ async fn no_query_parameter_is_accepted() {
     ok(get(&app, &format!("/v1/actions/{uid}?")).await);
 }
 
-#[tokio::test]
-async fn unknown_paths_below_an_action_answer_in_json() {
-    let plane = Plane::new().await;
+async fn unknown_paths_below_an_action_answer_in_json(plane: Plane) {
     let uid = plane.queued(NewAction::task("a")).await;
     let app = plane.router();
     for path in [
@@ -100,9 +100,7 @@ async fn unknown_paths_below_an_action_answer_in_json() {
     }
 }
 
-#[tokio::test]
-async fn routes_of_the_host_are_not_affected() {
-    let plane = Plane::new().await;
+async fn routes_of_the_host_are_not_affected(plane: Plane) {
     let uid = plane.queued(NewAction::task("a")).await;
     let host = Router::new()
         .route("/v1/nodes", on_get(async || "nodes"))
@@ -124,9 +122,7 @@ async fn routes_of_the_host_are_not_affected() {
     assert!(answer.header("allow").contains("POST"), "{answer:?}");
 }
 
-#[tokio::test]
-async fn a_nested_router_gives_the_same_answers() {
-    let plane = Plane::new().await;
+async fn a_nested_router_gives_the_same_answers(plane: Plane) {
     let uid = plane.queued(NewAction::task("a")).await;
     let app = Router::new().nest("/api/cluster", plane.router());
     ok(get(&app, &format!("/api/cluster/v1/actions/{uid}")).await);

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use action_store::http::{AllowAll, RouterOptions, router_with};
 use action_store::{
-    ActionError, ActionStore as _, ActionStoreExt, ActionUid, Finish, Json, MemoryStore, NewAction,
-    ObjectRef, Query, Report,
+    ActionError, ActionStore, ActionStoreExt, ActionUid, Finish, Json, NewAction, ObjectRef, Query,
+    Report,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -213,7 +213,7 @@ struct Generous;
 
 #[async_trait]
 impl Between for Generous {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         store.list(&query.clone().with_limit(50)).await
     }
 }

@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use action_store::http::{AllowAll, RouterOptions, router_with};
 use action_store::{
-    ActionStore, ActionUid, Finish, MemoryStore, NewAction, Progress, Report, StoreError,
-    StoreErrorKind,
+    ActionStore, ActionUid, Finish, NewAction, Progress, Report, StoreError, StoreErrorKind,
 };
 use async_trait::async_trait;
 use axum::http::{Method, StatusCode};
 use tokio::time::Instant;
 
-use crate::support::{Between, GetAnswer, Plane, Through, ask, get, get_with, ok};
+use crate::support::{Between, GetAnswer, Plane, Through, ask, get, get_with, ok, on_each_store};
 
-#[tokio::test]
-async fn an_unchanged_action_is_answered_not_modified() {
-    let plane = Plane::new().await;
+on_each_store! {
+    an_unchanged_action_is_answered_not_modified,
+    lists_and_errors_have_no_etag,
+}
+
+async fn an_unchanged_action_is_answered_not_modified(plane: Plane) {
     let uid = plane.started(NewAction::task("a")).await;
     let app = plane.router();
     let path = format!("/v1/actions/{uid}");
@@ -57,9 +59,7 @@ async fn an_unchanged_action_is_answered_not_modified() {
     assert!(fourth.headers.get("retry-after").is_none());
 }
 
-#[tokio::test]
-async fn lists_and_errors_have_no_etag() {
-    let plane = Plane::new().await;
+async fn lists_and_errors_have_no_etag(plane: Plane) {
     let app = plane.router();
     for path in [
         "/v1/actions".to_owned(),
@@ -193,7 +193,7 @@ struct BreaksAfter(Arc<AtomicUsize>);
 
 #[async_trait]
 impl Between for BreaksAfter {
-    async fn get(&self, store: &MemoryStore, uids: &[ActionUid]) -> GetAnswer {
+    async fn get(&self, store: &dyn ActionStore, uids: &[ActionUid]) -> GetAnswer {
         let left = self
             .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));

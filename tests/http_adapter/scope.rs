@@ -5,13 +5,18 @@ use std::sync::{Arc, Mutex};
 
 use action_store::http::{RouterOptions, Scope, router, router_with};
 use action_store::{
-    ActionStore as _, ActionStoreExt as _, ActionUid, Filter, Limits, MemoryStore, NewAction,
-    ObjectRef, Query,
+    ActionStore, ActionStoreExt as _, ActionUid, Filter, Limits, NewAction, ObjectRef, Query,
 };
 use async_trait::async_trait;
 use axum::http::StatusCode;
 
-use crate::support::{Between, GetAnswer, ListAnswer, Plane, Through, get, ok};
+use crate::support::{Between, GetAnswer, ListAnswer, Plane, Through, get, ok, on_each_store};
+
+on_each_store! {
+    a_scope_is_part_of_the_query,
+    a_scope_beyond_the_limits_returns_nothing_and_is_reported,
+    the_search_behind_many_hidden_actions_is_bounded,
+}
 
 /// Records each query and the number of actions found.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +24,7 @@ struct Asked(Arc<Mutex<Vec<(Query, usize)>>>);
 
 #[async_trait]
 impl Between for Asked {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         let page = store.list(query).await?;
         self.0
             .lock()
@@ -27,14 +32,12 @@ impl Between for Asked {
             .push((query.clone(), page.items.len()));
         Ok(page)
     }
-    async fn get(&self, _: &MemoryStore, _: &[ActionUid]) -> GetAnswer {
+    async fn get(&self, _: &dyn ActionStore, _: &[ActionUid]) -> GetAnswer {
         panic!("a lookup by uid cannot include the scope");
     }
 }
 
-#[tokio::test]
-async fn a_scope_is_part_of_the_query() {
-    let plane = Plane::new().await;
+async fn a_scope_is_part_of_the_query(plane: Plane) {
     let object = ObjectRef::bdb(1);
     let new = |tenant: &str| {
         NewAction::task("t")
@@ -78,9 +81,7 @@ async fn a_scope_is_part_of_the_query() {
     }
 }
 
-#[tokio::test]
-async fn a_scope_beyond_the_limits_returns_nothing_and_is_reported() {
-    let plane = Plane::new().await;
+async fn a_scope_beyond_the_limits_returns_nothing_and_is_reported(plane: Plane) {
     let uid = plane
         .queued(NewAction::task("t").with_object(ObjectRef::bdb(1)))
         .await;
@@ -141,7 +142,7 @@ struct Behind {
 
 #[async_trait]
 impl Between for Behind {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         let asked = {
             let mut asked = self.asked.lock().unwrap();
             *asked += 1;
@@ -157,9 +158,7 @@ impl Between for Behind {
     }
 }
 
-#[tokio::test]
-async fn the_search_behind_many_hidden_actions_is_bounded() {
-    let plane = Plane::new().await;
+async fn the_search_behind_many_hidden_actions_is_bounded(plane: Plane) {
     let new = NewAction::task("t").with_object(ObjectRef::bdb(1));
     plane.queued(new.clone().with_tenant("acme")).await;
     plane

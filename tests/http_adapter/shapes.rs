@@ -6,7 +6,18 @@ use action_store::{
 };
 use serde_json::json;
 
-use crate::support::{Plane, get, ok};
+use crate::support::{Plane, get, ok, on_each_store};
+
+on_each_store! {
+    a_task_in_every_state,
+    a_state_machine_in_every_state,
+    the_operator_detail_and_the_result_are_never_shown,
+    an_object_is_written_according_to_its_kind,
+    a_tasks_attributes_are_strings_among_its_fields_in_order,
+    a_state_machine_shows_no_attributes,
+    every_progress_is_a_number_of_the_documented_form,
+    hostile_texts_are_escaped_and_preserved,
+}
 
 fn task() -> NewAction {
     NewAction::task("backup_bdb")
@@ -20,9 +31,7 @@ async fn shown(plane: &Plane, uid: ActionUid) -> String {
     ok(get(&plane.router(), &format!("/v1/actions/{uid}")).await)
 }
 
-#[tokio::test]
-async fn a_task_in_every_state() {
-    let plane = Plane::new().await;
+async fn a_task_in_every_state(plane: Plane) {
     let base = |uid: ActionUid, status: &str, progress: &str| {
         json!({
             "action_uid": uid.to_string(), "task_id": uid.to_string(), "name": "backup_bdb",
@@ -68,9 +77,7 @@ async fn a_task_in_every_state() {
     }
 }
 
-#[tokio::test]
-async fn a_state_machine_in_every_state() {
-    let plane = Plane::new().await;
+async fn a_state_machine_in_every_state(plane: Plane) {
     let head = |uid: ActionUid| format!(r#"{{"action_uid":"{uid}","#);
     let queued = plane.queued(machine()).await;
     let rest = concat!(
@@ -139,9 +146,7 @@ async fn only_a_succeeded_action_is_shown_as_completed_in_both_arrays() {
     }
 }
 
-#[tokio::test]
-async fn the_operator_detail_and_the_result_are_never_shown() {
-    let plane = Plane::new().await;
+async fn the_operator_detail_and_the_result_are_never_shown(plane: Plane) {
     for new in [task(), machine()] {
         let uid = plane.started(new).await;
         let error = ActionError::new("disk_full", "no space left").with_detail("SECRET-PATH");
@@ -157,9 +162,7 @@ async fn the_operator_detail_and_the_result_are_never_shown() {
     );
 }
 
-#[tokio::test]
-async fn an_object_is_written_according_to_its_kind() {
-    let plane = Plane::new().await;
+async fn an_object_is_written_according_to_its_kind(plane: Plane) {
     for (object, field, text) in [
         (ObjectRef::node(2), "node_uid", "2"),
         (ObjectRef::bdb(4), "object_name", "bdb:4"),
@@ -184,9 +187,7 @@ async fn an_object_is_written_according_to_its_kind() {
     }
 }
 
-#[tokio::test]
-async fn a_tasks_attributes_are_strings_among_its_fields_in_order() {
-    let plane = Plane::new().await;
+async fn a_tasks_attributes_are_strings_among_its_fields_in_order(plane: Plane) {
     let attributes = r#"{"zone":"a\u00e9\"b","module_uid":7,"ratio":1.50,"on":true,"none":null,
         "Big":12345678901234567890123,"pending_ops":{"a": 1},"list":[ "x" ],"":"empty name"}"#;
     let uid = plane
@@ -205,9 +206,7 @@ async fn a_tasks_attributes_are_strings_among_its_fields_in_order() {
     assert_eq!(shown(&plane, uid).await, expected);
 }
 
-#[tokio::test]
-async fn a_state_machine_shows_no_attributes() {
-    let plane = Plane::new().await;
+async fn a_state_machine_shows_no_attributes(plane: Plane) {
     let attributes = Json::new(r#"{"module_uid":"7"}"#).unwrap();
     let uid = plane.queued(machine().with_attributes(attributes)).await;
     let shown = shown(&plane, uid).await;
@@ -215,9 +214,7 @@ async fn a_state_machine_shows_no_attributes() {
     assert!(shown.contains(r#""pending_ops":{}"#), "{shown}");
 }
 
-#[tokio::test]
-async fn every_progress_is_a_number_of_the_documented_form() {
-    let plane = Plane::new().await;
+async fn every_progress_is_a_number_of_the_documented_form(plane: Plane) {
     let uid = plane.started(machine()).await;
     for (hundredths, number) in [
         (1, "0.01"),
@@ -240,9 +237,7 @@ async fn every_progress_is_a_number_of_the_documented_form() {
     }
 }
 
-#[tokio::test]
-async fn hostile_texts_are_escaped_and_preserved() {
-    let plane = Plane::new().await;
+async fn hostile_texts_are_escaped_and_preserved(plane: Plane) {
     let texts = [
         "</script><script>alert(1)</script>",
         "\"},\"status\":\"completed\",{\"",

@@ -17,17 +17,66 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use tower::ServiceExt as _;
 
-/// An in-memory store, its clock and an owner that is alive.
+#[cfg(all(unix, feature = "postgres"))]
+#[path = "../support/postgres.rs"]
+#[allow(dead_code)]
+mod server;
+
+/// Runs tests, which are functions of a plane: over a store in memory, and over one in PostgreSQL
+/// if there is a server. Tests after `in_memory:` write thousands of times, and do only the first.
+macro_rules! on_each_store {
+    ($($test:ident),* $(,)? $(; in_memory: $($large:ident),* $(,)?)?) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(crate::support::Plane::new().await).await;
+            })*
+            $($(#[tokio::test]
+            async fn $large() {
+                super::$large(crate::support::Plane::new().await).await;
+            })*)?
+        }
+
+        #[cfg(all(unix, feature = "postgres"))]
+        mod postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                let name = concat!(module_path!(), "::", stringify!($test));
+                if let Some(plane) = crate::support::Plane::postgres(name).await {
+                    super::$test(plane).await;
+                }
+            })*
+        }
+    };
+}
+pub(crate) use on_each_store;
+
+/// A store, its clock and an owner that is alive.
 pub(crate) struct Plane {
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) store: Arc<dyn ActionStore>,
     pub(crate) clock: Clock,
     pub(crate) owner: OwnerRef,
 }
 
 impl Plane {
     pub(crate) async fn new() -> Plane {
-        let clock = Clock::manual(Timestamp::from_seconds(1_700_000_000));
-        let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+        let clock = Plane::clock();
+        Plane::on(Arc::new(MemoryStore::with_clock(clock.clone())), clock).await
+    }
+
+    /// A plane over PostgreSQL. `None` if there is no server; `test` is then reported as skipped.
+    #[cfg(all(unix, feature = "postgres"))]
+    pub(crate) async fn postgres(test: &str) -> Option<Plane> {
+        let clock = Plane::clock();
+        let store = postgres(test, Some(clock.clone())).await?;
+        Some(Plane::on(store, clock).await)
+    }
+
+    fn clock() -> Clock {
+        Clock::manual(Timestamp::from_seconds(1_700_000_000))
+    }
+
+    async fn on(store: Arc<dyn ActionStore>, clock: Clock) -> Plane {
         let owner = OwnerRef::new("plane");
         let claim = Command::claim(owner.clone());
         store.command(claim).await.unwrap();
@@ -101,6 +150,17 @@ impl Plane {
         }
         uid
     }
+}
+
+/// Opens a new store in PostgreSQL.
+#[cfg(all(unix, feature = "postgres"))]
+pub(crate) async fn postgres(test: &str, clock: Option<Clock>) -> Option<Arc<dyn ActionStore>> {
+    let server = server::Server::shared(test)?;
+    let mut options = action_store::PostgresOptions::new().with_schema(server::new_schema());
+    if let Some(clock) = clock {
+        options = options.with_clock(clock);
+    }
+    Some(Arc::new(options.connect(&server.url()).await.unwrap()))
 }
 
 pub(crate) fn uid(text: &str) -> ActionUid {
@@ -212,10 +272,10 @@ pub(crate) fn compact(json: &str) -> String {
 /// itself or passes it on.
 #[async_trait]
 pub(crate) trait Between: fmt::Debug + Send + Sync + 'static {
-    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+    async fn list(&self, store: &dyn ActionStore, query: &Query) -> ListAnswer {
         store.list(query).await
     }
-    async fn get(&self, store: &MemoryStore, uids: &[ActionUid]) -> GetAnswer {
+    async fn get(&self, store: &dyn ActionStore, uids: &[ActionUid]) -> GetAnswer {
         store.get(uids).await
     }
 }
@@ -224,7 +284,7 @@ pub(crate) type ListAnswer = Result<Page<Arc<Action>>, StoreError>;
 pub(crate) type GetAnswer = Result<Vec<Option<Arc<Action>>>, StoreError>;
 
 #[derive(Debug)]
-pub(crate) struct Through<B>(pub(crate) Arc<MemoryStore>, pub(crate) B);
+pub(crate) struct Through<B>(pub(crate) Arc<dyn ActionStore>, pub(crate) B);
 
 #[async_trait]
 impl<B: Between> ActionStore for Through<B> {
@@ -235,10 +295,10 @@ impl<B: Between> ActionStore for Through<B> {
         self.0.write(batch).await
     }
     async fn get(&self, uids: &[ActionUid]) -> GetAnswer {
-        self.1.get(&self.0, uids).await
+        self.1.get(&*self.0, uids).await
     }
     async fn list(&self, query: &Query) -> ListAnswer {
-        self.1.list(&self.0, query).await
+        self.1.list(&*self.0, query).await
     }
     async fn log(&self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         self.0.log(query).await

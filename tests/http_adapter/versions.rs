@@ -10,7 +10,17 @@ use axum::Router;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Plane, ask, get, ok};
+use crate::support::{Plane, ask, get, ok, on_each_store};
+
+on_each_store! {
+    only_the_vendor_vocabulary_shows_the_creation_time_of_a_task,
+    version_2_shows_the_other_fields_in_additional_info,
+    version_2_lists_like_version_1,
+    the_actions_of_a_database_are_listed_newest_first,
+    a_database_without_actions_is_not_found,
+    each_version_can_be_disabled,
+    an_operator_sees_the_detail_of_a_single_action,
+}
 
 fn machine(object: ObjectRef) -> NewAction {
     NewAction::state_machine("SMUpdateBDB", object)
@@ -96,9 +106,7 @@ async fn every_state_has_a_word_in_every_vocabulary() {
     }
 }
 
-#[tokio::test]
-async fn only_the_vendor_vocabulary_shows_the_creation_time_of_a_task() {
-    let plane = Plane::new().await;
+async fn only_the_vendor_vocabulary_shows_the_creation_time_of_a_task(plane: Plane) {
     let task = plane.queued(NewAction::task("t")).await;
     let machine = plane.queued(machine(ObjectRef::bdb(1))).await;
     plane.clock.advance(std::time::Duration::from_secs(60));
@@ -116,9 +124,7 @@ async fn only_the_vendor_vocabulary_shows_the_creation_time_of_a_task() {
     }
 }
 
-#[tokio::test]
-async fn version_2_shows_the_other_fields_in_additional_info() {
-    let plane = Plane::new().await;
+async fn version_2_shows_the_other_fields_in_additional_info(plane: Plane) {
     let app = plane.router();
     let bare = plane.queued(NewAction::new(Source::Other, "o")).await;
     let expected = format!(
@@ -161,9 +167,7 @@ async fn version_2_shows_the_other_fields_in_additional_info() {
     assert_eq!(json["additional_info"], expected);
 }
 
-#[tokio::test]
-async fn version_2_lists_like_version_1() {
-    let plane = Plane::new().await;
+async fn version_2_lists_like_version_1(plane: Plane) {
     for number in 0..7 {
         match number % 2 {
             0 => plane.succeeded(NewAction::task("t")).await,
@@ -198,9 +202,7 @@ async fn version_2_lists_like_version_1() {
     assert_eq!(uids.len(), 7);
 }
 
-#[tokio::test]
-async fn the_actions_of_a_database_are_listed_newest_first() {
-    let plane = Plane::new().await;
+async fn the_actions_of_a_database_are_listed_newest_first(plane: Plane) {
     let with = |object| RelatedObject::new("destination", object);
     let mut expected = Vec::new();
     for number in 0..9u64 {
@@ -246,9 +248,7 @@ async fn the_actions_of_a_database_are_listed_newest_first() {
     assert_eq!(uids, expected);
 }
 
-#[tokio::test]
-async fn a_database_without_actions_is_not_found() {
-    let plane = Plane::new().await;
+async fn a_database_without_actions_is_not_found(plane: Plane) {
     plane.queued(machine(ObjectRef::bdb(1))).await;
     let app = plane.router();
     let long = "9".repeat(300);
@@ -294,9 +294,7 @@ async fn a_database_without_actions_is_not_found() {
     answer.error(StatusCode::BAD_REQUEST);
 }
 
-#[tokio::test]
-async fn each_version_can_be_disabled() {
-    let plane = Plane::new().await;
+async fn each_version_can_be_disabled(plane: Plane) {
     let uid = plane.queued(machine(ObjectRef::bdb(1))).await;
     let v1 = [
         "/v1/actions".to_owned(),
@@ -335,9 +333,7 @@ async fn each_version_can_be_disabled() {
     }
 }
 
-#[tokio::test]
-async fn an_operator_sees_the_detail_of_a_single_action() {
-    let plane = Plane::new().await;
+async fn an_operator_sees_the_detail_of_a_single_action(plane: Plane) {
     for (new, name) in [
         (NewAction::task("t"), "task"),
         (machine(ObjectRef::bdb(1)), "machine"),

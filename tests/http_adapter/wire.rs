@@ -8,7 +8,15 @@ use axum::http::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Plane, ask};
+use crate::support::{Plane, ask, on_each_store};
+
+on_each_store! {
+    a_connection_is_kept_alive_after_every_kind_of_answer,
+    head_is_get_without_the_body,
+    a_request_without_a_password_is_refused,
+    an_unsupported_method_gets_an_allow_header,
+    pipelined_requests_are_answered_in_order,
+}
 
 /// Timeout for every wait, so that an error fails the test instead of blocking it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -98,9 +106,7 @@ impl Drop for Server {
     }
 }
 
-#[tokio::test]
-async fn a_connection_is_kept_alive_after_every_kind_of_answer() {
-    let plane = Plane::new().await;
+async fn a_connection_is_kept_alive_after_every_kind_of_answer(plane: Plane) {
     let uid = plane.queued(NewAction::task("a")).await;
     let server = Server::start(&plane).await;
     let mut client = server.connect().await;
@@ -133,9 +139,7 @@ async fn a_connection_is_kept_alive_after_every_kind_of_answer() {
     }
 }
 
-#[tokio::test]
-async fn head_is_get_without_the_body() {
-    let plane = Plane::new().await;
+async fn head_is_get_without_the_body(plane: Plane) {
     let uid = plane.queued(NewAction::task("a")).await;
     let server = Server::start(&plane).await;
     let mut client = server.connect().await;
@@ -162,9 +166,7 @@ async fn head_is_get_without_the_body() {
     }
 }
 
-#[tokio::test]
-async fn a_request_without_a_password_is_refused() {
-    let plane = Plane::new().await;
+async fn a_request_without_a_password_is_refused(plane: Plane) {
     let server = Server::start(&plane).await;
     let mut client = server.connect().await;
     client
@@ -182,9 +184,7 @@ async fn a_request_without_a_password_is_refused() {
     assert_eq!(client.ask("GET", "/v1/actions").await.status(), 200);
 }
 
-#[tokio::test]
-async fn an_unsupported_method_gets_an_allow_header() {
-    let plane = Plane::new().await;
+async fn an_unsupported_method_gets_an_allow_header(plane: Plane) {
     let app = plane.router();
     for path in ["/v1/actions", "/v1/actions/x"] {
         for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
@@ -230,9 +230,7 @@ async fn many_connections_are_answered_concurrently() {
     }
 }
 
-#[tokio::test]
-async fn pipelined_requests_are_answered_in_order() {
-    let plane = Plane::new().await;
+async fn pipelined_requests_are_answered_in_order(plane: Plane) {
     let server = Server::start(&plane).await;
     let mut client = server.connect().await;
     let request = |n: u32| {

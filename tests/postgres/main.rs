@@ -16,6 +16,7 @@ mod moving;
 mod opening;
 mod planes;
 mod pooler;
+mod prepared;
 mod proxy;
 #[path = "../support/postgres.rs"]
 mod server;

@@ -53,11 +53,32 @@ impl Server {
         Server::start_as(&self.port.to_string(), settings)
     }
 
+    /// Starts a server with PostgreSQL's own settings, whose files are below `scratch`. `None` if
+    /// there is no PostgreSQL here; `what` is then reported as skipped.
+    #[allow(dead_code)]
+    pub(crate) fn stock(what: &str, scratch: &Path) -> Option<Server> {
+        if programs().is_none() {
+            report_absence(what);
+            return None;
+        }
+        Some(Server::start_in("-", &[], Some(scratch)))
+    }
+
     fn start_as(primary: &str, settings: &[&str]) -> Server {
+        let small = ["max_connections=200", "shared_buffers=32MB"];
+        let small = small
+            .into_iter()
+            .chain(["max_wal_size=256MB", "log_min_messages=log"]);
+        let small = small.flat_map(|setting| ["-c", setting]);
+        let settings: Vec<&str> = small.chain(settings.iter().copied()).collect();
+        Server::start_in(primary, &settings, None)
+    }
+
+    fn start_in(primary: &str, settings: &[&str], scratch: Option<&Path>) -> Server {
         // Another program may take the free port before the server does.
         let mut failure = String::new();
         for _ in 0..5 {
-            match Server::try_start(primary, settings) {
+            match Server::try_start(primary, settings, scratch) {
                 Ok(server) => return server,
                 Err(error) => failure = error,
             }
@@ -65,15 +86,21 @@ impl Server {
         panic!("PostgreSQL does not start: {failure}");
     }
 
-    fn try_start(primary: &str, settings: &[&str]) -> Result<Server, String> {
+    fn try_start(
+        primary: &str,
+        settings: &[&str],
+        scratch: Option<&Path>,
+    ) -> Result<Server, String> {
         let bin = programs().ok_or("it is not installed")?;
         let port = free_port();
         let mut command = shell();
         command.args(["-c", SCRIPT, "postgres.sh"]);
         command.arg(bin).args([&port.to_string(), primary]);
-        command.args(["-c", "max_connections=200", "-c", "shared_buffers=32MB"]);
-        command.args(["-c", "max_wal_size=256MB", "-c", "log_min_messages=log"]);
         command.args(settings);
+        let memory = Path::new("/dev/shm");
+        if let Some(scratch) = scratch.or(memory.is_dir().then_some(memory)) {
+            command.env("SCRATCH", scratch);
+        }
         let script = Script::start(command)?;
         let script = Mutex::new(script);
         Ok(Server { port, script })
@@ -146,9 +173,6 @@ impl Script {
     /// Starts a script, and waits until it says that its program runs.
     fn start(mut command: Command) -> Result<Script, String> {
         command.current_dir("/").env("LC_ALL", "C");
-        if Path::new("/dev/shm").is_dir() {
-            command.env("SCRATCH", "/dev/shm");
-        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         // The script outlives this process for a moment, and must not hold its output open.
         command.stderr(Stdio::null());

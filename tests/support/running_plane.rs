@@ -15,7 +15,7 @@ use serde_json::Value;
 pub(crate) struct Plane {
     child: Child,
     address: String,
-    /// The lines that it has printed since it listens, on stdout and stderr.
+    /// The lines that it has printed, on stdout and stderr.
     said: Arc<Mutex<Vec<String>>>,
 }
 
@@ -87,7 +87,9 @@ impl Plane {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let found = lines.find_map(|line| {
             let line = line.unwrap();
-            Some(line.strip_prefix("listening on http://")?.to_owned())
+            let address = line.strip_prefix("listening on http://").map(str::to_owned);
+            said.lock().unwrap().push(line);
+            address
         });
         let address = found
             .unwrap_or_else(|| panic!("the plane ended before it listened: {:?}", child.wait()));

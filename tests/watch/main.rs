@@ -6,6 +6,6 @@ mod changes;
 mod cost;
 mod feed;
 mod spy;
-mod sqlite;
+mod stores;
 mod troubles;
 mod wait;

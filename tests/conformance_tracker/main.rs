@@ -1,4 +1,7 @@
 //! The tracker over a store that fails: nothing is lost, and each outcome is recorded once.
+//!
+//! Each test is a function of the store that fails. In memory the clock is paused, so a test is
+//! large and waits as long as it likes. Over a server it is smaller, in real time.
 #![cfg(all(feature = "conformance", feature = "tracker"))]
 #![allow(
     clippy::unwrap_used,
@@ -6,6 +9,12 @@
     clippy::panic,
     reason = "tests fail by panicking"
 )]
+
+mod memory;
+#[cfg(all(unix, feature = "postgres"))]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,12 +25,13 @@ use action_store::command::OpId;
 use action_store::conformance::{Call, Fault, FaultPlan, FaultyStore, Method, check_store};
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Change, Command, ErrorKind,
-    Filter, Finish, LogQuery, MemoryStore, NewAction, Outcome, Progress, Query, Status, Tracker,
-    TrackerOptions,
+    Filter, Finish, LogQuery, NewAction, Outcome, Progress, Query, Status, Tracker, TrackerOptions,
 };
 use tokio::time::timeout;
 
-type Store = Arc<FaultyStore<MemoryStore>>;
+/// A store that keeps what it answers, and the same with failures.
+type Inner = Arc<dyn ActionStore>;
+type Store = Arc<FaultyStore<Inner>>;
 
 /// The seed a test draws with, printed: `FAULT_SEED=7 cargo test ...` has it again.
 fn seeded() -> FaultPlan {
@@ -34,8 +44,8 @@ fn seeded() -> FaultPlan {
     plan
 }
 
-fn store(plan: FaultPlan) -> Store {
-    Arc::new(FaultyStore::new(MemoryStore::new(), plan))
+fn failing(inner: &Inner) -> Store {
+    Arc::new(FaultyStore::new(inner.clone(), FaultPlan::new()))
 }
 
 async fn tracker(store: &Store) -> Tracker {
@@ -46,7 +56,7 @@ async fn tracker(store: &Store) -> Tracker {
 }
 
 /// The action once it is completed.
-async fn completed(store: &MemoryStore, uid: ActionUid) -> Arc<Action> {
+async fn completed(store: &Inner, uid: ActionUid) -> Arc<Action> {
     let completed = async {
         let mut revision = store.changed(None).await.unwrap().revision;
         loop {
@@ -61,7 +71,7 @@ async fn completed(store: &MemoryStore, uid: ActionUid) -> Arc<Action> {
     waited.unwrap_or_else(|_| panic!("action {uid} never ends"))
 }
 
-async fn kinds(store: &MemoryStore, uid: ActionUid) -> Vec<LogEntryKind> {
+async fn kinds(store: &Inner, uid: ActionUid) -> Vec<LogEntryKind> {
     let log = store.log(&LogQuery::of(uid)).await.unwrap().items;
     log.iter().map(|entry| entry.kind).collect()
 }
@@ -78,25 +88,24 @@ fn end_of(command: &Command) -> Option<(ActionUid, OpId)> {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_end_is_tried_under_one_operation_id_until_it_is_recorded_once() {
+/// The first `failures` writes of an end fail.
+async fn an_end_is_tried_under_one_operation_id(inner: Inner, failures: usize) {
     for fault in [
         Fault::UnknownButDone,
         Fault::UnknownNotDone,
         Fault::Unavailable,
     ] {
-        let store = store(FaultPlan::new());
+        let store = failing(&inner);
         let tracker = tracker(&store).await;
         let action = tracker.begin(NewAction::task("backup")).await.unwrap();
         let uid = action.uid();
-        // The first twenty writes that end something fail.
         let tries: Arc<Mutex<Vec<OpId>>> = Arc::default();
         let seen = tries.clone();
         store.set_plan(FaultPlan::new().with_rule(move |call: &Call<'_>| {
             let (_, op) = call.commands.iter().find_map(end_of)?;
             let mut seen = seen.lock().unwrap();
             seen.push(op);
-            (seen.len() <= 20).then_some(fault)
+            (seen.len() <= failures).then_some(fault)
         }));
         action.progress(Progress::ratio(3, 4));
         let error = ActionError::new("broken", "it broke");
@@ -115,7 +124,7 @@ async fn an_end_is_tried_under_one_operation_id_until_it_is_recorded_once() {
         // Until the store answers, however often that takes.
         let tried = || tries.lock().unwrap().len();
         for _ in 0..600 {
-            if tried() > 20 {
+            if tried() > failures {
                 break;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -123,7 +132,7 @@ async fn an_end_is_tried_under_one_operation_id_until_it_is_recorded_once() {
         tracker.shutdown().await.unwrap();
 
         let tries = tries.lock().unwrap().clone();
-        assert!(tries.len() > 20, "{fault:?}: {}", tries.len());
+        assert!(tries.len() > failures, "{fault:?}: {}", tries.len());
         assert!(tries.iter().all(|op| *op == tries[0]), "{tries:?}");
         let now = store.inner().action(uid).await.unwrap().unwrap();
         assert_eq!(now, ended, "one outcome for ever");
@@ -136,13 +145,12 @@ async fn an_end_is_tried_under_one_operation_id_until_it_is_recorded_once() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_end_that_is_never_answered_is_in_the_store_or_at_the_next_start() {
+async fn an_end_that_is_never_answered(inner: Inner, patience: Duration) {
     for (fault, outcome) in [
         (Fault::SilentButDone, Outcome::Succeeded),
         (Fault::SilentNotDone, Outcome::Lost),
     ] {
-        let store = store(FaultPlan::new());
+        let store = failing(&inner);
         let tracker = tracker(&store).await;
         let action = tracker.begin(NewAction::task("backup")).await.unwrap();
         let uid = action.uid();
@@ -153,17 +161,15 @@ async fn an_end_that_is_never_answered_is_in_the_store_or_at_the_next_start() {
                 .any(|command| end_of(command).is_some());
             ends.then_some(fault)
         }));
-        let waiting = timeout(Duration::from_secs(60), action.succeed()).await;
+        let waiting = timeout(patience, action.succeed()).await;
         assert!(waiting.is_err(), "{fault:?}");
         store.heal();
         // This process gives up; another one takes the name over.
         let next = Tracker::start(store.clone(), "plane").await.unwrap();
+        let lost = next.recovery().await.lost;
+        assert_eq!(lost, u64::from(outcome == Outcome::Lost), "{fault:?}");
         let ended = store.inner().action(uid).await.unwrap().unwrap();
         assert_eq!(ended.outcome, Some(outcome), "{fault:?}");
-        assert_eq!(
-            next.recovery().await.lost,
-            u64::from(outcome == Outcome::Lost)
-        );
         next.shutdown().await.unwrap();
         check_store(store.inner()).await.unwrap();
     }
@@ -179,8 +185,8 @@ enum End {
 
 /// Begins actions, reports on them and ends them, over a store that fails; each is then in the
 /// store as it ended, once.
-async fn lives(plan: FaultPlan, tasks: usize, each: usize) {
-    let store = store(FaultPlan::new());
+async fn lives(inner: Inner, plan: FaultPlan, tasks: usize, each: usize) {
+    let store = failing(&inner);
     let tracker = tracker(&store).await;
     store.set_plan(plan);
     let work = |task: usize| {
@@ -264,7 +270,8 @@ async fn lives(plan: FaultPlan, tasks: usize, each: usize) {
             recorded.insert(*uid, ended);
         }
     }
-    assert!(store.faults(Method::Write) > 100, "{store:?}");
+    let faults = store.faults(Method::Write);
+    assert!(faults > expected.len() as u64 / 4, "{store:?}");
     store.heal();
     tracker.shutdown().await.unwrap();
     for (uid, (outcome, step)) in &expected {
@@ -288,43 +295,22 @@ async fn lives(plan: FaultPlan, tasks: usize, each: usize) {
     assert!(checked.actions > expected.len() / 2, "{checked:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn nothing_is_lost_or_doubled_though_writes_fail_after_they_were_done() {
-    let plan = seeded().with_percent(Method::Write, 30, Fault::UnknownButDone);
-    lives(plan, 8, 50).await;
+/// Some writes fail after they were done.
+fn unknown_but_done() -> FaultPlan {
+    seeded().with_percent(Method::Write, 30, Fault::UnknownButDone)
 }
 
-#[tokio::test(start_paused = true)]
-async fn nothing_is_lost_or_doubled_whatever_becomes_of_a_write() {
-    let plan = seeded()
+/// Writes fail in all ways, and some are slow.
+fn anything() -> FaultPlan {
+    seeded()
         .with_percent(Method::Write, 20, Fault::UnknownButDone)
         .with_percent(Method::Write, 10, Fault::UnknownNotDone)
         .with_percent(Method::Write, 20, Fault::Unavailable)
-        .with_percent(Method::Write, 20, Fault::Delay(Duration::from_millis(50)));
-    lives(plan, 8, 50).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_store_out_of_reach_makes_the_owner_doubtful_and_a_renewal_certain_again() {
-    let store = store(FaultPlan::new());
-    let tracker = tracker(&store).await;
-    let action = tracker.begin(NewAction::task("backup")).await.unwrap();
-    let uid = action.uid();
-    store.set_plan(FaultPlan::new().with_percent(Method::Write, 100, Fault::Unavailable));
-    tokio::time::sleep(Duration::from_secs(25)).await;
-    assert!(!tracker.is_owner());
-    let said = action.succeed().await;
-    assert_eq!(said.unwrap_err().kind(), ErrorKind::Unavailable);
-    store.heal();
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    assert!(tracker.is_owner());
-    let ended = completed(store.inner(), uid).await;
-    assert_eq!(ended.outcome, Some(Outcome::Succeeded));
-    tracker.shutdown().await.unwrap();
+        .with_percent(Method::Write, 20, Fault::Delay(Duration::from_millis(50)))
 }
 
 /// Waits until the store has nothing unfinished.
-async fn nothing_unfinished(store: &dyn ActionStore) {
+async fn nothing_unfinished(store: &Inner) {
     let unfinished = Query::new().with_filter(Filter::Unfinished);
     let ended = async {
         let mut revision = store.changed(None).await.unwrap().revision;
@@ -336,12 +322,11 @@ async fn nothing_unfinished(store: &dyn ActionStore) {
     waited.expect("every dropped handle ends its action");
 }
 
-#[tokio::test(start_paused = true)]
-async fn handles_dropped_at_once_all_end_while_writes_fail_at_random() {
-    let store = store(FaultPlan::new());
+async fn handles_dropped_at_once(inner: Inner, count: usize) {
+    let store = failing(&inner);
     let tracker = tracker(&store).await;
     let mut works = Vec::new();
-    for _ in 0..5_000 {
+    for _ in 0..count {
         works.push(tracker.begin(NewAction::task("backup")).await.unwrap());
     }
     let plan = seeded()
@@ -353,20 +338,15 @@ async fn handles_dropped_at_once_all_end_while_writes_fail_at_random() {
     nothing_unfinished(store.inner()).await;
     let checked = check_store(store.inner()).await.unwrap();
     // Created, started and finished, each once.
-    assert_eq!((checked.actions, checked.entries), (5_000, 15_000));
+    assert_eq!((checked.actions, checked.entries), (count, 3 * count));
     store.heal();
     tracker.shutdown().await.unwrap();
 }
 
-#[cfg(feature = "sqlite")]
-#[tokio::test]
-async fn handles_dropped_at_once_all_end_on_sqlite() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = action_store::SqliteStore::open(dir.path().join("actions.db"));
-    let store = Arc::new(store.await.unwrap());
+/// Begins as many actions at once, each with a key, and drops their handles.
+async fn handles_of_many_callers_dropped_at_once(store: Inner, count: usize) {
     let tracker = Tracker::start(store.clone(), "plane").await.unwrap();
-    // More than the background once kept.
-    let begun: Vec<_> = (0..4_500)
+    let begun: Vec<_> = (0..count)
         .map(|number| NewAction::task("backup").with_exclusive(format!("key {number}")))
         .map(|new| {
             let tracker = tracker.clone();
@@ -378,9 +358,8 @@ async fn handles_dropped_at_once_all_end_on_sqlite() {
         works.push(work.await.unwrap());
     }
     drop(works);
-    nothing_unfinished(&*store).await;
-    let again = NewAction::task("backup").with_exclusive("key 4499");
+    nothing_unfinished(&store).await;
+    let again = NewAction::task("backup").with_exclusive(format!("key {}", count - 1));
     tracker.begin(again).await.unwrap().succeed().await.unwrap();
     tracker.shutdown().await.unwrap();
-    store.close().await.unwrap();
 }
