@@ -11,6 +11,8 @@
 mod cross_site;
 #[path = "support/running_plane.rs"]
 mod running_plane;
+#[path = "management_plane/scraped.rs"]
+mod scraped;
 #[cfg(unix)]
 #[path = "management_plane/unauthenticated.rs"]
 mod unauthenticated;

@@ -15,6 +15,8 @@
 //!
 //! - `Watcher` and `Expectations` show the progress (`scenario.rs`).
 //!
+//! - `Observed` reports metrics, which Prometheus reads at `/metrics` (`scrape.rs`).
+//!
 //! The rest is the code of the plane. `same_origin.rs` refuses changes from pages of
 //! other sites.
 
@@ -25,6 +27,7 @@ mod jobs;
 mod plane;
 mod same_origin;
 mod scenario;
+mod scrape;
 mod screen;
 mod serve;
 mod sql;
@@ -36,6 +39,7 @@ use std::time::Duration;
 
 use action_store::command::OpId;
 use action_store::http::BasicAuth;
+use action_store::observe::Observed;
 use action_store::retention::Retention;
 use action_store::{ActionStore, Clock, Filter, Outcome, Query, SqliteStore, Timestamp, Tracker};
 use clap::Parser;
@@ -44,6 +48,7 @@ use tokio::net::TcpListener;
 use args::Args;
 use catalogue::Catalogue;
 use plane::Plane;
+use scrape::Metrics;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -64,18 +69,28 @@ async fn main() -> ExitCode {
 async fn work(args: Args) -> Result<bool, Failure> {
     std::fs::create_dir_all(&args.data)?;
     // The store is opened first, because it prevents a second plane in this directory.
-    let store = Arc::new(SqliteStore::open(args.data.join("actions.db")).await?);
+    let sqlite = Arc::new(SqliteStore::open(args.data.join("actions.db")).await?);
+    let store = Arc::new(Observed::new(sqlite.clone()));
+    let prometheus = scrape::install()?;
     let catalogue = Catalogue::open(&args.data)?;
     let begun = Clock::system().now();
     let tracker = Tracker::start(store.clone(), "plane@localhost").await?;
     let hour = Duration::from_secs(3600);
     let prune_task = Retention::new().spawn(store.clone(), Clock::system(), hour)?;
+    let metrics = Metrics::new(prometheus, store.clone(), tracker.clone());
     let plane = Plane::new(tracker, catalogue);
 
     let password = args.password.clone().unwrap_or_else(drawn_password);
     let auth = BasicAuth::new(&args.user, &password)?;
     let (stop, stopped) = tokio::sync::watch::channel(());
-    let app = api::app(plane.clone(), auth, &args.user, args.words, stopped.clone());
+    let app = api::app(
+        plane.clone(),
+        metrics,
+        auth,
+        &args.user,
+        args.words,
+        stopped.clone(),
+    );
     let listener = TcpListener::bind(args.addr).await?;
     let url = format!("http://{}", listener.local_addr()?);
     println!("listening on {url}");
@@ -152,6 +167,7 @@ async fn tell_history(plane: &Plane, begun: Timestamp) -> Result<(), Failure> {
 fn tell_curl(curl: &str, bdb: u64) {
     println!("\nTry it:");
     println!("  {curl}/v1/actions");
+    println!("  {curl}/metrics");
     let json = "-H 'Content-Type: application/json'";
     println!("  {curl}/v1/bdbs -X POST {json} -d '{{\"name\":\"mine\",\"rows\":50000}}'");
     println!("  {curl}/v1/bdbs/{bdb}/actions/backup -X PUT {json}");
