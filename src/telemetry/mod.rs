@@ -33,6 +33,10 @@ pub(crate) use measures::{ended, set_sqlite_gauges, set_store_gauges, set_tracke
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopwatch(#[cfg(any(feature = "tracing", feature = "metrics"))] Instant);
 
+// Without the features it costs nothing.
+#[cfg(not(any(feature = "tracing", feature = "metrics")))]
+const _: () = assert!(size_of::<Stopwatch>() == 0);
+
 impl Stopwatch {
     pub(crate) fn start() -> Stopwatch {
         Stopwatch(

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::command::Effect;
 use action_store::conformance::{Fault, FaultPlan, FaultyStore, Method};
 use action_store::observe::Observed;
 use action_store::query::{BranchId, Position, Revision, StoreId};
@@ -57,7 +58,17 @@ async fn scenario(path: &Path) {
     slow_commit().await;
 
     let waiting = tracker.begin(action("backup_bdb")).await.unwrap();
+    tracker.enqueue(action("backup_bdb")).await.unwrap();
+    // A write that is never answered.
+    let silent = FaultPlan::new().with_call(Method::Write, 1, Fault::SilentNotDone);
+    store.inner().set_plan(silent);
+    let write = tokio::spawn({
+        let store = store.clone();
+        async move { store.write(Batch::each(Vec::new())).await }
+    });
+    tokio::task::yield_now().await;
     store.record_gauges().await.unwrap();
+    write.abort();
     tracker.health().record_gauges();
     sqlite.diagnostics().await.unwrap().record_gauges();
 
@@ -113,24 +124,32 @@ async fn actions(tracker: &Tracker) {
         .unwrap();
 }
 
-/// A write with an unknown outcome, which the tracker repeats.
+/// An end with an unknown outcome, which is repeated until it is done, and once more.
 async fn failed_calls(store: &Store, tracker: &Tracker) {
-    let handle = tracker.begin(action("backup_bdb")).await.unwrap();
     let unknown = FaultPlan::new().with_rule(|call| {
-        let changes = matches!(call.commands, [Command::Apply { .. }, ..]);
-        changes.then_some(Fault::UnknownNotDone)
+        let ends = matches!(
+            call.commands,
+            [Command::Apply {
+                change: Change::Finish(_),
+                ..
+            }]
+        );
+        ends.then_some(Fault::UnknownNotDone)
     });
+    let new = action("backup_bdb");
+    let finish = Change::Finish(Finish::new(Outcome::Cancelled));
+    let [start, finish] = [Change::Start, finish]
+        .map(|change| Command::apply(new.uid, change).by(tracker.owner().clone()));
+    let create = Command::create(new).by(tracker.owner().clone());
+    store.write(Batch::all(vec![create, start])).await.unwrap();
     store.inner().set_plan(unknown);
-    let finish = Command::apply(
-        handle.uid(),
-        Change::Finish(Finish::new(Outcome::Cancelled)),
-    );
-    store.write(Batch::each(vec![finish])).await.unwrap_err();
+    let finish = Batch::each(vec![finish]);
+    store.write(finish.clone()).await.unwrap_err();
     store.inner().heal();
-    handle
-        .finish(Finish::new(Outcome::Cancelled))
-        .await
-        .unwrap();
+    for effect in [Effect::Applied, Effect::Already] {
+        let answers = store.write(finish.clone()).await.unwrap();
+        assert_eq!(answers[0].as_ref().unwrap().effect, effect);
+    }
 }
 
 /// An owner is fenced, and then says how its action ended.
@@ -188,9 +207,21 @@ pub(crate) fn check_numbers(captured: &Captured) {
         other => panic!("{other:?}"),
     };
     let histogram = |name, attribute| match captured.value(name, attribute) {
-        DebugValue::Histogram(values) => values.len(),
+        DebugValue::Histogram(values) => values.iter().map(|v| v.into_inner()).collect(),
         other => panic!("{other:?}"),
     };
+    let durations: Vec<f64> = histogram("action_store.action.duration", "backup_bdb");
+    assert_eq!(durations.len(), 2);
+    let durations: Vec<f64> = histogram("action_store.action.duration", "delete_bdb");
+    assert_eq!(durations.len(), 1);
+    let commits: Vec<f64> = histogram("action_store.commit.duration", "");
+    assert!(commits.iter().any(|seconds| *seconds > 1.0), "{commits:?}");
+    let commands: Vec<f64> = histogram("action_store.commit.commands", "");
+    assert_eq!(commands.len(), commits.len());
+    assert!(
+        commands.contains(&1.0) && commands.contains(&2.0),
+        "{commands:?}"
+    );
     let ends = "action_store.action.ends";
     for outcome in ["succeeded", "failed", "cancelled"] {
         assert_eq!(counter(ends, outcome), 1, "{outcome}");
@@ -200,14 +231,11 @@ pub(crate) fn check_numbers(captured: &Captured) {
     assert!(counter(rejections, "fenced") >= 2);
     assert_eq!(counter("action_store.call.errors", "outcome_unknown"), 1);
     let count = "action_store.action.count";
-    assert_eq!(gauge(count, "queued"), 0.0);
+    assert_eq!(gauge(count, "queued"), 1.0);
     assert_eq!(gauge(count, "executing"), 2.0);
     assert_eq!(gauge(count, "completed"), 3.0);
-    assert_eq!(gauge("action_store.write.pending", ""), 0.0);
+    assert_eq!(gauge("action_store.write.pending", ""), 1.0);
     assert!(gauge("action_store.action.oldest_age", "") > 1.0);
     assert!(gauge("action_store.lease.age", "") < 60.0);
     assert!(gauge("action_store.sqlite.wal_size", "") > 0.0);
-    assert_eq!(histogram("action_store.action.duration", "backup_bdb"), 2);
-    assert_eq!(histogram("action_store.action.duration", "delete_bdb"), 1);
-    assert!(histogram("action_store.commit.duration", "") > 5);
 }
