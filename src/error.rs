@@ -40,6 +40,23 @@ pub enum StoreErrorKind {
     Closed,
 }
 
+impl StoreErrorKind {
+    /// Returns the word for this kind, as it is serialized.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            StoreErrorKind::Unavailable => "unavailable",
+            StoreErrorKind::OutcomeUnknown => "outcome_unknown",
+            StoreErrorKind::Invalid => "invalid",
+            StoreErrorKind::Unsupported => "unsupported",
+            StoreErrorKind::CursorExpired => "cursor_expired",
+            StoreErrorKind::Corrupt => "corrupt",
+            StoreErrorKind::Incompatible => "incompatible",
+            StoreErrorKind::Closed => "closed",
+        }
+    }
+}
+
 /// The kind of an [`Error`]: a kind of the store, or of a rejection.
 ///
 /// Every kind except [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) means that nothing was applied
@@ -375,5 +392,21 @@ mod tests {
             "causes": ["disk full"],
         });
         assert_eq!(serde_json::to_value(Error::from(error)).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_word_of_a_kind_is_the_one_that_is_serialized() {
+        for kind in [
+            StoreErrorKind::Unavailable,
+            StoreErrorKind::OutcomeUnknown,
+            StoreErrorKind::Invalid,
+            StoreErrorKind::Unsupported,
+            StoreErrorKind::CursorExpired,
+            StoreErrorKind::Corrupt,
+            StoreErrorKind::Incompatible,
+            StoreErrorKind::Closed,
+        ] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! | [`retention`] | How do I keep the store small? |
 //! | [`http`] | Who may see what at the read endpoints? |
 //! | [`axum_host`] | How do I mount the endpoints in a complete axum host? |
+//! | [`observability`] | Which metrics, spans and events are there? |
 //! | [`operations`] | What do I alert on? How do I back up, restore and upgrade? |
 //! | [`postgres`] | How do planes on several machines share one store? |
 //! | [`command_line`] | How do I look at a store and act on it from a shell? |
@@ -41,6 +42,9 @@ pub mod http {}
 
 #[doc = include_str!("../docs/guide/axum_host.md")]
 pub mod axum_host {}
+
+#[doc = include_str!("../docs/guide/observability.md")]
+pub mod observability {}
 
 #[doc = include_str!("../docs/guide/operations.md")]
 pub mod operations {}

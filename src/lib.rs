@@ -21,6 +21,8 @@
 //!
 //! - [`connect`](connect()) opens a store by its [`address`], such as `sqlite:plane.db`.
 //!
+//! - [`observe`] reports what a store does to the facades `metrics` and `tracing`.
+//!
 //! - [`spi`] has what the author of a store needs: the decisions, and the encoding of stored records.
 //!
 //! - [`conformance`] is the test suite for implementations of the trait.
@@ -87,6 +89,8 @@
 //! | `cli` | | the program `actions`: a store from a shell |
 //! | `argon2` | | [`BasicAuth`](http::BasicAuth) with password hashes |
 //! | `conformance` | | [`conformance`]: the test suite for your own store |
+//! | `tracing` | | spans and events for the facade `tracing`; [`observe::Observed`] |
+//! | `metrics` | | metrics for the facade `metrics`; [`observe::Observed`] |
 //!
 //! A feature adds items and never changes behaviour.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -99,7 +103,9 @@
         feature = "console",
         feature = "openapi",
         feature = "argon2",
-        feature = "conformance"
+        feature = "conformance",
+        feature = "tracing",
+        feature = "metrics"
     )),
     allow(rustdoc::broken_intra_doc_links)
 )]
@@ -118,17 +124,21 @@ pub mod expectations;
     feature = "postgres",
     feature = "tracker",
     feature = "http",
-    feature = "conformance"
+    feature = "conformance",
+    feature = "metrics"
 ))]
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 mod id_gen;
 mod model;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+pub mod observe;
 pub mod retention;
 mod runtime;
 pub mod spi;
 mod store;
+mod telemetry;
 #[cfg(feature = "tracker")]
 pub mod tracker;
 pub mod transfer;

@@ -14,6 +14,8 @@ mod cross_site;
 mod postgres;
 #[path = "support/running_plane.rs"]
 mod running_plane;
+#[path = "management_plane/scraped.rs"]
+mod scraped;
 #[cfg(all(unix, feature = "postgres"))]
 #[path = "management_plane/several.rs"]
 mod several;

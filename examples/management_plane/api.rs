@@ -12,7 +12,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, post, put};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::catalogue::Bdb;
 use crate::plane::{Operation, Plane};
 use crate::same_origin::same_origin;
+use crate::scrape::Metrics;
 use crate::unauthenticated::ConnectionAuth;
 
 /// Maximum number of rows of a database.
@@ -36,6 +37,7 @@ struct Api {
 
 pub(crate) fn app(
     plane: Arc<Plane>,
+    metrics: Metrics,
     auth: BasicAuth,
     user: &str,
     words: StatusVocabulary,
@@ -61,6 +63,7 @@ pub(crate) fn app(
         .merge(console())
         .merge(openapi_router(&openapi(&options)))
         .merge(router_with(store, auth, options))
+        .merge(scrapes(metrics, api.clone()))
         .merge(writes(api, words));
     limits(app, RequestLimits::new().with_failure_hook(complain))
 }
@@ -70,6 +73,21 @@ fn complain(failure: &Failure<'_>) {
     let source = std::error::Error::source(failure.error);
     let source = source.map(|source| format!(": {source}"));
     eprintln!("request failed: {failure}{}", source.unwrap_or_default());
+}
+
+/// Serves the metrics to users that the read endpoints accept too.
+fn scrapes(metrics: Metrics, api: Api) -> Router {
+    let scrape = async |State(metrics): State<Metrics>| match metrics.render().await {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(error) => {
+            eprintln!("the metrics cannot be read: {error}");
+            problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "try again")
+        }
+    };
+    Router::new()
+        .route("/metrics", get(scrape))
+        .route_layer(from_fn_with_state(api, authenticated))
+        .with_state(metrics)
 }
 
 fn writes(api: Api, words: StatusVocabulary) -> Router {

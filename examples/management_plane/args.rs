@@ -16,6 +16,7 @@ const ENDPOINTS: &str = "Endpoints:
     GET    /v1/actions, /v1/actions/{action_uid}     list the operations, read one
     GET    /console                                  the same as a live web page
     GET    /openapi.json                             the API description
+    GET    /metrics                                  metrics for Prometheus
     POST   /v1/actions/{action_uid}/cancel           request a cancel; optional {\"reason\":\"...\"}";
 
 /// A small management plane. Its databases are SQLite files; its operations are recorded and

@@ -16,6 +16,8 @@
 //!
 //! - `Watcher` and `Expectations` show the progress (`scenario.rs`).
 //!
+//! - `Observed` reports metrics, which Prometheus reads at `/metrics` (`scrape.rs`).
+//!
 //! The rest is the code of the plane. `same_origin.rs` refuses changes from pages of
 //! other sites.
 
@@ -26,6 +28,7 @@ mod jobs;
 mod plane;
 mod same_origin;
 mod scenario;
+mod scrape;
 mod screen;
 mod serve;
 mod sql;
@@ -37,6 +40,7 @@ use std::time::Duration;
 
 use action_store::command::OpId;
 use action_store::http::BasicAuth;
+use action_store::observe::Observed;
 use action_store::retention::Retention;
 use action_store::{
     Action, ActionStore, Clock, Query, SqliteStore, StoreError, Tracker, TrackerOptions,
@@ -47,6 +51,7 @@ use tokio::net::TcpListener;
 use args::Args;
 use catalogue::Catalogue;
 use plane::Plane;
+use scrape::Metrics;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -66,20 +71,24 @@ async fn main() -> ExitCode {
 /// Number of databases that a node can create. The uids of two nodes do not meet.
 const UIDS_OF_A_NODE: u64 = 1_000_000;
 
-async fn open(args: &Args) -> Result<Arc<dyn ActionStore>, StoreError> {
-    match &args.store {
-        Some(address) => address.open().await,
-        None => Ok(Arc::new(
-            SqliteStore::open(args.data.join("actions.db")).await?,
-        )),
+/// A store, and the same as a file if the plane keeps one for itself.
+type Opened = (Arc<dyn ActionStore>, Option<Arc<SqliteStore>>);
+
+async fn open(args: &Args) -> Result<Opened, StoreError> {
+    if let Some(address) = &args.store {
+        return Ok((address.open().await?, None));
     }
+    let file = Arc::new(SqliteStore::open(args.data.join("actions.db")).await?);
+    Ok((file.clone(), Some(file)))
 }
 
 /// Runs the plane. Returns true if every action ended as expected.
 async fn work(args: Args) -> Result<bool, Failure> {
     std::fs::create_dir_all(&args.data)?;
     // The store is opened first: a SQLite file prevents a second plane in this directory.
-    let store = open(&args).await?;
+    let (store, file) = open(&args).await?;
+    let store = Arc::new(Observed::new(store));
+    let prometheus = scrape::install()?;
     let node = u64::from(args.node);
     let catalogue = Catalogue::open(&args.data, (node - 1) * UIDS_OF_A_NODE)?;
     let options = TrackerOptions::new()
@@ -88,12 +97,20 @@ async fn work(args: Args) -> Result<bool, Failure> {
     let tracker = Tracker::start_with(store.clone(), format!("plane@node-{node}"), options).await?;
     let hour = Duration::from_secs(3600);
     let prune_task = Retention::new().spawn(store.clone(), Clock::system(), hour)?;
+    let metrics = Metrics::new(prometheus, store.clone(), file, tracker.clone());
     let plane = Plane::new(node, tracker, catalogue);
 
     let password = args.password.clone().unwrap_or_else(drawn_password);
     let auth = BasicAuth::new(&args.user, &password)?;
     let (stop, stopped) = tokio::sync::watch::channel(());
-    let app = api::app(plane.clone(), auth, &args.user, args.words, stopped.clone());
+    let app = api::app(
+        plane.clone(),
+        metrics,
+        auth,
+        &args.user,
+        args.words,
+        stopped.clone(),
+    );
     let listener = TcpListener::bind(args.addr).await?;
     let url = format!("http://{}", listener.local_addr()?);
     println!("listening on {url}");
@@ -173,6 +190,7 @@ fn tell_settled(action: &Action) {
 fn tell_curl(curl: &str, node: u64, bdb: u64) {
     println!("\nTry it:");
     println!("  {curl}/v1/actions");
+    println!("  {curl}/metrics");
     let json = "-H 'Content-Type: application/json'";
     println!("  {curl}/v1/bdbs -X POST {json} -d '{{\"name\":\"mine\",\"rows\":50000}}'");
     println!("  {curl}/v1/bdbs/{bdb}/actions/backup -X PUT {json}");

@@ -18,6 +18,7 @@ use crate::model::{
 };
 use crate::runtime;
 use crate::store::Capabilities;
+use crate::telemetry::{self, Stopwatch};
 
 /// Memory for waiting batches, in bytes.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
@@ -306,6 +307,8 @@ where
     };
     // If the runtime ends during the commit, its outcome remains unknown.
     requests.iter().for_each(|request| request.claim.send());
+    let commands = requests.iter().map(|request| request.batch.commands.len());
+    let (commands, stopwatch) = (commands.sum(), Stopwatch::start());
     let group = Group { requests };
     let done = tokio::task::spawn_blocking(move || {
         let result = work(&group);
@@ -318,6 +321,7 @@ where
     let requests = group.requests;
     match result {
         Ok(Committed { answers, at }) => {
+            telemetry::committed(stopwatch.elapsed(), commands);
             watch.publish(at);
             answer_each(requests, answers);
         }

@@ -82,6 +82,16 @@ pub struct Health {
     pub failed_settled: u64,
 }
 
+#[cfg(feature = "metrics")]
+impl Health {
+    /// Sets the gauges of the tracker: the age of its lease, the ends that wait, and those that were
+    /// given up. Meant for a process with one tracker.
+    pub fn record_gauges(&self) {
+        let age = self.since_renewal;
+        crate::telemetry::set_tracker_gauges(age, self.waiting_ends, self.given_up);
+    }
+}
+
 /// A background task whose last try failed. It keeps retrying; the next success clears this.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]

@@ -4,6 +4,8 @@ use std::future::Future;
 
 use tokio::sync::watch;
 
+use crate::telemetry;
+
 /// State of the ownership, as far as this process knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ownership {
@@ -43,13 +45,18 @@ impl OwnershipState {
 
     /// Changes the state. A final state stays.
     pub(super) fn set(&self, to: Ownership) {
-        self.0.send_if_modified(|ownership| {
+        let changed = self.0.send_if_modified(|ownership| {
             let moves = !ownership.is_final() && *ownership != to;
             if moves {
                 *ownership = to;
             }
             moves
         });
+        match to {
+            Ownership::Doubtful if changed => telemetry::lease_late(),
+            Ownership::Lost if changed => telemetry::lease_lost(),
+            _ => {}
+        }
     }
 
     /// Waits until the state is not [`Ownership::Held`]. Subscribes at the call, not at the first

@@ -11,6 +11,7 @@ use crate::model::{
     Rejection, Status,
 };
 use crate::store::ActionStoreExt;
+use crate::telemetry::{self, Recovered};
 
 use super::background::CHUNK;
 use super::options::{LeftQueued, OrphanDecision};
@@ -186,6 +187,18 @@ pub(super) async fn settle_earlier(
     name: &Arc<str>,
     but: Option<&OwnerRef>,
 ) -> Recovery {
+    let work = settle_all_earlier(shared, name, but);
+    telemetry::recovering(work, |recovery| Recovered {
+        is_complete: recovery.is_complete(),
+        lost: recovery.lost,
+        interrupted: recovery.interrupted,
+        left: recovery.left_queued + recovery.left_unfinished,
+        unsettled: recovery.unsettled,
+    })
+    .await
+}
+
+async fn settle_all_earlier(shared: &Shared, name: &Arc<str>, but: Option<&OwnerRef>) -> Recovery {
     let mut recovery = Recovery::default();
     let settled = settle(shared, Whose::Earlier { name, but }, &mut recovery);
     if let Err(error) = unless_it_panics("recover", settled).await {

@@ -17,14 +17,30 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &["model"]),
     ("error", &["model"]),
     ("runtime", &["error"]),
-    ("spi", &["model", "store", "error", "runtime"]),
+    ("telemetry", &["error"]),
+    ("spi", &["model", "store", "error", "runtime", "telemetry"]),
     ("guide", &[]),
     ("store", &["model", "error"]),
-    ("backend", &["model", "spi", "store", "error", "clock"]),
+    (
+        "backend",
+        &["model", "spi", "store", "error", "clock", "telemetry"],
+    ),
+    (
+        "observe",
+        &["model", "store", "error", "clock", "telemetry"],
+    ),
     ("address", &["model", "store", "error", "backend"]),
     (
         "tracker",
-        &["model", "store", "error", "clock", "runtime", "watch"],
+        &[
+            "model",
+            "store",
+            "error",
+            "clock",
+            "runtime",
+            "watch",
+            "telemetry",
+        ],
     ),
     (
         "http",

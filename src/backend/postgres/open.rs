@@ -25,6 +25,7 @@ use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{BranchId, Branches, End, Fork, StoreId};
 use crate::spi::PositionWatch;
 use crate::store::{Capabilities, Durability};
+use crate::telemetry;
 
 /// The oldest version of PostgreSQL that has what the schema uses.
 const OLDEST: i64 = 130_000;
@@ -81,7 +82,7 @@ impl PostgresOptions {
     /// # Errors
     /// As [`PostgresStore::connect`].
     pub async fn connect(self, url: &str) -> Result<PostgresStore, StoreError> {
-        by_url(url, self).await
+        telemetry::opening("postgres", by_url(url, self)).await
     }
 
     /// Opens the store with connections of its own. Each of the options is one server of the same
@@ -93,7 +94,7 @@ impl PostgresOptions {
         self,
         servers: Vec<PgConnectOptions>,
     ) -> Result<PostgresStore, StoreError> {
-        by_options(servers, self).await
+        telemetry::opening("postgres", by_options(servers, self)).await
     }
 
     /// Opens the store in the database of a host's pool, or creates it there beside the host's
@@ -102,7 +103,7 @@ impl PostgresOptions {
     /// # Errors
     /// As [`PostgresStore::on_pool`].
     pub async fn on_pool(self, pool: PgPool) -> Result<PostgresStore, StoreError> {
-        on_pool(pool, self).await
+        telemetry::opening("postgres", on_pool(pool, self)).await
     }
 }
 

@@ -12,9 +12,10 @@ use super::engine::{Doubt, Encoded, Engine, Frame, Phase, Verdict};
 use super::write_cache::{Applied, Remembered, WriteCache};
 use super::write_queue::WriteQueue;
 use super::write_request::{Answers, WriteRequest, answer_all, answer_each};
-use super::writer::{Writer, plan_all};
+use super::writer::{Writer, commands_of, plan_all};
 use crate::error::StoreError;
 use crate::model::{ActionUid, WriteSet};
+use crate::telemetry;
 
 /// A transaction that is ready to be sent.
 struct PlannedTxn<E: Engine> {
@@ -110,8 +111,9 @@ impl<E: Engine> Writer<E> {
                         .await;
                 }
             };
-            let commands = requests.iter().map(|request| request.batch.commands.len());
-            self.timer.learn(commands.sum(), begun.elapsed());
+            let (commands, took) = (commands_of(&requests), begun.elapsed());
+            self.timer.learn(commands, took);
+            telemetry::committed(took, commands);
             write_cache.committed(applied, after.pruned_through);
             self.position_watch
                 .0

@@ -14,6 +14,7 @@ use super::write_request::{Answers, WriteRequest, answer_all, answer_each};
 use crate::error::StoreError;
 use crate::model::{Effect, Timestamp, TxnState, plan};
 use crate::spi::PositionWatch;
+use crate::telemetry::{self, Stopwatch};
 
 /// Maximum number of attempts for a batch, if its transaction may succeed when it is tried again,
 /// or other writers commit during the check of a doubtful commit.
@@ -160,6 +161,7 @@ impl<E: Engine> Writer<E> {
             write_cache.invalidate(&write_set);
         }
         requests.iter().for_each(|request| request.claim.send());
+        let stopwatch = Stopwatch::start();
         let after = match self.engine.commit(connection, &mut save).await {
             Ok(after) => after,
             Err((Phase::Before, error)) => return Err(E::error(Phase::Before, error).into()),
@@ -173,6 +175,7 @@ impl<E: Engine> Writer<E> {
                 return Err(Failed::AtCommit(doubt, answers));
             }
         };
+        telemetry::committed(stopwatch.elapsed(), commands_of(requests));
         match &mut self.write_cache {
             Some(write_cache) if write_cache.stored == stored => {
                 let applied = write_cache.apply(write_set, save.numbers(), after);
@@ -197,6 +200,12 @@ fn take_back(requests: &[WriteRequest]) {
 pub(super) fn plan_all(requests: &[WriteRequest], txn: &mut TxnState, now: Timestamp) -> Answers {
     let plan_one = |request: &WriteRequest| plan(&request.batch, &request.read_set, txn, now);
     requests.iter().map(plan_one).collect()
+}
+
+/// Returns the number of commands in all batches.
+pub(super) fn commands_of(requests: &[WriteRequest]) -> usize {
+    let commands = requests.iter().map(|request| request.batch.commands.len());
+    commands.sum()
 }
 
 /// Ends all waits for changes when the writer ends for any reason, also with its runtime: no

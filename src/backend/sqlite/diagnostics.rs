@@ -58,6 +58,14 @@ pub struct SqliteDiagnostics {
     pub position: Position,
 }
 
+#[cfg(feature = "metrics")]
+impl SqliteDiagnostics {
+    /// Sets the gauges of a SQLite store: the size of the WAL, and the known damage.
+    pub fn record_gauges(&self) {
+        crate::telemetry::set_sqlite_gauges(self.log_bytes, self.damaged);
+    }
+}
+
 impl SqliteStore {
     /// Returns the state of the store. On a host's pool it borrows a connection.
     ///

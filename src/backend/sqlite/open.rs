@@ -18,6 +18,7 @@ use super::store::SqliteStore;
 use super::version;
 use crate::backend::sql::{Phase, corrupt};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
+use crate::telemetry;
 
 /// SQLite's default page size, which every file of this store uses.
 const PAGE_SIZE: u64 = 4096;
@@ -252,7 +253,7 @@ impl SqliteOptions {
     /// # Errors
     /// As [`SqliteStore::open`].
     pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
-        at_path(path.as_ref(), self).await
+        telemetry::opening("sqlite", at_path(path.as_ref(), self)).await
     }
 
     /// Opens the store in the database of a host's pool, or creates it there beside the host's
@@ -261,6 +262,6 @@ impl SqliteOptions {
     /// # Errors
     /// As [`SqliteStore::on_pool`].
     pub async fn on_pool(self, pool: SqlitePool) -> Result<SqliteStore, StoreError> {
-        on_pool(pool, self).await
+        telemetry::opening("sqlite", on_pool(pool, self)).await
     }
 }
