@@ -73,6 +73,7 @@
 //! | link actions to a request or span | [`TrackerOptions::with_correlation`] |
 //! | find actions by a label | [`NewAction::with_label`], [`Filter::label`] |
 //! | count actions by status and outcome | [`ActionStoreExt::count`] |
+//! | collect metrics and traces | [`Observed`](observe::Observed), [guide](guide::observability) |
 //! | estimate the remaining time | [`Expectations::remaining`](expectations::Expectations::remaining) |
 //!
 //! # Features

@@ -268,6 +268,18 @@ fn the_model_is_pure() {
 }
 
 #[test]
+fn only_telemetry_names_the_facades() {
+    let names = |code: &str| ["tracing::", "metrics::"].map(|facade| code.contains(facade));
+    for (part, path, code) in files() {
+        let found = names(&code).contains(&true);
+        assert!(part == "telemetry" || !found, "{}", path.display());
+    }
+    let telemetry = files().into_iter().filter(|(part, ..)| part == "telemetry");
+    let telemetry: String = telemetry.map(|(_, _, code)| code).collect();
+    assert_eq!(names(&telemetry), [true, true]);
+}
+
+#[test]
 fn a_wrong_arrow_would_be_found() {
     let exports = [("SqliteStore".to_owned(), "backend".to_owned())];
     let wrong = |part, code| forbidden(part, &code_of(code), &exports);
