@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cancelled;
+mod clocks;
 mod crashes;
 mod doubt;
 mod failover;
 mod feed;
 mod fencing;
+mod history;
 mod host;
 mod host_fencing;
 mod load;
