@@ -18,7 +18,7 @@ use action_store::{
     PostgresStore, Query, Report,
 };
 
-use super::{Server, close_whole, new_schema, open};
+use super::{Server, asked_for, close_whole, new_schema, open};
 
 const STORES: usize = 3;
 const TASKS: usize = 4;
@@ -172,7 +172,6 @@ async fn the_answers_of_several_stores_about_an_action_fit_into_one_order() {
     let Some(server) = Server::shared(name) else {
         return;
     };
-    let seconds = std::env::var("ACTIONS_RACE_SECONDS").map(|text| text.parse().unwrap());
     let schema = new_schema();
     let mut stores = Vec::new();
     for _ in 0..STORES {
@@ -190,7 +189,7 @@ async fn the_answers_of_several_stores_about_an_action_fit_into_one_order() {
         uids.push(action.uid);
     }
     let uids = Arc::new(uids);
-    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(3));
+    let end = Instant::now() + Duration::from_secs(asked_for("ACTIONS_RACE_SECONDS", 3));
     let mut tasks = Vec::new();
     for (store, task) in stores.iter().cycle().zip(0..(STORES * TASKS) as u64) {
         let asking = ask(store.clone(), owner.clone(), uids.clone(), task, end);
