@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use action_store::{ActionStore, PostgresOptions, PostgresStore};
 
 use super::load::{Load, verify};
-use super::{Server, close_whole, new_schema, open, sql};
+use super::{Server, asked_for, close_whole, new_schema, open, sql};
 
 /// Two stores, as two processes would have them.
 async fn two(server: &Server, schema: &str) -> Vec<Arc<PostgresStore>> {
@@ -32,7 +32,7 @@ async fn a_server_that_is_killed_loses_nothing_acknowledged() {
     let stores = two(&server, &schema).await;
     let load = Load::start(&stores, 4);
     let mut slowest = Duration::ZERO;
-    for _ in 0..3 {
+    for _ in 0..asked_for("POSTGRES_KILLS", 3) {
         load.go_on(200).await;
         server.tell("quit");
         server.tell("start");

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use action_store::{ActionStore, ActionUid, Cursor, Order, PostgresStore, Query};
 
 use super::load::{Load, verify};
-use super::{Server, close_whole, new_schema, open};
+use super::{Server, asked_for, close_whole, new_schema, open};
 
 /// Reads the feed until `stop` is set and the end is reached. Returns the latest version that
 /// it saw of each action.
@@ -49,7 +49,8 @@ async fn a_reader_of_the_feed_misses_nothing_beside_eight_writers() {
         .map(|store| tokio::spawn(follow(store.clone(), stop.clone())))
         .collect();
     let load = Load::start(&stores, 2);
-    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    let seconds = asked_for("ACTIONS_RACE_SECONDS", 6);
+    tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
     let ledger = load.stop().await;
     stop.store(true, Ordering::Relaxed);
     for reader in readers {

@@ -8,7 +8,7 @@ use action_store::{
     OwnerRef, PostgresStore, Query,
 };
 
-use super::{Server, close_whole, new_schema, open};
+use super::{Server, asked_for, close_whole, new_schema, open};
 
 /// Creates and starts actions as an owner until it hears that it is fenced.
 async fn haunt(store: Arc<PostgresStore>, owner: OwnerRef, stop: Arc<AtomicBool>) -> u64 {
@@ -38,7 +38,7 @@ async fn nothing_stays_executing_under_a_fenced_owner() {
         stores.push(Arc::new(open(server, &schema).await));
     }
     let (mut accepted, mut escaped) = (0, 0);
-    for _ in 0..25 {
+    for _ in 0..asked_for("FENCES", 25) {
         let owner = OwnerRef::new("plane");
         let claim = Command::claim(owner.clone());
         stores[0].command(claim).await.unwrap();

@@ -15,7 +15,7 @@ use sqlx::postgres::PgConnection;
 
 use super::feed::follow;
 use super::load::{Load, verify};
-use super::{Server, close_whole, new_schema, open, sql};
+use super::{Server, asked_for, close_whole, new_schema, open, sql};
 
 async fn host(server: &Server) -> PgConnection {
     PgConnection::connect(&server.url()).await.unwrap()
@@ -285,7 +285,8 @@ async fn a_reader_of_the_feed_misses_nothing_beside_writers_and_slow_hosts() {
         .map(|store| tokio::spawn(slow_host(server.url(), store.clone(), hosts_stop.clone())))
         .collect();
     let load = Load::start(&stores, 2);
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    let seconds = asked_for("ACTIONS_RACE_SECONDS", 6);
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
     let mut ledger = load.stop().await;
     hosts_stop.store(true, Ordering::Relaxed);
     let mut by_hosts = 0;

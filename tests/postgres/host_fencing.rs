@@ -10,7 +10,7 @@ use action_store::{
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::{Server, close_whole, new_schema, open, sql};
+use super::{Server, asked_for, close_whole, new_schema, open, sql};
 
 /// Creates and starts actions as an owner in the host's transactions, until it is fenced.
 async fn haunt(url: String, store: Arc<PostgresStore>, owner: OwnerRef, pause: u64) -> (u64, u64) {
@@ -50,7 +50,7 @@ async fn nothing_of_a_host_stays_executing_under_a_fenced_owner() {
     }
     let (mut accepted, mut refused, mut escaped) = (0, 0, 0);
     let mut longest = Duration::ZERO;
-    for _ in 0..20 {
+    for _ in 0..asked_for("FENCES", 20) {
         let owner = OwnerRef::new("plane");
         stores[0]
             .command(Command::claim(owner.clone()))

@@ -1,14 +1,22 @@
 //! Attacks on a store in PostgreSQL: what several openers, hostile settings, lost connections and
 //! stopped servers do to it. Without a server each test is skipped, and says so.
+//!
+//! At full size:
+//!
+//! ```console
+//! $ ACTIONS_RACE_SECONDS=60 POSTGRES_KILLS=30 FENCES=200 cargo test --release --all-features --test postgres
+//! ```
 #![cfg(all(unix, feature = "conformance", feature = "postgres"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cancelled;
+mod clocks;
 mod crashes;
 mod doubt;
 mod failover;
 mod feed;
 mod fencing;
+mod history;
 mod host;
 mod host_fencing;
 mod load;
@@ -27,6 +35,11 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use self::server::{Server, new_schema};
+
+/// Returns a number from the environment, or the default for a short run.
+fn asked_for(variable: &str, ordinary: u64) -> u64 {
+    std::env::var(variable).map_or(ordinary, |number| number.parse().unwrap())
+}
 
 /// Runs SQL of a test, as another program would.
 async fn sql(url: &str, text: impl Into<String>) -> Result<Vec<PgRow>, sqlx::Error> {
