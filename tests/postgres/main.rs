@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cancelled;
+#[path = "../support/children.rs"]
+#[allow(dead_code)]
+mod children;
 mod crashes;
 mod doubt;
 mod failover;
@@ -11,6 +14,7 @@ mod feed;
 mod fencing;
 mod host;
 mod host_fencing;
+mod host_limits;
 mod load;
 mod moving;
 mod opening;
@@ -19,6 +23,7 @@ mod pooler;
 mod proxy;
 #[path = "../support/postgres.rs"]
 mod server;
+mod stopped;
 
 use action_store::conformance::check_store;
 use action_store::{PostgresOptions, PostgresStore};
@@ -26,6 +31,14 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use self::server::{Server, new_schema};
+
+#[test]
+fn in_a_process_of_its_own() {
+    children::play(async |role, url, schema| match role.as_str() {
+        "writer" => stopped::write_until_fenced(&url, &schema).await,
+        role => panic!("{role}"),
+    });
+}
 
 /// Runs SQL of a test, as another program would.
 async fn sql(url: &str, text: impl Into<String>) -> Result<Vec<PgRow>, sqlx::Error> {

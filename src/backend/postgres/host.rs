@@ -96,13 +96,11 @@ impl PostgresStore {
         }
         let owners = read_set.owners();
         let places = (&*self.setup, &self.locks);
-        let script = save::script_in(&write_set, read.numbers, &read.within, owners, places)
-            .map_err(|error| StoreError::from_codec("write_in", error))?;
-        let mut results = script.run(connection).await.map_err(before)?;
-        // The last statement gives the host's settings back.
-        results.pop();
-        let mark = results.pop().unwrap_or_default();
-        let mark = mark.first();
+        let (script, mark) =
+            save::script_in(&write_set, read.numbers, &read.within, owners, places)
+                .map_err(|error| StoreError::from_codec("write_in", error))?;
+        let results = script.run(connection).await.map_err(before)?;
+        let mark = results.get(mark).and_then(|rows| rows.first());
         let mark = mark.ok_or_else(|| corrupt("write_in", "a mark was not written"))?;
         let mark = Columns::new("write_in", mark).int()?;
         self.answer(connection, mark)?;
@@ -110,7 +108,6 @@ impl PostgresStore {
     }
 
     /// Queues the statement that says that the call has answered.
-    ///
     ///
     /// Does not wait for its result: if the future were dropped while it waits, the statement would
     /// count and the host had no answer. The host's next statement is sent behind it.

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::ConnectOptions;
 use sqlx::Row;
@@ -16,7 +17,7 @@ use super::options::PostgresOptions;
 use super::queries::POSITION;
 use super::read::PostgresReader;
 use super::schema::{self, SchemaName};
-use super::script::Script;
+use super::script::{Script, silent};
 use super::setup::{Setup, SynchronousCommit};
 use super::source::{Connection, ConnectionSlot, Source};
 use super::store::PostgresStore;
@@ -24,10 +25,15 @@ use crate::backend::sql::{Lineage, Phase, SqlStore, Stored, corrupt};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{BranchId, Branches, End, Fork, StoreId};
 use crate::spi::PositionWatch;
+use crate::spi::deadline::deadline;
 use crate::store::{Capabilities, Durability};
 
 /// The oldest version of PostgreSQL that has what the schema uses.
 const OLDEST: i64 = 130_000;
+
+/// Maximum time to prepare a store, or the time-out of its calls if that is longer. It includes the
+/// wait for another process that creates the schema.
+const OPENING: Duration = Duration::from_secs(30);
 
 impl PostgresStore {
     /// Opens the store in the database of a URL (`postgres://user@host/database`), or creates it
@@ -41,8 +47,8 @@ impl PostgresStore {
     /// # Errors
     /// - `Invalid`: the URL or the name of the schema is wrong.
     ///
-    /// - `Unavailable`: the server cannot be reached, refuses the connection or the role, or accepts
-    ///   no writes.
+    /// - `Unavailable`: the server cannot be reached, does not answer for 30 seconds, refuses the
+    ///   connection or the role, or accepts no writes.
     ///
     /// - `Incompatible`: the server is older than PostgreSQL 13. The database is not in UTF-8. A
     ///   newer version of this library wrote the store. The schema differs and may not be changed.
@@ -138,7 +144,9 @@ async fn open(source: Source, options: PostgresOptions) -> Result<PostgresStore,
     check_runtime()?;
     let name = SchemaName::new(&options.schema)?;
     let mut connection = source.connect("open").await?;
-    match prepare(&mut connection, &name, &options).await {
+    let time = options.sql.timeout.max(OPENING);
+    let prepared = deadline(time, prepare(&mut connection, &name, &options)).await;
+    match prepared.unwrap_or_else(|| Err(before(silent()))) {
         Ok(prepared) => Ok(start(source, connection, prepared, options)),
         Err(error) => {
             connection.throw_away().await;
@@ -168,9 +176,9 @@ async fn prepare(
     name: &SchemaName,
     options: &PostgresOptions,
 ) -> Result<Prepared, StoreError> {
-    let (durability, synchronous_commit) = inspect(connection).await?;
+    let (durability, synchronous_commit, is_linux) = inspect(connection).await?;
     schema::apply(connection, name, options.policy()).await?;
-    let setup = Setup::new(name, options.sql.timeout, &synchronous_commit);
+    let setup = Setup::new(name, options.sql.timeout, &synchronous_commit, is_linux);
     let (lineage, stored) = read(connection, &setup).await?;
     Ok(Prepared {
         setup: Arc::new(setup),
@@ -205,6 +213,7 @@ fn start(
         clock: options.clock.clone(),
         timeout: options.sql.timeout,
         within: Within::default(),
+        has_hosts: false,
     };
     let reader = |_| PostgresReader {
         slot: ConnectionSlot::new(source.clone()),
@@ -235,12 +244,13 @@ const SETTINGS: &str = "SELECT pg_catalog.current_setting('server_version_num'),
      pg_catalog.current_setting('server_encoding'), pg_catalog.current_setting('client_encoding'), \
      pg_catalog.current_setting('fsync'), pg_catalog.current_setting('full_page_writes'), \
      pg_catalog.current_setting('synchronous_commit'), \
-     pg_catalog.current_setting('synchronous_standby_names')";
+     pg_catalog.current_setting('synchronous_standby_names'), pg_catalog.version()";
 
-/// Reads the settings of the server, and what they say about the durability of a commit.
+/// Reads the settings of the server, what they say about the durability of a commit, and whether it
+/// runs on Linux.
 async fn inspect(
     connection: &mut Connection,
-) -> Result<(Durability, SynchronousCommit), StoreError> {
+) -> Result<(Durability, SynchronousCommit, bool), StoreError> {
     let mut script = Script::new();
     script.push(SETTINGS);
     let results = connection.run(script).await;
@@ -264,7 +274,8 @@ async fn inspect(
     }
     let is_on = |at| setting(at).map(|value| value == "on");
     let is_synced = is_on(3)? && is_on(4)?;
-    Ok(durability(is_synced, setting(5)?, setting(6)?))
+    let (durability, kept) = durability(is_synced, setting(5)?, setting(6)?);
+    Ok((durability, kept, setting(7)?.contains("linux")))
 }
 
 /// Returns the durability of a commit, and the setting with which it is kept.

@@ -23,8 +23,8 @@ use crate::backend::sql::{
 };
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
-    AccessPath, Action, ActionUid, Cursor, Detail, End, LogEntry, LogQuery, Owner, OwnerQuery,
-    Page, Position, Query,
+    AccessPath, Action, ActionUid, Cursor, Detail, End, LogEntry, LogQuery, Order, Owner,
+    OwnerQuery, Page, Position, Query,
 };
 use crate::spi::deadline::deadline;
 
@@ -73,10 +73,33 @@ static LOG: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// The condition that a mark is not of a transaction whose marks were stamped long ago. `c` is the
+/// newest commit. The number of its transaction is only good in the server where it was written.
+const IS_RECENT: &str =
+    "m.txid >= CASE WHEN c.xmin::text::bigint = c.txid & 4294967295 THEN c.marks_from ELSE 0 END";
+
 /// The position, and whether a host has committed something that is not stamped yet.
 static READ_POSITION: LazyLock<String> = LazyLock::new(|| {
-    let marks = "number, (SELECT m.id FROM actions_mark AS m LIMIT 1) IS NOT NULL FROM";
-    POSITION.replacen("number FROM", marks, 1)
+    format!(
+        "SELECT c.revision, c.pruned_through, c.pruned_created, c.actions, c.last_number, \
+         c.last_entry, c.number, \
+         (SELECT m.txid FROM actions_mark AS m WHERE {IS_RECENT} ORDER BY m.txid LIMIT 1) IS NOT NULL \
+         FROM actions_commit AS c ORDER BY c.number DESC LIMIT 1"
+    )
+});
+
+/// The position with the actions of commits that are not stamped yet. Pages in creation order have
+/// them, too.
+static POSITION_WITH_MARKED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT c.revision, c.pruned_through, c.pruned_created, \
+         c.actions + coalesce(n.created, 0), greatest(c.last_number, n.newest), \
+         c.last_entry, c.number \
+         FROM (SELECT *, xmin FROM actions_commit ORDER BY number DESC LIMIT 1) AS c CROSS JOIN LATERAL (\
+         SELECT sum(m.created)::bigint AS created, \
+         max((SELECT max(u.action) FROM unnest(m.actions) AS u(action))) AS newest \
+         FROM actions_mark AS m WHERE {IS_RECENT}) AS n"
+    )
 });
 
 /// Returns true if a [`READ_POSITION`] found a mark.
@@ -156,18 +179,25 @@ impl PostgresReader {
     }
 
     /// Runs statements that begin with [`READ_POSITION`]. If a host has committed something that is
-    /// not stamped yet, stamps it and runs them again.
+    /// not stamped yet, stamps it and runs them again. Another host may commit before that: the
+    /// statements then begin with `again`.
     async fn run_stamped(
         &mut self,
         operation: &'static str,
+        again: &str,
         build: impl Fn(&mut Script) + Send + Sync,
     ) -> Result<Vec<Vec<PgRow>>, StoreError> {
-        let results = self.run(operation, &build).await?;
+        let begin = |script: &mut Script, position: &str| {
+            script.push(position);
+            build(script);
+        };
+        let first = self.run(operation, |script| begin(script, &READ_POSITION));
+        let results = first.await?;
         if !has_marks(operation, &results)? {
             return Ok(results);
         }
         self.stamp(operation).await?;
-        self.run(operation, &build).await
+        self.run(operation, |script| begin(script, again)).await
     }
 
     /// Stamps what hosts have committed.
@@ -258,9 +288,13 @@ impl ReadEngine for PostgresReader {
         } else {
             (paths.pop().unwrap_or(AccessPath::All), false)
         };
+        // The feed has no place for actions that are not stamped.
+        let again = match query.order {
+            Order::Feed => &READ_POSITION,
+            _ => &POSITION_WITH_MARKED,
+        };
         let mut results = self
-            .run_stamped("list", |script| {
-                script.push(&READ_POSITION);
+            .run_stamped("list", again, |script| {
                 list::push_page(script, query, &path, selective);
             })
             .await?;
@@ -280,10 +314,9 @@ impl ReadEngine for PostgresReader {
 
     async fn log(&mut self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         let mut results = self
-            .run_stamped("log", |script| {
+            .run_stamped("log", &READ_POSITION, |script| {
                 script.bind_int(position_of(query.after));
                 script.bind_int(i64::from(query.limit) + 1);
-                script.push(&READ_POSITION);
                 match query.uid {
                     Some(uid) => {
                         script.bind_id(uid.as_uuid());
