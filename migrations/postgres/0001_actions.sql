@@ -165,8 +165,10 @@ CREATE SEQUENCE $schema.actions_unstamped MINVALUE 4611686018427387904;
 CREATE TABLE $schema.actions_mark (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   answered boolean NOT NULL,     -- false if the host gave up the call before its answer
-  actions bigint[] NOT NULL,     -- the actions that were created or changed
-  created bigint NOT NULL,       -- as many of them are new
+  actions bigint[] NOT NULL,     -- the actions that were created or changed, also if they were then removed
+  created bigint NOT NULL,       -- as many of them are new, less those that were removed
+  pruned_through bigint NOT NULL DEFAULT 0,  -- the highest revision of the removed actions
+  pruned_created bigint,         -- when the youngest removed action was created
   owners bigint[] NOT NULL,      -- the incarnations that must be alive at the commit
   owners_lock bigint NOT NULL,   -- the advisory lock under which incarnations end
   txid bigint NOT NULL DEFAULT txid_current(),
@@ -373,7 +375,7 @@ BEGIN
   END IF;
   -- One statement, so that all parts see the same moment.
   WITH marks AS MATERIALIZED (
-    SELECT id, actions, created, first_entry FROM $schema.actions_mark WHERE txid >= since
+    SELECT id, actions, created, first_entry, pruned_through, pruned_created FROM $schema.actions_mark WHERE txid >= since
   ), changed AS MATERIALIZED (
     SELECT u.action, row_number() OVER (ORDER BY max(m.id), u.action) AS place
     FROM marks AS m CROSS JOIN LATERAL unnest(m.actions) AS u(action) GROUP BY u.action
@@ -385,6 +387,7 @@ BEGIN
   ), fed AS (
     INSERT INTO $schema.actions_feed (revision, action)
     SELECT n.revision + c.place, c.action FROM changed AS c CROSS JOIN newest AS n
+    WHERE EXISTS (SELECT 1 FROM $schema.actions_action AS a WHERE a.number = c.action)
     ON CONFLICT (action) DO UPDATE SET revision = excluded.revision
   ), numbered AS (
     UPDATE $schema.actions_log AS l SET entry = n.last_entry + g.place
@@ -408,7 +411,12 @@ BEGIN
   SELECT n.number + 1, gen_random_uuid(), n.revision + (SELECT count(*) FROM changed),
     n.actions + (SELECT coalesce(sum(created), 0) FROM marks),
     greatest(n.last_number, (SELECT max(action) FROM changed)),
-    n.last_entry + (SELECT count(*) FROM logged), n.pruned_through, n.pruned_created,
+    n.last_entry + (SELECT count(*) FROM logged),
+    -- A removed action has the revision of its last change, although the feed does not show it.
+    greatest(n.pruned_through, (SELECT max(pruned_through) FROM marks), n.revision + (
+      SELECT max(c.place) FROM changed AS c
+      WHERE NOT EXISTS (SELECT 1 FROM $schema.actions_action AS a WHERE a.number = c.action))),
+    greatest(n.pruned_created, (SELECT max(pruned_created) FROM marks)),
     txid_snapshot_xmin(txid_current_snapshot())
   FROM newest AS n
   RETURNING number, marks_from INTO last, since;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use action_store::query::Revision;
 use action_store::{
-    ActionStore, ActionUid, Batch, CancelRequest, Change, Command, Json, LogQuery, NewAction,
-    Order, PostgresOptions, PostgresStore, Query,
+    ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change, Command, Finish, Json,
+    LogQuery, NewAction, Order, Outcome, PostgresOptions, PostgresStore, Query, StoreErrorKind,
 };
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
@@ -189,6 +190,86 @@ async fn many_commands_beside_a_host_leave_room_in_the_lock_table() {
     transaction.commit().await.unwrap();
     let at = store.list(&Query::new()).await.unwrap().at;
     assert_eq!(at.actions, 1003);
+    close_whole(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_removes_actions_stops_nobody_and_leaves_no_trace() {
+    let name = "a_host_that_removes_actions_stops_nobody_and_leaves_no_trace";
+    let Some(server) = Server::shared(name) else {
+        return;
+    };
+    let store = open(server, &new_schema()).await;
+    let (one, two) = (NewAction::task("one"), NewAction::task("two"));
+    let uids = [one.uid, two.uid];
+    let two_version = store.create(two).await.unwrap().version;
+    let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    let cancel = || Change::Finish(Finish::new(Outcome::Cancelled));
+    let mut commands = vec![Command::create(one)];
+    commands.extend(uids.map(|uid| Command::apply(uid, cancel())));
+    let answers = store.write_in(&mut transaction, Batch::all(commands)).await;
+    let answers = answers.unwrap();
+    let version = answers[2].as_ref().unwrap().action.as_ref().unwrap();
+    let version = version.version;
+    assert!(version > two_version);
+    transaction.commit().await.unwrap();
+    let remove = || Batch::all(uids.map(|uid| Command::remove(uid, version)).to_vec());
+    let mut transaction = connection.begin().await.unwrap();
+    let error = store
+        .write_in(&mut transaction, remove())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    transaction.rollback().await.unwrap();
+    let before = store.list(&Query::new()).await.unwrap().at;
+    let mut transaction = connection.begin().await.unwrap();
+    let answers = store.write_in(&mut transaction, remove()).await.unwrap();
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    // Also with marks of other hosts.
+    let mut other = PgConnection::connect(&server.url()).await.unwrap();
+    create_in(&store, &mut other).await;
+    let begun = Instant::now();
+    store.create(NewAction::task("other")).await.unwrap();
+    assert_eq!(store.list(&Query::new()).await.unwrap().items.len(), 4);
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    transaction.commit().await.unwrap();
+    let page = store.list(&Query::new()).await.unwrap();
+    assert_eq!((page.items.len(), page.at.actions), (2, 2));
+    assert!(page.at.pruned_through > Revision::ZERO);
+    assert!(page.at.pruned_through <= before.revision);
+    for uid in uids {
+        assert!(store.action(uid).await.unwrap().is_none());
+        assert!(
+            store
+                .log(&LogQuery::of(uid))
+                .await
+                .unwrap()
+                .items
+                .is_empty()
+        );
+    }
+    // A change and the removal in one transaction: nobody has seen that revision.
+    let mut transaction = connection.begin().await.unwrap();
+    let new = NewAction::task("short");
+    let commands = vec![
+        Command::create(new.clone()),
+        Command::apply(new.uid, cancel()),
+    ];
+    let answers = store.write_in(&mut transaction, Batch::all(commands)).await;
+    let version = answers.unwrap()[1]
+        .as_ref()
+        .unwrap()
+        .action
+        .as_ref()
+        .unwrap()
+        .version;
+    let remove = Batch::all(vec![Command::remove(new.uid, version)]);
+    store.write_in(&mut transaction, remove).await.unwrap();
+    transaction.commit().await.unwrap();
+    let page = store.list(&Query::new()).await.unwrap();
+    assert_eq!((page.items.len(), page.at.actions), (2, 2));
+    assert_eq!(page.at.pruned_through, page.at.revision);
     close_whole(store).await;
 }
 

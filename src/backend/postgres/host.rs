@@ -45,10 +45,12 @@ impl PostgresStore {
     /// - `Invalid`: no transaction was begun through sqlx, or not with READ COMMITTED. The
     ///   connection is to another database. The batch is invalid, as in `write`.
     ///
-    /// - `Unsupported`: a command other than [`Create`](Command::Create) and
-    ///   [`Apply`](Command::Apply).
+    /// - `Unsupported`: a command about an owner, or an [`Import`](Command::Import). A claim or a
+    ///   fence in a transaction that the host holds would stop the heartbeats of other processes.
     ///
-    /// - `Unavailable`: the server failed, or two hosts' transactions wait for each other.
+    /// - `Unavailable`: the server failed, or two hosts' transactions wait for each other. The
+    ///   server's lock table is full: each action and key takes a lock until the transaction ends. An
+    ///   action to be removed was changed in another transaction, and is not stamped yet.
     ///
     /// - Otherwise as `write`, but never `OutcomeUnknown`: only the host's commit can report that.
     pub async fn write_in(
@@ -58,10 +60,17 @@ impl PostgresStore {
     ) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         self.check_usable("write_in")?;
         let (read_set, _) = self.sql.check_batch("write_in", &batch)?;
-        let is_allowed =
-            |command: &Command| matches!(command, Command::Create { .. } | Command::Apply { .. });
+        let is_allowed = |command: &Command| {
+            matches!(
+                command,
+                Command::Create { .. }
+                    | Command::Apply { .. }
+                    | Command::Pin { .. }
+                    | Command::Remove { .. }
+            )
+        };
         if !batch.commands.iter().all(is_allowed) {
-            let message = "only actions can be created and changed in a host's transaction";
+            let message = "owners cannot be changed in a host's transaction, nor actions imported";
             return Err(refused(ErrorKind::Unsupported, message));
         }
         if !connection.is_in_transaction() {

@@ -16,13 +16,13 @@ use super::literal::Rows;
 use super::queries::{
     ACTIONS, ACTIONS_BY_UID, ENDED, GATE, HELD, HOST_LOCKS, HOST_SLOTS, HOSTS_ENTER, HOSTS_STORE,
     KEYS, MAY_BE_FORGOTTEN, NO_HOSTS, NOW, OPS, OWNERS, OWNERS_BY_UID, PARENTS, PLACES, POSITION,
-    REVISIONS, STAMP,
+    REVISIONS, STAMP, UNSTAMPED,
 };
 use super::script::Script;
 use super::setup::{FEW, MORE_TIME, SILENCE, Setup};
 use super::source::Connection;
 use crate::backend::sql::{Found, Lookups, Phase, RowWriter, Stored, Type, corrupt};
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{ActionUid, Detail, OpId, OwnerRef, ReadSet, StoreId, Timestamp, TxnState};
 
 /// The data that a transaction has loaded.
@@ -154,6 +154,9 @@ pub(super) fn script<'n>(
     if lookups.any_removals {
         script.push(&PARENTS);
         script.push(REVISIONS);
+        if under == Under::Names {
+            script.push(UNSTAMPED);
+        }
     }
     if lookups.any_ops {
         script.push(OPS);
@@ -306,6 +309,11 @@ impl Load<'_> {
                 let mut columns = Columns::new("write", &row);
                 let uid = ActionUid::from_uuid(columns.id()?);
                 within.revisions.insert(uid, columns.int()?);
+            }
+            if under == Under::Names && !rows().is_empty() {
+                let message = "an action that is to be removed was changed in another transaction a \
+                               moment ago; try again after a read or a write of the store";
+                return Err(StoreError::new(ErrorKind::Unavailable, "write_in", message));
             }
         }
         if lookups.any_ops {

@@ -137,6 +137,11 @@ pub(super) const HOST_SLOTS: &str = "SELECT pg_advisory_xact_lock_shared(s.slot)
 pub(super) const HOST_LOCKS: &str =
     "SELECT pg_advisory_xact_lock(j.name) FROM unnest($7) AS j(name)";
 
+/// An action that is to be removed ($5), which another host's transaction has changed, and which is
+/// not stamped yet. A stamp would wait for this transaction, with the lock of all writers.
+pub(super) const UNSTAMPED: &str = "SELECT 1 FROM actions_mark AS m JOIN actions_action AS a ON a.number = ANY (m.actions) \
+     WHERE a.uid = ANY ($5) AND m.txid <> txid_current() LIMIT 1";
+
 /// The store of a connection, and whether each statement sees what was committed before it.
 pub(super) const HOSTS_STORE: &str = "SELECT store_id, \
      current_setting('transaction_isolation') = 'read committed' FROM actions_store WHERE id = 1";

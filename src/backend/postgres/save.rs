@@ -1,7 +1,7 @@
 //! The second half of a transaction: writes the changes of the plan and commits.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ use crate::backend::sql::{
     numbers_of, position, touches, updated,
 };
 use crate::model::codec::CodecError;
-use crate::model::{ActionUid, Limits, OwnerRef, WriteSet};
+use crate::model::{Action, ActionUid, Limits, OwnerRef, WriteSet};
 
 /// A script that saves changes, and the values that are valid after its commit.
 #[derive(Debug)]
@@ -153,15 +153,27 @@ pub(super) fn script_in(
             alive.row(|row| row.int(*id));
         }
     }
-    let created = i64::try_from(write_set.created.len()).unwrap_or(i64::MAX);
+    let count = |actions: &[Arc<Action>]| i64::try_from(actions.len()).unwrap_or(i64::MAX);
+    let created = count(&write_set.created) - count(&write_set.removed);
+    let removed = write_set.removed.iter();
+    let pruned = removed.filter_map(|action| within.revisions.get(&action.uid).copied());
+    let pruned = script.bind_int(pruned.max().unwrap_or(0));
+    let removed = write_set.removed.iter();
+    let youngest = removed.map(|action| action.created_at.as_micros()).max();
+    let youngest = match youngest {
+        Some(created) => format!("${}", script.bind_int(created)),
+        None => "NULL".to_owned(),
+    };
     let (changed, alive) = (script.bind_rows(&changed), script.bind_rows(&alive));
     let (created, lock) = (script.bind_int(created), script.bind_int(locks.owners));
     script.push(&format!(
-        "INSERT INTO actions_mark (answered, actions, created, owners, owners_lock) \
-         VALUES (false, ${changed}, ${created}, ${alive}, ${lock}) RETURNING id"
+        "INSERT INTO actions_mark (answered, actions, created, pruned_through, pruned_created, \
+         owners, owners_lock) \
+         VALUES (false, ${changed}, ${created}, ${pruned}, {youngest}, ${alive}, ${lock}) RETURNING id"
     ));
     let mark = script.len() - 1;
     update(&mut script, write_set, &numbers)?;
+    remove(&mut script, write_set, &numbers);
     free_keys(&mut script, write_set);
     create(&mut script, write_set, &numbers)?;
     append_log(&mut script, write_set, &numbers, None)?;
