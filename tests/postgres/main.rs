@@ -17,6 +17,7 @@ mod host_fencing;
 mod host_limits;
 mod load;
 mod moving;
+mod notify;
 mod opening;
 mod planes;
 mod pooler;

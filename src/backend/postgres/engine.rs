@@ -233,7 +233,8 @@ impl Engine for PostgresEngine {
         frame: Frame,
     ) -> Result<Save, StoreError> {
         debug_assert_eq!(frame, Frame::Commit);
-        save::script(write_set, stored, known, &self.within, &self.locks)
+        let places = (&*self.setup, &self.locks);
+        save::script(write_set, stored, known, &self.within, places)
             .map_err(|error| StoreError::from_codec("write", error))
     }
 

@@ -8,6 +8,7 @@ mod expected;
 mod host;
 mod host_locks;
 mod list;
+mod listen;
 mod literal;
 mod load;
 mod open;

@@ -12,6 +12,7 @@ use super::decode::Columns;
 use super::engine::PostgresEngine;
 use super::errors::store_error;
 use super::host_locks::HostLocks;
+use super::listen;
 use super::load::{Within, read_position};
 use super::options::PostgresOptions;
 use super::queries::POSITION;
@@ -178,7 +179,13 @@ async fn prepare(
 ) -> Result<Prepared, StoreError> {
     let (durability, synchronous_commit, is_linux) = inspect(connection).await?;
     schema::apply(connection, name, options.policy()).await?;
-    let setup = Setup::new(name, options.sql.timeout, &synchronous_commit, is_linux);
+    let setup = Setup::new(
+        name,
+        options.sql.timeout,
+        &synchronous_commit,
+        is_linux,
+        options.notify,
+    );
     let (lineage, stored) = read(connection, &setup).await?;
     Ok(Prepared {
         setup: Arc::new(setup),
@@ -223,12 +230,16 @@ fn start(
     };
     let readers = (0..options.sql.readers).map(reader).collect();
     let position_watch = Arc::new(PositionWatch::new(lineage.at(stored)));
+    let sql = SqlStore::start(&settings, lineage, position_watch, engine, readers);
+    if let (Some(channel), Some((hint, closing))) = (&setup.channel, sql.poll_hint()) {
+        tokio::spawn(listen::run(source, channel.clone(), hint, closing));
+    }
     PostgresStore {
         process: std::process::id(),
         setup,
         locks,
         clock: options.clock,
-        sql: SqlStore::start(&settings, lineage, position_watch, engine, readers),
+        sql,
     }
 }
 

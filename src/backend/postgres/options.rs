@@ -13,6 +13,7 @@ pub struct PostgresOptions {
     pub(super) schema: String,
     pub(super) sql: SqlOptions,
     pub(super) clock: Option<Clock>,
+    pub(super) notify: bool,
 }
 
 impl Default for PostgresOptions {
@@ -21,6 +22,7 @@ impl Default for PostgresOptions {
             schema: "actions".to_owned(),
             sql: SqlOptions::new(Duration::from_millis(50)),
             clock: None,
+            notify: false,
         }
     }
 }
@@ -80,6 +82,20 @@ impl PostgresOptions {
     #[must_use]
     pub fn with_poll_interval(mut self, interval: Duration) -> PostgresOptions {
         self.sql.set_poll_interval(interval);
+        self
+    }
+
+    /// Sends a notification (`NOTIFY`) with each commit, and listens for those of other processes.
+    /// A call that waits for a change then returns without waiting for the next poll. Off by
+    /// default. Let all processes of the store do it. They go on polling, because a notification
+    /// can be lost; a longer [poll interval](PostgresOptions::with_poll_interval) saves queries.
+    ///
+    /// The store listens on one more connection, which stays open. It needs a session of the
+    /// server: do not use this through a pooler in transaction mode. PostgreSQL lets commits with a
+    /// notification take turns in the whole server, also with those of other databases.
+    #[must_use]
+    pub fn with_notify(mut self) -> PostgresOptions {
+        self.notify = true;
         self
     }
 

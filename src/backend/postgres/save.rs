@@ -62,7 +62,7 @@ pub(super) fn script(
     stored: Stored,
     known: HashMap<ActionUid, i64>,
     within: &Within,
-    locks: &HostLocks,
+    (setup, locks): (&Setup, &HostLocks),
 ) -> Result<Save, CodecError> {
     let mut script = Script::new();
     push_guard(&mut script, within);
@@ -108,6 +108,7 @@ pub(super) fn script(
     };
     let id = Uuid::now_v7();
     push_commit(&mut script, after, within.marks_from, &id);
+    setup.notify(&mut script);
     script.push("COMMIT");
     Ok(Save {
         script,
@@ -178,6 +179,7 @@ pub(super) fn script_in(
     create(&mut script, write_set, &numbers)?;
     append_log(&mut script, write_set, &numbers, None)?;
     save_keys_and_pins(&mut script, write_set, &numbers);
+    setup.notify(&mut script);
     Setup::leave(&mut script);
     Ok((script, mark))
 }

@@ -38,6 +38,8 @@ pub(super) struct Setup {
     names: String,
     /// The PostgreSQL schema.
     pub(super) schema: String,
+    /// The channel of the store's notifications, if it sends them.
+    pub(super) channel: Option<String>,
 }
 
 /// The value that a store sets for `synchronous_commit`: the one that was observed at opening, from
@@ -51,6 +53,7 @@ impl Setup {
         statement: Duration,
         synchronous_commit: &SynchronousCommit,
         is_linux: bool,
+        notify: bool,
     ) -> Setup {
         let mut settings = vec![
             // Other schemas cannot put anything before PostgreSQL's own names or ours.
@@ -73,6 +76,7 @@ impl Setup {
         Setup {
             names: format!("SELECT {}", set[..2].join(", ")),
             schema: schema.quoted(),
+            channel: notify.then(|| format!("actions.{}", schema.as_str())),
             settings: format!("SELECT {}", set.join(", ")),
         }
     }
@@ -103,6 +107,14 @@ impl Setup {
              pg_catalog.set_config('search_path', \
              pg_catalog.current_setting('actions.search_path'), true)",
         );
+    }
+
+    /// Notifies other processes, once the transaction is committed.
+    pub(super) fn notify(&self, script: &mut Script) {
+        if let Some(channel) = &self.channel {
+            let channel = script.bind_text(channel);
+            script.push(&format!("SELECT pg_catalog.pg_notify(${channel}, '')"));
+        }
     }
 
     /// Begins a transaction that reads one moment of the store.

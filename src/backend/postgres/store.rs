@@ -19,7 +19,8 @@ use crate::store::{ActionStore, Capabilities};
 /// A store in a PostgreSQL database, which several processes on several machines use together.
 ///
 /// It needs PostgreSQL 13 or later with UTF-8, and no extension, no superuser, no LISTEN and no
-/// session state: a pooler in transaction mode may be between. All tables are in one PostgreSQL
+/// session state: a pooler in transaction mode may be between (without
+/// [`with_notify`](super::PostgresOptions::with_notify)). All tables are in one PostgreSQL
 /// schema, `actions` unless [`PostgresOptions::with_schema`](super::PostgresOptions::with_schema) names another one.
 ///
 /// # Writes
