@@ -22,6 +22,7 @@ mod opening;
 mod planes;
 mod pooler;
 mod proxy;
+mod replica;
 #[path = "../support/postgres.rs"]
 mod server;
 mod stopped;

@@ -15,6 +15,7 @@ use super::errors::{self, is_lost, store_error, was_refused};
 use super::host_locks::HostLocks;
 use super::load::{self, Within};
 use super::queries::{GATE, POSITION};
+use super::replica::SeenCommit;
 use super::save::{self, Save};
 use super::script::{Script, silent};
 use super::setup::{BUSY, Setup};
@@ -40,6 +41,7 @@ pub(super) struct PostgresEngine {
     pub(super) within: Within,
     /// True if a host's transaction was found the last time.
     pub(super) has_hosts: bool,
+    pub(super) seen: SeenCommit,
 }
 
 impl Encoded for Save {
@@ -215,6 +217,8 @@ impl Engine for PostgresEngine {
         .await;
         let read = loaded.unwrap_or_else(|| Err(before(silent())))?;
         self.has_hosts = read.has_hosts;
+        // Also a refusal tells what was there.
+        self.seen.has_seen(read.stored.last_commit);
         self.within = read.within;
         Ok(Loaded {
             txn: read.txn,
@@ -246,6 +250,7 @@ impl Engine for PostgresEngine {
         match in_time(self.timeout, connection.run(save.script.take())).await {
             Ok(_) => {
                 connection.leave();
+                self.seen.has_seen(save.after.last_commit);
                 Ok(save.after)
             }
             // The statement that failed undid the others, and no later one was carried out.
@@ -296,6 +301,9 @@ impl Engine for PostgresEngine {
         connection.enter();
         match self.read_commit(&mut connection, doubt).await {
             Ok(verdict) => {
+                if let Verdict::Applied(stored) = verdict {
+                    self.seen.has_seen(stored.last_commit);
+                }
                 connection.leave();
                 self.slot.hand_back(connection);
                 Some(verdict)

@@ -15,6 +15,7 @@ mod open;
 mod options;
 mod queries;
 mod read;
+mod replica;
 mod rows;
 mod save;
 mod schema;

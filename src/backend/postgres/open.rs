@@ -17,6 +17,7 @@ use super::load::{Within, read_position};
 use super::options::PostgresOptions;
 use super::queries::POSITION;
 use super::read::PostgresReader;
+use super::replica::{Replica, SeenCommit};
 use super::schema::{self, SchemaName};
 use super::script::{Script, silent};
 use super::setup::{Setup, SynchronousCommit};
@@ -114,27 +115,32 @@ impl PostgresOptions {
 }
 
 async fn by_url(url: &str, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
+    by_options(vec![read_url(url)?], options).await
+}
+
+fn read_url(url: &str) -> Result<PgConnectOptions, StoreError> {
     // The error is not kept: it may show a part of the URL, and that may be the password.
-    let server = PgConnectOptions::from_str(url)
-        .map_err(|_| StoreError::new(ErrorKind::Invalid, "open", "the URL cannot be read"))?;
-    by_options(vec![server], options).await
+    PgConnectOptions::from_str(url)
+        .map_err(|_| StoreError::new(ErrorKind::Invalid, "open", "the URL cannot be read"))
 }
 
 async fn by_options(
     servers: Vec<PgConnectOptions>,
     options: PostgresOptions,
 ) -> Result<PostgresStore, StoreError> {
-    let server = |server: PgConnectOptions| {
-        // Poolers refuse parameters that they do not know, and keep no prepared statements.
-        let server = server.statement_cache_capacity(0).extra_float_digits(None);
-        let server = match server.get_application_name() {
-            Some(_) => server,
-            None => server.application_name("action-store"),
-        };
-        server.disable_statement_logging()
-    };
-    let servers = servers.into_iter().map(server).collect();
+    let servers = servers.into_iter().map(own_connection).collect();
     open(Source::Own(servers), options).await
+}
+
+/// Completes the options of a connection of the store's own.
+fn own_connection(server: PgConnectOptions) -> PgConnectOptions {
+    // Poolers refuse parameters that they do not know, and keep no prepared statements.
+    let server = server.statement_cache_capacity(0).extra_float_digits(None);
+    let server = match server.get_application_name() {
+        Some(_) => server,
+        None => server.application_name("action-store"),
+    };
+    server.disable_statement_logging()
 }
 
 async fn on_pool(pool: PgPool, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
@@ -144,11 +150,16 @@ async fn on_pool(pool: PgPool, options: PostgresOptions) -> Result<PostgresStore
 async fn open(source: Source, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
     check_runtime()?;
     let name = SchemaName::new(&options.schema)?;
+    let replica = options.replica.as_ref().map(|url| read_url(&url.0));
+    let replica = replica.transpose()?.map(own_connection);
     let mut connection = source.connect("open").await?;
     let time = options.sql.timeout.max(OPENING);
     let prepared = deadline(time, prepare(&mut connection, &name, &options)).await;
     match prepared.unwrap_or_else(|| Err(before(silent()))) {
-        Ok(prepared) => Ok(start(source, connection, prepared, options)),
+        Ok(prepared) => {
+            let sources = (source, replica);
+            Ok(start(sources, connection, prepared, options))
+        }
         Err(error) => {
             connection.throw_away().await;
             Err(error)
@@ -196,7 +207,7 @@ async fn prepare(
 }
 
 fn start(
-    source: Source,
+    (source, replica): (Source, Option<PgConnectOptions>),
     connection: Connection,
     prepared: Prepared,
     options: PostgresOptions,
@@ -211,6 +222,8 @@ fn start(
     capabilities.shared = true;
     let settings = options.sql.settings(capabilities);
     let locks = HostLocks::new(lineage.store_id);
+    let seen = SeenCommit::default();
+    seen.has_seen(stored.last_commit);
     let mut slot = ConnectionSlot::new(source.clone());
     slot.hand_back(connection);
     let engine = PostgresEngine {
@@ -221,12 +234,19 @@ fn start(
         timeout: options.sql.timeout,
         within: Within::default(),
         has_hosts: false,
+        seen: seen.clone(),
     };
+    let replica = replica.map(|server| Source::Own([server].into()));
     let reader = |_| PostgresReader {
         slot: ConnectionSlot::new(source.clone()),
         setup: setup.clone(),
         lineage: lineage.clone(),
         timeout: options.sql.timeout,
+        replica: replica.clone().map(|source| Replica {
+            slot: ConnectionSlot::new(source),
+            not_before: None,
+        }),
+        seen: seen.clone(),
     };
     let readers = (0..options.sql.readers).map(reader).collect();
     let position_watch = Arc::new(PositionWatch::new(lineage.at(stored)));

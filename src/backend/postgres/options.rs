@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::replica::ReplicaUrl;
 use super::schema::Policy;
 use crate::backend::sql::SqlOptions;
 use crate::clock::Clock;
@@ -14,6 +15,7 @@ pub struct PostgresOptions {
     pub(super) sql: SqlOptions,
     pub(super) clock: Option<Clock>,
     pub(super) notify: bool,
+    pub(super) replica: Option<ReplicaUrl>,
 }
 
 impl Default for PostgresOptions {
@@ -23,6 +25,7 @@ impl Default for PostgresOptions {
             sql: SqlOptions::new(Duration::from_millis(50)),
             clock: None,
             notify: false,
+            replica: None,
         }
     }
 }
@@ -96,6 +99,21 @@ impl PostgresOptions {
     #[must_use]
     pub fn with_notify(mut self) -> PostgresOptions {
         self.notify = true;
+        self
+    }
+
+    /// URL of a replica (a hot standby) of the database, for reads. Each reader takes one more
+    /// connection, to the replica.
+    ///
+    /// `get`, `list`, `log` and `owners` read from it if it shows all commits that this store has
+    /// seen, in answers to writes and in earlier reads. Otherwise, or if it does not answer within 2
+    /// seconds, they read from the primary. So a caller always finds its own writes. Commits of
+    /// other processes appear when the replica has replayed them. This includes the host's own
+    /// transactions ([`write_in`](super::PostgresStore::write_in)), of which the store does not see
+    /// the commit. A waiting `changed` asks the primary.
+    #[must_use]
+    pub fn with_replica(mut self, url: impl Into<String>) -> PostgresOptions {
+        self.replica = Some(ReplicaUrl(url.into()));
         self
     }
 

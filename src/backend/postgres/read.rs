@@ -12,6 +12,7 @@ use super::list;
 use super::literal::Rows;
 use super::load::read_stored;
 use super::queries::{GATE, POSITION, STAMP, owns};
+use super::replica::{self, Replica, SeenCommit};
 use super::rows::{STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
 use super::setup::Setup;
@@ -34,6 +35,9 @@ pub(super) struct PostgresReader {
     pub(super) lineage: Arc<Lineage>,
     /// Maximum duration of one attempt to read.
     pub(super) timeout: Duration,
+    /// The replica that is asked first, if there is one.
+    pub(super) replica: Option<Replica>,
+    pub(super) seen: SeenCommit,
 }
 
 /// The position that a page shows.
@@ -79,7 +83,7 @@ const IS_RECENT: &str =
     "m.txid >= CASE WHEN c.xmin::text::bigint = c.txid & 4294967295 THEN c.marks_from ELSE 0 END";
 
 /// The position, and whether a host has committed something that is not stamped yet.
-static READ_POSITION: LazyLock<String> = LazyLock::new(|| {
+pub(super) static READ_POSITION: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT c.revision, c.pruned_through, c.pruned_created, c.actions, c.last_number, \
          c.last_entry, c.number, \
@@ -118,9 +122,44 @@ fn position_of(cursor: Option<Cursor>) -> i64 {
 }
 
 impl PostgresReader {
-    /// Runs statements that read one moment, and returns the rows of each. Tries again on a new
-    /// connection if this one was lost.
+    /// Runs statements that read one moment, and returns the rows of each: on the replica if it
+    /// shows what this store has seen, otherwise on the primary.
     async fn run(
+        &mut self,
+        operation: &'static str,
+        build: impl Fn(&mut Script) + Send + Sync,
+    ) -> Result<Vec<Vec<PgRow>>, StoreError> {
+        if let Some(replica) = &mut self.replica {
+            let seen = (self.lineage.store_id, &self.seen);
+            if let Some(results) = replica.run(operation, &self.setup, seen, &build).await {
+                return Ok(results);
+            }
+        }
+        self.run_and_see(operation, build).await
+    }
+
+    /// Runs statements that read one moment of the primary. If there is a replica, remembers what
+    /// they have shown.
+    async fn run_and_see(
+        &mut self,
+        operation: &'static str,
+        build: impl Fn(&mut Script) + Send + Sync,
+    ) -> Result<Vec<Vec<PgRow>>, StoreError> {
+        if self.replica.is_none() {
+            return self.run_on_primary(operation, build).await;
+        }
+        let build = |script: &mut Script| {
+            replica::push_position(script);
+            build(script);
+        };
+        let mut results = self.run_on_primary(operation, build).await?;
+        replica::see(operation, &self.seen, &mut results)?;
+        Ok(results)
+    }
+
+    /// Runs statements that read one moment of the primary. Tries again on a new connection if this
+    /// one was lost.
+    async fn run_on_primary(
         &mut self,
         operation: &'static str,
         build: impl Fn(&mut Script) + Send + Sync,
@@ -197,7 +236,8 @@ impl PostgresReader {
             return Ok(results);
         }
         self.stamp(operation).await?;
-        self.run(operation, |script| begin(script, again)).await
+        let again = |script: &mut Script| begin(script, again);
+        self.run_and_see(operation, again).await
     }
 
     /// Stamps what hosts have committed.
@@ -387,15 +427,20 @@ impl ReadEngine for PostgresReader {
 
     async fn position(&mut self) -> Result<Position, StoreError> {
         let read = |script: &mut Script| script.push(&READ_POSITION);
-        let mut results = self.run("changed", read).await?;
+        let mut results = self.run_on_primary("changed", read).await?;
         // Otherwise the next poll tries again.
         if has_marks("changed", &results)? && self.stamp("changed").await.is_ok() {
-            results = self.run("changed", read).await?;
+            results = self.run_on_primary("changed", read).await?;
         }
-        Ok(self.lineage.at(take_position("changed", &mut results)?))
+        let stored = take_position("changed", &mut results)?;
+        self.seen.has_seen(stored.last_commit);
+        Ok(self.lineage.at(stored))
     }
 
     async fn close(mut self) {
+        if let Some(replica) = &mut self.replica {
+            replica.slot.close().await;
+        }
         self.slot.close().await;
     }
 }
