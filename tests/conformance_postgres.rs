@@ -1,5 +1,5 @@
 //! The store in a PostgreSQL database keeps the contract, on connections of its own, through a
-//! pooler in transaction mode, and on a host's pool of one connection.
+//! pooler in transaction mode, on a host's pool of one connection, and with reads from a replica.
 //!
 //! This program has its own `main`: without a server it runs no test, and says so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -38,24 +38,28 @@ async fn open_at(
     }
 }
 
-async fn subject(way: Way, url: String) -> Subject {
+async fn subject(way: Way, url: String, replica: Option<String>) -> Subject {
     let clock = Clock::manual(Timestamp::from_seconds(1_760_400_087));
     let options = PostgresOptions::new()
         .with_clock(clock.clone())
         .with_schema(postgres::new_schema());
+    let options = match replica {
+        Some(replica) => options.with_replica(replica),
+        None => options,
+    };
     let store = open_at(way, url.clone(), options.clone()).await.unwrap();
     Subject::new(store)
         .with_clock(clock)
         .with_reopen(move || open_at(way, url.clone(), options.clone()))
 }
 
-fn run(way: Way, case: &Case, url: &str) -> Result<(), Failed> {
+fn run(way: Way, case: &Case, url: &str, replica: Option<&str>) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
-    let fixture = || subject(way, url.to_owned());
+    let fixture = || subject(way, url.to_owned(), replica.map(str::to_owned));
     match runtime.block_on(case.run(&fixture)) {
         Ok(Verdict::Held) => Ok(()),
         Ok(Verdict::NotApplicable(why)) => Err(why.into()),
@@ -73,15 +77,23 @@ fn main() {
         for case in cases() {
             let name = format!("{name}::{}::{}", case.group(), case.name());
             let url = server.url();
-            trials.push(Trial::test(name, move || run(way, case, &url)));
+            trials.push(Trial::test(name, move || run(way, case, &url, None)));
         }
+    }
+    let standby = server.start_standby(&[]);
+    for case in cases() {
+        let name = format!("replica::{}::{}", case.group(), case.name());
+        let (url, replica) = (server.url(), standby.url());
+        trials.push(Trial::test(name, move || {
+            run(Way::Url, case, &url, Some(&replica))
+        }));
     }
     let pooler = postgres::Pooler::start(server, "conformance_postgres through a pooler");
     if let Some(pooler) = &pooler {
         for case in cases() {
             let name = format!("pooler::{}::{}", case.group(), case.name());
             let url = pooler.url();
-            trials.push(Trial::test(name, move || run(Way::Url, case, &url)));
+            trials.push(Trial::test(name, move || run(Way::Url, case, &url, None)));
         }
     }
     libtest_mimic::run(&arguments, trials).exit();

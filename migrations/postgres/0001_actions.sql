@@ -38,6 +38,8 @@ CREATE TABLE $schema.actions_commit (
   last_entry bigint NOT NULL,      -- the newest log entry
   pruned_through bigint NOT NULL,  -- the highest revision of all removed actions
   pruned_created bigint,           -- when the youngest action was created that was ever removed
+  txid bigint NOT NULL DEFAULT txid_current(),  -- the transaction of this row
+  marks_from bigint NOT NULL,      -- no transaction before this one has a mark that is not stamped
   CONSTRAINT actions_commit_pkey PRIMARY KEY (number),
   CONSTRAINT actions_commit_counts CHECK (number >= 0 AND revision >= 0 AND actions >= 0 AND last_number >= 0 AND last_entry >= 0),
   CONSTRAINT actions_commit_pruned CHECK (pruned_through BETWEEN 0 AND revision)
@@ -163,12 +165,20 @@ CREATE SEQUENCE $schema.actions_unstamped MINVALUE 4611686018427387904;
 CREATE TABLE $schema.actions_mark (
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   answered boolean NOT NULL,     -- false if the host gave up the call before its answer
-  actions bigint[] NOT NULL,     -- the actions that were created or changed
-  created bigint NOT NULL,       -- as many of them are new
+  actions bigint[] NOT NULL,     -- the actions that were created or changed, also if they were then removed
+  created bigint NOT NULL,       -- as many of them are new, less those that were removed
+  pruned_through bigint NOT NULL DEFAULT 0,  -- the highest revision of the removed actions
+  pruned_created bigint,         -- when the youngest removed action was created
   owners bigint[] NOT NULL,      -- the incarnations that must be alive at the commit
   owners_lock bigint NOT NULL,   -- the advisory lock under which incarnations end
+  txid bigint NOT NULL DEFAULT txid_current(),
+  first_entry bigint NOT NULL DEFAULT nextval('$schema.actions_unstamped'),  -- its log entries have higher numbers
   CONSTRAINT actions_mark_pkey PRIMARY KEY (id)
 );
+
+-- Finds marks behind those of earlier transactions. While an old snapshot is open, these stay in
+-- the index.
+CREATE INDEX actions_mark_txid ON $schema.actions_mark (txid);
 
 -- Log entries in the order of writing. `entry` is never reused. All fields have columns; `body` has
 -- the checksum over them, and fields of a later version.
@@ -350,25 +360,36 @@ CREATE CONSTRAINT TRIGGER actions_mark_held AFTER INSERT ON $schema.actions_mark
   FOR EACH ROW EXECUTE FUNCTION $schema.actions_mark_holds();
 
 -- Stamps what hosts have committed. Only for a transaction that has the lock of all writers.
-CREATE FUNCTION $schema.actions_stamp() RETURNS void LANGUAGE plpgsql AS $$
+-- Returns the value of marks_from. That value is only good in the server where it was written: a
+-- database that was restored from a dump has other numbers, and its rows have another xmin.
+CREATE FUNCTION $schema.actions_stamp() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  since bigint;
+  last bigint;
 BEGIN
-  IF NOT EXISTS (SELECT 1 FROM $schema.actions_mark) THEN
-    RETURN;
+  SELECT CASE WHEN c.xmin::text::bigint = c.txid & 4294967295 THEN c.marks_from ELSE 0 END INTO since
+  FROM $schema.actions_commit AS c ORDER BY c.number DESC LIMIT 1;
+  PERFORM 1 FROM $schema.actions_mark AS m WHERE m.txid >= since ORDER BY m.txid LIMIT 1;
+  IF NOT FOUND THEN
+    RETURN since;
   END IF;
   -- One statement, so that all parts see the same moment.
   WITH marks AS MATERIALIZED (
-    SELECT id, actions, created FROM $schema.actions_mark
+    SELECT id, actions, created, first_entry, pruned_through, pruned_created FROM $schema.actions_mark WHERE txid >= since
   ), changed AS MATERIALIZED (
     SELECT u.action, row_number() OVER (ORDER BY max(m.id), u.action) AS place
     FROM marks AS m CROSS JOIN LATERAL unnest(m.actions) AS u(action) GROUP BY u.action
   ), logged AS MATERIALIZED (
     SELECT entry, row_number() OVER (ORDER BY entry) AS place
-    FROM $schema.actions_log WHERE entry >= 4611686018427387904
+    FROM $schema.actions_log
+    -- The first condition tells the planner that there are few.
+    WHERE entry >= 4611686018427387904 AND entry > (SELECT min(first_entry) FROM marks)
   ), newest AS MATERIALIZED (
     SELECT * FROM $schema.actions_commit ORDER BY number DESC LIMIT 1
   ), fed AS (
     INSERT INTO $schema.actions_feed (revision, action)
     SELECT n.revision + c.place, c.action FROM changed AS c CROSS JOIN newest AS n
+    WHERE EXISTS (SELECT 1 FROM $schema.actions_action AS a WHERE a.number = c.action)
     ON CONFLICT (action) DO UPDATE SET revision = excluded.revision
   ), numbered AS (
     UPDATE $schema.actions_log AS l SET entry = n.last_entry + g.place
@@ -388,12 +409,23 @@ BEGIN
   ), stamped AS (
     DELETE FROM $schema.actions_mark WHERE id IN (SELECT id FROM marks)
   )
-  INSERT INTO $schema.actions_commit (number, id, revision, actions, last_number, last_entry, pruned_through, pruned_created)
+  INSERT INTO $schema.actions_commit (number, id, revision, actions, last_number, last_entry, pruned_through, pruned_created, marks_from)
   SELECT n.number + 1, gen_random_uuid(), n.revision + (SELECT count(*) FROM changed),
     n.actions + (SELECT coalesce(sum(created), 0) FROM marks),
     greatest(n.last_number, (SELECT max(action) FROM changed)),
-    n.last_entry + (SELECT count(*) FROM logged), n.pruned_through, n.pruned_created
-  FROM newest AS n;
+    n.last_entry + (SELECT count(*) FROM logged),
+    -- A removed action has the revision of its last change, although the feed does not show it.
+    greatest(n.pruned_through, (SELECT max(pruned_through) FROM marks), n.revision + (
+      SELECT max(c.place) FROM changed AS c
+      WHERE NOT EXISTS (SELECT 1 FROM $schema.actions_action AS a WHERE a.number = c.action))),
+    greatest(n.pruned_created, (SELECT max(pruned_created) FROM marks)),
+    txid_snapshot_xmin(txid_current_snapshot())
+  FROM newest AS n
+  RETURNING number, marks_from INTO last, since;
+  IF last % 1024 = 0 THEN
+    DELETE FROM $schema.actions_commit WHERE number <= last - 16384;
+  END IF;
+  RETURN since;
 END $$;
 
 -- For people who look at the database.
@@ -426,5 +458,5 @@ VALUES (1, 1, 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
 
 INSERT INTO $schema.actions_store (id, store_id) VALUES (1, gen_random_uuid());
 
-INSERT INTO $schema.actions_commit (number, id, revision, actions, last_number, last_entry, pruned_through)
-VALUES (0, gen_random_uuid(), 0, 0, 0, 0, 0);
+INSERT INTO $schema.actions_commit (number, id, revision, actions, last_number, last_entry, pruned_through, marks_from)
+VALUES (0, gen_random_uuid(), 0, 0, 0, 0, 0, 0);

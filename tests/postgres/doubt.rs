@@ -1,5 +1,7 @@
 //! Commits whose request or answer is lost.
 
+use std::time::{Duration, Instant};
+
 use action_store::{ActionStore, ActionStoreExt, CancelRequest, NewAction, PostgresOptions};
 
 use super::proxy::{Cut, Proxy};
@@ -25,7 +27,7 @@ async fn a_commit_whose_answer_is_lost_is_looked_up() {
             let (created, _) = tokio::join!(store.create(new), async {
                 // Another writer commits while it is in doubt.
                 if beside {
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                     other.create(NewAction::task("beside")).await.unwrap();
                 }
             });
@@ -41,5 +43,45 @@ async fn a_commit_whose_answer_is_lost_is_looked_up() {
         }
     }
     other.close().await.unwrap();
+    close_whole(store).await;
+}
+
+/// The action is there, so nobody may hear that it is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_whose_commit_fails_may_have_been_applied() {
+    let Some(server) = Server::shared("a_repeat_whose_commit_fails_may_have_been_applied") else {
+        return;
+    };
+    let proxy = Proxy::start(server.port).await;
+    let url = format!("postgres://actions@127.0.0.1:{}/postgres", proxy.port);
+    let options = PostgresOptions::new().with_schema(new_schema());
+    let store = options.connect(&url).await.unwrap();
+    let new = NewAction::task("repeated");
+    store.create(new.clone()).await.unwrap();
+    proxy.cut_next(Cut::Repeats);
+    let error = store.create(new.clone()).await.unwrap_err();
+    assert!(format!("{error:?}").contains("OutcomeUnknown"), "{error:?}");
+    proxy.cut_next(Cut::Nothing);
+    store.create(new).await.unwrap();
+    close_whole(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_without_an_answer_is_given_up_before_the_call_is() {
+    let name = "a_load_without_an_answer_is_given_up_before_the_call_is";
+    let Some(server) = Server::shared(name) else {
+        return;
+    };
+    let proxy = Proxy::start(server.port).await;
+    let url = format!("postgres://actions@127.0.0.1:{}/postgres", proxy.port);
+    let options = PostgresOptions::new().with_schema(new_schema());
+    let store = options.connect(&url).await.unwrap();
+    let begun = Instant::now();
+    proxy.cut_next(Cut::Silence);
+    store.create(NewAction::task("silence")).await.unwrap();
+    assert!(proxy.has_cut());
+    let took = begun.elapsed();
+    let expected = Duration::from_secs(9)..Duration::from_secs(20);
+    assert!(expected.contains(&took), "{took:?}");
     close_whole(store).await;
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use action_store::action::Version;
+use action_store::query::Revision;
 use action_store::{
     Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change, Command, Finish,
     LogQuery, NewAction, Order, Outcome, OwnerRef, PostgresOptions, PostgresStore, Query,
@@ -31,11 +33,11 @@ fn outline<R: std::fmt::Debug>(
 ) -> Vec<Result<(String, u64, String), String>> {
     let one = |answer: &Result<action_store::Done, R>| match answer {
         Ok(done) => {
-            let action: &Action = done.action.as_ref().unwrap();
-            let (effect, status) = (done.effect, action.status);
+            let action: Option<&Action> = done.action.as_deref();
+            let (version, status) = action.map(|a| (a.version.get(), a.status)).unzip();
             Ok((
-                format!("{effect:?}"),
-                action.version.get(),
+                format!("{:?}", done.effect),
+                version.unwrap_or(0),
                 format!("{status:?}"),
             ))
         }
@@ -48,7 +50,7 @@ fn outline<R: std::fmt::Debug>(
     answers.iter().map(one).collect()
 }
 
-/// Batches that create, repeat, change, clash and are refused.
+/// Batches that create, repeat, change, clash, are refused, pin and remove.
 fn story(owner: &OwnerRef) -> Vec<Batch> {
     let a = NewAction::task("a").with_idempotency_key("key");
     let b = NewAction::task("b").with_idempotency_key("key");
@@ -57,6 +59,11 @@ fn story(owner: &OwnerRef) -> Vec<Batch> {
     let stranger = Command::apply(uid, Change::Start).by(OwnerRef::new("stranger"));
     let end = Command::apply(uid, Change::Finish(Finish::succeeded())).by(owner.clone());
     let late = Command::apply(uid, Change::Finish(Finish::new(Outcome::Cancelled)));
+    let short = NewAction::task("c").with_exclusive("c");
+    let other = short.uid;
+    let cancel = Change::Finish(Finish::new(Outcome::Cancelled));
+    let cancel = Command::apply(other, cancel);
+    let remove = |uid, version| Command::remove(uid, Version::new(version).unwrap());
     let missing = Command::apply(ActionUid::new(), Change::Start).by(owner.clone());
     vec![
         Batch::each(vec![Command::create(a), Command::create(again)]),
@@ -65,6 +72,15 @@ fn story(owner: &OwnerRef) -> Vec<Batch> {
         Batch::each(vec![start.clone(), start]),
         Batch::each(vec![missing, end.clone()]),
         Batch::each(vec![end, late]),
+        Batch::each(vec![Command::pin(uid, true), remove(uid, 3)]),
+        Batch::each(vec![Command::pin(uid, false), Command::create(short)]),
+        Batch::each(vec![remove(uid, 2), remove(uid, 3), remove(uid, 3)]),
+        Batch::each(vec![
+            Command::pin(uid, true),
+            cancel,
+            remove(other, 2),
+            Command::create(NewAction::task("d")),
+        ]),
     ]
 }
 
@@ -103,6 +119,8 @@ async fn the_answers_in_a_hosts_transaction_are_those_of_write() {
                     let answer = store.write_in(&mut transaction, batch).await.unwrap();
                     answers.push(outline(&answer));
                     transaction.commit().await.unwrap();
+                    // Stamps the change, so that the action can be removed.
+                    store.list(&Query::new()).await.unwrap();
                 }
             }
         }
@@ -114,7 +132,8 @@ async fn the_answers_in_a_hosts_transaction_are_those_of_write() {
             .unwrap();
         assert_eq!(feed.items, page.items);
         let kinds: Vec<_> = log.items.iter().map(|e| (e.kind, e.version)).collect();
-        outcomes.push((answers, page.items.len(), kinds));
+        let pruned = page.at.pruned_through > Revision::ZERO;
+        outcomes.push((answers, page.items.len(), kinds, page.at.actions, pruned));
         close_whole(store).await;
     }
     assert!(outcomes[0].0.iter().flatten().any(Result::is_err));

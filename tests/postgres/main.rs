@@ -10,6 +10,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cancelled;
+#[path = "../support/children.rs"]
+#[allow(dead_code)]
+mod children;
 mod clocks;
 mod crashes;
 mod doubt;
@@ -19,15 +22,19 @@ mod fencing;
 mod history;
 mod host;
 mod host_fencing;
+mod host_limits;
 mod load;
 mod moving;
+mod notify;
 mod opening;
 mod planes;
 mod pooler;
 mod prepared;
 mod proxy;
+mod replica;
 #[path = "../support/postgres.rs"]
 mod server;
+mod stopped;
 
 use action_store::conformance::check_store;
 use action_store::{PostgresOptions, PostgresStore};
@@ -39,6 +46,14 @@ use self::server::{Server, new_schema};
 /// Returns a number from the environment, or the default for a short run.
 fn asked_for(variable: &str, ordinary: u64) -> u64 {
     std::env::var(variable).map_or(ordinary, |number| number.parse().unwrap())
+}
+
+#[test]
+fn in_a_process_of_its_own() {
+    children::play(async |role, url, schema| match role.as_str() {
+        "writer" => stopped::write_until_fenced(&url, &schema).await,
+        role => panic!("{role}"),
+    });
 }
 
 /// Runs SQL of a test, as another program would.

@@ -16,6 +16,12 @@ pub(crate) enum Cut {
     Answer = 2,
     /// The server gets it later, after the connection is lost: the answer is lost, too.
     Late = 3,
+    /// It does not reach the server, nor does any later one that repeats a write.
+    Repeats = 4,
+    /// The next load does not reach the server, and the connection stays open.
+    Silence = 5,
+    /// The server gets the next load, and its answer is not read.
+    Unread = 6,
 }
 
 pub(crate) struct Proxy {
@@ -56,7 +62,25 @@ async fn relay(mut client: TcpStream, port: u16, next: Arc<AtomicU8>) {
                 let Ok(length @ 1..) = read else { return };
                 let message = &up[..length];
                 let commits = message.windows(27).any(|text| text == b"INSERT INTO actions_commit ");
-                let cut = if commits { next.swap(0, Ordering::SeqCst) } else { 0 };
+                let has = |text: &[u8]| message.windows(text.len()).any(|part| part == text);
+                let set = next.load(Ordering::SeqCst);
+                if set == Cut::Repeats as u8 {
+                    if has(b"SELECT 1 / (CASE") && !commits {
+                        return;
+                    }
+                } else if set == Cut::Silence as u8 && has(b"WHERE id = 1 FOR UPDATE") {
+                    next.store(0, Ordering::SeqCst);
+                    let _open = client;
+                    return std::future::pending().await;
+                }
+                if set == Cut::Unread as u8 && has(b"WHERE id = 1 FOR UPDATE") {
+                    next.store(0, Ordering::SeqCst);
+                    server.write_all(message).await.unwrap();
+                    let _open = (client, server);
+                    return std::future::pending().await;
+                }
+                let is_one = matches!(set, 1..=3);
+                let cut = if commits && is_one { next.swap(0, Ordering::SeqCst) } else { 0 };
                 if cut == Cut::Request as u8 {
                     return;
                 }

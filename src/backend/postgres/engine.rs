@@ -15,9 +15,9 @@ use super::errors::{self, is_lost, store_error, was_refused};
 use super::host_locks::HostLocks;
 use super::load::{self, Within};
 use super::queries::{GATE, POSITION};
-use super::rows::STORED_OWNER;
+use super::replica::SeenCommit;
 use super::save::{self, Save};
-use super::script::Script;
+use super::script::{Script, silent};
 use super::setup::{BUSY, Setup};
 use super::source::{Connection, ConnectionSlot};
 use crate::backend::sql::{Doubt, Encoded, Engine, Frame, Loaded, Phase, Stored, Verdict};
@@ -39,6 +39,9 @@ pub(super) struct PostgresEngine {
     pub(super) timeout: Duration,
     /// Facts about the open transaction, for its second half.
     pub(super) within: Within,
+    /// True if a host's transaction was found the last time.
+    pub(super) has_hosts: bool,
+    pub(super) seen: SeenCommit,
 }
 
 impl Encoded for Save {
@@ -49,12 +52,6 @@ impl Encoded for Save {
     fn numbers(&self) -> &HashMap<ActionUid, i64> {
         &self.numbers
     }
-}
-
-/// The error of a connection that does not answer. A firewall may have dropped it.
-fn silent() -> sqlx::Error {
-    let message = "the server did not answer in time";
-    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
 }
 
 /// Waits for a script, but no longer than `timeout`. The connection must not be used again then.
@@ -195,24 +192,10 @@ impl Engine for PostgresEngine {
 
     async fn read_owners(
         &mut self,
-        connection: &mut Connection,
+        _connection: &mut Connection,
     ) -> Result<(Stored, Vec<Owner>), StoreError> {
-        let mut script = Script::new();
-        self.setup.begin_read(&mut script);
-        let skipped = script.len();
-        script.push(POSITION);
-        let owner = &*STORED_OWNER;
-        script.push(&format!(
-            "SELECT {owner} FROM actions_owner AS o ORDER BY o.id"
-        ));
-        script.push("COMMIT");
-        let results = in_time(self.timeout, connection.run(script)).await;
-        let results = results.map_err(before)?;
-        let rows = |at: usize| results.get(skipped + at).map_or(&[][..], Vec::as_slice);
-        let stored = load::read_position("write", rows(0))?;
-        let owners = rows(1).iter();
-        let owners = owners.map(|row| Ok(Columns::new("write", row).owner_record()?.1));
-        Ok((stored, owners.collect::<Result<_, StoreError>>()?))
+        let message = "no plan is made from memory";
+        Err(StoreError::new(ErrorKind::Unsupported, "write", message))
     }
 
     async fn load(
@@ -223,10 +206,19 @@ impl Engine for PostgresEngine {
         connection.enter();
         let loaded = deadline(
             self.timeout,
-            load::load(connection, read_sets, &self.setup, &self.locks),
+            load::load(
+                connection,
+                read_sets,
+                &self.setup,
+                &self.locks,
+                self.has_hosts,
+            ),
         )
         .await;
         let read = loaded.unwrap_or_else(|| Err(before(silent())))?;
+        self.has_hosts = read.has_hosts;
+        // Also a refusal tells what was there.
+        self.seen.has_seen(read.stored.last_commit);
         self.within = read.within;
         Ok(Loaded {
             txn: read.txn,
@@ -245,7 +237,8 @@ impl Engine for PostgresEngine {
         frame: Frame,
     ) -> Result<Save, StoreError> {
         debug_assert_eq!(frame, Frame::Commit);
-        save::script(write_set, stored, known, &self.within, &self.locks)
+        let places = (&*self.setup, &self.locks);
+        save::script(write_set, stored, known, &self.within, places)
             .map_err(|error| StoreError::from_codec("write", error))
     }
 
@@ -257,6 +250,7 @@ impl Engine for PostgresEngine {
         match in_time(self.timeout, connection.run(save.script.take())).await {
             Ok(_) => {
                 connection.leave();
+                self.seen.has_seen(save.after.last_commit);
                 Ok(save.after)
             }
             // The statement that failed undid the others, and no later one was carried out.
@@ -281,7 +275,9 @@ impl Engine for PostgresEngine {
                 connection.leave();
                 Ok(())
             }
-            // The transaction has changed nothing, so all of it can be tried again.
+            // What the answers repeat is applied already, perhaps by an earlier attempt of the same
+            // call: nobody may hear that it is not. It can be tried again, as nothing was changed.
+            Err(error) if repeats => Err(store_error("write", Phase::Commit, error)),
             Err(error) => Err(before(error)),
         }
     }
@@ -305,6 +301,9 @@ impl Engine for PostgresEngine {
         connection.enter();
         match self.read_commit(&mut connection, doubt).await {
             Ok(verdict) => {
+                if let Verdict::Applied(stored) = verdict {
+                    self.seen.has_seen(stored.last_commit);
+                }
                 connection.leave();
                 self.slot.hand_back(connection);
                 Some(verdict)

@@ -45,10 +45,12 @@ impl PostgresStore {
     /// - `Invalid`: no transaction was begun through sqlx, or not with READ COMMITTED. The
     ///   connection is to another database. The batch is invalid, as in `write`.
     ///
-    /// - `Unsupported`: a command other than [`Create`](Command::Create) and
-    ///   [`Apply`](Command::Apply).
+    /// - `Unsupported`: a command about an owner, or an [`Import`](Command::Import). A claim or a
+    ///   fence in a transaction that the host holds would stop the heartbeats of other processes.
     ///
-    /// - `Unavailable`: the server failed, or two hosts' transactions wait for each other.
+    /// - `Unavailable`: the server failed, or two hosts' transactions wait for each other. The
+    ///   server's lock table is full: each action and key takes a lock until the transaction ends. An
+    ///   action to be removed was changed in another transaction, and is not stamped yet.
     ///
     /// - Otherwise as `write`, but never `OutcomeUnknown`: only the host's commit can report that.
     pub async fn write_in(
@@ -58,10 +60,17 @@ impl PostgresStore {
     ) -> Result<Vec<Result<Done, Rejection>>, StoreError> {
         self.check_usable("write_in")?;
         let (read_set, _) = self.sql.check_batch("write_in", &batch)?;
-        let is_allowed =
-            |command: &Command| matches!(command, Command::Create { .. } | Command::Apply { .. });
+        let is_allowed = |command: &Command| {
+            matches!(
+                command,
+                Command::Create { .. }
+                    | Command::Apply { .. }
+                    | Command::Pin { .. }
+                    | Command::Remove { .. }
+            )
+        };
         if !batch.commands.iter().all(is_allowed) {
-            let message = "only actions can be created and changed in a host's transaction";
+            let message = "owners cannot be changed in a host's transaction, nor actions imported";
             return Err(refused(ErrorKind::Unsupported, message));
         }
         if !connection.is_in_transaction() {
@@ -96,13 +105,11 @@ impl PostgresStore {
         }
         let owners = read_set.owners();
         let places = (&*self.setup, &self.locks);
-        let script = save::script_in(&write_set, read.numbers, &read.within, owners, places)
-            .map_err(|error| StoreError::from_codec("write_in", error))?;
-        let mut results = script.run(connection).await.map_err(before)?;
-        // The last statement gives the host's settings back.
-        results.pop();
-        let mark = results.pop().unwrap_or_default();
-        let mark = mark.first();
+        let (script, mark) =
+            save::script_in(&write_set, read.numbers, &read.within, owners, places)
+                .map_err(|error| StoreError::from_codec("write_in", error))?;
+        let results = script.run(connection).await.map_err(before)?;
+        let mark = results.get(mark).and_then(|rows| rows.first());
         let mark = mark.ok_or_else(|| corrupt("write_in", "a mark was not written"))?;
         let mark = Columns::new("write_in", mark).int()?;
         self.answer(connection, mark)?;
@@ -110,7 +117,6 @@ impl PostgresStore {
     }
 
     /// Queues the statement that says that the call has answered.
-    ///
     ///
     /// Does not wait for its result: if the future were dropped while it waits, the statement would
     /// count and the host had no answer. The host's next statement is sent behind it.

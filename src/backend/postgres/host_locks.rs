@@ -2,6 +2,9 @@
 //!
 //! A host's transaction locks the names that it uses: uids and keys, also of actions that do not
 //! exist yet. A writer never waits for such a lock. It gives the batches back that have the name.
+//!
+//! The server's lock table is small (about 6,400 locks by default), and all programs share it. So a
+//! writer locks names one by one only in the slots that hosts use.
 
 use crate::model::{ReadSet, StoreId};
 
@@ -15,6 +18,9 @@ pub(super) struct HostLocks {
     /// Shared by hosts that commit as an owner, and taken by the writer to end an owner. PostgreSQL
     /// grants it in the order of requests, so hosts cannot starve a fence.
     pub(super) owners: i64,
+    /// A name is in one of 256 slots: this number with the name's last 8 bits. Hosts share the slots
+    /// of their names. A writer takes a slot that no host uses instead of its names.
+    pub(super) slots: i64,
 }
 
 /// FNV-1a, which all versions of the library compute alike.
@@ -33,6 +39,7 @@ impl HostLocks {
             base,
             hosts: of(b"hosts"),
             owners: of(b"owners"),
+            slots: of(b"slots") & !0xff,
         }
     }
 

@@ -14,14 +14,15 @@ use super::errors::store_error;
 use super::host_locks::HostLocks;
 use super::literal::Rows;
 use super::queries::{
-    ACTIONS, ACTIONS_BY_UID, ENDED, GATE, HELD, HOST_LOCKS, HOSTS_ENTER, HOSTS_STORE, KEYS,
-    MAY_BE_FORGOTTEN, NOW, OPS, OWNERS, OWNERS_BY_UID, PARENTS, PLACES, POSITION, REVISIONS, STAMP,
+    ACTIONS, ACTIONS_BY_UID, ENDED, GATE, HELD, HOST_LOCKS, HOST_SLOTS, HOSTS_ENTER, HOSTS_STORE,
+    KEYS, MAY_BE_FORGOTTEN, NO_HOSTS, NOW, OPS, OWNERS, OWNERS_BY_UID, PARENTS, PLACES, POSITION,
+    REVISIONS, STAMP, UNSTAMPED,
 };
 use super::script::Script;
-use super::setup::{FEW, MORE_TIME, Setup};
+use super::setup::{FEW, MORE_TIME, SILENCE, Setup};
 use super::source::Connection;
 use crate::backend::sql::{Found, Lookups, Phase, RowWriter, Stored, Type, corrupt};
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{ActionUid, Detail, OpId, OwnerRef, ReadSet, StoreId, Timestamp, TxnState};
 
 /// The data that a transaction has loaded.
@@ -32,6 +33,8 @@ pub(super) struct Read {
     /// Time of the server, read under the lock.
     pub(super) now: Timestamp,
     pub(super) within: Within,
+    /// True if a host's transaction writes.
+    pub(super) has_hosts: bool,
     /// The names that hosts hold, and the batches that have them.
     held: HashSet<i64>,
     pub(super) blocked: Vec<usize>,
@@ -45,6 +48,8 @@ pub(super) struct Read {
 pub(super) struct Within {
     /// Identity of the transaction, by which the server knows it.
     pub(super) txid: i64,
+    /// No earlier transaction has a mark that is not stamped.
+    pub(super) marks_from: i64,
     /// The latest revision of each action that may be removed.
     pub(super) revisions: HashMap<ActionUid, i64>,
     /// Places in creation order for the new actions, ascending.
@@ -57,9 +62,20 @@ pub(super) struct Within {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Under {
     /// In a transaction of the store, under the lock of all writers.
-    Gate,
+    Gate(Hosts),
     /// In a host's transaction, under locks of the names that it uses.
     Names,
+}
+
+/// Which transactions of hosts a load considers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hosts {
+    /// None is expected, so the names are not sent.
+    Absent,
+    /// Those that hold a name are found.
+    Active,
+    /// The same in a transaction that has begun with `Absent`, and has found a host.
+    Found,
 }
 
 /// The script of a load, and what its results are.
@@ -91,20 +107,13 @@ pub(super) fn script<'n>(
         script.bind_rows(rows);
     }
     script.bind_int(lookups.claims);
-    let names = read_sets.iter().flat_map(|read_set| locks.names(read_set));
-    let mut names: Vec<i64> = names.collect();
-    // Everybody takes them in the same order.
-    names.sort_unstable();
-    names.dedup();
-    let mut held = Rows::new(&[Type::Int]);
-    for name in &names {
-        held.row(|row| row.int(*name));
-    }
-    script.bind_rows(&held);
+    script.bind_rows(&names(read_sets, locks, under));
     script.bind_int(locks.hosts);
     script.bind_int(lookups.creates);
+    script.bind_int(locks.slots);
     match under {
-        Under::Gate => {
+        Under::Gate(Hosts::Found) => {}
+        Under::Gate(_) => {
             setup.begin(&mut script);
             script.push(GATE);
         }
@@ -115,18 +124,23 @@ pub(super) fn script<'n>(
     }
     let gate = script.len();
     let counts = read_sets.iter().map(|read_set| read_set.actions().len());
+    let are_many = counts.sum::<usize>() > FEW;
     match under {
-        Under::Gate if counts.sum::<usize>() > FEW => script.push(MORE_TIME),
-        Under::Gate => {}
+        Under::Gate(Hosts::Absent | Hosts::Active) if are_many => script.push(MORE_TIME),
+        Under::Gate(_) => {}
         Under::Names => {
             script.push(HOSTS_ENTER);
+            script.push(HOST_SLOTS);
             script.push(HOST_LOCKS);
         }
     }
     let skipped = script.len() - gate;
-    if under == Under::Gate {
+    if let Under::Gate(hosts) = under {
+        script.push(NO_HOSTS);
+        if hosts != Hosts::Absent {
+            script.push(HELD);
+        }
         // If the names are free, all commits of hosts that used them are stamped here.
-        script.push(HELD);
         script.push(STAMP);
     }
     script.push(POSITION);
@@ -140,6 +154,9 @@ pub(super) fn script<'n>(
     if lookups.any_removals {
         script.push(&PARENTS);
         script.push(REVISIONS);
+        if under == Under::Names {
+            script.push(UNSTAMPED);
+        }
     }
     if lookups.any_ops {
         script.push(OPS);
@@ -166,17 +183,44 @@ pub(super) fn script<'n>(
     }
 }
 
-/// Begins the transaction and loads the data of all batches.
+/// Returns the locks of the names of all batches.
+fn names(read_sets: &[&ReadSet], locks: &HostLocks, under: Under) -> Rows {
+    let mut rows = Rows::new(&[Type::Int]);
+    if under == Under::Gate(Hosts::Absent) {
+        return rows;
+    }
+    let names = read_sets.iter().flat_map(|read_set| locks.names(read_set));
+    let mut known = HashSet::new();
+    // In the order of the batches, so that the first ones get their locks.
+    let mut names: Vec<i64> = names.filter(|name| known.insert(*name)).collect();
+    if under == Under::Names {
+        // Hosts wait for them, all in the same order.
+        names.sort_unstable();
+    }
+    for name in names {
+        rows.row(|row| row.int(name));
+    }
+    rows
+}
+
+/// Begins the transaction and loads the data of all batches. `has_hosts` says whether a host's
+/// transaction was found the last time: if so, the names are sent at once.
 pub(super) async fn load(
     connection: &mut Connection,
     read_sets: &[&ReadSet],
     setup: &Setup,
     locks: &HostLocks,
+    has_hosts: bool,
 ) -> Result<Read, StoreError> {
-    let mut load = script(read_sets, setup, locks, Under::Gate);
-    let results = connection.run(load.script.take()).await;
-    let results = results.map_err(|error| store_error("write", Phase::Before, error))?;
-    let mut read = load.read(results)?;
+    let hosts = if has_hosts {
+        Hosts::Active
+    } else {
+        Hosts::Absent
+    };
+    let mut read = load_once(connection, read_sets, setup, locks, hosts).await?;
+    if read.has_hosts && !has_hosts {
+        read = load_once(connection, read_sets, setup, locks, Hosts::Found).await?;
+    }
     if !read.held.is_empty() {
         let is_held = |name| read.held.contains(&name);
         let is_blocked = |(_, read_set): &(usize, &&ReadSet)| locks.names(read_set).any(is_held);
@@ -184,6 +228,19 @@ pub(super) async fn load(
         read.blocked = blocked.map(|(place, _)| place).collect();
     }
     Ok(read)
+}
+
+async fn load_once(
+    connection: &mut Connection,
+    read_sets: &[&ReadSet],
+    setup: &Setup,
+    locks: &HostLocks,
+    hosts: Hosts,
+) -> Result<Read, StoreError> {
+    let mut load = script(read_sets, setup, locks, Under::Gate(hosts));
+    let ran = connection.run_within(load.script.take(), SILENCE).await;
+    let results = ran.map_err(|error| store_error("write", Phase::Before, error))?;
+    load.read(results)
 }
 
 impl Load<'_> {
@@ -197,31 +254,34 @@ impl Load<'_> {
             lookups,
         } = self;
         let mut results = results.into_iter();
-        let own = results.nth(gate - 1).unwrap_or_default();
+        let own = gate.checked_sub(1).and_then(|gate| results.nth(gate));
         let mut results = results.skip(skipped);
-        let Some(own) = own.first() else {
-            return Err(corrupt("write", "the store's own row is missing"));
+        let own = match &own {
+            Some(own) if own.is_empty() => {
+                return Err(corrupt("write", "the store's own row is missing"));
+            }
+            own => own.iter().flatten().next(),
         };
         let mut rows = || results.next().unwrap_or_default();
-        let mut held = HashSet::new();
-        let mut host = None;
-        if under == Under::Gate {
-            for row in rows() {
-                held.insert(Columns::new("write", &row).int()?);
+        let mut within = Within::default();
+        let (mut has_hosts, mut held, mut host) = (false, HashSet::new(), None);
+        if let Under::Gate(hosts) = under {
+            has_hosts = !Columns::new("write", single(&rows())?).is_true()?;
+            if hosts != Hosts::Absent {
+                for row in rows() {
+                    held.insert(Columns::new("write", &row).int()?);
+                }
             }
-            rows();
-        } else {
+            within.marks_from = Columns::new("write", single(&rows())?).int()?;
+        } else if let Some(own) = own {
             let mut columns = Columns::new("write_in", own);
             host = Some((StoreId::from_uuid(columns.id()?), columns.is_true()?));
         }
         let stored = read_position("write", &rows())?;
         let now = rows();
         let mut now = Columns::new("write", single(&now)?);
-        let (now, txid) = (Timestamp::from_micros(now.int()?), now.int()?);
-        let mut within = Within {
-            txid,
-            ..Within::default()
-        };
+        let now_at = Timestamp::from_micros(now.int()?);
+        within.txid = now.int()?;
         let mut found = Found::new();
         let (actions, owners) = (rows(), rows());
         let parents = if lookups.any_removals {
@@ -249,6 +309,11 @@ impl Load<'_> {
                 let mut columns = Columns::new("write", &row);
                 let uid = ActionUid::from_uuid(columns.id()?);
                 within.revisions.insert(uid, columns.int()?);
+            }
+            if under == Under::Names && !rows().is_empty() {
+                let message = "an action that is to be removed was changed in another transaction a \
+                               moment ago; try again after a read or a write of the store";
+                return Err(StoreError::new(ErrorKind::Unavailable, "write_in", message));
             }
         }
         if lookups.any_ops {
@@ -283,8 +348,9 @@ impl Load<'_> {
             txn: found.txn,
             stored,
             numbers: found.numbers,
-            now,
+            now: now_at,
             within,
+            has_hosts,
             held,
             host,
             blocked: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::ConnectOptions;
 use sqlx::Row;
@@ -11,12 +12,14 @@ use super::decode::Columns;
 use super::engine::PostgresEngine;
 use super::errors::store_error;
 use super::host_locks::HostLocks;
+use super::listen;
 use super::load::{Within, read_position};
 use super::options::PostgresOptions;
 use super::queries::POSITION;
 use super::read::PostgresReader;
+use super::replica::{Replica, SeenCommit};
 use super::schema::{self, SchemaName};
-use super::script::Script;
+use super::script::{Script, silent};
 use super::setup::{Setup, SynchronousCommit};
 use super::source::{Connection, ConnectionSlot, Source};
 use super::store::PostgresStore;
@@ -24,11 +27,16 @@ use crate::backend::sql::{Lineage, Phase, SqlStore, Stored, corrupt};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{BranchId, Branches, End, Fork, StoreId};
 use crate::spi::PositionWatch;
+use crate::spi::deadline::deadline;
 use crate::store::{Capabilities, Durability};
 use crate::telemetry;
 
 /// The oldest version of PostgreSQL that has what the schema uses.
 const OLDEST: i64 = 130_000;
+
+/// Maximum time to prepare a store, or the time-out of its calls if that is longer. It includes the
+/// wait for another process that creates the schema.
+const OPENING: Duration = Duration::from_secs(30);
 
 impl PostgresStore {
     /// Opens the store in the database of a URL (`postgres://user@host/database`), or creates it
@@ -42,8 +50,8 @@ impl PostgresStore {
     /// # Errors
     /// - `Invalid`: the URL or the name of the schema is wrong.
     ///
-    /// - `Unavailable`: the server cannot be reached, refuses the connection or the role, or accepts
-    ///   no writes.
+    /// - `Unavailable`: the server cannot be reached, does not answer for 30 seconds, refuses the
+    ///   connection or the role, or accepts no writes.
     ///
     /// - `Incompatible`: the server is older than PostgreSQL 13. The database is not in UTF-8. A
     ///   newer version of this library wrote the store. The schema differs and may not be changed.
@@ -108,27 +116,32 @@ impl PostgresOptions {
 }
 
 async fn by_url(url: &str, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
+    by_options(vec![read_url(url)?], options).await
+}
+
+fn read_url(url: &str) -> Result<PgConnectOptions, StoreError> {
     // The error is not kept: it may show a part of the URL, and that may be the password.
-    let server = PgConnectOptions::from_str(url)
-        .map_err(|_| StoreError::new(ErrorKind::Invalid, "open", "the URL cannot be read"))?;
-    by_options(vec![server], options).await
+    PgConnectOptions::from_str(url)
+        .map_err(|_| StoreError::new(ErrorKind::Invalid, "open", "the URL cannot be read"))
 }
 
 async fn by_options(
     servers: Vec<PgConnectOptions>,
     options: PostgresOptions,
 ) -> Result<PostgresStore, StoreError> {
-    let server = |server: PgConnectOptions| {
-        // Poolers refuse parameters that they do not know, and keep no prepared statements.
-        let server = server.statement_cache_capacity(0).extra_float_digits(None);
-        let server = match server.get_application_name() {
-            Some(_) => server,
-            None => server.application_name("action-store"),
-        };
-        server.disable_statement_logging()
-    };
-    let servers = servers.into_iter().map(server).collect();
+    let servers = servers.into_iter().map(own_connection).collect();
     open(Source::Own(servers), options).await
+}
+
+/// Completes the options of a connection of the store's own.
+fn own_connection(server: PgConnectOptions) -> PgConnectOptions {
+    // Poolers refuse parameters that they do not know, and keep no prepared statements.
+    let server = server.statement_cache_capacity(0).extra_float_digits(None);
+    let server = match server.get_application_name() {
+        Some(_) => server,
+        None => server.application_name("action-store"),
+    };
+    server.disable_statement_logging()
 }
 
 async fn on_pool(pool: PgPool, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
@@ -138,9 +151,16 @@ async fn on_pool(pool: PgPool, options: PostgresOptions) -> Result<PostgresStore
 async fn open(source: Source, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
     check_runtime()?;
     let name = SchemaName::new(&options.schema)?;
+    let replica = options.replica.as_ref().map(|url| read_url(&url.0));
+    let replica = replica.transpose()?.map(own_connection);
     let mut connection = source.connect("open").await?;
-    match prepare(&mut connection, &name, &options).await {
-        Ok(prepared) => Ok(start(source, connection, prepared, options)),
+    let time = options.sql.timeout.max(OPENING);
+    let prepared = deadline(time, prepare(&mut connection, &name, &options)).await;
+    match prepared.unwrap_or_else(|| Err(before(silent()))) {
+        Ok(prepared) => {
+            let sources = (source, replica);
+            Ok(start(sources, connection, prepared, options))
+        }
         Err(error) => {
             connection.throw_away().await;
             Err(error)
@@ -169,9 +189,15 @@ async fn prepare(
     name: &SchemaName,
     options: &PostgresOptions,
 ) -> Result<Prepared, StoreError> {
-    let (durability, synchronous_commit) = inspect(connection).await?;
+    let (durability, synchronous_commit, is_linux) = inspect(connection).await?;
     schema::apply(connection, name, options.policy()).await?;
-    let setup = Setup::new(name, options.sql.timeout, &synchronous_commit);
+    let setup = Setup::new(
+        name,
+        options.sql.timeout,
+        &synchronous_commit,
+        is_linux,
+        options.notify,
+    );
     let (lineage, stored) = read(connection, &setup).await?;
     Ok(Prepared {
         setup: Arc::new(setup),
@@ -182,7 +208,7 @@ async fn prepare(
 }
 
 fn start(
-    source: Source,
+    (source, replica): (Source, Option<PgConnectOptions>),
     connection: Connection,
     prepared: Prepared,
     options: PostgresOptions,
@@ -197,6 +223,8 @@ fn start(
     capabilities.shared = true;
     let settings = options.sql.settings(capabilities);
     let locks = HostLocks::new(lineage.store_id);
+    let seen = SeenCommit::default();
+    seen.has_seen(stored.last_commit);
     let mut slot = ConnectionSlot::new(source.clone());
     slot.hand_back(connection);
     let engine = PostgresEngine {
@@ -206,21 +234,33 @@ fn start(
         clock: options.clock.clone(),
         timeout: options.sql.timeout,
         within: Within::default(),
+        has_hosts: false,
+        seen: seen.clone(),
     };
+    let replica = replica.map(|server| Source::Own([server].into()));
     let reader = |_| PostgresReader {
         slot: ConnectionSlot::new(source.clone()),
         setup: setup.clone(),
         lineage: lineage.clone(),
         timeout: options.sql.timeout,
+        replica: replica.clone().map(|source| Replica {
+            slot: ConnectionSlot::new(source),
+            not_before: None,
+        }),
+        seen: seen.clone(),
     };
     let readers = (0..options.sql.readers).map(reader).collect();
     let position_watch = Arc::new(PositionWatch::new(lineage.at(stored)));
+    let sql = SqlStore::start(&settings, lineage, position_watch, engine, readers);
+    if let (Some(channel), Some((hint, closing))) = (&setup.channel, sql.poll_hint()) {
+        tokio::spawn(listen::run(source, channel.clone(), hint, closing));
+    }
     PostgresStore {
         process: std::process::id(),
         setup,
         locks,
         clock: options.clock,
-        sql: SqlStore::start(&settings, lineage, position_watch, engine, readers),
+        sql,
     }
 }
 
@@ -236,12 +276,13 @@ const SETTINGS: &str = "SELECT pg_catalog.current_setting('server_version_num'),
      pg_catalog.current_setting('server_encoding'), pg_catalog.current_setting('client_encoding'), \
      pg_catalog.current_setting('fsync'), pg_catalog.current_setting('full_page_writes'), \
      pg_catalog.current_setting('synchronous_commit'), \
-     pg_catalog.current_setting('synchronous_standby_names')";
+     pg_catalog.current_setting('synchronous_standby_names'), pg_catalog.version()";
 
-/// Reads the settings of the server, and what they say about the durability of a commit.
+/// Reads the settings of the server, what they say about the durability of a commit, and whether it
+/// runs on Linux.
 async fn inspect(
     connection: &mut Connection,
-) -> Result<(Durability, SynchronousCommit), StoreError> {
+) -> Result<(Durability, SynchronousCommit, bool), StoreError> {
     let mut script = Script::new();
     script.push(SETTINGS);
     let results = connection.run(script).await;
@@ -265,7 +306,8 @@ async fn inspect(
     }
     let is_on = |at| setting(at).map(|value| value == "on");
     let is_synced = is_on(3)? && is_on(4)?;
-    Ok(durability(is_synced, setting(5)?, setting(6)?))
+    let (durability, kept) = durability(is_synced, setting(5)?, setting(6)?);
+    Ok((durability, kept, setting(7)?.contains("linux")))
 }
 
 /// Returns the durability of a commit, and the setting with which it is kept.

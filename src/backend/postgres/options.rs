@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::replica::ReplicaUrl;
 use super::schema::Policy;
 use crate::backend::sql::SqlOptions;
 use crate::clock::Clock;
@@ -13,6 +14,8 @@ pub struct PostgresOptions {
     pub(super) schema: String,
     pub(super) sql: SqlOptions,
     pub(super) clock: Option<Clock>,
+    pub(super) notify: bool,
+    pub(super) replica: Option<ReplicaUrl>,
 }
 
 impl Default for PostgresOptions {
@@ -21,6 +24,8 @@ impl Default for PostgresOptions {
             schema: "actions".to_owned(),
             sql: SqlOptions::new(Duration::from_millis(50)),
             clock: None,
+            notify: false,
+            replica: None,
         }
     }
 }
@@ -80,6 +85,35 @@ impl PostgresOptions {
     #[must_use]
     pub fn with_poll_interval(mut self, interval: Duration) -> PostgresOptions {
         self.sql.set_poll_interval(interval);
+        self
+    }
+
+    /// Sends a notification (`NOTIFY`) with each commit, and listens for those of other processes.
+    /// A call that waits for a change then returns without waiting for the next poll. Off by
+    /// default. Let all processes of the store do it. They go on polling, because a notification
+    /// can be lost; a longer [poll interval](PostgresOptions::with_poll_interval) saves queries.
+    ///
+    /// The store listens on one more connection, which stays open. It needs a session of the
+    /// server: do not use this through a pooler in transaction mode. PostgreSQL lets commits with a
+    /// notification take turns in the whole server, also with those of other databases.
+    #[must_use]
+    pub fn with_notify(mut self) -> PostgresOptions {
+        self.notify = true;
+        self
+    }
+
+    /// URL of a replica (a hot standby) of the database, for reads. Each reader takes one more
+    /// connection, to the replica.
+    ///
+    /// `get`, `list`, `log` and `owners` read from it if it shows all commits that this store has
+    /// seen, in answers to writes and in earlier reads. Otherwise, or if it does not answer within 2
+    /// seconds, they read from the primary. So a caller always finds its own writes. Commits of
+    /// other processes appear when the replica has replayed them. This includes the host's own
+    /// transactions ([`write_in`](super::PostgresStore::write_in)), of which the store does not see
+    /// the commit. A waiting `changed` asks the primary.
+    #[must_use]
+    pub fn with_replica(mut self, url: impl Into<String>) -> PostgresOptions {
+        self.replica = Some(ReplicaUrl(url.into()));
         self
     }
 

@@ -1,4 +1,4 @@
-//! The statements of a load. `$1` to `$9` are the values that [`load`](super::load) binds.
+//! The statements of a load. `$1` to `$10` are the values that [`load`](super::load) binds.
 
 use std::sync::LazyLock;
 
@@ -108,11 +108,20 @@ pub(super) static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
 /// Gives revisions and numbers to what hosts have committed in their own transactions.
 pub(super) const STAMP: &str = "SELECT actions_stamp()";
 
-/// The names ($7) that a host's transaction holds. The first lock ($8) is free if there is none:
-/// then no host begins to write before this transaction ends.
-pub(super) const HELD: &str = "WITH hosts AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($8) AS none) \
-     SELECT j.name FROM hosts CROSS JOIN unnest($7) AS j(name) \
-     WHERE NOT CASE WHEN hosts.none THEN true ELSE pg_try_advisory_xact_lock(j.name) END";
+/// Whether no host's transaction writes. None begins to write then before this transaction ends.
+pub(super) const NO_HOSTS: &str = "SELECT pg_try_advisory_xact_lock($8)";
+
+/// The names ($7) that a host's transaction holds, while there is one.
+///
+/// A slot ($10) that no host uses stands for all its names, so that a large group does not fill the
+/// server's lock table. In the other slots, names beyond the first 1,000 count as held.
+pub(super) const HELD: &str = "WITH slots AS MATERIALIZED (SELECT s.slot, pg_try_advisory_xact_lock(s.slot) AS is_free \
+     FROM (SELECT DISTINCT $10 | (j.name & 255) AS slot FROM unnest($7) AS j(name)) AS s), \
+     named AS MATERIALIZED (SELECT j.name, s.slot, s.is_free, \
+     count(*) FILTER (WHERE NOT s.is_free) OVER (ORDER BY j.place) AS place \
+     FROM unnest($7) WITH ORDINALITY AS j(name, place) JOIN slots AS s ON s.slot = $10 | (j.name & 255)) \
+     SELECT n.name FROM named AS n WHERE NOT CASE WHEN n.is_free THEN true WHEN n.place > 1000 THEN false \
+     WHEN pg_try_advisory_xact_lock_shared(n.slot) THEN pg_try_advisory_xact_lock(n.name) ELSE false END";
 
 /// Places in creation order for up to $9 new actions.
 pub(super) const PLACES: &str = "SELECT nextval('actions_number') FROM generate_series(1, $9)";
@@ -120,9 +129,18 @@ pub(super) const PLACES: &str = "SELECT nextval('actions_number') FROM generate_
 /// The lock that all hosts share while they write.
 pub(super) const HOSTS_ENTER: &str = "SELECT pg_advisory_xact_lock_shared($8)";
 
+/// The slots ($10) of the names ($7) that a host's transaction writes. Hosts share them.
+pub(super) const HOST_SLOTS: &str = "SELECT pg_advisory_xact_lock_shared(s.slot) FROM (\
+     SELECT DISTINCT $10 | (j.name & 255) AS slot FROM unnest($7) AS j(name) ORDER BY slot) AS s";
+
 /// The names ($7) that a host's transaction writes.
 pub(super) const HOST_LOCKS: &str =
     "SELECT pg_advisory_xact_lock(j.name) FROM unnest($7) AS j(name)";
+
+/// An action that is to be removed ($5), which another host's transaction has changed, and which is
+/// not stamped yet. A stamp would wait for this transaction, with the lock of all writers.
+pub(super) const UNSTAMPED: &str = "SELECT 1 FROM actions_mark AS m JOIN actions_action AS a ON a.number = ANY (m.actions) \
+     WHERE a.uid = ANY ($5) AND m.txid <> txid_current() LIMIT 1";
 
 /// The store of a connection, and whether each statement sees what was committed before it.
 pub(super) const HOSTS_STORE: &str = "SELECT store_id, \

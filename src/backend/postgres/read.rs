@@ -12,6 +12,7 @@ use super::list;
 use super::literal::Rows;
 use super::load::read_stored;
 use super::queries::{GATE, POSITION, STAMP, owns};
+use super::replica::{self, Replica, SeenCommit};
 use super::rows::{STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
 use super::setup::Setup;
@@ -23,8 +24,8 @@ use crate::backend::sql::{
 };
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::model::{
-    AccessPath, Action, ActionUid, Cursor, Detail, End, LogEntry, LogQuery, Owner, OwnerQuery,
-    Page, Position, Query,
+    AccessPath, Action, ActionUid, Cursor, Detail, End, LogEntry, LogQuery, Order, Owner,
+    OwnerQuery, Page, Position, Query,
 };
 use crate::spi::deadline::deadline;
 
@@ -34,6 +35,9 @@ pub(super) struct PostgresReader {
     pub(super) lineage: Arc<Lineage>,
     /// Maximum duration of one attempt to read.
     pub(super) timeout: Duration,
+    /// The replica that is asked first, if there is one.
+    pub(super) replica: Option<Replica>,
+    pub(super) seen: SeenCommit,
 }
 
 /// The position that a page shows.
@@ -73,10 +77,33 @@ static LOG: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// The condition that a mark is not of a transaction whose marks were stamped long ago. `c` is the
+/// newest commit. The number of its transaction is only good in the server where it was written.
+const IS_RECENT: &str =
+    "m.txid >= CASE WHEN c.xmin::text::bigint = c.txid & 4294967295 THEN c.marks_from ELSE 0 END";
+
 /// The position, and whether a host has committed something that is not stamped yet.
-static READ_POSITION: LazyLock<String> = LazyLock::new(|| {
-    let marks = "number, (SELECT m.id FROM actions_mark AS m LIMIT 1) IS NOT NULL FROM";
-    POSITION.replacen("number FROM", marks, 1)
+pub(super) static READ_POSITION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT c.revision, c.pruned_through, c.pruned_created, c.actions, c.last_number, \
+         c.last_entry, c.number, \
+         (SELECT m.txid FROM actions_mark AS m WHERE {IS_RECENT} ORDER BY m.txid LIMIT 1) IS NOT NULL \
+         FROM actions_commit AS c ORDER BY c.number DESC LIMIT 1"
+    )
+});
+
+/// The position with the actions of commits that are not stamped yet. Pages in creation order have
+/// them, too.
+static POSITION_WITH_MARKED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT c.revision, c.pruned_through, c.pruned_created, \
+         c.actions + coalesce(n.created, 0), greatest(c.last_number, n.newest), \
+         c.last_entry, c.number \
+         FROM (SELECT *, xmin FROM actions_commit ORDER BY number DESC LIMIT 1) AS c CROSS JOIN LATERAL (\
+         SELECT sum(m.created)::bigint AS created, \
+         max((SELECT max(u.action) FROM unnest(m.actions) AS u(action))) AS newest \
+         FROM actions_mark AS m WHERE {IS_RECENT}) AS n"
+    )
 });
 
 /// Returns true if a [`READ_POSITION`] found a mark.
@@ -95,9 +122,44 @@ fn position_of(cursor: Option<Cursor>) -> i64 {
 }
 
 impl PostgresReader {
-    /// Runs statements that read one moment, and returns the rows of each. Tries again on a new
-    /// connection if this one was lost.
+    /// Runs statements that read one moment, and returns the rows of each: on the replica if it
+    /// shows what this store has seen, otherwise on the primary.
     async fn run(
+        &mut self,
+        operation: &'static str,
+        build: impl Fn(&mut Script) + Send + Sync,
+    ) -> Result<Vec<Vec<PgRow>>, StoreError> {
+        if let Some(replica) = &mut self.replica {
+            let seen = (self.lineage.store_id, &self.seen);
+            if let Some(results) = replica.run(operation, &self.setup, seen, &build).await {
+                return Ok(results);
+            }
+        }
+        self.run_and_see(operation, build).await
+    }
+
+    /// Runs statements that read one moment of the primary. If there is a replica, remembers what
+    /// they have shown.
+    async fn run_and_see(
+        &mut self,
+        operation: &'static str,
+        build: impl Fn(&mut Script) + Send + Sync,
+    ) -> Result<Vec<Vec<PgRow>>, StoreError> {
+        if self.replica.is_none() {
+            return self.run_on_primary(operation, build).await;
+        }
+        let build = |script: &mut Script| {
+            replica::push_position(script);
+            build(script);
+        };
+        let mut results = self.run_on_primary(operation, build).await?;
+        replica::see(operation, &self.seen, &mut results)?;
+        Ok(results)
+    }
+
+    /// Runs statements that read one moment of the primary. Tries again on a new connection if this
+    /// one was lost.
+    async fn run_on_primary(
         &mut self,
         operation: &'static str,
         build: impl Fn(&mut Script) + Send + Sync,
@@ -156,18 +218,26 @@ impl PostgresReader {
     }
 
     /// Runs statements that begin with [`READ_POSITION`]. If a host has committed something that is
-    /// not stamped yet, stamps it and runs them again.
+    /// not stamped yet, stamps it and runs them again. Another host may commit before that: the
+    /// statements then begin with `again`.
     async fn run_stamped(
         &mut self,
         operation: &'static str,
+        again: &str,
         build: impl Fn(&mut Script) + Send + Sync,
     ) -> Result<Vec<Vec<PgRow>>, StoreError> {
-        let results = self.run(operation, &build).await?;
+        let begin = |script: &mut Script, position: &str| {
+            script.push(position);
+            build(script);
+        };
+        let first = self.run(operation, |script| begin(script, &READ_POSITION));
+        let results = first.await?;
         if !has_marks(operation, &results)? {
             return Ok(results);
         }
         self.stamp(operation).await?;
-        self.run(operation, &build).await
+        let again = |script: &mut Script| begin(script, again);
+        self.run_and_see(operation, again).await
     }
 
     /// Stamps what hosts have committed.
@@ -258,9 +328,13 @@ impl ReadEngine for PostgresReader {
         } else {
             (paths.pop().unwrap_or(AccessPath::All), false)
         };
+        // The feed has no place for actions that are not stamped.
+        let again = match query.order {
+            Order::Feed => &READ_POSITION,
+            _ => &POSITION_WITH_MARKED,
+        };
         let mut results = self
-            .run_stamped("list", |script| {
-                script.push(&READ_POSITION);
+            .run_stamped("list", again, |script| {
                 list::push_page(script, query, &path, selective);
             })
             .await?;
@@ -280,10 +354,9 @@ impl ReadEngine for PostgresReader {
 
     async fn log(&mut self, query: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
         let mut results = self
-            .run_stamped("log", |script| {
+            .run_stamped("log", &READ_POSITION, |script| {
                 script.bind_int(position_of(query.after));
                 script.bind_int(i64::from(query.limit) + 1);
-                script.push(&READ_POSITION);
                 match query.uid {
                     Some(uid) => {
                         script.bind_id(uid.as_uuid());
@@ -354,15 +427,20 @@ impl ReadEngine for PostgresReader {
 
     async fn position(&mut self) -> Result<Position, StoreError> {
         let read = |script: &mut Script| script.push(&READ_POSITION);
-        let mut results = self.run("changed", read).await?;
+        let mut results = self.run_on_primary("changed", read).await?;
         // Otherwise the next poll tries again.
         if has_marks("changed", &results)? && self.stamp("changed").await.is_ok() {
-            results = self.run("changed", read).await?;
+            results = self.run_on_primary("changed", read).await?;
         }
-        Ok(self.lineage.at(take_position("changed", &mut results)?))
+        let stored = take_position("changed", &mut results)?;
+        self.seen.has_seen(stored.last_commit);
+        Ok(self.lineage.at(stored))
     }
 
     async fn close(mut self) {
+        if let Some(replica) = &mut self.replica {
+            replica.slot.close().await;
+        }
         self.slot.close().await;
     }
 }

@@ -1,7 +1,7 @@
 //! The second half of a transaction: writes the changes of the plan and commits.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ use crate::backend::sql::{
     numbers_of, position, touches, updated,
 };
 use crate::model::codec::CodecError;
-use crate::model::{ActionUid, Limits, OwnerRef, WriteSet};
+use crate::model::{Action, ActionUid, Limits, OwnerRef, WriteSet};
 
 /// A script that saves changes, and the values that are valid after its commit.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub(super) struct Save {
 }
 
 /// Rows of `actions_commit` that stay. A writer whose commit is in doubt looks for its row.
+/// `actions_stamp()` has the same rule, because it uses numbers, too.
 const COMMITS_KEPT: i64 = 16 * 1024;
 /// Old rows are deleted after this many commits.
 const COMMITS_AT_ONCE: i64 = 1024;
@@ -61,7 +62,7 @@ pub(super) fn script(
     stored: Stored,
     known: HashMap<ActionUid, i64>,
     within: &Within,
-    locks: &HostLocks,
+    (setup, locks): (&Setup, &HostLocks),
 ) -> Result<Save, CodecError> {
     let mut script = Script::new();
     push_guard(&mut script, within);
@@ -80,7 +81,8 @@ pub(super) fn script(
     script.push_rows(&MOVES.sql, &positions);
     remove(&mut script, write_set, &numbers);
     free_keys(&mut script, write_set);
-    create(&mut script, write_set, &mut numbers, &within.places)?;
+    number_created(write_set, &mut numbers, &within.places);
+    create(&mut script, write_set, &numbers)?;
     let mut positions = POSITIONS.rows();
     for (action, revision) in write_set.created.iter().zip(revisions) {
         position(&mut positions, numbers.of(action.uid), revision);
@@ -105,7 +107,8 @@ pub(super) fn script(
         ..stored.after(write_set)
     };
     let id = Uuid::now_v7();
-    push_commit(&mut script, after, &id);
+    push_commit(&mut script, after, within.marks_from, &id);
+    setup.notify(&mut script);
     script.push("COMMIT");
     Ok(Save {
         script,
@@ -122,24 +125,23 @@ static UNSTAMPED: LazyLock<String> = LazyLock::new(|| {
     format!("{insert}SELECT{select}")
 });
 
-/// Returns the script that saves changes in a host's transaction, with a mark. The last statement
-/// but one returns the mark.
+/// Returns the script that saves changes in a host's transaction, and the place of the statement
+/// that returns its mark.
+///
+/// The mark comes before all changes: a script of several messages may be given up between two of
+/// them, and the host's commit must then fail.
 pub(super) fn script_in(
     write_set: &WriteSet,
     known: HashMap<ActionUid, i64>,
     within: &Within,
     owners: &[OwnerRef],
     (setup, locks): (&Setup, &HostLocks),
-) -> Result<Script, CodecError> {
+) -> Result<(Script, usize), CodecError> {
     let mut script = Script::new();
     setup.enter(&mut script);
     push_guard(&mut script, within);
     let mut numbers = Numbers { known, last: 0 };
-    update(&mut script, write_set, &numbers)?;
-    free_keys(&mut script, write_set);
-    create(&mut script, write_set, &mut numbers, &within.places)?;
-    append_log(&mut script, write_set, &numbers, None)?;
-    save_keys_and_pins(&mut script, write_set, &numbers);
+    number_created(write_set, &mut numbers, &within.places);
     let changed = write_set.created.iter().chain(&write_set.updated);
     let changed = numbers_of(
         Rows::new(&[Type::Int]),
@@ -152,15 +154,34 @@ pub(super) fn script_in(
             alive.row(|row| row.int(*id));
         }
     }
-    let created = i64::try_from(write_set.created.len()).unwrap_or(i64::MAX);
+    let count = |actions: &[Arc<Action>]| i64::try_from(actions.len()).unwrap_or(i64::MAX);
+    let created = count(&write_set.created) - count(&write_set.removed);
+    let removed = write_set.removed.iter();
+    let pruned = removed.filter_map(|action| within.revisions.get(&action.uid).copied());
+    let pruned = script.bind_int(pruned.max().unwrap_or(0));
+    let removed = write_set.removed.iter();
+    let youngest = removed.map(|action| action.created_at.as_micros()).max();
+    let youngest = match youngest {
+        Some(created) => format!("${}", script.bind_int(created)),
+        None => "NULL".to_owned(),
+    };
     let (changed, alive) = (script.bind_rows(&changed), script.bind_rows(&alive));
     let (created, lock) = (script.bind_int(created), script.bind_int(locks.owners));
     script.push(&format!(
-        "INSERT INTO actions_mark (answered, actions, created, owners, owners_lock) \
-         VALUES (false, ${changed}, ${created}, ${alive}, ${lock}) RETURNING id"
+        "INSERT INTO actions_mark (answered, actions, created, pruned_through, pruned_created, \
+         owners, owners_lock) \
+         VALUES (false, ${changed}, ${created}, ${pruned}, {youngest}, ${alive}, ${lock}) RETURNING id"
     ));
+    let mark = script.len() - 1;
+    update(&mut script, write_set, &numbers)?;
+    remove(&mut script, write_set, &numbers);
+    free_keys(&mut script, write_set);
+    create(&mut script, write_set, &numbers)?;
+    append_log(&mut script, write_set, &numbers, None)?;
+    save_keys_and_pins(&mut script, write_set, &numbers);
+    setup.notify(&mut script);
     Setup::leave(&mut script);
-    Ok(script)
+    Ok((script, mark))
 }
 
 /// Appends a statement that fails unless it runs in the transaction of the load.
@@ -172,9 +193,10 @@ pub(super) fn push_guard(script: &mut Script, within: &Within) {
 }
 
 /// Appends the row that makes a transaction the newest one.
-fn push_commit(script: &mut Script, after: Stored, id: &Uuid) {
+fn push_commit(script: &mut Script, after: Stored, marks_from: i64, id: &Uuid) {
     let id = script.bind_id(id);
     let numbers = [
+        marks_from,
         after.last_commit,
         after.revision,
         after.actions,
@@ -188,7 +210,7 @@ fn push_commit(script: &mut Script, after: Stored, id: &Uuid) {
         None => "NULL".to_owned(),
     };
     script.push(&format!(
-        "INSERT INTO actions_commit (id, number, revision, actions, last_number, last_entry, \
+        "INSERT INTO actions_commit (id, marks_from, number, revision, actions, last_number, last_entry, \
          pruned_through, pruned_created) VALUES (${id}, {}, {created})",
         numbers.join(", ")
     ));
@@ -244,19 +266,19 @@ fn free_keys(script: &mut Script, write_set: &WriteSet) {
     script.push_rows(free, &freed);
 }
 
-fn create(
-    script: &mut Script,
-    write_set: &WriteSet,
-    numbers: &mut Numbers,
-    places: &[i64],
-) -> Result<(), CodecError> {
-    let mut rows = ACTIONS.rows();
+/// Gives each new action its place in creation order.
+fn number_created(write_set: &WriteSet, numbers: &mut Numbers, places: &[i64]) {
     let mut places = places.iter().copied();
     for action in &write_set.created {
         // There is one for each command that may add an action.
-        let number = places.next().unwrap_or_default();
-        numbers.insert(action.uid, number);
-        rows.row(|row| encode_action(row, action, number))?;
+        numbers.insert(action.uid, places.next().unwrap_or_default());
+    }
+}
+
+fn create(script: &mut Script, write_set: &WriteSet, numbers: &Numbers) -> Result<(), CodecError> {
+    let mut rows = ACTIONS.rows();
+    for action in &write_set.created {
+        rows.row(|row| encode_action(row, action, numbers.of(action.uid)))?;
     }
     script.push_rows(&ACTIONS.sql, &rows);
     let touches = touches(TOUCHES.rows(), &write_set.created, numbers);

@@ -8,6 +8,7 @@
 //! pooler may change that connection between two transactions.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_core::Stream;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -15,6 +16,7 @@ use sqlx::{AssertSqlSafe, Either, Executor};
 use uuid::Uuid;
 
 use super::literal::{self, Rows};
+use crate::spi::deadline::deadline;
 
 /// Statements, whose values are already written into their text.
 #[derive(Debug, Default, Clone)]
@@ -128,11 +130,29 @@ impl Script {
         self,
         connection: &mut PgConnection,
     ) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
+        self.run_within(connection, Duration::MAX).await
+    }
+
+    /// The same, but fails if the server sends nothing for a time. The connection must not be used
+    /// again then.
+    pub(super) async fn run_within(
+        self,
+        connection: &mut PgConnection,
+        silence: Duration,
+    ) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
         let mut results = Vec::with_capacity(self.count);
         for message in self.full.into_iter().chain([self.sql]) {
             let mut rows = Vec::new();
             let mut stream = pin!(connection.fetch_many(sqlx::raw_sql(AssertSqlSafe(message))));
-            while let Some(item) = next(&mut stream).await {
+            loop {
+                let item = match silence {
+                    Duration::MAX => next(&mut stream).await,
+                    silence => match deadline(silence, next(&mut stream)).await {
+                        Some(item) => item,
+                        None => return Err(silent()),
+                    },
+                };
+                let Some(item) = item else { break };
                 match item? {
                     Either::Right(row) => rows.push(row),
                     Either::Left(_) => results.push(std::mem::take(&mut rows)),
@@ -145,6 +165,12 @@ impl Script {
         let message = "a statement has no result".to_owned();
         Err(sqlx::Error::Protocol(message))
     }
+}
+
+/// The error of a connection that does not answer. A firewall may have dropped it.
+pub(super) fn silent() -> sqlx::Error {
+    let message = "the server did not answer in time";
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
 }
 
 async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {

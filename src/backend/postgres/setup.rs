@@ -19,6 +19,13 @@ pub(super) const MORE_TIME: &str = "SELECT set_config('idle_in_transaction_sessi
      (3000 + coalesce(sum(octet_length(a.body)), 0) / 1000)::bigint::text, true) \
      FROM actions_action AS a WHERE a.uid = ANY ($1)";
 
+/// Maximum time that the server waits while a message of ours does not get through, or while we do
+/// not read its results: it cannot see that a process is stopped before it has sent all of them.
+const UNREAD: Duration = Duration::from_secs(4);
+
+/// Maximum time in which the server sends nothing of a load. A wait for other writers is shorter.
+pub(super) const SILENCE: Duration = Duration::from_secs(10);
+
 /// Number of actions that are no reason for more time.
 pub(super) const FEW: usize = 50;
 
@@ -31,6 +38,8 @@ pub(super) struct Setup {
     names: String,
     /// The PostgreSQL schema.
     pub(super) schema: String,
+    /// The channel of the store's notifications, if it sends them.
+    pub(super) channel: Option<String>,
 }
 
 /// The value that a store sets for `synchronous_commit`: the one that was observed at opening, from
@@ -43,8 +52,10 @@ impl Setup {
         schema: &SchemaName,
         statement: Duration,
         synchronous_commit: &SynchronousCommit,
+        is_linux: bool,
+        notify: bool,
     ) -> Setup {
-        let settings = [
+        let mut settings = vec![
             // Other schemas cannot put anything before PostgreSQL's own names or ours.
             ("search_path", schema.search_path()),
             ("bytea_output", "hex".to_owned()),
@@ -56,10 +67,16 @@ impl Setup {
             ),
             ("synchronous_commit", synchronous_commit.0.to_owned()),
         ];
-        let set = settings.map(|(name, value)| set(name, &value));
+        if is_linux {
+            // Other systems would log each time that they do not have it.
+            settings.push(("tcp_user_timeout", millis(UNREAD).to_string()));
+        }
+        let set = settings.iter().map(|(name, value)| set(name, value));
+        let set: Vec<String> = set.collect();
         Setup {
             names: format!("SELECT {}", set[..2].join(", ")),
             schema: schema.quoted(),
+            channel: notify.then(|| format!("actions.{}", schema.as_str())),
             settings: format!("SELECT {}", set.join(", ")),
         }
     }
@@ -90,6 +107,14 @@ impl Setup {
              pg_catalog.set_config('search_path', \
              pg_catalog.current_setting('actions.search_path'), true)",
         );
+    }
+
+    /// Notifies other processes, once the transaction is committed.
+    pub(super) fn notify(&self, script: &mut Script) {
+        if let Some(channel) = &self.channel {
+            let channel = script.bind_text(channel);
+            script.push(&format!("SELECT pg_catalog.pg_notify(${channel}, '')"));
+        }
     }
 
     /// Begins a transaction that reads one moment of the store.

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgRow};
 use sqlx::{ConnectOptions, Connection as _, Postgres, Row};
 
 use super::errors::store_error;
-use super::script::Script;
+use super::script::{Script, silent};
 use crate::backend::sql::Phase;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::spi::deadline::deadline;
@@ -63,9 +63,18 @@ impl Connection {
 
     /// Runs a script on the connection.
     pub(super) async fn run(&mut self, script: Script) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
+        self.run_within(script, Duration::MAX).await
+    }
+
+    /// The same, but fails if the server sends nothing for a time.
+    pub(super) async fn run_within(
+        &mut self,
+        script: Script,
+        silence: Duration,
+    ) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
         match &mut self.kind {
-            Some(Kind::Own(connection)) => script.run(connection).await,
-            Some(Kind::Borrowed(connection)) => script.run(connection).await,
+            Some(Kind::Own(connection)) => script.run_within(connection, silence).await,
+            Some(Kind::Borrowed(connection)) => script.run_within(connection, silence).await,
             None => Err(sqlx::Error::WorkerCrashed),
         }
     }
@@ -137,12 +146,12 @@ async fn open(
     is_one_of_several: bool,
 ) -> Result<PgConnection, sqlx::Error> {
     let opened = deadline(OPENING, server.connect()).await;
-    let mut connection = opened.unwrap_or_else(|| Err(late()))?;
+    let mut connection = opened.unwrap_or_else(|| Err(silent()))?;
     if is_one_of_several {
         let mut script = Script::new();
         script.push("SELECT pg_catalog.pg_is_in_recovery()");
         let asked = deadline(OPENING, script.run(&mut connection)).await;
-        let rows = asked.unwrap_or_else(|| Err(late()))?;
+        let rows = asked.unwrap_or_else(|| Err(silent()))?;
         let row = rows.iter().flatten().next();
         if row.is_none_or(|row| row.try_get(0).unwrap_or(true)) {
             let message = "the server is a standby";
@@ -150,11 +159,6 @@ async fn open(
         }
     }
     Ok(connection)
-}
-
-fn late() -> sqlx::Error {
-    let message = "the server did not answer in time";
-    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
 }
 
 /// One user's access to the database. Keeps its own connection between two uses, and returns a

@@ -19,19 +19,22 @@ use crate::store::{ActionStore, Capabilities};
 /// A store in a PostgreSQL database, which several processes on several machines use together.
 ///
 /// It needs PostgreSQL 13 or later with UTF-8, and no extension, no superuser, no LISTEN and no
-/// session state: a pooler in transaction mode may be between. All tables are in one PostgreSQL
+/// session state: a pooler in transaction mode may be between (without
+/// [`with_notify`](super::PostgresOptions::with_notify)). All tables are in one PostgreSQL
 /// schema, `actions` unless [`PostgresOptions::with_schema`](super::PostgresOptions::with_schema) names another one.
 ///
 /// # Writes
 ///
 /// One task of each process does all its writes. It writes all waiting batches as one transaction,
 /// in two round trips. The writers of all processes take the same lock in turn, so a commit of one
-/// process delays those of the others. A process that is stopped while it has the lock loses it
-/// after three seconds.
+/// process delays those of the others. If a process is stopped while it has the lock, the server
+/// ends its transaction: after three seconds, and one more for each megabyte of a transaction that
+/// names more than 50 actions. On servers other than Linux this takes longer if the process is
+/// stopped while it receives data.
 ///
-/// A commit whose answer is lost is looked up under that lock before its callers are answered. A call fails
-/// with [`OutcomeUnknown`](crate::StoreErrorKind::OutcomeUnknown) only if the database cannot be
-/// reached to find out.
+/// A commit whose answer is lost is looked up under that lock before its callers are answered. A write
+/// fails with [`OutcomeUnknown`](crate::StoreErrorKind::OutcomeUnknown) if that takes longer than its
+/// time-out, or if the database cannot be reached for 10 seconds.
 ///
 /// # Durability
 ///

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::reader::Read;
 use crate::spi::PositionWatch;
@@ -13,7 +13,23 @@ use crate::spi::PositionWatch;
 pub(crate) struct Poll {
     waiting: watch::Sender<usize>,
     interval: Duration,
+    hint: PollHint,
 }
+
+/// Makes the next poll come early.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PollHint(Arc<Notify>);
+
+impl PollHint {
+    /// Ends the pause before the next poll.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+    pub(crate) fn give(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Pause before a poll that comes early, so that many commits share it.
+const EARLY: Duration = Duration::from_millis(1);
 
 /// Guard that keeps the polling active.
 pub(crate) struct Waiting<'p>(&'p Poll);
@@ -27,7 +43,18 @@ impl Drop for Waiting<'_> {
 impl Poll {
     pub(crate) fn new(interval: Duration) -> Poll {
         let waiting = watch::Sender::new(0);
-        Poll { waiting, interval }
+        let hint = PollHint::default();
+        Poll {
+            waiting,
+            interval,
+            hint,
+        }
+    }
+
+    /// Returns what makes the next poll come early.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+    pub(crate) fn hint(&self) -> PollHint {
+        self.hint.clone()
     }
 
     pub(crate) fn wait(&self) -> Waiting<'_> {
@@ -54,7 +81,10 @@ impl Poll {
                 if let Ok(Err(error)) = answer.await {
                     position_watch.fail(error);
                 }
-                tokio::time::sleep(self.interval).await;
+                tokio::select! {
+                    () = tokio::time::sleep(self.interval) => {}
+                    () = self.hint.0.notified() => tokio::time::sleep(EARLY).await,
+                }
             }
         };
         tokio::select! {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "postgres")]
+use tokio::sync::watch;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -11,6 +13,8 @@ use super::deadline::deadline;
 use super::engine::{Engine, ReadEngine};
 use super::lineage::Lineage;
 use super::poll::Poll;
+#[cfg(feature = "postgres")]
+use super::poll::PollHint;
 use super::read_cache::ReadCache;
 use super::reader::{Read, Reader, Reply};
 use super::write_request::Answer;
@@ -116,6 +120,14 @@ impl SqlStore {
             poll,
             writer: Mutex::new(Some(writer)),
         }
+    }
+
+    /// Returns what makes the next poll come early, and what ends with the store. `None` if the
+    /// store does not poll.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn poll_hint(&self) -> Option<(PollHint, watch::Receiver<bool>)> {
+        let poll = self.poll.as_ref()?;
+        Some((poll.hint(), self.sender.closing()))
     }
 
     /// Returns the memory of the waiting batches, in bytes.

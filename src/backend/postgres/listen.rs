@@ -1,0 +1,65 @@
+//! Notifications of other processes' commits, which make the next poll come early.
+//!
+//! A notification may be lost, for example while the connection is down. The polls go on, and are
+//! what a waiting call depends on.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
+use tokio::sync::watch;
+
+use super::source::Source;
+use crate::backend::sql::PollHint;
+
+/// Pause before the next attempt to listen.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Listens on a connection of its own until the store is closed or dropped.
+pub(super) async fn run(
+    source: Source,
+    channel: String,
+    hint: PollHint,
+    mut closing: watch::Receiver<bool>,
+) {
+    let servers = match source {
+        Source::Own(servers) => servers.to_vec(),
+        // Not one of the pool's connections: it would be missing there for ever.
+        Source::Pool(pool) => vec![PgConnectOptions::clone(&pool.connect_options())],
+    };
+    let listening = async {
+        loop {
+            for server in &servers {
+                let pool = pool_of_one(server);
+                // The polls go on without it.
+                let _failed = listen(&pool, &channel, &hint).await;
+                pool.close().await;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::select! {
+        () = listening => {}
+        _ = closing.wait_for(|closing| *closing) => {}
+    }
+}
+
+/// A listener takes its connection from a pool.
+fn pool_of_one(server: &PgConnectOptions) -> PgPool {
+    let options = PgPoolOptions::new().max_connections(1);
+    let options = options.max_lifetime(None).idle_timeout(None);
+    options.connect_lazy_with(server.clone())
+}
+
+/// Passes notifications on until the connection cannot be opened or is lost. A standby refuses.
+async fn listen(pool: &PgPool, channel: &str, hint: &PollHint) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.eager_reconnect(false);
+    listener.listen(channel).await?;
+    loop {
+        // Also when it begins: what was committed before may have been notified to nobody.
+        hint.give();
+        if listener.try_recv().await?.is_none() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Reads from a replica of the database.
+//!
+//! A replica replays the commits of the primary, some time later. A read uses it only if it shows
+//! all commits that this store has seen. So nobody misses what was acknowledged to them, and no
+//! later read shows an earlier moment.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgRow;
+
+use super::decode::Columns;
+use super::load::read_stored;
+use super::read::READ_POSITION;
+use super::script::Script;
+use super::setup::Setup;
+use super::source::ConnectionSlot;
+use crate::error::StoreError;
+use crate::model::StoreId;
+use crate::spi::deadline::deadline;
+
+/// Maximum time of a read. The primary is asked after it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Time in which a replica that failed is not asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The URL of a replica. It may contain a password.
+#[derive(Clone)]
+pub(super) struct ReplicaUrl(pub(super) String);
+
+impl fmt::Debug for ReplicaUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReplicaUrl(..)")
+    }
+}
+
+/// The number of the newest commit that this store has seen.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SeenCommit(Arc<AtomicI64>);
+
+impl SeenCommit {
+    pub(super) fn has_seen(&self, number: i64) {
+        self.0.fetch_max(number, Ordering::AcqRel);
+    }
+
+    fn get(&self) -> i64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// A replica as one reader uses it.
+pub(super) struct Replica {
+    pub(super) slot: ConnectionSlot,
+    /// It is not asked before this time.
+    pub(super) not_before: Option<Instant>,
+}
+
+/// Appends the statements that say which commits a read shows.
+pub(super) fn push_position(script: &mut Script) {
+    script.push(&READ_POSITION);
+    script.push("SELECT store_id FROM actions_store WHERE id = 1");
+}
+
+/// Number of the statements of [`push_position`].
+const POSITIONS: usize = 2;
+
+/// The commits that a read shows.
+struct Shown {
+    commit: i64,
+    /// Hosts have committed something that is not stamped yet, which only the primary can do.
+    has_marks: bool,
+    store_id: StoreId,
+}
+
+/// Removes the results of [`push_position`] and reads them.
+fn take_shown(
+    operation: &'static str,
+    results: &mut Vec<Vec<PgRow>>,
+) -> Result<Option<Shown>, StoreError> {
+    let most = POSITIONS.min(results.len());
+    let positions: Vec<PgRow> = results.drain(..most).flatten().collect();
+    let [position, store] = positions.as_slice() else {
+        return Ok(None);
+    };
+    let mut columns = Columns::new(operation, position);
+    Ok(Some(Shown {
+        commit: read_stored(&mut columns)?.last_commit,
+        has_marks: columns.is_true()?,
+        store_id: StoreId::from_uuid(Columns::new(operation, store).id()?),
+    }))
+}
+
+/// Takes the results of [`push_position`] from a read of the primary, which the store has seen now.
+pub(super) fn see(
+    operation: &'static str,
+    seen: &SeenCommit,
+    results: &mut Vec<Vec<PgRow>>,
+) -> Result<(), StoreError> {
+    if let Some(shown) = take_shown(operation, results)? {
+        // The next commit stamps what hosts have committed and this read has shown.
+        seen.has_seen(shown.commit + i64::from(shown.has_marks));
+    }
+    Ok(())
+}
+
+impl Replica {
+    /// Runs statements that read one moment. Returns `None` if the primary must be asked.
+    pub(super) async fn run(
+        &mut self,
+        operation: &'static str,
+        setup: &Setup,
+        (store_id, seen): (StoreId, &SeenCommit),
+        build: &(impl Fn(&mut Script) + Send + Sync),
+    ) -> Option<Vec<Vec<PgRow>>> {
+        if self.not_before.is_some_and(|time| Instant::now() < time) {
+            return None;
+        }
+        let mut script = Script::new();
+        setup.begin_read(&mut script);
+        let skipped = script.len();
+        push_position(&mut script);
+        build(&mut script);
+        script.push("COMMIT");
+        let results = deadline(PATIENCE, self.send(operation, script)).await;
+        let Some(Some(mut results)) = results else {
+            self.not_before = Some(Instant::now() + PAUSE);
+            return None;
+        };
+        results.pop();
+        results.drain(..skipped);
+        let shown = take_shown(operation, &mut results).ok().flatten()?;
+        let is_enough = shown.commit >= seen.get() && shown.store_id == store_id;
+        if !is_enough || shown.has_marks {
+            return None;
+        }
+        seen.has_seen(shown.commit);
+        Some(results)
+    }
+
+    async fn send(&mut self, operation: &'static str, script: Script) -> Option<Vec<Vec<PgRow>>> {
+        let mut connection = self.slot.take(operation).await.ok()?;
+        connection.enter();
+        match connection.run(script).await {
+            Ok(results) => {
+                connection.leave();
+                self.slot.hand_back(connection);
+                Some(results)
+            }
+            Err(_) => {
+                connection.throw_away().await;
+                None
+            }
+        }
+    }
+}
