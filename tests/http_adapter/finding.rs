@@ -7,7 +7,7 @@ use std::time::Duration;
 use action_store::http::{AllowAll, RouterOptions, Scope, router, router_with};
 use action_store::{
     ActionError, ActionStore, ActionStoreExt, ActionUid, CancelRequest, Filter, Finish, Json,
-    MemoryStore, NewAction, ObjectRef, Outcome, Query, RelatedObject, Timestamp,
+    NewAction, ObjectRef, Outcome, Query, RelatedObject, Timestamp,
 };
 use async_trait::async_trait;
 use axum::Router;
