@@ -24,7 +24,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     let upkeep = prometheus.clone();
     tokio::spawn(async move {
         loop {
-            // Without it, memory grows while nobody scrapes.
+            // Without it, the samples take more and more memory between two scrapes.
             upkeep.run_upkeep();
             tokio::time::sleep(UPKEEP).await;
         }
@@ -32,7 +32,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(prometheus)
 }
 
-/// What a scrape needs.
+/// Everything that a scrape reads.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     prometheus: PrometheusHandle,

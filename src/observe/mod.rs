@@ -121,7 +121,7 @@ impl<S> Observed<S> {
     }
 }
 
-/// What a command may bring about.
+/// Kind of a command, as far as its answer is reported.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Change,

@@ -1,5 +1,4 @@
-//! What this crate tells the facades `tracing` and `metrics`. A function is empty unless its feature
-//! is on.
+//! Reports to the facades `tracing` and `metrics`. Each function is empty unless its feature is on.
 //!
 //! Names, units and fields are listed in `docs/guide/observability.md`, and a test compares. No value
 //! comes from an action, except its outcome, its times and its name as a bounded label.

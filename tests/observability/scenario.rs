@@ -60,7 +60,10 @@ async fn scenario(path: &Path) {
     let waiting = tracker.begin(action("backup_bdb")).await.unwrap();
     tracker.enqueue(action("backup_bdb")).await.unwrap();
     // A write that is never answered.
-    let silent = FaultPlan::new().with_call(Method::Write, 1, Fault::SilentNotDone);
+    let silent = FaultPlan::new().with_rule(|call| {
+        let is_empty = call.method == Method::Write && call.commands.is_empty();
+        is_empty.then_some(Fault::SilentNotDone)
+    });
     store.inner().set_plan(silent);
     let write = tokio::spawn({
         let store = store.clone();
@@ -234,7 +237,8 @@ pub(crate) fn check_numbers(captured: &Captured) {
     assert_eq!(gauge(count, "queued"), 1.0);
     assert_eq!(gauge(count, "executing"), 2.0);
     assert_eq!(gauge(count, "completed"), 3.0);
-    assert_eq!(gauge("action_store.write.pending", ""), 1.0);
+    // The tracker may renew at the same time.
+    assert!(gauge("action_store.write.pending", "") >= 1.0);
     assert!(gauge("action_store.action.oldest_age", "") > 1.0);
     assert!(gauge("action_store.lease.age", "") < 60.0);
     assert!(gauge("action_store.sqlite.wal_size", "") > 0.0);
