@@ -40,7 +40,10 @@ SELECT uid FROM new UNION ALL SELECT uid FROM changed";
 /// Writes of different actions.
 #[derive(Debug, Default)]
 pub struct Group {
-    new: (Vec<Vec<u8>>, Vec<String>, Vec<Vec<u8>>, Vec<&'static str>),
+    new_uids: Vec<Vec<u8>>,
+    objects: Vec<String>,
+    digests: Vec<Vec<u8>>,
+    descriptions: Vec<&'static str>,
     uids: Vec<Vec<u8>>,
     versions: Vec<i64>,
     statuses: Vec<i64>,
@@ -53,10 +56,10 @@ pub struct Group {
 impl Group {
     pub fn create(&mut self, new: &New) {
         let record = new.record(0);
-        self.new.0.push(record.uid);
-        self.new.1.push(new.object.clone());
-        self.new.2.push(record.digest);
-        self.new.3.push(new.description);
+        self.new_uids.push(record.uid);
+        self.objects.push(new.object.clone());
+        self.digests.push(record.digest);
+        self.descriptions.push(new.description);
     }
 
     pub fn change(&mut self, change: Change) {
@@ -73,10 +76,10 @@ impl Group {
     /// Writes the group as one transaction. Returns the uids of those that met their version.
     pub async fn write(&self, connection: &mut PgConnection, owner: &Owner) -> HashSet<Vec<u8>> {
         let written: Vec<Vec<u8>> = sqlx::query_scalar(WRITE)
-            .bind(&self.new.0)
-            .bind(&self.new.1)
-            .bind(&self.new.2)
-            .bind(&self.new.3)
+            .bind(&self.new_uids)
+            .bind(&self.objects)
+            .bind(&self.digests)
+            .bind(&self.descriptions)
             .bind(&self.uids)
             .bind(&self.versions)
             .bind(&self.statuses)

@@ -23,6 +23,7 @@ on_each_store! {
     counts_are_exact_up_to_the_bound,
     the_full_view_shows_what_the_caller_may_see,
     the_full_view_shows_results_and_keeps_operator_detail,
+    the_full_view_reads_the_action_once,
     the_remaining_time_is_computed_from_actions_in_the_scope,
 }
 
@@ -248,9 +249,7 @@ impl Between for CountedReads {
     }
 }
 
-#[tokio::test]
-async fn the_full_view_reads_the_action_once() {
-    let plane = Plane::new().await;
+async fn the_full_view_reads_the_action_once(plane: Plane) {
     let uid = plane.started(NewAction::task("a")).await;
     let finish = Finish::succeeded().with_result(Json::new("[1]").unwrap());
     plane.finish(uid, finish).await;

@@ -2,6 +2,7 @@
 #![cfg(feature = "http")]
 // Helpers of tests are test code, but clippy does not recognise them.
 #![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::future_not_send, reason = "each test runs on one thread")]
 
 mod auth;
 mod basic;
