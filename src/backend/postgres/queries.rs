@@ -108,7 +108,7 @@ pub(super) static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
 /// Gives revisions and numbers to what hosts have committed in their own transactions.
 pub(super) const STAMP: &str = "SELECT actions_stamp()";
 
-/// Whether no host's transaction writes. None begins to write then before this transaction ends.
+/// True if no host's transaction writes. Then none begins to write before this transaction ends.
 pub(super) const NO_HOSTS: &str = "SELECT pg_try_advisory_xact_lock($8)";
 
 /// The names ($7) that a host's transaction holds, while there is one.
