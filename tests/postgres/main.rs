@@ -13,6 +13,7 @@ mod failover;
 mod feed;
 mod fencing;
 mod host;
+mod host_answers;
 mod host_fencing;
 mod host_limits;
 mod load;
