@@ -13,7 +13,7 @@ use sqlx::postgres::PgRow;
 
 use super::decode::Columns;
 use super::load::read_stored;
-use super::read::READ_POSITION;
+use super::queries::READ_POSITION;
 use super::script::Script;
 use super::setup::Setup;
 use super::source::ConnectionSlot;
