@@ -333,16 +333,19 @@ impl fmt::Display for SqliteAddress {
 
 /// Writes a URL up to its parameters, which may contain a password too.
 fn without_password(url: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    // A password may contain an unescaped `@` or `/`, so the last `@` ends it.
-    match rest.rsplit_once('@') {
-        Some((user, host)) => {
-            let user = user.split(':').next().unwrap_or_default();
-            write!(f, "{scheme}://{user}@{host}")
-        }
-        None => write!(f, "{scheme}://{rest}"),
+    let until = |text: &str, ends: &[char]| text.split(ends).next().unwrap_or_default().to_owned();
+    // A password may contain an unescaped `@`, `/`, `?` or `#`, so the last `@` ends it.
+    let Some((user, host)) = rest.rsplit_once('@') else {
+        return write!(f, "{scheme}://{}", until(rest, &['?', '#']));
+    };
+    // Unless the `@` belongs to a parameter. The text after it may then be a part of a password.
+    let parameters = user.split_once(['?', '#']);
+    if parameters.is_some_and(|(_, parameters)| parameters.contains('=')) {
+        return write!(f, "{scheme}://...");
     }
+    let user = until(user, &[':', '/', '?', '#']);
+    write!(f, "{scheme}://{user}@{}", until(host, &['?', '#']))
 }
 
 impl fmt::Debug for StoreAddress {

@@ -101,6 +101,7 @@ pub struct StoreError {
     operation: &'static str,
     message: Cow<'static, str>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+    is_in_use: bool,
 }
 
 impl StoreError {
@@ -116,7 +117,15 @@ impl StoreError {
             operation,
             message: message.into(),
             source: None,
+            is_in_use: false,
         }
+    }
+
+    /// Marks the error of an opening that found the store open elsewhere.
+    #[cfg(feature = "sqlite-unbundled")]
+    pub(crate) fn with_in_use(mut self) -> StoreError {
+        self.is_in_use = true;
+        self
     }
 
     /// Sets the cause.
@@ -126,10 +135,23 @@ impl StoreError {
         self
     }
 
+    /// Returns the same error with another kind.
+    pub(crate) fn with_kind(mut self, kind: StoreErrorKind) -> StoreError {
+        self.kind = kind;
+        self
+    }
+
     /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
+    }
+
+    /// Returns true if the store cannot be opened because it is open elsewhere, in this process or
+    /// another one. The kind is then [`Unavailable`](StoreErrorKind::Unavailable).
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.is_in_use
     }
 
     /// Returns true if a repeat of the same call may succeed: the kind is

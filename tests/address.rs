@@ -136,13 +136,23 @@ fn a_password_is_never_written() {
         "postgres://ada:s3cret@db.example:5432/plane?sslmode=require",
         "postgresql://ada:s3c/r@s3cret@db.example/plane",
         "postgres://db.example/plane?user=ada&password=s3cret",
+        "postgres://ada:s3c#ret@db.example/plane",
+        "postgres://ada:s3c?ret@db.example/plane?sslmode=require",
+        "postgres://ada:s3c/r#e?t@s3c@db.example/plane#s3c",
     ] {
         let address = read(text).unwrap();
         for written in [address.to_string(), format!("{address:?}")] {
             assert!(!written.contains("s3c"), "{written}");
             assert!(written.contains("db.example"), "{written}");
+            assert!(!written.contains("ret"), "{written}");
         }
     }
+}
+
+#[test]
+fn an_at_sign_that_may_be_in_a_password_of_the_parameters_ends_no_user() {
+    let address = read("postgres://db.example/plane?user=ada&password=s3c@ret").unwrap();
+    assert_eq!(address.to_string(), "postgres://...");
 }
 
 #[tokio::test]
@@ -178,6 +188,7 @@ async fn a_sqlite_address_opens_the_file_as_it_says() {
     let at = |query: &str| format!("sqlite:{}/a.db{query}", dir.path().display());
     let error = connect(&at("?create=false")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(!error.is_in_use());
     assert!(!dir.path().join("a.db").exists());
 
     let shared = connect(&at("?mode=shared")).await.unwrap();
@@ -195,6 +206,7 @@ async fn a_sqlite_address_opens_the_file_as_it_says() {
         .await
         .unwrap_err();
     assert_eq!(second.kind(), StoreErrorKind::Unavailable);
+    assert!(second.is_in_use());
 }
 
 #[cfg(not(feature = "sqlite-unbundled"))]

@@ -196,17 +196,30 @@ async fn each_path_takes_the_parameters_that_it_describes_and_no_others() {
         ("tenant", "a"),
         ("since", "0"),
         ("until", "0"),
+        ("label", "a"),
+        ("parent", "00000000000000000000000000000000"),
+        ("owner", "a"),
+        ("finished_since", "0"),
+        ("finished_until", "0"),
         ("order", "oldest"),
+        ("bound", "1"),
+        ("view", "full"),
         ("after", "0"),
         ("wait", "1ms"),
     ];
     let document = read(&RouterOptions::new());
     for (path, item) in document["paths"].as_object().unwrap() {
         let parameters = item["get"]["parameters"].as_array().unwrap();
+        let parameters = parameters.iter().filter(|one| one["in"] == "query");
+        let names: Vec<&str> = parameters
+            .map(|one| one["name"].as_str().unwrap())
+            .collect();
+        for name in &names {
+            let has_example = examples.iter().any(|(known, _)| known == name);
+            assert!(has_example, "{path}: no example of {name}");
+        }
         for (name, example) in examples {
-            let described = parameters
-                .iter()
-                .any(|one| one["in"] == "query" && one["name"] == name);
+            let described = names.contains(&name);
             let filled = path.replace("{bdb_uid}", "1").replace("{uid}", "x");
             let request = Request::get(format!("{filled}?{name}={example}"));
             let request = request.body(Body::empty()).unwrap();

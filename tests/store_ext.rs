@@ -121,3 +121,23 @@ async fn a_count_takes_any_bound() {
     let counts = store.count(&of_name, u32::MAX).await.unwrap();
     assert_eq!((counts.total(), counts.is_exact()), (1, true));
 }
+
+#[test]
+fn a_filter_is_made_of_a_text_that_a_person_wrote() {
+    for (text, filter) in [
+        ("backup_bdb", Filter::Name("backup_bdb".into())),
+        ("SM*", Filter::NamePrefix("SM".into())),
+        ("SM**", Filter::NamePrefix("SM*".into())),
+        ("*SM", Filter::Name("*SM".into())),
+    ] {
+        assert_eq!(Filter::name_or_prefix(text), filter, "{text}");
+    }
+    for (text, filter) in [
+        ("region", Filter::label_key("region")),
+        ("region=eu-1", Filter::label("region", "eu-1")),
+        ("region=", Filter::label("region", "")),
+        ("query=a=b", Filter::label("query", "a=b")),
+    ] {
+        assert_eq!(Filter::label_text(text), filter, "{text}");
+    }
+}

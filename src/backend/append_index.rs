@@ -7,7 +7,6 @@ const FEW: usize = 64;
 
 /// Values in the order of their numbers. Each new number is higher than all earlier ones.
 ///
-///
 /// New values are appended, which an ordered tree handles badly. A removed value leaves an empty
 /// slot. The list is compacted when most slots are empty, so it has at most twice the slots it
 /// needs. A removal has constant cost on average.

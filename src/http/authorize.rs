@@ -111,8 +111,8 @@ impl fmt::Display for Permission {
 /// 404, even if an action of the scope stands behind that many newer ones of others. Add a filter or
 /// `order=newest` to continue there. Where this matters, give each tenant a store.
 ///
-/// Operator detail of errors ([`ActionError::detail`](crate::ActionError::detail)) is in no scope
-/// unless it is added: [`with_operator_detail`](Scope::with_operator_detail).
+/// Operator detail (of errors, owners and evidence) is in no scope unless it is added:
+/// [`with_operator_detail`](Scope::with_operator_detail).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     filters: Vec<Filter>,
@@ -151,10 +151,23 @@ impl Scope {
         self.with(Filter::TouchesAny(ObjectSet::new(objects)))
     }
 
-    /// Adds the operators' detail of an error: the field `error_detail` of a failed action (in
-    /// version 2 within `additional_info`), where a single action is asked for. Lists are summaries
-    /// and never have it. The documented shapes do not know that field, so leave it out for clients
-    /// that were written for the documents.
+    /// Adds operator detail. Other callers do not see:
+    ///
+    /// - the detail of an error ([`ActionError::detail`](crate::ActionError::detail)). It is the
+    ///   field `error_detail` of a single failed action, in version 2 within `additional_info`. In
+    ///   the history and the full view (`view=full`) it is the field `detail` of the error. Lists
+    ///   and the feed are summaries and never have it.
+    ///
+    /// - the name of the owner, in the feed, the history and the full view
+    ///
+    /// - the name in an entry of the history (`by`), except who asked to cancel
+    ///
+    /// - the `evidence` about an owner that did not complete the action, in the full view
+    ///
+    /// - lists and counts with the filter `owner`, which are answered 403
+    ///
+    /// The documented shapes have no field `error_detail`. Do not add operator detail for clients
+    /// that reject unknown fields.
     #[must_use]
     pub fn with_operator_detail(mut self) -> Scope {
         self.operator_detail = true;

@@ -1,7 +1,5 @@
 //! `GET /v1/actions/{uid}?view=full`: all that a caller may see of an action.
 
-use std::sync::Arc;
-
 use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Serialize;
@@ -15,7 +13,7 @@ use super::get_one::located;
 use super::query::COUNTED;
 use super::record::{Record, Seconds};
 use crate::expectations::{Expectations, Remaining};
-use crate::model::{Action, Detail, Evidence, Filter, Json};
+use crate::model::{Action, Evidence, Filter, Json};
 use crate::store::ActionStoreExt as _;
 
 /// An action with everything that the caller may see.
@@ -118,17 +116,15 @@ fn raw(json: Option<&Json>) -> Result<Option<&RawValue>, Problem> {
 }
 
 impl Adapter {
-    /// Answers with the whole of an action that the caller may see.
+    /// Answers with all that the caller may see of an action, which was read with
+    /// [`Detail::Full`](crate::model::Detail::Full).
     pub(super) async fn full(
         &self,
         parts: &Parts,
-        action: &Arc<Action>,
+        action: &Action,
         scope: &Scope,
     ) -> Result<Response, Problem> {
         let uid = action.uid;
-        // It may have been removed meanwhile.
-        let whole = self.seen(uid, scope, Detail::Full).await?.0;
-        let action = &*whole.unwrap_or_else(|| action.clone());
         let inside = scope.shows_detail();
         // Parts and earlier actions outside the scope are not counted.
         let children = [scope.filters(), &[Filter::Parent(uid)]].concat();

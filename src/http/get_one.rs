@@ -58,7 +58,7 @@ pub(super) fn located(
 
 impl Adapter {
     /// Reads the action in the path. With `wait`, waits for its completion first. Returns true if
-    /// all of it is asked for.
+    /// all of it is asked for; then it is read with results and operator detail, for any caller.
     pub(super) async fn one(
         &self,
         parts: &Parts,
@@ -72,20 +72,30 @@ impl Adapter {
         };
         let time = wait::read(time.as_deref(), &self.options.bounds)?;
         let uid = parameters::segment(parts, 0);
-        let action = self.visible(&uid, scope).await?;
+        let detail = if is_full {
+            Detail::Full
+        } else {
+            scope.detail()
+        };
+        let action = self.visible(&uid, scope, detail).await?;
         if self.waiting.for_end(&action, time, scope).await? {
-            Ok((self.visible(&uid, scope).await?, is_full))
+            Ok((self.visible(&uid, scope, detail).await?, is_full))
         } else {
             Ok((action, is_full))
         }
     }
 
     /// Returns an action if it exists and is in the scope.
-    pub(super) async fn visible(&self, text: &str, scope: &Scope) -> Result<Arc<Action>, Problem> {
+    pub(super) async fn visible(
+        &self,
+        text: &str,
+        scope: &Scope,
+        detail: Detail,
+    ) -> Result<Arc<Action>, Problem> {
         let Some(uid) = read_uid(text) else {
             return Err(Problem::NoSuchAction(text.to_owned()));
         };
-        let (found, at) = self.seen(uid, scope, scope.detail()).await?;
+        let (found, at) = self.seen(uid, scope, detail).await?;
         let drawn = match found {
             Some(action) => return Ok(action),
             None => drawn_at(uid),
@@ -105,7 +115,7 @@ impl Adapter {
 
     /// Looks an action up within the scope with one query to the store. With a scope it also
     /// returns the store's position.
-    pub(super) async fn seen(
+    async fn seen(
         &self,
         uid: ActionUid,
         scope: &Scope,

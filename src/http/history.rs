@@ -42,7 +42,8 @@ impl Adapter {
         let after = cursor.as_deref().map(str::parse).transpose();
         let after = after.map_err(|_| not_a_cursor())?;
         // Counted from the end, the uid is the second segment, wherever the router is nested.
-        let action = self.visible(&parameters::segment(parts, 1), scope).await?;
+        let uid = parameters::segment(parts, 1);
+        let action = self.visible(&uid, scope, scope.detail()).await?;
         let query = LogQuery::of(action.uid)
             .with_after(after)
             .with_limit(asked.unwrap_or(Limits::PAGE));

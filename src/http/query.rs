@@ -1,6 +1,7 @@
 //! Parses the query parameters of a list.
 
 use std::fmt::Write as _;
+use std::str::FromStr;
 
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
@@ -29,25 +30,6 @@ const FILTERS: [&str; 12] = [
     "finished_until",
 ];
 
-/// The parameters of a list. Every one after the first two makes the list a plain one.
-const KNOWN: [&str; 15] = [
-    "limit",
-    "cursor",
-    FILTERS[0],
-    FILTERS[1],
-    FILTERS[2],
-    FILTERS[3],
-    FILTERS[4],
-    FILTERS[5],
-    FILTERS[6],
-    "order",
-    FILTERS[7],
-    FILTERS[8],
-    FILTERS[9],
-    FILTERS[10],
-    FILTERS[11],
-];
-
 /// The parameters that may be given several times.
 const SEVERAL: [&str; 3] = ["status", "outcome", "label"];
 
@@ -71,9 +53,8 @@ impl ListRequest {
         touched: Option<&ObjectRef>,
         scope: &Scope,
     ) -> Result<ListRequest, Problem> {
-        let values = parameters::read_several(query, KNOWN, &SEVERAL)?;
-        let kept = kept(&values);
-        let mut values = Values(KNOWN.into_iter().zip(values).collect());
+        let mut values = Values::read(query, &[&["limit", "cursor"], &FILTERS, &["order"]])?;
+        let kept = values.kept();
         let limit = values.one("limit");
         let cursor = values.one("cursor");
         let order = values.one("order");
@@ -129,11 +110,7 @@ pub(super) fn read_counts(
     query: Option<&str>,
     scope: &Scope,
 ) -> Result<(Vec<Filter>, u32), Problem> {
-    let mut known = [""; FILTERS.len() + 1];
-    known[0] = "bound";
-    known[1..].copy_from_slice(&FILTERS);
-    let values = parameters::read_several(query, known, &SEVERAL)?;
-    let mut values = Values(known.into_iter().zip(values).collect());
+    let mut values = Values::read(query, &[&FILTERS, &["bound"]])?;
     let bound = values.one("bound").map(|text| {
         let number = time_param::digits(&text).filter(|number| *number > 0);
         let number = number.map(|number| number.min(MOST_COUNTED));
@@ -158,6 +135,27 @@ pub(super) const MOST_COUNTED: u32 = 10_000;
 struct Values(Vec<(&'static str, Vec<String>)>);
 
 impl Values {
+    /// Reads these groups of parameters.
+    fn read(query: Option<&str>, groups: &[&[&'static str]]) -> Result<Values, Problem> {
+        let known = groups.concat();
+        let values = parameters::read_several(query, &known, &SEVERAL)?;
+        Ok(Values(known.into_iter().zip(values).collect()))
+    }
+
+    /// Returns the query string of all parameters but the cursor, in the order of the groups.
+    fn kept(&self) -> String {
+        let mut kept = String::new();
+        let parameters = self.0.iter().filter(|(name, _)| *name != "cursor");
+        for (name, values) in parameters {
+            for value in values {
+                let and = if kept.is_empty() { "" } else { "&" };
+                // Writing to a string cannot fail.
+                let _ = write!(kept, "{and}{name}={}", parameters::encode(value));
+            }
+        }
+        kept
+    }
+
     /// Takes the values of a parameter.
     fn take(&mut self, name: &str) -> Vec<String> {
         let found = self.0.iter_mut().find(|(known, _)| *known == name);
@@ -209,7 +207,7 @@ impl Values {
         ];
         let texts = [
             self.states()?,
-            self.filter("name", NO_LABEL, name)?,
+            self.filter("name", NO_LABEL, |s| checked(Filter::name_or_prefix(s)))?,
             object,
             self.filter("tenant", NO_LABEL, |s| checked(Filter::Tenant(s.into())))?,
             self.filter("parent", NO_UID, |s| read_uid(s).map(Filter::Parent))?,
@@ -221,11 +219,8 @@ impl Values {
             return Err(fault("label", "is given more than 16 times"));
         }
         for text in labels {
-            let label = match text.split_once('=') {
-                Some((key, value)) => Filter::label(key, value),
-                None => Filter::label_key(&*text),
-            };
-            filters.push(checked(label).ok_or_else(|| fault("label", NO_PAIR))?);
+            let label = checked(Filter::label_text(&text));
+            filters.push(label.ok_or_else(|| fault("label", NO_PAIR))?);
         }
         Ok(filters)
     }
@@ -233,43 +228,29 @@ impl Values {
     /// Parses the statuses and the outcomes. An action must have one of the statuses, and one of
     /// the outcomes.
     fn states(&mut self) -> Result<Option<Filter>, Problem> {
-        let words = |values: &[String]| -> Vec<String> {
-            let words = values.iter().flat_map(|value| value.split(','));
-            words.map(str::to_ascii_lowercase).collect()
-        };
-        let (statuses, outcomes) = (self.take("status"), self.take("outcome"));
-        if statuses.is_empty() && outcomes.is_empty() {
+        let statuses = self.words("status", NO_STATUS)?;
+        let outcomes = self.words("outcome", NO_OUTCOME)?;
+        let statuses = statuses.map(|known| StateSet::new().with_statuses(known));
+        let outcomes = outcomes.map(|known| StateSet::new().with_outcomes(known));
+        let states = [statuses, outcomes].into_iter().flatten();
+        Ok(states.reduce(StateSet::intersection).map(Filter::States))
+    }
+
+    /// Takes the words of a parameter, which commas separate.
+    fn words<T: FromStr>(
+        &mut self,
+        name: &str,
+        otherwise: &'static str,
+    ) -> Result<Option<Vec<T>>, Problem> {
+        let values = self.take(name);
+        if values.is_empty() {
             return Ok(None);
         }
-        let mut states = StateSet::ALL;
-        if !statuses.is_empty() {
-            let known = words(&statuses)
-                .iter()
-                .map(|word| word.parse().ok())
-                .collect();
-            let known: Option<Vec<_>> = known;
-            let known = known.ok_or_else(|| fault("status", NO_STATUS))?;
-            states = states.intersection(StateSet::new().with_statuses(known));
-        }
-        if !outcomes.is_empty() {
-            let known = words(&outcomes)
-                .iter()
-                .map(|word| word.parse().ok())
-                .collect();
-            let known: Option<Vec<_>> = known;
-            let known = known.ok_or_else(|| fault("outcome", NO_OUTCOME))?;
-            states = states.intersection(StateSet::new().with_outcomes(known));
-        }
-        Ok(Some(Filter::States(states)))
+        let words = values.iter().flat_map(|value| value.split(','));
+        let words = words.map(|word| word.to_ascii_lowercase().parse().ok());
+        let words: Option<Vec<T>> = words.collect();
+        words.map(Some).ok_or_else(|| fault(name, otherwise))
     }
-}
-
-/// Parses a name, or the beginning of names before a `*`.
-fn name(text: &str) -> Option<Filter> {
-    checked(match text.strip_suffix('*') {
-        Some(prefix) => Filter::NamePrefix(prefix.into()),
-        None => Filter::Name(text.into()),
-    })
 }
 
 /// Builds `Link: <?kept&cursor=...>; rel="next"`.
@@ -321,18 +302,4 @@ fn checked(filter: Filter) -> Option<Filter> {
     let query = Query::new().with_filter(filter);
     query.check().ok()?;
     query.filters.into_iter().next()
-}
-
-fn kept(values: &[Vec<String>; KNOWN.len()]) -> String {
-    let mut kept = String::new();
-    let pairs = KNOWN
-        .iter()
-        .zip(values)
-        .filter(|(name, _)| **name != "cursor");
-    for (name, value) in pairs.flat_map(|(name, all)| all.iter().map(move |one| (name, one))) {
-        let and = if kept.is_empty() { "" } else { "&" };
-        // Writing to a string cannot fail.
-        let _ = write!(kept, "{and}{name}={}", parameters::encode(value));
-    }
-    kept
 }

@@ -97,6 +97,26 @@ impl Filter {
         }
     }
 
+    /// Creates the condition of a text that a person wrote: `backup_bdb` for this name, `SM*` for
+    /// names that begin with `SM`. Only a `*` at the end has this meaning.
+    #[must_use]
+    pub fn name_or_prefix(text: &str) -> Filter {
+        match text.strip_suffix('*') {
+            Some(prefix) => Filter::NamePrefix(prefix.into()),
+            None => Filter::Name(text.into()),
+        }
+    }
+
+    /// Creates the condition of a text that a person wrote: `region=eu-1` for this label, `region`
+    /// for a label with this key. The value begins after the first `=`.
+    #[must_use]
+    pub fn label_text(text: &str) -> Filter {
+        match text.split_once('=') {
+            Some((key, value)) => Filter::label(key, value),
+            None => Filter::label_key(text),
+        }
+    }
+
     /// Returns true if the action meets the condition.
     #[must_use]
     pub fn matches(&self, action: &Action) -> bool {

@@ -10,7 +10,7 @@ use super::json::Json;
 #[cfg(doc)]
 use super::limits::Limits;
 use super::progress::Progress;
-use super::words::Outcome;
+use super::words::{Outcome, Status};
 
 /// Report about an action that is being executed. All fields are optional; an empty report is a
 /// sign of life.
@@ -207,6 +207,29 @@ impl Finish {
     #[must_use]
     pub fn failed(error: ActionError) -> Finish {
         Finish::new(Outcome::Failed).with_error(error)
+    }
+
+    /// Creates the end by which an operator settles an action of this status whose owner is no
+    /// longer alive: lost if it was executing, interrupted if it was queued. The reason is for
+    /// operators: it becomes the [detail](ActionError::detail) of the error. See
+    /// [`Tracker::settle`](crate::Tracker::settle), which ends an action so.
+    #[must_use]
+    pub fn settled(status: Status, reason: Option<Arc<str>>) -> Finish {
+        let (outcome, code, message) = match status {
+            Status::Queued => (
+                Outcome::Interrupted,
+                ActionError::INTERRUPTED,
+                "it was never started; an operator settled it",
+            ),
+            _ => (
+                Outcome::Lost,
+                ActionError::LOST,
+                "its owner is no longer alive; an operator settled it",
+            ),
+        };
+        let mut error = ActionError::new(code, message);
+        error.detail = reason;
+        Finish::new(outcome).with_error(error)
     }
 
     /// Sets the result. Takes a [`Json`] or the `Result` of its constructors:

@@ -44,13 +44,25 @@ impl Claim {
         self.0.store(IN_DOUBT, Ordering::Release);
     }
 
+    /// The COMMIT was sent and certainly not applied. The writer puts the batch off: its caller may
+    /// withdraw it until the writer takes it again.
+    pub(crate) fn refused(&self) {
+        if self.take() {
+            self.give_back();
+        }
+    }
+
     /// Returns true if the COMMIT of the batch was sent.
     pub(crate) fn is_sent(&self) -> bool {
         matches!(self.0.load(Ordering::Acquire), SENT | IN_DOUBT)
     }
 
+    /// Returns true if the batch may have been applied by an earlier attempt.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.0.load(Ordering::Acquire) == IN_DOUBT
+    }
+
     /// The writer puts the batch off: its caller may withdraw it again, unless it was sent before.
-    #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
     pub(crate) fn give_back(&self) {
         let back = self
             .0
@@ -100,6 +112,18 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_was_refused_may_be_withdrawn() {
+        let claim = Claim::default();
+        assert!(claim.take());
+        claim.send();
+        claim.refused();
+        assert!(!claim.is_sent());
+        assert!(claim.withdraw());
+        claim.refused();
+        assert!(claim.is_withdrawn());
+    }
+
+    #[test]
     fn a_batch_in_doubt_stays_in_doubt_until_it_is_answered() {
         let claim = Claim::default();
         assert!(claim.take());
@@ -107,6 +131,7 @@ mod tests {
         claim.doubt();
         assert!(claim.take());
         claim.give_back();
+        claim.refused();
         assert!(!claim.withdraw());
         claim.send();
         claim.give_back();

@@ -321,7 +321,10 @@ where
             watch.publish(at);
             answer_each(requests, answers);
         }
-        Err(CommitError::OneBatch(_)) if requests.len() > 1 => return requests,
+        Err(CommitError::OneBatch(_)) if requests.len() > 1 => {
+            requests.iter().for_each(|request| request.claim.refused());
+            return requests;
+        }
         Err(CommitError::OneBatch(error) | CommitError::AllBatches(error)) => {
             answer_all(requests, &error);
         }

@@ -257,3 +257,6 @@ impl Changed<'_> {
         self.rows.entry(uid).or_default().1 = after;
     }
 }
+
+#[cfg(test)]
+mod tests;

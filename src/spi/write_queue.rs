@@ -13,13 +13,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::write_request::{ROOM_UNIT, WriteRequest};
+use crate::error::StoreError;
 
 /// Number of commands, and of their bytes, at which a transaction takes no further batch.
 const GROUP_COMMANDS: usize = 2000;
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
-/// Time after which a batch that was blocked is tried again.
-const POSTPONED: Duration = Duration::from_millis(5);
+/// Pause before the next attempt of a batch that was blocked: at first, and at most. It doubles each
+/// time, because each attempt takes the lock of all writers.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Batches of one kind, oldest first.
 struct Lane {
@@ -50,8 +53,8 @@ pub(crate) struct WriteQueue {
     owners: Lane,
     actions: Lane,
     closing: watch::Receiver<bool>,
-    /// Batches that come back to their queues at this time.
-    postponed: Option<(Instant, Vec<WriteRequest>)>,
+    /// Batches that were put off, each with the time at which it comes back to its queue.
+    postponed: Vec<(Instant, WriteRequest)>,
 }
 
 impl WriteQueue {
@@ -64,7 +67,7 @@ impl WriteQueue {
             owners: Lane::new(owners),
             actions: Lane::new(actions),
             closing,
-            postponed: None,
+            postponed: Vec::new(),
         }
     }
 
@@ -75,11 +78,11 @@ impl WriteQueue {
 
     /// Waits for one more batch. Returns false as above.
     async fn receive(&mut self) -> bool {
-        loop {
+        let due_by = loop {
             // Each batch stays in its own queue: an action batch that was received first does not
             // pass a later owner batch.
             let (owners, actions) = (&mut self.owners, &mut self.actions);
-            let due = self.postponed.as_ref().map(|(due, _)| *due);
+            let due = self.postponed.iter().map(|(due, _)| *due).min();
             let mut brought_back = pin!(until(due));
             let mut closing = pin!(self.closing.wait_for(|closing| *closing));
             let received = poll_fn(|context| {
@@ -99,7 +102,7 @@ impl WriteQueue {
             });
             let received = received.await;
             let (lane, request) = match received {
-                Received::Due => break,
+                Received::Due => break Instant::now(),
                 Received::Owners(request) => (owners, request),
                 Received::Actions(request) => (actions, request),
                 Received::Closing => {
@@ -119,35 +122,47 @@ impl WriteQueue {
                     return true;
                 }
             }
-            if due.is_none() {
+            let Some(last) = self.postponed.iter().map(|(due, _)| *due).max() else {
                 return false;
-            }
-            until(due).await;
-            break;
-        }
-        self.bring_back();
+            };
+            // The last attempt of the batches that were put off.
+            break last;
+        };
+        self.bring_back(due_by);
         true
     }
 
     /// Puts batches off for a moment. Their callers may withdraw them meanwhile.
+    ///
+    /// A batch that was put off is not taken. It is dropped if its caller has gone away, and refused
+    /// if the store is being closed. A host may block it for any time. A batch
+    /// in doubt is tried until its outcome is known, or the store is closed.
     #[cfg_attr(not(feature = "_sql"), allow(dead_code))]
     pub(crate) fn postpone(&mut self, requests: Vec<WriteRequest>) {
-        if requests.is_empty() {
-            return;
+        let (is_closing, now) = (self.is_closing(), Instant::now());
+        for mut request in requests {
+            request.claim.give_back();
+            if is_closing {
+                // From here on its caller no longer withdraws it, but waits for this answer.
+                let _withdrawn = request.claim.withdraw();
+                request.answer(Err(StoreError::closed("write")));
+            } else if !(request.reply.is_closed() && request.claim.withdraw()) {
+                request.pause = (request.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                self.postponed.push((now + request.pause, request));
+            }
         }
-        requests
-            .iter()
-            .for_each(|request| request.claim.give_back());
-        let due = Instant::now() + POSTPONED;
-        let (_, postponed) = self.postponed.get_or_insert((due, Vec::new()));
-        postponed.extend(requests);
     }
 
-    /// Returns postponed batches to the front of their queues.
-    fn bring_back(&mut self) {
-        if let Some((_, requests)) = self.postponed.take() {
-            self.put_back(requests);
-        }
+    /// Returns true if the store is being closed or was dropped.
+    fn is_closing(&self) -> bool {
+        *self.closing.borrow() || self.owners.channel.is_closed()
+    }
+
+    /// Returns the postponed batches that are due by this time to the front of their queues.
+    fn bring_back(&mut self, time: Instant) {
+        let due = self.postponed.extract_if(.., |(due, _)| *due <= time);
+        let due: Vec<WriteRequest> = due.map(|(_, request)| request).collect();
+        self.put_back(due);
     }
 
     /// Waits until enough batches wait, or for ever if the store is closed first.
@@ -181,9 +196,8 @@ impl WriteQueue {
     /// Returns the waiting batches that fit into one transaction, up to a number of batches. Empty
     /// if all were withdrawn. Callers may still withdraw them.
     pub(crate) fn next_group(&mut self, most: usize) -> Vec<WriteRequest> {
-        let due = self.postponed.as_ref().map(|(due, _)| *due);
-        if due.is_some_and(|due| due <= Instant::now()) {
-            self.bring_back();
+        if !self.postponed.is_empty() {
+            self.bring_back(Instant::now());
         }
         group(most, || {
             let owners = self.owners.try_next();

@@ -1,11 +1,12 @@
 //! A batch that waits for the writer, and its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::claim::Claim;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Batch, Done, ReadSet, Rejection};
 
 /// The results of a batch.
@@ -26,12 +27,20 @@ pub(crate) struct WriteRequest {
     pub(crate) about_owners: bool,
     pub(crate) claim: Arc<Claim>,
     pub(crate) reply: oneshot::Sender<Answer>,
+    /// Pause before the latest attempt, if it was blocked before.
+    pub(crate) pause: Duration,
     /// Its share of the queue memory, released when the batch is done.
     pub(crate) room: OwnedSemaphorePermit,
 }
 
 impl WriteRequest {
+    /// Answers the caller. After an attempt that may have been applied, an error of a later attempt
+    /// does not say that nothing was applied: it becomes `OutcomeUnknown`.
     pub(crate) fn answer(self, answer: Answer) {
+        let answer = match self.claim.is_in_doubt() {
+            true => answer.map_err(|error| error.with_kind(StoreErrorKind::OutcomeUnknown)),
+            false => answer,
+        };
         // Released first, so that a caller that continues at once finds room.
         drop(self.room);
         // The caller may have gone away; the error is ignored.

@@ -100,6 +100,7 @@ impl WriteSender {
                 about_owners,
                 claim,
                 reply,
+                pause: Duration::ZERO,
                 room,
             };
             lane.send(request).map_err(|_| closed())?;
@@ -108,9 +109,10 @@ impl WriteSender {
         let failed = |kind, message| Err(StoreError::new(kind, "write", message));
         let mut written = pin!(written);
         let mut ended = deadline(timeout, &mut written).await;
-        // The writer may have it. It may answer now, or find it blocked and give it back.
+        // The writer may have it. It may answer now, or give it back: it found it blocked, or the
+        // commit was refused.
         let begun = std::time::Instant::now();
-        while ended.is_none() && !claim.withdraw() && !claim.is_sent() && begun.elapsed() < GRACE {
+        while ended.is_none() && !claim.withdraw() && begun.elapsed() < GRACE {
             ended = deadline(LOOK_AGAIN, &mut written).await;
         }
         match ended {
@@ -142,4 +144,35 @@ pub(super) fn about_owners(batch: &Batch) -> bool {
         )
     };
     batch.commands.iter().all(about_owners)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{NewAction, read_set};
+
+    #[tokio::test]
+    async fn an_answer_just_after_the_time_out_is_still_heard() {
+        let timeout = Duration::from_millis(20);
+        let (sender, mut queue) = WriteSender::new(1024 * 1024);
+        let batch = Batch::each(vec![Command::create(NewAction::task("a"))]);
+        let read_set = read_set(&batch).unwrap();
+        let mut write = pin!(sender.write(batch, read_set, 1, timeout));
+        tokio::select! {
+            biased;
+            answer = &mut write => panic!("{answer:?}"),
+            more = queue.wait() => assert!(more),
+        }
+        let request = queue.next_group(1).pop().unwrap();
+        assert!(request.claim.take());
+        request.claim.send();
+        std::thread::sleep(timeout);
+        tokio::select! {
+            biased;
+            answer = &mut write => panic!("{answer:?}"),
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+        }
+        request.answer(Ok(Vec::new()));
+        assert_eq!(write.await.unwrap().len(), 0);
+    }
 }

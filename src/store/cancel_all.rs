@@ -147,8 +147,9 @@ pub struct CancelReport {
     /// Where the next step continues. `None` at the end, or if the first transaction failed.
     pub next: Option<Cursor>,
     /// The error that stopped the step. The counts include what was recorded before it. A part may
-    /// be missing the request then; [`CancelAll::resume`] repeats the transaction that failed, and
-    /// actions that have the request are not changed.
+    /// be missing the request then. [`CancelAll::resume`] repeats the transaction that failed.
+    /// Actions that have the request are not changed: if they are still unfinished, they match again
+    /// and count as `already`.
     pub error: Option<StoreError>,
 }
 
@@ -162,41 +163,41 @@ impl CancelReport {
 
 /// Result of requesting the cancellation of some actions.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+struct Asked {
     requested: u64,
     already: u64,
-    ended: u64,
     gone: u64,
-    /// Refused ends. These actions have another owner or were started; their owner reads the
-    /// request.
-    pub(crate) refused_ends: Vec<Rejection>,
+    /// The actions that have a request now and are queued.
+    queued: Vec<Arc<Action>>,
 }
 
-/// Executes one step. `own` is the owner that calls, which may end its own queued actions.
+/// Executes one step. `own` is the owner that calls, which may end its own queued actions. Also
+/// returns the refusal that says that `own` is fenced, if there was one.
 pub(crate) async fn cancel_all<S: ActionStore + ?Sized>(
     store: &S,
     own: Option<&OwnerRef>,
     all: &CancelAll,
-) -> (CancelReport, Vec<Rejection>) {
+) -> (CancelReport, Option<Rejection>) {
     let mut report = CancelReport {
         next: all.after,
         ..CancelReport::default()
     };
-    let mut refused = Vec::new();
+    let mut fenced = None;
     let mut request = all.request.clone();
     request.fit();
-    let done = walk(store, own, all, &request, &mut report, &mut refused).await;
+    let done = walk(store, own, all, &request, &mut report, &mut fenced).await;
     report.error = done.err();
-    (report, refused)
+    (report, fenced)
 }
 
+/// Adds to the report as it goes, so that it includes what was recorded before an error.
 async fn walk<S: ActionStore + ?Sized>(
     store: &S,
     own: Option<&OwnerRef>,
     all: &CancelAll,
     request: &CancelRequest,
     report: &mut CancelReport,
-    refused: &mut Vec<Rejection>,
+    fenced: &mut Option<Rejection>,
 ) -> Result<(), StoreError> {
     let mut query = Query::new()
         .with_filter(Filter::Unfinished)
@@ -209,32 +210,25 @@ async fn walk<S: ActionStore + ?Sized>(
         query.limit = batch_of(store).min(left);
         query.after = report.next;
         let page = store.list(&query).await?;
-        let mut counted = CancelReport::default();
-        for action in &page.items {
-            counted.matched += 1;
-            counted.queued += u64::from(action.status == Status::Queued);
-            counted.executing += u64::from(action.status == Status::Executing);
-            counted.already += u64::from(action.cancel.is_some());
-        }
-        if !all.dry_run {
-            let asked = ask(store, own, &page.items, request).await?;
-            report.requested += asked.requested;
-            counted.already = asked.already;
-            report.ended += asked.ended;
-            report.gone += asked.gone;
-            refused.extend(asked.refused_ends);
-            if all.parts {
-                for action in &page.items {
-                    let asked = ask_parts(store, own, action.uid, request).await?;
-                    report.parts += asked.requested;
-                    refused.extend(asked.refused_ends);
-                }
+        let asked = match all.dry_run {
+            true => Asked {
+                already: count(&page.items, |action| action.cancel.is_some()),
+                ..Asked::default()
+            },
+            false => ask(store, &page.items, request).await?,
+        };
+        report.matched += count(&page.items, |_| true);
+        report.queued += count(&page.items, |action| action.status == Status::Queued);
+        report.executing += count(&page.items, |action| action.status == Status::Executing);
+        report.requested += asked.requested;
+        report.already += asked.already;
+        report.gone += asked.gone;
+        report.ended += end(store, own, &asked.queued, fenced).await?;
+        if all.parts && !all.dry_run {
+            for action in &page.items {
+                ask_parts(store, own, action.uid, request, &mut report.parts, fenced).await?;
             }
         }
-        report.matched += counted.matched;
-        report.queued += counted.queued;
-        report.executing += counted.executing;
-        report.already += counted.already;
         report.next = page.next;
         if report.next.is_none() {
             break;
@@ -243,20 +237,26 @@ async fn walk<S: ActionStore + ?Sized>(
     Ok(())
 }
 
+fn count(actions: &[Arc<Action>], which: impl Fn(&Action) -> bool) -> u64 {
+    actions.iter().map(|action| u64::from(which(action))).sum()
+}
+
 fn batch_of<S: ActionStore + ?Sized>(store: &S) -> u16 {
     let most = store.capabilities().max_commands;
     u16::try_from(most).unwrap_or(BATCH).clamp(1, BATCH)
 }
 
-/// Requests the cancellation of all unfinished parts below an action, in batches. Parts that have a
-/// request are not changed, so a repeat is harmless.
+/// Requests the cancellation of all unfinished parts below an action, in batches. Adds to the number
+/// of those that got the request. Parts that have a request are not changed, so a repeat is
+/// harmless.
 pub(crate) async fn ask_parts<S: ActionStore + ?Sized>(
     store: &S,
     own: Option<&OwnerRef>,
     parent: ActionUid,
     request: &CancelRequest,
-) -> Result<Asked, StoreError> {
-    let mut total = Asked::default();
+    requested: &mut u64,
+    fenced: &mut Option<Rejection>,
+) -> Result<(), StoreError> {
     let mut parents = VecDeque::from([parent]);
     // A part may be recorded before its parent, so the links can form a cycle.
     let mut met = HashSet::from([parent]);
@@ -271,28 +271,26 @@ pub(crate) async fn ask_parts<S: ActionStore + ?Sized>(
         while let Some(page) = pages.next().await? {
             let new = page.items.iter().map(|part| part.uid);
             parents.extend(new.filter(|uid| met.insert(*uid)));
-            let asked = ask(store, own, &page.items, request).await?;
-            total.requested += asked.requested;
-            total.refused_ends.extend(asked.refused_ends);
+            let asked = ask(store, &page.items, request).await?;
+            *requested += asked.requested;
+            end(store, own, &asked.queued, fenced).await?;
         }
     }
-    Ok(total)
+    Ok(())
 }
 
-/// Requests the cancellation of some actions, and ends those that are queued.
+/// Requests the cancellation of some actions, in one transaction.
 async fn ask<S: ActionStore + ?Sized>(
     store: &S,
-    own: Option<&OwnerRef>,
     actions: &[Arc<Action>],
     request: &CancelRequest,
 ) -> Result<Asked, StoreError> {
     let mut asked = Asked::default();
-    let mut known: Vec<Arc<Action>> = Vec::new();
     let mut requests = Vec::new();
     for action in actions {
         if action.cancel.is_some() {
             asked.already += 1;
-            known.push(action.clone());
+            asked.queued.push(action.clone());
         } else {
             let change = Change::RequestCancel(request.clone());
             requests.push(Command::apply(action.uid, change));
@@ -303,24 +301,45 @@ async fn ask<S: ActionStore + ?Sized>(
             match answer {
                 Ok(done) => {
                     asked.requested += 1;
-                    known.extend(done.action);
+                    asked.queued.extend(done.action);
                 }
                 // It was completed or removed in the meantime.
                 Err(_) => asked.gone += 1,
             }
         }
     }
-    let queued = known.iter().filter(|part| part.status == Status::Queued);
-    let ends: Vec<Command> = queued.map(|part| end_of(own, part)).collect();
+    asked
+        .queued
+        .retain(|action| action.status == Status::Queued);
+    Ok(asked)
+}
+
+/// Ends queued actions that have a cancel request, in one transaction. Returns the number of those
+/// that have ended. The store refuses the others: they have another owner or were started, and their
+/// owner reads the request.
+async fn end<S: ActionStore + ?Sized>(
+    store: &S,
+    own: Option<&OwnerRef>,
+    queued: &[Arc<Action>],
+    fenced: &mut Option<Rejection>,
+) -> Result<u64, StoreError> {
+    let ends: Vec<Command> = queued.iter().map(|action| end_of(own, action)).collect();
+    let mut ended = 0;
     if !ends.is_empty() {
         for answer in store.write_repeating(Batch::each(ends)).await? {
             match answer {
-                Ok(_) => asked.ended += 1,
-                Err(refused) => asked.refused_ends.push(refused),
+                Ok(_) => ended += 1,
+                Err(rejection) if is_fence(own, &rejection) => *fenced = Some(rejection),
+                Err(_) => {}
             }
         }
     }
-    Ok(asked)
+    Ok(ended)
+}
+
+/// Returns true if a refusal says that the owner is fenced.
+fn is_fence(own: Option<&OwnerRef>, rejection: &Rejection) -> bool {
+    matches!(rejection, Rejection::Fenced { owner, .. } if Some(owner) == own)
 }
 
 /// Builds the command that ends a queued action after a cancel request, unless the action has

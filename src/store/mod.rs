@@ -70,7 +70,8 @@ use crate::model::{
 ///     [`Effect::Already`](crate::command::Effect::Already). It changes nothing.
 /// 13. A store takes a batch at the first poll of the future of [`write`](ActionStore::write), or at
 ///     a later poll if it has no room. A store that does nothing else has room. A batch that was
-///     taken is not cancelled, not even by a dropped future or by [`close`](ActionStore::close).
+///     taken is not cancelled, not even by a dropped future or by [`close`](ActionStore::close). A
+///     batch that waits for a transaction of the host is not taken until that transaction ends.
 ///     Dropping a future never harms the store.
 /// 14. Accepted data is returned byte for byte, or cut as [`Report`](crate::Report) says. The timestamps of an action never decrease. No
 ///     decision depends on a wall clock.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::handle::ActionHandle;
-use super::in_flight::Entry;
+use super::in_flight::{Entry, key_of};
 use super::parts;
 use super::recorded::Recorded;
 use super::run::unless_it_panics;
 use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{
-    Action, ActionUid, Batch, Change, Command, ConflictReason, Effect, NewAction, Rejection, Status,
+    Action, ActionUid, Batch, Change, Command, ConflictReason, Effect, Key, NewAction, Rejection,
+    Status,
 };
 use crate::store::ActionStoreExt;
 
@@ -111,9 +112,10 @@ async fn begin_all(
     if let Some(handle) = resume(core, parent.uid).await? {
         return Ok((asked(core, handle).await?, None));
     }
+    let key = key_of(&parent);
     match record(core, parent, children).await? {
         Begun::New(handle, children) => Ok((asked(core, handle).await?, Some(children))),
-        Begun::Found(uid) => Ok((start_found(core, uid).await?, None)),
+        Begun::Found(uid) => Ok((start_found(core, uid, key).await?, None)),
     }
 }
 
@@ -123,7 +125,7 @@ async fn record(
     new: NewAction,
     children: Vec<NewAction>,
 ) -> Result<Begun, Error> {
-    let uid = new.uid;
+    let (uid, key) = (new.uid, key_of(&new));
     let create = create_of(new, core);
     let start = apply_of(uid, Change::Start, core);
     let mut commands = vec![create.clone(), start.clone()];
@@ -135,7 +137,9 @@ async fn record(
     let written = core.shared.store.write_repeating(Batch::all(commands));
     let answers = match unless_it_panics("begin", written).await {
         Ok(answers) => answers,
-        Err(error) => return Err(unknown(core, uid, start, parts, error).into()),
+        Err(error) => {
+            return Err(unknown(core, Entry::taking(uid, key, start, parts), error).into());
+        }
     };
     let mut actions = Vec::with_capacity(answers.len());
     for answer in answers {
@@ -170,11 +174,17 @@ fn found_or(refused: Rejection, uid: ActionUid) -> Error {
 }
 
 /// Starts an action that exists already, for a call that may be a repeat.
-pub(super) async fn start_found(core: &Arc<Core>, uid: ActionUid) -> Result<ActionHandle, Error> {
-    start(core, uid).await.map_err(|error| match error {
-        Error::Rejected(refused) => found_or(refused, uid),
-        error => error,
-    })
+pub(super) async fn start_found(
+    core: &Arc<Core>,
+    uid: ActionUid,
+    key: Option<Key>,
+) -> Result<ActionHandle, Error> {
+    take(core, uid, key, Change::Start)
+        .await
+        .map_err(|error| match error {
+            Error::Rejected(refused) => found_or(refused, uid),
+            error => error,
+        })
 }
 
 /// Sends the starts and adoptions of earlier calls for an action again, if their outcome is unknown.
@@ -207,13 +217,15 @@ async fn resume(core: &Arc<Core>, uid: ActionUid) -> Result<Option<ActionHandle>
 }
 
 pub(super) async fn start(core: &Arc<Core>, uid: ActionUid) -> Result<ActionHandle, Error> {
-    take(core, uid, Change::Start).await
+    take(core, uid, None, Change::Start).await
 }
 
-/// Starts or adopts an action under this owner.
+/// Starts or adopts an action under this owner. `key` is the idempotency key by which the caller may
+/// repeat the call.
 pub(super) async fn take(
     core: &Arc<Core>,
     uid: ActionUid,
+    key: Option<Key>,
     change: Change,
 ) -> Result<ActionHandle, Error> {
     if let Some(handle) = resume(core, uid).await? {
@@ -223,7 +235,9 @@ pub(super) async fn take(
     let taken = core.shared.store.command_on_action(command.clone());
     match noted(core, unless_it_panics("start", taken).await) {
         Ok(action) => Ok(ActionHandle::new(core.clone(), action)),
-        Err(Error::Store(error)) => Err(unknown(core, uid, command, Vec::new(), error).into()),
+        Err(Error::Store(error)) => {
+            Err(unknown(core, Entry::taking(uid, key, command, Vec::new()), error).into())
+        }
         Err(refused) => Err(refused),
     }
 }
@@ -231,15 +245,8 @@ pub(super) async fn take(
 /// Keeps a begin with an unknown outcome, for a repeat of the call. Without a repeat, no work runs
 /// for the action. The background writer then sends the same command again, to learn whether it was
 /// applied. It interrupts the action and the children created with it.
-fn unknown(
-    core: &Core,
-    uid: ActionUid,
-    taking: Command,
-    children: Vec<ActionUid>,
-    error: StoreError,
-) -> StoreError {
+fn unknown(core: &Core, entry: Entry, error: StoreError) -> StoreError {
     if error.kind() == StoreErrorKind::OutcomeUnknown {
-        let entry = Entry::taking(uid, taking, children);
         core.shared.put_doubtful(entry, core.runtime());
     }
     error

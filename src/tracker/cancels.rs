@@ -9,10 +9,9 @@ use super::health::Task;
 use super::run::unless_it_panics;
 use super::shared::Shared;
 use crate::error::{Error, StoreError, StoreErrorKind};
-use crate::model::{
-    Action, Change, Command, Detail, Filter, Finish, Order, Outcome, Query, Revision, Status,
-};
+use crate::model::{Action, Detail, Filter, Order, Query, Revision, Status};
 use crate::store::ActionStoreExt;
+use crate::store::cancel_all::end_of;
 
 /// The pause between two polls is `PATIENCE` times the duration of the last poll, within these
 /// bounds. So a slow store is not kept busy by polling, and the upper bound limits the delay of a
@@ -90,24 +89,27 @@ async fn check_queued(shared: &Shared) -> Result<(), StoreError> {
     let Some(before) = shared.maybe_none_queued() else {
         return Ok(());
     };
+    // Earlier incarnations may have left any number of queued actions.
     let query = Query::new()
-        .with_filter(Filter::OwnerName(shared.owner.name.clone()))
+        .with_filter(Filter::Owner(shared.owner.clone()))
         .with_filter(Filter::Status(Status::Queued))
-        .with_detail(Detail::Summary);
-    let page = shared.store.list(&query).await?;
-    let is_own = |action: &Arc<Action>| action.owner.as_ref() == Some(&shared.owner);
-    if page.next.is_none() && !page.items.iter().any(is_own) {
-        shared.none_queued(before);
+        .with_detail(Detail::Summary)
+        .with_limit(1);
+    let mut pages = shared.store.pages(query);
+    // A page may be empty and not the last one.
+    while let Some(page) = pages.next().await? {
+        if !page.items.is_empty() {
+            return Ok(());
+        }
     }
+    shared.none_queued(before);
     Ok(())
 }
 
 /// Ends a queued action with a cancel request: it has no work to ask. Does nothing if the action
 /// has changed, since it may have been started.
 async fn end_queued(shared: &Shared, action: &Action) -> Result<(), StoreError> {
-    let end = Command::apply(action.uid, Change::Finish(Finish::new(Outcome::Cancelled)))
-        .by(shared.owner.clone())
-        .if_version(action.version);
+    let end = end_of(Some(&shared.owner), action);
     match shared.store.command(end).await {
         Err(Error::Rejected(refused)) => {
             shared.note(&refused);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Tracker;
 use super::begin;
+use super::drain::Asked;
 use super::handle::{ActionHandle, Reporter};
 use crate::error::Error;
 use crate::model::{Action, NewAction};
@@ -67,7 +68,7 @@ impl Tracker {
         let children = children.map(|child| child.part_of(&parent)).collect();
         let work = async move {
             let _gate = core.enter("begin").await?;
-            let _counted = core.shared.admit("begin", parent.parent)?;
+            let _counted = core.shared.admit("begin", &Asked::new(&parent))?;
             core.shared.has_queued();
             begin::begin_with_children(&core, parent, children).await
         };
@@ -109,7 +110,7 @@ impl Reporter {
         let child = core.shared.options.correlation.fill(child.part_of(&parent));
         let work = async move {
             let _gate = core.enter("begin").await?;
-            let _counted = core.shared.admit("begin", child.parent)?;
+            let _counted = core.shared.admit("begin", &Asked::new(&child))?;
             begin::begin(&core, child).await
         };
         self.core.drive("begin", work).await

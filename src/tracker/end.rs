@@ -122,24 +122,10 @@ pub(super) async fn cancel(
 async fn settle(core: &Core, uid: ActionUid, settlement: Settlement) -> Result<Arc<Action>, Error> {
     let store = &core.shared.store;
     let now = store.action(uid).await?.ok_or(Rejection::NotFound(uid))?;
-    let (outcome, code, message) = match now.status {
-        Status::Queued => (
-            Outcome::Interrupted,
-            ActionError::INTERRUPTED,
-            "it was never started; an operator settled it",
-        ),
-        _ => (
-            Outcome::Lost,
-            ActionError::LOST,
-            "its owner is no longer alive; an operator settled it",
-        ),
-    };
-    let error = ActionError::new(code, message).with_detail(settlement.reason);
     let decided_by = settlement.by;
     let decided_by = decided_by.unwrap_or_else(|| core.shared.owner.name.clone());
-    let mut finish = Finish::new(outcome)
-        .with_error(error)
-        .with_decided_by(decided_by);
+    let mut finish =
+        Finish::settled(now.status, Some(settlement.reason)).with_decided_by(decided_by);
     finish.fit();
     if is_settled_so(&now, &finish) {
         return Ok(now);

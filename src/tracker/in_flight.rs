@@ -7,9 +7,16 @@ use tokio::sync::watch;
 
 use super::outbox::Place;
 use crate::model::{
-    Action, ActionError, ActionUid, Batch, Cancel, Change, Command, Done, Finish, OpId, Outcome,
-    OwnerRef, Progress, Rejection, Report, Version,
+    Action, ActionError, ActionUid, Batch, Cancel, Change, Command, Done, Finish, Key, KeyKind,
+    NewAction, OpId, Outcome, OwnerRef, Progress, Rejection, Report, Version,
 };
+
+/// Returns the idempotency key by which a caller may repeat a begin.
+pub(super) fn key_of(new: &NewAction) -> Option<Key> {
+    let key = new.idempotency_key.clone()?;
+    let (tenant, kind) = (new.tenant.clone(), KeyKind::Idempotency);
+    Some(Key { tenant, kind, key })
+}
 
 /// The local state of an action with a handle in this process.
 #[derive(Debug)]
@@ -120,6 +127,8 @@ enum What {
     },
     /// A start or adoption with an unknown outcome.
     Taking {
+        /// The idempotency key by which a caller may repeat it.
+        key: Option<Key>,
         /// The command that was sent, with its operation id.
         taking: Command,
         /// The operation id of the end.
@@ -149,8 +158,14 @@ impl Entry {
 
     /// Creates the entry for a start or adoption with an unknown outcome, and the children created
     /// with it.
-    pub(super) fn taking(uid: ActionUid, taking: Command, children: Vec<ActionUid>) -> Entry {
+    pub(super) fn taking(
+        uid: ActionUid,
+        key: Option<Key>,
+        taking: Command,
+        children: Vec<ActionUid>,
+    ) -> Entry {
         let what = What::Taking {
+            key,
             taking,
             op: OpId::new(),
             children,
@@ -162,6 +177,14 @@ impl Entry {
     pub(super) fn taking_command(&self) -> Option<&Command> {
         match &self.what {
             What::Taking { taking, .. } => Some(taking),
+            _ => None,
+        }
+    }
+
+    /// Returns the idempotency key of a start or adoption with an unknown outcome.
+    pub(super) fn key(&self) -> Option<&Key> {
+        match &self.what {
+            What::Taking { key, .. } => key.as_ref(),
             _ => None,
         }
     }

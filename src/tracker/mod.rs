@@ -49,6 +49,7 @@ use crate::runtime;
 use crate::store::{ActionStore, ActionStoreExt};
 use crate::watch::Watcher;
 use background::AbortOnDrop;
+use drain::Asked;
 use shared::Shared;
 
 /// Records the actions of this process under one owner name. Cheap to clone.
@@ -263,13 +264,14 @@ impl Tracker {
     ///
     /// # Errors
     /// `Invalid` for a broken limit, `Conflict` for an exclusive key that is taken, `Fenced` if
-    /// this tracker is no longer the owner, `Closed` after the shutdown, and the store's errors.
+    /// this tracker is no longer the owner, and the store's errors. `Closed` while the tracker
+    /// drains and after the shutdown.
     pub async fn enqueue(&self, new: NewAction) -> Result<Recorded<Arc<Action>>, Error> {
         let core = self.core.clone();
         let new = core.shared.options.correlation.fill(new);
         let work = async move {
             let _gate = core.enter("enqueue").await?;
-            let _counted = core.shared.admit("enqueue", new.parent)?;
+            let _counted = core.shared.admit_enqueue(new.parent)?;
             core.shared.has_queued();
             begin::enqueue(&core, new).await
         };
@@ -284,8 +286,11 @@ impl Tracker {
     /// [`spawn`](Tracker::spawn). Between the commit and that call the action is queued under this
     /// owner's name. If the process dies in between, the action is settled as never started.
     ///
+    /// A [drain](Tracker::drain) waits until the action is begun or the [`Prepared`] is dropped. So
+    /// drop it if the host's transaction is rolled back.
+    ///
     /// # Errors
-    /// `Invalid` for a broken limit.
+    /// `Invalid` for a broken limit, and `Closed` while the tracker drains.
     ///
     /// ```
     /// # #[cfg(feature = "sqlite-unbundled")]
@@ -314,7 +319,7 @@ impl Tracker {
     /// ```
     pub fn prepare(&self, new: NewAction) -> Result<Prepared, Error> {
         let shared = &self.core.shared;
-        let counted = shared.prepared();
+        let counted = shared.prepared(new.parent)?;
         let new = shared.options.correlation.fill(new);
         Prepared::new(shared.owner.clone(), new, counted)
     }
@@ -330,7 +335,7 @@ impl Tracker {
     /// same [`NewAction`] or the same idempotency key: you get the handle, also if the earlier call
     /// has started the action. If no call comes in that time, the action is interrupted in the
     /// background if the earlier call started it. An action that another call started is not
-    /// touched.
+    /// touched. The 5 s also hold while the tracker [drains](Tracker::drain); the shutdown ends them.
     ///
     /// # Errors
     /// As [`enqueue`](Tracker::enqueue), and `Found` for a repeat; `NotFound` for a prepared action
@@ -344,14 +349,19 @@ impl Tracker {
         };
         let work = async move {
             let _gate = core.enter("begin").await?;
-            let parent = match &action {
-                ToBegin::New(new) => new.parent,
-                ToBegin::Prepared(prepared) => prepared.parent(),
-            };
-            let _counted = core.shared.admit("begin", parent)?;
             match action {
-                ToBegin::New(new) => begin::begin(&core, new).await,
-                ToBegin::Prepared(prepared) => begin::start_found(&core, prepared.uid()).await,
+                ToBegin::New(new) => {
+                    let _counted = core.shared.admit("begin", &Asked::new(&new))?;
+                    begin::begin(&core, new).await
+                }
+                ToBegin::Prepared(prepared) => {
+                    let _counted = core.shared.admit_prepared();
+                    let begun = begin::start_found(&core, prepared.uid(), None).await;
+                    if matches!(begun, Ok(_) | Err(Error::Found(_))) {
+                        prepared.begun();
+                    }
+                    begun
+                }
             }
         };
         self.core.drive("begin", work).await
@@ -389,7 +399,7 @@ impl Tracker {
                     .and_then(|found| found.parent),
                 false => None,
             };
-            let _counted = core.shared.admit("start", parent)?;
+            let _counted = core.shared.admit("start", &Asked::of(uid, parent))?;
             begin::start(&core, uid).await
         };
         self.core.drive("start", work).await
@@ -407,8 +417,8 @@ impl Tracker {
         let core = self.core.clone();
         let work = async move {
             let _gate = core.enter("adopt").await?;
-            let _counted = core.shared.admit("adopt", None)?;
-            begin::take(&core, uid, Change::Adopt).await
+            let _counted = core.shared.admit("adopt", &Asked::of(uid, None))?;
+            begin::take(&core, uid, None, Change::Adopt).await
         };
         self.core.drive("adopt", work).await
     }

@@ -14,12 +14,15 @@ use tokio::time::sleep;
 use super::in_flight::lock;
 use super::run::unless_it_panics;
 use super::shared::Shared;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{Action, ActionUid};
 
 /// Number of actions in one read.
 const CHUNK: usize = 100;
 /// Pause before a failed read is retried.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Number of failed reads after which one record may be the cause.
+const TRIES: u32 = 3;
 
 type Hook = dyn Fn(Arc<Action>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
@@ -108,32 +111,44 @@ impl SettledQueue {
     }
 }
 
+/// Returns true if a failed read of one record says something about that record. A store that is not
+/// available says nothing. A read with an unknown outcome is a panic of the store.
+fn is_of_record(error: &StoreError) -> bool {
+    !error.is_retryable() || error.kind() == StoreErrorKind::OutcomeUnknown
+}
+
 /// Calls the hook for each settled action, one after the other, until the queue is closed and empty.
 pub(super) async fn deliver(shared: Arc<Shared>) {
     let Some(hook) = shared.options.on_settled.0.clone() else {
         return;
     };
+    // Number of the oldest actions that are each read alone.
+    let mut alone = 0_usize;
+    let mut failures = 0;
     while let Some(mut uids) = shared.settled.next().await {
-        let read = unless_it_panics("settled", shared.store.get(&uids)).await;
-        let actions = match read {
+        if alone > 0 {
+            uids.truncate(1);
+        }
+        let actions = match unless_it_panics("settled", shared.store.get(&uids)).await {
             Ok(actions) => actions,
-            Err(error) if error.is_retryable() => {
-                sleep(PAUSE).await;
+            Err(error) => {
+                failures += 1;
+                let again = error.is_retryable() && failures < TRIES;
+                if !again && alone == 0 {
+                    // One record may make the read fail.
+                    (alone, failures) = (uids.len(), 0);
+                } else if !again && is_of_record(&error) {
+                    shared.settled.done(true);
+                    (alone, failures) = (alone - 1, 0);
+                }
+                if error.is_retryable() {
+                    sleep(PAUSE).await;
+                }
                 continue;
             }
-            // One record may make the read fail. Read the oldest alone, and give it up if it fails.
-            Err(_) => {
-                uids.truncate(1);
-                match unless_it_panics("settled", shared.store.get(&uids)).await {
-                    Ok(actions) => actions,
-                    Err(error) if error.is_retryable() => continue,
-                    Err(_) => {
-                        shared.settled.done(true);
-                        continue;
-                    }
-                }
-            }
         };
+        alone = alone.saturating_sub(1);
+        failures = 0;
         let mut actions = actions.into_iter();
         for _ in uids {
             // Retention may have removed it already.

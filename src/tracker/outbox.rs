@@ -2,14 +2,14 @@
 //! details, also while they are being written.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::in_flight::{Entry, InFlight, lock};
-use crate::model::{ActionUid, OwnerRef};
+use crate::model::{ActionUid, Key, OwnerRef};
 
 /// Memory limit for waiting ends. Above it, further ends leave out their details (result, warnings,
 /// long error texts). No end is dropped, because its action would stay executing under a live
@@ -21,13 +21,22 @@ const MOST_END_BYTES: usize = 16 * 1024 * 1024;
 pub(super) struct Tally {
     count: AtomicUsize,
     bytes: AtomicUsize,
+    taken: AtomicU64,
     /// Notified when the count becomes 0.
     empty: Notify,
 }
 
 impl Tally {
+    /// `SeqCst`, as in [`Place::take`]: a drain first says that it refuses calls, and then reads
+    /// this. A call first counts itself, and then reads if it is refused. With a weaker order
+    /// neither might see the other: the call would begin an action after the drain has ended.
     pub(super) fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire)
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Returns how many entries were ever counted.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::SeqCst)
     }
 
     /// Waits until the count is 0.
@@ -53,7 +62,9 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn take(tally: &Arc<Tally>, bytes: usize) -> Place {
-        tally.count.fetch_add(1, Ordering::AcqRel);
+        // `SeqCst`: see `Tally::count`.
+        tally.count.fetch_add(1, Ordering::SeqCst);
+        tally.taken.fetch_add(1, Ordering::SeqCst);
         tally.bytes.fetch_add(bytes, Ordering::AcqRel);
         let tally = tally.clone();
         Place { tally, bytes }
@@ -152,6 +163,15 @@ impl Outbox {
         true
     }
 
+    /// Returns true if a start or adoption of the action has an unknown outcome. The caller may know
+    /// the action by its idempotency key alone.
+    pub(super) fn has_doubtful(&self, uid: ActionUid, key: Option<&Key>) -> bool {
+        let waiting = lock(&self.waiting);
+        let mut all = waiting.doubtful.values().flatten();
+        waiting.doubtful.contains_key(&uid)
+            || (key.is_some() && all.any(|(_, entry)| entry.key() == key))
+    }
+
     /// Takes back the starts and adoptions of an action that have an unknown outcome.
     pub(super) fn take_doubtful(&self, uid: ActionUid) -> Vec<Entry> {
         let taken = lock(&self.waiting).doubtful.remove(&uid);
@@ -225,12 +245,12 @@ impl Outbox {
 
     /// Returns the number of waiting ends and the memory they use.
     pub(super) fn ends(&self) -> (usize, usize) {
-        let count = self.ends.count.load(Ordering::Acquire);
+        let count = self.ends.count();
         (count, self.ends.bytes.load(Ordering::Acquire))
     }
 
     /// Returns the number of ends that are being written for callers.
     pub(super) fn in_flight(&self) -> usize {
-        self.finishing.count.load(Ordering::Acquire)
+        self.finishing.count()
     }
 }

@@ -58,12 +58,12 @@ impl From<CancelRequest> for CancelOptions {
 /// Requests the cancellation of all unfinished parts below an action.
 async fn ask(core: &Core, parent: ActionUid, request: &CancelRequest) -> Result<(), Error> {
     let own = Some(&core.shared.owner);
-    let asked = cancel_all::ask_parts(&core.shared.store, own, parent, request).await?;
-    asked
-        .refused_ends
-        .iter()
-        .for_each(|refused| core.shared.note(refused));
-    Ok(())
+    let (mut requested, mut fenced) = (0, None);
+    let store = &core.shared.store;
+    let asked =
+        cancel_all::ask_parts(store, own, parent, request, &mut requested, &mut fenced).await;
+    fenced.iter().for_each(|refused| core.shared.note(refused));
+    Ok(asked?)
 }
 
 /// Passes the parent's cancel request to a part that was just begun, and to its parts. The parent's
@@ -155,8 +155,8 @@ impl Tracker {
         let core = self.core.clone();
         let work = async move {
             let own = Some(&core.shared.owner);
-            let (report, refused) = cancel_all::cancel_all(&core.shared.store, own, &all).await;
-            refused.iter().for_each(|refused| core.shared.note(refused));
+            let (report, fenced) = cancel_all::cancel_all(&core.shared.store, own, &all).await;
+            fenced.iter().for_each(|refused| core.shared.note(refused));
             Ok(report)
         };
         self.core.drive("cancel_all", work).await

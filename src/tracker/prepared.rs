@@ -1,7 +1,8 @@
 //! An action that the host creates in its own transaction and begins after the commit.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use super::in_flight::lock;
 use super::outbox::Place;
 use crate::error::{Error, StoreError};
 use crate::model::{ActionUid, Batch, Command, Invalid, NewAction, OwnerRef};
@@ -14,21 +15,17 @@ pub struct Prepared {
     owner: OwnerRef,
     new: Arc<NewAction>,
     children: Vec<Arc<NewAction>>,
-    /// Counts it while the host may still commit it.
-    _counted: Arc<Place>,
+    /// Counts it while the host may still commit it, for all clones.
+    counted: Arc<Mutex<Option<Place>>>,
 }
 
 impl Prepared {
-    pub(super) fn new(
-        owner: OwnerRef,
-        new: NewAction,
-        counted: Arc<Place>,
-    ) -> Result<Prepared, Error> {
+    pub(super) fn new(owner: OwnerRef, new: NewAction, counted: Place) -> Result<Prepared, Error> {
         Ok(Prepared {
             owner,
             new: checked(new)?,
             children: Vec::new(),
-            _counted: counted,
+            counted: Arc::new(Mutex::new(Some(counted))),
         })
     }
 
@@ -61,8 +58,9 @@ impl Prepared {
         self.children.iter().map(|child| child.uid)
     }
 
-    pub(super) fn parent(&self) -> Option<ActionUid> {
-        self.new.parent
+    /// Records that the action is begun: a drain does not wait for the clones.
+    pub(super) fn begun(&self) {
+        lock(&self.counted).take();
     }
 
     /// Returns the owner under which the action will be queued: the tracker's owner.

@@ -9,14 +9,13 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::drain::Drained;
 use super::health::{Health, HealthState, Task};
 use super::in_flight::{Entry, InFlight, lock};
 use super::on_settled::SettledQueue;
 use super::options::TrackerOptions;
 use super::outbox::{Outbox, Place, Tally};
 use super::ownership::{Ownership, OwnershipState};
-use super::recovery::{MOST_NAMED, Recovery};
+use super::recovery::Recovery;
 use crate::error::{Error, StoreError, StoreErrorKind};
 use crate::model::{Action, ActionUid, Done, OwnerRef, Rejection};
 use crate::store::ActionStore;
@@ -34,18 +33,18 @@ pub(super) struct Shared {
     pub(super) options: TrackerOptions,
     pub(super) wake: Notify,
     ownership: OwnershipState,
-    outbox: Outbox,
+    pub(super) outbox: Outbox,
     /// The actions with a handle in this process.
-    works: Mutex<HashMap<ActionUid, Weak<InFlight>>>,
+    pub(super) works: Mutex<HashMap<ActionUid, Weak<InFlight>>>,
     /// Notified when the last handle is gone.
-    no_works: Notify,
+    pub(super) no_works: Notify,
     /// Counts the actions that were queued here since the last poll that found none queued.
     queued: AtomicU64,
     /// Prepared actions that the host may still commit.
-    prepared: Arc<Tally>,
+    pub(super) prepared: Arc<Tally>,
     /// Calls that are beginning or queueing an action.
-    beginning: Arc<Tally>,
-    draining: AtomicBool,
+    pub(super) beginning: Arc<Tally>,
+    pub(super) draining: AtomicBool,
     /// Settled actions that the host is to be told of.
     pub(super) settled: SettledQueue,
     /// Notified when there is a reason to poll for cancel requests.
@@ -103,63 +102,6 @@ impl Shared {
         }
     }
 
-    /// Waits until no action has a handle, no call is beginning one, and no end waits.
-    pub(super) async fn idle(&self) {
-        loop {
-            self.beginning.idle().await;
-            let no_works = self.no_works.notified();
-            if !lock(&self.works).is_empty() {
-                no_works.await;
-                continue;
-            }
-            self.outbox.idle().await;
-            if self.left().is_complete() {
-                return;
-            }
-        }
-    }
-
-    /// Returns the work that has not ended.
-    pub(super) fn left(&self) -> Drained {
-        let mut in_work: Vec<ActionUid> = lock(&self.works).keys().copied().collect();
-        in_work.sort_unstable();
-        Drained {
-            in_work: in_work.len(),
-            beginning: self.beginning.count(),
-            unrecorded_ends: self.outbox.ends().0 + self.outbox.in_flight(),
-            in_work_actions: {
-                in_work.truncate(MOST_NAMED);
-                in_work
-            },
-        }
-    }
-
-    /// Refuses new work from here on.
-    pub(super) fn start_draining(&self) {
-        self.draining.store(true, Ordering::SeqCst);
-    }
-
-    /// Counts a call that records or begins an action. Refuses it while the tracker drains, unless
-    /// the action is a part of one in work.
-    pub(super) fn admit(
-        &self,
-        operation: &'static str,
-        parent: Option<ActionUid>,
-    ) -> Result<Place, StoreError> {
-        // Counted before the check, so that a drain waits for a call that it did not refuse.
-        let place = Place::take(&self.beginning, 0);
-        let is_part = || parent.is_some_and(|parent| lock(&self.works).contains_key(&parent));
-        if self.is_draining() && !is_part() {
-            let message = "the tracker is draining: it takes no new work";
-            return Err(StoreError::new(StoreErrorKind::Closed, operation, message));
-        }
-        Ok(place)
-    }
-
-    pub(super) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
-    }
-
     /// Records that this owner has queued actions, which have no handle.
     pub(super) fn has_queued(&self) {
         if self.queued.fetch_add(1, Ordering::AcqRel) == 0 {
@@ -179,12 +121,6 @@ impl Shared {
     pub(super) fn none_queued(&self, before: u64) {
         let order = Ordering::AcqRel;
         let _ = (self.queued).compare_exchange(before, 0, order, Ordering::Acquire);
-    }
-
-    /// Counts a prepared action until the result is dropped. The host may commit it until then.
-    pub(super) fn prepared(&self) -> Arc<Place> {
-        self.has_queued();
-        Arc::new(Place::take(&self.prepared, 0))
     }
 
     /// Tells the host that an action was settled.

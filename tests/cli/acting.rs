@@ -7,7 +7,7 @@ use action_store::tracker::TrackerOptions;
 use action_store::{ActionStore, ActionStoreExt, NewAction, Outcome, Status, Tracker};
 use serde_json::{Value, json};
 
-use crate::support::{Place, action, uids};
+use crate::support::{Place, action};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancel_asks_for_one_action_with_a_reason_and_a_name() {
@@ -55,7 +55,10 @@ async fn a_filter_shows_first_and_changes_only_with_yes() {
 
     let done = place.json(&[&arguments[..], &["--yes"]].concat());
     // Only the unfinished one of the two actions of the object.
-    assert_eq!(uids(&done), [filled.executing.to_string()]);
+    assert_eq!(
+        (&done[0]["matched"], &done[0]["requested"]),
+        (&json!(1), &json!(1))
+    );
     let store = place.open().await;
     let cancel = action(&*store, filled.executing)
         .await
@@ -75,8 +78,11 @@ async fn a_filter_reaches_every_page() {
         .await
         .unwrap();
     store.close().await.unwrap();
-    let done = place.run(&["cancel", "--name", "many", "--yes"]).ends(0);
-    assert_eq!(done.err, "500 requested, 0 already, 0 refused\n");
+    let done = place.json(&["cancel", "--name", "many", "--yes"]);
+    assert_eq!(
+        (&done[0]["requested"], &done[0]["cancelled"]),
+        (&json!(500), &json!(500))
+    );
     let left = place.json(&["counts", "--cancel-requested"]);
     assert_eq!(left[0]["total"]["number"], 500);
 }
@@ -126,7 +132,9 @@ async fn settle_is_refused_while_the_owner_is_alive_and_says_what_to_do() {
     let lost = action(&*store, filled.executing).await;
     assert_eq!(lost.outcome, Some(Outcome::Lost));
     let error = lost.error.clone().unwrap();
-    assert_eq!((&*error.code, &*error.message), ("lost", "host died"));
+    let message = "its owner is no longer alive; an operator settled it";
+    assert_eq!((&*error.code, &*error.message), ("lost", message));
+    assert_eq!(error.detail.as_deref(), Some("host died"));
     assert_eq!(&*lost.evidence.clone().unwrap().decided_by, "ada");
     let queued = action(&*store, filled.queued).await;
     assert_eq!(queued.outcome, Some(Outcome::Interrupted));
@@ -200,6 +208,8 @@ async fn settle_ends_an_owner_that_does_not_renew_beside_a_plane_that_does() {
     let work = tracker.begin(NewAction::task("living")).await.unwrap();
     let [dead, living] = [filled.executing, work.uid()].map(|uid| uid.to_string());
     let settle = ["settle", &dead, &living, "--fence-after", "3s", "--json"];
+    // No plane has a longer lease.
+    let settle = [&settle[..], &["--lease", "3s", "--yes"]].concat();
     let ran = place.run(&settle).ends(4);
     let results: Vec<Value> = ran.json().iter().map(|row| row["result"].clone()).collect();
     assert_eq!(results, ["settled", "refused"], "{ran:?}");
@@ -218,4 +228,15 @@ async fn settle_ends_an_owner_that_does_not_renew_beside_a_plane_that_does() {
     work.succeed().await.unwrap();
     tracker.shutdown().await.unwrap();
     store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistyped_uid_pins_nothing() {
+    let place = Place::new();
+    let filled = place.filled().await;
+    let unknown = "01890a5d-ac96-774b-bcce-b302099a8057";
+    place
+        .run(&["pin", &filled.succeeded.to_string(), unknown])
+        .ends(3);
+    place.run(&["erase", "--tenant", "acme", "--yes"]).ends(0);
 }

@@ -5,11 +5,18 @@
 
 mod acting;
 mod beside;
+mod cancelling;
 mod live;
 mod moving;
+#[cfg(all(unix, feature = "postgres"))]
+mod postgres;
+#[cfg(all(unix, feature = "postgres"))]
+#[path = "../support/postgres.rs"]
+mod postgres_server;
 mod reading;
 mod removing;
 mod serving;
+mod settling;
 mod support;
 mod terminal;
 mod usage;

@@ -337,6 +337,8 @@ async fn schema_prints_what_the_library_applies() {
     let ran = place.run(&["schema"]).ends(0);
     assert!(ran.out.contains("CREATE TABLE"), "{}", ran.out);
     assert!(!place.path("plane.db").exists(), "it needs no store");
+    let none = place.run(&["--store", "memory:", "schema"]).ends(2);
+    assert!(none.err.contains("has no schema"), "{}", none.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -351,6 +353,7 @@ async fn check_finds_damage_and_says_so_in_its_exit_code() {
         (&sound["actions"], &sound["damaged"]),
         (&json!(5), &json!(0))
     );
+    assert_eq!(sound["examined"], "rows");
     let ran = place.run(&["check"]).ends(0);
     assert!(ran.out.contains("no damage was found"), "{}", ran.out);
 
@@ -363,4 +366,23 @@ async fn check_finds_damage_and_says_so_in_its_exit_code() {
     assert_eq!(ran.one()["damaged"], 1);
     assert!(ran.one()["findings"][0].as_str().unwrap().contains("feed"));
     assert!(ran.err.contains("hint: restore a backup"), "{}", ran.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_are_shown() {
+    let place = Place::new();
+    let store = place.open().await;
+    let new = NewAction::task("a").with_label("region", "eu-1");
+    let uid = store
+        .create(new.with_label("team", "storage"))
+        .await
+        .unwrap();
+    let uid = uid.uid.to_string();
+    store.close().await.unwrap();
+    let labels = json!({"region": "eu-1", "team": "storage"});
+    assert_eq!(place.json(&["show", &uid])[0]["labels"], labels);
+    assert_eq!(place.json(&["list"])[0]["labels"], labels);
+    let ran = place.run(&["show", &uid]).ends(0);
+    let lines = "labels          region=eu-1\n                team=storage\n";
+    assert!(ran.out.contains(lines), "{}", ran.out);
 }

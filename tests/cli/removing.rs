@@ -51,7 +51,11 @@ async fn the_default_policy_keeps_the_last_ten_of_an_object() {
     let place = Place::new();
     place.aged(&[400, 300, 200, 100, 50, 0]).await;
     let shown = place.run(&["prune"]).ends(0);
-    assert!(shown.err.contains(": 0 actions would go"), "{}", shown.err);
+    assert!(
+        shown.err.contains(": no completed action is too old"),
+        "{}",
+        shown.err
+    );
     let capped = place.run(&["prune", "--cap", "2", "--show", "1"]).ends(0);
     assert!(
         capped.err.contains("0 aged and 4 over the cap"),
@@ -89,6 +93,14 @@ async fn erase_counts_first_and_reports_what_stays() {
         "{}",
         counted.err
     );
+    assert!(
+        counted.err.contains("; 1 unfinished action would stay;"),
+        "{}",
+        counted.err
+    );
+    let none = place.run(&["erase", "--tenant", "none"]).ends(0);
+    let said = "nothing was removed: no completed action matches\n";
+    assert_eq!(none.err, said);
     let ran = place.run(&["erase", "--touches", "bdb:1", "--yes"]).ends(4);
     assert!(ran.out.starts_with("removed 1 action\n"), "{}", ran.out);
     let left = ran.out.lines().last().unwrap();

@@ -28,7 +28,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_to_do() {
         ),
         (
             &["--store", "memory:", "list", "--status", "running"],
-            "is not a known status",
+            "queued, executing, completed",
         ),
         (
             &["--store", "memory:", "list", "--after", "x"],
@@ -40,7 +40,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_to_do() {
             "not the uid of an action",
         ),
         (
-            &["--store", "memory:", "check"],
+            &["--store", "memory:", "backup", "copy.db"],
             "works on a SQLite store only",
         ),
         (&["--store", "memory:", "watch"], "needs a terminal"),
@@ -166,6 +166,7 @@ fn help_documents_the_exit_codes_and_has_examples() {
     for part in [
         "Exit codes:",
         "Examples:",
+        "an expired cursor",
         "5  the store is missing",
         "ACTIONS_STORE",
     ] {
@@ -186,4 +187,69 @@ fn shells_get_completions() {
         let script = ran(actions(&["completions", shell])).ends(0).out;
         assert!(script.contains("diagnostics"), "{shell}");
     }
+}
+
+#[test]
+fn a_mistyped_address_is_refused_without_its_password() {
+    let mistyped = "postgressql://ada:s3cret@db.example/plane";
+    let mut by_variable = actions(&["list"]);
+    by_variable.env("ACTIONS_STORE", mistyped);
+    for command in [
+        by_variable,
+        actions(&["--store", mistyped, "list"]),
+        actions(&["--store", mistyped, "schema"]),
+        actions(&["--store", "memory:", "copy", mistyped]),
+    ] {
+        let ran = ran(command).ends(2);
+        assert!(ran.err.contains("must be sqlite, postgres"), "{}", ran.err);
+        assert!(!ran.err.contains("s3cret"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_path_that_is_no_store_is_said_to_be_wrong() {
+    let place = Place::new();
+    std::fs::write(place.path("notes.txt"), "not a database ".repeat(100)).unwrap();
+    std::fs::create_dir(place.path("folder")).unwrap();
+    for (address, code, hint) in [
+        ("sqlite:notes.txt", 1, "hint: check the path; if this is"),
+        ("sqlite:folder", 5, "hint: this is a directory"),
+    ] {
+        for arguments in [&["list"][..], &["prune", "--yes"]] {
+            let arguments = [&["--store", address], arguments].concat();
+            let ran = place.run(&arguments).ends(code);
+            assert!(ran.err.contains(hint), "{address}: {}", ran.err);
+        }
+    }
+}
+
+#[test]
+fn a_mistyped_word_is_answered_with_the_words_that_there_are() {
+    for (arguments, words) in [
+        (["list", "--outcome", "lost,faild"], "'failed'"),
+        (
+            ["counts", "--status", "ended"],
+            "queued, executing, completed",
+        ),
+        (["list", "--source", "job"], "task, state-machine, other"),
+        (["settle", "--as", "lots"], "'lost'"),
+    ] {
+        let ran = ran(actions(&arguments)).ends(2);
+        assert!(ran.err.contains(words), "{words}: {}", ran.err);
+    }
+}
+
+#[test]
+fn help_shows_the_global_options_apart_from_the_options_of_a_command() {
+    let help = ran(actions(&["list", "-h"])).ends(0).out;
+    let at = |part: &str| help.find(part).unwrap_or_else(|| panic!("{part}: {help}"));
+    let places = [
+        "--order",
+        "--wide",
+        "--status",
+        "Global options:",
+        "--store",
+    ]
+    .map(at);
+    assert!(places.is_sorted(), "{help}");
 }

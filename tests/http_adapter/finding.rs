@@ -1,17 +1,20 @@
 //! The order of completion, counts, and all of one action.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use action_store::http::{AllowAll, RouterOptions, Scope, router_with};
+use action_store::http::{AllowAll, RouterOptions, Scope, router, router_with};
 use action_store::{
-    ActionError, ActionStoreExt, CancelRequest, Finish, Json, NewAction, ObjectRef, Outcome,
-    RelatedObject, Timestamp,
+    ActionError, ActionStore, ActionStoreExt, ActionUid, CancelRequest, Filter, Finish, Json,
+    MemoryStore, NewAction, ObjectRef, Outcome, Query, RelatedObject, Timestamp,
 };
+use async_trait::async_trait;
 use axum::Router;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Plane, get, ok};
+use crate::support::{Between, GetAnswer, ListAnswer, Plane, Through, get, ok};
 
 /// A router for callers who may see operator detail.
 fn operators(plane: &Plane) -> Router {
@@ -228,6 +231,43 @@ async fn the_full_view_shows_results_and_keeps_operator_detail() {
     let absent = action_store::ActionUid::new();
     let answer = get(&viewers, &format!("/v1/actions/{absent}?view=full")).await;
     answer.error(StatusCode::NOT_FOUND);
+}
+
+/// Counts the reads of single actions.
+#[derive(Debug, Default)]
+struct CountedReads(Arc<AtomicUsize>);
+
+#[async_trait]
+impl Between for CountedReads {
+    async fn get(&self, store: &MemoryStore, uids: &[ActionUid]) -> GetAnswer {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        store.get(uids).await
+    }
+    async fn list(&self, store: &MemoryStore, query: &Query) -> ListAnswer {
+        let is_of_one = query.filters.iter().any(|f| matches!(f, Filter::Uid(_)));
+        self.0.fetch_add(is_of_one.into(), Ordering::Relaxed);
+        store.list(query).await
+    }
+}
+
+#[tokio::test]
+async fn the_full_view_reads_the_action_once() {
+    let plane = Plane::new().await;
+    let uid = plane.started(NewAction::task("a")).await;
+    let finish = Finish::succeeded().with_result(Json::new("[1]").unwrap());
+    plane.finish(uid, finish).await;
+    let tenant = Scope::tenant("default");
+    let operators = Scope::everything().with_operator_detail();
+    for scope in [Scope::everything(), operators, tenant] {
+        let counted = CountedReads::default();
+        let reads = counted.0.clone();
+        let seen = scope.clone();
+        let authorizer = move |_: &axum::http::request::Parts, _| Ok(scope.clone());
+        let app = router(Through(plane.store.clone(), counted), authorizer);
+        let body = ok(get(&app, &format!("/v1/actions/{uid}?view=full")).await);
+        assert_eq!(json_of(&body)["result"], json!([1]), "{seen:?}");
+        assert_eq!(reads.load(Ordering::Relaxed), 1, "{seen:?}");
+    }
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ async fn a_uid_in_another_spelling_is_the_same_action_at_its_canonical_address()
         ("/cluster/v1/actions/", "", String::new()),
         ("/cluster/v2/actions/", "", String::new()),
         ("/cluster/v1/actions/", "/history", "../".to_owned()),
+        ("/cluster/v1/actions/", "?view=full", String::new()),
+        ("/cluster/v2/actions/", "?view=full", String::new()),
     ];
     for (before, after, up) in paths {
         let plain = get(&app, &format!("{before}{uid}{after}")).await;
@@ -52,11 +54,13 @@ async fn an_absent_uid_in_another_spelling_is_answered_like_any_absent_one() {
     let plane = Plane::new().await;
     let app = plane.router();
     for spelled in spellings(ActionUid::new()) {
-        let answer = get(&app, &format!("/v1/actions/{spelled}")).await;
-        let (code, description) = answer.error(StatusCode::NOT_FOUND);
-        assert_eq!(code, "action_not_found");
-        assert_eq!(description, format!("Action {spelled} does not exist"));
-        assert!(!answer.headers.contains_key("content-location"));
+        for view in ["", "?view=full"] {
+            let answer = get(&app, &format!("/v1/actions/{spelled}{view}")).await;
+            let (code, description) = answer.error(StatusCode::NOT_FOUND);
+            assert_eq!(code, "action_not_found");
+            assert_eq!(description, format!("Action {spelled} does not exist"));
+            assert!(!answer.headers.contains_key("content-location"));
+        }
     }
 }
 
@@ -72,10 +76,10 @@ async fn names(app: &Router, query: &str) -> Vec<String> {
 async fn every_form_of_a_time_is_the_same_time() {
     // The clock of the plane begins at 2023-11-14T22:13:20Z.
     let plane = Plane::new().await;
-    plane.queued(NewAction::task("before")).await;
+    plane.succeeded(NewAction::task("before")).await;
     let midnight = 24 * 3600 - (22 * 3600 + 13 * 60 + 20);
     plane.clock.advance(Duration::from_secs(midnight));
-    plane.queued(NewAction::task("at midnight")).await;
+    plane.succeeded(NewAction::task("at midnight")).await;
     let app = plane.router();
     for time in [
         "1700006400",
@@ -92,6 +96,11 @@ async fn every_form_of_a_time_is_the_same_time() {
         "2023-11-14T23:00:00-01:00",
         "2023-11-14T23:00:00-0100",
     ] {
+        for name in ["since", "finished_until"] {
+            let path = format!("/v1/actions/counts?{name}={time}");
+            let counts = get(&app, &path).await.json();
+            assert_eq!(counts["total"]["number"], 1, "{path}");
+        }
         let since = names(&app, &format!("since={time}")).await;
         assert_eq!(since, ["at midnight"], "since={time}");
         let until = names(&app, &format!("until={time}")).await;
@@ -117,13 +126,25 @@ async fn the_next_link_keeps_a_time_whose_plus_became_a_space() {
 async fn words_are_read_in_upper_and_lower_case() {
     let plane = Plane::new().await;
     plane.queued(NewAction::task("waits")).await;
-    plane.succeeded(NewAction::task("done")).await;
+    let uid = plane.succeeded(NewAction::task("done")).await;
     let app = plane.router();
     assert_eq!(names(&app, "status=Queued").await, ["waits"]);
     assert_eq!(names(&app, "outcome=SUCCEEDED").await, ["done"]);
+    let one = format!("/v1/actions/{uid}?view=");
+    let full = ok(get(&app, &format!("{one}full")).await);
+    assert_eq!(ok(get(&app, &format!("{one}Full")).await), full);
+    assert_eq!(ok(get(&app, &format!("{one}FULL")).await), full);
     let newest = ok(get(&app, "/v1/actions?order=newest").await);
     assert_eq!(ok(get(&app, "/v1/actions?order=Newest").await), newest);
+    let total = async |query: &str| {
+        let answer = get(&app, &format!("/v1/actions/counts?{query}")).await;
+        answer.json()["total"]["number"].as_u64().unwrap()
+    };
+    assert_eq!(total("status=QUEUED").await, 1);
+    assert_eq!(total("status=Queued,COMPLETED").await, 2);
+    assert_eq!(total("outcome=Succeeded&outcome=LOST").await, 1);
     // Names that the host chose are compared exactly.
+    assert_eq!(total("name=DONE").await, 0);
     assert!(names(&app, "name=DONE").await.is_empty());
     assert!(names(&app, "tenant=Default").await.is_empty());
 }
@@ -147,6 +168,11 @@ async fn a_limit_above_the_largest_is_the_largest() {
             assert_eq!(ok(answer), plain, "{path}?limit={limit}");
         }
     }
+    let most = ok(get(&app, "/v1/actions/counts?bound=10000").await);
+    for bound in ["10001", "4294967296", "99999999999999999999"] {
+        let answer = get(&app, &format!("/v1/actions/counts?bound={bound}")).await;
+        assert_eq!(ok(answer), most, "bound={bound}");
+    }
     let feed = ok(get(&app, "/v1/actions/changes?after=0&limit=1000000").await);
     assert!(feed.contains(&uid.to_string()), "{feed}");
 }
@@ -158,7 +184,9 @@ async fn every_form_of_a_wait_is_understood_and_capped() {
     let options = RouterOptions::new().with_longest_wait(Duration::from_secs(40));
     let app = router_with(plane.store.clone(), action_store::http::AllowAll, options);
     let one = [1, 2].map(|version| format!("/v{version}/actions/{uid}"));
-    for path in [&*one[0], &one[1], "/v1/actions/changes"] {
+    let full = one.clone().map(|path| format!("{path}?view=full"));
+    for path in [&*one[0], &one[1], &full[0], &full[1], "/v1/actions/changes"] {
+        let and = if path.contains('?') { '&' } else { '?' };
         for (wait, millis) in [
             ("30", 30_000),
             ("30s", 30_000),
@@ -170,9 +198,9 @@ async fn every_form_of_a_wait_is_understood_and_capped() {
             ("99999999999999999999h", 40_000),
         ] {
             let begun = Instant::now();
-            ok(get(&app, &format!("{path}?wait={wait}")).await);
+            ok(get(&app, &format!("{path}{and}wait={wait}")).await);
             let took = begun.elapsed().as_millis();
-            assert!(took.abs_diff(millis) < 200, "{path}?wait={wait}: {took} ms");
+            assert!(took.abs_diff(millis) < 200, "{path} {wait}: {took} ms");
         }
     }
 }
@@ -189,6 +217,11 @@ async fn a_request_without_credentials_is_unauthorized_on_every_path_with_every_
         "/v1/actions".to_owned(),
         "/v1/actions?limit=x".to_owned(),
         format!("/v1/actions/{uid}"),
+        format!("/v1/actions/{uid}?view=full"),
+        format!("/v2/actions/{uid}?view=full"),
+        "/v1/actions/counts".to_owned(),
+        "/v1/actions/counts?bound=x".to_owned(),
+        "/v2/actions/counts".to_owned(),
         "/v1/actions/nonsense".to_owned(),
         "/v1/actions/bdb/1".to_owned(),
         format!("/v1/actions/{uid}/history"),

@@ -7,10 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_store::action::ObjectSet;
+use action_store::owner::{Owner, OwnerQuery};
 use action_store::{
     Action, ActionError, ActionStore, ActionStoreExt, ActionUid, Change, Command, Cursor, Filter,
     Finish, Json, LogEntry, LogQuery, NewAction, ObjectRef, Order, Outcome, OwnerRef, Page, Query,
-    Report, SqliteOptions, SqliteStore, StoreError, StoreErrorKind, Timestamp,
+    RelatedObject, Report, SqliteOptions, SqliteStore, StoreError, StoreErrorKind, Timestamp,
 };
 
 use super::attack::{Dice, asked_for, raw, run};
@@ -69,8 +71,16 @@ async fn fill(path: &Path) {
     store.command(claim).await.unwrap();
     for number in 0..ACTIONS {
         let object = ObjectRef::bdb(number as u64 % 50);
-        let new = NewAction::state_machine(format!("SM{}", number % 7), object)
-            .with_description(format!("action {number}"));
+        let mut new = NewAction::state_machine(format!("SM{}", number % 7), object)
+            .with_description(format!("action {number}"))
+            .with_label("region", ["eu", "us", "ap"][number % 3]);
+        if number % 4 == 0 {
+            new = new.with_related(RelatedObject::new("node", node(number % 9)));
+        }
+        if number % 5 == 0 {
+            let request = format!("request {}", number / 20);
+            new = new.with_tenant("other").with_correlation(request);
+        }
         let uid = new.uid;
         let apply = |change| Command::apply(uid, change).by(owner.clone());
         let create = Command::create(new).by(owner.clone());
@@ -98,13 +108,41 @@ async fn fill(path: &Path) {
     store.close().await.unwrap();
 }
 
-fn queries() -> Vec<(String, Query)> {
+fn node(number: usize) -> ObjectRef {
+    ObjectRef::new("node", &number.to_string()).unwrap()
+}
+
+/// Lists in all orders, by each kind of index. Several filters make the store count the rows of
+/// their indexes first.
+fn queries(uids: &[ActionUid]) -> Vec<(String, Query)> {
     let mut queries = Vec::new();
+    let region = || Filter::label("region", "eu");
+    let several = [
+        vec![region(), Filter::Name("SM3".into())],
+        vec![Filter::Touches(node(3)), Filter::Tenant("other".into())],
+        vec![region(), Filter::Outcome(Outcome::Failed)],
+    ];
     let orders = [Order::Newest, Order::Oldest, Order::Finished, Order::Feed];
     for order in orders {
         let query = Query::new().with_order(order).with_limit(200);
         queries.push((format!("{order:?}"), query.clone()));
+        for filters in several.clone() {
+            let what = format!("{order:?}, {filters:?}");
+            let add = |query: Query, filter| query.with_filter(filter);
+            queries.push((what, filters.into_iter().fold(query.clone(), add)));
+        }
         for filter in [
+            region(),
+            Filter::Label {
+                key: "region".into(),
+                value: None,
+            },
+            Filter::Touches(node(4)),
+            Filter::TouchesAny(ObjectSet::new([node(0), ObjectRef::bdb(9)])),
+            Filter::Tenant("other".into()),
+            Filter::Correlation("request 7".into()),
+            Filter::NamePrefix("SM".into()),
+            Filter::Uid(uids[100]),
             Filter::Unfinished,
             Filter::Outcome(Outcome::Failed),
             Filter::Name("SM3".into()),
@@ -124,6 +162,7 @@ fn queries() -> Vec<(String, Query)> {
 struct Answers {
     lists: BTreeMap<String, Result<Vec<Arc<Action>>, StoreError>>,
     found: Vec<Result<Option<Arc<Action>>, StoreError>>,
+    owners: Result<Vec<Owner>, StoreError>,
     log: Result<Vec<LogEntry>, StoreError>,
     logs: Vec<Result<Vec<LogEntry>, StoreError>>,
 }
@@ -147,7 +186,7 @@ where
 
 async fn ask(store: &SqliteStore, uids: &[ActionUid]) -> Answers {
     let mut lists = BTreeMap::new();
-    for (what, query) in queries() {
+    for (what, query) in queries(uids) {
         let page = async |after| store.list(&query.clone().with_after(after)).await;
         lists.insert(what, all_pages(page).await);
     }
@@ -164,9 +203,11 @@ async fn ask(store: &SqliteStore, uids: &[ActionUid]) -> Answers {
         found.push(store.action(*uid).await);
         logs.push(entries(LogQuery::of(*uid)).await);
     }
+    let owners = async |after| store.owners(&OwnerQuery::new().with_after(after)).await;
     Answers {
         lists,
         found,
+        owners: all_pages(owners).await,
         log: entries(LogQuery::all()).await,
         logs,
     }
@@ -212,6 +253,7 @@ impl Tally {
         for (found, whole) in found.found.iter().zip(&whole.found) {
             self.add("get", found, whole);
         }
+        self.add("owners", &found.owners, &whole.owners);
         self.add("log", &found.log, &whole.log);
         for (found, whole) in found.logs.iter().zip(&whole.logs) {
             self.add("log of an action", found, whole);
@@ -275,7 +317,7 @@ async fn every_answer_of_a_damaged_store_is_right_or_says_so() {
 }
 
 /// Writes ten actions of one name, and damages the file by SQL.
-async fn damaged(path: &Path, sql: &str) -> Vec<ActionUid> {
+pub(super) async fn damaged(path: &Path, sql: &str) -> Vec<ActionUid> {
     let store = SqliteStore::open(path).await.unwrap();
     let owner = OwnerRef::new("plane");
     store.command(Command::claim(owner.clone())).await.unwrap();
@@ -298,7 +340,7 @@ async fn damaged(path: &Path, sql: &str) -> Vec<ActionUid> {
 }
 
 /// Replaces an index by one that lacks the rows of action 3, under the text of the whole index.
-fn without_three(index: &str, on: &str, column: &str) -> String {
+pub(super) fn without_three(index: &str, on: &str, column: &str) -> String {
     format!(
         "CREATE TABLE old AS SELECT sql FROM sqlite_master WHERE name = '{index}'; \
          DROP INDEX {index}; CREATE INDEX {index} ON {on} WHERE {column} <> 3; \

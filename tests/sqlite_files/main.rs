@@ -12,7 +12,9 @@ mod branches;
 mod children;
 mod damage;
 mod forked;
+mod known_damage;
 mod leftovers;
+mod pool_damage;
 mod replaced;
 mod second;
 

@@ -182,6 +182,7 @@ impl Drop for Script {
 }
 
 /// Returns a name for a schema that no other test uses.
+#[allow(dead_code)]
 pub(crate) fn new_schema() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed))

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use action_store::{ActionStoreExt, CancelRequest, NewAction, Tracker};
+use action_store::tracker::LeftQueued;
+use action_store::{
+    ActionStoreExt, CancelRequest, Command, NewAction, OwnerRef, Status, Tracker, TrackerOptions,
+};
 use tokio::time::sleep;
 
 use crate::spy::{Spy, tracker};
@@ -92,4 +95,39 @@ async fn a_queued_action_is_still_watched_for_a_cancel_request() {
         .unwrap();
     let ended = store.completed(queued).await;
     assert_eq!(ended.outcome, Some(action_store::Outcome::Cancelled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn queued_actions_of_earlier_incarnations_do_not_keep_the_tracker_busy() {
+    let (new, busy) = (Spy::new(), Spy::new());
+    let mut trackers = Vec::new();
+    for store in [&new, &busy] {
+        let earlier = OwnerRef::new("plane");
+        store
+            .command(Command::claim(earlier.clone()))
+            .await
+            .unwrap();
+        for _ in 0..150 {
+            let create = Command::create(NewAction::task("left")).by(earlier.clone());
+            store.command(create).await.unwrap();
+        }
+        let options = TrackerOptions::new().with_left_queued(LeftQueued::Leave);
+        let tracker = Tracker::start_with(store.clone(), "plane", options);
+        let tracker = tracker.await.unwrap();
+        assert!(tracker.recovery().await.is_complete());
+        trackers.push(tracker);
+    }
+    burst(&trackers[1]).await;
+    let left = store_has_queued(&busy).await;
+    assert_eq!(left, 150);
+    let fresh = cost(&new).await;
+    assert_eq!(cost(&busy).await, fresh);
+    assert_eq!(fresh.1, 0);
+}
+
+/// Returns the number of queued actions.
+async fn store_has_queued(store: &Arc<Spy>) -> usize {
+    let query = action_store::Query::new();
+    let query = query.with_filter(action_store::Filter::Status(Status::Queued));
+    store.pages(query).collect().await.unwrap().len()
 }

@@ -10,7 +10,7 @@ use action_store::{
 };
 use tokio::time::sleep;
 
-use crate::spy::Spy;
+use crate::spy::{Fault, Spy};
 
 /// Actions of an incarnation that ended without a word: `executing` of them, and one queued last.
 async fn left_behind(store: &Spy, name: &str, executing: usize) -> Vec<ActionUid> {
@@ -85,6 +85,59 @@ async fn a_sweep_an_operator_and_the_shutdown_tell_too() {
     tracker.shutdown().await.unwrap();
     let told: Vec<ActionUid> = told.lock().unwrap().iter().map(|(uid, _)| *uid).collect();
     assert_eq!(told, [swept[0], swept[1], nobodys, own.uid()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_makes_the_store_panic_does_not_block_later_calls() {
+    let store = Spy::new();
+    let uids = left_behind(&store, "plane", 250).await;
+    let bad = uids[120];
+    store.on_get(move |asked| asked.contains(&bad).then_some(Fault::Panics));
+    let (told, options) = telling();
+    let tracker = start(&store, options).await;
+    assert!(tracker.recovery().await.is_complete());
+    sleep(Duration::from_secs(60)).await;
+    let health = tracker.health();
+    assert_eq!((health.waiting_settled, health.failed_settled), (0, 1));
+    let told: Vec<ActionUid> = told.lock().unwrap().iter().map(|(uid, _)| *uid).collect();
+    let expected: Vec<ActionUid> = uids.into_iter().filter(|uid| *uid != bad).collect();
+    assert_eq!(told, expected, "each other one once, in order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_read_of_settled_actions_is_retried_after_a_pause() {
+    // The read of several is refused for what is stored, and the read of one is not possible now.
+    for several in [Fault::Corrupt, Fault::Unavailable] {
+        let store = Spy::new();
+        let uids = left_behind(&store, "plane", 20).await;
+        let reads = Arc::new(AtomicUsize::new(0));
+        let counted = reads.clone();
+        let most = 60;
+        store.on_get(move |asked| {
+            let read = counted.fetch_add(1, Ordering::Relaxed);
+            let fault = match asked.len() {
+                1 => Fault::Unavailable,
+                _ => several,
+            };
+            // A loop without a pause would never end on a paused clock.
+            (read < 1_000).then_some(fault)
+        });
+        let (told, options) = telling();
+        let tracker = start(&store, options).await;
+        assert!(tracker.recovery().await.is_complete());
+        sleep(Duration::from_secs(most)).await;
+        let reads = reads.load(Ordering::Relaxed) as u64;
+        assert!(
+            (most / 2..most + 10).contains(&reads),
+            "{several:?}: {reads}"
+        );
+        // An outage loses no call.
+        assert_eq!(tracker.health().failed_settled, 0);
+        store.on_get(|_| None);
+        sleep(Duration::from_secs(60)).await;
+        let told: Vec<ActionUid> = told.lock().unwrap().iter().map(|(uid, _)| *uid).collect();
+        assert_eq!(told, uids, "{several:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,12 +40,14 @@ pub(crate) enum Fault {
 }
 
 type Rule = Box<dyn FnMut(&Batch) -> Option<Fault> + Send>;
+type ReadRule = Box<dyn FnMut(&[ActionUid]) -> Option<Fault> + Send>;
 
 #[derive(Default)]
 pub(crate) struct Spy {
     inner: MemoryStore,
     batches: Mutex<Vec<Batch>>,
     rule: Mutex<Option<Rule>>,
+    read_rule: Mutex<Option<ReadRule>>,
     unreadable: Mutex<Option<ActionUid>>,
     /// How long a list takes.
     slow: Mutex<Duration>,
@@ -80,6 +82,11 @@ impl Spy {
 
     pub(crate) fn on_write(&self, rule: impl FnMut(&Batch) -> Option<Fault> + Send + 'static) {
         *self.rule.lock().unwrap() = Some(Box::new(rule));
+    }
+
+    /// Sets the results of reads by uid.
+    pub(crate) fn on_get(&self, rule: impl FnMut(&[ActionUid]) -> Option<Fault> + Send + 'static) {
+        *self.read_rule.lock().unwrap() = Some(Box::new(rule));
     }
 
     pub(crate) fn heal(&self) {
@@ -245,7 +252,20 @@ impl ActionStore for Spy {
 
     async fn get(&self, uids: &[ActionUid]) -> Result<Vec<Option<Arc<Action>>>, StoreError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        self.inner.get(uids).await
+        // Like a store that reads a disk, it has not answered when it is first asked.
+        tokio::task::yield_now().await;
+        let fault = match &mut *self.read_rule.lock().unwrap() {
+            Some(rule) => rule(uids),
+            None => None,
+        };
+        let failed = |kind| StoreError::new(kind, "get", "as it was told");
+        match fault {
+            Some(Fault::Panics) => panic!("as it was told"),
+            Some(Fault::Corrupt) => Err(failed(StoreErrorKind::Corrupt)),
+            Some(Fault::Unavailable) => Err(failed(StoreErrorKind::Unavailable)),
+            Some(other) => unreachable!("{other:?} is not a fault of a read"),
+            None => self.inner.get(uids).await,
+        }
     }
 
     async fn list(&self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {

@@ -14,8 +14,8 @@ pub(crate) struct PageText {
 
 /// The SQL of a database, for the statements that read lists.
 ///
-/// The tables are `actions_action` (as `a`), `actions_touch`, `actions_feed`, `actions_block` and
-/// `actions_store`, with the same columns everywhere. Values are written `$1`, `$2`, ...
+/// The tables are `actions_action` (as `a`), `actions_touch`, `actions_label`, `actions_feed`,
+/// `actions_block` and `actions_store`, with the same columns everywhere. Values are written `$1`, `$2`, ...
 pub(crate) trait Dialect {
     /// The words that join two tables with `ON`, the first one outermost where the words can say
     /// that.

@@ -33,8 +33,8 @@ pub(crate) struct Stored {
     pub(crate) actions: i64,
     pub(crate) last_number: i64,
     pub(crate) last_entry: i64,
-    /// Random number of the transaction that was committed last. An engine that identifies its
-    /// transactions in another way leaves it 0.
+    /// Number of the transaction that was committed last: a random one on SQLite, the next higher
+    /// one on PostgreSQL. It tells what became of a doubtful commit.
     pub(crate) last_commit: i64,
 }
 
@@ -116,7 +116,7 @@ pub(crate) trait Engine: Send + Sync + Sized + 'static {
     /// can write: the cache also answers refusals then, which no guard in the transaction checks.
     fn plans_from_memory(&self) -> bool;
 
-    /// Returns the time for a plan that is made from memory.
+    /// Returns the time for a plan that is made from memory. Only called if there are such plans.
     fn now(&self) -> Timestamp;
 
     /// Returns true while the store may hold data that is not durable. The writer calls
@@ -220,7 +220,8 @@ pub(crate) trait Engine: Send + Sync + Sized + 'static {
     fn may_succeed_again(error: &StoreError) -> bool;
 
     /// Returns true if the database refused a transaction because the plan's data is not what is
-    /// stored. A plan that was made from memory is then made again from loaded data.
+    /// stored. A plan that was made from memory is then made again from loaded data. Only called if
+    /// plans are made from memory.
     fn contradicts(error: &Self::Error) -> bool;
 }
 

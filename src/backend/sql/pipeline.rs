@@ -203,6 +203,7 @@ impl<E: Engine> Writer<E> {
         requests: Vec<WriteRequest>,
         error: E::Error,
     ) -> CacheMiss {
+        requests.iter().for_each(|request| request.claim.refused());
         // An action that was assumed to be new exists, or another writer has committed.
         if E::contradicts(&error) && self.engine.roll_back(&mut connection).await {
             write_cache.undo(applied);
@@ -229,7 +230,10 @@ impl<E: Engine> Writer<E> {
                 answer_each(requests, answers);
                 CacheMiss::new()
             }
-            Verdict::NotApplied => self.refuse(requests, E::error(Phase::Before, doubt.error)),
+            Verdict::NotApplied => {
+                requests.iter().for_each(|request| request.claim.refused());
+                self.refuse(requests, E::error(Phase::Before, doubt.error))
+            }
             Verdict::Overtaken => {
                 requests.iter().for_each(|request| request.claim.doubt());
                 requests

@@ -22,7 +22,7 @@ pub(crate) trait RowWriter: Sized {
 
     fn null(&mut self);
 
-    /// Writes the [sparse](super::Columns::sparse) fields of a row.
+    /// Writes the [sparse](super::Columns::sparse) fields of a row: like all other fields, or packed.
     fn sparse(&mut self, fill: impl FnOnce(&mut Self)) {
         fill(self);
     }
@@ -30,7 +30,7 @@ pub(crate) trait RowWriter: Sized {
     /// Writes the body of a record.
     fn body<R: Record>(&mut self, layout: Layout<R>, record: &R) -> Result<(), CodecError>;
 
-    /// Writes the body of an action.
+    /// Writes the body of an action: with [`body`](RowWriter::body), or faster.
     fn action_body(&mut self, action: &Action) -> Result<(), CodecError> {
         self.body(ACTION, action)
     }

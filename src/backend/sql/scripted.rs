@@ -28,6 +28,10 @@ struct Script {
     /// The failure of each commit.
     failures: VecDeque<(Phase, Failure)>,
     verdicts: VecDeque<Verdict>,
+    /// The errors of the coming connections.
+    connections: VecDeque<Option<StoreError>>,
+    /// The time that each load takes.
+    pauses: VecDeque<Duration>,
     /// Number of batches of each load so far.
     loads: Vec<usize>,
 }
@@ -36,6 +40,8 @@ struct Script {
 enum Failure {
     /// Another transaction was in the way.
     Again,
+    /// One of the batches is the cause.
+    OfOne,
     Broken,
 }
 
@@ -58,6 +64,7 @@ impl Encoded for Changes {
 }
 
 const AGAIN: &str = "again";
+const OF_ONE: &str = "of one";
 
 impl Engine for Scripted {
     type Connection = ();
@@ -71,7 +78,7 @@ impl Engine for Scripted {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(1)
+        unreachable!("no plan is made from memory")
     }
 
     fn is_in_doubt(&self) -> bool {
@@ -87,7 +94,8 @@ impl Engine for Scripted {
     async fn give_way(&mut self) {}
 
     async fn connection(&mut self) -> Result<(), StoreError> {
-        Ok(())
+        let refused = self.0.lock().unwrap().connections.pop_front();
+        refused.flatten().map_or(Ok(()), Err)
     }
 
     fn hand_back(&mut self, (): ()) {}
@@ -99,10 +107,12 @@ impl Engine for Scripted {
     }
 
     async fn read_owners(&mut self, (): &mut ()) -> Result<(Stored, Vec<Owner>), StoreError> {
-        Ok((Stored::default(), Vec::new()))
+        unreachable!("no plan is made from memory")
     }
 
     async fn load(&mut self, (): &mut (), sets: &[&ReadSet]) -> Result<Loaded, StoreError> {
+        let pause = self.0.lock().unwrap().pauses.pop_front();
+        tokio::time::sleep(pause.unwrap_or_default()).await;
         let mut script = self.0.lock().unwrap();
         script.loads.push(sets.len());
         let blocked = match script.blocked.pop_front() {
@@ -114,7 +124,7 @@ impl Engine for Scripted {
             txn: TxnState::new(),
             stored: Stored::default(),
             numbers: HashMap::new(),
-            now: self.now(),
+            now: Timestamp::from_seconds(1),
             blocked,
         })
     }
@@ -156,16 +166,16 @@ impl Engine for Scripted {
             Phase::Before => ErrorKind::Unavailable,
             Phase::Commit => ErrorKind::OutcomeUnknown,
         };
-        let message = if error == Failure::Again {
-            AGAIN
-        } else {
-            "broken"
+        let message = match error {
+            Failure::Again => AGAIN,
+            Failure::OfOne => OF_ONE,
+            Failure::Broken => "broken",
         };
         StoreError::new(kind, "write", message)
     }
 
-    fn may_lie_with_one(_: &StoreError) -> bool {
-        false
+    fn may_lie_with_one(error: &StoreError) -> bool {
+        error.to_string().contains(OF_ONE)
     }
 
     fn may_succeed_again(error: &StoreError) -> bool {
@@ -173,7 +183,7 @@ impl Engine for Scripted {
     }
 
     fn contradicts(_: &Failure) -> bool {
-        false
+        unreachable!("no plan is made from memory")
     }
 }
 
@@ -212,9 +222,13 @@ impl ReadEngine for NoReader {
 
 /// A store on this engine, whose calls time out soon.
 fn start(engine: &Scripted) -> SqlStore {
+    start_with(engine, Duration::from_millis(60))
+}
+
+fn start_with(engine: &Scripted, timeout: Duration) -> SqlStore {
     let settings = Settings {
         capabilities: Capabilities::new(Durability::Process),
-        timeout: Duration::from_millis(60),
+        timeout,
         queue_bytes: 1024 * 1024,
         poll_interval: None,
         always_parts: false,
@@ -338,4 +352,132 @@ async fn a_commit_whose_outcome_cannot_be_found_out_is_unknown() {
     let error = create(&store).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     store.close().await.unwrap();
+}
+
+/// A time-out that no test reaches.
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn an_error_after_a_doubtful_commit_does_not_say_that_nothing_was_applied() {
+    let engine = Scripted::default();
+    {
+        let mut script = engine.0.lock().unwrap();
+        script.failures.push_back((Phase::Commit, Failure::Broken));
+        script.verdicts.push_back(Verdict::Overtaken);
+        let gone = StoreError::new(ErrorKind::Unavailable, "write", "the database is gone");
+        let gone = gone.with_source(std::io::Error::other("the cable is cut"));
+        script.connections = [None, Some(gone)].into();
+    }
+    let store = start_with(&engine, LONG);
+    let error = create(&store).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+    assert_eq!(error.to_string(), "write: the database is gone");
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.to_string(), "the cable is cut");
+    // The next batch has nothing to do with it.
+    let gone = StoreError::new(ErrorKind::Unavailable, "write", "the database is gone");
+    engine.0.lock().unwrap().connections = [Some(gone)].into();
+    let error = create(&store).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_batch_whose_commit_was_refused_can_be_withdrawn() {
+    // Of two batches, the first is tried alone for a long time.
+    let engine = Scripted::default();
+    {
+        let mut script = engine.0.lock().unwrap();
+        script.failures.push_back((Phase::Before, Failure::OfOne));
+        script.pauses = [Duration::ZERO, Duration::from_millis(300)].into();
+    }
+    let store = start(&engine);
+    let (first, second) = tokio::join!(create(&store), create(&store));
+    assert_eq!(first.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    assert_eq!(second.unwrap_err().kind(), ErrorKind::Unavailable);
+    store.close().await.unwrap();
+    assert_eq!(engine.0.lock().unwrap().loads, [2, 1]);
+
+    // One that is tried again, and then found blocked.
+    let engine = Scripted::default();
+    {
+        let mut script = engine.0.lock().unwrap();
+        script.failures.push_back((Phase::Before, Failure::Again));
+        script.blocked.push_back(Vec::new());
+        script.blocks_all = true;
+    }
+    let store = start(&engine);
+    let error = create(&store).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_blocked_batch_is_dropped_once_its_caller_has_gone() {
+    let engine = Scripted::default();
+    engine.0.lock().unwrap().blocks_all = true;
+    let store = Arc::new(start_with(&engine, LONG));
+    let caller = {
+        let store = store.clone();
+        tokio::spawn(async move { create(&store).await })
+    };
+    let loads = || engine.0.lock().unwrap().loads.len();
+    while loads() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    caller.abort();
+    let dropped = async {
+        while store.queued_bytes() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let dropped = tokio::time::timeout(Duration::from_secs(5), dropped).await;
+    assert!(dropped.is_ok(), "still tried after {} loads", loads());
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_close_does_not_wait_for_a_transaction_of_the_host() {
+    for in_doubt in [false, true] {
+        let engine = Scripted::default();
+        {
+            let mut script = engine.0.lock().unwrap();
+            script.blocks_all = true;
+            if in_doubt {
+                script.failures.push_back((Phase::Commit, Failure::Broken));
+                script.verdicts.push_back(Verdict::Overtaken);
+                script.blocked.push_back(Vec::new());
+            }
+        }
+        let store = start_with(&engine, LONG);
+        let close = async {
+            while engine.0.lock().unwrap().loads.len() < 3 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let closed = tokio::time::timeout(Duration::from_secs(5), store.close()).await;
+            closed.expect("the close waits for the host").unwrap();
+        };
+        let (answer, ()) = tokio::join!(create(&store), close);
+        let expected = match in_doubt {
+            true => ErrorKind::OutcomeUnknown,
+            false => ErrorKind::Closed,
+        };
+        assert_eq!(answer.unwrap_err().kind(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_close_tries_a_blocked_batch_once_more() {
+    let engine = Scripted::default();
+    engine.0.lock().unwrap().blocks_all = true;
+    let store = start_with(&engine, LONG);
+    let close = async {
+        while engine.0.lock().unwrap().loads.len() < 5 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        engine.0.lock().unwrap().blocks_all = false;
+        store.close().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(create(&store), close);
+    assert!(is_applied(&answer));
 }

@@ -75,8 +75,7 @@ impl<E: Engine> Writer<E> {
     /// these.
     async fn write_group(&mut self, requests: Vec<WriteRequest>, write_queue: &mut WriteQueue) {
         for request in self.write_together(requests).await {
-            let mut owners = write_queue.next_owners();
-            owners.retain(|request| request.claim.take());
+            let owners = write_queue.next_owners();
             for request in self.write_together(owners).await {
                 self.write_together(vec![request]).await;
             }

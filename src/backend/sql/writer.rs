@@ -49,18 +49,21 @@ impl<E: Engine> From<StoreError> for Failed<E> {
 }
 
 impl<E: Engine> Writer<E> {
-    /// Writes batches in one transaction. Returns them unanswered if one of them may be the cause
-    /// of a failure; never returns a single batch.
+    /// Writes batches in one transaction, without those that were withdrawn. Returns them unanswered
+    /// if one of them may be the cause of a failure; their callers may withdraw them then. Never
+    /// returns a single batch.
     pub(super) async fn write_together(
         &mut self,
         mut requests: Vec<WriteRequest>,
     ) -> Vec<WriteRequest> {
+        requests.retain(|request| request.claim.take());
         if requests.is_empty() {
             return requests;
         }
         match self.transact(&mut requests).await {
             Ok(answers) => answer_each(requests, answers),
             Err(error) if requests.len() > 1 && E::may_lie_with_one(&error) => {
+                requests.iter().for_each(|request| request.claim.refused());
                 return requests;
             }
             Err(error) => answer_all(requests, &error),
@@ -86,6 +89,7 @@ impl<E: Engine> Writer<E> {
                 }
                 Err(Failed::Before(error)) => {
                     let again = E::may_succeed_again(&error) && !last;
+                    take_back(requests);
                     self.failed(connection, &error).await;
                     if !again {
                         return Err(overtaken.unwrap_or(error));
@@ -100,13 +104,10 @@ impl<E: Engine> Writer<E> {
                         }
                         Verdict::NotApplied => {
                             let error = E::error(Phase::Before, doubt.error);
+                            take_back(requests);
                             if last || !E::may_succeed_again(&error) {
                                 return Err(overtaken.unwrap_or(error));
                             }
-                            // Certainly not sent any more.
-                            requests.iter().for_each(|request| {
-                                request.claim.take();
-                            });
                         }
                         // If it was applied, the new plan finds it and answers `Already`.
                         Verdict::Overtaken if !last => {
@@ -188,6 +189,14 @@ impl<E: Engine> Writer<E> {
         }
         self.position_watch.0.publish(self.lineage.at(after));
         Ok(answers)
+    }
+}
+
+/// Takes batches again that certainly were not applied.
+fn take_back(requests: &[WriteRequest]) {
+    for request in requests {
+        // They are the writer's, so this does not fail.
+        let _taken = request.claim.take();
     }
 }
 

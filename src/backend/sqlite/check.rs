@@ -5,62 +5,35 @@ use std::sync::LazyLock;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row, ValueRef};
 
+use super::check_structure::{Whose, check_structure};
+use super::copies::Copies;
 use super::decode::{Columns, decode_action, decode_entry, decode_owner, read_key};
-use super::errors::store_error;
-use super::known_damage::{Part, Parts};
+use super::extra_rows::check_extra;
+use super::findings::{SqliteCheck, run};
+use super::known_damage::Part;
 use super::rows::{STORED_ACTION, STORED_ENTRY, STORED_OWNER};
-use super::script::Script;
 use super::source::ConnectionSlot;
 use super::store::SqliteStore;
-use crate::backend::sql::{Phase, copies, corrupt, flags};
+use crate::backend::sql::{copies, corrupt, flags};
 use crate::error::StoreError;
 use crate::model::codec::{Field, Record, Value};
-use crate::model::{Detail, Labels};
+use crate::model::{Action, Detail};
 
 /// Rows that are read together.
 const STEP: i64 = 1000;
 
-/// Number of findings that a check returns; it counts all of them.
-const FINDINGS: usize = 100;
-
-/// Result of [`SqliteStore::check`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SqliteCheck {
-    /// Number of actions that were read.
-    pub actions: u64,
-    /// Number of log entries that were read.
-    pub entries: u64,
-    /// Number of owners that were read.
-    pub owners: u64,
-    /// Number of findings. 0 means that no damage was found.
-    pub damaged: u64,
-    /// The first 100 findings, one sentence each. They contain no action data.
-    pub findings: Vec<String>,
-    /// The parts from which rows may be missing.
-    pub(super) parts: Parts,
-}
-
-impl SqliteCheck {
-    /// Counts a finding that hides no rows.
-    fn find(&mut self, what: String) {
-        self.damaged += 1;
-        if self.findings.len() < FINDINGS {
-            self.findings.push(what);
-        }
-    }
-}
-
 /// A table whose rows are checked.
 pub(super) struct Table {
+    /// The part whose rows are in this table. Rows out of order may hide others of it.
+    home: Part,
     /// The part from which a damaged row may be missing. A damaged row of the others is still found.
     part: Option<Part>,
     /// Reads the rows after the key `$1`, each after its key.
     rows: String,
     name: &'static str,
     count: fn(&mut SqliteCheck) -> &mut u64,
-    /// Returns the labels of an action; those of other rows are empty.
-    check: fn(&SqliteRow) -> Result<Labels, StoreError>,
+    /// Returns the action, in the table of actions.
+    check: fn(&SqliteRow) -> Result<Option<Action>, StoreError>,
 }
 
 /// The actions come first.
@@ -70,6 +43,7 @@ pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
     let copies = copies.join(", ");
     [
         Table {
+            home: Part::Selection,
             part: Some(Part::Selection),
             rows: format!(
                 "SELECT a.number, {action}, a.flags, {copies} FROM actions_action AS a \
@@ -77,9 +51,10 @@ pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
             ),
             name: "action",
             count: |check| &mut check.actions,
-            check: check_action,
+            check: |row| check_action(row).map(Some),
         },
         Table {
+            home: Part::Log,
             part: None,
             rows: format!(
                 "SELECT l.entry, {entry} FROM actions_log AS l \
@@ -88,9 +63,10 @@ pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
             ),
             name: "log entry",
             count: |check| &mut check.entries,
-            check: |row| decode_entry(&mut Columns::new("check", row)?).map(|_| Labels::new()),
+            check: |row| decode_entry(&mut Columns::new("check", row)?).map(|_| None),
         },
         Table {
+            home: Part::Owners,
             part: None,
             rows: format!(
                 "SELECT o.id, {owner} FROM actions_owner AS o \
@@ -98,7 +74,7 @@ pub(super) static TABLES: LazyLock<[Table; 3]> = LazyLock::new(|| {
             ),
             name: "owner",
             count: |check| &mut check.owners,
-            check: |row| decode_owner(&mut Columns::new("check", row)?).map(|_| Labels::new()),
+            check: |row| decode_owner(&mut Columns::new("check", row)?).map(|_| None),
         },
     ]
 });
@@ -152,17 +128,6 @@ const PARTS: &[(&str, Part, &str)] = &[
     ("pins without an action", Part::Selection, "actions_pin"),
 ];
 
-/// The tables of the schema, and the part from which damage of each may hide rows.
-const SCHEMA: &[(&str, Part)] = &[
-    ("actions_action", Part::Selection),
-    ("actions_touch", Part::Selection),
-    ("actions_label", Part::Selection),
-    ("actions_block", Part::Selection),
-    ("actions_feed", Part::Feed),
-    ("actions_log", Part::Log),
-    ("actions_owner", Part::Owners),
-];
-
 /// Returns what contradicts the actions, each with the statement that counts it.
 fn relations() -> impl Iterator<Item = (&'static str, Part, String)> {
     let parts = PARTS.iter().map(|(what, part, table)| {
@@ -179,7 +144,7 @@ fn relations() -> impl Iterator<Item = (&'static str, Part, String)> {
 }
 
 /// Compares an action with the columns that repeat its fields.
-fn check_action(row: &SqliteRow) -> Result<Labels, StoreError> {
+fn check_action(row: &SqliteRow) -> Result<Action, StoreError> {
     let action = decode_action("check", row, 1, Detail::Full)?;
     let copies = copies().map(|field| (field.name(), action.value(field)));
     let flags = ("flags", Value::Int(flags(&action)));
@@ -196,29 +161,33 @@ fn check_action(row: &SqliteRow) -> Result<Labels, StoreError> {
             return Err(corrupt("check", what));
         }
     }
-    Ok(action.labels)
+    Ok(action)
 }
 
 impl SqliteStore {
     /// Reads every row and looks for damage.
     ///
     /// It finds rows whose checksum does not match, and columns and rows of other tables that
-    /// contradict the stored record. It also runs SQLite's `PRAGMA integrity_check`.
+    /// contradict the stored record. It also runs SQLite's `PRAGMA integrity_check`: of the whole
+    /// file, or of the store's tables only if the database is the host's.
     ///
     /// The store remembers the result until the next check. While it knows of damage, lists with
     /// filters read every row, because a damaged index hides rows. Answers that may lack rows are
-    /// `Corrupt`.
+    /// `Corrupt`. If SQLite cannot finish a part of the check, that is a finding, and every part of
+    /// the store counts as damaged.
     ///
     /// Reads the whole database, on a connection of its own; callers go on meanwhile. The pragma
     /// holds a snapshot while it runs, so the WAL grows with what is written in that time.
     ///
     /// # Errors
-    /// `Unavailable`, `Corrupt` (SQLite cannot go on), `Incompatible` or `Closed`. Damage in single
-    /// rows is no error but a finding.
+    /// `Unavailable`, `Incompatible` or `Closed`. `Corrupt` if the file cannot be opened. All other
+    /// damage is a finding.
     pub async fn check(&self) -> Result<SqliteCheck, StoreError> {
         self.on_connection(async |connection| {
             let mut check = SqliteCheck::default();
-            check_all(connection, &*TABLES, &mut check).await?;
+            let whose = Whose::of(&self.source);
+            check_all(connection, whose, &*TABLES, &mut check).await?;
+            check_extra(connection, &mut check).await?;
             self.damage.set(check.parts, check.damaged);
             Ok(check)
         })
@@ -242,52 +211,45 @@ impl SqliteStore {
     }
 }
 
-/// Checks the rows of these tables, their relations, and the structure of the file.
+/// Checks the rows of these tables, their relations, and the structure of the file. Damage that
+/// SQLite cannot read past is a finding, and the check goes on after it.
 pub(super) async fn check_all(
     connection: &mut SqliteConnection,
+    whose: Whose,
     tables: &[Table],
     check: &mut SqliteCheck,
 ) -> Result<(), StoreError> {
     for table in tables {
-        let mut after = Some(0);
-        while let Some(key) = after {
-            after = step(connection, table, key, check).await?;
-        }
+        let checked = check_table(connection, table, check).await;
+        check.unfinished(table.name, checked)?;
     }
     for (what, part, count) in relations() {
-        let rows = run(connection, &count, None).await?;
-        let count = rows.first().map_or(Ok(0), |row| read_key("check", row))?;
-        if count > 0_i64 {
-            check.find(format!("{count} {what}"));
-            check.parts.add(part);
+        let counted = count_of(connection, &count).await;
+        let count = check.unfinished(what, counted)?;
+        if let Some(count @ 1..) = count {
+            check.find_in(part, format!("{count} {what}"));
         }
     }
-    let findings = integrity(connection, "PRAGMA integrity_check(100)").await?;
-    let is_whole = findings.is_empty();
-    findings.into_iter().for_each(|found| check.find(found));
-    // The messages name pages, not tables, so each table is checked again by itself.
-    for (table, part) in SCHEMA.iter().filter(|_| !is_whole) {
-        let pragma = format!("PRAGMA integrity_check({table})");
-        let found = integrity(connection, &pragma).await;
-        if found.map_or(true, |found| !found.is_empty()) {
-            check.parts.add(*part);
-        }
+    let checked = check_structure(connection, whose, check).await;
+    check.unfinished("structure of the file", checked)?;
+    Ok(())
+}
+
+async fn check_table(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    check: &mut SqliteCheck,
+) -> Result<(), StoreError> {
+    let mut after = Some(0);
+    while let Some(key) = after {
+        after = step(connection, table, key, check).await?;
     }
     Ok(())
 }
 
-/// Returns what SQLite's own check finds.
-async fn integrity(
-    connection: &mut SqliteConnection,
-    pragma: &str,
-) -> Result<Vec<String>, StoreError> {
-    let rows = run(connection, pragma, None).await?;
-    let mut found: Vec<String> = rows
-        .iter()
-        .map(|row| read_key("check", row))
-        .collect::<Result<_, _>>()?;
-    found.retain(|found| found != "ok");
-    Ok(found)
+async fn count_of(connection: &mut SqliteConnection, count: &str) -> Result<i64, StoreError> {
+    let rows = run(connection, count, None).await?;
+    rows.first().map_or(Ok(0), |row| read_key("check", row))
 }
 
 /// Returns the number of findings among the newest 1,000 actions.
@@ -304,7 +266,8 @@ pub(super) async fn damaged_lately(connection: &mut SqliteConnection) -> Result<
     Ok(check.damaged)
 }
 
-/// Checks the next rows of a table. Returns the key of the last one, if there may be more.
+/// Checks the next rows of a table. Returns the key of the last one, if there may be more rows that
+/// can be read in order.
 async fn step(
     connection: &mut SqliteConnection,
     table: &Table,
@@ -312,13 +275,21 @@ async fn step(
     check: &mut SqliteCheck,
 ) -> Result<Option<i64>, StoreError> {
     let rows = run(connection, &table.rows, Some(after)).await?;
-    let mut last = None;
-    let mut labels = Vec::new();
+    let (mut last, mut is_in_order) = (None, true);
+    let mut copies = Copies::default();
     for row in &rows {
         let key: i64 = read_key("check", row)?;
+        if last.unwrap_or(after) >= key {
+            // Damage can lead SQLite in a circle. Going on from this key might never end.
+            let what = "is out of order; the rows after it were not checked";
+            check.find(format!("{} {key} {what}", table.name));
+            check.parts.add(table.home);
+            is_in_order = false;
+            break;
+        }
         *(table.count)(check) += 1;
         match (table.check)(row) {
-            Ok(found) => labels.extend(found.index_texts().map(|text| (key, text.to_string()))),
+            Ok(action) => action.iter().for_each(|action| copies.add(key, action)),
             Err(error) => {
                 check.find(format!("{} {key}: {}", table.name, error));
                 table
@@ -329,51 +300,6 @@ async fn step(
         }
         last = Some(key);
     }
-    let missing = missing_labels(connection, &labels).await?;
-    if missing > 0 {
-        check.find(format!(
-            "{missing} labels of actions that are not found by them"
-        ));
-    }
-    Ok(last.filter(|_| i64::try_from(rows.len()) == Ok(STEP)))
-}
-
-/// Returns how many of these rows of labels are missing, of actions that are still there.
-async fn missing_labels(
-    connection: &mut SqliteConnection,
-    labels: &[(i64, String)],
-) -> Result<i64, StoreError> {
-    const MISSING: &str = "SELECT count(*) FROM json_each($1) AS j \
-         CROSS JOIN actions_action AS a ON a.number = j.value ->> 0 \
-         WHERE NOT EXISTS (SELECT 1 FROM actions_label AS l \
-         WHERE l.label = j.value ->> 1 AND l.action = a.number)";
-    if labels.is_empty() {
-        return Ok(0);
-    }
-    let before = |error| store_error("check", Phase::Before, error);
-    // Numbers and texts are written to memory, which cannot fail.
-    let list = serde_json::to_string(labels).unwrap_or_default();
-    let mut script = Script::new();
-    script.push(MISSING);
-    script.bind(list).map_err(before)?;
-    let results = script.run(connection).await;
-    let results = results.map_err(|failed| before(failed.error))?;
-    let row = results.iter().flatten().next();
-    row.map_or(Ok(0), |row| read_key("check", row))
-}
-
-async fn run(
-    connection: &mut SqliteConnection,
-    statement: &str,
-    after: Option<i64>,
-) -> Result<Vec<SqliteRow>, StoreError> {
-    let before = |error| store_error("check", Phase::Before, error);
-    let mut script = Script::new();
-    script.push(statement);
-    if let Some(after) = after {
-        script.bind(after).map_err(before)?;
-    }
-    let results = script.run(connection).await;
-    let results = results.map_err(|failed| before(failed.error))?;
-    Ok(results.into_iter().flatten().collect())
+    copies.check(connection, check).await?;
+    Ok(last.filter(|_| is_in_order && i64::try_from(rows.len()) == Ok(STEP)))
 }

@@ -26,7 +26,6 @@ pub(super) static LIVING: LazyLock<String> = LazyLock::new(|| {
 /// Ends all living owners in one transaction. The caller holds the store's exclusive lock, and no
 /// owner can claim through it yet.
 ///
-///
 /// A tracker of any name can then settle the actions of these owners at once, which frees their
 /// keys. Otherwise it would wait until the lease ends.
 pub(super) async fn disconnect_owners(

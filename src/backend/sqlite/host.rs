@@ -52,7 +52,6 @@ impl SqliteStore {
     ///
     /// - Otherwise as `write`, but never `OutcomeUnknown`: only the host's commit can report that.
     ///
-    ///
     /// # Examples
     ///
     /// ```
@@ -166,7 +165,6 @@ impl SqliteStore {
 /// A savepoint in the host's transaction. If this is dropped before [`keep`](Inside::keep), the
 /// connection rolls the savepoint back before its next statement.
 ///
-///
 /// Does not use sqlx's savepoints. If the future of their `begin` is dropped, sqlx rolls two levels
 /// back. The second one is the host's transaction, and the host's commit does not report that.
 struct Inside<'c> {
@@ -190,7 +188,6 @@ impl<'c> Inside<'c> {
     }
 
     /// Keeps what was done in the host's transaction.
-    ///
     ///
     /// Does not wait for the RELEASE: if the future were dropped while it waits, it could neither
     /// answer nor undo. Nothing depends on the result. A savepoint that stays open ends with the

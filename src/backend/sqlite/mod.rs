@@ -7,6 +7,8 @@ mod branch;
 #[cfg(test)]
 mod cached;
 mod check;
+mod check_structure;
+mod copies;
 mod damaged_reads;
 mod decode;
 mod diagnostics;
@@ -15,9 +17,11 @@ mod encode;
 mod engine;
 mod errors;
 mod exclusive;
+mod extra_rows;
 #[cfg(test)]
 mod faults;
 mod file;
+mod findings;
 mod get;
 mod host;
 mod identity;
@@ -52,8 +56,8 @@ mod version;
 mod write_slot;
 
 pub use self::access::SqliteAccess;
-pub use self::check::SqliteCheck;
 pub use self::diagnostics::SqliteDiagnostics;
+pub use self::findings::SqliteCheck;
 pub use self::identity::SqliteFile;
 pub use self::options::SqliteOptions;
 pub use self::store::SqliteStore;

@@ -223,7 +223,6 @@ impl SqliteStore {
     /// [`Durability::Process`](crate::Durability::Process). At `NORMAL` or `OFF` with a rollback
     /// journal a power cut may damage the whole database, as SQLite's documentation says.
     ///
-    ///
     /// Other processes may use the same database, by a path ([`SqliteOptions::shared`]) or with a
     /// pool of their own.
     ///

@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::check::{SqliteCheck, TABLES, check_all};
+use super::check::{TABLES, check_all};
+use super::check_structure::Whose;
 use super::errors::store_error;
-use super::known_damage::{KnownDamage, Part};
+use super::findings::SqliteCheck;
+use super::known_damage::KnownDamage;
 use super::schema::single;
 use crate::backend::sql::Phase;
-use crate::error::{StoreError, StoreErrorKind as ErrorKind};
+use crate::error::StoreError;
 
 /// Maximum time of a check. A file of the default size takes a tenth of a second; this is for slow
 /// disks, and for damage that sends SQLite in circles.
@@ -21,11 +23,12 @@ const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 /// Checks a store that is being opened, if its file is small. Returns what it found.
 ///
 /// Log entries and owners are not decoded here: each has a checksum, and no damage of such a row
-/// hides it without damage of an index.
+/// hides it without damage of an index. Rows of labels and objects that no action has are not looked
+/// for: a list that finds one is `Corrupt`.
 pub(super) async fn at_opening(
     connection: &mut SqliteConnection,
     most_bytes: u64,
-    may_interrupt: bool,
+    whose: Whose,
 ) -> Result<KnownDamage, StoreError> {
     let known = KnownDamage::default();
     let pages: i64 = single(connection, "PRAGMA page_count").await?;
@@ -34,44 +37,41 @@ pub(super) async fn at_opening(
     if bytes > most_bytes {
         return Ok(known);
     }
-    if may_interrupt {
-        interrupt_after(connection, PATIENCE).await?;
-    }
-    let found = confirmed(connection).await;
-    if may_interrupt {
-        go_on(connection).await?;
-    }
-    if let Some(found) = found {
+    if let Some(found) = confirmed(connection, whose).await? {
         known.set(found.parts, found.damaged);
     }
     Ok(known)
 }
 
-/// Returns what two checks in a row find alike. A read that fails once can look like damage, and
-/// what was found holds until the next check. `None` if a check did not end: it took too long, or
-/// the disk failed.
-async fn confirmed(connection: &mut SqliteConnection) -> Option<SqliteCheck> {
-    let first = look(connection).await?;
-    if first.damaged == 0 {
-        return Some(first);
+/// Returns what a check finds; if it finds damage, what a second one finds. A read that fails once
+/// can look like damage, and what was found holds until the next check. The two need not find the
+/// same: others may write between them. `None` if a check did not end: it took too long, or the
+/// disk failed.
+async fn confirmed(
+    connection: &mut SqliteConnection,
+    whose: Whose,
+) -> Result<Option<SqliteCheck>, StoreError> {
+    match look(connection, whose).await? {
+        Some(first) if first.damaged > 0 => look(connection, whose).await,
+        first => Ok(first),
     }
-    let second = look(connection).await?;
-    (first == second).then_some(second)
 }
 
-async fn look(connection: &mut SqliteConnection) -> Option<SqliteCheck> {
+async fn look(
+    connection: &mut SqliteConnection,
+    whose: Whose,
+) -> Result<Option<SqliteCheck>, StoreError> {
     let mut check = SqliteCheck::default();
     let [actions, ..] = &*TABLES;
-    match check_all(connection, std::slice::from_ref(actions), &mut check).await {
-        Ok(()) => Some(check),
-        // Also after other damage: what was not checked may be damaged, too.
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
-            check.damaged += 1;
-            Part::ALL.into_iter().for_each(|part| check.parts.add(part));
-            Some(check)
-        }
-        Err(_) => None,
+    // A host's connection may have a progress handler of the host, so it gets none of ours.
+    if whose == Whose::Store {
+        interrupt_after(connection, PATIENCE).await?;
     }
+    let ended = check_all(connection, whose, std::slice::from_ref(actions), &mut check).await;
+    if whose == Whose::Store {
+        go_on(connection).await?;
+    }
+    Ok(ended.ok().map(|()| check))
 }
 
 /// Interrupts what the connection does after this time.

@@ -54,7 +54,6 @@ impl SqliteOptions {
     /// Lets other processes open the same file; each of them must set this option. The file must be
     /// on a local disk.
     ///
-    ///
     /// A write then reads all it needs instead of using a cache. It waits up to 5 seconds while
     /// another process writes. While a call to [`changed`](crate::ActionStore::changed) waits, the
     /// store polls for commits of other processes at this
@@ -147,6 +146,9 @@ impl SqliteOptions {
     /// Maximum size of a file that is checked for damage when the store is opened, in bytes. Default
     /// 4 MiB, about 6,000 completed actions, which takes about 75 milliseconds. 0 checks no file,
     /// [`u64::MAX`] every file. A check ends after 5 seconds, and then counts as not made.
+    ///
+    /// On a host's pool the size is that of the whole database, with the host's tables. The check
+    /// reads the store's tables only, and has no limit of time.
     ///
     /// The store opens despite damage, and answers what it can: see [`SqliteStore::check`](super::SqliteStore::check).
     /// [`SqliteDiagnostics::damaged`](super::SqliteDiagnostics::damaged) counts what was found. In a

@@ -42,6 +42,7 @@ pub(super) async fn pause(begun: Instant) -> Result<(), StoreError> {
 
 pub(super) fn already_open() -> StoreError {
     unavailable("the store is open already, here or in another process, perhaps under another name")
+        .with_in_use()
 }
 
 pub(super) fn unavailable(message: impl Into<std::borrow::Cow<'static, str>>) -> StoreError {

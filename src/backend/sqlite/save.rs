@@ -64,7 +64,6 @@ fn draw_commit() -> i64 {
 /// Returns the script that saves the changes: one statement for each kind of row, with all rows in
 /// one JSON value.
 ///
-///
 /// Its first change fails, and all others with it, unless the store is at the expected position.
 pub(super) fn script(
     write_set: &WriteSet,

@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::access::SqliteAccess;
 use super::branch;
+use super::check_structure::Whose;
 use super::durability::{durability, modes};
 use super::engine::{COME_BACK, SqliteEngine};
 use super::errors;
@@ -140,9 +141,8 @@ pub(super) async fn start(
         )
         .await
     )?;
-    let may_interrupt = matches!(source, Source::File { .. });
-    let damage =
-        open_check::at_opening(&mut connection, options.check_bytes, may_interrupt).await?;
+    let whose = Whose::of(&source);
+    let damage = open_check::at_opening(&mut connection, options.check_bytes, whose).await?;
     let damage = Arc::new(damage);
     let writers = match access {
         SqliteAccess::Shared => source.for_impatient(),

@@ -27,15 +27,12 @@ use crate::store::{ActionStore, Capabilities};
 /// out. On Linux the file itself is locked too, under all of its names. On other platforms a hard
 /// link or a deleted lock file lets a second process in.
 ///
-///
 /// Opening the store exclusively ends every owner that is still alive, because no earlier user of
 /// the store can be left. The actions of these owners can then be settled at once.
-///
 ///
 /// The store creates its files with mode 0600: only their owner can read them. The database uses
 /// WAL mode with `synchronous=FULL`, so acknowledged writes survive a power cut. Keep it on a local
 /// disk: WAL needs memory that all users of the file share.
-///
 ///
 /// Copy the store with [`backup_to`](SqliteStore::backup_to), or while it is closed. While a
 /// process has the store open, it must open the file through SQLite only. Closing any other
@@ -49,7 +46,6 @@ use crate::store::{ActionStore, Capabilities};
 /// A write that was committed to the lost file is `OutcomeUnknown`. After the loss every call is
 /// `Unavailable`, and [`diagnostics`](SqliteStore::diagnostics) gives the cause. Close the store
 /// and open it again.
-///
 ///
 /// Closing moves the contents of the WAL into the lost file, wherever that file is now. If this
 /// fails, the WAL is kept as `<path>-wal.lost`. The file that is now at the path is not changed. A

@@ -38,7 +38,6 @@ pub(super) enum Synced {
 
 /// Makes everything durable that the connection can read, and checks that it can write.
 ///
-///
 /// Holds the write lock, so that no other connection appends to the WAL or restarts it meanwhile.
 /// In the rollback journal modes there is no WAL, and the commit syncs the journal and the
 /// database.
@@ -65,7 +64,6 @@ pub(super) async fn make_durable(
 
 /// Makes everything durable that a connection can read, before it is closed. If it is the last one,
 /// SQLite then copies the WAL into the database.
-///
 ///
 /// Does nothing while another connection writes: that one stays open, so SQLite copies nothing.
 pub(super) async fn before_closing(connection: &mut SqliteConnection, path: &Path) {

@@ -1,10 +1,9 @@
 //! The command line: global options and the list of commands.
 
-use action_store::address::StoreAddress;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{act, list, live, remove, serve, show, transfer, upkeep};
+use crate::{act, cancel, check, list, live, remove, serve, show, transfer, upkeep};
 
 const MANUAL: &str = "\
 Store addresses:
@@ -15,6 +14,10 @@ Store addresses:
                            has the file, and ends the owners in it: settle then works after a crash.
                            Further parameters: create=false, timeout=30s. In PATH write ? as %3F
                            and % as %25.
+  postgres://USER@HOST/DATABASE
+                           the schema `actions` of a PostgreSQL database, in a program that was
+                           built with the feature postgres. Only import, and copy in its
+                           destination, create or update the schema.
   memory:                  an empty store that ends with the program
 
 Output:
@@ -24,10 +27,11 @@ Output:
   percent, and a field without a value is left out. Messages and progress bars go to standard error.
 
 Exit codes:
-  0  done                                  4  refused: a conflict, a living owner, a pinned action
-  1  failed                                5  the store is missing, in use, full or unreachable
-  2  wrong command line or address         6  done, with a bad result: damage, a difference, a
-  3  no such action                           watched action that did not succeed
+  0  done                                  4  refused: a conflict, a living owner, a pinned action,
+  1  failed                                   an expired cursor
+  2  wrong command line or address         5  the store is missing, in use, full or unreachable
+  3  no such action                        6  done, with a bad result: damage, a difference, a
+                                              watched action that did not succeed
   A closed pipe and Ctrl-C in a live command are no errors: 0.
 
 Examples:
@@ -46,16 +50,18 @@ Examples:
 #[command(name = "actions", version, after_long_help = MANUAL, max_term_width = 100)]
 pub(crate) struct Args {
     /// Address of the store, such as sqlite:plane.db
+    // Parsed later: clap would print a wrong address with its password.
     #[arg(
         long,
         global = true,
+        help_heading = "Global options",
         env = "ACTIONS_STORE",
         value_name = "URL",
         hide_env_values = true
     )]
-    pub(crate) store: Option<StoreAddress>,
+    pub(crate) store: Option<String>,
     /// Print JSON for programs instead of tables
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -78,7 +84,7 @@ pub(crate) enum Command {
     /// Count actions by status and outcome
     Counts(list::Counts),
     /// Ask the owners of actions to cancel them
-    Cancel(act::Cancel),
+    Cancel(cancel::Cancel),
     /// Complete actions that no living owner will complete
     Settle(act::Settle),
     /// Keep completed actions from being removed
@@ -93,13 +99,14 @@ pub(crate) enum Command {
     Import(transfer::Import),
     /// Copy all actions into another store and compare the two
     Copy(transfer::Copy),
-    /// Read every row of a SQLite store and look for damage
+    /// Read a whole store and look for damage
+    #[command(after_long_help = check::ABOUT)]
     Check,
     /// Copy a SQLite store to a new file, while it is in use
     Backup(upkeep::Backup),
     /// Show the state of a store and its owners
     Diagnostics,
-    /// Print the SQL that creates the schema
+    /// Print the SQL that creates the schema: of the kind of store that the address names, or SQLite
     Schema,
     /// Serve the read API and the web page over a store, with a password
     Serve(serve::Serve),

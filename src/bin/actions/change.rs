@@ -4,84 +4,39 @@ use std::sync::Arc;
 
 use action_store::address::StoreAddress;
 use action_store::command::{ConflictReason, Effect};
+use action_store::owner::{Owner, OwnerQuery};
 use action_store::query::Detail;
 use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, Batch, Change, Command, Done, Filter, Limits,
-    Order, OwnerRef, Query, Rejection,
+    Action, ActionStore, ActionStoreExt, ActionUid, Batch, CancelRequest, Change, Command, Done,
+    Filter, Order, Outcome, OwnerRef, Rejection,
 };
-use clap::Args;
 use serde::Serialize;
 
 use crate::error::{Exit, Failure, Result};
-use crate::filters::{FilterArgs, uid};
 use crate::list::status;
 use crate::open::{Need, Opened, open};
 use crate::output::{Column, Out, Table, count, note};
-use crate::{progress, show};
+use crate::targets::Targets;
+use crate::{cancel, progress, show};
 
 /// Actions that are changed in one step.
 const PAGE: u16 = 200;
 
-/// The actions to change: by uid, or by filter.
-#[derive(Debug, Args)]
-pub(crate) struct Targets {
-    /// Uids of the actions
-    #[arg(value_name = "UID", value_parser = uid)]
-    uids: Vec<ActionUid>,
-    /// Change the actions that match the filters. Without it they are only shown
-    #[arg(long)]
-    yes: bool,
-    /// Only show which actions would be changed
-    #[arg(long, conflicts_with = "yes")]
-    dry_run: bool,
-    #[command(flatten)]
-    filters: FilterArgs,
-}
+/// Message if there was nothing to do.
+pub(crate) const NONE: &str = "nothing was changed: no unfinished action matches";
 
-impl Targets {
-    /// Returns true if nothing is to be changed.
-    pub(crate) fn is_dry(&self) -> bool {
-        self.dry_run || (self.uids.is_empty() && !self.yes)
-    }
-
-    /// Returns the owners of the unfinished actions, each once.
-    pub(crate) async fn owners(&self, opened: &Opened) -> Result<Vec<OwnerRef>> {
-        let mut owners: Vec<OwnerRef> = Vec::new();
-        let mut add = |action: &Action| {
-            let owner = action.owner.as_ref().filter(|_| action.is_unfinished());
-            if let Some(owner) = owner
-                && !owners.contains(owner)
-            {
-                owners.push(owner.clone());
-            }
-        };
-        for uid in &self.uids {
-            add(&*show::find(opened, *uid).await?);
-        }
-        if self.uids.is_empty() {
-            let query = self.filters.query().with_filter(Filter::Unfinished);
-            let query = query.with_detail(Detail::Summary);
-            let mut pages = opened.store.pages(query.with_limit(Limits::PAGE));
-            while let Some(page) = pages.next().await? {
-                page.items.iter().for_each(|action| add(action));
-            }
-        }
-        Ok(owners)
-    }
-
-    pub(crate) fn check(&self) -> Result<()> {
-        match (self.uids.is_empty(), self.filters.is_empty()) {
-            (true, true) => Err(
-                Failure::usage("neither uids nor filters are given").with_hint(
-                    "name uids, or choose actions with filters; --unfinished chooses all of them",
-                ),
-            ),
-            (false, false) => Err(Failure::usage(
-                "filters do not apply to actions that are named by uid",
-            )),
-            _ => Ok(()),
-        }
-    }
+/// The change of each action, and its words.
+#[derive(Debug)]
+pub(crate) struct Work<F> {
+    /// Word for an action that was changed.
+    pub(crate) applied: &'static str,
+    /// The same for an action that was so before.
+    pub(crate) already: &'static str,
+    pub(crate) change: F,
+    /// The request, if the change is a cancel request.
+    pub(crate) cancel: Option<CancelRequest>,
+    /// True if an owner that is recorded as alive keeps its actions from being changed.
+    pub(crate) spares_living: bool,
 }
 
 /// The result for one action.
@@ -103,6 +58,10 @@ struct Report {
     already: u64,
     refused: u64,
     would: u64,
+    /// The owners whose actions would be refused in a dry run.
+    alive: Vec<OwnerRef>,
+    /// Parts of the actions that got a cancel request.
+    parts: u64,
     /// True if a living owner was the reason of a refusal.
     owner_alive: bool,
 }
@@ -111,19 +70,20 @@ impl Report {
     fn new(applied: &'static str) -> Report {
         let table = Table::new([
             Column::left("UID"),
-            Column::left("STATUS"),
+            Column::left("STATUS").optional(2),
             Column::long("NAME"),
             Column::long("OBJECT").optional(1),
             Column::left("RESULT"),
         ]);
-        let (changed, already, refused, would) = (0, 0, 0, 0);
         Report {
             table,
             applied,
-            changed,
-            already,
-            refused,
-            would,
+            changed: 0,
+            already: 0,
+            refused: 0,
+            would: 0,
+            alive: Vec::new(),
+            parts: 0,
             owner_alive: false,
         }
     }
@@ -159,8 +119,9 @@ impl Report {
         Ok(())
     }
 
-    fn answer(
+    fn answer<F>(
         &mut self,
+        work: &Work<F>,
         action: &Action,
         answer: std::result::Result<Done, Rejection>,
         out: &mut Out,
@@ -175,9 +136,14 @@ impl Report {
                     }
                     Effect::Already => {
                         self.already += 1;
-                        "already"
+                        match out.json {
+                            true => "already",
+                            false => work.already,
+                        }
                     }
                 };
+                let is_ended = work.cancel.is_some() && now.outcome == Some(Outcome::Cancelled);
+                let result = if is_ended { "cancelled" } else { result };
                 self.row(now, result, None, out)
             }
             Err(refused) => {
@@ -197,21 +163,41 @@ impl Report {
         }
     }
 
+    fn would(&mut self, action: &Action, out: &mut Out) -> Result<()> {
+        let owner = action.owner.as_ref();
+        let alive = owner.filter(|owner| self.alive.contains(owner));
+        let Some(owner) = alive else {
+            self.would += 1;
+            return self.row(action, "would be changed", None, out);
+        };
+        self.refused += 1;
+        let reason = format!("its owner {} is alive", owner.name);
+        self.row(action, "would be refused", Some(reason), out)
+    }
+
+    fn end_dry(&self, targets: &Targets) {
+        let (would, refused) = (self.would, self.refused);
+        if would + refused == 0 {
+            return note(NONE);
+        }
+        let them = if would == 1 { "it" } else { "them" };
+        let verb = if would == 1 { "matches" } else { "match" };
+        let matches = match refused {
+            0 => format!("{} {verb}", count(would)),
+            _ => format!("{} would be changed, {refused} refused", count(would)),
+        };
+        let repeat = match targets.dry_run {
+            true => String::new(),
+            false => format!("; add --yes to change {them}"),
+        };
+        note(&format!("nothing was changed: {matches}{repeat}"));
+    }
+
     fn end(mut self, targets: &Targets, address: &StoreAddress, out: &mut Out) -> Result<()> {
         self.table.write(out)?;
         out.flush()?;
         if targets.is_dry() {
-            let (verb, them) = if self.would == 1 {
-                ("matches", "it")
-            } else {
-                ("match", "them")
-            };
-            let repeat = match targets.dry_run {
-                true => String::new(),
-                false => format!("; add --yes to change {them}"),
-            };
-            let would = count(self.would);
-            note(&format!("nothing was changed: {would} {verb}{repeat}"));
+            self.end_dry(targets);
             return Ok(());
         }
         let Report {
@@ -219,20 +205,31 @@ impl Report {
             changed,
             already,
             refused,
+            parts,
             ..
         } = self;
+        if changed + already + refused == 0 {
+            note(NONE);
+            return Ok(());
+        }
         note(&format!(
             "{changed} {applied}, {already} already, {refused} refused"
         ));
+        if parts > 0 {
+            let noun = if parts == 1 { "part" } else { "parts" };
+            note(&format!(
+                "{parts} {noun} of these actions got the request too"
+            ));
+        }
         if self.owner_alive {
             note(&match address {
                 StoreAddress::Sqlite(sqlite) => format!(
                     "hint: if the owner's process has ended and no other uses the store, \
                      --store 'sqlite:{}?mode=exclusive' proves it and ends the owner; beside \
-                     other processes, --fence-after 30s ends an owner that does not renew",
+                     other processes, --fence-after 30s --yes ends an owner that does not renew",
                     sqlite.path.display()
                 ),
-                _ => "hint: --fence-after 30s ends an owner that does not renew".to_owned(),
+                _ => "hint: --fence-after 30s --yes ends an owner that does not renew".to_owned(),
             });
         }
         match refused {
@@ -242,12 +239,11 @@ impl Report {
     }
 }
 
-/// Makes a change to each of the actions.
+/// Makes the change to each of the actions.
 pub(crate) async fn change_all(
     address: &StoreAddress,
     targets: &Targets,
-    applied: &'static str,
-    change: impl Fn(&Action) -> Change + Send + Sync,
+    work: &Work<impl Fn(&Action) -> Change + Send + Sync>,
     out: &mut Out,
 ) -> Result<()> {
     targets.check()?;
@@ -257,16 +253,21 @@ pub(crate) async fn change_all(
         Need::Write
     };
     let opened = open(address, need).await?;
-    let mut report = Report::new(applied);
+    let mut report = Report::new(work.applied);
+    if targets.is_dry() && work.spares_living {
+        let owners = opened.store.all_owners(OwnerQuery::active()).await?;
+        let alive = owners.into_iter().filter(Owner::is_alive);
+        report.alive = alive.map(|owner| owner.owner).collect();
+    }
     if targets.uids.is_empty() {
-        by_filter(&opened, targets, &mut report, &change, out).await?;
+        by_filter(&opened, targets, &mut report, work, out).await?;
     } else {
         let mut actions = Vec::with_capacity(targets.uids.len());
         for uid in &targets.uids {
             // Before anything is changed: a mistyped uid must not leave half of the work.
             actions.push(show::find(&opened, *uid).await?);
         }
-        step(&opened, targets, actions, &mut report, &change, out).await?;
+        step(&opened, targets, actions, &mut report, work, out).await?;
     }
     opened.close().await?;
     report.end(targets, address, out)
@@ -276,48 +277,25 @@ async fn by_filter(
     opened: &Opened,
     targets: &Targets,
     report: &mut Report,
-    change: &(impl Fn(&Action) -> Change + Send + Sync),
+    work: &Work<impl Fn(&Action) -> Change + Send + Sync>,
     out: &mut Out,
 ) -> Result<()> {
     let query = targets.filters.query().with_filter(Filter::Unfinished);
     let query = query.with_detail(Detail::Summary);
-    let Some(newest) = newest(opened, query.clone()).await? else {
-        return Ok(());
-    };
     let shown = progress::beside_lines(out, "changing");
-    let mut query = query.with_order(Order::Oldest).with_limit(PAGE);
+    // Newest first, so that actions which are created meanwhile are left alone.
+    let mut query = query.with_order(Order::Newest).with_limit(PAGE);
     loop {
         let page = opened.store.list(&query).await?;
-        // Actions that were created since are left alone, so that this ends.
-        let last = page.items.iter().position(|action| action.uid == newest);
-        let mut actions = page.items;
-        if let Some(last) = last {
-            actions.truncate(last + 1);
-        }
-        shown.inc(actions.len() as u64);
-        step(opened, targets, actions, report, change, out).await?;
+        shown.inc(page.items.len() as u64);
+        step(opened, targets, page.items, report, work, out).await?;
         query.after = page.next;
-        if last.is_some() || page.next.is_none() {
+        if page.next.is_none() {
             break;
         }
     }
     shown.finish_and_clear();
     Ok(())
-}
-
-/// Returns the newest action that matches.
-async fn newest(opened: &Opened, mut query: Query) -> Result<Option<ActionUid>> {
-    query.limit = 1;
-    loop {
-        let page = opened.store.list(&query).await?;
-        if let Some(action) = page.items.first() {
-            return Ok(Some(action.uid));
-        }
-        query.after = page.next;
-        if page.next.is_none() {
-            return Ok(None);
-        }
-    }
 }
 
 /// Changes some actions in one transaction, or shows them.
@@ -326,26 +304,50 @@ async fn step(
     targets: &Targets,
     actions: Vec<Arc<Action>>,
     report: &mut Report,
-    change: &(impl Fn(&Action) -> Change + Send + Sync),
+    work: &Work<impl Fn(&Action) -> Change + Send + Sync>,
     out: &mut Out,
 ) -> Result<()> {
     if targets.is_dry() {
         for action in actions.iter().filter(|action| action.is_unfinished()) {
-            report.would += 1;
-            report.row(action, "would be changed", None, out)?;
+            report.would(action, out)?;
         }
         return report.table.write(out);
     }
     for actions in actions.chunks(PAGE.into()) {
         let commands = actions
             .iter()
-            .map(|action| Command::apply(action.uid, change(action)));
+            .map(|action| Command::apply(action.uid, (work.change)(action)));
         let batch = Batch::each(commands.collect());
-        let answers = opened.store.write_repeating(batch).await?;
+        let mut answers = opened.store.write_repeating(batch).await?;
+        if let Some(request) = &work.cancel {
+            report.parts += cancel(opened, request, actions, &mut answers).await?;
+        }
         for (action, answer) in actions.iter().zip(answers) {
-            report.answer(action, answer, out)?;
+            report.answer(work, action, answer, out)?;
         }
         report.table.write(out)?;
     }
     Ok(())
 }
+
+/// Completes the cancel requests that were recorded, and puts the actions as they are then into the
+/// answers. Returns the number of parts that got the request.
+async fn cancel(
+    opened: &Opened,
+    request: &CancelRequest,
+    actions: &[Arc<Action>],
+    answers: &mut [std::result::Result<Done, Rejection>],
+) -> Result<u64> {
+    let asked = actions.iter().zip(answers);
+    let asked = asked.filter_map(|(action, answer)| Some((action.uid, answer.as_mut().ok()?)));
+    let (uids, done): (Vec<ActionUid>, Vec<&mut Done>) = asked.unzip();
+    let parts = cancel::complete(opened, request, &uids).await?;
+    let now = opened.store.get(&uids).await?;
+    for (done, now) in done.into_iter().zip(now) {
+        done.action = now.or(done.action.take());
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,17 +3,59 @@
 use std::time::Duration;
 
 use action_store::owner::{Owner, OwnerQuery};
-use action_store::{ActionStoreExt, Command, ErrorKind};
+use action_store::{ActionStoreExt, Command, ErrorKind, Filter};
 
-use crate::change::Targets;
 use crate::error::Result;
 use crate::open::Opened;
-use crate::output::{note, plain};
+use crate::output::{note, number, plain};
+use crate::targets::Targets;
 use crate::{progress, time};
 
 /// Parts of the wait. Each counts for its own length only, so that a pause of the whole machine
 /// does not look like the silence of an owner.
 const STEPS: u32 = 10;
+
+/// Number of actions of an owner up to which each state is counted.
+const COUNTED: u32 = 100_000;
+
+/// Owners that are alive and have targets, each with the number of its targets.
+async fn alive(opened: &Opened, targets: &Targets) -> Result<Vec<(Owner, u64)>> {
+    let owners = targets.owners(opened).await?;
+    let mut alive = Vec::new();
+    for owner in opened.store.all_owners(OwnerQuery::active()).await? {
+        let found = owners.iter().find(|(known, _)| *known == owner.owner);
+        if let Some((_, number)) = found
+            && owner.is_alive()
+        {
+            alive.push((owner, *number));
+        }
+    }
+    Ok(alive)
+}
+
+/// Tells which owners would end, and how many other actions they have.
+pub(crate) async fn announce(opened: &Opened, targets: &Targets, after: Duration) -> Result<()> {
+    for (owner, targets) in alive(opened, targets).await? {
+        let filters = [Filter::Owner(owner.owner.clone()), Filter::Unfinished];
+        let counts = opened.store.count(&filters, COUNTED).await?;
+        let others = counts.total().saturating_sub(targets);
+        let least = if counts.is_exact() { "" } else { "at least " };
+        let others = match others {
+            0 => "no other unfinished actions".to_owned(),
+            others => number(
+                others,
+                "other unfinished action",
+                "other unfinished actions",
+            ),
+        };
+        note(&format!(
+            "with --yes, this ends {} if it does not renew within {}; it has {least}{others}",
+            plain(&owner.owner.name),
+            time::short(after)
+        ));
+    }
+    Ok(())
+}
 
 /// Waits, then ends the owners of the targets that did not renew meanwhile.
 pub(crate) async fn silent_owners(
@@ -21,12 +63,8 @@ pub(crate) async fn silent_owners(
     targets: &Targets,
     after: Duration,
 ) -> Result<()> {
-    let owners = targets.owners(opened).await?;
-    let before = alive(opened).await?;
-    let before: Vec<Owner> = before
-        .into_iter()
-        .filter(|owner| owners.contains(&owner.owner))
-        .collect();
+    let before = alive(opened, targets).await?;
+    let before: Vec<Owner> = before.into_iter().map(|(owner, _)| owner).collect();
     if before.is_empty() {
         return Ok(());
     }
@@ -56,10 +94,4 @@ pub(crate) async fn silent_owners(
         }
     }
     Ok(())
-}
-
-async fn alive(opened: &Opened) -> Result<Vec<Owner>> {
-    let mut owners = opened.store.all_owners(OwnerQuery::active()).await?;
-    owners.retain(Owner::is_alive);
-    Ok(owners)
 }

@@ -1,8 +1,11 @@
 //! The filters of a command line.
 
+use std::str::FromStr;
+
 use action_store::query::StateSet;
 use action_store::{ActionUid, Filter, ObjectRef, Outcome, Query, Source, Status, Timestamp};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::time;
 
@@ -10,17 +13,17 @@ use crate::time;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Filters (an action must meet all of them)")]
 pub(crate) struct FilterArgs {
-    /// One of these statuses: queued, executing, completed
-    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    /// One of these statuses; several with commas between them
+    #[arg(long, value_delimiter = ',', value_parser = words(Status::ALL, Status::as_str))]
     status: Vec<Status>,
     /// Queued or executing
     #[arg(long)]
     unfinished: bool,
-    /// One of these outcomes: succeeded, failed, cancelled, interrupted, lost
-    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    /// One of these outcomes; several with commas between them
+    #[arg(long, value_delimiter = ',', value_parser = words(Outcome::ALL, Outcome::as_str))]
     outcome: Vec<Outcome>,
-    /// Kind of action: task, state-machine or other
-    #[arg(long, value_name = "WORD")]
+    /// Kind of action
+    #[arg(long, value_parser = words(Source::ALL, Source::as_str))]
     source: Option<Source>,
     /// Exactly this name; with a * at the end, names that begin with the rest
     #[arg(long)]
@@ -73,21 +76,13 @@ impl FilterArgs {
     /// Returns the filters.
     pub(crate) fn filters(&self) -> Vec<Filter> {
         let text = |text: &Option<String>| text.as_deref().map(Into::into);
-        let name = |name: &str| match name.strip_suffix('*') {
-            Some(prefix) => Filter::NamePrefix(prefix.into()),
-            None => Filter::Name(name.into()),
-        };
-        let label = |label: &String| match label.split_once('=') {
-            Some((key, value)) => Filter::label(key, value),
-            None => Filter::label_key(label.as_str()),
-        };
-        let labels = self.label.iter().map(label);
+        let labels = self.label.iter().map(|text| Filter::label_text(text));
         let others = [
             statuses(&self.status),
             self.unfinished.then_some(Filter::Unfinished),
             outcomes(&self.outcome),
             self.source.map(Filter::Source),
-            self.name.as_deref().map(name),
+            self.name.as_deref().map(Filter::name_or_prefix),
             self.object.clone().map(Filter::Object),
             self.touches.clone().map(Filter::Touches),
             text(&self.tenant).map(Filter::Tenant),
@@ -137,6 +132,19 @@ fn outcomes(words: &[Outcome]) -> Option<Filter> {
             Some(Filter::States(set))
         }
     }
+}
+
+/// Parses one of the words, which help and the completion of a shell show.
+pub(crate) fn words<T>(
+    all: &'static [T],
+    word: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + FromStr + 'static,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let words = all.iter().map(|value| word(*value));
+    PossibleValuesParser::new(words).try_map(|text| text.parse::<T>())
 }
 
 /// Parses a uid in any spelling of a UUID: people paste them in upper case and without hyphens.

@@ -1,6 +1,8 @@
 //! Records as programs read them: the names of the fields of `Action` and `LogEntry`, times in RFC
 //! 3339, progress in percent, JSON as JSON. A field without a value is left out.
 
+use std::collections::BTreeMap;
+
 use action_store::{Action, Json, LogEntry, OwnerRef, RelatedObject, Timestamp};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -84,6 +86,8 @@ pub(crate) struct ActionJson<'a> {
     retry_of: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     exclusive: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,6 +139,7 @@ pub(crate) fn action(action: &Action) -> ActionJson<'_> {
         parent: action.parent.map(|parent| parent.to_string()),
         retry_of: action.retry_of.map(|retried| retried.to_string()),
         correlation: action.correlation.as_deref(),
+        labels: action.labels.iter().collect(),
         exclusive: action.exclusive.iter().map(|key| &**key).collect(),
         idempotency_key: action.idempotency_key.as_deref(),
         status: action.status.as_str(),
@@ -207,5 +212,44 @@ pub(crate) fn entry(entry: &LogEntry) -> EntryJson<'_> {
         owner: owner(entry.owner.as_ref()),
         by: entry.by.as_deref(),
         note: entry.note.as_deref(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use action_store::{ActionStore, ActionStoreExt, LogQuery, MemoryStore, NewAction};
+
+    use super::*;
+
+    /// Returns the names of the fields of a struct, without nested ones.
+    fn fields(value: &impl std::fmt::Debug) -> Vec<String> {
+        let text = format!("{value:#?}");
+        let lines = text.lines().filter_map(|line| line.strip_prefix("    "));
+        let names = lines.filter_map(|line| line.split_once(": "));
+        let names = names.filter(|(name, _)| !name.starts_with([' ', '"']));
+        names.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    #[track_caller]
+    fn assert_same_fields(
+        stored: &impl std::fmt::Debug,
+        shown: &impl std::fmt::Debug,
+        internal: &[&str],
+    ) {
+        let mut stored = fields(stored);
+        assert!(stored.len() > internal.len(), "{stored:?}");
+        stored.retain(|name| !internal.contains(&name.as_str()));
+        assert_eq!(fields(shown), stored);
+    }
+
+    #[tokio::test]
+    async fn programs_read_every_field() {
+        let store = MemoryStore::new();
+        let new = NewAction::task("a").with_label("region", "eu-1");
+        let stored = store.create(new).await.unwrap();
+        let internal = ["last_op", "digest", "extra"];
+        assert_same_fields(&*stored, &action(&stored), &internal);
+        let log = store.log(&LogQuery::of(stored.uid)).await.unwrap();
+        assert_same_fields(&log.items[0], &entry(&log.items[0]), &["op", "extra"]);
     }
 }

@@ -42,7 +42,7 @@ pub(crate) struct List {
     /// Continue after the cursor that an earlier list printed
     #[arg(long, value_name = "CURSOR")]
     after: Option<Cursor>,
-    /// More columns
+    /// More columns, for a wide terminal
     #[arg(long)]
     wide: bool,
     /// With --json: all fields

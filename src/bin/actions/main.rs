@@ -3,7 +3,9 @@
 
 mod act;
 mod args;
+mod cancel;
 mod change;
+mod check;
 mod error;
 mod fence;
 mod filters;
@@ -16,12 +18,14 @@ mod progress;
 mod remove;
 mod serve;
 mod show;
+mod targets;
 mod time;
 mod transfer;
 mod upkeep;
 
 use std::process::ExitCode;
 
+use action_store::address::StoreAddress;
 use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
@@ -53,7 +57,7 @@ async fn run(args: Args) -> Result<()> {
 }
 
 async fn dispatch(args: Args, out: &mut Out) -> Result<()> {
-    let store = || args.store.clone().ok_or_else(no_store);
+    let store = || address(args.store.as_deref().ok_or_else(no_store)?);
     match args.command {
         Command::List(command) => list::list(&store()?, &command, out).await,
         Command::Counts(command) => list::counts(&store()?, &command, out).await,
@@ -61,18 +65,24 @@ async fn dispatch(args: Args, out: &mut Out) -> Result<()> {
         Command::History(command) => show::history(&store()?, &command, out).await,
         Command::Watch(command) => live::watch(&store()?, &command, out).await,
         Command::Tail(command) => live::tail(&store()?, &command, out).await,
-        Command::Cancel(command) => act::cancel(&store()?, &command, out).await,
+        Command::Cancel(command) => cancel::cancel(&store()?, &command, out).await,
         Command::Settle(command) => act::settle(&store()?, &command, out).await,
         Command::Pin(command) => act::pin(&store()?, &command, out).await,
         Command::Prune(command) => remove::prune(&store()?, &command, out).await,
         Command::Erase(command) => remove::erase(&store()?, &command, out).await,
         Command::Export(command) => transfer::export(&store()?, &command, out).await,
         Command::Import(command) => transfer::import(&store()?, &command, out).await,
-        Command::Copy(command) => transfer::copy(&store()?, &command, out).await,
-        Command::Check => upkeep::check(&store()?, out).await,
+        Command::Copy(command) => {
+            let to = address(&command.to)?;
+            transfer::copy(&store()?, &to, &command, out).await
+        }
+        Command::Check => check::check(&store()?, out).await,
         Command::Backup(command) => upkeep::backup(&store()?, &command, out).await,
         Command::Diagnostics => upkeep::diagnostics(&store()?, out).await,
-        Command::Schema => upkeep::schema(args.store.as_ref(), out),
+        Command::Schema => {
+            let store = args.store.as_deref().map(address).transpose()?;
+            upkeep::schema(store.as_ref(), out)
+        }
         Command::Serve(command) => serve::serve(&store()?, &command, out).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -80,6 +90,12 @@ async fn dispatch(args: Args, out: &mut Out) -> Result<()> {
             out.line(String::from_utf8_lossy(&script).trim_end())
         }
     }
+}
+
+/// Parses the address of a store. The error does not contain the address, which may have a password.
+fn address(text: &str) -> Result<StoreAddress> {
+    let parsed = text.parse::<StoreAddress>();
+    parsed.map_err(|invalid| Failure::from(invalid).about("address of the store"))
 }
 
 fn no_store() -> Failure {

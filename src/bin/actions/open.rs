@@ -13,7 +13,7 @@ use crate::time::utc;
 /// The access that a command needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Reads, beside any other process.
+    /// Reads, beside any other process, and whatever mode the address names.
     Read,
     /// Changes a store that exists, together with processes that share it.
     Write,
@@ -38,22 +38,27 @@ impl Opened {
 
 /// Opens the store at an address.
 pub(crate) async fn open(address: &StoreAddress, need: Need) -> Result<Opened> {
-    let StoreAddress::Sqlite(sqlite) = address else {
-        let opened = address.open().await;
-        let store = opened.map_err(|error| Failure::from(error).about(address))?;
-        return Ok(Opened {
-            store,
-            sqlite: None,
-        });
+    let sqlite = match address {
+        StoreAddress::Sqlite(sqlite) => sqlite,
+        #[cfg(feature = "postgres")]
+        StoreAddress::Postgres(url) if need != Need::Create => {
+            return existing_schema(address, url).await;
+        }
+        _ => {
+            let opened = address.open().await;
+            let store = opened.map_err(|error| Failure::from(error).about(address))?;
+            let sqlite = None;
+            return Ok(Opened { store, sqlite });
+        }
     };
     let mut wanted = sqlite.clone();
     wanted.create = need == Need::Create && sqlite.create;
-    // Shared rather than exclusive: it works beside a plane that shares the file, and opening a
-    // store exclusively ends the owners in it.
-    wanted.mode = sqlite.mode.or(Some(match need {
+    // Opening a store exclusively ends the owners in it, so only a change does it, if it is asked
+    // for. Shared works beside a plane that shares the file.
+    wanted.mode = Some(match need {
         Need::Read => SqliteMode::ReadOnly,
-        Need::Write | Need::Create => SqliteMode::Shared,
-    }));
+        Need::Write | Need::Create => sqlite.mode.unwrap_or(SqliteMode::Shared),
+    });
     if need != Need::Read && wanted.mode == Some(SqliteMode::ReadOnly) {
         let message = format!("{address}: this command changes the store, and mode=ro forbids it");
         return Err(Failure::usage(message).with_hint("leave mode=ro out of the address"));
@@ -67,11 +72,37 @@ pub(crate) async fn open(address: &StoreAddress, need: Need) -> Result<Opened> {
             })
         }
         Err(error) => {
-            let is_unavailable = error.kind() == StoreErrorKind::Unavailable;
-            let is_in_use = error.to_string().contains("open already");
+            let kind = error.kind();
+            let is_in_use = error.is_in_use();
             let failure = Failure::from(error).about(address);
-            Err(match is_unavailable {
-                true => explained(failure, &wanted, is_in_use).await,
+            Err(match kind {
+                StoreErrorKind::Unavailable => explained(failure, &wanted, is_in_use).await,
+                // It cannot be opened, so `actions check` cannot either.
+                StoreErrorKind::Corrupt => failure
+                    .with_hint("check the path; if this is the file of a store, restore a backup"),
+                _ => failure,
+            })
+        }
+    }
+}
+
+/// Opens a store in PostgreSQL without creating or changing its schema.
+#[cfg(feature = "postgres")]
+async fn existing_schema(address: &StoreAddress, url: &str) -> Result<Opened> {
+    let options = action_store::PostgresOptions::new().verify_schema();
+    match options.connect(url).await {
+        Ok(store) => Ok(Opened {
+            store: Arc::new(store),
+            sqlite: None,
+        }),
+        Err(error) => {
+            let is_incompatible = error.kind() == StoreErrorKind::Incompatible;
+            let failure = Failure::from(error).about(address);
+            Err(match is_incompatible {
+                true => failure.with_hint(
+                    "check the address; a plane of the same version as this program, or `actions \
+                     import`, creates or updates the schema",
+                ),
                 false => failure,
             })
         }
@@ -82,6 +113,9 @@ pub(crate) async fn open(address: &StoreAddress, need: Need) -> Result<Opened> {
 async fn explained(failure: Failure, address: &SqliteAddress, is_in_use: bool) -> Failure {
     if !address.path.exists() {
         return failure.with_hint("check the path; it is relative to the working directory");
+    }
+    if address.path.is_dir() {
+        return failure.with_hint("this is a directory; name the file of a store");
     }
     if address.mode == Some(SqliteMode::ReadOnly) {
         return failure.with_hint(

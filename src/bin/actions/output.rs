@@ -1,16 +1,29 @@
 //! Standard output: lines, JSON and tables. Messages go to standard error.
 
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use serde::Serialize;
 use terminal::{Alignment, Style, Term, measure_text_width, truncate_str};
 
 use crate::error::Result;
 
+#[cfg(not(test))]
+type To = io::Stdout;
+/// Unit tests write nothing.
+#[cfg(test)]
+type To = io::Sink;
+
+fn standard() -> To {
+    #[cfg(not(test))]
+    return io::stdout();
+    #[cfg(test)]
+    return io::sink();
+}
+
 /// Standard output of one command.
 #[derive(Debug)]
 pub(crate) struct Out {
-    to: BufWriter<Stdout>,
+    to: BufWriter<To>,
     /// True if programs read the output.
     pub(crate) json: bool,
     /// Width of the terminal; `None` if the output is no terminal, which has no width.
@@ -23,7 +36,7 @@ impl Out {
         let is_terminal = io::stdout().is_terminal();
         let width = is_terminal.then(|| Term::stdout().size().1.into());
         Out {
-            to: BufWriter::new(io::stdout()),
+            to: BufWriter::new(standard()),
             json,
             width,
             colours: is_terminal && terminal::colors_enabled(),
@@ -50,17 +63,44 @@ impl Out {
     }
 }
 
-/// Writes a line to standard error. Does nothing if that is closed.
+/// Writes a line to standard error, broken between words if that is a terminal. Does nothing if it is
+/// closed.
 pub(crate) fn note(line: &str) {
-    let _closed = writeln!(io::stderr(), "{line}");
+    let is_terminal = io::stderr().is_terminal();
+    let width = is_terminal.then(|| Term::stderr().size().1.into());
+    let _closed = writeln!(io::stderr(), "{}", wrapped(line, width));
+}
+
+/// Breaks a line before words that do not fit.
+fn wrapped(line: &str, width: Option<usize>) -> String {
+    let Some(most) = width else {
+        return line.to_owned();
+    };
+    let (mut text, mut used) = (String::with_capacity(line.len()), 0);
+    for word in line.split(' ') {
+        let width = measure_text_width(word);
+        if used > 0 && used + 1 + width > most {
+            text.push('\n');
+            used = 0;
+        } else if used > 0 {
+            text.push(' ');
+            used += 1;
+        }
+        text.push_str(word);
+        used += width;
+    }
+    text
 }
 
 /// Writes a number of actions: `1 action`, `2 actions`.
 pub(crate) fn count(actions: u64) -> String {
-    match actions {
-        1 => "1 action".to_owned(),
-        _ => format!("{actions} actions"),
-    }
+    number(actions, "action", "actions")
+}
+
+/// Writes a number of things: `1 owner`, `2 owners`.
+pub(crate) fn number(number: u64, one: &str, several: &str) -> String {
+    let noun = if number == 1 { one } else { several };
+    format!("{number} {noun}")
 }
 
 /// Makes a text from a store safe for a terminal, on one line: control characters could move the
@@ -324,6 +364,16 @@ mod tests {
         assert_eq!(shown(Some(19), &rows), ["a    backup_of_the…"]);
         assert_eq!(shown(Some(5), &rows), ["a    backup_of_t…"]);
         assert_eq!(shown(Some(19), &[["a", "7", "short"]]), ["a    7  short"]);
+    }
+
+    #[test]
+    fn a_message_is_broken_between_words_on_a_terminal() {
+        let line = "error: 東京 is in use";
+        assert_eq!(wrapped(line, Some(11)), "error: 東京\nis in use");
+        assert_eq!(wrapped(line, Some(10)), "error:\n東京 is in\nuse");
+        assert_eq!(wrapped(line, Some(3)), "error:\n東京\nis\nin\nuse");
+        assert_eq!(wrapped(line, None), line);
+        assert_eq!(wrapped("", Some(3)), "");
     }
 
     #[test]

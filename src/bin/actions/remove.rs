@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use action_store::address::StoreAddress;
-use action_store::query::Detail;
 use action_store::retention::{self, Eraser, Pruner, Reason, Retention, Stays};
-use action_store::{Action, ActionStore, Clock, Limits, Outcome};
+use action_store::{Action, ActionStoreExt, Clock, Outcome};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
@@ -164,6 +163,12 @@ pub(crate) async fn prune(address: &StoreAddress, command: &Prune, out: &mut Out
         Some(cutoff) => format!(" (ages count back from {} UTC)", time::utc(cutoff)),
         None => String::new(),
     };
+    if counts.total() == 0 {
+        note(&format!(
+            "nothing was removed: no completed action is too old or over the cap{cutoff}"
+        ));
+        return opened.close().await;
+    }
     note(&format!(
         "nothing was removed: {} would go, {} aged and {} over the cap{cutoff}; pinned \
          actions among them will stay; add --yes to remove them",
@@ -302,33 +307,28 @@ pub(crate) async fn erase(address: &StoreAddress, command: &Erase, out: &mut Out
 
 async fn would_erase(address: &StoreAddress, command: &Erase, out: &mut Out) -> Result<()> {
     let opened = open(address, Need::Read).await?;
-    let mut query = command.filters.query().with_detail(Detail::Summary);
-    query.limit = Limits::PAGE;
-    let (mut completed, mut unfinished) = (0_u64, 0_u64);
-    let bar = progress::unknown("reading");
-    loop {
-        let page = opened.store.list(&query).await?;
-        for action in &page.items {
-            match action.outcome {
-                Some(_) => completed += 1,
-                None => unfinished += 1,
-            }
-        }
-        bar.set_position(completed + unfinished);
-        query.after = page.next;
-        if page.next.is_none() {
-            break;
-        }
-    }
+    let bar = progress::busy("counting");
+    let filters = command.filters.filters();
+    let counts = opened.store.count(&filters, u32::MAX).await?;
     bar.finish_and_clear();
+    let unfinished = counts.queued.number + counts.executing.number;
+    let completed = counts.total() - unfinished;
     if out.json {
         out.json(&json!({"would_remove": completed, "unfinished": unfinished}))?;
         out.flush()?;
     }
-    note(&format!(
-        "nothing was removed: {} would go, unless they are pinned or parts of \
-         unfinished actions; {unfinished} unfinished ones would stay; add --yes to remove them",
-        count(completed)
-    ));
+    let stay = match unfinished {
+        0 => String::new(),
+        1 => "; 1 unfinished action would stay".to_owned(),
+        _ => format!("; {unfinished} unfinished actions would stay"),
+    };
+    note(&match completed {
+        0 => format!("nothing was removed: no completed action matches{stay}"),
+        _ => format!(
+            "nothing was removed: {} would go, unless pinned or part of an unfinished \
+             action{stay}; add --yes to remove",
+            count(completed)
+        ),
+    });
     opened.close().await
 }

@@ -1,10 +1,13 @@
 //! `show` and `history`: one action.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use action_store::action::ChildCounts;
 use action_store::address::StoreAddress;
-use action_store::{Action, ActionStore, ActionStoreExt, ActionUid, Clock, LogQuery, Timestamp};
+use action_store::query::StateCounts;
+use action_store::{
+    Action, ActionStore, ActionStoreExt, ActionUid, Clock, Filter, LogQuery, Timestamp,
+};
 use clap::Args;
 use serde::Serialize;
 use terminal::Style;
@@ -48,7 +51,7 @@ pub(crate) async fn find(opened: &Opened, uid: ActionUid) -> Result<Arc<Action>>
     let removed = opened.store.changed(None).await?.pruned_created;
     Err(match removed {
         Some(youngest) => failure.with_hint(format!(
-            "it may have been removed: retention has removed actions created until {} UTC",
+            "it may have been removed: actions created until {} UTC were removed",
             time::utc(youngest)
         )),
         None => failure.with_hint("nothing was ever removed from this store; is it the right one?"),
@@ -63,50 +66,37 @@ struct Shown<'a> {
     parts: Option<Parts>,
 }
 
+/// Number of parts up to which each state is counted.
+const PARTS: u32 = 10_000;
+
+/// The parts of an action, by status and outcome.
 #[derive(Debug, Serialize)]
 struct Parts {
-    queued: u64,
-    executing: u64,
-    succeeded: u64,
-    failed: u64,
-    cancelled: u64,
-    interrupted: u64,
-    lost: u64,
-    /// True if there are more parts than were counted.
+    #[serde(flatten)]
+    counts: BTreeMap<&'static str, u64>,
+    /// True if there may be more parts than were counted.
     more: bool,
 }
 
 impl Parts {
-    fn of(counts: &ChildCounts) -> Option<Parts> {
-        (counts.total() > 0).then_some(Parts {
-            queued: counts.queued,
-            executing: counts.executing,
-            succeeded: counts.succeeded,
-            failed: counts.failed,
-            cancelled: counts.cancelled,
-            interrupted: counts.interrupted,
-            lost: counts.lost,
-            more: counts.more,
+    fn of(counts: &StateCounts) -> Option<Parts> {
+        let numbers = counts.by_word().map(|(word, count)| (word, count.number));
+        (counts.total() > 0).then(|| Parts {
+            counts: numbers.into_iter().collect(),
+            more: !counts.is_exact(),
         })
     }
+}
 
-    fn words(&self) -> String {
-        let counts = [
-            (self.queued, "queued"),
-            (self.executing, "executing"),
-            (self.succeeded, "succeeded"),
-            (self.failed, "failed"),
-            (self.cancelled, "cancelled"),
-            (self.interrupted, "interrupted"),
-            (self.lost, "lost"),
-        ];
-        let some = counts.iter().filter(|(count, _)| *count > 0);
-        let words: Vec<String> = some
-            .map(|(count, word)| format!("{count} {word}"))
-            .collect();
-        let more = if self.more { ", and more" } else { "" };
-        format!("{}{more}", words.join(", "))
-    }
+/// Writes the states that parts are in: `1 executing, 2 failed`.
+fn words(counts: &StateCounts) -> String {
+    let some = counts.by_word();
+    let some = some.iter().filter(|(_, count)| count.number > 0);
+    let words: Vec<String> = some
+        .map(|(word, count)| format!("{} {word}", count.number))
+        .collect();
+    let more = if counts.is_exact() { "" } else { ", and more" };
+    format!("{}{more}", words.join(", "))
 }
 
 pub(crate) async fn show(address: &StoreAddress, command: &Show, out: &mut Out) -> Result<()> {
@@ -114,7 +104,7 @@ pub(crate) async fn show(address: &StoreAddress, command: &Show, out: &mut Out) 
     let now = Clock::system().now();
     for (at, uid) in command.uids.iter().enumerate() {
         let action = find(&opened, *uid).await?;
-        let counts = ChildCounts::of(&*opened.store, *uid).await?;
+        let counts = opened.store.count(&[Filter::Parent(*uid)], PARTS).await?;
         let parts = Parts::of(&counts);
         if out.json {
             let action = json::action(&action);
@@ -125,8 +115,8 @@ pub(crate) async fn show(address: &StoreAddress, command: &Show, out: &mut Out) 
             out.line("")?;
         }
         let mut fields = fields(&action, now);
-        if let Some(parts) = parts {
-            fields.push(("parts", parts.words()));
+        if parts.is_some() {
+            fields.push(("parts", words(&counts)));
         }
         for (name, value) in fields {
             field(out, name, &value)?;
@@ -162,6 +152,10 @@ fn fields(action: &Action, now: Timestamp) -> Vec<(&'static str, String)> {
         None => format!("{}: {}", related.role, related.object),
     });
     let related: Vec<String> = related.collect();
+    let labels = action.labels.iter();
+    let labels: Vec<String> = labels
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     let cancel = action.cancel.as_ref().map(|cancel| {
         let by = cancel.by.as_deref().map(|by| format!(" by {by}"));
         let reason = cancel.reason.as_deref().map(|reason| format!(": {reason}"));
@@ -216,6 +210,7 @@ fn fields(action: &Action, now: Timestamp) -> Vec<(&'static str, String)> {
             action.retry_of.map(|retried| retried.to_string()),
         ),
         ("correlation", text(&action.correlation)),
+        ("labels", (!labels.is_empty()).then(|| labels.join("\n"))),
         ("exclusive", list(&action.exclusive)),
         ("idempotency", text(&action.idempotency_key)),
         ("attributes", action.attributes.as_ref().map(pretty)),

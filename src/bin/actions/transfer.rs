@@ -71,7 +71,7 @@ The exit code is 6 if the stores differ.";
 pub(crate) struct Copy {
     /// Address of the destination
     #[arg(value_name = "URL")]
-    to: StoreAddress,
+    pub(crate) to: String,
     /// Continue an interrupted copy of the same stores
     #[arg(long, value_name = "POINT")]
     resume: Option<CopyPoint>,
@@ -270,12 +270,17 @@ fn rejections(report: &Imported, out: &mut Out) -> Result<()> {
     table.write(out)
 }
 
-pub(crate) async fn copy(address: &StoreAddress, command: &Copy, out: &mut Out) -> Result<()> {
-    if address == &command.to {
+pub(crate) async fn copy(
+    address: &StoreAddress,
+    to: &StoreAddress,
+    command: &Copy,
+    out: &mut Out,
+) -> Result<()> {
+    if address == to {
         return Err(Failure::usage("the two stores have the same address"));
     }
     let from = open(address, Need::Read).await?;
-    let to = open(&command.to, Need::Create).await?;
+    let to = open(to, Need::Create).await?;
     let total = actions(&from).await?;
     let mut copier = Copier::new(&*from.store, &*to.store);
     let mut point = command.resume;

@@ -1,4 +1,4 @@
-//! `check`, `backup`, `diagnostics` and `schema`: the store itself.
+//! `backup`, `diagnostics` and `schema`: the store itself.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use action_store::{ActionStore, ActionStoreExt, Clock, SqliteStore};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::error::{Exit, Failure, Result};
+use crate::error::{Failure, Result};
 use crate::open::{Need, Opened, open};
-use crate::output::{Column, Out, Table, note, plain};
+use crate::output::{Column, Out, Table, plain};
 use crate::{progress, time};
 
 const BACKUP_EXAMPLES: &str = "\
@@ -31,50 +31,16 @@ pub(crate) struct Backup {
     to: PathBuf,
 }
 
-fn sqlite(opened: &Opened, command: &str) -> Result<Arc<SqliteStore>> {
-    let message = format!("{command} works on a SQLite store only");
-    opened.sqlite.clone().ok_or_else(|| Failure::usage(message))
-}
-
-pub(crate) async fn check(address: &StoreAddress, out: &mut Out) -> Result<()> {
-    let opened = open(address, Need::Read).await?;
-    let store = sqlite(&opened, "check")?;
-    let bar = progress::busy("checking");
-    let check = store.check().await?;
-    bar.finish_and_clear();
-    if out.json {
-        out.json(&json!({
-            "actions": check.actions,
-            "entries": check.entries,
-            "owners": check.owners,
-            "damaged": check.damaged,
-            "findings": check.findings,
-        }))?;
-    } else {
-        out.line(format!(
-            "read {} actions, {} log entries and {} owners",
-            check.actions, check.entries, check.owners
-        ))?;
-        for finding in &check.findings {
-            out.line(format!("damage: {}", plain(finding)))?;
-        }
-        match check.damaged {
-            0 => out.line("no damage was found")?,
-            damaged => out.line(format!("{damaged} findings"))?,
-        }
-    }
-    out.flush()?;
-    opened.close().await?;
-    if check.damaged > 0 {
-        note("hint: restore a backup; `actions export` may still read what is not damaged");
-        return Err(Failure::Told(Exit::Findings));
-    }
-    Ok(())
+fn sqlite(opened: &Opened) -> Result<Arc<SqliteStore>> {
+    opened.sqlite.clone().ok_or_else(|| {
+        Failure::usage("backup works on a SQLite store only")
+            .with_hint("back up a PostgreSQL database with its own tools, such as pg_dump")
+    })
 }
 
 pub(crate) async fn backup(address: &StoreAddress, command: &Backup, out: &mut Out) -> Result<()> {
     let opened = open(address, Need::Read).await?;
-    let store = sqlite(&opened, "backup")?;
+    let store = sqlite(&opened)?;
     let bar = progress::busy("copying");
     let copied = store.backup_to(&command.to).await;
     bar.finish_and_clear();
@@ -198,12 +164,20 @@ pub(crate) async fn diagnostics(address: &StoreAddress, out: &mut Out) -> Result
 
 /// Prints the SQL of the kind of store that the address names; of SQLite without one.
 pub(crate) fn schema(address: Option<&StoreAddress>, out: &mut Out) -> Result<()> {
-    if !matches!(address, None | Some(StoreAddress::Sqlite(_))) {
-        return Err(Failure::usage(
-            "only a SQLite store has a schema in this version",
-        ));
-    }
-    for (version, step) in (1..).zip(SqliteStore::schema()) {
+    let steps: Vec<String> = match address {
+        None | Some(StoreAddress::Sqlite(_)) => {
+            let steps = SqliteStore::schema().iter();
+            steps.map(|step| (*step).to_owned()).collect()
+        }
+        #[cfg(feature = "postgres")]
+        Some(StoreAddress::Postgres(_)) => action_store::PostgresStore::schema("actions")?,
+        Some(_) => {
+            return Err(Failure::usage(
+                "this program has no schema for such a store",
+            ));
+        }
+    };
+    for (version, step) in (1..).zip(steps) {
         if out.json {
             out.json(&json!({"version": version, "sql": step}))?;
         } else {

@@ -233,3 +233,26 @@ async fn a_panic_of_a_commit_closes_the_store() {
     let error = store.writer.close().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
 }
+
+#[tokio::test]
+async fn a_batch_is_withdrawn_while_another_one_is_tried_alone() {
+    let damaged = |names: &[String]| {
+        let error = StoreError::new(StoreErrorKind::Corrupt, "write", "damaged");
+        (names.len() > 1).then(|| error.into())
+    };
+    let store = commits(Duration::from_millis(300), damaged);
+    let first = store.busy().await;
+    let (tried, waiting) = (store.create("tried"), store.create("waiting"));
+    turns().await;
+    // The first one, and the two together. Then one waits alone for its commit.
+    store.permit(2);
+    assert_eq!(effect(&first.await.unwrap()), Effect::Applied);
+    store.begun(3).await;
+    let error = tried.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::OutcomeUnknown);
+    let error = waiting.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    store.permit(1);
+    store.writer.close().await.unwrap();
+    assert_eq!(store.groups().len(), 3);
+}

@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
 use crate::model::{Batch, Command, NewAction, OwnerRef, read_set};
+use crate::spi::write_request::Answer;
 use crate::spi::write_sender::about_owners;
 
 /// Two queues and their senders.
@@ -33,13 +34,26 @@ impl Queue {
     }
 
     fn send(&self, command: Command) {
+        self.send_to(command, oneshot::channel().0);
+    }
+
+    /// Sends a batch whose caller waits for the answer.
+    fn send_and_wait(&self) -> oneshot::Receiver<Answer> {
+        let (reply, answer) = oneshot::channel();
+        let new = NewAction::task("a").into();
+        self.send_to(Command::Create { new, by: None }, reply);
+        answer
+    }
+
+    fn send_to(&self, command: Command, reply: oneshot::Sender<Answer>) {
         let batch = Batch::each(vec![command]);
         let request = WriteRequest {
             read_set: read_set(&batch).unwrap(),
             about_owners: about_owners(&batch),
             batch,
             claim: Arc::default(),
-            reply: oneshot::channel().0,
+            reply,
+            pause: Duration::ZERO,
             room: self.room.clone().try_acquire_owned().unwrap(),
         };
         let lane = match request.about_owners {
@@ -143,4 +157,33 @@ fn only_what_is_about_owners_alone_overtakes() {
     let create = Command::Create { new, by: None };
     let mixed = Batch::each(vec![Command::Renew(owner()), create]);
     assert!(!about_owners(&mixed));
+}
+
+/// Takes the waiting batches and finds them blocked. Returns the time until they come back, in
+/// milliseconds.
+async fn blocked_for(queue: &mut WriteQueue) -> u128 {
+    let group = queue.next_group(usize::MAX);
+    assert!(group.iter().all(|request| request.claim.take()));
+    queue.postpone(group);
+    let begun = Instant::now();
+    assert!(queue.wait().await);
+    begun.elapsed().as_millis()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_blocked_again_waits_longer() {
+    let mut queue = Queue::new();
+    let _first = queue.send_and_wait();
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        pauses.push(blocked_for(&mut queue.write_queue).await);
+    }
+    assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 200, 200]);
+    // Another batch is tried soon, and does not wait with it.
+    let group = queue.write_queue.next_group(usize::MAX);
+    assert!(group.iter().all(|request| request.claim.take()));
+    queue.write_queue.postpone(group);
+    let _second = queue.send_and_wait();
+    assert_eq!(blocked_for(&mut queue.write_queue).await, 5);
+    assert_eq!(queue.write_queue.len(), 1);
 }

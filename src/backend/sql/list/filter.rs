@@ -137,7 +137,7 @@ pub(super) fn nearest(select: &mut Select, uid: &ActionUid) -> (String, usize) {
 /// action does not exist.
 pub(super) fn touching(select: &mut Select, uid: &ActionUid) -> String {
     let (number, _) = nearest(select, uid);
-    format!(" AND t.action = coalesce({number}, 0)")
+    format!("t.action = coalesce({number}, 0)")
 }
 
 /// Returns the text under which the index lists the actions with a label.

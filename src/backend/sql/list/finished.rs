@@ -29,12 +29,8 @@ pub(super) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
         filters.extend(after_row);
         filters.extend(conditions::<D>(&mut select, query, path, driven.exact));
         let filters = driven.filtered(&filters);
-        let Driven {
-            from,
-            key,
-            condition,
-            ..
-        } = driven;
+        let from = driven.from::<D>();
+        let Driven { key, condition, .. } = driven;
         // An action that several objects find is one row.
         let numbers = format!(
             "SELECT DISTINCT a.finished_at AS at, {key} AS number FROM {from} \

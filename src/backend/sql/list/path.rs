@@ -10,43 +10,93 @@ use crate::model::{
 
 /// The index access of a query.
 pub(super) struct Driven {
-    /// The tables, the selecting one first; the join keeps that order. LEFT JOIN does too, and
-    /// shows a row that is missing: it is damage, not a shorter page.
-    pub(super) from: String,
-    /// The tables that are needed to count the rows.
-    counted: String,
+    /// The lists of rows that a page merges.
+    pub(super) lists: Lists,
+    /// The table whose index selects the rows.
+    pub(super) table: &'static str,
+    /// How the table leads to the actions.
+    actions: ActionRows,
     /// The column that a cursor holds.
     pub(super) key: String,
-    /// The columns that order the rows, most significant first.
-    pub(super) order: &'static [&'static str],
     /// The selecting condition. It contains literals where a partial index requires them.
     pub(super) condition: String,
     /// True if the condition covers its whole term.
     pub(super) exact: bool,
-    /// The conditions of several indexes of actions that are merged, instead of one condition.
-    pub(super) branches: Vec<String>,
+}
+
+/// The lists of rows that a page merges.
+pub(super) enum Lists {
+    /// There is one list: nothing is merged.
+    One,
+    /// There is a list for each row of the table `j`.
+    Each {
+        /// The table `j`, with a value for each list.
+        values: String,
+        /// The number of lists.
+        count: usize,
+    },
+    /// There is a list for each of these conditions, which replace the condition of the index.
+    Branches(Vec<String>),
+}
+
+/// How the table that selects the rows leads to the actions.
+enum ActionRows {
+    /// It is the table of actions, `a`.
+    Selected,
+    /// This column has the number of an action.
+    Numbered(&'static str),
+    /// It has blocks of actions, `s`.
+    InBlocks,
 }
 
 impl Driven {
-    fn of(from: impl Into<String>, key: &'static str, condition: String) -> Driven {
-        let from = from.into();
+    fn of_action(condition: String) -> Driven {
         Driven {
-            counted: from.clone(),
-            from,
-            key: key.to_owned(),
-            order: match key {
-                "t.action" => &["t.action"],
-                "f.revision" => &["f.revision"],
-                _ => &["a.number"],
-            },
+            lists: Lists::One,
+            table: "actions_action AS a",
+            actions: ActionRows::Selected,
+            key: "a.number".to_owned(),
             condition,
             exact: true,
-            branches: Vec::new(),
         }
     }
 
-    fn of_action(condition: String) -> Driven {
-        Driven::of("actions_action AS a", "a.number", condition)
+    /// Returns the access by a narrow table, which has the numbers of actions in a column.
+    fn narrow(table: &'static str, number: &'static str, condition: String) -> Driven {
+        Driven {
+            table,
+            actions: ActionRows::Numbered(number),
+            key: number.to_owned(),
+            ..Driven::of_action(condition)
+        }
+    }
+
+    /// Returns the tables that are needed to count the rows, the selecting one last.
+    fn counted(&self) -> String {
+        let table = self.table;
+        match &self.lists {
+            Lists::Each { values, .. } => format!("{values} CROSS JOIN {table}"),
+            Lists::One | Lists::Branches(_) => table.to_owned(),
+        }
+    }
+
+    /// Returns the tables, the selecting one before the actions; the join keeps that order. LEFT
+    /// JOIN does too, and shows a row that is missing: it is damage, not a shorter page.
+    pub(super) fn from<D: Dialect>(&self) -> String {
+        let counted = self.counted();
+        match self.actions {
+            ActionRows::Selected => counted,
+            ActionRows::Numbered(number) => {
+                format!("{counted} LEFT JOIN actions_action AS a ON a.number = {number}")
+            }
+            ActionRows::InBlocks => {
+                let (join, size, last) = (D::JOIN, BlockTimes::ACTIONS, BlockTimes::ACTIONS - 1);
+                format!(
+                    "{counted} {join} actions_action AS a \
+                     ON a.number BETWEEN s.block * {size} AND s.block * {size} + {last}"
+                )
+            }
+        }
     }
 
     /// Returns filters, which do not hide a missing row.
@@ -55,19 +105,20 @@ impl Driven {
             .iter()
             .map(|filter| format!(" AND {filter}"))
             .collect();
-        match self.from.contains("LEFT JOIN") && !filters.is_empty() {
-            true => format!(" AND (a.number IS NULL OR (true{all}))"),
-            false => all,
+        match self.actions {
+            ActionRows::Numbered(_) if !filters.is_empty() => {
+                format!(" AND (a.number IS NULL OR (true{all}))")
+            }
+            _ => all,
         }
     }
 
-    /// Returns the `ORDER BY` clause.
+    /// Returns the columns of the `ORDER BY` clause, most significant first.
     pub(super) fn order_by(&self, direction: &str) -> String {
-        let columns = self
-            .order
-            .iter()
-            .map(|column| format!("{column} {direction}"));
-        columns.collect::<Vec<_>>().join(", ")
+        match self.actions {
+            ActionRows::InBlocks => format!("s.block {direction}, a.number {direction}"),
+            _ => format!("{} {direction}", self.key),
+        }
     }
 }
 
@@ -98,57 +149,60 @@ pub(crate) fn must_count(query: &Query, paths: &[AccessPath]) -> bool {
 /// Returns the statement that counts the rows of several indexes, each up to [`SELECTIVE`].
 pub(crate) fn count_statement<D: Dialect>(query: &Query, paths: &[AccessPath]) -> Select {
     let mut select = Select::default();
-    let mut counts = Vec::new();
-    for path in paths {
-        let driven = drive::<D>(&mut select, query.order, path);
-        let Driven {
-            counted,
-            key,
-            condition,
-            branches,
-            ..
-        } = driven;
-        counts.push(match path {
-            // All rows are never few.
-            AccessPath::All => SELECTIVE.to_string(),
-            // The rows of many names cannot be merged.
-            AccessPath::NamePrefix(prefix) => {
-                let range = prefix_range(&mut select, "a.name", prefix);
-                let (most, never) = (AccessPath::NAMES, SELECTIVE + 1);
-                format!(
-                    "(SELECT CASE WHEN c.found < {SELECTIVE} OR {most} >= (\
-                     SELECT count(*) FROM {counted}) \
-                     THEN c.found ELSE {never} END FROM (SELECT count(*) AS found FROM (\
-                     SELECT 1 FROM actions_action AS a WHERE {range} LIMIT {SELECTIVE}) AS m) AS c)"
-                )
-            }
-            AccessPath::Times(_) => {
-                let (size, least) = (BlockTimes::ACTIONS, D::LEAST);
-                format!(
-                    "(SELECT {least}({SELECTIVE}, {size} * count(*)) FROM {counted} WHERE {condition})"
-                )
-            }
-            _ => {
-                let Walk { beyond, begin, .. } = walk(query.order);
-                // A cursor of the order of completion says nothing about numbers.
-                let after = query.after.filter(|_| query.order != Order::Finished);
-                let after = after.map_or(begin, position_of);
-                let after = select.bind(Value::Int(after));
-                let count = |condition: &String| {
-                    format!(
-                        "(SELECT count(*) FROM (SELECT 1 FROM {counted} WHERE {condition} \
-                         AND {key} {beyond} ${after} LIMIT {SELECTIVE}) AS c)"
-                    )
-                };
-                match &branches[..] {
-                    [] => count(&condition),
-                    all => all.iter().map(count).collect::<Vec<_>>().join(" + "),
-                }
-            }
-        });
-    }
+    let counts = paths
+        .iter()
+        .map(|path| count::<D>(&mut select, query, path));
+    let counts: Vec<String> = counts.collect();
     select.text = D::numbers(&counts);
     select
+}
+
+/// Returns the expression that counts the rows of an index.
+fn count<D: Dialect>(select: &mut Select, query: &Query, path: &AccessPath) -> String {
+    match path {
+        // All rows are never few.
+        AccessPath::All => SELECTIVE.to_string(),
+        // The rows of many names cannot be merged.
+        AccessPath::NamePrefix(prefix) => {
+            let names = names(select, prefix);
+            let range = prefix_range(select, "a.name", prefix);
+            let (most, few, never) = (AccessPath::NAMES, AccessPath::NAMES + 1, SELECTIVE + 1);
+            format!(
+                "(SELECT CASE WHEN c.found < {SELECTIVE} OR {most} >= (\
+                 SELECT count(*) FROM ({names} LIMIT {few}) AS j) \
+                 THEN c.found ELSE {never} END FROM (SELECT count(*) AS found FROM (\
+                 SELECT 1 FROM actions_action AS a WHERE {range} LIMIT {SELECTIVE}) AS m) AS c)"
+            )
+        }
+        AccessPath::Times(_) => {
+            let driven = drive::<D>(select, query.order, path);
+            let (table, condition) = (driven.table, driven.condition);
+            let (size, least) = (BlockTimes::ACTIONS, D::LEAST);
+            format!(
+                "(SELECT {least}({SELECTIVE}, {size} * count(*)) FROM {table} WHERE {condition})"
+            )
+        }
+        _ => {
+            let driven = drive::<D>(select, query.order, path);
+            let (counted, key) = (driven.counted(), &driven.key);
+            let Walk { beyond, begin, .. } = walk(query.order);
+            // A cursor of the order of completion says nothing about numbers.
+            let after = query.after.filter(|_| query.order != Order::Finished);
+            let after = select.bind(Value::Int(after.map_or(begin, position_of)));
+            let count = |condition: &String| {
+                format!(
+                    "(SELECT count(*) FROM (SELECT 1 FROM {counted} WHERE {condition} \
+                     AND {key} {beyond} ${after} LIMIT {SELECTIVE}) AS c)"
+                )
+            };
+            match &driven.lists {
+                Lists::Branches(conditions) => {
+                    conditions.iter().map(count).collect::<Vec<_>>().join(" + ")
+                }
+                Lists::One | Lists::Each { .. } => count(&driven.condition),
+            }
+        }
+    }
 }
 
 /// Returns the index with the fewest rows, and true if these are less than [`SELECTIVE`]. The first
@@ -169,10 +223,10 @@ pub(crate) fn fewest(
 
 pub(super) fn drive<D: Dialect>(select: &mut Select, order: Order, path: &AccessPath) -> Driven {
     match path {
-        AccessPath::All if order == Order::Feed => {
-            let from = "actions_feed AS f LEFT JOIN actions_action AS a ON a.number = f.action";
-            Driven::of(from, "f.revision", "true".to_owned())
-        }
+        AccessPath::All if order == Order::Feed => Driven {
+            key: "f.revision".to_owned(),
+            ..Driven::narrow("actions_feed AS f", "f.action", "true".to_owned())
+        },
         AccessPath::All => Driven::of_action("true".to_owned()),
         AccessPath::Uid(uid) => {
             let (number, value) = nearest(select, uid);
@@ -203,19 +257,22 @@ pub(super) fn drive<D: Dialect>(select: &mut Select, order: Order, path: &Access
         }
         AccessPath::Touches(object) => {
             let value = select.bind(Value::Text(object.as_str().to_owned()));
-            narrow("actions_touch AS t", format!("t.object = ${value}"))
+            let condition = format!("t.object = ${value}");
+            Driven::narrow("actions_touch AS t", "t.action", condition)
         }
         AccessPath::Label(label) => {
             let value = select.bind(Value::Text(label.to_string()));
-            narrow("actions_label AS t", format!("t.label = ${value}"))
+            let condition = format!("t.label = ${value}");
+            Driven::narrow("actions_label AS t", "t.action", condition)
         }
         AccessPath::TouchesAny(objects) => {
-            let each = D::each(select.bind(texts_of(objects)));
-            let touch = format!("{each} CROSS JOIN actions_touch AS t");
-            let from = format!("{touch} LEFT JOIN actions_action AS a ON a.number = t.action");
+            let condition = "t.object = j.value".to_owned();
             Driven {
-                counted: touch,
-                ..Driven::of(from, "t.action", "t.object = j.value".to_owned())
+                lists: Lists::Each {
+                    values: D::each(select.bind(texts_of(objects))),
+                    count: objects.len(),
+                },
+                ..Driven::narrow("actions_touch AS t", "t.action", condition)
             }
         }
         // No unfinished action has a place in this order.
@@ -241,7 +298,7 @@ pub(super) fn drive<D: Dialect>(select: &mut Select, order: Order, path: &Access
                 branches.push(none());
             }
             Driven {
-                branches,
+                lists: Lists::Branches(branches),
                 ..Driven::of_action(ended)
             }
         }
@@ -259,42 +316,22 @@ pub(super) fn drive<D: Dialect>(select: &mut Select, order: Order, path: &Access
         }
         AccessPath::NamePrefix(prefix) => {
             let names = names(select, prefix);
-            let few = AccessPath::NAMES + 1;
             Driven {
-                counted: format!("({names} LIMIT {few}) AS j"),
-                ..Driven::of(
-                    format!("({names}) AS j CROSS JOIN actions_action AS a"),
-                    "a.number",
-                    "a.name = j.value".to_owned(),
-                )
+                lists: Lists::Each {
+                    values: format!("({names}) AS j"),
+                    count: AccessPath::NAMES,
+                },
+                ..Driven::of_action("a.name = j.value".to_owned())
             }
         }
-        AccessPath::Times(times) => {
-            let blocks = "actions_block AS s";
-            let (size, last) = (BlockTimes::ACTIONS, BlockTimes::ACTIONS - 1);
-            let from = format!(
-                "{blocks} {} actions_action AS a \
-                 ON a.number BETWEEN s.block * {size} AND s.block * {size} + {last}",
-                D::JOIN
-            );
-            Driven {
-                counted: blocks.to_owned(),
-                order: &["s.block", "a.number"],
-                // The bounds of the block select the rows of a block, not the cursor.
-                key: D::unindexed("a.number"),
-                exact: false,
-                ..Driven::of(from, "a.number", within(select, times))
-            }
-        }
-    }
-}
-
-/// Returns the access by a narrow table `t`, which has the numbers of actions.
-fn narrow(table: &str, condition: String) -> Driven {
-    let from = format!("{table} LEFT JOIN actions_action AS a ON a.number = t.action");
-    Driven {
-        counted: table.to_owned(),
-        ..Driven::of(from, "t.action", condition)
+        AccessPath::Times(times) => Driven {
+            table: "actions_block AS s",
+            actions: ActionRows::InBlocks,
+            // The bounds of the block select the rows of a block, not the cursor.
+            key: D::unindexed("a.number"),
+            exact: false,
+            ..Driven::of_action(within(select, times))
+        },
     }
 }
 

@@ -2,8 +2,7 @@
 
 use super::filter::{conditions, touching};
 use super::finished;
-use super::merged::{Lists, end_of_branches};
-use super::path::{Driven, drive};
+use super::path::{Driven, Lists, drive};
 use super::walk::{Walk, position_of, walk};
 use crate::backend::sql::dialect::{Dialect, PageText};
 use crate::backend::sql::select::{Select, Value};
@@ -23,7 +22,8 @@ pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
         _ => None,
     });
     if let (AccessPath::TouchesAny(_), Some(uid)) = (path, one) {
-        driven.condition.push_str(&touching(&mut select, uid));
+        let condition = touching(&mut select, uid);
+        driven.condition = format!("{} AND {condition}", driven.condition);
     }
     let walk = walk(query.order);
     let after = select.bind(Value::Int(query.after.map_or(walk.begin, position_of)));
@@ -38,13 +38,8 @@ pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
     } = &walk;
     let order = driven.order_by(direction);
     let filtered = driven.filtered(&filters);
-    let Driven {
-        from,
-        key,
-        condition,
-        branches,
-        ..
-    } = driven;
+    let from = driven.from::<D>();
+    let Driven { key, condition, .. } = &driven;
     let mut base = format!("FROM {from} WHERE {condition} AND {key} {beyond} ${after}");
     if let AccessPath::Times(_) = path {
         let size = crate::model::BlockTimes::ACTIONS;
@@ -53,33 +48,15 @@ pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
     }
     let action = D::record();
 
-    let last = match path {
+    let last = match (path, &driven.lists) {
         // There is at most one row.
-        AccessPath::Uid(_) => None,
-        AccessPath::TouchesAny(_) if one.is_some() => None,
-        AccessPath::TouchesAny(objects) => {
-            let lists = Lists {
-                // The objects are the first value.
-                each: &D::each(1),
-                count: objects.len(),
-                rows: "actions_touch AS x WHERE x.object = j.value",
-                key: "x.action",
-            };
-            Some(lists.end(&walk, after))
-        }
-        AccessPath::NamePrefix(_) => {
-            let lists = Lists {
-                each: from.split_once(" CROSS JOIN").map_or("", |(each, _)| each),
-                count: AccessPath::NAMES,
-                rows: "actions_action AS x WHERE x.name = j.value",
-                key: "x.number",
-            };
-            Some(lists.end(&walk, after))
-        }
+        (AccessPath::Uid(_), _) => None,
+        (AccessPath::TouchesAny(_), _) if one.is_some() => None,
+        (_, Lists::Each { .. }) => driven.end_of_lists(&walk, after),
         // No filter: the page ends at its limit.
         _ if filters.is_empty() => None,
-        AccessPath::States(_) => Some(end_of_branches(&walk, after, &branches)),
-        _ => {
+        (_, Lists::Branches(_)) => driven.end_of_lists(&walk, after),
+        (_, Lists::One) => {
             let skip = Limits::SCAN - 1;
             Some(format!(
                 "(SELECT {key} {base} ORDER BY {order} LIMIT 1 OFFSET {skip})"
@@ -104,18 +81,20 @@ pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
              LEFT JOIN actions_action AS a ON a.number = n.number ORDER BY n.number {direction}"
         )
     };
-    let rows = match path {
+    let rows = match (path, &driven.lists) {
         // An action found by several objects is one row.
-        AccessPath::TouchesAny(_) => merged(&format!("SELECT DISTINCT t.action AS number {rows}")),
-        AccessPath::NamePrefix(_) => merged(&format!("SELECT a.number AS number {rows}")),
-        AccessPath::States(_) => {
+        (AccessPath::TouchesAny(_), _) => {
+            merged(&format!("SELECT DISTINCT {key} AS number {rows}"))
+        }
+        (_, Lists::Each { .. }) => merged(&format!("SELECT {key} AS number {rows}")),
+        (_, Lists::Branches(conditions)) => {
             let branch = |condition: &String| {
                 format!(
-                    "SELECT a.number AS number FROM {from} WHERE {condition} \
+                    "SELECT {key} AS number FROM {from} WHERE {condition} \
                      AND {key} {beyond} ${after}{bound}{filtered}"
                 )
             };
-            let branches: Vec<String> = branches.iter().map(branch).collect();
+            let branches: Vec<String> = conditions.iter().map(branch).collect();
             merged(&branches.join(" UNION ALL "))
         }
         // The rows to examine are a query of their own, whose limit the planner does not look past.
