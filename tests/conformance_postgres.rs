@@ -1,5 +1,5 @@
-//! The store in a PostgreSQL database keeps the contract, on connections of its own, through a
-//! pooler in transaction mode, on a host's pool of one connection, and with reads from a replica.
+//! The store in a PostgreSQL database keeps the contract. It runs on connections of its own, through
+//! a pooler in transaction mode, on a host's pool of one connection, and with reads from a replica.
 //!
 //! This program has its own `main`: without a server it runs no test, and says so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -46,7 +46,7 @@ async fn a_commit_whose_answer_is_lost_is_looked_up() {
     close_whole(store).await;
 }
 
-/// The action is there, so nobody may hear that it is not.
+/// The action is there, so the answer must not be that it is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_whose_commit_fails_may_have_been_applied() {
     let Some(server) = Server::shared("a_repeat_whose_commit_fails_may_have_been_applied") else {

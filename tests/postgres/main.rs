@@ -21,6 +21,7 @@ mod feed;
 mod fencing;
 mod history;
 mod host;
+mod host_answers;
 mod host_fencing;
 mod host_limits;
 mod load;

@@ -68,7 +68,7 @@ async fn reads_from_a_replica_show_all_that_the_store_has_seen() {
     assert_eq!(list.items.len(), 101);
     let log = store.log(&LogQuery::of(late.uid)).await.unwrap();
     assert_eq!(log.items.len(), 1);
-    // The same with what a host has committed and nobody has stamped.
+    // The same with a commit of a host that is not stamped yet.
     let mut connection = PgConnection::connect(&primary.url()).await.unwrap();
     let mut transaction = connection.begin().await.unwrap();
     let new = NewAction::task("host");

@@ -275,8 +275,8 @@ impl Engine for PostgresEngine {
                 connection.leave();
                 Ok(())
             }
-            // What the answers repeat is applied already, perhaps by an earlier attempt of the same
-            // call: nobody may hear that it is not. It can be tried again, as nothing was changed.
+            // The repeated commands are applied already, perhaps by an earlier attempt of the same
+            // call. So the answer must not be that they were not applied.
             Err(error) if repeats => Err(store_error("write", Phase::Commit, error)),
             Err(error) => Err(before(error)),
         }

@@ -56,7 +56,7 @@ async fn listen(pool: &PgPool, channel: &str, hint: &PollHint) -> Result<(), sql
     listener.eager_reconnect(false);
     listener.listen(channel).await?;
     loop {
-        // Also when it begins: what was committed before may have been notified to nobody.
+        // Also when it begins: it has missed the notifications of earlier commits.
         hint.give();
         if listener.try_recv().await?.is_none() {
             return Ok(());

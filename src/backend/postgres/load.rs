@@ -72,7 +72,7 @@ pub(super) enum Under {
 pub(super) enum Hosts {
     /// None is expected, so the names are not sent.
     Absent,
-    /// Those that hold a name are found.
+    /// The names that they hold are found.
     Active,
     /// The same in a transaction that has begun with `Absent`, and has found a host.
     Found,

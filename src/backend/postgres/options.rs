@@ -108,9 +108,9 @@ impl PostgresOptions {
     /// `get`, `list`, `log` and `owners` read from it if it shows all commits that this store has
     /// seen, in answers to writes and in earlier reads. Otherwise, or if it does not answer within 2
     /// seconds, they read from the primary. So a caller always finds its own writes. Commits of
-    /// other processes appear when the replica has replayed them. This includes the host's own
-    /// transactions ([`write_in`](super::PostgresStore::write_in)), of which the store does not see
-    /// the commit. A waiting `changed` asks the primary.
+    /// other processes appear when the replica has replayed them. So do commits of the host's own
+    /// transactions ([`write_in`](super::PostgresStore::write_in)), because the store does not see
+    /// them. A waiting `changed` asks the primary.
     #[must_use]
     pub fn with_replica(mut self, url: impl Into<String>) -> PostgresOptions {
         self.replica = Some(ReplicaUrl(url.into()));

@@ -12,6 +12,35 @@ pub(super) const GATE: &str = "SELECT id FROM actions_store WHERE id = 1 FOR UPD
 pub(super) const POSITION: &str = "SELECT revision, pruned_through, pruned_created, actions, last_number, last_entry, number \
      FROM actions_commit ORDER BY number DESC LIMIT 1";
 
+/// The condition that a mark is not of a transaction whose marks were stamped long ago. `c` is the
+/// newest commit. The number of its transaction is only good in the server where it was written.
+const IS_RECENT: &str =
+    "m.txid >= CASE WHEN c.xmin::text::bigint = c.txid & 4294967295 THEN c.marks_from ELSE 0 END";
+
+/// The position, and whether a host has committed something that is not stamped yet.
+pub(super) static READ_POSITION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT c.revision, c.pruned_through, c.pruned_created, c.actions, c.last_number, \
+         c.last_entry, c.number, \
+         (SELECT m.txid FROM actions_mark AS m WHERE {IS_RECENT} ORDER BY m.txid LIMIT 1) IS NOT NULL \
+         FROM actions_commit AS c ORDER BY c.number DESC LIMIT 1"
+    )
+});
+
+/// The position with the actions of commits that are not stamped yet. Pages in creation order have
+/// them, too.
+pub(super) static POSITION_WITH_MARKED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT c.revision, c.pruned_through, c.pruned_created, \
+         c.actions + coalesce(n.created, 0), greatest(c.last_number, n.newest), \
+         c.last_entry, c.number \
+         FROM (SELECT *, xmin FROM actions_commit ORDER BY number DESC LIMIT 1) AS c CROSS JOIN LATERAL (\
+         SELECT sum(m.created)::bigint AS created, \
+         max((SELECT max(u.action) FROM unnest(m.actions) AS u(action))) AS newest \
+         FROM actions_mark AS m WHERE {IS_RECENT}) AS n"
+    )
+});
+
 /// The time, and the identity of this transaction.
 pub(super) const NOW: &str =
     "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, txid_current()";
@@ -108,7 +137,7 @@ pub(super) static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
 /// Gives revisions and numbers to what hosts have committed in their own transactions.
 pub(super) const STAMP: &str = "SELECT actions_stamp()";
 
-/// Whether no host's transaction writes. None begins to write then before this transaction ends.
+/// True if no host's transaction writes. Then none begins to write before this transaction ends.
 pub(super) const NO_HOSTS: &str = "SELECT pg_try_advisory_xact_lock($8)";
 
 /// The names ($7) that a host's transaction holds, while there is one.

@@ -11,7 +11,7 @@ use super::errors::{comes_back, is_lost, store_error};
 use super::list;
 use super::literal::Rows;
 use super::load::read_stored;
-use super::queries::{GATE, POSITION, STAMP, owns};
+use super::queries::{GATE, POSITION, POSITION_WITH_MARKED, READ_POSITION, STAMP, owns};
 use super::replica::{self, Replica, SeenCommit};
 use super::rows::{STORED_ACTION, STORED_ENTRY, STORED_OWNER};
 use super::script::Script;
@@ -74,35 +74,6 @@ static LOG: LazyLock<String> = LazyLock::new(|| {
         "SELECT {entry} FROM (SELECT * FROM actions_log AS l WHERE l.entry > $1 \
          AND l.entry < {FIRST_UNSTAMPED} ORDER BY l.entry LIMIT $2) AS l LEFT JOIN actions_action AS a ON a.number = l.action \
          ORDER BY l.entry"
-    )
-});
-
-/// The condition that a mark is not of a transaction whose marks were stamped long ago. `c` is the
-/// newest commit. The number of its transaction is only good in the server where it was written.
-const IS_RECENT: &str =
-    "m.txid >= CASE WHEN c.xmin::text::bigint = c.txid & 4294967295 THEN c.marks_from ELSE 0 END";
-
-/// The position, and whether a host has committed something that is not stamped yet.
-pub(super) static READ_POSITION: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT c.revision, c.pruned_through, c.pruned_created, c.actions, c.last_number, \
-         c.last_entry, c.number, \
-         (SELECT m.txid FROM actions_mark AS m WHERE {IS_RECENT} ORDER BY m.txid LIMIT 1) IS NOT NULL \
-         FROM actions_commit AS c ORDER BY c.number DESC LIMIT 1"
-    )
-});
-
-/// The position with the actions of commits that are not stamped yet. Pages in creation order have
-/// them, too.
-static POSITION_WITH_MARKED: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT c.revision, c.pruned_through, c.pruned_created, \
-         c.actions + coalesce(n.created, 0), greatest(c.last_number, n.newest), \
-         c.last_entry, c.number \
-         FROM (SELECT *, xmin FROM actions_commit ORDER BY number DESC LIMIT 1) AS c CROSS JOIN LATERAL (\
-         SELECT sum(m.created)::bigint AS created, \
-         max((SELECT max(u.action) FROM unnest(m.actions) AS u(action))) AS newest \
-         FROM actions_mark AS m WHERE {IS_RECENT}) AS n"
     )
 });
 

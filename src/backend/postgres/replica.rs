@@ -1,8 +1,8 @@
 //! Reads from a replica of the database.
 //!
 //! A replica replays the commits of the primary, some time later. A read uses it only if it shows
-//! all commits that this store has seen. So nobody misses what was acknowledged to them, and no
-//! later read shows an earlier moment.
+//! all commits that this store has seen. So a caller finds its own acknowledged writes, and
+//! no later read shows an earlier moment.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use sqlx::postgres::PgRow;
 
 use super::decode::Columns;
 use super::load::read_stored;
-use super::read::READ_POSITION;
+use super::queries::READ_POSITION;
 use super::script::Script;
 use super::setup::Setup;
 use super::source::ConnectionSlot;

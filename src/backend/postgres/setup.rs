@@ -19,8 +19,8 @@ pub(super) const MORE_TIME: &str = "SELECT set_config('idle_in_transaction_sessi
      (3000 + coalesce(sum(octet_length(a.body)), 0) / 1000)::bigint::text, true) \
      FROM actions_action AS a WHERE a.uid = ANY ($1)";
 
-/// Maximum time that the server waits while a message of ours does not get through, or while we do
-/// not read its results: it cannot see that a process is stopped before it has sent all of them.
+/// Maximum time that the server waits while we do not read its results, or do not receive them. The
+/// time-out of an idle transaction begins only after the last of them.
 const UNREAD: Duration = Duration::from_secs(4);
 
 /// Maximum time in which the server sends nothing of a load. A wait for other writers is shorter.

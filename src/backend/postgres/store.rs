@@ -28,8 +28,8 @@ use crate::store::{ActionStore, Capabilities};
 /// One task of each process does all its writes. It writes all waiting batches as one transaction,
 /// in two round trips. The writers of all processes take the same lock in turn, so a commit of one
 /// process delays those of the others. If a process is stopped while it has the lock, the server
-/// ends its transaction: after three seconds, and one more for each megabyte of a transaction that
-/// names more than 50 actions. On servers other than Linux this takes longer if the process is
+/// ends its transaction after three seconds. A transaction that names more than 50 actions has one
+/// second more for each megabyte of them. On servers other than Linux this takes longer if the process is
 /// stopped while it receives data.
 ///
 /// A commit whose answer is lost is looked up under that lock before its callers are answered. A write

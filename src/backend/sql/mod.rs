@@ -44,7 +44,8 @@ pub(crate) use self::list::{
 };
 pub(crate) use self::loaded_rows::{Found, Lookups};
 pub(crate) use self::options::SqlOptions;
-#[cfg(feature = "postgres")]
+// Not every database sends notifications.
+#[allow(unused_imports)]
 pub(crate) use self::poll::PollHint;
 pub(crate) use self::row_writer::{RowWriter, encode_action, encode_owner};
 pub(crate) use self::saved_rows::{

@@ -3,18 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "postgres")]
-use tokio::sync::watch;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::commit_timer::CommitTimer;
 use super::deadline::deadline;
 use super::engine::{Engine, ReadEngine};
 use super::lineage::Lineage;
-use super::poll::Poll;
-#[cfg(feature = "postgres")]
-use super::poll::PollHint;
+use super::poll::{Poll, PollHint};
 use super::read_cache::ReadCache;
 use super::reader::{Read, Reader, Reply};
 use super::write_request::Answer;
@@ -124,7 +120,7 @@ impl SqlStore {
 
     /// Returns what makes the next poll come early, and what ends with the store. `None` if the
     /// store does not poll.
-    #[cfg(feature = "postgres")]
+    #[allow(dead_code)]
     pub(crate) fn poll_hint(&self) -> Option<(PollHint, watch::Receiver<bool>)> {
         let poll = self.poll.as_ref()?;
         Some((poll.hint(), self.sender.closing()))
