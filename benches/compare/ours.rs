@@ -30,7 +30,7 @@ impl Ours {
         Ours::with(Box::new(store.unwrap()), "bench").await
     }
 
-    /// A store of which this is the owner of that name.
+    /// Takes a store, and claims an owner of that name.
     pub async fn with(store: Box<dyn ActionStore>, owner: &'static str) -> Ours {
         let owner = OwnerRef::new(owner);
         let claim = Command::claim(owner.clone());

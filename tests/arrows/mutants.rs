@@ -31,7 +31,7 @@ fn mutants(list: &str) -> Vec<Mutant<'_>> {
     entries.map(read).collect()
 }
 
-/// Whether a line below the first one with the anchor has the text.
+/// Returns true if a line below the first one with the anchor has the text.
 fn applies(mutant: &Mutant<'_>, text: &str) -> bool {
     let mut lines = text.lines();
     let anchored = mutant
