@@ -11,7 +11,7 @@ use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 /// Number of findings that a check returns; it counts all of them.
 const FINDINGS: usize = 100;
 
-/// Result of [`SqliteStore::check`].
+/// Result of [`SqliteStore::check`](crate::SqliteStore::check).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SqliteCheck {
