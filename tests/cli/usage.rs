@@ -226,7 +226,7 @@ fn a_path_that_is_no_store_is_said_to_be_wrong() {
 #[test]
 fn a_mistyped_word_is_answered_with_the_words_that_there_are() {
     for (arguments, words) in [
-        (["list", "--outcome", "lost,faild"], "'failed'"),
+        (["list", "--outcome", "lost,fail"], "'failed'"),
         (
             ["counts", "--status", "ended"],
             "queued, executing, completed",
