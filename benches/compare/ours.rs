@@ -30,7 +30,7 @@ impl Ours {
         Ours::with(Box::new(store.unwrap()), "bench").await
     }
 
-    /// Takes a store, and claims an owner of that name.
+    /// Opens a contestant that claims this owner name in the store.
     pub async fn with(store: Box<dyn ActionStore>, owner: &'static str) -> Ours {
         let owner = OwnerRef::new(owner);
         let claim = Command::claim(owner.clone());

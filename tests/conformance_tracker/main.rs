@@ -344,6 +344,7 @@ async fn handles_dropped_at_once(inner: Inner, count: usize) {
 }
 
 /// Begins as many actions at once, each with a key, and drops their handles.
+#[cfg(any(feature = "sqlite", all(unix, feature = "postgres")))]
 async fn handles_of_many_callers_dropped_at_once(store: Inner, count: usize) {
     let tracker = Tracker::start(store.clone(), "plane").await.unwrap();
     let begun: Vec<_> = (0..count)

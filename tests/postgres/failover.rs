@@ -88,7 +88,7 @@ async fn a_failover_to_an_asynchronous_standby_loses_what_capabilities_said() {
     load.go_on(200).await;
     let early = load.stop().await;
     caught_up(&primary, &standby).await;
-    // The standby hears of nothing more, and no write waits for it.
+    // The standby receives no more changes. The primary does not wait for it.
     let url = standby.url();
     sql(&url, "ALTER SYSTEM SET primary_conninfo = ''")
         .await
@@ -117,7 +117,7 @@ async fn a_failover_to_an_asynchronous_standby_loses_what_capabilities_said() {
     );
     assert_eq!(difference.lost, acknowledged);
     assert_eq!((difference.present, difference.duplicates), (0, 0));
-    // All writes after the failover are there.
+    // The writes after the failover are all there.
     verify(&store, &after).await;
     stores.push(store);
     for store in stores {

@@ -32,7 +32,7 @@ struct Answer {
     called: Instant,
     answered: Instant,
     version: u64,
-    /// Step of the action at this version.
+    /// The step of the action at this version.
     step: Option<Arc<str>>,
     is_change: bool,
 }
@@ -83,7 +83,7 @@ fn the_checker_finds_what_no_order_explains() {
     // At the same time a read may show either; afterwards only the later one.
     assert_eq!(wrong(&[change.clone(), answer(5, 20, 1, "", false)]), 0);
     assert_eq!(wrong(&[change.clone(), answer(11, 20, 1, "", false)]), 1);
-    // A version that was read is never followed by an older one.
+    // A later read shows no earlier version than one before it.
     let read = answer(1, 2, 2, "a", false);
     assert_eq!(
         wrong(&[change.clone(), read, answer(3, 9, 1, "", false)]),

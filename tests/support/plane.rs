@@ -71,6 +71,7 @@ impl Plane {
 
     /// Returns one plane for each kind of store.
     pub(crate) async fn each() -> Vec<Plane> {
+        #[allow(unused_mut)]
         let mut planes = vec![Plane::memory().await];
         #[cfg(feature = "sqlite")]
         planes.push(Plane::sqlite().await);
