@@ -326,21 +326,6 @@ async fn a_batch_that_may_have_been_applied_is_not_withdrawn_when_it_is_blocked(
 }
 
 #[tokio::test]
-async fn a_batch_that_may_have_been_applied_is_unknown_if_its_next_attempt_fails() {
-    let engine = Scripted::default();
-    {
-        let mut script = engine.0.lock().unwrap();
-        let commit = (Phase::Commit, Failure::Broken);
-        script.failures = [commit, (Phase::Before, Failure::Broken)].into();
-        script.verdicts.push_back(Verdict::Overtaken);
-    }
-    let store = start(&engine);
-    let error = create(&store).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
-    store.close().await.unwrap();
-}
-
-#[tokio::test]
 async fn a_commit_whose_outcome_cannot_be_found_out_is_unknown() {
     let engine = Scripted::default();
     let commit = (Phase::Commit, Failure::Broken);

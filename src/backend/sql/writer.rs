@@ -75,14 +75,9 @@ impl<E: Engine> Writer<E> {
     /// Moves the batches that cannot be planned now from `requests` to `self.blocked`.
     async fn transact(&mut self, requests: &mut Vec<WriteRequest>) -> Result<Answers, StoreError> {
         let mut tries = 1..=TRIES;
-        // The error of an earlier attempt that may have been applied.
-        let mut overtaken = None;
         loop {
             let last = tries.next().is_none_or(|this| this == TRIES);
-            let mut connection = match self.engine.connection().await {
-                Ok(connection) => connection,
-                Err(error) => return Err(overtaken.unwrap_or(error)),
-            };
+            let mut connection = self.engine.connection().await?;
             match self.transact_on(&mut connection, requests).await {
                 Ok(answers) => {
                     self.engine.hand_back(connection);
@@ -93,7 +88,7 @@ impl<E: Engine> Writer<E> {
                     take_back(requests);
                     self.failed(connection, &error).await;
                     if !again {
-                        return Err(overtaken.unwrap_or(error));
+                        return Err(error);
                     }
                 }
                 Err(Failed::AtCommit(doubt, answers)) => {
@@ -107,12 +102,11 @@ impl<E: Engine> Writer<E> {
                             let error = E::error(Phase::Before, doubt.error);
                             take_back(requests);
                             if last || !E::may_succeed_again(&error) {
-                                return Err(overtaken.unwrap_or(error));
+                                return Err(error);
                             }
                         }
                         // If it was applied, the new plan finds it and answers `Already`.
                         Verdict::Overtaken if !last => {
-                            overtaken = Some(E::error(Phase::Commit, doubt.error));
                             requests.iter().for_each(|request| request.claim.doubt());
                         }
                         Verdict::Overtaken | Verdict::Unknown => {
