@@ -147,6 +147,7 @@ impl Adapter {
             bytes: self.options.bounds.page_bytes,
             is_scoped: !scope.filters().is_empty(),
         };
+        let shape = asked.shape(shape);
         walk::read(&*self.store, &filters, asked.from, bound, shape).await
     }
 

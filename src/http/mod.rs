@@ -54,6 +54,7 @@
 //! | `since`, `until` | created at this time or later, before this time |
 //! | `finished_since`, `finished_until` | completed at this time or later, before this time |
 //! | `order` | `newest` (unless set) or `oldest` first; `finished`: the last completed first |
+//! | `view` | `records`: an array of actions as in the feed, without operator detail |
 //!
 //! `status` and `outcome` take several words, with commas between them or repeated. An action must
 //! have one of the statuses and one of the outcomes.
@@ -67,7 +68,7 @@
 //!
 //! - a date: `2026-01-31`, midnight in UTC
 //!
-//! With any parameter but the first two, the list is not the walk above. It is all actions that
+//! With any parameter but `limit`, `cursor` and `view`, the list is not the walk above. It is all actions that
 //! match, in one order, and the `Link` keeps the parameters. Answers are bounded in bytes, too
 //! ([`RouterOptions::with_page_bytes`]).
 //!

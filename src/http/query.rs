@@ -9,6 +9,7 @@ use axum::response::Response;
 use super::authorize::{Denied, Scope};
 use super::error::Problem;
 use super::get_one::read_uid;
+use super::list_writer::Shape;
 use super::parameters;
 use super::time_param;
 use super::walk::{Walk, not_a_cursor};
@@ -41,6 +42,8 @@ pub(super) struct ListRequest {
     bare: bool,
     pub(super) from: Walk,
     pub(super) limit: u16,
+    /// True if the actions are shown as in the feed.
+    as_records: bool,
     /// All parameters but the cursor, as the link repeats them.
     kept: String,
 }
@@ -53,10 +56,16 @@ impl ListRequest {
         touched: Option<&ObjectRef>,
         scope: &Scope,
     ) -> Result<ListRequest, Problem> {
-        let mut values = Values::read(query, &[&["limit", "cursor"], &FILTERS, &["order"]])?;
+        let mut values =
+            Values::read(query, &[&["limit", "cursor", "view"], &FILTERS, &["order"]])?;
         let kept = values.kept();
         let limit = values.one("limit");
         let cursor = values.one("cursor");
+        let as_records = match values.one("view") {
+            None => false,
+            Some(view) if view.eq_ignore_ascii_case("records") => true,
+            Some(_) => return Err(fault("view", "must be records")),
+        };
         let order = values.one("order");
         let order = order.as_deref().map(read_order).transpose()?;
         let mut filters = values.filters(touched, scope)?;
@@ -77,6 +86,7 @@ impl ListRequest {
             bare,
             from,
             limit: limit_of(limit.as_deref())?.unwrap_or(Limits::PAGE),
+            as_records,
             kept,
         })
     }
@@ -84,6 +94,15 @@ impl ListRequest {
     /// Returns true if neither a filter nor an order was given.
     pub(super) fn is_bare(&self) -> bool {
         self.bare
+    }
+
+    /// Returns the shape that was asked for. Lists show no operator detail in any shape.
+    pub(super) fn shape(&self, otherwise: Shape) -> Shape {
+        if self.as_records {
+            Shape::Records(false)
+        } else {
+            otherwise
+        }
     }
 
     /// Returns true for the first page.

@@ -19,6 +19,7 @@ use crate::support::{Between, GetAnswer, ListAnswer, Plane, Through, get, ok, on
 on_each_store! {
     the_order_of_completion_is_followed_over_pages,
     the_parts_of_an_action_are_listed_by_any_spelling_of_its_uid,
+    a_list_of_records_is_shown_as_in_the_feed_but_for_operator_detail,
     only_operators_list_by_owner,
     counts_are_exact_up_to_the_bound,
     the_full_view_shows_what_the_caller_may_see,
@@ -83,6 +84,30 @@ async fn the_parts_of_an_action_are_listed_by_any_spelling_of_its_uid(plane: Pla
     let body = json_of(&body);
     assert_eq!(body.as_array().unwrap().len(), 1);
     assert_eq!(body[0]["action_uid"], part.to_string());
+}
+
+async fn a_list_of_records_is_shown_as_in_the_feed_but_for_operator_detail(plane: Plane) {
+    let error = ActionError::new("a", "b").with_detail("inside");
+    plane.failed(NewAction::task("old"), error).await;
+    let new = NewAction::task("new").with_tenant("acme");
+    plane.started(new.with_label("region", "eu-1")).await;
+    let feed = json_of(&ok(
+        get(&viewers(&plane), "/v1/actions/changes?after=0").await
+    ));
+    let mut changes = feed["changes"].as_array().unwrap().clone();
+    changes.reverse();
+    for app in [viewers(&plane), operators(&plane)] {
+        for path in ["/v1/actions", "/v2/actions"] {
+            let body = ok(get(&app, &format!("{path}?view=Records&order=newest")).await);
+            assert_eq!(json_of(&body), Value::Array(changes.clone()));
+        }
+        // The view alone does not change the order: unfinished actions come first.
+        let answer = get(&app, "/v1/actions?view=records&limit=1").await;
+        let next = answer.next().unwrap();
+        let first = json_of(&ok(answer))[0]["name"].clone();
+        let second = json_of(&ok(get(&app, &format!("/v1/actions{next}")).await));
+        assert_eq!((&first, &second[0]["name"]), (&json!("new"), &json!("old")));
+    }
 }
 
 async fn only_operators_list_by_owner(plane: Plane) {

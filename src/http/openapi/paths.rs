@@ -82,14 +82,14 @@ pub(super) fn v1(bounds: &Bounds) -> Map<String, Value> {
         .parameters
         .retain(|parameter| parameter["name"] != "object");
     of_bdb.parameters.insert(0, bdb());
-    of_bdb.shown = json!({ "type": "array", "items": schema("V1Entry") });
+    of_bdb.shown = listed(&json!({ "type": "array", "items": schema("V1Entry") }));
     of_bdb.statuses = &["404", "410"];
     let mut all = list(
         "v1Actions",
         "All actions: unfinished before finished ones, each newest first",
         bounds,
     );
-    all.shown = schema("V1List");
+    all.shown = listed(&schema("V1List"));
     let mut paths = paths([
         ("/v1/actions", all),
         ("/v1/actions/{uid}", one("v1Action", "V1Entry", bounds)),
@@ -111,12 +111,18 @@ pub(super) fn v2(bounds: &Bounds) -> Map<String, Value> {
     ])
 }
 
+/// The shape of a list, and the one of `view=records`.
+fn listed(list: &Value) -> Value {
+    let records = json!({ "type": "array", "items": schema("Record") });
+    json!({ "anyOf": [list, records] })
+}
+
 fn list(id: &'static str, about: &'static str, bounds: &Bounds) -> Operation {
     Operation {
         id,
         about,
         parameters: list_parameters(bounds),
-        shown: json!({ "type": "array", "items": schema("V2Entry") }),
+        shown: listed(&json!({ "type": "array", "items": schema("V2Entry") })),
         headers: &[("Link", "Link")],
         statuses: &["410"],
     }
@@ -213,9 +219,15 @@ fn list_parameters(bounds: &Bounds) -> Vec<Value> {
         "By time of creation, or by completion with the last completed first. With an order or a \
          filter, unfinished actions no longer come first",
     );
+    let view = parameter(
+        "query",
+        "view",
+        json!({ "type": "string", "enum": ["records"] }),
+        "`records` answers with an array of actions as in the feed (`Record`), without operator detail",
+    );
     let mut all = vec![limit(Limits::PAGE, bounds.cap), cursor()];
     all.extend(filters());
-    all.push(order);
+    all.extend([order, view]);
     all
 }
 
