@@ -9,6 +9,7 @@
 //! | [`finding`] | How do I find, filter and count actions? |
 //! | [`retention`] | How do I keep the store small? |
 //! | [`http`] | Who may see what at the read endpoints? |
+//! | [`console`] | What does the page at `/console` show, and how do I search? |
 //! | [`axum_host`] | How do I mount the endpoints in a complete axum host? |
 //! | [`observability`] | Which metrics, spans and events are there? |
 //! | [`operations`] | What do I alert on? How do I back up, restore and upgrade? |
@@ -39,6 +40,9 @@ pub mod retention {}
 
 #[doc = include_str!("../docs/guide/http.md")]
 pub mod http {}
+
+#[doc = include_str!("../docs/guide/console.md")]
+pub mod console {}
 
 #[doc = include_str!("../docs/guide/axum_host.md")]
 pub mod axum_host {}

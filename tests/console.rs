@@ -32,7 +32,11 @@ async fn served() -> (HeaderMap, String) {
 
 /// Returns the text between the only two tags with this name.
 fn inside<'p>(page: &'p str, tag: &str) -> &'p str {
-    let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
+    let open = match tag {
+        "script" => "<script type=\"module\">".to_owned(),
+        _ => format!("<{tag}>"),
+    };
+    let close = format!("</{tag}>");
     assert_eq!(page.matches(&format!("<{tag}")).count(), 1, "{tag}");
     let (_, rest) = page.split_once(&open).unwrap();
     rest.split_once(&close).unwrap().0
@@ -50,7 +54,7 @@ async fn the_page_has_the_headers_of_a_page_that_trusts_nobody() {
     ] {
         assert_eq!(headers[name], value, "{name}");
     }
-    assert!(page.len() < 64 * 1024, "{} bytes", page.len());
+    assert!(page.len() < 128 * 1024, "{} bytes", page.len());
     let (status, headers, body) = ask(&console(), Method::HEAD, "/console").await;
     assert_eq!((status, body.len()), (StatusCode::OK, 0));
     assert!(headers.contains_key("content-security-policy"));
@@ -99,9 +103,48 @@ async fn nothing_of_the_page_comes_from_anywhere_else() {
     for address in ["://", "src=", "@import", "url(", "innerHTML", "eval("] {
         assert!(!page.contains(address), "{address}");
     }
+    // No markup is made of text.
+    for sink in [
+        "insertAdjacentHTML",
+        "outerHTML",
+        "document.write",
+        "Function(",
+    ] {
+        assert!(!page.contains(sink), "{sink}");
+    }
     let hrefs: Vec<&str> = page.split("href=\"").skip(1).collect();
     assert_eq!(hrefs.len(), 2, "the skip link and the empty icon");
     assert!(hrefs.iter().all(|href| href.starts_with(['#', 'd'])));
+}
+
+#[tokio::test]
+async fn the_page_is_not_sent_again_to_a_browser_that_has_it() {
+    let (headers, _) = served().await;
+    let tag = headers["etag"].to_str().unwrap();
+    let asked = async |known: &str| {
+        let request = Request::builder()
+            .uri("/console")
+            .header("if-none-match", known);
+        let request = request.body(Body::empty()).unwrap();
+        let response = console().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let length = to_bytes(body, 1 << 20).await.unwrap().len();
+        (parts.status, parts.headers, length)
+    };
+    for known in [tag, &format!("\"old\", W/{tag}"), "*"] {
+        let (status, headers, length) = asked(known).await;
+        assert_eq!((status, length), (StatusCode::NOT_MODIFIED, 0), "{known}");
+        assert_eq!(headers["etag"], tag);
+        // Browsers update the headers of their copy from this answer.
+        assert!(headers.contains_key("content-security-policy"));
+        assert_eq!(headers["cache-control"], "no-cache");
+    }
+    let (status, headers, length) = asked("\"old\"").await;
+    assert_eq!(
+        (status, &headers["etag"]),
+        (StatusCode::OK, &headers["etag"])
+    );
+    assert!(length > 10_000);
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ pub(super) fn tagged(response: Response, action: &Action, shape: Shape, asked: &
 }
 
 /// Returns true if `If-None-Match` contains the tag. Our tags contain no comma and no quote.
-fn matches(asked: &HeaderMap, tag: &HeaderValue) -> bool {
+pub(super) fn matches(asked: &HeaderMap, tag: &HeaderValue) -> bool {
     let values = asked.get_all(header::IF_NONE_MATCH);
     values.iter().any(|value| {
         value.as_bytes().split(|byte| *byte == b',').any(|one| {

@@ -5,28 +5,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use action_store::http::{AllowAll, BasicAuth, RouterOptions, console, router, router_with};
-use action_store::{ActionError, ActionUid, Finish, NewAction, ObjectRef};
+use action_store::ActionUid;
+use action_store::http::{
+    AllowAll, BasicAuth, RouterOptions, Scope, StatusVocabulary, console, router, router_with,
+};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::day::{Day, SUCCEEDED};
+use crate::day::Day;
 use crate::devtools::{Browser, Tab};
-use crate::sign_in;
+use crate::{axe, connection, detail, finding, list, phone, sign_in, timeline};
 
-const HOSTILE: &str = "<img src=x onerror=\"document.title='taken'\">";
 pub(crate) const LIVE: &str = "document.documentElement.dataset.link === 'live'";
 
-/// A plane, served at three paths. `/plane` is open. `/locked` needs a user and a
-/// password. `/rough` fails on request and ends its streams early.
+/// A plane, served at four paths. `/plane` is open. `/ops` shows operator detail, in the vendor's
+/// words. `/locked` needs a user and a password. `/rough` fails on request and ends its streams
+/// early.
 pub(crate) struct Served {
-    runtime: Runtime,
-    day: Day,
+    pub(crate) runtime: Runtime,
+    pub(crate) day: Day,
     address: SocketAddr,
     pub(crate) weather: Weather,
 }
@@ -60,6 +63,9 @@ fn served() -> Served {
         let day = Day::new().await;
         day.spend().await;
         let open = router(day.store.clone(), AllowAll).merge(console());
+        let operators = |_: &Parts, _| Ok(Scope::everything().with_operator_detail());
+        let vendor = RouterOptions::new().with_vocabulary(StatusVocabulary::Vendor);
+        let ops = router_with(day.store.clone(), operators, vendor).merge(console());
         let ada = BasicAuth::new("ada", "päss:word").unwrap();
         let short = RouterOptions::new().with_stream_time(Duration::from_millis(1_500));
         let locked = router_with(day.store.clone(), ada, short.clone()).merge(console());
@@ -68,6 +74,7 @@ fn served() -> Served {
         let rough = rough.layer(from_fn_with_state(weather.clone(), whether));
         let app = Router::new()
             .nest("/plane", open)
+            .nest("/ops", ops)
             .nest("/locked", locked)
             .nest("/rough", rough);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -83,289 +90,89 @@ fn served() -> Served {
     }
 }
 
+impl Served {
+    /// Returns the address of a page, with a view.
+    pub(crate) fn page(&self, plane: &str, view: &str) -> String {
+        format!("http://{}/{plane}/console{view}", self.address)
+    }
+}
+
 /// Expression for the text of a tile: the number of actions in a state.
-fn tile(state: &str) -> String {
+pub(crate) fn tile(state: &str) -> String {
     format!("document.querySelector('.tile[data-state={state}] b').textContent")
 }
 
+/// Expression for the number of actions in the list.
+pub(crate) const LOADED: &str =
+    "Number(document.querySelector('#count').textContent.replace(/\\D/g, ''))";
+
+/// Number of rows in the document.
 pub(crate) fn rows(tab: &mut Tab) -> u64 {
-    tab.eval("document.querySelectorAll('#rows tr').length")
+    tab.eval("document.querySelectorAll('#rows .row').length")
         .as_u64()
         .unwrap()
+}
+
+pub(crate) fn row_of(uid: ActionUid) -> String {
+    format!("document.querySelector('.row[data-uid=\"{uid}\"]')")
+}
+
+/// Sets a field, as if a person had typed the value or chosen it.
+pub(crate) fn set(tab: &mut Tab, id: &str, value: &str) {
+    let (field, value) = (format!("#{id}").in_page(), json!(value));
+    tab.eval(&format!(
+        "{field}.value = {value}; {field}.dispatchEvent(new Event('input', {{ bubbles: true }})); \
+         {field}.dispatchEvent(new Event('change', {{ bubbles: true }}))"
+    ));
+}
+
+pub(crate) fn click(tab: &mut Tab, selector: &str) {
+    tab.eval(&format!("{}.click()", selector.in_page()));
+}
+
+/// Shows all actions again.
+pub(crate) fn clear(tab: &mut Tab) {
+    click(tab, "#clear");
+    tab.until("location.hash.length < 2");
+    tab.until(&format!("{LOADED} > 100"));
 }
 
 /// Runs all steps in one browser session, because starting a browser is slow.
 pub(crate) fn people_can_use_it(browser: &Browser) {
     let served = served();
-    let mut tab = browser.tab(&format!("http://{}/plane/console", served.address));
+    let mut tab = browser.tab(&served.page("plane", ""));
     tab.until(LIVE);
-    what_is_recorded_is_shown(&mut tab);
-    what_changes_is_shown_without_a_reload(&mut tab, &served);
-    filters_hold(&mut tab);
-    keys_do_it_all(&mut tab);
-    a_hostile_text_is_a_text(&mut tab, &served);
-    a_phone_is_wide_enough(&mut tab);
-    assert_eq!(tab.complaints, [""; 0]);
-    let mut tab = browser.tab(&format!("http://{}/locked/console", served.address));
+    list::what_is_recorded_is_shown(&mut tab);
+    timeline::what_matters_is_shown_first(&mut tab);
+    list::what_changes_is_shown_without_a_reload(&mut tab, &served);
+    finding::the_store_is_searched(&mut tab, &served);
+    finding::filters_order_and_range_are_in_the_address(&mut tab, browser, &served);
+    finding::columns_sort(&mut tab);
+    list::keys_do_it_all(&mut tab);
+    list::a_hostile_text_is_a_text(&mut tab, &served);
+    list::a_text_from_right_to_left_is_isolated(&mut tab, &served);
+    connection::a_paused_page_stands_still(&mut tab, &served);
+    phone::a_phone_shows_the_list_first(&mut tab);
+    // The browser logs the one search for an absent action.
+    let other = tab.complaints.iter().find(|words| !words.contains("404"));
+    assert_eq!(other, None);
+    finding::filtering_by_owner_needs_operator_detail(&mut tab);
+    detail::all_of_an_action_is_shown(browser, &served);
+    axe::nothing_is_out_of_reach(browser, &served);
+    let mut tab = browser.tab(&served.page("locked", ""));
     sign_in::who_is_not_known_signs_in(&mut tab);
     sign_in::who_signs_out_leaves_nothing(&mut tab, &served);
     sign_in::who_is_known_no_more_leaves_nothing(&mut tab, &served);
     // The browser logs each 401 itself. There must be no other message.
     let other = tab.complaints.iter().find(|words| !words.contains("401"));
     assert_eq!(other, None);
-    let mut tab = browser.tab(&format!("http://{}/rough/console", served.address));
+    let mut tab = browser.tab(&served.page("rough", ""));
     tab.until(LIVE);
-    streams_end_and_go_on(&mut tab, &served);
-    bad_weather_passes(&mut tab, &served);
-    so_many_are_kept_and_no_more(&mut tab, &served);
-}
-
-fn what_is_recorded_is_shown(tab: &mut Tab) {
-    tab.until(&format!("{} === '{SUCCEEDED}'", tile("succeeded")));
-    for (state, count) in [
-        ("executing", "3"),
-        ("queued", "4"),
-        ("failed", "3"),
-        ("lost", "1"),
-        ("interrupted", "1"),
-        ("cancelled", "1"),
-    ] {
-        tab.until(&format!("{} === '{count}'", tile(state)));
-    }
-    assert_eq!(rows(tab), 100);
-    let first = tab.text("document.querySelector('#rows tr').innerText");
-    for part in [
-        "executing",
-        "backup_bdb",
-        "write_snapshot",
-        "bdb:8",
-        "globex",
-        "14.2 %",
-    ] {
-        assert!(first.contains(part), "{part} in {first}");
-    }
-    tab.until("document.querySelectorAll('#timeline g[data-uid]').length > 5");
-    assert_eq!(
-        tab.eval("document.querySelectorAll('#timeline .now').length"),
-        1
-    );
-    tab.picture("light");
-    tab.size(1600, 1000);
-    tab.picture("wide");
-    tab.size(1280, 900);
-    tab.colours("dark");
-    tab.picture("dark");
-    tab.colours("light");
-}
-
-fn what_changes_is_shown_without_a_reload(tab: &mut Tab, served: &Served) {
-    tab.eval("window.same = true");
-    let day = &served.day;
-    let new = NewAction::task("flush_bdb").with_object(ObjectRef::bdb(99));
-    let uid = served.runtime.block_on(day.started(new));
-    let row = row_of(uid);
-    tab.until(&format!("{row}?.dataset.state === 'executing'"));
-    served.runtime.block_on(day.report(uid, 42.0, "flush"));
-    tab.until(&format!("{row}.innerText.includes('42 %')"));
-    // Only a succeeded action shows 100 %.
-    served.runtime.block_on(day.report(uid, 99.95, "sync"));
-    tab.until(&format!("{row}.innerText.includes('sync')"));
-    let text = tab.text(&format!("{row}.innerText"));
-    assert!(text.contains("99.9 %"), "{text}");
-    tab.eval(&format!("{row}.click()"));
-    tab.until("document.querySelector('#history').innerText.includes('flush')");
-    let error = ActionError::new("refused", "the node said no");
-    served
-        .runtime
-        .block_on(day.finish(uid, Finish::failed(error)));
-    tab.until(&format!("{row}.dataset.state === 'failed'"));
-    tab.until("document.querySelector('#card .trouble')?.innerText.includes('the node said no')");
-    tab.until("document.querySelector('#history li:last-child').dataset.state === 'failed'");
-    tab.until(&format!("{} === '4'", tile("failed")));
-    tab.until("document.querySelector('#news').textContent.includes('flush_bdb')");
-    assert_eq!(tab.eval("window.same"), true);
-    tab.picture("detail");
-    tab.colours("dark");
-    tab.picture("detail-dark");
-    tab.colours("light");
-    tab.eval("document.querySelector('#close').click()");
-    tab.until("document.querySelector('#detail').hidden");
-}
-
-fn filters_hold(tab: &mut Tab) {
-    let shows = |count: u64| format!("document.querySelectorAll('#rows tr').length === {count}");
-    tab.eval(&format!("{}.click()", ".tile[data-state=lost]".in_page()));
-    tab.until(&shows(1));
-    assert!(
-        tab.text("document.querySelector('#rows').innerText")
-            .contains("SMUpgradeModule")
-    );
-    tab.eval(&format!("{}.click()", ".tile[data-state=lost]".in_page()));
-    tab.until(&shows(100));
-    for (id, value, count) in [
-        ("name", "SMCreate", 1),
-        ("outcome", "cancelled", 1),
-        ("status", "queued", 4),
-        ("text", "QUORUM", 1),
-        ("object", "bdb:99", 1),
-        ("tenant", "nobody", 0),
-    ] {
-        let set = |value: &str| {
-            let field = format!("#{id}").in_page();
-            let event = "new Event('input', { bubbles: true })";
-            format!(
-                "{field}.value = {}; {field}.dispatchEvent({event})",
-                json!(value)
-            )
-        };
-        tab.eval(&set(value));
-        tab.until(&shows(count));
-        tab.eval(&set(""));
-        tab.until(&shows(100));
-    }
-    tab.eval("document.querySelector('#further').click()");
-    tab.until("document.querySelectorAll('#rows tr').length === 200");
-}
-
-fn keys_do_it_all(tab: &mut Tab) {
-    let focused = "document.activeElement";
-    tab.eval("document.activeElement.blur()");
-    tab.press("/");
-    assert_eq!(tab.text(&format!("{focused}.id")), "text");
-    tab.write("drain");
-    tab.until("document.querySelectorAll('#rows tr').length === 2");
-    tab.press("ArrowDown");
-    tab.until(&format!("{focused} === document.querySelector('#rows tr')"));
-    tab.press("ArrowDown");
-    tab.until(&format!(
-        "{focused} === document.querySelector('#rows tr:last-child')"
-    ));
-    tab.press("Home");
-    tab.press("End");
-    let row = tab.text(&format!("{focused}.dataset.uid"));
-    tab.press("Enter");
-    tab.until("!document.querySelector('#detail').hidden");
-    tab.until(&format!("{focused}.id === 'title'"));
-    tab.until(&format!("location.hash === '#action={row}'"));
-    tab.until("document.querySelector('#history').innerText.includes('interrupted')");
-    tab.press("Escape");
-    tab.until("document.querySelector('#detail').hidden");
-    assert_eq!(tab.text(&format!("{focused}.dataset.uid")), row);
-    tab.press("/");
-    tab.press("Escape");
-    tab.until("document.querySelectorAll('#rows tr').length > 2");
-    // The focused element must have a visible outline.
-    tab.press("Tab");
-    let outline = format!("getComputedStyle({focused}).outlineStyle");
-    assert_eq!(tab.text(&outline), "solid");
-    // The first Tab stop is the link that skips to the list.
-    tab.eval("document.activeElement.blur(); getSelection().removeAllRanges(); scrollTo(0, 0)");
-    assert_eq!(
-        tab.text("document.querySelector('a, button').className"),
-        "skip"
-    );
-}
-
-fn a_hostile_text_is_a_text(tab: &mut Tab, served: &Served) {
-    let new = NewAction::task(HOSTILE)
-        .with_tenant(HOSTILE)
-        .with_description(HOSTILE)
-        .with_object(ObjectRef::new("bdb", HOSTILE).unwrap());
-    let day = &served.day;
-    let uid = served.runtime.block_on(day.started(new));
-    served.runtime.block_on(day.report(uid, 1.0, HOSTILE));
-    let failed = Finish::failed(ActionError::new(HOSTILE, HOSTILE));
-    served.runtime.block_on(day.finish(uid, failed));
-    let row = row_of(uid);
-    tab.until(&format!("{row}?.dataset.state === 'failed'"));
-    let name = tab.text(&format!("{row}.querySelector('.name').textContent"));
-    assert_eq!(name, HOSTILE);
-    tab.eval(&format!("{row}.click()"));
-    tab.until("document.querySelector('#history').innerText.includes('onerror')");
-    assert_eq!(
-        tab.text("document.querySelector('#title').textContent"),
-        HOSTILE
-    );
-    assert_eq!(tab.eval("document.querySelectorAll('img').length"), 0);
-    assert_eq!(tab.text("document.title"), "Actions");
-    tab.press("Escape");
-}
-
-fn a_phone_is_wide_enough(tab: &mut Tab) {
-    tab.size(360, 740);
-    tab.eval("scrollTo(0, 0)");
-    let fits = "document.documentElement.scrollWidth <= 360";
-    tab.until(&format!("innerWidth === 360 && {fits}"));
-    tab.picture("phone");
-    tab.eval("document.querySelector('#list').scrollIntoView()");
-    tab.picture("phone-list");
-    tab.eval("document.querySelector('#more').open = true");
-    assert_eq!(tab.eval(fits), true);
-    tab.eval("document.querySelectorAll('#rows tr')[9].click()");
-    tab.until("document.querySelectorAll('#history li').length > 0");
-    assert_eq!(tab.eval(fits), true);
-    assert_eq!(tab.eval("document.querySelector('#main').inert"), true);
-    tab.colours("dark");
-    tab.picture("phone-detail");
-    tab.press("Escape");
-    tab.until("!document.querySelector('#main').inert");
-    tab.colours("light");
-    tab.size(1280, 900);
-}
-
-fn row_of(uid: ActionUid) -> String {
-    format!("document.querySelector('tr[data-uid=\"{uid}\"]')")
-}
-
-fn streams_end_and_go_on(tab: &mut Tab, served: &Served) {
-    tab.eval("window.same = true");
-    let asked = "performance.getEntriesByType('resource').filter(one => \
-                 one.name.includes('changes?limit=500&after=1f')).length";
-    for at in 1..=3 {
-        let uid = served
-            .runtime
-            .block_on(served.day.queued(NewAction::task("wait_long")));
-        tab.until(&format!("{} !== null", row_of(uid)));
-        tab.until(&format!("{asked} >= {at}"));
-    }
-    assert_eq!(tab.eval("window.same"), true);
-}
-
-fn bad_weather_passes(tab: &mut Tab, served: &Served) {
-    for status in [503, 410, 500] {
-        served.weather.store(status, Ordering::Relaxed);
-        tab.until("document.querySelector('#link').textContent.includes('trying again in')");
-        let uid = served
-            .runtime
-            .block_on(served.day.queued(NewAction::task("meanwhile")));
-        assert_eq!(tab.eval(&row_of(uid)), json!(null));
-        if status == 410 {
-            // The page must discard its data, because it may no longer exist.
-            tab.until("document.querySelectorAll('#rows tr').length === 0");
-        }
-        served.weather.store(0, Ordering::Relaxed);
-        tab.until(LIVE);
-        tab.until(&format!("{} !== null", row_of(uid)));
-        tab.until(&format!("{} === '{SUCCEEDED}'", tile("succeeded")));
-    }
-    assert_eq!(tab.eval("window.same"), true);
-}
-
-fn so_many_are_kept_and_no_more(tab: &mut Tab, served: &Served) {
-    let day = &served.day;
-    served.runtime.block_on(async {
-        for _ in 0..2_100 {
-            let uid = day.started(NewAction::task("tick")).await;
-            day.finish(uid, Finish::succeeded()).await;
-        }
-    });
-    let last = served.runtime.block_on(day.queued(NewAction::task("last")));
-    tab.until(&format!("{} !== null", row_of(last)));
-    let count = "document.querySelector('#count').textContent.replace(/\\D/g, '')";
-    tab.until(&format!("{count} === '2000'"));
-    // Unfinished actions are discarded last.
-    tab.until(&format!("{} === '3'", tile("executing")));
-    tab.until("document.querySelectorAll('#timeline g[data-uid]').length <= 400");
+    connection::streams_end_and_go_on(&mut tab, &served);
+    connection::bad_weather_passes(&mut tab, &served);
+    connection::without_a_connection_nothing_moves(&mut tab);
+    connection::a_hidden_page_makes_no_requests(&mut tab);
+    list::so_many_are_kept_and_no_more(&mut tab, &served);
 }
 
 pub(crate) trait InPage {

@@ -1,21 +1,26 @@
 //! One hour of a plane's records, with a manual clock that is set to past times.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use action_store::{
-    ActionError, ActionStoreExt as _, ActionUid, Clock, Command, Finish, MemoryStore, NewAction,
-    ObjectRef, Outcome, OwnerRef, Progress, Report, Source, Timestamp,
+    ActionError, ActionStoreExt as _, ActionUid, Clock, Command, Finish, Json, MemoryStore,
+    NewAction, ObjectRef, Outcome, OwnerRef, Progress, Report, Source, Timestamp,
 };
 
 /// Number of succeeded actions.
 pub(crate) const SUCCEEDED: usize = 300;
+
+/// Number of failed actions: one of them five hours ago.
+pub(crate) const FAILED: &str = "4";
 
 pub(crate) struct Day {
     pub(crate) store: Arc<MemoryStore>,
     clock: Clock,
     begun: Timestamp,
     owner: OwnerRef,
+    /// The first succeeded action.
+    first: OnceLock<ActionUid>,
 }
 
 impl Day {
@@ -29,6 +34,7 @@ impl Day {
             clock,
             begun,
             owner,
+            first: OnceLock::new(),
         };
         day.claim(&day.owner).await;
         day
@@ -79,6 +85,30 @@ impl Day {
         self.store.finish(uid, lost, Some(&next)).await.unwrap();
     }
 
+    /// Records an executing action with three parts, of which the first has succeeded. Returns
+    /// its uid and the uid of that part.
+    pub(crate) async fn upgrade(&self) -> (ActionUid, ActionUid) {
+        let attributes = r#"{"to":"7.22.0","serial":12345678901234567890}"#;
+        let new = NewAction::task("upgrade_cluster")
+            .with_object("cluster".parse::<ObjectRef>().unwrap())
+            .with_description("Upgrade all nodes, one after the other")
+            .with_label("region", "eu-1")
+            .with_label("ticket", "OPS-1423")
+            .with_attributes(Json::new(attributes).unwrap());
+        let parent = self.started(new).await;
+        let mut parts = Vec::new();
+        for node in 1..=3 {
+            let node: ObjectRef = format!("node:{node}").parse().unwrap();
+            let new = NewAction::task("upgrade_node").with_object(node);
+            let new = new.with_label("region", "eu-1").with_parent(parent);
+            parts.push(self.started(new).await);
+        }
+        let result = Json::new(r#"{"version":"7.22.0"}"#).unwrap();
+        let finish = Finish::succeeded().with_result(result);
+        self.finish(parts[0], finish).await;
+        (parent, parts[0])
+    }
+
     /// Records the hour: hundreds of succeeded actions and a few of every other kind.
     pub(crate) async fn spend(&self) {
         const NAMES: [(&str, i64); 5] = [
@@ -88,12 +118,17 @@ impl Day {
             ("rebalance_shards", 70),
             ("rotate_certificates", 4),
         ];
+        self.ago(5 * 3_600);
+        let uid = self.started(database("check_integrity", 3)).await;
+        let error = ActionError::new("checksum", "page 17 is damaged");
+        self.finish(uid, Finish::failed(error)).await;
         for at in 0..SUCCEEDED {
             let number = i64::try_from(at).unwrap();
             let (name, length) = NAMES[at % NAMES.len()];
-            let seconds = 3_600 - number * 12;
+            let seconds = 3_300 - number * 11;
             self.ago(seconds);
             let uid = self.queued(database(name, at)).await;
+            self.first.get_or_init(|| uid);
             self.ago(seconds - number % 4);
             self.store.start(uid, &self.owner).await.unwrap();
             self.report(uid, 50.0, "copy").await;
@@ -104,6 +139,11 @@ impl Day {
         self.troubles().await;
         self.unfinished().await;
         self.ago(0);
+    }
+
+    /// The first succeeded action. It is of `acme`, and far down in the list.
+    pub(crate) fn first(&self) -> ActionUid {
+        *self.first.get().unwrap()
     }
 
     async fn troubles(&self) {

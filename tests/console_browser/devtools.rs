@@ -86,12 +86,13 @@ impl Browser {
         let mut tab = Tab {
             socket,
             session: None,
+            context: Value::Null,
             calls: 0,
             complaints: Vec::new(),
         };
         let context = tab.call("Target.createBrowserContext", json!({}));
-        let context = &context["browserContextId"];
-        let target = json!({ "url": "about:blank", "browserContextId": context });
+        tab.context = context["browserContextId"].clone();
+        let target = json!({ "url": "about:blank", "browserContextId": tab.context });
         let target = tab.call("Target.createTarget", target);
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let attached = tab.call("Target.attachToTarget", attach);
@@ -119,6 +120,8 @@ impl Drop for Browser {
 pub(crate) struct Tab {
     socket: WebSocket<TcpStream>,
     session: Option<String>,
+    /// The browser context, which is a profile.
+    context: Value,
     calls: u64,
     /// Warnings and errors of the browser's console.
     pub(crate) complaints: Vec<String>,
@@ -201,6 +204,7 @@ impl Tab {
             "Home" => (36, ""),
             "ArrowUp" => (38, ""),
             "ArrowDown" => (40, ""),
+            "PageDown" => (34, ""),
             "/" => (191, "/"),
             " " => (32, " "),
             _ => panic!("unsupported key: {key}"),
@@ -225,6 +229,61 @@ impl Tab {
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600,
         });
         self.call("Emulation.setDeviceMetricsOverride", metrics);
+    }
+
+    /// Connects the page to the network, or disconnects it.
+    pub(crate) fn network(&mut self, is_connected: bool) {
+        let conditions = json!({
+            "offline": !is_connected, "latency": 0, "downloadThroughput": -1,
+            "uploadThroughput": -1,
+        });
+        self.call("Network.emulateNetworkConditions", conditions);
+    }
+
+    /// Allows the page to use the clipboard.
+    pub(crate) fn allow_clipboard(&mut self) {
+        self.call("Page.bringToFront", json!({}));
+        let session = self.session.take();
+        let permissions = json!({
+            "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"],
+            "browserContextId": self.context,
+        });
+        self.call("Browser.grantPermissions", permissions);
+        self.session = session;
+    }
+
+    /// Clicks on an element with the mouse.
+    pub(crate) fn tap(&mut self, selector: &str) {
+        let element = format!("document.querySelector({})", json!(selector));
+        self.eval(&format!("{element}.scrollIntoView({{ block: 'center' }})"));
+        let place = self.eval(&format!(
+            "(({{ x, y, width, height }}) => [x + width / 2, y + height / 2])({element}.getBoundingClientRect())"
+        ));
+        for kind in ["mousePressed", "mouseReleased"] {
+            let event = json!({
+                "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1,
+            });
+            self.call("Input.dispatchMouseEvent", event);
+        }
+    }
+
+    /// Processor time of the page's main thread meanwhile, in percent of the time.
+    pub(crate) fn busy(&mut self, meanwhile: impl FnOnce(&mut Tab)) -> f64 {
+        let before = self.metrics();
+        meanwhile(self);
+        let after = self.metrics();
+        (after.0 - before.0) / (after.1 - before.1) * 100.0
+    }
+
+    fn metrics(&mut self) -> (f64, f64) {
+        self.call("Performance.enable", json!({}));
+        let metrics = self.call("Performance.getMetrics", json!({}));
+        let of = |name: &str| {
+            let all = metrics["metrics"].as_array().unwrap();
+            let found = all.iter().find(|one| one["name"] == name).unwrap();
+            found["value"].as_f64().unwrap()
+        };
+        (of("ThreadTime"), of("Timestamp"))
     }
 
     pub(crate) fn colours(&mut self, scheme: &str) {

@@ -4,10 +4,17 @@
 // Helpers of tests are test code, but clippy recognises only the test functions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod axe;
 mod browser;
+mod connection;
 mod day;
+mod detail;
 mod devtools;
+mod finding;
+mod list;
+mod phone;
 mod sign_in;
+mod timeline;
 
 fn main() {
     let Some(browser) = devtools::Browser::start() else {
