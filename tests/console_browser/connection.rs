@@ -6,7 +6,7 @@ use std::time::Duration;
 use action_store::NewAction;
 use serde_json::{Value, json};
 
-use crate::browser::{InPage as _, LIVE, Served, click, row_of, tile};
+use crate::browser::{InPage as _, LIVE, LOADED, Served, clear, click, row_of, set, tile};
 use crate::day::SUCCEEDED;
 use crate::devtools::Tab;
 
@@ -103,9 +103,14 @@ pub(crate) fn without_a_connection_nothing_moves(tab: &mut Tab) {
     let animation = format!("getComputedStyle({badge}, '::before').animationName");
     assert_eq!(tab.text(&animation), "none");
     tab.picture("stale");
+    // A search without a connection is made when there is one again.
+    set(tab, "q", "SMUpgradeModule");
+    tab.until("document.querySelector('#said').textContent === 'No connection'");
     tab.network(true);
     tab.until(LIVE);
     tab.until(&format!("{stale}.hidden"));
+    tab.until(&format!("{LOADED} === 1"));
+    clear(tab);
     assert_eq!(tab.text(&animation), "pulse");
     moves(tab);
 }

@@ -85,7 +85,7 @@ impl Day {
         self.store.finish(uid, lost, Some(&next)).await.unwrap();
     }
 
-    /// Records an executing action with three parts, of which the first has succeeded. Returns
+    /// Records an executing action with three parts. The first has succeeded. Returns
     /// its uid and the uid of that part.
     pub(crate) async fn upgrade(&self) -> (ActionUid, ActionUid) {
         let attributes = r#"{"to":"7.22.0","serial":12345678901234567890}"#;

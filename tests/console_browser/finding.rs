@@ -103,7 +103,7 @@ pub(crate) fn filters_order_and_range_are_in_the_address(
         address,
         format!("#q=backup_bdb+bdb:4&state=failed&created=1h&order=oldest&action={action}")
     );
-    // Whoever opens the address sees the same.
+    // Another browser shows the same at this address.
     let mut other = browser.tab(&served.page("plane", &address));
     other.until(LIVE);
     other.until(&shows(3));
@@ -123,7 +123,9 @@ pub(crate) fn filters_order_and_range_are_in_the_address(
     tab.eval("history.back()");
     tab.until("document.querySelector('#detail').hidden");
     tab.until(&shows(3));
-    // An address of which nothing can be read shows everything.
+    tab.eval("location.hash = 'state=lost,executing,interrupted'");
+    tab.until(&shows(2));
+    // Unknown values in the address are ignored.
     tab.eval("location.hash = 'order=up&state=gone&created=soon&span=1y&action=1'");
     tab.until(&format!("{LOADED} > 100"));
     clear(tab);
@@ -135,7 +137,7 @@ fn ranges_of_both_times(tab: &mut Tab) {
     set(tab, "range", "15m");
     tab.until("location.hash === '#finished=15m'");
     tab.until("document.querySelectorAll('#rows .row').length > 10");
-    // What has not ended has no time of its end.
+    // Unfinished actions have no time of completion.
     tab.until("document.querySelector('#rows .row[data-state=executing]') === null");
     set(tab, "range", "own");
     tab.until("!document.querySelector('#own').hidden");

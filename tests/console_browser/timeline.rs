@@ -31,7 +31,7 @@ pub(crate) fn what_matters_is_shown_first(tab: &mut Tab) {
     }
     let drawn = tab.eval(&bars("succeeded")).as_u64().unwrap();
     assert!(drawn > 50 && drawn < SUCCEEDED as u64, "{drawn}");
-    // What runs is in the first lanes.
+    // Executing actions are in the first lanes.
     let lanes = "[...document.querySelectorAll('#timeline g[data-state=executing] .body')]\
                  .map(one => Number(one.getAttribute('y'))).sort((a, b) => a - b).join()";
     tab.until(&format!("{lanes} === '62,84,106'"));

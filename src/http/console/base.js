@@ -99,7 +99,8 @@ function length(time, coarse) {
 
 /* ---- texts of an action ---- */
 
-const isUnfinished = action => action.state === "queued" || action.state === "executing";
+const isOpen = state => state === "queued" || state === "executing";
+const isUnfinished = action => isOpen(action.state);
 const endOf = action => action.finished ?? action.seen ?? action.created ?? 0;
 
 /* Running time; for a queued action, its waiting time. */

@@ -34,8 +34,8 @@ function showDetail() {
   }
 }
 function detailChanged() {
-  if (!open.isReading) readDetail(800);
-  else open.isDue = true;
+  if (open.isReading || document.hidden) open.isDue = true;
+  else readDetail(800);
 }
 async function readDetail(wait = 0) {
   const { uid } = open;
@@ -126,7 +126,8 @@ function remaining(action) {
   if (!rest || action.state !== "executing") return "";
   const passed = (now() - open.readAt) / 1000;
   const seconds = rest.expected === "beyond" ? rest.seconds + passed : rest.seconds - passed;
-  if (seconds < 0 && isLive() && !isPaused && !document.hidden && !open.isReading) readDetail(1000);
+  // The estimate has passed: ask for the next one, now and then.
+  if (seconds < 0 && passed > 5 && isLive() && !isPaused && !document.hidden && !open.isReading) readDetail();
   return EXPECTED[rest.expected].replace("%", length(Math.max(seconds, 0) * 1000, true));
 }
 function stateLine(action) {

@@ -171,6 +171,7 @@ async function follow() {
       heardAt = serverTime();
       link("live", "Live");
       if (refresh.isDue) refreshSoon();
+      if (failures > 0 && list.fault) startList();
       for await (const block of blocks(response)) {
         failures = 0;
         take(block);

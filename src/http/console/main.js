@@ -152,7 +152,12 @@ function setUpWindow() {
   addEventListener("popstate", viewChanged);
   addEventListener("online", () => rest.abort());
   addEventListener("offline", cutOff);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) { refreshSoon(); dirty(); } });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    refreshSoon();
+    if (open.isDue && !open.isReading) readDetail();
+    dirty();
+  });
   new ResizeObserver(() => { measureRows(); dirty(); }).observe($("main"));
   narrow.onchange = fitWidth;
   fitWidth();

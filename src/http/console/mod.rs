@@ -39,8 +39,8 @@ static TAG: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
 ///
 /// If the page has changed, `tests/console.rs` prints the new digests.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-XLk6Pl6oW93o6CLxn0pyOuMJUpJn3T+3VG/51abf3WQ='; \
-    style-src 'sha256-0Q9IxJr+E23cPn6SNNcShlQe5fBomtPIoIzmgu2gtcE='; \
+    script-src 'sha256-t20/zG5MaihXGsrWDUfbzEugxYamJIUi9gztXV5MKdk='; \
+    style-src 'sha256-jcWWEQJBfWnrPWNHlWIwJffs5d6hKbSZHhpCv4oqz5U='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 

@@ -5,8 +5,8 @@ const LANE = 22;            // height of a lane
 const CHART = 52;           // height of the chart of ends
 const LABEL = 22;           // height of the axis
 const LETTER = 6.8;         // width of a letter
-const PIECES = 5;           // pieces of the span that are read one by one
-const READ = 250;           // actions that are read of each kind
+const PIECES = 8;           // pieces of the span that are read one by one
+const READ = 480;           // actions that are read of each kind
 const RANK = { executing: 0, failed: 1, lost: 1, queued: 2, interrupted: 3, cancelled: 4, succeeded: 5 };
 const STACK = ["failed", "lost", "interrupted", "cancelled", "succeeded"];
 
@@ -101,10 +101,11 @@ function sayDrawn(placed, scale) {
   if (!isRead) return sayTimeline(`Reading ${span}`, []);
   const shown = Object.groupBy ? Object.groupBy(placed, ({ action }) => action.state) : {};
   const all = totals(scale);
-  const left = STATES.filter(state => states.size === 0 || states.has(state))
-    .map(state => ({ state, number: all[state].number - (shown[state]?.length ?? 0), exact: all[state].exact })).filter(({ number, exact }) => number > 0 || !exact);
-  const ends = STACK.filter(state => all[state].number > 0).map(state => `${countText(all[state])} ${state}`).join(", ");
-  sayTimeline(ends ? `Ended in ${span}: ${ends}` : `Nothing ended in ${span}`, terms.uid ? [] : left, scale);
+  const chosen = STATES.filter(state => states.size === 0 || states.has(state));
+  const left = chosen.map(state => ({ state, number: all[state].number - (shown[state]?.length ?? 0), exact: all[state].exact })).filter(({ number, exact }) => number > 0 || !exact);
+  const numbers = STACK.filter(state => chosen.includes(state) && all[state].number > 0).map(state => `${countText(all[state])} ${state}`);
+  const words = numbers.length > 0 ? `Ended in ${span}: ${numbers.join(", ")}` : `Nothing ended in ${span}`;
+  sayTimeline(chosen.every(isOpen) ? "Only unfinished actions are chosen" : words, terms.uid ? [] : left, scale);
 }
 function sayTimeline(words, left, scale) {
   setText($("drawn"), words);
@@ -116,10 +117,9 @@ function sayTimeline(words, left, scale) {
 }
 /* Lists the actions of a state that have no bar. */
 function reachButton({ state, number, exact }, { from }) {
-  const isOpen = state === "executing" || state === "queued";
   const text = `${countText({ number, exact })} ${state}`;
   return makeButton(text, () => {
-    go(isOpen ? { state } : { state, finished: `${moment(from)}..`, created: "" });
+    go(isOpen(state) ? { state } : { state, finished: `${moment(from)}..`, created: "" });
     $("list").scrollIntoView();
   }, { class: "reach", "data-state": state, "aria-label": `List what has no bar: ${text}` });
 }

@@ -19,7 +19,7 @@ function readAddress() {
   for (const by of ["created", "finished"]) if (!rangeOf(view[by])) view[by] = "";
   if (view.finished) view.created = "";
   terms = termsOf(view.q);
-  states = new Set(view.state.split(",").filter(state => STATES.includes(state)));
+  states = new Set(ofOneKind(view.state.split(",").filter(state => STATES.includes(state))));
 }
 function address(changed) {
   const next = new URLSearchParams();
@@ -99,9 +99,7 @@ function setEnds(query, since = -Infinity, until = Infinity) {
 }
 /* Adds states that are all unfinished or all ended. */
 function setStates(query, wanted) {
-  const unfinished = wanted.filter(state => state === "queued" || state === "executing");
-  if (unfinished.length > 0) query.set("status", unfinished.join(","));
-  else if (wanted.length > 0) query.set("outcome", wanted.join(","));
+  if (wanted.length > 0) query.set(isOpen(wanted[0]) ? "status" : "outcome", wanted.join(","));
 }
 
 const isWithin = (at, range) => at !== null && at >= range.since && at < range.until;
@@ -181,9 +179,10 @@ function drawChips() {
   chips.forEach(chip => chip.append(make("span", {}, chip.getAttribute("aria-label").replace("Remove the filter: ", "")), make("span", { "aria-hidden": "true" }, "\u00d7")));
   $("chips").replaceChildren(...chips);
 }
+/* The store combines statuses or outcomes, but not both: keeps the states that are like the first. */
+const ofOneKind = wanted => wanted.filter(state => isOpen(state) === isOpen(wanted[0]));
 /* States of one kind are combined; a state of the other kind takes their place. */
 function pressState(state) {
-  const isOpen = one => one === "queued" || one === "executing";
   const next = new Set([...states].filter(one => isOpen(one) === isOpen(state)));
   if (states.has(state)) next.delete(state); else next.add(state);
   go({ state: [...next].join(",") });
