@@ -99,10 +99,10 @@ function sayDrawn(placed, scale) {
   const span = `the last ${SPANS[view.span][0]}`;
   if (counts.fault) return sayTimeline(`Not counted: ${counts.fault}`, []);
   if (!isRead) return sayTimeline(`Reading ${span}`, []);
-  const shown = Object.groupBy ? Object.groupBy(placed, ({ action }) => action.state) : {};
+  const drawn = state => placed.filter(({ action }) => action.state === state).length;
   const all = totals(scale);
   const chosen = STATES.filter(state => states.size === 0 || states.has(state));
-  const left = chosen.map(state => ({ state, number: all[state].number - (shown[state]?.length ?? 0), exact: all[state].exact })).filter(({ number, exact }) => number > 0 || !exact);
+  const left = chosen.map(state => ({ state, number: all[state].number - drawn(state), exact: all[state].exact })).filter(({ number, exact }) => number > 0 || !exact);
   const numbers = STACK.filter(state => chosen.includes(state) && all[state].number > 0).map(state => `${countText(all[state])} ${state}`);
   const words = numbers.length > 0 ? `Ended in ${span}: ${numbers.join(", ")}` : `Nothing ended in ${span}`;
   sayTimeline(chosen.every(isOpen) ? "Only unfinished actions are chosen" : words, terms.uid ? [] : left, scale);
