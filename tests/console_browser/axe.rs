@@ -41,7 +41,10 @@ fn a_field_without_a_name_is_found(tab: &mut Tab) {
 pub(crate) fn nothing_is_out_of_reach(browser: &Browser, served: &Served) {
     let Some(axe) = axe() else {
         let required = std::env::var_os("ACTIONS_REQUIRE_TOOLS").is_some();
-        assert!(!required, "ACTIONS_REQUIRE_TOOLS is set, but not ACTIONS_AXE");
+        assert!(
+            !required,
+            "ACTIONS_REQUIRE_TOOLS is set, but not ACTIONS_AXE"
+        );
         println!("skipped: ACTIONS_AXE names no axe-core, so its rules were not checked");
         return;
     };
