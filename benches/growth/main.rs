@@ -23,7 +23,7 @@
 //! The parts are:
 //!
 //! - `pages.rs`: a full page of a hundred by every access path that management planes use, and a
-//!   look-up, in the large store and in the small one. Also a round of retention that finds nothing
+//!   look-up, in the large store and in the small one. Also counts, and a round of retention that finds nothing
 //!   due.
 //!
 //! - `opening.rs`: opening a store, with and without the check for damage.

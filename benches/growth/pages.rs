@@ -36,11 +36,13 @@ pub enum Read {
     Feed,
     Get,
     Log,
+    Counts,
+    CountsOfNode,
     Retention,
 }
 
 impl Read {
-    pub const ALL: [Read; 14] = [
+    pub const ALL: [Read; 16] = [
         Read::Newest,
         Read::NewestFrom,
         Read::Object,
@@ -54,6 +56,8 @@ impl Read {
         Read::Feed,
         Read::Get,
         Read::Log,
+        Read::Counts,
+        Read::CountsOfNode,
         Read::Retention,
     ];
 
@@ -72,6 +76,8 @@ impl Read {
             Read::Feed => "feed, from anywhere",
             Read::Get => "one action by uid",
             Read::Log => "the log of one action",
+            Read::Counts => "counts by state, up to a hundred of each",
+            Read::CountsOfNode => "counts by state, of an object all over the store",
             Read::Retention => "retention with nothing due",
         }
     }
@@ -88,7 +94,7 @@ impl Read {
             Read::Object => {
                 query.with_filter(Filter::Touches(ObjectRef::bdb(chance % plan.objects())))
             }
-            Read::Node => {
+            Read::Node | Read::CountsOfNode => {
                 query.with_filter(Filter::Touches(ObjectRef::node(chance % plan.nodes())))
             }
             Read::Unfinished => query.with_filter(Filter::Unfinished),
@@ -109,7 +115,7 @@ impl Read {
                     _ => query,
                 }
             }
-            Read::Newest | Read::Get | Read::Log | Read::Retention => query,
+            Read::Newest | Read::Get | Read::Log | Read::Counts | Read::Retention => query,
         }
     }
 
@@ -127,6 +133,17 @@ impl Read {
                 let found = store.log(&query).await.unwrap().items;
                 assert_eq!(found.len(), LONG_LOG);
                 assert!(found.iter().all(|entry| entry.uid == uid));
+            }
+            Read::Counts => {
+                let counts = store.count(&[], PAGE.into()).await.unwrap();
+                for found in [counts.executing, counts.failed, counts.succeeded] {
+                    assert_eq!((found.number, found.exact), (PAGE.into(), false));
+                }
+            }
+            Read::CountsOfNode => {
+                let filters = self.query(plan, at, chance).filters;
+                let counts = store.count(&filters, 1000).await.unwrap();
+                assert_eq!((counts.total(), counts.is_exact()), (100, true));
             }
             Read::Retention => {
                 // An hour after the last action.
