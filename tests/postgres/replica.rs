@@ -28,6 +28,22 @@ async fn caught_up(primary: &Server, standby: &Server) {
     }
 }
 
+/// Stops the replay of the standby, and waits until it stands still.
+async fn pause(standby: &Server) {
+    let request = "SELECT pg_wal_replay_pause()";
+    sql(&standby.url(), request).await.unwrap();
+    let begun = Instant::now();
+    loop {
+        let state = "SELECT pg_get_wal_replay_pause_state()";
+        let rows = sql(&standby.url(), state).await.unwrap();
+        if rows[0].get::<String, _>(0) == "paused" {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_from_a_replica_show_all_that_the_store_has_seen() {
     let name = "reads_from_a_replica_show_all_that_the_store_has_seen";
@@ -51,11 +67,11 @@ async fn reads_from_a_replica_show_all_that_the_store_has_seen() {
     store.command(Command::claim(owner)).await.unwrap();
     let owners = store.owners(&OwnerQuery::new()).await.unwrap();
     assert_eq!(owners.items.len(), 1);
-    // Commits of others come with the replica: so the reads are its own.
+    // Commits of others come with the replica: so the reads are its own. The first reads may have
+    // failed there, before it had the schema. It is not asked for a second then.
     caught_up(&primary, &standby).await;
-    sql(&standby.url(), "SELECT pg_wal_replay_pause()")
-        .await
-        .unwrap();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    pause(&standby).await;
     let late = other.create(NewAction::task("late")).await.unwrap();
     assert!(store.action(late.uid).await.unwrap().is_none());
     let list = store.list(&Query::new().with_limit(1000)).await.unwrap();
