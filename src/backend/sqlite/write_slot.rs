@@ -22,7 +22,7 @@ use super::load;
 use super::schema::BUSY;
 use super::script::{Script, roll_back};
 use super::source::{Connection, ConnectionSlot};
-use super::sync::{COUNT_SYNC, Synced, make_durable};
+use super::sync::{COUNT_SYNC, Synced, before_closing, make_durable};
 use crate::backend::sql::{Phase, Stored, Verdict};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::spi::PositionWatch;
@@ -130,9 +130,18 @@ impl WriteSlot {
         if roll_back(&mut connection).await && (is_lost || !is_read_only(error)) {
             self.slot.hand_back(connection);
         } else {
-            // The connection has already failed, so an error on close has no effect.
-            drop(connection.close().await);
+            self.close(connection).await;
         }
+    }
+
+    /// Closes a connection that has failed. In doubt, the WAL may lack bytes that SQLite would copy
+    /// from its memory if this is the last connection.
+    async fn close(&self, mut connection: Connection) {
+        if self.in_doubt.load(Ordering::Acquire) {
+            before_closing(&mut connection, &self.path).await;
+        }
+        // It has already failed, so an error on close has no effect.
+        drop(connection.close().await);
     }
 
     /// Looks at the connection whose commit failed.
@@ -158,7 +167,8 @@ impl WriteSlot {
             }
         }
         self.in_doubt.store(true, Ordering::Release);
-        // The connection has already failed, so an error on close has no effect.
+        // It knows nothing of its failed commit, and all before that was synced. So what it copies
+        // into the database is whole. It has failed, so an error on close has no effect.
         drop(failed.close().await);
         None
     }
@@ -192,7 +202,7 @@ impl WriteSlot {
             self.in_doubt.store(false, Ordering::Release);
             self.slot.hand_back(connection);
         } else {
-            drop(connection.close().await);
+            self.close(connection).await;
         }
         verdict
     }
