@@ -68,9 +68,7 @@ fn run(way: Way, case: &Case, url: &str, replica: Option<&str>) -> Result<(), Fa
 }
 
 fn main() {
-    let mut arguments = Arguments::from_args();
-    // Most of the time they wait for the server.
-    arguments.test_threads.get_or_insert(6);
+    let arguments = Arguments::from_args();
     let Some(server) = postgres::Server::shared("conformance_postgres") else {
         return;
     };
