@@ -18,7 +18,6 @@ mod read_cache;
 mod reader;
 mod row_writer;
 mod saved_rows;
-#[cfg(test)]
 mod scripted;
 mod select;
 mod store;

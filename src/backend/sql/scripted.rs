@@ -1,4 +1,5 @@
 //! An engine that does what a test says, and tests of the writer on it.
+#![cfg(test)]
 
 mod tests;
 
