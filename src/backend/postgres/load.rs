@@ -284,11 +284,7 @@ impl Load<'_> {
         within.txid = now.int()?;
         let mut found = Found::new();
         let (actions, owners) = (rows(), rows());
-        let parents = if lookups.any_removals {
-            rows()
-        } else {
-            Vec::new()
-        };
+        let parents = lookups.any_removals.then(&mut rows).unwrap_or_default();
         for row in actions.iter().chain(&parents) {
             let mut columns = Columns::new("write", row);
             let number = columns.int()?;

@@ -157,11 +157,7 @@ pub(super) async fn load(
     let stored = read_position(&rows())?;
     let mut found = Found::new();
     let (actions, owners) = (rows(), rows());
-    let parents = if lookups.any_removals {
-        rows()
-    } else {
-        Vec::new()
-    };
+    let parents = lookups.any_removals.then(&mut rows).unwrap_or_default();
     for row in actions.iter().chain(&parents) {
         let number = read_key("write", row)?;
         let action = decode_action("write", row, 1, Detail::Full)?;
