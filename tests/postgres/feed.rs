@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use action_store::{ActionStore, ActionUid, Cursor, Order, PostgresStore, Query};
 
 use super::load::{Load, verify};
-use super::{Server, asked_for, close_whole, new_schema, open};
+use super::{Server, asked_for, close_whole, new_schema, open_several};
 
 /// Reads the feed until `stop` is set and the end is reached. Returns the latest version that
 /// it saw of each action.
@@ -39,10 +39,7 @@ async fn a_reader_of_the_feed_misses_nothing_beside_eight_writers() {
         return;
     };
     let schema = new_schema();
-    let mut stores = Vec::new();
-    for _ in 0..4 {
-        stores.push(Arc::new(open(server, &schema).await));
-    }
+    let stores = open_several(server, &schema, 4).await;
     let stop = Arc::<AtomicBool>::default();
     let readers: Vec<_> = stores[..2]
         .iter()

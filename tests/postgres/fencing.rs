@@ -8,7 +8,7 @@ use action_store::{
     OwnerRef, PostgresStore, Query,
 };
 
-use super::{Server, asked_for, close_whole, new_schema, open};
+use super::{Server, asked_for, close_whole, new_schema, open_several};
 
 /// Creates and starts actions as an owner until it hears that it is fenced.
 async fn haunt(store: Arc<PostgresStore>, owner: OwnerRef, stop: Arc<AtomicBool>) -> u64 {
@@ -33,10 +33,7 @@ async fn nothing_stays_executing_under_a_fenced_owner() {
         return;
     };
     let schema = new_schema();
-    let mut stores = Vec::new();
-    for _ in 0..4 {
-        stores.push(Arc::new(open(server, &schema).await));
-    }
+    let stores = open_several(server, &schema, 4).await;
     let (mut accepted, mut escaped) = (0, 0);
     for _ in 0..asked_for("FENCES", 25) {
         let owner = OwnerRef::new("plane");

@@ -18,7 +18,7 @@ use action_store::{
     PostgresStore, Query, Report,
 };
 
-use super::{Server, asked_for, close_whole, new_schema, open};
+use super::{Server, asked_for, close_whole, new_schema, open_several};
 
 const STORES: usize = 3;
 const TASKS: usize = 4;
@@ -173,10 +173,7 @@ async fn the_answers_of_several_stores_about_an_action_fit_into_one_order() {
         return;
     };
     let schema = new_schema();
-    let mut stores = Vec::new();
-    for _ in 0..STORES {
-        stores.push(Arc::new(open(server, &schema).await));
-    }
+    let stores = open_several(server, &schema, STORES).await;
     let owner = OwnerRef::new("plane");
     stores[0]
         .command(Command::claim(owner.clone()))

@@ -15,7 +15,7 @@ use sqlx::postgres::PgConnection;
 
 use super::feed::follow;
 use super::load::{Load, verify};
-use super::{Server, asked_for, close_whole, new_schema, open, sql};
+use super::{Server, asked_for, close_whole, new_schema, open, open_several, sql};
 
 pub(crate) async fn host(server: &Server) -> PgConnection {
     PgConnection::connect(&server.url()).await.unwrap()
@@ -176,10 +176,7 @@ async fn a_reader_of_the_feed_misses_nothing_beside_writers_and_slow_hosts() {
         return;
     };
     let schema = new_schema();
-    let mut stores = Vec::new();
-    for _ in 0..4 {
-        stores.push(Arc::new(open(server, &schema).await));
-    }
+    let stores = open_several(server, &schema, 4).await;
     let stop = Arc::<AtomicBool>::default();
     let reader = tokio::spawn(follow(stores[0].clone(), stop.clone()));
     let hosts_stop = Arc::<AtomicBool>::default();

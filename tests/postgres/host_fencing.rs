@@ -10,7 +10,7 @@ use action_store::{
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::{Server, asked_for, close_whole, new_schema, open, sql};
+use super::{Server, asked_for, close_whole, new_schema, open, open_several, sql};
 
 /// Creates and starts actions as an owner in the host's transactions, until it is fenced.
 async fn haunt(url: String, store: Arc<PostgresStore>, owner: OwnerRef, pause: u64) -> (u64, u64) {
@@ -44,10 +44,7 @@ async fn nothing_of_a_host_stays_executing_under_a_fenced_owner() {
         return;
     };
     let schema = new_schema();
-    let mut stores = Vec::new();
-    for _ in 0..2 {
-        stores.push(Arc::new(open(server, &schema).await));
-    }
+    let stores = open_several(server, &schema, 2).await;
     let (mut accepted, mut refused, mut escaped) = (0, 0, 0);
     let mut longest = Duration::ZERO;
     for _ in 0..asked_for("FENCES", 20) {

@@ -273,6 +273,19 @@ async fn a_host_that_removes_actions_stops_nobody_and_leaves_no_trace() {
     close_whole(store).await;
 }
 
+/// Begins a transaction that goes on seeing the marks of this moment.
+async fn snapshot<'c>(
+    connection: &'c mut PgConnection,
+    schema: &str,
+) -> sqlx::Transaction<'c, sqlx::Postgres> {
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+    let mut old = connection.begin_with(begin).await.unwrap();
+    let count = format!("SELECT count(*) FROM {schema}.actions_mark");
+    let count = sqlx::raw_sql(AssertSqlSafe(count));
+    count.fetch_one(&mut *old).await.unwrap();
+    old
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn marks_of_hosts_are_found_behind_those_that_an_old_snapshot_keeps() {
     let name = "marks_of_hosts_are_found_behind_those_that_an_old_snapshot_keeps";
@@ -282,13 +295,7 @@ async fn marks_of_hosts_are_found_behind_those_that_an_old_snapshot_keeps() {
     let schema = new_schema();
     let store = open(server, &schema).await;
     let mut old = PgConnection::connect(&server.url()).await.unwrap();
-    let mut old = old
-        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        .await
-        .unwrap();
-    let count = format!("SELECT count(*) FROM {schema}.actions_mark");
-    let count = sqlx::raw_sql(AssertSqlSafe(count));
-    count.fetch_one(&mut *old).await.unwrap();
+    let old = snapshot(&mut old, &schema).await;
     let mut connection = PgConnection::connect(&server.url()).await.unwrap();
     // A host that has begun before the others, and commits after them.
     let mut slow = PgConnection::connect(&server.url()).await.unwrap();
@@ -332,13 +339,7 @@ async fn a_poll_beside_an_old_snapshot_reads_few_rows_after_many_hosts() {
     let options = PostgresOptions::new().with_schema(&schema);
     let store = options.connect(&server.url()).await.unwrap();
     let mut old = PgConnection::connect(&server.url()).await.unwrap();
-    let mut old = old
-        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        .await
-        .unwrap();
-    let count = format!("SELECT count(*) FROM {schema}.actions_mark");
-    let count = sqlx::raw_sql(AssertSqlSafe(count));
-    count.fetch_one(&mut *old).await.unwrap();
+    let old = snapshot(&mut old, &schema).await;
     let mut connection = PgConnection::connect(&server.url()).await.unwrap();
     // Stamped ten at a time, as by a poll.
     for _ in 0..30 {

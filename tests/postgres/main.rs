@@ -37,6 +37,8 @@ mod replica;
 mod server;
 mod stopped;
 
+use std::sync::Arc;
+
 use action_store::conformance::check_store;
 use action_store::{PostgresOptions, PostgresStore};
 use sqlx::postgres::{PgConnection, PgRow};
@@ -70,6 +72,15 @@ async fn sql(url: &str, text: impl Into<String>) -> Result<Vec<PgRow>, sqlx::Err
 async fn open(server: &Server, schema: &str) -> PostgresStore {
     let options = PostgresOptions::new().with_schema(schema);
     options.connect(&server.url()).await.unwrap()
+}
+
+/// Opens several stores over the same tables.
+async fn open_several(server: &Server, schema: &str, count: usize) -> Vec<Arc<PostgresStore>> {
+    let mut stores = Vec::new();
+    for _ in 0..count {
+        stores.push(Arc::new(open(server, schema).await));
+    }
+    stores
 }
 
 /// Closes a store that has nothing wrong.
