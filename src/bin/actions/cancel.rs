@@ -2,11 +2,7 @@
 
 use action_store::address::StoreAddress;
 use action_store::command::{CancelAll, CancelReport};
-use action_store::query::Detail;
-use action_store::{
-    Action, ActionStore, ActionStoreExt, ActionUid, CancelRequest, Change, Filter, Order, Query,
-    StoreError, Timestamp,
-};
+use action_store::{Action, ActionStoreExt, ActionUid, CancelRequest, Change, Filter, StoreError};
 use clap::Args;
 use serde_json::json;
 
@@ -92,18 +88,7 @@ async fn by_filter(
 ) -> Result<()> {
     let opened = open(address, Need::Write).await?;
     let bar = progress::unknown("cancelling");
-    let mut total = CancelReport::default();
-    let mut next = first(&opened, filters, request).await?;
-    while let Some(step) = next {
-        let report = opened.store.cancel_all(&step).await;
-        add(&mut total, &report);
-        bar.set_position(total.matched);
-        if report.error.is_some() {
-            total.error = report.error;
-            break;
-        }
-        next = step.resume(&report);
-    }
+    let total = steps(&opened, filters, request, |done| bar.set_position(done)).await?;
     bar.finish_and_clear();
     print(&total, out)?;
     out.flush()?;
@@ -116,26 +101,37 @@ async fn by_filter(
     opened.close().await
 }
 
-/// Returns the first step. It leaves actions alone that are created from now on: a plane that creates
-/// faster than they are cancelled would keep the command busy for ever.
-async fn first(
+/// Cancels as many actions as match now, the oldest first: a plane that creates faster than they are
+/// cancelled would keep the command busy for ever. Creation times are no bound, because clocks differ
+/// and are set back.
+async fn steps(
     opened: &Opened,
     filters: Vec<Filter>,
     request: CancelRequest,
-) -> std::result::Result<Option<CancelAll>, StoreError> {
-    let matching = filters.iter().cloned();
-    let mut query = matching.fold(Query::new(), Query::with_filter);
-    query = query.with_filter(Filter::Unfinished).with_limit(1);
-    query = query.with_order(Order::Newest).with_detail(Detail::Summary);
-    // By the clocks of the planes, which may differ from the clock here.
-    let newest = opened.store.list(&query).await?;
-    let Some(newest) = newest.items.first() else {
-        return Ok(None);
-    };
-    let later = Timestamp::from_micros(newest.created_at.as_micros().saturating_add(1));
-    let all = CancelAll::new(request).with_limit(STEP);
-    let all = filters.into_iter().fold(all, CancelAll::with_filter);
-    Ok(Some(all.with_filter(Filter::CreatedBefore(later))))
+    done: impl Fn(u64),
+) -> std::result::Result<CancelReport, StoreError> {
+    let mut unfinished = filters.clone();
+    unfinished.push(Filter::Unfinished);
+    let most = opened.store.count(&unfinished, u32::MAX).await?.total();
+    let all = CancelAll::new(request);
+    let mut next = Some(filters.into_iter().fold(all, CancelAll::with_filter));
+    let mut total = CancelReport::default();
+    while let Some(step) = next {
+        let left = most.saturating_sub(total.matched).min(STEP.into());
+        let Some(left) = u32::try_from(left).ok().filter(|left| *left > 0) else {
+            break;
+        };
+        let step = step.with_limit(left);
+        let report = opened.store.cancel_all(&step).await;
+        add(&mut total, &report);
+        done(total.matched);
+        if report.error.is_some() {
+            total.error = report.error;
+            break;
+        }
+        next = step.resume(&report);
+    }
+    Ok(total)
 }
 
 fn add(total: &mut CancelReport, step: &CancelReport) {
@@ -197,29 +193,58 @@ fn print(report: &CancelReport, out: &mut Out) -> Result<()> {
 mod tests {
     use std::sync::Arc;
 
-    use action_store::{Clock, MemoryStore, NewAction};
+    use action_store::{Clock, MemoryStore, NewAction, Timestamp};
 
     use super::*;
 
-    #[tokio::test]
-    async fn an_action_that_was_created_after_the_beginning_is_left_alone() {
+    fn store() -> (Arc<MemoryStore>, Clock, Opened) {
         let clock = Clock::manual(Timestamp::from_seconds(1_770_000_000));
         let store = Arc::new(MemoryStore::with_clock(clock.clone()));
         let opened = Opened {
             store: store.clone(),
             sqlite: None,
         };
+        (store, clock, opened)
+    }
+
+    async fn cancelled(store: &MemoryStore, uid: ActionUid) -> bool {
+        store.action(uid).await.unwrap().unwrap().cancel.is_some()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_action_that_was_created_after_the_beginning_is_left_alone() {
+        let (store, _, opened) = store();
         let request = CancelRequest::new();
-        let none = first(&opened, Vec::new(), request.clone()).await.unwrap();
-        assert!(none.is_none());
-        let early = store.create(NewAction::task("early")).await.unwrap().uid;
-        let step = first(&opened, Vec::new(), request).await.unwrap().unwrap();
-        clock.set(Timestamp::from_micros(1_770_000_000_000_001));
-        let late = store.create(NewAction::task("late")).await.unwrap().uid;
-        let report = store.cancel_all(&step).await;
-        assert_eq!((report.matched, report.is_complete()), (1, true));
-        let cancel = async |uid| store.action(uid).await.unwrap().unwrap().cancel.clone();
-        assert!(cancel(early).await.is_some());
-        assert!(cancel(late).await.is_none());
+        let none = steps(&opened, Vec::new(), request.clone(), |_| {}).await;
+        assert_eq!(none.unwrap().matched, 0);
+        let mut early = Vec::new();
+        for _ in 0..=STEP {
+            early.push(store.create(NewAction::task("early")).await.unwrap().uid);
+        }
+        let late = NewAction::task("late");
+        let uid = late.uid;
+        // Each step is followed by a creation.
+        let created = |_| {
+            let create = store.create(late.clone());
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::block_in_place(|| runtime.block_on(create)).unwrap();
+        };
+        let report = steps(&opened, Vec::new(), request, created).await.unwrap();
+        assert_eq!(report.matched, u64::from(STEP) + 1);
+        for uid in early {
+            assert!(cancelled(&store, uid).await);
+        }
+        assert!(!cancelled(&store, uid).await);
+    }
+
+    #[tokio::test]
+    async fn an_action_is_cancelled_although_the_clock_was_set_back_after_it() {
+        let (store, clock, opened) = store();
+        let first = store.create(NewAction::task("first")).await.unwrap().uid;
+        clock.set(Timestamp::from_seconds(1_760_000_000));
+        let second = store.create(NewAction::task("second")).await.unwrap().uid;
+        let report = steps(&opened, Vec::new(), CancelRequest::new(), |_| {}).await;
+        assert_eq!(report.unwrap().matched, 2);
+        assert!(cancelled(&store, first).await && cancelled(&store, second).await);
     }
 }
