@@ -239,14 +239,13 @@ impl Report {
     }
 }
 
-/// Makes the change to each of the actions.
+/// Makes the change to each of the actions. The targets were checked.
 pub(crate) async fn change_all(
     address: &StoreAddress,
     targets: &Targets,
     work: &Work<impl Fn(&Action) -> Change + Send + Sync>,
     out: &mut Out,
 ) -> Result<()> {
-    targets.check()?;
     let need = if targets.is_dry() {
         Need::Read
     } else {

@@ -37,10 +37,9 @@ impl Targets {
     }
 
     /// Makes `--yes` necessary with uids too, because more is changed than the actions.
-    pub(crate) fn needing_yes(&self) -> Targets {
-        let mut targets = self.clone();
-        targets.needs_yes = true;
-        targets
+    pub(crate) fn needing_yes(mut self) -> Targets {
+        self.needs_yes = true;
+        self
     }
 
     /// Returns the owners of the unfinished actions, each once, with the number of these actions.
