@@ -98,7 +98,7 @@ impl<S> Observed<S> {
             Ok(done) if done.effect == Effect::Already => {}
             Ok(done) => match (kind, &done.action) {
                 (Kind::Fence, _) => telemetry::owner_fenced(),
-                (Kind::Change | Kind::Finish(_), Some(action)) => self.note_end(action),
+                (Kind::Finish(_), Some(action)) => self.note_end(action),
                 _ => {}
             },
             Err(rejection) => {
@@ -112,7 +112,7 @@ impl<S> Observed<S> {
         }
     }
 
-    /// Reports a changed action, if the change has completed it.
+    /// Reports an action that a change has completed.
     fn note_end(&self, action: &Action) {
         if let (Some(outcome), Some(finished)) = (action.outcome, action.finished_at) {
             let took = action.started_at.map(|started| finished.since(started));
@@ -124,7 +124,6 @@ impl<S> Observed<S> {
 /// Kind of a command, as far as its answer is reported.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    Change,
     Finish(Outcome),
     Fence,
     Other,
@@ -133,10 +132,10 @@ enum Kind {
 impl Kind {
     fn of(command: &Command) -> Kind {
         match command {
-            Command::Apply { change, .. } => match change {
-                Change::Finish(finish) => Kind::Finish(finish.outcome),
-                _ => Kind::Change,
-            },
+            Command::Apply {
+                change: Change::Finish(finish),
+                ..
+            } => Kind::Finish(finish.outcome),
             Command::Fence { .. } => Kind::Fence,
             _ => Kind::Other,
         }
