@@ -77,7 +77,9 @@ function refreshSoon() {
   refresh.timer = setTimeout(refreshNow, Math.max(0, refresh.notBefore - performance.now()));
 }
 async function refreshNow() {
-  Object.assign(refresh, { timer: null, isBusy: true, isDue: false });
+  refresh.timer = null;
+  if (isPaused || document.hidden || !isLive()) return;
+  Object.assign(refresh, { isBusy: true, isDue: false });
   const begun = performance.now(), { generation } = counts;
   let wait = SOONEST;
   try {

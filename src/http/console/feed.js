@@ -92,6 +92,7 @@ function setPaused(paused) {
   if (!paused) {
     for (const action of held.values()) put(action);
     held.clear();
+    evict();
     refreshSoon();
   }
   drawLink();

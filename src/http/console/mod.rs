@@ -39,7 +39,7 @@ static TAG: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
 ///
 /// If the page has changed, `tests/console.rs` prints the new digests.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-3FZqqUbuY6+eLg+wmejlePhu2xy27BdLgMIepiQELo4='; \
+    script-src 'sha256-T9Yi5O/5oEUfjL+qQSxZwj0gNIQnpJB5YMdbNmwJv3Y='; \
     style-src 'sha256-jcWWEQJBfWnrPWNHlWIwJffs5d6hKbSZHhpCv4oqz5U='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
