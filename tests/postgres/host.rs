@@ -10,8 +10,8 @@ use action_store::{
     LogQuery, NewAction, Order, Outcome, OwnerRef, PostgresOptions, PostgresStore, Query,
     StoreErrorKind,
 };
-use sqlx::Connection;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection};
 
 use super::feed::follow;
 use super::load::{Load, verify};
@@ -340,6 +340,18 @@ async fn a_write_in_without_its_transaction_is_refused() {
     let claim = Batch::each(vec![Command::claim(OwnerRef::new("plane"))]);
     let error = store.write_in(&mut transaction, claim).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{error}");
+    transaction.rollback().await.unwrap();
+    let role = format!("CREATE ROLE stranger_to_{schema}");
+    sql(&server.url(), role).await.unwrap();
+    let usage = format!("GRANT USAGE ON SCHEMA {schema} TO stranger_to_{schema}");
+    sql(&server.url(), usage).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    let stranger = format!("SET LOCAL ROLE stranger_to_{schema}");
+    let stranger = sqlx::raw_sql(AssertSqlSafe(stranger));
+    stranger.execute(&mut *transaction).await.unwrap();
+    let error = store.write_in(&mut transaction, batch()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("privilege"), "{error}");
     transaction.rollback().await.unwrap();
     sql(&server.url(), format!("DROP SCHEMA {schema} CASCADE"))
         .await

@@ -60,9 +60,10 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Returns true if a table, a column or a schema does not exist.
+/// Returns true if a schema, a column, a type, a function or a table does not exist.
 pub(super) fn is_unknown_name(error: &sqlx::Error) -> bool {
-    code(error).is_some_and(|code| matches!(class(&code), "42" | "3F"))
+    const UNKNOWN: [&str; 5] = ["3F000", "42703", "42704", "42883", "42P01"];
+    code(error).is_some_and(|code| UNKNOWN.contains(&code.as_str()))
 }
 
 /// Returns true if a transaction that was not applied may succeed at once, on another connection:
