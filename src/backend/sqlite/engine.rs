@@ -196,9 +196,10 @@ impl Engine for SqliteEngine {
                 self.db.slot.close().await;
                 drop(self.lock);
                 // Others may have closed at the same time. The last process now tries again.
-                if let Ok(Some(_alone)) = Lock::try_take(&self.db.path, LockMode::Exclusive) {
-                    drop(self.db.slot.ready().await);
-                    self.db.slot.close().await;
+                if let Ok(Some(_alone)) = Lock::try_take(&self.db.path, LockMode::Exclusive)
+                    && let Ok(connection) = self.db.slot.take().await
+                {
+                    self.db.close(connection).await;
                 }
                 return;
             }

@@ -134,13 +134,13 @@ impl WriteSlot {
         }
     }
 
-    /// Closes a connection that has failed. In doubt, the WAL may lack bytes that SQLite would copy
-    /// from its memory if this is the last connection.
-    async fn close(&self, mut connection: Connection) {
+    /// Closes a connection that has failed, or may be the last one. In doubt, the WAL may lack bytes
+    /// that SQLite would copy from its memory if this is the last connection.
+    pub(super) async fn close(&self, mut connection: Connection) {
         if self.in_doubt.load(Ordering::Acquire) {
             before_closing(&mut connection, &self.path).await;
         }
-        // It has already failed, so an error on close has no effect.
+        // It has failed, or all is committed. So an error on close has no effect.
         drop(connection.close().await);
     }
 
