@@ -253,12 +253,16 @@ impl Load<'_> {
             under,
             lookups,
         } = self;
+        let operation = match under {
+            Under::Gate(_) => "write",
+            Under::Names => "write_in",
+        };
         let mut results = results.into_iter();
         let own = gate.checked_sub(1).and_then(|gate| results.nth(gate));
         let mut results = results.skip(skipped);
         let own = match &own {
             Some(own) if own.is_empty() => {
-                return Err(corrupt("write", "the store's own row is missing"));
+                return Err(corrupt(operation, "the store's own row is missing"));
             }
             own => own.iter().flatten().next(),
         };
@@ -266,34 +270,34 @@ impl Load<'_> {
         let mut within = Within::default();
         let (mut has_hosts, mut held, mut host) = (false, HashSet::new(), None);
         if let Under::Gate(hosts) = under {
-            has_hosts = !Columns::new("write", single(&rows())?).is_true()?;
+            has_hosts = !Columns::new(operation, single(operation, &rows())?).is_true()?;
             if hosts != Hosts::Absent {
                 for row in rows() {
-                    held.insert(Columns::new("write", &row).int()?);
+                    held.insert(Columns::new(operation, &row).int()?);
                 }
             }
-            within.marks_from = Columns::new("write", single(&rows())?).int()?;
+            within.marks_from = Columns::new(operation, single(operation, &rows())?).int()?;
         } else if let Some(own) = own {
-            let mut columns = Columns::new("write_in", own);
+            let mut columns = Columns::new(operation, own);
             host = Some((StoreId::from_uuid(columns.id()?), columns.is_true()?));
         }
-        let stored = read_position("write", &rows())?;
+        let stored = read_position(operation, &rows())?;
         let now = rows();
-        let mut now = Columns::new("write", single(&now)?);
+        let mut now = Columns::new(operation, single(operation, &now)?);
         let now_at = Timestamp::from_micros(now.int()?);
         within.txid = now.int()?;
         let mut found = Found::new();
         let (actions, owners) = (rows(), rows());
         let parents = lookups.any_removals.then(&mut rows).unwrap_or_default();
         for row in actions.iter().chain(&parents) {
-            let mut columns = Columns::new("write", row);
+            let mut columns = Columns::new(operation, row);
             let number = columns.int()?;
             let action = columns.action(Detail::Full)?;
             let (pinned, late) = (columns.is_true()?, columns.is_true()?);
             found.put_action(number, action, pinned, late);
         }
         for row in owners {
-            let (id, owner) = Columns::new("write", &row).owner_record()?;
+            let (id, owner) = Columns::new(operation, &row).owner_record()?;
             if owner.is_alive() {
                 let id = i64::try_from(id).unwrap_or_default();
                 within.alive.push((id, owner.owner.clone()));
@@ -302,7 +306,7 @@ impl Load<'_> {
         }
         if lookups.any_removals {
             for row in rows() {
-                let mut columns = Columns::new("write", &row);
+                let mut columns = Columns::new(operation, &row);
                 let uid = ActionUid::from_uuid(columns.id()?);
                 within.revisions.insert(uid, columns.int()?);
             }
@@ -314,30 +318,30 @@ impl Load<'_> {
         }
         if lookups.any_ops {
             for row in rows() {
-                let mut columns = Columns::new("write", &row);
+                let mut columns = Columns::new(operation, &row);
                 let uid = ActionUid::from_uuid(columns.id()?);
                 found.txn.put_op(uid, OpId::from_uuid(columns.id()?));
             }
         }
         if !lookups.keys.is_empty() {
             for row in rows() {
-                let mut columns = Columns::new("write", &row);
+                let mut columns = Columns::new(operation, &row);
                 let (index, number): (usize, i64) = (columns.number()?, columns.int()?);
                 found.put_key(lookups.keys.get(index), number);
             }
         }
         if lookups.claims > 0 {
             let count = rows();
-            let count = Columns::new("write", single(&count)?).number()?;
+            let count = Columns::new(operation, single(operation, &count)?).number()?;
             let mut may_be_forgotten = Vec::new();
             for row in rows() {
-                may_be_forgotten.push(Columns::new("write", &row).owner()?);
+                may_be_forgotten.push(Columns::new(operation, &row).owner()?);
             }
             found.txn.put_ended(count, may_be_forgotten);
         }
         if lookups.creates > 0 {
             for row in rows() {
-                within.places.push(Columns::new("write", &row).int()?);
+                within.places.push(Columns::new(operation, &row).int()?);
             }
         }
         Ok(Read {
@@ -354,9 +358,9 @@ impl Load<'_> {
     }
 }
 
-fn single(rows: &[PgRow]) -> Result<&PgRow, StoreError> {
+fn single<'r>(operation: &'static str, rows: &'r [PgRow]) -> Result<&'r PgRow, StoreError> {
     rows.first()
-        .ok_or_else(|| corrupt("write", "a row is missing"))
+        .ok_or_else(|| corrupt(operation, "a row is missing"))
 }
 
 /// Reads the row of a [`POSITION`].
