@@ -27,6 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Time in which a replica that failed is not asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Time in which a replica that is behind is not asked again. A query that it answers too early runs
+/// a second time on the primary.
+const BEHIND: Duration = Duration::from_millis(20);
+
 /// The URL of a replica. It may contain a password.
 #[derive(Clone)]
 pub(super) struct ReplicaUrl(pub(super) String);
@@ -100,8 +104,9 @@ pub(super) fn see(
     results: &mut Vec<Vec<PgRow>>,
 ) -> Result<(), StoreError> {
     if let Some(shown) = take_shown(operation, results)? {
-        // The next commit stamps what hosts have committed and this read has shown.
-        seen.has_seen(shown.commit + i64::from(shown.has_marks));
+        // What hosts have committed and this read has shown is stamped by the next commit. If that
+        // one had looked for marks before, it is stamped by the one after it.
+        seen.has_seen(shown.commit + 2 * i64::from(shown.has_marks));
     }
     Ok(())
 }
@@ -134,6 +139,7 @@ impl Replica {
         let shown = take_shown(operation, &mut results).ok().flatten()?;
         let is_enough = shown.commit >= seen.get() && shown.store_id == store_id;
         if !is_enough || shown.has_marks {
+            self.not_before = Some(Instant::now() + BEHIND);
             return None;
         }
         seen.has_seen(shown.commit);
