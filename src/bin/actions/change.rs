@@ -318,13 +318,16 @@ async fn step(
             .map(|action| Command::apply(action.uid, (work.change)(action)));
         let batch = Batch::each(commands.collect());
         let mut answers = opened.store.write_repeating(batch).await?;
-        if let Some(request) = &work.cancel {
-            report.parts += cancel(opened, request, actions, &mut answers).await?;
-        }
+        let parts = match &work.cancel {
+            Some(request) => cancel(opened, request, actions, &mut answers).await,
+            None => Ok(0),
+        };
         for (action, answer) in actions.iter().zip(answers) {
             report.answer(work, action, answer, out)?;
         }
+        // Also after an error: the requests are recorded.
         report.table.write(out)?;
+        report.parts += parts?;
     }
     Ok(())
 }
