@@ -104,8 +104,8 @@ pub(super) fn see(
     results: &mut Vec<Vec<PgRow>>,
 ) -> Result<(), StoreError> {
     if let Some(shown) = take_shown(operation, results)? {
-        // What hosts have committed and this read has shown is stamped by the next commit. If that
-        // one had looked for marks before, it is stamped by the one after it.
+        // The next commit stamps the marks of hosts that this read has shown. If that one had looked
+        // for marks before, the one after it does.
         seen.has_seen(shown.commit + 2 * i64::from(shown.has_marks));
     }
     Ok(())
