@@ -22,7 +22,7 @@ pub(crate) struct PollHint(Arc<Notify>);
 
 impl PollHint {
     /// Ends the pause before the next poll.
-    #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+    #[allow(dead_code, reason = "not every database gives hints")]
     pub(crate) fn give(&self) {
         self.0.notify_one();
     }
@@ -52,7 +52,7 @@ impl Poll {
     }
 
     /// Returns what makes the next poll come early.
-    #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+    #[allow(dead_code, reason = "not every database gives hints")]
     pub(crate) fn hint(&self) -> PollHint {
         self.hint.clone()
     }

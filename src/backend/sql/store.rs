@@ -120,7 +120,7 @@ impl SqlStore {
 
     /// Returns what makes the next poll come early, and what ends with the store. `None` if the
     /// store does not poll.
-    #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+    #[allow(dead_code, reason = "not every database gives hints")]
     pub(crate) fn poll_hint(&self) -> Option<(PollHint, watch::Receiver<bool>)> {
         let poll = self.poll.as_ref()?;
         Some((poll.hint(), self.sender.closing()))
