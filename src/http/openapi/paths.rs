@@ -278,7 +278,7 @@ fn filters() -> Vec<Value> {
         (
             "label",
             labels,
-            "Has a label with this key (`region`), or with this key and value (`region=eu-1`). Repeated, all must match",
+            "Has a label with this key (`region`), or with this key and value (`region=eu-1`). At most 63 bytes in a key and 127 in a value. Repeated, all must match",
         ),
         (
             "parent",
@@ -288,7 +288,7 @@ fn filters() -> Vec<Value> {
         (
             "owner",
             text(LABEL),
-            "Owned by this name. Answered 403 to callers who may not see operator detail",
+            "Owned by this name, at most 255 bytes. Answered 403 to callers who may not see operator detail",
         ),
         (
             "finished_since",
@@ -339,7 +339,12 @@ fn uid() -> Value {
 fn bdb() -> Value {
     let schema =
         json!({ "type": "string", "minLength": 1, "maxLength": Limits::LABEL - "bdb:".len() });
-    parameter("path", "bdb_uid", schema, "The uid of the database")
+    parameter(
+        "path",
+        "bdb_uid",
+        schema,
+        "The uid of the database, at most 251 bytes",
+    )
 }
 
 fn limit(otherwise: u16, most: u16) -> Value {
