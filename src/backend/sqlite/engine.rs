@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::access::SqliteAccess;
@@ -72,7 +71,7 @@ impl Engine for SqliteEngine {
     }
 
     fn is_in_doubt(&self) -> bool {
-        self.db.in_doubt.load(Ordering::Acquire)
+        self.db.file.is_in_doubt()
     }
 
     async fn ready(&mut self) -> Result<(), StoreError> {
@@ -196,10 +195,10 @@ impl Engine for SqliteEngine {
                 self.db.slot.close().await;
                 drop(self.lock);
                 // Others may have closed at the same time. The last process now tries again.
-                if let Ok(Some(_alone)) = Lock::try_take(&self.db.path, LockMode::Exclusive)
+                if let Ok(Some(_alone)) = Lock::try_take(self.db.file.path(), LockMode::Exclusive)
                     && let Ok(connection) = self.db.slot.take().await
                 {
-                    self.db.close(connection).await;
+                    self.db.slot.end(connection).await;
                 }
                 return;
             }

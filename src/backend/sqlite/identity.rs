@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::beside::{beside, size};
@@ -122,6 +123,7 @@ pub(super) struct OpenFile {
     loss: OnceLock<Loss>,
     /// The WAL and its index (`-shm`), as they were when a connection was last opened.
     beside: Mutex<[Option<FileId>; 2]>,
+    in_doubt: AtomicBool,
 }
 
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
@@ -139,7 +141,21 @@ impl OpenFile {
             process: std::process::id(),
             loss: OnceLock::new(),
             beside: Mutex::default(),
+            in_doubt: AtomicBool::new(false),
         })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns true while the store may hold unsynced bytes. Readers answer nothing then.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_in_doubt(&self, in_doubt: bool) {
+        self.in_doubt.store(in_doubt, Ordering::Release);
     }
 
     /// Fails in a forked process.

@@ -1,7 +1,6 @@
 //! SQLite as a shared reader uses it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::sqlite::SqliteRow;
 
@@ -26,8 +25,6 @@ pub(super) struct SqliteReader {
     pub(super) slot: ConnectionSlot,
     pub(super) file: Arc<OpenFile>,
     pub(super) lock: Arc<Option<Lock>>,
-    /// True while the store may hold unsynced bytes. Readers answer nothing then.
-    pub(super) in_doubt: Arc<AtomicBool>,
     /// Damage that a check has found.
     pub(super) damage: Arc<KnownDamage>,
 }
@@ -42,7 +39,7 @@ impl SqliteReader {
         self.file.check_before(operation)?;
         let mut connection = self.slot.take().await?;
         // After opening the connection, because opening may read unsynced bytes.
-        if self.in_doubt.load(Ordering::Acquire) {
+        if self.file.is_in_doubt() {
             self.slot.hand_back(connection);
             let message =
                 "a commit failed, and its data may not be on the disk yet; try again later";
@@ -55,7 +52,7 @@ impl SqliteReader {
             }
             Err(failed) => {
                 // The connection may have a transaction open.
-                drop(connection.close().await);
+                self.slot.end(connection).await;
                 Err(store_error(operation, Phase::Before, failed.error))
             }
         }

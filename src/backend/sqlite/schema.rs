@@ -9,6 +9,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 
 use super::errors::store_error;
+use super::identity::OpenFile;
 use super::sync;
 use crate::backend::sql::{Phase, corrupt};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
@@ -104,8 +105,10 @@ pub(super) async fn inspect(path: &Path, policy: Policy) -> Result<(), StoreErro
     if refused.is_ok() && policy != Policy::Read {
         // Another writer keeps the database open, so this connection is not the last to close.
         let told_at_once = sqlx::query("PRAGMA busy_timeout = 0").execute(&mut connection);
-        if told_at_once.await.is_ok() {
-            sync::before_closing(&mut connection, path).await;
+        if told_at_once.await.is_ok()
+            && let Ok(file) = OpenFile::at(path)
+        {
+            sync::before_closing(&mut connection, &file).await;
         }
     }
     // Read-only; its error, if any, is ignored, because the refusal below is more useful.

@@ -11,6 +11,7 @@ use sqlx::{Connection as _, Sqlite};
 use super::errors::store_error;
 use super::identity::OpenFile;
 use super::schema;
+use super::sync::before_closing;
 use crate::backend::sql::Phase;
 use crate::error::StoreError;
 
@@ -196,8 +197,91 @@ impl ConnectionSlot {
     /// Closes the kept connection, if there is one.
     pub(super) async fn close(&mut self) {
         if let Some(connection) = self.kept.take() {
-            // All data was committed before, so a failed close has no effect.
-            drop(connection.close().await);
+            self.end(connection).await;
         }
+    }
+
+    /// Closes a connection that has failed, or may be the last one. In doubt, the WAL may lack bytes
+    /// that SQLite would copy from its memory if this is the last connection.
+    pub(super) async fn end(&self, mut connection: Connection) {
+        if self.file.is_in_doubt() {
+            before_closing(&mut connection, &self.file).await;
+        }
+        // It has failed, or all is committed. So an error on close has no effect.
+        drop(connection.close().await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, OpenOptions};
+    use std::time::SystemTime;
+
+    use super::super::beside::beside;
+    use super::*;
+    use crate::model::NewAction;
+    use crate::store::{ActionStore, ActionStoreExt};
+    use crate::{SqliteOptions, SqliteStore};
+
+    /// Sets the modification time of a file far back.
+    fn age(path: &std::path::Path) {
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+
+    fn is_written(path: &std::path::Path) -> bool {
+        let file = File::open(path).unwrap();
+        file.metadata().unwrap().modified().unwrap() > SystemTime::UNIX_EPOCH
+    }
+
+    /// Opens a store whose WAL has bytes, and stays until the store is closed.
+    async fn store_with_log(path: &std::path::Path) -> SqliteStore {
+        let store = SqliteOptions::new().open(path).await.unwrap();
+        store.create(NewAction::task("a")).await.unwrap();
+        store
+    }
+
+    #[tokio::test]
+    async fn a_connection_closed_in_doubt_rewrites_the_log_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("actions.db");
+        let log = beside(&path, "-wal");
+        let store = store_with_log(&path).await;
+        for in_doubt in [false, true] {
+            let mut slot = ConnectionSlot::new(store.source.clone(), store.file.clone());
+            store.file.set_in_doubt(in_doubt);
+            age(&log);
+            slot.ready().await.unwrap();
+            slot.close().await;
+            assert_eq!(is_written(&log), in_doubt, "kept");
+            age(&log);
+            let failed = slot.take().await.unwrap();
+            slot.end(failed).await;
+            assert_eq!(is_written(&log), in_doubt, "failed");
+        }
+        store.close().await.unwrap();
+        assert!(!store.file.is_in_doubt(), "the writer made it durable");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_connection_closed_in_doubt_leaves_the_log_of_another_file_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("actions.db");
+        let log = beside(&path, "-wal");
+        let store = store_with_log(&path).await;
+        let mut slot = ConnectionSlot::new(store.source.clone(), store.file.clone());
+        slot.ready().await.unwrap();
+        store.file.set_in_doubt(true);
+        for name in [&path, &log] {
+            std::fs::rename(name, beside(name, ".old")).unwrap();
+            std::fs::write(name, "of another store").unwrap();
+        }
+        age(&log);
+        slot.close().await;
+        assert!(!is_written(&log));
+        assert_eq!(std::fs::read(&log).unwrap(), b"of another store");
+        store.close().await.unwrap();
+        assert!(!is_written(&log));
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnection;
@@ -86,12 +85,12 @@ async fn settle(
 /// write. Such a connection is replaced.
 async fn ready_to_write(
     source: &Source,
-    path: &Path,
+    file: &OpenFile,
     mut connection: Connection,
 ) -> Result<Connection, StoreError> {
     let begun = Instant::now();
     loop {
-        let Err(error) = make_durable(&mut connection, path).await else {
+        let Err(error) = make_durable(&mut connection, file).await else {
             return Ok(connection);
         };
         let error = errors::store_error("open", Phase::Before, error);
@@ -150,7 +149,7 @@ pub(super) async fn start(
     };
     writers.tune(&mut connection).await?;
     if access != SqliteAccess::ReadOnly {
-        connection = ready_to_write(&writers, &path, connection).await?;
+        connection = ready_to_write(&writers, &file, connection).await?;
     }
     file.remember_log();
     let lineage = Arc::new(lineage);
@@ -178,24 +177,20 @@ pub(super) async fn start(
     }
 
     let lock = Arc::new(lock);
-    let in_doubt = Arc::new(AtomicBool::new(false));
     let readers = slots.into_iter().map(|slot| SqliteReader {
         lineage: lineage.clone(),
         slot,
         file: file.clone(),
         lock: lock.clone(),
-        in_doubt: in_doubt.clone(),
         damage: damage.clone(),
     });
     let readers = readers.collect();
     let engine = SqliteEngine {
         db: WriteSlot {
             access,
-            path: path.clone(),
             slot: writers_slot,
             file: file.clone(),
             position_watch: position_watch.clone(),
-            in_doubt,
         },
         clock: options.clock.clone(),
         lock,

@@ -10,13 +10,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sqlx::sqlite::SqliteConnection;
 
 use super::beside::beside;
 use super::errors::was_cut_short;
 use super::file::sync_directory;
+use super::identity::OpenFile;
 use super::load;
 use super::script::{Failed, Script, roll_back};
 
@@ -46,9 +47,9 @@ pub(super) enum Synced {
 /// After an error the store may not be durable. The connection may have a transaction open.
 pub(super) async fn make_durable(
     connection: &mut SqliteConnection,
-    path: &Path,
+    file: &OpenFile,
 ) -> Result<Synced, sqlx::Error> {
-    let has_log = rewrite_log(connection, path, Then::Sync).await?;
+    let has_log = rewrite_log(connection, file, Then::Sync).await?;
     let mut script = Script::new();
     script.push(COUNT_SYNC);
     script.push("COMMIT");
@@ -70,9 +71,9 @@ pub(super) async fn make_durable(
 /// would leave an incomplete WAL beside a newer database.
 ///
 /// Does nothing while another connection writes: that one stays open, so SQLite copies nothing.
-pub(super) async fn before_closing(connection: &mut SqliteConnection, path: &Path) {
+pub(super) async fn before_closing(connection: &mut SqliteConnection, file: &OpenFile) {
     // Ignored: the same error is returned when the store is made durable.
-    drop(rewrite_log(connection, path, Then::Close).await);
+    drop(rewrite_log(connection, file, Then::Close).await);
     roll_back(connection).await;
 }
 
@@ -86,9 +87,11 @@ enum Then {
 /// Begins a transaction and rewrites the WAL. Returns true if there is a WAL.
 async fn rewrite_log(
     connection: &mut SqliteConnection,
-    path: &Path,
+    file: &OpenFile,
     then: Then,
 ) -> Result<bool, sqlx::Error> {
+    // The lock is on the open file. The WAL at the path may be of another one.
+    file.check()?;
     let mut script = Script::new();
     script.push(load::BEGIN);
     // Opens the WAL if no statement has read anything yet.
@@ -97,7 +100,7 @@ async fn rewrite_log(
         .run(connection)
         .await
         .map_err(|failed| failed.error)?;
-    let log = beside(path, "-wal");
+    let log = beside(file.path(), "-wal");
     let written = tokio::task::spawn_blocking(move || write_again(log, then)).await;
     written
         .map_err(|_| sqlx::Error::WorkerCrashed)?

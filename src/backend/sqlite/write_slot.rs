@@ -8,9 +8,7 @@
 //! The bytes that it finds may not be synced, and the next power cut could undo an answer that
 //! relies on them. So the writer first [makes them durable](make_durable).
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnection;
@@ -22,7 +20,7 @@ use super::load;
 use super::schema::BUSY;
 use super::script::{Script, roll_back};
 use super::source::{Connection, ConnectionSlot};
-use super::sync::{COUNT_SYNC, Synced, before_closing, make_durable};
+use super::sync::{COUNT_SYNC, Synced, make_durable};
 use crate::backend::sql::{Phase, Stored, Verdict};
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 use crate::spi::PositionWatch;
@@ -32,12 +30,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) struct WriteSlot {
     pub(super) access: SqliteAccess,
-    pub(super) path: PathBuf,
     pub(super) slot: ConnectionSlot,
     pub(super) file: Arc<OpenFile>,
     pub(super) position_watch: Arc<PositionWatch>,
-    /// True while the store may hold unsynced bytes. Readers answer nothing then.
-    pub(super) in_doubt: Arc<AtomicBool>,
 }
 
 /// Random numbers of two transactions: the one whose commit failed, and the one before it.
@@ -97,12 +92,12 @@ impl WriteSlot {
         let begun = Instant::now();
         loop {
             let mut connection = self.slot.take().await.map_err(reconnected)?;
-            if !self.in_doubt.load(Ordering::Acquire) {
+            if !self.file.is_in_doubt() {
                 return Ok(connection);
             }
-            let error = match make_durable(&mut connection, &self.path).await {
+            let error = match make_durable(&mut connection, &self.file).await {
                 Ok(_) => {
-                    self.in_doubt.store(false, Ordering::Release);
+                    self.file.set_in_doubt(false);
                     return Ok(connection);
                 }
                 Err(error) => before(error),
@@ -130,18 +125,8 @@ impl WriteSlot {
         if roll_back(&mut connection).await && (is_lost || !is_read_only(error)) {
             self.slot.hand_back(connection);
         } else {
-            self.close(connection).await;
+            self.slot.end(connection).await;
         }
-    }
-
-    /// Closes a connection that has failed, or may be the last one. In doubt, the WAL may lack bytes
-    /// that SQLite would copy from its memory if this is the last connection.
-    pub(super) async fn close(&self, mut connection: Connection) {
-        if self.in_doubt.load(Ordering::Acquire) {
-            before_closing(&mut connection, &self.path).await;
-        }
-        // It has failed, or all is committed. So an error on close has no effect.
-        drop(connection.close().await);
     }
 
     /// Looks at the connection whose commit failed.
@@ -166,7 +151,7 @@ impl WriteSlot {
                 return Some(Verdict::NotApplied);
             }
         }
-        self.in_doubt.store(true, Ordering::Release);
+        self.file.set_in_doubt(true);
         // It knows nothing of its failed commit, and all before that was synced. So what it copies
         // into the database is whole. It has failed, so an error on close has no effect.
         drop(failed.close().await);
@@ -185,7 +170,7 @@ impl WriteSlot {
             Err(error) if error.kind() == ErrorKind::Closed => return Some(Verdict::Unknown),
             Err(_) => return None,
         };
-        let synced = make_durable(&mut connection, &self.path).await;
+        let synced = make_durable(&mut connection, &self.file).await;
         // On a full disk no sync is needed: the data found was durable before, and the failed
         // commit added nothing.
         let durable = match &synced {
@@ -199,10 +184,10 @@ impl WriteSlot {
         };
         let verdict = stored.and_then(|stored| judge(commits, error, stored, synced.ok()));
         if verdict.is_some() && durable {
-            self.in_doubt.store(false, Ordering::Release);
+            self.file.set_in_doubt(false);
             self.slot.hand_back(connection);
         } else {
-            self.close(connection).await;
+            self.slot.end(connection).await;
         }
         verdict
     }
@@ -223,11 +208,11 @@ impl WriteSlot {
             let mut synced = script.run(connection).await.map(drop).map_err(|f| f.error);
             // On a full disk the WAL itself can still be rewritten.
             if synced.as_ref().is_err_and(was_cut_short) && roll_back(connection).await {
-                synced = make_durable(connection, &self.path).await.map(drop);
+                synced = make_durable(connection, &self.file).await.map(drop);
             }
             return synced.map_err(|error| {
                 // A failed sync may have lost the bytes that the answer relies on.
-                self.in_doubt.store(true, Ordering::Release);
+                self.file.set_in_doubt(true);
                 // The commands were applied before, but may not be durable.
                 store_error("write", Phase::Commit, error)
             });
