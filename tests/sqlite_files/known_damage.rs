@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use action_store::{
-    ActionStore, ActionStoreExt, Batch, Command, Filter, NewAction, ObjectRef, Order, Query,
-    RelatedObject, SqliteOptions, SqliteStore, StoreErrorKind,
+    ActionStore, ActionStoreExt, Batch, Command, ErrorKind, Filter, NewAction, ObjectRef, Order,
+    Query, RelatedObject, SqliteOptions, SqliteStore, StoreErrorKind,
 };
 
 use super::attack::{raw, run};
@@ -117,6 +117,40 @@ async fn a_check_finds_keys_that_another_action_could_take() {
         );
         store.close().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn keys_that_their_action_does_not_hold_are_found_and_refused() {
+    let place = place();
+    labelled(&place.path, "SELECT 1").await;
+    let store = SqliteOptions::new().shared().open(&place.path).await;
+    let store = store.unwrap();
+    let mut other = raw(&place.path).await;
+    for (kind, key) in [(0, "disk"), (1, "request of another")] {
+        let sql = format!("INSERT INTO actions_key VALUES ('default', {kind}, '{key}', 3)");
+        run(&mut other, &sql).await;
+    }
+    sqlx::Connection::close(other).await.unwrap();
+    let check = store.check().await.unwrap();
+    assert_eq!(check.findings, ["2 keys that their actions do not hold"]);
+    // No list reads the keys, so all of them answer as before.
+    assert_eq!(store.pages(Query::new()).collect().await.unwrap().len(), 10);
+    for new in [
+        NewAction::task("a").with_exclusive("disk"),
+        NewAction::task("a").with_idempotency_key("request of another"),
+    ] {
+        let refused = store.create(new).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Corrupt, "{refused}");
+        assert!(
+            refused.to_string().contains("does not hold it"),
+            "{refused}"
+        );
+    }
+    store
+        .create(NewAction::task("b").with_exclusive("other"))
+        .await
+        .unwrap();
+    store.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -327,7 +327,7 @@ impl Load<'_> {
             for row in rows() {
                 let mut columns = Columns::new(operation, &row);
                 let (index, number): (usize, i64) = (columns.number()?, columns.int()?);
-                found.put_key(lookups.keys.get(index), number);
+                found.put_key(operation, lookups.keys.get(index), number)?;
             }
         }
         if lookups.claims > 0 {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::errors::corrupt;
 use super::row_writer::RowWriter;
+use crate::error::StoreError;
 use crate::model::{Action, ActionUid, Key, ReadSet, TxnState};
 
 /// The lookups of a transaction, for all its batches.
@@ -63,7 +65,8 @@ pub(crate) struct Found {
     pub(crate) txn: TxnState,
     /// The number of each loaded action.
     pub(crate) numbers: HashMap<ActionUid, i64>,
-    uids: HashMap<i64, ActionUid>,
+    /// The loaded action of each number.
+    actions: HashMap<i64, Arc<Action>>,
 }
 
 impl Found {
@@ -71,20 +74,41 @@ impl Found {
         Found {
             txn: TxnState::new(),
             numbers: HashMap::new(),
-            uids: HashMap::new(),
+            actions: HashMap::new(),
         }
     }
 
     pub(crate) fn put_action(&mut self, number: i64, action: Action, pinned: bool, late: bool) {
         self.numbers.insert(action.uid, number);
-        self.uids.insert(number, action.uid);
-        self.txn.put_action(Arc::new(action), pinned, late);
+        let action = Arc::new(action);
+        self.actions.insert(number, action.clone());
+        self.txn.put_action(action, pinned, late);
     }
 
     /// Adds a key and the action that holds it. Keys follow the actions.
-    pub(crate) fn put_key(&mut self, key: Option<&&Key>, number: i64) {
-        if let (Some(key), Some(holder)) = (key, self.uids.get(&number)) {
-            self.txn.put_key((*key).clone(), *holder);
+    ///
+    /// # Errors
+    /// `Corrupt` if the action does not hold the key. An action holds its keys from its creation
+    /// on, so this is no change between two statements.
+    pub(crate) fn put_key(
+        &mut self,
+        operation: &'static str,
+        key: Option<&&Key>,
+        number: i64,
+    ) -> Result<(), StoreError> {
+        let (Some(&key), Some(holder)) = (key, self.actions.get(&number)) else {
+            return Ok(());
+        };
+        if !Key::held_by(holder).contains(key) {
+            let what = format!(
+                "the {} key {:?} names the action {}, which does not hold it",
+                key.kind.as_str(),
+                key.key,
+                holder.uid
+            );
+            return Err(corrupt(operation, what));
         }
+        self.txn.put_key(key.clone(), holder.uid);
+        Ok(())
     }
 }

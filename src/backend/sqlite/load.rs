@@ -184,7 +184,7 @@ pub(super) async fn load(
         for row in rows() {
             let mut columns = Columns::new("write", &row)?;
             let (index, number): (usize, i64) = (columns.number()?, columns.int()?);
-            found.put_key(lookups.keys.get(index), number);
+            found.put_key("write", lookups.keys.get(index), number)?;
         }
     }
     if lookups.claims > 0 {
