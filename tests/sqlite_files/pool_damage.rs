@@ -129,3 +129,31 @@ async fn a_check_ends_although_the_keys_of_its_rows_do_not_ascend() {
     store.close().await.unwrap();
     pool.close().await;
 }
+
+#[tokio::test]
+async fn a_check_at_opening_ends_although_a_statement_of_it_does_not() {
+    let place = place();
+    damaged(&place.path, "SELECT 1").await;
+    let mut other = raw(&place.path).await;
+    run(&mut other, "DROP TABLE actions_pin").await;
+    let endless = "CREATE VIEW actions_pin (action) AS WITH RECURSIVE n (action) AS \
+                   (SELECT 99 UNION ALL SELECT action + 1 FROM n) SELECT action FROM n";
+    run(&mut other, endless).await;
+    sqlx::Connection::close(other).await.unwrap();
+    let pool = pool(&place.path).await;
+    let opening = SqliteOptions::new().on_pool(pool.clone());
+    let store = tokio::time::timeout(Duration::from_secs(60), opening).await;
+    let store = store.expect("the check ends").unwrap();
+    let found = store.list(&Query::new().with_limit(5)).await.unwrap();
+    assert_eq!(found.items.len(), 5);
+    store.close().await.unwrap();
+    pool.close().await;
+    let opening = SqliteOptions::new().open(&place.path);
+    let store = tokio::time::timeout(Duration::from_secs(60), opening).await;
+    store
+        .expect("the check ends")
+        .unwrap()
+        .close()
+        .await
+        .unwrap();
+}

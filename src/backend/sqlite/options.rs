@@ -148,7 +148,8 @@ impl SqliteOptions {
     /// [`u64::MAX`] every file. A check ends after 5 seconds, and then counts as not made.
     ///
     /// On a host's pool the size is that of the whole database, with the host's tables. The check
-    /// reads the store's tables only, and has no limit of time.
+    /// reads the store's tables only. It takes one connection out of the pool and closes it; the pool
+    /// opens another one.
     ///
     /// The store opens despite damage, and answers what it can: see [`SqliteStore::check`](super::SqliteStore::check).
     /// [`SqliteDiagnostics::damaged`](super::SqliteDiagnostics::damaged) counts what was found. In a

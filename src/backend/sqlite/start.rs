@@ -8,7 +8,6 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::access::SqliteAccess;
 use super::branch;
-use super::check_structure::Whose;
 use super::durability::{durability, modes};
 use super::engine::{COME_BACK, SqliteEngine};
 use super::errors;
@@ -140,8 +139,8 @@ pub(super) async fn start(
         )
         .await
     )?;
-    let whose = Whose::of(&source);
-    let damage = open_check::at_opening(&mut connection, options.check_bytes, whose).await?;
+    let checked = open_check::at_opening(connection, &source, &file, options.check_bytes);
+    let (mut connection, damage) = checked.await?;
     let damage = Arc::new(damage);
     let writers = match access {
         SqliteAccess::Shared => source.for_impatient(),
