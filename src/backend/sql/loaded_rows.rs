@@ -112,3 +112,27 @@ impl Found {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::StoreErrorKind as ErrorKind;
+    use crate::model::{NewAction, Timestamp};
+
+    #[test]
+    fn a_key_that_its_action_does_not_hold_is_corrupt() {
+        let new = NewAction::task("a").with_exclusive("disk");
+        let action = Action::new(&new, new.digest(), Timestamp::from_seconds(1));
+        let keys = Key::held_by(&action);
+        let mut found = Found::new();
+        found.put_action(7, action, false, false);
+        let held = found.put_key("write", Some(&&keys[0]), 7);
+        assert!(held.is_ok());
+        let mut other = keys[0].clone();
+        other.key = "tape".into();
+        // Other transactions may have written the action of number 8 since the actions were read.
+        assert!(found.put_key("write", Some(&&other), 8).is_ok());
+        let refused = found.put_key("write", Some(&&other), 7).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Corrupt);
+    }
+}
