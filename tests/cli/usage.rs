@@ -91,11 +91,7 @@ fn a_store_that_is_not_there_ends_with_5_and_is_not_created() {
         &["prune", "--yes"],
     ] {
         let ran = place.run(arguments).ends(5);
-        assert!(
-            ran.err.contains("there is no store at this path"),
-            "{}",
-            ran.err
-        );
+        assert!(ran.err.contains("there is no store at "), "{}", ran.err);
         assert!(ran.err.contains("hint: check the path"), "{}", ran.err);
     }
     assert!(!place.path("plane.db").exists());

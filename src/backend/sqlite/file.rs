@@ -142,9 +142,12 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
             error,
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let directory = directory(path).canonicalize();
-            let directory =
-                directory.map_err(|error| io_error("the directory does not exist", error))?;
+            let directory = directory(path);
+            let directory = directory.canonicalize().map_err(|error| {
+                let directory = directory.display();
+                let message = format!("the directory {directory} does not exist; create it first");
+                io_error(message, error)
+            })?;
             Ok(directory.join(path.file_name().unwrap_or_default()))
         }
         Err(error) => Err(io_error("the file's metadata cannot be read", error)),
@@ -269,6 +272,15 @@ mod tests {
         let path = dir.path().join("actions.db");
         std::fs::write(&path, "a file").unwrap();
         path
+    }
+
+    #[test]
+    fn the_error_for_a_missing_directory_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("missing");
+        let error = resolve(&missing.join("actions.db")).unwrap_err();
+        let named = format!("the directory {} does not exist", missing.display());
+        assert!(error.to_string().contains(&named), "{error}");
     }
 
     #[test]

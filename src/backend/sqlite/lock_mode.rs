@@ -1,5 +1,6 @@
 //! The common parts of the locks of a store.
 
+use std::borrow::Cow;
 use std::io;
 
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
@@ -13,6 +14,6 @@ pub(super) enum LockMode {
     Shared,
 }
 
-pub(super) fn io_error(message: &'static str, error: io::Error) -> StoreError {
+pub(super) fn io_error(message: impl Into<Cow<'static, str>>, error: io::Error) -> StoreError {
     StoreError::new(ErrorKind::Unavailable, "open", message).with_source(error)
 }

@@ -32,7 +32,8 @@ pub(super) async fn at_path(
     let path = file::resolve(path)?;
     let may_create = !options.must_exist && options.policy() == Policy::Apply;
     if !may_create && !file::is_there(&path)? {
-        return Err(unavailable("there is no store at this path"));
+        let path = path.display();
+        return Err(unavailable(format!("there is no store at {path}")));
     }
     let (access, lock) = if options.read_only {
         patiently!(schema::inspect(&path, Policy::Read).await)?;
