@@ -13,7 +13,8 @@ use super::subject::{Fixture, Subject};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::model::{
     Action, ActionError, ActionUid, Batch, Change, Command, Cursor, Detail, Done, Finish, LogEntry,
-    LogQuery, NewAction, OpId, Outcome, OwnerRef, Progress, Query, Rejection, Report, Version,
+    LogQuery, NewAction, OpId, Outcome, OwnerRef, Page, Progress, Query, Rejection, Report,
+    Version,
 };
 use crate::store::ActionStore;
 
@@ -157,6 +158,23 @@ pub(super) fn fails<T: std::fmt::Debug>(
     holds(&expected, found == Some(kind), &answer)
 }
 
+/// Adds a page to what a walk has read. Returns the cursor of the next page.
+fn add_page<T>(
+    page: Page<T>,
+    limit: u16,
+    after: Option<Cursor>,
+    items: &mut Vec<T>,
+) -> Proof<Option<Cursor>> {
+    holds(
+        "no page with more items than its limit",
+        page.items.len() <= usize::from(limit),
+        page.items.len(),
+    )?;
+    items.extend(page.items);
+    moves_on(after, page.next)?;
+    Ok(page.next)
+}
+
 /// Reads a whole list, page by page. A walk that does not end is a failure.
 #[track_caller]
 pub(super) fn walk(
@@ -167,16 +185,9 @@ pub(super) fn walk(
         let mut items = Vec::new();
         for _ in 0..PAGES {
             let page = store.list(&query).await?;
-            holds(
-                "no page with more items than its limit",
-                page.items.len() <= usize::from(query.limit),
-                page.items.len(),
-            )?;
-            items.extend(page.items);
-            moves_on(query.after, page.next)?;
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return Ok(items),
+            query.after = add_page(page, query.limit, query.after, &mut items)?;
+            if query.after.is_none() {
+                return Ok(items);
             }
             // Lets other tasks write between two pages if the store answers without waiting.
             tokio::task::yield_now().await;
@@ -195,16 +206,9 @@ pub(super) fn log_walk(
         let mut items = Vec::new();
         for _ in 0..PAGES {
             let page = store.log(&query).await?;
-            holds(
-                "no page with more items than its limit",
-                page.items.len() <= usize::from(query.limit),
-                page.items.len(),
-            )?;
-            items.extend(page.items);
-            moves_on(query.after, page.next)?;
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return Ok(items),
+            query.after = add_page(page, query.limit, query.after, &mut items)?;
+            if query.after.is_none() {
+                return Ok(items);
             }
             // Lets other tasks write between two pages if the store answers without waiting.
             tokio::task::yield_now().await;

@@ -53,6 +53,13 @@ pub(super) const JSONS: [&str; 10] = [
     r#"{"pending_ops":{"1":"copy"}}"#,
 ];
 
+/// Returns the same labels, and some that differ in their case or in spaces only.
+fn similar_labels() -> Vec<String> {
+    let mut labels = labels();
+    labels.extend(["case", "CASE", "case ", " case"].map(String::from));
+    labels
+}
+
 pub(super) async fn labels_come_back_byte_for_byte(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     for text in labels() {
@@ -89,8 +96,7 @@ pub(super) async fn labels_come_back_byte_for_byte(fixture: &dyn Fixture) -> Pro
 
 pub(super) async fn labels_are_found_byte_for_byte(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
-    let mut labels = labels();
-    labels.extend(["case", "CASE", "case ", " case"].map(String::from));
+    let labels = similar_labels();
     let mut expected = Vec::new();
     for text in &labels {
         let new = NewAction::task(text.clone());
@@ -116,8 +122,7 @@ pub(super) async fn labels_are_found_byte_for_byte(fixture: &dyn Fixture) -> Pro
 
 pub(super) async fn owners_are_found_byte_for_byte(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
-    let mut labels = labels();
-    labels.extend(["case", "CASE", "case ", " case"].map(String::from));
+    let labels = similar_labels();
     let mut owned = Vec::new();
     for text in &labels {
         let owner = s.claim(text).await?;
