@@ -428,6 +428,187 @@ BEGIN
   RETURN since;
 END $$;
 
+-- The statements of each transaction are functions: PostgreSQL keeps the plans of a function for as
+-- long as a connection lives. A plan is kept while the tables grow, so it must use indexes from the
+-- first action on, and it does not depend on the values.
+
+-- Begins a transaction of the store: takes the lock of all writers, stamps, and returns where the
+-- store is. Returns no row if the store has no row of its own.
+--
+-- Each statement sees what was committed before it. So all of them follow the one that waits.
+CREATE FUNCTION $schema.actions_begin(
+  hosts bigint,    -- the lock that all hosts share while they write
+  names bigint[],  -- the names of the transaction, or none if those that hosts hold are not asked for
+  slots bigint,    -- the first lock of the slots of names
+  creates bigint   -- new actions
+)
+  RETURNS TABLE (
+  has_hosts boolean, held bigint[], marks_from bigint,
+  revision bigint, pruned_through bigint, pruned_created bigint, actions bigint,
+  last_number bigint, last_entry bigint, last_commit bigint,
+  at bigint, txid bigint, places bigint[]
+) LANGUAGE plpgsql
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+BEGIN
+  PERFORM 1 FROM $schema.actions_store AS s WHERE s.id = 1 FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  -- While this transaction has the lock, no host begins to write.
+  has_hosts := NOT pg_try_advisory_xact_lock(hosts);
+  -- A slot that no host uses stands for all its names, so that a large group does not fill the
+  -- server's lock table. In the other slots, names beyond the first 1,000 count as held.
+  IF has_hosts AND cardinality(names) > 0 THEN
+    held := ARRAY(
+      WITH slot AS MATERIALIZED (
+        SELECT s.slot, pg_try_advisory_xact_lock(s.slot) AS is_free
+        FROM (SELECT DISTINCT slots | (j.name & 255) AS slot FROM unnest(names) AS j(name)) AS s
+      ), named AS MATERIALIZED (
+        SELECT j.name, s.slot, s.is_free, count(*) FILTER (WHERE NOT s.is_free) OVER (ORDER BY j.place) AS place
+        FROM unnest(names) WITH ORDINALITY AS j(name, place) JOIN slot AS s ON s.slot = slots | (j.name & 255)
+      )
+      SELECT n.name FROM named AS n WHERE NOT CASE WHEN n.is_free THEN true WHEN n.place > 1000 THEN false
+        WHEN pg_try_advisory_xact_lock_shared(n.slot) THEN pg_try_advisory_xact_lock(n.name) ELSE false END
+    );
+  END IF;
+  -- If the names are free, all commits of hosts that used them are stamped here.
+  marks_from := $schema.actions_stamp();
+  SELECT c.revision, c.pruned_through, c.pruned_created, c.actions, c.last_number, c.last_entry, c.number
+  INTO revision, pruned_through, pruned_created, actions, last_number, last_entry, last_commit
+  FROM $schema.actions_commit AS c ORDER BY c.number DESC LIMIT 1;
+  at := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+  txid := txid_current();
+  IF creates > 0 THEN
+    places := ARRAY(SELECT nextval('$schema.actions_number') FROM generate_series(1, creates));
+  END IF;
+  RETURN NEXT;
+END $$;
+
+-- The actions of uids, each with what is said of it in other tables.
+CREATE FUNCTION $schema.actions_named(uids uuid[])
+  RETURNS TABLE (
+  number bigint, uid uuid, name text, object text, tenant text, owner text, incarnation uuid, body bytea,
+  is_pinned boolean, has_late_report boolean
+) LANGUAGE plpgsql
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+BEGIN
+  RETURN QUERY SELECT a.number, a.uid, a.name, a.object, a.tenant, a.owner, a.incarnation, a.body,
+    EXISTS (SELECT 1 FROM $schema.actions_pin AS p WHERE p.action = a.number),
+    EXISTS (SELECT 1 FROM $schema.actions_log AS l WHERE l.action = a.number AND l.kind = 7)
+  FROM $schema.actions_action AS a WHERE a.uid = ANY (uids);
+END $$;
+
+-- The owners that are named, the living ones of these names, and those of the actions.
+CREATE FUNCTION $schema.actions_owners_named(names text[], incarnations uuid[], uids uuid[])
+  RETURNS SETOF $schema.actions_owner LANGUAGE plpgsql
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+BEGIN
+  RETURN QUERY SELECT o.* FROM $schema.actions_owner AS o WHERE o.id IN (
+    SELECT o.id FROM unnest(names, incarnations) AS j(name, incarnation)
+    JOIN $schema.actions_owner AS o ON o.name = j.name AND (o.incarnation = j.incarnation OR o.state = 0)
+    UNION SELECT o.id
+    FROM (SELECT DISTINCT a.owner, a.incarnation FROM $schema.actions_action AS a WHERE a.uid = ANY (uids)) AS j
+    JOIN $schema.actions_owner AS o ON o.name = j.owner AND o.incarnation = j.incarnation
+  ) ORDER BY o.id;
+END $$;
+
+-- Which of these actions have a log entry of these calls.
+CREATE FUNCTION $schema.actions_ops(uids uuid[], ops uuid[])
+  RETURNS TABLE (uid uuid, op uuid) LANGUAGE plpgsql
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+BEGIN
+  RETURN QUERY SELECT a.uid, l.op FROM unnest(uids, ops) AS j(uid, op)
+  JOIN $schema.actions_action AS a ON a.uid = j.uid
+  JOIN $schema.actions_log AS l ON l.action = a.number AND l.op = j.op;
+END $$;
+
+-- Gives the transaction as many milliseconds more as its actions have kilobytes: it takes time to
+-- read and to plan large ones.
+CREATE FUNCTION $schema.actions_more_time(uids uuid[])
+  RETURNS void LANGUAGE plpgsql
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+BEGIN
+  PERFORM set_config('idle_in_transaction_session_timeout',
+    (3000 + coalesce(sum(octet_length(a.body)), 0) / 1000)::bigint::text, true)
+  FROM $schema.actions_action AS a WHERE a.uid = ANY (uids);
+END $$;
+
+-- Writes new actions: one array for each column.
+CREATE FUNCTION $schema.actions_create(text[], uuid[], uuid[], text[], bigint[], bigint[], uuid[], bigint[], text[], text[], text[], bigint[], bigint[], bigint[], text[], uuid[], bigint[], bigint[], bigint[], bytea[])
+  RETURNS void LANGUAGE plpgsql
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+BEGIN
+  INSERT INTO $schema.actions_action (actor, parent, retry_of, correlation, number, flags, uid, source, name, object, tenant, created_at, status, outcome, owner, incarnation, finished_at, progress, version, body)
+  SELECT actor, parent, retry_of, correlation, number, flags, uid, source, name, object, tenant, created_at, status, outcome, owner, incarnation, finished_at, progress, version, body
+  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+    AS j(actor, parent, retry_of, correlation, number, flags, uid, source, name, object, tenant, created_at, status, outcome, owner, incarnation, finished_at, progress, version, body);
+END $$;
+
+-- Writes changed actions.
+CREATE FUNCTION $schema.actions_change(bigint[], bigint[], bigint[], bigint[], text[], uuid[], bigint[], bigint[], bigint[], bytea[])
+  RETURNS void LANGUAGE plpgsql
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+BEGIN
+  UPDATE $schema.actions_action AS t SET flags = j.flags, status = j.status, outcome = j.outcome, owner = j.owner, incarnation = j.incarnation, finished_at = j.finished_at, progress = j.progress, version = j.version, body = j.body
+  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    AS j(number, flags, status, outcome, owner, incarnation, finished_at, progress, version, body)
+  WHERE t.number = j.number;
+END $$;
+
+-- Writes actions whose progress alone has changed.
+CREATE FUNCTION $schema.actions_progress(bigint[], bigint[], bigint[], bytea[])
+  RETURNS void LANGUAGE plpgsql
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+BEGIN
+  UPDATE $schema.actions_action AS t SET progress = j.progress, version = j.version, body = j.body
+  FROM unnest($1, $2, $3, $4)
+    AS j(number, progress, version, body)
+  WHERE t.number = j.number;
+END $$;
+
+-- Gives actions their latest revisions.
+CREATE FUNCTION $schema.actions_move(bigint[], bigint[])
+  RETURNS void LANGUAGE plpgsql
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+BEGIN
+  UPDATE $schema.actions_feed AS t SET revision = j.revision
+  FROM unnest($1, $2)
+    AS j(action, revision)
+  WHERE t.action = j.action;
+END $$;
+
+-- Writes log entries.
+CREATE FUNCTION $schema.actions_append(text[], text[], text[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], text[], uuid[], uuid[], bytea[])
+  RETURNS void LANGUAGE plpgsql
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+BEGIN
+  INSERT INTO $schema.actions_log (step, by, note, entry, action, version, kind, at, status, outcome, progress, owner, incarnation, op, body)
+  SELECT step, by, note, entry, action, version, kind, at, status, outcome, progress, owner, incarnation, op, body
+  FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    AS j(step, by, note, entry, action, version, kind, at, status, outcome, progress, owner, incarnation, op, body);
+END $$;
+
+-- Widens the bounds of blocks of actions. Leaves a block alone that is wide enough: its row would get
+-- a new version with each commit.
+CREATE FUNCTION $schema.actions_widen(bigint[], bigint[], bigint[], bigint[], bigint[])
+  RETURNS void LANGUAGE plpgsql
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+BEGIN
+  INSERT INTO $schema.actions_block AS b (block, created_min, created_max, finished_min, finished_max)
+  SELECT j.* FROM unnest($1, $2, $3, $4, $5) AS j(block, created_min, created_max, finished_min, finished_max)
+  WHERE NOT EXISTS (
+    SELECT 1 FROM $schema.actions_block AS o WHERE o.block = j.block
+    AND o.created_min <= coalesce(j.created_min, o.created_min)
+    AND o.created_max >= coalesce(j.created_max, o.created_max)
+    AND (j.finished_min IS NULL OR o.finished_min <= j.finished_min AND o.finished_max >= j.finished_max)
+  )
+  ON CONFLICT (block) DO UPDATE SET
+    created_min = least(b.created_min, excluded.created_min),
+    created_max = greatest(b.created_max, excluded.created_max),
+    finished_min = least(b.finished_min, excluded.finished_min),
+    finished_max = greatest(b.finished_max, excluded.finished_max);
+END $$;
+
 -- For people who look at the database.
 CREATE VIEW $schema.actions_overview AS
 SELECT number, uid, name, object, tenant, actor,

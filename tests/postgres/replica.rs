@@ -1,11 +1,12 @@
 //! Reads from a standby.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use action_store::owner::OwnerQuery;
 use action_store::{
-    ActionStore, ActionStoreExt, Batch, Command, LogQuery, NewAction, OwnerRef, PostgresOptions,
-    Query, StoreErrorKind,
+    ActionStore, ActionStoreExt, Batch, Command, LogQuery, NewAction, Order, OwnerRef,
+    PostgresOptions, Query, StoreErrorKind,
 };
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
@@ -107,6 +108,58 @@ async fn reads_from_a_replica_show_all_that_the_store_has_seen() {
     }
     standby.tell("start");
     other.close().await.unwrap();
+    close_whole(store).await;
+}
+
+/// A commit that waits for another standby is on the replica before the primary shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_primary_shows_no_earlier_moment_than_its_replica() {
+    let name = "the_primary_shows_no_earlier_moment_than_its_replica";
+    if Server::shared(name).is_none() {
+        return;
+    }
+    let primary = Server::start(&[]);
+    let standby = primary.start_standby(&[]);
+    let schema = new_schema();
+    let options = PostgresOptions::new().with_schema(&schema);
+    let options = options.with_replica(standby.url());
+    let store = options.connect(&primary.url()).await.unwrap();
+    let other = Arc::new(open(&primary, &schema).await);
+    for _ in 0..2 {
+        other.create(NewAction::task("early")).await.unwrap();
+    }
+    caught_up(&primary, &standby).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+
+    let set = async |names: &str| {
+        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
+        sql(&primary.url(), set).await.unwrap();
+        sql(&primary.url(), "SELECT pg_reload_conf()")
+            .await
+            .unwrap();
+    };
+    set("absent").await;
+    let waiting = tokio::spawn(async move { other.create(NewAction::task("late")).await });
+    let query = Query::new().with_order(Order::Feed).with_limit(2);
+    let begun = Instant::now();
+    let (page, position) = loop {
+        let page = store.list(&query).await.unwrap();
+        if page.at.revision.get() == 3 {
+            break (page.next.unwrap(), page.at);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert!(!waiting.is_finished());
+    drop(standby);
+    let query = query.with_after(Some(page));
+    let (rest, later, ()) = tokio::join!(store.list(&query), store.changed(None), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        set("").await;
+    });
+    assert_eq!(rest.unwrap().items.len(), 1);
+    assert_eq!(later.unwrap().revision, position.revision);
+    waiting.await.unwrap().unwrap();
     close_whole(store).await;
 }
 

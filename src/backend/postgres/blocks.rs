@@ -7,19 +7,8 @@ use super::script::Script;
 use crate::backend::sql::{RowWriter, Type};
 use crate::model::{ActionUid, BlockTimes, Timestamp, WriteSet};
 
-/// Widens the bounds of blocks of actions. Leaves a block alone that is wide enough: its row would
-/// get a new version with each commit.
-const BLOCKS: &str = "INSERT INTO actions_block AS b (block, created_min, created_max, finished_min, finished_max) \
-     SELECT j.* FROM unnest($#) AS j(block, created_min, created_max, finished_min, finished_max) \
-     WHERE NOT EXISTS (SELECT 1 FROM actions_block AS o WHERE o.block = j.block \
-     AND o.created_min <= coalesce(j.created_min, o.created_min) \
-     AND o.created_max >= coalesce(j.created_max, o.created_max) \
-     AND (j.finished_min IS NULL OR o.finished_min <= j.finished_min AND o.finished_max >= j.finished_max)) \
-     ON CONFLICT (block) DO UPDATE SET \
-     created_min = least(b.created_min, excluded.created_min), \
-     created_max = greatest(b.created_max, excluded.created_max), \
-     finished_min = least(b.finished_min, excluded.finished_min), \
-     finished_max = greatest(b.finished_max, excluded.finished_max)";
+/// Widens the bounds of blocks of actions.
+const BLOCKS: &str = "SELECT actions_widen($#)";
 
 /// Bounds of a block, as far as this transaction knows them.
 #[derive(Default)]

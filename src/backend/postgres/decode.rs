@@ -67,6 +67,20 @@ impl<'r> Columns<'r> {
         self.some(int)
     }
 
+    /// Reads an array of integers. NULL is an empty one.
+    pub(super) fn ints(&mut self) -> Result<Vec<i64>, StoreError> {
+        let text = self.text_opt()?.unwrap_or("{}");
+        let inside = text
+            .strip_prefix('{')
+            .and_then(|text| text.strip_suffix('}'));
+        let numbers = inside.map(|inside| inside.split_terminator(',').map(str::parse).collect());
+        let numbers: Option<Result<Vec<i64>, _>> = numbers;
+        match numbers {
+            Some(Ok(numbers)) => Ok(numbers),
+            _ => Err(self.broken("is not an array of integers")),
+        }
+    }
+
     pub(super) fn number<T: TryFrom<i64>>(&mut self) -> Result<T, StoreError> {
         let number = T::try_from(self.int()?);
         number.map_err(|_| self.broken("has an unknown value"))

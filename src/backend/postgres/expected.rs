@@ -30,11 +30,12 @@ pub(super) fn parts(step: &str) -> Vec<(String, String)> {
                 parts.push((format!("view {}", bare(name)), String::new()));
             }
             (None, ["CREATE", "FUNCTION", name, ..]) => {
-                let name = bare(name).trim_end_matches("()");
-                // The text between the first two `$$` behind this line.
-                let text = step.split_once(line).map(|(_, after)| after);
-                let text = text.and_then(|after| after.split_once("$$"));
-                let text = text.map_or("", |(text, _)| text);
+                let name = name.split('(').next().unwrap_or_default();
+                let name = bare(name);
+                // The text between the first two `$$` from this line on.
+                let at = step.find(line).and_then(|at| step.get(at..));
+                let text = at.and_then(|text| text.split("$$").nth(1));
+                let text = text.unwrap_or_default();
                 parts.push((format!("function {name}"), text.to_owned()));
             }
             (Some(_), [end, ..]) if end.starts_with(')') => table = None,

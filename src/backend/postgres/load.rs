@@ -14,9 +14,8 @@ use super::errors::store_error;
 use super::host_locks::HostLocks;
 use super::literal::Rows;
 use super::queries::{
-    ACTIONS, ACTIONS_BY_UID, ENDED, GATE, HELD, HOST_LOCKS, HOST_SLOTS, HOSTS_ENTER, HOSTS_STORE,
-    KEYS, MAY_BE_FORGOTTEN, NO_HOSTS, NOW, OPS, OWNERS, OWNERS_BY_UID, PARENTS, PLACES, POSITION,
-    REVISIONS, STAMP, UNSTAMPED,
+    ACTIONS, ACTIONS_BY_UID, BEGIN, ENDED, HOST_LOCKS, HOST_SLOTS, HOSTS_ENTER, HOSTS_STORE, KEYS,
+    MAY_BE_FORGOTTEN, OPS, OWNERS, OWNERS_BY_UID, PARENTS, REVISIONS, UNSTAMPED, WITHIN,
 };
 use super::script::Script;
 use super::setup::{FEW, MORE_TIME, SILENCE, Setup};
@@ -81,8 +80,8 @@ pub(super) enum Hosts {
 /// The script of a load, and what its results are.
 pub(super) struct Load<'n> {
     pub(super) script: Script,
-    /// Statements up to the one that takes the lock, and from there to the first one that loads.
-    gate: usize,
+    /// Statements before the first one whose rows are read, and from there to the next one.
+    before: usize,
     skipped: usize,
     under: Under,
     lookups: Lookups<'n>,
@@ -113,38 +112,30 @@ pub(super) fn script<'n>(
     script.bind_int(locks.slots);
     match under {
         Under::Gate(Hosts::Found) => {}
-        Under::Gate(_) => {
-            setup.begin(&mut script);
-            script.push(GATE);
-        }
-        Under::Names => {
-            setup.enter(&mut script);
-            script.push(HOSTS_STORE);
-        }
+        Under::Gate(_) => setup.begin(&mut script),
+        Under::Names => setup.enter(&mut script),
     }
-    let gate = script.len();
+    let before = script.len();
     let counts = read_sets.iter().map(|read_set| read_set.actions().len());
     let are_many = counts.sum::<usize>() > FEW;
     match under {
-        Under::Gate(Hosts::Absent | Hosts::Active) if are_many => script.push(MORE_TIME),
-        Under::Gate(_) => {}
+        Under::Gate(hosts) => {
+            script.push(BEGIN);
+            if are_many && hosts != Hosts::Found {
+                script.push(MORE_TIME);
+            }
+        }
         Under::Names => {
+            script.push(HOSTS_STORE);
             script.push(HOSTS_ENTER);
             script.push(HOST_SLOTS);
             script.push(HOST_LOCKS);
         }
     }
-    let skipped = script.len() - gate;
-    if let Under::Gate(hosts) = under {
-        script.push(NO_HOSTS);
-        if hosts != Hosts::Absent {
-            script.push(HELD);
-        }
-        // If the names are free, all commits of hosts that used them are stamped here.
-        script.push(STAMP);
+    let skipped = script.len() - before - 1;
+    if under == Under::Names {
+        script.push(WITHIN);
     }
-    script.push(POSITION);
-    script.push(NOW);
     let (actions, owners) = match lookups.keys.is_empty() {
         true => (&ACTIONS_BY_UID, &OWNERS_BY_UID),
         false => (&ACTIONS, &OWNERS),
@@ -168,15 +159,12 @@ pub(super) fn script<'n>(
         script.push(ENDED);
         script.push(&MAY_BE_FORGOTTEN);
     }
-    if lookups.creates > 0 {
-        script.push(PLACES);
-    }
     if under == Under::Names {
         Setup::leave(&mut script);
     }
     Load {
         script,
-        gate,
+        before,
         skipped,
         under,
         lookups,
@@ -248,7 +236,7 @@ impl Load<'_> {
     pub(super) fn read(self, results: Vec<Vec<PgRow>>) -> Result<Read, StoreError> {
         let Load {
             script: _,
-            gate,
+            before,
             skipped,
             under,
             lookups,
@@ -258,34 +246,36 @@ impl Load<'_> {
             Under::Names => "write_in",
         };
         let mut results = results.into_iter();
-        let own = gate.checked_sub(1).and_then(|gate| results.nth(gate));
+        let first = results.nth(before).unwrap_or_default();
         let mut results = results.skip(skipped);
-        let own = match &own {
-            Some(own) if own.is_empty() => {
-                return Err(corrupt(operation, "the store's own row is missing"));
-            }
-            own => own.iter().flatten().next(),
-        };
         let mut rows = || results.next().unwrap_or_default();
         let mut within = Within::default();
         let (mut has_hosts, mut held, mut host) = (false, HashSet::new(), None);
-        if let Under::Gate(hosts) = under {
-            has_hosts = !Columns::new(operation, single(operation, &rows())?).is_true()?;
-            if hosts != Hosts::Absent {
-                for row in rows() {
-                    held.insert(Columns::new(operation, &row).int()?);
-                }
+        let begun;
+        let mut columns = match under {
+            Under::Gate(_) => {
+                let Some(begun) = first.first() else {
+                    return Err(corrupt(operation, "the store's own row is missing"));
+                };
+                let mut columns = Columns::new(operation, begun);
+                has_hosts = columns.is_true()?;
+                held.extend(columns.ints()?);
+                within.marks_from = columns.int()?;
+                columns
             }
-            within.marks_from = Columns::new(operation, single(operation, &rows())?).int()?;
-        } else if let Some(own) = own {
-            let mut columns = Columns::new(operation, own);
-            host = Some((StoreId::from_uuid(columns.id()?), columns.is_true()?));
-        }
-        let stored = read_position(operation, &rows())?;
-        let now = rows();
-        let mut now = Columns::new(operation, single(operation, &now)?);
-        let now_at = Timestamp::from_micros(now.int()?);
-        within.txid = now.int()?;
+            Under::Names => {
+                if let Some(own) = first.first() {
+                    let mut columns = Columns::new(operation, own);
+                    host = Some((StoreId::from_uuid(columns.id()?), columns.is_true()?));
+                }
+                begun = rows();
+                Columns::new(operation, single(operation, &begun)?)
+            }
+        };
+        let stored = read_stored(&mut columns)?;
+        let now_at = Timestamp::from_micros(columns.int()?);
+        within.txid = columns.int()?;
+        within.places = columns.ints()?;
         let mut found = Found::new();
         let (actions, owners) = (rows(), rows());
         let parents = lookups.any_removals.then(&mut rows).unwrap_or_default();
@@ -338,11 +328,6 @@ impl Load<'_> {
                 may_be_forgotten.push(Columns::new(operation, &row).owner()?);
             }
             found.txn.put_ended(count, may_be_forgotten);
-        }
-        if lookups.creates > 0 {
-            for row in rows() {
-                within.places.push(Columns::new(operation, &row).int()?);
-            }
         }
         Ok(Read {
             txn: found.txn,

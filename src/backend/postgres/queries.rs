@@ -41,9 +41,19 @@ pub(super) static POSITION_WITH_MARKED: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The time, and the identity of this transaction.
-pub(super) const NOW: &str =
-    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, txid_current()";
+/// Begins a transaction of the store: one row with whether a host's transaction writes, the names
+/// that hosts hold, `marks_from`, and then as [`WITHIN`].
+pub(super) const BEGIN: &str = "SELECT has_hosts, held, marks_from, revision, pruned_through, \
+     pruned_created, actions, last_number, last_entry, last_commit, at, txid, places \
+     FROM actions_begin($8, $7, $10, $9)";
+
+/// The position of the store, the time, the identity of this transaction, and places in creation
+/// order for up to $9 new actions.
+pub(super) const WITHIN: &str = "SELECT c.revision, c.pruned_through, c.pruned_created, c.actions, \
+     c.last_number, c.last_entry, c.number, \
+     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, txid_current(), \
+     ARRAY(SELECT nextval('actions_number') FROM generate_series(1, $9)) \
+     FROM actions_commit AS c ORDER BY c.number DESC LIMIT 1";
 
 /// The actions of uids ($1) and those that hold a key ($2), each with what is said of it in other
 /// tables.
@@ -56,7 +66,7 @@ pub(super) const NUMBERS: &str = "SELECT n.number FROM actions_action AS n WHERE
 /// The same without keys, which few batches have.
 pub(super) static ACTIONS_BY_UID: LazyLock<String> = LazyLock::new(|| {
     let action = &*STORED_ACTION;
-    format!("SELECT a.number, {action}, {BESIDE} FROM actions_action AS a WHERE a.uid = ANY ($1)")
+    format!("SELECT a.number, {action}, a.is_pinned, a.has_late_report FROM actions_named($1) AS a")
 });
 
 pub(super) const BESIDE: &str = "EXISTS (SELECT 1 FROM actions_pin AS p WHERE p.action = a.number), \
@@ -81,9 +91,7 @@ pub(super) static PARENTS: LazyLock<String> = LazyLock::new(|| {
 pub(super) const REVISIONS: &str = "SELECT n.uid, f.revision FROM actions_action AS n \
      JOIN actions_feed AS f ON f.action = n.number WHERE n.uid = ANY ($5)";
 
-pub(super) const OPS: &str = "SELECT a.uid, l.op FROM unnest($3) AS j(uid, op) \
-     JOIN actions_action AS a ON a.uid = j.uid \
-     JOIN actions_log AS l ON l.action = a.number AND l.op = j.op";
+pub(super) const OPS: &str = "SELECT o.uid, o.op FROM actions_ops($3) AS o";
 
 pub(super) const KEYS: &str = "SELECT j.place - 1, k.action FROM unnest($2) WITH ORDINALITY AS j(tenant, kind, key, place) \
      JOIN actions_key AS k ON k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
@@ -91,8 +99,11 @@ pub(super) const KEYS: &str = "SELECT j.place - 1, k.action FROM unnest($2) WITH
 /// The owners that are named ($4), the living ones of these names, and those of the actions.
 pub(super) static OWNERS: LazyLock<String> = LazyLock::new(|| owners(NUMBERS));
 
-pub(super) static OWNERS_BY_UID: LazyLock<String> =
-    LazyLock::new(|| owners("SELECT n.number FROM actions_action AS n WHERE n.uid = ANY ($1)"));
+/// The same without keys.
+pub(super) static OWNERS_BY_UID: LazyLock<String> = LazyLock::new(|| {
+    let owner = &*STORED_OWNER;
+    format!("SELECT {owner} FROM actions_owners_named($4, $1) AS o")
+});
 
 pub(super) fn owners(numbers: &str) -> String {
     let owner = &*STORED_OWNER;
@@ -136,24 +147,6 @@ pub(super) static MAY_BE_FORGOTTEN: LazyLock<String> = LazyLock::new(|| {
 
 /// Gives revisions and numbers to what hosts have committed in their own transactions.
 pub(super) const STAMP: &str = "SELECT actions_stamp()";
-
-/// True if no host's transaction writes. Then none begins to write before this transaction ends.
-pub(super) const NO_HOSTS: &str = "SELECT pg_try_advisory_xact_lock($8)";
-
-/// The names ($7) that a host's transaction holds, while there is one.
-///
-/// A slot ($10) that no host uses stands for all its names, so that a large group does not fill the
-/// server's lock table. In the other slots, names beyond the first 1,000 count as held.
-pub(super) const HELD: &str = "WITH slots AS MATERIALIZED (SELECT s.slot, pg_try_advisory_xact_lock(s.slot) AS is_free \
-     FROM (SELECT DISTINCT $10 | (j.name & 255) AS slot FROM unnest($7) AS j(name)) AS s), \
-     named AS MATERIALIZED (SELECT j.name, s.slot, s.is_free, \
-     count(*) FILTER (WHERE NOT s.is_free) OVER (ORDER BY j.place) AS place \
-     FROM unnest($7) WITH ORDINALITY AS j(name, place) JOIN slots AS s ON s.slot = $10 | (j.name & 255)) \
-     SELECT n.name FROM named AS n WHERE NOT CASE WHEN n.is_free THEN true WHEN n.place > 1000 THEN false \
-     WHEN pg_try_advisory_xact_lock_shared(n.slot) THEN pg_try_advisory_xact_lock(n.name) ELSE false END";
-
-/// Places in creation order for up to $9 new actions.
-pub(super) const PLACES: &str = "SELECT nextval('actions_number') FROM generate_series(1, $9)";
 
 /// The lock that all hosts share while they write.
 pub(super) const HOSTS_ENTER: &str = "SELECT pg_advisory_xact_lock_shared($8)";

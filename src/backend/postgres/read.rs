@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgRow;
 
@@ -110,7 +110,7 @@ impl PostgresReader {
     }
 
     /// Runs statements that read one moment of the primary. If there is a replica, remembers what
-    /// they have shown.
+    /// they have shown, and runs them again if the replica has shown a later moment.
     async fn run_and_see(
         &mut self,
         operation: &'static str,
@@ -123,9 +123,15 @@ impl PostgresReader {
             replica::push_position(script);
             build(script);
         };
-        let mut results = self.run_on_primary(operation, build).await?;
-        replica::see(operation, &self.seen, &mut results)?;
-        Ok(results)
+        let begun = Instant::now();
+        loop {
+            let mut results = self.run_on_primary(operation, &build).await?;
+            let is_last = begun.elapsed() > replica::PATIENCE;
+            if replica::see(operation, &self.seen, &mut results, is_last)? {
+                return Ok(results);
+            }
+            tokio::time::sleep(replica::AGAIN).await;
+        }
     }
 
     /// Runs statements that read one moment of the primary. Tries again on a new connection if this
@@ -398,13 +404,12 @@ impl ReadEngine for PostgresReader {
 
     async fn position(&mut self) -> Result<Position, StoreError> {
         let read = |script: &mut Script| script.push(&READ_POSITION);
-        let mut results = self.run_on_primary("changed", read).await?;
+        let mut results = self.run_and_see("changed", read).await?;
         // Otherwise the next poll tries again.
         if has_marks("changed", &results)? && self.stamp("changed").await.is_ok() {
-            results = self.run_on_primary("changed", read).await?;
+            results = self.run_and_see("changed", read).await?;
         }
         let stored = take_position("changed", &mut results)?;
-        self.seen.has_seen(stored.last_commit);
         Ok(self.lineage.at(stored))
     }
 

@@ -21,8 +21,12 @@ use crate::error::StoreError;
 use crate::model::StoreId;
 use crate::spi::deadline::deadline;
 
-/// Maximum time of a read. The primary is asked after it.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Maximum time of a read, after which the primary is asked, and maximum time in which the primary
+/// is asked again for a commit that the replica has shown.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Pause before the primary is asked again.
+pub(super) const AGAIN: Duration = Duration::from_millis(2);
 
 /// Time in which a replica that failed is not asked again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -43,15 +47,15 @@ impl fmt::Debug for ReplicaUrl {
 
 /// The number of the newest commit that this store has seen.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SeenCommit(Arc<AtomicI64>);
+pub(super) struct SeenCommit {
+    any: Arc<AtomicI64>,
+    /// The newest one that the replica has shown.
+    on_replica: Arc<AtomicI64>,
+}
 
 impl SeenCommit {
     pub(super) fn has_seen(&self, number: i64) {
-        self.0.fetch_max(number, Ordering::AcqRel);
-    }
-
-    fn get(&self) -> i64 {
-        self.0.load(Ordering::Acquire)
+        self.any.fetch_max(number, Ordering::AcqRel);
     }
 }
 
@@ -97,18 +101,31 @@ fn take_shown(
     }))
 }
 
-/// Takes the results of [`push_position`] from a read of the primary, which the store has seen now.
+/// Takes the results of [`push_position`] from a read of the primary. Returns false if the replica
+/// has shown a later commit, unless `is_last` is set.
+///
+/// A replica may show a commit first: the primary sends it, and shows it when it is done with it,
+/// for example when other standbys have it. A primary that took the place of a lost one may not have
+/// it at all, so the wait for it has an end.
 pub(super) fn see(
     operation: &'static str,
     seen: &SeenCommit,
     results: &mut Vec<Vec<PgRow>>,
-) -> Result<(), StoreError> {
-    if let Some(shown) = take_shown(operation, results)? {
-        // The next commit stamps the marks of hosts that this read has shown. If that one had looked
-        // for marks before, the one after it does.
-        seen.has_seen(shown.commit + 2 * i64::from(shown.has_marks));
+    is_last: bool,
+) -> Result<bool, StoreError> {
+    let Some(shown) = take_shown(operation, results)? else {
+        return Ok(true);
+    };
+    if shown.commit < seen.on_replica.load(Ordering::Acquire) {
+        if !is_last {
+            return Ok(false);
+        }
+        seen.on_replica.store(shown.commit, Ordering::Release);
     }
-    Ok(())
+    // The next commit stamps the marks of hosts that this read has shown. If that one had looked
+    // for marks before, the one after it does.
+    seen.has_seen(shown.commit + 2 * i64::from(shown.has_marks));
+    Ok(true)
 }
 
 impl Replica {
@@ -137,12 +154,14 @@ impl Replica {
         results.pop();
         results.drain(..skipped);
         let shown = take_shown(operation, &mut results).ok().flatten()?;
-        let is_enough = shown.commit >= seen.get() && shown.store_id == store_id;
+        let is_enough =
+            shown.commit >= seen.any.load(Ordering::Acquire) && shown.store_id == store_id;
         if !is_enough || shown.has_marks {
             self.not_before = Some(Instant::now() + BEHIND);
             return None;
         }
         seen.has_seen(shown.commit);
+        seen.on_replica.fetch_max(shown.commit, Ordering::AcqRel);
         Some(results)
     }
 

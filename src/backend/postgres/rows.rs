@@ -29,21 +29,11 @@ impl Written {
         }
     }
 
-    /// Updates columns; the first one identifies the row.
-    fn update(table: &str, columns: &Columns) -> Written {
-        let (names, types) = split(columns);
-        let set = names
-            .iter()
-            .skip(1)
-            .map(|name| format!("{name} = j.{name}"));
-        let set: Vec<String> = set.collect();
-        let (key, set, names) = (names[0], set.join(", "), names.join(", "));
-        Written {
-            sql: format!(
-                "UPDATE {table} AS t SET {set} FROM unnest($#) AS j({names}) WHERE t.{key} = j.{key}"
-            ),
-            types,
-        }
+    /// Calls a function of the schema, which has one array for each column.
+    fn call(function: &str, columns: &Columns) -> Written {
+        let (_, types) = split(columns);
+        let sql = format!("SELECT {function}($#)");
+        Written { sql, types }
     }
 }
 
@@ -54,18 +44,27 @@ fn split(columns: &Columns) -> (Vec<&'static str>, Vec<Type>) {
 
 /// New actions.
 pub(super) static ACTIONS: LazyLock<Written> =
-    LazyLock::new(|| Written::insert("actions_action", &sql::NEW_ACTION));
+    LazyLock::new(|| Written::call("actions_create", &sql::NEW_ACTION));
 
 /// Changed actions.
 pub(super) static UPDATES: LazyLock<Written> =
-    LazyLock::new(|| Written::update("actions_action", &sql::CHANGED_ACTION));
+    LazyLock::new(|| Written::call("actions_change", &sql::CHANGED_ACTION));
 
 /// Actions with a change of progress only.
 pub(super) static PROGRESS: LazyLock<Written> =
-    LazyLock::new(|| Written::update("actions_action", &sql::PROGRESSED_ACTION));
+    LazyLock::new(|| Written::call("actions_progress", &sql::PROGRESSED_ACTION));
 
 pub(super) static ENTRIES: LazyLock<Written> =
-    LazyLock::new(|| Written::insert("actions_log", &sql::NEW_ENTRY));
+    LazyLock::new(|| Written::call("actions_append", &sql::NEW_ENTRY));
+
+/// Log entries of a host's transaction. They get their numbers at the stamp.
+pub(super) static UNSTAMPED: LazyLock<Written> = LazyLock::new(|| {
+    let mut written = Written::insert("actions_log", &sql::NEW_ENTRY);
+    let (insert, select) = written.sql.split_once("SELECT").unwrap_or_default();
+    let select = select.replacen(" entry,", " nextval('actions_unstamped'),", 1);
+    written.sql = format!("{insert}SELECT{select}");
+    written
+});
 
 /// Inserts or changes owners.
 pub(super) static OWNERS: LazyLock<Written> = LazyLock::new(|| {
@@ -81,7 +80,7 @@ pub(super) static OWNERS: LazyLock<Written> = LazyLock::new(|| {
 pub(super) static POSITIONS: LazyLock<Written> =
     LazyLock::new(|| Written::insert("actions_feed", &sql::POSITION));
 pub(super) static MOVES: LazyLock<Written> =
-    LazyLock::new(|| Written::update("actions_feed", &sql::POSITION));
+    LazyLock::new(|| Written::call("actions_move", &sql::POSITION));
 pub(super) static TOUCHES: LazyLock<Written> =
     LazyLock::new(|| Written::insert("actions_touch", &sql::TOUCH));
 pub(super) static LABELS: LazyLock<Written> =

@@ -10,7 +10,8 @@ use super::host_locks::HostLocks;
 use super::literal::Rows;
 use super::load::Within;
 use super::rows::{
-    ACTIONS, ENTRIES, KEYS, LABELS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, UPDATES,
+    ACTIONS, ENTRIES, KEYS, LABELS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, UNSTAMPED,
+    UPDATES,
 };
 use super::script::Script;
 use super::setup::Setup;
@@ -117,13 +118,6 @@ pub(super) fn script(
         id,
     })
 }
-
-/// Log entries of a host's transaction. They get their numbers at the stamp.
-static UNSTAMPED: LazyLock<String> = LazyLock::new(|| {
-    let (insert, select) = ENTRIES.sql.split_once("SELECT").unwrap_or_default();
-    let select = select.replacen(" entry,", " nextval('actions_unstamped'),", 1);
-    format!("{insert}SELECT{select}")
-});
 
 /// Returns the script that saves changes in a host's transaction, and the place of the statement
 /// that returns its mark.
@@ -296,7 +290,7 @@ fn append_log(
 ) -> Result<(), CodecError> {
     let (first, sql) = match last_entry {
         Some(last) => (last + 1, &ENTRIES.sql),
-        None => (0, &*UNSTAMPED),
+        None => (0, &UNSTAMPED.sql),
     };
     script.push_rows(sql, &entries(ENTRIES.rows(), write_set, numbers, first)?);
     let trimmed = numbers_of(Rows::new(&[Type::Int]), &write_set.trim, numbers);

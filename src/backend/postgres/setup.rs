@@ -15,9 +15,7 @@ const IDLE: Duration = Duration::from_secs(3);
 
 /// The same with as many milliseconds for the actions ($1) of a transaction as they have kilobytes:
 /// it takes time to read and to plan large ones.
-pub(super) const MORE_TIME: &str = "SELECT set_config('idle_in_transaction_session_timeout', \
-     (3000 + coalesce(sum(octet_length(a.body)), 0) / 1000)::bigint::text, true) \
-     FROM actions_action AS a WHERE a.uid = ANY ($1)";
+pub(super) const MORE_TIME: &str = "SELECT actions_more_time($1)";
 
 /// Maximum time that the server waits while we do not read its results, or do not receive them. The
 /// time-out of an idle transaction begins only after the last of them.

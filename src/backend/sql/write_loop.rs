@@ -26,7 +26,11 @@ impl<E: Engine> Writer<E> {
                 Ok(()) if self.engine.plans_from_memory() => {
                     self.run_pipeline(&mut write_queue).await
                 }
-                _ => write_queue.next_group(usize::MAX),
+                _ => {
+                    // Callers that were answered together come back together.
+                    write_queue.settle().await;
+                    write_queue.next_group(usize::MAX)
+                }
             };
             group.retain(|request| request.claim.take());
             match ready {
