@@ -280,6 +280,9 @@ macro_rules! __conformance_cases {
                     plain a_summary_omits_result_and_detail;
                     plain a_page_carries_the_position_of_the_store;
                 }
+                filters {
+                    plain two_filters_of_one_kind_must_both_match;
+                }
                 scan {
                     plain a_walk_finds_what_lies_behind_more_rows_than_a_page_reads;
                     plain a_page_reads_a_bounded_number_of_rows;

@@ -35,6 +35,10 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
         "a_repeated_operation_is_answered_already",
     ),
     (
+        Fault::LooksAtOneFilterOfAKind,
+        "two_filters_of_one_kind_must_both_match",
+    ),
+    (
         Fault::LosesTheLastOfAPage,
         "every_page_size_returns_the_same_list",
     ),

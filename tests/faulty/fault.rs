@@ -36,6 +36,8 @@ pub(crate) enum Fault {
     ReversesOldest,
     /// Leaves a term out.
     IgnoresATerm,
+    /// Looks at one filter of each kind.
+    LooksAtOneFilterOfAKind,
     /// Leaves out which action is asked for.
     IgnoresUids,
     /// Takes the first of several objects for all of them.
