@@ -137,6 +137,7 @@ fn there_is_a_case_for_each_fault_and_a_group_of_them_for_each_part() {
         "contention",
         "create",
         "drops",
+        "filters",
         "fitting",
         "get",
         "keys",

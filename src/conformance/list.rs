@@ -272,6 +272,7 @@ macro_rules! __conformance_cases {
                     plain every_pair_of_filters_returns_the_actions_that_match_both;
                     plain an_action_that_touches_several_listed_objects_is_returned_once;
                     plain every_page_size_returns_the_same_list;
+                    plain a_page_that_ends_a_list_has_no_next_page;
                     plain a_query_beyond_its_limits_is_invalid;
                     plain an_unknown_filter_or_order_is_unsupported;
                     plain a_cursor_of_another_list_is_invalid;
@@ -280,9 +281,13 @@ macro_rules! __conformance_cases {
                     plain a_summary_omits_result_and_detail;
                     plain a_page_carries_the_position_of_the_store;
                 }
+                filters {
+                    plain two_filters_of_one_kind_must_both_match;
+                }
                 scan {
                     plain a_walk_finds_what_lies_behind_more_rows_than_a_page_reads;
                     plain a_page_reads_a_bounded_number_of_rows;
+                    plain a_page_reads_a_bounded_number_of_rows_of_every_index;
                 }
                 walks {
                     crowd paging_returns_each_action_once_during_writes;
@@ -385,6 +390,7 @@ macro_rules! __conformance_cases {
                     reopen a_report_of_progress_alone_survives_reopening;
                     reopen the_times_of_an_owner_survive_reopening;
                     reopen writes_taken_before_a_close_survive_reopening;
+                    reopen a_change_through_a_second_store_wakes_a_waiter;
                 }
             }
         }

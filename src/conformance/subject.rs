@@ -63,7 +63,8 @@ impl Subject {
     }
 
     /// Sets the function that opens the same store again after it was closed. The suite
-    /// uses it to test that acknowledged writes are durable.
+    /// uses it to test that acknowledged writes are durable. It opens a store that is
+    /// [`shared`](crate::Capabilities::shared) a second time without closing it first.
     pub fn with_reopen<F, Fut, S>(mut self, reopen: F) -> Subject
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -113,6 +114,25 @@ impl Subject {
                 reopen: Some(reopen),
                 kept: self.kept,
             })
+        })
+    }
+
+    /// Opens a shared store a second time. Reopens any other store, and returns it twice.
+    #[track_caller]
+    pub(super) fn opened_twice(
+        self,
+    ) -> impl Future<Output = Proof<(Subject, Arc<dyn ActionStore>)>> {
+        at_call(async move {
+            if !self.store.capabilities().shared {
+                let again = self.reopened().await?;
+                let second = again.store.clone();
+                return Ok((again, second));
+            }
+            let Some(reopen) = &self.reopen else {
+                return Err(Stop::NotApplicable("the fixture cannot reopen its store"));
+            };
+            let second = reopen().await?;
+            Ok((self, second))
         })
     }
 }

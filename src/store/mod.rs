@@ -61,7 +61,8 @@ use crate::model::{
 ///    the fork.
 /// 10. In newest and oldest order, an action that matches throughout a walk appears exactly once.
 ///     A page reads at most [`Limits::SCAN`](crate::Limits::SCAN) rows to find matches. So a page may
-///     be short, or empty, and still have a next one. Only a page that reached the end has none.
+///     be short, or empty, and still have a next one. Only a page that reached the end has none, and
+///     without filters each page that reached it has none.
 /// 11. An unknown term, order or command is [`Unsupported`](crate::StoreErrorKind::Unsupported). It is
 ///     never ignored.
 /// 12. A command that names an owner is [`Rejection::Fenced`] unless that incarnation is alive in the

@@ -35,6 +35,14 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
         "a_repeated_operation_is_answered_already",
     ),
     (
+        Fault::LooksAtOneFilterOfAKind,
+        "two_filters_of_one_kind_must_both_match",
+    ),
+    (
+        Fault::OffersAPageBeyondTheEnd,
+        "a_page_that_ends_a_list_has_no_next_page",
+    ),
+    (
         Fault::LosesTheLastOfAPage,
         "every_page_size_returns_the_same_list",
     ),
@@ -438,6 +446,14 @@ pub(crate) const BITES: &[(Fault, &str)] = &[
     (
         Fault::AdoptsFromTheLiving,
         "an_action_can_be_lost_only_after_its_owner_ended",
+    ),
+    (
+        Fault::ForgetsHowAnOwnerEnded,
+        "a_replaced_owner_cannot_write",
+    ),
+    (
+        Fault::ForgetsTheLivingWithItsName,
+        "a_late_claim_does_not_fence_a_successor",
     ),
     (Fault::LosesEvidence, "a_lost_action_keeps_the_evidence"),
     (

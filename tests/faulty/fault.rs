@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     LiesAboutWhatIsApplied,
     /// Leaves out the last item of a full page.
     LosesTheLastOfAPage,
+    /// Offers a page after a full one that ended the list.
+    OffersAPageBeyondTheEnd,
     /// Begins a page with the last item of the page before.
     RepeatsAnItem,
     /// Still counts an action that was removed.
@@ -36,6 +38,8 @@ pub(crate) enum Fault {
     ReversesOldest,
     /// Leaves a term out.
     IgnoresATerm,
+    /// Looks at one filter of each kind.
+    LooksAtOneFilterOfAKind,
     /// Leaves out which action is asked for.
     IgnoresUids,
     /// Takes the first of several objects for all of them.
@@ -154,6 +158,8 @@ pub(crate) enum Fault {
     TakesTheLivingForActive,
     /// Forgets old ended owners, even if they have unfinished actions.
     ForgetsWhoeverHasEnded,
+    /// Forgets a living owner with an earlier incarnation of its name.
+    ForgetsTheLivingWithItsName,
     /// Lets an incarnation that has ended claim its name again.
     TakesLateClaims,
     // Changes.
@@ -202,6 +208,8 @@ pub(crate) enum Fault {
     CutsInSilence,
     /// Refuses an end whose texts do not fit.
     RefusesEndsThatDoNotFit,
+    /// Does not know how an owner ended.
+    ForgetsHowAnOwnerEnded,
     /// Says of an owner that released its name that it was fenced.
     SaysFencedOfTheReleased,
     /// Applies progress again that is repeated after another change.

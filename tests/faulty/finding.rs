@@ -1,6 +1,7 @@
 //! Labels, sets of states and prefixes that are found wrongly.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use action_store::action::Labels;
@@ -54,6 +55,10 @@ impl Faulty {
             }
             Fault::TakesPrefixesForPatterns => {
                 filters.retain(|filter| !matches!(filter, Filter::NamePrefix(_)));
+            }
+            Fault::LooksAtOneFilterOfAKind => {
+                let mut kinds = HashSet::new();
+                filters.retain(|filter| kinds.insert(discriminant(filter)));
             }
             Fault::KeepsLabelsOfTheRemoved => {
                 filters.retain(|filter| !matches!(filter, Filter::Label { .. }));

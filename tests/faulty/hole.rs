@@ -13,6 +13,8 @@ pub(crate) enum Hole {
     EndsTheFeedAtTheScanLimit,
     /// Reads on until the page is full, however many rows that takes.
     ScansWithoutLimit,
+    /// Does so only where the rows of several objects are merged.
+    ScansMergedListsWithoutLimit,
     // Positions after removals.
     /// Reports `pruned_through` one too high.
     PrunesOneTooFar,
@@ -46,6 +48,8 @@ pub(crate) enum Hole {
     AnnouncesLongAfterTheCommit,
     /// Misses a commit that is announced while a waiter begins to wait.
     MissesWhatIsAnnouncedMeanwhile,
+    /// Wakes no waiter for a commit through another store.
+    WaitsForItsOwnCommits,
     // Positions of pages.
     /// Reads the position of a log page after its entries.
     ReadsLogPositionsLater,

@@ -21,6 +21,10 @@ pub(crate) const HOLE_BITES: &[(Hole, &str)] = &[
         "a_page_reads_a_bounded_number_of_rows",
     ),
     (
+        Hole::ScansMergedListsWithoutLimit,
+        "a_page_reads_a_bounded_number_of_rows_of_every_index",
+    ),
+    (
         Hole::PrunesOneTooFar,
         "pruned_through_is_the_highest_last_revision_of_the_removed_actions",
     ),
@@ -151,7 +155,13 @@ pub(crate) const HOLE_BITES: &[(Hole, &str)] = &[
 ];
 
 /// Holes that a case notices by waiting in vain, and so on a clock that a test may pause.
-pub(crate) const HOLE_HANGS: &[(Hole, &str)] = &[(
-    Hole::MissesWhatIsAnnouncedMeanwhile,
-    "a_wait_that_begins_during_a_write_ends",
-)];
+pub(crate) const HOLE_HANGS: &[(Hole, &str)] = &[
+    (
+        Hole::MissesWhatIsAnnouncedMeanwhile,
+        "a_wait_that_begins_during_a_write_ends",
+    ),
+    (
+        Hole::WaitsForItsOwnCommits,
+        "a_change_through_a_second_store_wakes_a_waiter",
+    ),
+];

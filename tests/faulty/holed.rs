@@ -10,8 +10,9 @@ use action_store::action::Version;
 use action_store::owner::{Owner, OwnerQuery};
 use action_store::query::{Position, Revision};
 use action_store::{
-    Action, ActionStore, ActionUid, Batch, Capabilities, Command, Cursor, Done, LogEntry, LogQuery,
-    MemoryStore, Order, Page, Progress, Query, Rejection, StoreError, StoreErrorKind, Timestamp,
+    Action, ActionStore, ActionUid, Batch, Capabilities, Command, Cursor, Done, Filter, LogEntry,
+    LogQuery, MemoryStore, Order, Page, Progress, Query, Rejection, StoreError, StoreErrorKind,
+    Timestamp,
 };
 use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
@@ -157,7 +158,9 @@ impl Holed {
 #[async_trait]
 impl ActionStore for Holed {
     fn capabilities(&self) -> Capabilities {
-        self.inner().capabilities()
+        let mut capabilities = self.inner().capabilities();
+        capabilities.shared |= self.is(Hole::WaitsForItsOwnCommits);
+        capabilities
     }
 
     async fn write(&self, mut batch: Batch) -> Result<Vec<Answer>, StoreError> {
@@ -204,7 +207,13 @@ impl ActionStore for Holed {
             turns().await;
             page.at = self.inner().changed(None).await?;
         }
-        while self.is(Hole::ScansWithoutLimit) && page.items.len() < limit && page.next.is_some() {
+        let merges = |filter: &Filter| matches!(filter, Filter::TouchesAny(_));
+        let has_no_limit = match self.hole {
+            Hole::ScansWithoutLimit => true,
+            Hole::ScansMergedListsWithoutLimit => query.filters.iter().any(merges),
+            _ => false,
+        };
+        while has_no_limit && page.items.len() < limit && page.next.is_some() {
             query.after = page.next;
             query.limit = u16::try_from(limit - page.items.len()).unwrap();
             let more = self.inner().list(&query).await?;
@@ -298,6 +307,10 @@ impl ActionStore for Holed {
                 "changed",
                 "after: is beyond the store",
             )),
+            Hole::WaitsForItsOwnCommits if now.revision == after => {
+                self.announcing.notified().await;
+                self.inner().changed(Some(after)).await
+            }
             Hole::MissesWhatIsAnnouncedMeanwhile => {
                 if announced() <= after.get() {
                     tokio::task::yield_now().await;

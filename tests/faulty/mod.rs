@@ -193,13 +193,8 @@ impl ActionStore for Faulty {
         match self.fault {
             Fault::ReversesAnswers => answers.reverse(),
             Fault::NamesAnotherHolder => self.misnamed(&mut answers).await?,
-            Fault::SaysFencedOfTheReleased => {
-                for answer in &mut answers {
-                    if let Err(Rejection::Fenced { end, .. }) = answer {
-                        *end = OwnerEnd::Fenced;
-                    }
-                }
-            }
+            Fault::SaysFencedOfTheReleased => mistake_ends(&mut answers, OwnerEnd::Fenced),
+            Fault::ForgetsHowAnOwnerEnded => mistake_ends(&mut answers, OwnerEnd::Unknown),
             Fault::AppliesProgressAgain | Fault::RefusesProgressAfterTheEnd if progress => {
                 self.mistake_progress(&mut answers);
             }
@@ -333,6 +328,9 @@ impl ActionStore for Faulty {
         match self.fault {
             Fault::LosesTheLastOfAPage if page.next.is_some() => {
                 page.items.pop();
+            }
+            Fault::OffersAPageBeyondTheEnd if page.items.len() == usize::from(asked.limit) => {
+                page.next = page.next.or(Some(Cursor::newest(page.at, 1)));
             }
             Fault::EndsBehindWhatIsCompleted => {
                 if let (Some(next), Some(last)) = (page.next, page.items.last()) {
@@ -506,6 +504,14 @@ impl ActionStore for Faulty {
                 self.inner.close().await
             }
             _ => self.inner.close().await,
+        }
+    }
+}
+
+fn mistake_ends(answers: &mut [Answer], mistaken: OwnerEnd) {
+    for answer in answers {
+        if let Err(Rejection::Fenced { end, .. }) = answer {
+            *end = mistaken;
         }
     }
 }

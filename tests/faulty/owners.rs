@@ -151,8 +151,18 @@ impl Faulty {
                         *owner = OwnerRef::new(owner.name.clone());
                     }
                 }
+                (Fault::ForgetsTheLivingWithItsName, Command::Renew(by)) => {
+                    let owners = self.inner.all_owners(OwnerQuery::new()).await?;
+                    let claimed = self.owners.claimed.lock().unwrap();
+                    let mut named = claimed.iter().filter(|o| o.name == by.name);
+                    if named.any(|o| owners.iter().all(|known| known.owner != *o)) {
+                        *by = OwnerRef::new(by.name.clone());
+                    }
+                }
                 (
-                    Fault::KeepsEveryOwner | Fault::ForgetsWhoeverHasEnded,
+                    Fault::KeepsEveryOwner
+                    | Fault::ForgetsWhoeverHasEnded
+                    | Fault::ForgetsTheLivingWithItsName,
                     Command::Claim { owner, .. },
                 ) => {
                     self.owners.claimed.lock().unwrap().push(owner.clone());

@@ -109,6 +109,39 @@ pub(super) async fn every_page_size_returns_the_same_list(fixture: &dyn Fixture)
     Ok(())
 }
 
+pub(super) async fn a_page_that_ends_a_list_has_no_next_page(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let owner = s.claim("plane").await?;
+    s.claim("other").await?;
+    let mut last = s.completed(&owner).await?;
+    for _ in 0..3 {
+        last = s.completed(&owner).await?;
+    }
+    // As many items as the list has; then pages that divide it.
+    for limit in [4, 2, 1] {
+        for order in [Order::Newest, Order::Oldest, Order::Finished, Order::Feed] {
+            let mut query = Query::new().with_order(order).with_limit(limit);
+            for _ in 1..4 / limit {
+                query.after = s.list(query.clone()).await?.next;
+            }
+            let page = s.list(query).await?;
+            let what = format!("a full last page of {limit} in {order:?} order");
+            same(&what, page.items.len(), usize::from(limit))?;
+            same(&format!("the end after {what}"), page.next, None)?;
+        }
+    }
+    for query in [LogQuery::all(), LogQuery::of(last.uid)] {
+        let entries = log_walk(&*s.store, query.clone()).await?.len();
+        let query = query.with_limit(u16::try_from(entries).unwrap_or(Limits::PAGE));
+        let page = s.store.log(&query).await?;
+        same("the entries of a full page", page.items.len(), entries)?;
+        same("the end of the log", page.next, None)?;
+    }
+    let page = s.store.owners(&OwnerQuery::new().with_limit(2)).await?;
+    same("the owners of a full page", page.items.len(), 2)?;
+    same("the end of the owners", page.next, None)
+}
+
 pub(super) async fn a_query_beyond_its_limits_is_invalid(fixture: &dyn Fixture) -> Proof {
     let s = open(fixture).await?;
     s.queued().await?;

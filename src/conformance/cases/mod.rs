@@ -8,6 +8,7 @@ mod completion;
 mod contention;
 mod create;
 mod drops;
+mod filters;
 mod finding;
 mod fitting;
 mod get;

@@ -198,7 +198,10 @@ pub(super) async fn a_late_claim_does_not_fence_a_successor(fixture: &dyn Fixtur
     // Repeated restarts of the same name do not change this.
     let mut late = Vec::new();
     for _ in 0..50 {
-        late.push(s.claim("plane").await?);
+        let owner = s.claim("plane").await?;
+        // It stays alive when earlier incarnations are forgotten.
+        s.done(Command::renew(owner.clone())).await?;
+        late.push(owner);
     }
     let living = s.claim("plane").await?;
     for owner in late {

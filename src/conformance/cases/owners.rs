@@ -232,8 +232,22 @@ pub(super) async fn a_replaced_owner_cannot_write(fixture: &dyn Fixture) -> Proo
     let s = open(fixture).await?;
     let owner = s.claim("plane").await?;
     let action = s.executing(&owner).await?;
-    s.claim("plane").await?;
-    nothing_is_accepted(&s, &owner, &action).await
+    let successor = s.claim("plane").await?;
+    nothing_is_accepted(&s, &owner, &action).await?;
+    // The successor's renewals do not change how its predecessor ended.
+    for renewals in 1..3 {
+        s.done(Command::renew(successor.clone())).await?;
+        same("renewals", s.owner(&successor).await?.renewals, renewals)?;
+        let late = apply(action.uid, step("zombie"), Some(&owner));
+        demand!(
+            s.refused(late).await?,
+            Rejection::Fenced {
+                end: OwnerEnd::Fenced,
+                ..
+            }
+        );
+    }
+    Ok(())
 }
 
 pub(super) async fn a_released_owner_cannot_write(fixture: &dyn Fixture) -> Proof {

@@ -295,3 +295,26 @@ pub(super) async fn writes_taken_before_a_close_survive_reopening(fixture: &dyn 
     }
     Ok(())
 }
+
+pub(super) async fn a_change_through_a_second_store_wakes_a_waiter(fixture: &dyn Fixture) -> Proof {
+    let s = open(fixture).await?;
+    let before = s.queued().await?;
+    let (s, second) = s.opened_twice().await?;
+    let found = second.get(&[before.uid]).await?;
+    same("an earlier action", found, vec![Some(before)])?;
+    for _ in 0..3 {
+        let revision = s.position().await?.revision;
+        let store = s.store.clone();
+        let waiter = tokio::spawn(async move { store.changed(Some(revision)).await });
+        tokio::task::yield_now().await;
+        let new = NewAction::task("a");
+        let uid = new.uid;
+        let answers = write(&*second, Batch::each(vec![create(new)])).await?;
+        let created = pick("the answers", &answers, 0)?.clone()?.action;
+        let at = in_time("the end of a waiter", waiter).await???;
+        holds("a higher revision", at.revision > revision, at)?;
+        same("the new action", s.find(uid).await?, created)?;
+    }
+    second.close().await?;
+    Ok(())
+}

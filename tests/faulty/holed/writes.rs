@@ -128,7 +128,9 @@ impl Holed {
                 turns().await;
                 self.inner().write(batch).await
             }
-            Hole::AnnouncesLongAfterTheCommit | Hole::MissesWhatIsAnnouncedMeanwhile => {
+            Hole::AnnouncesLongAfterTheCommit
+            | Hole::MissesWhatIsAnnouncedMeanwhile
+            | Hole::WaitsForItsOwnCommits => {
                 let answers = self.inner().write(batch).await?;
                 turns().await;
                 let at = self.inner().changed(None).await?;
