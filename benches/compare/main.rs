@@ -9,8 +9,9 @@
 //! `--rounds N`, `--time MILLISECONDS` and `--size N` (rows of the read workloads) override the
 //! defaults.
 //!
-//! `--alone MemoryStore --lives N` runs lives on one contestant in one task and measures nothing.
-//! `scripts/instructions` counts the instructions of a command that way.
+//! `--alone SqliteStore --only newest-8 --calls N` runs N calls of one workload on one contestant,
+//! and measures nothing. A call of `lives-*` is a whole life, six commands. `scripts/instructions`
+//! counts the instructions of a call that way.
 //!
 //! # Contestants
 //!
@@ -102,21 +103,21 @@ struct Options {
     rounds: usize,
     time: Duration,
     size: usize,
-    /// Contestant to run alone, and its number of lives.
+    /// Contestant to run alone, and the number of calls.
     alone: Option<(String, usize)>,
 }
 
 impl Options {
     fn read() -> Options {
-        let flags = Flags::read(&["only", "rounds", "time", "size", "alone", "lives"]);
-        let lives = flags.number("lives", 100, 10_000);
+        let flags = Flags::read(&["only", "rounds", "time", "size", "alone", "calls"]);
+        let calls = flags.number("calls", 100, 10_000);
         Options {
             quick: flags.quick(),
             only: flags.text("only").unwrap_or_default().to_owned(),
             rounds: flags.number("rounds", 1, 5).max(1),
             time: flags.millis("time", 150, 1000),
             size: flags.number("size", 2000, 100_000).max(1),
-            alone: flags.text("alone").map(|name| (name.to_owned(), lives)),
+            alone: flags.text("alone").map(|name| (name.to_owned(), calls)),
         }
     }
 }
@@ -132,8 +133,12 @@ async fn main() {
     }
     std::fs::create_dir_all(&output).unwrap();
     let scratch = tempfile::tempdir_in(&output).unwrap();
-    if let Some((name, lives)) = options.alone {
-        return alone::run(&name, lives, scratch.path()).await;
+    let chosen = |name: &str| name.starts_with(options.only.as_str());
+    let mut workloads = WORKLOADS.into_iter().filter(|(name, ..)| chosen(name));
+    if let Some((name, calls)) = &options.alone {
+        let (_, work, callers) = workloads.next().expect("no workload begins like that");
+        let by = (work, callers);
+        return alone::run(name, by, *calls, options.size, scratch.path()).await;
     }
     schema::check(scratch.path()).await;
 
@@ -145,8 +150,7 @@ async fn main() {
     );
     let mut groups = Vec::new();
     let mut families = [("durable", Vec::new()), ("memory", Vec::new())];
-    let chosen = |name: &str| name.starts_with(options.only.as_str());
-    for (name, work, callers) in WORKLOADS.into_iter().filter(|(name, ..)| chosen(name)) {
+    for (name, work, callers) in workloads {
         let kinds = match work {
             Work::Object | Work::Feed => [&PAGED[..], &[]],
             _ => [&DURABLE[..], &VOLATILE[..]],
