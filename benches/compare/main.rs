@@ -6,8 +6,9 @@
 //!
 //! `-- --quick` runs one short round of each workload as a smoke test, and writes under
 //! `target/compare/quick`. `--only lives-64` runs the workloads whose names begin with this text.
-//! `--rounds N`, `--time MILLISECONDS` and `--size N` (rows of the read workloads) override the
-//! defaults.
+//! `--against "rusqlite per call"` compares with this contestant alone, so that one ratio takes a few
+//! seconds. `--rounds N`, `--time MILLISECONDS` and `--size N` (rows of the read workloads) override
+//! the defaults.
 //!
 //! `--alone SqliteStore --only newest-8 --calls N` runs N calls of one workload on one contestant,
 //! and measures nothing. A call of `lives-*` is a whole life, six commands. `scripts/instructions`
@@ -100,6 +101,8 @@ use workloads::{WORKLOADS, Work};
 struct Options {
     quick: bool,
     only: String,
+    /// The only contestant to compare the library with.
+    against: Option<String>,
     rounds: usize,
     time: Duration,
     size: usize,
@@ -109,11 +112,14 @@ struct Options {
 
 impl Options {
     fn read() -> Options {
-        let flags = Flags::read(&["only", "rounds", "time", "size", "alone", "calls"]);
+        let flags = Flags::read(&[
+            "only", "against", "rounds", "time", "size", "alone", "calls",
+        ]);
         let calls = flags.number("calls", 100, 10_000);
         Options {
             quick: flags.quick(),
             only: flags.text("only").unwrap_or_default().to_owned(),
+            against: flags.text("against").map(str::to_owned),
             rounds: flags.number("rounds", 1, 5).max(1),
             time: flags.millis("time", 150, 1000),
             size: flags.number("size", 2000, 100_000).max(1),
@@ -155,10 +161,13 @@ async fn main() {
             Work::Object | Work::Feed => [&PAGED[..], &[]],
             _ => [&DURABLE[..], &VOLATILE[..]],
         };
-        let families = families.iter_mut().zip(kinds);
-        for (family, kinds) in families.filter(|(_, kinds)| !kinds.is_empty()) {
+        for (family, kinds) in families.iter_mut().zip(kinds) {
+            let kinds = kinds::compared(kinds, options.against.as_deref());
+            if kinds.len() < 2 {
+                continue;
+            }
             family.1.push(groups.len());
-            let lines = rounds::compare(work, callers, kinds, &options, scratch.path()).await;
+            let lines = rounds::compare(work, callers, &kinds, &options, scratch.path()).await;
             groups.push(Group {
                 workload: format!("{name}, {}", family.0),
                 what: work.by(callers),
@@ -168,7 +177,7 @@ async fn main() {
     }
     assert!(
         !groups.is_empty(),
-        "no workload begins with {:?}",
+        "no workload begins with {:?} and has this contestant",
         options.only
     );
 
