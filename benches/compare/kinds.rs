@@ -41,6 +41,14 @@ pub const VOLATILE: [Kind; 3] = [Kind::Memory, Kind::Map, Kind::Sharded];
 /// Shards of the sharded map: several per core, as in common sharded maps.
 pub const SHARDS: usize = 16;
 
+/// Returns the library's store, and the others or the only one to compare it with.
+pub fn compared(kinds: &[Kind], against: Option<&str>) -> Vec<Kind> {
+    let (ours, others) = kinds.split_at(kinds.len().min(1));
+    let others = others.iter();
+    let others = others.filter(|kind| against.is_none_or(|name| kind.name() == name));
+    ours.iter().chain(others).copied().collect()
+}
+
 impl Kind {
     pub fn name(self) -> &'static str {
         match self {

@@ -6,11 +6,13 @@
 //!
 //! `-- --quick` runs one short round of each workload as a smoke test, and writes under
 //! `target/compare/quick`. `--only lives-64` runs the workloads whose names begin with this text.
-//! `--rounds N`, `--time MILLISECONDS` and `--size N` (rows of the read workloads) override the
-//! defaults.
+//! `--against "rusqlite per call"` compares with this contestant alone, so that one ratio takes a few
+//! seconds. `--rounds N`, `--time MILLISECONDS` and `--size N` (rows of the read workloads) override
+//! the defaults.
 //!
-//! `--alone MemoryStore --lives N` runs lives on one contestant in one task and measures nothing.
-//! `scripts/instructions` counts the instructions of a command that way.
+//! `--alone SqliteStore --only newest-8 --calls N` runs N calls of one workload on one contestant,
+//! and measures nothing. A call of `lives-*` is a whole life, six commands. `scripts/instructions`
+//! counts the instructions of a call that way.
 //!
 //! # Contestants
 //!
@@ -99,24 +101,29 @@ use workloads::{WORKLOADS, Work};
 struct Options {
     quick: bool,
     only: String,
+    /// The only contestant to compare the library with.
+    against: Option<String>,
     rounds: usize,
     time: Duration,
     size: usize,
-    /// Contestant to run alone, and its number of lives.
+    /// Contestant to run alone, and the number of calls.
     alone: Option<(String, usize)>,
 }
 
 impl Options {
     fn read() -> Options {
-        let flags = Flags::read(&["only", "rounds", "time", "size", "alone", "lives"]);
-        let lives = flags.number("lives", 100, 10_000);
+        let flags = Flags::read(&[
+            "only", "against", "rounds", "time", "size", "alone", "calls",
+        ]);
+        let calls = flags.number("calls", 100, 10_000);
         Options {
             quick: flags.quick(),
             only: flags.text("only").unwrap_or_default().to_owned(),
+            against: flags.text("against").map(str::to_owned),
             rounds: flags.number("rounds", 1, 5).max(1),
             time: flags.millis("time", 150, 1000),
             size: flags.number("size", 2000, 100_000).max(1),
-            alone: flags.text("alone").map(|name| (name.to_owned(), lives)),
+            alone: flags.text("alone").map(|name| (name.to_owned(), calls)),
         }
     }
 }
@@ -132,8 +139,12 @@ async fn main() {
     }
     std::fs::create_dir_all(&output).unwrap();
     let scratch = tempfile::tempdir_in(&output).unwrap();
-    if let Some((name, lives)) = options.alone {
-        return alone::run(&name, lives, scratch.path()).await;
+    let chosen = |name: &str| name.starts_with(options.only.as_str());
+    let mut workloads = WORKLOADS.into_iter().filter(|(name, ..)| chosen(name));
+    if let Some((name, calls)) = &options.alone {
+        let (_, work, callers) = workloads.next().expect("no workload begins like that");
+        let by = (work, callers);
+        return alone::run(name, by, *calls, options.size, scratch.path()).await;
     }
     schema::check(scratch.path()).await;
 
@@ -145,16 +156,18 @@ async fn main() {
     );
     let mut groups = Vec::new();
     let mut families = [("durable", Vec::new()), ("memory", Vec::new())];
-    let chosen = |name: &str| name.starts_with(options.only.as_str());
-    for (name, work, callers) in WORKLOADS.into_iter().filter(|(name, ..)| chosen(name)) {
+    for (name, work, callers) in workloads {
         let kinds = match work {
             Work::Object | Work::Feed => [&PAGED[..], &[]],
             _ => [&DURABLE[..], &VOLATILE[..]],
         };
-        let families = families.iter_mut().zip(kinds);
-        for (family, kinds) in families.filter(|(_, kinds)| !kinds.is_empty()) {
+        for (family, kinds) in families.iter_mut().zip(kinds) {
+            let kinds = kinds::compared(kinds, options.against.as_deref());
+            if kinds.len() < 2 {
+                continue;
+            }
             family.1.push(groups.len());
-            let lines = rounds::compare(work, callers, kinds, &options, scratch.path()).await;
+            let lines = rounds::compare(work, callers, &kinds, &options, scratch.path()).await;
             groups.push(Group {
                 workload: format!("{name}, {}", family.0),
                 what: work.by(callers),
@@ -164,7 +177,7 @@ async fn main() {
     }
     assert!(
         !groups.is_empty(),
-        "no workload begins with {:?}",
+        "no workload begins with {:?} and has this contestant",
         options.only
     );
 

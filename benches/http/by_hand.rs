@@ -13,9 +13,6 @@ use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteRow};
 use sqlx::{Row as _, SqliteConnection};
 
-/// Rows of the list, as in the adapter.
-const PAGE: i64 = 100;
-
 const SCHEMA: &str = "CREATE TABLE actions (
   number INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
@@ -154,8 +151,15 @@ fn failed(error: sqlx::Error) -> StatusCode {
     }
 }
 
+/// The database, and the rows of the list.
+#[derive(Clone)]
+struct Table {
+    pool: SqlitePool,
+    page: u16,
+}
+
 async fn one(
-    State(pool): State<SqlitePool>,
+    State(Table { pool, .. }): State<Table>,
     extract::Path(uid): extract::Path<String>,
 ) -> Result<Json<Entry>, StatusCode> {
     let row = sqlx::query(sqlx::AssertSqlSafe(ONE.as_str())).bind(uid);
@@ -164,9 +168,9 @@ async fn one(
 }
 
 /// Returns the unfinished actions, then the newest finished ones, up to a page.
-async fn list(State(pool): State<SqlitePool>) -> Result<Json<List>, StatusCode> {
+async fn list(State(Table { pool, page }): State<Table>) -> Result<Json<List>, StatusCode> {
     let mut list = List::default();
-    let mut left = PAGE;
+    let mut left = i64::from(page);
     for sql in &*LISTS {
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql.as_str())).bind(left);
         let rows = rows.fetch_all(&pool).await.map_err(failed)?;
@@ -201,9 +205,8 @@ async fn insert(connection: &mut SqliteConnection, action: &Action) {
         .unwrap();
 }
 
-/// Serves the content of a store from its own file.
-pub async fn app(store: &dyn ActionStore, path: &Path) -> Router {
-    let _ = std::fs::remove_file(path);
+/// Serves the content of a store from a new file, in lists of this many rows.
+pub async fn app(store: &dyn ActionStore, path: &Path, page: u16) -> Router {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -225,5 +228,5 @@ pub async fn app(store: &dyn ActionStore, path: &Path) -> Router {
     Router::new()
         .route("/v1/actions", get(list))
         .route("/v1/actions/{uid}", get(one))
-        .with_state(pool)
+        .with_state(Table { pool, page })
 }

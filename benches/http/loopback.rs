@@ -52,23 +52,29 @@ pub async fn measure(options: &Options, scratch: &Path) {
         options.size
     );
     let memory = MemoryStore::new();
-    let by_hand = scratch.join("by_hand.db");
-    compare(options, "memory", Arc::new(memory), &by_hand).await;
+    compare(options, "memory", Arc::new(memory), scratch).await;
     let sqlite = SqliteStore::open(scratch.join("loopback.db"));
     let sqlite = Arc::new(sqlite.await.unwrap());
-    compare(options, "SQLite", sqlite, &by_hand).await;
+    compare(options, "SQLite", sqlite, scratch).await;
 }
 
 /// Compares a store with the hand-written handler on the same actions.
-async fn compare(options: &Options, name: &str, store: Arc<dyn ActionStore>, by_hand: &Path) {
+async fn compare(options: &Options, name: &str, store: Arc<dyn ActionStore>, scratch: &Path) {
     let uids = fill(&*store, options.size, Load::Plain).await;
-    let page = RouterOptions::new().with_cap(100);
-    let app = router_with(store.clone(), AllowAll, page);
-    let server = Server::start(app.clone()).await;
-    let hand = by_hand::app(&*store, by_hand).await;
-    let hand_server = Server::start(hand.clone()).await;
     let one = format!("/v1/actions/{}", uids[uids.len() / 2]);
-    for (what, path) in [("one action", &*one), ("a page of 100", "/v1/actions")] {
+    let requests = [
+        ("one action", &*one, 100),
+        ("a page of 100", "/v1/actions", 100),
+        ("a page of 1000", "/v1/actions", 1000),
+    ];
+    for (number, (what, path, page)) in requests.into_iter().enumerate() {
+        let cap = RouterOptions::new().with_cap(page);
+        let app = router_with(store.clone(), AllowAll, cap);
+        let server = Server::start(app.clone()).await;
+        // The file before may still be open.
+        let file = scratch.join(format!("by_hand_{name}_{number}.db"));
+        let hand = by_hand::app(&*store, &file, page).await;
+        let hand_server = Server::start(hand.clone()).await;
         let (status, _, body) = ask(&app, path).await;
         assert_eq!(status, 200);
         let (status, _, theirs) = ask(&hand, path).await;

@@ -13,8 +13,8 @@ use crate::model::{
 use crate::store::ActionStore;
 
 /// Maximum number of actions per store query. At most this many are held in memory beside the
-/// answer.
-const CHUNK: u16 = 125;
+/// answer. SQLite returns up to a hundred rows as one value.
+const CHUNK: u16 = 100;
 
 /// Maximum number of short store pages per answer. A store returns a short page after a bounded
 /// number of rows, so this bounds the work of a request. The next answer continues.

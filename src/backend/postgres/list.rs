@@ -38,6 +38,10 @@ impl Dialect for PostgresDialect {
         format!("unnest(${value}) AS j(value)")
     }
 
+    fn limit(value: usize) -> String {
+        format!("LIMIT ${value}")
+    }
+
     fn numbers(numbers: &[String]) -> String {
         format!("SELECT {}", numbers.join(", "))
     }

@@ -39,6 +39,9 @@ pub(crate) trait Dialect {
     /// Returns a table `j` with one column `value`: the texts in the list `$value`.
     fn each(value: usize) -> String;
 
+    /// Returns the clause that limits the rows to `$value`.
+    fn limit(value: usize) -> String;
+
     /// Returns the statement whose one row has these numbers.
     fn numbers(numbers: &[String]) -> String;
 

@@ -4,6 +4,7 @@
 //! open. Every page is read completely before it is returned. So a slow caller cannot hold a
 //! snapshot.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -23,7 +24,8 @@ type Found = Vec<Option<Arc<Action>>>;
 /// One caller's look-up.
 type LookUp = (Vec<ActionUid>, Reply<Found>);
 
-/// Maximum number of uids that are looked up together, unless one caller alone asks for more.
+/// Maximum number of uids that are looked up together, unless one caller alone asks for more. Also
+/// the maximum number of callers that share a page.
 const GATHERED: usize = 256;
 
 /// A request and the channel for its answer.
@@ -36,12 +38,38 @@ pub(super) enum Read {
     Position(Reply<Position>),
 }
 
+/// The requests that wait for a reader.
+pub(super) struct Questions {
+    queue: mpsc::Receiver<Read>,
+    /// The oldest requests: they were taken from the queue while others were collected.
+    put_off: VecDeque<Read>,
+}
+
+impl Questions {
+    pub(super) fn new(queue: mpsc::Receiver<Read>) -> Questions {
+        Questions {
+            queue,
+            put_off: VecDeque::new(),
+        }
+    }
+
+    /// Offers each waiting request to `collect`, the oldest first. A request that it returns keeps
+    /// its place.
+    fn collect(&mut self, collect: impl FnMut(Read) -> Option<Read>) {
+        while self.put_off.len() < GATHERED
+            && let Ok(question) = self.queue.try_recv()
+        {
+            self.put_off.push_back(question);
+        }
+        let waiting = std::mem::take(&mut self.put_off);
+        self.put_off = waiting.into_iter().filter_map(collect).collect();
+    }
+}
+
 pub(super) struct Reader<R> {
     pub(super) engine: R,
     /// Shared by all readers: the next free reader takes the next request.
-    pub(super) questions: Arc<Mutex<mpsc::Receiver<Read>>>,
-    /// A request that was taken from the queue while look-ups were collected.
-    pub(super) put_off: Option<Read>,
+    pub(super) questions: Arc<Mutex<Questions>>,
     pub(super) closing: watch::Receiver<bool>,
     /// Announces the positions that pages show. The writer may announce that commit later, or
     /// never: a commit can report a failure and still be applied.
@@ -59,7 +87,11 @@ impl<R: ReadEngine> Reader<R> {
                 }
                 // Where no caller waits any more, no query is needed.
                 Read::List(query, reply) if !reply.is_closed() => {
+                    let also = self.callers_of(&query);
                     let page = self.engine.list(&query).await;
+                    for reply in also {
+                        self.answer(reply, page.clone(), |page| page.at);
+                    }
                     self.answer(reply, page, |page| page.at);
                 }
                 Read::Log(query, reply) if !reply.is_closed() => {
@@ -82,42 +114,55 @@ impl<R: ReadEngine> Reader<R> {
 
     /// Returns `None` once the store is closed or dropped, and no request waits.
     async fn next_question(&mut self) -> Option<Read> {
-        if let Some(question) = self.put_off.take() {
+        // Waits with the lock held, so that the readers take turns.
+        let Questions { queue, put_off } = &mut *self.questions.lock().await;
+        if let Some(question) = put_off.pop_front() {
             return Some(question);
         }
-        // Waits with the lock held, so that the readers take turns.
-        let mut questions = self.questions.lock().await;
         tokio::select! {
             biased;
-            question = questions.recv() => return question,
-            _ = self.closing.wait_for(|closing| *closing) => questions.close(),
+            question = queue.recv() => return question,
+            _ = self.closing.wait_for(|closing| *closing) => queue.close(),
         }
         // Requests that came before the close are still answered.
-        questions.recv().await
+        queue.recv().await
     }
 
     /// Collects other waiting look-ups: one round trip to the database serves all of them.
     fn gather(&mut self, uids: Vec<ActionUid>, reply: Reply<Found>) -> Vec<LookUp> {
         let mut count = uids.len();
         let mut looked_up = vec![(uids, reply)];
-        // If another reader waits for its turn, it has the lock and takes them.
-        let Ok(mut questions) = self.questions.try_lock() else {
-            return looked_up;
-        };
-        while count < GATHERED {
-            match questions.try_recv() {
-                Ok(Read::Get(uids, reply)) => {
-                    count += uids.len();
-                    looked_up.push((uids, reply));
-                }
-                Ok(other) => {
-                    self.put_off = Some(other);
-                    break;
-                }
-                Err(_) => break,
+        self.collect(|question| match question {
+            Read::Get(uids, reply) if count < GATHERED => {
+                count += uids.len();
+                looked_up.push((uids, reply));
+                None
             }
-        }
+            other => Some(other),
+        });
         looked_up
+    }
+
+    /// Collects the other callers that wait for this page: many clients poll the same list. All of
+    /// them asked before the page is read, so none of them misses a change.
+    fn callers_of(&mut self, query: &Query) -> Vec<Reply<Page<Arc<Action>>>> {
+        let mut callers = Vec::new();
+        self.collect(|question| match question {
+            Read::List(other, reply) if callers.len() < GATHERED && other == *query => {
+                callers.push(reply);
+                None
+            }
+            other => Some(other),
+        });
+        callers
+    }
+
+    /// Offers each waiting request to `collect`. If another reader is free, no request waits, and
+    /// that reader has the lock.
+    fn collect(&mut self, collect: impl FnMut(Read) -> Option<Read>) {
+        if let Ok(mut questions) = self.questions.try_lock() {
+            questions.collect(collect);
+        }
     }
 
     async fn look_up(&mut self, mut looked_up: Vec<LookUp>) {
@@ -182,5 +227,109 @@ impl<R: ReadEngine> Reader<R> {
             self.position_watch.publish(at(answer));
         }
         let _gone = reply.send(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as StdMutex;
+
+    use super::*;
+    use crate::model::{BranchId, Order, Revision, StoreId};
+
+    /// An empty database that remembers what it was asked.
+    struct Empty {
+        at: Position,
+        asked: Arc<StdMutex<Vec<&'static str>>>,
+    }
+
+    impl Empty {
+        fn note(&self, what: &'static str) {
+            self.asked.lock().unwrap().push(what);
+        }
+    }
+
+    impl ReadEngine for Empty {
+        async fn get(&mut self, uids: &[ActionUid]) -> Result<Vec<FoundOne>, StoreError> {
+            self.note("get");
+            Ok(vec![Ok(None); uids.len()])
+        }
+
+        async fn check_absent(&mut self, _: &[ActionUid]) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        async fn list(&mut self, query: &Query) -> Result<Page<Arc<Action>>, StoreError> {
+            self.note(match query.order {
+                Order::Oldest => "oldest",
+                _ => "newest",
+            });
+            Ok(Page::new(Vec::new(), None, self.at))
+        }
+
+        async fn log(&mut self, _: &LogQuery) -> Result<Page<LogEntry>, StoreError> {
+            self.note("log");
+            Ok(Page::new(Vec::new(), None, self.at))
+        }
+
+        async fn owners(&mut self, _: &OwnerQuery) -> Result<Page<Owner>, StoreError> {
+            self.note("owners");
+            Ok(Page::new(Vec::new(), None, self.at))
+        }
+
+        async fn position(&mut self) -> Result<Position, StoreError> {
+            self.note("position");
+            Ok(self.at)
+        }
+
+        async fn close(self) {}
+    }
+
+    #[tokio::test]
+    async fn callers_that_wait_for_the_same_page_share_one_query() {
+        let at = Position::new(StoreId::new(), BranchId::FIRST, Revision::ZERO);
+        let (questions, queue) = mpsc::channel(64);
+        let (newest, oldest) = (Query::new(), Query::new().with_order(Order::Oldest));
+        let (mut pages, mut look_ups) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            for query in [&newest, &oldest] {
+                let (reply, page) = oneshot::channel();
+                questions
+                    .try_send(Read::List(query.clone(), reply))
+                    .ok()
+                    .unwrap();
+                pages.push(page);
+            }
+            let (reply, found) = oneshot::channel();
+            let uids = vec![ActionUid::new()];
+            questions.try_send(Read::Get(uids, reply)).ok().unwrap();
+            look_ups.push(found);
+        }
+        let (reply, position) = oneshot::channel();
+        questions.try_send(Read::Position(reply)).ok().unwrap();
+        let asked = Arc::default();
+        // The store is closed already: the reader answers what waits, and ends.
+        let (_open, closing) = watch::channel(true);
+        let reader = Reader {
+            engine: Empty {
+                at,
+                asked: Arc::clone(&asked),
+            },
+            questions: Arc::new(Mutex::new(Questions::new(queue))),
+            closing,
+            position_watch: Arc::new(PositionWatch::new(at)),
+        };
+        reader.run().await;
+        for page in pages {
+            assert_eq!(page.await.unwrap().unwrap().at, at);
+        }
+        for found in look_ups {
+            assert_eq!(found.await.unwrap().unwrap(), [None]);
+        }
+        assert_eq!(position.await.unwrap().unwrap(), at);
+        assert_eq!(
+            *asked.lock().unwrap(),
+            ["newest", "oldest", "get", "position"]
+        );
     }
 }

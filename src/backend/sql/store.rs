@@ -12,7 +12,7 @@ use super::engine::{Engine, ReadEngine};
 use super::lineage::Lineage;
 use super::poll::{Poll, PollHint};
 use super::read_cache::ReadCache;
-use super::reader::{Read, Reader, Reply};
+use super::reader::{Questions, Read, Reader, Reply};
 use super::write_request::Answer;
 use super::write_sender::WriteSender;
 use super::writer::{CloseOnDrop, Writer};
@@ -71,12 +71,11 @@ impl SqlStore {
         let read_cache = Arc::new(ReadCache::default());
         let (sender, write_queue) = WriteSender::new(settings.queue_bytes);
         let (questions, asked) = mpsc::channel(QUESTIONS);
-        let asked = Arc::new(Mutex::new(asked));
+        let asked = Arc::new(Mutex::new(Questions::new(asked)));
         let readers = readers.into_iter().map(|engine| {
             let reader = Reader {
                 engine,
                 questions: asked.clone(),
-                put_off: None,
                 closing: sender.closing(),
                 position_watch: position_watch.clone(),
             };

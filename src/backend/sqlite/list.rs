@@ -43,6 +43,12 @@ impl Dialect for SqliteDialect {
         format!("json_each(${value}) AS j")
     }
 
+    /// Without the plus, SQLite's planner looks at the value, and prepares the statement again
+    /// whenever another one is bound.
+    fn limit(value: usize) -> String {
+        format!("LIMIT +${value}")
+    }
+
     fn numbers(numbers: &[String]) -> String {
         format!("SELECT json_array({})", numbers.join(", "))
     }

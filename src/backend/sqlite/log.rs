@@ -12,11 +12,12 @@ use crate::backend::sql::Lineage;
 use crate::error::StoreError;
 use crate::model::{LogEntry, LogQuery, Page};
 
+// The plus before each limit: see `SqliteDialect::limit`.
 static LOG_OF_ACTION: LazyLock<String> = LazyLock::new(|| {
     // The plus stops the planner from scanning the whole log in entry order.
     log_statement(
         "actions_action AS a CROSS JOIN actions_log AS l ON l.action = a.number \
-         WHERE a.uid = $3 AND +l.entry > $1 ORDER BY +l.entry LIMIT $2",
+         WHERE a.uid = $3 AND +l.entry > $1 ORDER BY +l.entry LIMIT +$2",
     )
 });
 
@@ -24,7 +25,7 @@ static LOG: LazyLock<String> = LazyLock::new(|| {
     log_statement(
         // An entry without its action is damage, not a shorter page.
         "actions_log AS l LEFT JOIN actions_action AS a ON a.number = l.action \
-         WHERE l.entry > $1 ORDER BY l.entry LIMIT $2",
+         WHERE l.entry > $1 ORDER BY l.entry LIMIT +$2",
     )
 });
 

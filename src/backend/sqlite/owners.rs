@@ -19,7 +19,8 @@ pub(super) fn owns(owner: &str) -> String {
     )
 }
 
-/// One statement, so that the position and the owners are from the same moment.
+/// One statement, so that the position and the owners are from the same moment. The plus before the
+/// limit: see `SqliteDialect::limit`.
 pub(super) fn script(query: &OwnerQuery) -> Result<Script, sqlx::Error> {
     let mut script = Script::new();
     let after = query.after.map_or(0, |cursor| cursor.position());
@@ -35,7 +36,7 @@ pub(super) fn script(query: &OwnerQuery) -> Result<Script, sqlx::Error> {
     }
     script.push(&format!(
         "{POSITION} UNION ALL SELECT * FROM (SELECT {owner} \
-         FROM actions_owner AS o WHERE o.id > $1{conditions} ORDER BY o.id LIMIT $2)"
+         FROM actions_owner AS o WHERE o.id > $1{conditions} ORDER BY o.id LIMIT +$2)"
     ));
     Ok(script)
 }

@@ -20,6 +20,8 @@ async fn steps(connection: &mut SqliteConnection, script: &Script) -> Vec<(Strin
         if ["BEGIN", "BEGIN IMMEDIATE", "COMMIT"].contains(&statement) {
             continue;
         }
+        // See `SqliteDialect::limit`.
+        assert!(!statement.contains("LIMIT $"), "{statement}");
         let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
         let rows = sqlx::query(explain)
             .fetch_all(&mut *connection)

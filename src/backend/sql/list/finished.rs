@@ -21,7 +21,7 @@ pub(super) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
         let number = select.bind(Value::Int(position_of(cursor)));
         after_row = Some(format!("(a.finished_at, a.number) < (${time}, ${number})"));
     }
-    let limit = select.bind(Value::Int(i64::from(query.limit) + 1));
+    let limit = D::limit(select.bind(Value::Int(i64::from(query.limit) + 1)));
     let action = D::record();
     let (with, last, rows) = if selective {
         let driven = drive::<D>(&mut select, query.order, path);
@@ -38,7 +38,7 @@ pub(super) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
         );
         let rows = format!(
             "SELECT n.number AS key, {action} AS record FROM (\
-             SELECT * FROM ({numbers}) AS m ORDER BY at DESC, number DESC LIMIT ${limit}) AS n \
+             SELECT * FROM ({numbers}) AS m ORDER BY at DESC, number DESC {limit}) AS n \
              LEFT JOIN actions_action AS a ON a.number = n.number \
              ORDER BY n.at DESC, n.number DESC"
         );
@@ -73,7 +73,7 @@ pub(super) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
         let filters = all_of(filters);
         let rows = format!(
             "SELECT a.number AS key, {action} AS record {base}{bound}{filters} {ORDER} \
-             LIMIT ${limit}"
+             {limit}"
         );
         (with, last, rows)
     };

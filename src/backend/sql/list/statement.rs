@@ -27,7 +27,7 @@ pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
     }
     let walk = walk(query.order);
     let after = select.bind(Value::Int(query.after.map_or(walk.begin, position_of)));
-    let limit = select.bind(Value::Int(i64::from(query.limit) + 1));
+    let limit = D::limit(select.bind(Value::Int(i64::from(query.limit) + 1)));
     let filters = conditions::<D>(&mut select, query, path, driven.exact);
     let &Walk {
         beyond,
@@ -77,7 +77,7 @@ pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
     let merged = |numbers: &str| {
         format!(
             "SELECT n.number AS key, {action} AS record FROM ({numbers} \
-             ORDER BY number {direction} LIMIT ${limit}) AS n \
+             ORDER BY number {direction} {limit}) AS n \
              LEFT JOIN actions_action AS a ON a.number = n.number ORDER BY n.number {direction}"
         )
     };
@@ -104,12 +104,10 @@ pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
             format!(
                 "SELECT a.key AS key, {action} AS record FROM (SELECT {key} AS key, a.* \
                  {base} ORDER BY {order} LIMIT {scan}) AS a WHERE true{filtered} \
-                 ORDER BY a.key {direction} LIMIT ${limit}"
+                 ORDER BY a.key {direction} {limit}"
             )
         }
-        _ => format!(
-            "SELECT {key} AS key, {action} AS record {rows} ORDER BY {order} LIMIT ${limit}"
-        ),
+        _ => format!("SELECT {key} AS key, {action} AS record {rows} ORDER BY {order} {limit}"),
     };
     select.text = D::page(query.limit, &PageText { with, last, rows });
     select
