@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::schema::SchemaName;
 use super::script::Script;
+use crate::id_gen;
 
 /// Maximum time that a statement waits for another writer.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
@@ -38,8 +39,16 @@ pub(super) struct Setup {
     names: String,
     /// The PostgreSQL schema.
     pub(super) schema: String,
-    /// The channel of the store's notifications, if it sends them.
-    pub(super) channel: Option<String>,
+    /// How the store notifies other processes, if it does.
+    pub(super) notices: Option<Notices>,
+}
+
+/// Notifications of a store's commits.
+#[derive(Debug, Clone)]
+pub(super) struct Notices {
+    pub(super) channel: String,
+    /// Identity of this opened store. It is the payload, so that the store can skip its own ones.
+    pub(super) sender: String,
 }
 
 /// The value that a store sets for `synchronous_commit`: the one that was observed at opening, from
@@ -76,7 +85,10 @@ impl Setup {
         Setup {
             names: format!("SELECT {}", set[..2].join(", ")),
             schema: schema.quoted(),
-            channel: notify.then(|| format!("actions.{}", schema.as_str())),
+            notices: notify.then(|| Notices {
+                channel: format!("actions.{}", schema.as_str()),
+                sender: id_gen::uuid().to_string(),
+            }),
             settings: format!("SELECT {}", set.join(", ")),
         }
     }
@@ -111,9 +123,16 @@ impl Setup {
 
     /// Notifies other processes, once the transaction is committed.
     pub(super) fn notify(&self, script: &mut Script) {
-        if let Some(channel) = &self.channel {
-            let channel = script.bind_text(channel);
-            script.push(&format!("SELECT pg_catalog.pg_notify(${channel}, '')"));
+        if let Some(Notices { channel, sender }) = &self.notices {
+            push_notice(script, channel, sender);
+        }
+    }
+
+    /// Notifies all processes once a host's transaction is committed. This one does not see that
+    /// commit either.
+    pub(super) fn notify_all(&self, script: &mut Script) {
+        if let Some(Notices { channel, .. }) = &self.notices {
+            push_notice(script, channel, "");
         }
     }
 
@@ -122,6 +141,13 @@ impl Setup {
         script.push("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
         script.push(&self.settings);
     }
+}
+
+fn push_notice(script: &mut Script, channel: &str, payload: &str) {
+    let (channel, payload) = (script.bind_text(channel), script.bind_text(payload));
+    script.push(&format!(
+        "SELECT pg_catalog.pg_notify(${channel}, ${payload})"
+    ));
 }
 
 fn millis(time: Duration) -> u128 {
