@@ -72,8 +72,8 @@ pub(super) fn actions(numbers: &str) -> String {
 /// The parents of actions ($5).
 pub(super) static PARENTS: LazyLock<String> = LazyLock::new(|| {
     actions(
-        "SELECT p.number FROM actions_action AS c JOIN actions_action AS p ON p.uid = c.parent \
-         WHERE c.uid = ANY ($5)",
+        "SELECT p.number FROM (SELECT c.parent FROM actions_action AS c WHERE c.uid = ANY ($5) \
+         OFFSET 0) AS c JOIN actions_action AS p ON p.uid = c.parent",
     )
 });
 
@@ -81,9 +81,10 @@ pub(super) static PARENTS: LazyLock<String> = LazyLock::new(|| {
 pub(super) const REVISIONS: &str = "SELECT n.uid, f.revision FROM actions_action AS n \
      JOIN actions_feed AS f ON f.action = n.number WHERE n.uid = ANY ($5)";
 
-pub(super) const OPS: &str = "SELECT a.uid, l.op FROM unnest($3) AS j(uid, op) \
-     JOIN actions_action AS a ON a.uid = j.uid \
-     JOIN actions_log AS l ON l.action = a.number AND l.op = j.op";
+/// The operations ($3) that are in the logs of their actions. Each log is read once.
+pub(super) const OPS: &str = "SELECT a.uid, l.op FROM (SELECT DISTINCT j.uid FROM unnest($3) AS j(uid, op)) AS j \
+     JOIN actions_action AS a ON a.uid = j.uid JOIN actions_log AS l ON l.action = a.number \
+     WHERE l.op = ANY (ARRAY(SELECT j.op FROM unnest($3) AS j(uid, op)))";
 
 pub(super) const KEYS: &str = "SELECT j.place - 1, k.action FROM unnest($2) WITH ORDINALITY AS j(tenant, kind, key, place) \
      JOIN actions_key AS k ON k.tenant = j.tenant AND k.kind = j.kind AND k.key = j.key";
@@ -113,8 +114,10 @@ pub(super) const ENDED: &str = "SELECT count(*) FROM actions_owner WHERE state >
 /// the query.
 pub(super) fn owns(owner: &str) -> String {
     format!(
-        "EXISTS (SELECT 1 FROM actions_action AS a \
-         WHERE a.owner = {owner}.name AND a.incarnation = {owner}.incarnation AND a.status < 2)"
+        "EXISTS (SELECT 1 FROM actions_action AS a WHERE a.status < 2 \
+         AND (a.owner, a.incarnation) >= ({owner}.name, {owner}.incarnation) \
+         AND (a.owner, a.incarnation) <= ({owner}.name, {owner}.incarnation) \
+         ORDER BY a.owner, a.incarnation OFFSET 0)"
     )
 }
 

@@ -1,6 +1,7 @@
 //! How transactions begin: the settings that the store depends on, whatever the role, the database
 //! or the host has set.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::schema::SchemaName;
@@ -27,6 +28,39 @@ const UNREAD: Duration = Duration::from_secs(4);
 /// Maximum time in which the server sends nothing of a load. A wait for other writers is shorter.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
 
+/// Settings that make the server find rows by an index, one after the other, whatever it knows about
+/// the tables. By its statistics it would choose to read and sort whole tables: statistics may be
+/// missing, or from a time when the store was small.
+const PLANNER: [(&str, &str); 6] = [
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    // Compiling takes longer than these statements.
+    ("jit", "off"),
+    ("max_parallel_workers_per_gather", "0"),
+];
+
+/// Keeps the host's own settings, until the end of its transaction.
+static REMEMBER: LazyLock<String> = LazyLock::new(|| copy_settings("", "actions."));
+
+static GIVE_BACK: LazyLock<String> = LazyLock::new(|| copy_settings("actions.", ""));
+
+/// Returns the statement that copies settings between names with these prefixes.
+fn copy_settings(from: &str, to: &str) -> String {
+    let names = ["search_path", "bytea_output"].into_iter();
+    let copies = names.chain(PLANNER.map(|(name, _)| name)).map(|name| {
+        format!(
+            "pg_catalog.set_config('{to}{name}', pg_catalog.current_setting('{from}{name}'), true)"
+        )
+    });
+    let copies: Vec<String> = copies.collect();
+    format!("SELECT {}", copies.join(", "))
+}
+
+/// The same as `PLANNER` for transactions that read pages, whose order an index has.
+const PAGES: (&str, &str) = ("enable_sort", "off");
+
 /// Number of actions that are no reason for more time.
 pub(super) const FEW: usize = 50;
 
@@ -35,7 +69,9 @@ pub(super) const FEW: usize = 50;
 pub(super) struct Setup {
     /// One SELECT, because that is one message back.
     settings: String,
-    /// The part of them on which the meaning of names and values depends.
+    /// The same for a transaction that reads.
+    read_settings: String,
+    /// Those that a write in a host's transaction needs.
     names: String,
     /// The PostgreSQL schema.
     pub(super) schema: String,
@@ -76,20 +112,25 @@ impl Setup {
             ),
             ("synchronous_commit", synchronous_commit.0.to_owned()),
         ];
+        settings.extend(PLANNER.map(|(name, value)| (name, value.to_owned())));
         if is_linux {
             // Other systems would log each time that they do not have it.
             settings.push(("tcp_user_timeout", millis(UNREAD).to_string()));
         }
-        let set = settings.iter().map(|(name, value)| set(name, value));
-        let set: Vec<String> = set.collect();
+        let all = settings.iter().map(|(name, value)| set(name, value));
+        let all: Vec<String> = all.collect();
+        let settings = format!("SELECT {}", all.join(", "));
+        let (name, value) = PAGES;
+        let planner = PLANNER.map(|(name, value)| set(name, value));
         Setup {
-            names: format!("SELECT {}", set[..2].join(", ")),
+            names: format!("SELECT {}, {}", all[..2].join(", "), planner.join(", ")),
             schema: schema.quoted(),
             notices: notify.then(|| Notices {
                 channel: format!("actions.{}", schema.as_str()),
                 sender: id_gen::uuid().to_string(),
             }),
-            settings: format!("SELECT {}", set.join(", ")),
+            read_settings: format!("{settings}, {}", set(name, value)),
+            settings,
         }
     }
 
@@ -99,26 +140,16 @@ impl Setup {
         script.push(&self.settings);
     }
 
-    /// Enters a host's transaction for one message: sets what names and values depend on, and keeps
-    /// the host's own settings.
+    /// Enters a host's transaction for one message: sets what names, values and plans depend on, and
+    /// keeps the host's own settings.
     pub(super) fn enter(&self, script: &mut Script) {
-        script.push(
-            "SELECT pg_catalog.set_config('actions.search_path', \
-             pg_catalog.current_setting('search_path'), true), \
-             pg_catalog.set_config('actions.bytea_output', \
-             pg_catalog.current_setting('bytea_output'), true)",
-        );
+        script.push(&REMEMBER);
         script.push(&self.names);
     }
 
     /// Gives the host's settings back.
     pub(super) fn leave(script: &mut Script) {
-        script.push(
-            "SELECT pg_catalog.set_config('bytea_output', \
-             pg_catalog.current_setting('actions.bytea_output'), true), \
-             pg_catalog.set_config('search_path', \
-             pg_catalog.current_setting('actions.search_path'), true)",
-        );
+        script.push(&GIVE_BACK);
     }
 
     /// Notifies other processes, once the transaction is committed.
@@ -139,7 +170,7 @@ impl Setup {
     /// Begins a transaction that reads one moment of the store.
     pub(super) fn begin_read(&self, script: &mut Script) {
         script.push("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
-        script.push(&self.settings);
+        script.push(&self.read_settings);
     }
 }
 
