@@ -71,7 +71,7 @@ pub(super) struct Setup {
     settings: String,
     /// The same for a transaction that reads.
     read_settings: String,
-    /// Those that a write in a host's transaction needs.
+    /// The settings for a write in a host's transaction.
     names: String,
     /// The PostgreSQL schema.
     pub(super) schema: String,

@@ -96,7 +96,7 @@ impl Driven {
     }
 
     /// Returns the table of each list and the actions, without the values of the lists.
-    pub(super) fn from_each<D: Dialect>(&self) -> String {
+    pub(super) fn tables_of_each<D: Dialect>(&self) -> String {
         self.with_actions::<D>(self.table.to_owned())
     }
 

@@ -119,7 +119,7 @@ pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
     let rows = match (path, &driven.lists) {
         // An action found by several objects is one row.
         (_, Lists::Each { values, .. }) if D::HIDES_FILTERS => {
-            let first = first(&driven.from_each::<D>(), listed);
+            let first = first(&driven.tables_of_each::<D>(), listed);
             merged(&format!(
                 "SELECT DISTINCT m.number FROM {values} CROSS JOIN LATERAL ({first}) AS m"
             ))
