@@ -105,7 +105,9 @@ CREATE TABLE $schema.actions_action (
 ) WITH (fillfactor = 80);
 
 -- Partial wherever most actions are outside the set: completed, succeeded, default tenant.
-CREATE INDEX actions_action_unfinished ON $schema.actions_action (number) WHERE status < 2;
+-- Its first column is the same in all rows. It is there so that the order of the index is not that of
+-- the primary key: the planner would read that one, and skip the completed actions.
+CREATE INDEX actions_action_unfinished ON $schema.actions_action ((status < 2), number) WHERE status < 2;
 CREATE INDEX actions_action_owner ON $schema.actions_action (owner, number) WHERE status < 2;
 -- Finds an incarnation's unfinished actions.
 CREATE INDEX actions_action_incarnation ON $schema.actions_action (owner, incarnation) WHERE status < 2;
@@ -293,8 +295,9 @@ CREATE TRIGGER actions_action_kept BEFORE DELETE ON $schema.actions_action
 
 CREATE FUNCTION $schema.actions_removed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  DELETE FROM $schema.actions_log WHERE action IN (SELECT number FROM gone);
-  DELETE FROM $schema.actions_feed WHERE action IN (SELECT number FROM gone);
+  -- Arrays, so that the planner begins with them.
+  DELETE FROM $schema.actions_log WHERE action = ANY (ARRAY(SELECT number FROM gone));
+  DELETE FROM $schema.actions_feed WHERE action = ANY (ARRAY(SELECT number FROM gone));
   RETURN NULL;
 END $$;
 
@@ -429,8 +432,8 @@ BEGIN
 END $$;
 
 -- The statements of each transaction are functions: PostgreSQL keeps the plans of a function for as
--- long as a connection lives. A plan is kept while the tables grow, so it must use indexes from the
--- first action on, and it does not depend on the values.
+-- long as a connection lives. A plan is kept while the tables grow. So each transaction that calls
+-- them has settings under which a plan uses the indexes from the first action on.
 
 -- Begins a transaction of the store: takes the lock of all writers, stamps, and returns where the
 -- store is. Returns no row if the store has no row of its own.
@@ -447,8 +450,7 @@ CREATE FUNCTION $schema.actions_begin(
   revision bigint, pruned_through bigint, pruned_created bigint, actions bigint,
   last_number bigint, last_entry bigint, last_commit bigint,
   at bigint, txid bigint, places bigint[]
-) LANGUAGE plpgsql
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+) LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM 1 FROM $schema.actions_store AS s WHERE s.id = 1 FOR UPDATE;
   IF NOT FOUND THEN
@@ -489,8 +491,7 @@ CREATE FUNCTION $schema.actions_named(uids uuid[])
   RETURNS TABLE (
   number bigint, uid uuid, name text, object text, tenant text, owner text, incarnation uuid, body bytea,
   is_pinned boolean, has_late_report boolean
-) LANGUAGE plpgsql
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+) LANGUAGE plpgsql AS $$
 BEGIN
   RETURN QUERY SELECT a.number, a.uid, a.name, a.object, a.tenant, a.owner, a.incarnation, a.body,
     EXISTS (SELECT 1 FROM $schema.actions_pin AS p WHERE p.action = a.number),
@@ -500,8 +501,7 @@ END $$;
 
 -- The owners that are named, the living ones of these names, and those of the actions.
 CREATE FUNCTION $schema.actions_owners_named(names text[], incarnations uuid[], uids uuid[])
-  RETURNS SETOF $schema.actions_owner LANGUAGE plpgsql
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+  RETURNS SETOF $schema.actions_owner LANGUAGE plpgsql AS $$
 BEGIN
   RETURN QUERY SELECT o.* FROM $schema.actions_owner AS o WHERE o.id IN (
     SELECT o.id FROM unnest(names, incarnations) AS j(name, incarnation)
@@ -514,19 +514,19 @@ END $$;
 
 -- Which of these actions have a log entry of these calls.
 CREATE FUNCTION $schema.actions_ops(uids uuid[], ops uuid[])
-  RETURNS TABLE (uid uuid, op uuid) LANGUAGE plpgsql
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+  RETURNS TABLE (uid uuid, op uuid) LANGUAGE plpgsql AS $$
 BEGIN
-  RETURN QUERY SELECT a.uid, l.op FROM unnest(uids, ops) AS j(uid, op)
+  -- Each log is read once.
+  RETURN QUERY SELECT a.uid, l.op FROM (SELECT DISTINCT j.uid FROM unnest(uids) AS j(uid)) AS j
   JOIN $schema.actions_action AS a ON a.uid = j.uid
-  JOIN $schema.actions_log AS l ON l.action = a.number AND l.op = j.op;
+  JOIN $schema.actions_log AS l ON l.action = a.number
+  WHERE l.op = ANY (ops);
 END $$;
 
 -- Gives the transaction as many milliseconds more as its actions have kilobytes: it takes time to
 -- read and to plan large ones.
 CREATE FUNCTION $schema.actions_more_time(uids uuid[])
-  RETURNS void LANGUAGE plpgsql
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+  RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM set_config('idle_in_transaction_session_timeout',
     (3000 + coalesce(sum(octet_length(a.body)), 0) / 1000)::bigint::text, true)
@@ -535,8 +535,7 @@ END $$;
 
 -- Writes new actions: one array for each column.
 CREATE FUNCTION $schema.actions_create(text[], uuid[], uuid[], text[], bigint[], bigint[], uuid[], bigint[], text[], text[], text[], bigint[], bigint[], bigint[], text[], uuid[], bigint[], bigint[], bigint[], bytea[])
-  RETURNS void LANGUAGE plpgsql
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+  RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO $schema.actions_action (actor, parent, retry_of, correlation, number, flags, uid, source, name, object, tenant, created_at, status, outcome, owner, incarnation, finished_at, progress, version, body)
   SELECT actor, parent, retry_of, correlation, number, flags, uid, source, name, object, tenant, created_at, status, outcome, owner, incarnation, finished_at, progress, version, body
@@ -546,8 +545,7 @@ END $$;
 
 -- Writes changed actions.
 CREATE FUNCTION $schema.actions_change(bigint[], bigint[], bigint[], bigint[], text[], uuid[], bigint[], bigint[], bigint[], bytea[])
-  RETURNS void LANGUAGE plpgsql
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+  RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE $schema.actions_action AS t SET flags = j.flags, status = j.status, outcome = j.outcome, owner = j.owner, incarnation = j.incarnation, finished_at = j.finished_at, progress = j.progress, version = j.version, body = j.body
   FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -557,8 +555,7 @@ END $$;
 
 -- Writes actions whose progress alone has changed.
 CREATE FUNCTION $schema.actions_progress(bigint[], bigint[], bigint[], bytea[])
-  RETURNS void LANGUAGE plpgsql
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+  RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE $schema.actions_action AS t SET progress = j.progress, version = j.version, body = j.body
   FROM unnest($1, $2, $3, $4)
@@ -568,8 +565,7 @@ END $$;
 
 -- Gives actions their latest revisions.
 CREATE FUNCTION $schema.actions_move(bigint[], bigint[])
-  RETURNS void LANGUAGE plpgsql
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+  RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE $schema.actions_feed AS t SET revision = j.revision
   FROM unnest($1, $2)
@@ -579,8 +575,7 @@ END $$;
 
 -- Writes log entries.
 CREATE FUNCTION $schema.actions_append(text[], text[], text[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], text[], uuid[], uuid[], bytea[])
-  RETURNS void LANGUAGE plpgsql
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+  RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO $schema.actions_log (step, by, note, entry, action, version, kind, at, status, outcome, progress, owner, incarnation, op, body)
   SELECT step, by, note, entry, action, version, kind, at, status, outcome, progress, owner, incarnation, op, body
@@ -591,8 +586,7 @@ END $$;
 -- Widens the bounds of blocks of actions. Leaves a block alone that is wide enough: its row would get
 -- a new version with each commit.
 CREATE FUNCTION $schema.actions_widen(bigint[], bigint[], bigint[], bigint[], bigint[])
-  RETURNS void LANGUAGE plpgsql
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+  RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO $schema.actions_block AS b (block, created_min, created_max, finished_min, finished_max)
   SELECT j.* FROM unnest($1, $2, $3, $4, $5) AS j(block, created_min, created_max, finished_min, finished_max)

@@ -172,6 +172,10 @@ pub(crate) fn people_can_use_it(browser: &Browser) {
     connection::bad_weather_passes(&mut tab, &served);
     connection::without_a_connection_nothing_moves(&mut tab);
     connection::a_hidden_page_makes_no_requests(&mut tab);
+    let mut open = browser.tab(&served.page("plane", ""));
+    open.until(LIVE);
+    connection::a_paused_page_holds_a_bounded_number_of_changes(&mut open, &served);
+    assert_eq!(open.complaints, [""; 0]);
     list::so_many_are_kept_and_no_more(&mut tab, &served);
 }
 

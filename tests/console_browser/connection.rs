@@ -57,6 +57,28 @@ pub(crate) fn a_paused_page_stands_still(tab: &mut Tab, served: &Served) {
     tab.until(&format!("{}?.dataset.state === 'cancelled'", row_of(uid)));
 }
 
+/// Many changes while the page is paused take no more memory. The list is then read again.
+pub(crate) fn a_paused_page_holds_a_bounded_number_of_changes(tab: &mut Tab, served: &Served) {
+    clear(tab);
+    click(tab, "#pause");
+    let link = "document.querySelector('#link').textContent";
+    tab.until(&format!("{link}.startsWith('Paused at ')"));
+    for _ in 0..1_200 {
+        let queued = NewAction::task("many_while_paused");
+        served.runtime.block_on(served.day.queued(queued));
+    }
+    let last = NewAction::task("last_while_paused");
+    let last = served.runtime.block_on(served.day.queued(last));
+    tab.until(&format!(
+        "{link}.endsWith(', more than 1,000 changed since')"
+    ));
+    assert_eq!(tab.eval(&row_of(last)), json!(null));
+    click(tab, "#pause");
+    set(tab, "q", "last_while_paused");
+    tab.until(&format!("{} !== null", row_of(last)));
+    clear(tab);
+}
+
 pub(crate) fn streams_end_and_go_on(tab: &mut Tab, served: &Served) {
     tab.eval("window.same = true");
     count_requests(tab);

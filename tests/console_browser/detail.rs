@@ -1,8 +1,10 @@
 //! One action, for a caller who may see operator detail.
 
+use action_store::{NewAction, ObjectRef};
 use serde_json::json;
 
 use crate::browser::{InPage as _, LIVE, LOADED, Served, clear, click, row_of, set};
+use crate::connection::count_requests;
 use crate::devtools::{Browser, Tab};
 
 const CARD: &str = "document.querySelector('#card').innerText";
@@ -20,8 +22,10 @@ pub(crate) fn all_of_an_action_is_shown(browser: &Browser, served: &Served) {
     uids_are_copied(&mut tab, &uid);
     parts_are_shown_and_listed(&mut tab, &uid);
     what_is_expected_is_beside_the_progress(&mut tab);
+    what_is_expected_is_in_the_rows(&mut tab);
     evidence_is_shown(&mut tab);
     filters_are_a_press_away(&mut tab);
+    filters_find_any_text(&mut tab, served);
     an_absent_action_is_said_to_be_absent(&mut tab);
     let other = tab.complaints.iter().find(|words| !words.contains("404"));
     assert_eq!(other, None);
@@ -77,6 +81,21 @@ fn what_is_expected_is_beside_the_progress(tab: &mut Tab) {
     tab.press("Escape");
 }
 
+/// The page asks for the executing rows in the window, and does not ask for them all the time.
+fn what_is_expected_is_in_the_rows(tab: &mut Tab) {
+    clear(tab);
+    let rest = "([...document.querySelectorAll('#rows .rest')].map(one => one.textContent).find(Boolean) ?? '')";
+    tab.until(&format!("/^(about|up to) .+ more$|^.+ over$/.test({rest})"));
+    // All of them have been asked for.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    count_requests(tab);
+    let before = tab.text(rest);
+    tab.until(&format!("{rest} !== {}", json!(before)));
+    // Only those whose time has passed are asked for again.
+    assert!(tab.eval("asked").as_u64().unwrap() <= 3);
+    tab.picture("expected");
+}
+
 fn evidence_is_shown(tab: &mut Tab) {
     set(tab, "q", "SMUpgradeModule");
     tab.until(&format!("{LOADED} === 1"));
@@ -101,6 +120,52 @@ fn filters_are_a_press_away(tab: &mut Tab) {
     tab.until("location.hash.includes('owner=plane')");
     tab.until(&format!("{LOADED} === 4"));
     tab.press("Escape");
+    clear(tab);
+}
+
+/// Texts that a search would read as something else, unless they are written as what they are.
+fn filters_find_any_text(tab: &mut Tab, served: &Served) {
+    for (number, (object, key, value)) in [
+        ("bdb:two words", "plain", "1"),
+        ("label:7", "zone=", "a b"),
+        ("object:bdb:1", "a:b", "c"),
+        ("bdb:a \"quoted\" one", "two words", "a \"quoted\" one"),
+        ("a=b:c", "label:x", "y=z"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("strange_{number}");
+        let (key, value) = match key.strip_suffix('=') {
+            Some(key) => (key, value),
+            None => (key, value),
+        };
+        let new = NewAction::task(name.clone())
+            .with_object(object.parse::<ObjectRef>().unwrap())
+            .with_label(key, value);
+        served.runtime.block_on(served.day.queued(new));
+        for (filter, words) in [
+            ("#facts .linked", format!("Object is {object}")),
+            ("#facts .chip", format!("Label {key}={value}")),
+        ] {
+            set(tab, "q", &name);
+            tab.until(&format!(
+                "{LOADED} === 1 && document.querySelector('#rows .name').textContent.includes({})",
+                json!(name)
+            ));
+            click(tab, "#rows .row");
+            tab.until(&format!("{} !== null", filter.in_page()));
+            click(tab, filter);
+            let understood = "document.querySelector('#understood').textContent.replace(/[\u{2068}\u{2069}]/g, '')";
+            tab.until(&format!("{understood} === {}", json!(words)));
+            tab.until(&format!("{LOADED} === 1"));
+            tab.until(&format!(
+                "document.querySelector('#rows .name').textContent.includes({})",
+                json!(name)
+            ));
+            tab.press("Escape");
+        }
+    }
     clear(tab);
 }
 

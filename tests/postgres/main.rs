@@ -29,6 +29,7 @@ mod moving;
 mod notify;
 mod opening;
 mod planes;
+mod plans;
 mod pooler;
 mod prepared;
 mod proxy;

@@ -1,7 +1,9 @@
 //! Notifications wake waiting calls before the next poll.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use action_store::conformance::check_store;
 use action_store::{
     ActionStore, ActionStoreExt, Batch, Command, NewAction, PostgresOptions, PostgresStore,
 };
@@ -102,4 +104,56 @@ async fn a_store_listens_only_if_it_is_asked_to() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(count_listeners(server, &schema).await, 0);
     close_whole(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_does_not_poll_for_its_own_commits() {
+    let Some(server) = Server::shared("a_store_does_not_poll_for_its_own_commits") else {
+        return;
+    };
+    let schema = new_schema();
+    let (url, options) = (server.url(), options(&schema).with_notify());
+    let store = Arc::new(options.clone().connect(&url).await.unwrap());
+    until_listeners(server, &schema, 1).await;
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let mut at = None;
+            while let Ok(position) = store.changed(at).await {
+                at = Some(position.revision);
+            }
+        }
+    });
+    let pause = || tokio::time::sleep(Duration::from_millis(500));
+    pause().await;
+    // The sessions of this store that read; only polls do that here.
+    let last_poll = async || -> i64 {
+        let begun = format!(
+            "SELECT (extract(epoch FROM max(query_start)) * 1000000)::bigint FROM pg_stat_activity \
+             WHERE query LIKE 'BEGIN%READ ONLY%\"{schema}\"%'"
+        );
+        sql(&url, begun).await.unwrap()[0].get(0)
+    };
+    let before = last_poll().await;
+    store.create(NewAction::task("own")).await.unwrap();
+    pause().await;
+    assert_eq!(last_poll().await, before);
+    // It does not see the commits of its host.
+    let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    let batch = Batch::each(vec![Command::create(NewAction::task("host's"))]);
+    store.write_in(&mut transaction, batch).await.unwrap();
+    transaction.commit().await.unwrap();
+    pause().await;
+    let after_host = last_poll().await;
+    assert!(after_host > before);
+    // The notifications of other stores count.
+    let other = options.connect(&url).await.unwrap();
+    other.create(NewAction::task("another")).await.unwrap();
+    pause().await;
+    assert!(last_poll().await > after_host);
+    other.close().await.unwrap();
+    check_store(&*store).await.unwrap();
+    store.close().await.unwrap();
+    waiting.await.unwrap();
 }

@@ -21,13 +21,21 @@ impl Dialect for PostgresDialect {
 
     const HIDES_FILTERS: bool = true;
 
+    const COMPARES_ROWS: bool = true;
+
+    const ONE_BY_ONE: &'static str = " OFFSET 0";
+
     /// The columns of a record. The last one gets the name that follows.
     fn record() -> &'static str {
         &STORED_ACTION
     }
 
     fn unindexed(column: &str) -> String {
-        column.to_owned()
+        match column {
+            "a.finished_at" => format!("({column} + 0)"),
+            // Filters are hidden.
+            _ => column.to_owned(),
+        }
     }
 
     fn by_index(_index: &str) -> String {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use tokio::sync::watch;
 
+use super::setup::Notices;
 use super::source::Source;
 use crate::backend::sql::PollHint;
 
@@ -17,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Listens on a connection of its own until the store is closed or dropped.
 pub(super) async fn run(
     source: Source,
-    channel: String,
+    notices: Notices,
     hint: PollHint,
     mut closing: watch::Receiver<bool>,
 ) {
@@ -31,7 +32,7 @@ pub(super) async fn run(
             for server in &servers {
                 let pool = pool_of_one(server);
                 // The polls go on without it.
-                let _failed = listen(&pool, &channel, &hint).await;
+                let _failed = listen(&pool, &notices, &hint).await;
                 pool.close().await;
             }
             tokio::time::sleep(PAUSE).await;
@@ -51,15 +52,17 @@ fn pool_of_one(server: &PgConnectOptions) -> PgPool {
 }
 
 /// Passes notifications on until the connection cannot be opened or is lost. A standby refuses.
-async fn listen(pool: &PgPool, channel: &str, hint: &PollHint) -> Result<(), sqlx::Error> {
+async fn listen(pool: &PgPool, notices: &Notices, hint: &PollHint) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.eager_reconnect(false);
-    listener.listen(channel).await?;
-    loop {
-        // Also when it begins: it has missed the notifications of earlier commits.
-        hint.give();
-        if listener.try_recv().await?.is_none() {
-            return Ok(());
+    listener.listen(&notices.channel).await?;
+    // It has missed the notifications of earlier commits.
+    hint.give();
+    while let Some(notice) = listener.try_recv().await? {
+        // The store has seen its own commits.
+        if notice.payload() != notices.sender {
+            hint.give();
         }
     }
+    Ok(())
 }

@@ -162,6 +162,10 @@ impl Rows {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows == 0 && self.full.is_empty()
+    }
+
     /// Returns the rows as arrays, separated by commas: one text, or several for many rows.
     pub(super) fn lists(&self) -> impl Iterator<Item = String> {
         let rest = (self.rows > 0).then_some(&self.columns);

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
 use super::decode::Columns;
 use super::errors::store_error;
@@ -101,6 +102,11 @@ pub(super) fn script<'n>(
         Rows::new(&[Type::Id]),
     ];
     let lookups = Lookups::write(read_sets.iter().copied(), &mut rows);
+    if rows[0].is_empty() {
+        // From an empty list the planner concludes everything, also the condition of a partial
+        // index, which it may then read from end to end.
+        rows[0].row(|row| row.id(&Uuid::nil()));
+    }
     let mut script = Script::new();
     for rows in &rows {
         script.bind_rows(rows);

@@ -252,8 +252,8 @@ fn start(
     let readers = (0..options.sql.readers).map(reader).collect();
     let position_watch = Arc::new(PositionWatch::new(lineage.at(stored)));
     let sql = SqlStore::start(&settings, lineage, position_watch, engine, readers);
-    if let (Some(channel), Some((hint, closing))) = (&setup.channel, sql.poll_hint()) {
-        tokio::spawn(listen::run(source, channel.clone(), hint, closing));
+    if let (Some(notices), Some((hint, closing))) = (&setup.notices, sql.poll_hint()) {
+        tokio::spawn(listen::run(source, notices.clone(), hint, closing));
     }
     PostgresStore {
         process: std::process::id(),

@@ -82,8 +82,8 @@ pub(super) fn actions(numbers: &str) -> String {
 /// The parents of actions ($5).
 pub(super) static PARENTS: LazyLock<String> = LazyLock::new(|| {
     actions(
-        "SELECT p.number FROM actions_action AS c JOIN actions_action AS p ON p.uid = c.parent \
-         WHERE c.uid = ANY ($5)",
+        "SELECT p.number FROM (SELECT c.parent FROM actions_action AS c WHERE c.uid = ANY ($5) \
+         OFFSET 0) AS c JOIN actions_action AS p ON p.uid = c.parent",
     )
 });
 
@@ -91,6 +91,7 @@ pub(super) static PARENTS: LazyLock<String> = LazyLock::new(|| {
 pub(super) const REVISIONS: &str = "SELECT n.uid, f.revision FROM actions_action AS n \
      JOIN actions_feed AS f ON f.action = n.number WHERE n.uid = ANY ($5)";
 
+/// The operations ($3) that are in the logs of their actions.
 pub(super) const OPS: &str = "SELECT o.uid, o.op FROM actions_ops($3) AS o";
 
 pub(super) const KEYS: &str = "SELECT j.place - 1, k.action FROM unnest($2) WITH ORDINALITY AS j(tenant, kind, key, place) \
@@ -124,8 +125,10 @@ pub(super) const ENDED: &str = "SELECT count(*) FROM actions_owner WHERE state >
 /// the query.
 pub(super) fn owns(owner: &str) -> String {
     format!(
-        "EXISTS (SELECT 1 FROM actions_action AS a \
-         WHERE a.owner = {owner}.name AND a.incarnation = {owner}.incarnation AND a.status < 2)"
+        "EXISTS (SELECT 1 FROM actions_action AS a WHERE a.status < 2 \
+         AND (a.owner, a.incarnation) >= ({owner}.name, {owner}.incarnation) \
+         AND (a.owner, a.incarnation) <= ({owner}.name, {owner}.incarnation) \
+         ORDER BY a.owner, a.incarnation OFFSET 0)"
     )
 }
 

@@ -173,7 +173,7 @@ pub(super) fn script_in(
     create(&mut script, write_set, &numbers)?;
     append_log(&mut script, write_set, &numbers, None)?;
     save_keys_and_pins(&mut script, write_set, &numbers);
-    setup.notify(&mut script);
+    setup.notify_all(&mut script);
     Setup::leave(&mut script);
     Ok((script, mark))
 }

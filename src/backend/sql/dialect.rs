@@ -27,6 +27,14 @@ pub(crate) trait Dialect {
     /// True if the filters of a page must be hidden from the planner when it chooses an index.
     const HIDES_FILTERS: bool;
 
+    /// True if the database finds rows by a comparison of two columns. It then reads the index of
+    /// both. By the values of one column and the order of the other, it would also read the index
+    /// of the order alone, and skip rows there.
+    const COMPARES_ROWS: bool;
+
+    /// The clause at the end of an `EXISTS` query that has it run for one row at a time.
+    const ONE_BY_ONE: &'static str;
+
     /// Returns the expression for the stored record of the action `a`.
     fn record() -> &'static str;
 

@@ -27,6 +27,10 @@ impl Dialect for SqliteDialect {
     /// A plus hides a column instead.
     const HIDES_FILTERS: bool = false;
 
+    const COMPARES_ROWS: bool = false;
+
+    const ONE_BY_ONE: &'static str = "";
+
     fn record() -> &'static str {
         &STORED_ACTION
     }

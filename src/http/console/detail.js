@@ -2,7 +2,6 @@
 
 const PARTS = 50;           // parts that are shown here; all are in the list
 const MOST_JSON = 20000;    // characters of a result or of attributes
-const EXPECTED = { typical: "usually about % more", slow: "slower than usual, up to % more", beyond: "% longer than usual" };
 
 /* `whole` is the answer of `view=full`, and `readAt` its time. */
 const open = {};
@@ -122,13 +121,11 @@ function drawTimes(action) {
   }
 }
 function remaining(action) {
-  const rest = open.whole?.remaining;
-  if (!rest || action.state !== "executing") return "";
-  const passed = (now() - open.readAt) / 1000;
-  const seconds = rest.expected === "beyond" ? rest.seconds + passed : rest.seconds - passed;
+  const estimate = { rest: open.whole?.remaining, readAt: open.readAt };
+  if (!estimate.rest || action.state !== "executing") return "";
   // The estimate has passed: ask for the next one, now and then.
-  if (seconds < 0 && passed > 5 && isLive() && !isPaused && !document.hidden && !open.isReading) readDetail();
-  return EXPECTED[rest.expected].replace("%", length(Math.max(seconds, 0) * 1000, true));
+  if (isOver(estimate) && isLive() && !isPaused && !document.hidden && !open.isReading) readDetail();
+  return restWords(estimate, EXPECTED);
 }
 function stateLine(action) {
   const meter = make("progress", { class: "meter", max: 100, "aria-label": "Progress" });
@@ -150,7 +147,7 @@ function facts(action, { related, cancel, evidence }) {
     if (given.length > 0) all.append(make("dt", {}, name), make("dd", {}, ...given.map(value => typeof value === "string" ? isolated(value) : value)));
   };
   const time = (name, key) => action[key] === null ? null : fact(name, make("span", { [`data-${key}`]: true }, when(action[key])));
-  fact("Object", action.object && filterButton(action.object, { q: action.object }));
+  fact("Object", action.object && filterButton(action.object, { q: objectTerm(action.object) }));
   for (const one of related ?? []) fact(one.role, one.name ? `${marked(one.object)} (${marked(one.name)})` : one.object);
   fact("Tenant", action.tenant && filterButton(action.tenant, { tenant: action.tenant }));
   fact("Labels", ...Object.entries(action.labels).map(([key, value]) => filterButton(`${key}=${value}`, { q: labelTerm(key, value) }, "chip")));
@@ -172,7 +169,6 @@ function facts(action, { related, cancel, evidence }) {
   fact("Uid", make("span", { class: "mono" }, action.uid), copyButton(action.uid));
   return all;
 }
-const labelTerm = (key, value) => /\s/.test(key + value) ? `label:${key}` : /[:"]/.test(key) ? `label:${key}=${value}` : `${key}=${value}`;
 function filterButton(text, changed, look = "linked") {
   const button = makeButton("", () => go({ ...changed, ...(narrow.matches ? { action: "" } : {}) }, true), { class: look, title: "List all with this" });
   button.append(isolated(text));

@@ -7,7 +7,9 @@ const MOST_TEXT = 32 << 20; // characters of one event
 const WORDS = { pending: "queued", running: "executing", active: "executing", cancelling: "executing", completed: "succeeded" };
 
 const actions = new Map();  // by uid
-const held = new Map();     // changes that have arrived while paused
+const HELD = 1000;          // changed actions that are held while paused
+const held = new Map();     // actions that have changed while paused, up to so many
+let unheld = 0;             // changes that were not held: the list is read again
 let isPaused = false;
 let announced = [];
 
@@ -31,12 +33,34 @@ function put(action) {
   dirty(true);
 }
 function putLive(action) {
-  if (isPaused) { held.set(action.uid, action); return; }
+  if (isPaused) { hold(action); return; }
   const known = actions.get(action.uid);
   put(action);
   if (ALARMS.has(action.state) && known?.state !== action.state) announced.push(action);
   if (action.finished !== null) recountAt(action.finished);
   refreshSoon();
+}
+function hold(action) {
+  if (unheld === 0 && (held.size < HELD || held.has(action.uid))) { held.set(action.uid, action); return; }
+  unheld++;
+  held.clear();
+}
+function forgetHeld() {
+  unheld = 0;
+  held.clear();
+}
+/* Shows what has changed while the page was paused. */
+function takeHeld() {
+  const isMore = unheld > 0;
+  for (const action of held.values()) put(action);
+  forgetHeld();
+  evict();
+  if (isMore) refreshAll();
+  refreshSoon();
+}
+function heldWords() {
+  if (unheld > 0) return `, more than ${HELD.toLocaleString()} changed since`;
+  return held.size > 0 ? `, ${held.size.toLocaleString()} changed since` : "";
 }
 /* Forgets what was known before a time, except for the open action: the store may no longer have it. */
 function forgetBefore(time) {
@@ -81,7 +105,7 @@ function drawLink() {
   setAttribute(document.documentElement, "data-paused", isPaused);
   $("stale").hidden = !isStale;
   if (isStale) setText($("stale"), `What you see is as of ${local(heardAt)} and may have changed since.`);
-  else if (isLive()) setText($("link"), isPaused ? `Paused at ${local(stoppedAt)}${held.size ? `, ${held.size.toLocaleString()} changed since` : ""}` : "Live");
+  else if (isLive()) setText($("link"), isPaused ? `Paused at ${local(stoppedAt)}${heldWords()}` : "Live");
   dirty();
 }
 function setPaused(paused) {
@@ -89,12 +113,7 @@ function setPaused(paused) {
   stoppedAt = null;
   setText($("pause"), paused ? "Resume" : "Pause");
   setAttribute($("pause"), "aria-pressed", paused);
-  if (!paused) {
-    for (const action of held.values()) put(action);
-    held.clear();
-    evict();
-    refreshSoon();
-  }
+  if (!paused) takeHeld();
   drawLink();
 }
 
@@ -193,7 +212,7 @@ async function follow() {
 function startAnew() {
   position = null;
   actions.clear();
-  held.clear();
+  forgetHeld();
   forgetList();
   forgetCounts();
   dirty(true);

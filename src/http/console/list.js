@@ -132,7 +132,7 @@ function newRow(uid) {
     cell("state", make("span", { class: "badge" })),
     cell("what", make("div", { class: "name" }, isolated("")), make("div", { class: "note" }, isolated(""))),
     cell("object", isolated("")), cell("tenant", isolated("")),
-    cell("progress", make("progress", { class: "meter", max: 100, "aria-label": "Progress" }), make("span", { class: "number" })),
+    cell("progress", make("progress", { class: "meter", max: 100, "aria-label": "Progress" }), make("span", { class: "number" }), make("span", { class: "rest" })),
     cell("created", make("time", { class: "number" })), cell("ended", make("time", { class: "number" })), cell("took number"));
   rows.set(uid, row);
   return row;
@@ -154,6 +154,7 @@ function drawRow(row, action, index) {
   setText(took, duration(action));
   drawTime(created, action.created);
   drawTime(ended, action.finished);
+  drawRest(progress.lastChild, action);
   setAttribute(row, "aria-selected", action.uid === view.action);
   if (row.drawn === action) return;
   row.drawn = action;
@@ -203,6 +204,7 @@ function drawWindow() {
   }
   // Restore the focus: to the moved row, or to the successor of a removed one.
   if (focused && document.activeElement !== focused) (rows.get(focused.dataset.uid) ?? rows.get(cursor))?.focus({ preventScroll: true });
+  wantEstimates();
   if (last > list.order.length - 50 && list.order.length > 0 && !list.fault && isNearEnd()) readRows(MORE);
 }
 const isNearEnd = () => $("end").getBoundingClientRect().top < innerHeight * 3;

@@ -19,6 +19,7 @@ const PAGE: &str = concat!(
     include_str!("requests.js"),
     include_str!("view.js"),
     include_str!("feed.js"),
+    include_str!("estimates.js"),
     include_str!("list.js"),
     include_str!("counts.js"),
     include_str!("timeline.js"),
@@ -39,8 +40,8 @@ static TAG: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
 ///
 /// If the page has changed, `tests/console.rs` prints the new digests.
 const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-T9Yi5O/5oEUfjL+qQSxZwj0gNIQnpJB5YMdbNmwJv3Y='; \
-    style-src 'sha256-jcWWEQJBfWnrPWNHlWIwJffs5d6hKbSZHhpCv4oqz5U='; \
+    script-src 'sha256-1y4di17JFvnMw2BawdlwtOIqxmZB2IM3csTuSNcl4aU='; \
+    style-src 'sha256-V2BsoKdAVlxZKyw9A1Vo3KSZnZOUmFV2+RQQfg3YJCg='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 

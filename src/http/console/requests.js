@@ -75,7 +75,8 @@ function forget() {
   authorization = null;
   forgetFeed();
   actions.clear();
-  held.clear();
+  forgetHeld();
+  estimates.clear();
   forgetList();
   forgetCounts();
   forgetDetail();

@@ -36,18 +36,30 @@ function go(changed, replaces = !("action" in changed)) {
   viewChanged();
 }
 
-/* Reads a search: each word is a uid, an object, a label or the beginning of a name. A quoted text is a name. */
+/* Reads a search: each word is a uid, an object, a label or the beginning of a name. A quoted text is a name.
+   A part of a word may be quoted, so that it may have spaces; in it, "" stands for a quotation mark. */
 function termsOf(text) {
   const found = { uid: "", name: "", object: "", labels: [] };
-  for (const [, quoted, word] of text.matchAll(/"([^"]*)"?|(\S+)/g)) {
-    if (quoted !== undefined) found.name = quoted;
+  for (const [token] of text.matchAll(/(?:"(?:[^"]|"")*(?:"|$)|[^\s"])+/g)) {
+    const word = token.replace(/"((?:[^"]|"")*)(?:"|$)/g, (_, quoted) => quoted.replaceAll('""', '"'));
+    if (token.startsWith('"')) found.name = word;
     else if (UID.test(word)) found.uid = hyphenated(word);
-    else if (/^[^=:]+=/.test(word)) found.labels.push(word.endsWith("=") ? word.slice(0, -1) : word);
+    else if (/^object:(?:cluster$|[^:]+:.)/.test(word)) found.object = word.slice(7);
     else if (/^label:./.test(word)) found.labels.push(word.slice(6));
+    else if (/^[^=:]+=/.test(word)) found.labels.push(word.endsWith("=") ? word.slice(0, -1) : word);
     else if (word === "cluster" || /^[^:]+:./.test(word)) found.object = word;
     else found.name = [found.name.replace(/\*$/, ""), word.replace(/\*?$/, "*")].filter(Boolean).join(" ");
   }
   return found;
+}
+/* The shortest search for an object or a label that is understood as such. */
+const quoted = text => `"${text.replaceAll('"', '""')}"`;
+function objectTerm(object) {
+  return [object, `object:${object}`].find(term => termsOf(term).object === object && !/[\s"]/.test(term)) ?? `object:${quoted(object)}`;
+}
+function labelTerm(key, value) {
+  const label = `${key}=${value}`;
+  return [label, `label:${label}`].find(term => termsOf(term).labels[0] === label && !/[\s"]/.test(term)) ?? `label:${quoted(label)}`;
 }
 function hyphenated(word) {
   const hex = word.replaceAll("-", "").toLowerCase();

@@ -72,7 +72,8 @@ fn condition<D: Dialect>(select: &mut Select, filter: &Filter) -> String {
             let value = select.bind(Value::Text(object.as_str().to_owned()));
             format!(
                 "EXISTS (SELECT 1 FROM actions_touch AS x \
-                 WHERE x.object = ${value} AND x.action = a.number)"
+                 WHERE x.object = ${value} AND x.action = a.number{})",
+                D::ONE_BY_ONE
             )
         }
         Filter::TouchesAny(objects) => {
@@ -82,7 +83,8 @@ fn condition<D: Dialect>(select: &mut Select, filter: &Filter) -> String {
             format!(
                 "(a.object IN (SELECT j.value FROM {each}) \
                  OR (a.flags & 32 = 32 AND EXISTS (SELECT 1 FROM {each} \
-                 {join} actions_touch AS x ON x.object = j.value AND x.action = a.number)))"
+                 {join} actions_touch AS x ON x.object = j.value AND x.action = a.number{})))",
+                D::ONE_BY_ONE
             )
         }
         Filter::Uid(uid) => id::<D>(select, "a.uid", uid),
@@ -98,7 +100,8 @@ fn condition<D: Dialect>(select: &mut Select, filter: &Filter) -> String {
             let value = select.bind(Value::Text(text));
             format!(
                 "EXISTS (SELECT 1 FROM actions_label AS x \
-                 WHERE x.label = ${value} AND x.action = a.number)"
+                 WHERE x.label = ${value} AND x.action = a.number{})",
+                D::ONE_BY_ONE
             )
         }
         Filter::Outcome(outcome) => int::<D>(select, "a.outcome", "=", outcome.code().into()),

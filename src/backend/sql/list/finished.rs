@@ -1,7 +1,7 @@
 //! Pages in the order of completion.
 
 use super::filter::conditions;
-use super::path::{Driven, drive};
+use super::path::drive;
 use super::walk::position_of;
 use crate::backend::sql::dialect::{Dialect, PageText};
 use crate::backend::sql::select::{Select, Value};
@@ -15,27 +15,34 @@ const ORDER: &str = "ORDER BY a.finished_at DESC, a.number DESC";
 /// The rows of a selective index are sorted. Otherwise the index of completions selects them.
 pub(super) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective: bool) -> Select {
     let mut select = Select::default();
-    let mut after_row = None;
-    if let Some(cursor) = query.after {
+    let after_row = query.after.map(|cursor| {
         let time = select.bind(Value::Int(cursor.finished_at().as_micros()));
         let number = select.bind(Value::Int(position_of(cursor)));
-        after_row = Some(format!("(a.finished_at, a.number) < (${time}, ${number})"));
-    }
+        move |column: &str| format!("({column}, a.number) < (${time}, ${number})")
+    });
     let limit = D::limit(select.bind(Value::Int(i64::from(query.limit) + 1)));
     let action = D::record();
     let (with, last, rows) = if selective {
         let driven = drive::<D>(&mut select, query.order, path);
-        let mut filters = vec![format!("{} IS NOT NULL", D::unindexed("a.finished_at"))];
-        filters.extend(after_row);
+        let finished_at = D::unindexed("a.finished_at");
+        let mut filters = vec![format!("{finished_at} IS NOT NULL")];
+        filters.extend(after_row.map(|after_row| after_row(&finished_at)));
         filters.extend(conditions::<D>(&mut select, query, path, driven.exact));
         let filters = driven.filtered(&filters);
         let from = driven.from::<D>();
-        let Driven { key, condition, .. } = driven;
+        let (key, condition) = (&driven.key, driven.listed.all());
         // An action that several objects find is one row.
-        let numbers = format!(
-            "SELECT DISTINCT a.finished_at AS at, {key} AS number FROM {from} \
-             WHERE {condition}{filters}"
-        );
+        let numbers = match D::HIDES_FILTERS {
+            true => format!(
+                "SELECT DISTINCT a.finished_at AS at, a.key AS number FROM (\
+                 SELECT {key} AS key, a.* FROM {from} WHERE {condition} OFFSET 0) AS a \
+                 WHERE true{filters}"
+            ),
+            false => format!(
+                "SELECT DISTINCT a.finished_at AS at, {key} AS number FROM {from} \
+                 WHERE {condition}{filters}"
+            ),
+        };
         let rows = format!(
             "SELECT n.number AS key, {action} AS record FROM (\
              SELECT * FROM ({numbers}) AS m ORDER BY at DESC, number DESC {limit}) AS n \
@@ -46,6 +53,7 @@ pub(super) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
     } else {
         let range = range(&mut select, TimeRanges::of(query).unwrap_or_default());
         let filters = conditions::<D>(&mut select, query, &AccessPath::All, false);
+        let after_row = after_row.map(|after_row| after_row("a.finished_at"));
         let after = all_of(after_row.into_iter().collect());
         let by_index = D::by_index("actions_action_finished");
         let base = format!(
@@ -70,11 +78,19 @@ pub(super) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
                 ),
             ),
         };
+        let hides = D::HIDES_FILTERS && !filters.is_empty();
         let filters = all_of(filters);
-        let rows = format!(
-            "SELECT a.number AS key, {action} AS record {base}{bound}{filters} {ORDER} \
-             {limit}"
-        );
+        let rows = match hides {
+            true => format!(
+                "SELECT a.number AS key, {action} AS record FROM (SELECT a.* {base}{bound} {ORDER} \
+                 LIMIT {}) AS a WHERE true{filters} {ORDER} {limit}",
+                Limits::SCAN
+            ),
+            false => format!(
+                "SELECT a.number AS key, {action} AS record {base}{bound}{filters} {ORDER} \
+                 {limit}"
+            ),
+        };
         (with, last, rows)
     };
     select.text = D::page(query.limit, &PageText { with, last, rows });

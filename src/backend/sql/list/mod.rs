@@ -2,6 +2,7 @@
 
 mod filter;
 mod finished;
+mod listed;
 mod merged;
 mod page;
 mod path;

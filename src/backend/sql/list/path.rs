@@ -1,7 +1,10 @@
 //! The index that a page reads: as SQL, and how many rows it finds.
 
+use std::sync::LazyLock;
+
 use super::filter::{nearest, prefix_range, texts_of};
-use super::walk::{Walk, position_of, walk};
+use super::listed::Listed;
+use super::walk::{position_of, walk};
 use crate::backend::sql::dialect::Dialect;
 use crate::backend::sql::select::{Select, Value};
 use crate::model::{
@@ -18,8 +21,8 @@ pub(super) struct Driven {
     actions: ActionRows,
     /// The column that a cursor holds.
     pub(super) key: String,
-    /// The selecting condition. It contains literals where a partial index requires them.
-    pub(super) condition: String,
+    /// The rows that the index selects.
+    pub(super) listed: Listed,
     /// True if the condition covers its whole term.
     pub(super) exact: bool,
 }
@@ -35,8 +38,8 @@ pub(super) enum Lists {
         /// The number of lists.
         count: usize,
     },
-    /// There is a list for each of these conditions, which replace the condition of the index.
-    Branches(Vec<String>),
+    /// There are these lists, instead of the one that the index selects.
+    Branches(Vec<Listed>),
 }
 
 /// How the table that selects the rows leads to the actions.
@@ -49,25 +52,31 @@ enum ActionRows {
     InBlocks,
 }
 
+/// The condition that an action is in the block `s`.
+pub(super) static IN_BLOCK: LazyLock<String> = LazyLock::new(|| {
+    let (size, last) = (BlockTimes::ACTIONS, BlockTimes::ACTIONS - 1);
+    format!("a.number BETWEEN s.block * {size} AND s.block * {size} + {last}")
+});
+
 impl Driven {
-    fn of_action(condition: String) -> Driven {
+    fn of_action(listed: Listed) -> Driven {
         Driven {
             lists: Lists::One,
             table: "actions_action AS a",
             actions: ActionRows::Selected,
             key: "a.number".to_owned(),
-            condition,
+            listed,
             exact: true,
         }
     }
 
     /// Returns the access by a narrow table, which has the numbers of actions in a column.
-    fn narrow(table: &'static str, number: &'static str, condition: String) -> Driven {
+    fn narrow(table: &'static str, number: &'static str, listed: Listed) -> Driven {
         Driven {
             table,
             actions: ActionRows::Numbered(number),
             key: number.to_owned(),
-            ..Driven::of_action(condition)
+            ..Driven::of_action(listed)
         }
     }
 
@@ -83,18 +92,29 @@ impl Driven {
     /// Returns the tables, the selecting one before the actions; the join keeps that order. LEFT
     /// JOIN does too, and shows a row that is missing: it is damage, not a shorter page.
     pub(super) fn from<D: Dialect>(&self) -> String {
-        let counted = self.counted();
+        self.with_actions::<D>(self.counted())
+    }
+
+    /// Returns the table of each list and the actions, without the values of the lists.
+    pub(super) fn tables_of_each<D: Dialect>(&self) -> String {
+        self.with_actions::<D>(self.table.to_owned())
+    }
+
+    fn with_actions<D: Dialect>(&self, counted: String) -> String {
         match self.actions {
             ActionRows::Selected => counted,
             ActionRows::Numbered(number) => {
                 format!("{counted} LEFT JOIN actions_action AS a ON a.number = {number}")
             }
             ActionRows::InBlocks => {
-                let (join, size, last) = (D::JOIN, BlockTimes::ACTIONS, BlockTimes::ACTIONS - 1);
-                format!(
-                    "{counted} {join} actions_action AS a \
-                     ON a.number BETWEEN s.block * {size} AND s.block * {size} + {last}"
-                )
+                let (join, in_block) = (D::JOIN, IN_BLOCK.as_str());
+                match D::HIDES_FILTERS {
+                    true => format!(
+                        "{counted} CROSS JOIN LATERAL (SELECT * FROM actions_action AS a \
+                         WHERE {in_block} OFFSET 0) AS a"
+                    ),
+                    false => format!("{counted} {join} actions_action AS a ON {in_block}"),
+                }
             }
         }
     }
@@ -114,10 +134,10 @@ impl Driven {
     }
 
     /// Returns the columns of the `ORDER BY` clause, most significant first.
-    pub(super) fn order_by(&self, direction: &str) -> String {
+    pub(super) fn order_by<D: Dialect>(&self, direction: &str) -> String {
         match self.actions {
             ActionRows::InBlocks => format!("s.block {direction}, a.number {direction}"),
-            _ => format!("{} {direction}", self.key),
+            _ => self.listed.order_by::<D>(&self.key, direction),
         }
     }
 }
@@ -176,7 +196,7 @@ fn count<D: Dialect>(select: &mut Select, query: &Query, path: &AccessPath) -> S
         }
         AccessPath::Times(_) => {
             let driven = drive::<D>(select, query.order, path);
-            let (table, condition) = (driven.table, driven.condition);
+            let (table, condition) = (driven.table, driven.listed.all());
             let (size, least) = (BlockTimes::ACTIONS, D::LEAST);
             format!(
                 "(SELECT {least}({SELECTIVE}, {size} * count(*)) FROM {table} WHERE {condition})"
@@ -185,21 +205,20 @@ fn count<D: Dialect>(select: &mut Select, query: &Query, path: &AccessPath) -> S
         _ => {
             let driven = drive::<D>(select, query.order, path);
             let (counted, key) = (driven.counted(), &driven.key);
-            let Walk { beyond, begin, .. } = walk(query.order);
+            let walk = walk(query.order);
             // A cursor of the order of completion says nothing about numbers.
             let after = query.after.filter(|_| query.order != Order::Finished);
-            let after = select.bind(Value::Int(after.map_or(begin, position_of)));
-            let count = |condition: &String| {
+            let after = select.bind(Value::Int(after.map_or(walk.begin, position_of)));
+            let count = |listed: &Listed| {
+                let range = listed.range::<D>(key, &walk, after, None);
                 format!(
-                    "(SELECT count(*) FROM (SELECT 1 FROM {counted} WHERE {condition} \
-                     AND {key} {beyond} ${after} LIMIT {SELECTIVE}) AS c)"
+                    "(SELECT count(*) FROM (SELECT 1 FROM {counted} WHERE {range} \
+                     LIMIT {SELECTIVE}) AS c)"
                 )
             };
             match &driven.lists {
-                Lists::Branches(conditions) => {
-                    conditions.iter().map(count).collect::<Vec<_>>().join(" + ")
-                }
-                Lists::One | Lists::Each { .. } => count(&driven.condition),
+                Lists::Branches(lists) => lists.iter().map(count).collect::<Vec<_>>().join(" + "),
+                Lists::One | Lists::Each { .. } => count(&driven.listed),
             }
         }
     }
@@ -225,74 +244,80 @@ pub(super) fn drive<D: Dialect>(select: &mut Select, order: Order, path: &Access
     match path {
         AccessPath::All if order == Order::Feed => Driven {
             key: "f.revision".to_owned(),
-            ..Driven::narrow("actions_feed AS f", "f.action", "true".to_owned())
+            ..Driven::narrow("actions_feed AS f", "f.action", Listed::with("true"))
         },
-        AccessPath::All => Driven::of_action("true".to_owned()),
+        AccessPath::All => Driven::of_action(Listed::with("true")),
         AccessPath::Uid(uid) => {
             let (number, value) = nearest(select, uid);
             let uid = D::unindexed("a.uid");
-            Driven::of_action(format!("a.number = {number} AND {uid} = ${value}"))
+            Driven::of_action(Listed::with(format!(
+                "a.number = {number} AND {uid} = ${value}"
+            )))
         }
         AccessPath::Parent(uid) => {
             let value = select.bind(Value::Id(*uid.as_uuid()));
-            Driven::of_action(format!("a.parent = ${value}"))
+            let listed = Listed::of("a.parent", format!("${value}"));
+            Driven::of_action(listed.and("a.parent IS NOT NULL"))
         }
         AccessPath::RetryOf(uid) => {
             let value = select.bind(Value::Id(*uid.as_uuid()));
-            Driven::of_action(format!("a.retry_of = ${value}"))
+            let listed = Listed::of("a.retry_of", format!("${value}"));
+            Driven::of_action(listed.and("a.retry_of IS NOT NULL"))
         }
         AccessPath::Correlation(text) => {
             let value = select.bind(Value::Text(text.to_string()));
-            Driven::of_action(format!("a.correlation = ${value}"))
+            let listed = Listed::of("a.correlation", format!("${value}"));
+            Driven::of_action(listed.and("a.correlation IS NOT NULL"))
         }
         AccessPath::CancelsOf(name) => {
             let value = select.bind(Value::Text(name.to_string()));
-            Driven::of_action(format!(
-                "a.owner = ${value} AND a.status < 2 AND a.flags & 16 = 16"
-            ))
+            let listed = Listed::of("a.owner", format!("${value}"));
+            Driven::of_action(listed.and("a.status < 2 AND a.flags & 16 = 16"))
         }
         AccessPath::UnfinishedOf(name) => {
             let value = select.bind(Value::Text(name.to_string()));
-            Driven::of_action(format!("a.owner = ${value} AND a.status < 2"))
+            let listed = Listed::of("a.owner", format!("${value}"));
+            Driven::of_action(listed.and("a.status < 2"))
         }
         AccessPath::Touches(object) => {
             let value = select.bind(Value::Text(object.as_str().to_owned()));
-            let condition = format!("t.object = ${value}");
-            Driven::narrow("actions_touch AS t", "t.action", condition)
+            let listed = Listed::of("t.object", format!("${value}"));
+            Driven::narrow("actions_touch AS t", "t.action", listed)
         }
         AccessPath::Label(label) => {
             let value = select.bind(Value::Text(label.to_string()));
-            let condition = format!("t.label = ${value}");
-            Driven::narrow("actions_label AS t", "t.action", condition)
+            let listed = Listed::of("t.label", format!("${value}"));
+            Driven::narrow("actions_label AS t", "t.action", listed)
         }
         AccessPath::TouchesAny(objects) => {
-            let condition = "t.object = j.value".to_owned();
+            let listed = Listed::of("t.object", "j.value".to_owned());
             Driven {
                 lists: Lists::Each {
                     values: D::each(select.bind(texts_of(objects))),
                     count: objects.len(),
                 },
-                ..Driven::narrow("actions_touch AS t", "t.action", condition)
+                ..Driven::narrow("actions_touch AS t", "t.action", listed)
             }
         }
         // No unfinished action has a place in this order.
         AccessPath::Unfinished if order == Order::Finished => {
-            Driven::of_action("a.status < 2 AND a.number < 0".to_owned())
+            Driven::of_action(Listed::with("a.number < 0"))
         }
-        AccessPath::Unfinished => Driven::of_action("a.status < 2".to_owned()),
+        AccessPath::Unfinished => Driven::of_action(Listed::unfinished()),
         AccessPath::States(states) => {
-            let none = || "a.status < 2 AND a.number < 0".to_owned();
+            let none = || Listed::with("a.number < 0");
             let codes: Vec<String> = states.outcomes().map(|o| o.code().to_string()).collect();
             let ended = match codes.is_empty() {
                 true => none(),
-                false => format!("a.outcome IN ({}) AND a.outcome > 0", codes.join(", ")),
+                false => Listed::with(format!(
+                    "a.outcome IN ({}) AND a.outcome > 0",
+                    codes.join(", ")
+                )),
             };
-            let unfinished = states
-                .unfinished()
-                .next()
-                .map(|_| "a.status < 2".to_owned());
-            let of_code = |code| format!("a.outcome = {code} AND a.outcome > 0");
-            let mut branches: Vec<String> = codes.iter().map(of_code).collect();
+            let unfinished = states.unfinished().next().map(|_| Listed::unfinished());
+            let of_code =
+                |code: &String| Listed::of("a.outcome", code.clone()).and("a.outcome > 0");
+            let mut branches: Vec<Listed> = codes.iter().map(of_code).collect();
             branches.extend(unfinished.filter(|_| order != Order::Finished));
             if branches.is_empty() {
                 branches.push(none());
@@ -304,15 +329,17 @@ pub(super) fn drive<D: Dialect>(select: &mut Select, order: Order, path: &Access
         }
         AccessPath::Ended(outcome) => {
             let value = select.bind(Value::Int(outcome.code().into()));
-            Driven::of_action(format!("a.outcome = ${value} AND a.outcome > 0"))
+            let listed = Listed::of("a.outcome", format!("${value}"));
+            Driven::of_action(listed.and("a.outcome > 0"))
         }
         AccessPath::Tenant(tenant) => {
             let value = select.bind(Value::Text(tenant.to_string()));
-            Driven::of_action(format!("a.tenant = ${value} AND a.tenant <> 'default'"))
+            let listed = Listed::of("a.tenant", format!("${value}"));
+            Driven::of_action(listed.and("a.tenant <> 'default'"))
         }
         AccessPath::Name(name) => {
             let value = select.bind(Value::Text(name.to_string()));
-            Driven::of_action(format!("a.name = ${value}"))
+            Driven::of_action(Listed::of("a.name", format!("${value}")))
         }
         AccessPath::NamePrefix(prefix) => {
             let names = names(select, prefix);
@@ -321,7 +348,7 @@ pub(super) fn drive<D: Dialect>(select: &mut Select, order: Order, path: &Access
                     values: format!("({names}) AS j"),
                     count: AccessPath::NAMES,
                 },
-                ..Driven::of_action("a.name = j.value".to_owned())
+                ..Driven::of_action(Listed::of("a.name", "j.value".to_owned()))
             }
         }
         AccessPath::Times(times) => Driven {
@@ -330,7 +357,7 @@ pub(super) fn drive<D: Dialect>(select: &mut Select, order: Order, path: &Access
             // The bounds of the block select the rows of a block, not the cursor.
             key: D::unindexed("a.number"),
             exact: false,
-            ..Driven::of_action(within(select, times))
+            ..Driven::of_action(Listed::with(within(select, times)))
         },
     }
 }
