@@ -431,9 +431,9 @@ BEGIN
   RETURN since;
 END $$;
 
--- The statements of each transaction are functions: PostgreSQL keeps the plans of a function for as
--- long as a connection lives. A plan is kept while the tables grow. So each transaction that calls
--- them has settings under which a plan uses the indexes from the first action on.
+-- The statements of each transaction are functions: PostgreSQL keeps what it has read of a function
+-- for as long as a connection lives. Plans are kept of two that have no choice of an index: the others
+-- are planned for the size that the tables have.
 
 -- Begins a transaction of the store: takes the lock of all writers, stamps, and returns where the
 -- store is. Returns no row if the store has no row of its own.
@@ -535,7 +535,7 @@ END $$;
 
 -- Writes new actions: one array for each column.
 CREATE FUNCTION $schema.actions_create(text[], uuid[], uuid[], text[], bigint[], bigint[], uuid[], bigint[], text[], text[], text[], bigint[], bigint[], bigint[], text[], uuid[], bigint[], bigint[], bigint[], bytea[])
-  RETURNS void LANGUAGE plpgsql AS $$
+  RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   INSERT INTO $schema.actions_action (actor, parent, retry_of, correlation, number, flags, uid, source, name, object, tenant, created_at, status, outcome, owner, incarnation, finished_at, progress, version, body)
   SELECT actor, parent, retry_of, correlation, number, flags, uid, source, name, object, tenant, created_at, status, outcome, owner, incarnation, finished_at, progress, version, body
@@ -575,7 +575,7 @@ END $$;
 
 -- Writes log entries.
 CREATE FUNCTION $schema.actions_append(text[], text[], text[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], text[], uuid[], uuid[], bytea[])
-  RETURNS void LANGUAGE plpgsql AS $$
+  RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   INSERT INTO $schema.actions_log (step, by, note, entry, action, version, kind, at, status, outcome, progress, owner, incarnation, op, body)
   SELECT step, by, note, entry, action, version, kind, at, status, outcome, progress, owner, incarnation, op, body

@@ -68,12 +68,12 @@ async fn relay(mut client: TcpStream, port: u16, next: Arc<AtomicU8>) {
                     if has(b"SELECT 1 / (CASE") && !commits {
                         return;
                     }
-                } else if set == Cut::Silence as u8 && has(b"WHERE id = 1 FOR UPDATE") {
+                } else if set == Cut::Silence as u8 && has(b"FROM actions_begin(") {
                     next.store(0, Ordering::SeqCst);
                     let _open = client;
                     return std::future::pending().await;
                 }
-                if set == Cut::Unread as u8 && has(b"WHERE id = 1 FOR UPDATE") {
+                if set == Cut::Unread as u8 && has(b"FROM actions_begin(") {
                     next.store(0, Ordering::SeqCst);
                     server.write_all(message).await.unwrap();
                     let _open = (client, server);

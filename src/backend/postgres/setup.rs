@@ -37,8 +37,8 @@ const PLANNER: [(&str, &str); 7] = [
     // Compiling takes longer than these statements.
     ("jit", "off"),
     ("max_parallel_workers_per_gather", "0"),
-    // The plans of the functions are kept from the first call on.
-    ("plan_cache_mode", "force_generic_plan"),
+    // A plan that a function has kept from a time when the store was small may read whole tables.
+    ("plan_cache_mode", "force_custom_plan"),
 ];
 
 /// Keeps the host's own settings, until the end of its transaction.

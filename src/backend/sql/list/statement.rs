@@ -103,15 +103,15 @@ pub(crate) fn statement<D: Dialect>(query: &Query, path: &AccessPath, selective:
         let order = listed.order_by::<D>(key, direction);
         let range = listed.range::<D>(key, &walk, after, bound);
         match filters.is_empty() {
-            true => format!(
-                "SELECT {key} AS number FROM {from} WHERE {range} ORDER BY {order} LIMIT ${limit}"
-            ),
+            true => {
+                format!("SELECT {key} AS number FROM {from} WHERE {range} ORDER BY {order} {limit}")
+            }
             false => {
                 let scan = Limits::SCAN;
                 format!(
                     "SELECT a.key AS number FROM (SELECT {key} AS key, a.* FROM {from} \
                      WHERE {range} ORDER BY {order} LIMIT {scan}) AS a WHERE true{filtered} \
-                     ORDER BY a.key {direction} LIMIT ${limit}"
+                     ORDER BY a.key {direction} {limit}"
                 )
             }
         }
