@@ -4,9 +4,10 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::schema::SchemaName;
 use super::script::Script;
-use crate::id_gen;
 
 /// Maximum time that a statement waits for another writer.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
@@ -127,7 +128,7 @@ impl Setup {
             schema: schema.quoted(),
             notices: notify.then(|| Notices {
                 channel: format!("actions.{}", schema.as_str()),
-                sender: id_gen::uuid().to_string(),
+                sender: Uuid::now_v7().to_string(),
             }),
             read_settings: format!("{settings}, {}", set(name, value)),
             settings,

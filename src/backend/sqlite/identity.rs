@@ -9,6 +9,9 @@ use super::beside::{beside, size};
 use crate::backend::sql::Phase;
 use crate::error::{StoreError, StoreErrorKind as ErrorKind};
 
+/// Path of a database in memory. No file has this name: `file::resolve` refuses it.
+pub(super) const IN_MEMORY: &str = ":memory:";
+
 /// The file at a store's path. On Windows it is always [`Same`](SqliteFile::Same), because the
 /// platform does not report it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]

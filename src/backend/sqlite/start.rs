@@ -13,7 +13,7 @@ use super::engine::{COME_BACK, SqliteEngine};
 use super::errors;
 use super::exclusive;
 use super::file::Lock;
-use super::identity::OpenFile;
+use super::identity::{IN_MEMORY, OpenFile};
 use super::open_check;
 use super::options::SqliteOptions;
 use super::patience::{patiently, pause};
@@ -43,9 +43,6 @@ pub(super) struct Place {
     pub(super) path: PathBuf,
     pub(super) lock: Option<Lock>,
 }
-
-/// Path of a database in memory. No file has this name: `file::resolve` refuses it.
-pub(super) const IN_MEMORY: &str = ":memory:";
 
 /// Prepares the database, and returns the position of the store in it.
 async fn settle(
