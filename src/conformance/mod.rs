@@ -35,6 +35,7 @@ mod check;
 mod failure;
 mod fault_plan;
 mod faulty;
+mod generate;
 mod harness;
 pub mod kill;
 mod list;
