@@ -103,7 +103,9 @@ async fn a_role_without_ddl_rights_verifies_a_schema_that_the_host_created() {
     steps.push_str(&format!(
         ";\nGRANT USAGE ON SCHEMA {schema} TO {role};
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role};
-         GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}"
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role};
+         REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} FROM PUBLIC;
+         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {role}"
     ));
     sql(&server.url(), steps).await.unwrap();
     let store = options().connect(&plain).await.unwrap();
