@@ -573,12 +573,12 @@ BEGIN
   WHERE t.action = j.action;
 END $$;
 
--- Writes log entries.
+-- Writes log entries. Those of a host's own transaction have no number until the stamp.
 CREATE FUNCTION $schema.actions_append(text[], text[], text[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], bigint[], text[], uuid[], uuid[], bytea[])
   RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   INSERT INTO $schema.actions_log (step, by, note, entry, action, version, kind, at, status, outcome, progress, owner, incarnation, op, body)
-  SELECT step, by, note, entry, action, version, kind, at, status, outcome, progress, owner, incarnation, op, body
+  SELECT step, by, note, coalesce(entry, nextval('$schema.actions_unstamped')), action, version, kind, at, status, outcome, progress, owner, incarnation, op, body
   FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
     AS j(step, by, note, entry, action, version, kind, at, status, outcome, progress, owner, incarnation, op, body);
 END $$;

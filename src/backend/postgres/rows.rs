@@ -57,15 +57,6 @@ pub(super) static PROGRESS: LazyLock<Written> =
 pub(super) static ENTRIES: LazyLock<Written> =
     LazyLock::new(|| Written::call("actions_append", &sql::NEW_ENTRY));
 
-/// Log entries of a host's transaction. They get their numbers at the stamp.
-pub(super) static UNSTAMPED: LazyLock<Written> = LazyLock::new(|| {
-    let mut written = Written::insert("actions_log", &sql::NEW_ENTRY);
-    let (insert, select) = written.sql.split_once("SELECT").unwrap_or_default();
-    let select = select.replacen(" entry,", " nextval('actions_unstamped'),", 1);
-    written.sql = format!("{insert}SELECT{select}");
-    written
-});
-
 /// Inserts or changes owners.
 pub(super) static OWNERS: LazyLock<Written> = LazyLock::new(|| {
     let mut written = Written::insert("actions_owner", &sql::NEW_OWNER);

@@ -10,8 +10,7 @@ use super::host_locks::HostLocks;
 use super::literal::Rows;
 use super::load::Within;
 use super::rows::{
-    ACTIONS, ENTRIES, KEYS, LABELS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, UNSTAMPED,
-    UPDATES,
+    ACTIONS, ENTRIES, KEYS, LABELS, MOVES, OWNERS, PINS, POSITIONS, PROGRESS, TOUCHES, UPDATES,
 };
 use super::script::Script;
 use super::setup::Setup;
@@ -288,11 +287,9 @@ fn append_log(
     numbers: &Numbers,
     last_entry: Option<i64>,
 ) -> Result<(), CodecError> {
-    let (first, sql) = match last_entry {
-        Some(last) => (last + 1, &ENTRIES.sql),
-        None => (0, &UNSTAMPED.sql),
-    };
-    script.push_rows(sql, &entries(ENTRIES.rows(), write_set, numbers, first)?);
+    let first = last_entry.map(|last| last + 1);
+    let rows = entries(ENTRIES.rows(), write_set, numbers, first)?;
+    script.push_rows(&ENTRIES.sql, &rows);
     let trimmed = numbers_of(Rows::new(&[Type::Int]), &write_set.trim, numbers);
     script.push_rows(&TRIM, &trimmed);
     Ok(())

@@ -108,11 +108,14 @@ pub(super) fn encode_progress<W: RowWriter>(
 pub(super) fn encode_entry<W: RowWriter>(
     out: &mut W,
     logged: &LogEntry,
-    entry: i64,
+    entry: Option<i64>,
     action: i64,
 ) -> Result<(), CodecError> {
     out.sparse(|out| out.values(logged, SPARSE_ENTRY));
-    out.int(entry);
+    match entry {
+        Some(entry) => out.int(entry),
+        None => out.null(),
+    }
     out.int(action);
     out.values(logged, DENSE_ENTRY);
     out.body(ENTRY, logged)

@@ -142,15 +142,15 @@ pub(crate) fn keys_taken<W: RowWriter>(mut rows: W, write_set: &WriteSet, number
     rows
 }
 
-/// Writes rows of [`NEW_ENTRY`](super::NEW_ENTRY). Their numbers begin with `first`.
+/// Writes rows of [`NEW_ENTRY`](super::NEW_ENTRY). Their numbers begin with `first`, or are NULL.
 pub(crate) fn entries<W: RowWriter>(
     mut rows: W,
     write_set: &WriteSet,
     numbers: &Numbers,
-    first: i64,
+    first: Option<i64>,
 ) -> Result<W, CodecError> {
-    for (logged, entry) in write_set.log.iter().zip(first..) {
-        let number = numbers.of(logged.uid);
+    for (logged, place) in write_set.log.iter().zip(0..) {
+        let (entry, number) = (first.map(|first| first + place), numbers.of(logged.uid));
         rows.row(|row| encode_entry(row, logged, entry, number))?;
     }
     Ok(rows)

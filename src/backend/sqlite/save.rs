@@ -252,7 +252,7 @@ fn append_log(
     numbers: &Numbers,
     last_entry: i64,
 ) -> Result<(), sqlx::Error> {
-    let rows = entries(JsonRows::new(), write_set, numbers, last_entry + 1);
+    let rows = entries(JsonRows::new(), write_set, numbers, Some(last_entry + 1));
     ENTRIES.push(script, rows.map_err(unfit)?)?;
     let trimmed = numbers_of(JsonRows::new(), &write_set.trim, numbers);
     push_lists(script, &TRIM, trimmed)
